@@ -1,0 +1,78 @@
+# Pileus: everything a developer runs. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+# bench/ is checked from its first file on.
+TYPED := src tests $(if $(wildcard bench/*.py),bench)
+JOBS ?= 2
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: ## system packages, network engine and .venv; safe to repeat
+	bin/setup
+
+.PHONY: demo
+demo: setup ## one command to a real Debian guest over ssh (NONCE=text to choose what user-data writes)
+	bin/demo
+
+.PHONY: test
+test: setup check unit first-light ## the gate: check, all tests without guests, one live path (15 minutes at most)
+
+.PHONY: unit
+unit: ## all tests that boot nothing, in parallel (JOBS=2)
+	$(PYTEST) -n $(JOBS) --dist worksteal tests
+
+.PHONY: first-light
+first-light: ## one live path: a guest from RunInstances to ssh (root)
+	$(PYTEST) --live tests/live/test_first_light.py
+
+.PHONY: test-live
+test-live: setup ## all that boots guests or real services (root); AREA=name MINUTES=25 SEED=n to narrow
+	$(PYTEST) --live tests/live $(if $(AREA),--area=$(AREA)) $(if $(MINUTES),--minutes=$(MINUTES)) \
+	    $(if $(SEED),--randomly-seed=$(SEED))
+
+.PHONY: check
+check: ## ruff, mypy, import contracts and house rules (under a minute)
+	@$(MAKE) -j $(JOBS) --output-sync=target --keep-going lint types imports house
+
+.PHONY: lint
+lint: ## ruff: rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+.PHONY: types
+types: ## mypy --strict, tests too
+	$(BIN)/mypy $(TYPED)
+
+.PHONY: imports
+imports: ## who may import whom
+	$(BIN)/lint-imports
+
+.PHONY: house
+house: ## sizes, names, docstrings, locks, documents
+	$(PYTEST) -q tests/house
+
+.PHONY: format
+format: ## let ruff repair what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: bench
+bench: setup ## figures against their yardsticks, one line each
+	$(BIN)/python -m bench
+
+.PHONY: changelog
+changelog: ## preview the next release's notes from changelog.d
+	$(BIN)/towncrier build --draft --version next
+
+.PHONY: clean
+clean: ## remove caches and build output (never a state directory, never .venv)
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

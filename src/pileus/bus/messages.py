@@ -1,0 +1,115 @@
+"""What crosses the bus: orders down to a host, reports up from it, and the opening of channels. Versioned, closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pileus.model.host import Capacity, Limits
+from pileus.model.noun import NEVER, Fault, Revision
+from pileus.model.provider import Channel
+from pileus.model.spec import InstanceSpec
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="order"):
+    """Make `uuid` as `spec` says; without a spec: remove it, `why` being gone (for good) or moved (elsewhere)."""
+
+    uuid: str
+    revision: Revision
+    spec: InstanceSpec | None = None
+    why: str = ""
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A removal that a host was ordered and has done; `satisfied` is the power n that its guest had ended."""
+
+    revision: Revision
+    why: str
+    satisfied: int = 0
+
+
+class BodyReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One body. `revision` is the one applied, not merely stored; `ever`: it has run under Pileus."""
+
+    revision: Revision = NEVER
+    running: bool = False
+    n: int = 0
+    reboot: int = 0
+    satisfied: int = 0
+    ever: bool = False
+    since: float = 0.0
+    fault: Fault | None = None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="report"):
+    """Repeated state of one host. Absence of a body means something in a full report alone.
+
+    `epoch` counts the agent's starts, `sequence` its reports in this epoch; `unknown` are bodies that no order named.
+    """
+
+    host: str
+    epoch: int
+    sequence: int
+    incarnation: int = 0
+    highest: Revision = NEVER
+    full: bool = False
+    bodies: dict[str, BodyReport] = {}
+    removed: dict[str, Removed] = {}
+    unknown: tuple[str, ...] = ()
+    capacity: Capacity = Capacity()
+    limits: Limits = Limits()
+    zone: str = ""
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
+    """Report in full, now."""
+
+
+class Open(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="open"):
+    """Open a channel to a body; answered by Opened with the same `call`."""
+
+    call: str
+    uuid: str
+    channel: Channel
+    port: int = 0
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="opened"):
+    """Where the bytes are had, or why not (`code`, `message`)."""
+
+    call: str
+    address: str = ""
+    ticket: str = ""
+    code: str = ""
+    message: str = ""
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """First message of a host on a new connection. `version` is that of the messages."""
+
+    host: str
+    version: int = 1
+
+
+ToHost = Order | Ask | Open
+ToCloud = Hello | Report | Opened
+
+_ENCODER = msgspec.msgpack.Encoder()
+_TO_HOST: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToHost)
+_TO_CLOUD: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToCloud)
+
+
+def encode(message: ToHost | ToCloud) -> bytes:
+    """A message as bytes."""
+    return _ENCODER.encode(message)
+
+
+def decode_to_host(data: bytes) -> ToHost:
+    """The message for a host in `data`; msgspec.ValidationError for anything else."""
+    return _TO_HOST.decode(data)  # type: ignore[no-any-return]
+
+
+def decode_to_cloud(data: bytes) -> ToCloud:
+    """The message for the cloud in `data`; msgspec.ValidationError for anything else."""
+    return _TO_CLOUD.decode(data)  # type: ignore[no-any-return]

@@ -1,0 +1,137 @@
+"""Requests of guests to 169.254.169.254, answered as EC2's metadata service does in versions 1 and 2.
+
+Source of the behaviour: "Use the Instance Metadata Service" in the EC2 user guide, and what cloud-init's Ec2
+source needs: it walks every entry that is listed, and an entry that is listed and missing fails the boot.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.parse import unquote
+
+from pileus.faces.metadata import tokens, tree
+from pileus.model.spec import InstanceSpec
+
+TOKEN_HEADER = "x-aws-ec2-metadata-token"  # noqa: S105  (a header's name)
+TTL_HEADER = "x-aws-ec2-metadata-token-ttl-seconds"
+
+_TOKEN_PATH = ("latest", "api", "token")
+_READ = ("GET", "HEAD")
+
+_ERROR_PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
+<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"
+\t"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
+<html xmlns="http://www.w3.org/1999/xhtml" xml:lang="en" lang="en">
+ <head>
+  <title>{title}</title>
+ </head>
+ <body>
+  <h1>{title}</h1>
+ </body>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request: `path` with its query, `headers` by lower-case name, `source` an IPv4 address."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Response:
+    """What to send. Adding Content-Length, and leaving out the body for HEAD, is the server's part."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Respond = Callable[[InstanceSpec | None, str, str, Mapping[str, str], str], Response]
+"""(the caller's spec or None, method, path, headers by lower-case name, source address) → Response."""
+
+
+def bind(secret: bytes, clock: Callable[[], float] = time.time) -> Respond:
+    """`respond` with its secret and clock fixed, and the request in plain values: what a server is given."""
+
+    def answer(
+        spec: InstanceSpec | None, method: str, path: str, headers: Mapping[str, str], source: str
+    ) -> Response:
+        return respond(spec, Request(method, path, headers, source), secret, clock())
+
+    return answer
+
+
+def respond(spec: InstanceSpec | None, request: Request, secret: bytes, now: float) -> Response:
+    """Answer `request` of the guest whose spec is `spec`, or of nobody we know (None, which finds nothing).
+
+    `secret` seals tokens and must outlive them; `now` is seconds since the epoch. Never raises.
+    """
+    if spec is None:
+        return _error(HTTPStatus.NOT_FOUND)
+    segments = _segments(request.path)
+    if segments == _TOKEN_PATH:
+        return _new_token(spec, request, secret, now)
+    if request.method not in _READ:
+        return _error(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(_READ)})
+    headers: dict[str, str] = {}
+    token = request.headers.get(TOKEN_HEADER)
+    if token is not None:
+        left = tokens.remaining(secret, spec.uuid, token.strip(), now)
+        if left is None:
+            return _error(HTTPStatus.UNAUTHORIZED)
+        headers[TTL_HEADER] = str(left)
+    elif spec.metadata_v2_only:
+        return _error(HTTPStatus.UNAUTHORIZED)
+    return _read(spec, segments, headers)
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    """The path's parts: query dropped, doubled and closing slashes meaning nothing, as old clients expect."""
+    parts = path.partition("?")[0].split("/")
+    return tuple(unquote(part, errors="replace") for part in parts if part)
+
+
+def _new_token(spec: InstanceSpec, request: Request, secret: bytes, now: float) -> Response:
+    if request.method != "PUT":
+        return _error(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "PUT"})
+    # A proxy inside the guest must not hand tokens to outsiders.
+    if "x-forwarded-for" in request.headers:
+        return _error(HTTPStatus.FORBIDDEN)
+    asked = request.headers.get(TTL_HEADER, "").strip()
+    if not re.fullmatch(r"[0-9]{1,5}", asked) or not 1 <= int(asked) <= tokens.LONGEST:
+        return _error(HTTPStatus.BAD_REQUEST)
+    token = tokens.issue(secret, spec.uuid, int(asked), now)
+    return _text(token.encode("ascii"), {TTL_HEADER: str(int(asked))})
+
+
+def _read(spec: InstanceSpec, segments: tuple[str, ...], headers: Mapping[str, str]) -> Response:
+    if not segments:
+        return _text("\n".join(tree.VERSIONS).encode(), headers)
+    if segments[0] not in tree.VERSIONS:
+        return _error(HTTPStatus.NOT_FOUND)
+    node = tree.find(tree.root(spec), segments[1:])
+    if node is None:
+        return _error(HTTPStatus.NOT_FOUND)
+    if isinstance(node, bytes):
+        return Response(HTTPStatus.OK, {"Content-Type": "application/octet-stream", **headers}, node)
+    text = node.text() if isinstance(node, tree.Directory) else node
+    return _text(text.encode("utf-8", errors="replace"), headers)
+
+
+def _text(body: bytes, headers: Mapping[str, str]) -> Response:
+    return Response(HTTPStatus.OK, {"Content-Type": "text/plain", **headers}, body)
+
+
+def _error(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Response:
+    """EC2's error page; `headers` beside its content type."""
+    page = _ERROR_PAGE.format(title=f"{status.value} - {status.phrase}")
+    return Response(status, {"Content-Type": "text/html", **(headers or {})}, page.encode("ascii"))

@@ -1,0 +1,211 @@
+"""The tree of EC2's instance metadata for one instance, made from its spec alone.
+
+Amazon's names and values: "Instance metadata categories" and "Instance identity documents" in the EC2 user
+guide.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pileus.model.spec import InstanceSpec, NicSpec
+
+VERSIONS = (
+    *("1.0", "2007-01-19", "2007-03-01", "2007-08-29", "2007-10-10", "2007-12-15", "2008-02-01"),
+    *("2008-09-01", "2009-04-04", "2011-01-01", "2011-05-01", "2012-01-12", "2014-02-25", "2014-11-05"),
+    *(
+        "2015-10-20",
+        "2016-04-19",
+        "2016-06-30",
+        "2016-09-02",
+        "2018-03-28",
+        "2018-08-17",
+        "2018-09-24",
+        "2019-10-01",
+    ),
+    *("2020-10-27", "2021-01-03", "2021-03-23", "2021-07-15", "2022-09-24", "2024-04-11", "latest"),
+)
+"""What `/` lists, as EC2 does; each of them leads to the same tree, that of the newest."""
+
+_TAG_KEY = re.compile(r"[A-Za-z0-9+\-=.,_:@]{1,128}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A node with children; `lines` is what asking for it prints, one entry a line and none at the end."""
+
+    children: Mapping[str, Node]
+    lines: tuple[str, ...]
+
+    def text(self) -> str:
+        """The listing's body."""
+        return "\n".join(self.lines)
+
+
+Node = Directory | str | bytes
+"""A directory, a text, or raw bytes (user data)."""
+
+
+def root(spec: InstanceSpec) -> Directory:
+    """What is below a version, such as `/latest`."""
+    children: dict[str, Node] = {"dynamic": _dynamic(spec), "meta-data": _metadata(spec)}
+    data = user_data(spec)
+    if data is not None:
+        children["user-data"] = data
+    # This one directory is listed without slashes.
+    return Directory(children, tuple(children))
+
+
+def user_data(spec: InstanceSpec) -> bytes | None:
+    """The bytes that the user gave at launch; None when there are none, or their base64 is broken."""
+    try:
+        return base64.b64decode(spec.user_data) or None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def find(directory: Directory, segments: tuple[str, ...]) -> Node | None:
+    """The node at the path `segments`, or None."""
+    node: Node = directory
+    for segment in segments:
+        if not isinstance(node, Directory) or segment not in node.children:
+            return None
+        node = node.children[segment]
+    return node
+
+
+def _directory(children: Mapping[str, Node]) -> Directory:
+    """A directory as EC2 lists it: sorted, directories with a slash; empty texts are kept out."""
+    kept = {name: node for name, node in sorted(children.items()) if node != ""}
+    lines = (f"{name}/" if isinstance(node, Directory) else name for name, node in kept.items())
+    return Directory(kept, tuple(lines))
+
+
+def _primary(spec: InstanceSpec) -> NicSpec | None:
+    return min(spec.nics, key=lambda nic: nic.index, default=None)
+
+
+def _hostname(spec: InstanceSpec, nic: NicSpec | None) -> str:
+    """The fully qualified name; EC2's `ip-10-0-0-4` where the user gave none."""
+    name = spec.hostname or (f"ip-{nic.address.replace('.', '-')}" if nic else spec.ec2_id)
+    return name if "." in name or not spec.domain else f"{name}.{spec.domain}"
+
+
+def _metadata(spec: InstanceSpec) -> Directory:
+    nic = _primary(spec)
+    hostname = _hostname(spec, nic)
+    children: dict[str, Node] = {
+        "ami-id": spec.image_id,
+        "ami-launch-index": str(spec.launch_index),
+        "ami-manifest-path": "(unknown)",
+        "block-device-mapping": _devices(spec),
+        "hostname": hostname,
+        "instance-action": "none",
+        "instance-id": spec.ec2_id,
+        "instance-life-cycle": "on-demand",
+        "instance-type": spec.flavor,
+        "local-hostname": hostname,
+        "placement": _directory({"availability-zone": spec.zone, "region": spec.region}),
+        "profile": "default-hvm",
+        "reservation-id": spec.reservation,
+        "services": _directory({"domain": "amazonaws.com", "partition": "aws"}),
+    }
+    if nic is not None:
+        macs: dict[str, Node] = {each.mac: _interface(spec, each) for each in spec.nics}
+        children |= {
+            "local-ipv4": nic.address,
+            "mac": nic.mac,
+            "network": _directory({"interfaces": _directory({"macs": _directory(macs)})}),
+            "security-groups": "\n".join(nic.group_names),
+        }
+    if spec.public_keys:
+        children["public-keys"] = _public_keys(spec)
+    tags = _tags(spec)
+    if tags:
+        children["tags"] = _directory({"instance": Directory(tags, tuple(sorted(tags)))})
+    return _directory(children)
+
+
+def _devices(spec: InstanceSpec) -> Directory:
+    devices = [disk.device for disk in spec.disks] or ["/dev/vda"]
+    mapping: dict[str, Node] = {"ami": devices[0], "root": devices[0]}
+    mapping |= {f"ebs{number}": device for number, device in enumerate(devices[1:], 1)}
+    return _directory(mapping)
+
+
+def _interface(spec: InstanceSpec, nic: NicSpec) -> Directory:
+    return _directory(
+        {
+            "device-number": str(nic.index),
+            "interface-id": nic.ec2_id,
+            "local-hostname": _hostname(spec, nic),
+            "local-ipv4s": nic.address,
+            "mac": nic.mac,
+            "owner-id": spec.account_id,
+            "security-group-ids": "\n".join(nic.group_ids),
+            "security-groups": "\n".join(nic.group_names),
+            "subnet-id": nic.subnet_id,
+            "subnet-ipv4-cidr-block": nic.cidr,
+            "vpc-id": nic.vpc_id,
+            "vpc-ipv4-cidr-block": nic.vpc_cidr,
+            "vpc-ipv4-cidr-blocks": nic.vpc_cidr,
+        }
+    )
+
+
+def _public_keys(spec: InstanceSpec) -> Directory:
+    """Keys by number, listed as `0=name`: the one directory whose lines are not its children's names."""
+    # A line break, or a slash at the end, in a key's name would read as another entry, or as a directory.
+    first = _CONTROL.sub(" ", spec.key_name).rstrip("/") or "key"
+    keys: dict[str, Node] = {
+        str(number): Directory({"openssh-key": key.strip()}, ("openssh-key",))
+        for number, key in enumerate(spec.public_keys)
+    }
+    names = (first if number == "0" else f"{first}-{number}" for number in keys)
+    return Directory(keys, tuple(f"{number}={name}" for number, name in zip(keys, names, strict=True)))
+
+
+def _tags(spec: InstanceSpec) -> dict[str, Node]:
+    """The tags whose keys can stand in a path: EC2 refuses the others in metadata."""
+    return {key: value for key, value in spec.tags.items() if _can_be_listed(key)}
+
+
+def _can_be_listed(key: str) -> bool:
+    if not _TAG_KEY.fullmatch(key) or key in {".", "..", "_index"}:
+        return False
+    # Clients read a line `0=name` as a public key.
+    before, equals, _ = key.partition("=")
+    return not (equals and re.fullmatch(r"[+-]?[0-9_]+", before))
+
+
+def _dynamic(spec: InstanceSpec) -> Directory:
+    return _directory({"instance-identity": _directory({"document": _identity(spec)})})
+
+
+def _identity(spec: InstanceSpec) -> str:
+    nic = _primary(spec)
+    document = {
+        "accountId": spec.account_id,
+        "architecture": "x86_64",
+        "availabilityZone": spec.zone,
+        "billingProducts": None,
+        "devpayProductCodes": None,
+        "marketplaceProductCodes": None,
+        "imageId": spec.image_id,
+        "instanceId": spec.ec2_id,
+        "instanceType": spec.flavor,
+        "kernelId": None,
+        "pendingTime": datetime.fromtimestamp(spec.launched, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "privateIp": nic.address if nic else None,
+        "ramdiskId": None,
+        "region": spec.region,
+        "version": "2017-09-30",
+    }
+    return json.dumps(document, indent=2)

@@ -1,0 +1,118 @@
+"""Nouns as JSON documents: their parts as they are, ids, and for instances what a person wants to see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from pileus.model.errors import NotFound
+from pileus.model.instance import Instance
+from pileus.model.noun import Noun
+from pileus.model.nouns import NOUNS
+from pileus.verbs import find
+from pileus.verbs.instance.view import InstanceView, views_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pileus.model.caller import Caller
+    from pileus.store.reader import Reader
+
+N = TypeVar("N", bound=Noun)
+
+PLURALS: dict[str, type[Noun]] = {f"{kind}s": cls for kind, cls in NOUNS.items()}
+"""The word for each noun in paths and lists."""
+
+SECRET: Mapping[str, frozenset[str]] = {
+    "user": frozenset({"password"}),
+    "credential": frozenset({"sealed"}),
+}
+"""Fields of `wanted`, by kind, that no document shows."""
+
+_FOR_ADMINS = frozenset({"host"})
+_UNOWNED = frozenset({"flavor", "host", "image"})
+"""Nouns that are listed by visibility; all others by project."""
+
+
+def kind_of(word: str) -> type[Noun]:
+    """The noun that a word in a path means, singular or plural; NotFound for any other word."""
+    cls = PLURALS.get(word) or NOUNS.get(word)
+    if cls is None:
+        raise NotFound(f"There are no {word} here; there are {', '.join(sorted(PLURALS))}.", ident=word)
+    return cls
+
+
+def document(noun: Noun) -> dict[str, Any]:
+    """One noun: `id` is the public one, times are seconds since the epoch, `wanted` without secrets."""
+    wanted = msgspec.to_builtins(noun.wanted)
+    for field in SECRET.get(noun.KIND, ()):
+        wanted.pop(field, None)
+    return {
+        "kind": noun.KIND,
+        "id": noun.ec2_id,
+        "uuid": noun.uuid,
+        "name": noun.name,
+        "project": noun.project,
+        "tags": noun.tags,
+        "generation": noun.generation,
+        "revision": list(noun.revision),
+        "created": noun.created,
+        "gone": noun.gone,
+        "wanted": wanted,
+        "assigned": msgspec.to_builtins(noun.assigned),
+        "seen": msgspec.to_builtins(noun.seen),
+    }
+
+
+def instance_document(view: InstanceView) -> dict[str, Any]:
+    """An instance, with its state, size, image and addresses in words of their own."""
+    image = view.image
+    return {
+        **document(view.instance),
+        "state": str(view.state),
+        "flavor": view.flavor.name,
+        "image": image.name if image else "",
+        "login_user": image.wanted.login_user if image else "root",
+        "address": view.nics[0].port.assigned.address if view.nics else "",
+        "loopback": view.instance.assigned.loopback,
+        "host": view.instance.assigned.host,
+        "key": view.instance.wanted.key_name,
+        "groups": [group.name for nic in view.nics for group in nic.groups],
+    }
+
+
+def documents(tx: Reader, nouns: Sequence[Noun]) -> list[dict[str, Any]]:
+    """The documents of nouns of one kind, in order; one query per noun that they are shown with."""
+    instances = [noun for noun in nouns if isinstance(noun, Instance)]
+    if instances:
+        return [instance_document(view) for view in views_of(tx, instances)]
+    return [document(noun) for noun in nouns]
+
+
+def one(caller: Caller, tx: Reader, cls: type[N], ident: str) -> N:
+    """The noun that a person means, by id (tombstones too) or, if it lives, by name; NotFound otherwise."""
+    for noun in (*tx.by_ec2(cls, [ident]).values(), *tx.many(cls, [ident]).values()):
+        if _shown(caller, noun):
+            return noun
+    found = find.by_any(caller, tx, cls, ident)
+    if not _shown(caller, found):
+        raise find.not_found(cls, [ident])
+    return found
+
+
+def listed(
+    caller: Caller, tx: Reader, cls: type[Noun], *, everywhere: bool, gone: bool, after: int, limit: int | None
+) -> list[Noun]:
+    """The nouns of one kind that the caller may see, oldest first: its project's, or (`everywhere`) all of them."""
+    across = cls.KIND in _UNOWNED or (everywhere and caller.admin)
+    project = None if across else caller.project
+    # What is filtered by visibility is cut after the filter.
+    bound = None if across and not caller.admin else limit
+    found = tx.list(cls, project=project, dead=gone, after=after, limit=bound)
+    shown = [noun for noun in found if _shown(caller, noun)]
+    return shown if limit is None else shown[:limit]
+
+
+def _shown(caller: Caller, noun: Noun) -> bool:
+    return find.visible(caller, noun) and (caller.admin or noun.KIND not in _FOR_ADMINS)

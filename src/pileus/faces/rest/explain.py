@@ -1,0 +1,111 @@
+"""Why a noun is as it is: its three parts, its journal, and what it waits for in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pileus.faces.rest import documents
+from pileus.model.host import Host, alive
+from pileus.model.instance import Instance, settled, state
+from pileus.model.network import Seen as EngineSeen
+from pileus.model.port import Port
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.noun import Noun
+    from pileus.store.reader import Reader
+    from pileus.verbs.core import Core
+
+LINES = 20
+"""How many of the newest journal lines are shown."""
+
+
+def explain(caller: Caller, core: Core, cls: type[Noun], ident: str) -> dict[str, Any]:
+    """The whole of one noun. `due` is when a loop looks at it next (None: when woken or scanned)."""
+    with core.store.read() as tx:
+        noun = documents.one(caller, tx, cls, ident)
+        waits = waits_for(tx, noun, core.store.now())
+        shown = documents.documents(tx, [noun])[0]
+        if isinstance(noun, Instance):
+            shown["state"] = str(state(noun))
+        return {
+            **shown,
+            "settled": not waits,
+            "waits_for": waits or ["nothing: it is as wanted"],
+            "due": tx.due(noun.KIND, noun.uuid),
+            "journal": [msgspec.to_builtins(entry) for entry in tx.journal(noun.uuid, limit=LINES)],
+        }
+
+
+def waits_for(tx: Reader, noun: Noun, now: float) -> list[str]:
+    """What has to happen before `noun` is as wanted, one sentence each; empty when it is, or when it is gone."""
+    if noun.gone is not None:
+        return []
+    if isinstance(noun, Instance):
+        return _instance(tx, noun, now)
+    waits: list[str] = []
+    if isinstance(noun.seen, EngineSeen):
+        waits += _engine(noun)
+    if noun.wanted.gone:
+        waits += [f"the {kind} {uuid}, which refers to it, to go" for kind, uuid, _ in tx.referrers(noun.uuid)]
+    return waits
+
+
+def _engine(noun: Noun) -> list[str]:
+    seen: EngineSeen = noun.seen
+    waits = []
+    if seen.fault is not None:
+        waits.append(f"the network engine, which said {seen.fault.code}: {seen.fault.message}")
+    if noun.wanted.gone:
+        if seen.present:
+            waits.append("the network engine to remove it")
+    elif not seen.present or seen.revision != noun.revision:
+        waits.append(
+            f"the network engine to hold revision {_number(noun.revision)} (it holds {_number(seen.revision)})"
+        )
+    return waits
+
+
+def _instance(tx: Reader, instance: Instance, now: float) -> list[str]:
+    wanted, assigned, seen = instance.wanted, instance.assigned, instance.seen
+    waits = []
+    if assigned.host is None:
+        waits.append("a place: no host has been chosen for it")
+    else:
+        waits += _host(tx, assigned.host, now)
+    waits += [f"host {name} to confirm that its old body is gone" for name in assigned.clear]
+    if seen.fault is not None:
+        ends = "; trying again cannot help" if seen.fault.permanent else ""
+        waits.append(f"host {assigned.host}, which said {seen.fault.code}: {seen.fault.message}{ends}")
+    if wanted.gone:
+        if not assigned.clear:
+            waits.append(f"host {assigned.host} to confirm that its body is gone")
+        return waits
+    if settled(instance):
+        return waits
+    ports = [port for port in tx.referring(Port, [instance.uuid]) if port.wanted.instance == instance.uuid]
+    waits += [f"port {port.ec2_id}: {why}" for port in ports for why in _engine(port)]
+    if seen.revision != instance.revision:
+        held = _number(seen.revision)
+        waits.append(f"host {assigned.host} to apply revision {_number(instance.revision)} (it has applied {held})")
+    if seen.running != (wanted.power.state == "running") or seen.n < wanted.power.n:
+        waits.append(
+            f"host {assigned.host} to have it {wanted.power.state} (wish {wanted.power.n}; it has seen to {seen.n})"
+        )
+    if seen.reboot < wanted.reboot:
+        waits.append(f"host {assigned.host} to reboot it (reboot {wanted.reboot}; it has done {seen.reboot})")
+    return waits
+
+
+def _host(tx: Reader, name: str, now: float) -> list[str]:
+    for host in tx.list(Host, name=name):
+        if not alive(host, now):
+            return [f"host {name}, which was last heard of {now - host.seen.heard:.0f} s ago"]
+        return []
+    return [f"host {name}, which has never reported"]
+
+
+def _number(revision: tuple[int, int]) -> str:
+    return f"{revision[0]}.{revision[1]}" if revision != (0, 0) else "none"

@@ -1,0 +1,106 @@
+"""From an HTTP request to a route and back: who asks, which path, and errors as JSON."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from pileus.faces.rest import errors
+from pileus.faces.rest.openapi import openapi
+from pileus.faces.rest.routes import ROUTES, Asked, Route
+from pileus.faces.wire.http import Request, Response
+from pileus.model.errors import Fault, NotFound, PileusError
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.verbs.core import Core
+    from pileus.verbs.credential import Authority
+
+FACE = "rest"
+ROOT = "/v1/"
+
+_Words = tuple[str, ...]
+
+
+class RestFace:
+    """Answers every request under /v1. Blocks on the store, and on hosts for consoles: call it in a thread."""
+
+    def __init__(self, core: Core, authority: Authority) -> None:
+        self._core = core
+        self._authority = authority
+        self._routes = [(route, tuple(route.path.split("/"))) for route in ROUTES]
+        self._openapi = msgspec.json.encode(openapi())
+
+    def handle(self, request: Request) -> Response:
+        """Answer; refusals of the core are answers too. Anything else that is raised is a fault of ours."""
+        words = tuple(unquote(word) for word in request.path.removeprefix(ROOT).strip("/").split("/"))
+        if words == ("openapi.json",) and request.method in ("GET", "HEAD"):
+            return _json(200, self._openapi, str(uuid.uuid4()))
+        caller = caller_of(self._authority, request)
+        if caller is None:
+            return unauthorized()
+        try:
+            return self._answer(caller, request, words)
+        except PileusError as error:
+            return errors.of(error, caller.request)
+        except Fault as fault:
+            return errors.own("Fault", f"{fault.code}: {fault.message}", caller.request)
+
+    def _answer(self, caller: Caller, request: Request, words: _Words) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        allowed = []
+        for route, pattern in self._routes:
+            path = _match(pattern, words)
+            if path is None:
+                continue
+            if route.method != method:
+                allowed.append(route.method)
+                continue
+            query = dict(parse_qsl(request.query, keep_blank_values=True))
+            return _reply(route, Asked(caller, self._core, path, query, request.body))
+        if allowed:
+            text = f"{request.method} does not go with this path; {', '.join(sorted(set(allowed)))} does."
+            return errors.own("MethodNotAllowed", text, caller.request)
+        raise NotFound(f"There is nothing at {request.path}; see {ROOT}openapi.json.", ident=request.path)
+
+
+def caller_of(authority: Authority, request: Request) -> Caller | None:
+    """Who asks, by bearer token (or X-Auth-Token); None when the request proves nobody."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        token = request.headers.get("x-auth-token", "")
+    return authority.by_token(token.strip(), FACE) if token.strip() else None
+
+
+def unauthorized() -> Response:
+    """The answer to a request that proves nobody."""
+    text = "Send 'Authorization: Bearer TOKEN' with a token of this cloud (admin.json has the administrator's)."
+    return errors.own("Unauthorized", text, str(uuid.uuid4()))
+
+
+def created(caller: Caller, body: object, status: int = 201) -> Response:
+    """The answer to a request that made `body`."""
+    return _json(status, msgspec.json.encode(body), caller.request)
+
+
+def _reply(route: Route, asked: Asked) -> Response:
+    return _json(route.status, msgspec.json.encode(route.handle(asked)), asked.caller.request)
+
+
+def _json(status: int, body: bytes, request: str) -> Response:
+    return Response(status, {"content-type": "application/json", "x-request-id": request}, body)
+
+
+def _match(pattern: _Words, words: _Words) -> dict[str, str] | None:
+    if len(pattern) != len(words):
+        return None
+    found = {}
+    for expected, word in zip(pattern, words, strict=True):
+        if expected.startswith("{"):
+            found[expected[1:-1]] = word
+        elif expected != word:
+            return None
+    return found if all(found.values()) else None

@@ -1,0 +1,169 @@
+"""Every path of this face that is not derived from the nouns: one function per verb."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from pileus.faces.rest import documents
+from pileus.faces.rest.explain import explain
+from pileus.model import listing as pages
+from pileus.model.caller import Caller
+from pileus.model.errors import InvalidValue
+from pileus.model.instance import Instance
+from pileus.verbs import image, keypair, user
+from pileus.verbs.core import Core
+from pileus.verbs.instance import console, launch, power, view
+
+T = TypeVar("T")
+
+MOST = 1000
+"""How many nouns one page of a list has at most."""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A request whose caller is known: the words of its path by their names, its query, its body."""
+
+    caller: Caller
+    core: Core
+    path: dict[str, str]
+    query: dict[str, str]
+    body: bytes
+
+    def read(self, shape: type[T]) -> T:
+        """The body as `shape`; InvalidValue naming what is missing, ill-typed or unknown."""
+        try:
+            given = msgspec.json.decode(self.body or b"{}", type=dict[str, Any])
+            known = {field.encode_name for field in msgspec.structs.fields(shape)}  # type: ignore[arg-type]
+            unknown = sorted(given.keys() - known)
+            if unknown:
+                raise InvalidValue(f"Unknown field '{unknown[0]}'; known: {', '.join(sorted(known))}.", reason="body")
+            return msgspec.convert(given, shape)
+        except msgspec.DecodeError as error:
+            raise InvalidValue(f"The body is not what this path takes: {error}", reason="body") from error
+
+    def flag(self, name: str) -> bool:
+        """Whether the query says 1 or true for `name`."""
+        return self.query.get(name, "").lower() in ("1", "true")
+
+
+class NewUser(msgspec.Struct, frozen=True, kw_only=True):
+    """A user to make; its project is made too when it is missing (by default one of the user's name)."""
+
+    name: str
+    project: str = ""
+    admin: bool = False
+
+
+class NewKeyPair(msgspec.Struct, frozen=True, kw_only=True):
+    """A key pair to make, or with `public_key` (OpenSSH or PEM) to import."""
+
+    name: str
+    type: keypair.KeyType = "ed25519"
+    public_key: str = ""
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One path: words in braces stand for any one word. `body` is what it takes."""
+
+    method: str
+    path: str
+    handle: Callable[[Asked], Any]
+    says: str
+    body: type[msgspec.Struct] | None = None
+    status: int = 200
+
+
+def _list(asked: Asked) -> dict[str, Any]:
+    cls = documents.kind_of(asked.path["nouns"])
+    start, limit = pages.after(asked.query.get("after")), _limit(asked.query.get("limit"))
+    with asked.core.store.read() as tx:
+        found = documents.listed(
+            asked.caller,
+            tx,
+            cls,
+            everywhere=asked.flag("all"),
+            gone=asked.flag("gone"),
+            after=start,
+            limit=limit + 1,
+        )
+        shown, rest = pages.page(found, lambda noun: noun.id, start, limit)
+        return {f"{cls.KIND}s": documents.documents(tx, shown), "next": rest}
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return MOST
+    if not (text.isascii() and text.isdecimal() and len(text) <= 6 and int(text) >= 1):
+        raise InvalidValue(f"'{text}' is no limit: 1 to {MOST}.", ident=text, reason="limit")
+    return min(int(text), MOST)
+
+
+def _show(asked: Asked) -> dict[str, Any]:
+    cls = documents.kind_of(asked.path["nouns"])
+    with asked.core.store.read() as tx:
+        return documents.documents(tx, [documents.one(asked.caller, tx, cls, asked.path["id"])])[0]
+
+
+def _explain(asked: Asked) -> dict[str, Any]:
+    return explain(asked.caller, asked.core, documents.kind_of(asked.path["kind"]), asked.path["id"])
+
+
+def _create_user(asked: Asked) -> user.Account:
+    new = asked.read(NewUser)
+    return user.create(asked.caller, asked.core, new.name, new.project, admin=new.admin)
+
+
+def _create_keypair(asked: Asked) -> dict[str, Any]:
+    new = asked.read(NewKeyPair)
+    if new.public_key:
+        return documents.document(keypair.import_(asked.caller, asked.core, new.name, new.public_key.encode()))
+    key, private = keypair.create(asked.caller, asked.core, new.name, new.type)
+    return {**documents.document(key), "private_key": private}
+
+
+def _delete_image(asked: Asked) -> dict[str, Any]:
+    image.deregister(asked.caller, asked.core, asked.path["id"])
+    return {}
+
+
+def _launch(asked: Asked) -> dict[str, Any]:
+    uuids = launch.launch(asked.caller, asked.core, asked.read(launch.Launch))
+    views = view.launched(asked.caller, asked.core, uuids)
+    return {"instances": [documents.instance_document(one) for one in views]}
+
+
+def _console(asked: Asked) -> dict[str, Any]:
+    instance, output = console.output(asked.caller, asked.core, asked.path["id"])
+    return {"id": instance.ec2_id, "output": output.decode("utf-8", "replace")}
+
+
+def _powered(verb: Callable[[Caller, Core, list[str]], object]) -> Callable[[Asked], dict[str, Any]]:
+    def handle(asked: Asked) -> dict[str, Any]:
+        with asked.core.store.read() as tx:
+            instance = documents.one(asked.caller, tx, Instance, asked.path["id"])
+        verb(asked.caller, asked.core, [instance.ec2_id])
+        with asked.core.store.read() as tx:
+            return documents.documents(tx, [documents.one(asked.caller, tx, Instance, instance.uuid)])[0]
+
+    return handle
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", "users", _create_user, "Make a user, and its project if that is missing.", NewUser, 201),
+    Route("POST", "keypairs", _create_keypair, "Make or import a key pair.", NewKeyPair, 201),
+    Route("DELETE", "images/{id}", _delete_image, "Forget an image."),
+    Route("POST", "instances", _launch, "Launch instances.", launch.Launch, 201),
+    Route("POST", "instances/{id}/start", _powered(power.start), "Want it running."),
+    Route("POST", "instances/{id}/stop", _powered(power.stop), "Want it stopped."),
+    Route("POST", "instances/{id}/reboot", _powered(power.reboot), "Have it go down and come up again."),
+    Route("POST", "instances/{id}/terminate", _powered(power.terminate), "Want it gone."),
+    Route("DELETE", "instances/{id}", _powered(power.terminate), "Want it gone."),
+    Route("GET", "instances/{id}/console", _console, "The end of what it wrote to its serial console."),
+    Route("GET", "explain/{kind}/{id}", _explain, "What is wanted, assigned and seen, and what it waits for."),
+    Route("GET", "{nouns}", _list, "The nouns of one kind, oldest first."),
+    Route("GET", "{nouns}/{id}", _show, "One noun, by id or name."),
+)
+"""Tried in this order."""

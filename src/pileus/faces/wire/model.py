@@ -1,0 +1,148 @@
+"""An AWS service as its vendor describes it: actions, shapes, versions, and names on the wire.
+
+The description is botocore's `service-2.json`, read once from the installed package without importing it (its
+import costs more than the read). Documentation strings, nine tenths of the file, are never decoded.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import importlib.util
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from pileus.faces.wire.errors import Ec2Faults, Faults, QueryFaults, WireError
+
+_Composite = Literal["structure", "list", "map"]
+_Scalar = Literal["string", "boolean", "integer", "long", "float", "double", "timestamp", "blob"]
+_Type = _Composite | _Scalar
+
+
+class Reference(msgspec.Struct, frozen=True, rename="camel"):
+    """The use of a shape as a member, element, input or output, with its name there if it has one."""
+
+    shape: str
+    location_name: str | None = None
+    query_name: str | None = None
+    result_wrapper: str | None = None
+    flattened: bool = False
+
+
+class Shape(msgspec.Struct, frozen=True, rename="camel"):
+    """A type. `members` is for structures, `member` for lists, `key` and `value` for maps.
+
+    `min` and `max` bound the value of a number, the length of a string and the elements of a list.
+    """
+
+    type: _Type
+    members: dict[str, Reference] = {}
+    required: tuple[str, ...] = ()
+    member: Reference | None = None
+    key: Reference | None = None
+    value: Reference | None = None
+    enum: tuple[str, ...] = ()
+    min: float | None = None
+    max: float | None = None
+    location_name: str | None = None
+    query_name: str | None = None
+    sensitive: bool = False
+    flattened: bool = False
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """An action: its input and output shapes, either of which it may lack."""
+
+    name: str
+    input: Reference | None = None
+    output: Reference | None = None
+
+
+class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    api_version: str
+    protocol: Literal["ec2", "query"]
+    xml_namespace: str
+
+
+class _Description(msgspec.Struct, frozen=True):
+    metadata: _Metadata
+    operations: dict[str, Operation]
+    shapes: dict[str, Shape]
+
+
+class ServiceModel:
+    """A service in its newest API version. Immutable; the same object for each `load` of a name.
+
+    `name` is botocore's ("ec2", "sts"), `protocol` "ec2" or "query", `versions` all API versions that
+    botocore knows, oldest first, `version` the newest, `namespace` the XML namespace of answers, `faults`
+    the protocol's words.
+    """
+
+    def __init__(self, name: str, versions: tuple[str, ...], description: _Description) -> None:
+        self.name = name
+        self.versions = versions
+        self.version = description.metadata.api_version
+        self.protocol = description.metadata.protocol
+        self.operations = description.operations
+        self.shapes = description.shapes
+        # EC2 answers with a slash at the end, which its model lacks.
+        self.namespace = description.metadata.xml_namespace.rstrip("/") + "/"
+        self.faults: Faults = Ec2Faults() if self.protocol == "ec2" else QueryFaults()
+
+    @staticmethod
+    def load(name: str) -> ServiceModel:
+        """Return the service of this name, reading it at the first call.
+
+        Raises LookupError when botocore has no such service, msgspec.ValidationError when its protocol or
+        one of its types is none that this package speaks.
+        """
+        return _load(name)
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """The names of all actions the service has, those this cloud lacks included."""
+        return frozenset(self.operations)
+
+    def operation(self, action: str) -> Operation:
+        """Return the action's description; raises WireError (`InvalidAction`) when there is none."""
+        found = self.operations.get(action)
+        if found is None:
+            raise self.faults.no_such_action(action, self.version)
+        return found
+
+    def unsupported(self, action: str) -> WireError:
+        """Return the error for an action that this cloud lacks; raises WireError if AWS lacks it too."""
+        self.operation(action)
+        return WireError("UnsupportedOperation", f"This cloud does not support the action {action}.")
+
+    def input_name(self, member: str, reference: Reference) -> str:
+        """Return the name of a structure's member in a request's parameters."""
+        shape = self.shapes[reference.shape]
+        location = reference.location_name or shape.location_name
+        if self.protocol == "ec2":
+            if explicit := reference.query_name or shape.query_name:
+                return explicit
+            return location[0].upper() + location[1:] if location else member
+        return location or member
+
+    def output_name(self, member: str, reference: Reference) -> str:
+        """Return the name of a structure's member as an XML element of an answer."""
+        return reference.location_name or self.shapes[reference.shape].location_name or member
+
+
+@functools.cache
+def _load(name: str) -> ServiceModel:
+    found = importlib.util.find_spec("botocore")
+    if found is None or found.origin is None:
+        raise LookupError("botocore, which carries the service models, is not installed")
+    files = sorted((Path(found.origin).parent / "data" / name).glob("*/service-2.json*"))
+    if not files:
+        raise LookupError(f"botocore has no service {name!r}")
+    newest = files[-1]
+    raw = newest.read_bytes()
+    if newest.suffix == ".gz":
+        raw = gzip.decompress(raw)
+    description = msgspec.json.decode(raw, type=_Description)
+    return ServiceModel(name, tuple(file.parent.name for file in files), description)

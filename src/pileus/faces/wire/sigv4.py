@@ -1,0 +1,273 @@
+"""AWS Signature Version 4: verify a request that carries one.
+
+Both places a signature may be in: the `Authorization` header, and the query of a presigned URL. Any region
+name is accepted (euca2ools makes one up when it is given a bare URL) and returned with the scope's service.
+
+What is signed: method, path, query, the headers named, and the body by its SHA-256. S3 differs: its path is
+not normalised, and its body may be left out of the signature or be signed in chunks; that is told in
+`Signed.payload`. For every other service the body must be signed.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from pileus.faces.wire.errors import WireError
+from pileus.faces.wire.signing import (
+    ALGORITHM,
+    UNSIGNED,
+    Request,
+    canonical_request,
+    signature_of,
+    stamp_of,
+)
+
+SKEW = 15 * 60
+"""Seconds by which the signer's clock may differ from ours."""
+
+LONGEST = 7 * 24 * 3600
+"""Seconds that a presigned URL may be good for."""
+
+_MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your AWS Secret"
+    " Access Key and signing method. Consult the service documentation for details."
+)
+_INVALID = "AWS was not able to validate the provided access credentials"
+
+_STAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z", re.ASCII)
+_SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+class Signed(NamedTuple):
+    """Who signed, for which service and region.
+
+    `payload` is the SHA-256 of the body in hex, verified unless the body was None; or, for S3 alone,
+    `UNSIGNED-PAYLOAD` or a `STREAMING-…` word, and then the body is not vouched for.
+    """
+
+    access_key: str
+    service: str
+    region: str
+    payload: str
+
+
+class _Codes(NamedTuple):
+    """One service's answers: to an unknown key, a wrong signature, a wrong clock and an expired URL."""
+
+    unknown: tuple[str, str, int]
+    mismatch: tuple[str, str, int]
+    skewed: tuple[str, int]
+    expired: tuple[str, int]
+
+
+_SERVICES: Final[dict[str, _Codes]] = {
+    "ec2": _Codes(
+        ("AuthFailure", _INVALID, 401),
+        ("AuthFailure", _INVALID, 401),
+        ("RequestExpired", 400),
+        ("RequestExpired", 400),
+    ),
+    "s3": _Codes(
+        ("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", 403),
+        ("SignatureDoesNotMatch", _MISMATCH, 403),
+        ("RequestTimeTooSkewed", 403),
+        ("AccessDenied", 403),
+    ),
+}
+_OTHERS: Final = _Codes(
+    ("InvalidClientTokenId", "The security token included in the request is invalid.", 403),
+    ("SignatureDoesNotMatch", _MISMATCH, 403),
+    ("SignatureDoesNotMatch", 403),
+    ("SignatureDoesNotMatch", 403),
+)
+"""STS, IAM and every name of a service that is in no table."""
+
+
+class _Claim(NamedTuple):
+    """What a request says of its own signature. `lifetime` in seconds, None outside presigned URLs."""
+
+    access_key: str
+    date: str
+    region: str
+    service: str
+    stamp: str
+    headers: str
+    signature: str
+    query: str
+    lifetime: int | None
+
+
+class Verifier:
+    """Verifies signatures. Keeps no state: signing keys are cached by the secret they come from.
+
+    `lookup` returns the secret of an access key, None when there is no such key (or it is switched off); it
+    is asked at every request, so a rotated secret counts at once. `now` returns seconds since the epoch.
+    """
+
+    def __init__(self, lookup: Callable[[str], bytes | None], now: Callable[[], float]) -> None:
+        self._lookup = lookup
+        self._now = now
+
+    def verify(self, request: Request) -> Signed:
+        """Return who signed the request; raises WireError with the code of the service in the scope.
+
+        The caller must refuse a `service` that is not its own: S3's signatures need not cover the body.
+        Codes: MissingAuthenticationToken, IncompleteSignature; AuthFailure and RequestExpired (EC2);
+        InvalidClientTokenId and SignatureDoesNotMatch (STS, IAM); S3's own.
+        """
+        claim = _claim(request)
+        codes = _SERVICES.get(claim.service, _OTHERS)
+        self._check_time(claim, codes)
+        secret = self._lookup(claim.access_key)
+        if secret is None:
+            raise WireError(*codes.unknown)
+        payload = _payload(request, claim, codes)
+        canonical = canonical_request(request, claim.service, claim.headers, claim.query, payload)
+        if canonical is None:
+            raise WireError(*codes.mismatch)
+        expected = signature_of(secret, claim.date, claim.region, claim.service, claim.stamp, canonical)
+        if not hmac.compare_digest(expected, claim.signature):
+            raise WireError(*codes.mismatch)
+        return Signed(claim.access_key, claim.service, claim.region, payload)
+
+    def _check_time(self, claim: _Claim, codes: _Codes) -> None:
+        now = self._now()
+        signed = _seconds(claim.stamp)
+        if claim.lifetime is not None:
+            last, code = signed + claim.lifetime, codes.expired
+        else:
+            last, code = signed + SKEW, codes.skewed
+        if now > last:
+            text = f"Signature expired: {claim.stamp} is good until {stamp_of(last)}"
+            raise WireError(code[0], f"{text}; the time here is {stamp_of(now)}.", code[1])
+        if now < signed - SKEW:
+            text = f"Signature not yet current: {claim.stamp}; the time here is {stamp_of(now)}."
+            raise WireError(codes.skewed[0], text, codes.skewed[1])
+
+
+def _claim(request: Request) -> _Claim:
+    authorization = request.headers.get("authorization")
+    presigned = bool(request.query) and "&X-Amz-Signature=" in f"&{request.query}"
+    if authorization is None and not presigned:
+        raise WireError("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
+    if authorization is not None and presigned:
+        raise _incomplete("Only one signature is allowed: in the Authorization header or in the query.")
+    if authorization is not None:
+        return _claim_of_header(request, authorization)
+    return _claim_of_query(request)
+
+
+def _claim_of_header(request: Request, authorization: str) -> _Claim:
+    algorithm, _, rest = authorization.partition(" ")
+    if algorithm != ALGORITHM:
+        raise _incomplete(f"The Authorization header's algorithm is not {ALGORITHM}.")
+    fields: dict[str, str] = {}
+    for part in rest.split(",", 3):
+        name, _, value = part.strip().partition("=")
+        fields[name] = value
+    stamp = request.headers.get("x-amz-date")
+    if stamp is None:
+        stamp = _stamp_of_date(request.headers.get("date", ""))
+    credential, headers, signature = (
+        _field(fields, name) for name in ("Credential", "SignedHeaders", "Signature")
+    )
+    return _checked(credential, stamp, headers, signature, request.query, None)
+
+
+def _claim_of_query(request: Request) -> _Claim:
+    fields: dict[str, str] = {}
+    rest: list[str] = []
+    for pair in request.query.split("&"):
+        name, _, value = pair.partition("=")
+        if name.startswith("X-Amz-"):
+            if name in fields:
+                raise _incomplete(f"The query has {name} more than once.")
+            fields[name] = unquote_to_bytes(value).decode("latin-1")
+        if name != "X-Amz-Signature":
+            rest.append(pair)
+    if _field(fields, "X-Amz-Algorithm") != ALGORITHM:
+        raise _incomplete(f"X-Amz-Algorithm is not {ALGORITHM}.")
+    lifetime = _field(fields, "X-Amz-Expires")
+    if not (
+        lifetime.isascii() and lifetime.isdigit() and len(lifetime) <= 6 and 1 <= int(lifetime) <= LONGEST
+    ):
+        raise _incomplete(f"X-Amz-Expires must be a number of seconds from 1 to {LONGEST}.")
+    credential, stamp = _field(fields, "X-Amz-Credential"), _field(fields, "X-Amz-Date")
+    headers, signature = _field(fields, "X-Amz-SignedHeaders"), _field(fields, "X-Amz-Signature")
+    return _checked(credential, stamp, headers, signature, "&".join(rest), int(lifetime))
+
+
+def _checked(
+    credential: str, stamp: str, headers: str, signature: str, query: str, lifetime: int | None
+) -> _Claim:
+    parts = credential.rsplit("/", 4)
+    if len(parts) != 5 or not all(parts) or parts[4] != "aws4_request" or len(credential) > 512:
+        raise _incomplete("Credential must be KEY/YYYYMMDD/REGION/SERVICE/aws4_request.")
+    if _STAMP.fullmatch(stamp) is None:
+        raise _incomplete("X-Amz-Date must be a time as 20060102T150405Z.")
+    if stamp[:8] != parts[1]:
+        raise _incomplete("The date in the credential's scope is not that of the request.")
+    if _SIGNATURE.fullmatch(signature) is None:
+        raise _incomplete("Signature must be 64 lower-case hexadecimal digits.")
+    if "host" not in headers.split(";"):
+        raise _incomplete("'host' must be a signed header.")
+    access_key, date, region, service, _ = parts
+    return _Claim(access_key, date, region, service, stamp, headers, signature, query, lifetime)
+
+
+def _field(fields: Mapping[str, str], name: str) -> str:
+    found = fields.get(name)
+    if not found:
+        raise _incomplete(f"The request's signature lacks {name}.")
+    return found
+
+
+def _incomplete(message: str) -> WireError:
+    return WireError("IncompleteSignature", message)
+
+
+def _payload(request: Request, claim: _Claim, codes: _Codes) -> str:
+    """Return the SHA-256 that the body has, or S3's word instead; raises WireError if another is claimed."""
+    told = request.headers.get("x-amz-content-sha256")
+    if claim.service == "s3":
+        if told is None and claim.lifetime is not None:
+            told = UNSIGNED
+        if told is not None and (request.body is None or told == UNSIGNED or told.startswith("STREAMING-")):
+            return told
+        text = "The provided 'x-amz-content-sha256' header does not match what was computed."
+        mismatch = "XAmzContentSHA256Mismatch", text, 400
+    else:
+        mismatch = codes.mismatch
+    if request.body is None:
+        raise _incomplete("The request has no x-amz-content-sha256.")
+    digest = sha256(request.body).hexdigest()
+    if told is not None and told != digest:
+        raise WireError(*mismatch)
+    return digest
+
+
+def _seconds(stamp: str) -> float:
+    year, month, day, hour, minute, second = (
+        int(digits) for digits in (stamp[:4], stamp[4:6], stamp[6:8], stamp[9:11], stamp[11:13], stamp[13:15])
+    )
+    try:
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+    except ValueError:
+        raise _incomplete("X-Amz-Date must be a time as 20060102T150405Z.") from None
+
+
+def _stamp_of_date(text: str) -> str:
+    """Return a `Date` header, in HTTP's form or ISO 8601's basic one, as a stamp; '' for no date."""
+    if _STAMP.fullmatch(text) is not None:
+        return text
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    except (ValueError, OverflowError):
+        return ""

@@ -1,0 +1,270 @@
+"""The agent's rules, free of threads: which orders it takes, one step for one body, and what it reports."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from pileus.bus.messages import BodyReport, Order, Removed, Report
+from pileus.loops.host.book import Book, Entry
+from pileus.model.errors import Fault
+from pileus.model.host import Capacity
+from pileus.model.instance import Body, Power, Step, next_step
+from pileus.model.noun import Fault as SeenFault
+from pileus.model.provider import Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pileus.model.instance import PowerState
+    from pileus.model.provider import Provider, Seen
+    from pileus.model.spec import InstanceSpec
+
+SOON = 0.25
+"""Seconds until a body that is on its way (a guest shutting down) is looked at again."""
+
+log = structlog.get_logger()
+
+
+class Agent:
+    """One host's mind. `take`, `step` and `report` may be called from any thread; `step` once at a time per body."""
+
+    def __init__(
+        self,
+        name: str,
+        provider: Provider,
+        book: Book,
+        *,
+        zone: str = "",
+        capacity: Capacity | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.name = name
+        self.provider = provider
+        self.book = book
+        self.now = now
+        self._zone = zone
+        self._capacity = capacity or Capacity()
+        self._lock = threading.RLock()
+        self._sequence = 0
+        self._told: set[str] = set()
+        self._changed: set[str] = set()
+        self._unknown: tuple[str, ...] = ()
+        book.begin()
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    def take(self, order: Order) -> bool:
+        """Keep an order, unless it is older than what is held or than a removal; True when there is work to do."""
+        with self._lock:
+            if not self.accepts(order):
+                return False
+            self.book.witness(order.revision)
+            held = self.book.entries.get(order.uuid)
+            if order.spec is None and held is None:
+                # A removal of what was never here is remembered all the same: its order may still be on the way.
+                self.book.remember(order.uuid, Removed(revision=order.revision, why=order.why))
+                self._told.add(order.uuid)
+                return False
+            if held is None:
+                held = Entry(uuid=order.uuid, revision=order.revision)
+            body = held.body
+            if order.spec is not None:
+                body = msgspec.structs.replace(body, satisfied=max(body.satisfied, order.spec.satisfied))
+            self.book.keep(
+                msgspec.structs.replace(
+                    held, revision=order.revision, spec=order.spec, why=order.why, body=body, fault=None
+                )
+            )
+            return True
+
+    def accepts(self, order: Order) -> bool:
+        """Whether an order is news: not of an earlier incarnation, not below what is held, not above a removal alone."""
+        if order.revision[0] < self.book.start.incarnation:
+            return False
+        removed = self.book.removed.get(order.uuid)
+        if removed is not None and order.revision <= removed.revision:
+            self._told.add(order.uuid)
+            return False
+        held = self.book.entries.get(order.uuid)
+        if held is not None and order.revision <= held.revision:
+            self._changed.add(order.uuid)
+            return False
+        return True
+
+    def specs(self) -> dict[str, InstanceSpec]:
+        """The specs held now, by uuid; removals are none."""
+        with self._lock:
+            return {uuid: entry.spec for uuid, entry in self.book.entries.items() if entry.spec is not None}
+
+    # -- steps ---------------------------------------------------------------------------------------------------
+
+    def step(self, uuid: str) -> float | None:
+        """One step for one body; returns seconds until the next look, None when it is as ordered."""
+        entry = self.book.entries.get(uuid)
+        if entry is None:
+            return None
+        try:
+            done, after = self._step(entry)
+        except Fault as fault:
+            log.warning("body faulty", uuid=uuid, code=fault.code, message=fault.message)
+            self._blame(uuid, entry, fault)
+            raise
+        with self._lock:
+            self._save(uuid, done)
+        return after
+
+    def _step(self, entry: Entry) -> tuple[Entry, float | None]:
+        ref = Ref(kind="instance", uuid=entry.uuid, revision=entry.revision)
+        entry = self._absorb(entry, self.provider.observe(ref))
+        if entry.spec is None:
+            return self._remove(entry, ref)
+        step = next_step(entry.spec.power, entry.spec.reboot, entry.body)
+        if step is Step.STOP:
+            # Written before the guest is asked: whatever dies now, its going down is not the guest's own wish.
+            entry = _with_body(entry, ordered_stop=True)
+            with self._lock:
+                self._save(entry.uuid, entry)
+            self.provider.ensure(_power(entry.spec, "stopped"))
+            entry = self._absorb(entry, self.provider.observe(ref))
+            return entry, 0.0 if not entry.body.running else SOON
+        start = step is Step.START or (step is Step.MAKE and _wants_start(entry))
+        state: PowerState = "running" if start or (step is Step.NONE and entry.body.running) else "stopped"
+        self.provider.ensure(_power(entry.spec, state))
+        seen = self.provider.observe(ref)
+        if start and seen is not None and seen.running:
+            entry = _with_body(entry, exists=True, running=True, ordered_stop=False)
+            entry = msgspec.structs.replace(entry, ever=True, since=self.now())
+        else:
+            entry = self._absorb(entry, seen)
+        return self._applied(entry, started=start)
+
+    def _applied(self, entry: Entry, *, started: bool) -> tuple[Entry, float | None]:
+        """After an `ensure`: whether the body now is what the spec says, and what is remembered then."""
+        spec = entry.spec
+        if spec is None or not entry.body.exists or (started and not entry.body.running):
+            return entry, SOON
+        if next_step(spec.power, spec.reboot, entry.body) is not Step.NONE and not started:
+            return entry, 0.0
+        entry = _with_body(entry, n=spec.power.n, reboot=spec.reboot)
+        return msgspec.structs.replace(entry, applied=entry.revision, fault=None), None
+
+    def _absorb(self, entry: Entry, seen: Seen | None) -> Entry:
+        """What was seen, and what it means: a body that ended without our asking, by its guest's wish, is satisfied."""
+        body = entry.body
+        if seen is None:
+            ended = body.running
+            return _with_body(entry, exists=False, running=False, ordered_stop=body.ordered_stop and not ended)
+        if body.running and not seen.running:
+            entry = msgspec.structs.replace(entry, since=self.now())
+            if seen.cause == "guest" and not body.ordered_stop:
+                entry = _with_body(entry, satisfied=max(body.satisfied, body.n))
+        stopping = body.ordered_stop and seen.running
+        return _with_body(entry, exists=True, running=seen.running, ordered_stop=stopping)
+
+    def _remove(self, entry: Entry, ref: Ref) -> tuple[Entry, float | None]:
+        self.provider.remove(ref)
+        if self.provider.observe(ref) is not None:
+            return entry, SOON
+        with self._lock:
+            current = self.book.entries.get(entry.uuid)
+            if current is None or current.revision != entry.revision:
+                return entry, 0.0
+            removed = Removed(revision=entry.revision, why=entry.why, satisfied=entry.body.satisfied)
+            self.book.remember(entry.uuid, removed)
+            self._told.add(entry.uuid)
+            self._changed.discard(entry.uuid)
+        return entry, None
+
+    def _save(self, uuid: str, done: Entry) -> None:
+        """Keep what came of a step, unless a newer order came meanwhile: of that, only the body is kept."""
+        current = self.book.entries.get(uuid)
+        if current is None:
+            return
+        if current.revision != done.revision:
+            body = msgspec.structs.replace(done.body, satisfied=max(done.body.satisfied, current.body.satisfied))
+            done = msgspec.structs.replace(current, body=body, ever=done.ever, since=done.since)
+        if done != current:
+            self.book.keep(done)
+            self._changed.add(uuid)
+
+    def _blame(self, uuid: str, entry: Entry, fault: Fault) -> None:
+        shown = SeenFault(code=fault.code, message=fault.message, permanent=fault.permanent, at=self.now())
+        with self._lock:
+            current = self.book.entries.get(uuid)
+            if current is not None and current.revision == entry.revision:
+                old = current.fault
+                if old is None or (old.code, old.message) != (shown.code, shown.message):
+                    self.book.keep(msgspec.structs.replace(current, fault=shown))
+                    self._changed.add(uuid)
+
+    # -- reports -------------------------------------------------------------------------------------------------
+
+    @property
+    def news(self) -> bool:
+        """Whether something changed since the last report."""
+        return bool(self._changed or self._told)
+
+    def survey(self) -> list[str]:
+        """Look for bodies that no order names; returns the uuids of those that orders name."""
+        known = self.book.entries
+        seen = [body.uuid for body in self.provider.scan() if body.kind == "instance"]
+        self._unknown = tuple(sorted(uuid for uuid in seen if uuid not in known))
+        return list(known)
+
+    def report(self, *, full: bool = False) -> Report:
+        """What is to be said now; a full one repeats every body and the removals that were asked about."""
+        with self._lock:
+            full = full or bool(self._told)
+            self._sequence += 1
+            names = list(self.book.entries) if full else [u for u in self._changed if u in self.book.entries]
+            report = Report(
+                host=self.name,
+                epoch=self.book.start.epoch,
+                sequence=self._sequence,
+                incarnation=self.book.start.incarnation,
+                highest=self.book.start.highest,
+                full=full,
+                bodies={uuid: _body_report(self.book.entries[uuid]) for uuid in names},
+                removed={uuid: self.book.removed[uuid] for uuid in self._told if uuid in self.book.removed},
+                unknown=self._unknown,
+                capacity=self._capacity,
+                limits=self.provider.limits,
+                zone=self._zone,
+            )
+            self._changed.clear()
+            self._told.clear()
+            return report
+
+
+def _wants_start(entry: Entry) -> bool:
+    spec = entry.spec
+    return spec is not None and spec.power.state == "running" and entry.body.satisfied != spec.power.n
+
+
+def _power(spec: InstanceSpec, state: PowerState) -> InstanceSpec:
+    """The spec with the power that the next step is to have, which a reboot or a guest's wish may make another."""
+    return msgspec.structs.replace(spec, power=Power(state=state, n=spec.power.n))
+
+
+def _with_body(entry: Entry, **changes: object) -> Entry:
+    body: Body = msgspec.structs.replace(entry.body, **changes)
+    return entry if body == entry.body else msgspec.structs.replace(entry, body=body)
+
+
+def _body_report(entry: Entry) -> BodyReport:
+    body = entry.body
+    return BodyReport(
+        revision=entry.applied,
+        running=body.running,
+        n=body.n,
+        reboot=body.reboot,
+        satisfied=body.satisfied,
+        ever=entry.ever,
+        since=entry.since,
+        fault=entry.fault,
+    )

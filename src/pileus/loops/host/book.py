@@ -1,0 +1,142 @@
+"""The book: what a host never forgets. Orders it holds, removals it was given, and how often it started."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.bus.messages import Removed
+from pileus.model.instance import Body
+from pileus.model.noun import NEVER, Fault, Revision
+from pileus.model.spec import InstanceSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One order and what has come of it. Without a spec it is a removal; `why` is gone or moved."""
+
+    uuid: str
+    revision: Revision
+    spec: InstanceSpec | None = None
+    why: str = ""
+    body: Body = Body()
+    applied: Revision = NEVER
+    ever: bool = False
+    since: float = 0.0
+    fault: Fault | None = None
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """`epoch` counts starts; `incarnation` and `highest` are the greatest that any order brought."""
+
+    epoch: int = 0
+    incarnation: int = 0
+    highest: Revision = NEVER
+
+
+class Book:
+    """A book in memory, which is as lasting as this object: for the stub and for tests."""
+
+    def __init__(self) -> None:
+        self.start = Start()
+        self.entries: dict[str, Entry] = {}
+        self.removed: dict[str, Removed] = {}
+
+    def begin(self) -> None:
+        """Count a start of the agent."""
+        self._set_start(msgspec.structs.replace(self.start, epoch=self.start.epoch + 1))
+
+    def witness(self, revision: Revision) -> None:
+        """Remember the greatest revision and incarnation that were ever seen."""
+        start = self.start
+        changed = msgspec.structs.replace(
+            start, incarnation=max(start.incarnation, revision[0]), highest=max(start.highest, revision)
+        )
+        if changed != start:
+            self._set_start(changed)
+
+    def keep(self, entry: Entry) -> None:
+        """Hold an order, or what has come of it."""
+        if self.entries.get(entry.uuid) != entry:
+            self._write_entry(entry)
+            self.entries[entry.uuid] = entry
+
+    def remember(self, uuid: str, removed: Removed) -> None:
+        """Remember for ever that this was to be removed; the order for it is no longer held."""
+        self._write_removed(uuid, removed)
+        self.removed[uuid] = removed
+        if uuid in self.entries:
+            self._erase_entry(uuid)
+            del self.entries[uuid]
+
+    def _set_start(self, start: Start) -> None:
+        self._write_start(start)
+        self.start = start
+
+    def _write_start(self, start: Start) -> None: ...
+
+    def _write_entry(self, entry: Entry) -> None: ...
+
+    def _erase_entry(self, uuid: str) -> None: ...
+
+    def _write_removed(self, uuid: str, removed: Removed) -> None: ...
+
+
+class FileBook(Book):
+    """A book in a folder: a file for each order (written aside, then renamed) and one growing list of removals."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self._orders = folder / "orders"
+        self._orders.mkdir(parents=True, exist_ok=True, mode=0o700)
+        start = folder / "start.json"
+        if start.exists():
+            self.start = msgspec.json.decode(start.read_bytes(), type=Start)
+        for path in self._orders.glob("*.json"):
+            entry = msgspec.json.decode(path.read_bytes(), type=Entry)
+            self.entries[entry.uuid] = entry
+        self._load_removed()
+
+    def _load_removed(self) -> None:
+        path = self._folder / "removed.jsonl"
+        line = msgspec.json.Decoder(tuple[str, Removed])
+        for text in path.read_bytes().splitlines() if path.exists() else ():
+            try:
+                uuid, removed = line.decode(text)
+            except msgspec.DecodeError:
+                continue  # the last line of a machine that lost power; its order is still held
+            self.removed[uuid] = removed
+        for uuid, removed in self.removed.items():
+            entry = self.entries.get(uuid)
+            if entry is not None and entry.revision <= removed.revision:
+                self._erase_entry(uuid)
+                del self.entries[uuid]
+
+    def _write_start(self, start: Start) -> None:
+        _replace(self._folder / "start.json", msgspec.json.encode(start))
+
+    def _write_entry(self, entry: Entry) -> None:
+        _replace(self._orders / f"{entry.uuid}.json", msgspec.json.encode(entry))
+
+    def _erase_entry(self, uuid: str) -> None:
+        (self._orders / f"{uuid}.json").unlink(missing_ok=True)
+
+    def _write_removed(self, uuid: str, removed: Removed) -> None:
+        with (self._folder / "removed.jsonl").open("ab") as file:
+            file.write(msgspec.json.encode((uuid, removed)) + b"\n")
+            file.flush()
+            os.fdatasync(file.fileno())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    aside = path.with_suffix(".new")
+    with aside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fdatasync(file.fileno())
+    aside.rename(path)

@@ -1,0 +1,148 @@
+"""The instance loop: decides and commits, then sends; results come only as reports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.bus.messages import Order
+from pileus.loops import resolve
+from pileus.model.flavor import Flavor
+from pileus.model.instance import Assigned, Instance, Seen, settled
+from pileus.model.port import Port
+from pileus.model.spec import content
+from pileus.model.volume import Volume
+
+if TYPE_CHECKING:
+    from pileus.store.reader import Entry
+    from pileus.store.writer import Writer
+    from pileus.verbs.core import Core
+
+AGAIN = 2.0
+"""Seconds after which an order that no report has answered is sent again."""
+
+POWER = {"instance.launch": True, "instance.start": True, "instance.stop": False}
+"""The verbs that raise the power number, and whether they want it running."""
+
+
+def step(core: Core, uuid: str) -> float | None:
+    """One step towards what is wanted; returns when to look again, None for when woken."""
+    with core.store.write() as tx:
+        row = tx.get(Instance, uuid)
+        if row is None or row.gone is not None:
+            return None
+        orders, row = plan(core, tx, row)
+    for host, order in orders:
+        core.hosts.send(host, order)
+    if row.gone is not None or settled(row):
+        return None
+    return core.store.now() + AGAIN
+
+
+def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]], Instance]:
+    """Decide what each host is to be told, and write it down: the row is locked, nothing is sent yet."""
+    if row.wanted.gone and row.assigned.host is not None:
+        row = _leave(tx, row)
+    why = "gone" if row.wanted.gone else "moved"
+    orders = [
+        (host, Order(uuid=row.uuid, revision=revision, why=why))
+        for host, revision in row.assigned.clear.items()
+    ]
+    if row.wanted.gone:
+        if not row.assigned.clear:
+            row = bury(tx, row)
+        return orders, row
+    if row.assigned.host is not None:
+        spec = resolve.instance(tx, row, core.place)
+        digest = content(spec)
+        if digest != row.assigned.content:
+            row = tx.revise(row)
+            row = tx.assign(row, msgspec.structs.replace(row.assigned, content=digest))
+        if not settled(row):
+            order = Order(uuid=row.uuid, revision=row.revision, spec=with_revision(spec, row))
+            orders.append((row.assigned.host, order))
+    return orders, row
+
+
+def with_revision(spec: resolve.InstanceSpec, row: Instance) -> resolve.InstanceSpec:
+    """The spec as it is sent."""
+    return msgspec.structs.replace(spec, revision=row.revision)
+
+
+def _leave(tx: Writer, row: Instance) -> Instance:
+    """Take the row off its host, which from now on has to confirm that it holds nothing of it."""
+    row = tx.revise(row)
+    host = row.assigned.host or ""
+    clear = {**row.assigned.clear, host: row.revision}
+    assigned = msgspec.structs.replace(row.assigned, host=None, clear=clear, content="")
+    row = tx.assign(row, assigned)
+    return tx.see(row, Seen(satisfied=row.seen.satisfied, ever=row.seen.ever, since=tx.now))
+
+
+def bury(tx: Writer, row: Instance) -> Instance:
+    """Make it a tombstone with all it owns, and free what they held; not before the engine let go of its ports."""
+    ports, volumes = tx.referring(Port, [row.uuid]), tx.referring(Volume, [row.uuid])
+    if any(port.seen.present or not port.wanted.gone for port in ports):
+        return row
+    for noun in (*ports, *volumes):
+        tx.bury(noun)
+    give_back(tx, row, [volume.wanted.size for volume in volumes])
+    tx.bury(row)
+    settle(tx, row, buried=True)
+    return msgspec.structs.replace(row, gone=tx.now)
+
+
+def give_back(tx: Writer, row: Instance, sizes: list[int]) -> None:
+    """Return to its project what an instance used."""
+    flavor = tx.get(Flavor, row.wanted.flavor)
+    scope = f"project:{row.project}"
+    tx.take(scope, "instances", -1, None)
+    tx.take(scope, "disk", -sum(sizes), None)
+    if flavor is not None:
+        tx.take(scope, "vcpus", -flavor.wanted.vcpus, None)
+        tx.take(scope, "memory", -flavor.wanted.memory, None)
+
+
+def cleared(tx: Writer, row: Instance, host: str) -> Instance:
+    """A host confirmed that it holds nothing of `row`: what was used there is free."""
+    clear = {name: revision for name, revision in row.assigned.clear.items() if name != host}
+    assigned: Assigned = msgspec.structs.replace(row.assigned, clear=clear)
+    flavor = tx.get(Flavor, row.wanted.flavor)
+    scope = f"host:{host}"
+    if flavor is not None:
+        tx.take(scope, "vcpus", -flavor.wanted.vcpus, None)
+        tx.take(scope, "memory", -flavor.wanted.memory, None)
+    tx.take(scope, "disk", -sum(volume.wanted.size for volume in tx.referring(Volume, [row.uuid])), None)
+    tx.unclaim(scope, row.uuid)
+    return tx.assign(row, assigned)
+
+
+def settle(tx: Writer, row: Instance, *, buried: bool = False) -> None:
+    """Write into the journal which of the things asked of `row` have come about, or never will."""
+    done: list[int] = []
+    superseded: list[int] = []
+    for entry in tx.journal(row.uuid, open_only=True):
+        outcome = _outcome(entry, row, buried=buried)
+        if outcome is not None:
+            (done if outcome else superseded).append(entry.id)
+    tx.settle(done, "done")
+    tx.settle(superseded, "superseded", row.wanted.reason_message if row.wanted.gone else "")
+
+
+def _outcome(entry: Entry, row: Instance, *, buried: bool) -> bool | None:
+    """True: done. False: superseded. None: still open."""
+    wanted, seen = row.wanted, row.seen
+    if entry.verb in POWER:
+        if entry.goal < wanted.power.n or wanted.gone:
+            return False
+        reached = seen.running == POWER[entry.verb] and seen.n == entry.goal
+        ended = not seen.running and seen.satisfied == entry.goal
+        return True if reached or ended else None
+    if entry.verb == "instance.terminate":
+        return True if buried else None
+    if entry.verb == "instance.reboot":
+        if seen.reboot >= entry.goal:
+            return True
+        return False if wanted.gone else None
+    return None

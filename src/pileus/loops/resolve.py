@@ -1,0 +1,182 @@
+"""Resolving specs: everything that a body needs, read in the transaction that gives it its revision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pileus.model import addresses
+from pileus.model.flavor import Flavor
+from pileus.model.image import Image
+from pileus.model.network import Network
+from pileus.model.port import Port
+from pileus.model.project import Project
+from pileus.model.router import Router
+from pileus.model.securitygroup import SecurityGroup
+from pileus.model.spec import (
+    AnySpec,
+    DiskSpec,
+    Ingress,
+    InstanceSpec,
+    NetworkSpec,
+    NicSpec,
+    PortSpec,
+    RouterSpec,
+    SecurityGroupSpec,
+    SubnetSpec,
+)
+from pileus.model.subnet import Subnet
+from pileus.model.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pileus.model.instance import Instance
+    from pileus.model.noun import Noun
+    from pileus.store.reader import Reader
+    from pileus.verbs.core import Place
+
+
+def instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
+    """The whole order for an instance, without its revision."""
+    wanted = row.wanted
+    flavor = tx.need(Flavor, wanted.flavor)
+    image = tx.get(Image, wanted.image)
+    project = tx.need(Project, row.project)
+    disks = [volume for volume in tx.referring(Volume, [row.uuid]) if not volume.wanted.gone]
+    ports = [port for port in tx.referring(Port, [row.uuid]) if not port.wanted.gone]
+    return InstanceSpec(
+        uuid=row.uuid,
+        name=row.name,
+        project=row.project,
+        tags=row.tags,
+        power=wanted.power,
+        reboot=wanted.reboot,
+        satisfied=row.assigned.carried,
+        vcpus=flavor.wanted.vcpus,
+        memory=flavor.wanted.memory,
+        machine=image.wanted.kind if image else flavor.wanted.kind,
+        disks=tuple(_disk(volume) for volume in disks),
+        nics=tuple(_nics(tx, ports)),
+        loopback=row.assigned.loopback,
+        ec2_id=row.ec2_id,
+        reservation=wanted.reservation,
+        launch_index=wanted.launch_index,
+        launched=row.created,
+        flavor=flavor.name,
+        image_id=image.ec2_id if image else "",
+        account_id=project.wanted.account_id,
+        region=place.region,
+        zone=wanted.zone or place.zone,
+        domain=place.domain,
+        hostname=wanted.hostname,
+        login_user=image.wanted.login_user if image else "root",
+        key_name=wanted.key_name,
+        public_keys=wanted.public_keys,
+        user_data=wanted.user_data,
+        metadata_v2_only=wanted.metadata_v2_only,
+    )
+
+
+def _disk(volume: Volume) -> DiskSpec:
+    wanted = volume.wanted
+    return DiskSpec(
+        uuid=volume.uuid,
+        ec2_id=volume.ec2_id,
+        size=wanted.size,
+        digest=wanted.digest,
+        format=wanted.format,
+        device=wanted.device,
+    )
+
+
+def _nics(tx: Reader, ports: list[Port]) -> Iterable[NicSpec]:
+    subnets = tx.many(Subnet, [port.wanted.subnet for port in ports])
+    networks = tx.many(Network, [port.wanted.network for port in ports])
+    routers = tx.many(Router, [network.wanted.router or "" for network in networks.values()])
+    groups = tx.many(SecurityGroup, [group for port in ports for group in port.wanted.groups])
+    for port in sorted(ports, key=lambda port: port.wanted.index):
+        subnet, network = subnets[port.wanted.subnet], networks[port.wanted.network]
+        router = routers.get(network.wanted.router or "")
+        held = [groups[uuid] for uuid in port.wanted.groups if uuid in groups]
+        cidr = subnet.wanted.cidr
+        yield NicSpec(
+            uuid=port.uuid,
+            ec2_id=port.ec2_id,
+            mac=port.assigned.mac,
+            address=port.assigned.address,
+            cidr=cidr,
+            gateway=addresses.gateway(cidr),
+            localport=addresses.localport(cidr),
+            localport_mac=addresses.derived_mac(network.uuid, "localport"),
+            network=network.uuid,
+            subnet_id=subnet.ec2_id,
+            vpc_id=router.ec2_id if router else "",
+            vpc_cidr=router.wanted.cidr if router else "",
+            mtu=network.wanted.mtu,
+            index=port.wanted.index,
+            groups=tuple(group.uuid for group in held),
+            group_names=tuple(group.name for group in held),
+            group_ids=tuple(group.ec2_id for group in held),
+            ingress=tuple(dict.fromkeys(_ingress(held))),
+        )
+
+
+def _ingress(groups: list[SecurityGroup]) -> Iterable[Ingress]:
+    """What the groups admit over TCP from addresses; rules that name groups are for guests, not for the listener."""
+    for group in groups:
+        for rule in group.wanted.rules:
+            if rule.direction != "ingress" or rule.action != "allow" or not rule.cidr:
+                continue
+            if rule.protocol == "all" and rule.number in (None, 6):
+                yield Ingress(cidr=rule.cidr, port_min=0, port_max=65535)
+            elif rule.protocol == "tcp":
+                yield Ingress(cidr=rule.cidr, port_min=rule.port_min or 0, port_max=rule.port_max or 65535)
+
+
+def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
+    """The order for a noun that the network engine keeps, without its revision."""
+    if isinstance(row, Router):
+        return RouterSpec(uuid=row.uuid, name=row.name, project=row.project, tags=row.tags, cidr=row.wanted.cidr)
+    if isinstance(row, Network):
+        return _network(tx, row, place)
+    if isinstance(row, Port):
+        wanted = row.wanted
+        return PortSpec(
+            uuid=row.uuid,
+            name=row.name,
+            project=row.project,
+            network=wanted.network,
+            subnet=wanted.subnet,
+            mac=row.assigned.mac,
+            address=row.assigned.address,
+            groups=wanted.groups,
+            hostname=f"ip-{row.assigned.address.replace('.', '-')}",
+        )
+    if isinstance(row, SecurityGroup):
+        return SecurityGroupSpec(uuid=row.uuid, name=row.name, project=row.project, rules=row.wanted.rules)
+    raise TypeError(f"the network engine keeps no {row.KIND}")
+
+
+def _network(tx: Reader, row: Network, place: Place) -> NetworkSpec:
+    subnets = [subnet for subnet in tx.referring(Subnet, [row.uuid]) if not subnet.wanted.gone]
+    mac = addresses.derived_mac(row.uuid, "localport")
+    return NetworkSpec(
+        uuid=row.uuid,
+        name=row.name,
+        project=row.project,
+        router=row.wanted.router,
+        mtu=row.wanted.mtu,
+        subnets=tuple(
+            SubnetSpec(
+                uuid=subnet.uuid,
+                cidr=subnet.wanted.cidr,
+                gateway=addresses.gateway(subnet.wanted.cidr),
+                gateway_mac=addresses.derived_mac(subnet.uuid, "gateway"),
+                localport=addresses.localport(subnet.wanted.cidr),
+                localport_mac=mac,
+                dns=addresses.dns(subnet.wanted.cidr),
+                domain=place.domain,
+            )
+            for subnet in subnets
+        ),
+    )

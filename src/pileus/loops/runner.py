@@ -1,0 +1,126 @@
+"""The runner: workers that take due wakes, the slow scan, and the way of reports into the store."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pileus.loops import engine, instance, report
+from pileus.model.errors import Fault
+
+if TYPE_CHECKING:
+    from pileus.bus.messages import Report
+    from pileus.store.store import Claimed
+    from pileus.verbs.core import Core
+
+SCAN = 20.0
+"""Seconds between slow scans, which find what every wake and message missed."""
+
+LONGEST = 30.0
+"""Seconds that a noun whose steps fail waits at most for the next try."""
+
+log = structlog.get_logger()
+
+
+def once(core: Core) -> bool:
+    """Take one due wake and do its step; False when nothing was due."""
+    held = core.store.claim_wake()
+    if held is None:
+        return False
+    try:
+        due = _step(core, held)
+    except Exception as error:  # noqa: BLE001  (whatever one noun's step raises, the others go on)
+        shown = isinstance(error, Fault)
+        log.warning("step failed", kind=held.kind, uuid=held.uuid, error=str(error), exc_info=not shown)
+        core.store.finish_wake(held, core.store.now() + backoff(held.tries), failed=True)
+    else:
+        core.store.finish_wake(held, due)
+    return True
+
+
+def _step(core: Core, held: Claimed) -> float | None:
+    if held.kind == "instance":
+        return instance.step(core, held.uuid)
+    if held.kind in engine.KEPT:
+        return engine.step(core, held.kind, held.uuid)
+    return None
+
+
+def backoff(tries: int) -> float:
+    """Seconds until the next try: doubling from half a second, with jitter, bounded."""
+    return min(LONGEST, 0.5 * 2 ** min(tries, 10)) * random.uniform(0.7, 1.3)
+
+
+class Runner:
+    """Threads that run the loops of one process. Any number of processes may have one."""
+
+    def __init__(self, core: Core, workers: int = 4) -> None:
+        self._core = core
+        self._woken = threading.Condition()
+        self._pending = 0
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._work, name=f"loop-{i}", daemon=True) for i in range(workers)]
+        self._threads.append(threading.Thread(target=self._scan, name="scan", daemon=True))
+        core.store.listen(self._committed)
+        listen = getattr(core.hosts, "listen", None)
+        if listen is not None:
+            listen(self._report)
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End, after the steps that are under way."""
+        self._stopping.set()
+        with self._woken:
+            self._woken.notify_all()
+        for thread in self._threads:
+            thread.join(timeout=10)
+
+    def _committed(self, woken: bool, _touched: set[str]) -> None:  # noqa: FBT001
+        if woken:
+            with self._woken:
+                self._pending += 1
+                self._woken.notify()
+
+    def _report(self, message: Report) -> None:
+        try:
+            report.absorb(self._core, message)
+        except Exception:
+            # The host will say it again: a report that cannot be taken in must not end the bus.
+            log.exception("report not taken in", host=message.host)
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            seen = self._pending
+            try:
+                busy = once(self._core)
+            except Exception:
+                log.exception("queue does not answer")
+                busy = False
+                self._stopping.wait(1.0)
+            if not busy:
+                self._rest(seen)
+
+    def _rest(self, seen: int) -> None:
+        """Wait for a wake, or for the next stored due time; wakes of other processes are found within a second."""
+        with self._core.store.read() as tx:
+            due = tx.next_due()
+        now = self._core.store.now()
+        pause = 1.0 if due is None else min(1.0, max(0.01, due - now))
+        with self._woken:
+            if self._pending == seen and not self._stopping.is_set():
+                self._woken.wait(pause)
+
+    def _scan(self) -> None:
+        while not self._stopping.wait(SCAN * random.uniform(0.8, 1.2)):
+            try:
+                self._core.store.wake_everything()
+                self._core.store.forget_tombstones()
+            except Exception:
+                log.exception("scan failed")

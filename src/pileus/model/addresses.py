@@ -1,0 +1,70 @@
+"""Address arithmetic: which addresses a subnet has, which MACs the engine uses, where loopback addresses come from."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import secrets
+
+METADATA = "169.254.169.254"
+
+
+def gateway(cidr: str) -> str:
+    """The router's address: the first of the range."""
+    return str(ipaddress.IPv4Network(cidr)[1])
+
+
+def localport(cidr: str) -> str:
+    """The metadata service's own address: the second of the range."""
+    return str(ipaddress.IPv4Network(cidr)[2])
+
+
+def dns(cidr: str) -> str:
+    """The resolver's address: beside metadata, for it is the same place."""
+    return localport(cidr)
+
+
+def usable(cidr: str) -> range:
+    """Offsets into the range that ports may have: as on EC2 the first four and the last are kept back."""
+    return range(4, ipaddress.IPv4Network(cidr).num_addresses - 1)
+
+
+def nth(cidr: str, offset: int) -> str:
+    """The address `offset` places into the range; ValueError outside it."""
+    try:
+        return str(ipaddress.IPv4Network(cidr)[offset])
+    except IndexError as error:
+        raise ValueError(f"{cidr} has no address number {offset}") from error
+
+
+def offset(cidr: str, address: str) -> int:
+    """The inverse of `nth`; ValueError when `address` is not in the range."""
+    net = ipaddress.IPv4Network(cidr)
+    ip = ipaddress.IPv4Address(address)
+    if ip not in net:
+        raise ValueError(f"{address} is not in {cidr}")
+    return int(ip) - int(net.network_address)
+
+
+def new_mac() -> str:
+    """A random locally administered unicast MAC, in the range that QEMU guests use (52:54:00) left alone."""
+    octets = [0x02, 0x50, *secrets.token_bytes(4)]
+    return ":".join(f"{octet:02x}" for octet in octets)
+
+
+def derived_mac(uuid: str, what: str) -> str:
+    """A MAC that follows from `uuid` and `what` alone: for the engine's own ports, which nobody claims."""
+    digest = hashlib.sha256(f"{uuid}/{what}".encode()).digest()
+    return ":".join(f"{octet:02x}" for octet in (0x02, 0x51, *digest[:4]))
+
+
+def loopback(prefix: int, offset: int) -> str:
+    """The `offset`-th address of 127.`prefix`.0.0/16, skipping .0 and .255 in the last place; offset from 0."""
+    third, fourth = divmod(offset, 254)
+    if third > 255 or not 1 <= prefix <= 254:
+        raise ValueError(f"no loopback address {prefix}/{offset}")
+    return f"127.{prefix}.{third}.{fourth + 1}"
+
+
+LOOPBACKS = 256 * 254
+"""How many addresses one cloud has for its instances' listeners."""

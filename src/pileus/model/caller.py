@@ -1,0 +1,43 @@
+"""Caller: who asks, in which project, with which rights, through which face, under which request id."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pileus.model.project import Project
+    from pileus.model.user import User
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """First argument of every verb. `project` is a project's uuid; an admin sees every project's things by id."""
+
+    user: str
+    user_name: str
+    project: str
+    project_name: str = ""
+    account_id: str = ""
+    admin: bool = False
+    face: str = ""
+    request: str = ""
+
+
+def calling(user: User, project: Project, face: str) -> Caller:
+    """The caller that `user` is while it acts in `project`, under a fresh request id."""
+    return Caller(
+        user=user.uuid,
+        user_name=user.name,
+        project=project.uuid,
+        project_name=project.name,
+        account_id=project.wanted.account_id,
+        admin=user.wanted.admin,
+        face=face,
+        request=str(uuid.uuid4()),
+    )
+
+
+SYSTEM = Caller(user="", user_name="system", project="", admin=True, face="loop", request="system")
+"""Who the loops are when they call a verb, as a guest's shutdown does for terminate-on-shutdown."""

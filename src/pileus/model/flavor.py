@@ -1,0 +1,51 @@
+"""Flavor: the size of an instance."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pileus.model.noun import Noun, Part
+
+
+class Wanted(Part, frozen=True, kw_only=True):
+    """`memory` in MiB, `disk` in GiB; `kind` says whether it runs machines or containers."""
+
+    vcpus: int
+    memory: int
+    disk: int
+    kind: Literal["machine", "container"] = "machine"
+    gone: bool = False
+
+
+class Flavor(Noun, frozen=True, kw_only=True):
+    """An instance type; its name is unique in the cloud and never reused for another size."""
+
+    KIND: ClassVar[str] = "flavor"
+    PREFIX: ClassVar[str] = "flv"
+    wanted: Wanted
+    assigned: None = None
+    seen: None = None
+
+
+DEFAULT = "m1.small"
+
+# name: (vcpus, memory MiB, disk GiB)
+MACHINES: dict[str, tuple[int, int, int]] = {
+    "m1.tiny": (1, 128, 1),
+    "m1.small": (1, 512, 4),
+    "m1.medium": (1, 1024, 8),
+    "m1.large": (2, 2048, 16),
+    "m1.xlarge": (4, 4096, 32),
+    "c1.medium": (2, 1024, 8),
+    "t2.micro": (1, 256, 4),
+    "t2.small": (1, 512, 8),
+    "n1-standard-1": (1, 1024, 8),
+}
+CONTAINERS: dict[str, tuple[int, int, int]] = {
+    "basic": (1, 256, 2),
+    "light": (1, 128, 1),
+    "unlimited": (2, 1024, 8),
+    "vswap-256m": (1, 256, 4),
+    "vswap-512m": (1, 512, 4),
+    "vswap-1024m": (1, 1024, 4),
+}

@@ -1,0 +1,35 @@
+"""Public ids: Amazon's prefix with 17 hex digits, account and access key numbers."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+
+_EC2 = re.compile(r"([a-z]+)-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+
+
+def new_uuid() -> str:
+    """A random (version 4) uuid."""
+    return str(uuid.uuid4())
+
+
+def new_ec2(prefix: str) -> str:
+    """A random id of Amazon's form, for things that are not nouns (reservations, rules)."""
+    return f"{prefix}-{secrets.token_hex(9)[:17]}"
+
+
+def is_ec2(prefix: str, ident: str) -> bool:
+    """Whether `ident` has the form that Amazon gives ids with `prefix`."""
+    match = _EC2.fullmatch(ident)
+    return bool(match) and ident.startswith(prefix + "-")
+
+
+def new_account() -> str:
+    """A 12-digit account id."""
+    return "".join([str(1 + secrets.randbelow(9))] + [str(secrets.randbelow(10)) for _ in range(11)])
+
+
+def new_access_key() -> str:
+    """An access key id: AKIA and 16 of base32."""
+    return "AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16))

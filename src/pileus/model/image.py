@@ -1,0 +1,34 @@
+"""Image: a disk that instances start from."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pileus.model.noun import Noun, Part
+
+
+class Wanted(Part, frozen=True, kw_only=True):
+    """`digest` is the sha256 (hex) of the bytes in the object store, `size` theirs; `virtual_size` the disk's, in bytes."""
+
+    digest: str
+    size: int
+    virtual_size: int
+    format: Literal["qcow2", "raw"] = "qcow2"
+    kind: Literal["machine", "container"] = "machine"
+    public: bool = False
+    login_user: str = "root"
+    min_memory: int = 64
+    min_disk: int = 1
+    architecture: str = "x86_64"
+    description: str = ""
+    gone: bool = False
+
+
+class Image(Noun, frozen=True, kw_only=True):
+    """Public images are seen by every project; private ones by their own."""
+
+    KIND: ClassVar[str] = "image"
+    PREFIX: ClassVar[str] = "ami"
+    wanted: Wanted
+    assigned: None = None
+    seen: None = None

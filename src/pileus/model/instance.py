@@ -1,0 +1,156 @@
+"""Instance: a machine that runs, and the pure rules of its power."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pileus.model.noun import NEVER, Fault, Noun, Part, Ref, Revision
+
+PowerState = Literal["running", "stopped"]
+
+
+class Power(Part, frozen=True, kw_only=True):
+    """A power wish and its number: every start or stop of a user raises `n`, a guest's own shutdown satisfies it."""
+
+    state: PowerState = "running"
+    n: int = 1
+
+
+class Wanted(Part, frozen=True, kw_only=True):
+    """What the user asked for. `user_data` is base64; `token` the client's idempotency token."""
+
+    flavor: Annotated[str, Ref("flavor", "uses")]
+    image: str
+    power: Power = Power()
+    reboot: int = 0
+    gone: bool = False
+    key_name: str = ""
+    public_keys: tuple[str, ...] = ()
+    user_data: str = ""
+    hostname: str = ""
+    on_shutdown: Literal["stop", "terminate"] = "stop"
+    protected: bool = False
+    reservation: str = ""
+    launch_index: int = 0
+    token: str = ""
+    zone: str = ""
+    reason: str = ""
+    reason_message: str = ""
+    metadata_v2_only: bool = False
+
+
+class Assigned(Part, frozen=True, kw_only=True):
+    """Where it is. `clear` names the places that may still hold an old body, each with its removal's revision.
+
+    `last` is the place it was moved from, told again when it goes; `carried` the satisfied n that went along with the
+    last placement; `content` the digest of the spec last given a revision; `loopback` the address for plain ssh.
+    """
+
+    host: str | None = None
+    clear: dict[str, Revision] = {}
+    last: str | None = None
+    ever: bool = False
+    carried: int = 0
+    content: str = ""
+    loopback: str = ""
+
+
+class Seen(Part, frozen=True, kw_only=True):
+    """What its host reported. `revision` is the one applied; `satisfied` the power n that the guest itself ended."""
+
+    revision: Revision = NEVER
+    running: bool = False
+    n: int = 0
+    reboot: int = 0
+    satisfied: int = 0
+    ever: bool = False
+    since: float = 0.0
+    fault: Fault | None = None
+
+
+class Instance(Noun, frozen=True, kw_only=True):
+    """A virtual machine (later: or a container), with its ports and volumes as nouns of their own."""
+
+    KIND: ClassVar[str] = "instance"
+    PREFIX: ClassVar[str] = "i"
+    wanted: Wanted
+    assigned: Assigned = Assigned()
+    seen: Seen = Seen()
+
+
+class State(StrEnum):
+    """The six states of EC2's life cycle; never stored, always computed. Other faces map from these."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    SHUTTING_DOWN = "shutting-down"
+    TERMINATED = "terminated"
+
+
+def state(instance: Instance) -> State:
+    """The state that a user sees, from the three parts."""
+    wanted, seen = instance.wanted, instance.seen
+    if instance.gone is not None:
+        return State.TERMINATED
+    if wanted.gone:
+        return State.SHUTTING_DOWN
+    if wanted.power.state == "stopped":
+        return State.STOPPED if not seen.running and seen.n >= wanted.power.n else State.STOPPING
+    if seen.running and seen.n >= wanted.power.n:
+        return State.RUNNING
+    if not seen.running and seen.satisfied == wanted.power.n:
+        return State.STOPPED
+    return State.PENDING
+
+
+def settled(instance: Instance) -> bool:
+    """Whether nothing is left to do: the body is as wanted, at the revision given last."""
+    seen, wanted = instance.seen, instance.wanted
+    if instance.gone is not None:
+        return True
+    if wanted.gone or instance.assigned.clear or instance.assigned.host is None:
+        return False
+    at_power = seen.running == (wanted.power.state == "running") and seen.n >= wanted.power.n
+    ended = not seen.running and seen.satisfied == wanted.power.n
+    return seen.revision == instance.revision and seen.reboot >= wanted.reboot and (at_power or ended)
+
+
+class Step(StrEnum):
+    """What the host does next with one body."""
+
+    NONE = "none"
+    MAKE = "make"
+    START = "start"
+    STOP = "stop"
+
+
+class Body(Part, frozen=True, kw_only=True):
+    """What the host remembers and sees of one body. `ordered_stop`: a stop was signalled since it last started."""
+
+    exists: bool = False
+    running: bool = False
+    n: int = 0
+    reboot: int = 0
+    satisfied: int = 0
+    ordered_stop: bool = False
+
+
+def next_step(power: Power, reboot: int, body: Body) -> Step:
+    """The one step that brings `body` closer to (`power`, `reboot`); NONE when it is there.
+
+    A body whose guest ended power number n itself (`satisfied`) is not started again until n rises; a reboot does not
+    raise it. A reboot is a stop followed by a start.
+    """
+    if not body.exists:
+        return Step.MAKE
+    if power.state == "stopped":
+        return Step.STOP if body.running else Step.NONE
+    if not body.running:
+        return Step.NONE if body.satisfied == power.n else Step.START
+    if body.reboot < reboot or body.ordered_stop:
+        # A stop that was signalled under an older wish cannot be taken back: let it end, then start.
+        return Step.STOP
+    return Step.NONE

@@ -1,0 +1,26 @@
+"""KeyPair: a public key with a name; the private half is shown once and never kept."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pileus.model.noun import Noun, Part
+
+
+class Wanted(Part, frozen=True, kw_only=True):
+    """`public_key` in OpenSSH's one-line form; `fingerprint` as EC2 gives it for this origin and type."""
+
+    public_key: str
+    fingerprint: str
+    type: Literal["rsa", "ed25519", "ecdsa"] = "rsa"
+    gone: bool = False
+
+
+class KeyPair(Noun, frozen=True, kw_only=True):
+    """Its name is unique in its project."""
+
+    KIND: ClassVar[str] = "keypair"
+    PREFIX: ClassVar[str] = "key"
+    wanted: Wanted
+    assigned: None = None
+    seen: None = None

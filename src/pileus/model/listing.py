@@ -1,0 +1,67 @@
+"""Filters and pages, the same for every face: values with wildcards, and tokens that continue a list."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
+
+from pileus.model.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+T = TypeVar("T")
+
+
+@lru_cache(maxsize=1024)
+def _pattern(text: str) -> re.Pattern[str]:
+    """EC2's wildcards: * any run, ? one character, a backslash takes the next one literally."""
+    parts, i = [], 0
+    while i < len(text):
+        char = text[i]
+        if char == "\\" and i + 1 < len(text):
+            i += 1
+            parts.append(re.escape(text[i]))
+        else:
+            parts.append({"*": ".*", "?": "."}.get(char) or re.escape(char))
+        i += 1
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def matches(values: Iterable[str], patterns: Iterable[str]) -> bool:
+    """Whether any of `values` fits any of `patterns` (as EC2 filters do: case counts, the whole value must fit)."""
+    held = list(values)
+    return any(_pattern(pattern).fullmatch(value) for pattern in patterns for value in held)
+
+
+def token(after: int) -> str:
+    """What continues a list behind the row with id `after`."""
+    return base64.urlsafe_b64encode(f"pileus/{after}".encode()).decode()
+
+
+def after(text: str | None) -> int:
+    """The inverse of `token`, 0 for none; InvalidValue for anything that `token` did not make."""
+    if not text:
+        return 0
+    try:
+        word, _, number = base64.urlsafe_b64decode(text.encode()).decode().partition("/")
+        if word == "pileus" and number.isdecimal():
+            return int(number)
+    except (binascii.Error, ValueError):
+        pass
+    raise InvalidValue(
+        "The pagination token is not valid; use the one that the last answer gave.",
+        ident=text,
+        reason="pagination-token",
+    )
+
+
+def page(items: Sequence[T], key: Callable[[T], int], start: int, limit: int | None) -> tuple[list[T], str | None]:
+    """The items behind `start`, at most `limit`, and the token for the rest; `items` ascend in `key`."""
+    rest = [item for item in items if key(item) > start]
+    if limit is None or len(rest) <= limit:
+        return rest, None
+    return rest[:limit], token(key(rest[limit - 1]))

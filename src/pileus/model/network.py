@@ -1,0 +1,39 @@
+"""Router, network and subnet have Neutron's meaning; a network is one broadcast domain."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pileus.model.noun import NEVER, Fault, Noun, Part, Ref, Revision
+
+
+class Seen(Part, frozen=True, kw_only=True):
+    """What the network engine holds: the revision it was given last. Shared by the nouns that the engine keeps."""
+
+    revision: Revision = NEVER
+    present: bool = False
+    fault: Fault | None = None
+
+
+class Assigned(Part, frozen=True, kw_only=True):
+    """`content` is the digest of the spec that was last given a revision."""
+
+    content: str = ""
+
+
+class Wanted(Part, frozen=True, kw_only=True):
+    """A network belongs to the router that its subnets' gateways are on."""
+
+    router: Annotated[str | None, Ref("router", "owned")] = None
+    mtu: int = 1442
+    gone: bool = False
+
+
+class Network(Noun, frozen=True, kw_only=True):
+    """One broadcast domain, apart from every other one; projects may use the same addresses."""
+
+    KIND: ClassVar[str] = "network"
+    PREFIX: ClassVar[str] = "net"
+    wanted: Wanted
+    assigned: Assigned = Assigned()
+    seen: Seen = Seen()

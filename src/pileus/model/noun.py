@@ -1,0 +1,91 @@
+"""What every noun has: identity, three parts with one writer each, references, and public ids."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+
+Revision = tuple[int, int]
+"""(incarnation of the store, counter from one store-wide sequence); ordered, never reused."""
+
+NEVER: Revision = (0, 0)
+
+Use = Literal["owned", "uses"]
+
+
+class Ref:
+    """Marks a field of `wanted` (a uuid, `None`, or a tuple of uuids) as a reference to another noun.
+
+    `owned`: this noun goes when the other goes (cascade). `uses`: the other cannot go while this one lives.
+    """
+
+    def __init__(self, kind: str, use: Use) -> None:
+        self.kind = kind
+        self.use: Use = use
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One of a noun's three parts; stored as one JSON column. New fields need a default: old rows lack them."""
+
+
+class Fault(Part, frozen=True, kw_only=True):
+    """Why a body is not what is wanted, in the provider's words; shown by every face."""
+
+    code: str
+    message: str
+    permanent: bool = False
+    at: float = 0.0
+
+
+class Noun(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of thing. `wanted` is written by verbs, `assigned` by verbs and placement, `seen` by observation alone.
+
+    `generation` counts the writes of `wanted`; `created` and `gone` are seconds since the epoch; a row whose `gone` is
+    set is a tombstone: it answers lists for a day and holds nothing.
+    """
+
+    KIND: ClassVar[str] = ""
+    PREFIX: ClassVar[str] = ""
+
+    id: int = 0
+    uuid: str
+    project: str = ""
+    name: str = ""
+    tags: dict[str, str] = {}
+    generation: int = 1
+    created: float = 0.0
+    gone: float | None = None
+    revision: Revision = NEVER
+
+    wanted: Any
+    assigned: Any
+    seen: Any
+
+    @property
+    def ec2_id(self) -> str:
+        """Amazon's form of the id: prefix, a dash, the first 17 hex digits of the uuid."""
+        return f"{self.PREFIX}-{self.uuid.replace('-', '')[:17]}"
+
+
+def references(cls: type[Noun]) -> dict[str, Ref]:
+    """The fields of `cls`'s wanted part that refer to other nouns, by field name."""
+    wanted = get_type_hints(cls, include_extras=True)["wanted"]
+    hints = get_type_hints(wanted, include_extras=True)
+    found = {}
+    for field, hint in hints.items():
+        for mark in get_args(hint) if get_origin(hint) is Annotated else ():
+            if isinstance(mark, Ref):
+                found[field] = mark
+    return found
+
+
+def referred(noun: Noun, fields: dict[str, Ref]) -> list[tuple[str, str, Use]]:
+    """Every (kind, uuid, use) that `noun` refers to now; `fields` comes from `references(type(noun))`."""
+    out: list[tuple[str, str, Use]] = []
+    for field, ref in fields.items():
+        value = getattr(noun.wanted, field)
+        for uuid in value if isinstance(value, tuple) else (value,):
+            if uuid:
+                out.append((ref.kind, uuid, ref.use))
+    return out

@@ -1,0 +1,39 @@
+"""All nouns by kind: what the store makes tables from and the CLI its lists."""
+
+from __future__ import annotations
+
+from pileus.model.credential import Credential
+from pileus.model.flavor import Flavor
+from pileus.model.host import Host
+from pileus.model.image import Image
+from pileus.model.instance import Instance
+from pileus.model.keypair import KeyPair
+from pileus.model.network import Network
+from pileus.model.noun import Noun
+from pileus.model.port import Port
+from pileus.model.project import Project
+from pileus.model.router import Router
+from pileus.model.securitygroup import SecurityGroup
+from pileus.model.subnet import Subnet
+from pileus.model.user import User
+from pileus.model.volume import Volume
+
+NOUNS: dict[str, type[Noun]] = {
+    cls.KIND: cls
+    for cls in (
+        Project,
+        User,
+        Credential,
+        Flavor,
+        Image,
+        KeyPair,
+        Router,
+        Network,
+        Subnet,
+        SecurityGroup,
+        Instance,
+        Volume,
+        Port,
+        Host,
+    )
+}

@@ -1,0 +1,38 @@
+"""Port: an address on a network, with a MAC, in security groups."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pileus.model.network import Seen
+from pileus.model.noun import Noun, Part, Ref
+
+
+class Wanted(Part, frozen=True, kw_only=True):
+    """`groups` are uuids; a port is in its groups and in the drop group, nowhere else."""
+
+    network: Annotated[str, Ref("network", "uses")]
+    subnet: Annotated[str, Ref("subnet", "uses")]
+    instance: Annotated[str | None, Ref("instance", "owned")] = None
+    groups: Annotated[tuple[str, ...], Ref("securitygroup", "uses")] = ()
+    index: int = 0
+    description: str = ""
+    gone: bool = False
+
+
+class Assigned(Part, frozen=True, kw_only=True):
+    """`mac` and `address` are claims: unique in the cloud and in the subnet; `content` as a network's."""
+
+    mac: str = ""
+    address: str = ""
+    content: str = ""
+
+
+class Port(Noun, frozen=True, kw_only=True):
+    """EC2's network interface."""
+
+    KIND: ClassVar[str] = "port"
+    PREFIX: ClassVar[str] = "eni"
+    wanted: Wanted
+    assigned: Assigned = Assigned()
+    seen: Seen = Seen()

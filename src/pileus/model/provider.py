@@ -1,0 +1,103 @@
+"""The provider protocol: six methods between the loops and whatever really runs things."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
+
+from pileus.model.noun import NEVER, Revision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pileus.model.host import Limits
+    from pileus.model.spec import AnySpec
+
+Cause = Literal["", "guest", "other"]
+Channel = Literal["log", "console", "screenshot", "connect"]
+
+
+class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One body. `revision` is that of the order that names it: an older one than the body's own does nothing."""
+
+    kind: str
+    uuid: str
+    revision: Revision = NEVER
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a provider sees of one body, `revision` as last ensured.
+
+    `running` and `cause` are an instance's: `cause` says what ended it, "guest" being the guest's own shutdown.
+    `groups` are a port's memberships as the engine's own database has them.
+    """
+
+    kind: str
+    uuid: str
+    revision: Revision = NEVER
+    running: bool = False
+    cause: Cause = ""
+    groups: tuple[str, ...] = ()
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """Where bytes of a channel are had: a unix socket path, to which the one-time `ticket` and a newline are sent first."""
+
+    address: str
+    ticket: str
+
+
+class Provider(Protocol):
+    """Makes one kind of backend do things and reports what it sees. No decisions, no database.
+
+    Every method may be called from several threads, at most one at a time for one uuid.
+    """
+
+    handles: frozenset[str]
+    limits: Limits
+
+    def observe(self, ref: Ref) -> Seen | None:
+        """The body as it is now, or None when there is none. Raises Fault when the backend does not answer."""
+
+    def scan(self) -> Iterable[Seen]:
+        """Every body there is, those that no order ever named included."""
+
+    def ensure(self, spec: AnySpec) -> None:
+        """One idempotent step towards `spec`; never waits for a guest. Raises Fault.
+
+        For an instance: its body exists, with its disks and ports, and its power is, or is becoming, what
+        `spec.power.state` says (a graceful stop that is ignored for long ends in a hard one).
+        """
+
+    def remove(self, ref: Ref) -> None:
+        """One idempotent step towards no such body, without a trace left; done when `observe` gives None."""
+
+    def watch(self, report: Callable[[Ref], None]) -> None:
+        """From now on call `report` whenever a body may have changed by itself. A hint only: losing one loses nothing."""
+
+    def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
+        """A way to the bytes of `channel` (`connect`: a TCP stream to the guest's `port`). Raises Fault."""
+
+
+class Stream(Protocol):
+    """A connected stream socket, as far as a channel needs it."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Up to `size` bytes; none at the end."""
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send everything."""
+
+    def fileno(self) -> int:
+        """The file descriptor."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class Channels(Protocol):
+    """Where a provider offers the bytes of a channel; given to it by whoever runs it."""
+
+    def offer(self, serve: Callable[[Stream], None]) -> Access:
+        """A one-time way to `serve`, which is called in a thread of its own with the connected stream, and closes it at the end."""

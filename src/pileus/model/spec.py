@@ -1,0 +1,177 @@
+"""Specs: closed, versioned orders. A body is made from its spec alone; nothing in it has to be looked up.
+
+Specs carry public ids, names, tags and owner too, so that a lost store can be rebuilt from them. No bytes: images are
+named by digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from pileus.model.instance import Power
+from pileus.model.noun import NEVER, Revision
+from pileus.model.securitygroup import Rule
+
+VERSION = 1
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """What all specs have. `revision` orders the specs of one uuid; it is not part of the content."""
+
+    KIND: ClassVar[str] = ""
+    uuid: str
+    revision: Revision = NEVER
+    version: int = VERSION
+    name: str = ""
+    project: str = ""
+    tags: dict[str, str] = {}
+
+
+class DiskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One disk: `size` GiB; `digest` (sha256 hex) and `format` of the image it starts as, empty for a blank one."""
+
+    uuid: str
+    ec2_id: str
+    size: int
+    digest: str = ""
+    format: str = "qcow2"
+    device: str = "/dev/vda"
+
+
+class Ingress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """TCP ports that a port's groups admit from `cidr`, for the listener on the loopback address."""
+
+    cidr: str
+    port_min: int
+    port_max: int
+
+
+class NicSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One port as its host needs it. `address` with prefix length of `cidr`; `localport` is the metadata address.
+
+    `network` is a uuid: the metadata service and the listeners live in that network's namespace on the host.
+    """
+
+    uuid: str
+    ec2_id: str
+    mac: str
+    address: str
+    cidr: str
+    gateway: str
+    localport: str
+    localport_mac: str
+    network: str
+    subnet_id: str = ""
+    vpc_id: str = ""
+    vpc_cidr: str = ""
+    mtu: int = 1442
+    index: int = 0
+    groups: tuple[str, ...] = ()
+    group_names: tuple[str, ...] = ()
+    group_ids: tuple[str, ...] = ()
+    ingress: tuple[Ingress, ...] = ()
+
+
+class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="instance"):
+    """A machine: size, disks, ports, power, and what its metadata service answers.
+
+    `memory` in MiB, `user_data` base64, `satisfied` the power n that its guest ended on an earlier host.
+    """
+
+    KIND: ClassVar[str] = "instance"
+    power: Power
+    reboot: int = 0
+    satisfied: int = 0
+    vcpus: int
+    memory: int
+    machine: Literal["machine", "container"] = "machine"
+    disks: tuple[DiskSpec, ...] = ()
+    nics: tuple[NicSpec, ...] = ()
+    loopback: str = ""
+    ec2_id: str
+    reservation: str = ""
+    launch_index: int = 0
+    launched: float = 0.0
+    flavor: str = ""
+    image_id: str = ""
+    account_id: str = ""
+    region: str = ""
+    zone: str = ""
+    domain: str = ""
+    hostname: str = ""
+    login_user: str = "root"
+    key_name: str = ""
+    public_keys: tuple[str, ...] = ()
+    user_data: str = ""
+    metadata_v2_only: bool = False
+
+
+class RouterSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="router"):
+    """A logical router; its networks attach themselves by naming it."""
+
+    KIND: ClassVar[str] = "router"
+    cidr: str = ""
+
+
+class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One subnet of a network, with the addresses and MACs that the engine answers for."""
+
+    uuid: str
+    cidr: str
+    gateway: str
+    gateway_mac: str
+    localport: str
+    localport_mac: str
+    dns: str = ""
+    domain: str = ""
+
+
+class NetworkSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="network"):
+    """A broadcast domain with its subnets' DHCP options, gateway on `router` and metadata localport."""
+
+    KIND: ClassVar[str] = "network"
+    router: str | None = None
+    mtu: int = 1442
+    subnets: tuple[SubnetSpec, ...] = ()
+
+
+class PortSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="port"):
+    """A port and its groups, written together. `groups` are the uuids of security groups."""
+
+    KIND: ClassVar[str] = "port"
+    network: str
+    subnet: str
+    mac: str
+    address: str
+    groups: tuple[str, ...] = ()
+    hostname: str = ""
+
+
+class SecurityGroupSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="securitygroup"):
+    """A group and all of its rules; rules name other groups by uuid."""
+
+    KIND: ClassVar[str] = "securitygroup"
+    rules: tuple[Rule, ...] = ()
+
+
+AnySpec = InstanceSpec | RouterSpec | NetworkSpec | PortSpec | SecurityGroupSpec
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
+def content(spec: Spec) -> str:
+    """The digest of what the spec says, revision left out: equal digests are equal orders."""
+    return hashlib.sha256(_ENCODER.encode(msgspec.structs.replace(spec, revision=NEVER))).hexdigest()
+
+
+def encode(spec: Spec) -> bytes:
+    """`spec` as JSON, for the host's book and a domain's metadata."""
+    return _ENCODER.encode(spec)
+
+
+def decode(data: bytes | str) -> Any:
+    """The spec that `encode` gave; ValidationError for anything else."""
+    return msgspec.json.decode(data, type=AnySpec)

@@ -1,0 +1,31 @@
+"""Volume: every disk is one, root disks too."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pileus.model.noun import Noun, Part, Ref
+
+
+class Wanted(Part, frozen=True, kw_only=True):
+    """`size` in GiB; `digest` and `format` are those of the source image, empty for a blank disk."""
+
+    size: int
+    instance: Annotated[str | None, Ref("instance", "owned")] = None
+    device: str = "/dev/vda"
+    pool: str = "host-local"
+    image: str = ""
+    digest: str = ""
+    format: Literal["qcow2", "raw"] = "qcow2"
+    delete_on_termination: bool = True
+    gone: bool = False
+
+
+class Volume(Noun, frozen=True, kw_only=True):
+    """A disk in the pool `host-local` lives and goes with the body of its instance."""
+
+    KIND: ClassVar[str] = "volume"
+    PREFIX: ClassVar[str] = "vol"
+    wanted: Wanted
+    assigned: None = None
+    seen: None = None

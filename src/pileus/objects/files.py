@@ -1,0 +1,156 @@
+"""Immutable objects in the file system, named by the sha256 of their bytes.
+
+An object is written to a temporary file, synced, renamed to its name and the folder synced: what was answered is
+there after a power cut, and what was not answered leaves nothing but a temporary file that the next start removes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import msgspec
+
+from pileus.model.errors import InvalidValue, NotFound
+
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """An object that is kept: the sha256 (lower-case hex) and number of its bytes."""
+
+    digest: str
+    size: int
+
+
+class ObjectStore:
+    """Objects below the folder `root`, which belongs to one process at a time.
+
+    Opening it makes the folder and removes what unfinished writes left behind. Safe to use from several threads.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._incoming = root / "incoming"
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._incoming.mkdir(mode=0o700, exist_ok=True)
+        for left in self._incoming.iterdir():
+            left.unlink(missing_ok=True)
+
+    def incoming(self, expected: str = "") -> Incoming:
+        """Begin an object that comes in parts; with `expected` (a digest) nothing else will be kept."""
+        if expected and not _DIGEST.fullmatch(expected):
+            raise InvalidValue(f"'{expected}' is no sha256 in lower-case hex.", ident=expected, reason="digest")
+        return Incoming(self, self._incoming / secrets.token_hex(16), expected)
+
+    def put(self, parts: Iterable[bytes], expected: str = "") -> Stored:
+        """Keep the bytes of `parts`; InvalidValue when they are not what `expected` says, and then nothing is kept."""
+        with self.incoming(expected) as writing:
+            for part in parts:
+                writing.write(part)
+            return writing.keep()
+
+    def has(self, digest: str) -> bool:
+        """Whether the object is kept."""
+        return self._place(digest).is_file()
+
+    def path(self, digest: str) -> Path:
+        """The file that holds exactly the object's bytes; it never changes. NotFound when there is none."""
+        place = self._place(digest)
+        if not place.is_file():
+            raise NotFound(f"There is no object {digest}.", noun="object", ident=digest)
+        return place
+
+    def open(self, digest: str) -> BinaryIO:
+        """The object's bytes, for reading; NotFound when there is none."""
+        return self.path(digest).open("rb")
+
+    def delete(self, digest: str) -> bool:
+        """Forget an object; False when there was none. Who has it open reads it to its end."""
+        place = self._place(digest)
+        try:
+            place.unlink()
+        except FileNotFoundError:
+            return False
+        sync_folder(place.parent)
+        return True
+
+    def list(self) -> Iterator[Stored]:
+        """Every object, in the order of their digests."""
+        for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
+            for place in sorted(folder.iterdir()):
+                if _DIGEST.fullmatch(place.name):
+                    yield Stored(place.name, place.stat().st_size)
+
+    def _place(self, digest: str) -> Path:
+        if not _DIGEST.fullmatch(digest):
+            raise NotFound(f"There is no object {digest}.", noun="object", ident=digest)
+        return self.root / digest[:2] / digest
+
+    def adopt(self, temporary: Path, digest: str) -> None:
+        """Give a synced temporary file its name. `Incoming.keep` does; nothing else should."""
+        place = self._place(digest)
+        if not place.parent.is_dir():
+            place.parent.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(self.root)
+        temporary.rename(place)
+        sync_folder(place.parent)
+
+
+class Incoming:
+    """An object on its way in: write its parts, then `keep` it. Leaving the block without `keep` forgets it."""
+
+    def __init__(self, store: ObjectStore, temporary: Path, expected: str) -> None:
+        self._store = store
+        self.path = temporary
+        self._expected = expected
+        self._digest = hashlib.sha256()
+        self._file = temporary.open("xb")
+        self.size = 0
+
+    def __enter__(self) -> Incoming:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def write(self, part: bytes) -> None:
+        """Add bytes."""
+        self._file.write(part)
+        self._digest.update(part)
+        self.size += len(part)
+
+    def finish(self) -> str:
+        """The digest of what was written, after writing it through to `path`, where it may be looked at."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self._digest.hexdigest()
+
+    def keep(self) -> Stored:
+        """Keep the object; when this returns it survives a power cut. InvalidValue when its digest is another."""
+        digest = self.finish()
+        if self._expected and digest != self._expected:
+            raise InvalidValue(
+                f"The bytes have the sha256 {digest}, not {self._expected}.", ident=self._expected, reason="digest"
+            )
+        self._file.close()
+        self._store.adopt(self.path, digest)
+        return Stored(digest, self.size)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write a folder's entries through to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

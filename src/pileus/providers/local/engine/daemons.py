@@ -1,0 +1,149 @@
+"""The daemons of one cloud's network engine, as data: what to start, in which order, and when each is ready.
+
+Three database servers (the switch's, OVN northbound, OVN southbound), northd, the switch and the controller. Each runs
+in the foreground, in the cloud's network namespace and in a mount namespace of its own, with the engine root as its
+file system and `layout.engine` at /srv. Each can be killed at any moment and started again by the same command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pileus.providers.local.engine import unixsocket
+from pileus.providers.local.layout import SHARED, Layout
+
+ROOT = SHARED / "engine"
+"""The root file system that holds Open vSwitch and OVN."""
+
+BRIDGE = "br-int"
+"""The switch's one bridge, which the controller programs."""
+
+_ENTER = Path(__file__).with_name("enter.sh")
+_KERNEL = Path("/sys/module/openvswitch")
+
+_DATABASE = """
+db=$1 schema=$2; shift 2
+if [ ! -e "$db" ]; then
+    rm -f "$db.new"
+    ovsdb-tool create "$db.new" "$schema"
+    mv "$db.new" "$db"
+elif [ "$(ovsdb-tool needs-conversion "$db" "$schema")" = yes ]; then
+    ovsdb-tool convert "$db" "$schema"
+fi
+exec ovsdb-server "$@" "$db"
+"""
+
+# Segmentation offload counts only when it is set before the switch starts; without it TCP and UDP of guests with
+# default offloads die in the user-space datapath.
+_SWITCH = """
+name=$1 datapath=$2; shift 2
+ovs-vsctl --db=unix:/srv/run/db.sock --no-wait --timeout=10 \\
+    -- set Open_vSwitch . external_ids:system-id="$name" external_ids:hostname="$name" \\
+       external_ids:ovn-remote=unix:/srv/run/ovnsb_db.sock external_ids:ovn-encap-type=geneve \\
+       external_ids:ovn-encap-ip=127.0.0.1 external_ids:ovn-monitor-all=false \\
+       external_ids:ovn-bridge-datapath-type="$datapath" \\
+    -- --may-exist add-br br-int \\
+    -- set Bridge br-int datapath_type="$datapath" fail_mode=secure other_config:disable-in-band=true
+[ "$datapath" = system ] || ovs-vsctl --db=unix:/srv/run/db.sock --no-wait --timeout=10 \\
+    set Open_vSwitch . other_config:userspace-tso-enable=true
+exec ovs-vswitchd "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """One daemon: `argv` runs it in the foreground, `ready` says whether it serves, `pidfile` is locked by it for life.
+
+    `output` takes what it prints before its own log is open.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    ready: Callable[[], bool]
+    pidfile: Path
+    output: Path
+
+
+def datapath() -> str:
+    """Open vSwitch's datapath type on this machine: the kernel's where it has one, else the user-space one."""
+    return "system" if _KERNEL.exists() else "netdev"
+
+
+def enter(layout: Layout, *command: str, root: Path = ROOT) -> tuple[str, ...]:
+    """The command that runs `command` as the daemons run: in their namespace and root, `layout.engine` at /srv."""
+    return (
+        "nsenter",
+        f"--net=/run/netns/{layout.netns}",
+        "unshare",
+        "--mount",
+        "--propagation=private",
+        "/bin/sh",
+        str(_ENTER),
+        str(root),
+        str(layout.engine),
+        *command,
+    )
+
+
+def daemons(layout: Layout, root: Path = ROOT) -> list[Daemon]:
+    """The daemons in the order in which they start; each needs those before it to be ready."""
+    run, north = layout.engine / "run", layout.engine / "nb"
+
+    def daemon(name: str, socket: Path, *command: str) -> Daemon:
+        return Daemon(
+            name=name,
+            argv=enter(layout, *command, *_common(name), root=root),
+            ready=lambda: unixsocket.answers(socket),
+            pidfile=run / f"{name}.pid",
+            output=layout.engine / "log" / f"{name}.out",
+        )
+
+    vswitch, share = "/usr/share/openvswitch/vswitch.ovsschema", "/usr/share/ovn"
+    return [
+        daemon("switch-db", run / "db.sock", *_database("conf", vswitch, "/srv/run/db.sock")),
+        daemon(
+            "northbound",
+            north / "ovnnb_db.sock",
+            *_database("ovnnb", f"{share}/ovn-nb.ovsschema", "/srv/nb/ovnnb_db.sock"),
+        ),
+        daemon(
+            "southbound",
+            run / "ovnsb_db.sock",
+            *_database("ovnsb", f"{share}/ovn-sb.ovsschema", "/srv/run/ovnsb_db.sock"),
+        ),
+        daemon(
+            "northd",
+            run / "northd.ctl",
+            "ovn-northd",
+            "--ovnnb-db=unix:/srv/nb/ovnnb_db.sock",
+            "--ovnsb-db=unix:/srv/run/ovnsb_db.sock",
+        ),
+        # The bridge's management socket appears once the switch has made the bridge.
+        daemon(
+            "switch",
+            run / f"{BRIDGE}.mgmt",
+            *_shell(_SWITCH, layout.netns, datapath(), "unix:/srv/run/db.sock"),
+        ),
+        daemon("controller", run / "controller.ctl", "ovn-controller", "unix:/srv/run/db.sock"),
+    ]
+
+
+def _common(name: str) -> tuple[str, ...]:
+    return (
+        "-vconsole:off",
+        "-vsyslog:off",
+        "-vfile:info",
+        f"--pidfile=/srv/run/{name}.pid",
+        f"--unixctl=/srv/run/{name}.ctl",
+        f"--log-file=/srv/log/{name}.log",
+    )
+
+
+def _shell(script: str, *arguments: str) -> tuple[str, ...]:
+    return ("/bin/sh", "-ec", script, "sh", *arguments)
+
+
+def _database(name: str, schema: str, socket: str) -> tuple[str, ...]:
+    return _shell(_DATABASE, f"/srv/db/{name}.db", schema, f"--remote=punix:{socket}")

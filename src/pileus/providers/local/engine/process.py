@@ -1,0 +1,79 @@
+"""Processes by their pid files, without being fooled by zombies, reboots or numbers used again."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import struct
+from pathlib import Path
+
+_FLOCK = "hhqqi"
+"""struct flock of fcntl(2): type, whence, start, length, pid."""
+
+
+def owner(pidfile: Path) -> int | None:
+    """The process that holds the lock on `pidfile`, or None.
+
+    Open vSwitch's and OVN's daemons keep their pid file locked for life (lib/daemon-unix.c). The lock, unlike the
+    number in the file, cannot outlive its process: a zombie has closed its files, and a number can be used again.
+    """
+    try:
+        descriptor = os.open(pidfile, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+    finally:
+        os.close(descriptor)
+    return None if kind == fcntl.F_UNLCK else int(pid)
+
+
+def spawn(argv: list[str], output: Path) -> int:
+    """Start `argv` in a session of its own, what it prints appended to `output`; the pid.
+
+    Whoever stays alive reaps it (os.waitpid); when the caller ends, init does.
+    """
+    appended = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    return os.posix_spawnp(
+        argv[0],
+        argv,
+        {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(output), appended, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
+    )
+
+
+def ended(pid: int) -> bool:
+    """Whether the child `pid` of this process has ended; reaps it."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def stop(pid: int, patience: float) -> None:
+    """End `pid` by SIGTERM, after `patience` seconds by SIGKILL; returns when it is dead. Reaps it if it is ours."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 10.0)):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
+            if select.select([handle], [], [], seconds)[0]:
+                break
+    finally:
+        os.close(handle)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)

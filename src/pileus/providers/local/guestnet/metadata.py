@@ -1,0 +1,98 @@
+"""The metadata service's listeners: one in each network's namespace, knowing its callers by address.
+
+A source address is proof: the network lets no port send from an address that is not its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable, Mapping
+
+import structlog
+
+from pileus.model.addresses import METADATA
+from pileus.model.spec import InstanceSpec
+from pileus.providers.local.guestnet import http, namespaces
+from pileus.providers.local.guestnet.listener import Listener, bind
+from pileus.providers.local.layout import Layout
+
+PORT = 80
+
+MOST = 1024
+"""Connections at once, of all guests together."""
+
+MOST_PER_GUEST = 32
+"""Connections at once of one guest."""
+
+Caller = tuple[str, str]
+"""A network's uuid and a source address in it."""
+
+Respond = Callable[[InstanceSpec | None, str, str, Mapping[str, str], str], http.Reply]
+"""(caller's spec or None, method, path, headers by lower-case name, source) → Reply. Must not block."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Metadata:
+    """The listeners and connections of one cloud. All methods belong to the event loop's thread."""
+
+    def __init__(self, layout: Layout, respond: Respond) -> None:
+        self._layout = layout
+        self._respond = respond
+        self._callers: dict[Caller, InstanceSpec] = {}
+        self._listeners: dict[str, tuple[Listener, int | None]] = {}
+        self._talks: dict[asyncio.Task[None], Caller] = {}
+
+    def apply(self, specs: Iterable[InstanceSpec]) -> None:
+        """Answer for exactly these instances from now on, on connections that are open already too."""
+        self._callers = {(nic.network, nic.address): spec for spec in specs for nic in spec.nics}
+
+    def listen(self, network: str) -> None:
+        """Listen in the namespace of the network `network`, anew if that is a new one. Raises OSError."""
+        namespace = self._layout.network_netns(network)
+        identity = namespaces.identity(namespace)
+        if network in self._listeners and self._listeners[network][1] == identity:
+            return
+        self.ignore(network)
+
+        def accepted(connection: socket.socket, source: str) -> None:
+            self._accepted((network, source), connection)
+
+        sock = bind(namespaces.open_socket(namespace), METADATA, PORT)
+        self._listeners[network] = Listener(sock, accepted), identity
+
+    def ignore(self, network: str) -> None:
+        """Stop listening in a network and drop the connections from it. Idempotent."""
+        if network in self._listeners:
+            self._listeners.pop(network)[0].close()
+        for talk, caller in self._talks.items():
+            if caller[0] == network:
+                talk.cancel()
+
+    async def close(self) -> None:
+        """Close all listeners and connections."""
+        for network in list(self._listeners):
+            self.ignore(network)
+        await asyncio.gather(*self._talks, return_exceptions=True)
+
+    def _accepted(self, caller: Caller, connection: socket.socket) -> None:
+        here = sum(each == caller for each in self._talks.values())
+        if here >= MOST_PER_GUEST or len(self._talks) >= MOST:
+            connection.close()
+            return
+
+        def answer(method: str, path: str, headers: Mapping[str, str]) -> http.Reply:
+            return self._respond(self._callers.get(caller), method, path, headers, caller[1])
+
+        talk = asyncio.get_running_loop().create_task(http.converse(connection, answer))
+        self._talks[talk] = caller
+        talk.add_done_callback(lambda task: self._ended(task, connection))
+
+    def _ended(self, talk: asyncio.Task[None], connection: socket.socket) -> None:
+        # Here and not in the task: one that is cancelled before its first step runs no line of its own.
+        caller = self._talks.pop(talk)
+        connection.close()
+        error = None if talk.cancelled() else talk.exception()
+        if error is not None and not isinstance(error, OSError):
+            _log.error("metadata request failed", network=caller[0], source=caller[1], exc_info=error)

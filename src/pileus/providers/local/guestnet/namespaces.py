@@ -1,0 +1,211 @@
+"""One network namespace per network: the host's foot in it, with the metadata service's address.
+
+A veth joins the namespace to the switch's namespace, where it is the network's OVN localport: frames between
+it and the network's ports on this host never leave the host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pileus.model.addresses import METADATA
+from pileus.model.errors import Fault
+from pileus.model.spec import NicSpec
+from pileus.providers.local.engine import switch
+from pileus.providers.local.layout import Layout, localport_name
+
+NETNS = Path("/run/netns")
+"""Where `ip netns` keeps namespaces by name."""
+
+INSIDE = "metadata"
+"""The localport's name in its network's namespace."""
+
+Attach = Callable[[Layout, str, str], None]
+"""(layout, link in the switch's namespace, logical port): see `switch.attach`."""
+
+Detach = Callable[[Layout, str], None]
+"""(layout, link in the switch's namespace): see `switch.detach`."""
+
+T = TypeVar("T")
+
+_TIMEOUT = 5.0
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def ensure_network(layout: Layout, nic: NicSpec, *, attach: Attach = switch.attach) -> None:
+    """Make the namespace of `nic`'s network, its localport with both addresses, and the port on the bridge.
+
+    Idempotent: what is there already costs about a millisecond. Raises Fault when the switch or `ip` fails.
+    """
+    namespace = layout.network_netns(nic.network)
+    if not _complete(namespace, nic):
+        _make_namespace(namespace)
+        if not _has_link(namespace):
+            _make_veth(layout, nic)
+        prefix = nic.cidr.partition("/")[2]
+        _ip(
+            namespace,
+            "link set lo up",
+            f"link set {INSIDE} address {nic.localport_mac} mtu {nic.mtu} addrgenmode none up",
+            f"addr replace {nic.localport}/{prefix} dev {INSIDE}",
+            f"addr replace {METADATA}/32 dev {INSIDE}",
+        )
+    attach(layout, outside(nic.network), localport_name(nic.network))
+
+
+def remove_network(layout: Layout, network: str, *, detach: Detach = switch.detach) -> None:
+    """Remove what `ensure_network` made for the network with the uuid `network`. Idempotent.
+
+    A switch that does not answer keeps nothing else from going; raises Fault for it at the end, and when `ip`
+    fails. Sockets still open in the namespace keep its remains alive, unreachable, until they are closed.
+    """
+    namespace, device = layout.network_netns(network), outside(network)
+    try:
+        detach(layout, device)
+    finally:
+        if (NETNS / layout.netns).exists():
+            _ip(layout.netns, f"link del {device}", absent_is_fine=True)
+        if (NETNS / namespace).exists():
+            _run(["ip", "netns", "del", namespace])
+
+
+def remove_networks(
+    layout: Layout, keep: frozenset[str] = frozenset(), *, detach: Detach = switch.detach
+) -> list[Fault]:
+    """Remove all of this cloud's network namespaces but those of the networks (uuids) in `keep`.
+
+    Returns what could not be removed, or not completely; never raises Fault.
+    """
+    kept = {layout.network_netns(network) for network in keep}
+    faults = []
+    for entry in sorted(NETNS.glob(layout.network_netns("") + "*")):
+        if entry.name not in kept:
+            try:
+                # The names follow from the uuid's first eight digits alone.
+                remove_network(layout, entry.name.rpartition("-")[2], detach=detach)
+            except Fault as fault:
+                faults.append(fault)
+    return faults
+
+
+def outside(network: str) -> str:
+    """The localport's name in the switch's namespace, as unique as its own namespace's name."""
+    return f"md-{network[:8]}"
+
+
+def run_in(namespace: str, function: Callable[[], T]) -> T:
+    """Call `function` in a network namespace and return what it returns, or raise what it raises.
+
+    It runs in a thread of its own that ends there: no other thread is ever in the wrong namespace, whatever
+    goes wrong. A socket made so belongs to that namespace for life and may be used from any thread. Raises
+    OSError (FileNotFoundError when there is no such namespace).
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def enter() -> None:
+        try:
+            _set_namespace(NETNS / namespace)
+            results.append(function())
+        except BaseException as error:  # noqa: BLE001  (handed to the caller, who waits below)
+            errors.append(error)
+
+    thread = threading.Thread(target=enter, name=f"in {namespace}", daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def open_socket(namespace: str) -> socket.socket:
+    """A TCP socket of the network namespace `namespace`, neither bound nor connected. Raises OSError."""
+    return run_in(namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+
+
+def identity(namespace: str) -> int | None:
+    """A number that tells this namespace from one that later has the same name; None when there is none."""
+    try:
+        found = (NETNS / namespace).stat()
+    except FileNotFoundError:
+        return None
+    # Before it is bound to a namespace, and after a crash in between, the name is an ordinary empty file.
+    return found.st_ino if found.st_dev == Path("/proc/self/ns/net").stat().st_dev else None
+
+
+def _set_namespace(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.setns(descriptor, _CLONE_NEWNET):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(descriptor)
+
+
+def _complete(namespace: str, nic: NicSpec) -> bool:
+    """Whether the link is there with both addresses: an address that can be bound is configured."""
+
+    def check() -> bool:
+        socket.if_nametoindex(INSIDE)
+        for address in (nic.localport, METADATA):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.bind((address, 0))
+        return True
+
+    try:
+        return identity(namespace) is not None and run_in(namespace, check)
+    except OSError:
+        return False
+
+
+def _has_link(namespace: str) -> bool:
+    try:
+        return run_in(namespace, lambda: socket.if_nametoindex(INSIDE)) > 0
+    except OSError:
+        return False
+
+
+def _make_namespace(namespace: str) -> None:
+    if identity(namespace) is not None:
+        return
+    with contextlib.suppress(FileNotFoundError):
+        (NETNS / namespace).unlink()
+    _run(["ip", "netns", "add", namespace])
+
+
+def _make_veth(layout: Layout, nic: NicSpec) -> None:
+    device, namespace = outside(nic.network), layout.network_netns(nic.network)
+    _ip(layout.netns, f"link del {device}", absent_is_fine=True)
+    _ip(
+        layout.netns,
+        f"link add {device} mtu {nic.mtu} type veth peer name {INSIDE} mtu {nic.mtu} netns {namespace}",
+        # Neither end needs IPv6 addresses of its own, and their discovery would only be noise on the network.
+        f"link set {device} addrgenmode none up",
+    )
+
+
+def _ip(namespace: str, *commands: str, absent_is_fine: bool = False) -> None:
+    """Run `ip` commands in a namespace, in order."""
+    batch = "".join(f"{command}\n" for command in commands)
+    _run(["ip", "-n", namespace, "-batch", "-"], batch, absent_is_fine=absent_is_fine)
+
+
+def _run(command: list[str], text: str = "", *, absent_is_fine: bool = False) -> None:
+    try:
+        done = subprocess.run(
+            command, input=text, text=True, capture_output=True, timeout=_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Fault("namespace", f"{' '.join(command)}: {error}") from error
+    if done.returncode and not (absent_is_fine and "Cannot find device" in done.stderr):
+        raise Fault("namespace", f"{' '.join(command)}: {text.strip()}: {done.stderr.strip()}")

@@ -1,0 +1,61 @@
+"""Guest images built from Debian packages: `tiny`, small and quick for tests, and `debian-12`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from pileus.providers.local.images import debian, tiny
+from pileus.providers.local.images.recipe import (
+    ImageBuildError,
+    ImageDescription,
+    ImageName,
+    ImageRecipe,
+    describe,
+    write_description,
+)
+
+__all__ = ["BUILDERS", "Builder", "ImageBuildError", "ImageDescription", "ImageName", "ImageRecipe", "build"]
+
+
+@dataclass(frozen=True)
+class Builder:
+    """A recipe and the function that makes its disk: `make(work, disk, progress)`, `work` an empty directory."""
+
+    recipe: ImageRecipe
+    make: Callable[[Path, Path, Callable[[str], None]], None]
+
+
+BUILDERS: Mapping[ImageName, Builder] = MappingProxyType(
+    {
+        "tiny": Builder(tiny.RECIPE, tiny.make),
+        "debian-12": Builder(debian.RECIPE, debian.make),
+    }
+)
+"""Every image that can be built, by name."""
+
+
+def build(name: ImageName, out_dir: Path, progress: Callable[[str], None]) -> Path:
+    """Build image `name` and return `out_dir/NAME.qcow2`; `out_dir/NAME.json` describes it (`ImageDescription`).
+
+    Needs root and network access through apt. Both files appear whole or not at all, an older pair is replaced.
+    `progress` gets one line per step. Raises `ImageBuildError`.
+    """
+    builder = BUILDERS[name]
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=out_dir) as folder:
+        work = Path(folder)
+        # apt fetches as its own unprivileged user, which must be able to reach the files it writes.
+        work.chmod(0o755)
+        disk = work / f"{name}.qcow2"
+        builder.make(work, disk, progress)
+        progress("measuring the image")
+        description = work / f"{name}.json"
+        write_description(describe(builder.recipe, disk), description)
+        for path in (disk, description):
+            path.chmod(0o644)
+            path.rename(out_dir / path.name)
+    return out_dir / disk.name

@@ -1,0 +1,229 @@
+"""The image `tiny`: Debian's cloud kernel with busybox, dropbear and the guest agent, for quick boots and tests."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from importlib import resources
+from pathlib import Path
+
+from pileus.providers.local.images.archive import debian_root, execute
+from pileus.providers.local.images.disk import DiskLayout, make_disk
+from pileus.providers.local.images.recipe import ImageRecipe
+
+RECIPE = ImageRecipe(
+    name="tiny",
+    login_user="root",
+    min_memory_mib=128,
+    min_disk_gib=1,
+    description="Small Linux for tests: Debian kernel, busybox, dropbear, guest agent, EC2 metadata",
+)
+
+_LAYOUT = DiskLayout(size_mib=96, label="tinyroot", inodes=8192, partitioned=False)
+
+_PACKAGES = (
+    "busybox-static",
+    "dropbear-bin",
+    "e2fsprogs",
+    "linux-image-cloud-amd64",
+    "openssh-client",
+    "openssh-sftp-server",
+    "qemu-guest-agent",
+)
+
+_PROGRAMS = (
+    "usr/sbin/dropbear",
+    "usr/bin/dropbearkey",
+    "usr/bin/dbclient",
+    "usr/bin/scp",
+    "usr/lib/openssh/sftp-server",
+    "usr/sbin/qemu-ga",
+    "sbin/resize2fs",
+    "sbin/e2fsck",
+    "sbin/mke2fs",
+)
+
+_LIBRARIES = "usr/lib/x86_64-linux-gnu"
+_LOADER = "lib64/ld-linux-x86-64.so.2"
+
+_BOOT_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_scsi", "sd_mod", "ata_piix")
+
+_MODULES = (
+    *_BOOT_MODULES,
+    *("virtio_console", "virtio-rng", "virtio_balloon", "button", "evdev", "sr_mod", "isofs", "vfat"),
+    *("nls_cp437", "nls_iso8859-1", "nls_ascii", "loop", "overlay", "8021q", "i6300esb", "pvpanic-pci"),
+)
+
+_DIRECTORIES = (
+    *("bin", "sbin", "lib64", "proc", "sys", "dev", "run", "mnt", "usr/bin", "usr/sbin", _LIBRARIES),
+    *("etc/dropbear", "etc/udhcpc", "etc/acpi/PWRF", "var/log", "var/lib/tiny", "boot/extlinux"),
+)
+
+_LINKS = {
+    "etc/mtab": "/proc/mounts",
+    "var/run": "/run",
+    "usr/lib/sftp-server": "openssh/sftp-server",
+    "usr/bin/ssh": "dbclient",
+    "sbin/mkfs.ext4": "mke2fs",
+    "sbin/mkfs.ext2": "mke2fs",
+}
+
+_GUEST_FILES = {
+    "rc": "etc/rc",
+    "rc.stop": "etc/rc.stop",
+    "metadata": "sbin/metadata",
+    "hotplug": "sbin/hotplug",
+    "udhcpc": "etc/udhcpc/default.script",
+    "shutdown": "sbin/shutdown",
+    "power": "etc/acpi/PWRF/00000080",
+    "bash": "bin/bash",
+}
+"""Executables of ours, by the name of their source file."""
+
+_SETTINGS = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run:/bin/false\n",
+    "etc/group": "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
+    "etc/shells": "/bin/sh\n/bin/bash\n",
+    "etc/hostname": "tiny\n",
+    "etc/hosts": "127.0.0.1 localhost\n",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+    "etc/profile": "export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n",
+    "etc/os-release": (
+        'NAME="Pileus tiny"\nPRETTY_NAME="Pileus tiny 1 (Debian 12 packages)"\nID=tiny\nID_LIKE=debian\nVERSION_ID=1\n'
+    ),
+    "etc/inittab": (
+        "::sysinit:/etc/rc\n"
+        "ttyS0::respawn:/sbin/getty -L 115200 ttyS0 vt100\n"
+        "tty1::respawn:/sbin/getty 38400 tty1 linux\n"
+        "::ctrlaltdel:/sbin/reboot\n"
+        "::shutdown:/etc/rc.stop\n"
+    ),
+    "boot/extlinux/extlinux.conf": (
+        "DEFAULT tiny\nPROMPT 0\nTIMEOUT 0\nLABEL tiny\n KERNEL /boot/vmlinuz\n INITRD /boot/initrd\n"
+        " APPEND console=tty0 console=ttyS0,115200 quiet mitigations=off\n"
+    ),
+}
+
+
+def make(work: Path, disk: Path, progress: Callable[[str], None]) -> None:
+    """Make the qcow2 image `disk` in the empty directory `work`; needs root. Raises `ImageBuildError`."""
+    progress("fetching packages")
+    packages, tree = work / "packages", work / "tree"
+    debian_root("bookworm", packages, _PACKAGES, variant="extract")
+    progress("laying out the files")
+    kernel = next((packages / "boot").glob("vmlinuz-*"))
+    release = kernel.name.removeprefix("vmlinuz-")
+    _lay_out(packages, tree)
+    _copy_modules(packages, tree, release, _MODULES)
+    shutil.copy(kernel, tree / "boot/vmlinuz")
+    progress("packing the initial file system")
+    _pack_initrd(packages, work, release, tree / "boot/initrd")
+    progress("writing the disk")
+    make_disk(tree, disk, _LAYOUT)
+
+
+def needed_modules(modules_dep: str, names: Iterable[str]) -> set[str]:
+    """Return the paths of the modules `names` and of all they depend on, from the text of a `modules.dep`.
+
+    Names built into the kernel, and so missing there, are left out.
+    """
+    paths: set[str] = set()
+    wanted = {name.replace("-", "_") for name in names}
+    for line in modules_dep.splitlines():
+        module, _, dependencies = line.partition(":")
+        if Path(module).stem.replace("-", "_") in wanted:
+            paths.update([module, *dependencies.split()])
+    return paths
+
+
+def needed_libraries(objdump: str) -> list[str]:
+    """Return the names of shared libraries that `objdump -p` lists as NEEDED."""
+    return re.findall(r"^\s+NEEDED\s+(\S+)$", objdump, re.MULTILINE)
+
+
+def _lay_out(packages: Path, tree: Path) -> None:
+    for directory in _DIRECTORIES:
+        (tree / directory).mkdir(parents=True, exist_ok=True)
+    (tree / "root/.ssh").mkdir(parents=True, mode=0o700)
+    (tree / "root").chmod(0o700)
+    (tree / "tmp").mkdir()
+    (tree / "tmp").chmod(0o1777)
+    for name in _PROGRAMS:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(packages / name, tree / name)
+    _copy_libraries(packages, tree)
+    for name, target in _LINKS.items():
+        (tree / name).symlink_to(target)
+    _install_busybox(packages, tree)
+    for name, text in _SETTINGS.items():
+        (tree / name).write_text(text, encoding="utf-8")
+    shadow = tree / "etc/shadow"
+    shadow.write_text("root:*:19000:0:99999:7:::\n", encoding="utf-8")
+    shadow.chmod(0o600)
+    for source, target in _GUEST_FILES.items():
+        _install(source, tree / target)
+
+
+def _install(source: str, target: Path) -> None:
+    target.write_bytes(resources.files(__package__).joinpath("files", "tiny", source).read_bytes())
+    target.chmod(0o755)
+
+
+def _install_busybox(packages: Path, tree: Path) -> None:
+    busybox = tree / "bin/busybox"
+    busybox.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(packages / "bin/busybox", busybox)
+    for applet in execute([busybox, "--list-full"]).split():
+        link = tree / applet
+        if applet != "linuxrc" and not link.is_symlink() and not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to("/bin/busybox")
+
+
+def _copy_libraries(packages: Path, tree: Path) -> None:
+    found = {path.name: path for path in packages.rglob("*.so*") if path.exists()}
+    shutil.copy(found[Path(_LOADER).name], tree / _LOADER)
+    unread = [tree / name for name in _PROGRAMS]
+    while unread:
+        for library in needed_libraries(execute(["objdump", "-p", unread.pop()])):
+            target = tree / _LIBRARIES / library
+            if not library.startswith("ld-linux") and not target.exists():
+                shutil.copy(found[library], target)
+                unread.append(target)
+    (tree / "etc").mkdir(exist_ok=True)
+    (tree / "etc/ld.so.conf").write_text(f"/{_LIBRARIES}\n", encoding="utf-8")
+    execute(["ldconfig", "-r", tree])
+
+
+def _copy_modules(packages: Path, tree: Path, release: str, names: Iterable[str]) -> None:
+    source = packages / "lib/modules" / release
+    if not (source / "modules.dep").exists():
+        execute(["depmod", "-b", packages, release])
+    target = tree / "lib/modules" / release
+    for name in needed_modules((source / "modules.dep").read_text(encoding="utf-8"), names):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        execute(["strip", "--strip-debug", "-o", target / name, source / name])
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        shutil.copy(source / name, target / name)
+    execute(["depmod", "-b", tree, release])
+
+
+def _pack_initrd(packages: Path, work: Path, release: str, initrd: Path) -> None:
+    tree = work / "initrd"
+    for directory in ("bin", "sbin", "proc", "sys", "dev", "newroot"):
+        (tree / directory).mkdir(parents=True)
+    _install_busybox(packages, tree)
+    _copy_modules(packages, tree, release, _BOOT_MODULES)
+    _install("init", tree / "init")
+    names = [str(path.relative_to(tree)) for path in sorted(tree.rglob("*"))]
+    archive = work / "initrd.cpio"
+    with archive.open("wb") as file:
+        subprocess.run(
+            ["cpio", "--create", "--format=newc", "--owner=0:0", "--quiet", "--directory", str(tree)],
+            check=True,
+            input="\n".join(names).encode(),
+            stdout=file,
+        )
+    execute(["lz4", "-l", "-9", "-f", "-q", archive, initrd])

@@ -1,0 +1,96 @@
+"""Where one cloud keeps its things on this machine, and what its machine-wide names are.
+
+Machine-wide names (namespaces, interfaces) carry a hash of the state directory: several clouds run side by side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+SHARED = Path("/var/lib/pileus")
+"""Engine root, built images and the image cache, shared between the clouds of this machine."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths and names that follow from the state directory `state` alone (an absolute path)."""
+
+    state: Path
+
+    @property
+    def mark(self) -> str:
+        """Eight hex digits that tell this cloud's machine-wide names from others'."""
+        return hashlib.sha256(str(self.state).encode()).hexdigest()[:8]
+
+    @property
+    def netns(self) -> str:
+        """The namespace in which switch, guests' QEMU and libvirtd live."""
+        return f"pileus-{self.mark}"
+
+    def network_netns(self, network: str) -> str:
+        """The namespace of one network's localport, by the network's uuid."""
+        return f"pileus-{self.mark}-{network[:8]}"
+
+    def tap(self, port: str) -> str:
+        """The TAP of a port, by the port's uuid (at most 15 characters); private to this cloud's namespace."""
+        return f"tap{port.replace('-', '')[:11]}"
+
+    @property
+    def loopback_prefix(self) -> int:
+        """The second octet of the instances' addresses in 127.0.0.0/8: 2 to 254."""
+        return 2 + int(self.mark, 16) % 253
+
+    @property
+    def run(self) -> Path:
+        """Sockets and pid files of `host`; only root enters."""
+        return self.state / "run"
+
+    @property
+    def engine(self) -> Path:
+        """The switch's and OVN's databases, sockets, pid files and logs."""
+        return self.state / "engine"
+
+    @property
+    def northbound(self) -> str:
+        """OVN's northbound database, as a connection string; the user `pileus` may open it."""
+        return f"unix:{self.engine}/nb/ovnnb_db.sock"
+
+    @property
+    def southbound(self) -> str:
+        """OVN's southbound database, as a connection string."""
+        return f"unix:{self.engine}/run/ovnsb_db.sock"
+
+    @property
+    def switch(self) -> str:
+        """Open vSwitch's own database, as a connection string."""
+        return f"unix:{self.engine}/run/db.sock"
+
+    @property
+    def libvirt(self) -> Path:
+        """libvirtd's configuration, state and logs."""
+        return self.state / "libvirt"
+
+    @property
+    def libvirt_uri(self) -> str:
+        """How to reach this cloud's own libvirtd."""
+        return f"qemu+unix:///system?socket={self.libvirt}/sock/libvirt-sock"
+
+    @property
+    def instances(self) -> Path:
+        """One folder per instance: root disk, console log, sockets."""
+        return self.state / "instances"
+
+    @property
+    def cache(self) -> Path:
+        """Downloaded images by digest."""
+        return SHARED / "cache"
+
+
+def localport_name(network: str) -> str:
+    """The logical port of a network's metadata service, by the network's uuid."""
+    if not re.fullmatch(r"[0-9a-f-]{36}", network):
+        raise ValueError(f"not a uuid: {network}")
+    return f"md-{network}"

@@ -1,0 +1,104 @@
+"""Security rules as OVN's access control lists. Pure functions.
+
+Priorities: what every guest needs (address, metadata, names) and the listener's way in stand at 1003, groups' rules at
+their own (1002 unless they say otherwise), the drop of all else at 1001. The match language is that of ovn-sb(5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pileus.model.addresses import METADATA
+from pileus.model.securitygroup import Rule
+
+DROP_GROUP = "pg_drop"
+"""The port group of every port: what no rule admits is dropped, both ways."""
+
+_ALWAYS, _DROP = 1003, 1001
+_INWARD, _OUTWARD = "to-lport", "from-lport"
+
+
+def group_name(uuid: str) -> str:
+    """The port group of a security group: an identifier of OVN's match language."""
+    return f"sg_{uuid.replace('-', '_')}"
+
+
+def rule(group: str, rule: Rule) -> dict[str, Any]:
+    """The columns of the ACL that is `rule` of the group with uuid `group`."""
+    inward = rule.direction == "ingress"
+    side = f"{'outport' if inward else 'inport'} == @{group_name(group)}"
+    other = "src" if inward else "dst"
+    version = "6" if ":" in rule.cidr else "4"
+    terms = [side, *_protocol(rule, version), *_ports(rule, version)]
+    if rule.group:
+        terms.append(f"ip4.{other} == ${group_name(rule.group)}_ip4")
+    elif rule.cidr and not rule.cidr.endswith("/0"):
+        terms.append(f"ip{version}.{other} == {rule.cidr}")
+    action = "allow-related" if rule.action == "allow" else "drop"
+    return acl(_INWARD if inward else _OUTWARD, rule.priority, " && ".join(terms), action, group)
+
+
+def drop() -> list[dict[str, Any]]:
+    """The rules of the drop group."""
+    return [
+        acl(_INWARD, _DROP, f"outport == @{DROP_GROUP} && ip", "drop"),
+        acl(_OUTWARD, _DROP, f"inport == @{DROP_GROUP} && ip", "drop"),
+    ]
+
+
+def always(network: str, gateways: Iterable[str], localports: Iterable[str]) -> list[dict[str, Any]]:
+    """What the guests of the network with uuid `network` may do whatever their groups say.
+
+    Ask for an address, for metadata and for names; and be reached by TCP from the localport, whose listener applies
+    the groups' rules to its own callers. No guest can send from the localport's address: port security.
+    """
+    servers, local = "{" + ", ".join(sorted(gateways)) + "}", "{" + ", ".join(sorted(localports)) + "}"
+    if local == "{}":
+        return []
+    asks = f"inport == @{DROP_GROUP} && ip4"
+    address = "udp.src == 68 && udp.dst == 67"
+    return [
+        acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == 255.255.255.255 && {address}", "allow", network),
+        acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {servers} && {address}", "allow", network),
+        acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {METADATA} && tcp.dst == 80", "allow-related", network),
+        acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {local} && udp.dst == 53", "allow-related", network),
+        acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {local} && tcp.dst == 53", "allow-related", network),
+        acl(_INWARD, _ALWAYS, f"outport == @{DROP_GROUP} && ip4.src == {local} && tcp", "allow-related", network),
+    ]
+
+
+def acl(direction: str, priority: int, match: str, action: str, owner: str = "") -> dict[str, Any]:
+    """The columns of one ACL of the noun with uuid `owner`."""
+    return {
+        "direction": direction,
+        "priority": priority,
+        "match": match,
+        "action": action,
+        "external_ids": {"pileus-kind": "acl", "pileus-uuid": owner},
+    }
+
+
+def _protocol(rule: Rule, version: str) -> list[str]:
+    if rule.protocol == "icmp":
+        return [f"icmp{version}"]
+    if rule.protocol in ("tcp", "udp"):
+        return [f"ip{version}", rule.protocol]
+    if rule.number is not None:
+        return [f"ip{version}", f"ip.proto == {rule.number}"]
+    return [f"ip{version}"]
+
+
+def _ports(rule: Rule, version: str) -> list[str]:
+    """Ports, or type and code: a bound that is None (or, for icmp, -1) admits all."""
+    low, high = rule.port_min, rule.port_max
+    if rule.protocol == "icmp":
+        named = ((f"icmp{version}.type", low), (f"icmp{version}.code", high))
+        return [f"{field} == {value}" for field, value in named if value is not None and value >= 0]
+    if rule.protocol not in ("tcp", "udp"):
+        return []
+    field = f"{rule.protocol}.dst"
+    if low is not None and low == high:
+        return [f"{field} == {low}"]
+    least = [f"{field} >= {low}"] if low is not None and low > 0 else []
+    return least + ([f"{field} <= {high}"] if high is not None and high < 65535 else [])

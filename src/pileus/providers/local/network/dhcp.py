@@ -1,0 +1,37 @@
+"""What DHCP tells guests (RFC 2132, RFC 3442), in OVN's notation. Pure functions."""
+
+from __future__ import annotations
+
+from pileus.model.addresses import METADATA
+from pileus.model.spec import SubnetSpec
+
+LEASE = 3600
+"""Seconds."""
+
+
+def options(subnet: SubnetSpec, mtu: int, *, routed: bool) -> dict[str, str]:
+    """The options of one subnet; `mtu` in bytes. On a network without a router no gateway is given out.
+
+    A client that heeds classless routes must ignore the router option, so these name the gateway once more.
+    """
+    routes = [f"{METADATA}/32,{subnet.localport}"]
+    told = {
+        "server_id": subnet.gateway,
+        "server_mac": subnet.gateway_mac,
+        "lease_time": str(LEASE),
+        "mtu": str(mtu),
+    }
+    if routed:
+        told["router"] = subnet.gateway
+        routes.append(f"0.0.0.0/0,{subnet.gateway}")
+    if subnet.dns:
+        told["dns_server"] = "{" + subnet.dns + "}"
+    if subnet.domain:
+        told["domain_name"] = f'"{subnet.domain}"'
+    told["classless_static_route"] = "{" + ", ".join(routes) + "}"
+    return told
+
+
+def hostname(name: str) -> dict[str, str]:
+    """The port's own option that tells a guest its host name; nothing for an empty one."""
+    return {"hostname": f'"{name}"'} if name else {}

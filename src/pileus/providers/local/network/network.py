@@ -1,0 +1,133 @@
+"""Networks: logical switches with their subnets' DHCP options and gateways, and the metadata localport."""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid as uuids
+from typing import Any
+
+from pileus.model.addresses import METADATA
+from pileus.model.errors import Fault
+from pileus.model.noun import Revision
+from pileus.model.spec import NetworkSpec, SubnetSpec
+from pileus.providers.local.layout import localport_name
+from pileus.providers.local.network import acl, dhcp, securitygroup
+from pileus.providers.local.network.rows import KIND, UUID, Rows, derived, marks
+
+TABLE = "Logical_Switch"
+_SUBNETS = "pileus-subnets"
+"""The key in the switch's marks under which it lists the subnets that have rows."""
+
+
+def ensure(rows: Rows, spec: NetworkSpec) -> None:
+    """Write the network and all its subnets as `spec` says. Raises Superseded, Fault `RouterMissing`."""
+    own = uuids.UUID(spec.uuid)
+    row = rows.guard(TABLE, own, spec.revision)
+    router = _router(rows, spec)
+    for gone in _listed(row) - {subnet.uuid for subnet in spec.subnets}:
+        _remove_subnet(rows, gone)
+    subnets = ",".join(sorted(subnet.uuid for subnet in spec.subnets))
+    row = rows.put(
+        TABLE,
+        own,
+        name=spec.uuid,
+        external_ids={**marks(spec.KIND, spec.uuid, spec.revision), _SUBNETS: subnets},
+    )
+    securitygroup.ensure_drop(rows)
+    gateways = [subnet.gateway for subnet in spec.subnets]
+    rows.acls(row, acl.always(spec.uuid, gateways, [subnet.localport for subnet in spec.subnets]))
+    _localport(rows, row, spec)
+    for subnet in spec.subnets:
+        rows.put(
+            "DHCP_Options",
+            uuids.UUID(subnet.uuid),
+            cidr=subnet.cidr,
+            options=dhcp.options(subnet, spec.mtu, routed=router is not None),
+            external_ids=_belongs("dhcp", spec.uuid),
+        )
+        _gateway(rows, row, router, subnet, spec.uuid)
+
+
+def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
+    """Remove the network with all its subnets and ports. Raises Superseded."""
+    row = rows.guard(TABLE, own, revision)
+    if row is None:
+        return
+    for subnet in _listed(row):
+        _remove_subnet(rows, subnet)
+    rows.delete(TABLE, own)
+
+
+def _router(rows: Rows, spec: NetworkSpec) -> Any:
+    if spec.router is None:
+        return None
+    router = rows.get("Logical_Router", uuids.UUID(spec.router))
+    if router is None:
+        raise Fault("RouterMissing", f"router {spec.router} of network {spec.uuid} is not there yet")
+    return router
+
+
+def _localport(rows: Rows, row: Any, spec: NetworkSpec) -> None:
+    """The metadata service's port: one MAC, all subnets' addresses for it, and the well-known address."""
+    own = derived(spec.uuid, "localport")
+    if not spec.subnets:
+        rows.delete("Logical_Switch_Port", own)
+        return
+    by_mac: dict[str, list[str]] = {}
+    for subnet in spec.subnets:
+        by_mac.setdefault(subnet.localport_mac, []).append(subnet.localport)
+    by_mac[spec.subnets[0].localport_mac].append(METADATA)
+    rows.put(
+        "Logical_Switch_Port",
+        own,
+        name=localport_name(spec.uuid),
+        type="localport",
+        addresses=[" ".join([mac, *addresses]) for mac, addresses in by_mac.items()],
+        external_ids=_belongs("localport", spec.uuid),
+    )
+    rows.attach(row, "ports", own)
+
+
+def _gateway(rows: Rows, row: Any, router: Any, subnet: SubnetSpec, network: str) -> None:
+    """The pair of ports that joins `subnet` to `router`; none when that is None."""
+    inside, outside = derived(subnet.uuid, "gateway"), derived(subnet.uuid, "router-port")
+    if router is None:
+        rows.delete("Logical_Router_Port", inside)
+        rows.delete("Logical_Switch_Port", outside)
+        return
+    name = f"lrp-{subnet.uuid}"
+    prefix = ipaddress.IPv4Network(subnet.cidr).prefixlen
+    rows.put(
+        "Logical_Router_Port",
+        inside,
+        name=name,
+        mac=subnet.gateway_mac,
+        networks=[f"{subnet.gateway}/{prefix}"],
+        external_ids=_belongs("gateway", network),
+    )
+    rows.attach(router, "ports", inside)
+    rows.put(
+        "Logical_Switch_Port",
+        outside,
+        name=f"rtr-{subnet.uuid}",
+        type="router",
+        addresses=["router"],
+        options={"router-port": name},
+        external_ids=_belongs("router-port", network),
+    )
+    rows.attach(row, "ports", outside)
+
+
+def _remove_subnet(rows: Rows, subnet: str) -> None:
+    rows.delete("Logical_Router_Port", derived(subnet, "gateway"))
+    rows.delete("Logical_Switch_Port", derived(subnet, "router-port"))
+    rows.delete("DHCP_Options", uuids.UUID(subnet))
+
+
+def _listed(row: Any) -> set[str]:
+    listed = row.external_ids.get(_SUBNETS, "") if row is not None else ""
+    return {subnet for subnet in listed.split(",") if subnet}
+
+
+def _belongs(kind: str, network: str) -> dict[str, str]:
+    return {KIND: kind, UUID: network}

@@ -1,0 +1,178 @@
+"""A connection to OVN's northbound database that is lazy, comes back by itself, and never keeps a caller for long."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ovsdbapp.backend.ovs_idl import connection as ovsdb_connection
+from ovsdbapp.backend.ovs_idl import transaction as ovsdb_transaction
+from ovsdbapp.exceptions import TimeoutException
+
+from pileus.model.errors import Fault
+
+TABLES = (
+    "Logical_Router",
+    "Logical_Router_Port",
+    "Logical_Switch",
+    "Logical_Switch_Port",
+    "DHCP_Options",
+    "Port_Group",
+    "ACL",
+)
+_RECONNECT = 1000
+"""Milliseconds between attempts to connect again; the library's least."""
+_POLL = 0.02
+_RACES = 5
+"""How often a transaction that met another writer's new row is computed again."""
+
+Notify = Callable[[str, str, Any, Any], None]
+"""(event, table, row, row of the changed columns' old values): the library's `create`, `update` and `delete`."""
+
+
+class _Database(ovsdb_connection.OvsdbIdl):  # type: ignore[misc]
+    """The library's replica of the database, which calls `hook` (briefly: it holds everything up) on each change."""
+
+    hook: Notify | None = None
+
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        if self.hook is not None:
+            self.hook(event, row._table.name, row, updates)  # noqa: SLF001  (the library offers no other way)
+
+    def answers(self) -> bool:
+        """Whether the server is connected and the replica is complete."""
+        return self.state == self.IDL_S_MONITORING and self._session.is_connected()
+
+
+class _Step:
+    """One computation inside a transaction, in the form that the library's transaction runs."""
+
+    def __init__(self, database: _Database, work: Callable[[Any, Any], None]) -> None:
+        self.idl = database
+        self.work = work
+        self.result = None
+
+    def run_idl(self, transaction: Any) -> None:
+        self.work(self.idl, transaction)
+
+    def post_commit(self, transaction: Any) -> None:
+        """Have nothing to do afterwards."""
+
+
+class Northbound:
+    """The database at `remote` (a connection string). Every method ends within about `timeout` seconds, by Fault
+    `NetworkEngineUnavailable` when the server does not answer. Safe to use from several threads.
+    """
+
+    def __init__(self, remote: str, timeout: float = 5.0) -> None:
+        self._remote = remote
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._connecting: threading.Thread | None = None
+        self._connection: ovsdb_connection.Connection | None = None
+        self._hook: Notify | None = None
+
+    def notify(self, hook: Notify) -> None:
+        """From now on call `hook` on every change; it must return at once."""
+        self._hook = hook
+        with self.read():
+            pass
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Any]:
+        """The tables (by name, each with `rows` by UUID), which stand still meanwhile. Raises Fault."""
+        with self._answering(time.monotonic() + self._timeout) as connection:
+            yield connection.idl.tables
+
+    def transact(self, work: Callable[[Any, Any], None]) -> None:
+        """Commit what `work` (database, transaction) writes, all or nothing. Raises Fault, and what `work` raises.
+
+        `work` is called again when what it read has changed before the commit; it must only compute.
+        """
+        with self._answering(time.monotonic() + self._timeout) as connection:
+            database = connection.idl
+        for attempt in range(1, _RACES + 1):
+            transaction = ovsdb_transaction.Transaction(
+                _Step(database, work), connection, self._timeout, check_error=True, log_errors=False
+            )
+            transaction.add(_Step(database, work))
+            try:
+                transaction.commit()
+            except TimeoutException as error:
+                raise self._unavailable("no answer in time") from error
+            except RuntimeError as error:
+                self._judge(str(error), attempt)
+            else:
+                return
+
+    def close(self) -> None:
+        """Disconnect; the next call connects again."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.stop(self._timeout)
+
+    def _judge(self, message: str, attempt: int) -> None:
+        """Return when the transaction is worth computing again; raises Fault."""
+        if "timed out" in message:
+            raise self._unavailable(message)
+        # Another writer made the same row first: the replica has, or soon gets, that row.
+        raced = "duplicate uuid" in message or "constraint violation" in message
+        if not raced or attempt == _RACES:
+            raise Fault("NetworkEngineRefused", message)
+        time.sleep(_POLL)
+
+    def _unavailable(self, why: str) -> Fault:
+        return Fault("NetworkEngineUnavailable", f"the northbound database at {self._remote}: {why}")
+
+    @contextlib.contextmanager
+    def _answering(self, until: float) -> Iterator[ovsdb_connection.Connection]:
+        """The connection, its lock held and the server connected. Raises Fault after `until` (monotonic)."""
+        connection = self._connected(until)
+        while True:
+            if not connection.lock.acquire(timeout=max(0.0, until - time.monotonic())):
+                raise self._unavailable("it is busy, or does not answer")
+            try:
+                if connection.idl.answers():
+                    yield connection
+                    return
+            finally:
+                connection.lock.release()
+            if time.monotonic() > until:
+                raise self._unavailable("not connected")
+            time.sleep(_POLL)
+
+    def _connected(self, until: float) -> ovsdb_connection.Connection:
+        """The connection, made first if there is none. Raises Fault."""
+        with self._lock:
+            if self._connection is not None:
+                return self._connection
+            if self._connecting is None or not self._connecting.is_alive():
+                # The library waits without bound for a server that accepts and then says nothing.
+                self._connecting = threading.Thread(target=self._connect, name="northbound-connect", daemon=True)
+                self._connecting.start()
+            connecting = self._connecting
+        connecting.join(max(0.0, until - time.monotonic()))
+        with self._lock:
+            if self._connection is None:
+                raise self._unavailable("cannot connect")
+            return self._connection
+
+    def _connect(self) -> None:
+        try:
+            database = _Database.from_server(self._remote, "OVN_Northbound", helper_tables=TABLES)
+            database.hook = self._changed
+            database._session.reconnect.set_backoff(_RECONNECT, _RECONNECT)  # noqa: SLF001
+            made = ovsdb_connection.Connection(database, self._timeout)
+            made.start()
+        except Exception:  # noqa: BLE001  (the library raises bare ones; who waits sees that there is no connection)
+            return
+        with self._lock:
+            self._connection = made
+
+    def _changed(self, event: str, table: str, row: Any, old: Any) -> None:
+        if self._hook is not None:
+            self._hook(event, table, row, old)

@@ -1,0 +1,145 @@
+"""The provider of routers, networks, ports and security groups over OVN's northbound database."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import uuid as uuids
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+from pileus.model.errors import Fault
+from pileus.model.host import Limits
+from pileus.model.provider import Access, Channel, Ref, Seen
+from pileus.model.spec import AnySpec, NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec
+from pileus.providers.local.network import network, port, router, securitygroup
+from pileus.providers.local.network.northbound import Northbound
+from pileus.providers.local.network.rows import KIND, REVISION, UUID, Rows, Superseded, revision_of
+
+_ENSURE: dict[str, Callable[[Rows, Any], None]] = {
+    RouterSpec.KIND: router.ensure,
+    NetworkSpec.KIND: network.ensure,
+    PortSpec.KIND: port.ensure,
+    SecurityGroupSpec.KIND: securitygroup.ensure,
+}
+_REMOVE = {
+    RouterSpec.KIND: router.remove,
+    NetworkSpec.KIND: network.remove,
+    PortSpec.KIND: port.remove,
+    SecurityGroupSpec.KIND: securitygroup.remove,
+}
+_TABLES = {
+    RouterSpec.KIND: router.TABLE,
+    NetworkSpec.KIND: network.TABLE,
+    PortSpec.KIND: port.TABLE,
+    SecurityGroupSpec.KIND: securitygroup.TABLE,
+}
+_KINDS = {table: kind for kind, table in _TABLES.items()}
+
+
+class NetworkProvider:
+    """`northbound` is a connection string; connects at the first call, and again whenever the connection is lost.
+
+    Every call ends within about `timeout` seconds, by Fault `NetworkEngineUnavailable` when the database does not
+    answer. One `ensure` or `remove` is one transaction, refused without a word when a later order wrote the row.
+    """
+
+    handles: ClassVar[frozenset[str]] = frozenset(_ENSURE)
+    limits = Limits(kinds=())
+
+    def __init__(self, northbound: str, timeout: float = 5.0) -> None:
+        self._northbound = Northbound(northbound, timeout)
+
+    def observe(self, ref: Ref) -> Seen | None:
+        """The row as it is now, a port's memberships read back from the groups, or None. Raises Fault."""
+        with self._northbound.read() as tables:
+            row = _find(tables, ref)
+            if row is None:
+                return None
+            groups = port.memberships(tables, row.uuid) if ref.kind == PortSpec.KIND else ()
+            return Seen(kind=ref.kind, uuid=ref.uuid, revision=revision_of(row), groups=groups)
+
+    def scan(self) -> Iterator[Seen]:
+        """Every router, network, port and group there is; a stranger's has its name for uuid. Raises Fault."""
+        with self._northbound.read() as tables:
+            memberships = port.all_memberships(tables)
+            found = [
+                Seen(
+                    kind=kind,
+                    uuid=row.external_ids.get(UUID) or row.name,
+                    revision=revision_of(row),
+                    groups=tuple(sorted(memberships.get(row.uuid, ()))) if kind == PortSpec.KIND else (),
+                )
+                for kind, table in _TABLES.items()
+                for row in tables[table].rows.values()
+                if row.external_ids.get(KIND, kind) == kind
+            ]
+        yield from found
+
+    def ensure(self, spec: AnySpec) -> None:
+        """Make the rows what `spec` says, in one transaction; nothing when a later order wrote them. Raises Fault."""
+        self._commit(lambda rows: _ENSURE[spec.KIND](rows, spec))
+
+    def remove(self, ref: Ref) -> None:
+        """Remove the rows, in one transaction; nothing when a later order than `ref` wrote them. Raises Fault."""
+
+        def work(rows: Rows) -> None:
+            row = _find(rows.tables, ref)
+            if row is not None:
+                _REMOVE[ref.kind](rows, row.uuid, ref.revision)
+
+        self._commit(work)
+
+    def watch(self, report: Callable[[Ref], None]) -> None:
+        """Call `report` when a row goes, or changes although its order did not: what other hands do. Raises Fault."""
+        hints: queue.SimpleQueue[Ref] = queue.SimpleQueue()
+
+        def tell() -> None:
+            while True:
+                report(hints.get())
+
+        def changed(event: str, table: str, row: Any, old: Any) -> None:
+            if table in _KINDS and _foreign(event, row, old):
+                uuid = row.external_ids.get(UUID)
+                if uuid and row.external_ids.get(KIND) == _KINDS[table]:
+                    hints.put(Ref(kind=_KINDS[table], uuid=uuid, revision=revision_of(row)))
+
+        # Reporting may take a transaction of the store; the replica must not wait for it.
+        threading.Thread(target=tell, name="northbound-watch", daemon=True).start()
+        self._northbound.notify(changed)
+
+    def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
+        """Raises Fault: networks have no channels."""
+        raise Fault("Unsupported", f"a {ref.kind} has no {channel}", permanent=True)
+
+    def close(self) -> None:
+        """Disconnect; a later call connects again."""
+        self._northbound.close()
+
+    def _commit(self, work: Callable[[Rows], None]) -> None:
+        try:
+            self._northbound.transact(lambda database, transaction: work(Rows(database, transaction)))
+        except Superseded:
+            return
+
+
+def _find(tables: Any, ref: Ref) -> Any:
+    """The row of `ref`, or None; one whose uuid is no uuid is a stranger's, known by its name."""
+    rows = tables[_TABLES[ref.kind]].rows
+    try:
+        return rows.get(uuids.UUID(ref.uuid))
+    except ValueError:
+        return next((row for row in rows.values() if row.name == ref.uuid and UUID not in row.external_ids), None)
+
+
+def _foreign(event: str, row: Any, old: Any) -> bool:
+    """Whether a change is none that an order of ours makes: a row gone, or its columns changed without its revision."""
+    if event == "delete":
+        return True
+    if event != "update" or old is None:
+        return False
+    changed = {column for column in row._table.columns if hasattr(old, column)}  # noqa: SLF001
+    if "external_ids" in changed and old.external_ids.get(REVISION) != row.external_ids.get(REVISION):
+        return False
+    # Members and readiness change by other rows' orders.
+    return bool(changed - {"ports", "up", "tag"})

@@ -1,0 +1,137 @@
+"""Writing rows of the northbound database inside one transaction: make equal, attach, detach, refuse the outdated.
+
+Every row that stands for a noun has the noun's uuid as its own row uuid, and rows that belong to it have one derived
+from it: two writers can never make the same thing twice, and nothing is ever searched by name. What a row is, and by
+which order, stands in its `external_ids`.
+"""
+
+from __future__ import annotations
+
+import uuid as uuids
+from collections.abc import Iterable
+from typing import Any
+
+from ovs.db import data as ovs_data
+from ovs.db import types as ovs_types
+
+from pileus.model.noun import NEVER, Revision
+
+UUID, KIND, REVISION = "pileus-uuid", "pileus-kind", "pileus-revision"
+
+
+class Superseded(Exception):  # noqa: N818  (not an error: the order is old and nothing has to be done)
+    """The row was written, or ordered away, by a later order than this one."""
+
+
+def derived(uuid: str, what: str) -> uuids.UUID:
+    """The row uuid of what belongs to the noun `uuid`, such as its "gateway"."""
+    return uuids.uuid5(uuids.UUID(uuid), what)
+
+
+def marks(kind: str, uuid: str, revision: Revision) -> dict[str, str]:
+    """The `external_ids` of a row that the noun `uuid` of `kind` has by the order `revision`."""
+    return {UUID: uuid, KIND: kind, REVISION: f"{revision[0]}.{revision[1]}"}
+
+
+def revision_of(row: Any) -> Revision:
+    """The order that wrote `row`; NEVER for one that no order wrote."""
+    first, dot, second = row.external_ids.get(REVISION, "").partition(".")
+    return (int(first), int(second)) if dot and first.isdecimal() and second.isdecimal() else NEVER
+
+
+def holds(row: Any, column: str, uuid: uuids.UUID) -> bool:
+    """Whether the set of references `column` names `uuid`, as committed; one look-up, however large the set."""
+    values = row._data[column].values  # noqa: SLF001  (reading the attribute makes a list of rows of the whole set)
+    return ovs_data.Atom(ovs_types.UuidType, uuid) in values
+
+
+def holders(table: Any, column: str, uuid: uuids.UUID) -> list[Any]:
+    """The rows of `table` whose set of references `column` names `uuid`, as committed."""
+    return [row for row in table.rows.values() if row._data is not None and holds(row, column, uuid)]  # noqa: SLF001
+
+
+class Rows:
+    """The rows of one open transaction."""
+
+    def __init__(self, database: Any, transaction: Any) -> None:
+        self.tables = database.tables
+        self._transaction = transaction
+
+    def get(self, table: str, uuid: uuids.UUID) -> Any:
+        """The row, or None."""
+        return self.tables[table].rows.get(uuid)
+
+    def guard(self, table: str, uuid: uuids.UUID, revision: Revision) -> Any:
+        """The row, or None; raises Superseded when a later order wrote it.
+
+        The commit fails, and all is computed again, when another writer changes the row's marks before it.
+        """
+        row = self.get(table, uuid)
+        if row is not None:
+            if revision_of(row) > revision:
+                raise Superseded
+            _verify(row, "external_ids")
+        return row
+
+    def put(self, table: str, uuid: uuids.UUID, **columns: Any) -> Any:
+        """The row with exactly these values in `columns`, made if there is none."""
+        row = self.get(table, uuid)
+        if row is None:
+            row = self._transaction.insert(self.tables[table], new_uuid=uuid, persist_uuid=True)
+        for column, value in columns.items():
+            setattr(row, column, value)
+        return row
+
+    def attach(self, parent: Any, column: str, child: uuids.UUID) -> None:
+        """Put `child` into the set of references `column` of `parent` and of no other row of that table."""
+        for row in holders(parent._table, column, child):  # noqa: SLF001
+            if row.uuid != parent.uuid:
+                row.delvalue(column, child)
+        self.include(parent, column, child)
+
+    def include(self, row: Any, column: str, member: uuids.UUID) -> None:
+        """Put `member` into the set of references `column` of `row`; the commit fails when `row` is gone by then."""
+        if row._data is None or not holds(row, column, member):  # noqa: SLF001
+            _verify(row, "name")
+            row.addvalue(column, member)
+
+    def delete(self, table: str, uuid: uuids.UUID) -> None:
+        """Remove the row, and the reference by which another row owns it; nothing when absent."""
+        row = self.get(table, uuid)
+        if row is None:
+            return
+        if table in _OWNERS:
+            parent, column = _OWNERS[table]
+            for holder in holders(self.tables[parent], column, uuid):
+                holder.delvalue(column, uuid)
+        row.delete()
+
+    def acls(self, owner: Any, wanted: Iterable[dict[str, Any]]) -> None:
+        """Make the rules of `owner` (a switch or a group) exactly `wanted`, leaving those alone that are right."""
+        missing = {_meaning(columns): columns for columns in wanted}
+        for row in [] if owner._data is None else owner.acls:  # noqa: SLF001
+            if missing.pop(_meaning_of(row), None) is None:
+                owner.delvalue("acls", row.uuid)
+        for columns in missing.values():
+            owner.addvalue("acls", self.put("ACL", uuids.uuid4(), **columns).uuid)
+
+
+_OWNERS = {
+    "Logical_Switch_Port": ("Logical_Switch", "ports"),
+    "Logical_Router_Port": ("Logical_Router", "ports"),
+}
+
+
+def _verify(row: Any, column: str) -> None:
+    """Demand at commit that `column` is still what was read. The library heeds it only in rows that are written."""
+    if row._data is not None:  # noqa: SLF001
+        row.verify(column)
+        setattr(row, column, getattr(row, column))
+
+
+def _meaning(columns: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(columns[name] for name in ("direction", "priority", "match", "action"))
+
+
+def _meaning_of(row: Any) -> tuple[Any, ...]:
+    return (row.direction, row.priority, row.match, row.action)

@@ -1,0 +1,65 @@
+"""Security groups: port groups with access control lists, and the one group that drops what none admits."""
+
+from __future__ import annotations
+
+import uuid as uuids
+from typing import Any
+
+from pileus.model.noun import NEVER, Revision
+from pileus.model.spec import SecurityGroupSpec
+from pileus.providers.local.network import acl
+from pileus.providers.local.network.rows import KIND, UUID, Rows, marks
+
+TABLE = "Port_Group"
+DROP = uuids.uuid5(uuids.NAMESPACE_DNS, f"{acl.DROP_GROUP}.pileus")
+"""The row uuid of the drop group."""
+
+
+def ensure(rows: Rows, spec: SecurityGroupSpec) -> None:
+    """Write the group's rules as `spec` says; its members are the ports' affair. Raises Superseded."""
+    own = uuids.UUID(spec.uuid)
+    rows.guard(TABLE, own, spec.revision)
+    ensure_drop(rows)
+    row = rows.put(
+        TABLE,
+        own,
+        name=acl.group_name(spec.uuid),
+        external_ids=marks(spec.KIND, spec.uuid, spec.revision),
+    )
+    for named in {rule.group for rule in spec.rules if rule.group and rule.group != spec.uuid}:
+        known(rows, named)
+    rows.acls(row, [acl.rule(spec.uuid, rule) for rule in spec.rules])
+
+
+def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
+    """Remove the group with its rules; ports in it lose what it admitted. Raises Superseded."""
+    if rows.guard(TABLE, own, revision) is not None:
+        rows.delete(TABLE, own)
+
+
+def known(rows: Rows, uuid: str) -> Any:
+    """The row of the group `uuid`, made empty when its own order has not come yet.
+
+    A rule that names a group without a row would be one that no chassis understands.
+    """
+    own = uuids.UUID(uuid)
+    row = rows.get(TABLE, own)
+    if row is None:
+        row = rows.put(
+            TABLE, own, name=acl.group_name(uuid), external_ids=marks(SecurityGroupSpec.KIND, uuid, NEVER)
+        )
+    return row
+
+
+def ensure_drop(rows: Rows) -> Any:
+    """Write the drop group's rules; its row."""
+    row = rows.put(TABLE, DROP, name=acl.DROP_GROUP, external_ids={KIND: "drop", UUID: str(DROP)})
+    rows.acls(row, acl.drop())
+    return row
+
+
+def label(row: Any) -> str:
+    """What a port's observed memberships call the group: its noun's uuid, "drop", or a stranger's name."""
+    if row.uuid == DROP:
+        return "drop"
+    return str(row.external_ids.get(UUID) or row.name)

@@ -1,0 +1,124 @@
+"""Bodies that only pretend to run; everything else is as with a real provider."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model.errors import Fault
+from pileus.model.host import Limits
+from pileus.model.noun import NEVER
+from pileus.model.provider import Ref, Seen
+from pileus.model.spec import InstanceSpec, PortSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pileus.model.provider import Access, Channel, Channels, Stream
+    from pileus.model.spec import AnySpec
+
+
+class StubProvider:
+    """`latency` seconds pass before anything is done. `faults` is asked before each call (its name, the uuid) and may raise."""
+
+    handles = frozenset({"instance", "router", "network", "port", "securitygroup"})
+    limits = Limits(kinds=("machine", "container"), pause=True, live_migrate=True, hot_plug=True)
+
+    def __init__(
+        self,
+        *,
+        latency: float = 0.0,
+        channels: Channels | None = None,
+        faults: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self.bodies: dict[tuple[str, str], Seen] = {}
+        self.specs: dict[tuple[str, str], AnySpec] = {}
+        self.logs: dict[str, list[str]] = {}
+        self._latency = latency
+        self._channels = channels
+        self._faults = faults
+        self._watchers: list[Callable[[Ref], None]] = []
+        self._lock = threading.Lock()
+
+    def observe(self, ref: Ref) -> Seen | None:
+        """The pretended body."""
+        self._before("observe", ref.uuid)
+        return self.bodies.get((ref.kind, ref.uuid))
+
+    def scan(self) -> Iterable[Seen]:
+        """Every pretended body."""
+        self._before("scan", "")
+        with self._lock:
+            return list(self.bodies.values())
+
+    def ensure(self, spec: AnySpec) -> None:
+        """Be as `spec` says, at once after the latency; an older revision than the body's does nothing."""
+        self._before("ensure", spec.uuid)
+        key = (spec.KIND, spec.uuid)
+        with self._lock:
+            old = self.bodies.get(key)
+            if old is not None and spec.revision < old.revision:
+                return
+            groups = tuple(sorted((*spec.groups, "drop"))) if isinstance(spec, PortSpec) else ()
+            seen = Seen(kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, groups=groups)
+            if isinstance(spec, InstanceSpec):
+                seen = self._power(spec, old, seen)
+            self.bodies[key] = seen
+            self.specs[key] = spec
+
+    def _power(self, spec: InstanceSpec, old: Seen | None, seen: Seen) -> Seen:
+        running, was = spec.power.state == "running", old is not None and old.running
+        if running and not was:
+            self.logs.setdefault(spec.uuid, []).append(f"{spec.ec2_id} starts as {spec.hostname}")
+        if was and not running:
+            self.logs.setdefault(spec.uuid, []).append(f"{spec.ec2_id} stops")
+        cause = old.cause if old is not None and not running and not was else ("" if running else "other")
+        return msgspec.structs.replace(seen, running=running, cause=cause)
+
+    def remove(self, ref: Ref) -> None:
+        """Be gone, unless the body is newer than the order."""
+        self._before("remove", ref.uuid)
+        with self._lock:
+            old = self.bodies.get((ref.kind, ref.uuid))
+            if old is not None and (ref.revision == NEVER or old.revision <= ref.revision):
+                del self.bodies[(ref.kind, ref.uuid)]
+                self.specs.pop((ref.kind, ref.uuid), None)
+                self.logs.pop(ref.uuid, None)
+
+    def watch(self, report: Callable[[Ref], None]) -> None:
+        """Hint at guests that end themselves."""
+        self._watchers.append(report)
+
+    def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
+        """The log is what the body did; `connect` echoes; the console and the screen are not pretended yet."""
+        self._before("open", ref.uuid)
+        if self._channels is None or channel not in ("log", "connect"):
+            raise Fault("Unsupported", f"The stub has no channel '{channel}'.")
+        if channel == "log":
+            text = "\n".join([*self.logs.get(ref.uuid, []), ""]).encode()
+            return self._channels.offer(lambda link: link.sendall(text))
+        return self._channels.offer(_echo)
+
+    def end_guest(self, uuid: str, cause: str = "guest") -> None:
+        """Have a pretended guest shut itself down, or (cause other) die."""
+        with self._lock:
+            body = self.bodies.get(("instance", uuid))
+            if body is None or not body.running:
+                return
+            self.bodies[("instance", uuid)] = msgspec.structs.replace(body, running=False, cause=cause)
+        for watcher in self._watchers:
+            watcher(Ref(kind="instance", uuid=uuid))
+
+    def _before(self, call: str, uuid: str) -> None:
+        if self._latency:
+            time.sleep(self._latency)
+        if self._faults is not None:
+            self._faults(call, uuid)
+
+
+def _echo(link: Stream) -> None:
+    while data := link.recv(65536):
+        link.sendall(data)

@@ -1,0 +1,125 @@
+"""The first schema: a table per noun, and the protocol's own."""
+
+from alembic import op
+from sqlalchemy import BigInteger, Column, Double, Integer, String, Text
+
+revision = "0001_pre_first"
+down_revision = None
+
+ID = BigInteger().with_variant(Integer, "sqlite")
+KINDS = (
+    "project user credential flavor image keypair router network subnet securitygroup instance volume port host"
+).split()
+
+
+def _noun(kind: str) -> None:
+    op.create_table(
+        kind,
+        Column("id", ID, primary_key=True, autoincrement=True),
+        Column("uuid", String(36), nullable=False, unique=True),
+        Column("ec2_id", String(32), nullable=False, unique=True),
+        Column("project", String(36), nullable=False),
+        Column("name", String(255), nullable=False),
+        Column("tags", Text, nullable=False),
+        Column("generation", BigInteger, nullable=False),
+        Column("created", Double, nullable=False),
+        Column("gone", Double),
+        Column("incarnation", BigInteger, nullable=False),
+        Column("counter", BigInteger, nullable=False),
+        Column("wanted", Text, nullable=False),
+        Column("assigned", Text, nullable=False),
+        Column("seen", Text, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(f"ix_{kind}_project", kind, ["project", "id"])
+    op.create_index(f"ix_{kind}_gone", kind, ["gone"])
+
+
+def _claims() -> None:
+    op.create_table(
+        "reference",
+        Column("source", String(36), primary_key=True),
+        Column("target", String(36), primary_key=True),
+        Column("use", String(8), primary_key=True),
+        Column("source_kind", String(16), nullable=False),
+        Column("target_kind", String(16), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_reference_target", "reference", ["target", "source_kind"])
+    op.create_table(
+        "claim",
+        Column("pool", String(80), primary_key=True),
+        Column("value", String(255), primary_key=True),
+        Column("kind", String(16), nullable=False),
+        Column("uuid", String(36), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_claim_uuid", "claim", ["uuid"])
+    op.create_table(
+        "usage",
+        Column("scope", String(48), primary_key=True),
+        Column("resource", String(24), primary_key=True),
+        Column("used", BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+
+
+def _queue() -> None:
+    op.create_table(
+        "wake",
+        Column("kind", String(16), primary_key=True),
+        Column("uuid", String(36), primary_key=True),
+        Column("due", Double),
+        Column("until", Double, nullable=False),
+        Column("wakes", BigInteger, nullable=False),
+        Column("tries", Integer, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_wake_due", "wake", ["due"])
+    op.create_table(
+        "journal",
+        Column("id", ID, primary_key=True, autoincrement=True),
+        Column("at", Double, nullable=False),
+        Column("project", String(36), nullable=False),
+        Column("kind", String(16), nullable=False),
+        Column("uuid", String(36), nullable=False),
+        Column("verb", String(48), nullable=False),
+        Column("goal", BigInteger, nullable=False),
+        Column("user", String(255), nullable=False),
+        Column("face", String(16), nullable=False),
+        Column("request", String(64), nullable=False),
+        Column("outcome", String(12), nullable=False),
+        Column("detail", Text, nullable=False),
+        Column("ended", Double),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_journal_uuid", "journal", ["uuid", "outcome"])
+
+
+def _numbers() -> None:
+    op.create_table(
+        "idempotency",
+        Column("project", String(36), primary_key=True),
+        Column("verb", String(48), primary_key=True),
+        Column("token", String(128), primary_key=True),
+        Column("digest", String(64), nullable=False),
+        Column("result", Text, nullable=False),
+        Column("at", Double, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    meta = op.create_table(
+        "meta",
+        Column("name", String(32), primary_key=True),
+        Column("value", BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.bulk_insert(meta, [{"name": "incarnation", "value": 1}, {"name": "counter", "value": 0}])
+
+
+def upgrade() -> None:
+    """Make every table."""
+    for kind in KINDS:
+        _noun(kind)
+    _claims()
+    _queue()
+    _numbers()

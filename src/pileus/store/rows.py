@@ -1,0 +1,73 @@
+"""Nouns to rows and back: each part is one JSON column, decoded by a decoder made once per noun."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import msgspec
+
+from pileus.model.noun import Noun, Ref, references
+from pileus.model.nouns import NOUNS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+
+_ENCODER = msgspec.json.Encoder()
+_TAGS = msgspec.json.Decoder(dict[str, str])
+
+
+def encode(part: object) -> str:
+    """A part, or tags, as the text of its column."""
+    return _ENCODER.encode(part).decode()
+
+
+class Shape:
+    """How one noun is kept: decoders of its parts and the fields that refer to other nouns."""
+
+    def __init__(self, cls: type[Noun]) -> None:
+        hints = get_type_hints(cls)
+        self.cls = cls
+        self.kind = cls.KIND
+        self.wanted = msgspec.json.Decoder(hints["wanted"])
+        self.assigned = msgspec.json.Decoder(hints["assigned"])
+        self.seen = msgspec.json.Decoder(hints["seen"])
+        self.references: dict[str, Ref] = references(cls)
+
+    def noun(self, row: Row[Any]) -> Any:
+        """The noun in `row`, whose columns are those of the table in order."""
+        ident, uuid, _, project, name, tags, generation, created, gone, inc, counter, wanted, assigned, seen = row
+        return self.cls(
+            id=ident,
+            uuid=uuid,
+            project=project,
+            name=name,
+            tags=_TAGS.decode(tags) if tags != "{}" else {},
+            generation=generation,
+            created=created,
+            gone=gone,
+            revision=(inc, counter),
+            wanted=self.wanted.decode(wanted),
+            assigned=self.assigned.decode(assigned),
+            seen=self.seen.decode(seen),
+        )
+
+    def row(self, noun: Noun) -> dict[str, Any]:
+        """The columns of a new row."""
+        return {
+            "uuid": noun.uuid,
+            "ec2_id": noun.ec2_id,
+            "project": noun.project,
+            "name": noun.name,
+            "tags": encode(noun.tags),
+            "generation": noun.generation,
+            "created": noun.created,
+            "gone": noun.gone,
+            "incarnation": noun.revision[0],
+            "counter": noun.revision[1],
+            "wanted": encode(noun.wanted),
+            "assigned": encode(noun.assigned),
+            "seen": encode(noun.seen),
+        }
+
+
+SHAPES: dict[type[Noun], Shape] = {cls: Shape(cls) for cls in NOUNS.values()}

@@ -1,0 +1,117 @@
+"""The store as the other rooms see it: snapshots, transactions, and the queue of wakes."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import delete, select, update
+
+from pileus.model.nouns import NOUNS
+from pileus.store import tables
+from pileus.store.engine import Engine
+from pileus.store.reader import Reader
+from pileus.store.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LEASE = 60.0
+"""Seconds for which a claimed wake is nobody else's."""
+
+TOMBSTONE = 24 * 3600.0
+"""Seconds for which a tombstone answers; longer than any pause of any process."""
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A wake that a worker holds: which noun, how often it had been woken, and how often it was tried in vain."""
+
+    kind: str
+    uuid: str
+    wakes: int
+    tries: int
+    until: float
+
+
+class Store:
+    """Opens `url`; `migrate` must have run on it before. `now` is the clock of everything stored."""
+
+    def __init__(self, url: str, *, sync: str = "normal", now: Callable[[], float] = time.time) -> None:
+        self.engine = Engine(url, sync=sync)
+        self.now = now
+        self._on_commit: list[Callable[[bool, set[str]], None]] = []
+
+    def listen(self, callback: Callable[[bool, set[str]], None]) -> None:
+        """Call back after each commit with whether anything was woken, and the kinds of nouns touched."""
+        self._on_commit.append(callback)
+
+    @contextmanager
+    def read(self) -> Iterator[Reader]:
+        """One snapshot."""
+        with self.engine.read() as connection:
+            yield Reader(connection)
+
+    @contextmanager
+    def write(self) -> Iterator[Writer]:
+        """One transaction; what it wakes and touches is told after the commit."""
+        with self.engine.write() as connection:
+            writer = Writer(connection, self.now())
+            yield writer
+        for callback in self._on_commit:
+            callback(writer.woken, writer.touched)
+
+    def claim_wake(self) -> Claimed | None:
+        """Take the wake that has been due for longest and is nobody's; None when there is none."""
+        table = tables.wake
+        now = self.now()
+        statement = select(table).where(table.c.due <= now, table.c.until <= now).order_by(table.c.due).limit(1)
+        with self.engine.read() as connection:
+            if connection.execute(statement).first() is None:
+                return None
+        with self.engine.write() as connection:
+            row = connection.execute(statement).first()
+            if row is None:
+                return None
+            until = now + LEASE
+            here = (table.c.kind == row.kind) & (table.c.uuid == row.uuid)
+            # Due again when the lease ends: a worker that dies has not lost the wake.
+            connection.execute(update(table).where(here).values(until=until, due=until))
+            return Claimed(row.kind, row.uuid, row.wakes, row.tries, until)
+
+    def finish_wake(self, held: Claimed, due: float | None, *, failed: bool = False) -> None:
+        """Give a wake back, due at `due` (None: when woken or scanned); at once if it was woken meanwhile."""
+        table = tables.wake
+        here = (table.c.kind == held.kind) & (table.c.uuid == held.uuid) & (table.c.until == held.until)
+        with self.engine.write() as connection:
+            tries = table.c.tries + 1 if failed else 0
+            connection.execute(
+                update(table).where(here, table.c.wakes == held.wakes).values(until=0.0, due=due, tries=tries)
+            )
+            connection.execute(update(table).where(here, table.c.wakes != held.wakes).values(until=0.0, due=self.now()))
+
+    def wake_everything(self) -> None:
+        """The slow scan: every living noun that has a loop is due, and wakes of nothing are dropped."""
+        with self.write() as tx:
+            for kind in ("instance", "port", "network", "router", "securitygroup"):
+                table = tables.nouns[kind]
+                uuids = [row.uuid for row in tx.sql.execute(select(table.c.uuid).where(table.c.gone.is_(None)))]
+                tx.wake_all(kind, uuids)
+                dead = select(table.c.uuid).where(table.c.gone.is_not(None))
+                tx.sql.execute(delete(tables.wake).where(tables.wake.c.uuid.in_(dead)))
+
+    def forget_tombstones(self) -> None:
+        """Erase tombstones, and idempotency rows, that are older than a day."""
+        with self.write() as tx:
+            before = self.now() - TOMBSTONE
+            for cls in NOUNS.values():
+                tx.erase(cls, before)
+            tx.sql.execute(delete(tables.idempotency).where(tables.idempotency.c.at < before))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.close()
+
+
+__all__ = ["LEASE", "TOMBSTONE", "Claimed", "Store"]

@@ -1,0 +1,140 @@
+"""The tables: one per noun, all of one shape, and the few that the protocol needs."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+from pileus.model.nouns import NOUNS
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite gives an automatic number to INTEGER PRIMARY KEY alone.
+_ID = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _noun(kind: str) -> Table:
+    return Table(
+        kind,
+        metadata,
+        Column("id", _ID, primary_key=True, autoincrement=True),
+        Column("uuid", String(36), nullable=False, unique=True),
+        Column("ec2_id", String(32), nullable=False, unique=True),
+        Column("project", String(36), nullable=False),
+        Column("name", String(255), nullable=False),
+        Column("tags", Text, nullable=False),
+        Column("generation", BigInteger, nullable=False),
+        Column("created", Double, nullable=False),
+        Column("gone", Double),
+        Column("incarnation", BigInteger, nullable=False),
+        Column("counter", BigInteger, nullable=False),
+        Column("wanted", Text, nullable=False),
+        Column("assigned", Text, nullable=False),
+        Column("seen", Text, nullable=False),
+        Index(f"ix_{kind}_project", "project", "id"),
+        Index(f"ix_{kind}_gone", "gone"),
+        sqlite_autoincrement=True,
+    )
+
+
+nouns: dict[str, Table] = {kind: _noun(kind) for kind in NOUNS}
+
+reference = Table(
+    "reference",
+    metadata,
+    Column("source", String(36), primary_key=True),
+    Column("target", String(36), primary_key=True),
+    Column("use", String(8), primary_key=True),
+    Column("source_kind", String(16), nullable=False),
+    Column("target_kind", String(16), nullable=False),
+    Index("ix_reference_target", "target", "source_kind"),
+    sqlite_with_rowid=False,
+)
+
+claim = Table(
+    "claim",
+    metadata,
+    Column("pool", String(80), primary_key=True),
+    Column("value", String(255), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("uuid", String(36), nullable=False),
+    Index("ix_claim_uuid", "uuid"),
+    sqlite_with_rowid=False,
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("scope", String(48), primary_key=True),
+    Column("resource", String(24), primary_key=True),
+    Column("used", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+wake = Table(
+    "wake",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("uuid", String(36), primary_key=True),
+    Column("due", Double),
+    Column("until", Double, nullable=False),
+    Column("wakes", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Index("ix_wake_due", "due"),
+    sqlite_with_rowid=False,
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("project", String(36), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("uuid", String(36), nullable=False),
+    Column("verb", String(48), nullable=False),
+    Column("goal", BigInteger, nullable=False),
+    Column("user", String(255), nullable=False),
+    Column("face", String(16), nullable=False),
+    Column("request", String(64), nullable=False),
+    Column("outcome", String(12), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("ended", Double),
+    Index("ix_journal_uuid", "uuid", "outcome"),
+    sqlite_autoincrement=True,
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("project", String(36), primary_key=True),
+    Column("verb", String(48), primary_key=True),
+    Column("token", String(128), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("result", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

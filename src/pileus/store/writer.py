@@ -1,0 +1,264 @@
+"""Writing: one transaction in which nouns, claims, usage, wakes and the journal change together."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from pileus.model.errors import Duplicate, QuotaExceeded, TokenReused
+from pileus.model.noun import Noun, Part, Revision, referred
+from pileus.store import tables
+from pileus.store.reader import Reader
+from pileus.store.rows import SHAPES, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+    from pileus.model.caller import Caller
+
+N = TypeVar("N", bound=Noun)
+
+
+class Writer(Reader):
+    """A transaction. `woken` and `touched` are told to the process after the commit, never before."""
+
+    def __init__(self, connection: Connection, now: float) -> None:
+        super().__init__(connection)
+        self.now = now
+        self.woken = False
+        self.touched: set[str] = set()
+
+    # -- nouns ---------------------------------------------------------------------------------------------------
+
+    def add(self, noun: N) -> N:
+        """Insert a new noun, its references too; returned with its id and time."""
+        return self.add_all([noun])[0]
+
+    def add_all(self, nouns: list[N]) -> list[N]:
+        """Insert new nouns of one kind, in order."""
+        if not nouns:
+            return []
+        cls = type(nouns[0])
+        shape, table = SHAPES[cls], tables.nouns[cls.KIND]
+        made = [msgspec.structs.replace(noun, created=noun.created or self.now) for noun in nouns]
+        self.sql.execute(insert(table), [shape.row(noun) for noun in made])
+        self._refer(made)
+        self.touched.add(cls.KIND)
+        ids = {n.uuid: n.id for n in self.many(cls, [noun.uuid for noun in made]).values()}
+        return [msgspec.structs.replace(noun, id=ids[noun.uuid]) for noun in made]
+
+    def _refer(self, nouns: list[N]) -> None:
+        fields = SHAPES[type(nouns[0])].references
+        rows = {
+            (noun.uuid, target, use): {
+                "source": noun.uuid,
+                "source_kind": noun.KIND,
+                "target": target,
+                "target_kind": kind,
+                "use": use,
+            }
+            for noun in nouns
+            for kind, target, use in referred(noun, fields)
+        }
+        if rows:
+            self.sql.execute(insert(tables.reference), list(rows.values()))
+
+    def want(self, noun: N, wanted: Part | None = None, **other: Any) -> N:
+        """Write `wanted` (verbs alone do); `other` may hold name and tags. The generation counts it."""
+        changed = msgspec.structs.replace(
+            noun, wanted=noun.wanted if wanted is None else wanted, generation=noun.generation + 1, **other
+        )
+        values = {"wanted": encode(changed.wanted), "generation": changed.generation}
+        values |= {key: encode(value) if key == "tags" else value for key, value in other.items()}
+        self._update(noun, values)
+        fields = SHAPES[type(noun)].references
+        if fields and referred(noun, fields) != referred(changed, fields):
+            self.sql.execute(delete(tables.reference).where(tables.reference.c.source == noun.uuid))
+            self._refer([changed])
+        return changed
+
+    def assign(self, noun: N, assigned: Part) -> N:
+        """Write where it is (verbs and placement do)."""
+        self._update(noun, {"assigned": encode(assigned)})
+        return msgspec.structs.replace(noun, assigned=assigned)
+
+    def see(self, noun: N, seen: Part) -> N:
+        """Write what was observed."""
+        self._update(noun, {"seen": encode(seen)})
+        return msgspec.structs.replace(noun, seen=seen)
+
+    def revise(self, noun: N) -> N:
+        """Give the noun a new revision from the store-wide sequence."""
+        revision = self.bump()
+        self._update(noun, {"incarnation": revision[0], "counter": revision[1]})
+        return msgspec.structs.replace(noun, revision=revision)
+
+    def bury(self, noun: Noun) -> None:
+        """Make the row a tombstone: its claims are free and its references gone."""
+        self._update(noun, {"gone": self.now})
+        self.free(noun.uuid)
+        self.sql.execute(delete(tables.reference).where(tables.reference.c.source == noun.uuid))
+
+    def erase(self, cls: type[Noun], before: float) -> int:
+        """Forget tombstones older than `before`, and how they came about."""
+        table = tables.nouns[cls.KIND]
+        old = select(table.c.uuid).where(table.c.gone < before)
+        for other in (tables.wake, tables.journal):
+            self.sql.execute(delete(other).where(other.c.uuid.in_(old)))
+        return self.sql.execute(delete(table).where(table.c.gone < before)).rowcount
+
+    def _update(self, noun: Noun, values: dict[str, Any]) -> None:
+        table = tables.nouns[noun.KIND]
+        self.sql.execute(update(table).where(table.c.uuid == noun.uuid).values(values))
+        self.touched.add(noun.KIND)
+
+    # -- claims and usage ----------------------------------------------------------------------------------------
+
+    def claim(self, pool: str, value: str, noun: Noun) -> None:
+        """Take `value` of `pool` for `noun`; Duplicate when another holds it."""
+        row = {"pool": pool, "value": value, "kind": noun.KIND, "uuid": noun.uuid}
+        holder = self.claimed(pool, value)
+        if holder is None:
+            try:
+                self.sql.execute(insert(tables.claim).values(row))
+            except IntegrityError:
+                holder = ("", "")
+        if holder is not None and holder[1] != noun.uuid:
+            raise Duplicate(f"'{value}' is taken already.", noun=noun.KIND, ident=value, reason=pool.split(":")[0])
+
+    def claim_all(self, rows: Iterable[tuple[str, str, Noun]]) -> None:
+        """Take many (pool, value) at once that the caller has found free in this transaction."""
+        values = [{"pool": p, "value": v, "kind": n.KIND, "uuid": n.uuid} for p, v, n in rows]
+        if values:
+            self.sql.execute(insert(tables.claim), values)
+
+    def free(self, uuid: str) -> None:
+        """Give back every claim of a noun."""
+        self.sql.execute(delete(tables.claim).where(tables.claim.c.uuid == uuid))
+
+    def unclaim(self, pool: str, value: str) -> None:
+        """Give back one claim."""
+        self.sql.execute(delete(tables.claim).where(tables.claim.c.pool == pool, tables.claim.c.value == value))
+
+    def take(self, scope: str, resource: str, amount: int, limit: int | None) -> None:
+        """Add to what is used, unless that would pass `limit`; QuotaExceeded then, with nothing taken."""
+        table = tables.usage
+        here = (table.c.scope == scope) & (table.c.resource == resource)
+        where = here if limit is None or amount <= 0 else here & (table.c.used + amount <= limit)
+        if self.sql.execute(update(table).where(where).values(used=table.c.used + amount)).rowcount:
+            return
+        used = self.sql.execute(select(table.c.used).where(here)).scalar()
+        if used is None and (limit is None or amount <= limit):
+            self.sql.execute(insert(table).values(scope=scope, resource=resource, used=amount))
+            return
+        raise QuotaExceeded(
+            f"{resource}: {used or 0} in use and {amount} asked, of at most {limit}.", ident=scope, reason=resource
+        )
+
+    # -- wakes, journal, idempotency, numbers ---------------------------------------------------------------------
+
+    def wake(self, noun: Noun, due: float | None = None) -> None:
+        """Have a loop look at `noun`, now or at `due`."""
+        self.wake_all(noun.KIND, [noun.uuid], due)
+
+    def wake_all(self, kind: str, uuids: Iterable[str], due: float | None = None) -> None:
+        """Have a loop look at each of these; an earlier due time stays."""
+        table, when = tables.wake, self.now if due is None else due
+        wanted = list(dict.fromkeys(uuids))
+        for start in range(0, len(wanted), 500):
+            part = wanted[start : start + 500]
+            where = (table.c.kind == kind) & table.c.uuid.in_(part)
+            known = {row.uuid: row.due for row in self.sql.execute(select(table.c.uuid, table.c.due).where(where))}
+            self.sql.execute(update(table).where(where).values(wakes=table.c.wakes + 1, tries=0))
+            self.sql.execute(
+                update(table).where(where & (table.c.due.is_(None) | (table.c.due > when))).values(due=when)
+            )
+            new = [
+                {"kind": kind, "uuid": u, "due": when, "until": 0.0, "wakes": 1, "tries": 0}
+                for u in part
+                if u not in known
+            ]
+            if new:
+                self.sql.execute(insert(tables.wake), new)
+        self.woken = True
+
+    def record(self, caller: Caller, noun: Noun, verb: str, *, goal: int = 0, outcome: str = "open") -> None:
+        """Write into the journal that `caller` asked for `verb`; `goal` is the counter that it waits for."""
+        self.record_all(caller, [noun], verb, goal=goal, outcome=outcome)
+
+    def record_all(self, caller: Caller, nouns: Iterable[Noun], verb: str, *, goal: int = 0, outcome: str = "open") -> None:
+        """The same for many nouns."""
+        rows = [
+            {
+                "at": self.now,
+                "project": noun.project,
+                "kind": noun.KIND,
+                "uuid": noun.uuid,
+                "verb": verb,
+                "goal": goal,
+                "user": caller.user_name,
+                "face": caller.face,
+                "request": caller.request,
+                "outcome": outcome,
+                "detail": "",
+                "ended": self.now if outcome != "open" else None,
+            }
+            for noun in nouns
+        ]
+        if rows:
+            self.sql.execute(insert(tables.journal), rows)
+
+    def settle(self, entry_ids: Iterable[int], outcome: str, detail: str = "") -> None:
+        """Say how journal lines ended."""
+        table = tables.journal
+        ids = list(entry_ids)
+        if ids:
+            self.sql.execute(
+                update(table).where(table.c.id.in_(ids)).values(outcome=outcome, detail=detail, ended=self.now)
+            )
+
+    def repeated(self, project: str, verb: str, token: str, parameters: object) -> Any:
+        """The result stored for this token, or None when it is new; TokenReused when the parameters differ."""
+        table = tables.idempotency
+        where = (table.c.project == project) & (table.c.verb == verb) & (table.c.token == token)
+        row = self.sql.execute(select(table.c.digest, table.c.result).where(where)).first()
+        if row is None:
+            return None
+        if row.digest != _digest(parameters):
+            raise TokenReused(f"The token '{token}' was used before with other parameters.", ident=token)
+        return msgspec.json.decode(row.result)
+
+    def remember(self, project: str, verb: str, token: str, parameters: object, result: object) -> None:
+        """Store what this token led to, in the transaction that does it."""
+        self.sql.execute(
+            insert(tables.idempotency).values(
+                project=project,
+                verb=verb,
+                token=token,
+                digest=_digest(parameters),
+                result=encode(result),
+                at=self.now,
+            )
+        )
+
+    def bump(self) -> Revision:
+        """The next revision: (incarnation, counter)."""
+        return self.meta("incarnation"), self.sequence("counter")
+
+    def sequence(self, name: str) -> int:
+        """The next number of a store-wide sequence, from 1."""
+        table = tables.meta
+        here = table.c.name == name
+        if not self.sql.execute(update(table).where(here).values(value=table.c.value + 1)).rowcount:
+            self.sql.execute(insert(table).values(name=name, value=1))
+        return self.meta(name)
+
+
+def _digest(parameters: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(parameters, order="deterministic")).hexdigest()

@@ -1,0 +1,5 @@
+"""The whole product, one file per noun: the only door through which `wanted` changes.
+
+A verb takes the caller first, checks rights, sense and quota, writes `wanted`, claims, usage and the journal
+in one transaction, wakes a loop and returns at once.
+"""

@@ -1,0 +1,44 @@
+"""What verbs and loops work with: the store, the ways to the bodies, and this cloud's few settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pileus.bus.messages import Open, Order
+    from pileus.model.provider import Access, Provider
+    from pileus.store.store import Store
+
+
+class Hosts(Protocol):
+    """The cloud's end of the bus to its hosts."""
+
+    def send(self, host: str, order: Order) -> None:
+        """Send an order, at once or not at all: what is lost is sent again by the loop. Never blocks, never raises."""
+
+    def open(self, host: str, request: Open) -> Access:
+        """Have a host open a channel; waits a bounded time. Raises Unavailable, or Fault as the host said."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this cloud is, as its faces say it. `loopback_prefix` is the second octet of the instances' 127.x.y.z."""
+
+    region: str = "us-east-1"
+    zone: str = "us-east-1a"
+    domain: str = "internal"
+    vpc_cidr: str = "172.31.0.0/16"
+    subnet_cidr: str = "172.31.0.0/20"
+    loopback_prefix: int = 77
+
+
+@dataclass(frozen=True)
+class Core:
+    """Second argument of every verb. `key` (32 bytes) seals secrets at rest."""
+
+    store: Store
+    hosts: Hosts
+    networks: Provider
+    key: bytes
+    place: Place = field(default_factory=Place)

@@ -1,0 +1,60 @@
+"""Finding what a caller names: not visible is the same as not there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from pileus.model.errors import Malformed, NotFound
+from pileus.model.ids import is_ec2
+from pileus.model.noun import Noun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pileus.model.caller import Caller
+    from pileus.store.reader import Reader
+
+N = TypeVar("N", bound=Noun)
+
+
+def visible(caller: Caller, noun: Noun) -> bool:
+    """Whether the caller may know of it: its own project's things, and public images; an admin everything."""
+    public = getattr(noun.wanted, "public", False)
+    return caller.admin or noun.project in ("", caller.project) or bool(public)
+
+
+def by_ec2(caller: Caller, tx: Reader, cls: type[N], ids: Iterable[str], *, dead: bool = False) -> list[N]:
+    """The nouns with these EC2 ids, in that order; Malformed or NotFound naming those that are wrong."""
+    wanted = list(dict.fromkeys(ids))
+    for ident in wanted:
+        if not is_ec2(cls.PREFIX, ident):
+            raise Malformed(f'Invalid id: "{ident}" (expecting "{cls.PREFIX}-...")', noun=cls.KIND, ident=ident)
+    found = tx.by_ec2(cls, wanted)
+    held = {
+        ident: noun for ident, noun in found.items() if visible(caller, noun) and (dead or noun.gone is None)
+    }
+    missing = [ident for ident in wanted if ident not in held]
+    if missing:
+        raise not_found(cls, missing)
+    return [held[ident] for ident in wanted]
+
+
+def by_any(caller: Caller, tx: Reader, cls: type[N], ident: str) -> N:
+    """The living noun that a person means: by EC2 id, uuid, or name if only one has it; NotFound otherwise."""
+    for noun in (*tx.by_ec2(cls, [ident]).values(), *tx.many(cls, [ident]).values()):
+        if visible(caller, noun) and noun.gone is None:
+            return noun
+    named = [noun for noun in tx.list(cls, name=ident) if visible(caller, noun)]
+    own = [noun for noun in named if noun.project == caller.project] or named
+    if len(own) == 1:
+        return own[0]
+    raise not_found(cls, [ident], " (or more than one has this name: use the id)" if own else "")
+
+
+def not_found(cls: type[Noun], idents: Sequence[str], more: str = "") -> NotFound:
+    """The error for ids that name nothing the caller may see."""
+    listed = ", ".join(idents)
+    text = f"The {cls.KIND} ID '{listed}' does not exist{more}"
+    if len(idents) > 1:
+        text = f"The {cls.KIND} IDs '{listed}' do not exist{more}"
+    return NotFound(text, noun=cls.KIND, ident=listed)

@@ -1,0 +1,50 @@
+"""Flavors: the sizes that this cloud offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pileus.model import flavor as model
+from pileus.model.errors import InvalidValue
+from pileus.model.flavor import Flavor
+from pileus.model.ids import new_uuid
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.store.reader import Reader
+    from pileus.verbs.core import Core
+
+
+def seed(caller: Caller, core: Core) -> list[Flavor]:
+    """Make the flavors that every cloud starts with; those that exist are left alone."""
+    sizes = [(name, size, "machine") for name, size in model.MACHINES.items()]
+    sizes += [(name, size, "container") for name, size in model.CONTAINERS.items()]
+    with core.store.write() as tx:
+        have = {flavor.name for flavor in tx.list(Flavor)}
+        made = []
+        for name, (vcpus, memory, disk), kind in sizes:
+            if name not in have:
+                wanted = model.Wanted(vcpus=vcpus, memory=memory, disk=disk, kind=kind)  # type: ignore[arg-type]
+                flavor = tx.add(Flavor(uuid=new_uuid(), name=name, wanted=wanted))
+                tx.claim("flavor", name, flavor)
+                tx.record(caller, flavor, "flavor.create", outcome="done")
+                made.append(flavor)
+    return made
+
+
+def listing(caller: Caller, core: Core) -> list[Flavor]:
+    """Every flavor, in the order of their making."""
+    del caller
+    with core.store.read() as tx:
+        return tx.list(Flavor)
+
+
+def named(tx: Reader, name: str) -> Flavor:
+    """The flavor with this name; InvalidValue when there is none."""
+    holder = tx.claimed("flavor", name)
+    flavor = tx.get(Flavor, holder[1]) if holder else None
+    if flavor is None or flavor.gone is not None:
+        raise InvalidValue(
+            f"Invalid value '{name}' for InstanceType.", noun="flavor", ident=name, reason="flavor"
+        )
+    return flavor

@@ -1,0 +1,1 @@
+"""Instances: launching, power, looking and reading the console."""

@@ -1,0 +1,60 @@
+"""Reading an instance's console, and other ways to its bytes."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from pileus.bus.messages import Open
+from pileus.model.errors import Conflict, Unavailable
+from pileus.model.ids import new_uuid
+from pileus.model.instance import Instance
+from pileus.verbs import find
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.provider import Access
+    from pileus.verbs.core import Core
+
+LOG_LIMIT = 64 * 1024
+"""Bytes of the console's end that are given, as EC2 gives."""
+
+
+def output(caller: Caller, core: Core, ident: str) -> tuple[Instance, bytes]:
+    """The last 64 KiB that the instance with this EC2 id wrote to its serial console; empty before it ran."""
+    instance = _instance(caller, core, ident)
+    if instance.gone is not None or instance.assigned.host is None:
+        return instance, b""
+    access = core.hosts.open(instance.assigned.host, Open(call=new_uuid(), uuid=instance.uuid, channel="log"))
+    return instance, read(access)[-LOG_LIMIT:]
+
+
+def connect(caller: Caller, core: Core, ident: str, port: int) -> Access:
+    """A TCP stream to `port` of the instance that a person means by `ident`, as the loopback listener gives it."""
+    instance = _instance(caller, core, ident)
+    if instance.gone is not None or instance.assigned.host is None:
+        raise Conflict(f"The instance '{ident}' has no host.", noun="instance", ident=ident, reason="state")
+    request = Open(call=new_uuid(), uuid=instance.uuid, channel="connect", port=port)
+    return core.hosts.open(instance.assigned.host, request)
+
+
+def _instance(caller: Caller, core: Core, ident: str) -> Instance:
+    with core.store.read() as tx:
+        if ident.startswith("i-"):
+            return find.by_ec2(caller, tx, Instance, [ident], dead=True)[0]
+        return find.by_any(caller, tx, Instance, ident)
+
+
+def read(access: Access, timeout: float = 10.0) -> bytes:
+    """All bytes of a channel, to its end; Unavailable when the host stops answering."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+            link.settimeout(timeout)
+            link.connect(access.address)
+            link.sendall(access.ticket.encode() + b"\n")
+            parts = []
+            while part := link.recv(65536):
+                parts.append(part)
+            return b"".join(parts)
+    except OSError as error:
+        raise Unavailable(f"The host does not give the console now: {error}", noun="host") from error

@@ -1,0 +1,336 @@
+"""Launching: one transaction that writes instances, ports, volumes, claims, usage and the token, or nothing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from pileus.model import addresses
+from pileus.model.errors import DryRun, InvalidValue, NoCapacity, QuotaExceeded
+from pileus.model.host import Host
+from pileus.model.ids import new_ec2, new_uuid
+from pileus.model.instance import Assigned, Instance, Wanted
+from pileus.model.network import Network
+from pileus.model.placement import RESOURCES, Need, choose
+from pileus.model.port import Assigned as PortAssigned
+from pileus.model.port import Port
+from pileus.model.port import Wanted as PortWanted
+from pileus.model.project import Project
+from pileus.model.securitygroup import SecurityGroup
+from pileus.model.subnet import Subnet
+from pileus.model.volume import Volume
+from pileus.model.volume import Wanted as VolumeWanted
+from pileus.verbs import find, flavor, image, keypair, network, securitygroup, tag
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.flavor import Flavor
+    from pileus.model.image import Image
+    from pileus.store.writer import Writer
+    from pileus.verbs.core import Core
+
+VERB = "instance.launch"
+USER_DATA_LIMIT = 16384
+GIB = 1 << 30
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """What a launch asks. `image`, `subnet`, `groups` by EC2 id; `user_data` base64; `disk` GiB (0: as the image needs).
+
+    As many as possible from `least` to `most` are launched, or none.
+    """
+
+    image: str
+    flavor: str = "m1.small"
+    least: int = 1
+    most: int = 1
+    name: str = ""
+    key_name: str = ""
+    public_keys: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    group_names: tuple[str, ...] = ()
+    subnet: str = ""
+    address: str = ""
+    zone: str = ""
+    user_data: str = ""
+    tags: dict[str, str] = {}
+    volume_tags: dict[str, str] = {}
+    port_tags: dict[str, str] = {}
+    token: str = ""
+    on_shutdown: Literal["stop", "terminate"] = "stop"
+    protected: bool = False
+    disk: int = 0
+    metadata_v2_only: bool = False
+    dry_run: bool = False
+
+
+class _Plan(msgspec.Struct):
+    """What a launch resolves to, before anything is written."""
+
+    flavor: Flavor
+    image: Image
+    disk: int
+    public_keys: tuple[str, ...]
+    subnet: Subnet
+    network: Network
+    groups: tuple[SecurityGroup, ...]
+    hosts: list[str]
+
+
+def launch(caller: Caller, core: Core, asked: Launch) -> list[str]:
+    """Launch; returns the uuids of the instances, in launch order. The same token again: those of the first time.
+
+    Raises InvalidValue, NotFound, QuotaExceeded, NoCapacity, TokenReused, DryRun.
+    """
+    _check(asked)
+    with core.store.write() as tx:
+        if asked.token:
+            before = tx.repeated(caller.project, VERB, asked.token, msgspec.to_builtins(asked))
+            if before is not None:
+                return list(before)
+        plan = _resolve(caller, core, tx, asked)
+        if asked.dry_run:
+            raise DryRun("Request would have succeeded, but DryRun flag is set.")
+        instances = _write(caller, core, tx, asked, plan)
+        uuids = [instance.uuid for instance in instances]
+        if asked.token:
+            tx.remember(caller.project, VERB, asked.token, msgspec.to_builtins(asked), uuids)
+        return uuids
+
+
+def _check(asked: Launch) -> None:
+    if not 1 <= asked.least <= asked.most:
+        raise InvalidValue(
+            f"Invalid value '{asked.least}' for MinCount: it must be from 1 to MaxCount ({asked.most}).", reason="count"
+        )
+    if asked.most > 1000:
+        raise InvalidValue(f"Invalid value '{asked.most}' for MaxCount: at most 1000.", reason="count")
+    if asked.address and asked.most > 1:
+        raise InvalidValue("An address can be given to one instance only.", reason="address-count")
+    if len(asked.token) > 64:
+        raise InvalidValue("ClientToken exceeds the maximum length of 64 characters.", reason="token")
+    try:
+        size = len(base64.b64decode(asked.user_data, validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise InvalidValue("Invalid BASE64 encoding of user data.", reason="user-data") from error
+    if size > USER_DATA_LIMIT:
+        raise InvalidValue(f"User data is limited to {USER_DATA_LIMIT} bytes", reason="user-data")
+    for tags in (asked.tags, asked.volume_tags, asked.port_tags):
+        tag.check(tags)
+
+
+def _resolve(caller: Caller, core: Core, tx: Writer, asked: Launch) -> _Plan:
+    wanted_image = image.needed(caller, tx, asked.image)
+    size = flavor.named(tx, asked.flavor)
+    disk = _disk(asked, wanted_image, size)
+    keys = asked.public_keys
+    if asked.key_name:
+        keys = (keypair.named(caller, tx, asked.key_name).wanted.public_key, *keys)
+    if asked.zone not in ("", core.place.zone):
+        raise InvalidValue(f"Invalid availability zone: [{asked.zone}]", ident=asked.zone, reason="zone")
+    if asked.subnet:
+        subnet = find.by_ec2(caller, tx, Subnet, [asked.subnet])[0]
+    else:
+        subnet = network.default_subnet(caller, tx, asked.zone)
+    on = tx.need(Network, subnet.wanted.network)
+    plan = _Plan(size, wanted_image, disk, keys, subnet, on, (), [])
+    plan.groups = _groups(caller, tx, asked, on)
+    plan.hosts = _place(caller, core, tx, asked, plan)
+    return plan
+
+
+def _disk(asked: Launch, wanted: Image, size: Flavor) -> int:
+    needed = max(wanted.wanted.min_disk, -(-wanted.wanted.virtual_size // GIB))
+    if asked.disk and asked.disk < needed:
+        raise InvalidValue(
+            f"Volume of size {asked.disk}GB is smaller than snapshot of the image, expect size>= {needed}GB",
+            reason="disk",
+        )
+    if wanted.wanted.min_memory > size.wanted.memory:
+        raise InvalidValue(
+            f"The image '{wanted.ec2_id}' needs {wanted.wanted.min_memory} MiB of memory, "
+            f"the instance type '{size.name}' has {size.wanted.memory}.",
+            noun="flavor",
+            reason="memory",
+        )
+    return asked.disk or max(size.wanted.disk, needed)
+
+
+def _groups(caller: Caller, tx: Writer, asked: Launch, on: Network) -> tuple[SecurityGroup, ...]:
+    found = [securitygroup.one(caller, tx, ident) for ident in asked.groups]
+    router = on.wanted.router or ""
+    for name in asked.group_names:
+        holder = tx.claimed(f"securitygroup:{router}", name)
+        group = tx.get(SecurityGroup, holder[1]) if holder else None
+        if group is None or group.wanted.gone:
+            raise securitygroup.absent(name)
+        found.append(group)
+    if not found:
+        holder = tx.claimed(f"securitygroup:{router}", "default")
+        found = [tx.need(SecurityGroup, holder[1])] if holder else []
+    for group in found:
+        if group.wanted.router != router:
+            raise InvalidValue(
+                f"The security group '{group.ec2_id}' is not in the VPC of the subnet.",
+                noun="securitygroup",
+                ident=group.ec2_id,
+                reason="other-vpc",
+            )
+    if len(found) > 16:
+        raise QuotaExceeded("A port is in at most 16 security groups.", noun="port", reason="groups")
+    return tuple({group.uuid: group for group in found}.values())
+
+
+def _place(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -> list[str]:
+    """A host for each instance, at most `asked.most`, after what quota leaves."""
+    size = plan.flavor.wanted
+    need = Need(size.vcpus, size.memory, plan.disk, plan.image.wanted.kind)
+    count = _within_quota(caller, tx, asked, need)
+    hosts = tx.list(Host)
+    used: dict[str, dict[str, int]] = {host.name: {} for host in hosts}
+    for host in hosts:
+        for (_, resource), amount in tx.usage(f"host:{host.name}").items():
+            used[host.name][resource] = amount
+    chosen: list[str] = []
+    refused: dict[str, list[str]] = {}
+    while len(chosen) < count:
+        best, refused = choose(hosts, used, need, core.store.now())
+        if best is None:
+            break
+        chosen.append(best.name)
+        for resource in RESOURCES:
+            used[best.name][resource] = used[best.name].get(resource, 0) + getattr(need, resource)
+    if len(chosen) < asked.least:
+        why = "; ".join(f"{name}: {', '.join(reasons)}" for name, reasons in refused.items())
+        raise NoCapacity(
+            f"We currently do not have sufficient {plan.flavor.name} capacity ({why or 'no host is known'}).",
+            noun="instance",
+            reason="host",
+        )
+    return chosen
+
+
+def _within_quota(caller: Caller, tx: Writer, asked: Launch, need: Need) -> int:
+    project = tx.need(Project, caller.project)
+    used = tx.usage(f"project:{caller.project}")
+    count = asked.most
+    each = {"instances": 1, "vcpus": need.vcpus, "memory": need.memory, "disk": need.disk}
+    for resource, amount in each.items():
+        limit = project.wanted.quota.get(resource)
+        if limit is None:
+            continue
+        left = (limit - used.get((f"project:{caller.project}", resource), 0)) // amount
+        if left < asked.least:
+            raise QuotaExceeded(
+                f"You have requested more {resource} than your current limit of {limit} allows: "
+                f"{max(left, 0)} more such instances fit.",
+                noun="instance",
+                reason=resource,
+            )
+        count = min(count, left)
+    return count
+
+
+def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -> list[Instance]:
+    count = len(plan.hosts)
+    given = network.free_addresses(tx, plan.subnet, count, asked.address)
+    reservation = new_ec2("r")
+    loopbacks = _loopbacks(core, tx, count)
+    instances = [
+        Instance(
+            uuid=new_uuid(),
+            project=caller.project,
+            name=asked.name or asked.tags.get("Name", ""),
+            tags=asked.tags,
+            wanted=_wanted(asked, plan, reservation, index, given[index], core),
+            assigned=Assigned(host=host, ever=True, loopback=loopbacks[index]),
+        )
+        for index, host in enumerate(plan.hosts)
+    ]
+    instances = tx.add_all(instances)
+    ports = tx.add_all([_port(asked, plan, i, a) for i, a in zip(instances, given, strict=True)])
+    tx.add_all([_volume(asked, plan, instance) for instance in instances])
+    tx.claim_all([(f"host:{i.assigned.host}", i.uuid, i) for i in instances])
+    tx.claim_all([("loopback", instance.assigned.loopback, instance) for instance in instances])
+    tx.claim_all([(f"subnet:{plan.subnet.uuid}", port.assigned.address, port) for port in ports])
+    tx.claim_all([("mac", port.assigned.mac, port) for port in ports])
+    _use(caller, tx, plan)
+    tx.record_all(caller, instances, VERB, goal=1)
+    tx.wake_all("instance", [instance.uuid for instance in instances])
+    tx.wake_all("port", [port.uuid for port in ports])
+    return instances
+
+
+def _wanted(asked: Launch, plan: _Plan, reservation: str, index: int, address: str, core: Core) -> Wanted:
+    return Wanted(
+        flavor=plan.flavor.uuid,
+        image=plan.image.uuid,
+        key_name=asked.key_name,
+        public_keys=plan.public_keys,
+        user_data=asked.user_data,
+        hostname=f"ip-{address.replace('.', '-')}",
+        on_shutdown=asked.on_shutdown,
+        protected=asked.protected,
+        reservation=reservation,
+        launch_index=index,
+        token=asked.token,
+        zone=core.place.zone,
+        metadata_v2_only=asked.metadata_v2_only,
+    )
+
+
+def _port(asked: Launch, plan: _Plan, instance: Instance, address: str) -> Port:
+    wanted = PortWanted(
+        network=plan.network.uuid,
+        subnet=plan.subnet.uuid,
+        instance=instance.uuid,
+        groups=tuple(group.uuid for group in plan.groups),
+    )
+    return Port(
+        uuid=new_uuid(),
+        project=instance.project,
+        tags=asked.port_tags,
+        wanted=wanted,
+        assigned=PortAssigned(mac=addresses.new_mac(), address=address),
+    )
+
+
+def _volume(asked: Launch, plan: _Plan, instance: Instance) -> Volume:
+    wanted = VolumeWanted(
+        size=plan.disk,
+        instance=instance.uuid,
+        image=plan.image.uuid,
+        digest=plan.image.wanted.digest,
+        format=plan.image.wanted.format,
+    )
+    return Volume(uuid=new_uuid(), project=instance.project, tags=asked.volume_tags, wanted=wanted)
+
+
+def _loopbacks(core: Core, tx: Writer, count: int) -> list[str]:
+    """`count` free loopback addresses, the search going on where the last one ended."""
+    found: list[str] = []
+    for _ in range(addresses.LOOPBACKS):
+        offset = (tx.sequence("loopback") - 1) % addresses.LOOPBACKS
+        address = addresses.loopback(core.place.loopback_prefix, offset)
+        if tx.claimed("loopback", address) is None:
+            found.append(address)
+            if len(found) == count:
+                return found
+    raise NoCapacity("Every loopback address of this cloud is in use.", noun="instance", reason="loopback")
+
+
+def _use(caller: Caller, tx: Writer, plan: _Plan) -> None:
+    size = plan.flavor.wanted
+    each = {"vcpus": size.vcpus, "memory": size.memory, "disk": plan.disk}
+    project = tx.need(Project, caller.project)
+    count = len(plan.hosts)
+    tx.take(f"project:{caller.project}", "instances", count, project.wanted.quota.get("instances"))
+    for resource, amount in each.items():
+        limit = project.wanted.quota.get(resource)
+        tx.take(f"project:{caller.project}", resource, amount * count, limit)
+        for host in dict.fromkeys(plan.hosts):
+            # Within one transaction the snapshot that placement saw still holds: no limit is needed again.
+            tx.take(f"host:{host}", resource, amount * plan.hosts.count(host), None)

@@ -1,0 +1,132 @@
+"""Start, stop, reboot and terminate: each raises a number in `wanted`, and nothing more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model.errors import Conflict, DryRun
+from pileus.model.instance import Instance, Power, PowerState, State, state
+from pileus.model.port import Port
+from pileus.model.volume import Volume
+from pileus.verbs import find
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pileus.model.caller import Caller
+    from pileus.store.writer import Writer
+    from pileus.verbs.core import Core
+
+Change = tuple[Instance, State, State]
+"""An instance after a verb, with the state before it and after it."""
+
+
+def start(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool = False) -> list[Change]:
+    """Want these (EC2 ids) running. One that runs stays as it is; Conflict for one that is going or gone."""
+    return _power(caller, core, ids, "running", dry_run=dry_run)
+
+
+def stop(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool = False) -> list[Change]:
+    """Want these stopped: their guests are asked first. Disks and addresses are kept."""
+    return _power(caller, core, ids, "stopped", dry_run=dry_run)
+
+
+def _power(caller: Caller, core: Core, ids: Sequence[str], wish: PowerState, *, dry_run: bool) -> list[Change]:
+    verb = "instance.start" if wish == "running" else "instance.stop"
+    with core.store.write() as tx:
+        changes: list[Change] = []
+        for instance in _living(caller, tx, ids, verb):
+            before, power = state(instance), instance.wanted.power
+            # A guest may have ended itself: then a start is a new wish although "running" is wanted already.
+            same = power.state == wish and not (wish == "running" and before == State.STOPPED)
+            if not same and not dry_run:
+                wanted = msgspec.structs.replace(instance.wanted, power=Power(state=wish, n=power.n + 1))
+                instance = tx.want(instance, wanted)  # noqa: PLW2901
+                tx.record(caller, instance, verb, goal=power.n + 1)
+                tx.wake(instance)
+            changes.append((instance, before, state(instance)))
+        _dry(dry_run=dry_run)
+        return changes
+
+
+def reboot(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool = False) -> None:
+    """Have these go down and come up again. One that does not run is not started by it."""
+    with core.store.write() as tx:
+        for instance in _living(caller, tx, ids, "instance.reboot"):
+            if dry_run:
+                continue
+            count = instance.wanted.reboot + 1
+            changed = tx.want(instance, msgspec.structs.replace(instance.wanted, reboot=count))
+            tx.record(caller, changed, "instance.reboot", goal=count)
+            tx.wake(changed)
+        _dry(dry_run=dry_run)
+
+
+def terminate(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool = False) -> list[Change]:
+    """Want these gone, with their ports and volumes. Safe to repeat while they are remembered."""
+    with core.store.write() as tx:
+        instances = find.by_ec2(caller, tx, Instance, ids, dead=True)
+        for instance in instances:
+            if instance.wanted.protected:
+                raise Conflict(
+                    f"The instance '{instance.ec2_id}' may not be terminated. Modify its "
+                    "'disableApiTermination' instance attribute and try again.",
+                    noun="instance",
+                    ident=instance.ec2_id,
+                    reason="protected",
+                )
+        _dry(dry_run=dry_run)
+        changes: list[Change] = []
+        for instance in instances:
+            before = state(instance)
+            if instance.gone is None and not instance.wanted.gone:
+                instance = _end(caller, tx, instance, "Client.UserInitiatedShutdown", "User initiated shutdown")  # noqa: PLW2901
+            changes.append((instance, before, state(instance)))
+        return changes
+
+
+def end(caller: Caller, core: Core, uuid: str, n: int, reason: str, message: str) -> bool:
+    """Terminate `uuid` for a reason of the cloud's own, if its power number is still `n`; False when it is not."""
+    with core.store.write() as tx:
+        instance = tx.get(Instance, uuid)
+        if instance is None or instance.gone is not None or instance.wanted.gone or instance.wanted.power.n != n:
+            return False
+        _end(caller, tx, instance, reason, message)
+        return True
+
+
+def _end(caller: Caller, tx: Writer, instance: Instance, reason: str, message: str) -> Instance:
+    wanted = msgspec.structs.replace(instance.wanted, gone=True, reason=reason, reason_message=message)
+    instance = tx.want(instance, wanted)
+    tx.record(caller, instance, "instance.terminate")
+    for cls in (Port, Volume):
+        for noun in tx.referring(cls, [instance.uuid]):
+            owned = noun.wanted
+            if owned.instance == instance.uuid and not owned.gone:
+                tx.want(noun, msgspec.structs.replace(owned, gone=True))
+                if cls is Port:
+                    tx.wake(noun)
+    tx.wake(instance)
+    return instance
+
+
+def _living(caller: Caller, tx: Writer, ids: Sequence[str], verb: str) -> list[Instance]:
+    instances = find.by_ec2(caller, tx, Instance, ids, dead=True)
+    for instance in instances:
+        now = state(instance)
+        if now in (State.TERMINATED, State.SHUTTING_DOWN):
+            raise Conflict(
+                f"The instance '{instance.ec2_id}' is not in a state from which it can be "
+                f"{'started' if verb == 'instance.start' else verb.partition('.')[2] + 'ed'} (it is {now}).",
+                noun="instance",
+                ident=instance.ec2_id,
+                reason="state",
+            )
+    return instances
+
+
+def _dry(*, dry_run: bool) -> None:
+    if dry_run:
+        raise DryRun("Request would have succeeded, but DryRun flag is set.")

@@ -1,0 +1,133 @@
+"""Looking at instances: everything that a face shows of them, in one snapshot and one query per noun."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model import listing as pages
+from pileus.model.flavor import Flavor
+from pileus.model.image import Image
+from pileus.model.instance import Instance, State, state
+from pileus.model.network import Network
+from pileus.model.port import Port
+from pileus.model.project import Project
+from pileus.model.router import Router
+from pileus.model.securitygroup import SecurityGroup
+from pileus.model.subnet import Subnet
+from pileus.model.volume import Volume
+from pileus.verbs import find
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pileus.model.caller import Caller
+    from pileus.store.reader import Reader
+    from pileus.verbs.core import Core
+
+
+class NicView(msgspec.Struct, frozen=True, kw_only=True):
+    """A port with what it is on and in."""
+
+    port: Port
+    subnet: Subnet
+    network: Network
+    router: Router
+    groups: tuple[SecurityGroup, ...]
+
+
+class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance with what a face shows of it. `nics` is empty for a tombstone."""
+
+    instance: Instance
+    state: State
+    flavor: Flavor
+    image: Image | None
+    project: Project
+    nics: tuple[NicView, ...]
+    volumes: tuple[Volume, ...]
+
+
+def listing(
+    caller: Caller,
+    core: Core,
+    ids: Sequence[str] = (),
+    *,
+    keep: Callable[[InstanceView], bool] | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+) -> tuple[list[InstanceView], str | None]:
+    """The project's instances, those that ended lately too, oldest first; or those with these EC2 ids.
+
+    `keep` filters; `after` and `limit` page. The second value continues the list, None at its end.
+    """
+    start = pages.after(after)
+    with core.store.read() as tx:
+        if ids:
+            instances = find.by_ec2(caller, tx, Instance, ids, dead=True)
+        else:
+            # Filtered pages are cut after filtering; unfiltered ones in the query.
+            bound = limit + 1 if limit is not None and keep is None else None
+            instances = tx.list(Instance, project=caller.project, dead=True, after=start, limit=bound)
+        views = views_of(tx, instances, whole_project=not ids and limit is None)
+    if keep is not None:
+        views = [view for view in views if keep(view)]
+    return pages.page(views, lambda view: view.instance.id, start, limit)
+
+
+def launched(caller: Caller, core: Core, uuids: Sequence[str]) -> list[InstanceView]:
+    """The views of instances by uuid, in that order: what a launch answers."""
+    with core.store.read() as tx:
+        held = tx.many(Instance, uuids)
+        return views_of(tx, [held[uuid] for uuid in uuids if uuid in held and find.visible(caller, held[uuid])])
+
+
+def views_of(tx: Reader, instances: Sequence[Instance], *, whole_project: bool = False) -> list[InstanceView]:
+    """Join instances with all that is shown of them; with `whole_project` they are all of one project's."""
+    if not instances:
+        return []
+    uuids = [instance.uuid for instance in instances]
+    if whole_project:
+        ports = tx.list(Port, project=instances[0].project)
+        volumes = tx.list(Volume, project=instances[0].project)
+    else:
+        ports, volumes = tx.referring(Port, uuids), tx.referring(Volume, uuids)
+    flavors = tx.many(Flavor, {instance.wanted.flavor for instance in instances})
+    images = tx.many(Image, {instance.wanted.image for instance in instances})
+    projects = tx.many(Project, {instance.project for instance in instances})
+    nics: dict[str, list[NicView]] = {}
+    for nic in _nics(tx, ports):
+        nics.setdefault(nic.port.wanted.instance or "", []).append(nic)
+    disks: dict[str, list[Volume]] = {}
+    for volume in volumes:
+        disks.setdefault(volume.wanted.instance or "", []).append(volume)
+    return [
+        InstanceView(
+            instance=instance,
+            state=state(instance),
+            flavor=flavors[instance.wanted.flavor],
+            image=images.get(instance.wanted.image),
+            project=projects[instance.project],
+            nics=tuple(nics.get(instance.uuid, ())),
+            volumes=tuple(disks.get(instance.uuid, ())),
+        )
+        for instance in instances
+    ]
+
+
+def _nics(tx: Reader, ports: Sequence[Port]) -> list[NicView]:
+    subnets = tx.many(Subnet, {port.wanted.subnet for port in ports})
+    networks = tx.many(Network, {port.wanted.network for port in ports})
+    routers = tx.many(Router, {network.wanted.router or "" for network in networks.values()})
+    groups = tx.many(SecurityGroup, {group for port in ports for group in port.wanted.groups})
+    return [
+        NicView(
+            port=port,
+            subnet=subnets[port.wanted.subnet],
+            network=networks[port.wanted.network],
+            router=routers[networks[port.wanted.network].wanted.router or ""],
+            groups=tuple(groups[uuid] for uuid in port.wanted.groups),
+        )
+        for port in sorted(ports, key=lambda port: port.wanted.index)
+    ]

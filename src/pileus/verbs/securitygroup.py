@@ -1,0 +1,248 @@
+"""Security groups and their rules."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound, QuotaExceeded
+from pileus.model.ids import new_ec2, new_uuid
+from pileus.model.port import Port
+from pileus.model.router import Router
+from pileus.model.securitygroup import Rule, SecurityGroup, Wanted
+from pileus.verbs import find
+from pileus.verbs.quota import quota
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pileus.model.caller import Caller
+    from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
+    from pileus.verbs.core import Core
+
+RULES_LIMIT = 120
+
+
+def anywhere() -> Rule:
+    """The egress rule that every new group has: all traffic, to anywhere."""
+    return Rule(id=new_ec2("sgr"), direction="egress", cidr="0.0.0.0/0")
+
+
+def default(tx: Writer, project: str, router: str) -> SecurityGroup:
+    """The group that ports are in when none is named: its members reach each other. Part of a new project or VPC."""
+    uuid = new_uuid()
+    rules = (Rule(id=new_ec2("sgr"), group=uuid), anywhere())
+    wanted = Wanted(
+        router=router, description="default VPC security group", rules=rules, selectors=(uuid,), default=True
+    )
+    group = SecurityGroup(uuid=uuid, project=project, name="default", wanted=wanted)
+    tx.claim(f"securitygroup:{router}", "default", group)
+    tx.take(f"project:{project}", "securitygroups", 1, None)
+    return tx.add(group)
+
+
+def create(
+    caller: Caller,
+    core: Core,
+    name: str,
+    description: str,
+    vpc: str = "",
+    tags: Mapping[str, str] | None = None,
+) -> SecurityGroup:
+    """Make a group in the VPC with EC2 id `vpc`, or in the project's default one."""
+    if not name or len(name) > 255 or name.startswith("sg-") or not name.isascii() or not name.isprintable():
+        raise InvalidValue(
+            f"Invalid security group name '{name}': 1 to 255 ASCII characters, not starting with sg-.",
+            noun="securitygroup",
+            ident=name,
+            reason="name",
+        )
+    with core.store.write() as tx:
+        router = find.by_ec2(caller, tx, Router, [vpc])[0] if vpc else default_router(caller, tx)
+        group = SecurityGroup(
+            uuid=new_uuid(),
+            project=caller.project,
+            name=name,
+            tags=dict(tags or {}),
+            wanted=Wanted(router=router.uuid, description=description, rules=(anywhere(),)),
+        )
+        try:
+            tx.claim(f"securitygroup:{router.uuid}", name, group)
+        except Duplicate as error:
+            raise Duplicate(
+                f"The security group '{name}' already exists for VPC '{router.ec2_id}'",
+                noun="securitygroup",
+                ident=name,
+                reason="name",
+            ) from error
+        tx.take(f"project:{caller.project}", "securitygroups", 1, quota(tx, caller.project, "securitygroups"))
+        group = tx.add(group)
+        tx.record(caller, group, "securitygroup.create", goal=group.generation)
+        tx.wake(group)
+        return group
+
+
+def default_router(caller: Caller, tx: Reader) -> Router:
+    """The project's default VPC; NotFound when it was deleted."""
+    for router in tx.list(Router, project=caller.project):
+        if router.wanted.default and not router.wanted.gone:
+            return router
+    raise NotFound("This project has no default VPC; name one.", noun="router", reason="default")
+
+
+def listing(
+    caller: Caller, core: Core, ids: Sequence[str] = (), names: Sequence[str] = ()
+) -> list[SecurityGroup]:
+    """The project's groups, all or those named by EC2 id or by name (each must exist)."""
+    with core.store.read() as tx:
+        if ids:
+            find.by_ec2(caller, tx, SecurityGroup, ids)
+        groups = [g for g in tx.list(SecurityGroup, project=caller.project) if not g.wanted.gone]
+    for name in names:
+        if name not in {group.name for group in groups}:
+            raise absent(name)
+    if ids or names:
+        groups = [g for g in groups if g.ec2_id in ids or g.name in names]
+    return groups
+
+
+def absent(name: str) -> NotFound:
+    """The error for a name that no group has."""
+    return NotFound(
+        f"The security group '{name}' does not exist in default VPC", noun="securitygroup", ident=name
+    )
+
+
+def one(caller: Caller, tx: Reader, ident: str = "", name: str = "") -> SecurityGroup:
+    """The living group with this EC2 id, or this name in the default VPC."""
+    if ident:
+        group = find.by_ec2(caller, tx, SecurityGroup, [ident])[0]
+    else:
+        holder = tx.claimed(f"securitygroup:{default_router(caller, tx).uuid}", name)
+        found = tx.get(SecurityGroup, holder[1]) if holder else None
+        if found is None:
+            raise absent(name)
+        group = found
+    if group.wanted.gone:
+        raise find.not_found(SecurityGroup, [ident or name])
+    return group
+
+
+def delete(caller: Caller, core: Core, ident: str = "", name: str = "") -> None:
+    """Delete a group that no port and no other group's rule uses; Conflict otherwise, and for a default group."""
+    with core.store.write() as tx:
+        group = one(caller, tx, ident, name)
+        if group.wanted.default:
+            raise Conflict(
+                f'the specified group: "{group.ec2_id}" name: "default" cannot be deleted by a user',
+                noun="securitygroup",
+                ident=group.ec2_id,
+                reason="default",
+            )
+        users = [uuid for _, uuid, use in tx.referrers(group.uuid) if use == "uses" and uuid != group.uuid]
+        if users:
+            raise Conflict(
+                f"resource {group.ec2_id} has a dependent object",
+                noun="securitygroup",
+                ident=group.ec2_id,
+                reason="in-use",
+            )
+        tx.want(group, msgspec.structs.replace(group.wanted, gone=True))
+        tx.record(caller, group, "securitygroup.delete")
+        tx.wake(group)
+
+
+def authorize(caller: Caller, core: Core, rules: Sequence[Rule], ident: str = "", name: str = "") -> list[Rule]:
+    """Add rules (their ids are made here); Duplicate when one is there already, and then none is added."""
+    with core.store.write() as tx:
+        group = one(caller, tx, ident, name)
+        have = {rule.match() for rule in group.wanted.rules}
+        added = []
+        for rule in rules:
+            _check(rule)
+            if rule.match() in have:
+                raise Duplicate(
+                    f'the specified rule "peer: {rule.cidr or rule.group}, {rule.protocol}, from port: '
+                    f'{rule.port_min}, to port: {rule.port_max}, ALLOW" already exists',
+                    noun="securitygroup",
+                    ident=group.ec2_id,
+                    reason="rule",
+                )
+            have.add(rule.match())
+            added.append(msgspec.structs.replace(rule, id=new_ec2("sgr")))
+        if len(have) > RULES_LIMIT:
+            raise QuotaExceeded(
+                f"A group has at most {RULES_LIMIT} rules.", noun="securitygroup", reason="rules"
+            )
+        _replace(caller, tx, group, (*group.wanted.rules, *added), "securitygroup.authorize")
+        return added
+
+
+def revoke(
+    caller: Caller,
+    core: Core,
+    rules: Sequence[Rule] = (),
+    rule_ids: Sequence[str] = (),
+    ident: str = "",
+    name: str = "",
+) -> None:
+    """Take rules away, by meaning or by id; NotFound when one is not there, and then none is taken."""
+    with core.store.write() as tx:
+        group = one(caller, tx, ident, name)
+        left = {rule.match(): rule for rule in group.wanted.rules}
+        by_id = {rule.id: rule.match() for rule in group.wanted.rules}
+        for rule_id in rule_ids:
+            if rule_id not in by_id:
+                raise NotFound(
+                    f"The security group rule ID '{rule_id}' does not exist",
+                    noun="securitygrouprule",
+                    ident=rule_id,
+                )
+        for match in [rule.match() for rule in rules] + [by_id[rule_id] for rule_id in rule_ids]:
+            if match not in left:
+                raise NotFound(
+                    "The specified rule does not exist in this security group.",
+                    noun="securitygrouprule",
+                    ident=group.ec2_id,
+                    reason="rule",
+                )
+            del left[match]
+        _replace(caller, tx, group, tuple(left.values()), "securitygroup.revoke")
+
+
+def _replace(caller: Caller, tx: Writer, group: SecurityGroup, rules: tuple[Rule, ...], verb: str) -> None:
+    selectors = tuple(dict.fromkeys(rule.group for rule in rules if rule.group))
+    changed = tx.want(group, msgspec.structs.replace(group.wanted, rules=rules, selectors=selectors))
+    tx.record(caller, changed, verb, goal=changed.generation)
+    tx.wake(changed)
+    wake_members(tx, [group.uuid])
+
+
+def wake_members(tx: Writer, groups: Iterable[str]) -> None:
+    """Wake the instances whose ports are in these groups: their hosts listen for what the rules admit."""
+    ports = tx.referring(Port, groups)
+    tx.wake_all("instance", [port.wanted.instance for port in ports if port.wanted.instance])
+
+
+def _check(rule: Rule) -> None:
+    if bool(rule.cidr) == bool(rule.group):
+        raise InvalidValue("A rule needs exactly one of an address range and a group.", reason="rule")
+    if rule.cidr:
+        try:
+            network = ipaddress.IPv4Network(rule.cidr)
+        except ValueError as error:
+            raise InvalidValue(
+                f"CIDR block {rule.cidr} is malformed", ident=rule.cidr, reason="cidr"
+            ) from error
+        del network
+    if rule.protocol in ("tcp", "udp"):
+        low, high = rule.port_min, rule.port_max
+        if low is None or high is None or not 0 <= low <= high <= 65535:
+            raise InvalidValue(f"Invalid TCP/UDP port range ({low}:{high})", reason="ports")
+    if rule.protocol == "icmp":
+        for number in (rule.port_min, rule.port_max):
+            if number is not None and not -1 <= number <= 255:
+                raise InvalidValue(f"Invalid ICMP type or code ({number})", reason="ports")

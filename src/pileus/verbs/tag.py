@@ -1,0 +1,99 @@
+"""Tags: on any noun that has an EC2 id, at most fifty each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pileus.model.errors import Forbidden, InvalidValue, NotFound, QuotaExceeded
+from pileus.model.image import Image
+from pileus.model.instance import Instance
+from pileus.model.keypair import KeyPair
+from pileus.model.network import Network
+from pileus.model.port import Port
+from pileus.model.router import Router
+from pileus.model.securitygroup import SecurityGroup
+from pileus.model.subnet import Subnet
+from pileus.model.volume import Volume
+from pileus.verbs import find
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pileus.model.caller import Caller
+    from pileus.model.noun import Noun
+    from pileus.store.reader import Reader
+    from pileus.verbs.core import Core
+
+TAGGED: dict[str, type[Noun]] = {
+    cls.PREFIX: cls
+    for cls in (Instance, Volume, Image, KeyPair, Router, Network, Subnet, SecurityGroup, Port)
+}
+LIMIT = 50
+Change = Callable[[dict[str, str]], dict[str, str]]
+
+
+def check(tags: Mapping[str, str]) -> None:
+    """Whether these can be tags: keys of 1 to 127 characters not starting with aws:, values of at most 255."""
+    for key, value in tags.items():
+        if not 1 <= len(key) <= 127 or len(value) > 255:
+            raise InvalidValue(
+                f"Tag key '{key[:40]}' exceeds the maximum length of 127, or its value 255.", reason="tag"
+            )
+        if key.lower().startswith("aws:"):
+            raise InvalidValue(
+                f"Tag keys starting with 'aws:' are reserved for internal use: {key}", reason="tag"
+            )
+    if len(tags) > LIMIT:
+        raise QuotaExceeded(f"The maximum number of tags is {LIMIT}.", reason="tags")
+
+
+def put(caller: Caller, core: Core, ids: Sequence[str], tags: Mapping[str, str]) -> None:
+    """Set these tags on every one of the nouns with these EC2 ids, or on none."""
+    check(tags)
+    _change(caller, core, ids, lambda old: {**old, **tags}, "tag.put")
+
+
+def remove(caller: Caller, core: Core, ids: Sequence[str], tags: Mapping[str, str | None] | None) -> None:
+    """Take tags away: a key with a value goes only if the value is that; None as value: whatever it is; None: all."""
+
+    def left(old: dict[str, str]) -> dict[str, str]:
+        if tags is None:
+            return {}
+        return {k: v for k, v in old.items() if k not in tags or tags[k] not in (None, v)}
+
+    _change(caller, core, ids, left, "tag.remove")
+
+
+def _change(caller: Caller, core: Core, ids: Sequence[str], change: Change, verb: str) -> None:
+    with core.store.write() as tx:
+        nouns = [_one(caller, tx, ident) for ident in dict.fromkeys(ids)]
+        for noun in nouns:
+            tags = change(dict(noun.tags))
+            check(tags)
+            if tags == noun.tags:
+                continue
+            changed = tx.want(noun, tags=tags)
+            tx.record(caller, changed, verb, goal=changed.generation, outcome="done")
+            if isinstance(noun, Instance):
+                tx.wake(changed)
+
+
+def _one(caller: Caller, tx: Reader, ident: str) -> Noun:
+    prefix = ident.partition("-")[0]
+    if prefix not in TAGGED:
+        raise NotFound(f"The ID '{ident}' is not valid", noun="tagged", ident=ident)
+    noun = find.by_ec2(caller, tx, TAGGED[prefix], [ident])[0]
+    if noun.project != caller.project and not caller.admin:
+        raise Forbidden(f"You may not tag '{ident}'.", noun=noun.KIND, ident=ident)
+    return noun
+
+
+def listing(caller: Caller, core: Core) -> list[tuple[Noun, str, str]]:
+    """Every tag in the project: (noun, key, value), by noun and key."""
+    found: list[tuple[Noun, str, str]] = []
+    with core.store.read() as tx:
+        for cls in TAGGED.values():
+            for noun in tx.list(cls, project=caller.project):
+                found.extend((noun, key, value) for key, value in sorted(noun.tags.items()))
+    return found

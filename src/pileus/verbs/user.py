@@ -1,0 +1,97 @@
+"""Users: made with what they need to begin, a project and credentials."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import msgspec
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
+
+from pileus.model.errors import Duplicate, Forbidden, InvalidValue
+from pileus.model.ids import new_uuid
+from pileus.model.project import DEFAULT_QUOTA, Project
+from pileus.model.user import User, Wanted
+from pileus.verbs import credential, project
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pileus.model.caller import Caller
+    from pileus.verbs.core import Core
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """A new user and its secrets, which are readable here and nowhere later. Keys as `admin.json` has them."""
+
+    user: str
+    user_id: str
+    password: str
+    project: str
+    account_id: str
+    canonical_id: str
+    access_key: str
+    secret_key: str
+    token: str
+
+
+def create(
+    caller: Caller,
+    core: Core,
+    name: str,
+    project_name: str = "",
+    *,
+    admin: bool = False,
+    limits: Mapping[str, int] | None = None,
+) -> Account:
+    """Make a user, its project if that is missing, an access key and a token that does not expire."""
+    if not caller.admin:
+        raise Forbidden("Only an administrator makes users.", noun="user")
+    if not name or len(name) > 64 or not all(c.isalnum() or c in "-_.@" for c in name):
+        raise InvalidValue(f"'{name}' is no user name: letters, digits, - _ . @ only, at most 64.", ident=name)
+    home = project.ensure(caller, core, project_name or name, DEFAULT_QUOTA if limits is None else limits)
+    password = secrets.token_urlsafe(18)
+    wanted = Wanted(password=PasswordHasher().hash(password), admin=admin, home=home.uuid)
+    with core.store.write() as tx:
+        user = User(uuid=new_uuid(), project=home.uuid, name=name, wanted=wanted)
+        try:
+            tx.claim("user", name, user)
+        except Duplicate as error:
+            raise Duplicate(f"The user '{name}' exists already.", noun="user", ident=name) from error
+        user = tx.add(user)
+        tx.record(caller, user, "user.create", outcome="done")
+        access_key, secret_key = credential.add_aws(caller, core, tx, user, home)
+        token = credential.add_token(caller, tx, user, home)
+    return Account(
+        user=name,
+        user_id=user.uuid,
+        password=password,
+        project=home.name,
+        account_id=home.wanted.account_id,
+        canonical_id=home.wanted.canonical_id,
+        access_key=access_key,
+        secret_key=secret_key,
+        token=token,
+    )
+
+
+def listing(caller: Caller, core: Core) -> list[User]:
+    """The users of the caller's project; every one for an admin."""
+    with core.store.read() as tx:
+        return [u for u in tx.list(User) if caller.admin or u.project == caller.project]
+
+
+def checked(core: Core, name: str, password: str) -> tuple[User, Project] | None:
+    """The user with this name and password, and its project; None when there is no such pair."""
+    with core.store.read() as tx:
+        holder = tx.claimed("user", name)
+        user = tx.get(User, holder[1]) if holder else None
+        home = tx.get(Project, user.wanted.home) if user else None
+    if user is None or home is None:
+        return None
+    try:
+        PasswordHasher().verify(user.wanted.password, password)
+    except VerifyMismatchError:
+        return None
+    return user, home

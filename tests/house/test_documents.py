@@ -1,0 +1,47 @@
+"""Documents and the Makefile say what is there."""
+
+import re
+
+from tests.house import tree
+
+DECISIONS = tree.ROOT / "docs" / "decisions"
+
+
+def decisions() -> list[str]:
+    """List the file names of the decisions."""
+    return sorted(path.name for path in DECISIONS.glob("*.md") if path.name != "README.md")
+
+
+def test_every_decision_is_in_the_index_and_every_link_leads_somewhere() -> None:
+    linked = re.findall(r"\]\(([^)#:]+\.md)\)", (DECISIONS / "README.md").read_text())
+    assert sorted(linked) == decisions()
+
+
+def test_decisions_are_numbered_once_and_have_their_four_parts() -> None:
+    numbers = [name[:4] for name in decisions()]
+    assert sorted(set(numbers)) == numbers
+    for name in decisions():
+        assert re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", name), name
+        headings = re.findall(r"^## (.+)$", (DECISIONS / name).read_text(), flags=re.MULTILINE)
+        assert headings == ["Shortcoming", "Choice", "Alternatives", "What we gave up"], name
+
+
+def test_every_make_target_is_explained() -> None:
+    makefile = (tree.ROOT / "Makefile").read_text()
+    phony = re.findall(r"^\.PHONY: (.+)$", makefile, flags=re.MULTILINE)
+    targets = {target for line in phony for target in line.split()}
+    explained = set(re.findall(r"^([a-z-]+):.*?## \S", makefile, flags=re.MULTILINE))
+    assert {"setup", "demo", "test", "test-live", "check", "bench", "clean", "help"} <= targets
+    assert targets == explained
+
+
+def test_readme_names_the_commands() -> None:
+    readme = (tree.ROOT / "README.md").read_text()
+    assert "make demo" in readme
+    assert "make test" in readme
+
+
+def test_architecture_names_every_room() -> None:
+    text = (tree.ROOT / "ARCHITECTURE.md").read_text()
+    rooms = [path.name for path in tree.SOURCE.iterdir() if (path / "__init__.py").is_file()]
+    assert [room for room in rooms if f"`{room}`" not in text] == []

@@ -1,0 +1,483 @@
+"""Metadata and loopback listeners over real namespaces: a Linux bridge for the switch, then the real one."""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from pileus.faces import metadata
+from pileus.model.addresses import derived_mac
+from pileus.model.errors import Fault
+from pileus.model.instance import Power
+from pileus.model.spec import (
+    Ingress,
+    InstanceSpec,
+    NetworkSpec,
+    NicSpec,
+    PortSpec,
+    SecurityGroupSpec,
+    SubnetSpec,
+)
+from pileus.providers.local.engine import chassis, switch
+from pileus.providers.local.guestnet import GuestNet, dial, ensure_network, namespaces
+from pileus.providers.local.guestnet.server import Engine
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.network.provider import NetworkProvider
+
+CIDR = "10.77.0.0/24"
+BRIDGE = "br-int"
+PORT = 2222
+SECRET = b"secret"
+NETWORKS = ("aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002")
+
+pytestmark = [pytest.mark.cost(5), pytest.mark.allow_hosts(["127.0.0.0/8", CIDR])]
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True)
+
+
+def curl(namespace: str, *arguments: str) -> str:
+    """What curl prints inside a namespace, with the status on a line of its own at the end."""
+    command = ["nsenter", f"--net=/run/netns/{namespace}", "curl", "-sS", "--max-time", "20"]
+    done = subprocess.run(
+        [*command, "-w", "\n%{http_code}", *arguments], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def until(true: Callable[[], bool]) -> None:
+    while not true():
+        time.sleep(0.01)
+
+
+def spec_of(number: int, *ports: int, network: str = NETWORKS[0], prefix: int = 250) -> InstanceSpec:
+    """An instance whose one group admits `ports` from everywhere."""
+    uuid = f"1000000{number}-0000-4000-8000-00000000000{number}"
+    nic = NicSpec(
+        uuid=f"2000000{number}-0000-4000-8000-00000000000{number}",
+        ec2_id=f"eni-{number}",
+        mac=f"02:50:00:00:00:0{number}",
+        address=f"10.77.0.{number + 4}",
+        cidr=CIDR,
+        gateway="10.77.0.1",
+        localport="10.77.0.2",
+        localport_mac=derived_mac(network, "localport"),
+        network=network,
+        ingress=tuple(Ingress(cidr="0.0.0.0/0", port_min=port, port_max=port) for port in ports),
+    )
+    loopback = f"127.{prefix}.77.{number}"
+    return InstanceSpec(
+        uuid=uuid, power=Power(), vcpus=1, memory=1, nics=(nic,), ec2_id=f"i-{number}", loopback=loopback
+    )
+
+
+@dataclass
+class Stage:
+    """A cloud's namespaces with guests that are mere namespaces; `specs` is what its host holds."""
+
+    layout: Layout
+    engine: Engine
+    specs: dict[str, InstanceSpec] = field(default_factory=dict)
+    guests: list[str] = field(default_factory=list)
+    undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def guest(self, spec: InstanceSpec, plug: Callable[[str], None]) -> str:
+        """Make a namespace that stands for `spec`'s guest, `plug` its link into the switch, and return its name."""
+        nic, name = spec.nics[0], f"guest-{self.layout.mark}-{len(self.guests)}"
+        device = f"guest{len(self.guests)}"
+        self.guests.append(name)
+        ip("netns", "add", name)
+        ip(
+            "-n",
+            self.layout.netns,
+            "link",
+            "add",
+            device,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            name,
+        )
+        ip("-n", self.layout.netns, "link", "set", device, "up")
+        ip("-n", name, "link", "set", "eth0", "address", nic.mac, "mtu", str(nic.mtu), "up")
+        ip("-n", name, "link", "set", "lo", "up")
+        ip("-n", name, "addr", "add", f"{nic.address}/24", "dev", "eth0")
+        ip("-n", name, "route", "add", "169.254.169.254", "via", nic.localport)
+        plug(device)
+        return name
+
+    def serve(self, namespace: str, handle: Callable[[socket.socket], None], port: int = PORT) -> None:
+        """Accept connections in a guest and `handle` each in a thread."""
+        listener = namespaces.open_socket(namespace)
+        listener.bind(("0.0.0.0", port))  # noqa: S104  (a namespace of its own)
+        listener.listen()
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    threading.Thread(target=handle, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+
+        def close() -> None:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+        self.undo.callback(close)
+
+    def net(self, *specs: InstanceSpec, interval: float = 3600.0) -> GuestNet:
+        """Start serving `specs`; stopped with the stage."""
+        self.specs.update({spec.uuid: spec for spec in specs})
+        net = GuestNet(
+            self.layout, lambda: self.specs, metadata.bind(SECRET), engine=self.engine, interval=interval
+        )
+        net.start()
+        self.undo.callback(net.stop)
+        return net
+
+
+def on_a_bridge() -> Engine:
+    """Networks whose localports are plugged into a Linux bridge, one for each network."""
+
+    def attach(layout: Layout, device: str, port: str) -> None:
+        bridge = f"br-{port[3:11]}"
+        if not (Path("/run/netns") / layout.netns).exists():
+            raise Fault("switch", "gone")
+        subprocess.run(
+            ["ip", "-n", layout.netns, "link", "add", bridge, "up", "type", "bridge"],
+            capture_output=True,
+            check=False,
+        )
+        ip("-n", layout.netns, "link", "set", device, "master", bridge)
+
+    def detach(layout: Layout, device: str) -> None:
+        pass
+
+    return Engine(
+        ensure=partial(ensure_network, attach=attach),
+        remove=partial(namespaces.remove_network, detach=detach),
+        clear=lambda layout, keep: namespaces.remove_networks(layout, keep, detach=detach),
+    )
+
+
+@pytest.fixture
+def layout() -> Iterator[Layout]:
+    state = Path(tempfile.mkdtemp(prefix="pileus-guestnet-"))
+    yield Layout(state)
+    shutil.rmtree(state)
+
+
+@pytest.fixture
+def stage(layout: Layout) -> Iterator[Stage]:
+    ip("netns", "add", layout.netns)
+    made = Stage(layout, on_a_bridge())
+    yield made
+    made.undo.close()
+    for name in [*made.guests, *(path.name for path in Path("/run/netns").glob(f"{layout.netns}*"))]:
+        ip("netns", "del", name)
+
+
+def bridged(stage: Stage, spec: InstanceSpec) -> str:
+    """A guest on its network's Linux bridge."""
+    bridge = f"br-{spec.nics[0].network[:8]}"
+    return stage.guest(
+        spec, lambda device: ip("-n", stage.layout.netns, "link", "set", device, "master", bridge)
+    )
+
+
+def echo(connection: socket.socket) -> None:
+    """Say who called, then everything it said, once it has ended its sending."""
+    with connection, contextlib.suppress(OSError):
+        said = connection.getpeername()[0].encode() + b"|"
+        while data := connection.recv(65536):
+            said += data
+        connection.sendall(said)
+
+
+def repeat(connection: socket.socket) -> None:
+    """Say everything back at once."""
+    with connection, contextlib.suppress(OSError):
+        while data := connection.recv(65536):
+            connection.sendall(data)
+
+
+def call(address: str, port: int = PORT) -> socket.socket:
+    return socket.create_connection((address, port), timeout=20)
+
+
+def listens(address: str, port: int) -> bool:
+    try:
+        call(address, port).close()
+    except ConnectionRefusedError:
+        return False
+    except ConnectionResetError:
+        return True
+    return True
+
+
+def broke(connection: socket.socket) -> bool:
+    """Whether the connection is cut; waits for it to be."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_guests_of_two_networks_with_the_same_address_are_told_apart(stage: Stage) -> None:
+    one = spec_of(1)
+    two = msgspec.structs.replace(spec_of(2, network=NETWORKS[1]), metadata_v2_only=True)
+    nic = msgspec.structs.replace(two.nics[0], address=one.nics[0].address)
+    two = msgspec.structs.replace(two, nics=(nic,))
+    net = stage.net(one, two)
+    first, second = bridged(stage, one), bridged(stage, two)
+    url = "http://169.254.169.254/latest"
+    assert curl(first, f"{url}/meta-data/instance-id") == "i-1\n200"
+    assert curl(second, f"{url}/meta-data/instance-id").endswith("\n401")
+    ttl = "X-aws-ec2-metadata-token-ttl-seconds: 60"
+    token, _, status = curl(second, "-X", "PUT", "-H", ttl, f"{url}/api/token").partition("\n")
+    assert status == "200"
+    # One connection for two requests.
+    header = f"X-aws-ec2-metadata-token: {token}"
+    got = curl(second, "-H", header, f"{url}/meta-data/instance-id", f"{url}/meta-data/mac")
+    assert got == "i-2\n200" + nic.mac + "\n200"
+    assert curl(first, "-H", header, f"{url}/meta-data/instance-id").endswith("\n401")
+    # An address that no spec has is nobody.
+    ip("-n", first, "addr", "add", "10.77.0.99/24", "dev", "eth0")
+    assert curl(first, "--interface", "10.77.0.99", f"{url}/meta-data/instance-id").endswith("\n404")
+    net.sync([two]).result(30)
+    assert not (Path("/run/netns") / stage.layout.network_netns(NETWORKS[0])).exists()
+    assert curl(second, "-H", header, f"{url}/meta-data/instance-id") == "i-2\n200"
+
+
+def test_bytes_reach_the_guest_from_the_localport_and_come_back(stage: Stage) -> None:
+    spec = spec_of(1, PORT)
+    net = stage.net(spec)
+    guest = bridged(stage, spec)
+    stage.serve(guest, echo)
+    with call(spec.loopback) as caller:
+        caller.sendall(b"x" * 1_000_000)
+        caller.shutdown(socket.SHUT_WR)
+        got = b""
+        while data := caller.recv(65536):
+            got += data
+    assert got == b"10.77.0.2|" + b"x" * 1_000_000
+    for dialled in (dial(stage.layout, spec.nics[0], PORT), net.dial(spec.nics[0], PORT, 20)):
+        with dialled:
+            dialled.shutdown(socket.SHUT_WR)
+            assert dialled.recv(100) == b"10.77.0.2|"
+
+
+def test_a_guest_that_refuses_ends_the_call(stage: Stage) -> None:
+    spec = spec_of(1, PORT)
+    net = stage.net(spec)
+    bridged(stage, spec)
+    with call(spec.loopback) as caller:
+        assert broke(caller)
+    with pytest.raises(ConnectionRefusedError):
+        net.dial(spec.nics[0], PORT)
+    absent = msgspec.structs.replace(spec.nics[0], network=NETWORKS[1])
+    with pytest.raises(FileNotFoundError):
+        net.dial(absent, PORT)
+
+
+def test_rules_open_close_and_cut_at_once_and_nothing_else(stage: Stage) -> None:
+    spec, other = spec_of(1, PORT, PORT + 1), spec_of(2, PORT)
+    net = stage.net(spec, other)
+    for each in (spec, other):
+        guest = bridged(stage, each)
+        for port in (PORT, PORT + 1, PORT + 2):
+            stage.serve(guest, repeat, port)
+    calls = {
+        (each, port): call(each.loopback, port)
+        for each, port in [(spec, PORT), (spec, PORT + 1), (other, PORT)]
+    }
+    for caller in calls.values():
+        caller.sendall(b"a")
+        assert caller.recv(1) == b"a"
+    assert not listens(spec.loopback, PORT + 2)
+    changed = spec_of(1, PORT + 1, PORT + 2)
+    net.sync([changed, other]).result(30)
+    assert not listens(spec.loopback, PORT)
+    assert listens(spec.loopback, PORT + 2)
+    assert broke(calls.pop((spec, PORT)))
+    for caller in calls.values():
+        caller.sendall(b"b")
+        assert caller.recv(1) == b"b"
+    # There and back within one breath: the same place is bound again.
+    net.sync([other])
+    net.sync([changed, other]).result(30)
+    assert broke(calls.pop((spec, PORT + 1)))
+    assert listens(spec.loopback, PORT + 1)
+    net.sync([]).result(30)
+    assert broke(calls.pop((other, PORT)))
+    assert not listens(other.loopback, PORT)
+
+
+def test_an_address_in_use_is_told_once_and_tried_again(stage: Stage) -> None:
+    spec = spec_of(1, PORT, PORT + 1)
+    with capture_logs() as logs, socket.create_server((spec.loopback, PORT)):
+        net = stage.net(spec)
+        net.sync([spec]).result(30)
+    told = [log for log in logs if log["log_level"] == "warning"]
+    assert [log["place"] for log in told] == [(spec.loopback, PORT)]
+    assert os.strerror(errno.EADDRINUSE) in told[0]["error"]
+    assert listens(spec.loopback, PORT + 1)
+    net.sync([spec]).result(30)
+    assert listens(spec.loopback, PORT)
+
+
+def test_what_was_lost_is_made_again(stage: Stage) -> None:
+    one, two = spec_of(1), spec_of(2, network=NETWORKS[1])
+    # Left by a host that was killed: an old network, and a name without a namespace.
+    stage.engine.ensure(stage.layout, spec_of(3, network="cccccccc-0000-4000-8000-000000000003").nics[0])
+    (Path("/run/netns") / stage.layout.network_netns(NETWORKS[0])).touch()
+    net = stage.net(one, two, interval=0.05)
+    names = {path.name for path in Path("/run/netns").glob(f"{stage.layout.netns}-*")}
+    assert names == {stage.layout.network_netns(network) for network in NETWORKS}
+    guest = bridged(stage, one)
+    url = "http://169.254.169.254/latest/meta-data/instance-id"
+    assert curl(guest, url) == "i-1\n200"
+    old = namespaces.identity(stage.layout.network_netns(NETWORKS[0]))
+    ip("netns", "del", stage.layout.network_netns(NETWORKS[0]))
+    until(lambda: namespaces.identity(stage.layout.network_netns(NETWORKS[0])) not in {None, old})
+    net.sync([one, two]).result(30)
+    assert curl(guest, url) == "i-1\n200"
+    # The host's book counts when nobody says otherwise.
+    del stage.specs[two.uuid]
+    until(lambda: namespaces.identity(stage.layout.network_netns(NETWORKS[1])) is None)
+
+
+def test_a_network_that_cannot_be_made_keeps_no_other_from_it(stage: Stage) -> None:
+    ensure = stage.engine.ensure
+
+    def refuse(layout: Layout, nic: NicSpec) -> None:
+        if nic.network == NETWORKS[0]:
+            raise Fault("switch", "no")
+        ensure(layout, nic)
+
+    stage.engine = Engine(refuse, stage.engine.remove, stage.engine.clear)
+    one, two = spec_of(1), spec_of(2, network=NETWORKS[1])
+    with capture_logs() as logs:
+        net = stage.net(one, two)
+        net.sync([one, two]).result(30)
+    assert [log["network"] for log in logs if log["log_level"] == "warning"] == [NETWORKS[0]]
+    assert curl(bridged(stage, two), "http://169.254.169.254/latest/meta-data/instance-id") == "i-2\n200"
+
+
+def test_no_thread_is_left_in_another_namespace(stage: Stage) -> None:
+    spec = spec_of(1, PORT)
+    home = Path("/proc/self/ns/net").readlink()
+    net = stage.net(spec)
+    stage.serve(bridged(stage, spec), repeat)
+    with pytest.raises(FileNotFoundError):
+        namespaces.open_socket("no-such-namespace")
+    with call(spec.loopback) as caller:
+        caller.sendall(b"a")
+        assert caller.recv(1) == b"a"
+        found = {Path(task, "ns/net").readlink() for task in Path("/proc/self/task").iterdir()}
+        assert found == {home}
+        net.stop()
+        assert broke(caller)
+    assert not listens(spec.loopback, PORT)
+    with pytest.raises(RuntimeError):
+        net.sync([])
+    net.start()
+    assert listens(spec.loopback, PORT)
+
+
+def test_a_start_that_fails_leaves_nothing(stage: Stage) -> None:
+    spec = spec_of(1, PORT)
+
+    def broken() -> dict[str, InstanceSpec]:
+        raise LookupError("no book")
+
+    net = GuestNet(stage.layout, broken, metadata.bind(SECRET), engine=stage.engine)
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            net.start()
+    net.stop()
+    assert not listens(spec.loopback, PORT)
+
+
+@pytest.fixture
+def ovn(layout: Layout) -> Iterator[Stage]:
+    """The real switch with OVN, two guests on one network; ports of the first admit nobody but the localport."""
+    chassis.up(layout)
+    made = Stage(layout, Engine())
+    yield made
+    made.undo.close()
+    for name in made.guests:
+        ip("netns", "del", name)
+    chassis.down(layout)
+
+
+def plugged(stage: Stage, spec: InstanceSpec) -> str:
+    """A guest on the real switch, as the logical port of its spec."""
+    return stage.guest(spec, lambda device: switch.attach(stage.layout, device, spec.nics[0].uuid))
+
+
+@pytest.mark.cost(15)
+def test_the_real_engine(ovn: Stage) -> None:
+    spec = spec_of(1, PORT)
+    nic = spec.nics[0]
+    provider = NetworkProvider(ovn.layout.northbound)
+    subnet = SubnetSpec(
+        uuid="50000000-0000-4000-8000-000000000001",
+        cidr=CIDR,
+        gateway=nic.gateway,
+        gateway_mac=derived_mac(nic.network, "gateway"),
+        localport=nic.localport,
+        localport_mac=nic.localport_mac,
+    )
+    group = SecurityGroupSpec(uuid="60000000-0000-4000-8000-000000000001")
+    port = PortSpec(
+        uuid=nic.uuid,
+        network=nic.network,
+        subnet=subnet.uuid,
+        mac=nic.mac,
+        address=nic.address,
+        groups=(group.uuid,),
+    )
+    provider.ensure(NetworkSpec(uuid=nic.network, subnets=(subnet,)))
+    provider.ensure(group)
+    provider.ensure(port)
+    provider.close()
+    net = ovn.net(spec)
+    guest = plugged(ovn, spec)
+    assert switch.ports(ovn.layout)[namespaces.outside(nic.network)] == f"md-{nic.network}"
+    url = "http://169.254.169.254/latest/dynamic/instance-identity/document"
+    body, _, status = curl(
+        guest, "--retry", "50", "--retry-all-errors", "--retry-delay", "1", url
+    ).rpartition("\n")
+    assert status == "200"
+    assert json.loads(body)["instanceId"] == "i-1"
+    ovn.serve(guest, echo)
+    with call(spec.loopback) as caller:
+        caller.sendall(b"x" * 300_000)
+        caller.shutdown(socket.SHUT_WR)
+        got = b""
+        while data := caller.recv(65536):
+            got += data
+    assert got == b"10.77.0.2|" + b"x" * 300_000
+    net.sync([]).result(30)
+    assert namespaces.outside(nic.network) not in switch.ports(ovn.layout)

@@ -1,0 +1,89 @@
+"""Splicing two sockets: every byte, both ways, through half-closes and breaks."""
+
+import asyncio
+import contextlib
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pileus.providers.local.guestnet.dial import splice
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    one, other = socket.socketpair()
+    one.setblocking(False)
+    other.setblocking(False)
+    return one, other
+
+
+async def send(sock: socket.socket, data: bytes) -> None:
+    await asyncio.get_running_loop().sock_sendall(sock, data)
+    sock.shutdown(socket.SHUT_WR)
+
+
+async def receive(sock: socket.socket) -> bytes:
+    data = b""
+    while chunk := await asyncio.get_running_loop().sock_recv(sock, 4096):
+        data += chunk
+    return data
+
+
+async def exchange(there: bytes, back: bytes) -> tuple[bytes, bytes]:
+    """What each end receives when the client ends its sending before the guest begins to answer."""
+    (client, outer), (inner, guest) = pair(), pair()
+    with client, outer, inner, guest:
+        running = asyncio.create_task(splice(outer, inner))
+        got, _ = await asyncio.gather(receive(guest), send(client, there))
+        answer, _ = await asyncio.gather(receive(client), send(guest, back))
+        await running
+        return got, answer
+
+
+@given(there=st.binary(max_size=200), back=st.binary(max_size=200))
+def test_bytes_pass_both_ways_through_half_closes(there: bytes, back: bytes) -> None:
+    assert asyncio.run(exchange(there, back)) == (there, back)
+
+
+def test_more_than_every_buffer_passes() -> None:
+    there, back = b"x" * 3_000_000, bytes(range(256)) * 10_000
+    assert asyncio.run(exchange(there, back)) == (there, back)
+
+
+async def held_back() -> int:
+    """How many bytes a writer gets rid of while nobody reads at the other end."""
+    (client, outer), (inner, guest) = pair(), pair()
+    with client, outer, inner, guest:
+        running = asyncio.create_task(splice(outer, inner))
+        sent, stalled = 0, 0
+        while stalled < 50:
+            try:
+                sent += client.send(b"x" * 65536)
+                stalled = 0
+            except BlockingIOError:
+                stalled += 1
+            await asyncio.sleep(0)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        return sent
+
+
+def test_a_slow_reader_slows_its_writer() -> None:
+    assert asyncio.run(held_back()) < 4_000_000
+
+
+async def broken() -> None:
+    (client, outer), (inner, guest) = pair(), pair()
+    with client, outer, inner:
+        running = asyncio.create_task(splice(outer, inner))
+        guest.close()
+        await asyncio.get_running_loop().sock_sendall(client, b"anybody there?")
+        await running
+
+
+def test_a_break_on_one_side_ends_the_splice() -> None:
+    with pytest.raises(ExceptionGroup) as error:
+        asyncio.run(broken())
+    assert error.group_contains(BrokenPipeError)
