@@ -54,9 +54,7 @@ def ip(*arguments: str) -> None:
 def curl(namespace: str, *arguments: str) -> str:
     """What curl prints inside a namespace, with the status on a line of its own at the end."""
     command = ["nsenter", f"--net=/run/netns/{namespace}", "curl", "-sS", "--max-time", "20"]
-    done = subprocess.run(
-        [*command, "-w", "\n%{http_code}", *arguments], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([*command, "-w", "\n%{http_code}", *arguments], capture_output=True, text=True, check=True)
     return done.stdout
 
 
@@ -97,7 +95,7 @@ class Stage:
     undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def guest(self, spec: InstanceSpec, plug: Callable[[str], None]) -> str:
-        """Make a namespace that stands for `spec`'s guest, `plug` its link into the switch, and return its name."""
+        """Make a namespace that stands for `spec`'s guest, `plug` its link into the switch; its name."""
         nic, name = spec.nics[0], f"guest-{self.layout.mark}-{len(self.guests)}"
         device = f"guest{len(self.guests)}"
         self.guests.append(name)
@@ -148,9 +146,7 @@ class Stage:
     def net(self, *specs: InstanceSpec, interval: float = 3600.0) -> GuestNet:
         """Start serving `specs`; stopped with the stage."""
         self.specs.update({spec.uuid: spec for spec in specs})
-        net = GuestNet(
-            self.layout, lambda: self.specs, metadata.bind(SECRET), engine=self.engine, interval=interval
-        )
+        net = GuestNet(self.layout, lambda: self.specs, metadata.bind(SECRET), engine=self.engine, interval=interval)
         net.start()
         self.undo.callback(net.stop)
         return net
@@ -200,9 +196,7 @@ def stage(layout: Layout) -> Iterator[Stage]:
 def bridged(stage: Stage, spec: InstanceSpec) -> str:
     """A guest on its network's Linux bridge."""
     bridge = f"br-{spec.nics[0].network[:8]}"
-    return stage.guest(
-        spec, lambda device: ip("-n", stage.layout.netns, "link", "set", device, "master", bridge)
-    )
+    return stage.guest(spec, lambda device: ip("-n", stage.layout.netns, "link", "set", device, "master", bridge))
 
 
 def echo(connection: socket.socket) -> None:
@@ -236,11 +230,12 @@ def listens(address: str, port: int) -> bool:
 
 
 def broke(connection: socket.socket) -> bool:
-    """Whether the connection is cut; waits for it to be."""
-    try:
-        return connection.recv(1) == b""
-    except ConnectionResetError:
-        return True
+    """Whether the connection is cut; waits for it to be, and closes our side."""
+    with connection:
+        try:
+            return connection.recv(1) == b""
+        except ConnectionResetError:
+            return True
 
 
 def test_guests_of_two_networks_with_the_same_address_are_told_apart(stage: Stage) -> None:
@@ -308,8 +303,7 @@ def test_rules_open_close_and_cut_at_once_and_nothing_else(stage: Stage) -> None
         for port in (PORT, PORT + 1, PORT + 2):
             stage.serve(guest, repeat, port)
     calls = {
-        (each, port): call(each.loopback, port)
-        for each, port in [(spec, PORT), (spec, PORT + 1), (other, PORT)]
+        (each.ec2_id, port): call(each.loopback, port) for each, port in [(spec, PORT), (spec, PORT + 1), (other, PORT)]
     }
     for caller in calls.values():
         caller.sendall(b"a")
@@ -319,17 +313,17 @@ def test_rules_open_close_and_cut_at_once_and_nothing_else(stage: Stage) -> None
     net.sync([changed, other]).result(30)
     assert not listens(spec.loopback, PORT)
     assert listens(spec.loopback, PORT + 2)
-    assert broke(calls.pop((spec, PORT)))
+    assert broke(calls.pop((spec.ec2_id, PORT)))
     for caller in calls.values():
         caller.sendall(b"b")
         assert caller.recv(1) == b"b"
     # There and back within one breath: the same place is bound again.
     net.sync([other])
     net.sync([changed, other]).result(30)
-    assert broke(calls.pop((spec, PORT + 1)))
+    assert broke(calls.pop((spec.ec2_id, PORT + 1)))
     assert listens(spec.loopback, PORT + 1)
     net.sync([]).result(30)
-    assert broke(calls.pop((other, PORT)))
+    assert broke(calls.pop((other.ec2_id, PORT)))
     assert not listens(other.loopback, PORT)
 
 
@@ -421,14 +415,16 @@ def test_a_start_that_fails_leaves_nothing(stage: Stage) -> None:
 
 @pytest.fixture
 def ovn(layout: Layout) -> Iterator[Stage]:
-    """The real switch with OVN, two guests on one network; ports of the first admit nobody but the localport."""
-    chassis.up(layout)
+    """The real switch with OVN, in place of the Linux bridge."""
     made = Stage(layout, Engine())
-    yield made
-    made.undo.close()
-    for name in made.guests:
-        ip("netns", "del", name)
-    chassis.down(layout)
+    try:
+        chassis.up(layout)
+        yield made
+    finally:
+        made.undo.close()
+        for name in made.guests:
+            ip("netns", "del", name)
+        chassis.down(layout)
 
 
 def plugged(stage: Stage, spec: InstanceSpec) -> str:
@@ -466,9 +462,7 @@ def test_the_real_engine(ovn: Stage) -> None:
     guest = plugged(ovn, spec)
     assert switch.ports(ovn.layout)[namespaces.outside(nic.network)] == f"md-{nic.network}"
     url = "http://169.254.169.254/latest/dynamic/instance-identity/document"
-    body, _, status = curl(
-        guest, "--retry", "50", "--retry-all-errors", "--retry-delay", "1", url
-    ).rpartition("\n")
+    body, _, status = curl(guest, "--retry", "50", "--retry-all-errors", "--retry-delay", "1", url).rpartition("\n")
     assert status == "200"
     assert json.loads(body)["instanceId"] == "i-1"
     ovn.serve(guest, echo)

@@ -1,4 +1,4 @@
-"""Guests without a machine: a network namespace each, plugged into the switch by a veth pair, speaking by raw sockets."""
+"""Guests without a machine: network namespaces plugged into the switch by veth pairs, speaking by raw sockets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COOKIE = b"\x63\x82\x53\x63"
 
 
 def ip(*arguments: str) -> None:
-    """Run ip(8)."""
+    """Change links, addresses or namespaces."""
     subprocess.run(["ip", *arguments], check=True, capture_output=True)
 
 
@@ -172,7 +172,7 @@ def datagram(source: str, target: str, ports: tuple[int, int], words: bytes) -> 
 
 def checksum(words: bytes) -> int:
     """The Internet checksum (RFC 1071)."""
-    total = sum(struct.unpack(f"!{len(words) // 2}H", words))
+    total: int = sum(struct.unpack(f"!{len(words) // 2}H", words))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

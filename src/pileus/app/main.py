@@ -1,1 +1,131 @@
-def run() -> None: ...
+"""`pileus`: every command, those of the CLI and those that run the cloud's own processes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from pileus.cli.commands import StateOption, cli, images, state_of
+from pileus.cli.problem import Problem
+
+BUILT = Path("/var/lib/pileus/images")
+"""Built images, shared between clouds: NAME.qcow2 and NAME.json."""
+
+
+def _say(text: str) -> None:
+    print(f"pileus: {text}", file=sys.stderr, flush=True)
+
+
+@cli.command()
+def up(
+    *,
+    state: StateOption = None,
+    provider: Annotated[str, typer.Option(help="local (machines, needs root) or stub.", show_default=False)] = "",
+    port: Annotated[Optional[int], typer.Option(help="By default a free one.")] = None,  # noqa: UP045
+) -> None:
+    """Start a cloud, or what of it does not run; returns when everything answers."""
+    from pileus.app.state import State, read_json  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.up import up as run_up  # noqa: PLC0415
+
+    where = State(state_of(state))
+    endpoints = run_up(where, provider, port, _say)
+    if (read_json(where.started) or {}).get("provider") == "local":
+        from pileus.cli.client import connect  # noqa: PLC0415
+        from pileus.cli.images import add_built  # noqa: PLC0415
+
+        add_built(connect(where.root), BUILT, _say)
+    print("\n".join(f"{name}  {url}" for name, url in endpoints.items()))
+
+
+@cli.command()
+def down(
+    *,
+    instances: Annotated[bool, typer.Option("--instances", help="End the instances too; up starts them again.")] = False,
+    state: StateOption = None,
+) -> None:
+    """End a cloud's processes; its instances run on."""
+    from pileus.app.state import State  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.up import down as run_down  # noqa: PLC0415
+
+    run_down(State(state_of(state)), instances=instances, say=_say)
+
+
+@cli.command()
+def status(*, state: StateOption = None) -> None:
+    """Show which processes run, and where the faces are; status 1 when something does not run."""
+    from pileus.app.state import State, read_json  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.up import running  # noqa: PLC0415
+
+    where = State(state_of(state))
+    found = running(where)
+    width = max(map(len, found))
+    for name, pid in found.items():
+        print(f"{name.ljust(width)}  {f'pid {pid}' if pid else 'does not run'}")
+    for name, url in (read_json(where.endpoints) or {}).items():
+        print(f"{name.ljust(width)}  {url}")
+    if not all(found.values()):
+        raise Problem(f"Not everything runs: 'pileus up --state {where.root}' starts what does not.")
+
+
+@cli.command(context_settings={"allow_interspersed_args": False})
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="-- CMD...")],
+    *,
+    provider: Annotated[str, typer.Option(help="stub or local.")] = "stub",
+) -> None:
+    """Run a command against a throwaway cloud; its exit status is passed on."""
+    from pileus.app.throwaway import run as run_throwaway  # noqa: PLC0415  (commands start quickly)
+
+    raise typer.Exit(run_throwaway(provider, command, _say))
+
+
+@images.command("build")
+def image_build(
+    name: Annotated[str, typer.Argument(help="debian-12 or tiny.")],
+    *,
+    state: StateOption = None,
+) -> None:
+    """Build an image from Debian packages; a cloud that runs gets it at once."""
+    from pileus.app.build import build  # noqa: PLC0415  (commands start quickly)
+
+    build(name, BUILT, state_of(state), _say)
+
+
+@cli.command(hidden=True)
+def cloud(
+    *,
+    state: Path,
+    provider: str,
+    fd: int,
+    user: str = "",
+) -> None:
+    """The cloud process; `up` starts it."""
+    from pileus.app.entry import cloud as run_cloud  # noqa: PLC0415  (gives up root before it loads the rest)
+
+    raise typer.Exit(run_cloud(state, provider, fd, user))
+
+
+@cli.command(hidden=True)
+def host(*, state: Path, group: str) -> None:
+    """The host process; `up` starts it."""
+    from pileus.app.entry import host as run_host  # noqa: PLC0415  (commands start quickly)
+
+    raise typer.Exit(run_host(state, group))
+
+
+def main() -> None:
+    """The executable: what cannot be done is said in one line."""
+    try:
+        cli()
+    except Problem as problem:
+        print(f"pileus: {problem.message}", file=sys.stderr)
+        sys.exit(problem.status)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from pileus.model.provider import Access
 
 
+def _ignore(_message: object) -> None: ...
+
+
 class MemoryBus:
     """The cloud's end; `host(name)` gives a host's."""
 
     def __init__(self) -> None:
         self._hosts: dict[str, MemoryLink] = {}
         self._calls = Calls()
-        self._on_report: Callable[[Report], None] = lambda report: None
+        self._on_report: Callable[[Report], None] = _ignore
 
     def listen(self, on_report: Callable[[Report], None]) -> None:
         """Call `on_report` with every report, from the thread of the host that sent it."""
@@ -49,7 +52,7 @@ class MemoryBus:
     def open(self, host: str, request: Open) -> Access:
         """Have a host open a channel."""
         link = self._hosts.get(host)
-        return self._calls.ask(request, link and (lambda: link.deliver(messages.encode(request))))
+        return self._calls.ask(request, (lambda: link.deliver(messages.encode(request))) if link else None)
 
     def arrived(self, data: bytes) -> None:
         """A message of a host."""

@@ -30,6 +30,9 @@ WAITING = 10_000
 log = structlog.get_logger()
 
 
+def _ignore(_message: object) -> None: ...
+
+
 class _Wire:
     """One connection: a thread that reads frames, another that writes what is queued."""
 
@@ -87,7 +90,7 @@ class CloudEnd:
         self._path = path
         self._wires: dict[str, _Wire] = {}
         self._calls = Calls()
-        self._on_report: Callable[[Report], None] = lambda report: None
+        self._on_report: Callable[[Report], None] = _ignore
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def listen(self, on_report: Callable[[Report], None]) -> None:
@@ -119,7 +122,7 @@ class CloudEnd:
     def open(self, host: str, request: Open) -> Access:
         """Have a host open a channel."""
         wire = self._wires.get(host)
-        return self._calls.ask(request, wire and (lambda: wire.send(messages.encode(request))))
+        return self._calls.ask(request, (lambda: wire.send(messages.encode(request))) if wire else None)
 
     def _accept(self) -> None:
         while True:
@@ -185,7 +188,7 @@ class HostEnd:
         self._path = path
         self._host = host
         self._wire: _Wire | None = None
-        self._on_message: Callable[[ToHost], None] = lambda message: None
+        self._on_message: Callable[[ToHost], None] = _ignore
         self._lost = threading.Event()
         self._stopping = threading.Event()
 

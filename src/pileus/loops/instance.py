@@ -11,7 +11,7 @@ from pileus.loops import resolve
 from pileus.model.flavor import Flavor
 from pileus.model.instance import Assigned, Instance, Seen, settled
 from pileus.model.port import Port
-from pileus.model.spec import content
+from pileus.model.spec import InstanceSpec, content
 from pileus.model.volume import Volume
 
 if TYPE_CHECKING:
@@ -45,15 +45,13 @@ def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]]
     if row.wanted.gone and row.assigned.host is not None:
         row = _leave(tx, row)
     why = "gone" if row.wanted.gone else "moved"
-    orders = [
-        (host, Order(uuid=row.uuid, revision=revision, why=why))
-        for host, revision in row.assigned.clear.items()
-    ]
+    orders = [(host, Order(uuid=row.uuid, revision=revision, why=why)) for host, revision in row.assigned.clear.items()]
     if row.wanted.gone:
         if not row.assigned.clear:
             row = bury(tx, row)
         return orders, row
-    if row.assigned.host is not None:
+    host = row.assigned.host
+    if host is not None:
         spec = resolve.instance(tx, row, core.place)
         digest = content(spec)
         if digest != row.assigned.content:
@@ -61,11 +59,11 @@ def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]]
             row = tx.assign(row, msgspec.structs.replace(row.assigned, content=digest))
         if not settled(row):
             order = Order(uuid=row.uuid, revision=row.revision, spec=with_revision(spec, row))
-            orders.append((row.assigned.host, order))
+            orders.append((host, order))
     return orders, row
 
 
-def with_revision(spec: resolve.InstanceSpec, row: Instance) -> resolve.InstanceSpec:
+def with_revision(spec: InstanceSpec, row: Instance) -> InstanceSpec:
     """The spec as it is sent."""
     return msgspec.structs.replace(spec, revision=row.revision)
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.loops import instance as loop
+from pileus.model.caller import SYSTEM
 from pileus.model.host import Host, Wanted
 from pileus.model.host import Seen as HostSeen
 from pileus.model.ids import new_uuid
 from pileus.model.instance import Instance, Seen, settled
 from pileus.model.noun import NEVER
 from pileus.verbs.instance.power import end
-from pileus.model.caller import SYSTEM
 
 if TYPE_CHECKING:
     from pileus.bus.messages import BodyReport, Report

@@ -22,6 +22,8 @@ SCAN = 20.0
 LONGEST = 30.0
 """Seconds that a noun whose steps fail waits at most for the next try."""
 
+_jitter = random.SystemRandom()
+
 log = structlog.get_logger()
 
 
@@ -32,7 +34,7 @@ def once(core: Core) -> bool:
         return False
     try:
         due = _step(core, held)
-    except Exception as error:  # noqa: BLE001  (whatever one noun's step raises, the others go on)
+    except Exception as error:
         shown = isinstance(error, Fault)
         log.warning("step failed", kind=held.kind, uuid=held.uuid, error=str(error), exc_info=not shown)
         core.store.finish_wake(held, core.store.now() + backoff(held.tries), failed=True)
@@ -51,7 +53,7 @@ def _step(core: Core, held: Claimed) -> float | None:
 
 def backoff(tries: int) -> float:
     """Seconds until the next try: doubling from half a second, with jitter, bounded."""
-    return min(LONGEST, 0.5 * 2 ** min(tries, 10)) * random.uniform(0.7, 1.3)
+    return min(LONGEST, 0.5 * 2.0 ** min(tries, 10)) * _jitter.uniform(0.7, 1.3)
 
 
 class Runner:
@@ -118,7 +120,7 @@ class Runner:
                 self._woken.wait(pause)
 
     def _scan(self) -> None:
-        while not self._stopping.wait(SCAN * random.uniform(0.8, 1.2)):
+        while not self._stopping.wait(SCAN * _jitter.uniform(0.8, 1.2)):
             try:
                 self._core.store.wake_everything()
                 self._core.store.forget_tombstones()

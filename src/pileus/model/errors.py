@@ -93,7 +93,7 @@ class Unavailable(PileusError):
     code = "Unavailable"
 
 
-class Fault(Exception):  # noqa: N818  (a fault is a state that is shown, not only an error that is raised)
+class Fault(Exception):
     """A provider could not do one step. `permanent` means that trying again cannot help (a corrupt image)."""
 
     def __init__(self, code: str, message: str, *, permanent: bool = False) -> None:

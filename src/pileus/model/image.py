@@ -8,7 +8,7 @@ from pileus.model.noun import Noun, Part
 
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """`digest` is the sha256 (hex) of the bytes in the object store, `size` theirs; `virtual_size` the disk's, in bytes."""
+    """`digest` is the sha256 (hex) of the bytes in the object store, `size` theirs; `virtual_size` the disk's."""
 
     digest: str
     size: int

@@ -85,7 +85,6 @@ def referred(noun: Noun, fields: dict[str, Ref]) -> list[tuple[str, str, Use]]:
     out: list[tuple[str, str, Use]] = []
     for field, ref in fields.items():
         value = getattr(noun.wanted, field)
-        for uuid in value if isinstance(value, tuple) else (value,):
-            if uuid:
-                out.append((ref.kind, uuid, ref.use))
+        targets = value if isinstance(value, tuple) else (value,)
+        out.extend((ref.kind, uuid, ref.use) for uuid in targets if uuid)
     return out

@@ -42,7 +42,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """Where bytes of a channel are had: a unix socket path, to which the one-time `ticket` and a newline are sent first."""
+    """Where bytes of a channel are had: a unix socket, to which the one-time `ticket` and a newline are sent first."""
 
     address: str
     ticket: str
@@ -74,7 +74,7 @@ class Provider(Protocol):
         """One idempotent step towards no such body, without a trace left; done when `observe` gives None."""
 
     def watch(self, report: Callable[[Ref], None]) -> None:
-        """From now on call `report` whenever a body may have changed by itself. A hint only: losing one loses nothing."""
+        """From now on call `report` whenever a body may have changed by itself; losing such a hint loses nothing."""
 
     def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
         """A way to the bytes of `channel` (`connect`: a TCP stream to the guest's `port`). Raises Fault."""
@@ -100,4 +100,4 @@ class Channels(Protocol):
     """Where a provider offers the bytes of a channel; given to it by whoever runs it."""
 
     def offer(self, serve: Callable[[Stream], None]) -> Access:
-        """A one-time way to `serve`, which is called in a thread of its own with the connected stream, and closes it at the end."""
+        """A one-time way to `serve`, which gets the connected stream, in a thread of its own."""

@@ -11,7 +11,7 @@ Protocol = Literal["tcp", "udp", "icmp", "all"]
 
 
 class Rule(Part, frozen=True, kw_only=True):
-    """One rule; exactly one of `cidr` and `group` is the other side. Ports are inclusive; for icmp: type and code, -1 any.
+    """One rule; exactly one of `cidr` and `group` is the other side. Ports inclusive; for icmp: type and code, -1 any.
 
     A protocol that has no name here is given by its IP protocol number in `number`, with `protocol` "all".
     """

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import msgspec
 
@@ -114,7 +114,7 @@ class Incoming:
         self._file = temporary.open("xb")
         self.size = 0
 
-    def __enter__(self) -> Incoming:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -53,7 +53,11 @@ class Engine:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, alone among writers; committed when the block ends, rolled back when it raises."""
-        with self._writing, self.sql.connect().execution_options(pileus_write=True) as connection, connection.begin():
+        with (
+            self._writing,
+            self.sql.connect().execution_options(pileus_write=True) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     def close(self) -> None:

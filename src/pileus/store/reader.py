@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from sqlalchemy import and_, func, select
+from sqlalchemy import Integer, bindparam, func, select
 
 from pileus.model.errors import NotFound
 from pileus.model.noun import Noun
 from pileus.store import tables
+from pileus.store.cache import KINDS, version_name
 from pileus.store.rows import SHAPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
+
+    from pileus.store.cache import Cache
 
 N = TypeVar("N", bound=Noun)
 
+_List = list  # `Reader.list` hides the builtin's name inside the class
 _CHUNK = 500
 """How many values one IN list holds: engines bound it, and a longer list is two statements."""
 
@@ -44,13 +49,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 class Reader:
     """What may be asked in one snapshot, or in one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, cache: Cache | None = None) -> None:
         self.sql = connection
+        self._cache = cache
+        self._versions: dict[str, int] | None = None
 
     def get(self, cls: type[N], uuid: str) -> N | None:
         """The noun with this uuid, tombstones included; None when there is none."""
-        table = tables.nouns[cls.KIND]
-        row = self.sql.execute(select(table).where(table.c.uuid == uuid)).first()
+        if self._cache is not None and cls.KIND in KINDS:
+            return self.many(cls, [uuid]).get(uuid)
+        row = self.sql.execute(_by_uuid(cls), {"uuid": uuid}).first()
         return SHAPES[cls].noun(row) if row else None
 
     def need(self, cls: type[N], uuid: str) -> N:
@@ -62,18 +70,32 @@ class Reader:
 
     def many(self, cls: type[N], uuids: Iterable[str]) -> dict[str, N]:
         """The nouns with these uuids, by uuid; those that do not exist are left out."""
-        return {noun.uuid: noun for noun in self._where_in(cls, "uuid", uuids)}
+        kept = self._kept(cls.KIND)
+        if kept is None:
+            return {noun.uuid: noun for noun in self._where_in(cls, "uuid", uuids)}
+        wanted = list(uuids)
+        missing = [uuid for uuid in wanted if uuid not in kept]
+        if missing:
+            kept.update((noun.uuid, noun) for noun in self._where_in(cls, "uuid", missing))
+        return {uuid: kept[uuid] for uuid in wanted if uuid in kept}
+
+    def _kept(self, kind: str) -> dict[str, Any] | None:
+        """What the process keeps of a kind that changes seldom, as this snapshot sees it; None: ask the database."""
+        if self._cache is None or kind not in KINDS:
+            return None
+        if self._versions is None:
+            self._versions = {row.name: row.value for row in self.sql.execute(_VERSIONS)}
+        return self._cache.at(kind, self._versions)
 
     def by_ec2(self, cls: type[N], ids: Iterable[str]) -> dict[str, N]:
         """The nouns with these EC2 ids, by EC2 id, tombstones included."""
         return {noun.ec2_id: noun for noun in self._where_in(cls, "ec2_id", ids)}
 
-    def _where_in(self, cls: type[N], column: str, values: Iterable[str]) -> list[N]:
-        table, shape = tables.nouns[cls.KIND], SHAPES[cls]
+    def _where_in(self, cls: type[N], column: str, values: Iterable[str]) -> _List[N]:
+        shape, statement = SHAPES[cls], _in(cls, column)
         found: list[N] = []
         for part in _chunks(values):
-            statement = select(table).where(table.c[column].in_(part)).order_by(table.c.id)
-            found.extend(shape.noun(row) for row in self.sql.execute(statement))
+            found.extend(map(shape.noun, self.sql.execute(statement, {"values": part}).all()))
         return found
 
     def list(
@@ -85,33 +107,20 @@ class Reader:
         dead: bool = False,
         after: int = 0,
         limit: int | None = None,
-    ) -> list[N]:
+    ) -> _List[N]:
         """Nouns in the order of their making, from behind the id `after`; tombstones only with `dead`."""
-        table, shape = tables.nouns[cls.KIND], SHAPES[cls]
-        statement = select(table)
-        if project is not None:
-            statement = statement.where(table.c.project == project)
-        if name is not None:
-            statement = statement.where(table.c.name == name)
-        if not dead:
-            statement = statement.where(table.c.gone.is_(None))
-        if after:
-            statement = statement.where(table.c.id > after)
-        statement = statement.order_by(table.c.id)
-        if limit is not None:
-            statement = statement.limit(limit)
-        return [shape.noun(row) for row in self.sql.execute(statement)]
+        given = {"project": project, "name": name, "after": after or None, "limit": limit}
+        given = {key: value for key, value in given.items() if value is not None}
+        statement = _list(cls, tuple(given), dead)
+        return [*map(SHAPES[cls].noun, self.sql.execute(statement, given).all())]
 
-    def referring(self, cls: type[N], targets: Iterable[str], *, dead: bool = False) -> list[N]:
+    def referring(self, cls: type[N], targets: Iterable[str], *, dead: bool = False) -> _List[N]:
         """The nouns of `cls` that refer to any of the uuids `targets`, in the order of their making."""
-        table, shape, ref = tables.nouns[cls.KIND], SHAPES[cls], tables.reference
+        shape, statement = SHAPES[cls], _referring(cls, dead)
         found: dict[str, N] = {}
         for part in _chunks(targets):
-            sources = select(ref.c.source).where(ref.c.target.in_(part), ref.c.source_kind == cls.KIND)
-            statement = select(table).where(table.c.uuid.in_(sources)).order_by(table.c.id)
-            if not dead:
-                statement = statement.where(table.c.gone.is_(None))
-            found.update((row.uuid, shape.noun(row)) for row in self.sql.execute(statement))
+            rows = self.sql.execute(statement, {"targets": part}).all()
+            found.update((row.uuid, shape.noun(row)) for row in rows)
         return list(found.values())
 
     def referrers(self, uuid: str) -> Sequence[tuple[str, str, str]]:
@@ -122,13 +131,10 @@ class Reader:
 
     def claimed(self, pool: str, value: str) -> tuple[str, str] | None:
         """Who holds `value` of `pool`: (kind, uuid)."""
-        table = tables.claim
-        row = self.sql.execute(
-            select(table.c.kind, table.c.uuid).where(and_(table.c.pool == pool, table.c.value == value))
-        ).first()
+        row = self.sql.execute(_CLAIMED, {"pool": pool, "value": value}).first()
         return (row.kind, row.uuid) if row else None
 
-    def claims(self, *, pool: str | None = None, uuid: str | None = None) -> list[tuple[str, str, str]]:
+    def claims(self, *, pool: str | None = None, uuid: str | None = None) -> _List[tuple[str, str, str]]:
         """Claims as (pool, value, uuid), of one pool or one holder or all."""
         table = tables.claim
         statement = select(table.c.pool, table.c.value, table.c.uuid)
@@ -145,7 +151,7 @@ class Reader:
             statement = statement.where(tables.usage.c.scope == scope)
         return {(row.scope, row.resource): row.used for row in self.sql.execute(statement) if row.used}
 
-    def journal(self, uuid: str | None = None, *, open_only: bool = False, limit: int = 50) -> list[Entry]:
+    def journal(self, uuid: str | None = None, *, open_only: bool = False, limit: int = 50) -> _List[Entry]:
         """The newest lines, of one noun or of all, oldest first."""
         table = tables.journal
         statement = select(table).order_by(table.c.id.desc()).limit(limit)
@@ -153,7 +159,8 @@ class Reader:
             statement = statement.where(table.c.uuid == uuid)
         if open_only:
             statement = statement.where(table.c.outcome == "open")
-        return [Entry(**row._mapping) for row in self.sql.execute(statement)][::-1]
+        found = [Entry(**row) for row in self.sql.execute(statement).mappings()]
+        return found[::-1]
 
     def meta(self, name: str) -> int:
         """A number that the store keeps about itself: `incarnation`, `counter`."""
@@ -168,7 +175,52 @@ class Reader:
 
     def next_due(self) -> float | None:
         """The earliest stored due time."""
-        return self.sql.execute(select(func.min(tables.wake.c.due))).scalar()
+        return self.sql.execute(_NEXT_DUE).scalar()
+
+
+# Statements are made once: building one costs more than running it.
+
+
+@cache
+def _by_uuid(cls: type[Noun]) -> Select[Any]:
+    table = tables.nouns[cls.KIND]
+    return select(table).where(table.c.uuid == bindparam("uuid"))
+
+
+@cache
+def _in(cls: type[Noun], column: str) -> Select[Any]:
+    table = tables.nouns[cls.KIND]
+    return select(table).where(table.c[column].in_(bindparam("values", expanding=True))).order_by(table.c.id)
+
+
+@cache
+def _list(cls: type[Noun], given: tuple[str, ...], dead: bool) -> Select[Any]:  # noqa: FBT001
+    table = tables.nouns[cls.KIND]
+    statement = select(table).order_by(table.c.id)
+    for key in ("project", "name"):
+        if key in given:
+            statement = statement.where(table.c[key] == bindparam(key))
+    if "after" in given:
+        statement = statement.where(table.c.id > bindparam("after"))
+    if "limit" in given:
+        statement = statement.limit(bindparam("limit", type_=Integer))
+    return statement if dead else statement.where(table.c.gone.is_(None))
+
+
+@cache
+def _referring(cls: type[Noun], dead: bool) -> Select[Any]:  # noqa: FBT001
+    table, ref = tables.nouns[cls.KIND], tables.reference
+    targets = ref.c.target.in_(bindparam("targets", expanding=True))
+    sources = select(ref.c.source).where(targets, ref.c.source_kind == cls.KIND)
+    statement = select(table).where(table.c.uuid.in_(sources)).order_by(table.c.id)
+    return statement if dead else statement.where(table.c.gone.is_(None))
+
+
+_VERSIONS = select(tables.meta).where(tables.meta.c.name.in_([version_name(kind) for kind in sorted(KINDS)]))
+_CLAIMED = select(tables.claim.c.kind, tables.claim.c.uuid).where(
+    tables.claim.c.pool == bindparam("pool"), tables.claim.c.value == bindparam("value")
+)
+_NEXT_DUE = select(func.min(tables.wake.c.due))
 
 
 def _chunks(values: Iterable[str]) -> Iterable[Sequence[str]]:

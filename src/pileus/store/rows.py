@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
 
 from pileus.model.noun import Noun, Ref, references
 from pileus.model.nouns import NOUNS
-
-if TYPE_CHECKING:
-    from sqlalchemy import Row
 
 _ENCODER = msgspec.json.Encoder()
 _TAGS = msgspec.json.Decoder(dict[str, str])
@@ -33,9 +30,24 @@ class Shape:
         self.seen = msgspec.json.Decoder(hints["seen"])
         self.references: dict[str, Ref] = references(cls)
 
-    def noun(self, row: Row[Any]) -> Any:
+    def noun(self, row: Any) -> Any:
         """The noun in `row`, whose columns are those of the table in order."""
-        ident, uuid, _, project, name, tags, generation, created, gone, inc, counter, wanted, assigned, seen = row
+        (
+            ident,
+            uuid,
+            _,
+            project,
+            name,
+            tags,
+            generation,
+            created,
+            gone,
+            inc,
+            counter,
+            wanted,
+            assigned,
+            seen,
+        ) = row
         return self.cls(
             id=ident,
             uuid=uuid,

@@ -11,6 +11,7 @@ from sqlalchemy import delete, select, update
 
 from pileus.model.nouns import NOUNS
 from pileus.store import tables
+from pileus.store.cache import Cache
 from pileus.store.engine import Engine
 from pileus.store.reader import Reader
 from pileus.store.writer import Writer
@@ -41,6 +42,7 @@ class Store:
     def __init__(self, url: str, *, sync: str = "normal", now: Callable[[], float] = time.time) -> None:
         self.engine = Engine(url, sync=sync)
         self.now = now
+        self._cache = Cache()
         self._on_commit: list[Callable[[bool, set[str]], None]] = []
 
     def listen(self, callback: Callable[[bool, set[str]], None]) -> None:
@@ -51,7 +53,7 @@ class Store:
     def read(self) -> Iterator[Reader]:
         """One snapshot."""
         with self.engine.read() as connection:
-            yield Reader(connection)
+            yield Reader(connection, self._cache)
 
     @contextmanager
     def write(self) -> Iterator[Writer]:
@@ -59,6 +61,7 @@ class Store:
         with self.engine.write() as connection:
             writer = Writer(connection, self.now())
             yield writer
+            writer.count_versions()
         for callback in self._on_commit:
             callback(writer.woken, writer.touched)
 

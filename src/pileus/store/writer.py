@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from pileus.model.errors import Duplicate, QuotaExceeded, TokenReused
 from pileus.model.noun import Noun, Part, Revision, referred
 from pileus.store import tables
+from pileus.store.cache import KINDS, version_name
 from pileus.store.reader import Reader
 from pileus.store.rows import SHAPES, encode
 
@@ -118,6 +119,11 @@ class Writer(Reader):
         self.sql.execute(update(table).where(table.c.uuid == noun.uuid).values(values))
         self.touched.add(noun.KIND)
 
+    def count_versions(self) -> None:
+        """Tell later snapshots, of every process, which of the kinds that are kept decoded have changed."""
+        for kind in sorted(self.touched & KINDS):
+            self.sequence(version_name(kind))
+
     # -- claims and usage ----------------------------------------------------------------------------------------
 
     def claim(self, pool: str, value: str, noun: Noun) -> None:
@@ -130,7 +136,9 @@ class Writer(Reader):
             except IntegrityError:
                 holder = ("", "")
         if holder is not None and holder[1] != noun.uuid:
-            raise Duplicate(f"'{value}' is taken already.", noun=noun.KIND, ident=value, reason=pool.split(":")[0])
+            raise Duplicate(
+                f"'{value}' is taken already.", noun=noun.KIND, ident=value, reason=pool.split(":", maxsplit=1)[0]
+            )
 
     def claim_all(self, rows: Iterable[tuple[str, str, Noun]]) -> None:
         """Take many (pool, value) at once that the caller has found free in this transaction."""
@@ -158,7 +166,9 @@ class Writer(Reader):
             self.sql.execute(insert(table).values(scope=scope, resource=resource, used=amount))
             return
         raise QuotaExceeded(
-            f"{resource}: {used or 0} in use and {amount} asked, of at most {limit}.", ident=scope, reason=resource
+            f"{resource}: {used or 0} in use and {amount} asked, of at most {limit}.",
+            ident=scope,
+            reason=resource,
         )
 
     # -- wakes, journal, idempotency, numbers ---------------------------------------------------------------------
@@ -192,7 +202,9 @@ class Writer(Reader):
         """Write into the journal that `caller` asked for `verb`; `goal` is the counter that it waits for."""
         self.record_all(caller, [noun], verb, goal=goal, outcome=outcome)
 
-    def record_all(self, caller: Caller, nouns: Iterable[Noun], verb: str, *, goal: int = 0, outcome: str = "open") -> None:
+    def record_all(
+        self, caller: Caller, nouns: Iterable[Noun], verb: str, *, goal: int = 0, outcome: str = "open"
+    ) -> None:
         """The same for many nouns."""
         rows = [
             {

@@ -30,9 +30,7 @@ def by_ec2(caller: Caller, tx: Reader, cls: type[N], ids: Iterable[str], *, dead
         if not is_ec2(cls.PREFIX, ident):
             raise Malformed(f'Invalid id: "{ident}" (expecting "{cls.PREFIX}-...")', noun=cls.KIND, ident=ident)
     found = tx.by_ec2(cls, wanted)
-    held = {
-        ident: noun for ident, noun in found.items() if visible(caller, noun) and (dead or noun.gone is None)
-    }
+    held = {ident: noun for ident, noun in found.items() if visible(caller, noun) and (dead or noun.gone is None)}
     missing = [ident for ident in wanted if ident not in held]
     if missing:
         raise not_found(cls, missing)

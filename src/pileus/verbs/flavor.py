@@ -44,7 +44,5 @@ def named(tx: Reader, name: str) -> Flavor:
     holder = tx.claimed("flavor", name)
     flavor = tx.get(Flavor, holder[1]) if holder else None
     if flavor is None or flavor.gone is not None:
-        raise InvalidValue(
-            f"Invalid value '{name}' for InstanceType.", noun="flavor", ident=name, reason="flavor"
-        )
+        raise InvalidValue(f"Invalid value '{name}' for InstanceType.", noun="flavor", ident=name, reason="flavor")
     return flavor

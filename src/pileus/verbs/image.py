@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.model.errors import NotFound
+from pileus.model.errors import Forbidden, NotFound
 from pileus.model.ids import new_uuid
 from pileus.model.image import Image, Wanted
 from pileus.verbs import find
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def register(caller: Caller, core: Core, name: str, wanted: Wanted) -> Image:
     """Register an image by its digest. The same name with the same digest is the same image (safe to repeat)."""
+    allow(caller, public=wanted.public)
     with core.store.write() as tx:
         for image in tx.list(Image, project=caller.project, name=name):
             if image.wanted == wanted:
@@ -28,6 +29,12 @@ def register(caller: Caller, core: Core, name: str, wanted: Wanted) -> Image:
         image = tx.add(Image(uuid=new_uuid(), project=caller.project, name=name, wanted=wanted))
         tx.record(caller, image, "image.register", outcome="done")
         return image
+
+
+def allow(caller: Caller, *, public: bool) -> None:
+    """Whether the caller may register such an image; asked again before its bytes are taken in. Raises Forbidden."""
+    if public and not caller.admin:
+        raise Forbidden("Only an administrator makes an image public.", noun="image")
 
 
 def deregister(caller: Caller, core: Core, ident: str) -> None:

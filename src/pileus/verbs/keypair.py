@@ -28,7 +28,11 @@ KeyType = Literal["rsa", "ed25519"]
 
 
 def create(
-    caller: Caller, core: Core, name: str, key_type: KeyType = "ed25519", tags: Mapping[str, str] | None = None
+    caller: Caller,
+    core: Core,
+    name: str,
+    key_type: KeyType = "ed25519",
+    tags: Mapping[str, str] | None = None,
 ) -> tuple[KeyPair, str]:
     """Make a key pair; the second value is the private key (PEM), which is kept nowhere.
 
@@ -92,9 +96,7 @@ def _sha256(line: str) -> str:
     return base64.b64encode(hashlib.sha256(base64.b64decode(line.split()[1])).digest()).decode()
 
 
-def _add(
-    caller: Caller, core: Core, name: str, wanted: Wanted, tags: Mapping[str, str], verb: str
-) -> KeyPair:
+def _add(caller: Caller, core: Core, name: str, wanted: Wanted, tags: Mapping[str, str], verb: str) -> KeyPair:
     if not name or len(name) > 255 or not name.isprintable():
         raise InvalidValue(
             f"Value ({name}) for parameter KeyName is invalid: 1 to 255 printable characters.",
@@ -142,7 +144,7 @@ def listing(caller: Caller, core: Core, names: Sequence[str] = (), ids: Sequence
             find.by_ec2(caller, tx, KeyPair, ids)
     missing = set(names) - {key.name for key in keys}
     if missing:
-        raise absent(sorted(missing)[0])
+        raise absent(min(missing))
     if names or ids:
         keys = [key for key in keys if key.name in names or key.ec2_id in ids]
     return keys

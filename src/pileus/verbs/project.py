@@ -69,9 +69,7 @@ def _default_network(caller: Caller, core: Core, tx: Writer, project: Project) -
             uuid=new_uuid(),
             project=project.uuid,
             name="default",
-            wanted=SubnetWanted(
-                network=network.uuid, cidr=core.place.subnet_cidr, zone=core.place.zone, default=True
-            ),
+            wanted=SubnetWanted(network=network.uuid, cidr=core.place.subnet_cidr, zone=core.place.zone, default=True),
         )
     )
     group = securitygroup.default(tx, project.uuid, router.uuid)

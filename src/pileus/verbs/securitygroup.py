@@ -93,9 +93,7 @@ def default_router(caller: Caller, tx: Reader) -> Router:
     raise NotFound("This project has no default VPC; name one.", noun="router", reason="default")
 
 
-def listing(
-    caller: Caller, core: Core, ids: Sequence[str] = (), names: Sequence[str] = ()
-) -> list[SecurityGroup]:
+def listing(caller: Caller, core: Core, ids: Sequence[str] = (), names: Sequence[str] = ()) -> list[SecurityGroup]:
     """The project's groups, all or those named by EC2 id or by name (each must exist)."""
     with core.store.read() as tx:
         if ids:
@@ -111,9 +109,7 @@ def listing(
 
 def absent(name: str) -> NotFound:
     """The error for a name that no group has."""
-    return NotFound(
-        f"The security group '{name}' does not exist in default VPC", noun="securitygroup", ident=name
-    )
+    return NotFound(f"The security group '{name}' does not exist in default VPC", noun="securitygroup", ident=name)
 
 
 def one(caller: Caller, tx: Reader, ident: str = "", name: str = "") -> SecurityGroup:
@@ -174,9 +170,7 @@ def authorize(caller: Caller, core: Core, rules: Sequence[Rule], ident: str = ""
             have.add(rule.match())
             added.append(msgspec.structs.replace(rule, id=new_ec2("sgr")))
         if len(have) > RULES_LIMIT:
-            raise QuotaExceeded(
-                f"A group has at most {RULES_LIMIT} rules.", noun="securitygroup", reason="rules"
-            )
+            raise QuotaExceeded(f"A group has at most {RULES_LIMIT} rules.", noun="securitygroup", reason="rules")
         _replace(caller, tx, group, (*group.wanted.rules, *added), "securitygroup.authorize")
         return added
 
@@ -234,9 +228,7 @@ def _check(rule: Rule) -> None:
         try:
             network = ipaddress.IPv4Network(rule.cidr)
         except ValueError as error:
-            raise InvalidValue(
-                f"CIDR block {rule.cidr} is malformed", ident=rule.cidr, reason="cidr"
-            ) from error
+            raise InvalidValue(f"CIDR block {rule.cidr} is malformed", ident=rule.cidr, reason="cidr") from error
         del network
     if rule.protocol in ("tcp", "udp"):
         low, high = rule.port_min, rule.port_max

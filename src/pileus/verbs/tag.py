@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from pileus.verbs.core import Core
 
 TAGGED: dict[str, type[Noun]] = {
-    cls.PREFIX: cls
-    for cls in (Instance, Volume, Image, KeyPair, Router, Network, Subnet, SecurityGroup, Port)
+    cls.PREFIX: cls for cls in (Instance, Volume, Image, KeyPair, Router, Network, Subnet, SecurityGroup, Port)
 }
 LIMIT = 50
 Change = Callable[[dict[str, str]], dict[str, str]]
@@ -41,9 +40,7 @@ def check(tags: Mapping[str, str]) -> None:
                 f"Tag key '{key[:40]}' exceeds the maximum length of 127, or its value 255.", reason="tag"
             )
         if key.lower().startswith("aws:"):
-            raise InvalidValue(
-                f"Tag keys starting with 'aws:' are reserved for internal use: {key}", reason="tag"
-            )
+            raise InvalidValue(f"Tag keys starting with 'aws:' are reserved for internal use: {key}", reason="tag")
     if len(tags) > LIMIT:
         raise QuotaExceeded(f"The maximum number of tags is {LIMIT}.", reason="tags")
 

@@ -9,7 +9,7 @@ import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from pileus.model.errors import Duplicate, Forbidden, InvalidValue
+from pileus.model.errors import Duplicate, Forbidden, InvalidValue, NotFound
 from pileus.model.ids import new_uuid
 from pileus.model.project import DEFAULT_QUOTA, Project
 from pileus.model.user import User, Wanted
@@ -95,3 +95,32 @@ def checked(core: Core, name: str, password: str) -> tuple[User, Project] | None
     except VerifyMismatchError:
         return None
     return user, home
+
+
+def renew(caller: Caller, core: Core, name: str) -> Account:
+    """New secrets for a user that has lost its own: another password, access key and token; the old keys stay good."""
+    if not caller.admin:
+        raise Forbidden("Only an administrator renews a user's secrets.", noun="user")
+    password = secrets.token_urlsafe(18)
+    hashed = PasswordHasher().hash(password)
+    with core.store.write() as tx:
+        holder = tx.claimed("user", name)
+        if holder is None:
+            raise NotFound(f"The user '{name}' does not exist.", noun="user", ident=name)
+        user = tx.need(User, holder[1])
+        home = tx.need(Project, user.wanted.home)
+        user = tx.want(user, msgspec.structs.replace(user.wanted, password=hashed))
+        tx.record(caller, user, "user.renew", outcome="done")
+        access_key, secret_key = credential.add_aws(caller, core, tx, user, home)
+        token = credential.add_token(caller, tx, user, home)
+    return Account(
+        user=name,
+        user_id=user.uuid,
+        password=password,
+        project=home.name,
+        account_id=home.wanted.account_id,
+        canonical_id=home.wanted.canonical_id,
+        access_key=access_key,
+        secret_key=secret_key,
+        token=token,
+    )

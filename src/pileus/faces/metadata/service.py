@@ -62,9 +62,7 @@ Respond = Callable[[InstanceSpec | None, str, str, Mapping[str, str], str], Resp
 def bind(secret: bytes, clock: Callable[[], float] = time.time) -> Respond:
     """`respond` with its secret and clock fixed, and the request in plain values: what a server is given."""
 
-    def answer(
-        spec: InstanceSpec | None, method: str, path: str, headers: Mapping[str, str], source: str
-    ) -> Response:
+    def answer(spec: InstanceSpec | None, method: str, path: str, headers: Mapping[str, str], source: str) -> Response:
         return respond(spec, Request(method, path, headers, source), secret, clock())
 
     return answer

@@ -9,5 +9,6 @@ The AWS dialects are derived from the vendor's own service models, which botocor
 `sigv4`    AWS signatures, version 4: verify
 `signing`  the same: what both sides compute, and the signer
 `scalars`  text of one value to the value, and back
+`http`     whole requests and answers
 `errors`   what a codec raises, and each protocol's words for it
 """

@@ -83,7 +83,7 @@ class Agent:
             return True
 
     def accepts(self, order: Order) -> bool:
-        """Whether an order is news: not of an earlier incarnation, not below what is held, not above a removal alone."""
+        """Whether an order is news: not of an earlier incarnation, above what is held or was removed."""
         if order.revision[0] < self.book.start.incarnation:
             return False
         removed = self.book.removed.get(order.uuid)
@@ -121,20 +121,21 @@ class Agent:
     def _step(self, entry: Entry) -> tuple[Entry, float | None]:
         ref = Ref(kind="instance", uuid=entry.uuid, revision=entry.revision)
         entry = self._absorb(entry, self.provider.observe(ref))
-        if entry.spec is None:
+        spec = entry.spec
+        if spec is None:
             return self._remove(entry, ref)
-        step = next_step(entry.spec.power, entry.spec.reboot, entry.body)
+        step = next_step(spec.power, spec.reboot, entry.body)
         if step is Step.STOP:
             # Written before the guest is asked: whatever dies now, its going down is not the guest's own wish.
             entry = _with_body(entry, ordered_stop=True)
             with self._lock:
                 self._save(entry.uuid, entry)
-            self.provider.ensure(_power(entry.spec, "stopped"))
+            self.provider.ensure(_power(spec, "stopped"))
             entry = self._absorb(entry, self.provider.observe(ref))
             return entry, 0.0 if not entry.body.running else SOON
         start = step is Step.START or (step is Step.MAKE and _wants_start(entry))
         state: PowerState = "running" if start or (step is Step.NONE and entry.body.running) else "stopped"
-        self.provider.ensure(_power(entry.spec, state))
+        self.provider.ensure(_power(spec, state))
         seen = self.provider.observe(ref)
         if start and seen is not None and seen.running:
             entry = _with_body(entry, exists=True, running=True, ordered_stop=False)

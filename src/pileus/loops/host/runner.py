@@ -172,7 +172,7 @@ class HostRunner:
         held = uuid in self.agent.book.entries
         try:
             after = self.agent.step(uuid)
-        except Exception as error:  # noqa: BLE001  (one body's fault is not the others')
+        except Exception as error:
             if not isinstance(error, Fault):
                 log.exception("step failed", uuid=uuid)
             self._tries[uuid] = self._tries.get(uuid, 0) + 1

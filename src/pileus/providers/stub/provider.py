@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class StubProvider:
-    """`latency` seconds pass before anything is done. `faults` is asked before each call (its name, the uuid) and may raise."""
+    """`latency` seconds pass before anything is done. `faults` is asked before each call (name, uuid) and may raise."""
 
     handles = frozenset({"instance", "router", "network", "port", "securitygroup"})
     limits = Limits(kinds=("machine", "container"), pause=True, live_migrate=True, hot_plug=True)

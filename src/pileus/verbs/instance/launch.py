@@ -38,7 +38,7 @@ GIB = 1 << 30
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
-    """What a launch asks. `image`, `subnet`, `groups` by EC2 id; `user_data` base64; `disk` GiB (0: as the image needs).
+    """What a launch asks. `image`, `subnet`, `groups` by EC2 id; `user_data` base64; `disk` GiB (0: as needed).
 
     As many as possible from `least` to `most` are launched, or none.
     """
@@ -104,7 +104,8 @@ def launch(caller: Caller, core: Core, asked: Launch) -> list[str]:
 def _check(asked: Launch) -> None:
     if not 1 <= asked.least <= asked.most:
         raise InvalidValue(
-            f"Invalid value '{asked.least}' for MinCount: it must be from 1 to MaxCount ({asked.most}).", reason="count"
+            f"Invalid value '{asked.least}' for MinCount: it must be from 1 to MaxCount ({asked.most}).",
+            reason="count",
         )
     if asked.most > 1000:
         raise InvalidValue(f"Invalid value '{asked.most}' for MaxCount: at most 1000.", reason="count")

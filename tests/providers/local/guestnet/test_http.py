@@ -74,16 +74,12 @@ def test_one_request_and_goodbye() -> None:
     got, asked = said(b"GET /a?b HTTP/1.0\r\nHost: x\r\nX-Two: 1\r\nx-two: 2\r\n\r\n")
     assert asked == [("GET", "/a?b", {"host": "x", "x-two": "1, 2"})]
     head, _, body = got.partition(b"\r\n\r\n")
-    assert head.startswith(
-        b"HTTP/1.1 200 OK\r\nX-Kind: echo\r\nContent-Length: 8\r\nConnection: close\r\nDate: "
-    )
+    assert head.startswith(b"HTTP/1.1 200 OK\r\nX-Kind: echo\r\nContent-Length: 8\r\nConnection: close\r\nDate: ")
     assert body == b"GET /a?b"
 
 
 def test_connections_are_kept_and_requests_may_queue() -> None:
-    got, asked = said(
-        b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\nConnection: close\r\n\r\n"
-    )
+    got, asked = said(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\nConnection: close\r\n\r\n")
     assert [path for _, path, _ in asked] == ["/1", "/2", "/3"]
     assert got.count(b"Connection: keep-alive") == 2
     assert got.endswith(b"GET /3")

@@ -65,9 +65,7 @@ def test_sources_bind(one: Ingress, port: int, source: str) -> None:
     assert admits([one], port, source) is expected
 
 
-@pytest.mark.parametrize(
-    ("source", "allowed"), [("127.9.9.9", True), ("192.0.2.7", True), ("192.0.2.8", False)]
-)
+@pytest.mark.parametrize(("source", "allowed"), [("127.9.9.9", True), ("192.0.2.7", True), ("192.0.2.8", False)])
 def test_the_user_at_this_machine_meets_any_ipv4_source(source: str, allowed: bool) -> None:  # noqa: FBT001
     assert admits([rule(22, 22, "192.0.2.7/32")], 22, source) is allowed
     assert not admits([rule(22, 22, "192.0.2.7/32")], 23, source)

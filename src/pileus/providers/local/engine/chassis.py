@@ -32,7 +32,7 @@ def up(layout: Layout, root: Path = ROOT) -> None:
     Idempotent: a daemon that runs is left alone, and what a killed one left behind is no obstacle.
     """
     if not (root / "usr/bin/ovn-northd").exists():
-        raise Fault("NetworkEngineMissing", f"no Open vSwitch and OVN in {root}; bin/setup makes them", permanent=True)
+        raise Fault("NetworkEngineMissing", f"{root} holds no OVN; bin/setup makes it", permanent=True)
     prepare(layout)
     with _alone(layout):
         for daemon in daemons(layout, root):
@@ -76,7 +76,7 @@ def status(layout: Layout) -> dict[str, int | None]:
 
 
 def down(layout: Layout, *, purge: bool = False) -> None:
-    """Stop all daemons and remove every network namespace of this cloud; `purge` removes the databases too."""
+    """Stop all daemons, remove every network namespace of this cloud; with `purge` the databases too."""
     if layout.engine.exists():
         with _alone(layout):
             for daemon in reversed(daemons(layout)):
@@ -105,7 +105,7 @@ def _await(daemon: Daemon, pid: int) -> None:
         if process.ended(pid) and process.owner(daemon.pidfile) is None:
             raise Fault("NetworkEngineFailed", f"{daemon.name} ended while starting: {_tail(daemon)}")
         if time.monotonic() > until:
-            raise Fault("NetworkEngineFailed", f"{daemon.name} is not ready after {_READY:.0f} s: {_tail(daemon)}")
+            raise Fault("NetworkEngineFailed", f"{daemon.name} is not ready in time: {_tail(daemon)}")
         time.sleep(_POLL)
 
 

@@ -1,8 +1,9 @@
 """The daemons of one cloud's network engine, as data: what to start, in which order, and when each is ready.
 
-Three database servers (the switch's, OVN northbound, OVN southbound), northd, the switch and the controller. Each runs
-in the foreground, in the cloud's network namespace and in a mount namespace of its own, with the engine root as its
-file system and `layout.engine` at /srv. Each can be killed at any moment and started again by the same command.
+Three database servers (the switch's, OVN northbound, OVN southbound), northd, the switch and the controller.
+Each runs in the foreground, in the cloud's network namespace and in a mount namespace of its own, with the engine
+root as its file system and `layout.engine` at /srv. Each can be killed at any moment and started again by the
+same command.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ fi
 exec ovsdb-server "$@" "$db"
 """
 
-# Segmentation offload counts only when it is set before the switch starts; without it TCP and UDP of guests with
-# default offloads die in the user-space datapath.
+# Segmentation offload counts only when it is set before the switch starts; without it TCP and UDP of guests
+# with default offloads die in the user-space datapath.
 _SWITCH = """
 name=$1 datapath=$2; shift 2
 ovs-vsctl --db=unix:/srv/run/db.sock --no-wait --timeout=10 \\
@@ -54,9 +55,9 @@ exec ovs-vswitchd "$@"
 
 @dataclass(frozen=True)
 class Daemon:
-    """One daemon: `argv` runs it in the foreground, `ready` says whether it serves, `pidfile` is locked by it for life.
+    """One daemon: `argv` runs it in the foreground, `ready` says whether it serves.
 
-    `output` takes what it prints before its own log is open.
+    It keeps `pidfile` locked for life; `output` takes what it prints before its own log is open.
     """
 
     name: str
@@ -67,12 +68,15 @@ class Daemon:
 
 
 def datapath() -> str:
-    """Open vSwitch's datapath type on this machine: the kernel's where it has one, else the user-space one."""
+    """The type of Open vSwitch's datapath here: the kernel's where it has one, else the user-space one."""
     return "system" if _KERNEL.exists() else "netdev"
 
 
 def enter(layout: Layout, *command: str, root: Path = ROOT) -> tuple[str, ...]:
-    """The command that runs `command` as the daemons run: in their namespace and root, `layout.engine` at /srv."""
+    """The command that runs `command` as the daemons run: in their namespace and root, `layout.engine` at /srv.
+
+    Needs root.
+    """
     return (
         "nsenter",
         f"--net=/run/netns/{layout.netns}",

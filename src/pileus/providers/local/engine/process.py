@@ -17,8 +17,9 @@ _FLOCK = "hhqqi"
 def owner(pidfile: Path) -> int | None:
     """The process that holds the lock on `pidfile`, or None.
 
-    Open vSwitch's and OVN's daemons keep their pid file locked for life (lib/daemon-unix.c). The lock, unlike the
-    number in the file, cannot outlive its process: a zombie has closed its files, and a number can be used again.
+    Open vSwitch's and OVN's daemons keep their pid file locked for life (lib/daemon-unix.c). The lock, unlike
+    the number in the file, cannot outlive its process: a zombie has closed its files, and a number can be used
+    again.
     """
     try:
         descriptor = os.open(pidfile, os.O_RDWR | os.O_CLOEXEC)
@@ -62,7 +63,7 @@ def ended(pid: int) -> bool:
 
 
 def stop(pid: int, patience: float) -> None:
-    """End `pid` by SIGTERM, after `patience` seconds by SIGKILL; returns when it is dead. Reaps it if it is ours."""
+    """End `pid` by SIGTERM, after `patience` seconds by SIGKILL; returns when it is dead, and reaps it if ours."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:

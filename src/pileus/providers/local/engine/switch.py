@@ -19,7 +19,7 @@ _BY_UUID = "_uuid"
 
 
 def attach(layout: Layout, interface: str, port: str) -> None:
-    """Plug `interface` (of the cloud's namespace) into the bridge as the logical port named `port`. Raises Fault.
+    """Plug `interface` (of the cloud's namespace) into the bridge as the logical port `port`. Raises Fault.
 
     Idempotent; the interface may appear later. The controller binds the port once it exists.
     """
@@ -73,9 +73,7 @@ def detach(layout: Layout, interface: str) -> None:
 
 def ports(layout: Layout) -> dict[str, str]:
     """The logical port of each plugged interface, by the interface's name. Raises Fault."""
-    found = _transact(
-        layout, {"op": "select", "table": "Interface", "where": [], "columns": ["name", "external_ids"]}
-    )
+    found = _transact(layout, {"op": "select", "table": "Interface", "where": [], "columns": ["name", "external_ids"]})
     named = {row["name"]: dict(row["external_ids"][1]) for row in found[0]["rows"]}
     return {name: ids["iface-id"] for name, ids in named.items() if "iface-id" in ids}
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from pileus.model.spec import InstanceSpec, NicSpec
-from pileus.providers.local.guestnet import dial, ingress
+from pileus.providers.local.guestnet import ingress, stream
 from pileus.providers.local.guestnet.listener import Listener, bind
 from pileus.providers.local.layout import Layout
 
@@ -104,7 +104,7 @@ class Loopback:
         nic = self._target(place, source)
         here = sum(connection.place[0] == place[0] for connection in self._connections)
         if nic is None or here >= MOST_PER_INSTANCE or len(self._connections) >= MOST:
-            dial.reset(client)
+            stream.reset(client)
             return
         connection = _Connection(place, source, nic, client)
         self._connections.add(connection)
@@ -112,12 +112,12 @@ class Loopback:
         connection.task.add_done_callback(lambda task: self._ended(connection, task))
 
     async def _serve(self, connection: _Connection) -> None:
-        dial.keep_alive(connection.client)
-        guest = await dial.dial_async(self._layout, connection.nic, connection.place[1])
+        stream.keep_alive(connection.client)
+        guest = await stream.dial_async(self._layout, connection.nic, connection.place[1])
         try:
-            await dial.splice(connection.client, guest)
+            await stream.splice(connection.client, guest)
         except BaseException:
-            dial.reset(guest)
+            stream.reset(guest)
             raise
         guest.close()
 
@@ -128,7 +128,7 @@ class Loopback:
         if error is None and not task.cancelled():
             connection.client.close()
             return
-        dial.reset(connection.client)
+        stream.reset(connection.client)
         if error is not None and not isinstance(error, (OSError, ExceptionGroup)):
             _log.error("loopback connection failed", place=connection.place, exc_info=error)
 

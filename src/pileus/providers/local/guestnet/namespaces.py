@@ -202,9 +202,7 @@ def _ip(namespace: str, *commands: str, absent_is_fine: bool = False) -> None:
 
 def _run(command: list[str], text: str = "", *, absent_is_fine: bool = False) -> None:
     try:
-        done = subprocess.run(
-            command, input=text, text=True, capture_output=True, timeout=_TIMEOUT, check=False
-        )
+        done = subprocess.run(command, input=text, text=True, capture_output=True, timeout=_TIMEOUT, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Fault("namespace", f"{' '.join(command)}: {error}") from error
     if done.returncode and not (absent_is_fine and "Cannot find device" in done.stderr):

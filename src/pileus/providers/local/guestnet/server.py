@@ -21,9 +21,9 @@ import structlog
 from pileus.model.errors import Fault
 from pileus.model.spec import InstanceSpec, NicSpec
 from pileus.providers.local.guestnet import namespaces
-from pileus.providers.local.guestnet.dial import CONNECT_TIMEOUT, dial
 from pileus.providers.local.guestnet.loopback import Loopback
 from pileus.providers.local.guestnet.metadata import Metadata, Respond
+from pileus.providers.local.guestnet.stream import CONNECT_TIMEOUT, dial
 from pileus.providers.local.layout import Layout
 
 INTERVAL = 30.0
@@ -88,9 +88,7 @@ class GuestNet:
         if self._thread is not None:
             raise RuntimeError("started already")
         started: Future[None] = Future()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._main(started)), name="guestnet", daemon=True
-        )
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(started)), name="guestnet", daemon=True)
         self._thread.start()
         try:
             started.result()
@@ -127,7 +125,7 @@ class GuestNet:
         return done
 
     def dial(self, nic: NicSpec, port: int, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
-        """Connect to TCP `port` of the guest behind `nic`, as `dial.dial` does. Needs no running thread."""
+        """Connect to TCP `port` of the guest behind `nic`, as `stream.dial` does. Needs no running thread."""
         return dial(self._layout, nic, port, timeout)
 
     async def _main(self, started: Future[None]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -28,21 +30,21 @@ _PACKAGES = (
     *("less", "procps", "vim-tiny"),
 )
 
-_FILES = {
-    "cloud.cfg": "etc/cloud/cloud.cfg.d/90_pileus.cfg",
-    "ds-identify.cfg": "etc/cloud/ds-identify.cfg",
-    "interfaces": "etc/network/interfaces",
-    "initramfs.conf": "etc/initramfs-tools/conf.d/pileus",
-    "initramfs-modules": "usr/share/initramfs-tools/modules.d/pileus",
-    "sshd.conf": "etc/ssh/sshd_config.d/60-pileus.conf",
-}
-"""Files of ours, put in place before the packages that read them are configured."""
-
 _MASKED = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer"),
     *("e2scrub_reap.service", "fstrim.timer", "systemd-pstore.service"),
+    *("cloud-init-local.service", "ifupdown-pre.service", "systemd-update-utmp.service"),
 )
-"""Units that cost time at boot or wake an idle guest."""
+"""Units that cost time at boot or wake an idle guest; no network interface needs a device event first."""
+
+_ENABLED = ("deferred-start.service",)
+
+_DEFERRED = (
+    *("systemd-journal-flush.service", "systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount"),
+    *("dev-hugepages.mount", "dev-mqueue.mount", "kmod-static-nodes.service", "sys-fs-fuse-connections.mount"),
+    *("sys-kernel-config.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount"),
+)
+"""Units that `sysinit.target` no longer wants; `deferred-start.service` starts them after sshd."""
 
 _IDENTITY = (
     *("etc/ssh/ssh_host_*", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed"),
@@ -57,7 +59,7 @@ def make(work: Path, disk: Path, progress: Callable[[str], None]) -> None:
     signature = new_signature()
     _write_files(ours, f"{signature:08x}-01")
     progress("installing packages (takes about a minute)")
-    hook = f"--extract-hook=cp -r {shlex.quote(str(ours))}/. $1"
+    hook = f"--extract-hook=cp -a {shlex.quote(str(ours))}/. $1"
     debian_root("bookworm", tree, _PACKAGES, options=[hook])
     progress("removing what is not to be shared")
     _clean(tree)
@@ -66,27 +68,41 @@ def make(work: Path, disk: Path, progress: Callable[[str], None]) -> None:
 
 
 def _write_files(folder: Path, partuuid: str) -> None:
-    texts = {
-        target: resources.files(__package__).joinpath("files", "debian-12", source).read_text(encoding="utf-8")
-        for source, target in _FILES.items()
-    }
-    texts["etc/fstab"] = f"PARTUUID={partuuid} / ext4 defaults,noatime 0 1\n"
-    # The links in the root directory follow the newest kernel when the guest upgrades it.
-    texts["boot/extlinux/extlinux.conf"] = (
-        "DEFAULT debian\nPROMPT 0\nTIMEOUT 0\nLABEL debian\n KERNEL /vmlinuz\n INITRD /initrd.img\n"
-        f" APPEND root=PARTUUID={partuuid} ro console=tty0 console=ttyS0,115200 quiet net.ifnames=0\n"
+    with resources.as_file(resources.files(__package__).joinpath("files", "debian-12")) as source:
+        shutil.copytree(source, folder)
+    for path in folder.rglob("*"):
+        runs = path.is_dir() or path.read_bytes().startswith(b"#!")
+        path.chmod(0o755 if runs else 0o644)
+    (folder / "etc/fstab").write_text(
+        f"PARTUUID={partuuid} / ext4 defaults,noatime 0 1\n", encoding="utf-8"
     )
-    for name, text in texts.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    wants = folder / "etc/systemd/system/sysinit.target.wants"
+    wants.mkdir(mode=0o755)
+    for unit in _DEFERRED:
+        (wants / unit).symlink_to("/dev/null")
+    loader = folder / "boot/extlinux"
+    loader.mkdir(parents=True)
+    # The links in the root directory follow the newest kernel when the guest upgrades it.
+    (loader / "extlinux.conf").write_text(
+        "DEFAULT debian\nPROMPT 0\nTIMEOUT 0\nLABEL debian\n KERNEL /vmlinuz\n INITRD /initrd.img\n"
+        f" APPEND root=PARTUUID={partuuid} ro console=tty0 console=ttyS0,115200 quiet net.ifnames=0\n",
+        encoding="utf-8",
+    )
 
 
 def _clean(tree: Path) -> None:
     execute(["systemctl", f"--root={tree}", "mask", *_MASKED])
+    execute(["systemctl", f"--root={tree}", "enable", *_ENABLED])
     for pattern in _IDENTITY:
         for path in tree.glob(pattern):
             path.unlink()
     # An empty file gets a new id at boot; without one, systemd would also apply all its presets anew.
     (tree / "etc/machine-id").write_bytes(b"")
+    # As after a first boot, so that none repeats what installing the packages has done.
+    installed = (tree / "usr").stat()
+    for name in ("etc/.updated", "var/.updated"):
+        (tree / name).touch()
+        os.utime(tree / name, ns=(installed.st_mtime_ns, installed.st_mtime_ns))
+    (tree / "etc/resolv.conf").write_bytes(b"")
+    (tree / "etc/resolv.conf").chmod(0o644)
     (tree / "etc/hostname").write_text("debian\n", encoding="utf-8")

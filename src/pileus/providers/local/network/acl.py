@@ -1,7 +1,8 @@
 """Security rules as OVN's access control lists. Pure functions.
 
-Priorities: what every guest needs (address, metadata, names) and the listener's way in stand at 1003, groups' rules at
-their own (1002 unless they say otherwise), the drop of all else at 1001. The match language is that of ovn-sb(5).
+Priorities: what every guest needs (address, metadata, names) and the listener's way in stand at 1003, groups'
+rules at their own (1002 unless they say otherwise), the drop of all else at 1001. The match language is that of
+ovn-sb(5).
 """
 
 from __future__ import annotations
@@ -50,13 +51,13 @@ def drop() -> list[dict[str, Any]]:
 def always(network: str, gateways: Iterable[str], localports: Iterable[str]) -> list[dict[str, Any]]:
     """What the guests of the network with uuid `network` may do whatever their groups say.
 
-    Ask for an address, for metadata and for names; and be reached by TCP from the localport, whose listener applies
-    the groups' rules to its own callers. No guest can send from the localport's address: port security.
+    Ask for an address, for metadata and for names; and be reached by TCP from the localport, whose listener
+    applies the groups' rules to its own callers. No guest can send from the localport's address: port security.
     """
     servers, local = "{" + ", ".join(sorted(gateways)) + "}", "{" + ", ".join(sorted(localports)) + "}"
     if local == "{}":
         return []
-    asks = f"inport == @{DROP_GROUP} && ip4"
+    asks, enters = f"inport == @{DROP_GROUP} && ip4", f"outport == @{DROP_GROUP} && ip4"
     address = "udp.src == 68 && udp.dst == 67"
     return [
         acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == 255.255.255.255 && {address}", "allow", network),
@@ -64,7 +65,7 @@ def always(network: str, gateways: Iterable[str], localports: Iterable[str]) -> 
         acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {METADATA} && tcp.dst == 80", "allow-related", network),
         acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {local} && udp.dst == 53", "allow-related", network),
         acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {local} && tcp.dst == 53", "allow-related", network),
-        acl(_INWARD, _ALWAYS, f"outport == @{DROP_GROUP} && ip4.src == {local} && tcp", "allow-related", network),
+        acl(_INWARD, _ALWAYS, f"{enters}.src == {local} && tcp", "allow-related", network),
     ]
 
 

@@ -1,4 +1,4 @@
-"""A connection to OVN's northbound database that is lazy, comes back by itself, and never keeps a caller for long."""
+"""A connection to OVN's northbound database: lazy, back by itself when lost, never keeping a caller for long."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _RACES = 5
 """How often a transaction that met another writer's new row is computed again."""
 
 Notify = Callable[[str, str, Any, Any], None]
-"""(event, table, row, row of the changed columns' old values): the library's `create`, `update` and `delete`."""
+"""(event, table, row, row of the changed columns' old values); events are `create`, `update`, `delete`."""
 
 
 class _Database(ovsdb_connection.OvsdbIdl):  # type: ignore[misc]
-    """The library's replica of the database, which calls `hook` (briefly: it holds everything up) on each change."""
+    """The library's replica of the database, which calls `hook` on each change; all waits for its return."""
 
     hook: Notify | None = None
 
@@ -44,7 +44,7 @@ class _Database(ovsdb_connection.OvsdbIdl):  # type: ignore[misc]
 
     def answers(self) -> bool:
         """Whether the server is connected and the replica is complete."""
-        return self.state == self.IDL_S_MONITORING and self._session.is_connected()
+        return bool(self.state == self.IDL_S_MONITORING and self._session.is_connected())
 
 
 class _Step:
@@ -63,8 +63,10 @@ class _Step:
 
 
 class Northbound:
-    """The database at `remote` (a connection string). Every method ends within about `timeout` seconds, by Fault
-    `NetworkEngineUnavailable` when the server does not answer. Safe to use from several threads.
+    """The database at `remote` (a connection string), for any number of threads.
+
+    Every method ends within about `timeout` seconds, by Fault `NetworkEngineUnavailable` when the server does not
+    answer.
     """
 
     def __init__(self, remote: str, timeout: float = 5.0) -> None:
@@ -76,9 +78,9 @@ class Northbound:
         self._hook: Notify | None = None
 
     def notify(self, hook: Notify) -> None:
-        """From now on call `hook` on every change; it must return at once."""
+        """From now on, while connected, call `hook` on every change; it must return at once."""
         self._hook = hook
-        with self.read():
+        with contextlib.suppress(Fault), self.read():
             pass
 
     @contextlib.contextmanager
@@ -88,9 +90,10 @@ class Northbound:
             yield connection.idl.tables
 
     def transact(self, work: Callable[[Any, Any], None]) -> None:
-        """Commit what `work` (database, transaction) writes, all or nothing. Raises Fault, and what `work` raises.
+        """Commit what `work` (database, transaction) writes, all or nothing. Raises Fault and what `work` raises.
 
-        `work` is called again when what it read has changed before the commit; it must only compute.
+        `work` is called again when what it read has changed before the commit; it must only compute. What ended
+        in `NetworkEngineUnavailable` may yet be committed when the server answers again.
         """
         with self._answering(time.monotonic() + self._timeout) as connection:
             database = connection.idl
@@ -152,13 +155,17 @@ class Northbound:
                 return self._connection
             if self._connecting is None or not self._connecting.is_alive():
                 # The library waits without bound for a server that accepts and then says nothing.
-                self._connecting = threading.Thread(target=self._connect, name="northbound-connect", daemon=True)
+                self._connecting = threading.Thread(target=self._connect, name="northbound", daemon=True)
                 self._connecting.start()
             connecting = self._connecting
         connecting.join(max(0.0, until - time.monotonic()))
+        made = self._connection_made()
+        if made is None:
+            raise self._unavailable("cannot connect")
+        return made
+
+    def _connection_made(self) -> ovsdb_connection.Connection | None:
         with self._lock:
-            if self._connection is None:
-                raise self._unavailable("cannot connect")
             return self._connection
 
     def _connect(self) -> None:

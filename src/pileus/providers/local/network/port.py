@@ -15,7 +15,7 @@ TABLE = "Logical_Switch_Port"
 
 
 def ensure(rows: Rows, spec: PortSpec) -> None:
-    """Write the port and all its memberships as `spec` says, together. Raises Superseded, Fault `NetworkMissing`."""
+    """Write the port and its memberships as `spec` says, together. Raises Superseded, Fault `NetworkMissing`."""
     own = uuids.UUID(spec.uuid)
     rows.guard(TABLE, own, spec.revision)
     switch = rows.get("Logical_Switch", uuids.UUID(spec.network))
@@ -60,8 +60,12 @@ def all_memberships(tables: Any) -> dict[uuids.UUID, list[str]]:
 
 
 def _join(rows: Rows, own: uuids.UUID, spec: PortSpec) -> None:
-    """Put the port into its groups and the drop group, and out of every other. By row uuid: a name joins nothing."""
-    wanted = [securitygroup.ensure_drop(rows), *(securitygroup.known(rows, group) for group in set(spec.groups))]
+    """Put the port into its groups and the drop group, and out of every other.
+
+    Members are row uuids: a name would join nothing, and say nothing.
+    """
+    wanted = [securitygroup.ensure_drop(rows)]
+    wanted += [securitygroup.known(rows, group) for group in set(spec.groups)]
     keep = {row.uuid for row in wanted}
     for row in holders(rows.tables["Port_Group"], "ports", own):
         if row.uuid not in keep:

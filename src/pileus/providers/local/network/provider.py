@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 import uuid as uuids
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from pileus.model.errors import Fault
 from pileus.model.host import Limits
 from pileus.model.provider import Access, Channel, Ref, Seen
 from pileus.model.spec import AnySpec, NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec
-from pileus.providers.local.network import network, port, router, securitygroup
+from pileus.providers.local.network import network, port, removals, router, securitygroup
 from pileus.providers.local.network.northbound import Northbound
 from pileus.providers.local.network.rows import KIND, REVISION, UUID, Rows, Superseded, revision_of
 
@@ -34,6 +35,8 @@ _TABLES = {
     PortSpec.KIND: port.TABLE,
     SecurityGroupSpec.KIND: securitygroup.TABLE,
 }
+_FORGET = 3600.0
+"""Seconds between looks for removals that are too old to keep."""
 _KINDS = {table: kind for kind, table in _TABLES.items()}
 
 
@@ -44,11 +47,11 @@ class NetworkProvider:
     answer. One `ensure` or `remove` is one transaction, refused without a word when a later order wrote the row.
     """
 
-    handles: ClassVar[frozenset[str]] = frozenset(_ENSURE)
-    limits = Limits(kinds=())
-
     def __init__(self, northbound: str, timeout: float = 5.0) -> None:
+        self.handles = frozenset(_ENSURE)
+        self.limits = Limits(kinds=())
         self._northbound = Northbound(northbound, timeout)
+        self._forget_at = 0.0
 
     def observe(self, ref: Ref) -> Seen | None:
         """The row as it is now, a port's memberships read back from the groups, or None. Raises Fault."""
@@ -77,21 +80,35 @@ class NetworkProvider:
         yield from found
 
     def ensure(self, spec: AnySpec) -> None:
-        """Make the rows what `spec` says, in one transaction; nothing when a later order wrote them. Raises Fault."""
-        self._commit(lambda rows: _ENSURE[spec.KIND](rows, spec))
+        """Make the rows what `spec` says, in one transaction. Raises Fault.
+
+        Does nothing when a later order wrote them, or this or a later one removed them.
+        """
+
+        def work(rows: Rows) -> None:
+            if rows.get(_TABLES[spec.KIND], uuids.UUID(spec.uuid)) is None:
+                removals.heed(rows, spec.uuid, spec.revision)
+            _ENSURE[spec.KIND](rows, spec)
+
+        self._commit(work)
 
     def remove(self, ref: Ref) -> None:
         """Remove the rows, in one transaction; nothing when a later order than `ref` wrote them. Raises Fault."""
 
         def work(rows: Rows) -> None:
             row = _find(rows.tables, ref)
+            removals.record(rows, ref.uuid, ref.revision)
             if row is not None:
                 _REMOVE[ref.kind](rows, row.uuid, ref.revision)
+            if time.monotonic() >= self._forget_at:
+                removals.forget(rows)
 
         self._commit(work)
+        if time.monotonic() >= self._forget_at:
+            self._forget_at = time.monotonic() + _FORGET
 
     def watch(self, report: Callable[[Ref], None]) -> None:
-        """Call `report` when a row goes, or changes although its order did not: what other hands do. Raises Fault."""
+        """Call `report` when a row goes, or changes although its order did not: what other hands do."""
         hints: queue.SimpleQueue[Ref] = queue.SimpleQueue()
 
         def tell() -> None:

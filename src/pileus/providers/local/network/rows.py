@@ -1,8 +1,8 @@
 """Writing rows of the northbound database inside one transaction: make equal, attach, detach, refuse the outdated.
 
-Every row that stands for a noun has the noun's uuid as its own row uuid, and rows that belong to it have one derived
-from it: two writers can never make the same thing twice, and nothing is ever searched by name. What a row is, and by
-which order, stands in its `external_ids`.
+Every row that stands for a noun has the noun's uuid as its own row uuid, and rows that belong to it have one
+derived from it: two writers can never make the same thing twice, and nothing is ever searched by name. What a row
+is, and by which order, stands in its `external_ids`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pileus.model.noun import NEVER, Revision
 UUID, KIND, REVISION = "pileus-uuid", "pileus-kind", "pileus-revision"
 
 
-class Superseded(Exception):  # noqa: N818  (not an error: the order is old and nothing has to be done)
-    """The row was written, or ordered away, by a later order than this one."""
+class Superseded(Exception):
+    """The row was written, or ordered away, by a later order than this one: nothing has to be done."""
 
 
 def derived(uuid: str, what: str) -> uuids.UUID:
@@ -41,7 +41,8 @@ def revision_of(row: Any) -> Revision:
 
 def holds(row: Any, column: str, uuid: uuids.UUID) -> bool:
     """Whether the set of references `column` names `uuid`, as committed; one look-up, however large the set."""
-    values = row._data[column].values  # noqa: SLF001  (reading the attribute makes a list of rows of the whole set)
+    # Reading the attribute would make a list of rows of the whole set.
+    values = row._data[column].values  # noqa: SLF001
     return ovs_data.Atom(ovs_types.UuidType, uuid) in values
 
 
@@ -73,6 +74,20 @@ class Rows:
             _verify(row, "external_ids")
         return row
 
+    def absent(self, table: str, uuid: uuids.UUID) -> None:
+        """Demand at commit that there is no such row."""
+        self._transaction.add_op(
+            {
+                "op": "wait",
+                "timeout": 0,
+                "table": table,
+                "where": [["_uuid", "==", ["uuid", str(uuid)]]],
+                "columns": ["external_ids"],
+                "until": "==",
+                "rows": [],
+            }
+        )
+
     def put(self, table: str, uuid: uuids.UUID, **columns: Any) -> Any:
         """The row with exactly these values in `columns`, made if there is none."""
         row = self.get(table, uuid)
@@ -90,7 +105,7 @@ class Rows:
         self.include(parent, column, child)
 
     def include(self, row: Any, column: str, member: uuids.UUID) -> None:
-        """Put `member` into the set of references `column` of `row`; the commit fails when `row` is gone by then."""
+        """Put `member` into the set of references `column` of `row`, which must still be there at commit."""
         if row._data is None or not holds(row, column, member):  # noqa: SLF001
             _verify(row, "name")
             row.addvalue(column, member)
@@ -107,7 +122,7 @@ class Rows:
         row.delete()
 
     def acls(self, owner: Any, wanted: Iterable[dict[str, Any]]) -> None:
-        """Make the rules of `owner` (a switch or a group) exactly `wanted`, leaving those alone that are right."""
+        """Make the rules of `owner` (a switch or a group) exactly `wanted`; those that are right stay."""
         missing = {_meaning(columns): columns for columns in wanted}
         for row in [] if owner._data is None else owner.acls:  # noqa: SLF001
             if missing.pop(_meaning_of(row), None) is None:
@@ -123,7 +138,8 @@ _OWNERS = {
 
 
 def _verify(row: Any, column: str) -> None:
-    """Demand at commit that `column` is still what was read. The library heeds it only in rows that are written."""
+    """Demand at commit that `column` is still what was read."""
+    # The library heeds the demand only in rows that are written.
     if row._data is not None:  # noqa: SLF001
         row.verify(column)
         setattr(row, column, getattr(row, column))

@@ -45,9 +45,7 @@ def known(rows: Rows, uuid: str) -> Any:
     own = uuids.UUID(uuid)
     row = rows.get(TABLE, own)
     if row is None:
-        row = rows.put(
-            TABLE, own, name=acl.group_name(uuid), external_ids=marks(SecurityGroupSpec.KIND, uuid, NEVER)
-        )
+        row = rows.put(TABLE, own, name=acl.group_name(uuid), external_ids=marks(SecurityGroupSpec.KIND, uuid, NEVER))
     return row
 
 

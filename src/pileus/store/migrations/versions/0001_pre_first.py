@@ -8,8 +8,21 @@ down_revision = None
 
 ID = BigInteger().with_variant(Integer, "sqlite")
 KINDS = (
-    "project user credential flavor image keypair router network subnet securitygroup instance volume port host"
-).split()
+    "project",
+    "user",
+    "credential",
+    "flavor",
+    "image",
+    "keypair",
+    "router",
+    "network",
+    "subnet",
+    "securitygroup",
+    "instance",
+    "volume",
+    "port",
+    "host",
+)
 
 
 def _noun(kind: str) -> None:

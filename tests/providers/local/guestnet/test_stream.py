@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.providers.local.guestnet.dial import splice
+from pileus.providers.local.guestnet.stream import splice
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

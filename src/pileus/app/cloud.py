@@ -1,0 +1,152 @@
+"""The cloud process: API and loops, with the store to itself. On our own hosts it runs as an unprivileged user."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+
+import structlog
+import uvicorn
+import uvloop
+
+from pileus.app import processes, stubimages
+from pileus.app.http import Edge
+from pileus.app.internal import ObjectServer
+from pileus.app.settings import Settings
+from pileus.app.state import ACCOUNT_KEYS, State, read_json, write_json
+from pileus.app.wiring import Cloud, build
+from pileus.model.caller import SYSTEM, Caller
+from pileus.model.errors import Duplicate
+from pileus.model.host import Host, alive
+from pileus.verbs import flavor, user
+
+ADMIN = "admin"
+KEEP_ALIVE = 75
+"""Seconds for which an idle connection is kept: longer than clients' pools keep theirs."""
+
+log = structlog.get_logger()
+
+
+def serve(state: State, provider: str, listener: socket.socket) -> None:
+    """Run the cloud of `state` behind `listener` until SIGTERM or SIGINT. Writes the endpoints last of all."""
+    state.ready.unlink(missing_ok=True)
+    # Requests hand the interpreter over at every answer: waiting 5 ms for it would be most of their time.
+    sys.setswitchinterval(0.0005)
+    settings = Settings()
+    cloud = build(state, settings, provider)
+    try:
+        admin = begin(cloud, state)
+        if provider == "stub":
+            stubimages.register_all(admin, cloud)
+        cloud.start()
+        with (
+            contextlib.closing(Edge(cloud)) as edge,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            runner.run(_serve(edge, cloud, state, listener))
+    finally:
+        state.ready.unlink(missing_ok=True)
+        cloud.stop()
+
+
+def begin(cloud: Cloud, state: State) -> Caller:
+    """Make what every cloud has from its first start on: the flavors, and an administrator, whose caller is returned."""
+    flavor.seed(SYSTEM, cloud.core)
+    account = read_json(state.account)
+    if account is None:
+        account = _administrator(cloud)
+        write_json(state.account, account, 0o600)
+    caller = cloud.authority.by_token(account["token"], "app")
+    if caller is None:
+        raise RuntimeError(f"{state.account} is not of this store: its token is unknown")
+    return caller
+
+
+def _administrator(cloud: Cloud) -> dict[str, str]:
+    try:
+        account = user.create(SYSTEM, cloud.core, ADMIN, ADMIN, admin=True, limits={})
+    except Duplicate:
+        # Made by a start that ended before it could say so.
+        account = user.renew(SYSTEM, cloud.core, ADMIN)
+    return {name: getattr(account, name) for name in ACCOUNT_KEYS}
+
+
+def endpoints(host: str, port: int) -> dict[str, str]:
+    """The URL of every face that is built."""
+    root = f"http://{host}:{port}"
+    return {"ec2": root, "sts": root, "rest": f"{root}/v1"}
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, told to stop by the signals that this process gets."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        """Ask the server to end; uvicorn's own would end the process as well, before the cloud is put away."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        edge,
+        http="httptools",
+        ws="websockets-sansio",
+        loop="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=5,
+        ws_max_size=1 << 20,
+    )
+    server = _Server(config)
+    objects = ObjectServer(cloud.objects, state.internal)
+    await objects.start()
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.002)
+        host, port = listener.getsockname()[:2]
+        while not serving.done() and not await asyncio.to_thread(_heard, cloud):
+            await asyncio.sleep(0.02)
+        if not serving.done():
+            write_json(state.ready, endpoints(host, port))
+            log.info("ready", host=host, port=port)
+        await serving
+    finally:
+        await objects.stop()
+
+
+def _heard(cloud: Cloud) -> bool:
+    """Whether a host reports: before that nothing can be launched."""
+    with cloud.core.store.read() as tx:
+        return any(alive(host, cloud.core.store.now()) for host in tx.list(Host))
+
+
+def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
+    """A listening socket; port 0: a free one. Raises OSError."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def run(state: State, provider: str, descriptor: int) -> int:
+    """The process: hold the pid file, serve; 1 when another one runs already."""
+    if processes.hold(state.pidfile("cloud")) is None:
+        log.error("another cloud process runs on this state directory")
+        return 1
+    serve(state, provider, socket.socket(fileno=descriptor))
+    return 0

@@ -1,0 +1,55 @@
+"""The host process: root, no database; makes the orders of its cloud true on this machine, and reports."""
+
+from __future__ import annotations
+
+import functools
+import grp
+import secrets
+import signal
+import socket
+import threading
+
+import structlog
+
+from pileus.app import internal, processes
+from pileus.app.settings import Settings
+from pileus.app.state import State
+from pileus.bus.channels import ChannelServer
+from pileus.bus.unix import HostEnd
+from pileus.faces.metadata.service import bind
+from pileus.loops.host.agent import Agent
+from pileus.loops.host.book import FileBook
+from pileus.loops.host.runner import HostRunner
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.provider import LocalProvider, capacity
+
+log = structlog.get_logger()
+
+
+def run(state: State, group: str) -> int:
+    """The process, until SIGTERM or SIGINT; guests go on. `group` may open channels. 1: another one runs already."""
+    if processes.hold(state.pidfile("host")) is None:
+        log.error("another host process runs on this state directory")
+        return 1
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    channels = ChannelServer(state.channels, grp.getgrnam(group).gr_gid)
+    layout = Layout(state.root)
+    # Tokens that guests hold are good for as long as this process: new ones cost them one request.
+    respond = bind(secrets.token_bytes(32))
+    provider = LocalProvider(layout, functools.partial(internal.fetch, state.internal), channels, respond)
+    name = socket.gethostname()
+    agent = Agent(name, provider, FileBook(state.host), zone=Settings().zone, capacity=capacity(layout))
+    link = HostEnd(state.bus, name)
+    runner = HostRunner(agent, link, on_specs=provider.serve)
+    channels.start()
+    provider.start()
+    runner.start()
+    log.info("ready", host=name)
+    ended.wait()
+    runner.stop()
+    link.stop()
+    provider.stop()
+    channels.stop()
+    return 0

@@ -1,0 +1,200 @@
+"""The edge: a plain ASGI application that hands whole requests to the faces in a bounded pool of threads.
+
+What cannot be handed over whole (images on their way in, streams to instances) is done here, by calling verbs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import structlog
+
+from pileus.app import streams, uploads
+from pileus.app.wiring import Cloud
+from pileus.faces.rest import errors
+from pileus.faces.rest.face import caller_of, created, unauthorized
+from pileus.faces.wire.http import Request, Response
+from pileus.model.errors import Fault, InvalidValue, PileusError
+from pileus.verbs import image
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Handle = Callable[[Request], Response]
+T = TypeVar("T")
+
+IMAGES = "/v1/images"
+
+log = structlog.get_logger()
+
+
+class TooLarge(Exception):
+    """A body has more bytes than are taken."""
+
+
+class Gone(Exception):
+    """The client left before its request was whole."""
+
+
+class Edge:
+    """The ASGI application of one cloud."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._largest = cloud.settings.largest_request
+        self._threads = ThreadPoolExecutor(cloud.settings.threads, thread_name_prefix="request")
+        self._ec2 = cloud.ec2.handle
+        self._rest = cloud.rest.handle
+        self._streams = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or one websocket."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+
+    def close(self) -> None:
+        """End the threads, after the requests that are under way."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        try:
+            if path == IMAGES and scope["method"] == "POST":
+                response = await self._upload(scope, receive)
+            else:
+                handle = self._face(path)
+                if handle is None:
+                    response = _plain(path)
+                else:
+                    request = _request(scope, await _body(scope, receive, self._largest))
+                    loop = asyncio.get_running_loop()
+                    response = await loop.run_in_executor(self._threads, handle, request)
+        except TooLarge:
+            text = f"The body has more than the {self._largest} bytes that are taken."
+            response = errors.own("TooLarge", text, str(uuid.uuid4()))
+            response.headers["connection"] = "close"
+        except Gone:
+            return
+        except Exception:
+            request_id = str(uuid.uuid4())
+            log.exception("request failed", path=path, request=request_id)
+            response = errors.own("Internal", "Something is wrong here; the log tells what.", request_id)
+        await _send(scope, send, response)
+
+    def _face(self, path: str) -> Handle | None:
+        if path in ("/", "/services/Cloud/", "/services/Cloud"):
+            return self._ec2
+        if path.startswith("/v1/"):
+            return self._rest
+        return None
+
+    async def _upload(self, scope: Scope, receive: Receive) -> Response:
+        request = _request(scope, b"")
+        caller = await self._run(caller_of, self._cloud.authority, request)
+        if caller is None:
+            return unauthorized()
+        try:
+            asked = uploads.read(dict(parse_qsl(request.query, keep_blank_values=True)))
+            image.allow(caller, public=asked.public)
+            incoming = await self._run(self._cloud.objects.incoming, asked.digest)
+            with incoming:
+                size = 0
+                async for part in _parts(receive):
+                    size += len(part)
+                    if size > self._cloud.settings.largest_image:
+                        raise InvalidValue("The image is larger than this cloud takes.", reason="size")
+                    await self._run(incoming.write, part)
+                made = await self._run(uploads.finish, caller, self._cloud.core, incoming, asked)
+            return created(caller, made)
+        except PileusError as error:
+            return errors.of(error, caller.request)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        target = streams.target(scope["path"])
+        caller = None
+        if target is not None:
+            caller = await self._run(caller_of, self._cloud.authority, _request({"method": "GET", **scope}, b""))
+        if target is None or caller is None or self._streams >= streams.MOST:
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        try:
+            access = await self._run(streams.access, caller, self._cloud.core, target)
+            link = await streams.dial(access)
+        except (PileusError, Fault) as error:
+            # Accepted first: a refused handshake carries no words.
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": 1011, "reason": error.message[:120]})
+            return
+        await send({"type": "websocket.accept"})
+        self._streams += 1
+        try:
+            await streams.splice(link, receive, send)
+        finally:
+            self._streams -= 1
+
+    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+
+def _request(scope: Scope, body: bytes) -> Request:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    raw = scope.get("raw_path")
+    path = raw.decode("latin-1") if raw else scope["path"]
+    return Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
+
+
+async def _body(scope: Scope, receive: Receive, largest: int) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > largest:
+            raise TooLarge
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Gone
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body
+    parts, size = [body], len(body)
+    async for part in _parts(receive):
+        size += len(part)
+        if size > largest:
+            raise TooLarge
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _parts(receive: Receive) -> Any:
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        more = message.get("more_body", False)
+        part = message.get("body", b"")
+        if part:
+            yield part
+
+
+def _plain(path: str) -> Response:
+    if path == "/healthz":
+        return Response(200, {"content-type": "text/plain"}, b"ok\n")
+    return Response(404, {"content-type": "text/plain"}, b"There is nothing here; see /v1/openapi.json.\n")
+
+
+async def _send(scope: Scope, send: Send, response: Response) -> None:
+    body = response.body
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -1,0 +1,111 @@
+"""Objects for hosts: `GET /internal/objects/SHA256` on a unix socket in a folder that only the cloud and root enter."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import secrets
+import socket
+import struct
+from pathlib import Path
+
+import structlog
+
+from pileus.model.errors import Fault, NotFound
+from pileus.objects import ObjectStore
+
+_GET = re.compile(rb"GET /internal/objects/([0-9a-f]{64}) HTTP/1\.[01]\r?\n")
+_PATIENCE = 60.0
+_CHUNK = 1 << 20
+
+log = structlog.get_logger()
+
+
+class ObjectServer:
+    """Gives objects to root and to the cloud's own user, one per connection."""
+
+    def __init__(self, objects: ObjectStore, path: Path) -> None:
+        self._objects = objects
+        self._path = path
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Begin to listen."""
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, self._path)
+        self._path.chmod(0o600)
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if _peer(writer) in (0, os.geteuid()):
+                async with asyncio.timeout(_PATIENCE):
+                    asked = await reader.readline()
+                await self._give(asked, writer)
+        except (OSError, TimeoutError, ValueError) as error:
+            log.warning("object not given", reason=str(error))
+        finally:
+            writer.close()
+
+    async def _give(self, asked: bytes, writer: asyncio.StreamWriter) -> None:
+        match = _GET.fullmatch(asked)
+        try:
+            if match is None:
+                raise NotFound("no such path")
+            file = self._objects.open(match[1].decode())
+        except NotFound:
+            writer.write(b"HTTP/1.0 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+            await writer.drain()
+            return
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            head = f"HTTP/1.0 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: {size}\r\n\r\n"
+            writer.write(head.encode())
+            await writer.drain()
+            while part := await asyncio.to_thread(file.read, _CHUNK):
+                writer.write(part)
+                await writer.drain()
+
+
+def _peer(writer: asyncio.StreamWriter) -> int:
+    """The user id of whoever is at the other end."""
+    link: socket.socket = writer.get_extra_info("socket")
+    size = struct.calcsize("3i")
+    _, uid, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return int(uid)
+
+
+def fetch(server: Path, digest: str, target: Path) -> None:
+    """Bring an object to `target`, whole and verified, or not at all. Raises Fault: ImageMissing, ImageUnavailable."""
+    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link, aside.open("xb") as file:
+            link.settimeout(_PATIENCE)
+            link.connect(os.fspath(server))
+            link.sendall(f"GET /internal/objects/{digest} HTTP/1.0\r\n\r\n".encode())
+            stream = link.makefile("rb")
+            status, size = stream.readline(), -1
+            while (line := stream.readline()).strip():
+                name, _, value = line.decode("latin-1").partition(":")
+                size = int(value) if name.lower() == "content-length" else size
+            if b" 404 " in status:
+                raise Fault("ImageMissing", f"the cloud has no object {digest}", permanent=True)
+            found = hashlib.sha256()
+            while part := stream.read(_CHUNK):
+                found.update(part)
+                file.write(part)
+            if b" 200 " not in status or found.hexdigest() != digest:
+                raise Fault("ImageUnavailable", f"the object {digest} came with {file.tell()} of {size} bytes, damaged")
+            file.flush()
+            os.fsync(file.fileno())
+        aside.rename(target)
+    except (OSError, ValueError) as error:
+        raise Fault("ImageUnavailable", f"the object {digest} cannot be had now: {error}") from error
+    finally:
+        aside.unlink(missing_ok=True)

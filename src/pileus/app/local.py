@@ -1,0 +1,81 @@
+"""What `up` and `down` do for a cloud on our own hosts: its engine, its libvirtd, its host process, its images."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from collections.abc import Callable
+from pathlib import Path
+
+from pileus.app import processes
+from pileus.app.state import State
+from pileus.cli.problem import Problem
+from pileus.model.errors import Fault
+from pileus.providers.local.engine import chassis
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine import daemon
+
+CLOUD_USER = "pileus"
+"""Who the cloud process is."""
+
+IMAGES = Path("/var/lib/pileus/images")
+"""Built images, shared between clouds: NAME.qcow2 and NAME.json."""
+
+Say = Callable[[str], None]
+
+
+def begin(state: State, say: Say) -> None:
+    """Start the daemons, and give the cloud's user its folder."""
+    try:
+        entry = pwd.getpwnam(CLOUD_USER)
+    except KeyError as error:
+        raise Problem(f"There is no system user '{CLOUD_USER}': run bin/setup first.") from error
+    group = grp.getgrgid(entry.pw_gid).gr_gid
+    os.chown(state.cloud, entry.pw_uid, group, follow_symlinks=False)
+    # The group may pass to the sockets in it; root alone makes them.
+    os.chown(state.channels.parent, 0, group)
+    state.channels.parent.chmod(0o710)
+    layout = Layout(state.root)
+    try:
+        say("starting the network engine")
+        chassis.up(layout)
+        say("starting libvirtd")
+        daemon.up(layout)
+    except Fault as fault:
+        raise Problem(f"{fault.code}: {fault.message}") from fault
+
+
+def host(state: State, say: Say) -> None:
+    """Start the host process unless it runs."""
+    if processes.owner(state.pidfile("host")) is not None:
+        return
+    say("starting the host")
+    arguments = ["host", "--state", str(state.root), "--group", CLOUD_USER]
+    child = processes.spawn(arguments, state.log("host"))
+    processes.await_held(state.pidfile("host"), child, state.log("host"))
+
+
+def end(state: State, *, instances: bool, say: Say) -> None:
+    """Once nothing of ours runs: end the guests if asked to; without guests, the daemons and namespaces too."""
+    layout = Layout(state.root)
+    try:
+        guests = daemon.guests(layout)
+        if guests and instances:
+            say(f"ending {len(guests)} instances")
+            daemon.end_guests(layout)
+            guests = []
+        if guests:
+            say(f"{len(guests)} instances run on, with libvirtd and the network engine (--instances ends them)")
+            return
+        say("ending libvirtd and the network engine")
+        daemon.down(layout)
+        chassis.down(layout)
+    except Fault as fault:
+        raise Problem(f"{fault.code}: {fault.message}") from fault
+
+
+def parts(state: State) -> dict[str, int | None]:
+    """The daemons' pids, None for one that does not run."""
+    layout = Layout(state.root)
+    return {"libvirtd": daemon.pid(layout), **chassis.status(layout)}

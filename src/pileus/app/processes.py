@@ -1,0 +1,126 @@
+"""Processes of one cloud: at most one of each, found by a lock that cannot outlive them, ended by pid."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from pileus.cli.problem import Problem
+
+_FLOCK = "hhqqi"
+"""struct flock of fcntl(2): type, whence, start, length, pid."""
+
+
+def hold(pidfile: Path) -> int | None:
+    """Lock `pidfile` for the life of this process: the descriptor, or None when another process holds it.
+
+    The kernel drops the lock when the process ends, also while it is still a zombie; a number in a file proves less.
+    """
+    descriptor = os.open(pidfile, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    os.truncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
+
+
+def owner(pidfile: Path) -> int | None:
+    """The process that holds `pidfile`, or None. Never ask for a file that this process holds itself."""
+    try:
+        descriptor = os.open(pidfile, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+    finally:
+        os.close(descriptor)
+    return None if kind == fcntl.F_UNLCK else int(pid)
+
+
+@contextlib.contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Wait until nobody else is in a block with the same lock file."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def spawn(arguments: Sequence[str], log: Path, *, keep: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    """Start `pileus ARGUMENTS` detached from this terminal, saying what it says into `log`; `keep` are descriptors."""
+    with log.open("ab") as said:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-m", "pileus.app.main", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=keep,
+            cwd="/",
+            env=environment(),
+        )
+
+
+def await_held(pidfile: Path, child: subprocess.Popen[bytes], log: Path, seconds: float = 60.0) -> None:
+    """Until the child holds its pid file, by which it is found from then on. Problem when it ends instead."""
+    held = until(lambda: child.poll() is not None or owner(pidfile) is not None, seconds, 0.002)
+    if child.returncode is not None or not held:
+        raise Problem(f"The {pidfile.stem} did not start; {log} ends:\n{tail(log)}")
+    child.returncode = 0  # it is meant to outlive this process
+
+
+def environment() -> dict[str, str]:
+    """The environment of a daemon: its settings and the search path, nothing else of whoever starts it."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith("PILEUS_")}
+    return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", **kept}
+
+
+def stop(pid: int, patience: float) -> None:
+    """End `pid` by SIGTERM, after `patience` seconds by SIGKILL; returns when it is dead."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 10.0)):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
+            if select.select([handle], [], [], seconds)[0]:
+                break
+    finally:
+        os.close(handle)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def until(true: Callable[[], bool], seconds: float, pause: float = 0.01) -> bool:
+    """Whether `true` becomes true within `seconds`."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(pause)
+    return True
+
+
+def tail(log: Path, lines: int = 5) -> str:
+    """The last lines of a log."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 4096))
+            said = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(said[-lines:])

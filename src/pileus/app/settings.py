@@ -1,0 +1,25 @@
+"""This cloud's settings: defaults, overridden by PILEUS_* in the environment, overridden by the command line."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. Sizes in bytes, times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="PILEUS_")
+
+    region: str = "us-east-1"
+    zone: str = "us-east-1a"
+    store_sync: Literal["normal", "full"] = Field(
+        "normal", description="full: what was acknowledged survives a power cut; normal: the death of every process"
+    )
+    loop_workers: int = Field(default=4, ge=1, le=64, description="threads that run the loops")
+    threads: int = Field(default=16, ge=1, le=256, description="threads that answer requests")
+    largest_request: int = Field(default=2 << 20, ge=1024, description="bytes of a request's body")
+    largest_image: int = Field(default=64 << 30, description="bytes of an uploaded image")
+    stub_latency: float = Field(default=0.0, ge=0, description="seconds that the stub pretends to work at each step")

@@ -1,0 +1,146 @@
+"""The state directory of one cloud: where its processes keep and find their things, and what it was started with."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LONGEST = 80
+"""Bytes that a state directory's path may have: the kernel takes 107 for a socket below it (unix(7))."""
+
+ACCOUNT_KEYS = (
+    "user",
+    "password",
+    "project",
+    "account_id",
+    "canonical_id",
+    "access_key",
+    "secret_key",
+    "token",
+)
+"""What admin.json holds."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Paths that follow from the state directory `root` (absolute)."""
+
+    root: Path
+
+    @property
+    def endpoints(self) -> Path:
+        """URL of every face, there while the cloud serves."""
+        return self.root / "endpoints.json"
+
+    @property
+    def admin(self) -> Path:
+        """The administrator's credentials, mode 0600."""
+        return self.root / "admin.json"
+
+    @property
+    def started(self) -> Path:
+        """What the cloud was started with last: provider and port."""
+        return self.root / "started.json"
+
+    @property
+    def cloud(self) -> Path:
+        """All that the cloud process owns; nobody else but root enters."""
+        return self.root / "cloud"
+
+    @property
+    def database(self) -> str:
+        """The store's URL."""
+        return f"sqlite:///{self.cloud}/pileus.db"
+
+    @property
+    def key(self) -> Path:
+        """32 bytes that seal the secrets in the store."""
+        return self.cloud / "secret.key"
+
+    @property
+    def objects(self) -> Path:
+        """The object store."""
+        return self.cloud / "objects"
+
+    @property
+    def bus(self) -> Path:
+        """The socket at which the cloud hears its host."""
+        return self.cloud / "bus.sock"
+
+    @property
+    def internal(self) -> Path:
+        """The socket at which a host fetches objects."""
+        return self.cloud / "http.sock"
+
+    @property
+    def ready(self) -> Path:
+        """The cloud's own copy of the endpoints, written last of all when it serves."""
+        return self.cloud / "endpoints.json"
+
+    @property
+    def account(self) -> Path:
+        """The cloud's own copy of the administrator's credentials."""
+        return self.cloud / "admin.json"
+
+    @property
+    def run(self) -> Path:
+        """Pid files and locks of the processes."""
+        return self.root / "run"
+
+    @property
+    def host(self) -> Path:
+        """The host's book of orders."""
+        return self.root / "host"
+
+    @property
+    def channels(self) -> Path:
+        """The socket at which the host gives the bytes of channels; the cloud's group may pass its folder."""
+        return self.root / "channels" / "channels.sock"
+
+    def log(self, process: str) -> Path:
+        """What a process says."""
+        return self.root / "log" / f"{process}.log"
+
+    def pidfile(self, process: str) -> Path:
+        """Locked by a process for life."""
+        return self.run / f"{process}.pid"
+
+    def prepare(self) -> None:
+        """Make the folders; what only some users may enter is closed to the others from the beginning."""
+        self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for folder in (self.cloud, self.run, self.host, self.root / "log", self.channels.parent):
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def write_json(path: Path, value: object, mode: int = 0o644) -> None:
+    """Write a file whole or not at all, synced, never readable by more than `mode` says."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, mode)
+            file.write(json.dumps(value, indent=2) + "\n")
+            file.flush()
+            os.fsync(descriptor)
+        aside.rename(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None when there is no such file, or it is a link, or holds something else."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, encoding="utf-8") as file:
+        try:
+            found = json.load(file)
+        except (ValueError, OSError):
+            return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,88 @@
+"""TCP streams to instances over websockets: bytes are passed on as they come, both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import unquote
+
+from pileus.model.caller import Caller
+from pileus.model.errors import InvalidValue, Unavailable
+from pileus.model.provider import Access
+from pileus.verbs.core import Core
+from pileus.verbs.instance import console
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+_PATH = re.compile(r"/v1/instances/([^/]+)/connect/([0-9]{1,5})", re.ASCII)
+_CHUNK = 65536
+MOST = 512
+"""How many streams one cloud carries at once."""
+
+
+def target(path: str) -> tuple[str, int] | None:
+    """The (instance, port) that a websocket's path names; None for any other path."""
+    match = _PATH.fullmatch(path)
+    return (unquote(match[1]), int(match[2])) if match else None
+
+
+def access(caller: Caller, core: Core, wanted: tuple[str, int]) -> Access:
+    """Have the instance's host open the stream. Blocks."""
+    ident, port = wanted
+    if not 1 <= port <= 65535:
+        raise InvalidValue(f"{port} is no TCP port.", ident=str(port), reason="port")
+    return console.connect(caller, core, ident, port)
+
+
+async def dial(opened: Access) -> Link:
+    """Connect to a stream that was opened; Unavailable when its host is gone by now."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(opened.address)
+    except OSError as error:
+        raise Unavailable(f"The host does not give the stream now: {error}", noun="host") from error
+    writer.write(opened.ticket.encode() + b"\n")
+    return reader, writer
+
+
+async def splice(link: Link, receive: Receive, send: Send) -> None:
+    """Pass bytes on until either side ends. Frames are binary, where they end means nothing; an empty one of the
+    client says that it has sent its last byte, for a websocket cannot be closed in one direction.
+    """
+    reader, writer = link
+    down = asyncio.create_task(_down(reader, send))
+    up = asyncio.create_task(_up(receive, writer))
+    try:
+        await asyncio.wait((down, up), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (down, up):
+            task.cancel()
+        await asyncio.gather(down, up, return_exceptions=True)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    if down.done() and not down.cancelled():
+        with contextlib.suppress(Exception):
+            await send({"type": "websocket.close", "code": 1000})
+
+
+async def _down(reader: asyncio.StreamReader, send: Send) -> None:
+    while data := await reader.read(_CHUNK):
+        await send({"type": "websocket.send", "bytes": data})
+
+
+async def _up(receive: Receive, writer: asyncio.StreamWriter) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        data = message.get("bytes") or (message.get("text") or "").encode()
+        if data:
+            writer.write(data)
+            await writer.drain()
+        else:
+            writer.write_eof()

@@ -1,0 +1,150 @@
+"""`pileus up` and `down`: starts what does not run, returns when everything answers, ends it again."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from pileus.app import processes
+from pileus.app.state import ACCOUNT_KEYS, LONGEST, State, read_json, write_json
+from pileus.cli.problem import Problem
+
+READY = 60.0
+"""Seconds that a cloud may take until it answers."""
+
+STOP = 15.0
+"""Seconds that a process may take to end."""
+
+Say = Callable[[str], None]
+
+
+def up(state: State, provider: str = "", port: int | None = None, say: Say = lambda text: None) -> dict[str, str]:
+    """Have the cloud of `state` run; its endpoints. What runs already is left alone. Raises Problem."""
+    _check(state)
+    known = read_json(state.started) or {}
+    provider = provider or str(known.get("provider") or "local")
+    if provider not in ("local", "stub"):
+        raise Problem(f"There is no provider '{provider}'; there are local and stub.")
+    if known and known.get("provider") != provider:
+        raise Problem(f"{state.root} holds a cloud over '{known.get('provider')}'; choose another --state.")
+    if provider == "local" and os.geteuid() != 0:
+        raise Problem("Running machines needs root: use sudo, or try --provider stub.")
+    state.prepare()
+    with processes.alone(state.run / "up.lock"):
+        if provider == "local":
+            _local().begin(state, say)
+        _cloud(state, provider, port, known, say)
+        if provider == "local":
+            _local().host(state, say)
+        return _await(state, provider)
+
+
+def _local() -> ModuleType:
+    """What a cloud on our own hosts needs besides; a stub's user has none of it installed."""
+    return importlib.import_module("pileus.app.local")
+
+
+def _check(state: State) -> None:
+    if len(os.fsencode(state.root)) > LONGEST:
+        raise Problem(f"The path of the state directory is too long for sockets below it ({LONGEST} bytes at most).")
+
+
+def _cloud(state: State, provider: str, port: int | None, known: dict[str, object], say: Say) -> None:
+    running = processes.owner(state.pidfile("cloud"))
+    if running is not None:
+        if port not in (None, 0, known.get("port")):
+            raise Problem(f"The cloud runs already, on port {known.get('port')}: pileus down first.")
+        return
+    say("starting the cloud")
+    listener = _listen(port, known.get("port"))
+    with contextlib.closing(listener):
+        write_json(state.started, {"provider": provider, "port": listener.getsockname()[1]})
+        state.endpoints.unlink(missing_ok=True)
+        state.ready.unlink(missing_ok=True)
+        arguments = ["cloud", "--state", str(state.root), "--provider", provider, "--fd", str(listener.fileno())]
+        if provider == "local":
+            arguments += ["--user", "pileus"]
+        child = processes.spawn(arguments, state.log("cloud"), keep=[listener.fileno()])
+        processes.await_held(state.pidfile("cloud"), child, state.log("cloud"))
+
+
+def _listen(port: int | None, before: object) -> socket.socket:
+    """On the port that is asked for, else on the one that it had before if that is free, else on a free one."""
+    wanted = [port] if port else [before, 0] if isinstance(before, int) else [0]
+    for number in wanted:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", number))
+            listener.listen(2048)
+        except OSError as error:
+            listener.close()
+            if number == wanted[-1]:
+                raise Problem(f"Port {number} cannot be used: {error.strerror}; choose another --port.") from error
+        else:
+            return listener
+    raise AssertionError
+
+
+def _await(state: State, provider: str) -> dict[str, str]:
+    names = ("cloud", "host") if provider == "local" else ("cloud",)
+    end = time.monotonic() + READY
+    while (found := read_json(state.ready)) is None:
+        for name in names:
+            if processes.owner(state.pidfile(name)) is None:
+                raise Problem(f"The {name} ended; {state.log(name)} ends:\n{processes.tail(state.log(name))}")
+        if time.monotonic() > end:
+            raise Problem(f"The cloud does not answer after {READY:.0f} s; look into {state.log('cloud').parent}.")
+        time.sleep(0.005)
+    account = read_json(state.account) or {}
+    # Taken over key by key: the cloud's user must not choose what root's files hold.
+    write_json(state.admin, {key: str(account.get(key, "")) for key in ACCOUNT_KEYS}, 0o600)
+    shown = {key: str(value) for key, value in found.items()}
+    write_json(state.endpoints, shown)
+    return shown
+
+
+def down(state: State, *, instances: bool = False, say: Say = lambda text: None) -> None:
+    """End the processes of the cloud of `state`; guests go on, unless `instances`. Safe to repeat."""
+    known = read_json(state.started)
+    if known is None:
+        raise Problem(f"There is no cloud in {state.root}.")
+    if known.get("provider") == "local" and os.geteuid() != 0:
+        raise Problem("This cloud runs as root: use sudo.")
+    with processes.alone(state.run / "up.lock"):
+        for name in ("cloud", "host"):
+            pid = processes.owner(state.pidfile(name))
+            if pid is not None:
+                say(f"ending the {name}")
+                processes.stop(pid, STOP)
+        state.endpoints.unlink(missing_ok=True)
+        if known.get("provider") == "local":
+            _local().end(state, instances=instances, say=say)
+
+
+def running(state: State) -> dict[str, int | None]:
+    """The pid of each process and daemon of the cloud, None for one that does not run."""
+    known = read_json(state.started)
+    if known is None:
+        raise Problem(f"There is no cloud in {state.root}: pileus up makes one.")
+    found = {"cloud": processes.owner(state.pidfile("cloud"))}
+    if known.get("provider") == "local":
+        found["host"] = processes.owner(state.pidfile("host"))
+        if os.geteuid() == 0:
+            found |= _local().parts(state)
+    return found
+
+
+def default_state() -> Path:
+    """Where a cloud is kept unless it is told."""
+    if "PILEUS_STATE" in os.environ:
+        return Path(os.environ["PILEUS_STATE"])
+    if os.geteuid() == 0:
+        return Path("/var/lib/pileus/default")
+    return Path.home() / ".local" / "state" / "pileus"

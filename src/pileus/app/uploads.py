@@ -1,0 +1,135 @@
+"""Images on their way in: looked at before they are believed, kept as objects, registered by a verb."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from pileus.faces.rest.documents import document
+from pileus.model.caller import Caller
+from pileus.model.errors import InvalidValue
+from pileus.model.image import Image, Wanted
+from pileus.objects import Incoming
+from pileus.verbs import image
+from pileus.verbs.core import Core
+
+_SECONDS = 20
+_BOUNDED = ("prlimit", f"--as={1 << 30}", f"--cpu={_SECONDS}", "--fsize=0")
+"""What the process that looks into an untrusted file may use: address space and CPU time; it writes nothing."""
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """What the query of an upload says. `digest`: refuse other bytes. `format` as found in the bytes if not given."""
+
+    name: str
+    login_user: str = "root"
+    kind: Literal["machine", "container"] = "machine"
+    format: Literal["", "qcow2", "raw"] = ""
+    public: bool = False
+    digest: str = ""
+    min_memory: int = 64
+    min_disk: int = 1
+    architecture: str = "x86_64"
+    description: str = ""
+
+
+class Disk(msgspec.Struct, frozen=True):
+    """What an image's bytes are: their format, and the disk's size in bytes."""
+
+    format: Literal["qcow2", "raw"]
+    virtual_size: int
+
+
+def read(query: dict[str, str]) -> Upload:
+    """The query as an upload; InvalidValue naming what is wrong."""
+    unknown = sorted(query.keys() - {field.name for field in msgspec.structs.fields(Upload)})
+    if unknown:
+        raise InvalidValue(f"Unknown parameter '{unknown[0]}'.", ident=unknown[0], reason="query")
+    try:
+        asked = msgspec.convert(query, Upload, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidValue(f"The query is not what an upload takes: {error}", reason="query") from error
+    if not asked.name:
+        raise InvalidValue("An image needs a name.", reason="name")
+    return asked
+
+
+def finish(caller: Caller, core: Core, incoming: Incoming, asked: Upload) -> dict[str, Any]:
+    """Inspect what came in, keep it and register it: the image's document."""
+    incoming.finish()
+    disk = inspect(incoming.path)
+    if asked.format and asked.format != disk.format:
+        raise InvalidValue(f"The image is {disk.format}, not {asked.format}.", noun="image", reason="format")
+    stored = incoming.keep()
+    return document(register(caller, core, asked, disk, stored.digest, stored.size))
+
+
+def register(caller: Caller, core: Core, asked: Upload, disk: Disk, digest: str, size: int) -> Image:
+    """Register an object that is kept as an image."""
+    wanted = Wanted(
+        digest=digest,
+        size=size,
+        virtual_size=disk.virtual_size,
+        format=disk.format,
+        kind=asked.kind,
+        public=asked.public,
+        login_user=asked.login_user,
+        min_memory=asked.min_memory,
+        min_disk=asked.min_disk,
+        architecture=asked.architecture,
+        description=asked.description,
+    )
+    return image.register(caller, core, asked.name, wanted)
+
+
+def inspect(path: Path) -> Disk:
+    """What the untrusted file holds, found in a process with little memory and time.
+
+    InvalidValue for formats other than qcow2 and raw, and for qcow2 that names any other file.
+    """
+    found = _info(path)
+    form, size = found.get("format"), found.get("virtual-size")
+    if form not in ("qcow2", "raw") or not isinstance(size, int) or size <= 0:
+        raise InvalidValue(f"The image is {form}; qcow2 and raw are taken.", noun="image", reason="format")
+    details = (found.get("format-specific") or {}).get("data") or {}
+    if any(key.startswith(("backing", "full-backing")) for key in found) or details.get("data-file"):
+        raise InvalidValue(
+            "The image refers to another file; only images that are whole by themselves are taken.",
+            noun="image",
+            reason="reference",
+        )
+    if details.get("corrupt"):
+        raise InvalidValue("The image says of itself that it is corrupt.", noun="image", reason="corrupt")
+    return Disk(form, size)
+
+
+def _info(path: Path) -> dict[str, Any]:
+    if shutil.which("qemu-img") is None:
+        return _sniff(path)
+    try:
+        done = subprocess.run(
+            [*_BOUNDED, "qemu-img", "info", "--output=json", "--force-share", str(path)],
+            capture_output=True,
+            check=False,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise InvalidValue("Looking into the image takes too long.", noun="image", reason="inspection") from late
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().replace(str(path), "it")[-200:]
+        raise InvalidValue(f"The image cannot be read: {said}", noun="image", reason="inspection")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _sniff(path: Path) -> dict[str, Any]:
+    """Without qemu-img: a raw image is its size; qcow2 cannot be judged."""
+    with path.open("rb") as file:
+        magic = file.read(4)
+    form = "qcow2, and qemu-img is not installed" if magic == b"QFI\xfb" else "raw"
+    return {"format": form, "virtual-size": path.stat().st_size}

@@ -1,0 +1,129 @@
+"""Puts a cloud together: the store, the bus, the faces and a provider, from settings and a state directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pileus.app.settings import Settings
+from pileus.app.state import State
+from pileus.faces.ec2 import Ec2Face
+from pileus.faces.rest import RestFace
+from pileus.loops.runner import Runner
+from pileus.objects import ObjectStore
+from pileus.store.migrate import migrate
+from pileus.store.store import Store
+from pileus.verbs.core import Core, Place
+from pileus.verbs.credential import Authority
+
+PROVIDERS = "pileus.providers"
+"""The entry points' group."""
+
+
+@dataclass
+class Cloud:
+    """A cloud put together. `parts` are (start, stop) of what runs beside the HTTP server, in the order of starting."""
+
+    settings: Settings
+    core: Core
+    authority: Authority
+    objects: ObjectStore
+    ec2: Ec2Face
+    rest: RestFace
+    parts: list[tuple[Callable[[], object], Callable[[], object]]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start the parts."""
+        for start, _ in self.parts:
+            start()
+
+    def stop(self) -> None:
+        """Stop the parts, last one first, and close the store."""
+        for _, stop in reversed(self.parts):
+            stop()
+        self.core.store.close()
+
+
+def build(state: State, settings: Settings, provider: str) -> Cloud:
+    """The cloud of a state directory, with one machine's own provider, `local` or `stub`; nothing is started."""
+    store = Store(state.database, sync=settings.store_sync)
+    migrate(store.engine)
+    place = Place(region=settings.region, zone=settings.zone)
+    build_one = _stub if provider == "stub" else _local
+    return build_one(state, settings, store, place)
+
+
+def load(name: str) -> Any:
+    """What the entry point `name` of the providers names; LookupError when nothing is installed by that name."""
+    for point in importlib.metadata.entry_points(group=PROVIDERS, name=name):
+        return point.load()
+    raise LookupError(f"no provider is installed by the name '{name}'")
+
+
+def _stub(state: State, settings: Settings, store: Store, place: Place) -> Cloud:
+    from pileus.bus.channels import ChannelServer  # noqa: PLC0415  (each provider's own parts)
+    from pileus.bus.memory import MemoryBus  # noqa: PLC0415
+    from pileus.loops.host.agent import Agent  # noqa: PLC0415
+    from pileus.loops.host.book import FileBook  # noqa: PLC0415
+    from pileus.loops.host.runner import HostRunner  # noqa: PLC0415
+
+    channels = ChannelServer(state.channels)
+    provider = load("stub")(latency=settings.stub_latency, channels=channels)
+    bus = MemoryBus()
+    agent = Agent("stub", provider, FileBook(state.host), zone=place.zone)
+    host = HostRunner(agent, bus.host("stub"))
+    cloud = _cloud(state, settings, Core(store, bus, provider, _key(state), place))
+    cloud.parts = [
+        (channels.start, channels.stop),
+        (bus.start, bus.stop),
+        *cloud.parts,
+        (host.start, host.stop),
+    ]
+    return cloud
+
+
+def _local(state: State, settings: Settings, store: Store, place: Place) -> Cloud:
+    from pileus.bus.unix import CloudEnd  # noqa: PLC0415  (each provider's own parts)
+    from pileus.providers.local.layout import Layout  # noqa: PLC0415
+    from pileus.providers.local.network.provider import NetworkProvider  # noqa: PLC0415
+
+    layout = Layout(state.root)
+    bus = CloudEnd(state.bus)
+    place = dataclasses.replace(place, loopback_prefix=layout.loopback_prefix)
+    core = Core(store, bus, NetworkProvider(layout.northbound), _key(state), place)
+    cloud = _cloud(state, settings, core)
+    cloud.parts = [*cloud.parts, (bus.start, bus.stop)]
+    return cloud
+
+
+def _cloud(state: State, settings: Settings, core: Core) -> Cloud:
+    authority = Authority(core)
+    runner = Runner(core, workers=settings.loop_workers)
+    return Cloud(
+        settings=settings,
+        core=core,
+        authority=authority,
+        objects=ObjectStore(state.objects),
+        ec2=Ec2Face(core, authority),
+        rest=RestFace(core, authority),
+        parts=[(runner.start, runner.stop)],
+    )
+
+
+def _key(state: State) -> bytes:
+    """The key that seals secrets, made once."""
+    if not state.key.exists():
+        aside = state.key.with_suffix(".new")
+        aside.unlink(missing_ok=True)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(32))
+            file.flush()
+            os.fsync(descriptor)
+        aside.rename(state.key)
+    return state.key.read_bytes()

@@ -1,0 +1,124 @@
+"""A client of the REST face, on the standard library alone: commands start quickly."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote, urlencode, urlsplit
+
+from pileus.cli.problem import Problem
+
+_TIMEOUT = 60.0
+_UPLOAD_TIMEOUT = 3600.0
+_CHUNK = 1 << 20
+
+
+class Client:
+    """Talks to the REST face at `url` with a token. Every failure is a Problem that says what the cloud said."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        self.token = token
+
+    def get(self, *words: str, **query: str) -> dict[str, Any]:
+        """GET the path that `words` make."""
+        return self._ask("GET", words, query)
+
+    def post(self, *words: str, body: object = None) -> dict[str, Any]:
+        """POST `body` as JSON."""
+        return self._ask("POST", words, {}, json.dumps(body or {}).encode(), {"content-type": "application/json"})
+
+    def delete(self, *words: str) -> dict[str, Any]:
+        """DELETE the path that `words` make."""
+        return self._ask("DELETE", words, {})
+
+    def all(self, nouns: str, **query: str) -> list[dict[str, Any]]:
+        """Every noun of one kind, page by page."""
+        found: list[dict[str, Any]] = []
+        more: str | None = ""
+        while more is not None:
+            page = self.get(nouns, **query, **({"after": more} if more else {}))
+            found += next(value for key, value in page.items() if key != "next")
+            more = page["next"]
+        return found
+
+    def upload(self, file: BinaryIO, size: int, told: Callable[[int], None], **query: str) -> dict[str, Any]:
+        """POST an image's bytes; `told` hears how many were sent so far."""
+
+        def parts() -> Any:
+            sent = 0
+            while part := file.read(_CHUNK):
+                yield part
+                sent += len(part)
+                told(sent)
+
+        headers = {"content-type": "application/octet-stream", "content-length": str(size)}
+        return self._ask("POST", ("images",), query, parts(), headers, _UPLOAD_TIMEOUT)
+
+    def _ask(
+        self,
+        method: str,
+        words: tuple[str, ...],
+        query: dict[str, str],
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        timeout: float = _TIMEOUT,
+    ) -> dict[str, Any]:
+        to = urlsplit(self.url)
+        path = "/".join([to.path, *(quote(word, safe="") for word in words)])
+        kind = http.client.HTTPSConnection if to.scheme == "https" else http.client.HTTPConnection
+        link = kind(to.hostname or "", to.port, timeout=timeout)
+        try:
+            target = f"{path}?{urlencode(query)}" if query else path
+            link.request(method, target, body, {"authorization": f"Bearer {self.token}", **(headers or {})})
+            answer = link.getresponse()
+            return _read(answer.status, answer.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise Problem(f"The cloud at {self.url} does not answer ({error or type(error).__name__}).") from error
+        finally:
+            link.close()
+
+
+def _read(status: int, body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = {}
+    if status < 400 and isinstance(found, dict):
+        return found
+    told = found.get("error", {}) if isinstance(found, dict) else {}
+    raise Problem(f"{told.get('message', f'The cloud answered {status}.')} ({told.get('code', status)})")
+
+
+def default_state() -> Path:
+    """Where a cloud is kept unless it is told: $PILEUS_STATE, else a folder of root's or of the user's own."""
+    if "PILEUS_STATE" in os.environ:
+        return Path(os.environ["PILEUS_STATE"])
+    if os.geteuid() == 0:
+        return Path("/var/lib/pileus/default")
+    return Path.home() / ".local" / "state" / "pileus"
+
+
+def documents(state: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """The endpoints and the administrator's credentials of the cloud in `state`; Problem when it does not run."""
+    found = []
+    for name in ("endpoints.json", "admin.json"):
+        try:
+            found.append(json.loads((state / name).read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise Problem(f"No cloud runs in {state}: 'pileus up --state {state}' starts one.") from error
+        except PermissionError as error:
+            raise Problem(f"{state / name} is not yours to read: use sudo, or another --state.") from error
+        except ValueError as error:
+            raise Problem(f"{state / name} is damaged: 'pileus up --state {state}' writes it again.") from error
+    return found[0], found[1]
+
+
+def connect(state: Path) -> Client:
+    """A client of the cloud in `state`, as its administrator."""
+    endpoints, admin = documents(state)
+    return Client(endpoints["rest"], admin["token"])

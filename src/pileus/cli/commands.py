@@ -1,0 +1,142 @@
+"""The commands that only talk to a cloud."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from pileus.cli.client import connect, default_state
+
+StateOption = Annotated[
+    Optional[Path],  # noqa: UP045  (typer reads it)
+    typer.Option("--state", help="State directory of the cloud.", show_default=False),
+]
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+users = typer.Typer(help="Users.", no_args_is_help=True)
+images = typer.Typer(help="Images.", no_args_is_help=True)
+keys = typer.Typer(help="Key pairs.", no_args_is_help=True)
+cli.add_typer(users, name="user")
+cli.add_typer(images, name="image")
+cli.add_typer(keys, name="key")
+
+
+def state_of(given: Path | None) -> Path:
+    """The state directory that is meant, absolute."""
+    return Path(os.path.abspath(given or default_state()))  # noqa: PTH100  (links stay as they are written)
+
+
+@users.command("create")
+def user_create(
+    name: str,
+    project: Annotated[str, typer.Option(help="Its project, made when missing; by default one of its name.")] = "",
+    *,
+    admin: Annotated[bool, typer.Option("--admin", help="May act on every project.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    state: StateOption = None,
+) -> None:
+    """Make a user with an access key and a token; they are shown once."""
+    account = connect(state_of(state)).post("users", body={"name": name, "project": project, "admin": admin})
+    if as_json:
+        print(json.dumps(account, indent=2))
+        return
+    width = max(map(len, account))
+    print("\n".join(f"{key.ljust(width)}  {value}" for key, value in account.items()))
+
+
+@cli.command("list")
+def list_(
+    noun: Annotated[str, typer.Argument(help="instances, images, keypairs, hosts …")] = "instances",
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Of every project.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    state: StateOption = None,
+) -> None:
+    """List the nouns of one kind."""
+    from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
+
+    found = connect(state_of(state)).all(noun, **({"all": "1"} if everything else {}))
+    print(json.dumps(found, indent=2) if as_json else tables.table(noun.removesuffix("s"), found))
+
+
+@cli.command()
+def explain(
+    noun: str,
+    ident: Annotated[str, typer.Argument(metavar="ID", help="An id or a name.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    state: StateOption = None,
+) -> None:
+    """Show what is wanted, assigned and seen of one noun, its journal, and what it waits for."""
+    from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
+
+    found = connect(state_of(state)).get("explain", noun, ident)
+    print(json.dumps(found, indent=2) if as_json else tables.explanation(found))
+
+
+@cli.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
+def ssh(
+    instance: str,
+    command: Annotated[Optional[list[str]], typer.Argument(metavar="[CMD]...")] = None,  # noqa: UP045
+    *,
+    identity: Annotated[Optional[Path], typer.Option("-i", help="Private key.")] = None,  # noqa: UP045
+    state: StateOption = None,
+) -> None:
+    """Log in to an instance by plain ssh, or run a command there."""
+    from pileus.cli import ssh as ways  # noqa: PLC0415  (commands start quickly)
+
+    words = ways.command(connect(state_of(state)), instance, identity, command or [])
+    os.execvp(words[0], words)  # noqa: S606  (this process becomes ssh)
+
+
+@cli.command("connect")
+def connect_(instance: str, port: int, *, state: StateOption = None) -> None:
+    """Join standard input and output with a TCP port of an instance."""
+    from pileus.cli import ssh as ways  # noqa: PLC0415  (commands start quickly)
+
+    ways.splice(connect(state_of(state)), instance, port)
+
+
+@cli.command()
+def env(*, state: StateOption = None) -> None:
+    """Print what a shell needs for AWS clients: eval "$(pileus env)"."""
+    from pileus.cli import shells  # noqa: PLC0415  (commands start quickly)
+
+    print(shells.exports(state_of(state)))
+
+
+@keys.command("create")
+def key_create(name: str, *, state: StateOption = None) -> None:
+    """Make a key pair and keep its private key where `pileus ssh` looks for it."""
+    from pileus.cli import ssh as ways  # noqa: PLC0415  (commands start quickly)
+
+    made = connect(state_of(state)).post("keypairs", body={"name": name})
+    print(ways.keep_key(name, made["private_key"]))
+
+
+@images.command("add")
+def image_add(
+    source: Annotated[str, typer.Argument(metavar="FILE|URL")],
+    *,
+    name: Annotated[str, typer.Option(help="By default the file's.")] = "",
+    login_user: Annotated[str, typer.Option(help="Who logs in by ssh.")] = "root",
+    public: Annotated[bool, typer.Option("--public", help="Every project may start from it.")] = False,
+    state: StateOption = None,
+) -> None:
+    """Add an image (qcow2 or raw) to the cloud."""
+    from pileus.cli import images as ways  # noqa: PLC0415  (commands start quickly)
+
+    chosen = name or source.rstrip("/").rpartition("/")[2].partition(".")[0]
+    flags = {"public": "true"} if public else {}
+    made = ways.add(connect(state_of(state)), source, name=chosen, login_user=login_user, **flags)
+    print(f"{made['id']}  {made['name']}")
+
+
+@images.command("list")
+def image_list(*, state: StateOption = None) -> None:
+    """List the images."""
+    list_("images", state=state)

@@ -1,0 +1,115 @@
+"""Bringing images into a cloud: from files, from addresses, and those that were built on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+from pileus.cli.client import Client
+from pileus.cli.problem import Problem
+
+_CHUNK = 1 << 20
+_MIB = 1 << 20
+
+
+class Progress:
+    """Says how far a long work is: on a terminal in one line that changes, else at every tenth."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what = what
+        self._total = total
+        self._shown = -1
+        self._live = sys.stderr.isatty()
+
+    def __call__(self, done: int) -> None:
+        """So much is done."""
+        percent = 100 * done // self._total if self._total else 0
+        step = percent if self._live else percent - percent % 10
+        if step == self._shown and done != self._total:
+            return
+        self._shown = step
+        size = f"{done // _MIB} of {self._total // _MIB} MiB" if self._total else f"{done // _MIB} MiB"
+        if self._live:
+            end = "\n" if done == self._total else ""
+            print(f"\r{self._what}: {size}", end=end, file=sys.stderr, flush=True)
+        elif done != self._total or step == 100:
+            print(f"{self._what}: {size}", file=sys.stderr, flush=True)
+
+
+def add(client: Client, source: str, **query: str) -> dict[str, Any]:
+    """Upload a file, or what an http(s) address gives; the image's document."""
+    if urlsplit(source).scheme in ("http", "https"):
+        with tempfile.TemporaryFile() as file:
+            _download(source, file)
+            file.seek(0)
+            return _upload(client, file, **query)
+    try:
+        with Path(source).open("rb") as opened:
+            return _upload(client, opened, **query)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise Problem(f"{source} cannot be read: {error.strerror}.") from error
+
+
+def _download(url: str, file: BinaryIO) -> None:
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310  (http and https alone get here)
+            total, done = int(answer.headers.get("content-length") or 0), 0
+            shown = Progress("downloading", total)
+            while part := answer.read(_CHUNK):
+                file.write(part)
+                done += len(part)
+                shown(done)
+            if total and done != total:
+                raise Problem(f"{url} gave {done} of {total} bytes: try again.")
+    except OSError as error:
+        raise Problem(f"{url} cannot be downloaded: {error}") from error
+
+
+def _upload(client: Client, file: BinaryIO, **query: str) -> dict[str, Any]:
+    size = file.seek(0, 2)
+    file.seek(0)
+    return client.upload(file, size, Progress("uploading", size), **query)
+
+
+def add_built(client: Client, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Register the images built into `folder` (NAME.json beside NAME.qcow2) as public ones, unless they are there."""
+    known = {image["wanted"]["digest"] for image in client.all("images")}
+    added = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            about = json.loads(path.read_text(encoding="utf-8"))
+            digest, name = about["sha256"], about["name"]
+        except (OSError, ValueError, KeyError, TypeError):
+            say(f"{path} describes no image; left out")
+            continue
+        if digest in known:
+            continue
+        say(f"adding the image {name}")
+        added.append(
+            add(
+                client,
+                str(path.with_suffix(".qcow2")),
+                name=name,
+                digest=digest,
+                public="true",
+                login_user=about.get("login_user", "root"),
+                min_memory=str(about.get("min_memory_mib", 64)),
+                min_disk=str(about.get("min_disk_gib", 1)),
+                architecture=about.get("architecture", "x86_64"),
+                description=about.get("description", ""),
+            )
+        )
+    return added
+
+
+def digest_of(path: Path) -> str:
+    """The sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,31 @@
+"""What other programs need to know to use a cloud: its environment variables."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from pileus.cli.client import documents
+
+REMOVED = ("AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_SESSION_TOKEN")
+"""Variables that would lead clients elsewhere."""
+
+REGION = "us-east-1"
+
+
+def environment(state: Path) -> dict[str, str]:
+    """The variables by which AWS clients and these commands find the cloud in `state`."""
+    endpoints, admin = documents(state)
+    return {
+        "AWS_ENDPOINT_URL": endpoints["ec2"],
+        "AWS_ACCESS_KEY_ID": admin["access_key"],
+        "AWS_SECRET_ACCESS_KEY": admin["secret_key"],
+        "AWS_DEFAULT_REGION": REGION,
+        "PILEUS_STATE": str(state),
+    }
+
+
+def exports(state: Path) -> str:
+    """The same as lines for a shell: eval "$(pileus env)"."""
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in environment(state).items()]
+    return "\n".join([*lines, f"unset {' '.join(REMOVED)}"])

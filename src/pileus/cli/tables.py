@@ -1,0 +1,75 @@
+"""Lists and explanations as a person reads them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "instance": ("id", "name", "state", "flavor", "image", "address", "loopback", "login_user"),
+    "image": ("id", "name", "wanted.kind", "wanted.format", "wanted.virtual_size", "wanted.login_user", "wanted.public"),
+    "flavor": ("name", "wanted.vcpus", "wanted.memory", "wanted.disk"),
+    "keypair": ("id", "name", "wanted.type", "wanted.fingerprint"),
+    "volume": ("id", "wanted.size", "wanted.instance", "wanted.device"),
+    "port": ("id", "assigned.address", "assigned.mac", "wanted.instance"),
+    "subnet": ("id", "name", "wanted.cidr", "wanted.zone"),
+    "user": ("id", "name", "wanted.admin"),
+    "project": ("id", "name", "wanted.account_id"),
+    "host": ("name", "wanted.state", "seen.heard", "seen.capacity.vcpus", "seen.capacity.memory"),
+}
+"""What is shown of each noun; of others `OTHERS`."""
+
+OTHERS = ("id", "name", "created")
+_TIMES = frozenset({"created", "heard", "at", "ended"})
+
+
+def table(kind: str, nouns: Sequence[Mapping[str, Any]]) -> str:
+    """Nouns of one kind, a line each under a heading."""
+    columns = COLUMNS.get(kind, OTHERS)
+    rows = [[column.rpartition(".")[2].upper() for column in columns]]
+    rows += [[_cell(noun, column) for column in columns] for noun in nouns]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def explanation(found: Mapping[str, Any]) -> str:
+    """One noun: what it waits for first, then its three parts and its journal."""
+    title = f"{found['kind']} {found['id']}" + (f" ({found['name']})" if found["name"] else "")
+    state = f", {found['state']}" if "state" in found else ""
+    lines = [f"{title}{state}", "", "waits for"]
+    lines += [f"  {wait}" for wait in found["waits_for"]]
+    if found.get("due"):
+        lines.append(f"  looked at next {_ago(found['due'])}")
+    for part in ("wanted", "assigned", "seen"):
+        if found[part]:
+            shown = json.dumps(found[part], indent=2).splitlines()[1:-1]
+            lines += ["", part, *shown]
+    lines += ["", "journal"]
+    for row in found["journal"]:
+        detail = f" {row['detail']}" if row["detail"] else ""
+        lines.append(f"  {_moment(row['at'])}  {row['verb']}  by {row['user']} ({row['face']})  {row['outcome']}{detail}")
+    return "\n".join(lines)
+
+
+def _cell(noun: Mapping[str, Any], column: str) -> str:
+    value: Any = noun
+    for name in column.split("."):
+        value = (value or {}).get(name)
+    if value is None or value == "":
+        return "-"
+    if column.rpartition(".")[2] in _TIMES:
+        return _moment(value)
+    if column == "wanted.virtual_size":
+        return f"{value / (1 << 30):.1f}G"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _ago(seconds: float) -> str:
+    away = seconds - time.time()
+    return f"in {away:.0f} s" if away > 0 else "now"

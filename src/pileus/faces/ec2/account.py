@@ -1,0 +1,31 @@
+"""What the caller's account has and may have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.faces.ec2.call import Call, action
+from pileus.verbs import network, project
+
+
+@action("DescribeAccountAttributes")
+def describe(call: Call) -> dict[str, Any]:
+    """The account's platform, default VPC and limits; the names are Amazon's, an unlimited number is a large one."""
+    default = [router.ec2_id for router in network.routers(call.caller, call.core) if router.wanted.default]
+    mine = [each for each in project.listing(call.caller, call.core) if each.uuid == call.caller.project]
+    instances = mine[0].wanted.quota.get("instances") if mine else None
+    values = {
+        "supported-platforms": ["VPC"],
+        "default-vpc": default or ["none"],
+        "max-instances": [str(1_000_000 if instances is None else instances)],
+        "vpc-max-security-groups-per-interface": ["16"],
+        "max-elastic-ips": ["0"],
+        "vpc-max-elastic-ips": ["0"],
+    }
+    asked = call.args.get("AttributeNames") or values
+    found = [
+        {"AttributeName": name, "AttributeValues": [{"AttributeValue": value} for value in values[name]]}
+        for name in asked
+        if name in values
+    ]
+    return {"AccountAttributes": found}

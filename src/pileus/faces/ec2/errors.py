@@ -1,0 +1,127 @@
+"""The one table from the core's errors to Amazon's codes and statuses.
+
+Source: "Error codes for the Amazon EC2 API" in its reference, and what EC2 is known to answer where that differs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pileus.faces.wire.errors import WireError
+from pileus.model.errors import Fault, PileusError
+
+
+class Told(NamedTuple):
+    """What the client is told."""
+
+    code: str
+    message: str
+    status: int
+
+
+_BAD = 400
+
+TABLE: dict[tuple[str, str, str], tuple[str, int]] = {
+    ("NotFound", "", ""): ("InvalidID", _BAD),
+    ("NotFound", "instance", ""): ("InvalidInstanceID.NotFound", _BAD),
+    ("NotFound", "image", ""): ("InvalidAMIID.NotFound", _BAD),
+    ("NotFound", "keypair", ""): ("InvalidKeyPair.NotFound", _BAD),
+    ("NotFound", "securitygroup", ""): ("InvalidGroup.NotFound", _BAD),
+    ("NotFound", "securitygrouprule", ""): ("InvalidSecurityGroupRuleId.NotFound", _BAD),
+    ("NotFound", "securitygrouprule", "rule"): ("InvalidPermission.NotFound", _BAD),
+    ("NotFound", "subnet", ""): ("InvalidSubnetID.NotFound", _BAD),
+    ("NotFound", "subnet", "default"): ("MissingInput", _BAD),
+    ("NotFound", "router", ""): ("InvalidVpcID.NotFound", _BAD),
+    ("NotFound", "router", "default"): ("VPCIdNotSpecified", _BAD),
+    ("NotFound", "volume", ""): ("InvalidVolume.NotFound", _BAD),
+    ("NotFound", "port", ""): ("InvalidNetworkInterfaceID.NotFound", _BAD),
+    ("NotFound", "flavor", ""): ("InvalidInstanceType", _BAD),
+    ("Malformed", "", ""): ("InvalidParameterValue", _BAD),
+    ("Malformed", "instance", ""): ("InvalidInstanceID.Malformed", _BAD),
+    ("Malformed", "image", ""): ("InvalidAMIID.Malformed", _BAD),
+    ("Malformed", "securitygroup", ""): ("InvalidGroupId.Malformed", _BAD),
+    ("Malformed", "subnet", ""): ("InvalidSubnetID.NotFound", _BAD),
+    ("Malformed", "router", ""): ("InvalidVpcID.NotFound", _BAD),
+    ("Malformed", "volume", ""): ("InvalidVolumeID.Malformed", _BAD),
+    ("Malformed", "port", ""): ("InvalidNetworkInterfaceId.Malformed", _BAD),
+    ("Malformed", "network", ""): ("InvalidID", _BAD),
+    ("Conflict", "", ""): ("IncorrectState", _BAD),
+    ("Conflict", "instance", "state"): ("IncorrectInstanceState", _BAD),
+    ("Conflict", "instance", "protected"): ("OperationNotPermitted", _BAD),
+    ("Conflict", "securitygroup", "default"): ("CannotDelete", _BAD),
+    ("Conflict", "", "in-use"): ("DependencyViolation", _BAD),
+    ("Duplicate", "", ""): ("InvalidParameterValue", _BAD),
+    ("Duplicate", "keypair", ""): ("InvalidKeyPair.Duplicate", _BAD),
+    ("Duplicate", "securitygroup", ""): ("InvalidGroup.Duplicate", _BAD),
+    ("Duplicate", "securitygroup", "rule"): ("InvalidPermission.Duplicate", _BAD),
+    ("InvalidValue", "", ""): ("InvalidParameterValue", _BAD),
+    ("InvalidValue", "keypair", "key-format"): ("InvalidKey.Format", _BAD),
+    ("InvalidValue", "", "user-data"): ("InvalidUserData.Malformed", _BAD),
+    ("InvalidValue", "", "address-in-use"): ("InvalidIPAddress.InUse", _BAD),
+    ("InvalidValue", "", "address-count"): ("InvalidParameterCombination", _BAD),
+    ("InvalidValue", "", "disk"): ("InvalidBlockDeviceMapping", _BAD),
+    ("InvalidValue", "", "memory"): ("InvalidParameterCombination", _BAD),
+    ("InvalidValue", "", "combination"): ("InvalidParameterCombination", _BAD),
+    ("InvalidValue", "", "missing"): ("MissingParameter", _BAD),
+    ("InvalidValue", "", "other-vpc"): ("InvalidParameter", _BAD),
+    ("InvalidValue", "", "pagination-token"): ("InvalidNextToken", _BAD),
+    ("InvalidValue", "", "filter-limit"): ("FilterLimitExceeded", _BAD),
+    ("QuotaExceeded", "", ""): ("ResourceLimitExceeded", _BAD),
+    ("QuotaExceeded", "", "instances"): ("InstanceLimitExceeded", _BAD),
+    ("QuotaExceeded", "", "memory"): ("InstanceLimitExceeded", _BAD),
+    ("QuotaExceeded", "", "vcpus"): ("VcpuLimitExceeded", _BAD),
+    ("QuotaExceeded", "", "disk"): ("VolumeLimitExceeded", _BAD),
+    ("QuotaExceeded", "", "securitygroups"): ("SecurityGroupLimitExceeded", _BAD),
+    ("QuotaExceeded", "", "rules"): ("RulesPerSecurityGroupLimitExceeded", _BAD),
+    ("QuotaExceeded", "", "groups"): ("SecurityGroupsPerInterfaceLimitExceeded", _BAD),
+    ("QuotaExceeded", "", "tags"): ("TagLimitExceeded", _BAD),
+    ("NoCapacity", "", ""): ("InsufficientInstanceCapacity", 500),
+    ("NoCapacity", "", "addresses"): ("InsufficientFreeAddressesInSubnet", _BAD),
+    ("NoCapacity", "", "loopback"): ("InsufficientAddressCapacity", 500),
+    ("Forbidden", "", ""): ("UnauthorizedOperation", 403),
+    ("TokenReused", "", ""): ("IdempotentParameterMismatch", _BAD),
+    ("DryRun", "", ""): ("DryRunOperation", 412),
+    ("Unsupported", "", ""): ("UnsupportedOperation", _BAD),
+    ("Unavailable", "", ""): ("Unavailable", 503),
+}
+"""(core code, noun, reason) → (Amazon's code, status); an empty noun or reason stands for any."""
+
+_WORDS = {
+    "image": "image",
+    "router": "vpc",
+    "securitygroup": "security group",
+    "keypair": "key pair",
+    "port": "networkInterface",
+    "volume": "volume",
+}
+"""Amazon's words for nouns that the core calls otherwise."""
+
+INTERNAL = Told("InternalError", "An internal error has occurred", 500)
+
+
+def told(error: Exception) -> Told | None:
+    """What the client is told of `error`; None for one that is nobody's fault but ours."""
+    if isinstance(error, WireError):
+        return Told(error.code, error.message, error.status)
+    if isinstance(error, PileusError):
+        return _of_core(error)
+    if isinstance(error, Fault):
+        return Told("Unavailable", f"The host could not do it now ({error.code}: {error.message}).", 503)
+    return None
+
+
+def _of_core(error: PileusError) -> Told | None:
+    code, noun, reason = error.code, error.noun, error.reason
+    for key in ((code, noun, reason), (code, "", reason), (code, noun, ""), (code, "", "")):
+        found = TABLE.get(key)
+        if found is not None:
+            return Told(found[0], _worded(error), found[1])
+    return None
+
+
+def _worded(error: PileusError) -> str:
+    word = _WORDS.get(error.noun)
+    ours = f"The {error.noun} ID"
+    if word is None or not error.message.startswith(ours):
+        return error.message
+    return f"The {word} ID{error.message.removeprefix(ours)}"

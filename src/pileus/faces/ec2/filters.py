@@ -1,0 +1,117 @@
+"""Filters of Describe actions: a name, and values of which one must fit, with * and ? for wildcards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from pileus.model.errors import InvalidValue
+from pileus.model.listing import matches
+
+T = TypeVar("T")
+Values = Callable[[T], Iterable[str]]
+"""What an item has under a filter's name: none, one or several texts."""
+
+Keep = Callable[[T], bool]
+
+VALUES_LIMIT = 200
+"""Values in one request, as on EC2."""
+
+
+def none(_: object) -> Iterable[str]:
+    """The values of a filter for something that no item here ever has."""
+    return ()
+
+
+def flag(*, value: bool) -> str:
+    """A truth as filters write it."""
+    return "true" if value else "false"
+
+
+def compiled(
+    filters: Iterable[Mapping[str, Any]] | None, known: Mapping[str, Values[T]], tags: Callable[[T], Mapping[str, str]]
+) -> Keep[T] | None:
+    """Return whether an item fits all of `filters` (of the model's shape FilterList); None when there are none.
+
+    `known` names the filters that the action has; `tag:KEY` and `tag-key` look at `tags`. Raises InvalidValue.
+    """
+    tests: list[tuple[Values[T], frozenset[str], tuple[str, ...]]] = []
+    count = 0
+    for each in filters or ():
+        name, values = each.get("Name", ""), each.get("Values", ())
+        found = _values(name, known, tags)
+        if not values:
+            raise InvalidValue(f"The filter '{name}' needs at least one value", ident=name, reason="filter")
+        count += len(values)
+        plain = frozenset(value for value in values if not any(sign in value for sign in "*?\\"))
+        tests.append((found, plain, tuple(value for value in values if value not in plain)))
+    if count > VALUES_LIMIT:
+        raise InvalidValue(
+            f"The maximum number of filter values specified on a single call is {VALUES_LIMIT}", reason="filter-limit"
+        )
+    if not tests:
+        return None
+
+    def keep(item: T) -> bool:
+        for found, plain, patterns in tests:
+            values = found(item)
+            if plain.isdisjoint(values) and not (patterns and matches(values, patterns)):
+                return False
+        return True
+
+    return keep
+
+
+def _values(name: str, known: Mapping[str, Values[T]], tags: Callable[[T], Mapping[str, str]]) -> Values[T]:
+    if name in known:
+        return known[name]
+    if name.startswith("tag:"):
+        key = name.removeprefix("tag:")
+
+        def of_tag(item: T) -> Iterable[str]:
+            value = tags(item).get(key)
+            return () if value is None else (value,)
+
+        return of_tag
+    if name == "tag-key":
+        return tags
+    if name == "tag-value":
+        return lambda item: tags(item).values()
+    raise InvalidValue(f"The filter '{name or 'null'}' is invalid", ident=name, reason="filter")
+
+
+def of_members(**members: str) -> dict[str, Values[dict[str, Any]]]:
+    """Filters of rendered items, by name with _ for -: each looks at the member it names, a path with dots.
+
+    A list on the way means any of its elements.
+    """
+    return {name.replace("_", "-"): member(path) for name, path in members.items()}
+
+
+def member(path: str) -> Values[dict[str, Any]]:
+    """A filter that looks at the member `path` of rendered items, as in `of_members`."""
+    parts = path.split(".")
+
+    def values(item: dict[str, Any]) -> Iterable[str]:
+        return [_text(value) for value in _reached(item, parts)]
+
+    return values
+
+
+def _reached(value: Any, parts: list[str]) -> list[Any]:
+    for position, part in enumerate(parts):
+        if isinstance(value, list):
+            return [found for element in value for found in _reached(element, parts[position:])]
+        value = value.get(part)
+        if value is None:
+            return []
+    return value if isinstance(value, list) else [value]
+
+
+def _text(value: object) -> str:
+    return flag(value=value) if isinstance(value, bool) else str(value)
+
+
+def tags_of(item: Mapping[str, Any], member: str = "Tags") -> dict[str, str]:
+    """The tags of a rendered item, by key."""
+    return {tag["Key"]: tag["Value"] for tag in item.get(member, ())}

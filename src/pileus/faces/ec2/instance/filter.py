@@ -1,0 +1,251 @@
+"""The filters of DescribeInstances, each as the texts that a view has under its name.
+
+Source: "DescribeInstances" in the EC2 API reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pileus.faces.ec2 import filters
+from pileus.faces.ec2.filters import Values, flag, none
+from pileus.faces.ec2.instance import shape
+from pileus.faces.ec2.instance.part import CODES, Parts
+from pileus.faces.ec2.names import ec2_id, zone_id
+from pileus.faces.wire.scalars import from_timestamp
+from pileus.model.image import Image
+from pileus.model.port import Port
+from pileus.verbs.core import Place
+from pileus.verbs.instance.view import InstanceView, NicView
+
+Filter = Values[InstanceView]
+
+
+def keep(asked: Iterable[dict[str, Any]] | None, place: Place) -> Callable[[InstanceView], bool] | None:
+    """Whether a view fits the request's filters; None when it has none. Raises InvalidValue for an unknown one."""
+    return filters.compiled(asked, known(place), shape.tags) if asked else None
+
+
+def known(place: Place) -> dict[str, Filter]:
+    """Every filter there is, `tag:KEY` and `tag-key` apart."""
+    return {**_OWN, **_of_place(place), **_DISKS, **_NICS, **_CONSTANTS, **_ABSENT}
+
+
+def _one(get: Callable[[InstanceView], str]) -> Filter:
+    def values(view: InstanceView) -> Iterable[str]:
+        value = get(view)
+        return (value,) if value else ()
+
+    return values
+
+
+def _nic(get: Callable[[NicView], str]) -> Filter:
+    return lambda view: [get(nic) for nic in view.nics]
+
+
+def _group_ids(view: InstanceView) -> Iterable[str]:
+    return [group.ec2_id for nic in view.nics for group in nic.groups]
+
+
+def _group_names(view: InstanceView) -> Iterable[str]:
+    return [group.name for nic in view.nics for group in nic.groups]
+
+
+def _public(view: InstanceView) -> str:
+    return view.instance.assigned.loopback if view.nics else ""
+
+
+def _reason(part: str) -> Filter:
+    def values(view: InstanceView) -> Iterable[str]:
+        found = shape.reason(view)
+        return (found[part],) if found else ()
+
+    return values
+
+
+def _launch_time(view: InstanceView) -> str:
+    return from_timestamp(view.instance.created)
+
+
+def _image(view: InstanceView) -> str:
+    return view.image.ec2_id if view.image else ec2_id(Image, view.instance.wanted.image)
+
+
+_OWN: dict[str, Filter] = {
+    "architecture": _one(lambda view: view.image.wanted.architecture if view.image else "x86_64"),
+    "client-token": _one(lambda view: view.instance.wanted.token),
+    "dns-name": _one(_public),
+    "image-id": _one(_image),
+    "instance-id": _one(lambda view: view.instance.ec2_id),
+    "instance-state-code": _one(lambda view: str(CODES[view.state])),
+    "instance-state-name": _one(lambda view: view.state.value),
+    "instance-type": _one(lambda view: view.flavor.name),
+    "group-id": _group_ids,
+    "group-name": _group_names,
+    "instance.group-id": _group_ids,
+    "instance.group-name": _group_names,
+    "ip-address": _one(_public),
+    "key-name": _one(lambda view: view.instance.wanted.key_name),
+    "launch-index": _one(lambda view: str(view.instance.wanted.launch_index)),
+    "launch-time": _one(_launch_time),
+    "metadata-options.http-tokens": _one(
+        lambda view: "required" if view.instance.wanted.metadata_v2_only else "optional"
+    ),
+    "owner-id": _one(lambda view: view.project.wanted.account_id),
+    "private-ip-address": _nic(lambda nic: nic.port.assigned.address),
+    "reason": _one(shape.transition),
+    "reservation-id": _one(lambda view: view.instance.wanted.reservation),
+    "state-reason-code": _reason("Code"),
+    "state-reason-message": _reason("Message"),
+    "subnet-id": _nic(lambda nic: nic.subnet.ec2_id),
+    "usage-operation-update-time": _one(_launch_time),
+    "vpc-id": _nic(lambda nic: nic.router.ec2_id),
+}
+
+
+def _of_place(place: Place) -> dict[str, Filter]:
+    parts = Parts(place)
+    name = _one(lambda view: parts.private_name(view) if view.nics else "")
+    return {
+        "availability-zone": _one(parts.zone),
+        "availability-zone-id": _one(lambda view: zone_id(parts.zone(view))),
+        "network-interface.addresses.private-dns-name": name,
+        "network-interface.availability-zone": _one(lambda view: parts.zone(view) if view.nics else ""),
+        "network-interface.private-dns-name": name,
+        "private-dns-name": name,
+    }
+
+
+_DISKS: dict[str, Filter] = {
+    "block-device-mapping.attach-time": lambda view: [from_timestamp(disk.created) for disk in view.volumes],
+    "block-device-mapping.delete-on-termination": lambda view: [
+        flag(value=disk.wanted.delete_on_termination) for disk in view.volumes
+    ],
+    "block-device-mapping.device-name": lambda view: [disk.wanted.device for disk in view.volumes],
+    "block-device-mapping.status": lambda view: [
+        "detaching" if disk.wanted.gone else "attached" for disk in view.volumes
+    ],
+    "block-device-mapping.volume-id": lambda view: [disk.ec2_id for disk in view.volumes],
+}
+
+_NICS: dict[str, Filter] = {
+    f"network-interface.{name}": values
+    for name, values in {
+        "addresses.association.ip-owner-id": _one(lambda view: "amazon" if _public(view) else ""),
+        "addresses.association.public-ip": _one(_public),
+        "addresses.primary": _nic(lambda _: "true"),
+        "addresses.private-ip-address": _nic(lambda nic: nic.port.assigned.address),
+        "association.ip-owner-id": _one(lambda view: "amazon" if _public(view) else ""),
+        "association.public-ip": _one(_public),
+        "attachment.attach-time": _nic(lambda nic: from_timestamp(nic.port.created)),
+        "attachment.attachment-id": _nic(lambda nic: ec2_id(Port, nic.port.uuid, "eni-attach")),
+        "attachment.delete-on-termination": _nic(lambda _: "true"),
+        "attachment.device-index": _nic(lambda nic: str(nic.port.wanted.index)),
+        "attachment.instance-id": _one(lambda view: view.instance.ec2_id if view.nics else ""),
+        "attachment.instance-owner-id": _one(lambda view: view.project.wanted.account_id if view.nics else ""),
+        "attachment.network-card-index": _nic(lambda _: "0"),
+        "attachment.status": _nic(lambda nic: "detaching" if nic.port.wanted.gone else "attached"),
+        "description": _nic(lambda nic: nic.port.wanted.description),
+        "group-id": _group_ids,
+        "group-name": _group_names,
+        "mac-address": _nic(lambda nic: nic.port.assigned.mac),
+        "network-interface-id": _nic(lambda nic: nic.port.ec2_id),
+        "owner-id": _one(lambda view: view.project.wanted.account_id if view.nics else ""),
+        "requester-managed": _nic(lambda _: "false"),
+        "source-dest-check": _nic(lambda _: "true"),
+        "status": _nic(lambda _: "in-use"),
+        "subnet-id": _nic(lambda nic: nic.subnet.ec2_id),
+        "vpc-id": _nic(lambda nic: nic.router.ec2_id),
+        "private-ip-address": _nic(lambda nic: nic.port.assigned.address),
+    }.items()
+}
+
+
+def _constant(value: str) -> Filter:
+    return lambda _: (value,)
+
+
+_CONSTANTS: dict[str, Filter] = {
+    name: _constant(value)
+    for name, value in {
+        "boot-mode": "legacy-bios",
+        "current-instance-boot-mode": "legacy-bios",
+        "ebs-optimized": "false",
+        "ena-support": "false",
+        "enclave-options.enabled": "false",
+        "hibernation-options.configured": "false",
+        "hypervisor": "xen",
+        "maintenance-options.auto-recovery": "disabled",
+        "metadata-options.http-endpoint": "enabled",
+        "metadata-options.http-protocol-ipv4": "enabled",
+        "metadata-options.http-protocol-ipv6": "disabled",
+        "metadata-options.http-put-response-hop-limit": "1",
+        "metadata-options.instance-metadata-tags": "enabled",
+        "monitoring-state": "disabled",
+        "platform-details": "Linux/UNIX",
+        "root-device-name": shape.ROOT_DEVICE,
+        "root-device-type": "ebs",
+        "source-dest-check": "true",
+        "tenancy": "default",
+        "usage-operation": "RunInstances",
+        "virtualization-type": "hvm",
+    }.items()
+}
+
+_ABSENT: dict[str, Filter] = dict.fromkeys(
+    (
+        "affinity",
+        "block-device-mapping.card-index",
+        "capacity-reservation-id",
+        "capacity-reservation-specification.capacity-reservation-preference",
+        "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id",
+        "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-resource-group-arn",
+        "host-id",
+        "iam-instance-profile.arn",
+        "iam-instance-profile.id",
+        "iam-instance-profile.name",
+        "instance-lifecycle",
+        "ipv6-address",
+        "kernel-id",
+        "network-interface.addresses.association.allocation-id",
+        "network-interface.addresses.association.association-id",
+        "network-interface.addresses.association.carrier-ip",
+        "network-interface.addresses.association.customer-owned-ip",
+        "network-interface.addresses.association.public-dns-name",
+        "network-interface.association.allocation-id",
+        "network-interface.association.association-id",
+        "network-interface.association.carrier-ip",
+        "network-interface.association.customer-owned-ip",
+        "network-interface.association.public-dns-name",
+        "network-interface.deny-all-igw-traffic",
+        "network-interface.ipv4-prefixes.ipv4-prefix",
+        "network-interface.ipv6-address",
+        "network-interface.ipv6-addresses.ipv6-address",
+        "network-interface.ipv6-addresses.is-primary-ipv6",
+        "network-interface.ipv6-native",
+        "network-interface.ipv6-prefixes.ipv6-prefix",
+        "network-interface.outpost-arn",
+        "network-interface.requester-id",
+        "network-interface.tag-key",
+        "network-interface.tag-value",
+        "network-performance-options.bandwidth-weighting",
+        "operator.managed",
+        "operator.principal",
+        "outpost-arn",
+        "placement-group-name",
+        "placement-partition-number",
+        "platform",
+        "private-dns-name-options.enable-resource-name-dns-a-record",
+        "private-dns-name-options.enable-resource-name-dns-aaaa-record",
+        "private-dns-name-options.hostname-type",
+        "product-code",
+        "product-code.type",
+        "ramdisk-id",
+        "requester-id",
+        "spot-instance-request-id",
+        "tpm-support",
+    ),
+    none,
+)
+"""Filters for what no instance of this cloud has: they fit none."""

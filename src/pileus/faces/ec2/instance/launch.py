@@ -1,0 +1,190 @@
+"""RunInstances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.instance import shape
+from pileus.faces.ec2.tag import specified
+from pileus.model.errors import InvalidValue, Malformed, Unsupported
+from pileus.model.flavor import DEFAULT
+from pileus.model.ids import is_ec2
+from pileus.verbs.instance import launch as verbs
+from pileus.verbs.instance import view
+from pileus.verbs.instance.launch import Launch
+
+ROOT_DEVICES = (shape.ROOT_DEVICE, "/dev/sda1", "/dev/xvda")
+"""Names of the root disk: our images' own, and those of most of Amazon's, which many scripts have in them."""
+
+_UNSUPPORTED = (
+    *("ElasticGpuSpecification", "ElasticInferenceAccelerators", "IamInstanceProfile", "InstanceMarketOptions"),
+    *("Ipv6AddressCount", "Ipv6Addresses", "KernelId", "LaunchTemplate", "LicenseSpecifications", "RamdiskId"),
+    *("EnablePrimaryIpv6", "DisableApiStop", "CpuOptions", "SecondaryInterfaces", "Operator"),
+)
+"""Parameters that would change what is launched, and that this cloud cannot honour."""
+
+_UNSUPPORTED_OF_INTERFACE = (
+    *("Ipv6AddressCount", "Ipv6Addresses", "NetworkInterfaceId", "SecondaryPrivateIpAddressCount"),
+    *("Ipv4Prefixes", "Ipv4PrefixCount", "Ipv6Prefixes", "Ipv6PrefixCount", "PrimaryIpv6"),
+    *("AssociateCarrierIpAddress", "NetworkCardIndex"),
+)
+_UNSUPPORTED_OF_PLACEMENT = (
+    *("Affinity", "GroupName", "GroupId", "PartitionNumber", "HostId", "SpreadDomain", "HostResourceGroupArn"),
+)
+_UNSUPPORTED_OF_DISK = ("SnapshotId", "Encrypted", "KmsKeyId", "OutpostArn")
+
+
+@action("RunInstances", dry=True)
+def run(call: Call) -> dict[str, Any]:
+    """Launch as many instances as possible from MinCount to MaxCount, or none."""
+    uuids = verbs.launch(call.caller, call.core, asked(call.args))
+    views = view.launched(call.caller, call.core, uuids)
+    found = shape.reservations(views, call.core.place)
+    return found[0] if found else {"OwnerId": call.caller.account_id, "Groups": [], "Instances": []}
+
+
+def asked(args: dict[str, Any]) -> Launch:
+    """The launch that a request asks; raises InvalidValue, Malformed or Unsupported."""
+    _refuse(args, _UNSUPPORTED, "RunInstances")
+    for name, member in (("HibernationOptions", "Configured"), ("EnclaveOptions", "Enabled")):
+        if args.get(name, {}).get(member):
+            raise Unsupported(f"This cloud does not support {name}.{member}.", noun="instance")
+    image = args.get("ImageId")
+    if not image:
+        raise _missing("ImageId")
+    if not is_ec2("ami", image):
+        raise Malformed(f'Invalid id: "{image}" (expecting "ami-...")', noun="image", ident=image)
+    tags = specified(args, "instance", "volume", "network-interface")
+    return Launch(
+        image=image,
+        flavor=args.get("InstanceType", DEFAULT),
+        least=args["MinCount"],
+        most=args["MaxCount"],
+        key_name=args.get("KeyName", ""),
+        # Older clients wrap base64 in lines.
+        user_data="".join(args.get("UserData", "").split()),
+        zone=_zone(args),
+        tags=tags["instance"],
+        volume_tags=tags["volume"],
+        port_tags=tags["network-interface"],
+        token=args.get("ClientToken", ""),
+        on_shutdown=args.get("InstanceInitiatedShutdownBehavior", "stop"),
+        protected=args.get("DisableApiTermination", False),
+        disk=_disk(args),
+        metadata_v2_only=_metadata_v2_only(args),
+        dry_run=args.get("DryRun", False),
+        **_network(args),
+    )
+
+
+def _refuse(args: dict[str, Any], names: tuple[str, ...], of: str) -> None:
+    for name in names:
+        if args.get(name):
+            raise Unsupported(f"This cloud does not support the parameter {name} of {of}.", noun="instance")
+
+
+def _missing(name: str) -> InvalidValue:
+    return InvalidValue(f"The request must contain the parameter {name}", reason="missing")
+
+
+def _zone(args: dict[str, Any]) -> str:
+    placement = args.get("Placement", {})
+    _refuse(placement, _UNSUPPORTED_OF_PLACEMENT, "Placement")
+    if placement.get("Tenancy", "default") != "default":
+        raise Unsupported("This cloud supports the tenancy 'default' only.", noun="instance")
+    zone: str = placement.get("AvailabilityZone", "")
+    return zone
+
+
+def _metadata_v2_only(args: dict[str, Any]) -> bool:
+    options = args.get("MetadataOptions", {})
+    if options.get("HttpEndpoint", "enabled") != "enabled":
+        raise Unsupported("This cloud's instances always have the metadata service.", noun="instance")
+    required: bool = options.get("HttpTokens") == "required"
+    return required
+
+
+def _disk(args: dict[str, Any]) -> int:
+    """The size that is asked for the root disk, in GiB; 0 when none is."""
+    size = 0
+    for each in args.get("BlockDeviceMappings", ()):
+        name, disk = each.get("DeviceName", ""), each.get("Ebs", {})
+        if not name:
+            raise _missing("BlockDeviceMapping.DeviceName")
+        if name not in ROOT_DEVICES or "NoDevice" in each or "VirtualName" in each:
+            raise Unsupported(
+                f"This cloud launches instances with a root disk ({ROOT_DEVICES[0]}) only, not with '{name[:40]}'.",
+                noun="volume",
+            )
+        if size:
+            raise InvalidValue(f"Duplicate device '{name}'", ident=name, reason="disk")
+        _refuse(disk, _UNSUPPORTED_OF_DISK, "BlockDeviceMapping.Ebs")
+        if not disk.get("DeleteOnTermination", True):
+            raise Unsupported(
+                "The root disk goes with its instance: DeleteOnTermination=false is not supported.", noun="volume"
+            )
+        size = disk.get("VolumeSize", 0)
+        if not 0 <= size <= 65536 or ("VolumeSize" in disk and not size):
+            raise InvalidValue(f"Volume of {size}GiB is not from 1 to 65536 GiB.", reason="disk-size")
+    return size
+
+
+def _network(args: dict[str, Any]) -> dict[str, Any]:
+    """Subnet, address and groups, from the request or from the one network interface that it describes."""
+    interfaces = args.get("NetworkInterfaces", ())
+    groups, names = args.get("SecurityGroupIds", []), args.get("SecurityGroups", [])
+    if interfaces:
+        for name, what in (
+            ("SubnetId", "subnet ID"),
+            ("SecurityGroupIds", "security groups"),
+            ("SecurityGroups", "security groups"),
+            ("PrivateIpAddress", "private address"),
+        ):
+            if args.get(name):
+                raise InvalidValue(
+                    f"Network interfaces and an instance-level {what} may not be specified on the same request",
+                    reason="combination",
+                )
+        return _of_interface(interfaces)
+    if names and args.get("SubnetId"):
+        raise InvalidValue("The parameter groupName cannot be used with the parameter subnet", reason="combination")
+    return {
+        "subnet": args.get("SubnetId", ""),
+        "address": args.get("PrivateIpAddress", ""),
+        "groups": tuple(groups),
+        "group_names": tuple(names),
+    }
+
+
+def _of_interface(interfaces: list[dict[str, Any]]) -> dict[str, Any]:
+    for each in interfaces:
+        if "DeviceIndex" not in each:
+            raise InvalidValue("Each network interface requires a device index.", reason="device-index")
+    if len(interfaces) > 1 or interfaces[0]["DeviceIndex"] != 0:
+        raise Unsupported(
+            "This cloud launches instances with one network interface, at DeviceIndex 0, only.", noun="port"
+        )
+    interface = interfaces[0]
+    _refuse(interface, _UNSUPPORTED_OF_INTERFACE, "NetworkInterface")
+    if not interface.get("DeleteOnTermination", True):
+        raise Unsupported(
+            "A network interface goes with its instance: DeleteOnTermination=false is not supported.", noun="port"
+        )
+    return {
+        "subnet": interface.get("SubnetId", ""),
+        "address": _address(interface),
+        "groups": tuple(interface.get("Groups", ())),
+        "group_names": (),
+    }
+
+
+def _address(interface: dict[str, Any]) -> str:
+    address: str = interface.get("PrivateIpAddress", "")
+    others = interface.get("PrivateIpAddresses", [])
+    if not others:
+        return address
+    if address or len(others) > 1 or not others[0].get("Primary", True):
+        raise Unsupported("This cloud's network interfaces have one private address.", noun="port")
+    found: str = others[0].get("PrivateIpAddress", "")
+    return found

@@ -1,0 +1,145 @@
+"""The parts that an instance's rendering is put together from; what many instances share is made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pileus.faces.ec2.names import ec2_id
+from pileus.model.errors import Malformed
+from pileus.model.flavor import Flavor
+from pileus.model.ids import is_ec2
+from pileus.model.instance import State
+from pileus.model.noun import Noun
+from pileus.model.port import Port
+from pileus.model.volume import Volume
+from pileus.verbs import find
+from pileus.verbs.core import Place
+from pileus.verbs.instance.view import InstanceView, NicView
+
+T = TypeVar("T")
+
+CODES = {
+    State.PENDING: 0,
+    State.RUNNING: 16,
+    State.SHUTTING_DOWN: 32,
+    State.TERMINATED: 48,
+    State.STOPPING: 64,
+    State.STOPPED: 80,
+}
+"""The numbers that EC2 gives the states."""
+
+STATES: dict[State, dict[str, Any]] = {state: {"Code": code, "Name": state.value} for state, code in CODES.items()}
+"""The states as members of answers."""
+
+
+def chosen(cls: type[Noun], items: Mapping[str, T], ids: Iterable[str]) -> list[T]:
+    """Those of `items` (by EC2 id) with these ids, all if there are none; raises Malformed or NotFound."""
+    asked = list(dict.fromkeys(ids))
+    for ident in asked:
+        if not is_ec2(cls.PREFIX, ident):
+            raise Malformed(f'Invalid id: "{ident}" (expecting "{cls.PREFIX}-...")', noun=cls.KIND, ident=ident)
+    missing = [ident for ident in asked if ident not in items]
+    if missing:
+        raise find.not_found(cls, missing)
+    return [items[ident] for ident in asked] if asked else list(items.values())
+
+
+class Parts:
+    """The parts of the instances of one answer. Parts are shared between instances: nobody may change them."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
+        self._placements: dict[str, dict[str, str]] = {}
+        self._cpus: dict[str, dict[str, int]] = {}
+        self._on: dict[str, tuple[str, str]] = {}
+
+    def zone(self, view: InstanceView) -> str:
+        """The zone's name."""
+        return view.instance.wanted.zone or self._place.zone
+
+    def placement(self, view: InstanceView) -> dict[str, str]:
+        """Where it is, as `Placement`."""
+        zone = self.zone(view)
+        found = self._placements.get(zone)
+        if found is None:
+            found = self._placements[zone] = {"AvailabilityZone": zone, "GroupName": "", "Tenancy": "default"}
+        return found
+
+    def cpus(self, flavor: Flavor) -> dict[str, int]:
+        """The flavor's processors, as `CpuOptions`."""
+        found = self._cpus.get(flavor.uuid)
+        if found is None:
+            found = self._cpus[flavor.uuid] = {"CoreCount": flavor.wanted.vcpus, "ThreadsPerCore": 1}
+        return found
+
+    def groups(self, nic: NicView) -> list[dict[str, str]]:
+        """The groups that the port is in, as `Groups` and `SecurityGroups`."""
+        key = nic.port.wanted.groups
+        found = self._groups.get(key)
+        if found is None:
+            found = [{"GroupId": group.ec2_id, "GroupName": group.name} for group in nic.groups]
+            self._groups[key] = found
+        return found
+
+    def on(self, nic: NicView) -> tuple[str, str]:
+        """The EC2 ids of the subnet and the VPC that the port is on."""
+        found = self._on.get(nic.subnet.uuid)
+        if found is None:
+            found = self._on[nic.subnet.uuid] = nic.subnet.ec2_id, nic.router.ec2_id
+        return found
+
+    def private_name(self, view: InstanceView) -> str:
+        """The name that the guest has inside the cloud."""
+        name = view.instance.wanted.hostname
+        return name if not self._place.domain or "." in name else f"{name}.{self._place.domain}"
+
+    def interface(self, view: InstanceView, nic: NicView) -> dict[str, Any]:
+        """A port, as a member of `NetworkInterfaces`."""
+        port, instance = nic.port, view.instance
+        address, name, public = port.assigned.address, self.private_name(view), instance.assigned.loopback
+        subnet, vpc = self.on(nic)
+        status = "detaching" if port.wanted.gone else "attached"
+        ours: dict[str, Any] = {"Primary": True, "PrivateDnsName": name, "PrivateIpAddress": address}
+        found: dict[str, Any] = {
+            "Attachment": {
+                "AttachTime": port.created,
+                "AttachmentId": ec2_id(Port, port.uuid, "eni-attach"),
+                "DeleteOnTermination": True,
+                "DeviceIndex": port.wanted.index,
+                "NetworkCardIndex": 0,
+                "Status": status,
+            },
+            "Description": port.wanted.description,
+            "Groups": self.groups(nic),
+            "Ipv6Addresses": [],
+            "MacAddress": port.assigned.mac,
+            "NetworkInterfaceId": port.ec2_id,
+            "OwnerId": view.project.wanted.account_id,
+            "PrivateDnsName": name,
+            "PrivateIpAddress": address,
+            "PrivateIpAddresses": [ours],
+            "SourceDestCheck": True,
+            "Status": "in-use",
+            "SubnetId": subnet,
+            "VpcId": vpc,
+            "InterfaceType": "interface",
+        }
+        if public:
+            association = {"IpOwnerId": "amazon", "PublicDnsName": public, "PublicIp": public}
+            found["Association"] = ours["Association"] = association
+        return found
+
+
+def mapping(volume: Volume) -> dict[str, Any]:
+    """A disk, as a member of `BlockDeviceMappings`."""
+    return {
+        "DeviceName": volume.wanted.device,
+        "Ebs": {
+            "AttachTime": volume.created,
+            "DeleteOnTermination": volume.wanted.delete_on_termination,
+            "Status": "detaching" if volume.wanted.gone else "attached",
+            "VolumeId": volume.ec2_id,
+        },
+    }

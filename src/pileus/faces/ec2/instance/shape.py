@@ -1,0 +1,168 @@
+"""Views of instances to Amazon's Instance and Reservation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pileus.faces.ec2.instance.part import STATES, Parts, mapping
+from pileus.faces.ec2.names import ec2_id
+from pileus.model.image import Image
+from pileus.model.instance import Instance, State
+from pileus.verbs.core import Place
+from pileus.verbs.instance.view import InstanceView
+
+ADDRESS = "pileus:address"
+"""The computed tag that tells the address for plain ssh."""
+
+LOGIN = "pileus:login"
+"""The computed tag that tells the user to log in as."""
+
+ROOT_DEVICE = "/dev/vda"
+
+_MONITORING = {"State": "disabled"}
+_RESERVED = {"CapacityReservationPreference": "open"}
+_HIBERNATION = {"Configured": False}
+_ENCLAVE = {"Enabled": False}
+_RECOVERY = {"AutoRecovery": "disabled"}
+_METADATA = {
+    tokens: {
+        "State": "applied",
+        "HttpTokens": tokens,
+        "HttpPutResponseHopLimit": 1,
+        "HttpEndpoint": "enabled",
+        "HttpProtocolIpv6": "disabled",
+        "InstanceMetadataTags": "enabled",
+    }
+    for tokens in ("optional", "required")
+}
+
+
+def reservations(views: Iterable[InstanceView], place: Place) -> list[dict[str, Any]]:
+    """The views grouped by the launch that they came from, in the order of their first instances."""
+    parts = Parts(place)
+    found: dict[str, dict[str, Any]] = {}
+    for view in views:
+        ident = view.instance.wanted.reservation
+        group = found.get(ident)
+        if group is None:
+            account = view.project.wanted.account_id
+            group = found[ident] = {"ReservationId": ident, "OwnerId": account, "Groups": [], "Instances": []}
+        group["Instances"].append(rendered(view, parts))
+    return list(found.values())
+
+
+def rendered(view: InstanceView, parts: Parts) -> dict[str, Any]:
+    """One instance."""
+    instance = view.instance
+    wanted = instance.wanted
+    image = view.image.ec2_id if view.image else ec2_id(Image, wanted.image)
+    found: dict[str, Any] = {
+        "AmiLaunchIndex": wanted.launch_index,
+        "ImageId": image,
+        "InstanceId": instance.ec2_id,
+        "InstanceType": view.flavor.name,
+        "KeyName": wanted.key_name or None,
+        "LaunchTime": instance.created,
+        "Monitoring": _MONITORING,
+        "Placement": parts.placement(view),
+        "State": STATES[view.state],
+        "StateTransitionReason": transition(view),
+        "StateReason": reason(view),
+        "ProductCodes": [],
+        "Architecture": view.image.wanted.architecture if view.image else "x86_64",
+        "ClientToken": wanted.token,
+        "EbsOptimized": False,
+        "EnaSupport": False,
+        "Hypervisor": "xen",
+        "VirtualizationType": "hvm",
+        "RootDeviceName": ROOT_DEVICE,
+        "RootDeviceType": "ebs",
+        "BlockDeviceMappings": [mapping(volume) for volume in view.volumes],
+        "NetworkInterfaces": [parts.interface(view, nic) for nic in view.nics],
+        "SourceDestCheck": True,
+        "CpuOptions": parts.cpus(view.flavor),
+        "CapacityReservationSpecification": _RESERVED,
+        "HibernationOptions": _HIBERNATION,
+        "MetadataOptions": _METADATA["required" if wanted.metadata_v2_only else "optional"],
+        "EnclaveOptions": _ENCLAVE,
+        "BootMode": "legacy-bios",
+        "CurrentInstanceBootMode": "legacy-bios",
+        "PlatformDetails": "Linux/UNIX",
+        "UsageOperation": "RunInstances",
+        "UsageOperationUpdateTime": instance.created,
+        "MaintenanceOptions": _RECOVERY,
+        "Tags": [{"Key": key, "Value": value} for key, value in tags(view).items()],
+    }
+    found |= _network(view, parts)
+    return found
+
+
+def _network(view: InstanceView, parts: Parts) -> dict[str, Any]:
+    """What an instance has while it has a network interface; EC2 shows none of it of one that has ended."""
+    if not view.nics:
+        return {"PrivateDnsName": "", "PublicDnsName": "", "SecurityGroups": []}
+    nic = view.nics[0]
+    subnet, vpc = parts.on(nic)
+    public = view.instance.assigned.loopback
+    return {
+        "PrivateDnsName": parts.private_name(view),
+        "PrivateIpAddress": nic.port.assigned.address,
+        "PublicDnsName": public,
+        "PublicIpAddress": public or None,
+        "SecurityGroups": parts.groups(nic),
+        "SubnetId": subnet,
+        "VpcId": vpc,
+    }
+
+
+def tags(view: InstanceView) -> Mapping[str, str]:
+    """The user's tags, and the computed ones that say how to log in; those only while there is a body."""
+    instance = view.instance
+    if instance.gone is not None or not instance.assigned.loopback:
+        return instance.tags
+    login = view.image.wanted.login_user if view.image else "root"
+    return {**instance.tags, ADDRESS: instance.assigned.loopback, LOGIN: login}
+
+
+def reason(view: InstanceView) -> dict[str, str] | None:
+    """Why it is in its state, as `StateReason`; None where EC2 gives no reason."""
+    instance, state = view.instance, view.state
+    wanted, seen = instance.wanted, instance.seen
+    if wanted.gone or instance.gone is not None:
+        code = wanted.reason or "Client.UserInitiatedShutdown"
+        return _because(code, wanted.reason_message or "User initiated shutdown")
+    if seen.fault is not None:
+        return _because("Server.InternalError", f"{seen.fault.code}: {seen.fault.message}")
+    if state == State.PENDING:
+        return {"Code": "pending", "Message": "pending"}
+    if state == State.RUNNING:
+        return None
+    if _ended_itself(instance):
+        return _because("Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
+    return _because("Client.UserInitiatedShutdown", "User initiated shutdown")
+
+
+def _because(code: str, message: str) -> dict[str, str]:
+    return {"Code": code, "Message": f"{code}: {message}"}
+
+
+def _ended_itself(instance: Instance) -> bool:
+    return instance.wanted.power.state == "running" and instance.seen.satisfied == instance.wanted.power.n
+
+
+def transition(view: InstanceView) -> str:
+    """The short form of the reason, as `StateTransitionReason`, with the time where one is known."""
+    instance, state = view.instance, view.state
+    if state in (State.PENDING, State.RUNNING):
+        return ""
+    code = instance.wanted.reason
+    if code.startswith("Server."):
+        return _because(code, instance.wanted.reason_message)["Message"]
+    if _ended_itself(instance) and not instance.wanted.gone:
+        return ""
+    at = instance.gone if instance.gone is not None else instance.seen.since
+    if state not in (State.STOPPED, State.TERMINATED) or not at:
+        return "User initiated"
+    return time.strftime("User initiated (%Y-%m-%d %H:%M:%S GMT)", time.gmtime(at))

@@ -1,0 +1,89 @@
+"""DescribeInstanceStatus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.instance import shape
+from pileus.faces.ec2.instance.part import CODES, STATES
+from pileus.faces.ec2.names import zone_id
+from pileus.model.instance import State
+from pileus.verbs.instance import view as verbs
+from pileus.verbs.instance.view import InstanceView
+
+
+@action("DescribeInstanceStatus")
+def describe(call: Call) -> dict[str, Any]:
+    """List how instances do: the running ones, or with IncludeAllInstances all."""
+    args = call.args
+    paging.alone(args, "InstanceIds", "instancesSet")
+    every = bool(args.get("IncludeAllInstances"))
+    fits = filters.compiled(args.get("Filters"), _FILTERS, shape.tags)
+
+    def keep(view: InstanceView) -> bool:
+        return (every or view.state == State.RUNNING) and (fits is None or fits(view))
+
+    views, token = verbs.listing(
+        call.caller,
+        call.core,
+        args.get("InstanceIds", ()),
+        keep=keep,
+        after=args.get("NextToken"),
+        limit=paging.limit(args),
+    )
+    zone = call.core.place.zone
+    return {"InstanceStatuses": [_status(view, zone) for view in views], "NextToken": token}
+
+
+def _status(view: InstanceView, default_zone: str) -> dict[str, Any]:
+    word, reachability = health(view)
+    summary = {"Status": word, "Details": [{"Name": "reachability", "Status": reachability}]}
+    zone = view.instance.wanted.zone or default_zone
+    return {
+        "InstanceId": view.instance.ec2_id,
+        "AvailabilityZone": zone,
+        "AvailabilityZoneId": zone_id(zone),
+        "InstanceState": STATES[view.state],
+        "InstanceStatus": summary,
+        "SystemStatus": summary,
+        "Events": [],
+    }
+
+
+def health(view: InstanceView) -> tuple[str, str]:
+    """EC2's word for how the instance does, and for whether it is reachable."""
+    if view.instance.seen.fault is not None and view.state in (State.PENDING, State.RUNNING):
+        return "impaired", "failed"
+    if view.state == State.RUNNING:
+        return "ok", "passed"
+    if view.state == State.PENDING:
+        return "initializing", "initializing"
+    return "not-applicable", "not-applicable"
+
+
+_FILTERS: dict[str, filters.Values[InstanceView]] = {
+    "availability-zone": lambda view: (view.instance.wanted.zone,),
+    "availability-zone-id": lambda view: (zone_id(view.instance.wanted.zone),),
+    "instance-state-code": lambda view: (str(CODES[view.state]),),
+    "instance-state-name": lambda view: (view.state.value,),
+    "instance-status.reachability": lambda view: (health(view)[1],),
+    "instance-status.status": lambda view: (health(view)[0],),
+    "system-status.reachability": lambda view: (health(view)[1],),
+    "system-status.status": lambda view: (health(view)[0],),
+    **dict.fromkeys(
+        (
+            "attached-ebs-status.status",
+            "event.code",
+            "event.description",
+            "event.instance-event-id",
+            "event.not-after",
+            "event.not-before",
+            "event.not-before-deadline",
+            "operator.managed",
+            "operator.principal",
+        ),
+        filters.none,
+    ),
+}

@@ -1,0 +1,37 @@
+"""Pages of Describe actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pileus.model import listing
+from pileus.model.errors import InvalidValue
+
+T = TypeVar("T")
+
+
+def limit(args: dict[str, Any], least: int = 5, most: int = 1000) -> int | None:
+    """How many items a page may have; None when the request does not say. More than `most` means `most`."""
+    asked: int | None = args.get("MaxResults")
+    if asked is None:
+        return None
+    if asked < least:
+        raise InvalidValue(
+            f"Value ( {asked} ) for parameter maxResults is invalid. Expecting a value greater than {least}.",
+            reason="page-size",
+        )
+    return min(asked, most)
+
+
+def alone(args: dict[str, Any], ids: str, wire: str) -> None:
+    """Refuse pages together with the list `ids`, which the client calls `wire`, as EC2 does."""
+    if args.get(ids) and (args.get("MaxResults") is not None or args.get("NextToken")):
+        raise InvalidValue(f"The parameter {wire} cannot be used with the parameter maxResults", reason="combination")
+
+
+def paged(args: dict[str, Any], items: Sequence[T]) -> tuple[list[T], dict[str, str]]:
+    """The items of the page that is asked for, and the members that continue the list; by their position."""
+    numbered = list(enumerate(items, 1))
+    page, token = listing.page(numbered, lambda pair: pair[0], listing.after(args.get("NextToken")), limit(args))
+    return [item for _, item in page], {"NextToken": token} if token else {}

@@ -1,0 +1,100 @@
+"""Security groups."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.names import ec2_id
+from pileus.faces.ec2.rule import permissions
+from pileus.faces.ec2.tag import shown, specified
+from pileus.model.errors import InvalidValue
+from pileus.model.router import Router
+from pileus.model.securitygroup import SecurityGroup
+from pileus.verbs import securitygroup as verbs
+
+_DESCRIPTION = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]*", re.ASCII)
+
+
+@action("CreateSecurityGroup")
+def create(call: Call) -> dict[str, Any]:
+    """Make a group, in the default VPC unless another is named."""
+    args = call.args
+    text = args["Description"]
+    if not 1 <= len(text) <= 255 or not _DESCRIPTION.fullmatch(text):
+        raise InvalidValue(
+            f"Value ({text[:40]}) for parameter GroupDescription is invalid. Expecting 1 to 255 of the characters"
+            " a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*",
+            reason="description",
+        )
+    tags = specified(args, "security-group")["security-group"]
+    group = verbs.create(call.caller, call.core, args["GroupName"], text, args.get("VpcId", ""), tags)
+    return {"GroupId": group.ec2_id, "Tags": shown(group.tags), "SecurityGroupArn": _arn(call, group)}
+
+
+@action("DescribeSecurityGroups")
+def describe(call: Call) -> dict[str, Any]:
+    """List groups with their rules, by id, by name, or all."""
+    args = call.args
+    groups = verbs.listing(call.caller, call.core, args.get("GroupIds", ()), args.get("GroupNames", ()))
+    keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
+    found = [_group(call, group) for group in groups]
+    page, more = paging.paged(args, [item for item in found if keep is None or keep(item)])
+    return {"SecurityGroups": page, **more}
+
+
+def _group(call: Call, group: SecurityGroup) -> dict[str, Any]:
+    return {
+        "GroupId": group.ec2_id,
+        "GroupName": group.name,
+        "Description": group.wanted.description,
+        "OwnerId": call.caller.account_id,
+        "VpcId": ec2_id(Router, group.wanted.router),
+        "SecurityGroupArn": _arn(call, group),
+        "IpPermissions": permissions(call, group.wanted.rules, "ingress"),
+        "IpPermissionsEgress": permissions(call, group.wanted.rules, "egress"),
+        "Tags": shown(group.tags),
+    }
+
+
+def _arn(call: Call, group: SecurityGroup) -> str:
+    return f"arn:aws:ec2:{call.core.place.region}:{call.caller.account_id}:security-group/{group.ec2_id}"
+
+
+@action("DeleteSecurityGroup")
+def delete(call: Call) -> dict[str, Any]:
+    """Delete a group that nothing uses, by id, or by name in the default VPC."""
+    ident, name = call.args.get("GroupId", ""), call.args.get("GroupName", "")
+    if not ident and not name:
+        raise InvalidValue("The request must contain the parameter GroupName or GroupId", reason="missing")
+    verbs.delete(call.caller, call.core, ident, "" if ident else name)
+    return {"Return": True}
+
+
+def _permission_filters(prefix: str, member: str) -> dict[str, filters.Values[dict[str, Any]]]:
+    names = {
+        "cidr": "IpRanges.CidrIp",
+        "from-port": "FromPort",
+        "group-id": "UserIdGroupPairs.GroupId",
+        "protocol": "IpProtocol",
+        "to-port": "ToPort",
+        "user-id": "UserIdGroupPairs.UserId",
+    }
+    nothing = dict.fromkeys((f"{prefix}.{name}" for name in ("ipv6-cidr", "prefix-list-id")), filters.none)
+    found = {f"{prefix}.{name}": filters.member(f"{member}.{path}") for name, path in names.items()}
+    return {**found, **nothing, f"{prefix}.group-name": filters.none}
+
+
+_FILTERS = {
+    **filters.of_members(
+        description="Description",
+        group_id="GroupId",
+        group_name="GroupName",
+        owner_id="OwnerId",
+        vpc_id="VpcId",
+    ),
+    **_permission_filters("ip-permission", "IpPermissions"),
+    **_permission_filters("egress.ip-permission", "IpPermissionsEgress"),
+}

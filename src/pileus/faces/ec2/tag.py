@@ -1,0 +1,99 @@
+"""Tags: as members of requests and answers, and their own actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2.call import Call, action
+from pileus.model.errors import InvalidValue
+from pileus.model.noun import Noun
+from pileus.verbs import tag as verbs
+
+RESERVED = "pileus:"
+"""How the keys of computed tags begin; no user may set one."""
+
+_TYPES = {
+    "keypair": "key-pair",
+    "router": "vpc",
+    "securitygroup": "security-group",
+    "port": "network-interface",
+}
+"""Amazon's names of resource types, where they are not the noun's."""
+
+
+def shown(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Tags as a member of an answer."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def specified(args: Mapping[str, Any], *types: str) -> dict[str, dict[str, str]]:
+    """The tags of a request's TagSpecifications, by resource type; InvalidValue for a type not among `types`."""
+    found: dict[str, dict[str, str]] = {kind: {} for kind in types}
+    for each in args.get("TagSpecifications", ()):
+        kind = each.get("ResourceType", "")
+        if kind not in found:
+            raise InvalidValue(
+                f"'{kind}' is not a valid taggable resource type for this operation.", ident=kind, reason="tag"
+            )
+        for key, value in _pairs(each.get("Tags", ())).items():
+            if key in found[kind]:
+                raise _twice(key)
+            found[kind][key] = value
+    return found
+
+
+def _pairs(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for each in tags:
+        key = each.get("Key")
+        if key is None:
+            raise InvalidValue("The request must contain the parameter Tag.Key", reason="missing")
+        if key in found:
+            raise _twice(key)
+        if key.startswith(RESERVED):
+            raise InvalidValue(
+                f"Tag keys starting with '{RESERVED}' are reserved for this cloud's own: {key}", reason="tag"
+            )
+        found[key] = each.get("Value", "")
+    return found
+
+
+def _twice(key: str) -> InvalidValue:
+    return InvalidValue(f"Duplicate tag key '{key}' specified.", ident=key, reason="tag")
+
+
+@action("CreateTags")
+def create(call: Call) -> dict[str, Any]:
+    """Set tags on every one of the resources, or on none."""
+    verbs.put(call.caller, call.core, call.args["Resources"], _pairs(call.args["Tags"]))
+    return {}
+
+
+@action("DeleteTags")
+def delete(call: Call) -> dict[str, Any]:
+    """Take tags away: by key, by key and value, or all."""
+    asked = call.args.get("Tags")
+    tags = {each.get("Key", ""): each.get("Value") for each in asked} if asked else None
+    verbs.remove(call.caller, call.core, call.args["Resources"], tags)
+    return {}
+
+
+@action("DescribeTags")
+def describe(call: Call) -> dict[str, Any]:
+    """List the tags that users set."""
+    found = [
+        {"ResourceId": noun.ec2_id, "ResourceType": _type(noun), "Key": key, "Value": value}
+        for noun, key, value in verbs.listing(call.caller, call.core)
+    ]
+    keep = filters.compiled(call.args.get("Filters"), _FILTERS, lambda item: {item["Key"]: item["Value"]})
+    page, more = paging.paged(call.args, [item for item in found if keep is None or keep(item)])
+    return {"Tags": page, **more}
+
+
+def _type(noun: Noun) -> str:
+    return _TYPES.get(noun.KIND, noun.KIND)
+
+
+_FILTERS = filters.of_members(key="Key", resource_id="ResourceId", resource_type="ResourceType", value="Value")

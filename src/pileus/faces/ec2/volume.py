@@ -1,0 +1,71 @@
+"""Volumes: so far the root disks of instances, and listed only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.instance.part import chosen
+from pileus.faces.ec2.tag import shown
+from pileus.model.volume import Volume
+from pileus.verbs.instance import view as instances
+from pileus.verbs.instance.view import InstanceView
+
+
+@action("DescribeVolumes")
+def describe(call: Call) -> dict[str, Any]:
+    """List volumes, by id or all."""
+    args = call.args
+    paging.alone(args, "VolumeIds", "volumeSet")
+    views, _ = instances.listing(call.caller, call.core)
+    volumes = {volume.ec2_id: (view, volume) for view in views for volume in view.volumes}
+    found = [_volume(call, view, volume) for view, volume in chosen(Volume, volumes, args.get("VolumeIds", ()))]
+    keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
+    page, more = paging.paged(args, [item for item in found if keep is None or keep(item)])
+    return {"Volumes": page, **more}
+
+
+def _volume(call: Call, view: InstanceView, volume: Volume) -> dict[str, Any]:
+    attachment = {
+        "AttachTime": volume.created,
+        "Device": volume.wanted.device,
+        "InstanceId": view.instance.ec2_id,
+        "State": "detaching" if volume.wanted.gone else "attached",
+        "VolumeId": volume.ec2_id,
+        "DeleteOnTermination": volume.wanted.delete_on_termination,
+    }
+    return {
+        "VolumeId": volume.ec2_id,
+        "Size": volume.wanted.size,
+        "SnapshotId": "",
+        "AvailabilityZone": view.instance.wanted.zone or call.core.place.zone,
+        "State": "in-use",
+        "CreateTime": volume.created,
+        "Attachments": [attachment],
+        "Encrypted": False,
+        "VolumeType": "standard",
+        "MultiAttachEnabled": False,
+        "Tags": shown(volume.tags),
+    }
+
+
+_FILTERS = {
+    **filters.of_members(
+        availability_zone="AvailabilityZone",
+        encrypted="Encrypted",
+        multi_attach_enabled="MultiAttachEnabled",
+        size="Size",
+        snapshot_id="SnapshotId",
+        status="State",
+        volume_id="VolumeId",
+        volume_type="VolumeType",
+    ),
+    "attachment.delete-on-termination": filters.member("Attachments.DeleteOnTermination"),
+    "attachment.device": filters.member("Attachments.Device"),
+    "attachment.instance-id": filters.member("Attachments.InstanceId"),
+    "attachment.status": filters.member("Attachments.State"),
+    "attachment.attach-time": filters.none,
+    "create-time": filters.none,
+    "fast-restored": filters.none,
+}

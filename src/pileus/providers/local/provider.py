@@ -1,0 +1,156 @@
+"""The provider that `pileus host` runs: machines by libvirt, what guests reach, and the channels to their bytes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pileus.model.errors import Fault
+from pileus.model.host import Capacity
+from pileus.providers.local.guestnet.server import GuestNet
+from pileus.providers.local.machine.provider import MachineProvider
+from pileus.providers.local.machine.wire import SwitchWire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from pileus.model.host import Limits
+    from pileus.model.provider import Access, Channel, Channels, Ref, Seen, Stream
+    from pileus.model.spec import AnySpec, InstanceSpec
+    from pileus.providers.local.layout import Layout
+
+LOG_LIMIT = 64 * 1024
+VCPU_OVERCOMMIT = 16
+"""Virtual CPUs given for each real one: guests of a small cloud mostly wait."""
+
+HOST_SHARE = 1024
+"""MiB of memory that are never given to guests."""
+
+
+class LocalProvider:
+    """One machine's instances. `start` before use, `stop` after; guests run on without it."""
+
+    handles: ClassVar[frozenset[str]] = frozenset({"instance"})
+
+    def __init__(
+        self,
+        layout: Layout,
+        fetch: Callable[[str, Path], None],
+        channels: Channels,
+        respond: Any,
+    ) -> None:
+        self._layout = layout
+        self._channels = channels
+        self._machine = MachineProvider(layout, fetch, SwitchWire(layout))
+        self._specs: dict[str, InstanceSpec] = {}
+        self._guestnet = GuestNet(layout, self._held, respond)
+        self._started = False
+
+    @property
+    def limits(self) -> Limits:
+        """What this machine cannot do."""
+        return self._machine.limits
+
+    def start(self) -> None:
+        """Serve metadata and the loopback listeners."""
+        self._guestnet.start()
+        self._started = True
+
+    def stop(self) -> None:
+        """Stop serving."""
+        self._started = False
+        self._guestnet.stop()
+
+    def serve(self, specs: Iterable[InstanceSpec]) -> None:
+        """Serve exactly these instances from now on."""
+        self._specs = {spec.uuid: spec for spec in specs}
+        if self._started:
+            self._guestnet.sync(self._specs.values())
+
+    def _held(self) -> Mapping[str, InstanceSpec]:
+        return self._specs
+
+    def observe(self, ref: Ref) -> Seen | None:
+        """The domain as it is now."""
+        return self._machine.observe(ref)
+
+    def scan(self) -> Iterable[Seen]:
+        """Every domain of this cloud's libvirtd."""
+        return self._machine.scan()
+
+    def ensure(self, spec: AnySpec) -> None:
+        """One step towards the domain that `spec` describes."""
+        self._machine.ensure(spec)
+
+    def remove(self, ref: Ref) -> None:
+        """One step towards no domain, disk, console or TAP of it."""
+        self._machine.remove(ref)
+
+    def watch(self, report: Callable[[Ref], None]) -> None:
+        """Pass libvirt's events on."""
+        self._machine.watch(report)
+
+    def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
+        """The end of the serial log, or a TCP stream to a port of the guest."""
+        if channel == "log":
+            path = self._machine.console_log(ref.uuid)
+            return self._channels.offer(lambda link: link.sendall(tail(path)))
+        spec = self._specs.get(ref.uuid)
+        if channel == "connect" and spec is not None and spec.nics:
+            try:
+                guest = self._guestnet.dial(spec.nics[0], port)
+            except OSError as error:
+                raise Fault("NotReachable", f"The guest does not answer on port {port}: {error}") from error
+            return self._channels.offer(lambda link: _splice(link, guest))
+        raise Fault("Unsupported", f"There is no channel '{channel}' to {ref.uuid}.")
+
+
+def tail(path: Path) -> bytes:
+    """The last 64 KiB of a log; nothing when there is none yet."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - LOG_LIMIT))
+            return file.read(LOG_LIMIT)
+    except FileNotFoundError:
+        return b""
+
+
+def _splice(link: Stream, guest: socket.socket) -> None:
+    """Copy both ways until both sides have ended; closing is the channel's, and the guest's side is closed here."""
+    user = socket.socket(fileno=os.dup(link.fileno()))
+    with guest, user:
+        back = threading.Thread(target=_copy, args=(guest, user), daemon=True)
+        back.start()
+        _copy(user, guest)
+        back.join()
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        for side in (source, sink):
+            _cut(side)
+
+
+def _cut(side: socket.socket) -> None:
+    try:
+        side.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return
+
+
+def capacity(layout: Layout) -> Capacity:
+    """What this machine has to give: virtual CPUs, MiB of memory, GiB of disk where the instances' disks are."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    layout.instances.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Overlays grow only as guests write: disks are given twice over.
+    disk = 2 * shutil.disk_usage(layout.instances).total >> 30
+    return Capacity(vcpus=VCPU_OVERCOMMIT * (os.cpu_count() or 1), memory=max(0, total - HOST_SHARE), disk=disk)

@@ -1,0 +1,41 @@
+"""Nouns that change seldom, kept decoded: every snapshot knows which version of them it sees.
+
+A write that touches such a kind raises the kind's version in the same transaction. A snapshot uses what was kept under
+its own version alone, so this holds for any number of processes, and no snapshot sees what another one does not.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KINDS = frozenset({"flavor", "image", "project", "user", "credential", "router", "network", "subnet", "securitygroup"})
+MOST = 20_000
+"""Nouns kept of one kind: a bound for memory, not for what works."""
+
+
+def version_name(kind: str) -> str:
+    """The number in the store's `meta` that counts the transactions that touched `kind`."""
+    return f"version:{kind}"
+
+
+class Cache:
+    """What one process keeps. Only the newest version of each kind is kept."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._lock = threading.Lock()
+
+    def at(self, kind: str, versions: Mapping[str, int]) -> dict[str, Any] | None:
+        """The nouns by uuid as the snapshot with these `versions` sees them; None when that snapshot is an old one."""
+        version = versions.get(version_name(kind), 0)
+        kept = self._kept.get(kind)
+        if kept is None or kept[0] < version or len(kept[1]) > MOST:
+            with self._lock:
+                kept = self._kept.get(kind)
+                if kept is None or kept[0] < version or len(kept[1]) > MOST:
+                    kept = self._kept[kind] = (version, {})
+        return kept[1] if kept[0] == version else None

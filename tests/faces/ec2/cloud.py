@@ -1,0 +1,215 @@
+"""A cloud without hosts or networks behind it, and boto3 clients that speak to its EC2 face without sockets."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import boto3
+import msgspec
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.config import Config
+
+from pileus.bus.messages import Open, Order
+from pileus.faces.ec2 import Ec2Face
+from pileus.faces.wire.http import Request, Response
+from pileus.model.caller import SYSTEM, Caller
+from pileus.model.errors import Unavailable
+from pileus.model.host import Capacity, Host, Limits
+from pileus.model.host import Seen as HostSeen
+from pileus.model.host import Wanted as HostWanted
+from pileus.model.ids import new_uuid
+from pileus.model.image import Image
+from pileus.model.image import Wanted as ImageWanted
+from pileus.model.instance import Instance, Seen
+from pileus.model.noun import Fault
+from pileus.model.port import Port
+from pileus.model.provider import Access, Cause, Ref
+from pileus.model.provider import Seen as ProviderSeen
+from pileus.model.volume import Volume
+from pileus.store.migrate import migrate
+from pileus.store.store import Store
+from pileus.verbs import flavor, image, user
+from pileus.verbs.core import Core
+from pileus.verbs.credential import Authority
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
+    from mypy_boto3_sts import STSClient
+
+ALWAYS = 1e12
+"""A time that no test reaches: a host heard then is never lost."""
+
+__all__ = ["Account", "Cause", "Cloud", "Silent", "filtered"]
+
+_NAMES = itertools.count(1)
+
+
+def filtered(name: str, *values: str) -> list[FilterTypeDef]:
+    """Return one filter, as boto3 takes it."""
+    return [{"Name": name, "Values": list(values)}]
+
+
+class Silent:
+    """Hosts that take every order and open nothing; `console` is what an instance wrote, if anything."""
+
+    def __init__(self) -> None:
+        self.access: Access | None = None
+        self.opened: list[Open] = []
+
+    def send(self, host: str, order: Order) -> None:
+        """Take an order."""
+
+    def open(self, host: str, request: Open) -> Access:
+        """Give the access that a test laid out."""
+        self.opened.append(request)
+        if self.access is None:
+            raise Unavailable("There is no host.", noun="host")
+        return self.access
+
+
+class NoNetworks:
+    """A provider of networks that does nothing."""
+
+    handles = frozenset[str]()
+    limits = Limits()
+
+    def observe(self, ref: Ref) -> ProviderSeen | None:
+        """See nothing."""
+
+    def scan(self) -> Iterator[ProviderSeen]:
+        """See nothing."""
+        return iter(())
+
+    def ensure(self, spec: Any) -> None:
+        """Do nothing."""
+
+    def remove(self, ref: Ref) -> None:
+        """Do nothing."""
+
+    def watch(self, report: Any) -> None:
+        """Report nothing."""
+
+    def open(self, ref: Ref, channel: Any, port: int = 0) -> Access:
+        """Open nothing."""
+        raise Unavailable("There are no networks.")
+
+
+class Account:
+    """A user in a project of its own, and clients that act for it."""
+
+    def __init__(self, cloud: Cloud, account: user.Account) -> None:
+        self.cloud = cloud
+        self.name = account.user
+        self.number = account.account_id
+        self.keys = {
+            "aws_access_key_id": account.access_key,
+            "aws_secret_access_key": account.secret_key,
+        }
+        caller = cloud.authority.by_access_key(account.access_key, "test")
+        assert caller is not None
+        self.caller: Caller = caller
+
+    def client(self, service: str, **config: Any) -> Any:
+        """Return a boto3 client whose requests go to the face, signed and parsed as always."""
+        client = boto3.session.Session(**self.keys).client(
+            service,  # type: ignore[call-overload]
+            region_name="us-east-1",
+            endpoint_url="http://cloud.test/",
+            config=Config(retries={"total_max_attempts": 1}, **config),
+        )
+        client.meta.events.register("before-send", self.cloud.answer)
+        return client
+
+    @property
+    def ec2(self) -> EC2Client:
+        """An EC2 client."""
+        client: EC2Client = self.client("ec2")
+        return client
+
+    @property
+    def sts(self) -> STSClient:
+        """An STS client."""
+        client: STSClient = self.client("sts")
+        return client
+
+
+class Cloud:
+    """A store in memory with flavors, one unbounded host, and two public images; and the face on it."""
+
+    def __init__(self, capacity: Capacity | None = None) -> None:
+        store = Store("sqlite://")
+        migrate(store.engine)
+        self.hosts = Silent()
+        self.core = Core(store=store, hosts=self.hosts, networks=NoNetworks(), key=b"k" * 32)
+        self.authority = Authority(self.core)
+        self.face = Ec2Face(self.core, self.authority)
+        self.last: Response | None = None
+        self._lock = threading.Lock()
+        with store.write() as tx:
+            seen = HostSeen(heard=ALWAYS, capacity=capacity or Capacity(), limits=Limits())
+            tx.add(Host(uuid=new_uuid(), name="host-1", wanted=HostWanted(zone=self.core.place.zone), seen=seen))
+        flavor.seed(SYSTEM, self.core)
+        self.image = self.add_image("tiny")
+        self.large = self.add_image("debian-12", virtual_size=3 << 30, min_memory=512)
+
+    def add_image(self, name: str, caller: Caller = SYSTEM, **other: Any) -> Image:
+        """Register an image; public unless told otherwise."""
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        wanted = ImageWanted(**{"digest": digest, "size": 1 << 20, "virtual_size": 96 << 20, "public": True, **other})
+        return image.register(caller, self.core, name, wanted)
+
+    def account(self, name: str = "", *, admin: bool = False, **limits: int) -> Account:
+        """Make a user with a project of the same name; no quota but `limits`."""
+        fresh = name or f"user-{next(_NAMES)}"
+        return Account(self, user.create(SYSTEM, self.core, fresh, admin=admin, limits=limits))
+
+    def answer(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        """Hand botocore's request to the face, and its answer to botocore: a `before-send` handler."""
+        url = urlsplit(request.url)
+        body = request.body or b""
+        headers = {
+            name.lower(): value.decode() if isinstance(value, bytes) else value
+            for name, value in request.headers.items()
+        }
+        headers.setdefault("host", url.netloc)
+        response = self.face.handle(
+            Request(request.method, url.path, url.query, headers, body.encode() if isinstance(body, str) else body)
+        )
+        with self._lock:
+            self.last = response
+        return AWSResponse(request.url, response.status, response.headers, _Raw(response.body))
+
+    def observe(self, ident: str, **seen: Any) -> Instance:
+        """Have the instance with this EC2 id seen so; the power wish counts as reached unless told otherwise."""
+        with self.core.store.write() as tx:
+            instance = tx.by_ec2(Instance, [ident])[ident]
+            told = Seen(**{"running": True, "n": instance.wanted.power.n, "ever": True, "since": 1.7e9, **seen})
+            return tx.see(instance, told)
+
+    def fail(self, ident: str, code: str, message: str) -> None:
+        """Have the instance's host report a fault."""
+        self.observe(ident, running=False, n=0, fault=Fault(code=code, message=message))
+
+    def end(self, ident: str) -> None:
+        """Have the instance, its port and its volume gone: tombstones."""
+        with self.core.store.write() as tx:
+            instance = tx.by_ec2(Instance, [ident])[ident]
+            for noun in (*tx.referring(Port, [instance.uuid]), *tx.referring(Volume, [instance.uuid])):
+                tx.bury(noun)
+            tx.want(instance, msgspec.structs.replace(instance.wanted, gone=True))
+            tx.bury(instance)
+
+
+class _Raw(io.BytesIO):
+    """What AWSResponse reads an answer from."""
+
+    def stream(self) -> Iterator[bytes]:
+        """Give all of it."""
+        yield self.read()

@@ -1,0 +1,192 @@
+"""A whole cloud for a test: `pileus up` in a folder of its own, real clients, and a scan for what is left over."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from pileus.providers.local.layout import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PILEUS = str(Path(sys.executable).parent / "pileus")
+SSH = [
+    "ssh", "-q", "-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+    "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=5", "-o", "IdentitiesOnly=yes",
+]  # fmt: skip
+
+
+def until(what: str, found: Callable[[], Any], seconds: float = 120.0) -> Any:
+    """Poll until `found()` is true; its value, or a failure that names `what`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = found()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.2)
+
+
+@dataclass
+class LiveCloud:
+    """One cloud that runs in `state`."""
+
+    state: Path
+
+    @property
+    def layout(self) -> Layout:
+        """Its machine-wide names."""
+        return Layout(self.state)
+
+    @cached_property
+    def admin(self) -> dict[str, str]:
+        """The administrator's credentials."""
+        found: dict[str, str] = json.loads((self.state / "admin.json").read_text())
+        return found
+
+    @cached_property
+    def ec2(self) -> Any:
+        """A boto3 client."""
+        return self.client("ec2")
+
+    def client(self, service: str, account: dict[str, str] | None = None) -> Any:
+        """A boto3 client for `service`, as the administrator or as `account`."""
+        who = account or self.admin
+        session: Any = boto3.Session()
+        return session.client(
+            service,
+            endpoint_url=json.loads((self.state / "endpoints.json").read_text())[service],
+            region_name="us-east-1",
+            aws_access_key_id=who["access_key"],
+            aws_secret_access_key=who["secret_key"],
+            config=Config(retries={"max_attempts": 0}),
+        )
+
+    def pileus(self, *words: str) -> str:
+        """Run the command line tool on this cloud."""
+        run = subprocess.run([PILEUS, *words, "--state", str(self.state)], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, f"pileus {' '.join(words)}: {run.stdout}{run.stderr}"
+        return run.stdout
+
+    def image(self, name: str) -> str:
+        """The EC2 id of a built image."""
+        found = self.ec2.describe_images(Filters=[{"Name": "name", "Values": [name]}])["Images"]
+        assert found, f"no image is called {name}"
+        return str(found[-1]["ImageId"])
+
+    def key(self, name: str, folder: Path) -> Path:
+        """Make a key pair and keep its private half in `folder`."""
+        material = self.ec2.create_key_pair(KeyName=name, KeyType="ed25519")["KeyMaterial"]
+        path = folder / name
+        path.write_text(material)
+        path.chmod(0o600)
+        return path
+
+    def instance(self, ident: str) -> dict[str, Any]:
+        """What DescribeInstances says of one instance."""
+        found: dict[str, Any] = self.ec2.describe_instances(InstanceIds=[ident])["Reservations"][0]["Instances"][0]
+        return found
+
+    def wait(self, ident: str, state: str) -> dict[str, Any]:
+        """Wait for a state."""
+
+        def reached() -> dict[str, Any] | None:
+            found = self.instance(ident)
+            return found if found["State"]["Name"] == state else None
+
+        found: dict[str, Any] = until(f"{ident} {state}", reached)
+        return found
+
+    def ssh(self, ident: str, key: Path, command: str, *, user: str = "root", seconds: float = 120.0) -> str:
+        """Run a command over plain ssh to the instance's loopback address, as soon as it answers."""
+        address = self.instance(ident)["PublicIpAddress"]
+        words = [*SSH, "-i", str(key), f"{user}@{address}", f"echo ANSWERED; {command}"]
+
+        def answered() -> str | None:
+            run = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+            return run.stdout.partition("ANSWERED\n")[2] or " " if "ANSWERED\n" in run.stdout else None
+
+        found: str = until(f"ssh to {ident} at {address}", answered, seconds)
+        return found.strip()
+
+    def left(self, words: tuple[str, ...]) -> list[str]:
+        """Every trace of these names (uuids, ids, TAPs) in libvirt, on disk, in OVN, in the switch and in the store."""
+        return [trace for trace in self.traces() if any(word in trace for word in words)]
+
+    def traces(self) -> list[str]:
+        """All names that this cloud has anywhere."""
+        found = []
+        virsh = subprocess.run(
+            ["virsh", "-c", self.layout.libvirt_uri, "list", "--all", "--name"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found += [f"domain {name}" for name in virsh.stdout.split()]
+        found += [f"disk {path}" for path in self.layout.instances.rglob("*")] if self.layout.instances.exists() else []
+        links = subprocess.run(
+            ["nsenter", f"--net=/run/netns/{self.layout.netns}", "ip", "-br", "link"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found += [f"link {line.split()[0]}" for line in links.stdout.splitlines()]
+        found += [f"ovn {line}" for line in self._northbound()]
+        found += [f"claim {claim}" for claim in self._claims()]
+        return found
+
+    def _northbound(self) -> Iterator[str]:
+        from pileus.providers.local.network.provider import NetworkProvider  # noqa: PLC0415
+
+        provider = NetworkProvider(self.layout.northbound)
+        try:
+            for seen in provider.scan():
+                yield f"{seen.kind} {seen.uuid} {','.join(seen.groups)}"
+        finally:
+            provider.close()
+
+    def _claims(self) -> list[str]:
+        from pileus.store.store import Store  # noqa: PLC0415
+
+        store = Store(f"sqlite:///{self.state}/cloud/pileus.db")
+        try:
+            with store.read() as tx:
+                return [f"{pool} {value} {uuid}" for pool, value, uuid in tx.claims()]
+        finally:
+            store.close()
+
+
+@contextlib.contextmanager
+def running(*options: str) -> Iterator[LiveCloud]:
+    """A cloud from `pileus up` to `pileus down`, in a new folder."""
+    with tempfile.TemporaryDirectory(prefix="pileus-live-") as folder:
+        Path(folder).chmod(0o755)
+        state = Path(folder) / "s"
+        up = subprocess.run(
+            [PILEUS, "up", "--state", str(state), *options], capture_output=True, text=True, check=False
+        )
+        try:
+            assert up.returncode == 0, f"{up.stdout}{up.stderr}{logs(state)}"
+            yield LiveCloud(state)
+        finally:
+            down = [PILEUS, "down", "--instances", "--state", str(state)]
+            subprocess.run(down, capture_output=True, check=False)
+
+
+def logs(state: Path) -> str:
+    """The ends of the processes' logs."""
+    found = (state / "log").glob("*.log") if (state / "log").exists() else ()
+    return "".join(f"\n== {path.name}\n{path.read_text()[-3000:]}" for path in found)

@@ -1,0 +1,36 @@
+"""One cloud for the live tests that share it, and a key pair that opens its guests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live.cloud import LiveCloud, logs, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LiveCloud]:
+    """A cloud on this machine's own libvirt and OVN, for one module."""
+    with running() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def key(cloud: LiveCloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The private half of the key pair `test`."""
+    return cloud.key("test", tmp_path_factory.mktemp("keys"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Show the cloud's logs with a failure: the guests are gone by the time somebody reads it."""
+    report = yield
+    cloud = getattr(item, "funcargs", {}).get("cloud")
+    if call.excinfo is not None and isinstance(cloud, LiveCloud):
+        report.sections.append(("cloud", logs(cloud.state)))  # type: ignore[attr-defined]
+    return report

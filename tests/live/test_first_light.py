@@ -1,0 +1,52 @@
+"""First light: from RunInstances by boto3 to a shell over plain ssh, and to nothing left."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live.cloud import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.live.cloud import LiveCloud
+
+
+@pytest.mark.cost(60)
+def test_an_instance_from_launch_to_ssh_to_nothing(cloud: LiveCloud, key: Path) -> None:
+    """The main job of the whole product, by an untouched boto3 and an untouched ssh."""
+    ec2, nonce = cloud.ec2, secrets.token_hex(8)
+    group = ec2.create_security_group(GroupName="light", Description="ssh from here")["GroupId"]
+    ec2.authorize_security_group_ingress(GroupId=group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.0/8")
+    launched = ec2.run_instances(
+        ImageId=cloud.image("tiny"),
+        InstanceType="m1.tiny",
+        MinCount=1,
+        MaxCount=1,
+        KeyName="test",
+        SecurityGroupIds=[group],
+        UserData=f"#!/bin/sh\necho {nonce} > /root/nonce\n",
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "light"}]}],
+    )["Instances"][0]
+    ident = launched["InstanceId"]
+    assert launched["State"]["Name"] == "pending"
+    cloud.wait(ident, "running")
+
+    assert "Linux" in cloud.ssh(ident, key, "uname -a")
+    until("user data ran", lambda: cloud.ssh(ident, key, "cat /root/nonce") == nonce)
+    assert "ID=" in cloud.ssh(ident, key, "cat /etc/os-release")
+    assert launched["PrivateIpAddress"] in cloud.ssh(ident, key, "ip -4 addr")
+    console = base64.b64decode(ec2.get_console_output(InstanceId=ident)["Output"] or b"")
+    assert b"READY" in console
+
+    port = cloud.instance(ident)["NetworkInterfaces"][0]
+    names = (ident[2:], port["NetworkInterfaceId"][4:12], port["PrivateIpAddress"] + " ", port["MacAddress"])
+    assert cloud.left(names), "the scan finds a living instance"
+    ec2.terminate_instances(InstanceIds=[ident])
+    cloud.wait(ident, "terminated")
+    until("nothing is left", lambda: not cloud.left(names))
+    ec2.delete_security_group(GroupId=group)

@@ -1,0 +1,115 @@
+"""What holds between guests and over their lives: disks, groups, addresses, power."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live.cloud import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.live.cloud import LiveCloud
+
+
+@pytest.fixture(scope="module")
+def group(cloud: LiveCloud) -> str:
+    """A security group that admits ssh from this machine."""
+    ec2 = cloud.ec2
+    made = str(ec2.create_security_group(GroupName="life", Description="ssh from here")["GroupId"])
+    ec2.authorize_security_group_ingress(GroupId=made, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.0/8")
+    return made
+
+
+@pytest.fixture(scope="module")
+def guests(cloud: LiveCloud, group: str, key: Path) -> Iterator[tuple[str, str]]:
+    """Two guests on the default subnet."""
+    launched = cloud.ec2.run_instances(
+        ImageId=cloud.image("tiny"),
+        InstanceType="m1.tiny",
+        MinCount=2,
+        MaxCount=2,
+        KeyName="test",
+        SecurityGroupIds=[group],
+    )["Instances"]
+    first, second = (instance["InstanceId"] for instance in launched)
+    for ident in (first, second):
+        cloud.wait(ident, "running")
+        cloud.ssh(ident, key, "true")
+    yield first, second
+    cloud.ec2.terminate_instances(InstanceIds=[first, second])
+    for ident in (first, second):
+        cloud.wait(ident, "terminated")
+
+
+@pytest.mark.cost(60)
+def test_a_rule_takes_effect_on_a_live_guest(cloud: LiveCloud, guests: tuple[str, str], group: str, key: Path) -> None:
+    """Two guests of one subnet reach each other from the moment a rule admits it, and no longer than that."""
+    first, second = guests
+    address = cloud.instance(second)["PrivateIpAddress"]
+
+    def reaches() -> bool:
+        return "0% packet loss" in cloud.ssh(first, key, f"ping -c 1 -W 1 {address} || true").replace("100%", "all")
+
+    assert not reaches()
+    rule = {"IpProtocol": "icmp", "FromPort": -1, "ToPort": -1, "UserIdGroupPairs": [{"GroupId": group}]}
+    cloud.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
+    until("the rule admits", reaches)
+    cloud.ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[rule])
+    until("the rule is gone", lambda: not reaches())
+
+
+@pytest.mark.cost(60)
+def test_stop_start_and_reboot_keep_the_disk(cloud: LiveCloud, guests: tuple[str, str], key: Path) -> None:
+    """What a guest wrote is there after each of them; an address and a host key stay as well."""
+    ident = guests[0]
+    before = cloud.instance(ident)
+    cloud.ssh(ident, key, "echo kept > /root/kept; sync")
+    boot = cloud.ssh(ident, key, "cat /proc/sys/kernel/random/boot_id")
+
+    cloud.ec2.reboot_instances(InstanceIds=[ident])
+    until("booted again", lambda: cloud.ssh(ident, key, "cat /proc/sys/kernel/random/boot_id") != boot)
+    assert cloud.ssh(ident, key, "cat /root/kept") == "kept"
+
+    cloud.ec2.stop_instances(InstanceIds=[ident])
+    cloud.wait(ident, "stopped")
+    cloud.ec2.start_instances(InstanceIds=[ident])
+    cloud.wait(ident, "running")
+    assert cloud.ssh(ident, key, "cat /root/kept") == "kept"
+    after = cloud.instance(ident)
+    assert (after["PrivateIpAddress"], after["PublicIpAddress"]) == (
+        before["PrivateIpAddress"],
+        before["PublicIpAddress"],
+    )
+
+
+@pytest.mark.cost(40)
+def test_a_guest_that_shuts_itself_down_stays_down(cloud: LiveCloud, guests: tuple[str, str], key: Path) -> None:
+    """It shows as stopped, and a start brings it back."""
+    ident = guests[1]
+    cloud.ssh(ident, key, "poweroff")
+    cloud.wait(ident, "stopped")
+    cloud.ec2.start_instances(InstanceIds=[ident])
+    cloud.wait(ident, "running")
+    cloud.ssh(ident, key, "true")
+
+
+@pytest.mark.cost(10)
+def test_every_port_is_in_its_groups_and_nowhere_else(cloud: LiveCloud, guests: tuple[str, str], group: str) -> None:
+    """Read back from OVN's own northbound database, not from what was ordered."""
+    wanted = {}
+    for ident in guests:
+        for port in cloud.instance(ident)["NetworkInterfaces"]:
+            wanted[port["NetworkInterfaceId"][4:]] = sorted(held["GroupId"][3:] for held in port["Groups"])
+    held = {}
+    for trace in cloud.traces():
+        words = trace.split()
+        if words[:2] == ["ovn", "port"] and len(words) == 4:
+            groups = [name.replace("-", "")[:17] for name in words[3].split(",") if name != "drop"]
+            held[words[2].replace("-", "")[:17]] = sorted(groups)
+            assert "drop" in words[3].split(",")
+    assert wanted.items() <= held.items()
+    assert all(groups == [group[3:]] for groups in wanted.values())

@@ -1,0 +1,122 @@
+"""The backends of the world: stubs that give way, fail, stop slowly, and check each deed against what may be done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model.errors import Fault
+from pileus.model.instance import Power
+from pileus.model.provider import Seen
+from pileus.model.spec import InstanceSpec
+from pileus.providers.stub import StubProvider
+from tests.loops.fibers import give_way
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pileus.model.provider import Ref
+    from pileus.model.spec import AnySpec
+    from tests.loops.world import World
+
+ALIEN = "a11e0000-0000-4000-8000-000000000000"
+"""The uuid of bodies that no order ever named."""
+
+
+class Machine(StubProvider):
+    """A host's bodies. A guest may take its time to go down, as real ones do, and then goes by its own shutdown."""
+
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(faults=self._fault)
+        self.world = world
+        self.name = name
+        self.bodies[("instance", ALIEN)] = Seen(kind="instance", uuid=ALIEN, running=True)
+        self.stopping: set[str] = set()
+        self.applied: dict[str, InstanceSpec] = {}
+
+    def _fault(self, call: str, uuid: str) -> None:
+        give_way()
+        if self.world.happens("fault"):
+            raise Fault("Unavailable", f"{call} of {uuid} did not work")
+
+    def running(self, uuid: str) -> bool:
+        """Whether this body runs now."""
+        body = self.bodies.get(("instance", uuid))
+        return body is not None and body.running
+
+    def ensure(self, spec: AnySpec) -> None:
+        """As the stub does, but a stop may take a while; the world is told of what came of it."""
+        if not isinstance(spec, InstanceSpec):
+            raise TypeError(f"a host was given a {spec.KIND}")
+        self._before("ensure", spec.uuid)
+        world, uuid = self.world, spec.uuid
+        world.promises.may_apply(self, spec)
+        was = self.running(uuid)
+        slow = was and spec.power.state == "stopped" and (uuid in self.stopping or world.happens("slow stop"))
+        told = msgspec.structs.replace(spec, power=Power(state="running", n=spec.power.n)) if slow else spec
+        self._faults = None
+        super().ensure(told)
+        self._faults = self._fault
+        self.applied[uuid] = spec
+        if slow and uuid not in self.stopping:
+            self.stopping.add(uuid)
+            world.after(world.random.uniform(0.2, 6), lambda: self.down(uuid))
+        if not slow:
+            self.stopping.discard(uuid)
+        world.log(self.name, "ensures", uuid, spec.revision, spec.power, "slowly" if slow else "")
+        if self.running(uuid) and not was:
+            world.promises.started(self, spec)
+        world.promises.applied(self, spec)
+        if world.happens("fault after"):
+            raise Fault("Unavailable", f"ensure of {uuid} gave no answer")
+
+    def down(self, uuid: str) -> None:
+        """A guest that was asked to stop has stopped."""
+        if uuid in self.stopping and self.running(uuid):
+            self.stopping.discard(uuid)
+            self.end_guest(uuid)
+
+    def remove(self, ref: Ref) -> None:
+        """As the stub does."""
+        self._before("remove", ref.uuid)
+        self.world.promises.may_remove(self, ref)
+        self._faults = None
+        super().remove(ref)
+        self._faults = self._fault
+        self.stopping.discard(ref.uuid)
+        self.world.log(self.name, "removes", ref.uuid, ref.revision)
+
+    def reboot(self) -> None:
+        """The machine goes down and comes up: nothing of what is ours runs any more, and nobody knows why."""
+        self.stopping.clear()
+        for key, body in self.bodies.items():
+            if key[1] != ALIEN:
+                self.bodies[key] = msgspec.structs.replace(body, running=False, cause="other")
+
+
+class Net(StubProvider):
+    """The network engine: shared by all workers, each of which may be paused before any call."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(faults=self._fault)
+        self.world = world
+        self.lately: list[Callable[[], None]] = []
+
+    def _fault(self, call: str, uuid: str) -> None:
+        give_way()
+        if self.world.happens("fault"):
+            raise Fault("Unavailable", f"{call} of {uuid} did not work")
+
+    def ensure(self, spec: AnySpec) -> None:
+        """As the stub does; the answer may be lost."""
+        super().ensure(spec)
+        self.world.log("engine ensures", spec.KIND, spec.uuid, spec.revision)
+        if self.world.happens("fault after"):
+            raise Fault("Unavailable", "no answer")
+
+    def remove(self, ref: Ref) -> None:
+        """As the stub does; never what no row names."""
+        super().remove(ref)
+        self.world.log("engine removes", ref.kind, ref.uuid, ref.revision)
+        self.world.promises.engine_removed(ref)

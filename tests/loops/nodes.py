@@ -1,0 +1,218 @@
+"""One host of the world: the real agent over a book that outlives it, driven as its runner drives it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pileus.bus import messages
+from pileus.loops.host.agent import Agent
+from pileus.loops.host.book import Book
+from pileus.loops.runner import backoff
+from pileus.model.errors import Fault
+from pileus.model.host import Capacity
+from tests.loops.fibers import Fiber, Killed
+from tests.loops.machines import Machine
+
+if TYPE_CHECKING:
+    from pileus.bus.messages import Order, Removed, Report, ToCloud
+    from pileus.loops.host.book import Entry
+    from pileus.model.noun import Revision
+    from tests.loops.world import World
+
+BEAT, SURVEY = 5.0, 10.0
+
+
+class MortalBook(Book):
+    """A book whose owner may die right before or right after anything is written."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def _perhaps(self) -> None:
+        if self._world.happens("death at the book"):
+            raise Killed
+
+    def witness(self, revision: Revision) -> None:
+        self._perhaps()
+        super().witness(revision)
+
+    def keep(self, entry: Entry) -> None:
+        self._perhaps()
+        super().keep(entry)
+        self._perhaps()
+
+    def remember(self, uuid: str, removed: Removed) -> None:
+        self._perhaps()
+        super().remember(uuid, removed)
+        self._perhaps()
+
+
+class Node:
+    """A host; `agent` is None while its process is down. `life` counts its agents: what an earlier one began is void."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.machine = Machine(world, name)
+        self.machine.watch(lambda ref: self.hint(ref.uuid))
+        self.book: Book = MortalBook(world)
+        self.agent: Agent | None = None
+        self.life = 0
+        self.cut = 0.0
+        self._busy: dict[str, Fiber] = {}
+        self._again: set[str] = set()
+        self._tries: dict[str, int] = {}
+        self._reporting = False
+
+    # -- its process ---------------------------------------------------------------------------------------------
+
+    def boot(self) -> None:
+        """Start the agent: all that the book holds is looked at, and everything is reported."""
+        self.life += 1
+        self.agent = Agent(
+            self.name,
+            self.machine,
+            self.book,
+            zone=self.world.core.place.zone,
+            capacity=Capacity(vcpus=6, memory=4096, disk=40),
+            now=self.world.clock,
+        )
+        life = self.life
+        self._reporting = False
+        for uuid in list(self.book.entries):
+            self.wake(uuid)
+        self._alive(life, BEAT, self.beat)
+        self._alive(life, SURVEY * self.world.random.random(), self.survey)
+        self.report(full=True)
+
+    def _alive(self, life: int, every: float, what: object) -> None:
+        def go() -> None:
+            if self.life == life and self.agent is not None:
+                what()  # type: ignore[operator]
+                self.world.after(every, go)
+
+        self.world.after(every, go)
+
+    def die(self, *, machine: bool = False) -> None:
+        """The agent ends between two of its deeds; with `machine`, everything on the host does."""
+        self.world.log(self.name, "machine reboots" if machine else "agent dies")
+        self.agent = None
+        self.life += 1
+        for fiber in self._busy.values():
+            fiber.kill()
+        self._busy.clear()
+        self._again.clear()
+        self._tries.clear()
+        if machine:
+            self.machine.reboot()
+            self.world.promises.machine_rebooted(self)
+        self.world.after(self.world.random.uniform(0.5, 12), self.boot)
+
+    # -- messages ------------------------------------------------------------------------------------------------
+
+    def arrive(self, order: Order) -> None:
+        """An order is delivered."""
+        if self.agent is None or self.cut > self.world.now:
+            return
+        try:
+            taken = self.agent.take(order)
+        except Killed:
+            self.die()
+            return
+        self.world.log(self.name, "takes" if taken else "leaves", order.uuid, order.revision, order.why)
+        if taken:
+            self.wake(order.uuid)
+        self._news()
+
+    def _news(self) -> None:
+        if self.agent is not None and self.agent.news and not self._reporting:
+            self._reporting = True
+            life = self.life
+
+            def go() -> None:
+                if self.life == life:
+                    self._reporting = False
+                    self.report(full=False)
+
+            self.world.after(self.world.random.uniform(0.03, 0.3), go)
+
+    def beat(self) -> None:
+        """A full report, whether or not anything happened."""
+        self.report(full=True)
+
+    def report(self, *, full: bool) -> None:
+        """Say what is to be said."""
+        if self.agent is not None:
+            said: Report = self.agent.report(full=full)
+            if self.cut <= self.world.now:
+                self.up(said)
+
+    def up(self, message: ToCloud) -> None:
+        """Send to the cloud."""
+        data = messages.encode(message)
+        self.world.carry(lambda: self.world.hear(messages.decode_to_cloud(data)))
+
+    # -- steps ---------------------------------------------------------------------------------------------------
+
+    def hint(self, uuid: str) -> None:
+        """The backend says that a body changed: sometimes nobody hears it."""
+        if self.agent is not None and not self.world.happens("lost hint"):
+            self.wake(uuid)
+
+    def survey(self) -> None:
+        """Look at everything."""
+        if self.agent is not None:
+            try:
+                names = self.agent.survey()
+            except Fault:
+                return
+            for uuid in names:
+                self.wake(uuid)
+
+    def wake(self, uuid: str, after: float = 0.0) -> None:
+        """Have a body looked at."""
+        life = self.life
+        late = self.world.random.uniform(0, 4) if self.world.happens("late step") else 0.02
+        self.world.after(after + late, lambda: self._begin(uuid, life))
+
+    def _begin(self, uuid: str, life: int) -> None:
+        agent = self.agent
+        if agent is None or life != self.life:
+            return
+        if uuid in self._busy:
+            self._again.add(uuid)
+            return
+        self._busy[uuid] = Fiber(lambda: agent.step(uuid))
+        self._go_on(uuid, life)
+
+    def _go_on(self, uuid: str, life: int) -> None:
+        if life != self.life:
+            return
+        if self.world.happens("agent dies"):
+            self.die()
+            return
+        fiber = self._busy[uuid]
+        try:
+            done = fiber.resume()
+        except Fault:
+            self._tries[uuid] = self._tries.get(uuid, 0) + 1
+            self._end(uuid, backoff(self._tries[uuid]))
+        except Killed:
+            self.die()
+        else:
+            if done:
+                self._tries.pop(uuid, None)
+                self._end(uuid, fiber.result if isinstance(fiber.result, float) else None)
+            else:
+                late = self.world.random.uniform(0, 8) if self.world.happens("late step") else 0.01
+                self.world.after(late, lambda: self._go_on(uuid, life))
+
+    def _end(self, uuid: str, after: float | None) -> None:
+        del self._busy[uuid]
+        if uuid in self._again:
+            self._again.discard(uuid)
+            after = 0.0
+        if after is not None:
+            self.wake(uuid, after)
+        self._news()

@@ -1,0 +1,26 @@
+"""Unix sockets by paths of any length."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from pileus.providers.local.engine import unixsocket
+
+
+def test_a_long_path_can_be_connected_to(tmp_path: Path) -> None:
+    folder = tmp_path / ("d" * 120)
+    folder.mkdir()
+    handle = os.open(folder, os.O_PATH)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"/proc/self/fd/{handle}/s")
+        server.listen()
+        assert unixsocket.answers(folder / "s")
+    os.close(handle)
+    assert not unixsocket.answers(folder / "s"), "a socket file without a listener does not answer"
+
+
+def test_nothing_there_does_not_answer(tmp_path: Path) -> None:
+    assert not unixsocket.answers(tmp_path / "absent")
+    assert not unixsocket.answers(tmp_path / "no" / "folder")

@@ -1,0 +1,100 @@
+"""Security rules become the access control lists that say the same."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pileus.model.securitygroup import Rule
+from pileus.providers.local.network import acl
+
+OWN = "0f8fad5b-d9cb-469f-a165-70867728950e"
+OTHER = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+IN, OUT = f"outport == @{acl.group_name(OWN)}", f"inport == @{acl.group_name(OWN)}"
+
+
+@pytest.mark.parametrize(
+    ("rule", "direction", "match"),
+    [
+        (Rule(id="r"), "to-lport", f"{IN} && ip4"),
+        (Rule(id="r", cidr="0.0.0.0/0"), "to-lport", f"{IN} && ip4"),
+        (Rule(id="r", direction="egress", cidr="10.0.0.0/8"), "from-lport", f"{OUT} && ip4 && ip4.dst == 10.0.0.0/8"),
+        (
+            Rule(id="r", protocol="tcp", port_min=22, port_max=22, cidr="10.0.0.0/8"),
+            "to-lport",
+            f"{IN} && ip4 && tcp && tcp.dst == 22 && ip4.src == 10.0.0.0/8",
+        ),
+        (
+            Rule(id="r", protocol="udp", port_min=1000, port_max=2000),
+            "to-lport",
+            f"{IN} && ip4 && udp && udp.dst >= 1000 && udp.dst <= 2000",
+        ),
+        (Rule(id="r", protocol="tcp", port_min=0, port_max=65535), "to-lport", f"{IN} && ip4 && tcp"),
+        (Rule(id="r", protocol="icmp", port_min=-1, port_max=-1), "to-lport", f"{IN} && icmp4"),
+        (
+            Rule(id="r", protocol="icmp", port_min=8, port_max=0),
+            "to-lport",
+            f"{IN} && icmp4 && icmp4.type == 8 && icmp4.code == 0",
+        ),
+        (Rule(id="r", number=47), "to-lport", f"{IN} && ip4 && ip.proto == 47"),
+        (Rule(id="r", group=OTHER), "to-lport", f"{IN} && ip4 && ip4.src == ${acl.group_name(OTHER)}_ip4"),
+        (
+            Rule(id="r", direction="egress", group=OWN),
+            "from-lport",
+            f"{OUT} && ip4 && ip4.dst == ${acl.group_name(OWN)}_ip4",
+        ),
+        (Rule(id="r", protocol="icmp", cidr="2001:db8::/32"), "to-lport", f"{IN} && icmp6 && ip6.src == 2001:db8::/32"),
+    ],
+)
+def test_a_rule_becomes_its_match(rule: Rule, direction: str, match: str) -> None:
+    made = acl.rule(OWN, rule)
+    assert (made["direction"], made["match"]) == (direction, match)
+
+
+@given(
+    st.builds(
+        Rule,
+        id=st.just("r"),
+        direction=st.sampled_from(["ingress", "egress"]),
+        action=st.sampled_from(["allow", "deny"]),
+        priority=st.integers(1002, 2000),
+        protocol=st.sampled_from(["tcp", "udp", "icmp", "all"]),
+        port_min=st.none() | st.integers(0, 255),
+        port_max=st.none() | st.integers(0, 255),
+        group=st.sampled_from(["", OTHER]),
+    )
+)
+def test_no_rule_reaches_beyond_its_group(rule: Rule) -> None:
+    made = acl.rule(OWN, rule)
+    inward = rule.direction == "ingress"
+    assert made["match"].split(" && ")[0] == (IN if inward else OUT)
+    assert made["direction"] == ("to-lport" if inward else "from-lport")
+    assert made["priority"] == rule.priority
+    assert made["action"] == ("allow-related" if rule.action == "allow" else "drop")
+    assert "||" not in made["match"]
+    assert (f"${acl.group_name(OTHER)}_ip4" in made["match"]) == bool(rule.group)
+
+
+def test_a_groups_name_is_an_identifier() -> None:
+    assert re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", acl.group_name(OWN))
+
+
+def test_all_else_is_dropped_below_every_rule() -> None:
+    drops = acl.drop()
+    assert {each["direction"] for each in drops} == {"to-lport", "from-lport"}
+    assert {each["action"] for each in drops} == {"drop"}
+    assert all(each["priority"] < Rule(id="r").priority for each in drops)
+
+
+def test_what_guests_always_may_stands_above_every_rule() -> None:
+    always = acl.always(OWN, ["10.0.0.1", "10.1.0.1"], ["10.0.0.2", "10.1.0.2"])
+    assert all(each["priority"] > Rule(id="r").priority for each in always)
+    (entering,) = (each for each in always if each["direction"] == "to-lport")
+    assert entering["match"] == "outport == @pg_drop && ip4.src == {10.0.0.2, 10.1.0.2} && tcp"
+
+
+def test_a_network_without_subnets_needs_nothing() -> None:
+    assert acl.always(OWN, [], []) == []
