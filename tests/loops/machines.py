@@ -34,6 +34,7 @@ class Machine(StubProvider):
         self.bodies[("instance", ALIEN)] = Seen(kind="instance", uuid=ALIEN, running=True)
         self.stopping: set[str] = set()
         self.applied: dict[str, InstanceSpec] = {}
+        self.noticed: set[str] = set()
 
     def _fault(self, call: str, uuid: str) -> None:
         give_way()
@@ -44,6 +45,13 @@ class Machine(StubProvider):
         """Whether this body runs now."""
         body = self.bodies.get(("instance", uuid))
         return body is not None and body.running
+
+    def observe(self, ref: Ref) -> Seen | None:
+        """As the stub does; `noticed` are the bodies that were seen running since they came up."""
+        seen = super().observe(ref)
+        if seen is not None and seen.running:
+            self.noticed.add(ref.uuid)
+        return seen
 
     def ensure(self, spec: AnySpec) -> None:
         """As the stub does, but a stop may take a while; the world is told of what came of it."""
@@ -66,6 +74,7 @@ class Machine(StubProvider):
             self.stopping.discard(uuid)
         world.log(self.name, "ensures", uuid, spec.revision, spec.power, "slowly" if slow else "")
         if self.running(uuid) and not was:
+            self.noticed.discard(uuid)
             world.promises.started(self, spec)
         world.promises.applied(self, spec)
         if world.happens("fault after"):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pileus.model.noun import Revision
     from tests.loops.world import World
 
-BEAT, SURVEY = 5.0, 10.0
+BEAT, SURVEY = 10.0, 10.0
 
 
 class MortalBook(Book):

@@ -12,7 +12,7 @@ import structlog
 import uvicorn
 import uvloop
 
-from pileus.app import processes, stubimages
+from pileus.app import stubimages
 from pileus.app.http import Edge
 from pileus.app.internal import ObjectServer
 from pileus.app.settings import Settings
@@ -38,6 +38,8 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
     settings = Settings()
     cloud = build(state, settings, provider)
     try:
+        # Whoever held wakes before is dead: this process has the pid file.
+        cloud.core.store.release_wakes()
         admin = begin(cloud, state)
         if provider == "stub":
             stubimages.register_all(admin, cloud)
@@ -53,7 +55,7 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
 
 
 def begin(cloud: Cloud, state: State) -> Caller:
-    """Make what every cloud has from its first start on: the flavors, and an administrator, whose caller is returned."""
+    """Make what every cloud has from its first start on: flavors, and an administrator, whose caller is returned."""
     flavor.seed(SYSTEM, cloud.core)
     account = read_json(state.account)
     if account is None:
@@ -111,10 +113,10 @@ async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket
     await objects.start()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        while not server.started and not serving.done():
+        while not server.started and not serving.done():  # noqa: ASYNC110  (uvicorn tells nobody)
             await asyncio.sleep(0.002)
         host, port = listener.getsockname()[:2]
-        while not serving.done() and not await asyncio.to_thread(_heard, cloud):
+        while not serving.done() and not await asyncio.to_thread(_heard, cloud):  # noqa: ASYNC110  (once, at the start)
             await asyncio.sleep(0.02)
         if not serving.done():
             write_json(state.ready, endpoints(host, port))
@@ -128,25 +130,3 @@ def _heard(cloud: Cloud) -> bool:
     """Whether a host reports: before that nothing can be launched."""
     with cloud.core.store.read() as tx:
         return any(alive(host, cloud.core.store.now()) for host in tx.list(Host))
-
-
-def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
-    """A listening socket; port 0: a free one. Raises OSError."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def run(state: State, provider: str, descriptor: int) -> int:
-    """The process: hold the pid file, serve; 1 when another one runs already."""
-    if processes.hold(state.pidfile("cloud")) is None:
-        log.error("another cloud process runs on this state directory")
-        return 1
-    serve(state, provider, socket.socket(fileno=descriptor))
-    return 0

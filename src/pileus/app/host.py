@@ -11,7 +11,7 @@ import threading
 
 import structlog
 
-from pileus.app import internal, processes
+from pileus.app import internal
 from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.bus.channels import ChannelServer
@@ -26,11 +26,8 @@ from pileus.providers.local.provider import LocalProvider, capacity
 log = structlog.get_logger()
 
 
-def run(state: State, group: str) -> int:
-    """The process, until SIGTERM or SIGINT; guests go on. `group` may open channels. 1: another one runs already."""
-    if processes.hold(state.pidfile("host")) is None:
-        log.error("another host process runs on this state directory")
-        return 1
+def serve(state: State, group: str) -> None:
+    """Run the host until SIGTERM or SIGINT; guests go on. Members of `group` may open channels."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -44,6 +41,7 @@ def run(state: State, group: str) -> int:
     link = HostEnd(state.bus, name)
     runner = HostRunner(agent, link, on_specs=provider.serve)
     channels.start()
+    provider.serve(agent.specs().values())
     provider.start()
     runner.start()
     log.info("ready", host=name)
@@ -52,4 +50,3 @@ def run(state: State, group: str) -> int:
     link.stop()
     provider.stop()
     channels.stop()
-    return 0

@@ -11,12 +11,9 @@ import typer
 from pileus.cli.commands import StateOption, cli, images, state_of
 from pileus.cli.problem import Problem
 
-BUILT = Path("/var/lib/pileus/images")
-"""Built images, shared between clouds: NAME.qcow2 and NAME.json."""
-
 
 def _say(text: str) -> None:
-    print(f"pileus: {text}", file=sys.stderr, flush=True)
+    typer.echo(f"pileus: {text}", err=True)
 
 
 @cli.command()
@@ -33,17 +30,18 @@ def up(
     where = State(state_of(state))
     endpoints = run_up(where, provider, port, _say)
     if (read_json(where.started) or {}).get("provider") == "local":
-        from pileus.cli.client import connect  # noqa: PLC0415
-        from pileus.cli.images import add_built  # noqa: PLC0415
+        from pileus.app.build import add_all  # noqa: PLC0415
 
-        add_built(connect(where.root), BUILT, _say)
-    print("\n".join(f"{name}  {url}" for name, url in endpoints.items()))
+        add_all(where.root, _say)
+    typer.echo("\n".join(f"{name}  {url}" for name, url in endpoints.items()))
 
 
 @cli.command()
 def down(
     *,
-    instances: Annotated[bool, typer.Option("--instances", help="End the instances too; up starts them again.")] = False,
+    instances: Annotated[
+        bool, typer.Option("--instances", help="End the instances too; up starts them again.")
+    ] = False,
     state: StateOption = None,
 ) -> None:
     """End a cloud's processes; its instances run on."""
@@ -63,15 +61,15 @@ def status(*, state: StateOption = None) -> None:
     found = running(where)
     width = max(map(len, found))
     for name, pid in found.items():
-        print(f"{name.ljust(width)}  {f'pid {pid}' if pid else 'does not run'}")
+        typer.echo(f"{name.ljust(width)}  {f'pid {pid}' if pid else 'does not run'}")
     for name, url in (read_json(where.endpoints) or {}).items():
-        print(f"{name.ljust(width)}  {url}")
+        typer.echo(f"{name.ljust(width)}  {url}")
     if not all(found.values()):
         raise Problem(f"Not everything runs: 'pileus up --state {where.root}' starts what does not.")
 
 
-@cli.command(context_settings={"allow_interspersed_args": False})
-def run(
+@cli.command("run", context_settings={"allow_interspersed_args": False})
+def run_(
     command: Annotated[list[str], typer.Argument(metavar="-- CMD...")],
     *,
     provider: Annotated[str, typer.Option(help="stub or local.")] = "stub",
@@ -91,16 +89,16 @@ def image_build(
     """Build an image from Debian packages; a cloud that runs gets it at once."""
     from pileus.app.build import build  # noqa: PLC0415  (commands start quickly)
 
-    build(name, BUILT, state_of(state), _say)
+    build(name, state_of(state), _say)
 
 
 @cli.command(hidden=True)
 def cloud(
     *,
-    state: Path,
-    provider: str,
-    fd: int,
-    user: str = "",
+    state: Annotated[Path, typer.Option()],
+    provider: Annotated[str, typer.Option()],
+    fd: Annotated[int, typer.Option(help="The listening socket.")],
+    user: Annotated[str, typer.Option(help="Who to be from then on.")] = "",
 ) -> None:
     """The cloud process; `up` starts it."""
     from pileus.app.entry import cloud as run_cloud  # noqa: PLC0415  (gives up root before it loads the rest)
@@ -109,23 +107,23 @@ def cloud(
 
 
 @cli.command(hidden=True)
-def host(*, state: Path, group: str) -> None:
+def host(*, state: Annotated[Path, typer.Option()], group: Annotated[str, typer.Option()]) -> None:
     """The host process; `up` starts it."""
     from pileus.app.entry import host as run_host  # noqa: PLC0415  (commands start quickly)
 
     raise typer.Exit(run_host(state, group))
 
 
-def main() -> None:
+def run() -> None:
     """The executable: what cannot be done is said in one line."""
     try:
         cli()
     except Problem as problem:
-        print(f"pileus: {problem.message}", file=sys.stderr)
+        typer.echo(f"pileus: {problem.message}", err=True)
         sys.exit(problem.status)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -16,7 +16,8 @@ class Settings(BaseSettings):
     region: str = "us-east-1"
     zone: str = "us-east-1a"
     store_sync: Literal["normal", "full"] = Field(
-        "normal", description="full: what was acknowledged survives a power cut; normal: the death of every process"
+        default="normal",
+        description="full: what was acknowledged survives a power cut; normal: the death of every process",
     )
     loop_workers: int = Field(default=4, ge=1, le=64, description="threads that run the loops")
     threads: int = Field(default=16, ge=1, le=256, description="threads that answer requests")

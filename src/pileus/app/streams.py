@@ -50,8 +50,9 @@ async def dial(opened: Access) -> Link:
 
 
 async def splice(link: Link, receive: Receive, send: Send) -> None:
-    """Pass bytes on until either side ends. Frames are binary, where they end means nothing; an empty one of the
-    client says that it has sent its last byte, for a websocket cannot be closed in one direction.
+    """Pass bytes on until either side ends. Frames are binary, where they end means nothing.
+
+    An empty one of the client says that it has sent its last byte: a websocket cannot be closed in one direction.
     """
     reader, writer = link
     down = asyncio.create_task(_down(reader, send))

@@ -9,9 +9,7 @@ from pileus.model.caller import Caller
 SIZE = 1 << 20
 
 IMAGES = (
-    Upload(
-        name="stub-machine", login_user="admin", public=True, description="A machine that only pretends to run."
-    ),
+    Upload(name="stub-machine", login_user="admin", public=True, description="A machine that only pretends to run."),
     Upload(
         name="stub-container",
         kind="container",

@@ -8,7 +8,6 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 
 from pileus.app import processes
@@ -24,7 +23,11 @@ STOP = 15.0
 Say = Callable[[str], None]
 
 
-def up(state: State, provider: str = "", port: int | None = None, say: Say = lambda text: None) -> dict[str, str]:
+def silent(_text: str) -> None:
+    """Say nothing."""
+
+
+def up(state: State, provider: str = "", port: int | None = None, say: Say = silent) -> dict[str, str]:
     """Have the cloud of `state` run; its endpoints. What runs already is left alone. Raises Problem."""
     _check(state)
     known = read_json(state.started) or {}
@@ -110,7 +113,7 @@ def _await(state: State, provider: str) -> dict[str, str]:
     return shown
 
 
-def down(state: State, *, instances: bool = False, say: Say = lambda text: None) -> None:
+def down(state: State, *, instances: bool = False, say: Say = silent) -> None:
     """End the processes of the cloud of `state`; guests go on, unless `instances`. Safe to repeat."""
     known = read_json(state.started)
     if known is None:
@@ -139,12 +142,3 @@ def running(state: State) -> dict[str, int | None]:
         if os.geteuid() == 0:
             found |= _local().parts(state)
     return found
-
-
-def default_state() -> Path:
-    """Where a cloud is kept unless it is told."""
-    if "PILEUS_STATE" in os.environ:
-        return Path(os.environ["PILEUS_STATE"])
-    if os.geteuid() == 0:
-        return Path("/var/lib/pileus/default")
-    return Path.home() / ".local" / "state" / "pileus"

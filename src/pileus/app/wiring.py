@@ -95,10 +95,14 @@ def _local(state: State, settings: Settings, store: Store, place: Place) -> Clou
     layout = Layout(state.root)
     bus = CloudEnd(state.bus)
     place = dataclasses.replace(place, loopback_prefix=layout.loopback_prefix)
-    core = Core(store, bus, NetworkProvider(layout.northbound), _key(state), place)
-    cloud = _cloud(state, settings, core)
-    cloud.parts = [*cloud.parts, (bus.start, bus.stop)]
+    networks = NetworkProvider(layout.northbound)
+    cloud = _cloud(state, settings, Core(store, bus, networks, _key(state), place))
+    cloud.parts = [(_nothing, networks.close), *cloud.parts, (bus.start, bus.stop)]
     return cloud
+
+
+def _nothing() -> None:
+    """What is ready without a start."""
 
 
 def _cloud(state: State, settings: Settings, core: Core) -> Cloud:

@@ -78,7 +78,7 @@ class Client:
             answer = link.getresponse()
             return _read(answer.status, answer.read())
         except (OSError, http.client.HTTPException) as error:
-            raise Problem(f"The cloud at {self.url} does not answer ({error or type(error).__name__}).") from error
+            raise Problem(f"The cloud at {self.url} does not answer ({str(error) or type(error).__name__}).") from error
         finally:
             link.close()
 

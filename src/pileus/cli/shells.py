@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
@@ -16,12 +17,16 @@ REGION = "us-east-1"
 def environment(state: Path) -> dict[str, str]:
     """The variables by which AWS clients and these commands find the cloud in `state`."""
     endpoints, admin = documents(state)
+    proxied = any(name.lower() in ("http_proxy", "all_proxy") for name in os.environ)
+    direct = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    here = {"NO_PROXY": ",".join(filter(None, [direct, "127.0.0.1"]))} if proxied else {}
     return {
         "AWS_ENDPOINT_URL": endpoints["ec2"],
         "AWS_ACCESS_KEY_ID": admin["access_key"],
         "AWS_SECRET_ACCESS_KEY": admin["secret_key"],
         "AWS_DEFAULT_REGION": REGION,
         "PILEUS_STATE": str(state),
+        **here,
     }
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote
 
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
 
 FOLDER = Path.home() / ".pileus"
 """Keys that `pileus key create` made, and the host keys of instances."""
@@ -77,8 +81,11 @@ def splice(client: Client, instance: str, port: int) -> None:
         raise Problem(f"No stream to {instance}, port {port}: {error}") from error
 
 
-def _send(link: object, source: BinaryIO) -> None:
-    send = link.send  # type: ignore[attr-defined]
-    while data := os.read(source.fileno(), 65536):
-        send(data)
-    send(b"")
+def _send(link: ClientConnection, source: BinaryIO) -> None:
+    from websockets.exceptions import ConnectionClosed  # noqa: PLC0415  (slow to load)
+
+    # Whoever receives says how the stream ended.
+    with contextlib.suppress(ConnectionClosed):
+        while data := os.read(source.fileno(), 65536):
+            link.send(data)
+        link.send(b"")

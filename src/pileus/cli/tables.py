@@ -9,7 +9,15 @@ from typing import Any
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "instance": ("id", "name", "state", "flavor", "image", "address", "loopback", "login_user"),
-    "image": ("id", "name", "wanted.kind", "wanted.format", "wanted.virtual_size", "wanted.login_user", "wanted.public"),
+    "image": (
+        "id",
+        "name",
+        "wanted.kind",
+        "wanted.format",
+        "wanted.virtual_size",
+        "wanted.login_user",
+        "wanted.public",
+    ),
     "flavor": ("name", "wanted.vcpus", "wanted.memory", "wanted.disk"),
     "keypair": ("id", "name", "wanted.type", "wanted.fingerprint"),
     "volume": ("id", "wanted.size", "wanted.instance", "wanted.device"),
@@ -31,7 +39,9 @@ def table(kind: str, nouns: Sequence[Mapping[str, Any]]) -> str:
     rows = [[column.rpartition(".")[2].upper() for column in columns]]
     rows += [[_cell(noun, column) for column in columns] for noun in nouns]
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def explanation(found: Mapping[str, Any]) -> str:
@@ -49,7 +59,9 @@ def explanation(found: Mapping[str, Any]) -> str:
     lines += ["", "journal"]
     for row in found["journal"]:
         detail = f" {row['detail']}" if row["detail"] else ""
-        lines.append(f"  {_moment(row['at'])}  {row['verb']}  by {row['user']} ({row['face']})  {row['outcome']}{detail}")
+        lines.append(
+            f"  {_moment(row['at'])}  {row['verb']}  by {row['user']} ({row['face']})  {row['outcome']}{detail}"
+        )
     return "\n".join(lines)
 
 

@@ -93,9 +93,11 @@ def _save(core: Core, tx: Writer, told: Noun, seen: Seen) -> float | None:
             return core.store.now() + AGAIN
         _end(tx, row)
         return None
+    if not seen.present or seen.revision != row.revision:
+        return core.store.now() + AGAIN
     entries = [e.id for e in tx.journal(row.uuid, open_only=True) if e.goal <= told.generation]
     tx.settle(entries, "done")
-    return None if seen.revision == row.revision else core.store.now() + AGAIN
+    return None
 
 
 def _end(tx: Writer, row: Noun) -> None:

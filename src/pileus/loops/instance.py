@@ -81,7 +81,7 @@ def _leave(tx: Writer, row: Instance) -> Instance:
 def bury(tx: Writer, row: Instance) -> Instance:
     """Make it a tombstone with all it owns, and free what they held; not before the engine let go of its ports."""
     ports, volumes = tx.referring(Port, [row.uuid]), tx.referring(Volume, [row.uuid])
-    if any(port.seen.present or not port.wanted.gone for port in ports):
+    if not all(port.wanted.gone and _let_go(port) for port in ports):
         return row
     for noun in (*ports, *volumes):
         tx.bury(noun)
@@ -89,6 +89,11 @@ def bury(tx: Writer, row: Instance) -> Instance:
     tx.bury(row)
     settle(tx, row, buried=True)
     return msgspec.structs.replace(row, gone=tx.now)
+
+
+def _let_go(port: Port) -> bool:
+    """Whether the engine confirmed that it holds nothing of it: at the last order, for an older one may be under way."""
+    return not port.seen.present and port.seen.revision == port.revision
 
 
 def give_back(tx: Writer, row: Instance, sizes: list[int]) -> None:

@@ -51,6 +51,12 @@ def _step(core: Core, held: Claimed) -> float | None:
     return None
 
 
+def scan(core: Core) -> None:
+    """The slow scan: wake all that lives, and forget what ended long ago."""
+    core.store.wake_everything()
+    core.store.forget_tombstones()
+
+
 def backoff(tries: int) -> float:
     """Seconds until the next try: doubling from half a second, with jitter, bounded."""
     return min(LONGEST, 0.5 * 2.0 ** min(tries, 10)) * _jitter.uniform(0.7, 1.3)
@@ -122,7 +128,6 @@ class Runner:
     def _scan(self) -> None:
         while not self._stopping.wait(SCAN * _jitter.uniform(0.8, 1.2)):
             try:
-                self._core.store.wake_everything()
-                self._core.store.forget_tombstones()
+                scan(self._core)
             except Exception:
                 log.exception("scan failed")

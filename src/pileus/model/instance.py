@@ -11,18 +11,26 @@ PowerState = Literal["running", "stopped"]
 
 
 class Power(Part, frozen=True, kw_only=True):
-    """A power wish and its number: every start or stop of a user raises `n`, a guest's own shutdown satisfies it."""
+    """A power wish and its number: every start or stop of a user raises `n`, a guest's own shutdown satisfies it.
+
+    `keep` is for providers alone: whatever the body's power is now, leave it (its guest may just be ending itself).
+    """
 
     state: PowerState = "running"
     n: int = 1
+    keep: bool = False
 
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """What the user asked for. `user_data` is base64; `token` the client's idempotency token."""
+    """What the user asked for. `user_data` is base64; `token` the client's idempotency token.
+
+    `power_since` is the power number since which that power state is wanted: a start of what runs raises n alone.
+    """
 
     flavor: Annotated[str, Ref("flavor", "uses")]
     image: str
     power: Power = Power()
+    power_since: int = 1
     reboot: int = 0
     gone: bool = False
     key_name: str = ""
@@ -98,8 +106,8 @@ def state(instance: Instance) -> State:
     if wanted.gone:
         return State.SHUTTING_DOWN
     if wanted.power.state == "stopped":
-        return State.STOPPED if not seen.running and seen.n >= wanted.power.n else State.STOPPING
-    if seen.running and seen.n >= wanted.power.n:
+        return State.STOPPED if not seen.running and seen.n >= wanted.power_since else State.STOPPING
+    if seen.running and seen.n >= wanted.power_since:
         return State.RUNNING
     if not seen.running and seen.satisfied == wanted.power.n:
         return State.STOPPED

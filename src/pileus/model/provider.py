@@ -67,7 +67,8 @@ class Provider(Protocol):
         """One idempotent step towards `spec`; never waits for a guest. Raises Fault.
 
         For an instance: its body exists, with its disks and ports, and its power is, or is becoming, what
-        `spec.power.state` says (a graceful stop that is ignored for long ends in a hard one).
+        `spec.power.state` says (a graceful stop that is ignored for long ends in a hard one);
+        with `spec.power.keep` its power is left as it is. What this or a later order removed is not made again.
         """
 
     def remove(self, ref: Ref) -> None:

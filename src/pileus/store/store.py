@@ -89,10 +89,18 @@ class Store:
         here = (table.c.kind == held.kind) & (table.c.uuid == held.uuid) & (table.c.until == held.until)
         with self.engine.write() as connection:
             tries = table.c.tries + 1 if failed else 0
-            connection.execute(
+            given = connection.execute(
                 update(table).where(here, table.c.wakes == held.wakes).values(until=0.0, due=due, tries=tries)
             )
+            if given.rowcount:
+                return
             connection.execute(update(table).where(here, table.c.wakes != held.wakes).values(until=0.0, due=self.now()))
+
+    def release_wakes(self) -> None:
+        """Give back every wake that is held; for a process that knows it is the only one, as it starts."""
+        table = tables.wake
+        with self.engine.write() as connection:
+            connection.execute(update(table).where(table.c.until > 0.0).values(until=0.0, due=self.now()))
 
     def wake_everything(self) -> None:
         """The slow scan: every living noun that has a loop is due, and wakes of nothing are dropped."""

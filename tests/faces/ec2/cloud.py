@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import itertools
-import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import boto3
 import msgspec
+import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
+from botocore.exceptions import ClientError
+from defusedxml.ElementTree import fromstring
 
 from pileus.bus.messages import Open, Order
 from pileus.faces.ec2 import Ec2Face
+from pileus.faces.wire import signing
 from pileus.faces.wire.http import Request, Response
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import Unavailable
@@ -29,7 +34,7 @@ from pileus.model.image import Wanted as ImageWanted
 from pileus.model.instance import Instance, Seen
 from pileus.model.noun import Fault
 from pileus.model.port import Port
-from pileus.model.provider import Access, Cause, Ref
+from pileus.model.provider import Access, Ref
 from pileus.model.provider import Seen as ProviderSeen
 from pileus.model.volume import Volume
 from pileus.store.migrate import migrate
@@ -46,7 +51,10 @@ if TYPE_CHECKING:
 ALWAYS = 1e12
 """A time that no test reaches: a host heard then is never lost."""
 
-__all__ = ["Account", "Cause", "Cloud", "Silent", "filtered"]
+__all__ = ["Account", "Cloud", "code_of", "filtered", "refused"]
+
+_session = functools.cache(boto3.session.Session)
+"""One for all: each session reads the service models anew."""
 
 _NAMES = itertools.count(1)
 
@@ -54,6 +62,24 @@ _NAMES = itertools.count(1)
 def filtered(name: str, *values: str) -> list[FilterTypeDef]:
     """Return one filter, as boto3 takes it."""
     return [{"Name": name, "Values": list(values)}]
+
+
+@contextmanager
+def refused(code: str, status: int = 400, match: str = "") -> Iterator[None]:
+    """Expect a boto3 call to fail with this code and status, and a message that has `match` in it."""
+    with pytest.raises(ClientError) as caught:
+        yield
+    error = caught.value.response
+    assert error["Error"]["Code"] == code, error["Error"]
+    assert error["ResponseMetadata"]["HTTPStatusCode"] == status
+    assert match in error["Error"]["Message"]
+    assert error["Error"]["Message"]
+
+
+def code_of(response: Response) -> str:
+    """Return the error code in an answer; '' for a good one."""
+    found = fromstring(response.body).find(".//{*}Code") if response.status >= 300 else None
+    return found.text or "" if found is not None else ""
 
 
 class Silent:
@@ -108,30 +134,52 @@ class Account:
         self.cloud = cloud
         self.name = account.user
         self.number = account.account_id
-        self.keys = {
-            "aws_access_key_id": account.access_key,
-            "aws_secret_access_key": account.secret_key,
-        }
+        self.access_key = account.access_key
+        self.secret_key = account.secret_key
+        self._ec2: EC2Client | None = None
         caller = cloud.authority.by_access_key(account.access_key, "test")
         assert caller is not None
         self.caller: Caller = caller
 
     def client(self, service: str, **config: Any) -> Any:
         """Return a boto3 client whose requests go to the face, signed and parsed as always."""
-        client = boto3.session.Session(**self.keys).client(
-            service,  # type: ignore[call-overload]
+        client = _session().client(  # type: ignore[call-overload]
+            service,
             region_name="us-east-1",
             endpoint_url="http://cloud.test/",
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
             config=Config(retries={"total_max_attempts": 1}, **config),
         )
         client.meta.events.register("before-send", self.cloud.answer)
         return client
 
+    def post(self, service: str = "ec2", *, now: float | None = None, **params: str) -> Response:
+        """Send raw parameters, a dot written as __, signed for `service`."""
+        form = {"Version": "2011-06-15" if service == "sts" else "2016-11-15"}
+        form |= {name.replace("__", "."): value for name, value in params.items()}
+        body = urlencode(form).encode()
+        request = signing.Request("POST", "/", "", {"host": "cloud.test"}, body)
+        credential = signing.Credential(self.access_key, self.secret_key.encode(), "us-east-1", service)
+        headers = signing.sign(request, credential, self.cloud.core.store.now() if now is None else now)
+        return self.cloud.face.handle(Request("POST", "/", "", headers, body))
+
+    def launch(self, count: int = 1, **more: Any) -> list[str]:
+        """Launch instances of the small image; their ids."""
+        arguments = {"ImageId": self.cloud.image.ec2_id, "InstanceType": "m1.tiny", **more}
+        made = self.ec2.run_instances(MinCount=count, MaxCount=count, **arguments)
+        return [instance["InstanceId"] for instance in made["Instances"]]
+
+    def show(self, ident: str) -> Any:
+        """Describe one instance."""
+        return self.ec2.describe_instances(InstanceIds=[ident])["Reservations"][0]["Instances"][0]
+
     @property
     def ec2(self) -> EC2Client:
         """An EC2 client."""
-        client: EC2Client = self.client("ec2")
-        return client
+        if self._ec2 is None:
+            self._ec2 = self.client("ec2")
+        return self._ec2
 
     @property
     def sts(self) -> STSClient:
@@ -151,7 +199,6 @@ class Cloud:
         self.authority = Authority(self.core)
         self.face = Ec2Face(self.core, self.authority)
         self.last: Response | None = None
-        self._lock = threading.Lock()
         with store.write() as tx:
             seen = HostSeen(heard=ALWAYS, capacity=capacity or Capacity(), limits=Limits())
             tx.add(Host(uuid=new_uuid(), name="host-1", wanted=HostWanted(zone=self.core.place.zone), seen=seen))
@@ -173,18 +220,18 @@ class Cloud:
     def answer(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         """Hand botocore's request to the face, and its answer to botocore: a `before-send` handler."""
         url = urlsplit(request.url)
-        body = request.body or b""
+        body: Any = request.body or b""
+        raw: dict[str, Any] = dict(request.headers.items())
         headers = {
-            name.lower(): value.decode() if isinstance(value, bytes) else value
-            for name, value in request.headers.items()
+            name.lower(): str(value, "latin-1") if isinstance(value, bytes) else value for name, value in raw.items()
         }
         headers.setdefault("host", url.netloc)
-        response = self.face.handle(
-            Request(request.method, url.path, url.query, headers, body.encode() if isinstance(body, str) else body)
-        )
-        with self._lock:
-            self.last = response
-        return AWSResponse(request.url, response.status, response.headers, _Raw(response.body))
+        sent = body.encode() if isinstance(body, str) else body
+        response = self.face.handle(Request(request.method, url.path, url.query, headers, sent))
+        self.last = response
+        answer: Any = AWSResponse
+        found: AWSResponse = answer(request.url, response.status, response.headers, _Raw(response.body))
+        return found
 
     def observe(self, ident: str, **seen: Any) -> Instance:
         """Have the instance with this EC2 id seen so; the power wish counts as reached unless told otherwise."""

@@ -13,6 +13,7 @@ from pileus.faces.ec2.tag import shown, specified
 from pileus.model.errors import InvalidValue
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
+from pileus.verbs import find
 from pileus.verbs import securitygroup as verbs
 
 _DESCRIPTION = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]*", re.ASCII)
@@ -38,7 +39,11 @@ def create(call: Call) -> dict[str, Any]:
 def describe(call: Call) -> dict[str, Any]:
     """List groups with their rules, by id, by name, or all."""
     args = call.args
-    groups = verbs.listing(call.caller, call.core, args.get("GroupIds", ()), args.get("GroupNames", ()))
+    ids = args.get("GroupIds", ())
+    groups = verbs.listing(call.caller, call.core, ids, args.get("GroupNames", ()))
+    missing = sorted(set(ids) - {group.ec2_id for group in groups})
+    if missing:
+        raise find.not_found(SecurityGroup, missing)
     keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
     found = [_group(call, group) for group in groups]
     page, more = paging.paged(args, [item for item in found if keep is None or keep(item)])

@@ -43,9 +43,18 @@ def kind_of(word: str) -> type[Noun]:
     return cls
 
 
+def whole(value: Any) -> Any:
+    """A part as JSON's types, with the fields that have their default: rows leave those out, documents do not."""
+    if isinstance(value, msgspec.Struct):
+        return {field: whole(getattr(value, field)) for field in value.__struct_fields__}
+    if isinstance(value, tuple | list):
+        return [whole(item) for item in value]
+    return {key: whole(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
 def document(noun: Noun) -> dict[str, Any]:
     """One noun: `id` is the public one, times are seconds since the epoch, `wanted` without secrets."""
-    wanted = msgspec.to_builtins(noun.wanted)
+    wanted = whole(noun.wanted)
     for field in SECRET.get(noun.KIND, ()):
         wanted.pop(field, None)
     return {
@@ -60,8 +69,8 @@ def document(noun: Noun) -> dict[str, Any]:
         "created": noun.created,
         "gone": noun.gone,
         "wanted": wanted,
-        "assigned": msgspec.to_builtins(noun.assigned),
-        "seen": msgspec.to_builtins(noun.seen),
+        "assigned": whole(noun.assigned),
+        "seen": whole(noun.seen),
     }
 
 

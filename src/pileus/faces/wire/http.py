@@ -1,4 +1,4 @@
-"""HTTP as the faces see it: whole requests in, whole answers out, no I/O."""
+"""What every face takes and gives: one HTTP request, one HTTP response, whole and without I/O."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import msgspec
 class Request(msgspec.Struct, frozen=True):
     """A request as it came over the wire.
 
-    `path` and `query` raw (percent-encoded, without the question mark); `headers` by lower-case name, several of a
-    name joined with commas, values in Latin-1.
+    `path` and `query` raw (percent-encoded, without the question mark); `headers` by lower-case name, several of
+    a name joined with commas, values as Latin-1; `body` the bytes.
     """
 
     method: str
     path: str
-    query: str = ""
-    headers: dict[str, str] = {}
-    body: bytes = b""
+    query: str
+    headers: dict[str, str]
+    body: bytes
 
 
 class Response(msgspec.Struct, frozen=True):
-    """An answer; Content-Length is the server's to add."""
+    """What to send: `headers` by name. Content-Length, and leaving the body out for HEAD, are the server's part."""
 
     status: int
     headers: dict[str, str]

@@ -134,8 +134,11 @@ class Agent:
             entry = self._absorb(entry, self.provider.observe(ref))
             return entry, 0.0 if not entry.body.running else SOON
         start = step is Step.START or (step is Step.MAKE and _wants_start(entry))
-        state: PowerState = "running" if start or (step is Step.NONE and entry.body.running) else "stopped"
-        self.provider.ensure(_power(spec, state))
+        if step is Step.NONE and entry.body.running:
+            # Its guest may have ended itself since it was looked at: nothing here may start it again.
+            self.provider.ensure(_power(spec, "running", keep=True))
+        else:
+            self.provider.ensure(_power(spec, "running" if start else "stopped"))
         seen = self.provider.observe(ref)
         if start and seen is not None and seen.running:
             entry = _with_body(entry, exists=True, running=True, ordered_stop=False)
@@ -164,6 +167,8 @@ class Agent:
             entry = msgspec.structs.replace(entry, since=self.now())
             if seen.cause == "guest" and not body.ordered_stop:
                 entry = _with_body(entry, satisfied=max(body.satisfied, body.n))
+        if seen.running and not entry.ever:
+            entry = msgspec.structs.replace(entry, ever=True, since=self.now())
         stopping = body.ordered_stop and seen.running
         return _with_body(entry, exists=True, running=seen.running, ordered_stop=stopping)
 
@@ -247,9 +252,9 @@ def _wants_start(entry: Entry) -> bool:
     return spec is not None and spec.power.state == "running" and entry.body.satisfied != spec.power.n
 
 
-def _power(spec: InstanceSpec, state: PowerState) -> InstanceSpec:
+def _power(spec: InstanceSpec, state: PowerState, *, keep: bool = False) -> InstanceSpec:
     """The spec with the power that the next step is to have, which a reboot or a guest's wish may make another."""
-    return msgspec.structs.replace(spec, power=Power(state=state, n=spec.power.n))
+    return msgspec.structs.replace(spec, power=Power(state=state, n=spec.power.n, keep=keep))
 
 
 def _with_body(entry: Entry, **changes: object) -> Entry:

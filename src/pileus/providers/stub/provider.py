@@ -17,6 +17,7 @@ from pileus.model.spec import InstanceSpec, PortSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from pileus.model.noun import Revision
     from pileus.model.provider import Access, Channel, Channels, Stream
     from pileus.model.spec import AnySpec
 
@@ -37,6 +38,7 @@ class StubProvider:
         self.bodies: dict[tuple[str, str], Seen] = {}
         self.specs: dict[tuple[str, str], AnySpec] = {}
         self.logs: dict[str, list[str]] = {}
+        self.removed: dict[tuple[str, str], Revision] = {}
         self._latency = latency
         self._channels = channels
         self._faults = faults
@@ -55,12 +57,14 @@ class StubProvider:
             return list(self.bodies.values())
 
     def ensure(self, spec: AnySpec) -> None:
-        """Be as `spec` says, at once after the latency; an older revision than the body's does nothing."""
+        """Be as `spec` says, at once after the latency; what is older than the body or than its removal does nothing."""
         self._before("ensure", spec.uuid)
         key = (spec.KIND, spec.uuid)
         with self._lock:
             old = self.bodies.get(key)
             if old is not None and spec.revision < old.revision:
+                return
+            if old is None and spec.revision <= self.removed.get(key, NEVER) != NEVER:
                 return
             groups = tuple(sorted((*spec.groups, "drop"))) if isinstance(spec, PortSpec) else ()
             seen = Seen(kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, groups=groups)
@@ -70,7 +74,8 @@ class StubProvider:
             self.specs[key] = spec
 
     def _power(self, spec: InstanceSpec, old: Seen | None, seen: Seen) -> Seen:
-        running, was = spec.power.state == "running", old is not None and old.running
+        was = old is not None and old.running
+        running = was if spec.power.keep else spec.power.state == "running"
         if running and not was:
             self.logs.setdefault(spec.uuid, []).append(f"{spec.ec2_id} starts as {spec.hostname}")
         if was and not running:
@@ -82,10 +87,12 @@ class StubProvider:
         """Be gone, unless the body is newer than the order."""
         self._before("remove", ref.uuid)
         with self._lock:
-            old = self.bodies.get((ref.kind, ref.uuid))
+            key = (ref.kind, ref.uuid)
+            old = self.bodies.get(key)
+            self.removed[key] = max(self.removed.get(key, NEVER), ref.revision)
             if old is not None and (ref.revision == NEVER or old.revision <= ref.revision):
-                del self.bodies[(ref.kind, ref.uuid)]
-                self.specs.pop((ref.kind, ref.uuid), None)
+                del self.bodies[key]
+                self.specs.pop(key, None)
                 self.logs.pop(ref.uuid, None)
 
     def watch(self, report: Callable[[Ref], None]) -> None:

@@ -118,7 +118,7 @@ def _check(asked: Launch) -> None:
     except (binascii.Error, ValueError) as error:
         raise InvalidValue("Invalid BASE64 encoding of user data.", reason="user-data") from error
     if size > USER_DATA_LIMIT:
-        raise InvalidValue(f"User data is limited to {USER_DATA_LIMIT} bytes", reason="user-data")
+        raise InvalidValue(f"User data is limited to {USER_DATA_LIMIT} bytes", reason="user-data-size")
     for tags in (asked.tags, asked.volume_tags, asked.port_tags):
         tag.check(tags)
 

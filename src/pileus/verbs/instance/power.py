@@ -24,7 +24,10 @@ Change = tuple[Instance, State, State]
 
 
 def start(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool = False) -> list[Change]:
-    """Want these (EC2 ids) running. One that runs stays as it is; Conflict for one that is going or gone."""
+    """Want these (EC2 ids) running. One that runs goes on, or comes up again should it just have ended itself.
+
+    Raises Conflict for one that is going or gone.
+    """
     return _power(caller, core, ids, "running", dry_run=dry_run)
 
 
@@ -39,10 +42,14 @@ def _power(caller: Caller, core: Core, ids: Sequence[str], wish: PowerState, *, 
         changes: list[Change] = []
         for instance in _living(caller, tx, ids, verb):
             before, power = state(instance), instance.wanted.power
-            # A guest may have ended itself: then a start is a new wish although "running" is wanted already.
-            same = power.state == wish and not (wish == "running" and before == State.STOPPED)
-            if not same and not dry_run:
-                wanted = msgspec.structs.replace(instance.wanted, power=Power(state=wish, n=power.n + 1))
+            # A guest may have ended itself, reported or not: a start is a new wish although "running" is wanted already.
+            again = power.state == wish
+            if not dry_run and (wish == "running" or not again):
+                wanted = msgspec.structs.replace(
+                    instance.wanted,
+                    power=Power(state=wish, n=power.n + 1),
+                    power_since=instance.wanted.power_since if again else power.n + 1,
+                )
                 instance = tx.want(instance, wanted)  # noqa: PLW2901
                 tx.record(caller, instance, verb, goal=power.n + 1)
                 tx.wake(instance)

@@ -22,10 +22,8 @@ LOGIN = "pileus:login"
 ROOT_DEVICE = "/dev/vda"
 
 _MONITORING = {"State": "disabled"}
-_RESERVED = {"CapacityReservationPreference": "open"}
 _HIBERNATION = {"Configured": False}
 _ENCLAVE = {"Enabled": False}
-_RECOVERY = {"AutoRecovery": "disabled"}
 _METADATA = {
     tokens: {
         "State": "applied",
@@ -83,7 +81,6 @@ def rendered(view: InstanceView, parts: Parts) -> dict[str, Any]:
         "NetworkInterfaces": [parts.interface(view, nic) for nic in view.nics],
         "SourceDestCheck": True,
         "CpuOptions": parts.cpus(view.flavor),
-        "CapacityReservationSpecification": _RESERVED,
         "HibernationOptions": _HIBERNATION,
         "MetadataOptions": _METADATA["required" if wanted.metadata_v2_only else "optional"],
         "EnclaveOptions": _ENCLAVE,
@@ -91,8 +88,6 @@ def rendered(view: InstanceView, parts: Parts) -> dict[str, Any]:
         "CurrentInstanceBootMode": "legacy-bios",
         "PlatformDetails": "Linux/UNIX",
         "UsageOperation": "RunInstances",
-        "UsageOperationUpdateTime": instance.created,
-        "MaintenanceOptions": _RECOVERY,
         "Tags": [{"Key": key, "Value": value} for key, value in tags(view).items()],
     }
     found |= _network(view, parts)

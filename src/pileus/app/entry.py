@@ -1,0 +1,55 @@
+"""Where the long-running processes begin: each holds its pid file; the cloud gives up root before it loads anything."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pileus
+from pileus.app import processes
+from pileus.app.state import State
+from pileus.cli.problem import Problem
+
+
+def cloud(root: Path, provider: str, descriptor: int, user: str) -> int:
+    """The cloud process on the listening socket `descriptor`, as `user` if one is given."""
+    state = State(root)
+    _hold(state, "cloud")
+    if user:
+        _become(state, user)
+    else:
+        os.umask(0o077)
+    from pileus.app.cloud import serve  # noqa: PLC0415  (loaded by the user that it runs as)
+
+    serve(state, provider, socket.socket(fileno=descriptor))
+    return 0
+
+
+def host(root: Path, group: str) -> int:
+    """The host process."""
+    state = State(root)
+    _hold(state, "host")
+    os.umask(0o077)
+    from pileus.app.host import serve  # noqa: PLC0415  (only root gets here)
+
+    serve(state, group)
+    return 0
+
+
+def _hold(state: State, name: str) -> None:
+    if processes.hold(state.pidfile(name)) is None:
+        raise Problem(f"Another {name} runs on {state.root}.")
+
+
+def _become(state: State, user: str) -> None:
+    from pileus.app.privileges import Needed, become  # noqa: PLC0415
+
+    package = Path(pileus.__file__).parent
+    code = {package.parents[1], Path(sys.prefix), Path(sys.base_prefix)}
+    become(user, [*(Needed(path) for path in code), Needed(state.root, writable=True)])
+    os.environ["HOME"] = str(state.cloud)
+    for needed in (package / "model", Path(sys.prefix) / "lib"):
+        if not os.access(needed, os.R_OK | os.X_OK):
+            raise Problem(f"The user '{user}' cannot read {needed}: chmod -R go+rX on the checkout.")

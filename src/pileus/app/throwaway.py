@@ -1,0 +1,61 @@
+"""`pileus run`: a command against a cloud that is made for it and removed after it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pileus.app.state import State
+from pileus.app.up import down, silent, up
+from pileus.cli import shells
+from pileus.cli.problem import Problem
+
+NOT_FOUND = 127
+"""What a shell answers for a command that does not exist."""
+
+
+def run(provider: str, command: Sequence[str], say: Callable[[str], None]) -> int:
+    """Run `command` with the environment of a new cloud; its exit status, 128 and more for one that a signal ended."""
+    root = Path(tempfile.mkdtemp(prefix="pileus-run-"))
+    state = State(root)
+    root.chmod(0o755)
+    quiet = silent if provider == "stub" else say
+    try:
+        up(state, provider, None, quiet)
+        if provider != "stub":
+            from pileus.app.build import add_all  # noqa: PLC0415  (a stub has images of its own)
+
+            add_all(root, quiet)
+        return _wait(command, state)
+    finally:
+        _remove(state, quiet)
+
+
+def _wait(command: Sequence[str], state: State) -> int:
+    kept = {name: value for name, value in os.environ.items() if name not in shells.REMOVED}
+    try:
+        child = subprocess.Popen(command, env={**kept, **shells.environment(state.root)})
+    except FileNotFoundError as error:
+        raise Problem(f"{command[0]}: command not found.", NOT_FOUND) from error
+    except PermissionError as error:
+        raise Problem(f"{command[0]} may not be run.", NOT_FOUND - 1) from error
+    # The terminal tells the child of ^C as well; what it does then decides.
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT,)}
+    before[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    try:
+        status = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return status if status >= 0 else 128 - status
+
+
+def _remove(state: State, say: Callable[[str], None]) -> None:
+    if state.started.exists():
+        down(state, instances=True, say=say)
+    shutil.rmtree(state.root, ignore_errors=True)

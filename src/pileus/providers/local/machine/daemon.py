@@ -1,0 +1,234 @@
+"""This cloud's own libvirtd: described as data, started, checked and stopped; guests outlive it.
+
+It runs in the cloud's network namespace with private folders in place of /etc/libvirt, /var/lib/libvirt and the
+like, so that several clouds, and libvirt's own service, share the machine without meeting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import struct
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pileus.model.errors import Fault
+from pileus.providers.local.engine import process, unixsocket
+from pileus.providers.local.engine.daemons import Daemon
+from pileus.providers.local.layout import SHARED, Layout
+from pileus.providers.local.machine import cgroups
+from pileus.providers.local.machine.domain import accelerator
+
+NAME = "libvirtd"
+
+_SCRIPT = Path(__file__).with_name("libvirtd.sh")
+_DRIVER = "libvirt_driver_qemu.so"
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_USER = "libvirt-qemu"
+_FOLDERS = ("etc", "var", "run", "log", "sock", "drivers", "mount")
+_READY = 60.0
+_STOP = 5.0
+_POLL = 0.01
+_LONGEST = 107 - len("/instances//agent.sock") - 36
+"""Bytes of a state directory's path: the sockets of an instance must fit into a unix address (unix(7))."""
+
+_LIBVIRTD_CONF = """\
+listen_tls = 0
+listen_tcp = 0
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+unix_sock_group = "root"
+unix_sock_rw_perms = "0700"
+unix_sock_ro_perms = "0700"
+unix_sock_dir = "{sock}"
+host_uuid = "{host}"
+# A request about a guest that hangs holds its worker: there must be others.
+max_workers = 64
+max_client_requests = 64
+log_level = 3
+log_filters = "4:util.json 4:rpc 4:remote 4:event 4:qemu.qemu_domain"
+log_outputs = "3:file:{log}"
+"""
+
+# Guests are confined by seccomp, dropped capabilities and the device cgroup; root owns every file, so nothing has
+# to be chowned, and no owner has to be remembered on files that several clouds share.
+_QEMU_CONF = """\
+user = "root"
+group = "root"
+clear_emulator_capabilities = 1
+seccomp_sandbox = 1
+security_driver = "none"
+dynamic_ownership = 0
+remember_owner = 0
+namespaces = []
+stdio_handler = "file"
+"""
+
+
+def libvirtd(layout: Layout) -> Daemon:
+    """The daemon, for whoever starts it; `prepare` comes first. Raises Fault when libvirt is not installed."""
+    found = sorted(Path("/usr").glob(f"lib*/**/libvirt/connection-driver/{_DRIVER}"))
+    if not found:
+        raise Fault("HypervisorMissing", "libvirt's QEMU driver is not installed; bin/setup does it", permanent=True)
+    private = layout.libvirt
+    return Daemon(
+        name=NAME,
+        argv=(
+            "nsenter",
+            f"--net=/run/netns/{layout.netns}",
+            "unshare",
+            "--mount",
+            "--propagation=private",
+            "/bin/sh",
+            str(_SCRIPT),
+            str(private),
+            str(layout.state),
+            str(SHARED),
+            str(found[0].parent),
+            accelerator(),
+        ),
+        ready=lambda: answers(layout),
+        pidfile=_pidfile(layout),
+        output=private / "libvirtd.out",
+    )
+
+
+def prepare(layout: Layout) -> None:
+    """Make folders, configuration and cgroups; forget the guests of an earlier boot. Idempotent. Raises Fault."""
+    if len(os.fsencode(layout.state)) > _LONGEST:
+        raise Fault("StatePathTooLong", f"{layout.state} is longer than {_LONGEST} bytes", permanent=True)
+    private = layout.libvirt
+    for folder in (private, layout.instances, *(private / name for name in _FOLDERS)):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+    host = uuid.uuid5(uuid.NAMESPACE_URL, str(layout.state))
+    _write(
+        private / "etc" / "libvirtd.conf",
+        _LIBVIRTD_CONF.format(sock=private / "sock", host=host, log=private / "libvirtd.log"),
+    )
+    _write(private / "etc" / "qemu.conf", _QEMU_CONF)
+    _write(private / "passwd", _with_line("/etc/passwd", f"{_USER}:x:64055:64055::/nonexistent:/usr/sbin/nologin"))
+    _write(private / "group", _with_line("/etc/group", f"{_USER}:x:64055:"))
+    boot = _BOOT.read_text()
+    marker = private / "boot"
+    if not marker.exists() or marker.read_text() != boot:
+        # libvirt trusts /run to be empty after a boot, and would end whatever has its guests' process numbers now.
+        shutil.rmtree(private / "run")
+        (private / "run").mkdir(mode=0o700)
+        _write(marker, boot)
+    cgroups.prepare(layout)
+
+
+def up(layout: Layout) -> None:
+    """Start libvirtd unless it runs, and return when it answers. Raises Fault; needs root and the namespace."""
+    daemon = libvirtd(layout)
+    with _alone(layout):
+        prepare(layout)
+        child = process.owner(daemon.pidfile) or process.spawn(list(daemon.argv), daemon.output)
+        until = time.monotonic() + _READY
+        while not daemon.ready():
+            if process.ended(child) and process.owner(daemon.pidfile) is None:
+                raise Fault("HypervisorFailed", f"libvirtd ended while starting: {_said(layout)}")
+            if time.monotonic() > until:
+                raise Fault("HypervisorFailed", f"libvirtd is not ready in time: {_said(layout)}")
+            time.sleep(_POLL)
+
+
+def down(layout: Layout, *, purge: bool = False) -> None:
+    """Stop libvirtd; guests run on, and the next one finds them. With `purge`, once no guest runs, its folders too.
+
+    Raises Fault for a purge under running guests.
+    """
+    if not layout.libvirt.exists():
+        return
+    with _alone(layout):
+        found = pid(layout)
+        if found is not None:
+            # Guests do not need it: one that hangs is ended the hard way.
+            process.stop(found, _STOP)
+    if guests(layout):
+        if purge:
+            raise Fault("GuestsRunning", f"{len(guests(layout))} guests still run")
+        return
+    cgroups.remove(layout)
+    if purge:
+        shutil.rmtree(layout.libvirt, ignore_errors=True)
+
+
+def pid(layout: Layout) -> int | None:
+    """The running libvirtd's process, or None."""
+    return process.owner(_pidfile(layout))
+
+
+def guests(layout: Layout) -> list[str]:
+    """The names of the domains whose QEMU runs, whether or not libvirtd does."""
+    return sorted(_processes(layout))
+
+
+def end_guests(layout: Layout) -> None:
+    """End every guest's QEMU, at once and for all; disks and definitions stay."""
+    found = _processes(layout)
+    if found:
+        with ThreadPoolExecutor(max_workers=min(16, len(found))) as pool:
+            list(pool.map(lambda number: process.stop(number, _STOP), found.values()))
+
+
+def answers(layout: Layout, patience: float = 2.0) -> bool:
+    """Whether libvirtd answers a request within `patience` seconds; one that hangs only accepts connections.
+
+    Asks for the ways to authenticate, the first call of every client (libvirt's src/rpc/virnetprotocol.x and
+    src/remote/remote_protocol.x: length, program, version, procedure 66, call, serial, status).
+    """
+    request = struct.pack(">7I", 28, 0x20008086, 1, 66, 0, 1, 0)
+    try:
+        with unixsocket.connect(layout.libvirt / "sock" / "libvirt-sock", patience) as stream:
+            stream.sendall(request)
+            return len(stream.recv(28)) > 0
+    except OSError:
+        return False
+
+
+def _pidfile(layout: Layout) -> Path:
+    return layout.libvirt / "libvirtd.pid"
+
+
+def _processes(layout: Layout) -> dict[str, int]:
+    """Domain name → QEMU's process, from the pid files that libvirt writes; stale files are passed over."""
+    found = {}
+    for path in (layout.libvirt / "run" / "qemu").glob("*.pid"):
+        with contextlib.suppress(OSError, ValueError):
+            number = int(path.read_text())
+            # A zombie's command line is empty, and another process does not name the domain.
+            if f"guest={path.stem}," in Path(f"/proc/{number}/cmdline").read_text():
+                found[path.stem] = number
+    return found
+
+
+@contextlib.contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    layout.libvirt.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (layout.libvirt / "daemon.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _said(layout: Layout) -> str:
+    said = [path for path in (layout.libvirt / "libvirtd.out", layout.libvirt / "libvirtd.log") if path.exists()]
+    lines = [line for path in said for line in path.read_text(errors="replace").splitlines()[-3:]]
+    return " | ".join(lines) or "it said nothing"
+
+
+def _with_line(path: str, line: str) -> str:
+    text = Path(path).read_text()
+    return text if f"\n{_USER}:" in text else f"{text.rstrip()}\n{line}\n"
+
+
+def _write(path: Path, text: str) -> None:
+    """In place: a running libvirtd's mounts hold the file, not its name."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)

@@ -1,0 +1,109 @@
+"""An instance's disks: one folder of qcow2 files, each made once and never made again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from pileus.model.errors import Fault
+from pileus.model.spec import DiskSpec, InstanceSpec
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine.domain import DiskFile
+from pileus.providers.local.machine.images import ImageCache, disk_fault, sync_folder
+
+GIB = 1 << 30
+
+_WAIT = 60.0
+
+
+class Disks:
+    """The disks below `layout.instances`; their base images come from `cache`."""
+
+    def __init__(self, layout: Layout, cache: ImageCache) -> None:
+        self._layout = layout
+        self._cache = cache
+
+    def folder(self, instance: str) -> Path:
+        """Where everything of one instance is, by its uuid."""
+        return self._layout.instances / instance
+
+    def files(self, spec: InstanceSpec) -> dict[str, DiskFile]:
+        """Where each volume's file is, or will be, by the volume's uuid."""
+        return {disk.uuid: self._file(spec, disk) for disk in spec.disks}
+
+    def ensure(self, spec: InstanceSpec, made: frozenset[str]) -> None:
+        """Every disk of `spec` is there; `made` names the volumes whose files were there once.
+
+        Raises Fault: DiskLost for one of those that is not there now (an empty disk in its place would be worse than
+        none), DiskTooSmall and what ImageCache raises for one that cannot be made, HostDiskFull, DiskFailed.
+        """
+        folder = self.folder(spec.uuid)
+        files = self.files(spec)
+        lost = [disk.ec2_id for disk in spec.disks if disk.uuid in made and not files[disk.uuid].path.exists()]
+        if lost:
+            raise Fault("DiskLost", f"{folder} no longer holds the disk of {', '.join(lost)}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for disk in spec.disks:
+                self._base(disk)
+                if not files[disk.uuid].path.exists():
+                    _make(disk, files[disk.uuid])
+        except OSError as error:
+            raise disk_fault(error, "DiskFailed", f"{folder} cannot be made") from error
+
+    def remove(self, instance: str) -> None:
+        """The instance's folder is gone with all in it. Raises Fault DiskFailed."""
+        folder = self.folder(instance)
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise Fault("DiskFailed", f"{folder} cannot be removed: {error}") from error
+
+    def _base(self, disk: DiskSpec) -> None:
+        if disk.digest:
+            self._cache.have(disk.digest, disk.format)
+
+    def _file(self, spec: InstanceSpec, disk: DiskSpec) -> DiskFile:
+        name = "disk" if disk == spec.disks[0] else disk.uuid
+        base = self._layout.cache / disk.digest if disk.digest else None
+        return DiskFile(self.folder(spec.uuid) / f"{name}.qcow2", base, disk.format)
+
+
+def _make(disk: DiskSpec, file: DiskFile) -> None:
+    """Make the file whole under another name first: it is there complete, or not at all."""
+    part = file.path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    base = ["-b", str(file.base), "-F", file.base_format] if file.base else []
+    size = disk.size * GIB
+    if file.base and (least := _size(file.base, file.base_format)) > size:
+        raise Fault("DiskTooSmall", f"{disk.size} GiB hold no image of {least} bytes", permanent=True)
+    _qemu_img("create", "-q", "-f", "qcow2", *base, str(part), str(size))
+    with part.open("rb") as made:
+        os.fsync(made.fileno())
+    part.rename(file.path)
+    sync_folder(file.path.parent)
+    sync_folder(file.path.parent.parent)
+
+
+def _size(image: Path, kind: str) -> int:
+    """Bytes of the virtual disk in an image that was inspected before: a qcow2 header has them at byte 24."""
+    if kind == "raw":
+        return image.stat().st_size
+    with image.open("rb") as file:
+        return int.from_bytes(file.read(32)[24:32], "big")
+
+
+def _qemu_img(*arguments: str) -> None:
+    try:
+        done = subprocess.run(
+            ["qemu-img", *arguments], capture_output=True, text=True, errors="replace", check=False, timeout=_WAIT
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Fault("DiskFailed", f"qemu-img {arguments[0]} takes longer than {_WAIT:.0f} s") from error
+    if done.returncode:
+        full = "No space left" in done.stderr
+        raise Fault("HostDiskFull" if full else "DiskFailed", f"qemu-img {arguments[0]}: {done.stderr.strip()}")

@@ -1,0 +1,234 @@
+"""An instance's spec as libvirt domain XML, and what can be read back from a domain's XML.
+
+The fixed devices sit on the root bus and spare root ports wait for those plugged in later: every PCI bridge costs
+firmware and kernel time at boot, which an emulated machine has little of.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from pileus.model.spec import DiskSpec, InstanceSpec, NicSpec, decode, encode
+
+NAMESPACE = "https://pileus.cloud/libvirt/instance/1"
+"""Of our element in a domain's metadata; an identifier, nothing is there."""
+
+PREFIX = "pileus"
+
+SPARE_PORTS = 4
+"""Devices that can be plugged in while the guest runs; 16 cost a tenth of a small guest's boot, 4 a third of that."""
+
+Accelerator = Literal["tcg", "kvm"]
+
+_TRANSLATION_CACHE = 32
+"""MiB of translated code that an emulated CPU keeps: QEMU's default of up to a GiB only costs memory here."""
+
+_FIRST_SLOT = 3
+"""On the root bus: slot 1 is the screen's, 2 the root ports', 31 the chipset's."""
+
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7e]")
+
+ET.register_namespace(PREFIX, NAMESPACE)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where on this host the parts of one machine are. `disks` (file, base image's file and format) by volume."""
+
+    folder: Path
+    disks: Mapping[str, DiskFile]
+    taps: Mapping[str, str]
+    partition: str | None = None
+
+
+@dataclass(frozen=True)
+class DiskFile:
+    """A volume's qcow2 file and what lies beneath it."""
+
+    path: Path
+    base: Path | None = None
+    base_format: str = "qcow2"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What our metadata element says: the spec last ensured, and the volumes whose files were made once."""
+
+    spec: InstanceSpec
+    made: frozenset[str] = frozenset()
+
+
+def accelerator() -> Accelerator:
+    """What runs the guests' code. The hardware's virtualisation is not used before a guest has proved that it works."""
+    return "tcg"
+
+
+def domain_uuid(instance: str) -> str:
+    """The domain's uuid: the instance's, its first three digits changed.
+
+    cloud-init takes a machine for one of EC2's if SMBIOS uuid and serial are equal and begin with ec2 (its
+    sources/DataSourceEc2.py), and libvirt wants the SMBIOS uuid to be the domain's.
+    """
+    return f"ec2{instance[3:]}"
+
+
+def domain_xml(spec: InstanceSpec, places: Places, made: Iterable[str]) -> str:
+    """The whole definition of `spec`'s domain; `made` as in Mark."""
+    kind = "kvm" if accelerator() == "kvm" else "qemu"
+    root = ET.Element("domain", type=kind)
+    _text(root, "name", spec.ec2_id)
+    _text(root, "uuid", domain_uuid(spec.uuid))
+    ET.SubElement(root, "metadata").append(_mark(Mark(spec, frozenset(made)), f"{{{NAMESPACE}}}instance"))
+    _text(root, "memory", str(spec.memory), unit="MiB")
+    _text(root, "vcpu", str(spec.vcpus))
+    _text(ET.SubElement(root, "cputune"), "shares", str(1024 * spec.vcpus))
+    if places.partition:
+        _text(ET.SubElement(root, "resource"), "partition", places.partition)
+    _platform(root, spec)
+    devices = ET.SubElement(root, "devices")
+    _text(devices, "emulator", "/usr/bin/qemu-system-x86_64")
+    _devices(devices, spec, places)
+    return ET.tostring(root, encoding="unicode")
+
+
+def mark_xml(mark: Mark) -> str:
+    """Our metadata element alone, as libvirt takes and gives it: without its namespace, which it adds itself."""
+    return ET.tostring(_mark(mark, "instance"), encoding="unicode")
+
+
+def read_mark(text: str) -> Mark | None:
+    """The mark in our metadata element, or None when it is not one of ours."""
+    try:
+        element = ET.fromstring(text)  # noqa: S314  (from our own libvirtd, which parsed it before us)
+        spec = decode(element.text or "")
+    except (ET.ParseError, msgspec.MsgspecError):
+        return None
+    if not isinstance(spec, InstanceSpec):
+        return None
+    return Mark(spec, frozenset(element.get("made", "").split()))
+
+
+def _mark(mark: Mark, tag: str) -> ET.Element:
+    element = ET.Element(tag, made=" ".join(sorted(mark.made)))
+    # XML cannot carry every character that a name or a tag may have; JSON can say each of them in ASCII.
+    element.text = _BEYOND_ASCII.sub(_escaped, encode(mark.spec).decode())
+    return element
+
+
+def _escaped(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
+
+
+def _platform(root: ET.Element, spec: InstanceSpec) -> None:
+    """Firmware, SMBIOS, CPU, clock, and what follows when the guest ends."""
+    system = ET.SubElement(ET.SubElement(root, "sysinfo", type="smbios"), "system")
+    for name, value in (
+        ("manufacturer", "Pileus"),
+        ("product", "Pileus Instance"),
+        ("serial", domain_uuid(spec.uuid)),
+        ("uuid", domain_uuid(spec.uuid)),
+    ):
+        _text(system, "entry", value, name=name)
+    system_type = ET.SubElement(root, "os")
+    _text(system_type, "type", "hvm", arch="x86_64", machine="q35")
+    ET.SubElement(system_type, "smbios", mode="sysinfo")
+    features = ET.SubElement(root, "features")
+    ET.SubElement(features, "acpi")
+    ET.SubElement(features, "apic")
+    if accelerator() == "tcg":
+        _text(ET.SubElement(features, "tcg"), "tb-cache", str(_TRANSLATION_CACHE), unit="MiB")
+        ET.SubElement(root, "cpu", mode="maximum")
+    else:
+        ET.SubElement(root, "cpu", mode="host-passthrough", migratable="on")
+    ET.SubElement(root, "clock", offset="utc")
+    for name, value in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
+        _text(root, name, value)
+    # A guest that sleeps cannot be woken through any API of ours.
+    sleep = ET.SubElement(root, "pm")
+    ET.SubElement(sleep, "suspend-to-mem", enabled="no")
+    ET.SubElement(sleep, "suspend-to-disk", enabled="no")
+
+
+def _devices(devices: ET.Element, spec: InstanceSpec, places: Places) -> None:
+    slots = iter(range(_FIRST_SLOT, 31))
+    ET.SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
+    for index in range(1, SPARE_PORTS + 1):
+        ET.SubElement(devices, "controller", type="pci", index=str(index), model="pcie-root-port")
+    ET.SubElement(devices, "controller", type="usb", model="none")
+    _slot(ET.SubElement(devices, "controller", type="virtio-serial", index="0"), next(slots))
+    for number, disk in enumerate(spec.disks):
+        device = _disk(devices, disk, places.disks[disk.uuid], first=number == 0)
+        if number == 0:
+            _slot(device, next(slots))
+    for number, nic in enumerate(sorted(spec.nics, key=lambda nic: nic.index)):
+        device = _nic(devices, nic, places.taps[nic.uuid])
+        if number == 0:
+            _slot(device, next(slots))
+    _console(devices, places.folder)
+    _slot(ET.SubElement(devices, "memballoon", model="virtio"), next(slots))
+    rng = ET.SubElement(devices, "rng", model="virtio")
+    _text(rng, "backend", "/dev/urandom", model="random")
+    _slot(rng, next(slots))
+
+
+def _disk(devices: ET.Element, disk: DiskSpec, file: DiskFile, *, first: bool) -> ET.Element:
+    device = ET.SubElement(devices, "disk", type="file", device="disk")
+    ET.SubElement(device, "driver", name="qemu", type="qcow2", discard="unmap")
+    ET.SubElement(device, "source", file=str(file.path))
+    # Said here and not left to the file's own header: nothing that a guest or an uploader wrote is followed.
+    backing = ET.SubElement(device, "backingStore")
+    if file.base:
+        backing.set("type", "file")
+        ET.SubElement(backing, "format", type=file.base_format)
+        ET.SubElement(backing, "source", file=str(file.base))
+        ET.SubElement(backing, "backingStore")
+    ET.SubElement(device, "target", dev=Path(disk.device).name, bus="virtio")
+    # A virtio disk's serial number has 20 bytes: EC2's id without its dash, as EC2 itself shows it.
+    _text(device, "serial", disk.ec2_id.replace("-", "")[:20])
+    if first:
+        ET.SubElement(device, "boot", order="1")
+    ET.SubElement(device, "alias", name=f"ua-{disk.uuid}")
+    return device
+
+
+def _nic(devices: ET.Element, nic: NicSpec, tap: str) -> ET.Element:
+    device = ET.SubElement(devices, "interface", type="ethernet")
+    ET.SubElement(device, "mac", address=nic.mac)
+    ET.SubElement(device, "target", dev=tap, managed="no")
+    ET.SubElement(device, "model", type="virtio")
+    ET.SubElement(device, "driver", name="qemu")
+    ET.SubElement(device, "mtu", size=str(nic.mtu))
+    ET.SubElement(device, "rom", enabled="no")
+    ET.SubElement(device, "alias", name=f"ua-{nic.uuid}")
+    return device
+
+
+def _console(devices: ET.Element, folder: Path) -> None:
+    """Serial line with its log, guest agent, and a screen on a socket that root alone can reach."""
+    serial = ET.SubElement(devices, "serial", type="unix")
+    ET.SubElement(serial, "source", mode="bind", path=str(folder / "tty.sock"))
+    ET.SubElement(serial, "log", file=str(folder / "console.log"), append="on")
+    ET.SubElement(serial, "target", port="0")
+    channel = ET.SubElement(devices, "channel", type="unix")
+    ET.SubElement(channel, "source", mode="bind", path=str(folder / "agent.sock"))
+    ET.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
+    ET.SubElement(devices, "graphics", type="vnc", socket=str(folder / "vnc.sock"))
+    ET.SubElement(ET.SubElement(devices, "video"), "model", type="vga", vram="4096")
+
+
+def _slot(device: ET.Element, slot: int) -> None:
+    ET.SubElement(device, "address", type="pci", domain="0x0000", bus="0x00", slot=f"0x{slot:02x}", function="0x0")
+
+
+def _text(parent: ET.Element, tag: str, text: str, /, **attributes: str) -> ET.Element:
+    element = ET.SubElement(parent, tag, attributes)
+    element.text = text
+    return element

@@ -1,0 +1,197 @@
+"""One connection to this cloud's libvirtd: made when needed, lost and made again, and never waited for without end."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import libvirt
+
+from pileus.model.errors import Fault
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine import daemon
+
+PATIENCE = 60.0
+"""Seconds for one call; starting a guest on a busy machine takes several."""
+
+GONE: Final = "DomainGone"
+"""Code of the Fault for a domain that is not there."""
+
+INVALID: Final = "DomainBusy"
+"""Code of the Fault for a domain in a state that does not allow the call."""
+
+_OPEN = 10.0
+_KEEPALIVE = (4, 3)
+"""Seconds between signs of life, and how many may be missing: a hung libvirtd fails every call after 16 s."""
+
+_AGAIN = 0.5
+"""Seconds for which a failed attempt to connect answers for all."""
+
+_WATCH = 2.0
+_CODES = {libvirt.VIR_ERR_NO_DOMAIN: GONE, libvirt.VIR_ERR_OPERATION_INVALID: INVALID}
+
+_loop = threading.Lock()
+_looping = False
+
+
+class Hypervisor:
+    """The private libvirtd of `layout`. All methods may be called from any thread, and raise Fault.
+
+    HypervisorUnavailable: it does not answer now. HypervisorFailed: it refused. DomainGone, DomainBusy.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._connection: Any = None
+        self._registered: int | None = None
+        self._connecting = threading.Lock()
+        self._failed: tuple[float, Fault] | None = None
+        self._events: queue.SimpleQueue[str] | None = None
+
+    def call(self, function: Callable[..., Any], *arguments: Any, seconds: float = PATIENCE) -> Any:
+        """What `function(*arguments)`, a call of libvirt's, returns; for at most `seconds`.
+
+        A call that takes longer goes on alone (libvirt cannot take it back) and ends with its guest or libvirtd.
+        """
+        try:
+            return _bounded(function, arguments, seconds)
+        except libvirt.libvirtError as error:
+            code = _CODES.get(error.get_error_code(), "")
+            if not code:
+                code = "HypervisorFailed" if self._alive() else "HypervisorUnavailable"
+            raise Fault(code, str(error)) from error
+
+    def domain(self, uuid: str) -> Any:
+        """The domain with this uuid of its own, or None."""
+        try:
+            return self.call(self.connection().lookupByUUIDString, uuid)
+        except Fault as fault:
+            if fault.code == GONE:
+                return None
+            raise
+
+    def connection(self) -> Any:
+        """A living connection (virConnect). Raises Fault HypervisorUnavailable within about 12 s."""
+        with self._connecting:
+            if self._alive():
+                return self._connection
+            if self._failed is not None and time.monotonic() < self._failed[0]:
+                raise self._failed[1]
+            self._drop()
+            try:
+                self._connection = self._connect()
+            except Fault as fault:
+                self._failed = (time.monotonic() + _AGAIN, fault)
+                raise
+            self._failed = None
+            return self._connection
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        """From now on call `changed(domain's uuid)`, from a thread of its own, when a domain starts, ends or goes.
+
+        The connection is kept up for it; what happens while there is none is not told later.
+        """
+        self._events = queue.SimpleQueue()
+        with self._connecting:
+            self._drop()
+        threading.Thread(target=self._tell, args=(self._events, changed), name="libvirt watch", daemon=True).start()
+
+    def close(self) -> None:
+        """Let go of the connection; nothing is watched any more."""
+        self._events = None
+        with self._connecting:
+            self._drop()
+
+    def _tell(self, events: queue.SimpleQueue[str], changed: Callable[[str], None]) -> None:
+        while self._events is events:
+            try:
+                self.connection()
+                changed(events.get(timeout=_WATCH))
+            except queue.Empty:
+                continue
+            except Fault:
+                time.sleep(_WATCH)
+
+    def _connect(self) -> Any:
+        # libvirt has no time limit for opening: only what answers just now is opened.
+        if not daemon.answers(self._layout):
+            raise Fault("HypervisorUnavailable", f"libvirtd of {self._layout.state} does not answer")
+        _ensure_loop()
+        try:
+            return _bounded(self._open, (), _OPEN)
+        except libvirt.libvirtError as error:
+            raise Fault("HypervisorUnavailable", str(error)) from error
+
+    def _open(self) -> Any:
+        connection = libvirt.open(self._layout.libvirt_uri)
+        connection.setKeepAlive(*_KEEPALIVE)
+        if self._events is not None:
+            self._registered = connection.domainEventRegisterAny(
+                None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, _on_lifecycle, self._events
+            )
+        return connection
+
+    def _alive(self) -> bool:
+        return self._connection is not None and self._connection.isAlive() == 1
+
+    def _drop(self) -> None:
+        old, self._connection = self._connection, None
+        registered, self._registered = self._registered, None
+        if old is not None:
+            # Closing says goodbye to the daemon, which may hang.
+            threading.Thread(target=_close, args=(old, registered), name="libvirt close", daemon=True).start()
+
+
+def _on_lifecycle(_: Any, domain: Any, _event: int, _detail: int, events: queue.SimpleQueue[str]) -> None:
+    events.put(domain.UUIDString())
+
+
+def _close(connection: Any, registered: int | None) -> None:
+    # A registered callback keeps the connection open; on a dead one both calls fail, having done their part here.
+    with contextlib.suppress(libvirt.libvirtError):
+        if registered is not None:
+            connection.domainEventDeregisterAny(registered)
+    with contextlib.suppress(libvirt.libvirtError):
+        connection.close()
+
+
+def _bounded(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float) -> Any:
+    """Call in a thread of its own, so that a call that hangs holds that thread alone."""
+    results: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            results.put((function(*arguments), None))
+        except BaseException as error:  # noqa: BLE001  (handed to the caller, who waits below)
+            results.put((None, error))
+
+    threading.Thread(target=run, name="libvirt call", daemon=True).start()
+    try:
+        value, error = results.get(timeout=seconds)
+    except queue.Empty:
+        name = getattr(function, "__name__", "call")
+        raise Fault("HypervisorUnavailable", f"libvirt's {name} takes longer than {seconds:.0f} s") from None
+    if error is not None:
+        raise error
+    return value
+
+
+def _ensure_loop() -> None:
+    """Run libvirt's event loop, one for the process; keep-alive and events need it before a connection opens."""
+    global _looping  # noqa: PLW0603  (libvirt's loop is global itself)
+    with _loop:
+        if _looping:
+            return
+        libvirt.registerErrorHandler(lambda *_: None, None)
+        libvirt.virEventRegisterDefaultImpl()
+        threading.Thread(target=_run_loop, name="libvirt events", daemon=True).start()
+        _looping = True
+
+
+def _run_loop() -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()

@@ -1,0 +1,284 @@
+"""The provider of machines: one libvirt domain per instance, with its folder of disks and its TAPs.
+
+The domain's definition carries the spec, and is made before the TAPs and removed after them: whatever a crash
+leaves half made is found by the domain or by its folder, and made whole or removed by the same call again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import libvirt
+
+from pileus.model.errors import Fault
+from pileus.model.host import Limits
+from pileus.model.noun import NEVER
+from pileus.model.provider import Access, Cause, Channel, Ref, Seen
+from pileus.model.spec import AnySpec, InstanceSpec
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine import cgroups, console, ending
+from pileus.providers.local.machine.disk import Disks
+from pileus.providers.local.machine.domain import (
+    NAMESPACE,
+    PREFIX,
+    Mark,
+    Places,
+    domain_uuid,
+    domain_xml,
+    mark_xml,
+    read_mark,
+)
+from pileus.providers.local.machine.hypervisor import GONE, INVALID, Hypervisor
+from pileus.providers.local.machine.images import ImageCache
+from pileus.providers.local.machine.wire import Wire
+
+KIND = InstanceSpec.KIND
+
+GRACE = 20.0
+"""Seconds that a guest has to shut down after it was asked to, before its power is cut."""
+
+AGAIN = 5.0
+"""Seconds after which the power button is pressed again: a guest that was booting did not hear it."""
+
+_ASK = 10.0
+_METADATA = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+_LIVE_AND_CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
+
+
+class MachineProvider:
+    """Instances as QEMU guests under this cloud's libvirtd; see the Provider protocol. Needs root.
+
+    `fetch(digest, target)` writes an image's bytes to `target` or raises Fault. Of the methods' Faults, those about
+    libvirtd (HypervisorUnavailable) and the network's daemons pass by themselves; each says whether it is permanent.
+    """
+
+    handles: ClassVar[frozenset[str]] = frozenset({KIND})
+    limits = Limits(kinds=("machine",))
+
+    def __init__(self, layout: Layout, fetch: Callable[[str, Path], None], wire: Wire) -> None:
+        self._layout = layout
+        self._wire = wire
+        self._disks = Disks(layout, ImageCache(layout.cache, fetch))
+        self._hypervisor = Hypervisor(layout)
+        self._instances: dict[str, str] = {}
+        self._asked: dict[str, float] = {}
+
+    # -- what there is -------------------------------------------------------------------------------------------
+
+    def observe(self, ref: Ref) -> Seen | None:
+        """The instance's domain; a folder without one is a body too, half made or half removed. Raises Fault."""
+        domain = self._hypervisor.domain(domain_uuid(ref.uuid))
+        if domain is not None:
+            with _tolerating(GONE):
+                return self._seen(domain, ref.uuid)
+        return Seen(kind=KIND, uuid=ref.uuid) if self._disks.folder(ref.uuid).exists() else None
+
+    def scan(self) -> Iterable[Seen]:
+        """Every domain of this libvirtd, those of others by the domain's own uuid, and folders without one."""
+        seen = []
+        for domain in self._hypervisor.call(self._hypervisor.connection().listAllDomains):
+            with _tolerating(GONE):
+                seen.append(self._seen(domain, domain.UUIDString()))
+        known = {body.uuid for body in seen}
+        folders = self._layout.instances.iterdir() if self._layout.instances.exists() else ()
+        seen += [Seen(kind=KIND, uuid=path.name) for path in folders if path.name not in known]
+        return seen
+
+    def watch(self, report: Callable[[Ref], None]) -> None:
+        """Report instances whose domain starts, ends or changes, from a thread of its own."""
+
+        def changed(domain: str) -> None:
+            uuid = self._instances.get(domain) or self._find(domain)
+            if uuid is not None:
+                report(Ref(kind=KIND, uuid=uuid))
+
+        self._hypervisor.watch(changed)
+
+    def console_log(self, uuid: str) -> Path:
+        """The file that all output of the serial line goes to, over all starts; absent before the first one.
+
+        Its beginning may be a hole of zero bytes, once a guest has said a lot.
+        """
+        return self._disks.folder(uuid) / "console.log"
+
+    def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
+        """Nothing is opened here: the log is a file (`console_log`), the other channels are sockets beside it."""
+        raise Fault("Unsupported", f"machines have no channel '{channel}'")
+
+    def close(self) -> None:
+        """Let go of libvirtd; guests run on."""
+        self._hypervisor.close()
+
+    # -- what is to be -------------------------------------------------------------------------------------------
+
+    def ensure(self, spec: AnySpec) -> None:
+        """One step towards `spec`, see the Provider protocol; a spec older than the body's own does nothing.
+
+        Of a domain that runs only its spec is written anew; other sizes, disks and NICs come with its next start.
+        Raises Fault.
+        """
+        if not isinstance(spec, InstanceSpec):
+            raise Fault("Unsupported", f"machines are not made from a spec of kind '{spec.KIND}'", permanent=True)
+        domain = self._hypervisor.domain(domain_uuid(spec.uuid))
+        mark = self._mark(domain) if domain is not None else None
+        if mark is not None and spec.revision < mark.spec.revision:
+            return
+        console.trim(self.console_log(spec.uuid))
+        if domain is not None and self._active(domain):
+            self._ensure_active(domain, spec, mark)
+        else:
+            self._ensure_off(spec, mark)
+
+    def _ensure_active(self, domain: Any, spec: InstanceSpec, mark: Mark | None) -> None:
+        made = mark.made if mark is not None else frozenset[str]()
+        if mark is None or mark.spec != spec:
+            self._call(domain.setMetadata, _METADATA, mark_xml(Mark(spec, made)), PREFIX, NAMESPACE, _LIVE_AND_CONFIG)
+        if spec.power.state == "stopped" or self._stopping(spec.uuid).exists():
+            # A stop that the guest heard of cannot be taken back: it ends before the next start.
+            self._stop(domain, spec.uuid)
+            return
+        state, reason = self._call(domain.state)
+        if state == libvirt.VIR_DOMAIN_PAUSED and reason in {
+            libvirt.VIR_DOMAIN_PAUSED_IOERROR,
+            libvirt.VIR_DOMAIN_PAUSED_USER,
+        }:
+            self._call(domain.resume)
+
+    def _stop(self, domain: Any, uuid: str) -> None:
+        """Press the power button, and again; cut the power once `GRACE` has passed since the first time."""
+        marker, now = self._stopping(uuid), time.monotonic()
+        try:
+            since = float(marker.read_text())
+        except (FileNotFoundError, ValueError):
+            since = now + 1
+        if since > now:
+            # None, or from before the machine's last boot, when its clock began anew.
+            marker.write_text(str(now))
+            since = now
+        if now - since >= GRACE:
+            self._call(domain.destroy)
+        elif now - self._asked.get(uuid, -AGAIN) >= AGAIN:
+            self._asked[uuid] = now
+            power_button = libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
+            with _tolerating(INVALID):
+                self._call(domain.shutdownFlags, power_button, seconds=_ASK)
+
+    def _ensure_off(self, spec: InstanceSpec, mark: Mark | None) -> None:
+        old = mark.made if mark is not None else frozenset[str]()
+        self._disks.ensure(spec, old)
+        if mark is not None and mark.spec == spec and spec.power.state == "stopped":
+            return
+        made = old | {disk.uuid for disk in spec.disks}
+        places = Places(
+            folder=self._disks.folder(spec.uuid),
+            disks=self._disks.files(spec),
+            taps={nic.uuid: self._layout.tap(nic.uuid) for nic in spec.nics},
+            partition=cgroups.partition(self._layout),
+        )
+        for nic in mark.spec.nics if mark is not None else ():
+            if nic.uuid not in places.taps:
+                self._wire.unplug(nic.uuid)
+        connection = self._hypervisor.connection()
+        domain = self._call(connection.defineXML, domain_xml(spec, places, made))
+        self._instances[domain_uuid(spec.uuid)] = spec.uuid
+        for nic in spec.nics:
+            self._wire.plug(nic, spec.uuid)
+        if spec.power.state == "running":
+            self._start(domain, spec)
+
+    def _start(self, domain: Any, spec: InstanceSpec) -> None:
+        ending.trim(self._layout, spec.ec2_id)
+        self._stopping(spec.uuid).unlink(missing_ok=True)
+        self._asked.pop(spec.uuid, None)
+        try:
+            self._call(domain.create)
+        except Fault as fault:
+            if fault.code == INVALID and self._active(domain):
+                return
+            raise
+
+    def remove(self, ref: Ref) -> None:
+        """End the domain at once; its TAPs, definition, log and folder go. Raises Fault while one of them stays.
+
+        Does nothing for an order older than the body; one without a revision is no older than any.
+        """
+        domain = self._hypervisor.domain(domain_uuid(ref.uuid))
+        if domain is not None:
+            mark = self._mark(domain)
+            if mark is not None and ref.revision != NEVER and ref.revision < mark.spec.revision:
+                return
+            with _tolerating(GONE):
+                if self._active(domain):
+                    with _tolerating(INVALID):
+                        self._call(domain.destroy)
+                for nic in mark.spec.nics if mark is not None else ():
+                    self._wire.unplug(nic.uuid)
+                self._call(domain.undefine)
+            ending.forget(self._layout, domain.name())
+        self._disks.remove(ref.uuid)
+        self._instances.pop(domain_uuid(ref.uuid), None)
+        self._asked.pop(ref.uuid, None)
+
+    # -- domains -------------------------------------------------------------------------------------------------
+
+    def _call(self, function: Callable[..., Any], *arguments: Any, seconds: float = 60.0) -> Any:
+        return self._hypervisor.call(function, *arguments, seconds=seconds)
+
+    def _active(self, domain: Any) -> bool:
+        return bool(self._call(domain.isActive))
+
+    def _mark(self, domain: Any) -> Mark | None:
+        """Our mark on a domain; None for one that is not ours. Raises Fault."""
+        try:
+            return read_mark(self._call(domain.metadata, _METADATA, NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_CONFIG))
+        except Fault as fault:
+            if isinstance(fault.__cause__, libvirt.libvirtError):
+                code = fault.__cause__.get_error_code()
+                if code == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+                    return None
+            raise
+
+    def _seen(self, domain: Any, uuid: str) -> Seen:
+        mark = self._mark(domain)
+        if mark is None:
+            return Seen(kind=KIND, uuid=uuid, running=self._active(domain))
+        self._instances[domain.UUIDString()] = mark.spec.uuid
+        running = self._active(domain)
+        return Seen(
+            kind=KIND,
+            uuid=mark.spec.uuid,
+            revision=mark.spec.revision,
+            running=running,
+            cause="" if running else self._cause(mark.spec),
+        )
+
+    def _cause(self, spec: InstanceSpec) -> Cause:
+        cause = ending.cause(self._layout, spec.ec2_id)
+        # It went down because it was asked to.
+        return "other" if cause == "guest" and self._stopping(spec.uuid).exists() else cause
+
+    def _find(self, domain: str) -> str | None:
+        """The instance whose domain has this uuid, where libvirtd can say; else None."""
+        try:
+            found = self._hypervisor.domain(domain)
+            mark = self._mark(found) if found is not None else None
+        except Fault:
+            return None
+        return mark.spec.uuid if mark is not None else None
+
+    def _stopping(self, uuid: str) -> Path:
+        """The file that says since when (monotonic seconds) the guest's shutdown is asked for."""
+        return self._disks.folder(uuid) / "stopping"
+
+
+@contextlib.contextmanager
+def _tolerating(code: str) -> Iterator[None]:
+    try:
+        yield
+    except Fault as fault:
+        if fault.code != code:
+            raise

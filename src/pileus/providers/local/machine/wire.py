@@ -1,0 +1,45 @@
+"""How an instance's NICs reach its networks: TAPs plugged into the integration bridge."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pileus.model.errors import Fault
+from pileus.model.spec import NicSpec
+from pileus.providers.local.engine import switch
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine import tap
+
+
+class Wire(Protocol):
+    """Gives NICs their TAPs, always called `layout.tap(port)`; everything is idempotent and raises Fault."""
+
+    def plug(self, nic: NicSpec, instance: str) -> str:
+        """The name of the TAP for `nic` of the instance with uuid `instance`: up, and part of its network."""
+
+    def unplug(self, port: str) -> None:
+        """The port with uuid `port` has no TAP any more, and no trace on the bridge."""
+
+
+class SwitchWire:
+    """TAPs in this cloud's namespace on its bridge, each bound to its OVN logical port by the port's uuid."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def plug(self, nic: NicSpec, instance: str) -> str:
+        """See Wire. Raises Fault: NetworkUnavailable, TapFailed, and those of the switch."""
+        name = self._layout.tap(nic.uuid)
+        tap.make(self._layout.netns, name, nic.mtu)
+        switch.attach(self._layout, name, nic.uuid)
+        return name
+
+    def unplug(self, port: str) -> None:
+        """See Wire. The TAP goes first: a switch that does not answer must not keep a guest's end alive."""
+        name = self._layout.tap(port)
+        try:
+            tap.remove(self._layout.netns, name)
+        except Fault as fault:
+            if fault.code != "NetworkUnavailable":
+                raise
+        switch.detach(self._layout, name)

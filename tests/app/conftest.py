@@ -1,0 +1,39 @@
+"""One cloud over the stub for the tests that only use it; those that break one make their own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.app.stub import Stub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _folder() -> Path:
+    # Shorter than pytest's: sockets have to fit below it.
+    return Path(tempfile.mkdtemp(prefix="pileus-test-"))
+
+
+@pytest.fixture(scope="module")
+def stub() -> Iterator[Stub]:
+    """A running cloud."""
+    made = Stub(_folder())
+    made.up()
+    yield made
+    made.down()
+    shutil.rmtree(made.state.root)
+
+
+@pytest.fixture
+def own() -> Iterator[Stub]:
+    """A state directory of the test's own; nothing runs in it yet."""
+    made = Stub(_folder())
+    yield made
+    made.pileus("down", check=False)
+    shutil.rmtree(made.state.root)

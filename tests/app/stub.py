@@ -1,0 +1,86 @@
+"""A cloud over the stub as users have it: started by `pileus up`, reached over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pileus.app.state import State
+from pileus.cli.client import Client, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PILEUS = str(Path(sys.executable).parent / "pileus")
+
+
+class Stub:
+    """One state directory, and the cloud in it when it runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.state = State(root)
+
+    def pileus(self, *words: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
+        """Run the executable on this state directory."""
+        done = subprocess.run(
+            [PILEUS, *words], env=self.environment(), capture_output=True, text=True, check=False, **more
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def environment(self) -> Mapping[str, str]:
+        """What commands find in their environment: nothing of this machine's but the search path."""
+        return {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "PILEUS_STATE": str(self.state.root), "HOME": str(self.state.root)}
+
+    def up(self, *words: str) -> dict[str, str]:
+        """Start it."""
+        self.pileus("up", "--provider", "stub", *words)
+        return self.endpoints
+
+    def down(self) -> None:
+        """End it."""
+        self.pileus("down")
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """What the file says."""
+        found: dict[str, str] = json.loads(self.state.endpoints.read_text())
+        return found
+
+    @property
+    def admin(self) -> dict[str, str]:
+        """What the file says."""
+        found: dict[str, str] = json.loads(self.state.admin.read_text())
+        return found
+
+    @property
+    def client(self) -> Client:
+        """A client as the administrator."""
+        return connect(self.state.root)
+
+    @property
+    def pid(self) -> int:
+        """The cloud process."""
+        return int(self.state.pidfile("cloud").read_text())
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.endpoints["ec2"].rpartition(":")[2])
+
+    def http(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, *, token: bool = True
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers by lower-case name, and body of one plain request."""
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        own = {"authorization": f"Bearer {self.admin['token']}"} if token else {}
+        try:
+            link.request(method, path, body, {**own, **(headers or {})})
+            answer = link.getresponse()
+            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        finally:
+            link.close()

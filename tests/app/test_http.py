@@ -1,0 +1,201 @@
+"""The edge: limits, uploads, streams, and what every answer carries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from pileus.app import processes
+from pileus.app.internal import fetch
+from pileus.model.errors import Fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.app.stub import Stub
+
+
+def client(stub: Stub, service: str) -> Any:
+    """A boto3 client of the administrator."""
+    admin = stub.admin
+    session: Any = boto3.Session()
+    return session.client(
+        service,
+        endpoint_url=stub.endpoints[service],
+        region_name="us-east-1",
+        aws_access_key_id=admin["access_key"],
+        aws_secret_access_key=admin["secret_key"],
+        config=Config(retries={"max_attempts": 0}),
+    )
+
+
+def test_amazons_clients_are_served_at_the_root(stub: Stub) -> None:
+    answer = client(stub, "sts").get_caller_identity()
+    assert answer["Account"] == stub.admin["account_id"]
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["x-amzn-requestid"] == answer["ResponseMetadata"]["RequestId"]
+    with pytest.raises(ClientError) as caught:
+        client(stub, "ec2").describe_instances(InstanceIds=["i-00000000000000000"])
+    assert caught.value.response["Error"]["Code"] == "InvalidInstanceID.NotFound"
+    status, _, body = stub.http("GET", "/services/Cloud/?Action=DescribeRegions&Version=2016-11-15", token=False)
+    assert status >= 400
+    assert b"<Errors>" in body
+
+
+def test_health_and_unknown_paths(stub: Stub) -> None:
+    assert stub.http("GET", "/healthz", token=False)[::2] == (200, b"ok\n")
+    assert stub.http("GET", "/nothing", token=False)[0] == 404
+    status, headers, body = stub.http("HEAD", "/v1/instances")
+    assert (status, body) == (200, b"")
+    assert int(headers["content-length"]) > 0
+    assert stub.http("GET", "/v1/openapi.json", token=False)[0] == 200
+    assert stub.http("GET", "/v1/instances", token=False)[0] == 401
+    assert stub.http("GET", "/v1/instances", token=False, headers={"X-Auth-Token": stub.admin["token"]})[0] == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_bodies_that_are_too_large_are_refused(stub: Stub, *, chunked: bool) -> None:
+    size = 3 << 20
+    body: Any = iter([b"x" * (1 << 20)] * 3) if chunked else b"x" * size
+    try:
+        status, headers, answer = stub.http("POST", "/v1/users", body)
+    except (ConnectionResetError, BrokenPipeError):
+        return  # refused before it was read
+    assert status == 413
+    assert json.loads(answer)["error"]["request_id"] == headers["x-request-id"]
+
+
+def test_requests_that_are_no_http_do_no_harm(stub: Stub) -> None:
+    for data in (b"\x00\xff\r\n\r\n", b"GET / HTTP/1.1\r\ncontent-length: many\r\n\r\n", b"GET /v1/instances"):
+        with socket.create_connection(("127.0.0.1", stub.port), timeout=10) as link:
+            link.sendall(data)
+            link.shutdown(socket.SHUT_WR)
+            while link.recv(65536):
+                pass
+    assert stub.http("GET", "/healthz")[0] == 200
+
+
+def upload(stub: Stub, path: Path, **query: str) -> dict[str, Any]:
+    """Upload a file; the JSON of the answer."""
+    words = "&".join(f"{key}={value}" for key, value in {"name": path.stem, **query}.items())
+    found: dict[str, Any] = json.loads(stub.http("POST", f"/v1/images?{words}", path.read_bytes())[2])
+    return found
+
+
+def qcow2(path: Path, *words: str) -> Path:
+    """A new qcow2 file."""
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *words, str(path), "8M"], check=True)
+    return path
+
+
+def test_an_image_is_uploaded_inspected_and_kept(stub: Stub, tmp_path: Path) -> None:
+    path = qcow2(tmp_path / "good.qcow2")
+    made = upload(stub, path, login_user="ada", public="1")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    wanted = made["wanted"]
+    assert (wanted["digest"], wanted["size"]) == (digest, path.stat().st_size)
+    assert (wanted["format"], wanted["virtual_size"], wanted["login_user"]) == ("qcow2", 8 << 20, "ada")
+    assert upload(stub, path, login_user="ada", public="1")["id"] == made["id"]
+    target = tmp_path / "fetched"
+    fetch(stub.state.internal, digest, target)
+    assert target.read_bytes() == path.read_bytes()
+
+
+def test_images_that_refer_to_other_files_are_refused(stub: Stub, tmp_path: Path) -> None:
+    base = qcow2(tmp_path / "base.qcow2")
+    backed = tmp_path / "backed.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", backed], check=True)
+    data = qcow2(tmp_path / "data.qcow2", "-o", f"data_file={tmp_path / 'data.raw'},data_file_raw=on")
+    damaged = tmp_path / "damaged.qcow2"
+    damaged.write_bytes(base.read_bytes()[:80])
+    vmdk = tmp_path / "other.vmdk"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", vmdk, "8M"], check=True)
+    empty = tmp_path / "empty.raw"
+    empty.touch()
+    before = {image["id"] for image in stub.client.all("images")}
+    kept = sorted(path.name for path in stub.state.objects.rglob("*"))
+    for path in (backed, data, damaged, vmdk, empty):
+        assert upload(stub, path)["error"]["code"] == "InvalidValue", path
+    assert upload(stub, base, digest="0" * 64)["error"]["reason"] == "digest"
+    assert upload(stub, base, format="raw")["error"]["reason"] == "format"
+    assert upload(stub, base, colour="red")["error"]["code"] == "InvalidValue"
+    assert upload(stub, base, kind="toaster")["error"]["code"] == "InvalidValue"
+    assert {image["id"] for image in stub.client.all("images")} == before
+    assert sorted(path.name for path in stub.state.objects.rglob("*")) == kept
+
+
+def test_only_administrators_make_images_public(stub: Stub, tmp_path: Path) -> None:
+    user = stub.client.post("users", body={"name": "ivy"})
+    path = qcow2(tmp_path / "private.qcow2")
+    headers = {"authorization": f"Bearer {user['token']}"}
+    for query, status in (("name=x&public=1", 403), ("name=x", 201)):
+        assert stub.http("POST", f"/v1/images?{query}", path.read_bytes(), headers)[0] == status
+    assert stub.http("POST", "/v1/images?name=x", b"", token=False)[0] == 401
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(stub: Stub) -> None:
+    head = f"POST /v1/images?name=half HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {stub.admin['token']}\r\n"
+    with socket.create_connection(("127.0.0.1", stub.port), timeout=10) as link:
+        link.sendall(f"{head}content-length: 1000000\r\n\r\n".encode() + b"x" * 1000)
+        assert processes.until(lambda: any((stub.state.objects / "incoming").iterdir()), 10)
+    assert processes.until(lambda: not any((stub.state.objects / "incoming").iterdir()), 10)
+    assert "half" not in [image["name"] for image in stub.client.all("images")]
+
+
+def test_hosts_get_objects_whole_and_verified_or_not_at_all(stub: Stub, tmp_path: Path) -> None:
+    target = tmp_path / "object"
+    with pytest.raises(Fault, match="ImageMissing"):
+        fetch(stub.state.internal, "0" * 64, target)
+    with pytest.raises(Fault, match="ImageUnavailable"):
+        fetch(tmp_path / "nobody-there", "0" * 64, target)
+    digest = stub.client.get("images", "stub-machine")["wanted"]["digest"]
+    kept = stub.state.objects / digest[:2] / digest
+    whole = kept.read_bytes()
+    kept.write_bytes(b"!" + whole[1:])
+    with pytest.raises(Fault, match="damaged"):
+        fetch(stub.state.internal, digest, target)
+    kept.write_bytes(whole)
+    assert list(tmp_path.iterdir()) == []
+    with socket.socket(socket.AF_UNIX) as link:
+        link.connect(str(stub.state.internal))
+        link.sendall(b"GET /internal/objects/../../secret.key HTTP/1.0\r\n\r\n")
+        assert link.recv(100).startswith(b"HTTP/1.0 404 ")
+
+
+def test_a_stream_to_an_instance(stub: Stub) -> None:
+    made = stub.client.post("instances", body={"image": "stub-machine", "name": "echo"})["instances"][0]
+    assert processes.until(lambda: stub.client.get("instances", made["id"])["state"] == "running", 20)
+    url = f"ws://127.0.0.1:{stub.port}/v1/instances/echo/connect/22"
+    token = {"authorization": f"Bearer {stub.admin['token']}"}
+    with connect(url, additional_headers=token, proxy=None) as link:
+        data = bytes(range(256)) * 1000
+        link.send(data)
+        back = b""
+        while len(back) < len(data):
+            back += link.recv(timeout=20, decode=False)
+        assert back == data
+        link.send(b"")  # the last of ours; the guest's side ends then, too
+        with pytest.raises(ConnectionClosed) as closed:
+            link.recv(timeout=20)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1000
+    with pytest.raises(InvalidStatus), connect(url, proxy=None):
+        pass
+    with pytest.raises(InvalidStatus), connect(url.replace("connect", "touch"), additional_headers=token, proxy=None):
+        pass
+    with connect(url.replace("echo", "nobody"), additional_headers=token, proxy=None) as link:
+        with pytest.raises(ConnectionClosed, match="does not exist"):
+            link.recv(timeout=20)
+    with connect(url.replace("/22", "/0"), additional_headers=token, proxy=None) as link:
+        with pytest.raises(ConnectionClosed, match="no TCP port"):
+            link.recv(timeout=20)

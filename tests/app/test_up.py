@@ -1,0 +1,135 @@
+"""A cloud is up when `pileus up` returns, stays what it was, and goes without a trace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.app import processes
+from pileus.app.state import ACCOUNT_KEYS
+
+if TYPE_CHECKING:
+    from tests.app.stub import Stub
+
+
+def test_when_up_returns_everything_answers(own: Stub) -> None:
+    endpoints = own.up()
+    assert endpoints.keys() >= {"ec2", "sts", "rest"}
+    assert all(url.startswith("http://127.0.0.1:") for url in endpoints.values())
+    assert tuple(own.admin) == ACCOUNT_KEYS
+    assert all(own.admin.values())
+    assert stat.S_IMODE(own.state.admin.stat().st_mode) == 0o600
+    assert stat.S_IMODE(own.state.cloud.stat().st_mode) == 0o700
+    assert [image["name"] for image in own.client.all("images")] == ["stub-machine", "stub-container"]
+    names = {flavor["name"] for flavor in own.client.all("flavors")}
+    assert {"m1.small", "t2.micro", "n1-standard-1", "vswap-256m"} <= names
+    assert own.client.all("projects")[0]["wanted"]["quota"] == {}
+    # A launch right away finds a host.
+    body = {"image": "stub-machine", "flavor": "m1.tiny"}
+    made = own.client.post("instances", body=body)["instances"][0]
+    assert processes.until(lambda: own.client.get("instances", made["id"])["state"] == "running", 20)
+
+
+def test_a_second_up_changes_nothing(own: Stub) -> None:
+    own.up()
+    before = (own.pid, own.endpoints, own.admin)
+    own.up()
+    own.pileus("up")
+    assert (own.pid, own.endpoints, own.admin) == before
+    taken = own.pileus("up", "--port", "1", check=False)
+    assert taken.returncode == 1
+    assert "runs already" in taken.stderr
+    assert own.pileus("up", "--provider", "local", check=False).returncode == 1
+
+
+def test_what_was_made_outlives_down_and_up(own: Stub) -> None:
+    own.up()
+    before = (own.endpoints, own.admin)
+    own.client.post("keypairs", body={"name": "kept"})
+    own.down()
+    assert not own.state.endpoints.exists()
+    assert own.pileus("list", check=False).returncode == 1
+    own.down()
+    own.pileus("up")
+    assert (own.endpoints, own.admin) == before
+    assert [key["name"] for key in own.client.all("keypairs")] == ["kept"]
+
+
+def test_a_killed_cloud_comes_back_with_all_that_was_acknowledged(own: Stub) -> None:
+    own.up()
+    made = own.client.post("instances", body={"image": "stub-machine"})["instances"][0]
+    os.kill(own.pid, signal.SIGKILL)
+    assert processes.until(lambda: processes.owner(own.state.pidfile("cloud")) is None, 10)
+    assert own.pileus("status", check=False).returncode == 1
+    own.up()
+    assert processes.until(lambda: own.client.get("instances", made["id"])["state"] == "running", 20)
+    assert own.pileus("status").returncode == 0
+
+
+def test_a_first_start_that_died_before_it_told_its_secrets_is_made_good(own: Stub) -> None:
+    own.up()
+    own.down()
+    own.state.account.unlink()
+    own.up()
+    assert own.client.all("users")[0]["name"] == "admin"
+
+
+def test_only_one_cloud_has_a_state_directory(own: Stub) -> None:
+    own.up()
+    words = ["cloud", "--state", str(own.state.root), "--provider", "stub", "--fd", "0"]
+    second = own.pileus(*words, check=False)
+    assert second.returncode == 1
+    assert "Another cloud runs" in second.stderr
+
+
+def test_the_port_that_is_asked_for_is_used_or_refused(own: Stub) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = own.pileus("up", "--provider", "stub", "--port", str(port), check=False)
+        assert refused.returncode == 1
+        assert f"Port {port} cannot be used" in refused.stderr
+    assert own.up("--port", str(port))["ec2"] == f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["up", "--provider", "cloudy"], "no provider 'cloudy'"),
+        (["up", "--provider", "stub", "--state", "/tmp/" + "x" * 80], "too long"),
+        (["down"], "no cloud in"),
+        (["status"], "no cloud in"),
+        (["list"], "No cloud runs in"),
+        (["image", "build", "windows-95"], "no recipe 'windows-95'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(own: Stub, words: list[str], says: str) -> None:
+    done = own.pileus(*words, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_machines_need_root(own: Stub) -> None:
+    script = "import os, sys; os.geteuid = lambda: 1000; from pileus.app.main import run; sys.argv[1:] = ['up']; run()"
+    python = str(Path(processes.sys.executable))
+    done = subprocess.run([python, "-c", script], env=own.environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "needs root" in done.stderr
+
+
+def test_run_gives_a_command_a_cloud_and_removes_it(own: Stub) -> None:
+    script = 'echo "$PILEUS_STATE"; test -n "$AWS_ENDPOINT_URL" && test -z "$AWS_CA_BUNDLE" && exit 7'
+    done = own.pileus("run", "--", "sh", "-c", script, check=False)
+    assert done.returncode == 7, done.stderr
+    state = Path(done.stdout.strip())
+    assert state.name.startswith("pileus-run-")
+    assert not state.exists()
+    assert own.pileus("run", "--", "no-such-command", check=False).returncode == 127
+    assert own.pileus("run", "--", "sh", "-c", "kill -9 $$", check=False).returncode == 128 + 9

@@ -1,0 +1,81 @@
+"""Images: which ones a caller sees, and as whose."""
+
+from typing import Any
+
+import pytest
+
+from tests.faces.ec2.cloud import Account, Cloud, filtered, refused
+
+
+def names(account: Account, **asked: Any) -> set[str]:
+    return {image["Name"] for image in account.ec2.describe_images(**asked)["Images"]}
+
+
+def test_what_an_image_looks_like(cloud: Cloud, account: Account) -> None:
+    (image,) = account.ec2.describe_images(ImageIds=[cloud.large.ec2_id])["Images"]
+    assert image["State"] == "available"
+    assert image["Architecture"] == "x86_64"
+    assert image["RootDeviceName"] == "/dev/vda"
+    assert image["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == 3
+    assert image["Public"] is True
+    assert image["ImageOwnerAlias"] == "amazon"
+    assert image["CreationDate"].endswith("Z")
+
+
+def test_private_images_are_their_projects_alone(cloud: Cloud, account: Account) -> None:
+    own = cloud.add_image("private", account.caller, public=False)
+    other = cloud.account()
+    assert {"private", "tiny", "debian-12"} <= names(account)
+    assert "private" not in names(other)
+    with refused("InvalidAMIID.NotFound"):
+        other.ec2.describe_images(ImageIds=[own.ec2_id])
+    with refused("InvalidAMIID.NotFound"):
+        other.launch(ImageId=own.ec2_id)
+    account.launch(ImageId=own.ec2_id)
+
+
+def test_owners(cloud: Cloud, account: Account) -> None:
+    cloud.add_image("own", account.caller, public=False)
+    shared = cloud.add_image(f"shared-{account.name}", account.caller)
+    assert names(account, Owners=["self"]) == {"own", shared.name} == names(account, Owners=[account.number])
+    assert {"tiny", shared.name} <= names(account, Owners=["amazon"])
+    assert names(account, Owners=["aws-marketplace"]) == set()
+    other = cloud.account()
+    assert names(other, Owners=[account.number]) == {shared.name}
+    (seen,) = other.ec2.describe_images(ImageIds=[shared.ec2_id])["Images"]
+    assert seen["OwnerId"] == account.number
+
+
+def test_executable_users(cloud: Cloud, account: Account) -> None:
+    cloud.add_image("own", account.caller, public=False)
+    assert "own" not in names(account, ExecutableUsers=["all"])
+    assert "tiny" in names(account, ExecutableUsers=["all"])
+    assert names(account, ExecutableUsers=["self"]) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", "debian-*"),
+        ("name", "debian-12"),
+        ("block-device-mapping.volume-size", "3"),
+    ],
+)
+def test_filters(account: Account, name: str, value: str) -> None:
+    assert names(account, Owners=["000000000000"], Filters=filtered(name, value)) == {"debian-12"}
+
+
+def test_filters_that_fit_all_or_none(account: Account) -> None:
+    for name, value in (("is-public", "true"), ("state", "available"), ("architecture", "x86_64")):
+        assert {"tiny", "debian-12"} <= names(account, Filters=filtered(name, value))
+    for name in ("platform", "kernel-id", "product-code"):
+        assert names(account, Filters=filtered(name, "*")) == set()
+    with refused("InvalidParameterValue"):
+        names(account, Filters=filtered("colour", "red"))
+
+
+def test_bad_ids(account: Account) -> None:
+    with refused("InvalidAMIID.Malformed"):
+        names(account, ImageIds=["tiny"])
+    with refused("InvalidAMIID.NotFound"):
+        names(account, ImageIds=["ami-" + "0" * 17])

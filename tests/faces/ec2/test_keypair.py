@@ -1,0 +1,93 @@
+"""Key pairs: made, imported, listed, deleted."""
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ed25519, rsa
+
+from tests.faces.ec2.cloud import Account, Cloud, filtered, refused
+
+
+def openssh(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | dsa.DSAPrivateKey) -> bytes:
+    return key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+
+
+def test_rsa_is_the_default(account: Account) -> None:
+    made = account.ec2.create_key_pair(KeyName="mine")
+    private = serialization.load_pem_private_key(made["KeyMaterial"].encode(), None)
+    assert isinstance(private, rsa.RSAPrivateKey)
+    assert made["KeyMaterial"].startswith("-----BEGIN RSA PRIVATE KEY-----")
+    assert len(made["KeyFingerprint"].split(":")) == 20
+    (listed,) = account.ec2.describe_key_pairs(IncludePublicKey=True)["KeyPairs"]
+    assert listed["KeyPairId"] == made["KeyPairId"]
+    assert listed["KeyType"] == "rsa"
+    assert listed["PublicKey"].split() == [*openssh(private).decode().split(), "mine"]
+
+
+def test_ed25519_with_tags(account: Account) -> None:
+    made = account.ec2.create_key_pair(
+        KeyName="small",
+        KeyType="ed25519",
+        TagSpecifications=[{"ResourceType": "key-pair", "Tags": [{"Key": "a", "Value": "b"}]}],
+    )
+    private = serialization.load_ssh_private_key(made["KeyMaterial"].encode(), None)
+    assert isinstance(private, ed25519.Ed25519PrivateKey)
+    assert made["Tags"] == [{"Key": "a", "Value": "b"}]
+    (listed,) = account.ec2.describe_key_pairs(Filters=filtered("tag:a", "b"))["KeyPairs"]
+    assert listed["KeyName"] == "small"
+    assert "PublicKey" not in listed
+
+
+def test_import(account: Account) -> None:
+    material = openssh(ed25519.Ed25519PrivateKey.generate())
+    made = account.ec2.import_key_pair(KeyName="theirs", PublicKeyMaterial=material + b" me@home\n")
+    (listed,) = account.ec2.describe_key_pairs(KeyNames=["theirs"], IncludePublicKey=True)["KeyPairs"]
+    assert listed["KeyPairId"] == made["KeyPairId"]
+    assert listed["PublicKey"].encode() == material + b" theirs"
+
+
+@pytest.mark.parametrize("material", [b"", b"nonsense", b"ssh-rsa AAAA", b"-----BEGIN PUBLIC KEY-----\nAA\n"])
+def test_import_of_nonsense(account: Account, material: bytes) -> None:
+    with refused("InvalidKey.Format"):
+        account.ec2.import_key_pair(KeyName="bad", PublicKeyMaterial=material)
+
+
+def test_names_are_unique_in_a_project(cloud: Cloud, account: Account) -> None:
+    account.ec2.create_key_pair(KeyName="one", KeyType="ed25519")
+    with refused("InvalidKeyPair.Duplicate"):
+        account.ec2.create_key_pair(KeyName="one", KeyType="ed25519")
+    other = cloud.account()
+    other.ec2.create_key_pair(KeyName="one", KeyType="ed25519")
+    assert len(other.ec2.describe_key_pairs()["KeyPairs"]) == 1
+
+
+def test_unknown_ones(account: Account) -> None:
+    with refused("InvalidKeyPair.NotFound"):
+        account.ec2.describe_key_pairs(KeyNames=["none"])
+    with refused("InvalidKeyPair.NotFound"):
+        account.ec2.describe_key_pairs(KeyPairIds=["key-" + "0" * 17])
+    with refused("InvalidParameterValue"):
+        account.ec2.describe_key_pairs(KeyPairIds=["mine"])
+    with refused("InvalidParameterValue"):
+        account.ec2.create_key_pair(KeyName="")
+    with refused("UnsupportedOperation"):
+        account.ec2.create_key_pair(KeyName="x", KeyFormat="ppk")
+
+
+def test_delete_by_name_and_id_and_again(account: Account) -> None:
+    for number in range(2):
+        account.ec2.create_key_pair(KeyName=f"k{number}", KeyType="ed25519")
+    ident = account.ec2.describe_key_pairs(KeyNames=["k1"])["KeyPairs"][0]["KeyPairId"]
+    account.ec2.delete_key_pair(KeyName="k0")
+    assert account.ec2.delete_key_pair(KeyPairId=ident)["KeyPairId"] == ident
+    account.ec2.delete_key_pair(KeyName="k0")
+    account.ec2.delete_key_pair(KeyPairId=ident)
+    assert account.ec2.describe_key_pairs()["KeyPairs"] == []
+    with refused("MissingParameter"):
+        account.ec2.delete_key_pair()
+
+
+def test_quota(cloud: Cloud) -> None:
+    limited = cloud.account(keypairs=1)
+    limited.ec2.create_key_pair(KeyName="one", KeyType="ed25519")
+    with refused("ResourceLimitExceeded"):
+        limited.ec2.create_key_pair(KeyName="two", KeyType="ed25519")

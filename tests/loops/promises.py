@@ -1,0 +1,258 @@
+"""What the protocol promises, judged over the users' intent: some at every deed, the rest when all has come to rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pileus.model.instance import Instance, State, settled, state
+from pileus.model.network import Network
+from pileus.model.port import Port
+from pileus.model.router import Router
+from pileus.model.securitygroup import SecurityGroup
+from pileus.model.spec import InstanceSpec, PortSpec, SecurityGroupSpec
+from pileus.store import tables
+from tests import recount
+from tests.loops.machines import ALIEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pileus.bus.messages import Report
+    from pileus.model.noun import Noun
+    from pileus.model.provider import Ref
+    from pileus.store.reader import Entry, Reader
+    from tests.loops.machines import Machine
+    from tests.loops.nodes import Node
+    from tests.loops.world import World
+
+POWER, TWO, GONE, UNKNOWN, COUNTS, STALE, BACK, TOKEN, REST = range(1, 10)
+"""The promises by number: the last power wish holds (1), never two live bodies (2), what was confirmed gone stays gone
+(3), the unknown is never destroyed (4), claims and usage equal a recount and no address is used twice (5), stale orders
+and reports change nothing (6), guests come back after a host's reboot (7), one token, one set of instances (8), rest is
+reached and the journal tells the truth (9)."""
+
+
+class Violation(BaseException):
+    """A promise was broken. Not an Exception: the code under test must not catch it."""
+
+
+class Promises:
+    """Sees every deed of the backends, remembers what the judgement needs, and judges."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._power: dict[str, int] = {}
+        self._reached: set[tuple[str, bool, int]] = set()
+        self._reboots: dict[str, int] = {}
+        self._selfended: dict[str, int] = {}
+        self._binding: dict[str, int] = {}
+        self._rebooted: set[str] = set()
+        self._heard: dict[str, tuple[int, int]] = {}
+        self._before: list[tuple[object, ...]] | None = None
+
+    def broken(self, number: int, what: str) -> None:
+        """Say which promise was broken."""
+        raise Violation(f"{number}: {what}")
+
+    def instances(self, tx: Reader, uuids: Iterable[str]) -> list[Instance]:
+        """These instances."""
+        return list(tx.many(Instance, uuids).values())
+
+    def _row(self, uuid: str) -> Instance | None:
+        with self._world.store.read() as tx:
+            return tx.get(Instance, uuid)
+
+    # -- at every deed -------------------------------------------------------------------------------------------
+
+    def may_apply(self, machine: Machine, spec: InstanceSpec) -> None:
+        """A host is about to make a spec true."""
+        uuid = spec.uuid
+        if uuid == ALIEN:
+            self.broken(UNKNOWN, "the unknown body was given a spec")
+        old = machine.bodies.get(("instance", uuid))
+        if old is not None and spec.revision < old.revision:
+            self.broken(STALE, f"{uuid}: order {spec.revision} applied over {old.revision}")
+        if spec.power.n < self._power.get(uuid, 0):
+            self.broken(STALE, f"{uuid}: power order {spec.power.n} applied after {self._power[uuid]}")
+        self._power[uuid] = spec.power.n
+
+    def may_remove(self, machine: Machine, ref: Ref) -> None:
+        """A host is about to remove a body."""
+        if ref.uuid == ALIEN:
+            self.broken(UNKNOWN, "the unknown body was destroyed")
+        if (ref.kind, ref.uuid) in machine.bodies:
+            row = self._row(ref.uuid)
+            if row is None or not (row.wanted.gone or machine.name in row.assigned.clear):
+                self.broken(UNKNOWN, f"{ref.uuid} was destroyed, and nobody wanted that")
+
+    def started(self, machine: Machine, spec: InstanceSpec) -> None:
+        """A body has come up."""
+        uuid = spec.uuid
+        row = self._row(uuid)
+        if row is None or row.gone is not None:
+            self.broken(GONE, f"{uuid} came up on {machine.name}, and is gone")
+        for node in self._world.nodes.values():
+            for other, held in node.machine.applied.items():
+                if not node.machine.running(other) or (other == uuid and node.machine is machine):
+                    continue
+                if other == uuid:
+                    self.broken(TWO, f"{uuid} runs on {machine.name} and {node.name}")
+                if held.loopback == spec.loopback or _addresses(held) & _addresses(spec):
+                    self.broken(COUNTS, f"{uuid} has come up with an address of {other}, which runs")
+
+    def applied(self, machine: Machine, spec: InstanceSpec) -> None:
+        """A host has made a spec true, or has begun to."""
+        self._reached.add((spec.uuid, machine.running(spec.uuid), spec.power.n))
+        self._reboots[spec.uuid] = max(self._reboots.get(spec.uuid, 0), spec.reboot)
+
+    def engine_removed(self, ref: Ref) -> None:
+        """The network engine was told to remove something."""
+        if ref.uuid == ALIEN:
+            self.broken(UNKNOWN, "an unknown port was destroyed")
+
+    def guest_ends(self, node: Node, uuid: str, *, by_itself: bool) -> None:
+        """A guest shuts itself down, or dies; when the host can know the cause, its wish binds."""
+        machine, wish = node.machine, self._world.users.wishes.get(uuid)
+        entry, row = node.book.entries.get(uuid), self._row(uuid)
+        if by_itself and wish is not None and row is not None and uuid not in machine.stopping:
+            wish.ended = True
+            self._selfended[uuid] = row.wanted.power.n
+            known = uuid in machine.noticed and entry is not None and entry.body.running and not entry.body.ordered_stop
+            if known and entry is not None and entry.body.n == row.wanted.power.n and wish.running:
+                self._binding[uuid] = entry.body.n
+        self._world.log("guest ends" if by_itself else "guest dies", uuid, "binding" if uuid in self._binding else "")
+        machine.stopping.discard(uuid)
+        machine.end_guest(uuid, "guest" if by_itself else "other")
+
+    def machine_rebooted(self, node: Node) -> None:
+        """The causes that the agent had not yet written down are lost."""
+        for uuid, n in list(self._binding.items()):
+            entry = node.book.entries.get(uuid)
+            if entry is not None and entry.body.satisfied != n:
+                del self._binding[uuid]
+
+    def same_token(self, token: str, first: list[str], again: list[str]) -> None:
+        """A launch was answered."""
+        if first != again:
+            self.broken(TOKEN, f"{token} led to {first} and to {again}")
+
+    # -- reports -------------------------------------------------------------------------------------------------
+
+    def _seen(self) -> list[tuple[object, ...]]:
+        table = tables.nouns["instance"]
+        with self._world.store.read() as tx:
+            return [tuple(row) for row in tx.sql.execute(table.select())]
+
+    def before_report(self, report: Report) -> None:
+        """A report is about to be taken in: an old one must not change anything."""
+        order = (report.epoch, report.sequence)
+        self._before = self._seen() if order <= self._heard.get(report.host, (0, 0)) else None
+
+    def after_report(self, report: Report) -> None:
+        """A report was taken in."""
+        self._heard[report.host] = max((report.epoch, report.sequence), self._heard.get(report.host, (0, 0)))
+        if self._before is not None and self._before != self._seen():
+            self.broken(STALE, f"an old report {report.epoch, report.sequence} of {report.host} changed something")
+
+    # -- at rest -------------------------------------------------------------------------------------------------
+
+    def judge(self) -> None:
+        """Judge everything."""
+        world = self._world
+        with world.store.read() as tx:
+            rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
+            self._rest(tx, rows)
+            for uuid, row in rows.items():
+                self._instance(uuid, row)
+            self._bodies(rows)
+            self._engine(tx)
+            found = recount.differences(tx)
+            if found:
+                self.broken(COUNTS, "; ".join(found))
+            for token, uuids in world.users.tokens.items():
+                made = {row.uuid for row in rows.values() if row.wanted.token == token}
+                if made != set(uuids):
+                    self.broken(TOKEN, f"{token} made {made}, answered {uuids}")
+
+    def _rest(self, tx: Reader, rows: dict[str, Instance]) -> None:
+        if tx.next_due() is not None:
+            due = [tuple(row) for row in tx.sql.execute(tables.wake.select()) if row.due is not None]
+            self.broken(REST, f"still due: {due}")
+        for entry in tx.journal(limit=1000):
+            if entry.outcome == "open":
+                self.broken(REST, f"open in the journal: {entry}")
+            if entry.kind == "instance" and not self._true(entry, rows[entry.uuid]):
+                self.broken(REST, f"not true in the journal: {entry} of {rows[entry.uuid]}")
+
+    def _true(self, entry: Entry, row: Instance) -> bool:
+        uuid, verb = entry.uuid, entry.verb
+        if entry.outcome == "superseded":
+            return row.wanted.gone or (verb != "instance.reboot" and entry.goal < row.wanted.power.n)
+        if verb == "instance.stop":
+            return (uuid, False, entry.goal) in self._reached
+        if verb in ("instance.launch", "instance.start"):
+            return (uuid, True, entry.goal) in self._reached
+        if verb == "instance.reboot":
+            return self._reboots.get(uuid, 0) >= entry.goal
+        if verb == "instance.terminate":
+            return row.gone is not None
+        return verb.startswith("tag.")
+
+    def _instance(self, uuid: str, row: Instance) -> None:
+        wish = self._world.users.wishes.get(uuid)
+        if wish is None:
+            return  # launched, but the answer never came: nobody has a wish
+        holders = [n.machine for n in self._world.nodes.values() if ("instance", uuid) in n.machine.bodies]
+        if row.gone is not None or wish.gone:
+            if row.gone is None:
+                self.broken(GONE, f"{uuid} was terminated and is still {state(row)}")
+            if not wish.gone and not (wish.terminate_on_shutdown and wish.ended):
+                self.broken(POWER, f"{uuid} is gone, and nobody wanted that")
+            if holders:
+                self.broken(GONE, f"{uuid} is gone and has a body on {holders[0].name}")
+            return
+        if len(holders) != 1 or holders[0].name != row.assigned.host:
+            self.broken(TWO, f"{uuid} of {row.assigned.host} has bodies on {[m.name for m in holders]}")
+        running = holders[0].running(uuid)
+        binding = self._binding.get(uuid) == row.wanted.power.n
+        if binding and wish.running and wish.ended and (running or wish.terminate_on_shutdown):
+            self.broken(POWER, f"{uuid} was shut down by its guest, and {'runs' if running else 'was not terminated'}")
+        if running != wish.running and not (wish.running and wish.ended):
+            self.broken(BACK if wish.running else POWER, f"{uuid}: wish {wish}, runs: {running}, row {row}")
+        if not settled(row) or row.seen.running != running:
+            self.broken(REST, f"{uuid} runs: {running}, not settled: {row}")
+        if state(row) != (State.RUNNING if running else State.STOPPED):
+            self.broken(REST, f"{uuid} runs: {running}, shown as {state(row)}")
+
+    def _bodies(self, rows: dict[str, Instance]) -> None:
+        for node in self._world.nodes.values():
+            if not node.machine.running(ALIEN):
+                self.broken(UNKNOWN, "the unknown body does not run any more")
+            for kind, uuid in node.machine.bodies:
+                if uuid != ALIEN and (uuid not in rows or rows[uuid].gone is not None):
+                    self.broken(GONE, f"{kind} {uuid} left on {node.name}")
+
+    def _engine(self, tx: Reader) -> None:
+        net = self._world.net
+        living: dict[tuple[str, str], Noun] = {}
+        for cls in (Router, Network, SecurityGroup, Port):
+            living.update({(row.KIND, row.uuid): row for row in tx.list(cls)})
+        if ("port", ALIEN) not in net.bodies:
+            self.broken(UNKNOWN, "the unknown port is gone")
+        for key in net.bodies.keys() - living.keys() - {("port", ALIEN)}:
+            self.broken(GONE, f"{key} left in the engine")
+        for key, row in living.items():
+            spec, body = net.specs.get(key), net.bodies.get(key)
+            if body is None or body.revision != row.revision or row.wanted.gone:
+                self.broken(REST, f"engine: {row} is {body}")
+            if isinstance(row, Port) and isinstance(spec, PortSpec):
+                if body is not None and set(body.groups) != {*row.wanted.groups, "drop"}:
+                    self.broken(REST, f"port {row.uuid} is in {body.groups}, not in {row.wanted.groups}")
+                if (spec.address, spec.mac) != (row.assigned.address, row.assigned.mac):
+                    self.broken(COUNTS, f"port {row.uuid} has {spec.address}, not {row.assigned.address}")
+            if isinstance(row, SecurityGroup) and isinstance(spec, SecurityGroupSpec) and spec.rules != row.wanted.rules:
+                self.broken(REST, f"group {row.uuid} has {spec.rules}, not {row.wanted.rules}")
+
+
+def _addresses(spec: InstanceSpec) -> set[str]:
+    return {nic.address for nic in spec.nics}

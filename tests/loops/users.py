@@ -1,0 +1,153 @@
+"""The users of the world: what they ask, and what they have a right to expect since."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model.errors import PileusError
+from pileus.model.securitygroup import Rule
+from pileus.verbs import securitygroup, tag
+from pileus.verbs.instance import launch, power
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pileus.model.noun import Noun
+    from tests.loops.world import World
+
+VERBS = "launch launch start start stop stop reboot terminate rules tag group terminate-again".split()
+
+
+class StoreDown(Exception):
+    """A transaction that could not be committed, as when the disk is full."""
+
+
+class Wish(msgspec.Struct):
+    """What was asked last of one instance. `ended`: its guest went down by itself since the last start."""
+
+    uuid: str
+    ec2_id: str
+    terminate_on_shutdown: bool = False
+    running: bool = True
+    gone: bool = False
+    ended: bool = False
+
+
+class Users:
+    """They ask for a while, and repeat what got no answer."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.wishes: dict[str, Wish] = {}
+        self.tokens: dict[str, list[str]] = {}
+        self._count = 0
+
+    def begin(self) -> None:
+        """The first one launches; others follow for as long as the storm lasts."""
+        self._launch()
+        self._next()
+
+    def _next(self) -> None:
+        def go() -> None:
+            if self._world.storm:
+                self._ask(self._world.random.choice(VERBS))
+                self._next()
+
+        self._world.after(self._world.soon(4), go)
+
+    def _try(self, verb: Callable[[], object]) -> bool:
+        """Whether it was answered with yes."""
+        try:
+            verb()
+        except (PileusError, StoreDown) as error:
+            self._world.log("refused:", error)
+            return False
+        return True
+
+    def _ask(self, verb: str) -> None:
+        world, random = self._world, self._world.random
+        living = [wish for wish in self.wishes.values() if not wish.gone]
+        if verb == "launch":
+            self._launch()
+        elif verb == "group":
+            self._group()
+        elif verb == "rules":
+            self._rules()
+        elif verb == "terminate-again":
+            dead = [wish for wish in self.wishes.values() if wish.gone]
+            if dead:
+                self._try(lambda: power.terminate(world.cloud.caller, world.core, [random.choice(dead).ec2_id]))
+        elif living:
+            self._change(verb, random.choice(living))
+
+    def _change(self, verb: str, wish: Wish) -> None:
+        caller, core = self._world.cloud.caller, self._world.core
+        self._world.log("user:", verb, wish.uuid)
+        if verb == "start":
+            if self._try(lambda: power.start(caller, core, [wish.ec2_id])):
+                wish.running, wish.ended = True, False
+        elif verb == "stop":
+            if self._try(lambda: power.stop(caller, core, [wish.ec2_id])):
+                wish.running = False
+        elif verb == "reboot":
+            self._try(lambda: power.reboot(caller, core, [wish.ec2_id]))
+        elif verb == "terminate":
+            if self._try(lambda: power.terminate(caller, core, [wish.ec2_id])):
+                wish.gone = True
+        elif verb == "tag":
+            self._try(lambda: tag.put(caller, core, [wish.ec2_id], {"n": str(self._world.random.random())}))
+
+    def _launch(self) -> None:
+        random = self._world.random
+        self._count += 1
+        groups = random.sample([group.ec2_id for group in self._world.cloud.groups], random.choice((0, 1, 2)))
+        asked = launch.Launch(
+            image=self._world.cloud.image.ec2_id,
+            least=1,
+            most=random.choice((1, 1, 1, 2)),
+            groups=tuple(groups),
+            token=f"token-{self._count}",
+            on_shutdown=random.choice(("stop", "stop", "terminate")),
+        )
+        for _ in range(random.choice((1, 1, 2))):
+            self._world.after(self._world.soon(1), lambda: self._launch_once(asked))
+
+    def _launch_once(self, asked: launch.Launch) -> None:
+        found: list[str] = []
+        caller, core = self._world.cloud.caller, self._world.core
+        self._world.log("user: launch", asked.token, asked.most)
+        if not self._try(lambda: found.extend(launch.launch(caller, core, asked))):
+            return
+        self.tokens.setdefault(asked.token, found)
+        self._world.promises.same_token(asked.token, self.tokens[asked.token], found)
+        with self._world.store.read() as tx:
+            for row in self._world.promises.instances(tx, found):
+                terminate = asked.on_shutdown == "terminate"
+                self.wishes.setdefault(row.uuid, Wish(row.uuid, row.ec2_id, terminate))
+
+    def _rules(self) -> None:
+        world, random = self._world, self._world.random
+        group = random.choice(world.cloud.groups)
+        port = random.choice((22, 80))
+        rule = Rule(id="", protocol="tcp", port_min=port, port_max=port, cidr="0.0.0.0/0")
+        if random.random() < 0.3:
+            rule = Rule(id="", group=random.choice(world.cloud.groups).uuid)
+        verb = random.choice((securitygroup.authorize, securitygroup.revoke))
+        world.log("user:", verb.__name__, group.uuid)
+        self._try(lambda: verb(world.cloud.caller, world.core, [rule], ident=group.ec2_id))
+
+    def _group(self) -> None:
+        world, random = self._world, self._world.random
+        extra: list[Noun] = [
+            g
+            for g in securitygroup.listing(world.cloud.caller, world.core)
+            if g.name.startswith("extra")
+        ]
+        if extra and random.random() < 0.6:
+            self._try(lambda: securitygroup.delete(world.cloud.caller, world.core, extra[0].ec2_id))
+        else:
+            self._count += 1
+            name = f"extra-{self._count}"
+            self._try(lambda: securitygroup.create(world.cloud.caller, world.core, name, ""))

@@ -1,0 +1,377 @@
+"""A deterministic world over the real code: users, workers that crash and pause, hosts, a bus that loses and repeats.
+
+Time is virtual and one thing happens at a time: between any two transactions, sends and calls of a backend anything
+else may happen. Everything follows from the seed. First a storm, then calm; then the promises are judged.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import sqlite3
+import uuid as uuids
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+from pileus.bus import messages
+from pileus.loops import report, runner
+from pileus.loops.host import agent as agents
+from pileus.model import ids
+from pileus.model.caller import SYSTEM, Caller
+from pileus.model.errors import Fault
+from pileus.model.image import Wanted as ImageWanted
+from pileus.model.provider import Seen
+from pileus.store import store as stores
+from pileus.store.migrate import migrate
+from pileus.store.store import Store
+from pileus.verbs import flavor, image, project, securitygroup
+from pileus.verbs.core import Core
+from tests.loops.fibers import Fiber, give_way
+from tests.loops.machines import ALIEN, Net
+from tests.loops.nodes import Node
+from tests.loops.promises import Promises, Violation
+from tests.loops.users import StoreDown, Users
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pileus.bus.messages import Order, ToCloud
+    from pileus.store.writer import Writer
+
+START = 1_800_000_000.0
+STORM, CALM = 40.0, 70.0
+LEASE = 8.0
+SCAN = 40.0
+
+ODDS = {
+    "fault": 0.03,
+    "fault after": 0.02,
+    "slow stop": 0.5,
+    "death at the book": 0.003,
+    "agent dies": 0.01,
+    "lost hint": 0.3,
+    "late step": 0.06,
+    "worker dies": 0.012,
+    "worker pauses": 0.04,
+    "commit fails": 0.01,
+}
+CALM_ODDS = {"slow stop": 0.5}
+
+
+class TracedStore(Store):
+    """The store, which gives way before each transaction and may fail at a commit."""
+
+    def __init__(self) -> None:
+        super().__init__("sqlite://")
+        self.world: World | None = None
+        self.depth = 0
+        self.dirty = True
+
+    @contextmanager
+    def write(self) -> Iterator[Writer]:
+        """One transaction."""
+        give_way()
+        self.depth += 1
+        try:
+            with super().write() as writer:
+                yield writer
+                if self.world is not None and self.world.happens("commit fails"):
+                    raise StoreDown
+            self.dirty = self.dirty or writer.woken
+        finally:
+            self.depth -= 1
+
+    def finish_wake(self, held: stores.Claimed, due: float | None, *, failed: bool = False) -> None:
+        """Give way, then give the wake back."""
+        give_way()
+        self.dirty = True
+        super().finish_wake(held, due, failed=failed)
+
+    def claim_wake(self) -> stores.Claimed | None:
+        """Claim."""
+        self.dirty = True
+        return super().claim_wake()
+
+
+class _Log:
+    """Takes what the code under test logs; what no injected failure explains is remembered."""
+
+    def __init__(self) -> None:
+        self.surprises: list[BaseException] = []
+
+    def warning(self, event: str, **more: object) -> None:
+        del event, more
+
+    def info(self, event: str, **more: object) -> None:
+        del event, more
+
+    exception = warning
+
+
+class Cloud:
+    """What every world begins with, made once: a project with its default network, two groups, an image, two hosts."""
+
+    def __init__(self) -> None:
+        self.store = TracedStore()
+        self.store.now = lambda: START
+        migrate(self.store.engine)
+        orders: list[Order] = []
+        world = SimpleNamespace(happens=lambda _: False, log=lambda *_: None, promises=SimpleNamespace())
+        world.promises.engine_removed = lambda _: None
+        net = Net(world)  # type: ignore[arg-type]
+        core = Core(self.store, SimpleNamespace(send=lambda _, o: orders.append(o)), net, bytes(32))  # type: ignore[arg-type]
+        flavor.seed(SYSTEM, core)
+        quota = {"instances": 5, "vcpus": 40, "memory": 3072, "disk": 400, "securitygroups": 4}
+        self.project = project.ensure(SYSTEM, core, "blue", quota)
+        self.caller = Caller(user="u", user_name="ann", project=self.project.uuid, face="test")
+        wanted = ImageWanted(digest="0" * 64, size=1, virtual_size=1)
+        self.image = image.register(self.caller, core, "tiny", wanted)
+        self.groups = [securitygroup.create(self.caller, core, name, "") for name in ("web", "db")]
+        while runner.once(core):
+            pass
+        self.bodies, self.specs = dict(net.bodies), dict(net.specs)
+        self.bodies[("port", ALIEN)] = Seen(kind="port", uuid=ALIEN)
+        self._raw: sqlite3.Connection = self.store.engine.sql.raw_connection().driver_connection  # type: ignore[assignment]
+        self._image = self._raw.serialize()
+
+    def next_due(self) -> float | None:
+        """The earliest stored due time."""
+        found: tuple[float | None] = self._raw.execute("SELECT min(due) FROM wake").fetchone()
+        return found[0]
+
+    def reset(self) -> None:
+        """The database as it was in the beginning."""
+        self._raw.deserialize(self._image)
+
+
+_cloud: list[Cloud] = []
+
+
+def cloud() -> Cloud:
+    """The one that all worlds of this process begin from."""
+    if not _cloud:
+        _cloud.append(Cloud())
+    return _cloud[0]
+
+
+class World:
+    """One seed's world. `run` returns None, or which promise was broken and how."""
+
+    def __init__(self, seed: int, *, trace: bool = False) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.now = START
+        self.odds: dict[str, float] = {}
+        self.storm = True
+        self._trace = trace
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._tie = 0
+        self.sends = 0
+        self.cloud = cloud()
+        self.cloud.reset()
+        self.store = self.cloud.store
+        self.store.now = self.clock
+        self.store.world = self
+        self.net = Net(self)
+        self.net.bodies, self.net.specs = dict(self.cloud.bodies), dict(self.cloud.specs)
+        self.core = Core(self.store, self, self.net, bytes(32))  # type: ignore[arg-type]
+        self.promises = Promises(self)
+        self.nodes = {name: Node(self, name) for name in ("h1", "h2")[: self.random.choice((1, 1, 2))]}
+        self.surprises: list[str] = []
+        self._parked = 2
+        self._kick: float | None = None
+        self.users = Users(self)
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def clock(self) -> float:
+        """Seconds, as everything in the world sees them."""
+        return self.now
+
+    def after(self, delay: float, what: Callable[[], None]) -> None:
+        """Do `what` in `delay` seconds."""
+        self._tie += 1
+        heapq.heappush(self._queue, (self.now + delay, self._tie, what))
+
+    def soon(self, mean: float) -> float:
+        """A random delay."""
+        return self.random.expovariate(1 / mean)
+
+    def happens(self, what: str) -> bool:
+        """Whether a mishap of this kind happens now."""
+        odds = self.odds.get(what, 0.0)
+        return odds > 0 and self.random.random() < odds
+
+    def log(self, *what: object) -> None:
+        """Tell, when a seed is traced."""
+        if self._trace:
+            print(f"{self.now - START:8.2f}", *what)  # noqa: T201
+
+    # -- the bus -------------------------------------------------------------------------------------------------
+
+    def carry(self, deliver: Callable[[], None]) -> None:
+        """Deliver never, once or twice, now or later, in any order; reliably once the storm is over."""
+        for _ in range(self.random.choice((0, 1, 1, 1, 1, 1, 2)) if self.storm else 1):
+            late = self.storm and self.random.random() < 0.12
+            self.after(self.soon(0.1) + (self.random.uniform(0, 25) if late else 0), deliver)
+
+    def send(self, host: str, order: Order) -> None:
+        """The cloud's end of the bus: an order leaves."""
+        if not self.store.depth:
+            give_way()
+        self.sends += 1
+        data = messages.encode(order)
+        self.log("sent to", host, order.uuid, order.revision, order.why or (order.spec and order.spec.power))
+        node = self.nodes.get(host)
+        if node is not None:
+            self.carry(lambda: self._order(node, data))
+
+    def _order(self, node: Node, data: bytes) -> None:
+        order = messages.decode_to_host(data)
+        if isinstance(order, messages.Order):
+            node.arrive(order)
+
+    def hear(self, message: ToCloud) -> None:
+        """A report reaches the cloud."""
+        if isinstance(message, messages.Report):
+            self.promises.before_report(message)
+            try:
+                report.absorb(self.core, message)
+            except StoreDown:
+                self.log("report not taken in")
+            else:
+                self.promises.after_report(message)
+
+    # -- workers -------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Set a worker going when a wake is due."""
+        if not self.store.dirty:
+            return
+        self.store.dirty = False
+        due = self.cloud.next_due()
+        if due is not None and self._parked:
+            when = max(due, self.now)
+            if self._kick is None or self._kick > when:
+                self._kick = when
+                self.after(when - self.now + self.random.uniform(0.001, 0.05), self._work)
+
+    def _work(self) -> None:
+        self._kick = None
+        if not self._parked:
+            return
+        self._parked -= 1
+        self._go_on(Fiber(lambda: runner.once(self.core)))
+
+    def _go_on(self, fiber: Fiber) -> None:
+        if self.happens("worker dies"):
+            self.log("worker dies")
+            fiber.kill()
+            self.after(self.soon(4), self._park)
+            return
+        try:
+            done = fiber.resume()
+        except StoreDown:
+            self.log("worker's transaction failed")
+            done = True
+        if not done:
+            pause = self.random.uniform(2, 28) if self.happens("worker pauses") else self.soon(0.01)
+            self.after(pause, lambda: self._go_on(fiber))
+        elif fiber.result:
+            self._park()
+        else:
+            self.after(1.0, self._park)
+
+    def _park(self) -> None:
+        self._parked += 1
+        self.store.dirty = True
+
+    def _scan(self) -> None:
+        try:
+            runner.scan(self.core)
+        except (StoreDown, Fault):
+            self.log("scan failed")
+        late = self.now > START + STORM + CALM - 1.4 * SCAN  # none is under way at the end
+        if not late:
+            self.after(SCAN * self.random.uniform(0.8, 1.2), self._scan)
+
+    # -- mishaps -------------------------------------------------------------------------------------------------
+
+    def _mishap(self) -> None:
+        if not self.storm:
+            return
+        node = self.random.choice(list(self.nodes.values()))
+        what = self.random.choice(("agent", "machine", "cut", "guest", "guest", "guest", "crash"))
+        if what == "cut":
+            node.cut = self.now + self.random.uniform(1, 12)
+        elif what in ("agent", "machine"):
+            if node.agent is not None:
+                node.die(machine=what == "machine")
+        else:
+            up = [u for (_, u), b in node.machine.bodies.items() if b.running and u != ALIEN]
+            if up:
+                self.promises.guest_ends(node, self.random.choice(up), by_itself=what == "guest")
+        self.after(self.soon(6), self._mishap)
+
+    # -- the run -------------------------------------------------------------------------------------------------
+
+    def _until(self, end: float) -> None:
+        while self._queue and self._queue[0][0] <= end:
+            self.now, _, what = heapq.heappop(self._queue)
+            what()
+            self._look()
+        self.now = end
+
+    def _begin(self) -> None:
+        for node in self.nodes.values():
+            zone = self.core.place.zone
+            report.absorb(self.core, messages.Report(host=node.name, epoch=0, sequence=1, zone=zone))
+            node.boot()
+        self.odds = ODDS
+        self.after(self.random.uniform(5, SCAN), self._scan)
+        self.after(self.random.uniform(0, 8), self._mishap)
+        self.users.begin()
+
+    def run(self) -> str | None:
+        """Run the seed."""
+        log = _Log()
+        made = random.Random(self.seed)
+        shim = SimpleNamespace(uuid4=lambda: uuids.UUID(int=made.getrandbits(128), version=4))
+        changed = [
+            (ids, "uuid", shim),
+            (stores, "LEASE", LEASE),
+            (runner, "log", log),
+            (agents, "log", log),
+            (runner, "_jitter", self.random),
+        ]
+        before = [getattr(module, name) for module, name, _ in changed]
+        for module, name, value in changed:
+            setattr(module, name, value)
+        try:
+            self._run()
+        except Violation as broken:
+            self.log(broken)
+            return str(broken)
+        finally:
+            for (module, name, _), value in zip(changed, before, strict=True):
+                setattr(module, name, value)
+            self.store.world = None
+            self.store.now = lambda: START
+        return None
+
+    def _run(self) -> None:
+        self._begin()
+        self._until(START + STORM)
+        self.storm = False
+        self.odds = CALM_ODDS
+        self.log("-- calm")
+        for node in self.nodes.values():
+            node.cut = 0.0
+        self._until(START + STORM + CALM)
+        self.promises.judge()
+
+
+def run(seed: int, *, trace: bool = False) -> str | None:
+    """Run one seed: None, or "promise: what broke it"."""
+    return World(seed, trace=trace).run()

@@ -1,0 +1,74 @@
+"""What claims and usage have to be, counted anew from the rows that live."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pileus.model.flavor import Flavor
+from pileus.model.instance import Instance
+from pileus.model.keypair import KeyPair
+from pileus.model.port import Port
+from pileus.model.securitygroup import SecurityGroup
+from pileus.model.volume import Volume
+
+if TYPE_CHECKING:
+    from pileus.store.reader import Reader
+
+POOLS = ("host:", "loopback", "subnet:", "mac", "securitygroup:", "keypair:")
+"""The pools that are recounted here; names of projects, users and the like are not."""
+
+Claims = set[tuple[str, str, str]]
+Usage = dict[tuple[str, str], int]
+
+
+def claims(tx: Reader) -> Claims:
+    """Every claim that a living row has a right to, as (pool, value, uuid)."""
+    found: Claims = set()
+    for row in tx.list(Instance):
+        found.add(("loopback", row.assigned.loopback, row.uuid))
+        for host in {row.assigned.host, *row.assigned.clear} - {None}:
+            found.add((f"host:{host}", row.uuid, row.uuid))
+    for port in tx.list(Port):
+        found.add((f"subnet:{port.wanted.subnet}", port.assigned.address, port.uuid))
+        found.add(("mac", port.assigned.mac, port.uuid))
+    for group in tx.list(SecurityGroup):
+        found.add((f"securitygroup:{group.wanted.router}", group.name, group.uuid))
+    for key in tx.list(KeyPair):
+        found.add((f"keypair:{key.project}", key.name, key.uuid))
+    return found
+
+
+def usage(tx: Reader) -> Usage:
+    """What is used, by (scope, resource), zeros left out."""
+    found: Counter[tuple[str, str]] = Counter()
+    disks: Counter[str] = Counter()
+    for volume in tx.list(Volume):
+        disks[volume.wanted.instance or ""] += volume.wanted.size
+    for row in tx.list(Instance):
+        flavor = tx.need(Flavor, row.wanted.flavor).wanted
+        each = {"vcpus": flavor.vcpus, "memory": flavor.memory, "disk": disks[row.uuid]}
+        found[f"project:{row.project}", "instances"] += 1
+        hosts = {row.assigned.host, *row.assigned.clear} - {None}
+        for scope in (f"project:{row.project}", *(f"host:{host}" for host in hosts)):
+            for resource, amount in each.items():
+                found[scope, resource] += amount
+    for group in tx.list(SecurityGroup):
+        found[f"project:{group.project}", "securitygroups"] += 1
+    for key in tx.list(KeyPair):
+        found[f"project:{key.project}", "keypairs"] += 1
+    return {key: amount for key, amount in found.items() if amount}
+
+
+def differences(tx: Reader) -> list[str]:
+    """Where the store's claims and usage are not what the rows say; empty when all is well."""
+    kept = {claim for claim in tx.claims() if claim[0].startswith(POOLS)}
+    should, used, counted = claims(tx), tx.usage(), usage(tx)
+    found = [f"claim without a right: {claim}" for claim in sorted(kept - should)]
+    found += [f"claim missing: {claim}" for claim in sorted(should - kept)]
+    found += [
+        f"usage of {key}: {used.get(key, 0)}, counted {counted.get(key, 0)}"
+        for key in sorted(used.keys() | counted.keys())
+        if used.get(key, 0) != counted.get(key, 0)
+    ]
+    return found
