@@ -156,9 +156,17 @@ class Promises:
 
     # -- at rest -------------------------------------------------------------------------------------------------
 
+    def counts(self) -> None:
+        """Claims and usage are at any time what the rows say."""
+        with self._world.store.read() as tx:
+            found = recount.differences(tx)
+        if found:
+            self.broken(COUNTS, "; ".join(found))
+
     def judge(self) -> None:
         """Judge everything."""
         world = self._world
+        self.counts()
         with world.store.read() as tx:
             rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
             self._rest(tx, rows)
@@ -166,9 +174,6 @@ class Promises:
                 self._instance(uuid, row)
             self._bodies(rows)
             self._engine(tx)
-            found = recount.differences(tx)
-            if found:
-                self.broken(COUNTS, "; ".join(found))
             for token, uuids in world.users.tokens.items():
                 made = {row.uuid for row in rows.values() if row.wanted.token == token}
                 if made != set(uuids):
@@ -213,12 +218,14 @@ class Promises:
             return
         if len(holders) != 1 or holders[0].name != row.assigned.host:
             self.broken(TWO, f"{uuid} of {row.assigned.host} has bodies on {[m.name for m in holders]}")
-        running = holders[0].running(uuid)
+        running, spec = holders[0].running(uuid), holders[0].applied[uuid]
         binding = self._binding.get(uuid) == row.wanted.power.n
         if binding and wish.running and wish.ended and (running or wish.terminate_on_shutdown):
             self.broken(POWER, f"{uuid} was shut down by its guest, and {'runs' if running else 'was not terminated'}")
         if running != wish.running and not (wish.running and wish.ended):
             self.broken(BACK if wish.running else POWER, f"{uuid}: wish {wish}, runs: {running}, row {row}")
+        if spec.revision != row.revision or (spec.tags, spec.reboot) != (row.tags, row.wanted.reboot):
+            self.broken(REST, f"{uuid} is as {spec}, not as {row}")
         if not settled(row) or row.seen.running != running:
             self.broken(REST, f"{uuid} runs: {running}, not settled: {row}")
         if state(row) != (State.RUNNING if running else State.STOPPED):

@@ -55,7 +55,7 @@ class Users:
                 self._ask(self._world.random.choice(VERBS))
                 self._next()
 
-        self._world.after(self._world.soon(4), go)
+        self._world.after(self._world.soon(1.3), go)
 
     def _try(self, verb: Callable[[], object]) -> bool:
         """Whether it was answered with yes."""
@@ -81,6 +81,8 @@ class Users:
                 self._try(lambda: power.terminate(world.cloud.caller, world.core, [random.choice(dead).ec2_id]))
         elif living:
             self._change(verb, random.choice(living))
+        if random.random() < 0.5:
+            self._world.promises.counts()
 
     def _change(self, verb: str, wish: Wish) -> None:
         caller, core = self._world.cloud.caller, self._world.core

@@ -54,8 +54,13 @@ class Provider(Protocol):
     Every method may be called from several threads, at most one at a time for one uuid.
     """
 
-    handles: frozenset[str]
-    limits: Limits
+    @property
+    def handles(self) -> frozenset[str]:
+        """The kinds of nouns that it has bodies for."""
+
+    @property
+    def limits(self) -> Limits:
+        """What it cannot do."""
 
     def observe(self, ref: Ref) -> Seen | None:
         """The body as it is now, or None when there is none. Raises Fault when the backend does not answer."""

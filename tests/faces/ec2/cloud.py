@@ -36,10 +36,12 @@ from pileus.model.noun import Fault
 from pileus.model.port import Port
 from pileus.model.provider import Access, Ref
 from pileus.model.provider import Seen as ProviderSeen
+from pileus.model.user import User
+from pileus.model.user import Wanted as UserWanted
 from pileus.model.volume import Volume
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
-from pileus.verbs import flavor, image, user
+from pileus.verbs import credential, flavor, image, project
 from pileus.verbs.core import Core
 from pileus.verbs.credential import Authority
 
@@ -130,16 +132,16 @@ class NoNetworks:
 class Account:
     """A user in a project of its own, and clients that act for it."""
 
-    def __init__(self, cloud: Cloud, account: user.Account) -> None:
+    def __init__(self, cloud: Cloud, access_key: str, secret_key: str) -> None:
         self.cloud = cloud
-        self.name = account.user
-        self.number = account.account_id
-        self.access_key = account.access_key
-        self.secret_key = account.secret_key
+        self.access_key = access_key
+        self.secret_key = secret_key
         self._ec2: EC2Client | None = None
-        caller = cloud.authority.by_access_key(account.access_key, "test")
+        caller = cloud.authority.by_access_key(access_key, "test")
         assert caller is not None
         self.caller: Caller = caller
+        self.name = caller.user_name
+        self.number = caller.account_id
 
     def client(self, service: str, **config: Any) -> Any:
         """Return a boto3 client whose requests go to the face, signed and parsed as always."""
@@ -212,10 +214,15 @@ class Cloud:
         wanted = ImageWanted(**{"digest": digest, "size": 1 << 20, "virtual_size": 96 << 20, "public": True, **other})
         return image.register(caller, self.core, name, wanted)
 
-    def account(self, name: str = "", *, admin: bool = False, **limits: int) -> Account:
-        """Make a user with a project of the same name; no quota but `limits`."""
-        fresh = name or f"user-{next(_NAMES)}"
-        return Account(self, user.create(SYSTEM, self.core, fresh, admin=admin, limits=limits))
+    def account(self, *, admin: bool = False, **limits: int) -> Account:
+        """Make a user in a project of the same name, without a password; no quota but `limits`."""
+        name = f"user-{next(_NAMES)}"
+        home = project.ensure(SYSTEM, self.core, name, limits)
+        with self.core.store.write() as tx:
+            person = User(uuid=new_uuid(), project=home.uuid, name=name, wanted=UserWanted(admin=admin, home=home.uuid))
+            tx.claim("user", name, person)
+            access_key, secret_key = credential.add_aws(SYSTEM, self.core, tx, tx.add(person), home)
+        return Account(self, access_key, secret_key)
 
     def answer(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         """Hand botocore's request to the face, and its answer to botocore: a `before-send` handler."""

@@ -34,7 +34,8 @@ def test_private_images_are_their_projects_alone(cloud: Cloud, account: Account)
     account.launch(ImageId=own.ec2_id)
 
 
-def test_owners(cloud: Cloud, account: Account) -> None:
+def test_owners(cloud: Cloud) -> None:
+    account = cloud.account(admin=True)
     cloud.add_image("own", account.caller, public=False)
     shared = cloud.add_image(f"shared-{account.name}", account.caller)
     assert names(account, Owners=["self"]) == {"own", shared.name} == names(account, Owners=[account.number])

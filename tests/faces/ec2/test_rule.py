@@ -171,7 +171,7 @@ SSH: dict[str, Any] = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
         ({**SSH, "IpRanges": [{"CidrIp": "10.0.0.0/33"}]}, "InvalidParameterValue"),
         ({**SSH, "IpRanges": [{"CidrIp": "300.0.0.0/8"}]}, "InvalidParameterValue"),
         ({**SSH, "IpRanges": [{"CidrIp": "::/0"}]}, "InvalidParameterValue"),
-        ({**SSH, "IpRanges": [{}]}, "InvalidParameterValue"),
+        ({**SSH, "IpRanges": [{}]}, "MissingParameter"),
         ({**SSH, "IpRanges": [{"CidrIp": "0.0.0.0/0", "Description": "\u00fc"}]}, "InvalidParameterValue"),
         ({**SSH, "IpRanges": [{"CidrIp": "0.0.0.0/0", "Description": "d" * 256}]}, "InvalidParameterValue"),
         ({**SSH, "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}, "UnsupportedOperation"),

@@ -1,5 +1,7 @@
 """Security groups: made, listed, deleted."""
 
+from typing import Any
+
 import pytest
 
 from tests.faces.ec2.cloud import Account, Cloud, filtered, refused
@@ -28,15 +30,16 @@ def test_create_and_find(account: Account) -> None:
     )
     ident = made["GroupId"]
     assert made["SecurityGroupArn"].endswith(f"security-group/{ident}")
-    for asked in (
+    ways: list[dict[str, Any]] = [
         {"GroupIds": [ident]},
         {"GroupNames": ["web"]},
         {"Filters": filtered("group-name", "w*")},
         {"Filters": filtered("tag:a", "b")},
         {"Filters": filtered("description", "the front")},
         {"Filters": [*filtered("vpc-id", vpc), *filtered("group-id", ident)]},
-    ):
-        (group,) = account.ec2.describe_security_groups(**asked)["SecurityGroups"]  # type: ignore[arg-type]
+    ]
+    for asked in ways:
+        (group,) = account.ec2.describe_security_groups(**asked)["SecurityGroups"]
         assert (group["GroupId"], group["VpcId"], group["Description"]) == (ident, vpc, "the front")
         assert group["IpPermissions"] == []
     assert (
@@ -84,10 +87,8 @@ def test_groups_in_use_stay(account: Account) -> None:
     with refused("DependencyViolation"):
         account.ec2.delete_security_group(GroupId=ident)
     peer = account.ec2.create_security_group(GroupName="peer", Description="d")["GroupId"]
-    pair = {"GroupId": peer}
-    account.ec2.authorize_security_group_ingress(
-        GroupId=ident, IpPermissions=[{"IpProtocol": "-1", "UserIdGroupPairs": [pair]}]
-    )
+    permission: Any = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": peer}]}
+    account.ec2.authorize_security_group_ingress(GroupId=ident, IpPermissions=[permission])
     with refused("DependencyViolation"):
         account.ec2.delete_security_group(GroupName="peer")
 

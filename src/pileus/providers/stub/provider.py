@@ -37,6 +37,7 @@ class StubProvider:
     ) -> None:
         self.bodies: dict[tuple[str, str], Seen] = {}
         self.specs: dict[tuple[str, str], AnySpec] = {}
+        self.removed: dict[tuple[str, str], Revision] = {}
         self.logs: dict[str, list[str]] = {}
         self.removed: dict[tuple[str, str], Revision] = {}
         self._latency = latency
@@ -62,7 +63,8 @@ class StubProvider:
         key = (spec.KIND, spec.uuid)
         with self._lock:
             old = self.bodies.get(key)
-            if old is not None and spec.revision < old.revision:
+            least = old.revision if old else NEVER
+            if spec.revision < least or spec.revision <= self.removed.get(key, (-1, 0)):
                 return
             if old is None and spec.revision <= self.removed.get(key, NEVER) != NEVER:
                 return

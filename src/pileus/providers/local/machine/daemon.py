@@ -72,7 +72,8 @@ stdio_handler = "file"
 
 def libvirtd(layout: Layout) -> Daemon:
     """The daemon, for whoever starts it; `prepare` comes first. Raises Fault when libvirt is not installed."""
-    found = sorted(Path("/usr").glob(f"lib*/**/libvirt/connection-driver/{_DRIVER}"))
+    places = ("lib/*/libvirt", "lib64/libvirt", "lib/libvirt")
+    found = [path for place in places for path in Path("/usr").glob(f"{place}/connection-driver/{_DRIVER}")]
     if not found:
         raise Fault("HypervisorMissing", "libvirt's QEMU driver is not installed; bin/setup does it", permanent=True)
     private = layout.libvirt

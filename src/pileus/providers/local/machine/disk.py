@@ -92,7 +92,7 @@ def _make(disk: DiskSpec, file: DiskFile) -> None:
 def _size(image: Path, kind: str) -> int:
     """Bytes of the virtual disk in an image that was inspected before: a qcow2 header has them at byte 24."""
     if kind == "raw":
-        return image.stat().st_size
+        return (image.stat().st_size + 511) // 512 * 512
     with image.open("rb") as file:
         return int.from_bytes(file.read(32)[24:32], "big")
 

@@ -51,6 +51,8 @@ mount --bind "$shared/libvirt" /var/cache/libvirt
 mount --bind "$private/passwd" /etc/passwd
 mount --bind "$private/group" /etc/group
 # Nor do we need the drivers that would bring up bridges, firewalls and storage pools of libvirt's own.
-cp "$drivers/libvirt_driver_qemu.so" "$private/drivers/"
-mount --bind "$private/drivers" "$drivers"
+# Not a copy: what libvirt learned is void once its own files are younger.
+: >"$private/drivers/libvirt_driver_qemu.so"
+mount --bind "$drivers/libvirt_driver_qemu.so" "$private/drivers/libvirt_driver_qemu.so"
+mount --rbind "$private/drivers" "$drivers"
 exec /usr/sbin/libvirtd -f /etc/libvirt/libvirtd.conf -p "$private/libvirtd.pid"

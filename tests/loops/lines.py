@@ -1,0 +1,434 @@
+"""The lines of the protocol, each with a way to switch it off in the real code; docs/protocol.md tells of them.
+
+A switch is a context manager: while it is entered, the code under test does without its line.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import msgspec
+
+from pileus.loops import instance, report, runner
+from pileus.loops.host import agent as agents
+from pileus.loops.host.agent import Agent
+from pileus.loops.host.book import Book
+from pileus.model.instance import Instance, Power, Seen, State, Step, settled, state
+from pileus.model.provider import Ref
+from pileus.store import store as stores
+from pileus.store import tables
+from pileus.store.store import Store
+from pileus.store.writer import Writer
+from pileus.verbs.instance import launch, power
+from tests.loops import machines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pileus.bus.messages import BodyReport, Order, Removed, Report
+    from pileus.loops.host.book import Entry
+    from pileus.model.caller import Caller
+    from pileus.model.host import Seen as HostSeen
+    from pileus.model.instance import Body
+    from pileus.model.port import Port
+    from pileus.model.provider import Seen as Looked
+    from pileus.verbs.core import Core
+
+class Line(msgspec.Struct, frozen=True):
+    """A line: its number, what it says, its switch, and odds of mishaps that show it best (others as ever)."""
+
+    number: int
+    says: str
+    off: Any
+    odds: dict[str, float] = {}
+
+
+def replaced(target: object, name: str, value: object) -> Any:
+    """A switch that puts `value` in the place of an attribute."""
+    return lambda: mock.patch.object(target, name, value)
+
+
+# -- 1: the verb ---------------------------------------------------------------------------------------------------
+
+_launch, _use, _end = launch.launch, launch._use, power._end
+
+
+@contextmanager
+def _usage_later() -> Iterator[None]:
+    held: list[Any] = []
+
+    def split(caller: Caller, core: Core, asked: launch.Launch) -> list[str]:
+        held.clear()
+        uuids = _launch(caller, core, asked)
+        for plan in held:
+            with core.store.write() as tx:
+                _use(caller, tx, plan)
+        return uuids
+
+    with (
+        mock.patch.object(launch, "_use", lambda _caller, _tx, plan: held.append(plan)),
+        mock.patch.object(launch, "launch", split),
+    ):
+        yield
+
+
+@contextmanager
+def _token_later() -> Iterator[None]:
+    held: list[tuple[Any, ...]] = []
+    remember = Writer.remember
+
+    def split(caller: Caller, core: Core, asked: launch.Launch) -> list[str]:
+        held.clear()
+        uuids = _launch(caller, core, asked)
+        for arguments in held:
+            with core.store.write() as tx:
+                remember(tx, *arguments)
+        return uuids
+
+    with (
+        mock.patch.object(Writer, "remember", lambda _tx, *arguments: held.append(arguments)),
+        mock.patch.object(launch, "launch", split),
+    ):
+        yield
+
+
+def _free_at_terminate(caller: Caller, tx: Writer, row: Instance, reason: str, message: str) -> Instance:
+    row = _end(caller, tx, row, reason, message)
+    for _, uuid, _ in tx.referrers(row.uuid):
+        tx.free(uuid)
+    tx.free(row.uuid)
+    return row
+
+
+_see = report._see
+
+
+def _loop_writes_wanted(tx: Writer, row: Instance, body: BodyReport) -> Instance:
+    row = _see(tx, row, body)
+    if not body.running and body.n == row.wanted.power.n and row.wanted.power.state == "running":
+        stopped = Power(state="stopped", n=row.wanted.power.n)
+        row = tx.want(row, msgspec.structs.replace(row.wanted, power=stopped))
+    return row
+
+
+_power = power._power
+
+
+def _lazy_start(
+    caller: Caller, core: Core, ids: Sequence[str], wish: Any, *, dry_run: bool
+) -> list[power.Change]:
+    with core.store.read() as tx:
+        rows = list(tx.by_ec2(Instance, ids).values())
+    if any(row.wanted.power.state == wish == "running" and state(row) != State.STOPPED for row in rows):
+        return []
+    return _power(caller, core, ids, wish, dry_run=dry_run)
+
+
+# -- 2: power ------------------------------------------------------------------------------------------------------
+
+_absorb = Agent._absorb
+
+
+def _any_end_satisfies(agent: Agent, entry: Entry, seen: Looked | None) -> Entry:
+    if seen is not None and not seen.running:
+        seen = msgspec.structs.replace(seen, cause="guest")
+    return _absorb(agent, entry, seen)
+
+
+def _no_end_satisfies(agent: Agent, entry: Entry, seen: Looked | None) -> Entry:
+    if seen is not None and not seen.running:
+        seen = msgspec.structs.replace(seen, cause="other")
+    return _absorb(agent, entry, seen)
+
+
+_begin = Book.begin
+
+
+def _forgets_causes(book: Book) -> None:
+    for uuid, entry in book.entries.items():
+        body = msgspec.structs.replace(entry.body, satisfied=0)
+        book.entries[uuid] = msgspec.structs.replace(entry, body=body)
+    _begin(book)
+
+
+def _forgets_stops(book: Book) -> None:
+    for uuid, entry in book.entries.items():
+        body = msgspec.structs.replace(entry.body, ordered_stop=False)
+        book.entries[uuid] = msgspec.structs.replace(entry, body=body)
+    _begin(book)
+
+
+def _next_step(wish: Power, reboot: int, body: Body, *, ever: bool, local: bool) -> Step:
+    if not body.exists:
+        return Step.MAKE
+    if wish.state == "stopped":
+        return Step.STOP if body.running else Step.NONE
+    if not body.running:
+        ended = body.satisfied > 0 if ever else body.satisfied == wish.n
+        return Step.NONE if ended or (local and body.n == wish.n) else Step.START
+    return Step.STOP if body.reboot < reboot or body.ordered_stop else Step.NONE
+
+
+def _satisfied_for_ever(wish: Power, reboot: int, body: Body) -> Step:
+    return _next_step(wish, reboot, body, ever=True, local=False)
+
+
+def _never_restarted(wish: Power, reboot: int, body: Body) -> Step:
+    return _next_step(wish, reboot, body, ever=False, local=True)
+
+
+def _no_keep(agent: Agent, entry: Entry) -> tuple[Entry, float | None]:
+    ensure = agent.provider.ensure
+
+    def starts(spec: Any) -> None:
+        if spec.power.keep:
+            spec = msgspec.structs.replace(spec, power=Power(state=spec.power.state, n=spec.power.n))
+        ensure(spec)
+
+    with mock.patch.object(agent.provider, "ensure", starts):
+        return _step(agent, entry)
+
+
+_step = Agent._step
+
+
+# -- 3: the wake ---------------------------------------------------------------------------------------------------
+
+
+def _finish_always(store: Store, held: stores.Claimed, due: float | None, *, failed: bool = False) -> None:
+    table = tables.wake
+    here = (table.c.kind == held.kind) & (table.c.uuid == held.uuid)
+    with store.engine.write() as connection:
+        connection.execute(table.update().where(here).values(until=0.0, due=due, tries=int(failed)))
+
+
+@contextmanager
+def _forgotten_wakes() -> Iterator[None]:
+    with mock.patch.object(Store, "finish_wake", _finish_always), mock.patch.object(runner, "scan", _no_scan):
+        yield
+
+
+def _no_scan(core: Core) -> None:
+    core.store.forget_tombstones()
+
+
+_claim = Store.claim_wake
+
+
+def _claim_clears(store: Store) -> stores.Claimed | None:
+    held = _claim(store)
+    if held is not None:
+        table = tables.wake
+        here = (table.c.kind == held.kind) & (table.c.uuid == held.uuid)
+        with store.engine.write() as connection:
+            connection.execute(table.update().where(here).values(due=None))
+    return held
+
+
+@contextmanager
+def _lost_with_the_worker() -> Iterator[None]:
+    with mock.patch.object(Store, "claim_wake", _claim_clears), mock.patch.object(runner, "scan", _no_scan):
+        yield
+
+
+# -- 4: the order --------------------------------------------------------------------------------------------------
+
+
+def _send_first(core: Core, uuid: str) -> float | None:
+    with core.store.write() as tx:
+        row = tx.get(Instance, uuid)
+        if row is None or row.gone is not None:
+            return None
+        orders, row = instance.plan(core, tx, row)
+        for host, order in orders:
+            core.hosts.send(host, order)
+    return None if row.gone is not None or settled(row) else core.store.now() + instance.AGAIN
+
+
+_content = instance.content
+
+
+def _power_alone(spec: Any) -> str:
+    return _content(msgspec.structs.replace(spec, tags={}, nics=()))
+
+
+_instance_step = instance.step
+
+
+def _reply_is_result(core: Core, uuid: str) -> float | None:
+    due = _instance_step(core, uuid)
+    with core.store.write() as tx:
+        row = tx.get(Instance, uuid)
+        if row is not None and row.gone is None and not row.wanted.gone:
+            wish = row.wanted.power
+            done = Seen(revision=row.revision, running=wish.state == "running", n=wish.n, reboot=row.wanted.reboot)
+            row = tx.see(row, msgspec.structs.replace(done, satisfied=row.seen.satisfied, ever=True))
+            instance.settle(tx, row)
+    return due
+
+
+# -- 5: the host ---------------------------------------------------------------------------------------------------
+
+
+def _takes_lower(agent: Agent, order: Order) -> bool:
+    removed = agent.book.removed.get(order.uuid)
+    if removed is not None and order.revision <= removed.revision:
+        agent._told.add(order.uuid)
+        return False
+    return True
+
+
+def _takes_removed(agent: Agent, order: Order) -> bool:
+    held = agent.book.entries.get(order.uuid)
+    if order.spec is None and order.uuid in agent.book.removed:
+        agent._told.add(order.uuid)
+        return False
+    return held is None or order.revision > held.revision
+
+
+def _drops_removed(book: Book, uuid: str, removed: Removed) -> None:
+    del removed
+    if uuid in book.entries:
+        del book.entries[uuid]
+
+
+@contextmanager
+def _only_what_was_held() -> Iterator[None]:
+    take, report_ = Agent.take, Agent.report
+    passing: dict[int, set[str]] = {}
+
+    def takes(agent: Agent, order: Order) -> bool:
+        held = order.uuid in agent.book.entries
+        taken = take(agent, order)
+        if order.spec is None and not held:
+            passing.setdefault(id(agent), set()).add(order.uuid)
+        return taken
+
+    def reports(agent: Agent, *, full: bool = False) -> Report:
+        said = report_(agent, full=full)
+        for uuid in passing.pop(id(agent), set()):
+            agent.book.removed.pop(uuid, None)
+        return said
+
+    with mock.patch.object(Agent, "take", takes), mock.patch.object(Agent, "report", reports):
+        yield
+
+
+def _tidy_survey(agent: Agent) -> list[str]:
+    for body in agent.provider.scan():
+        if body.kind == "instance" and body.uuid not in agent.book.entries:
+            agent.provider.remove(Ref(kind="instance", uuid=body.uuid))
+    return list(agent.book.entries)
+
+
+def _same_epoch(book: Book) -> None:
+    if not book.start.epoch:
+        _begin(book)
+
+
+# -- 6: the report -------------------------------------------------------------------------------------------------
+
+
+def _stored_is_applied(tx: Writer, row: Instance, body: BodyReport) -> Instance:
+    return _see(tx, row, msgspec.structs.replace(body, revision=row.revision))
+
+
+def _never(told: Report, seen: HostSeen) -> bool:
+    del told, seen
+    return False
+
+
+# -- 8: gone -------------------------------------------------------------------------------------------------------
+
+_leave, _confirm = instance._leave, report._confirm
+
+
+def _leave_at_once(tx: Writer, row: Instance) -> Instance:
+    host = row.assigned.host or ""
+    return instance.cleared(tx, _leave(tx, row), host)
+
+
+def _absence_confirms(tx: Writer, told: Report, rows: dict[str, Instance]) -> None:
+    del rows
+    for row in tx.list(Instance):
+        if told.host in row.assigned.clear and told.host and row.uuid not in told.bodies:
+            tx.wake(instance.cleared(tx, row, told.host))
+
+
+def _not_present(port: Port) -> bool:
+    return not port.seen.present
+
+
+@contextmanager
+def _engine_forgets() -> Iterator[None]:
+    remove = machines.Net.remove
+
+    def forgets(net: machines.Net, ref: Ref) -> None:
+        remove(net, ref)
+        net.removed.clear()
+
+    with mock.patch.object(machines.Net, "remove", forgets):
+        yield
+
+
+OFTEN = {"commit fails": 0.1}
+
+LINES: dict[str, Line] = {
+    "usage in the transaction": Line(1, "usage is taken in the transaction that writes the rows", _usage_later, OFTEN),
+    "token in the transaction": Line(1, "the token is stored in the transaction that it guards", _token_later, OFTEN),
+    "claims until gone": Line(
+        1, "an address is free when its last holder is gone, not when it is asked to go", replaced(power, "_end", _free_at_terminate)
+    ),
+    "loops write no wish": Line(1, "nothing but a verb writes `wanted`", replaced(report, "_see", _loop_writes_wanted)),
+    "a start is a new wish": Line(2, "every start raises n, of what runs already too", replaced(power, "_power", _lazy_start)),
+    "power has a number": Line(
+        2, "a guest's shutdown satisfies one n, not all", replaced(agents, "next_step", _satisfied_for_ever)
+    ),
+    "power has a cause": Line(
+        2, "nothing but the guest's own shutdown satisfies n", replaced(Agent, "_absorb", _any_end_satisfies)
+    ),
+    "the guest's shutdown counts": Line(
+        2, "a guest that shut itself down stays down", replaced(Agent, "_absorb", _no_end_satisfies)
+    ),
+    "the cause is kept": Line(2, "the satisfied n survives the agent", replaced(Book, "begin", _forgets_causes)),
+    "an ordered stop is kept": Line(
+        2, "that a stop was signalled is written down before it is", replaced(Book, "begin", _forgets_stops)
+    ),
+    "no start by the way": Line(
+        2, "what is thought to run is not started by keeping it up to date", replaced(Agent, "_step", _no_keep)
+    ),
+    "finish heeds wakes": Line(
+        3, "finishing clears a wake only if nobody woke it since (and no scan)", _forgotten_wakes
+    ),
+    "a claim ends": Line(3, "a claimed wake is due again at the lease's end (and no scan)", _lost_with_the_worker),
+    "commit first": Line(4, "orders are sent after the commit", replaced(instance, "step", _send_first), {"commit fails": 0.2}),
+    "the revision covers all": Line(
+        4, "a new revision whenever anything in the spec changes", replaced(instance, "content", _power_alone)
+    ),
+    "a reply is no result": Line(4, "results come only as reports", replaced(instance, "step", _reply_is_result)),
+    "refuse lower": Line(
+        5, "a revision below the one held is refused", replaced(Agent, "accepts", _takes_lower)
+    ),
+    "refuse the removed": Line(
+        5, "a revision not above a removal is refused", replaced(Agent, "accepts", _takes_removed)
+    ),
+    "remember removals": Line(5, "removals are remembered", replaced(Book, "remember", _drops_removed)),
+    "remember the unheld": Line(5, "removals of what was not held too", _only_what_was_held),
+    "restart by itself": Line(
+        5, "the host starts again what went down, after its own reboot too", replaced(agents, "next_step", _never_restarted)
+    ),
+    "the unknown is kept": Line(5, "what has no spec is not touched", replaced(Agent, "survey", _tidy_survey)),
+    "old reports are dropped": Line(6, "an older (epoch, sequence) changes nothing", replaced(report, "stale", _never)),
+    "the epoch is kept": Line(6, "the epoch is persisted and rises", replaced(Book, "begin", _same_epoch)),
+    "applied, not stored": Line(6, "an entry's revision is the one applied", replaced(report, "_see", _stored_is_applied)),
+    "removed by name": Line(8, "a removal is confirmed by name, not by absence", replaced(report, "_confirm", _absence_confirms)),
+    "tombstone when confirmed": Line(
+        8, "no tombstone before its host confirmed", replaced(instance, "_leave", _leave_at_once)
+    ),
+    "the engine let go": Line(
+        8, "no tombstone before the engine confirmed at the last order", replaced(instance, "_let_go", _not_present)
+    ),
+    "the engine remembers": Line(8, "the engine refuses what it was ordered to remove", _engine_forgets),
+}

@@ -1,0 +1,233 @@
+"""The provider contract: what every provider promises, as tests that a provider's own module takes over.
+
+A module makes the fixtures `rig` (for instances, reached through the bus) or `networks`, and subclasses the contract.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pileus.bus.memory import MemoryBus
+from pileus.bus.messages import BodyReport, Open, Order, Removed, Report
+from pileus.loops.host.agent import Agent
+from pileus.loops.host.book import Book
+from pileus.loops.host.runner import HostRunner
+from pileus.model.instance import Power
+from pileus.model.provider import Ref
+from pileus.model.securitygroup import Rule
+from pileus.model.spec import InstanceSpec, NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec, SubnetSpec
+from pileus.verbs.instance.console import read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pileus.model.noun import Revision
+    from pileus.model.provider import Provider
+
+
+def until(what: str, found: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Poll until `found()` is true; its value, or a failure that names `what`."""
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.02)
+    return value
+
+
+@dataclass
+class Rig:
+    """One host's provider behind the bus, as the cloud sees it. `end_guest` has a guest shut itself down."""
+
+    provider: Provider
+    end_guest: Callable[[str], object]
+    shape: InstanceSpec
+    bus: MemoryBus = field(default_factory=MemoryBus)
+    bodies: dict[str, BodyReport] = field(default_factory=dict)
+    removed: dict[str, Removed] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Begin."""
+        self.bus.listen(self._report)
+        self.runner = HostRunner(Agent("rig", self.provider, Book()), self.bus.host("rig"))
+        self.runner.start()
+
+    def close(self) -> None:
+        """End; bodies stay."""
+        self.runner.stop()
+        self.bus.stop()
+
+    def _report(self, report: Report) -> None:
+        if report.full:
+            self.bodies = {}
+            self.unknown = report.unknown
+        self.bodies |= report.bodies
+        self.removed |= report.removed
+
+    def order(self, ident: str, revision: Revision, state: str = "running", n: int = 1, reboot: int = 0) -> None:
+        """Order the instance."""
+        power = Power(state=state, n=n)  # type: ignore[arg-type]
+        disks = tuple(msgspec.structs.replace(disk, uuid=ident) for disk in self.shape.disks)
+        spec = msgspec.structs.replace(
+            self.shape, uuid=ident, ec2_id=f"i-{ident.replace('-', '')[:17]}", revision=revision, power=power,
+            reboot=reboot, disks=disks,
+        )  # fmt: skip
+        self.bus.send("rig", Order(uuid=ident, revision=revision, spec=spec))
+
+    def remove(self, ident: str, revision: Revision) -> None:
+        """Order its removal."""
+        self.bus.send("rig", Order(uuid=ident, revision=revision, why="gone"))
+
+    def reported(self, ident: str, revision: Revision, *, running: bool) -> BodyReport:
+        """Wait for a report that this revision is applied."""
+
+        def found() -> BodyReport | None:
+            body = self.bodies.get(ident)
+            return body if body and body.revision == revision and body.running == running else None
+
+        body: BodyReport = until(f"{revision} applied, running={running}; last {self.bodies.get(ident)}", found)
+        return body
+
+    def gone(self, ident: str, revision: Revision) -> None:
+        """Wait for a report that the removal is done."""
+        until(
+            "removal confirmed", lambda: self.removed.get(ident, Removed(revision=(0, 0), why="")).revision == revision
+        )
+
+
+class InstanceContract:
+    """What a provider of instances promises."""
+
+    def test_life(self, rig: Rig) -> None:
+        """Made running, ordered again without effect, stopped, started, rebooted, removed; each seen in reports."""
+        ident = str(uuid.uuid4())
+        rig.order(ident, (1, 1))
+        assert rig.reported(ident, (1, 1), running=True).n == 1
+        rig.order(ident, (1, 1))
+        rig.order(ident, (1, 2), "stopped", n=2)
+        assert rig.reported(ident, (1, 2), running=False).n == 2
+        rig.order(ident, (1, 3), n=3)
+        assert rig.reported(ident, (1, 3), running=True).satisfied == 0
+        rig.order(ident, (1, 4), n=3, reboot=1)
+        assert rig.reported(ident, (1, 4), running=True).reboot == 1
+        assert ident in {body.uuid for body in rig.provider.scan()}
+        rig.remove(ident, (1, 5))
+        rig.gone(ident, (1, 5))
+        assert rig.provider.observe(Ref(kind="instance", uuid=ident)) is None
+        assert ident not in {body.uuid for body in rig.provider.scan()}
+
+    def test_old_orders_do_nothing(self, rig: Rig) -> None:
+        """Neither below what is held, nor not above what was removed, held or not."""
+        ident, never = str(uuid.uuid4()), str(uuid.uuid4())
+        rig.order(ident, (1, 10), "stopped")
+        rig.reported(ident, (1, 10), running=False)
+        rig.order(ident, (1, 9))
+        rig.order(ident, (0, 99))
+        rig.remove(never, (1, 12))
+        rig.gone(never, (1, 12))
+        rig.order(never, (1, 11))
+        rig.remove(never, (1, 12))
+        rig.gone(never, (1, 12))
+        assert not rig.reported(ident, (1, 10), running=False).running
+        assert rig.provider.observe(Ref(kind="instance", uuid=never)) is None
+        rig.remove(ident, (1, 13))
+        rig.gone(ident, (1, 13))
+
+    def test_a_guest_that_ends_itself_is_let_be(self, rig: Rig) -> None:
+        """Its power number is satisfied: neither a repeated order nor a reboot starts it, a higher number does."""
+        ident = str(uuid.uuid4())
+        rig.order(ident, (1, 20), n=1)
+        rig.reported(ident, (1, 20), running=True)
+        rig.end_guest(ident)
+        assert rig.reported(ident, (1, 20), running=False).satisfied == 1
+        rig.order(ident, (1, 21), n=1, reboot=1)
+        assert rig.reported(ident, (1, 21), running=False).satisfied == 1
+        rig.order(ident, (1, 22), n=2, reboot=1)
+        rig.reported(ident, (1, 22), running=True)
+        rig.remove(ident, (1, 23))
+        rig.gone(ident, (1, 23))
+
+    def test_the_log_can_be_read(self, rig: Rig) -> None:
+        """Through a channel that is opened over the bus, by a ticket that is good once."""
+        ident = str(uuid.uuid4())
+        rig.order(ident, (1, 30))
+        rig.reported(ident, (1, 30), running=True)
+
+        def said() -> bytes:
+            return read(rig.bus.open("rig", Open(call=str(uuid.uuid4()), uuid=ident, channel="log")))
+
+        assert until("something is said", said)
+        rig.remove(ident, (1, 31))
+        rig.gone(ident, (1, 31))
+
+
+CIDR = "10.99.0.0/24"
+
+
+def _subnet() -> SubnetSpec:
+    return SubnetSpec(
+        uuid=str(uuid.uuid4()), cidr=CIDR, gateway="10.99.0.1", gateway_mac="02:51:00:00:00:01",
+        localport="10.99.0.2", localport_mac="02:51:00:00:00:02", dns="10.99.0.2", domain="internal",
+    )  # fmt: skip
+
+
+class NetworkContract:
+    """What a provider of networks promises."""
+
+    def test_each_kind_is_made_kept_and_removed(self, networks: Provider) -> None:
+        """A repeated or older order changes nothing; a removal is of the order's revision or older; then it is gone."""
+        group = str(uuid.uuid4())
+        rule = Rule(id="sgr-1", protocol="tcp", port_min=22, port_max=22, cidr="0.0.0.0/0")
+        router = RouterSpec(uuid=str(uuid.uuid4()), cidr=CIDR)
+        network = NetworkSpec(uuid=str(uuid.uuid4()), router=router.uuid, subnets=(_subnet(),))
+        port = PortSpec(
+            uuid=str(uuid.uuid4()), network=network.uuid, subnet=network.subnets[0].uuid,
+            mac="02:50:00:00:00:09", address="10.99.0.9", groups=(group,),
+        )  # fmt: skip
+        specs: list[RouterSpec | SecurityGroupSpec | NetworkSpec | PortSpec] = [
+            router,
+            SecurityGroupSpec(uuid=group, rules=(rule,)),
+            network,
+            port,
+        ]
+        for spec in specs:
+            for revision in ((1, 5), (1, 5), (1, 4)):
+                networks.ensure(msgspec.structs.replace(spec, revision=revision))
+            seen = networks.observe(Ref(kind=spec.KIND, uuid=spec.uuid))
+            assert seen is not None
+            assert seen.revision == (1, 5)
+        assert {spec.uuid for spec in specs} <= {seen.uuid for seen in networks.scan()}
+        for spec in reversed(specs):
+            networks.remove(Ref(kind=spec.KIND, uuid=spec.uuid, revision=(1, 4)))
+            assert networks.observe(Ref(kind=spec.KIND, uuid=spec.uuid)) is not None
+            networks.remove(Ref(kind=spec.KIND, uuid=spec.uuid, revision=(1, 6)))
+            networks.remove(Ref(kind=spec.KIND, uuid=spec.uuid, revision=(1, 6)))
+            assert networks.observe(Ref(kind=spec.KIND, uuid=spec.uuid)) is None
+            networks.ensure(msgspec.structs.replace(spec, revision=(1, 5)))
+            assert networks.observe(Ref(kind=spec.KIND, uuid=spec.uuid)) is None, "an order older than its removal"
+
+    def test_a_port_is_in_its_groups_and_nowhere_else(self, networks: Provider) -> None:
+        """At once, after every change of them, and in the group that drops what no other admits."""
+        groups = [str(uuid.uuid4()) for _ in range(3)]
+        for group in groups:
+            networks.ensure(SecurityGroupSpec(uuid=group, revision=(1, 1)))
+        network = NetworkSpec(uuid=str(uuid.uuid4()), subnets=(_subnet(),), revision=(1, 1))
+        networks.ensure(network)
+        port = PortSpec(
+            uuid=str(uuid.uuid4()), network=network.uuid, subnet=network.subnets[0].uuid,
+            mac="02:50:00:00:00:0a", address="10.99.0.10",
+        )  # fmt: skip
+        for number, held in enumerate(((groups[0],), (groups[1], groups[2]), (), tuple(groups)), start=1):
+            networks.ensure(msgspec.structs.replace(port, groups=held, revision=(1, number)))
+            seen = networks.observe(Ref(kind="port", uuid=port.uuid))
+            assert seen is not None
+            assert sorted(seen.groups) == sorted([*held, "drop"])
+        networks.remove(Ref(kind="port", uuid=port.uuid, revision=(1, 9)))
+        networks.remove(Ref(kind="network", uuid=network.uuid, revision=(1, 9)))
+        for group in groups:
+            networks.remove(Ref(kind="securitygroup", uuid=group, revision=(1, 9)))

@@ -1,0 +1,45 @@
+"""The stub keeps the provider contract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.bus.channels import ChannelServer
+from pileus.model.instance import Power
+from pileus.model.spec import DiskSpec, InstanceSpec
+from pileus.providers.stub import StubProvider
+from tests.providers.contract import InstanceContract, NetworkContract, Rig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SHAPE = InstanceSpec(
+    uuid="", ec2_id="", power=Power(), vcpus=1, memory=64, disks=(DiskSpec(uuid="", ec2_id="", size=1),)
+)
+
+
+class TestInstances(InstanceContract):
+    """The contract of instances."""
+
+    @pytest.fixture
+    def rig(self, tmp_path: Path) -> Iterator[Rig]:
+        """A stub behind the bus."""
+        channels = ChannelServer(tmp_path / "channels.sock")
+        channels.start()
+        stub = StubProvider(channels=channels)
+        rig = Rig(stub, stub.end_guest, SHAPE)
+        yield rig
+        rig.close()
+        channels.stop()
+
+
+class TestNetworks(NetworkContract):
+    """The contract of networks."""
+
+    @pytest.fixture
+    def networks(self) -> StubProvider:
+        """A stub."""
+        return StubProvider()
