@@ -34,7 +34,11 @@ class Stub:
 
     def environment(self) -> Mapping[str, str]:
         """What commands find in their environment: nothing of this machine's but the search path."""
-        return {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "PILEUS_STATE": str(self.state.root), "HOME": str(self.state.root)}
+        return {
+            "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
+            "PILEUS_STATE": str(self.state.root),
+            "HOME": str(self.state.root),
+        }
 
     def up(self, *words: str) -> dict[str, str]:
         """Start it."""

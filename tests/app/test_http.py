@@ -193,9 +193,6 @@ def test_a_stream_to_an_instance(stub: Stub) -> None:
         pass
     with pytest.raises(InvalidStatus), connect(url.replace("connect", "touch"), additional_headers=token, proxy=None):
         pass
-    with connect(url.replace("echo", "nobody"), additional_headers=token, proxy=None) as link:
-        with pytest.raises(ConnectionClosed, match="does not exist"):
-            link.recv(timeout=20)
-    with connect(url.replace("/22", "/0"), additional_headers=token, proxy=None) as link:
-        with pytest.raises(ConnectionClosed, match="no TCP port"):
+    for wrong, says in ((url.replace("echo", "nobody"), "does not exist"), (url.replace("/22", "/0"), "no TCP port")):
+        with connect(wrong, additional_headers=token, proxy=None) as link, pytest.raises(ConnectionClosed, match=says):
             link.recv(timeout=20)

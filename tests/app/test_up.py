@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,8 +119,9 @@ def test_what_cannot_be_done_is_said_in_one_line(own: Stub, words: list[str], sa
 
 def test_machines_need_root(own: Stub) -> None:
     script = "import os, sys; os.geteuid = lambda: 1000; from pileus.app.main import run; sys.argv[1:] = ['up']; run()"
-    python = str(Path(processes.sys.executable))
-    done = subprocess.run([python, "-c", script], env=own.environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=own.environment(), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert "needs root" in done.stderr
 

@@ -56,6 +56,7 @@ ODDS = {
     "worker pauses": 0.04,
     "commit fails": 0.01,
 }
+MISHAPS = ("agent", "machine", "cut", "guest", "crash")
 CALM_ODDS = {"slow stop": 0.5}
 
 
@@ -160,7 +161,7 @@ class World:
 
     def __init__(self, seed: int, *, trace: bool = False, odds: dict[str, float] | None = None) -> None:
         self.seed = seed
-        self._odds = {**ODDS, **(odds or {})}
+        self._odds = odds or {}
         self.random = random.Random(seed)
         self.now = START
         self.odds: dict[str, float] = {}
@@ -183,6 +184,7 @@ class World:
         self._parked = 2
         self._kick: float | None = None
         self.users = Users(self)
+        self._mishaps = [what for what in MISHAPS for _ in range(self.random.choice((0, 1, 3)))] or ["guest"]
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -303,7 +305,7 @@ class World:
         if not self.storm:
             return
         node = self.random.choice(list(self.nodes.values()))
-        what = self.random.choice(("agent", "machine", "cut", "guest", "guest", "guest", "crash"))
+        what = self.random.choice(self._mishaps)
         if what == "cut":
             node.cut = self.now + self.random.uniform(1, 12)
         elif what in ("agent", "machine"):
@@ -329,7 +331,7 @@ class World:
             zone = self.core.place.zone
             report.absorb(self.core, messages.Report(host=node.name, epoch=0, sequence=1, zone=zone))
             node.boot()
-        self.odds = self._odds
+        self.odds = {what: odds * self.random.choice((0, 1, 2)) for what, odds in ODDS.items()} | self._odds
         self.after(self.random.uniform(5, SCAN), self._scan)
         self.after(self.random.uniform(0, 4), self._mishap)
         self.users.begin()

@@ -27,6 +27,9 @@ ADMIN = "admin"
 KEEP_ALIVE = 75
 """Seconds for which an idle connection is kept: longer than clients' pools keep theirs."""
 
+MOST_CONNECTIONS = 4000
+"""More are answered that the service is busy."""
+
 log = structlog.get_logger()
 
 
@@ -106,6 +109,7 @@ async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=5,
+        limit_concurrency=MOST_CONNECTIONS,
         ws_max_size=1 << 20,
     )
     server = _Server(config)

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pileus
 from pileus.app import processes
@@ -13,7 +14,7 @@ from pileus.app.state import State
 from pileus.cli.problem import Problem
 
 
-def cloud(root: Path, provider: str, descriptor: int, user: str) -> int:
+def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
     """The cloud process on the listening socket `descriptor`, as `user` if one is given."""
     state = State(root)
     _hold(state, "cloud")
@@ -24,10 +25,10 @@ def cloud(root: Path, provider: str, descriptor: int, user: str) -> int:
     from pileus.app.cloud import serve  # noqa: PLC0415  (loaded by the user that it runs as)
 
     serve(state, provider, socket.socket(fileno=descriptor))
-    return 0
+    _end()
 
 
-def host(root: Path, group: str) -> int:
+def host(root: Path, group: str) -> NoReturn:
     """The host process."""
     state = State(root)
     _hold(state, "host")
@@ -35,7 +36,14 @@ def host(root: Path, group: str) -> int:
     from pileus.app.host import serve  # noqa: PLC0415  (only root gets here)
 
     serve(state, group)
-    return 0
+    _end()
+
+
+def _end() -> NoReturn:
+    """End at once: all is put away, and taking the interpreter apart would take longer than that did."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _hold(state: State, name: str) -> None:

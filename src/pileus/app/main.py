@@ -103,7 +103,7 @@ def cloud(
     """The cloud process; `up` starts it."""
     from pileus.app.entry import cloud as run_cloud  # noqa: PLC0415  (gives up root before it loads the rest)
 
-    raise typer.Exit(run_cloud(state, provider, fd, user))
+    run_cloud(state, provider, fd, user)
 
 
 @cli.command(hidden=True)
@@ -111,7 +111,7 @@ def host(*, state: Annotated[Path, typer.Option()], group: Annotated[str, typer.
     """The host process; `up` starts it."""
     from pileus.app.entry import host as run_host  # noqa: PLC0415  (commands start quickly)
 
-    raise typer.Exit(run_host(state, group))
+    run_host(state, group)
 
 
 def run() -> None:

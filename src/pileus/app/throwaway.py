@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ NOT_FOUND = 127
 
 def run(provider: str, command: Sequence[str], say: Callable[[str], None]) -> int:
     """Run `command` with the environment of a new cloud; its exit status, 128 and more for one that a signal ended."""
+    # What ends this process must not leave the cloud behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     root = Path(tempfile.mkdtemp(prefix="pileus-run-"))
     state = State(root)
     root.chmod(0o755)

@@ -136,9 +136,11 @@ def running(state: State) -> dict[str, int | None]:
     known = read_json(state.started)
     if known is None:
         raise Problem(f"There is no cloud in {state.root}: pileus up makes one.")
+    local = known.get("provider") == "local"
+    if local and os.geteuid() != 0:
+        raise Problem("This cloud runs as root: use sudo.")
     found = {"cloud": processes.owner(state.pidfile("cloud"))}
-    if known.get("provider") == "local":
+    if local:
         found["host"] = processes.owner(state.pidfile("host"))
-        if os.geteuid() == 0:
-            found |= _local().parts(state)
+        found |= _local().parts(state)
     return found

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -17,30 +17,28 @@ from pileus.cli.problem import Problem
 
 _CHUNK = 1 << 20
 _MIB = 1 << 20
+_LIVE, _QUIET = 0.1, 5.0
+"""Seconds between two lines of progress, on a terminal and elsewhere."""
 
 
 class Progress:
-    """Says how far a long work is: on a terminal in one line that changes, else at every tenth."""
+    """Says how far a long work is: on a terminal in one line that changes, else now and then."""
 
     def __init__(self, what: str, total: int) -> None:
         self._what = what
         self._total = total
-        self._shown = -1
+        self._shown = time.monotonic()
         self._live = sys.stderr.isatty()
 
     def __call__(self, done: int) -> None:
         """So much is done."""
-        percent = 100 * done // self._total if self._total else 0
-        step = percent if self._live else percent - percent % 10
-        if step == self._shown and done != self._total:
+        now, ended = time.monotonic(), done == self._total
+        if now - self._shown < (_LIVE if self._live else _QUIET) and not (ended and self._live):
             return
-        self._shown = step
+        self._shown = now
         size = f"{done // _MIB} of {self._total // _MIB} MiB" if self._total else f"{done // _MIB} MiB"
-        if self._live:
-            end = "\n" if done == self._total else ""
-            print(f"\r{self._what}: {size}", end=end, file=sys.stderr, flush=True)
-        elif done != self._total or step == 100:
-            print(f"{self._what}: {size}", file=sys.stderr, flush=True)
+        start, end = ("\r", "\n" if ended else "") if self._live else ("", "\n")
+        print(f"{start}{self._what}: {size}", end=end, file=sys.stderr, flush=True)
 
 
 def add(client: Client, source: str, **query: str) -> dict[str, Any]:
@@ -107,9 +105,3 @@ def add_built(client: Client, folder: Path, say: Callable[[str], None]) -> list[
             )
         )
     return added
-
-
-def digest_of(path: Path) -> str:
-    """The sha256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

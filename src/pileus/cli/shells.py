@@ -19,7 +19,9 @@ def environment(state: Path) -> dict[str, str]:
     endpoints, admin = documents(state)
     proxied = any(name.lower() in ("http_proxy", "all_proxy") for name in os.environ)
     direct = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
-    here = {"NO_PROXY": ",".join(filter(None, [direct, "127.0.0.1"]))} if proxied else {}
+    around = ",".join(filter(None, [direct, "127.0.0.1"]))
+    # Both: most programs prefer the one in small letters.
+    here = {"NO_PROXY": around, "no_proxy": around} if proxied else {}
     return {
         "AWS_ENDPOINT_URL": endpoints["ec2"],
         "AWS_ACCESS_KEY_ID": admin["access_key"],

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
@@ -156,21 +156,31 @@ class Account:
         client.meta.events.register("before-send", self.cloud.answer)
         return client
 
-    def post(self, service: str = "ec2", *, now: float | None = None, **params: str) -> Response:
-        """Send raw parameters, a dot written as __, signed for `service`."""
+    def post(
+        self,
+        service: str = "ec2",
+        *,
+        now: float | None = None,
+        params: Mapping[str, str] | None = None,
+        **more: str,
+    ) -> Response:
+        """Send raw parameters, signed for `service`."""
         form = {"Version": "2011-06-15" if service == "sts" else "2016-11-15"}
-        form |= {name.replace("__", "."): value for name, value in params.items()}
+        form |= {**(params or {}), **more}
         body = urlencode(form).encode()
         request = signing.Request("POST", "/", "", {"host": "cloud.test"}, body)
         credential = signing.Credential(self.access_key, self.secret_key.encode(), "us-east-1", service)
         headers = signing.sign(request, credential, self.cloud.core.store.now() if now is None else now)
         return self.cloud.face.handle(Request("POST", "/", "", headers, body))
 
+    def run(self, least: int = 1, most: int = 1, **more: Any) -> Any:
+        """Launch instances of the small image; the whole answer."""
+        arguments: dict[str, Any] = {"ImageId": self.cloud.image.ec2_id, "InstanceType": "m1.tiny"}
+        return self.ec2.run_instances(**{**arguments, "MinCount": least, "MaxCount": most, **more})
+
     def launch(self, count: int = 1, **more: Any) -> list[str]:
-        """Launch instances of the small image; their ids."""
-        arguments = {"ImageId": self.cloud.image.ec2_id, "InstanceType": "m1.tiny", **more}
-        made = self.ec2.run_instances(MinCount=count, MaxCount=count, **arguments)
-        return [instance["InstanceId"] for instance in made["Instances"]]
+        """Launch `count` instances of the small image; their ids."""
+        return [instance["InstanceId"] for instance in self.run(count, count, **more)["Instances"]]
 
     def show(self, ident: str) -> Any:
         """Describe one instance."""
@@ -214,10 +224,10 @@ class Cloud:
         wanted = ImageWanted(**{"digest": digest, "size": 1 << 20, "virtual_size": 96 << 20, "public": True, **other})
         return image.register(caller, self.core, name, wanted)
 
-    def account(self, *, admin: bool = False, **limits: int) -> Account:
+    def account(self, limits: Mapping[str, int] | None = None, *, admin: bool = False) -> Account:
         """Make a user in a project of the same name, without a password; no quota but `limits`."""
         name = f"user-{next(_NAMES)}"
-        home = project.ensure(SYSTEM, self.core, name, limits)
+        home = project.ensure(SYSTEM, self.core, name, limits or {})
         with self.core.store.write() as tx:
             person = User(uuid=new_uuid(), project=home.uuid, name=name, wanted=UserWanted(admin=admin, home=home.uuid))
             tx.claim("user", name, person)

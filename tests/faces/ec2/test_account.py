@@ -9,7 +9,7 @@ def attributes(account: Account) -> dict[str, list[str]]:
 
 
 def test_default_vpc_and_limits(cloud: Cloud) -> None:
-    limited = cloud.account(instances=7)
+    limited = cloud.account({"instances": 7})
     found = attributes(limited)
     assert found["supported-platforms"] == ["VPC"]
     assert found["default-vpc"] == [limited.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]]

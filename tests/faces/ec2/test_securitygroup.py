@@ -106,7 +106,7 @@ def test_deleted_groups_are_not_there(account: Account) -> None:
 
 
 def test_quota(cloud: Cloud) -> None:
-    limited = cloud.account(securitygroups=2)
+    limited = cloud.account({"securitygroups": 2})
     limited.ec2.create_security_group(GroupName="web", Description="d")
     with refused("SecurityGroupLimitExceeded"):
         limited.ec2.create_security_group(GroupName="more", Description="d")

@@ -78,7 +78,8 @@ def test_lists_come_in_pages(cloud: Cloud, account: Account) -> None:
     names = [f"key{i}" for i in range(5)]
     for name in names:
         cloud.post(account, "keypairs", {"name": name})
-    seen, more = [], ""
+    seen: list[str] = []
+    more: str | None = ""
     while more is not None:
         page = cloud.get(account, "keypairs", limit="2", **({"after": more} if more else {}))
         assert len(page["keypairs"]) <= 2

@@ -37,7 +37,6 @@ class StubProvider:
     ) -> None:
         self.bodies: dict[tuple[str, str], Seen] = {}
         self.specs: dict[tuple[str, str], AnySpec] = {}
-        self.removed: dict[tuple[str, str], Revision] = {}
         self.logs: dict[str, list[str]] = {}
         self.removed: dict[tuple[str, str], Revision] = {}
         self._latency = latency
@@ -58,13 +57,12 @@ class StubProvider:
             return list(self.bodies.values())
 
     def ensure(self, spec: AnySpec) -> None:
-        """Be as `spec` says, at once after the latency; what is older than the body or than its removal does nothing."""
+        """Be as `spec` says, after the latency; what is older than the body or than its removal does nothing."""
         self._before("ensure", spec.uuid)
         key = (spec.KIND, spec.uuid)
         with self._lock:
             old = self.bodies.get(key)
-            least = old.revision if old else NEVER
-            if spec.revision < least or spec.revision <= self.removed.get(key, (-1, 0)):
+            if old is not None and spec.revision < old.revision:
                 return
             if old is None and spec.revision <= self.removed.get(key, NEVER) != NEVER:
                 return

@@ -26,7 +26,7 @@ def trim(path: Path) -> None:
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:
         return
     try:
         found = os.fstat(descriptor)

@@ -49,7 +49,7 @@ class Hypervisor:
         self._connection: Any = None
         self._registered: int | None = None
         self._connecting = threading.Lock()
-        self._failed: tuple[float, Fault] | None = None
+        self._failed: tuple[float, str] | None = None
         self._events: queue.SimpleQueue[str] | None = None
 
     def call(self, function: Callable[..., Any], *arguments: Any, seconds: float = PATIENCE) -> Any:
@@ -80,12 +80,12 @@ class Hypervisor:
             if self._alive():
                 return self._connection
             if self._failed is not None and time.monotonic() < self._failed[0]:
-                raise self._failed[1]
+                raise Fault("HypervisorUnavailable", self._failed[1])
             self._drop()
             try:
                 self._connection = self._connect()
             except Fault as fault:
-                self._failed = (time.monotonic() + _AGAIN, fault)
+                self._failed = (time.monotonic() + _AGAIN, fault.message)
                 raise
             self._failed = None
             return self._connection

@@ -33,7 +33,7 @@ from pileus.providers.local.machine.domain import (
     read_mark,
 )
 from pileus.providers.local.machine.hypervisor import GONE, INVALID, Hypervisor
-from pileus.providers.local.machine.images import ImageCache
+from pileus.providers.local.machine.images import ImageCache, disk_fault
 from pileus.providers.local.machine.wire import Wire
 
 KIND = InstanceSpec.KIND
@@ -46,7 +46,12 @@ AGAIN = 5.0
 
 _ASK = 10.0
 _METADATA = libvirt.VIR_DOMAIN_METADATA_ELEMENT
-_LIVE_AND_CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
+_CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+_RESUMABLE = (
+    [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR],
+    [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER],
+)
+"""State and reason of a guest that stands still though nobody of ours stopped it: its host's disk was full."""
 
 
 class MachineProvider:
@@ -65,6 +70,7 @@ class MachineProvider:
         self._disks = Disks(layout, ImageCache(layout.cache, fetch))
         self._hypervisor = Hypervisor(layout)
         self._instances: dict[str, str] = {}
+        self._first: dict[str, float] = {}
         self._asked: dict[str, float] = {}
 
     # -- what there is -------------------------------------------------------------------------------------------
@@ -123,6 +129,12 @@ class MachineProvider:
         """
         if not isinstance(spec, InstanceSpec):
             raise Fault("Unsupported", f"machines are not made from a spec of kind '{spec.KIND}'", permanent=True)
+        try:
+            self._ensure(spec)
+        except OSError as error:
+            raise disk_fault(error, "HostDiskFailed", "this host's disk") from error
+
+    def _ensure(self, spec: InstanceSpec) -> None:
         domain = self._hypervisor.domain(domain_uuid(spec.uuid))
         mark = self._mark(domain) if domain is not None else None
         if mark is not None and spec.revision < mark.spec.revision:
@@ -130,42 +142,50 @@ class MachineProvider:
         console.trim(self.console_log(spec.uuid))
         if domain is not None and self._active(domain):
             self._ensure_active(domain, spec, mark)
-        else:
+        elif not spec.power.keep:
             self._ensure_off(spec, mark)
 
     def _ensure_active(self, domain: Any, spec: InstanceSpec, mark: Mark | None) -> None:
-        made = mark.made if mark is not None else frozenset[str]()
-        if mark is None or mark.spec != spec:
-            self._call(domain.setMetadata, _METADATA, mark_xml(Mark(spec, made)), PREFIX, NAMESPACE, _LIVE_AND_CONFIG)
         if spec.power.state == "stopped" or self._stopping(spec.uuid).exists():
-            # A stop that the guest heard of cannot be taken back: it ends before the next start.
+            # A stop that the guest heard of cannot be taken back: it ends before the next start. And it comes before
+            # all else, which a QEMU that hangs would keep from being done.
             self._stop(domain, spec.uuid)
-            return
-        state, reason = self._call(domain.state)
-        if state == libvirt.VIR_DOMAIN_PAUSED and reason in {
-            libvirt.VIR_DOMAIN_PAUSED_IOERROR,
-            libvirt.VIR_DOMAIN_PAUSED_USER,
-        }:
+        elif self._call(domain.state) in _RESUMABLE:
             self._call(domain.resume)
+        if mark is None or mark.spec != spec:
+            made = mark.made if mark is not None else frozenset[str]()
+            words = (_METADATA, mark_xml(Mark(spec, made)), PREFIX, NAMESPACE)
+            try:
+                self._call(domain.setMetadata, *words, _CONFIG | libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            except Fault as fault:
+                if fault.code != INVALID:
+                    raise
+                # It went down meanwhile.
+                self._call(domain.setMetadata, *words, _CONFIG)
 
     def _stop(self, domain: Any, uuid: str) -> None:
         """Press the power button, and again; cut the power once `GRACE` has passed since the first time."""
-        marker, now = self._stopping(uuid), time.monotonic()
-        try:
-            since = float(marker.read_text())
-        except (FileNotFoundError, ValueError):
-            since = now + 1
-        if since > now:
-            # None, or from before the machine's last boot, when its clock began anew.
-            marker.write_text(str(now))
-            since = now
-        if now - since >= GRACE:
+        now = time.monotonic()
+        if now - self._since(uuid, now) >= GRACE:
             self._call(domain.destroy)
         elif now - self._asked.get(uuid, -AGAIN) >= AGAIN:
             self._asked[uuid] = now
             power_button = libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
             with _tolerating(INVALID):
                 self._call(domain.shutdownFlags, power_button, seconds=_ASK)
+
+    def _since(self, uuid: str, now: float) -> float:
+        """When (monotonic seconds) the guest was first asked; kept on disk where that can be written."""
+        marker, since = self._stopping(uuid), self._first.get(uuid, now)
+        with contextlib.suppress(OSError, ValueError):
+            since = float(marker.read_text())
+        if since > now or not marker.exists():
+            # A later time than now is from before the machine's last boot, when its clock began anew.
+            since = min(since, now)
+            with contextlib.suppress(OSError):
+                marker.write_text(str(since))
+        self._first[uuid] = since
+        return since
 
     def _ensure_off(self, spec: InstanceSpec, mark: Mark | None) -> None:
         old = mark.made if mark is not None else frozenset[str]()
@@ -193,7 +213,7 @@ class MachineProvider:
     def _start(self, domain: Any, spec: InstanceSpec) -> None:
         ending.trim(self._layout, spec.ec2_id)
         self._stopping(spec.uuid).unlink(missing_ok=True)
-        self._asked.pop(spec.uuid, None)
+        self._forget(spec.uuid)
         try:
             self._call(domain.create)
         except Fault as fault:
@@ -221,7 +241,11 @@ class MachineProvider:
             ending.forget(self._layout, domain.name())
         self._disks.remove(ref.uuid)
         self._instances.pop(domain_uuid(ref.uuid), None)
-        self._asked.pop(ref.uuid, None)
+        self._forget(ref.uuid)
+
+    def _forget(self, uuid: str) -> None:
+        self._first.pop(uuid, None)
+        self._asked.pop(uuid, None)
 
     # -- domains -------------------------------------------------------------------------------------------------
 
@@ -234,7 +258,7 @@ class MachineProvider:
     def _mark(self, domain: Any) -> Mark | None:
         """Our mark on a domain; None for one that is not ours. Raises Fault."""
         try:
-            return read_mark(self._call(domain.metadata, _METADATA, NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_CONFIG))
+            return read_mark(self._call(domain.metadata, _METADATA, NAMESPACE, _CONFIG))
         except Fault as fault:
             if isinstance(fault.__cause__, libvirt.libvirtError):
                 code = fault.__cause__.get_error_code()
@@ -259,7 +283,8 @@ class MachineProvider:
     def _cause(self, spec: InstanceSpec) -> Cause:
         cause = ending.cause(self._layout, spec.ec2_id)
         # It went down because it was asked to.
-        return "other" if cause == "guest" and self._stopping(spec.uuid).exists() else cause
+        asked = spec.uuid in self._first or self._stopping(spec.uuid).exists()
+        return "other" if cause == "guest" and asked else cause
 
     def _find(self, domain: str) -> str | None:
         """The instance whose domain has this uuid, where libvirtd can say; else None."""

@@ -1,0 +1,137 @@
+"""The commands as a person types them, on a cloud over the stub."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.app import processes
+
+if TYPE_CHECKING:
+    from tests.app.stub import Stub
+
+AWS = str(Path(sys.executable).parent / "aws")
+
+
+@pytest.fixture(scope="module")
+def box(stub: Stub) -> str:
+    """The id of a running instance called `box`, with the key pair `mine`."""
+    stub.pileus("key", "create", "mine")
+    body = {"image": "stub-machine", "name": "box", "key_name": "mine"}
+    made: str = stub.client.post("instances", body=body)["instances"][0]["id"]
+    assert processes.until(lambda: stub.client.get("instances", made)["state"] == "running", 20)
+    return made
+
+
+def test_a_user_is_made_and_shown_once(stub: Stub) -> None:
+    made = json.loads(stub.pileus("user", "create", "ann", "--project", "lab", "--json").stdout)
+    assert made.keys() == {*stub.admin, "user_id"}
+    assert (made["user"], made["project"]) == ("ann", "lab")
+    assert "access_key" in stub.pileus("user", "create", "bea", "--admin").stdout
+    again = stub.pileus("user", "create", "ann", check=False)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr == "pileus: The user 'ann' exists already. (Duplicate)\n"
+
+
+@pytest.mark.parametrize("noun", ["instances", "images", "flavors", "hosts", "users", "networks", "credentials"])
+def test_every_list_has_a_heading_and_its_nouns(stub: Stub, box: str, noun: str) -> None:
+    lines = stub.pileus("list", noun).stdout.splitlines()
+    assert lines[0] == lines[0].upper()
+    assert len(lines) == 1 + len(json.loads(stub.pileus("list", noun, "--json").stdout)) > 1
+
+
+def test_list_is_of_instances_and_shows_how_to_reach_them(stub: Stub, box: str) -> None:
+    lines = stub.pileus("list").stdout.splitlines()
+    assert lines[0].split()[:3] == ["ID", "NAME", "STATE"]
+    row = next(line for line in lines if box in line)
+    assert {"box", "running", "stub-machine", "admin"} <= set(row.split())
+    assert " 127." in row
+
+
+def test_explain_says_what_is_waited_for(stub: Stub, box: str) -> None:
+    assert processes.until(lambda: "it is as wanted" in stub.pileus("explain", "instance", "box").stdout, 20)
+    text = stub.pileus("explain", "instance", box).stdout
+    for part in ("waits for", "wanted", "assigned", "seen", "journal", "instance.launch"):
+        assert part in text
+    assert json.loads(stub.pileus("explain", "instances", "box", "--json").stdout)["settled"]
+    assert stub.pileus("explain", "instance", "nobody", check=False).returncode == 1
+
+
+def test_ssh_becomes_plain_ssh_to_the_loopback_address(stub: Stub, box: str, tmp_path: Path) -> None:
+    recorder = tmp_path / "ssh"
+    recorder.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nexit 5\n')
+    recorder.chmod(0o755)
+    environment = {**stub.environment(), "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    words = [str(Path(sys.executable).parent / "pileus"), "ssh", "box", "ls", "-l", "--all"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    said = done.stdout.splitlines()
+    address = stub.client.get("instances", box)["loopback"]
+    assert done.returncode == 5
+    assert said[-4:] == [f"admin@{address}", "ls", "-l", "--all"]
+    assert f"HostKeyAlias={box}" in said
+    kept = Path(said[said.index("-i") + 1])
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert kept.read_text().startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
+
+
+def test_ssh_to_what_does_not_run(stub: Stub) -> None:
+    made = stub.client.post("instances", body={"image": "stub-machine"})["instances"][0]["id"]
+    stub.client.post("instances", made, "stop")
+    assert processes.until(lambda: stub.client.get("instances", made)["state"] == "stopped", 20)
+    refused = stub.pileus("ssh", made, check=False)
+    assert refused.returncode == 1
+    assert "is stopped" in refused.stderr
+
+
+def test_connect_joins_its_ends_with_the_instance(stub: Stub, box: str) -> None:
+    # The stub's instances say what they are told; the stream ends when both sides have ended.
+    done = stub.pileus("connect", "box", "22", input="hello\nthere\n")
+    assert done.stdout == "hello\nthere\n"
+    for words in (("nobody", "22"), ("box", "0")):
+        refused = stub.pileus("connect", *words, check=False)
+        assert refused.returncode == 1
+        assert refused.stderr.count("\n") == 1
+
+
+def test_env_leads_awscli_here(stub: Stub) -> None:
+    script = f'eval "$({sys.executable} -m pileus.app.main env)"; {AWS} sts get-caller-identity --output json'
+    environment = {
+        **stub.environment(),
+        "AWS_CA_BUNDLE": "/nowhere",
+        "AWS_SESSION_TOKEN": "x",
+        "http_proxy": "http://127.0.0.1:9",
+    }
+    done = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["Account"] == stub.admin["account_id"]
+
+
+def test_an_image_is_added_from_a_file(stub: Stub, tmp_path: Path) -> None:
+    path = tmp_path / "mine.img"
+    path.write_bytes(b"x" * 4096)
+    said = stub.pileus("image", "add", str(path), "--login-user", "ann").stdout
+    assert said.split()[1] == "mine"
+    assert "mine" in stub.pileus("image", "list").stdout
+    assert stub.pileus("image", "add", str(tmp_path / "none"), check=False).returncode == 1
+
+
+def test_an_image_is_added_from_an_address(stub: Stub, tmp_path: Path) -> None:
+    (tmp_path / "far.img").write_bytes(b"y" * 4096)
+    words = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        port = server.stdout.readline().split(" port ")[1].split()[0]
+        try:
+            added = stub.pileus("image", "add", f"http://127.0.0.1:{port}/far.img", "--name", "far")
+            missing = stub.pileus("image", "add", f"http://127.0.0.1:{port}/near.img", check=False)
+        finally:
+            server.terminate()
+    assert added.stdout.split()[1] == "far"
+    assert missing.returncode == 1
+    assert "404" in missing.stderr

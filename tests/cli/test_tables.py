@@ -1,0 +1,37 @@
+"""Lists are aligned, and say `-` where there is nothing."""
+
+from __future__ import annotations
+
+from pileus.cli import tables
+from pileus.model.nouns import NOUNS
+
+
+def test_columns_are_aligned_and_gaps_are_dashes() -> None:
+    found = tables.table("flavor", [{"name": "m1.small", "wanted": {"vcpus": 1, "memory": 512}}, {"name": "x"}])
+    assert found.splitlines() == [
+        "NAME      VCPUS  MEMORY  DISK",
+        "m1.small  1      512     -",
+        "x         -      -       -",
+    ]
+
+
+def test_columns_are_of_nouns_that_exist() -> None:
+    assert tables.COLUMNS.keys() <= NOUNS.keys()
+
+
+def test_an_explanation_begins_with_what_is_waited_for() -> None:
+    found = {
+        "kind": "port",
+        "id": "eni-1",
+        "name": "",
+        "waits_for": ["rain"],
+        "due": None,
+        "wanted": {"a": 1},
+        "assigned": None,
+        "seen": {},
+        "journal": [{"at": 0.0, "verb": "port.create", "user": "u", "face": "f", "outcome": "failed", "detail": "X"}],
+    }
+    lines = tables.explanation(found).splitlines()
+    assert lines[:4] == ["port eni-1", "", "waits for", "  rain"]
+    assert '  "a": 1' in lines
+    assert lines[-1].endswith("port.create  by u (f)  failed X")

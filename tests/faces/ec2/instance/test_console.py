@@ -1,0 +1,69 @@
+"""GetConsoleOutput, through a real unix socket."""
+
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pileus.model.provider import Access
+from tests.faces.ec2.cloud import Account, Cloud, refused
+
+
+@contextmanager
+def channel(output: bytes) -> Iterator[Access]:
+    """Serve `output` once to whoever brings the ticket."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        path = str(Path(folder) / "log")
+        listener.bind(path)
+        listener.listen()
+
+        def serve() -> None:
+            link, _ = listener.accept()
+            with link:
+                if link.recv(100) == b"ticket\n":
+                    link.sendall(output)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield Access(address=path, ticket="ticket")
+        thread.join()
+
+
+def test_output_is_what_the_guest_wrote(cloud: Cloud, account: Account) -> None:
+    ident = account.launch()[0]
+    text = "booted \u00e4\n" * 3
+    with channel(text.encode()) as access:
+        cloud.hosts.access = access
+        found = account.ec2.get_console_output(InstanceId=ident)
+    cloud.hosts.access = None
+    assert found["Output"] == text
+    assert found["InstanceId"] == ident
+    assert found["Timestamp"].year > 2000
+    assert cloud.hosts.opened[-1].channel == "log"
+
+
+def test_long_output_is_cut_at_its_beginning(cloud: Cloud, account: Account) -> None:
+    ident = account.launch()[0]
+    with channel(b"a" * 1000 + b"b" * 65536) as access:
+        cloud.hosts.access = access
+        found = account.ec2.get_console_output(InstanceId=ident)
+    cloud.hosts.access = None
+    assert found["Output"] == "b" * 65536
+
+
+def test_of_ended_instances_nothing_is_left(cloud: Cloud, account: Account) -> None:
+    ident = account.launch()[0]
+    cloud.end(ident)
+    assert account.ec2.get_console_output(InstanceId=ident)["Output"] == ""
+
+
+def test_silent_hosts_and_bad_ids(cloud: Cloud, account: Account) -> None:
+    ident = account.launch()[0]
+    with refused("Unavailable", 503):
+        account.ec2.get_console_output(InstanceId=ident)
+    with refused("InvalidInstanceID.NotFound"):
+        cloud.account().ec2.get_console_output(InstanceId=ident)
+    with refused("InvalidInstanceID.Malformed"):
+        account.ec2.get_console_output(InstanceId="mine")

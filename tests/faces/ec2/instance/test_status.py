@@ -1,0 +1,52 @@
+"""DescribeInstanceStatus."""
+
+from typing import Any
+
+from tests.faces.ec2.cloud import Account, Cloud, filtered, refused
+
+
+def states(account: Account, **asked: Any) -> dict[str, str]:
+    found = account.ec2.describe_instance_status(**asked)["InstanceStatuses"]
+    return {each["InstanceId"]: each["InstanceStatus"]["Status"] for each in found}
+
+
+def test_only_running_ones_unless_all_are_asked(cloud: Cloud, account: Account) -> None:
+    running, pending, broken, stopped = account.launch(4)
+    cloud.observe(running)
+    cloud.fail(broken, "NoSpace", "The disk is full.")
+    account.ec2.stop_instances(InstanceIds=[stopped])
+    assert states(account) == {running: "ok"}
+    assert states(account, InstanceIds=[running, pending]) == {running: "ok"}
+    assert states(account, IncludeAllInstances=True) == {
+        running: "ok",
+        pending: "initializing",
+        broken: "impaired",
+        stopped: "not-applicable",
+    }
+    impaired = filtered("instance-status.status", "impaired")
+    assert states(account, IncludeAllInstances=True, Filters=impaired) == {broken: "impaired"}
+    assert states(account, IncludeAllInstances=True, Filters=filtered("instance-state-name", "stopping")) == {
+        stopped: "not-applicable"
+    }
+    assert states(account, Filters=filtered("event.code", "*")) == {}
+
+
+def test_bad_input(account: Account) -> None:
+    ident = account.launch()[0]
+    with refused("InvalidInstanceID.NotFound"):
+        states(account, InstanceIds=["i-" + "0" * 17])
+    with refused("InvalidParameterValue"):
+        states(account, Filters=filtered("colour", "red"))
+    with refused("InvalidParameterCombination"):
+        states(account, InstanceIds=[ident], MaxResults=5)
+
+
+def test_waiters(cloud: Cloud, account: Account) -> None:
+    """Boto3's waiters are content: they need one answer each."""
+    ident = account.launch()[0]
+    cloud.observe(ident)
+    account.ec2.get_waiter("instance_running").wait(InstanceIds=[ident])
+    account.ec2.get_waiter("instance_status_ok").wait(InstanceIds=[ident])
+    account.ec2.terminate_instances(InstanceIds=[ident])
+    cloud.end(ident)
+    account.ec2.get_waiter("instance_terminated").wait(InstanceIds=[ident])
