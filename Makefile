@@ -18,12 +18,18 @@ help: ## list the targets
 setup: ## system packages, network engine and .venv; safe to repeat
 	bin/setup
 
+.PHONY: images
+images: setup ## build the guest images that are missing
+	@for name in tiny debian-12; do \
+	    [ -e /var/lib/pileus/images/$$name.qcow2 ] || $(BIN)/pileus image build $$name; \
+	done
+
 .PHONY: demo
 demo: setup ## one command to a real Debian guest over ssh (NONCE=text to choose what user-data writes)
 	bin/demo
 
 .PHONY: test
-test: setup check unit first-light ## the gate: check, all tests without guests, one live path (15 minutes at most)
+test: setup check unit images first-light ## the gate: check, all tests without guests, one live path (15 minutes at most)
 
 .PHONY: unit
 unit: ## all tests that boot nothing, in parallel (JOBS=2)
@@ -34,7 +40,7 @@ first-light: ## one live path: a guest from RunInstances to ssh (root)
 	$(PYTEST) --live tests/live/test_first_light.py
 
 .PHONY: test-live
-test-live: setup ## all that boots guests or real services (root); AREA=name MINUTES=25 SEED=n to narrow
+test-live: images ## all that boots guests or real services (root); AREA=name MINUTES=25 SEED=n to narrow
 	$(PYTEST) --live tests/live $(if $(AREA),--area=$(AREA)) $(if $(MINUTES),--minutes=$(MINUTES)) \
 	    $(if $(SEED),--randomly-seed=$(SEED))
 

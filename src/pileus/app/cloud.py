@@ -20,7 +20,7 @@ from pileus.app.state import ACCOUNT_KEYS, State, read_json, write_json
 from pileus.app.wiring import Cloud, build
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import Duplicate
-from pileus.model.host import Host, alive
+from pileus.model.host import Host
 from pileus.verbs import flavor, user
 
 ADMIN = "admin"
@@ -43,6 +43,7 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
     try:
         # Whoever held wakes before is dead: this process has the pid file.
         cloud.core.store.release_wakes()
+        since = cloud.core.store.now()
         admin = begin(cloud, state)
         if provider == "stub":
             stubimages.register_all(admin, cloud)
@@ -51,7 +52,7 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
             contextlib.closing(Edge(cloud)) as edge,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(_serve(edge, cloud, state, listener))
+            runner.run(_serve(edge, cloud, state, listener, since))
     finally:
         state.ready.unlink(missing_ok=True)
         cloud.stop()
@@ -97,7 +98,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket) -> None:
+async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket, since: float) -> None:
     config = uvicorn.Config(
         edge,
         http="httptools",
@@ -120,7 +121,7 @@ async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket
         while not server.started and not serving.done():  # noqa: ASYNC110  (uvicorn tells nobody)
             await asyncio.sleep(0.002)
         host, port = listener.getsockname()[:2]
-        while not serving.done() and not await asyncio.to_thread(_heard, cloud):  # noqa: ASYNC110  (once, at the start)
+        while not serving.done() and not await asyncio.to_thread(_heard, cloud, since):  # noqa: ASYNC110  (once, at the start)
             await asyncio.sleep(0.02)
         if not serving.done():
             write_json(state.ready, endpoints(host, port))
@@ -130,7 +131,7 @@ async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket
         await objects.stop()
 
 
-def _heard(cloud: Cloud) -> bool:
-    """Whether a host reports: before that nothing can be launched."""
+def _heard(cloud: Cloud, since: float) -> bool:
+    """Whether a host has reported to this process: before that nothing can be launched."""
     with cloud.core.store.read() as tx:
-        return any(alive(host, cloud.core.store.now()) for host in tx.list(Host))
+        return any(host.seen.heard >= since for host in tx.list(Host))

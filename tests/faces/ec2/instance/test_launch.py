@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from pileus.model.host import Capacity
+from pileus.model.instance import Instance
+from pileus.model.port import Port
+from pileus.model.volume import Volume
 from tests.faces.ec2.cloud import Account, Cloud, refused
 
 TAGS = [
@@ -15,17 +18,15 @@ TAGS = [
 
 
 def left_behind(account: Account) -> dict[str, Any]:
-    """Return what the project has and uses: instances, claims of its ports, usage."""
+    """Return what the project has and uses, and all claims there are."""
+    project = account.caller.project
     with account.cloud.core.store.read() as tx:
-        usage = tx.usage(f"project:{account.caller.project}")
-        claims = len(tx.claims())
-    return {
-        "instances": account.ec2.describe_instances()["Reservations"],
-        "interfaces": account.ec2.describe_network_interfaces()["NetworkInterfaces"],
-        "volumes": account.ec2.describe_volumes()["Volumes"],
-        "usage": {resource: used for (_, resource), used in usage.items()},
-        "claims": claims,
-    }
+        usage = tx.usage(f"project:{project}")
+        return {
+            "nouns": [noun.uuid for cls in (Instance, Port, Volume) for noun in tx.list(cls, project=project)],
+            "usage": {resource: used for (_, resource), used in usage.items()},
+            "claims": len(tx.claims()),
+        }
 
 
 def test_everything_that_can_be_asked(cloud: Cloud, account: Account) -> None:

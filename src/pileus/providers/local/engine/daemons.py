@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pileus.providers.local.engine import unixsocket
-from pileus.providers.local.layout import SHARED, Layout
-
-ROOT = SHARED / "engine"
-"""The root file system that holds Open vSwitch and OVN."""
+from pileus.providers.local.engine.root import ROOT
+from pileus.providers.local.layout import Layout
 
 BRIDGE = "br-int"
 """The switch's one bridge, which the controller programs."""
