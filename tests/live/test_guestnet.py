@@ -387,6 +387,15 @@ def test_a_network_that_cannot_be_made_keeps_no_other_from_it(stage: Stage) -> N
     assert curl(bridged(stage, two), "http://169.254.169.254/latest/meta-data/instance-id") == "i-2\n200"
 
 
+def thread_namespaces() -> set[Path]:
+    """The network namespaces of this process's threads."""
+    found = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.add((task / "ns/net").readlink())
+    return found
+
+
 def test_no_thread_is_left_in_another_namespace(stage: Stage) -> None:
     spec = spec_of(1, PORT)
     home = Path("/proc/self/ns/net").readlink()
@@ -397,8 +406,8 @@ def test_no_thread_is_left_in_another_namespace(stage: Stage) -> None:
     with call(spec.loopback) as caller:
         caller.sendall(b"a")
         assert caller.recv(1) == b"a"
-        found = {Path(task, "ns/net").readlink() for task in Path("/proc/self/task").iterdir()}
-        assert found == {home}
+        # A thread that has ended is listed for a moment more.
+        until(lambda: thread_namespaces() == {home})
         net.stop()
         assert broke(caller)
     assert not listens(spec.loopback, PORT)

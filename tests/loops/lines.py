@@ -23,6 +23,7 @@ from pileus.store.store import Store
 from pileus.store.writer import Writer
 from pileus.verbs.instance import launch, power
 from tests.loops import machines
+from tests.loops.temper import Temper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,12 +38,12 @@ if TYPE_CHECKING:
     from pileus.verbs.core import Core
 
 class Line(msgspec.Struct, frozen=True):
-    """A line: its number, what it says, its switch, and odds of mishaps that show it best (others as ever)."""
+    """A line: its number, what it says, its switch, and the temper of the worlds that show it best."""
 
     number: int
     says: str
     off: Any
-    odds: dict[str, float] = {}
+    temper: Temper = Temper()
 
 
 def replaced(target: object, name: str, value: object) -> Any:
@@ -179,19 +180,11 @@ def _never_restarted(wish: Power, reboot: int, body: Body) -> Step:
     return _next_step(wish, reboot, body, ever=False, local=True)
 
 
-def _no_keep(agent: Agent, entry: Entry) -> tuple[Entry, float | None]:
-    ensure = agent.provider.ensure
-
-    def starts(spec: Any) -> None:
-        if spec.power.keep:
-            spec = msgspec.structs.replace(spec, power=Power(state=spec.power.state, n=spec.power.n))
-        ensure(spec)
-
-    with mock.patch.object(agent.provider, "ensure", starts):
-        return _step(agent, entry)
+_ensure = machines.Machine.ensure
 
 
-_step = Agent._step
+def _no_keep(machine: machines.Machine, spec: Any) -> None:
+    _ensure(machine, msgspec.structs.replace(spec, power=Power(state=spec.power.state, n=spec.power.n)))
 
 
 # -- 3: the wake ---------------------------------------------------------------------------------------------------
@@ -373,62 +366,157 @@ def _engine_forgets() -> Iterator[None]:
         yield
 
 
-OFTEN = {"commit fails": 0.1}
-
 LINES: dict[str, Line] = {
-    "usage in the transaction": Line(1, "usage is taken in the transaction that writes the rows", _usage_later, OFTEN),
-    "token in the transaction": Line(1, "the token is stored in the transaction that it guards", _token_later, OFTEN),
-    "claims until gone": Line(
-        1, "an address is free when its last holder is gone, not when it is asked to go", replaced(power, "_end", _free_at_terminate)
+    "usage in the transaction": Line(
+        1,
+        "usage is taken in the transaction that writes the rows",
+        _usage_later,
+        Temper(verbs=("launch", "tag"), odds={"commit fails": 0.3}),
     ),
-    "loops write no wish": Line(1, "nothing but a verb writes `wanted`", replaced(report, "_see", _loop_writes_wanted)),
-    "a start is a new wish": Line(2, "every start raises n, of what runs already too", replaced(power, "_power", _lazy_start)),
+    "token in the transaction": Line(
+        1,
+        "the token is stored in the transaction that it guards",
+        _token_later,
+        Temper(verbs=("launch", "terminate"), odds={"commit fails": 0.3}),
+    ),
+    "claims until gone": Line(
+        1,
+        "an address is free when its last holder is gone, not when it is asked to go",
+        replaced(power, "_end", _free_at_terminate),
+    ),
+    "loops write no wish": Line(
+        1,
+        "nothing but a verb writes `wanted`",
+        replaced(report, "_see", _loop_writes_wanted),
+        Temper(verbs=("reboot", "tag"), mishaps=("crash",)),
+    ),
+    "a start is a new wish": Line(
+        2,
+        "every start raises n, that of what runs already too",
+        replaced(power, "_power", _lazy_start),
+        Temper(verbs=("start",), mishaps=("guest",)),
+    ),
     "power has a number": Line(
         2, "a guest's shutdown satisfies one n, not all", replaced(agents, "next_step", _satisfied_for_ever)
     ),
     "power has a cause": Line(
-        2, "nothing but the guest's own shutdown satisfies n", replaced(Agent, "_absorb", _any_end_satisfies)
+        2,
+        "nothing but the guest's own shutdown satisfies n",
+        replaced(Agent, "_absorb", _any_end_satisfies),
     ),
     "the guest's shutdown counts": Line(
-        2, "a guest that shut itself down stays down", replaced(Agent, "_absorb", _no_end_satisfies)
+        2,
+        "a guest that shut itself down stays down",
+        replaced(Agent, "_absorb", _no_end_satisfies),
+        Temper(verbs=("tag", "reboot"), mishaps=("guest",)),
     ),
-    "the cause is kept": Line(2, "the satisfied n survives the agent", replaced(Book, "begin", _forgets_causes)),
+    "the cause is kept": Line(
+        2,
+        "the satisfied n survives the agent",
+        replaced(Book, "begin", _forgets_causes),
+        Temper(verbs=("tag", "reboot"), mishaps=("guest", "agent")),
+    ),
     "an ordered stop is kept": Line(
-        2, "that a stop was signalled is written down before it is", replaced(Book, "begin", _forgets_stops)
+        2,
+        "that a stop was signalled is written down before it is signalled",
+        replaced(Book, "begin", _forgets_stops),
+        Temper(verbs=("reboot",), mishaps=("agent",), odds={"slow stop": 1.0, "agent dies": 0.05}),
     ),
     "no start by the way": Line(
-        2, "what is thought to run is not started by keeping it up to date", replaced(Agent, "_step", _no_keep)
+        2,
+        "what is believed to run is kept up to date without being started",
+        replaced(machines.Machine, "ensure", _no_keep),
+        Temper(verbs=("tag",), mishaps=("guest",), odds={"late step": 0.6}),
     ),
     "finish heeds wakes": Line(
-        3, "finishing clears a wake only if nobody woke it since (and no scan)", _forgotten_wakes
+        3,
+        "finishing clears a wake only if nobody woke it since (without the scan)",
+        _forgotten_wakes,
+        Temper(verbs=("tag", "stop", "start", "rules"), odds={"worker pauses": 0.2}),
     ),
-    "a claim ends": Line(3, "a claimed wake is due again at the lease's end (and no scan)", _lost_with_the_worker),
-    "commit first": Line(4, "orders are sent after the commit", replaced(instance, "step", _send_first), {"commit fails": 0.2}),
+    "a claim ends": Line(
+        3,
+        "a claimed wake is due again when its lease ends (without the scan)",
+        _lost_with_the_worker,
+        Temper(odds={"worker dies": 0.05}),
+    ),
+    "commit first": Line(
+        4,
+        "orders are sent after the commit",
+        replaced(instance, "step", _send_first),
+        Temper(verbs=("tag", "start", "stop", "terminate"), odds={"commit fails": 0.4}),
+    ),
     "the revision covers all": Line(
-        4, "a new revision whenever anything in the spec changes", replaced(instance, "content", _power_alone)
+        4,
+        "whatever changes in the spec gives it a new revision",
+        replaced(instance, "content", _power_alone),
+        Temper(verbs=("tag", "start", "rules")),
     ),
-    "a reply is no result": Line(4, "results come only as reports", replaced(instance, "step", _reply_is_result)),
+    "a reply is no result": Line(
+        4, "results come only as reports", replaced(instance, "step", _reply_is_result)
+    ),
     "refuse lower": Line(
-        5, "a revision below the one held is refused", replaced(Agent, "accepts", _takes_lower)
+        5,
+        "a revision below the one held is refused",
+        replaced(Agent, "accepts", _takes_lower),
+        Temper(verbs=("tag", "start", "stop", "reboot")),
     ),
     "refuse the removed": Line(
-        5, "a revision not above a removal is refused", replaced(Agent, "accepts", _takes_removed)
+        5,
+        "a revision not above a removal is refused",
+        replaced(Agent, "accepts", _takes_removed),
+        Temper(verbs=("launch", "terminate")),
     ),
-    "remember removals": Line(5, "removals are remembered", replaced(Book, "remember", _drops_removed)),
-    "remember the unheld": Line(5, "removals of what was not held too", _only_what_was_held),
+    "remember removals": Line(
+        5, "removals are remembered", replaced(Book, "remember", _drops_removed), Temper(verbs=("launch", "terminate"))
+    ),
+    "remember the unheld": Line(
+        5,
+        "removals of what was not held are remembered too",
+        _only_what_was_held,
+        Temper(verbs=("launch", "terminate"), mishaps=("cut",)),
+    ),
     "restart by itself": Line(
-        5, "the host starts again what went down, after its own reboot too", replaced(agents, "next_step", _never_restarted)
+        5,
+        "the host starts again what went down, after its own reboot too",
+        replaced(agents, "next_step", _never_restarted),
+        Temper(mishaps=("machine", "crash")),
     ),
     "the unknown is kept": Line(5, "what has no spec is not touched", replaced(Agent, "survey", _tidy_survey)),
-    "old reports are dropped": Line(6, "an older (epoch, sequence) changes nothing", replaced(report, "stale", _never)),
-    "the epoch is kept": Line(6, "the epoch is persisted and rises", replaced(Book, "begin", _same_epoch)),
-    "applied, not stored": Line(6, "an entry's revision is the one applied", replaced(report, "_see", _stored_is_applied)),
-    "removed by name": Line(8, "a removal is confirmed by name, not by absence", replaced(report, "_confirm", _absence_confirms)),
+    "old reports are dropped": Line(
+        6, "an older (epoch, sequence) changes nothing", replaced(report, "stale", _never)
+    ),
+    "the epoch is kept": Line(
+        6,
+        "the epoch is persisted and rises",
+        replaced(Book, "begin", _same_epoch),
+        Temper(verbs=("tag", "start", "stop"), mishaps=("agent",)),
+    ),
+    "applied, not stored": Line(
+        6,
+        "an entry's revision is the one applied",
+        replaced(report, "_see", _stored_is_applied),
+        Temper(verbs=("tag", "rules"), mishaps=("guest", "crash")),
+    ),
+    "removed by name": Line(
+        8,
+        "a removal is confirmed by name, not by absence",
+        replaced(report, "_confirm", _absence_confirms),
+        Temper(verbs=("launch", "terminate"), mishaps=("cut",)),
+    ),
     "tombstone when confirmed": Line(
-        8, "no tombstone before its host confirmed", replaced(instance, "_leave", _leave_at_once)
+        8, "no tombstone before the host confirmed", replaced(instance, "_leave", _leave_at_once)
     ),
     "the engine let go": Line(
-        8, "no tombstone before the engine confirmed at the last order", replaced(instance, "_let_go", _not_present)
+        8,
+        "no tombstone before the network engine confirmed at the last order",
+        replaced(instance, "_let_go", _not_present),
+        Temper(verbs=("launch", "terminate"), odds={"worker pauses": 0.3}),
     ),
-    "the engine remembers": Line(8, "the engine refuses what it was ordered to remove", _engine_forgets),
+    "the engine remembers": Line(
+        8,
+        "the network engine refuses what it was ordered to remove",
+        _engine_forgets,
+        Temper(verbs=("launch", "terminate", "group"), odds={"worker pauses": 0.3}),
+    ),
 }

@@ -64,6 +64,7 @@ class Node:
         self._again: set[str] = set()
         self._tries: dict[str, int] = {}
         self._reporting = False
+        self._said = 0
 
     # -- its process ---------------------------------------------------------------------------------------------
 
@@ -150,8 +151,9 @@ class Node:
 
     def up(self, message: ToCloud) -> None:
         """Send to the cloud."""
-        data = messages.encode(message)
-        self.world.carry(lambda: self.world.hear(messages.decode_to_cloud(data)))
+        self._said += 1
+        data, said = messages.encode(message), self._said
+        self.world.carry(lambda: self.world.hear(messages.decode_to_cloud(data), said))
 
     # -- steps ---------------------------------------------------------------------------------------------------
 

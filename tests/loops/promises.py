@@ -17,7 +17,6 @@ from tests.loops.machines import ALIEN
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pileus.bus.messages import Report
     from pileus.model.noun import Noun
     from pileus.model.provider import Ref
     from pileus.store.reader import Entry, Reader
@@ -47,7 +46,7 @@ class Promises:
         self._selfended: dict[str, int] = {}
         self._binding: dict[str, int] = {}
         self._rebooted: set[str] = set()
-        self._heard: dict[str, tuple[int, int]] = {}
+        self._heard: dict[str, int] = {}
         self._before: list[tuple[object, ...]] | None = None
 
     def broken(self, number: int, what: str) -> None:
@@ -143,16 +142,15 @@ class Promises:
         with self._world.store.read() as tx:
             return [tuple(row) for row in tx.sql.execute(table.select())]
 
-    def before_report(self, report: Report) -> None:
-        """A report is about to be taken in: an old one must not change anything."""
-        order = (report.epoch, report.sequence)
-        self._before = self._seen() if order <= self._heard.get(report.host, (0, 0)) else None
+    def before_report(self, host: str, said: int) -> None:
+        """The `said`-th report of a host is about to be taken in: an old one must not change anything."""
+        self._before = self._seen() if said <= self._heard.get(host, 0) else None
 
-    def after_report(self, report: Report) -> None:
+    def after_report(self, host: str, said: int) -> None:
         """A report was taken in."""
-        self._heard[report.host] = max((report.epoch, report.sequence), self._heard.get(report.host, (0, 0)))
         if self._before is not None and self._before != self._seen():
-            self.broken(STALE, f"an old report {report.epoch, report.sequence} of {report.host} changed something")
+            self.broken(STALE, f"report {said} of {host} changed something after report {self._heard[host]}")
+        self._heard[host] = max(said, self._heard.get(host, 0))
 
     # -- at rest -------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pileus.model.noun import Noun
     from tests.loops.world import World
 
-VERBS = ("launch", "start", "stop", "reboot", "terminate", "rules", "tag", "group", "terminate-again")
 
 
 class StoreDown(Exception):
@@ -43,8 +42,6 @@ class Users:
         self.wishes: dict[str, Wish] = {}
         self.tokens: dict[str, list[str]] = {}
         self._count = 0
-        # Each seed has users of its own kind: what is rare among many verbs is common among few.
-        self._verbs = [verb for verb in VERBS for _ in range(world.random.choice((0, 1, 2, 5)))] or ["start"]
 
     def begin(self) -> None:
         """The first one launches; others follow for as long as the storm lasts."""
@@ -54,7 +51,7 @@ class Users:
     def _next(self) -> None:
         def go() -> None:
             if self._world.storm:
-                self._ask(self._world.random.choice(self._verbs))
+                self._ask(self._world.random.choice(self._world.temper.verbs))
                 self._next()
 
         self._world.after(self._world.soon(1.3), go)

@@ -23,6 +23,7 @@ from pileus.model.errors import Fault
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.provider import Seen
 from pileus.store import store as stores
+from pileus.store.cache import Cache
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, image, project, securitygroup
@@ -31,6 +32,8 @@ from tests.loops.fibers import Fiber, give_way
 from tests.loops.machines import ALIEN, Net
 from tests.loops.nodes import Node
 from tests.loops.promises import Promises, Violation
+from tests.loops import temper
+from tests.loops.temper import Temper, draw
 from tests.loops.users import StoreDown, Users
 
 if TYPE_CHECKING:
@@ -43,21 +46,6 @@ START = 1_800_000_000.0
 STORM, CALM = 32.0, 66.0
 LEASE = 8.0
 SCAN = 40.0
-
-ODDS = {
-    "fault": 0.03,
-    "fault after": 0.02,
-    "slow stop": 0.5,
-    "death at the book": 0.003,
-    "agent dies": 0.015,
-    "lost hint": 0.3,
-    "late step": 0.1,
-    "worker dies": 0.012,
-    "worker pauses": 0.04,
-    "commit fails": 0.01,
-}
-MISHAPS = ("agent", "machine", "cut", "guest", "crash")
-CALM_ODDS = {"slow stop": 0.5}
 
 
 class TracedStore(Store):
@@ -144,6 +132,7 @@ class Cloud:
     def reset(self) -> None:
         """The database as it was in the beginning."""
         self._raw.deserialize(self._image)
+        self.store._cache = Cache()
 
 
 _cloud: list[Cloud] = []
@@ -159,10 +148,10 @@ def cloud() -> Cloud:
 class World:
     """One seed's world. `run` returns None, or which promise was broken and how."""
 
-    def __init__(self, seed: int, *, trace: bool = False, odds: dict[str, float] | None = None) -> None:
+    def __init__(self, seed: int, asked: Temper, *, trace: bool = False) -> None:
         self.seed = seed
-        self._odds = odds or {}
         self.random = random.Random(seed)
+        self.temper = draw(self.random, asked)
         self.now = START
         self.odds: dict[str, float] = {}
         self.storm = True
@@ -184,7 +173,6 @@ class World:
         self._parked = 2
         self._kick: float | None = None
         self.users = Users(self)
-        self._mishaps = [what for what in MISHAPS for _ in range(self.random.choice((0, 1, 3)))] or ["guest"]
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -235,16 +223,16 @@ class World:
         if isinstance(order, messages.Order):
             node.arrive(order)
 
-    def hear(self, message: ToCloud) -> None:
-        """A report reaches the cloud."""
+    def hear(self, message: ToCloud, said: int) -> None:
+        """A report reaches the cloud: the `said`-th of its host."""
         if isinstance(message, messages.Report):
-            self.promises.before_report(message)
+            self.promises.before_report(message.host, said)
             try:
                 report.absorb(self.core, message)
             except StoreDown:
                 self.log("report not taken in")
             else:
-                self.promises.after_report(message)
+                self.promises.after_report(message.host, said)
 
     # -- workers -------------------------------------------------------------------------------------------------
 
@@ -305,7 +293,7 @@ class World:
         if not self.storm:
             return
         node = self.random.choice(list(self.nodes.values()))
-        what = self.random.choice(self._mishaps)
+        what = self.random.choice(self.temper.mishaps)
         if what == "cut":
             node.cut = self.now + self.random.uniform(1, 12)
         elif what in ("agent", "machine"):
@@ -331,7 +319,7 @@ class World:
             zone = self.core.place.zone
             report.absorb(self.core, messages.Report(host=node.name, epoch=0, sequence=1, zone=zone))
             node.boot()
-        self.odds = {what: odds * self.random.choice((0, 1, 2)) for what, odds in ODDS.items()} | self._odds
+        self.odds = self.temper.odds
         self.after(self.random.uniform(5, SCAN), self._scan)
         self.after(self.random.uniform(0, 4), self._mishap)
         self.users.begin()
@@ -367,7 +355,7 @@ class World:
         self._begin()
         self._until(START + STORM)
         self.storm = False
-        self.odds = CALM_ODDS
+        self.odds = temper.CALM
         self.log("-- calm")
         for node in self.nodes.values():
             node.cut = 0.0
@@ -375,6 +363,6 @@ class World:
         self.promises.judge()
 
 
-def run(seed: int, *, trace: bool = False, odds: dict[str, float] | None = None) -> str | None:
-    """Run one seed, with other odds of some mishaps: None, or "promise: what broke it"."""
-    return World(seed, trace=trace, odds=odds).run()
+def run(seed: int, asked: Temper | None = None, *, trace: bool = False) -> str | None:
+    """Run one seed: None, or "promise: what broke it"."""
+    return World(seed, asked or Temper(), trace=trace).run()

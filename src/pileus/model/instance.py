@@ -121,8 +121,9 @@ def settled(instance: Instance) -> bool:
         return True
     if wanted.gone or instance.assigned.clear or instance.assigned.host is None:
         return False
-    at_power = seen.running == (wanted.power.state == "running") and seen.n >= wanted.power.n
-    ended = not seen.running and seen.satisfied == wanted.power.n
+    on = wanted.power.state == "running"
+    at_power = seen.running == on and seen.n >= wanted.power.n
+    ended = on and not seen.running and seen.satisfied == wanted.power.n
     return seen.revision == instance.revision and seen.reboot >= wanted.reboot and (at_power or ended)
 
 

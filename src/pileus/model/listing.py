@@ -19,16 +19,22 @@ T = TypeVar("T")
 @lru_cache(maxsize=1024)
 def _pattern(text: str) -> re.Pattern[str]:
     """EC2's wildcards: * any run, ? one character, a backslash takes the next one literally."""
-    parts, i = [], 0
+    runs, i = [""], 0
     while i < len(text):
         char = text[i]
         if char == "\\" and i + 1 < len(text):
             i += 1
-            parts.append(re.escape(text[i]))
+            runs[-1] += re.escape(text[i])
+        elif char == "*":
+            runs.append("")
         else:
-            parts.append({"*": ".*", "?": "."}.get(char) or re.escape(char))
+            runs[-1] += "." if char == "?" else re.escape(char)
         i += 1
-    return re.compile("".join(parts), re.DOTALL)
+    first, *others = runs
+    # What stands between two stars is matched where it comes first and never again elsewhere (an atomic group):
+    # with plain .* five stars and a long value take minutes.
+    middle = "".join(f"(?>.*?{run})" for run in others[:-1] if run)
+    return re.compile(first + middle + (f".*{others[-1]}" if others else ""), re.DOTALL)
 
 
 def matches(values: Iterable[str], patterns: Iterable[str]) -> bool:

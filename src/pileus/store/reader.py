@@ -144,6 +144,14 @@ class Reader:
             statement = statement.where(table.c.uuid == uuid)
         return [(row.pool, row.value, row.uuid) for row in self.sql.execute(statement)]
 
+    def claim_counts(self, pools: Iterable[str]) -> dict[str, int]:
+        """How many values of each of these pools are taken."""
+        table, found = tables.claim, dict[str, int]()
+        for part in _chunks(pools):
+            counted = select(table.c.pool, func.count()).where(table.c.pool.in_(part)).group_by(table.c.pool)
+            found.update((pool, count) for pool, count in self.sql.execute(counted))
+        return found
+
     def usage(self, scope: str | None = None) -> dict[tuple[str, str], int]:
         """What is used, by (scope, resource); zeros are left out."""
         statement = select(tables.usage)

@@ -49,13 +49,14 @@ def subnets(caller: Caller, core: Core, ids: Sequence[str] = ()) -> list[SubnetV
             found = find.by_ec2(caller, tx, Subnet, ids)
         networks = tx.many(Network, [subnet.wanted.network for subnet in found])
         over = tx.many(Router, [network.wanted.router or "" for network in networks.values()])
+        taken = tx.claim_counts([f"subnet:{subnet.uuid}" for subnet in found])
         views = []
         for subnet in found:
             network = networks[subnet.wanted.network]
             router = over.get(network.wanted.router or "")
             if router is not None and not subnet.wanted.gone:
                 total = len(addresses.usable(subnet.wanted.cidr))
-                free = total - len(tx.claims(pool=f"subnet:{subnet.uuid}"))
+                free = total - taken.get(f"subnet:{subnet.uuid}", 0)
                 views.append(SubnetView(subnet=subnet, network=network, router=router, free=free))
     return views
 

@@ -147,6 +147,8 @@ def delete(caller: Caller, core: Core, ident: str = "", name: str = "") -> None:
                 reason="in-use",
             )
         tx.want(group, msgspec.structs.replace(group.wanted, gone=True))
+        # The name is free at once: the engine knows groups by uuid.
+        tx.unclaim(f"securitygroup:{group.wanted.router}", group.name)
         tx.record(caller, group, "securitygroup.delete")
         tx.wake(group)
 
@@ -159,6 +161,11 @@ def authorize(caller: Caller, core: Core, rules: Sequence[Rule], ident: str = ""
         added = []
         for rule in rules:
             _check(rule)
+            if rule.group:
+                # Looked at again in this transaction: it may have been deleted since the caller named it.
+                peer = tx.need(SecurityGroup, rule.group)
+                if peer.wanted.gone or not find.visible(caller, peer):
+                    raise find.not_found(SecurityGroup, [peer.ec2_id])
             if rule.match() in have:
                 raise Duplicate(
                     f'the specified rule "peer: {rule.cidr or rule.group}, {rule.protocol}, from port: '

@@ -162,9 +162,7 @@ class QueryFaults:
 
     def not_among(self, path: str, text: str, choices: Iterable[str]) -> WireError:
         """See `Faults`."""
-        return _unsatisfied(
-            path, f"Value '{shown(text)}'", f"Member must satisfy enum value set: [{_few(choices)}]"
-        )
+        return _unsatisfied(path, f"Value '{shown(text)}'", f"Member must satisfy enum value set: [{_few(choices)}]")
 
     def character(self, path: str) -> WireError:
         """See `Faults`."""

@@ -53,9 +53,7 @@ def sign(request: Request, credential: Credential, now: float) -> dict[str, str]
     if credential.service == "s3":
         digest = headers.setdefault("x-amz-content-sha256", digest)
     names = ";".join(sorted(headers))
-    canonical = canonical_request(
-        request._replace(headers=headers), credential.service, names, request.query, digest
-    )
+    canonical = canonical_request(request._replace(headers=headers), credential.service, names, request.query, digest)
     signature = _sign(credential, stamp, canonical)
     claimed = f"Credential={_credential(credential, stamp)}, SignedHeaders={names}, Signature={signature}"
     return {**headers, "authorization": f"{ALGORITHM} {claimed}"}

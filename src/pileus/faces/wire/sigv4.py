@@ -175,9 +175,7 @@ def _claim_of_header(request: Request, authorization: str) -> _Claim:
     stamp = request.headers.get("x-amz-date")
     if stamp is None:
         stamp = _stamp_of_date(request.headers.get("date", ""))
-    credential, headers, signature = (
-        _field(fields, name) for name in ("Credential", "SignedHeaders", "Signature")
-    )
+    credential, headers, signature = (_field(fields, name) for name in ("Credential", "SignedHeaders", "Signature"))
     return _checked(credential, stamp, headers, signature, request.query, None)
 
 
@@ -195,18 +193,14 @@ def _claim_of_query(request: Request) -> _Claim:
     if _field(fields, "X-Amz-Algorithm") != ALGORITHM:
         raise _incomplete(f"X-Amz-Algorithm is not {ALGORITHM}.")
     lifetime = _field(fields, "X-Amz-Expires")
-    if not (
-        lifetime.isascii() and lifetime.isdigit() and len(lifetime) <= 6 and 1 <= int(lifetime) <= LONGEST
-    ):
+    if not (lifetime.isascii() and lifetime.isdigit() and len(lifetime) <= 6 and 1 <= int(lifetime) <= LONGEST):
         raise _incomplete(f"X-Amz-Expires must be a number of seconds from 1 to {LONGEST}.")
     credential, stamp = _field(fields, "X-Amz-Credential"), _field(fields, "X-Amz-Date")
     headers, signature = _field(fields, "X-Amz-SignedHeaders"), _field(fields, "X-Amz-Signature")
     return _checked(credential, stamp, headers, signature, "&".join(rest), int(lifetime))
 
 
-def _checked(
-    credential: str, stamp: str, headers: str, signature: str, query: str, lifetime: int | None
-) -> _Claim:
+def _checked(credential: str, stamp: str, headers: str, signature: str, query: str, lifetime: int | None) -> _Claim:
     parts = credential.rsplit("/", 4)
     if len(parts) != 5 or not all(parts) or parts[4] != "aws4_request" or len(credential) > 512:
         raise _incomplete("Credential must be KEY/YYYYMMDD/REGION/SERVICE/aws4_request.")

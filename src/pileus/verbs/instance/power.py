@@ -42,7 +42,7 @@ def _power(caller: Caller, core: Core, ids: Sequence[str], wish: PowerState, *, 
         changes: list[Change] = []
         for instance in _living(caller, tx, ids, verb):
             before, power = state(instance), instance.wanted.power
-            # A guest may have ended itself, reported or not: a start is a new wish although "running" is wanted already.
+            # A guest may have ended itself, reported or not: a start is a new wish although it is wanted running.
             again = power.state == wish
             if not dry_run and (wish == "running" or not again):
                 wanted = msgspec.structs.replace(

@@ -1,57 +1,141 @@
-"""The network engine's root: Open vSwitch and OVN from Debian 13, for hosts whose own packages are older.
+"""Where Open vSwitch and OVN come from: the host's own packages where they are new enough, else a Debian 13 root.
 
-Open vSwitch 3.1 of Debian 12 is not fit for the user-space datapath; 3.5 is. The daemons run chrooted; nothing is
-installed on the host itself.
+Older releases abort in the user-space datapath's connection tracking and lose TCP of guests with default offloads.
+`python -m pileus.providers.local.engine.root` builds the root where one is needed.
 """
 
 from __future__ import annotations
 
-import shutil
+import functools
+import re
+import subprocess
 import sys
 import tempfile
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
-from pileus.providers.local.images.archive import debian_root
+from pileus.providers.local.images.archive import debian_root, execute
+from pileus.providers.local.images.recipe import ImageBuildError
 from pileus.providers.local.layout import SHARED
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 ROOT = SHARED / "engine"
-SUITE = "trixie"
-PACKAGES = ("openvswitch-switch", "ovn-central", "ovn-host")
-MARK = "etc/pileus-engine"
-VERSION = f"1 {SUITE} {' '.join(PACKAGES)}\n"
-"""What a root holds that was made by this code; another text means that it is made anew."""
+"""The root file system that holds Open vSwitch and OVN, where the host's packages are older."""
+
+LEAST = {"ovs-vswitchd": (3, 5), "ovn-controller": (25, 3)}
+"""The oldest releases that serve, by the daemon that tells its own."""
+
+_SUITE = "trixie"
+_PACKAGES = ("openvswitch-switch", "ovn-central", "ovn-host")
+_STAMP = "etc/pileus-engine"
+# Raise it when the contents of the root are to change; bin/setup then builds it anew.
+_EDITION = f"{_SUITE} 1"
+_PLACES = ("usr/sbin", "usr/bin")
 
 
-def current(root: Path = ROOT) -> bool:
-    """Whether `root` is there and is what this code would make."""
-    mark = root / MARK
-    return mark.is_file() and mark.read_text() == VERSION
+class EngineMissing(RuntimeError):
+    """Neither the host nor `ROOT` has Open vSwitch and OVN new enough; `bin/setup` builds the root."""
 
 
-def make(root: Path = ROOT) -> None:
-    """Make `root` whole or not at all; needs root and the machine's Debian mirror. Raises ImageBuildError."""
+def parse_version(text: str) -> tuple[int, ...]:
+    """Return the release that `ovs-vswitchd --version` or `ovn-controller --version` tells; () if none.
+
+    >>> parse_version("ovs-vswitchd (Open vSwitch) 3.5.0")
+    (3, 5, 0)
+    """
+    found = re.search(r"(?:^|\s)(\d+(?:\.\d+)+)", text)
+    return tuple(int(part) for part in found[1].split(".")) if found else ()
+
+
+def is_built(root: Path = ROOT) -> bool:
+    """Say whether `root` holds the engine of this edition."""
+    stamp = root / _STAMP
+    return stamp.is_file() and stamp.read_text(encoding="utf-8").startswith(f"{_EDITION}\n")
+
+
+@functools.cache
+def host_is_new_enough() -> bool:
+    """Say whether the host's own packages serve; runs its daemons to ask for their versions, once."""
+    return all(_host_version(name) >= least for name, least in LEAST.items())
+
+
+def engine_root() -> Path | None:
+    """Return the root in which the daemons run; None means the host's own. Raises `EngineMissing`."""
+    if host_is_new_enough():
+        return None
+    if not is_built():
+        message = f"{ROOT} holds no network engine: run bin/setup as root"
+        raise EngineMissing(message)
+    return ROOT
+
+
+def command(binary: str) -> list[str]:
+    """Return the argument list that runs `binary` (`ovs-vsctl`) from the engine; append its arguments.
+
+    In the root it runs by chroot, where only files under the root exist. Raises `EngineMissing`, also where the
+    engine has no such binary.
+    """
+    root = engine_root()
+    base = root or Path("/")
+    for place in _PLACES:
+        # An alternatives link is absolute: right inside the root, and maybe dangling outside.
+        path = base / place / binary
+        if path.is_symlink() or path.exists():
+            inside = f"/{place}/{binary}"
+            return ["chroot", str(root), inside] if root else [inside]
+    message = f"the network engine has no {binary}"
+    raise EngineMissing(message)
+
+
+def build(progress: Callable[[str], None], root: Path = ROOT) -> None:
+    """Build the engine root at `root`; it appears whole, and replaces an older one. Needs root.
+
+    Daemons that run in an older root run on. Raises `ImageBuildError`.
+    """
     root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".engine-", dir=root.parent) as folder:
-        # Daemons that run from an older root keep it until they end.
-        fresh, old = root.parent / folder / "new", root.parent / folder / "old"
-        debian_root(SUITE, fresh, PACKAGES)
-        (fresh / MARK).write_text(VERSION)
-        (fresh / "srv").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as folder:
+        work = Path(folder)
+        work.chmod(0o755)
+        fresh = work / "root"
+        progress(f"installing {', '.join(_PACKAGES)} from Debian's {_SUITE}")
+        debian_root(_SUITE, fresh, _PACKAGES)
+        told = [_told(fresh, name) for name in LEAST]
+        (fresh / _STAMP).write_text("\n".join([_EDITION, *told]) + "\n", encoding="utf-8")
         if root.exists():
-            root.rename(old)
+            root.rename(work / "old")
         fresh.rename(root)
-        shutil.rmtree(old, ignore_errors=True)
 
 
-def main() -> int:
-    """For bin/setup: make the root unless it is current."""
-    if not current():
-        make()
-    return 0
+def _told(root: Path, name: str) -> str:
+    place = next(place for place in _PLACES if (root / place / name).is_symlink() or (root / place / name).exists())
+    told = execute(["chroot", root, f"/{place}/{name}", "--version"]).splitlines()[0]
+    if parse_version(told) < LEAST[name]:
+        message = f"Debian's {_SUITE} has {told}, which is too old"
+        raise ImageBuildError(message)
+    return told
+
+
+def _host_version(name: str) -> tuple[int, ...]:
+    for place in _PLACES:
+        path = Path("/", place, name)
+        if path.exists():
+            done = subprocess.run([path, "--version"], check=False, capture_output=True, text=True)
+            return parse_version(done.stdout)
+    return ()
+
+
+def main() -> None:
+    """Build the root if one is needed and missing; print one line that says how it stands."""
+    if host_is_new_enough():
+        print("the host's own Open vSwitch and OVN are new enough")
+    elif is_built():
+        print(f"{ROOT} is in place")
+    else:
+        try:
+            build(print)
+        except ImageBuildError as error:
+            sys.exit(f"network engine: {error}")
+        print(f"{ROOT} is built")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -100,9 +100,7 @@ def debian_root(
     Proxy and retry settings of this machine's apt are used and not left behind. Raises `ImageBuildError`.
     """
     carried = [
-        f"--aptopt={line}"
-        for line in execute(["apt-config", "dump"]).splitlines()
-        if _CARRIED_OPTION.fullmatch(line)
+        f"--aptopt={line}" for line in execute(["apt-config", "dump"]).splitlines() if _CARRIED_OPTION.fullmatch(line)
     ]
     leave_nothing = ["--customize-hook=rm -f $1/etc/apt/apt.conf.d/99mmdebstrap"] if carried else []
     execute(

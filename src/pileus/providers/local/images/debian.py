@@ -73,9 +73,7 @@ def _write_files(folder: Path, partuuid: str) -> None:
     for path in folder.rglob("*"):
         runs = path.is_dir() or path.read_bytes().startswith(b"#!")
         path.chmod(0o755 if runs else 0o644)
-    (folder / "etc/fstab").write_text(
-        f"PARTUUID={partuuid} / ext4 defaults,noatime 0 1\n", encoding="utf-8"
-    )
+    (folder / "etc/fstab").write_text(f"PARTUUID={partuuid} / ext4 defaults,noatime 0 1\n", encoding="utf-8")
     wants = folder / "etc/systemd/system/sysinit.target.wants"
     wants.mkdir(mode=0o755)
     for unit in _DEFERRED:

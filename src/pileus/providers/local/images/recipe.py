@@ -52,9 +52,7 @@ def describe(recipe: ImageRecipe, disk: Path) -> ImageDescription:
         digest = hashlib.sha256()
         while chunk := file.read(_HASH_CHUNK):
             digest.update(chunk)
-    info = subprocess.run(
-        ["qemu-img", "info", "--output=json", str(disk)], check=True, capture_output=True, text=True
-    )
+    info = subprocess.run(["qemu-img", "info", "--output=json", str(disk)], check=True, capture_output=True, text=True)
     return ImageDescription(
         sha256=digest.hexdigest(),
         format="qcow2",

@@ -1,0 +1,50 @@
+"""What a world's storm is like: which verbs are asked, which mishaps happen, and how often.
+
+Each seed draws its own temper, for what is rare among many kinds is common among few; a test may ask for one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    import random
+
+VERBS = ("launch", "start", "stop", "reboot", "terminate", "rules", "tag", "group", "terminate-again")
+MISHAPS = ("agent", "machine", "cut", "guest", "crash")
+ODDS = {
+    "fault": 0.03,
+    "fault after": 0.02,
+    "slow stop": 0.5,
+    "death at the book": 0.003,
+    "agent dies": 0.015,
+    "lost hint": 0.3,
+    "late step": 0.1,
+    "worker dies": 0.012,
+    "worker pauses": 0.04,
+    "commit fails": 0.01,
+}
+CALM = {"slow stop": 0.5}
+"""What may still happen when the storm is over."""
+
+
+class Temper(msgspec.Struct, frozen=True):
+    """Verbs and mishaps by weight (repeated names), and the odds of the small mishaps; what is empty is drawn."""
+
+    verbs: tuple[str, ...] = ()
+    mishaps: tuple[str, ...] = ()
+    odds: dict[str, float] = {}
+
+
+def draw(chance: random.Random, asked: Temper) -> Temper:
+    """A temper of `chance`'s choosing in all that `asked` leaves open."""
+    verbs = tuple(verb for verb in VERBS for _ in range(chance.choice((0, 1, 2, 5))))
+    mishaps = tuple(what for what in MISHAPS for _ in range(chance.choice((0, 1, 3))))
+    odds = {what: odd * chance.choice((0, 1, 2)) for what, odd in ODDS.items()}
+    return Temper(
+        verbs=asked.verbs or verbs or ("start",),
+        mishaps=asked.mishaps or mishaps or ("guest",),
+        odds={**odds, **asked.odds},
+    )
