@@ -92,7 +92,7 @@ def bury(tx: Writer, row: Instance) -> Instance:
 
 
 def _let_go(port: Port) -> bool:
-    """Whether the engine confirmed that it holds nothing of it: at the last order, for an older one may be under way."""
+    """Whether the engine confirmed, at the last order, that it holds nothing of it."""
     return not port.seen.present and port.seen.revision == port.revision
 
 

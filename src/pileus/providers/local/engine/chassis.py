@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pileus.model.errors import Fault
 from pileus.providers.local.engine import process
-from pileus.providers.local.engine.daemons import ROOT, Daemon, daemons
+from pileus.providers.local.engine.daemons import Daemon, daemons
+from pileus.providers.local.engine.root import ROOT
 from pileus.providers.local.layout import Layout
 
 CLOUD_GROUP = "pileus"
