@@ -170,7 +170,7 @@ class World:
         self.promises = Promises(self)
         self.nodes = {name: Node(self, name) for name in ("h1", "h2")[: self.random.choice((1, 1, 2))]}
         self.surprises: list[str] = []
-        self._parked = 2
+        self._parked = 3
         self._kick: float | None = None
         self.users = Users(self)
 

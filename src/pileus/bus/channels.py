@@ -44,6 +44,8 @@ class ChannelServer:
 
     def stop(self) -> None:
         """Stop accepting; open channels go on to their end."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # or the thread that accepts would take one more
         self._socket.close()
         self._path.unlink(missing_ok=True)
 

@@ -109,6 +109,8 @@ class CloudEnd:
 
     def stop(self) -> None:
         """Close every connection."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # or the thread that accepts would take one more
         self._socket.close()
         for wire in list(self._wires.values()):
             wire.close()

@@ -95,7 +95,7 @@ def _save(core: Core, tx: Writer, told: Noun, seen: Seen) -> float | None:
         return None
     if not seen.present or seen.revision != row.revision:
         return core.store.now() + AGAIN
-    entries = [e.id for e in tx.journal(row.uuid, open_only=True) if e.goal <= told.generation]
+    entries = [e.id for e in tx.journal(row.uuid, open_only=True, limit=None) if e.goal <= told.generation]
     tx.settle(entries, "done")
     return None
 
@@ -110,4 +110,4 @@ def _end(tx: Writer, row: Noun) -> None:
     tx.bury(row)
     if isinstance(row, SecurityGroup):
         tx.take(f"project:{row.project}", "securitygroups", -1, None)
-    tx.settle([entry.id for entry in tx.journal(row.uuid, open_only=True)], "done")
+    tx.settle([entry.id for entry in tx.journal(row.uuid, open_only=True, limit=None)], "done")

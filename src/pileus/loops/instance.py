@@ -125,7 +125,7 @@ def settle(tx: Writer, row: Instance, *, buried: bool = False) -> None:
     """Write into the journal which of the things asked of `row` have come about, or never will."""
     done: list[int] = []
     superseded: list[int] = []
-    for entry in tx.journal(row.uuid, open_only=True):
+    for entry in tx.journal(row.uuid, open_only=True, limit=None):
         outcome = _outcome(entry, row, buried=buried)
         if outcome is not None:
             (done if outcome else superseded).append(entry.id)

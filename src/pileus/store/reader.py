@@ -159,8 +159,8 @@ class Reader:
             statement = statement.where(tables.usage.c.scope == scope)
         return {(row.scope, row.resource): row.used for row in self.sql.execute(statement) if row.used}
 
-    def journal(self, uuid: str | None = None, *, open_only: bool = False, limit: int = 50) -> _List[Entry]:
-        """The newest lines, of one noun or of all, oldest first."""
+    def journal(self, uuid: str | None = None, *, open_only: bool = False, limit: int | None = 50) -> _List[Entry]:
+        """The newest lines, of one noun or of all, oldest first; `limit` None: every one."""
         table = tables.journal
         statement = select(table).order_by(table.c.id.desc()).limit(limit)
         if uuid is not None:

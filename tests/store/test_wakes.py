@@ -1,0 +1,157 @@
+"""The queue: a wake is claimed by one, comes back when its holder dies, and is never lost or cleared by the late."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.model.flavor import Flavor
+from pileus.store.store import LEASE, Store
+from tests.store.clock import Clock, flavor, instance
+
+if TYPE_CHECKING:
+    from pileus.model.instance import Instance
+
+
+@pytest.fixture
+def row(store: Store) -> Instance:
+    with store.write() as tx:
+        made = tx.add(instance(tx.add(flavor())))
+        tx.wake(made)
+    return made
+
+
+def due(store: Store, row: Instance) -> float | None:
+    with store.read() as tx:
+        return tx.due("instance", row.uuid)
+
+
+def test_a_wake_is_one_workers(store: Store, row: Instance, clock: Clock) -> None:
+    held = store.claim_wake()
+    assert held is not None
+    assert (held.kind, held.uuid, held.until) == ("instance", row.uuid, clock.now + LEASE)
+    assert store.claim_wake() is None
+    store.finish_wake(held, None)
+    assert store.claim_wake() is None
+    assert due(store, row) is None
+
+
+def test_a_finished_wake_is_due_when_it_says(store: Store, row: Instance, clock: Clock) -> None:
+    held = store.claim_wake()
+    assert held is not None
+    store.finish_wake(held, clock.now + 5)
+    assert store.claim_wake() is None
+    clock.now += 5
+    assert store.claim_wake() is not None
+
+
+def test_who_dies_loses_nothing(store: Store, row: Instance, clock: Clock) -> None:
+    assert store.claim_wake() is not None
+    clock.now += LEASE - 0.1
+    assert store.claim_wake() is None
+    clock.now += 0.1
+    assert store.claim_wake() is not None
+
+
+def test_a_wake_during_the_work_is_due_at_once(store: Store, row: Instance, clock: Clock) -> None:
+    held = store.claim_wake()
+    assert held is not None
+    with store.write() as tx:
+        tx.wake(row)
+    assert store.claim_wake() is None  # not while the first worker is at it
+    store.finish_wake(held, None)
+    again = store.claim_wake()
+    assert again is not None
+    store.finish_wake(again, None)
+    assert due(store, row) is None
+
+
+def test_who_comes_late_clears_nothing(store: Store, row: Instance, clock: Clock) -> None:
+    slow = store.claim_wake()
+    clock.now += LEASE
+    other = store.claim_wake()
+    assert slow is not None
+    assert other is not None
+    store.finish_wake(slow, None)
+    assert due(store, row) == other.until
+    assert store.claim_wake() is None
+    store.finish_wake(other, None)
+    store.finish_wake(slow, clock.now)
+    assert due(store, row) is None
+
+
+def test_the_earlier_due_time_stays(store: Store, row: Instance, clock: Clock) -> None:
+    for when, then in ((50, 0), (-5, -5), (20, -5)):
+        with store.write() as tx:
+            tx.wake(row, clock.now + when)
+        assert due(store, row) == clock.now + then
+
+
+def test_tries_count_failures_until_somebody_wakes(store: Store, row: Instance, clock: Clock) -> None:
+    for tries in range(3):
+        held = store.claim_wake()
+        assert held is not None
+        assert held.tries == tries
+        store.finish_wake(held, clock.now, failed=True)
+    with store.write() as tx:
+        tx.wake(row)
+    held = store.claim_wake()
+    assert held is not None
+    assert held.tries == 0
+
+
+def test_what_waited_longest_comes_first(store: Store, clock: Clock) -> None:
+    with store.write() as tx:
+        of = tx.add(flavor())
+        rows = tx.add_all([instance(of) for _ in range(3)])
+        for wait, one in zip((2, 9, 5), rows, strict=True):
+            tx.wake(one, clock.now - wait)
+    order = [held.uuid for held in iter(store.claim_wake, None)]
+    assert order == [rows[1].uuid, rows[2].uuid, rows[0].uuid]
+
+
+def test_the_scan_wakes_what_lives_and_has_a_loop(store: Store, row: Instance) -> None:
+    with store.write() as tx:
+        dead = tx.add(instance(tx.list(Flavor)[0]))
+        tx.wake(dead)
+        tx.bury(dead)
+    held = store.claim_wake()
+    while held is not None:
+        store.finish_wake(held, None)
+        held = store.claim_wake()
+    store.wake_everything()
+    assert [held.uuid for held in iter(store.claim_wake, None)] == [row.uuid]
+
+
+def test_nothing_is_woken_by_what_was_rolled_back(store: Store, row: Instance) -> None:
+    told: list[tuple[bool, set[str]]] = []
+    store.listen(lambda woken, touched: told.append((woken, touched)))
+    with pytest.raises(ZeroDivisionError), store.write() as tx:
+        tx.wake(row)
+        raise ZeroDivisionError
+    assert told == []
+    with store.write() as tx:
+        tx.want(row, tags={"a": "b"})
+        assert told == []
+    assert told == [(False, {"instance"})]
+
+
+def test_many_workers_share_the_work(filed: Store) -> None:
+    with filed.write() as tx:
+        of = tx.add(flavor())
+        rows = tx.add_all([instance(of) for _ in range(40)])
+        tx.wake_all("instance", [one.uuid for one in rows])
+    taken: list[str] = []
+
+    def work() -> None:
+        while (held := filed.claim_wake()) is not None:
+            taken.append(held.uuid)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == sorted(one.uuid for one in rows)
