@@ -40,3 +40,13 @@ def test_ids(cloud: Cloud, account: Account) -> None:
 
 def test_there_are_no_elastic_addresses(account: Account) -> None:
     assert account.ec2.describe_addresses()["Addresses"] == []
+
+
+def test_vpc_attributes(account: Account) -> None:
+    vpc = account.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    found = account.ec2.describe_vpc_attribute(VpcId=vpc, Attribute="enableDnsSupport")
+    assert (found["VpcId"], found["EnableDnsSupport"]) == (vpc, {"Value": False})
+    with refused("InvalidVpcID.NotFound"):
+        account.ec2.describe_vpc_attribute(VpcId="vpc-0123456789abcdef0", Attribute="enableDnsSupport")
+    with refused("InvalidParameterValue"):
+        account.ec2.describe_vpc_attribute(VpcId=vpc, Attribute="enableTelepathy")  # type: ignore[arg-type]

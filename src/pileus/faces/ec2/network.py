@@ -43,6 +43,18 @@ def _vpc(router: Router, account: str) -> dict[str, Any]:
     }
 
 
+@action("DescribeVpcAttribute")
+def describe_vpc_attribute(call: Call) -> dict[str, Any]:
+    """One attribute of one VPC: there is no resolver yet, and no names."""
+    (router,) = verbs.routers(call.caller, call.core, [call.args["VpcId"]])
+    member, value = {
+        "enableDnsSupport": ("EnableDnsSupport", False),
+        "enableDnsHostnames": ("EnableDnsHostnames", False),
+        "enableNetworkAddressUsageMetrics": ("EnableNetworkAddressUsageMetrics", False),
+    }[call.args["Attribute"]]
+    return {"VpcId": router.ec2_id, member: {"Value": value}}
+
+
 @action("DescribeSubnets")
 def describe_subnets(call: Call) -> dict[str, Any]:
     """List subnets, by id or all."""
