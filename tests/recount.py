@@ -33,7 +33,8 @@ def claims(tx: Reader) -> Claims:
         found.add((f"subnet:{port.wanted.subnet}", port.assigned.address, port.uuid))
         found.add(("mac", port.assigned.mac, port.uuid))
     for group in tx.list(SecurityGroup):
-        found.add((f"securitygroup:{group.wanted.router}", group.name, group.uuid))
+        if not group.wanted.gone:  # its name is free as soon as it is asked to go
+            found.add((f"securitygroup:{group.wanted.router}", group.name, group.uuid))
     for key in tx.list(KeyPair):
         found.add((f"keypair:{key.project}", key.name, key.uuid))
     return found

@@ -326,7 +326,7 @@ def test_a_libvirtd_that_hangs_is_a_fault_in_time_and_forgiven(layout: Layout, b
     assert body.seen().running
 
 
-@pytest.mark.cost(40)
+@pytest.mark.cost(60)
 def test_a_qemu_that_hangs_is_stopped_and_removed_all_the_same(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_provider, "GRACE", 3.0)
     monkeypatch.setattr(machine_provider, "_ASK", 1.0)

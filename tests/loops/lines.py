@@ -44,6 +44,7 @@ class Line(msgspec.Struct, frozen=True):
     says: str
     off: Any
     temper: Temper = Temper()
+    rare: bool = False
 
 
 def replaced(target: object, name: str, value: object) -> Any:
@@ -377,7 +378,7 @@ LINES: dict[str, Line] = {
         1,
         "the token is stored in the transaction that it guards",
         _token_later,
-        Temper(verbs=("launch", "terminate"), odds={"commit fails": 0.3}),
+        Temper(verbs=("launch", "terminate"), mishaps=("crash",), odds={"commit fails": 0.2}),
     ),
     "claims until gone": Line(
         1,
@@ -426,13 +427,13 @@ LINES: dict[str, Line] = {
         2,
         "what is believed to run is kept up to date without being started",
         replaced(machines.Machine, "ensure", _no_keep),
-        Temper(verbs=("tag",), mishaps=("guest",), odds={"late step": 0.6}),
+        Temper(verbs=("tag", "tag", "launch"), mishaps=("guest",), odds={"late step": 0.6, "agent dies": 0.0}),
     ),
     "finish heeds wakes": Line(
         3,
         "finishing clears a wake only if nobody woke it since (without the scan)",
         _forgotten_wakes,
-        Temper(verbs=("tag", "stop", "start", "rules"), odds={"worker pauses": 0.2}),
+        Temper(verbs=("rules",), mishaps=("crash",), odds={"worker pauses": 0.2, "worker dies": 0.0, "fault": 0.0}),
     ),
     "a claim ends": Line(
         3,
@@ -444,13 +445,13 @@ LINES: dict[str, Line] = {
         4,
         "orders are sent after the commit",
         replaced(instance, "step", _send_first),
-        Temper(verbs=("tag", "start", "stop", "terminate"), odds={"commit fails": 0.4}),
+        Temper(verbs=("tag", "start", "stop"), mishaps=("guest",), odds={"commit fails": 0.5}),
     ),
     "the revision covers all": Line(
         4,
         "whatever changes in the spec gives it a new revision",
         replaced(instance, "content", _power_alone),
-        Temper(verbs=("tag", "start", "rules")),
+        Temper(verbs=("tag",), mishaps=("guest",)),
     ),
     "a reply is no result": Line(
         4, "results come only as reports", replaced(instance, "step", _reply_is_result)
@@ -465,7 +466,7 @@ LINES: dict[str, Line] = {
         5,
         "a revision not above a removal is refused",
         replaced(Agent, "accepts", _takes_removed),
-        Temper(verbs=("launch", "terminate")),
+        Temper(verbs=("launch", "terminate"), mishaps=("cut",), odds={"worker pauses": 0.06, "fault": 0.0}),
     ),
     "remember removals": Line(
         5, "removals are remembered", replaced(Book, "remember", _drops_removed), Temper(verbs=("launch", "terminate"))
@@ -474,13 +475,13 @@ LINES: dict[str, Line] = {
         5,
         "removals of what was not held are remembered too",
         _only_what_was_held,
-        Temper(verbs=("launch", "terminate"), mishaps=("cut",)),
+        Temper(verbs=("launch", "terminate"), mishaps=("cut",), odds={"fault": 0.0, "worker dies": 0.0}),
     ),
     "restart by itself": Line(
         5,
         "the host starts again what went down, after its own reboot too",
         replaced(agents, "next_step", _never_restarted),
-        Temper(mishaps=("machine", "crash")),
+        Temper(verbs=("tag", "launch"), mishaps=("machine", "crash"), odds={"fault": 0.0}),
     ),
     "the unknown is kept": Line(5, "what has no spec is not touched", replaced(Agent, "survey", _tidy_survey)),
     "old reports are dropped": Line(
@@ -490,19 +491,19 @@ LINES: dict[str, Line] = {
         6,
         "the epoch is persisted and rises",
         replaced(Book, "begin", _same_epoch),
-        Temper(verbs=("tag", "start", "stop"), mishaps=("agent",)),
+        Temper(verbs=("tag", "start", "stop"), mishaps=("agent",), odds={"agent dies": 0.05, "late step": 0.3}),
     ),
     "applied, not stored": Line(
         6,
         "an entry's revision is the one applied",
         replaced(report, "_see", _stored_is_applied),
-        Temper(verbs=("tag", "rules"), mishaps=("guest", "crash")),
+        Temper(verbs=("tag",), mishaps=("guest", "crash"), odds={"fault": 0.0, "worker dies": 0.05}),
     ),
     "removed by name": Line(
         8,
         "a removal is confirmed by name, not by absence",
         replaced(report, "_confirm", _absence_confirms),
-        Temper(verbs=("launch", "terminate"), mishaps=("cut",)),
+        Temper(verbs=("launch", "terminate", "terminate"), mishaps=("agent",), odds={"late step": 0.4}),
     ),
     "tombstone when confirmed": Line(
         8, "no tombstone before the host confirmed", replaced(instance, "_leave", _leave_at_once)
@@ -511,12 +512,12 @@ LINES: dict[str, Line] = {
         8,
         "no tombstone before the network engine confirmed at the last order",
         replaced(instance, "_let_go", _not_present),
-        Temper(verbs=("launch", "terminate"), odds={"worker pauses": 0.3}),
+        Temper(verbs=("launch", "terminate", "terminate"), mishaps=("crash",), odds={"worker pauses": 0.05, "worker dies": 0.0, "fault": 0.0, "fault after": 0.0, "agent dies": 0.0, "late step": 0.0}),
     ),
     "the engine remembers": Line(
         8,
         "the network engine refuses what it was ordered to remove",
         _engine_forgets,
-        Temper(verbs=("launch", "terminate", "group"), odds={"worker pauses": 0.3}),
+        Temper(verbs=("launch", "terminate", "group"), mishaps=("crash",), odds={"worker pauses": 0.08, "worker dies": 0.0, "fault": 0.0}),
     ),
 }

@@ -167,15 +167,15 @@ class Promises:
         self.counts()
         with world.store.read() as tx:
             rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
-            self._rest(tx, rows)
-            for uuid, row in rows.items():
-                self._instance(uuid, row)
-            self._bodies(rows)
-            self._engine(tx)
             for token, uuids in world.users.tokens.items():
                 made = {row.uuid for row in rows.values() if row.wanted.token == token}
                 if made != set(uuids):
                     self.broken(TOKEN, f"{token} made {made}, answered {uuids}")
+            self._bodies(rows)
+            for uuid, row in rows.items():
+                self._instance(uuid, row)
+            self._engine(tx)
+            self._rest(tx, rows)
 
     def _rest(self, tx: Reader, rows: dict[str, Instance]) -> None:
         if tx.next_due() is not None:

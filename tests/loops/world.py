@@ -170,7 +170,7 @@ class World:
         self.promises = Promises(self)
         self.nodes = {name: Node(self, name) for name in ("h1", "h2")[: self.random.choice((1, 1, 2))]}
         self.surprises: list[str] = []
-        self._parked = 3
+        self._parked = 4
         self._kick: float | None = None
         self.users = Users(self)
 
@@ -267,12 +267,17 @@ class World:
             self.log("worker's transaction failed")
             done = True
         if not done:
-            pause = self.random.uniform(2, 28) if self.happens("worker pauses") else self.soon(0.01)
-            self.after(pause, lambda: self._go_on(fiber))
+            self.after(self._pause(), lambda: self._go_on(fiber))
         elif fiber.result:
             self._park()
         else:
             self.after(1.0, self._park)
+
+    def _pause(self) -> float:
+        """Seconds between two deeds of a worker: at times some, at times more than its lease."""
+        if self.happens("worker pauses"):
+            return self.random.uniform(*self.random.choice(((0.3, LEASE), (LEASE, 28.0))))
+        return self.soon(0.01)
 
     def _park(self) -> None:
         self._parked += 1

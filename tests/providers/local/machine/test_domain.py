@@ -88,6 +88,11 @@ def test_size_name_and_power_are_the_specs() -> None:
     assert ends == {"on_poweroff": "destroy", "on_reboot": "restart", "on_crash": "destroy"}
 
 
+@pytest.mark.parametrize(("memory", "cache"), [(64, "32"), (128, "32"), (512, "128"), (8192, "256")])
+def test_larger_guests_keep_more_translated_code(memory: int, cache: str) -> None:
+    assert parsed(specs.instance(memory=memory)).findtext("features/tcg/tb-cache") == cache
+
+
 def test_disks_follow_no_file_that_the_spec_does_not_name() -> None:
     data = specs.disk(uuid="1" * 8, ec2_id="vol-2", device="/dev/vdb")
     domain = parsed(specs.instance(disks=(specs.disk(DIGEST), data)))

@@ -124,17 +124,21 @@ def _host_version(name: str) -> tuple[int, ...]:
 
 
 def main() -> None:
-    """Build the root if one is needed and missing; print one line that says how it stands."""
+    """Build the root if one is needed and missing; say in the last line how it stands."""
     if host_is_new_enough():
-        print("the host's own Open vSwitch and OVN are new enough")
+        _say("the host's own packages")
     elif is_built():
-        print(f"{ROOT} is in place")
+        _say(f"{ROOT} is in place")
     else:
         try:
-            build(print)
+            build(_say)
         except ImageBuildError as error:
             sys.exit(f"network engine: {error}")
-        print(f"{ROOT} is built")
+        _say(f"{ROOT} is built")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -27,8 +27,12 @@ SPARE_PORTS = 4
 
 Accelerator = Literal["tcg", "kvm"]
 
-_TRANSLATION_CACHE = 32
-"""MiB of translated code that an emulated CPU keeps: QEMU's default of up to a GiB only costs memory here."""
+_TRANSLATION_CACHE = (32, 256)
+"""MiB of translated code that emulated CPUs keep, at least and at most; between, a quarter of the guest's memory.
+
+Debian 12 with cloud-init boots with 51 s of CPU time on 32 MiB, 38 on 64, 35 on 128, 33 on 256. A guest of 128 MiB
+gains nothing beyond 32, and pays in the host's memory.
+"""
 
 _FIRST_SLOT = 3
 """On the root bus: slot 1 is the screen's, 2 the root ports', 31 the chipset's."""
@@ -144,7 +148,9 @@ def _platform(root: ET.Element, spec: InstanceSpec) -> None:
     ET.SubElement(features, "acpi")
     ET.SubElement(features, "apic")
     if accelerator() == "tcg":
-        _text(ET.SubElement(features, "tcg"), "tb-cache", str(_TRANSLATION_CACHE), unit="MiB")
+        least, most = _TRANSLATION_CACHE
+        cache = min(max(least, spec.memory // 4), most)
+        _text(ET.SubElement(features, "tcg"), "tb-cache", str(cache), unit="MiB")
         ET.SubElement(root, "cpu", mode="maximum")
     else:
         ET.SubElement(root, "cpu", mode="host-passthrough", migratable="on")

@@ -28,9 +28,6 @@ _OPEN = 10.0
 _KEEPALIVE = (4, 3)
 """Seconds between signs of life, and how many may be missing: a hung libvirtd fails every call after 16 s."""
 
-_AGAIN = 0.5
-"""Seconds for which a failed attempt to connect answers for all."""
-
 _WATCH = 2.0
 _CODES = {libvirt.VIR_ERR_NO_DOMAIN: GONE, libvirt.VIR_ERR_OPERATION_INVALID: INVALID}
 
@@ -76,16 +73,18 @@ class Hypervisor:
 
     def connection(self) -> Any:
         """A living connection (virConnect). Raises Fault HypervisorUnavailable within about 12 s."""
+        arrived = time.monotonic()
         with self._connecting:
             if self._alive():
                 return self._connection
-            if self._failed is not None and time.monotonic() < self._failed[0]:
+            if self._failed is not None and arrived <= self._failed[0]:
+                # It failed for another caller while this one waited: they need not try in turns.
                 raise Fault("HypervisorUnavailable", self._failed[1])
             self._drop()
             try:
                 self._connection = self._connect()
             except Fault as fault:
-                self._failed = (time.monotonic() + _AGAIN, fault.message)
+                self._failed = (time.monotonic(), fault.message)
                 raise
             self._failed = None
             return self._connection

@@ -1,19 +1,19 @@
 #!/bin/sh
-# libvirtd.sh PRIVATE STATE SHARED DRIVERS ACCELERATOR: libvirtd with folders of its own, and no other cloud's mounts.
+# libvirtd.sh PRIVATE STATE EVERYONES DRIVERS ACCELERATOR: libvirtd with its own folders, and no other cloud's mounts.
 #
 # Started in the cloud's network namespace and in a mount namespace of its own. Guests inherit both and outlive it.
 set -e
-private=$1 state=$2 shared=$3 drivers=$4 accelerator=$5
+private=$1 state=$2 everyones=$3 drivers=$4 accelerator=$5
 work=$private/mount
 
 # A copy of a mount keeps what is mounted alive after its removal elsewhere: other clouds' network namespaces, loop
 # devices. Only what lies above or below our own folders, and the system's, stays.
 tac /proc/self/mounts | while read -r _ point _; do
     case $point/ in
-        / | // | /proc/* | /sys/* | /dev/* | /usr/* | /etc/* | /lib*/* | "$state"/* | "$shared"/*) continue ;;
+        / | // | /proc/* | /sys/* | /dev/* | /usr/* | /etc/* | /lib*/* | "$state"/* | "$everyones"/*) continue ;;
     esac
     case $state/ in "$point"/*) continue ;; esac
-    case $shared/ in "$point"/*) continue ;; esac
+    case $everyones/ in "$point"/*) continue ;; esac
     case /run/libvirt/ in "$point"/*) continue ;; esac
     case /var/lib/libvirt/ in "$point"/*) continue ;; esac
     umount -l "$point" 2>/dev/null || true
@@ -45,8 +45,8 @@ for place in etc:/etc var:/var/lib run:/run log:/var/log; do
     mount --bind "$private/${place%%:*}" "${place#*:}/libvirt"
 done
 # What libvirt learned about QEMU, which takes seconds, is the same for every cloud of this machine.
-mkdir -p /var/cache/libvirt "$shared/libvirt"
-mount --bind "$shared/libvirt" /var/cache/libvirt
+mkdir -p /var/cache/libvirt "$everyones/libvirt"
+mount --bind "$everyones/libvirt" /var/cache/libvirt
 # The user that Debian's packages make and bin/setup need not; nothing runs as it.
 mount --bind "$private/passwd" /etc/passwd
 mount --bind "$private/group" /etc/group

@@ -1,0 +1,232 @@
+"""The guest images: built from packages, booted under emulation, reached over ssh as EC2's metadata says."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.server
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.providers.local.engine.root import parse_version
+from pileus.providers.local.images import BUILDERS, build
+from pileus.providers.local.images.archive import parse_mirrors
+from pileus.providers.local.images.disk import partition_table
+from pileus.providers.local.images.tiny import needed_libraries, needed_modules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pileus.providers.local.images import ImageName
+
+NETWORK = "user,id=nic,restrict=on,net=169.254.169.0/24,host=169.254.169.2,dhcpstart=169.254.169.15"
+SMBIOS_ID = "ec2f0000-0000-4000-8000-000000000001"
+TOKEN = "a-token"
+SCRIPT = "#!/bin/bash\necho run >> /var/lib/runs\necho user-data says so\n"
+
+# QEMU's user network hands a connection to a program's standard input and output; this one passes it on.
+RELAY = """
+import os, select, socket, sys
+peer = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+sources = [0, peer.fileno()]
+while True:
+    for source in select.select(sources, [], [])[0]:
+        data = os.read(source, 65536)
+        if data:
+            os.write(1 if source else peer.fileno(), data)
+        elif source:
+            sys.exit()
+        else:
+            sources.remove(0)
+            peer.shutdown(socket.SHUT_WR)
+"""
+
+
+class Metadata(http.server.BaseHTTPRequestHandler):
+    """EC2's metadata, only for those who bring a token."""
+
+    def __init__(self, tree: dict[str, str], *arguments: object) -> None:
+        self.tree = tree
+        super().__init__(*arguments)  # type: ignore[arg-type]
+
+    def answer(self, status: int, text: str = "") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text.encode())))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def do_PUT(self) -> None:
+        self.answer(200 if self.path == "/latest/api/token" else 404, TOKEN)
+
+    def do_GET(self) -> None:
+        path = self.path.lstrip("/").partition("/")[2]
+        if self.headers.get("X-aws-ec2-metadata-token") != TOKEN:
+            self.answer(401)
+        else:
+            self.answer(200 if path in self.tree else 404, self.tree.get(path, ""))
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's name)
+        pass
+
+
+def tree(instance_id: str, public_key: str) -> dict[str, str]:
+    """The part of the metadata tree that both images ask for."""
+    identity = {"region": "us-east-1", "availabilityZone": "us-east-1a", "instanceId": instance_id}
+    return {
+        "meta-data/": "instance-id\nlocal-hostname\npublic-keys/",
+        "meta-data/instance-id": instance_id,
+        "meta-data/local-hostname": "ip-10-0-0-5.ec2.internal",
+        "meta-data/public-keys/": "0=test",
+        "meta-data/public-keys/0/": "openssh-key",
+        "meta-data/public-keys/0/openssh-key": public_key,
+        "dynamic/instance-identity": "document",
+        "dynamic/instance-identity/document": json.dumps(identity),
+        "user-data": SCRIPT,
+    }
+
+
+@dataclass
+class Guest:
+    """A disk with a key that opens it; `boot` runs it as the instance that `instance_id` names."""
+
+    disk: Path
+    user: str
+    memory_mib: int
+    folder: Path
+    instance_id: str = "i-0123456789abcdef0"
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def console(self) -> str:
+        return (self.folder / "console").read_text(errors="replace")
+
+    @contextlib.contextmanager
+    def boot(self) -> Iterator[Guest]:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        public_key = (self.folder / "key.pub").read_text()
+        handler = partial(Metadata, tree(self.instance_id, public_key))
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.process = subprocess.Popen(self.command(server.server_port))
+            try:
+                yield self
+            finally:
+                self.process.kill()
+                self.process.wait()
+                server.shutdown()
+
+    def command(self, metadata_port: int) -> list[str]:
+        relay = self.folder / "relay.py"
+        relay.write_text(RELAY)
+        network = (
+            f"{NETWORK},hostfwd=tcp:127.0.0.1:{self.port}-:22,"
+            f"guestfwd=tcp:169.254.169.254:80-cmd:{sys.executable} -IS {relay} {metadata_port}"
+        )
+        return [
+            *("qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"),
+            *("-m", str(self.memory_mib), "-smp", "1", "-nodefaults", "-display", "none"),
+            *("-smbios", f"type=1,serial={SMBIOS_ID}", "-uuid", SMBIOS_ID),
+            *("-drive", f"file={self.disk},if=virtio", "-serial", f"file:{self.folder / 'console'}"),
+            *("-netdev", network, "-device", "virtio-net-pci,netdev=nic,mac=02:00:00:00:00:05"),
+        ]
+
+    def run(self, command: str) -> str:
+        """Run `command` over ssh once the guest lets us in; return what it prints."""
+        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes", "ConnectTimeout=60"]
+        words = ["ssh", "-q", "-i", str(self.folder / "key"), "-p", str(self.port)]
+        words += [word for option in options for word in ("-o", option)]
+        while True:
+            done = subprocess.run(
+                [*words, f"{self.user}@127.0.0.1", command], check=False, capture_output=True, text=True
+            )
+            if done.returncode != 255:
+                assert done.returncode == 0, f"{command}: {done.stderr}"
+                return done.stdout
+            assert self.process is not None
+            assert self.process.poll() is None, self.console
+            time.sleep(0.5)
+
+
+@pytest.fixture
+def guest(request: pytest.FixtureRequest, tmp_path: Path) -> Guest:
+    """A new disk from a freshly built image, larger than it."""
+    name: ImageName = request.param
+    image = build(name, tmp_path, print)
+    described = json.loads((tmp_path / f"{name}.json").read_text())
+    assert described["sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}.json", f"{name}.qcow2"]
+    disk = tmp_path / "disk.qcow2"
+    backing = ["-b", str(image), "-F", "qcow2"]
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *backing, str(disk), "4G"], check=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
+    recipe = BUILDERS[name].recipe
+    return Guest(disk, recipe.login_user, recipe.min_memory_mib, tmp_path)
+
+
+@pytest.mark.cost(240)
+@pytest.mark.parametrize("guest", ["tiny", "debian-12"], indirect=True)
+def test_image_is_what_its_metadata_says_once_per_instance(guest: Guest) -> None:
+    identity = "hostname; cat /etc/*/*host_ed25519_key* | cksum; cat /var/lib/runs"
+    wait = "until test -s /var/lib/runs; do sleep 0.2; done; "
+    with guest.boot():
+        began = time.monotonic()
+        assert "cloud-amd64" in guest.run("uname -a; cat /etc/os-release")
+        print(f"{guest.disk.parent}: ssh after {time.monotonic() - began:.1f} s")
+        first = guest.run(wait + identity)
+        assert first.split()[0] == "ip-10-0-0-5"
+        assert first.splitlines()[2:] == ["run"]
+        size = "df -m / | awk 'NR == 2 {print $2}'"
+        guest.run(f"until test $({size}) -gt 3500; do sleep 0.5; done")
+        guest.run("sync")
+        while "END SSH HOST KEY KEYS" not in guest.console or "user-data says so" not in guest.console:
+            time.sleep(0.5)
+    with guest.boot():
+        assert guest.run(wait + identity) == first
+    guest.instance_id = "i-0fedcba9876543210"
+    with guest.boot():
+        guest.run("until test $(wc -l < /var/lib/runs) = 2; do sleep 0.2; done")
+        assert guest.run(identity).splitlines()[1] != first.splitlines()[1]
+
+
+def test_mirrors_are_debians_and_no_other_archive() -> None:
+    lines = [
+        "||https://packages.example/apt|bookworm|main",
+        "Docker|Docker CE|https://docker.example/linux/debian/|bookworm|main",
+        "Debian|Debian|http://mirror.example/debian/|bookworm-backports|main",
+        "Debian|Debian|http://mirror.example/debian/|bookworm|main",
+        "Debian|Debian-Security|http://mirror.example/security/|bookworm-security|main",
+    ]
+    assert parse_mirrors("\n".join(lines)) == ("http://mirror.example/debian/", "http://mirror.example/security/")
+    assert parse_mirrors("||http://new.example/debian/|trixie|main") == ("http://new.example/debian/", None)
+    assert parse_mirrors("") == (None, None)
+
+
+def test_partition_table_has_one_bootable_partition_to_the_end() -> None:
+    table = partition_table(1 << 30, 0x01020304)
+    assert len(table) == 512
+    assert table[440:444] == bytes([4, 3, 2, 1])
+    assert table[446] == 0x80
+    assert int.from_bytes(table[454:458], "little") == 2048
+    assert int.from_bytes(table[458:462], "little") == (1 << 21) - 2048
+    assert table[462:510] == bytes(48)
+    assert table[510:] == b"\x55\xaa"
+
+
+def test_modules_libraries_and_versions_are_read_from_what_tools_print() -> None:
+    dep = "k/virtio-rng.ko: k/virtio.ko\nk/virtio.ko:\nk/other.ko: k/virtio.ko"
+    assert needed_modules(dep, ["virtio_rng", "built_in"]) == {"k/virtio-rng.ko", "k/virtio.ko"}
+    assert needed_libraries("  NEEDED               libc.so.6\n  SONAME x\n") == ["libc.so.6"]
+    assert parse_version("ovn-controller 25.03.0\nOpen vSwitch Library 3.5.0") == (25, 3, 0)
+    assert parse_version("no version") == ()
