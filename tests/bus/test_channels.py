@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 import stat
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.bus import channels
 from pileus.bus.channels import PATIENCE, ChannelServer
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def test_nothing_opens_without_a_ticket(server: ChannelServer, said: bytes) -> N
 
 def test_a_ticket_expires(server: ChannelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(channels.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     old, new = server.offer(echo), server.offer(echo)
     now[0] += PATIENCE - 1
     assert everything(ask(new.address, new.ticket.encode() + b"\na")) == b"A"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pileus.bus.messages import ToHost
 
+
 class Cloud:
     """A cloud's end that keeps what it hears."""
 

@@ -6,6 +6,7 @@ world decides.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, ClassVar
 
@@ -77,10 +78,8 @@ class Fiber:
             self.done = True
             return
         self._killed = True
-        try:
+        with contextlib.suppress(Killed):
             self.resume()
-        except Killed:
-            pass
 
     def carried(self) -> None:
         """Run the code; called by its carrier alone."""

@@ -15,6 +15,7 @@ from pileus.loops import instance, report, runner
 from pileus.loops.host import agent as agents
 from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import Book
+from pileus.model import spec
 from pileus.model.instance import Instance, Power, Seen, State, Step, settled, state
 from pileus.model.provider import Ref
 from pileus.store import store as stores
@@ -37,14 +38,18 @@ if TYPE_CHECKING:
     from pileus.model.provider import Seen as Looked
     from pileus.verbs.core import Core
 
+
 class Line(msgspec.Struct, frozen=True):
-    """A line: its number, what it says, its switch, and the temper of the worlds that show it best."""
+    """A line: its number, what it says, its switch, the temper of the worlds that show it best, and one such world.
+
+    When the worlds change, so does what their seeds bring: `seed` is where a search begins.
+    """
 
     number: int
     says: str
     off: Any
     temper: Temper = Temper()
-    rare: bool = False
+    seed: int = 0
 
 
 def replaced(target: object, name: str, value: object) -> Any:
@@ -118,9 +123,7 @@ def _loop_writes_wanted(tx: Writer, row: Instance, body: BodyReport) -> Instance
 _power = power._power
 
 
-def _lazy_start(
-    caller: Caller, core: Core, ids: Sequence[str], wish: Any, *, dry_run: bool
-) -> list[power.Change]:
+def _lazy_start(caller: Caller, core: Core, ids: Sequence[str], wish: Any, *, dry_run: bool) -> list[power.Change]:
     with core.store.read() as tx:
         rows = list(tx.by_ec2(Instance, ids).values())
     if any(row.wanted.power.state == wish == "running" and state(row) != State.STOPPED for row in rows):
@@ -241,11 +244,11 @@ def _send_first(core: Core, uuid: str) -> float | None:
     return None if row.gone is not None or settled(row) else core.store.now() + instance.AGAIN
 
 
-_content = instance.content
+_content = spec.content
 
 
-def _power_alone(spec: Any) -> str:
-    return _content(msgspec.structs.replace(spec, tags={}, nics=()))
+def _power_alone(whole: Any) -> str:
+    return _content(msgspec.structs.replace(whole, tags={}, nics=()))
 
 
 _instance_step = instance.step
@@ -398,12 +401,16 @@ LINES: dict[str, Line] = {
         Temper(verbs=("start",), mishaps=("guest",)),
     ),
     "power has a number": Line(
-        2, "a guest's shutdown satisfies one n, not all", replaced(agents, "next_step", _satisfied_for_ever)
+        2,
+        "a guest's shutdown satisfies one n, not all",
+        replaced(agents, "next_step", _satisfied_for_ever),
+        Temper(verbs=("tag", "start"), mishaps=("guest",)),
     ),
     "power has a cause": Line(
         2,
         "nothing but the guest's own shutdown satisfies n",
         replaced(Agent, "_absorb", _any_end_satisfies),
+        Temper(verbs=("tag",), mishaps=("machine", "crash")),
     ),
     "the guest's shutdown counts": Line(
         2,
@@ -453,9 +460,7 @@ LINES: dict[str, Line] = {
         replaced(instance, "content", _power_alone),
         Temper(verbs=("tag",), mishaps=("guest",)),
     ),
-    "a reply is no result": Line(
-        4, "results come only as reports", replaced(instance, "step", _reply_is_result)
-    ),
+    "a reply is no result": Line(4, "results come only as reports", replaced(instance, "step", _reply_is_result)),
     "refuse lower": Line(
         5,
         "a revision below the one held is refused",
@@ -484,9 +489,7 @@ LINES: dict[str, Line] = {
         Temper(verbs=("tag", "launch"), mishaps=("machine", "crash"), odds={"fault": 0.0}),
     ),
     "the unknown is kept": Line(5, "what has no spec is not touched", replaced(Agent, "survey", _tidy_survey)),
-    "old reports are dropped": Line(
-        6, "an older (epoch, sequence) changes nothing", replaced(report, "stale", _never)
-    ),
+    "old reports are dropped": Line(6, "an older (epoch, sequence) changes nothing", replaced(report, "stale", _never)),
     "the epoch is kept": Line(
         6,
         "the epoch is persisted and rises",
@@ -512,12 +515,27 @@ LINES: dict[str, Line] = {
         8,
         "no tombstone before the network engine confirmed at the last order",
         replaced(instance, "_let_go", _not_present),
-        Temper(verbs=("launch", "terminate", "terminate"), mishaps=("crash",), odds={"worker pauses": 0.05, "worker dies": 0.0, "fault": 0.0, "fault after": 0.0, "agent dies": 0.0, "late step": 0.0}),
+        Temper(
+            verbs=("launch", "terminate", "terminate"),
+            mishaps=("crash",),
+            odds={
+                "worker pauses": 0.05,
+                "worker dies": 0.0,
+                "fault": 0.0,
+                "fault after": 0.0,
+                "agent dies": 0.0,
+                "late step": 0.0,
+            },
+        ),
     ),
     "the engine remembers": Line(
         8,
         "the network engine refuses what it was ordered to remove",
         _engine_forgets,
-        Temper(verbs=("launch", "terminate", "group"), mishaps=("crash",), odds={"worker pauses": 0.08, "worker dies": 0.0, "fault": 0.0}),
+        Temper(
+            verbs=("launch", "terminate", "group"),
+            mishaps=("crash",),
+            odds={"worker pauses": 0.08, "worker dies": 0.0, "fault": 0.0},
+        ),
     ),
 }

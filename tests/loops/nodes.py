@@ -49,7 +49,7 @@ class MortalBook(Book):
 
 
 class Node:
-    """A host; `agent` is None while its process is down. `life` counts its agents: what an earlier one began is void."""
+    """A host; `agent` is None while its process is down. `life` counts agents: what an earlier one began is void."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world

@@ -255,7 +255,11 @@ class Promises:
                     self.broken(REST, f"port {row.uuid} is in {body.groups}, not in {row.wanted.groups}")
                 if (spec.address, spec.mac) != (row.assigned.address, row.assigned.mac):
                     self.broken(COUNTS, f"port {row.uuid} has {spec.address}, not {row.assigned.address}")
-            if isinstance(row, SecurityGroup) and isinstance(spec, SecurityGroupSpec) and spec.rules != row.wanted.rules:
+            if (
+                isinstance(row, SecurityGroup)
+                and isinstance(spec, SecurityGroupSpec)
+                and spec.rules != row.wanted.rules
+            ):
                 self.broken(REST, f"group {row.uuid} has {spec.rules}, not {row.wanted.rules}")
 
 

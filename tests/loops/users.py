@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tests.loops.world import World
 
 
-
 class StoreDown(Exception):
     """A transaction that could not be committed, as when the disk is full."""
 
@@ -80,7 +79,7 @@ class Users:
                 self._try(lambda: power.terminate(world.cloud.caller, world.core, [random.choice(dead).ec2_id]))
         elif living:
             self._change(verb, random.choice(living))
-        if random.random() < 0.5:
+        if random.random() < 0.25:
             self._world.promises.counts()
 
     def _change(self, verb: str, wish: Wish) -> None:
@@ -142,9 +141,7 @@ class Users:
     def _group(self) -> None:
         world, random = self._world, self._world.random
         extra: list[Noun] = [
-            g
-            for g in securitygroup.listing(world.cloud.caller, world.core)
-            if g.name.startswith("extra")
+            g for g in securitygroup.listing(world.cloud.caller, world.core) if g.name.startswith("extra")
         ]
         if extra and random.random() < 0.6:
             self._try(lambda: securitygroup.delete(world.cloud.caller, world.core, extra[0].ec2_id))

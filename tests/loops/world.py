@@ -28,11 +28,11 @@ from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, image, project, securitygroup
 from pileus.verbs.core import Core
+from tests.loops import temper
 from tests.loops.fibers import Fiber, give_way
 from tests.loops.machines import ALIEN, Net
 from tests.loops.nodes import Node
 from tests.loops.promises import Promises, Violation
-from tests.loops import temper
 from tests.loops.temper import Temper, draw
 from tests.loops.users import StoreDown, Users
 
@@ -125,8 +125,8 @@ class Cloud:
         self._image = self._raw.serialize()
 
     def next_due(self) -> float | None:
-        """The earliest stored due time."""
-        found: tuple[float | None] = self._raw.execute("SELECT min(due) FROM wake").fetchone()
+        """When the next wake can be claimed."""
+        found: tuple[float | None] = self._raw.execute("SELECT min(max(due, until)) FROM wake").fetchone()
         return found[0]
 
     def reset(self) -> None:

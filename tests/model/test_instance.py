@@ -37,21 +37,15 @@ def bodies() -> Iterator[Body]:
         BOOLS, BOOLS, NUMBERS, (0, 1), NUMBERS, BOOLS
     ):
         if exists or not running:
-            yield Body(
-                exists=exists, running=running, n=n, reboot=reboot, satisfied=satisfied, ordered_stop=ordered
-            )
+            yield Body(exists=exists, running=running, n=n, reboot=reboot, satisfied=satisfied, ordered_stop=ordered)
 
 
 def after(step: Step, wish: Power, reboot: int, body: Body) -> Body:
     """The body after its host has done `step`, the guest having obeyed."""
     if step is Step.STOP:
         return msgspec.structs.replace(body, running=False, ordered_stop=False)
-    if step is Step.START or (
-        step is Step.MAKE and wish.state == "running" and body.satisfied != wish.n
-    ):
-        return msgspec.structs.replace(
-            body, exists=True, running=True, ordered_stop=False, n=wish.n, reboot=reboot
-        )
+    if step is Step.START or (step is Step.MAKE and wish.state == "running" and body.satisfied != wish.n):
+        return msgspec.structs.replace(body, exists=True, running=True, ordered_stop=False, n=wish.n, reboot=reboot)
     if step is Step.MAKE:
         return msgspec.structs.replace(body, exists=True)
     return msgspec.structs.replace(body, n=wish.n, reboot=reboot)

@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from pileus.store import tables
+from pileus.store import migrations, tables
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from tests.store.clock import flavor
@@ -35,8 +35,6 @@ def test_repeating_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_revisions_are_numbered_and_say_when_they_run() -> None:
-    from pileus.store import migrations
-
     scripts = ScriptDirectory(str(next(iter(migrations.__path__))))
     names = [script.revision for script in scripts.walk_revisions()]
     assert len(scripts.get_heads()) == 1

@@ -125,9 +125,10 @@ def test_a_tombstone_answers_for_a_day_and_holds_nothing(store: Store, clock: Cl
 def test_old_rows_lack_new_fields(store: Store) -> None:
     with store.write() as tx:
         row = tx.add(instance(tx.add(flavor())))
-        tx.sql.exec_driver_sql("UPDATE instance SET seen = '{}', assigned = '{}', wanted = ?", (
-            '{"flavor":"f","image":"i","a field of tomorrow":1}',
-        ))
+        tx.sql.exec_driver_sql(
+            "UPDATE instance SET seen = '{}', assigned = '{}', wanted = ?",
+            ('{"flavor":"f","image":"i","a field of tomorrow":1}',),
+        )
         old = tx.get(Instance, row.uuid)
         assert old is not None
         assert old.seen == Seen()

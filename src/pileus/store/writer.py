@@ -110,6 +110,8 @@ class Writer(Reader):
         """Forget tombstones older than `before`, and how they came about."""
         table = tables.nouns[cls.KIND]
         old = select(table.c.uuid).where(table.c.gone < before)
+        if self.sql.execute(old.limit(1)).first() is None:
+            return 0
         for other in (tables.wake, tables.journal):
             self.sql.execute(delete(other).where(other.c.uuid.in_(old)))
         return self.sql.execute(delete(table).where(table.c.gone < before)).rowcount

@@ -76,8 +76,11 @@ def default_subnet(caller: Caller, tx: Reader, zone: str = "") -> Subnet:
     raise NotFound("This project has no default subnet; name one.", noun="subnet", reason="default")
 
 
-def free_addresses(tx: Reader, subnet: Subnet, count: int, asked: str = "") -> list[str]:
-    """`count` addresses of the subnet that nobody has: the one that was `asked` for, or the lowest."""
+def free_addresses(tx: Reader, subnet: Subnet, least: int, most: int, asked: str = "") -> list[str]:
+    """From `least` to `most` addresses of the subnet that nobody has: the one that was `asked` for, or the lowest.
+
+    Raises NoCapacity when there are fewer, InvalidValue for an address that cannot be had.
+    """
     taken = {value for _, value, _ in tx.claims(pool=f"subnet:{subnet.uuid}")}
     if asked:
         return [_asked(subnet, taken, asked)]
@@ -87,10 +90,12 @@ def free_addresses(tx: Reader, subnet: Subnet, count: int, asked: str = "") -> l
         address = str(ipaddress.IPv4Address(base + offset))
         if address not in taken:
             free.append(address)
-            if len(free) == count:
+            if len(free) == most:
                 return free
+    if len(free) >= least:
+        return free
     raise NoCapacity(
-        f"The subnet '{subnet.ec2_id}' has {len(free)} free addresses left, {count} are needed.",
+        f"The subnet '{subnet.ec2_id}' has {len(free)} free addresses left, {least} are needed.",
         noun="subnet",
         ident=subnet.ec2_id,
         reason="addresses",

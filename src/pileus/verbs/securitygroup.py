@@ -97,7 +97,9 @@ def listing(caller: Caller, core: Core, ids: Sequence[str] = (), names: Sequence
     """The project's groups, all or those named by EC2 id or by name (each must exist)."""
     with core.store.read() as tx:
         if ids:
-            find.by_ec2(caller, tx, SecurityGroup, ids)
+            going = [group.ec2_id for group in find.by_ec2(caller, tx, SecurityGroup, ids) if group.wanted.gone]
+            if going:
+                raise find.not_found(SecurityGroup, going)
         groups = [g for g in tx.list(SecurityGroup, project=caller.project) if not g.wanted.gone]
     for name in names:
         if name not in {group.name for group in groups}:

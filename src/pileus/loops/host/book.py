@@ -105,7 +105,11 @@ class FileBook(Book):
     def _load_removed(self) -> None:
         path = self._folder / "removed.jsonl"
         line = msgspec.json.Decoder(tuple[str, Removed])
-        for text in path.read_bytes().splitlines() if path.exists() else ():
+        data = path.read_bytes() if path.exists() else b""
+        if data and not data.endswith(b"\n"):
+            with path.open("ab") as file:
+                file.write(b"\n")  # or the next line would be part of the torn one
+        for text in data.splitlines():
             try:
                 uuid, removed = line.decode(text)
             except msgspec.DecodeError:

@@ -78,6 +78,7 @@ class _Plan(msgspec.Struct):
     network: Network
     groups: tuple[SecurityGroup, ...]
     hosts: list[str]
+    addresses: list[str]
 
 
 def launch(caller: Caller, core: Core, asked: Launch) -> list[str]:
@@ -137,9 +138,11 @@ def _resolve(caller: Caller, core: Core, tx: Writer, asked: Launch) -> _Plan:
     else:
         subnet = network.default_subnet(caller, tx, asked.zone)
     on = tx.need(Network, subnet.wanted.network)
-    plan = _Plan(size, wanted_image, disk, keys, subnet, on, (), [])
+    plan = _Plan(size, wanted_image, disk, keys, subnet, on, (), [], [])
     plan.groups = _groups(caller, tx, asked, on)
     plan.hosts = _place(caller, core, tx, asked, plan)
+    plan.addresses = network.free_addresses(tx, subnet, asked.least, len(plan.hosts), asked.address)
+    plan.hosts = plan.hosts[: len(plan.addresses)]
     return plan
 
 
@@ -236,10 +239,9 @@ def _within_quota(caller: Caller, tx: Writer, asked: Launch, need: Need) -> int:
 
 
 def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -> list[Instance]:
-    count = len(plan.hosts)
-    given = network.free_addresses(tx, plan.subnet, count, asked.address)
+    given = plan.addresses
     reservation = new_ec2("r")
-    loopbacks = _loopbacks(core, tx, count)
+    loopbacks = _loopbacks(core, tx, len(given))
     instances = [
         Instance(
             uuid=new_uuid(),

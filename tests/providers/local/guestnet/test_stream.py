@@ -24,10 +24,10 @@ async def send(sock: socket.socket, data: bytes) -> None:
 
 
 async def receive(sock: socket.socket) -> bytes:
-    data = b""
-    while chunk := await asyncio.get_running_loop().sock_recv(sock, 4096):
+    data = bytearray()
+    while chunk := await asyncio.get_running_loop().sock_recv(sock, 65536):
         data += chunk
-    return data
+    return bytes(data)
 
 
 async def exchange(there: bytes, back: bytes) -> tuple[bytes, bytes]:

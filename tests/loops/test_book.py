@@ -1,0 +1,85 @@
+"""The host's book in a folder: it forgets nothing, however its owner died."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.bus.messages import Removed
+from pileus.loops.host.book import Book, Entry, FileBook
+from pileus.model.instance import Body, Power
+from pileus.model.spec import InstanceSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def entry(uuid: str, number: int, satisfied: int = 0) -> Entry:
+    spec = InstanceSpec(uuid=uuid, power=Power(n=number), vcpus=1, memory=64, ec2_id="i-0", hostname="ü\n")
+    return Entry(uuid=uuid, revision=(1, number), spec=spec, body=Body(satisfied=satisfied), since=0.1)
+
+
+def same(one: Book, other: Book) -> bool:
+    return (one.start, one.entries, one.removed) == (other.start, other.entries, other.removed)
+
+
+def test_what_was_written_is_read_again(tmp_path: Path) -> None:
+    book = FileBook(tmp_path)
+    book.begin()
+    book.witness((3, 7))
+    book.witness((2, 9))
+    book.keep(entry("a", 1))
+    book.keep(entry("a", 2, satisfied=2))
+    book.keep(entry("b", 3))
+    book.remember("b", Removed(revision=(1, 4), why="gone", satisfied=3))
+    book.remember("never here", Removed(revision=(1, 5), why="moved"))
+    again = FileBook(tmp_path)
+    assert same(book, again)
+    assert (again.start.epoch, again.start.incarnation, again.start.highest) == (1, 3, (3, 7))
+    again.begin()
+    assert FileBook(tmp_path).start.epoch == 2
+
+
+@pytest.mark.parametrize("cut", range(1, 30, 4))
+def test_a_torn_last_line_costs_nothing_else(tmp_path: Path, cut: int) -> None:
+    book = FileBook(tmp_path)
+    book.remember("a", Removed(revision=(1, 1), why="gone"))
+    book.keep(entry("b", 2))
+    book.remember("b", Removed(revision=(1, 3), why="gone"))
+    path = tmp_path / "removed.jsonl"
+    path.write_bytes(path.read_bytes()[:-cut])
+    torn = FileBook(tmp_path)
+    assert torn.removed.keys() <= {"a", "b"}
+    assert "a" in torn.removed
+    torn.remember("c", Removed(revision=(1, 4), why="gone"))
+    again = FileBook(tmp_path)
+    assert same(torn, again)
+    assert again.removed["c"].revision == (1, 4)
+
+
+def test_a_removal_outlives_the_order_that_death_left_behind(tmp_path: Path) -> None:
+    book = FileBook(tmp_path)
+    book.keep(entry("a", 2))
+    kept = (tmp_path / "orders" / "a.json").read_bytes()
+    book.remember("a", Removed(revision=(1, 3), why="gone"))
+    (tmp_path / "orders" / "a.json").write_bytes(kept)  # it died between the two
+    again = FileBook(tmp_path)
+    assert again.entries == {}
+    assert not (tmp_path / "orders" / "a.json").exists()
+
+
+def test_an_order_above_a_removal_is_kept(tmp_path: Path) -> None:
+    book = FileBook(tmp_path)
+    book.remember("a", Removed(revision=(1, 3), why="moved"))
+    book.keep(entry("a", 4))
+    assert FileBook(tmp_path).entries == {"a": entry("a", 4)}
+
+
+def test_half_written_files_are_not_read(tmp_path: Path) -> None:
+    book = FileBook(tmp_path)
+    book.begin()
+    book.keep(entry("a", 1))
+    (tmp_path / "orders" / "a.new").write_bytes(b'{"uuid":')
+    (tmp_path / "start.new").write_bytes(b"{")
+    assert same(FileBook(tmp_path), book)

@@ -1,0 +1,286 @@
+"""The loops' own rules: orders and their revisions, the engine's nouns, faults, and the runner's threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.bus.memory import MemoryBus
+from pileus.loops import engine, instance, runner
+from pileus.loops.host.agent import Agent
+from pileus.loops.host.book import Book
+from pileus.loops.host.runner import HostRunner
+from pileus.loops.runner import LONGEST, Runner, backoff
+from pileus.model.caller import SYSTEM, Caller
+from pileus.model.errors import Fault, NoCapacity
+from pileus.model.image import Wanted
+from pileus.model.instance import State
+from pileus.model.network import Network
+from pileus.model.port import Port
+from pileus.model.router import Router
+from pileus.model.securitygroup import SecurityGroup
+from pileus.providers.stub import StubProvider
+from pileus.store.migrate import migrate
+from pileus.store.store import TOMBSTONE, Store
+from pileus.verbs import flavor, image, project, securitygroup, tag
+from pileus.verbs.core import Core
+from pileus.verbs.instance import power, view
+from pileus.verbs.instance.launch import Launch, launch
+from tests.site import Site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pileus.model.image import Image
+    from pileus.model.instance import Instance
+
+
+@pytest.fixture
+def row(site: Site, ann: Caller, tiny: Image) -> Instance:
+    made = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    site.work()
+    return site.row(made.uuid)
+
+
+class TestOrders:
+    def test_the_first_order_has_everything(self, site: Site, ann: Caller, row: Instance) -> None:
+        ((host, order),) = site.sent
+        assert (host, order.revision, order.uuid) == ("h1", row.revision, row.uuid)
+        spec = order.spec
+        assert spec is not None
+        assert (spec.revision, spec.project, spec.flavor, spec.loopback) == (
+            row.revision,
+            ann.project,
+            "m1.small",
+            row.assigned.loopback,
+        )
+        assert [nic.address for nic in spec.nics] == ["172.31.0.4"]
+        assert [disk.digest for disk in spec.disks] == ["0" * 64]
+
+    def test_what_nobody_answers_is_sent_again_as_it_was(self, site: Site, row: Instance) -> None:
+        site.work()
+        assert len(site.sent) == 1
+        for count in (2, 3):
+            site.now += instance.AGAIN
+            site.work()
+            assert len(site.sent) == count
+        assert len({order.revision for _, order in site.sent}) == 1
+
+    def test_what_is_as_wanted_is_not_sent(self, site: Site, row: Instance) -> None:
+        site.settle()
+        runner.scan(site.core)
+        site.work()
+        assert site.sent == []
+        with site.store.read() as tx:
+            assert tx.next_due() is None
+
+    def test_whatever_changes_gives_a_higher_revision(self, site: Site, ann: Caller, row: Instance) -> None:
+        changes = (
+            lambda: tag.put(ann, site.core, [row.ec2_id], {"k": "v"}),
+            lambda: power.stop(ann, site.core, [row.ec2_id]),
+            lambda: power.start(ann, site.core, [row.ec2_id]),
+            lambda: power.reboot(ann, site.core, [row.ec2_id]),
+            lambda: power.terminate(ann, site.core, [row.ec2_id]),
+        )
+        site.settle()
+        given = [site.row(row.uuid).revision]
+        for change in changes:
+            change()
+            site.work()
+            given.append(site.row(row.uuid).revision)
+            site.settle()
+        assert given == sorted(set(given))
+
+    def test_the_commit_comes_before_the_order(self, site: Site, row: Instance) -> None:
+        site.now += instance.AGAIN
+        sent = site.send
+
+        def look(host: str, order: object) -> None:
+            with site.store.write() as tx:  # would wait for ever for a transaction that is open
+                assert tx.get(type(row), row.uuid) == row
+            sent(host, order)  # type: ignore[arg-type]
+
+        site.send = look  # type: ignore[method-assign]
+        before = len(site.sent)
+        site.work()
+        assert len(site.sent) == before + 1
+
+    def test_a_tombstone_is_left_alone(self, site: Site, ann: Caller, row: Instance) -> None:
+        power.terminate(ann, site.core, [row.ec2_id])
+        site.settle()
+        gone = site.row(row.uuid)
+        assert gone.gone is not None
+        with site.store.write() as tx:
+            tx.wake(gone)
+        site.work()
+        assert (site.row(row.uuid), site.sent) == (gone, [])
+        site.now += TOMBSTONE + 1
+        runner.scan(site.core)
+        with site.store.read() as tx:
+            assert tx.get(type(gone), gone.uuid) is None
+
+
+class TestEngine:
+    def test_a_project_has_its_network_in_the_engine(self, site: Site, ann: Caller) -> None:
+        site.work()
+        kinds = {kind for kind, _ in site.engine.bodies}
+        assert kinds == {"router", "network", "securitygroup"}
+        with site.store.read() as tx:
+            for cls in (Router, Network, SecurityGroup):
+                for noun in tx.list(cls):
+                    assert noun.seen.present
+                    assert noun.seen.revision == noun.revision
+
+    def test_what_other_hands_removed_comes_back(self, site: Site, row: Instance) -> None:
+        (key,) = (key for key in site.engine.bodies if key[0] == "port")
+        del site.engine.bodies[key]
+        runner.scan(site.core)
+        site.work()
+        assert key in site.engine.bodies
+
+    def test_a_fault_is_shown_and_tried_again(self, site: Site, ann: Caller) -> None:
+        def fails(_call: str, _uuid: str) -> None:
+            raise Fault("Unreachable", "no engine")
+
+        site.engine._faults = fails
+        group = securitygroup.create(ann, site.core, "web", "")
+        site.work()
+        with site.store.read() as tx:
+            fault = tx.need(SecurityGroup, group.uuid).seen.fault
+            due = tx.due("securitygroup", group.uuid)
+        assert fault is not None
+        assert fault.code == "Unreachable"
+        assert due is not None
+        assert 0 < due - site.now < 2
+        site.engine._faults = None
+        site.now = due
+        site.work()
+        with site.store.read() as tx:
+            seen = tx.need(SecurityGroup, group.uuid).seen
+            assert (seen.fault, seen.present) == (None, True)
+
+    def test_done_is_said_when_the_engine_has_it(self, site: Site, ann: Caller) -> None:
+        site.work()
+        ensure = site.engine.ensure
+        site.engine.ensure = lambda _: None  # type: ignore[method-assign]
+        group = securitygroup.create(ann, site.core, "web", "")
+        site.work()
+        for outcome in ("open", "done"):
+            with site.store.read() as tx:
+                assert [entry.outcome for entry in tx.journal(group.uuid)] == [outcome]
+            site.engine.ensure = ensure  # type: ignore[method-assign]
+            site.now += engine.AGAIN
+            site.work()
+
+    def test_a_row_waits_for_its_ports(self, site: Site, ann: Caller, row: Instance) -> None:
+        site.settle()
+        power.terminate(ann, site.core, [row.ec2_id])
+
+        def fails(_call: str, _uuid: str) -> None:
+            raise Fault("Unreachable", "no engine")
+
+        site.engine._faults = fails
+        site.settle()
+        assert site.row(row.uuid).gone is None
+        with site.store.read() as tx:
+            (port,) = tx.referring(Port, [row.uuid])
+            assert (f"subnet:{port.wanted.subnet}", port.assigned.address, port.uuid) in tx.claims()
+        site.engine._faults = None
+        site.settle(12)
+        assert site.row(row.uuid).gone is not None
+
+    def test_a_worker_that_slept_brings_nothing_back(self, site: Site, ann: Caller, row: Instance) -> None:
+        (key,) = (key for key in site.engine.specs if key[0] == "port")
+        slept = site.engine.specs[key]
+        power.terminate(ann, site.core, [row.ec2_id])
+        site.settle()
+        site.engine.ensure(slept)
+        assert key not in site.engine.bodies
+
+
+def test_tries_are_spread_and_bounded() -> None:
+    for tries in range(200):
+        wait = backoff(tries)
+        assert 0.3 <= wait <= LONGEST * 1.3
+    assert len({backoff(3) for _ in range(20)}) > 1
+
+
+class Threads:
+    """The whole of it with its threads: a store in a file, the bus in memory, two hosts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = Store(f"sqlite:///{folder}/store.db")
+        migrate(self.store.engine)
+        self.bus = MemoryBus()
+        self.core = Core(self.store, self.bus, StubProvider(), bytes(32))
+        self.runner = Runner(self.core)
+        self.stubs = {name: StubProvider() for name in ("h1", "h2")}
+        self.specs: dict[str, int] = {}
+        self.hosts = [
+            HostRunner(
+                Agent(name, stub, Book(), zone=self.core.place.zone),
+                self.bus.host(name),
+                on_specs=lambda held, name=name: self.specs.update({name: len(list(held))}),  # type: ignore[misc]
+            )
+            for name, stub in self.stubs.items()
+        ]
+        self.runner.start()
+        for host in self.hosts:
+            host.start()
+
+    def stop(self) -> None:
+        for host in self.hosts:
+            host.stop()
+        self.runner.stop()
+        self.bus.stop()
+        self.store.close()
+
+
+def test_it_all_runs_in_threads(tmp_path: Path) -> None:
+    cloud = Threads(tmp_path)
+    try:
+        flavor.seed(SYSTEM, cloud.core)
+        made = project.ensure(SYSTEM, cloud.core, "blue")
+        me = Caller(user="u", user_name="u", project=made.uuid)
+        tiny = image.register(me, cloud.core, "tiny", Wanted(digest="0" * 64, size=1, virtual_size=1))
+
+        def until(wanted: State, count: int) -> None:
+            end = time.monotonic() + 30
+            while [shown.state for shown in view.listing(me, cloud.core)[0]] != [wanted] * count:
+                assert time.monotonic() < end
+                time.sleep(0.005)
+
+        asked = Launch(image=tiny.ec2_id, flavor="m1.tiny", least=6, most=6)
+        end = time.monotonic() + 30
+        while len(cloud.specs) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.005)
+        uuids: list[str] = []
+        while not uuids:
+            try:
+                uuids = launch(me, cloud.core, asked)
+            except NoCapacity:  # no host has reported yet
+                assert time.monotonic() < end
+        until(State.RUNNING, 6)
+        ids = [shown.instance.ec2_id for shown in view.listing(me, cloud.core)[0]]
+        power.stop(me, cloud.core, ids)
+        until(State.STOPPED, 6)
+        power.start(me, cloud.core, ids)
+        until(State.RUNNING, 6)
+        for name, stub in cloud.stubs.items():
+            for _, uuid in list(stub.bodies):
+                assert cloud.specs[name]
+                stub.end_guest(uuid)
+        until(State.STOPPED, 6)
+        threads = [threading.Thread(target=power.terminate, args=(me, cloud.core, ids)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        until(State.TERMINATED, 6)
+        for thread in threads:
+            thread.join()
+        assert all(not stub.bodies for stub in cloud.stubs.values())
+    finally:
+        cloud.stop()

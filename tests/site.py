@@ -1,0 +1,151 @@
+"""A cloud without threads: the real store, verbs, loops and agents, moved on by hand, with a clock of its own."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.bus.messages import Report
+from pileus.loops import report, runner
+from pileus.loops.host.agent import Agent
+from pileus.loops.host.book import Book
+from pileus.model.caller import SYSTEM, Caller
+from pileus.model.errors import Fault
+from pileus.model.host import Capacity, Limits
+from pileus.model.image import Wanted as ImageWanted
+from pileus.model.instance import Instance
+from pileus.providers.stub import StubProvider
+from pileus.store.cache import Cache
+from pileus.store.migrate import migrate
+from pileus.store.store import Store
+from pileus.verbs import flavor, image, project
+from pileus.verbs.core import Core
+from pileus.verbs.instance import launch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pileus.bus.messages import Open, Order
+    from pileus.model.image import Image
+    from pileus.model.provider import Access
+
+
+class Site:
+    """Has flavors, and whatever a test makes. `sent` are the orders that no agent took yet. One at a time."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+        self.store = _store()
+        self.store.now = lambda: self.now
+        self.engine = StubProvider()
+        self.sent: list[tuple[str, Order]] = []
+        self.core = Core(self.store, self, self.engine, bytes(32))
+        self.agents: dict[str, Agent] = {}
+
+    # -- the bus, as the core sees it ------------------------------------------------------------------------------
+
+    def send(self, host: str, order: Order) -> None:
+        """Keep an order."""
+        self.sent.append((host, order))
+
+    def open(self, host: str, request: Open) -> Access:
+        """Open on the host's stub."""
+        raise Fault("Unsupported", f"{request.channel} of {host}")
+
+    # -- what there is ---------------------------------------------------------------------------------------------
+
+    def caller(self, name: str = "blue", quota: Mapping[str, int] | None = None, *, admin: bool = False) -> Caller:
+        """Somebody in the project of this name, which is made."""
+        made = project.ensure(SYSTEM, self.core, name, quota)
+        return Caller(user=f"user of {name}", user_name=name, project=made.uuid, admin=admin, face="test")
+
+    def image(self, caller: Caller, name: str = "tiny", **wanted: int | bool) -> Image:
+        """An image of the caller's."""
+        given = {"digest": "0" * 64, "size": 1, "virtual_size": 1, **wanted}
+        registrar = msgspec.structs.replace(caller, admin=True)  # only an administrator makes public ones
+        return image.register(registrar, self.core, name, ImageWanted(**given))  # type: ignore[arg-type]
+
+    def host(self, name: str = "h1", capacity: Capacity | None = None, zone: str = "us-east-1a") -> Agent:
+        """A host with its agent, which has reported."""
+        stub = StubProvider()
+        agent = Agent(name, stub, Book(), zone=zone, capacity=capacity, now=lambda: self.now)
+        self.agents[name] = agent
+        self.hear(name)
+        return agent
+
+    def plain_host(self, name: str, sequence: int = 1, **more: object) -> None:
+        """A host that is known from a report alone."""
+        given: dict[str, object] = {"zone": "us-east-1a", "limits": Limits(), **more}
+        report.absorb(self.core, Report(host=name, epoch=1, sequence=sequence, **given))  # type: ignore[arg-type]
+
+    # -- what happens ----------------------------------------------------------------------------------------------
+
+    def launch(self, caller: Caller, asked: launch.Launch) -> list[Instance]:
+        """Launch; the rows."""
+        return self.rows(launch.launch(caller, self.core, asked))
+
+    def rows(self, uuids: Sequence[str]) -> list[Instance]:
+        """These instances, in this order."""
+        with self.store.read() as tx:
+            found = tx.many(Instance, uuids)
+        return [found[uuid] for uuid in uuids]
+
+    def row(self, uuid: str) -> Instance:
+        """This instance."""
+        return self.rows([uuid])[0]
+
+    def work(self) -> int:
+        """Do all that is due; how much it was."""
+        done = 0
+        while runner.once(self.core):
+            done += 1
+        return done
+
+    def hear(self, name: str, *, full: bool = True) -> None:
+        """A host's report is taken in."""
+        report.absorb(self.core, self.agents[name].report(full=full))
+
+    def settle(self, turns: int = 8) -> None:
+        """Let some seconds pass in which everything is delivered, done and said."""
+        for _ in range(turns):
+            self.work()
+            orders, self.sent = self.sent, []
+            for host, order in orders:
+                if host in self.agents:
+                    self.agents[host].take(order)
+            for name, agent in self.agents.items():
+                for uuid in list(agent.book.entries):
+                    while agent.step(uuid) == 0.0:
+                        pass
+                self.hear(name)
+            self.now += 1.0
+        self.work()
+
+
+class _Beginning:
+    """The one store that all sites of this process use in turn: its statements are compiled once."""
+
+    def __init__(self) -> None:
+        self.store = Store("sqlite://", now=lambda: 0.0)
+        migrate(self.store.engine)
+        flavor.seed(SYSTEM, Core(self.store, None, StubProvider(), bytes(32)))  # type: ignore[arg-type]
+        self._raw: sqlite3.Connection = self.store.engine.sql.raw_connection().driver_connection  # type: ignore[assignment]
+        self._image = self._raw.serialize()
+
+    def again(self) -> Store:
+        """The store as it was in the beginning."""
+        self._raw.deserialize(self._image)
+        self.store._cache = Cache()
+        self.store._on_commit.clear()
+        return self.store
+
+
+_beginning: list[_Beginning] = []
+
+
+def _store() -> Store:
+    if not _beginning:
+        _beginning.append(_Beginning())
+    return _beginning[0].again()

@@ -1,0 +1,297 @@
+"""Launching writes everything or nothing, counts right, and happens once for one token."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from pileus.model.caller import Caller
+from pileus.model.errors import (
+    DryRun,
+    InvalidValue,
+    Malformed,
+    NoCapacity,
+    NotFound,
+    PileusError,
+    QuotaExceeded,
+    TokenReused,
+)
+from pileus.model.host import LOST_AFTER, Capacity
+from pileus.model.image import Image
+from pileus.model.instance import Instance, State, state
+from pileus.model.port import Port
+from pileus.model.volume import Volume
+from pileus.verbs import keypair, network, securitygroup
+from pileus.verbs.core import Place
+from pileus.verbs.instance import power
+from pileus.verbs.instance.launch import Launch, launch
+from tests import recount
+from tests.site import Site
+
+Everything = dict[str, Any]
+
+
+def everything(site: Site) -> Everything:
+    """All that a launch may write."""
+    with site.store.read() as tx:
+        rows = {cls.KIND: [row.uuid for row in tx.list(cls, dead=True)] for cls in (Instance, Port, Volume)}
+        return {
+            **rows,
+            "claims": sorted(tx.claims()),
+            "usage": tx.usage(),
+            "journal": len(tx.journal(limit=None)),
+            "due": tx.next_due(),
+            "meta": [tx.meta("loopback"), tx.meta("counter")],
+        }
+
+
+def well(site: Site) -> None:
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+
+
+def test_one_instance_is_written_whole(site: Site, ann: Caller, tiny: Image) -> None:
+    asked = Launch(image=tiny.ec2_id, name="web", tags={"k": "v"}, port_tags={"p": "q"}, volume_tags={"d": "e"})
+    row = site.launch(ann, asked)[0]
+    assert (row.name, row.tags, row.project, state(row)) == ("web", {"k": "v"}, ann.project, State.PENDING)
+    assert row.assigned.host == "h1"
+    assert row.assigned.loopback == "127.77.0.1"
+    with site.store.read() as tx:
+        (port,), (volume,) = tx.referring(Port, [row.uuid]), tx.referring(Volume, [row.uuid])
+        assert (port.assigned.address, port.tags, volume.tags) == ("172.31.0.4", {"p": "q"}, {"d": "e"})
+        assert row.wanted.hostname == "ip-172-31-0-4"
+        assert (volume.wanted.size, volume.wanted.digest) == (4, "0" * 64)
+        assert tx.usage(f"project:{ann.project}")[f"project:{ann.project}", "memory"] == 512
+        assert [(e.verb, e.goal, e.outcome, e.user) for e in tx.journal(row.uuid)] == [
+            ("instance.launch", 1, "open", "blue")
+        ]
+        assert tx.due("instance", row.uuid) == tx.due("port", port.uuid) == site.now
+    well(site)
+
+
+def test_many_are_in_launch_order_and_share_a_reservation(site: Site, ann: Caller, tiny: Image) -> None:
+    rows = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=7, most=7))
+    assert [row.wanted.launch_index for row in rows] == list(range(7))
+    assert len({row.wanted.reservation for row in rows}) == 1
+    assert len({row.assigned.loopback for row in rows}) == 7
+    with site.store.read() as tx:
+        ports = tx.referring(Port, [row.uuid for row in rows])
+    assert len({port.assigned.address for port in ports}) == len({port.assigned.mac for port in ports}) == 7
+    well(site)
+
+
+@pytest.mark.parametrize(("least", "most", "got"), [(1, 9, 3), (3, 3, 3), (2, 4, 3), (1, 1, 1)])
+def test_as_many_as_the_quota_leaves(site: Site, least: int, most: int, got: int) -> None:
+    ann = site.caller("green", {"instances": 3, "vcpus": 4, "memory": 4096})
+    tiny = site.image(ann)
+    assert len(site.launch(ann, Launch(image=tiny.ec2_id, least=least, most=most))) == got
+    well(site)
+
+
+@pytest.mark.parametrize("resource", ["instances", "vcpus", "memory", "disk"])
+def test_a_quota_that_leaves_too_few_leaves_nothing(site: Site, resource: str) -> None:
+    quota = {"instances": 2, "vcpus": 2, "memory": 1024, "disk": 8}
+    ann = site.caller("green", {resource: quota[resource]})
+    tiny = site.image(ann)
+    before = everything(site)
+    with pytest.raises(QuotaExceeded) as caught:
+        launch(ann, site.core, Launch(image=tiny.ec2_id, least=3, most=4))
+    assert caught.value.reason == resource
+    assert everything(site) == before
+    site.launch(ann, Launch(image=tiny.ec2_id, least=2, most=2))
+    well(site)
+
+
+def test_what_ended_gives_its_quota_back_when_it_is_gone(site: Site) -> None:
+    ann = site.caller("green", {"instances": 1})
+    tiny = site.image(ann)
+    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    site.settle()
+    power.terminate(ann, site.core, [row.ec2_id])
+    with pytest.raises(QuotaExceeded):
+        launch(ann, site.core, Launch(image=tiny.ec2_id))
+    site.settle()
+    assert site.row(row.uuid).gone is not None
+    assert site.launch(ann, Launch(image=tiny.ec2_id))
+    well(site)
+
+
+def test_hosts_are_filled_and_not_overfilled(site: Site, ann: Caller, tiny: Image) -> None:
+    site.agents.clear()
+    site.plain_host("h1", 99, capacity=Capacity(memory=1024))
+    site.plain_host("h2", capacity=Capacity(memory=512, vcpus=4))
+    rows = site.launch(ann, Launch(image=tiny.ec2_id, least=1, most=9))
+    assert sorted(row.assigned.host or "" for row in rows) == ["h1", "h1", "h2"]
+    before = everything(site)
+    with pytest.raises(NoCapacity):
+        launch(ann, site.core, Launch(image=tiny.ec2_id))
+    assert everything(site) == before
+    well(site)
+
+
+def test_hosts_that_cannot_are_not_chosen(site: Site, ann: Caller, tiny: Image) -> None:
+    site.now += LOST_AFTER
+    with pytest.raises(NoCapacity, match="not heard of lately"):
+        launch(ann, site.core, Launch(image=tiny.ec2_id))
+    site.plain_host("h2", zone="elsewhere")
+    assert site.launch(ann, Launch(image=tiny.ec2_id))[0].assigned.host == "h2"
+
+
+def test_a_full_subnet_gives_what_it_has(site: Site) -> None:
+    site.core = replace(site.core, place=Place(subnet_cidr="172.31.0.0/28"))
+    ann = site.caller("small", {})
+    tiny = site.image(ann)
+    asked = Launch(image=tiny.ec2_id, flavor="m1.tiny")
+    before = everything(site)
+    with pytest.raises(NoCapacity) as caught:
+        launch(ann, site.core, msgspec.structs.replace(asked, least=12, most=12))
+    assert caught.value.reason == "addresses"
+    assert everything(site) == before
+    assert len(site.launch(ann, msgspec.structs.replace(asked, least=1, most=20))) == 11
+    with pytest.raises(NoCapacity):
+        launch(ann, site.core, asked)
+    well(site)
+
+
+def test_a_token_launches_once(site: Site, ann: Caller, tiny: Image) -> None:
+    asked = Launch(image=tiny.ec2_id, most=2, token="t")
+    first = launch(ann, site.core, asked)
+    before = everything(site)
+    assert launch(ann, site.core, asked) == first
+    with pytest.raises(TokenReused):
+        launch(ann, site.core, msgspec.structs.replace(asked, most=3))
+    assert everything(site) == before
+    other = site.caller("green")
+    assert launch(other, site.core, msgspec.structs.replace(asked, image=tiny.ec2_id)) != first
+    assert launch(ann, site.core, msgspec.structs.replace(asked, token="")) != first
+    well(site)
+
+
+def test_a_token_that_led_to_nothing_may_be_used_again(site: Site) -> None:
+    ann = site.caller("green", {"instances": 1})
+    tiny = site.image(ann)
+    first = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    site.settle()
+    with pytest.raises(QuotaExceeded):
+        launch(ann, site.core, Launch(image=tiny.ec2_id, token="t"))
+    power.terminate(ann, site.core, [first.ec2_id])
+    site.settle()
+    assert len(launch(ann, site.core, Launch(image=tiny.ec2_id, token="t"))) == 1
+
+
+def test_a_token_outlives_its_instances(site: Site, ann: Caller, tiny: Image) -> None:
+    asked = Launch(image=tiny.ec2_id, token="t")
+    row = site.launch(ann, asked)[0]
+    site.settle()
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+    assert launch(ann, site.core, asked) == [row.uuid]
+
+
+def test_a_dry_run_writes_nothing(site: Site, ann: Caller, tiny: Image) -> None:
+    before = everything(site)
+    with pytest.raises(DryRun):
+        launch(ann, site.core, Launch(image=tiny.ec2_id, token="t", dry_run=True))
+    with pytest.raises(NotFound):
+        launch(ann, site.core, Launch(image="ami-00000000000000000", dry_run=True))
+    assert everything(site) == before
+
+
+BAD: list[tuple[dict[str, Any], type[PileusError], str]] = [
+    ({"least": 0}, InvalidValue, "count"),
+    ({"least": 2, "most": 1}, InvalidValue, "count"),
+    ({"least": 1, "most": 1001}, InvalidValue, "count"),
+    ({"flavor": "m9.huge"}, InvalidValue, "flavor"),
+    ({"image": "ami-00000000000000000"}, NotFound, ""),
+    ({"image": "nothing of this name"}, NotFound, ""),
+    ({"key_name": "none"}, NotFound, "name"),
+    ({"groups": ("sg-00000000000000000",)}, NotFound, ""),
+    ({"groups": ("web",)}, Malformed, ""),
+    ({"group_names": ("none",)}, NotFound, ""),
+    ({"subnet": "subnet-00000000000000000"}, NotFound, ""),
+    ({"zone": "mars-1a"}, InvalidValue, "zone"),
+    ({"address": "10.0.0.1"}, InvalidValue, "address"),
+    ({"address": "172.31.0.1"}, InvalidValue, "address"),
+    ({"address": "172.31.15.255"}, InvalidValue, "address"),
+    ({"address": "not one"}, InvalidValue, "address"),
+    ({"address": "172.31.0.9", "most": 2}, InvalidValue, "address-count"),
+    ({"user_data": "not base64!"}, InvalidValue, "user-data"),
+    ({"user_data": base64.b64encode(bytes(16385)).decode()}, InvalidValue, "user-data-size"),
+    ({"token": "x" * 65}, InvalidValue, "token"),
+    ({"tags": {"aws:x": "y"}}, InvalidValue, "tag"),
+    ({"tags": {"": "y"}}, InvalidValue, "tag"),
+    ({"tags": {str(i): "" for i in range(51)}}, QuotaExceeded, "tags"),
+    ({"disk": 1}, InvalidValue, "disk"),
+    ({"flavor": "m1.tiny", "image": "needy"}, InvalidValue, "memory"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "error", "reason"), BAD, ids=lambda value: str(value)[:40])
+def test_bad_input_leaves_nothing(
+    site: Site, ann: Caller, wrong: dict[str, Any], error: type[PileusError], reason: str
+) -> None:
+    tiny = site.image(ann, "large", min_disk=2)
+    site.image(ann, "needy", min_memory=200)
+    before = everything(site)
+    with pytest.raises(error) as caught:
+        launch(ann, site.core, Launch(**{"image": tiny.ec2_id, "token": "t", **wrong}))
+    assert caught.value.reason == reason
+    assert everything(site) == before
+
+
+def test_an_address_of_ones_own_choice(site: Site, ann: Caller, tiny: Image) -> None:
+    row = site.launch(ann, Launch(image=tiny.ec2_id, address="172.31.0.77"))[0]
+    with site.store.read() as tx:
+        assert tx.referring(Port, [row.uuid])[0].assigned.address == "172.31.0.77"
+    with pytest.raises(InvalidValue) as caught:
+        launch(ann, site.core, Launch(image=tiny.ec2_id, address="172.31.0.77"))
+    assert caught.value.reason == "address-in-use"
+    well(site)
+
+
+def test_two_projects_may_have_the_same_address_and_not_the_same_loopback(site: Site, ann: Caller, tiny: Image) -> None:
+    one = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    other = site.launch(site.caller("green"), Launch(image=tiny.ec2_id))[0]
+    assert one.wanted.hostname == other.wanted.hostname
+    assert one.assigned.loopback != other.assigned.loopback
+
+
+def test_groups_by_id_by_name_and_by_default(site: Site, ann: Caller, tiny: Image) -> None:
+    web = securitygroup.create(ann, site.core, "web", "")
+    default = securitygroup.listing(ann, site.core, names=["default"])[0]
+    for groups, names, got in (
+        ((), (), [default]),
+        ((web.ec2_id, web.ec2_id), (), [web]),
+        ((), ("default", "web"), [default, web]),
+    ):
+        row = site.launch(ann, Launch(image=tiny.ec2_id, groups=groups, group_names=names))[0]
+        with site.store.read() as tx:
+            assert list(tx.referring(Port, [row.uuid])[0].wanted.groups) == [group.uuid for group in got]
+
+
+def test_keys_are_copied_into_the_instance(site: Site, ann: Caller, tiny: Image) -> None:
+    key, _ = keypair.create(ann, site.core, "mine")
+    row = site.launch(ann, Launch(image=tiny.ec2_id, key_name="mine", public_keys=("ssh-rsa x",)))[0]
+    keypair.delete(ann, site.core, name="mine")
+    assert site.row(row.uuid).wanted.public_keys == (key.wanted.public_key, "ssh-rsa x")
+
+
+def test_what_is_not_ones_own_is_not_there(site: Site, ann: Caller) -> None:
+    private = site.image(ann, "private")
+    group = securitygroup.create(ann, site.core, "web", "")
+    subnet = network.subnets(ann, site.core)[0].subnet
+    bob = site.caller("green")
+    own = site.image(bob)
+    for wrong in (
+        Launch(image=private.ec2_id),
+        Launch(image=own.ec2_id, groups=(group.ec2_id,)),
+        Launch(image=own.ec2_id, subnet=subnet.ec2_id),
+    ):
+        before = everything(site)
+        with pytest.raises(NotFound):
+            launch(bob, site.core, wrong)
+        assert everything(site) == before

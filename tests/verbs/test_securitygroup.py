@@ -1,0 +1,224 @@
+"""Security groups: names, rules that make sense, and who refers to whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound, PileusError, QuotaExceeded
+from pileus.model.ids import new_uuid
+from pileus.model.router import Router
+from pileus.model.securitygroup import Rule, SecurityGroup
+from pileus.model.spec import SecurityGroupSpec
+from pileus.verbs import securitygroup
+from pileus.verbs.instance import power
+from pileus.verbs.instance.launch import Launch
+from tests import recount
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
+    from tests.site import Site
+
+
+def rule(port: int = 22, **more: Any) -> Rule:
+    given: dict[str, Any] = {"protocol": "tcp", "port_min": port, "port_max": port, "cidr": "10.0.0.0/8", **more}
+    return Rule(id="", **given)
+
+
+@pytest.fixture
+def web(site: Site, ann: Caller) -> SecurityGroup:
+    made = securitygroup.create(ann, site.core, "web", "for tests")
+    site.work()
+    return made
+
+
+def rules(site: Site, group: SecurityGroup) -> list[tuple[object, ...]]:
+    with site.store.read() as tx:
+        return [rule.match() for rule in tx.need(SecurityGroup, group.uuid).wanted.rules]
+
+
+def in_engine(site: Site, group: SecurityGroup) -> list[tuple[object, ...]]:
+    spec = site.engine.specs["securitygroup", group.uuid]
+    assert isinstance(spec, SecurityGroupSpec)
+    return [rule.match() for rule in spec.rules]
+
+
+def test_a_new_group_lets_everything_out_and_nothing_in(site: Site, web: SecurityGroup) -> None:
+    assert [(one.direction, one.cidr) for one in web.wanted.rules] == [("egress", "0.0.0.0/0")]
+    assert in_engine(site, web) == rules(site, web)
+
+
+@pytest.mark.parametrize("name", ["", "sg-1", "x" * 256, "größe", "a\nb"])
+def test_names_have_a_form(site: Site, ann: Caller, name: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        securitygroup.create(ann, site.core, name, "")
+    assert caught.value.reason == "name"
+
+
+def test_a_name_is_one_groups_until_it_is_deleted(site: Site, ann: Caller, web: SecurityGroup) -> None:
+    with pytest.raises(Duplicate):
+        securitygroup.create(ann, site.core, "web", "")
+    securitygroup.create(site.caller("green"), site.core, "web", "")
+    securitygroup.delete(ann, site.core, web.ec2_id)
+    again = securitygroup.create(ann, site.core, "web", "")
+    site.work()
+    assert ("securitygroup", web.uuid) not in site.engine.bodies
+    assert ("securitygroup", again.uuid) in site.engine.bodies
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+
+
+def test_the_quota_holds_and_deleting_gives_back(site: Site) -> None:
+    bob = site.caller("green", {"securitygroups": 2})
+    one = securitygroup.create(bob, site.core, "one", "")
+    with pytest.raises(QuotaExceeded):
+        securitygroup.create(bob, site.core, "two", "")
+    securitygroup.delete(bob, site.core, one.ec2_id)
+    site.work()
+    securitygroup.create(bob, site.core, "two", "")
+
+
+def test_rules_come_and_go_and_reach_the_engine(site: Site, ann: Caller, web: SecurityGroup) -> None:
+    added = securitygroup.authorize(ann, site.core, [rule(22), rule(80)], ident=web.ec2_id)
+    assert len({one.id for one in added}) == 2
+    assert all(one.id.startswith("sgr-") for one in added)
+    site.work()
+    assert in_engine(site, web) == rules(site, web)
+    securitygroup.revoke(ann, site.core, [rule(22)], rule_ids=[added[1].id], name="web")
+    site.work()
+    assert in_engine(site, web) == rules(site, web)
+    assert len(rules(site, web)) == 1
+    with site.store.read() as tx:
+        assert {entry.outcome for entry in tx.journal(web.uuid)} == {"done"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "reason"),
+    [
+        ({"cidr": ""}, InvalidValue, "rule"),
+        ({"group": "g"}, InvalidValue, "rule"),
+        ({"cidr": "10.0.0.1/8"}, InvalidValue, "cidr"),
+        ({"cidr": "10.0.0.0/33"}, InvalidValue, "cidr"),
+        ({"cidr": "world"}, InvalidValue, "cidr"),
+        ({"port_min": 23}, InvalidValue, "ports"),
+        ({"port_min": None}, InvalidValue, "ports"),
+        ({"port_max": 65536}, InvalidValue, "ports"),
+        ({"port_min": -1}, InvalidValue, "ports"),
+        ({"protocol": "icmp", "port_min": -2}, InvalidValue, "ports"),
+        ({"protocol": "icmp", "port_min": 8, "port_max": 256}, InvalidValue, "ports"),
+        ({"port_min": 21, "port_max": 21}, Duplicate, "rule"),
+        ({"cidr": "", "group": new_uuid()}, NotFound, ""),
+    ],
+    ids=str,
+)
+def test_one_bad_rule_and_none_is_added(
+    site: Site, ann: Caller, web: SecurityGroup, wrong: dict[str, Any], error: type[PileusError], reason: str
+) -> None:
+    securitygroup.authorize(ann, site.core, [rule(21)], ident=web.ec2_id)
+    before = rules(site, web)
+    with pytest.raises(error) as caught:
+        securitygroup.authorize(ann, site.core, [rule(22), rule(**wrong)], ident=web.ec2_id)
+    assert caught.value.reason == reason
+    assert rules(site, web) == before
+
+
+def test_the_same_rule_twice_in_one_call_is_a_duplicate(site: Site, ann: Caller, web: SecurityGroup) -> None:
+    with pytest.raises(Duplicate):
+        securitygroup.authorize(ann, site.core, [rule(22), rule(22, description="other")], ident=web.ec2_id)
+    securitygroup.authorize(ann, site.core, [rule(22), rule(22, direction="egress")], ident=web.ec2_id)
+
+
+def test_a_missing_rule_and_none_is_taken(site: Site, ann: Caller, web: SecurityGroup) -> None:
+    kept = securitygroup.authorize(ann, site.core, [rule(22)], ident=web.ec2_id)[0]
+    before = rules(site, web)
+    for wrong in ({"rules": [rule(22), rule(23)]}, {"rule_ids": [kept.id, "sgr-0"]}, {"rules": [rule(22), rule(22)]}):
+        with pytest.raises(NotFound):
+            securitygroup.revoke(ann, site.core, ident=web.ec2_id, **wrong)
+        assert rules(site, web) == before
+
+
+def test_a_group_has_so_many_rules(site: Site, ann: Caller, web: SecurityGroup) -> None:
+    room = securitygroup.RULES_LIMIT - 1
+    securitygroup.authorize(ann, site.core, [rule(port) for port in range(room)], ident=web.ec2_id)
+    with pytest.raises(QuotaExceeded):
+        securitygroup.authorize(ann, site.core, [rule(9999)], ident=web.ec2_id)
+
+
+def test_what_is_used_is_not_deleted(site: Site, ann: Caller, tiny: Image, web: SecurityGroup) -> None:
+    default = securitygroup.listing(ann, site.core, names=["default"])[0]
+    with pytest.raises(Conflict) as caught:
+        securitygroup.delete(ann, site.core, default.ec2_id)
+    assert caught.value.reason == "default"
+
+    row = site.launch(ann, Launch(image=tiny.ec2_id, groups=(web.ec2_id,)))[0]
+    with pytest.raises(Conflict) as caught:
+        securitygroup.delete(ann, site.core, web.ec2_id)
+    assert caught.value.reason == "in-use"
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+
+    mine = rule(cidr="", group=web.uuid)
+    securitygroup.authorize(ann, site.core, [mine], ident=web.ec2_id)  # of its own it may speak
+    securitygroup.authorize(ann, site.core, [mine], ident=default.ec2_id)
+    with pytest.raises(Conflict):
+        securitygroup.delete(ann, site.core, web.ec2_id)
+    securitygroup.revoke(ann, site.core, [mine], ident=default.ec2_id)
+    securitygroup.delete(ann, site.core, web.ec2_id)
+    site.work()
+    assert ("securitygroup", web.uuid) not in site.engine.bodies
+
+
+def test_a_deleted_group_is_not_there_even_before_it_is_gone(site: Site, ann: Caller, web: SecurityGroup) -> None:
+    securitygroup.delete(ann, site.core, web.ec2_id)
+    with pytest.raises(NotFound):
+        securitygroup.delete(ann, site.core, web.ec2_id)
+    with pytest.raises(NotFound):
+        securitygroup.listing(ann, site.core, [web.ec2_id])
+    with pytest.raises(NotFound):
+        securitygroup.authorize(ann, site.core, [rule(cidr="", group=web.uuid)], name="default")
+
+
+def test_the_members_hosts_learn_of_new_rules(site: Site, ann: Caller, tiny: Image, web: SecurityGroup) -> None:
+    row = site.launch(ann, Launch(image=tiny.ec2_id, groups=(web.ec2_id,)))[0]
+    site.settle()
+    before = site.row(row.uuid).revision
+    securitygroup.authorize(ann, site.core, [rule(22)], ident=web.ec2_id)
+    site.settle()
+    assert site.row(row.uuid).revision > before
+    ingress = site.agents["h1"].specs()[row.uuid].nics[0].ingress
+    assert [(one.cidr, one.port_min) for one in ingress] == [("10.0.0.0/8", 22)]
+
+
+def test_a_port_is_in_its_groups_and_nowhere_else(site: Site, ann: Caller, tiny: Image, web: SecurityGroup) -> None:
+    row = site.launch(ann, Launch(image=tiny.ec2_id, groups=(web.ec2_id,)))[0]
+    site.settle()
+    nic = site.agents["h1"].specs()[row.uuid].nics[0]
+    assert site.engine.bodies["port", nic.uuid].groups == tuple(sorted(("drop", web.uuid)))
+
+
+def test_another_projects_groups_are_not_there(site: Site, ann: Caller, web: SecurityGroup) -> None:
+    bob = site.caller("green")
+    theirs = securitygroup.listing(bob, site.core)[0]
+    attempts = (
+        lambda: securitygroup.listing(bob, site.core, [web.ec2_id]),
+        lambda: securitygroup.listing(bob, site.core, names=["web"]),
+        lambda: securitygroup.delete(bob, site.core, web.ec2_id),
+        lambda: securitygroup.delete(bob, site.core, name="web"),
+        lambda: securitygroup.authorize(bob, site.core, [rule()], ident=web.ec2_id),
+        lambda: securitygroup.revoke(bob, site.core, [rule()], ident=web.ec2_id),
+        lambda: securitygroup.authorize(bob, site.core, [rule(cidr="", group=web.uuid)], ident=theirs.ec2_id),
+        lambda: securitygroup.create(bob, site.core, "x", "", vpc=_vpc(site, web)),
+    )
+    before = rules(site, web), rules(site, theirs)
+    for attempt in attempts:
+        with pytest.raises(NotFound):
+            attempt()
+    assert (rules(site, web), rules(site, theirs)) == before
+    assert [group.name for group in securitygroup.listing(bob, site.core)] == ["default"]
+
+
+def _vpc(site: Site, group: SecurityGroup) -> str:
+    with site.store.read() as tx:
+        return tx.need(Router, group.wanted.router).ec2_id

@@ -1,0 +1,95 @@
+"""Tags: on all of the nouns named or on none, and only on one's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.model.errors import Forbidden, InvalidValue, Malformed, NotFound, QuotaExceeded
+from pileus.model.volume import Volume
+from pileus.verbs import securitygroup, tag
+from pileus.verbs.instance.launch import Launch
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
+    from pileus.model.instance import Instance
+    from tests.site import Site
+
+
+@pytest.fixture
+def row(site: Site, ann: Caller, tiny: Image) -> Instance:
+    made = site.launch(ann, Launch(image=tiny.ec2_id, tags={"a": "1", "b": "2"}))[0]
+    site.settle()
+    return made
+
+
+def tags(site: Site, row: Instance) -> dict[str, str]:
+    return site.row(row.uuid).tags
+
+
+def test_tags_are_set_changed_and_reach_the_host(site: Site, ann: Caller, row: Instance) -> None:
+    with site.store.read() as tx:
+        volume = tx.referring(Volume, [row.uuid])[0]
+    tag.put(ann, site.core, [row.ec2_id, volume.ec2_id], {"b": "3", "c": "4"})
+    assert tags(site, row) == {"a": "1", "b": "3", "c": "4"}
+    assert ("volume", "c", "4") in [(noun.KIND, key, value) for noun, key, value in tag.listing(ann, site.core)]
+    site.settle()
+    assert site.agents["h1"].specs()[row.uuid].tags == {"a": "1", "b": "3", "c": "4"}
+
+
+def test_the_same_tags_again_are_no_change(site: Site, ann: Caller, row: Instance) -> None:
+    before = site.row(row.uuid)
+    tag.put(ann, site.core, [row.ec2_id], {"a": "1"})
+    tag.remove(ann, site.core, [row.ec2_id], {"nothing": None})
+    assert site.row(row.uuid) == before
+
+
+@pytest.mark.parametrize(
+    ("taken", "left"),
+    [
+        ({"a": None}, {"b": "2"}),
+        ({"a": "1"}, {"b": "2"}),
+        ({"a": "other"}, {"a": "1", "b": "2"}),
+        ({"a": ""}, {"a": "1", "b": "2"}),
+        (None, {}),
+        ({}, {"a": "1", "b": "2"}),
+    ],
+    ids=str,
+)
+def test_tags_are_taken(
+    site: Site, ann: Caller, row: Instance, taken: dict[str, str | None] | None, left: dict[str, str]
+) -> None:
+    tag.remove(ann, site.core, [row.ec2_id], taken)
+    assert tags(site, row) == left
+
+
+def test_bad_tags_are_refused(site: Site, ann: Caller, row: Instance) -> None:
+    before = tags(site, row)
+    for wrong in ({"": "x"}, {"x" * 128: ""}, {"x": "y" * 256}, {"aws:x": ""}, {"AWS:x": ""}):
+        with pytest.raises(InvalidValue):
+            tag.put(ann, site.core, [row.ec2_id], wrong)
+    with pytest.raises(QuotaExceeded):
+        tag.put(ann, site.core, [row.ec2_id], {str(number): "" for number in range(49)})
+    assert tags(site, row) == before
+    tag.put(ann, site.core, [row.ec2_id], {str(number): "" for number in range(48)})
+
+
+def test_on_all_or_on_none(site: Site, ann: Caller, row: Instance) -> None:
+    before = tags(site, row)
+    for bad, error in (("i-00000000000000000", NotFound), ("xyz-1", NotFound), ("i-1", Malformed)):
+        with pytest.raises(error):
+            tag.put(ann, site.core, [row.ec2_id, bad], {"x": "y"})
+    assert tags(site, row) == before
+
+
+def test_another_projects_nouns(site: Site, ann: Caller, tiny: Image, row: Instance) -> None:
+    bob = site.caller("green")
+    group = securitygroup.listing(ann, site.core)[0]
+    for ident in (row.ec2_id, group.ec2_id):
+        with pytest.raises(NotFound):
+            tag.put(bob, site.core, [ident], {"x": "y"})
+    with pytest.raises(Forbidden):  # a public image is seen by all, and tagged by its owner
+        tag.put(bob, site.core, [tiny.ec2_id], {"x": "y"})
+    assert tag.listing(bob, site.core) == []

@@ -1,0 +1,124 @@
+"""Looking at instances: one's own alone, in the order of their making, page by page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import event
+
+from pileus.model.errors import InvalidValue, NotFound
+from pileus.verbs import image, keypair, network, securitygroup
+from pileus.verbs.instance import power, view
+from pileus.verbs.instance.launch import Launch
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
+    from tests.site import Site
+
+
+def test_a_view_has_all_that_is_shown(site: Site, ann: Caller, tiny: Image) -> None:
+    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    (shown,), after = view.listing(ann, site.core)
+    assert after is None
+    assert (shown.instance.uuid, shown.flavor.name, shown.project.name) == (row.uuid, "m1.small", "blue")
+    assert shown.image is not None
+    assert shown.image.ec2_id == tiny.ec2_id
+    (nic,), (volume,) = shown.nics, shown.volumes
+    assert (nic.port.assigned.address, [group.name for group in nic.groups]) == ("172.31.0.4", ["default"])
+    assert volume.wanted.size == 4
+    assert view.launched(ann, site.core, [row.uuid]) == [shown]
+
+
+def test_what_ended_is_shown_without_what_it_held(site: Site, ann: Caller, tiny: Image) -> None:
+    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    site.settle()
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+    for ids in ((), (row.ec2_id,)):
+        (shown,), _ = view.listing(ann, site.core, ids)
+        assert (shown.state, shown.nics, shown.volumes) == ("terminated", (), ())
+
+
+def test_pages_hold_everything_once(site: Site, ann: Caller, tiny: Image) -> None:
+    site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=11, most=11))
+    other = site.caller("green")
+    site.launch(other, Launch(image=tiny.ec2_id))
+    whole = [shown.instance.uuid for shown in view.listing(ann, site.core)[0]]
+    assert len(whole) == 11
+    for size in (1, 3, 5, 11, 12):
+        for keep in (None, lambda shown: shown.instance.wanted.launch_index % 2 == 0):
+            got: list[str] = []
+            after: str | None = ""
+            while after is not None:
+                page, after = view.listing(ann, site.core, keep=keep, after=after, limit=size)
+                assert len(page) <= size
+                got += [shown.instance.uuid for shown in page]
+            assert got == whole[:: 2 if keep else 1]
+
+
+@pytest.mark.parametrize("token", ["x", "cGlsZXVz", "cGlsZXVzL3g=", "ä"])
+def test_a_made_up_token_is_refused(site: Site, ann: Caller, token: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        view.listing(ann, site.core, after=token)
+    assert caught.value.reason == "pagination-token"
+
+
+def test_the_number_of_statements_does_not_depend_on_the_number_of_instances(
+    site: Site, ann: Caller, tiny: Image
+) -> None:
+    counted = [0]
+
+    def count(*_: object) -> None:
+        counted[0] += 1
+
+    event.listen(site.store.engine.sql, "before_cursor_execute", count)
+    seen = set()
+    for _ in range(3):
+        site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=5, most=5))
+        view.listing(ann, site.core)  # what changed seldom is kept from here on
+        counted[0] = 0
+        view.listing(ann, site.core)
+        seen.add(counted[0])
+    event.remove(site.store.engine.sql, "before_cursor_execute", count)
+    assert len(seen) == 1
+
+
+def test_two_projects_see_nothing_of_each_other(site: Site, ann: Caller, tiny: Image) -> None:
+    bob = site.caller("green")
+    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    key, _ = keypair.create(ann, site.core, "mine")
+    private = site.image(ann, "private")
+    assert view.listing(bob, site.core) == ([], None)
+    assert view.launched(bob, site.core, [row.uuid]) == []
+    assert [found.name for found in image.listing(bob, site.core)] == ["tiny"]
+    assert keypair.listing(bob, site.core) == []
+    ours = {noun.uuid for noun in (*network.routers(ann, site.core), *network.networks(ann, site.core))}
+    theirs = {noun.uuid for noun in (*network.routers(bob, site.core), *network.networks(bob, site.core))}
+    assert len(ours) == len(theirs) == 2
+    assert not ours & theirs
+    for attempt in (
+        lambda: view.listing(bob, site.core, [row.ec2_id]),
+        lambda: image.listing(bob, site.core, [private.ec2_id]),
+        lambda: image.deregister(bob, site.core, private.ec2_id),
+        lambda: image.deregister(bob, site.core, tiny.ec2_id),
+        lambda: keypair.listing(bob, site.core, ids=[key.ec2_id]),
+        lambda: network.routers(bob, site.core, [network.routers(ann, site.core)[0].ec2_id]),
+        lambda: network.subnets(bob, site.core, [network.subnets(ann, site.core)[0].subnet.ec2_id]),
+    ):
+        with pytest.raises(NotFound):
+            attempt()
+    assert keypair.delete(bob, site.core, ident=key.ec2_id) is None
+    assert keypair.listing(ann, site.core) == [key]
+    assert {group.project for group in securitygroup.listing(bob, site.core)} == {bob.project}
+
+
+def test_subnets_tell_how_many_addresses_are_free(site: Site, ann: Caller, tiny: Image) -> None:
+    before = network.subnets(ann, site.core)[0].free
+    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    assert network.subnets(ann, site.core)[0].free == before - 1
+    power.terminate(ann, site.core, [row.ec2_id])
+    assert network.subnets(ann, site.core)[0].free == before - 1
+    site.settle()
+    assert network.subnets(ann, site.core)[0].free == before
