@@ -1,14 +1,12 @@
-"""Where Open vSwitch and OVN come from: the host's own packages where they are new enough, else a Debian 13 root.
+"""Where Open vSwitch and OVN come from: a Debian 13 root, in which the daemons run; the host's own are left alone.
 
-Older releases abort in the user-space datapath's connection tracking and lose TCP of guests with default offloads.
-`python -m pileus.providers.local.engine.root` builds the root where one is needed.
+Older releases than 3.5 and 25.03 abort in the user-space datapath's connection tracking and lose TCP of guests with
+default offloads. `python -m pileus.providers.local.engine.root` builds the root where it is missing.
 """
 
 from __future__ import annotations
 
-import functools
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -19,7 +17,7 @@ from pileus.providers.local.images.recipe import ImageBuildError
 from pileus.providers.local.layout import SHARED
 
 ROOT = SHARED / "engine"
-"""The root file system that holds Open vSwitch and OVN, where the host's packages are older."""
+"""The root file system that holds Open vSwitch and OVN."""
 
 LEAST = {"ovs-vswitchd": (3, 5), "ovn-controller": (25, 3)}
 """The oldest releases that serve, by the daemon that tells its own."""
@@ -30,10 +28,6 @@ _STAMP = "etc/pileus-engine"
 # Raise it when the contents of the root are to change; bin/setup then builds it anew.
 _EDITION = f"{_SUITE} 1"
 _PLACES = ("usr/sbin", "usr/bin")
-
-
-class EngineMissing(RuntimeError):
-    """Neither the host nor `ROOT` has Open vSwitch and OVN new enough; `bin/setup` builds the root."""
 
 
 def parse_version(text: str) -> tuple[int, ...]:
@@ -50,40 +44,6 @@ def is_built(root: Path = ROOT) -> bool:
     """Say whether `root` holds the engine of this edition."""
     stamp = root / _STAMP
     return stamp.is_file() and stamp.read_text(encoding="utf-8").startswith(f"{_EDITION}\n")
-
-
-@functools.cache
-def host_is_new_enough() -> bool:
-    """Say whether the host's own packages serve; runs its daemons to ask for their versions, once."""
-    return all(_host_version(name) >= least for name, least in LEAST.items())
-
-
-def engine_root() -> Path | None:
-    """Return the root in which the daemons run; None means the host's own. Raises `EngineMissing`."""
-    if host_is_new_enough():
-        return None
-    if not is_built():
-        message = f"{ROOT} holds no network engine: run bin/setup as root"
-        raise EngineMissing(message)
-    return ROOT
-
-
-def command(binary: str) -> list[str]:
-    """Return the argument list that runs `binary` (`ovs-vsctl`) from the engine; append its arguments.
-
-    In the root it runs by chroot, where only files under the root exist. Raises `EngineMissing`, also where the
-    engine has no such binary.
-    """
-    root = engine_root()
-    base = root or Path("/")
-    for place in _PLACES:
-        # An alternatives link is absolute: right inside the root, and maybe dangling outside.
-        path = base / place / binary
-        if path.is_symlink() or path.exists():
-            inside = f"/{place}/{binary}"
-            return ["chroot", str(root), inside] if root else [inside]
-    message = f"the network engine has no {binary}"
-    raise EngineMissing(message)
 
 
 def build(progress: Callable[[str], None], root: Path = ROOT) -> None:
@@ -114,27 +74,16 @@ def _told(root: Path, name: str) -> str:
     return told
 
 
-def _host_version(name: str) -> tuple[int, ...]:
-    for place in _PLACES:
-        path = Path("/", place, name)
-        if path.exists():
-            done = subprocess.run([path, "--version"], check=False, capture_output=True, text=True)
-            return parse_version(done.stdout)
-    return ()
-
-
 def main() -> None:
-    """Build the root if one is needed and missing; say in the last line how it stands."""
-    if host_is_new_enough():
-        _say("the host's own packages")
-    elif is_built():
-        _say(f"{ROOT} is in place")
-    else:
-        try:
-            build(_say)
-        except ImageBuildError as error:
-            sys.exit(f"network engine: {error}")
-        _say(f"{ROOT} is built")
+    """Build the root if it is missing; say in the last line how it stands."""
+    if is_built():
+        _say("in place")
+        return
+    try:
+        build(_say)
+    except ImageBuildError as error:
+        sys.exit(f"network engine: {error}")
+    _say("built")
 
 
 def _say(line: str) -> None:
