@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import grp
+import resource
 import secrets
 import signal
 import socket
@@ -26,6 +27,23 @@ from pileus.providers.local.provider import LocalProvider, capacity
 log = structlog.get_logger()
 
 
+def _token_secret(state: State) -> bytes:
+    """What seals the metadata tokens that guests hold; kept, so that they outlive this process."""
+    kept = state.host / "token.secret"
+    if not kept.exists():
+        aside = kept.with_suffix(".new")
+        aside.write_bytes(secrets.token_bytes(32))
+        aside.chmod(0o600)
+        aside.rename(kept)
+    return kept.read_bytes()
+
+
+def _more_files() -> None:
+    """Let this process hold as many connections as the machine allows: each to a guest takes two descriptors."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def serve(state: State, group: str) -> None:
     """Run the host until SIGTERM or SIGINT; guests go on. Members of `group` may open channels."""
     ended = threading.Event()
@@ -33,8 +51,8 @@ def serve(state: State, group: str) -> None:
         signal.signal(number, lambda *_: ended.set())
     channels = ChannelServer(state.channels, grp.getgrnam(group).gr_gid)
     layout = Layout(state.root)
-    # Tokens that guests hold are good for as long as this process: new ones cost them one request.
-    respond = bind(secrets.token_bytes(32))
+    respond = bind(_token_secret(state))
+    _more_files()
     provider = LocalProvider(layout, functools.partial(internal.fetch, state.internal), channels, respond)
     name = socket.gethostname()
     agent = Agent(name, provider, FileBook(state.host), zone=Settings().zone, capacity=capacity(layout))
