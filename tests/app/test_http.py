@@ -158,8 +158,10 @@ def test_hosts_get_objects_whole_or_not_at_all(stub: Stub, tmp_path: Path) -> No
         fetch(stub.state.internal, "0" * 64, target)
     with pytest.raises(Fault, match="ImageUnavailable"):
         fetch(tmp_path / "nobody-there", "0" * 64, target)
-    digest = stub.client.get("images", "stub-machine")["wanted"]["digest"]
     assert list(tmp_path.iterdir()) == []
+    digest = stub.client.get("images", "stub-machine")["wanted"]["digest"]
+    fetch(stub.state.internal, digest, target)
+    assert hashlib.sha256(target.read_bytes()).hexdigest() == digest
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(str(stub.state.internal))
         link.sendall(b"GET /internal/objects/../../secret.key HTTP/1.0\r\n\r\n")

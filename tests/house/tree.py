@@ -65,9 +65,7 @@ def files() -> list[Path]:
 def code_files() -> list[Path]:
     """List programs and modules: Python and shell below the folders that hold code."""
     return [
-        path
-        for path in files()
-        if path.relative_to(ROOT).parts[0] in CODE_FOLDERS and path.suffix in CODE_SUFFIXES
+        path for path in files() if path.relative_to(ROOT).parts[0] in CODE_FOLDERS and path.suffix in CODE_SUFFIXES
     ]
 
 

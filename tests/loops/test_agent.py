@@ -265,7 +265,7 @@ def test_a_removal_is_not_done_before_the_body_is_gone(host: Host) -> None:
     host.agent.report()
     host.remove(2)
     remove = host.stub.remove
-    host.stub.remove = lambda _: None  # type: ignore[method-assign]
+    host.stub.remove = lambda ref: None  # type: ignore[method-assign]  # noqa: ARG005
     assert host.agent.step("u") == SOON
     assert not host.agent.report(full=True).removed
     host.stub.remove = remove  # type: ignore[method-assign]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.loops.lines import LINES
@@ -11,7 +13,12 @@ MOST = 150
 """Worlds that are tried at most, from the one on that is known to show it."""
 
 
-@pytest.mark.parametrize("name", LINES)
+def test_the_documentation_tells_of_every_line() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    assert [name for name, line in LINES.items() if f"| {line.number} | {name}: {line.says} |" not in text] == []
+
+
+@pytest.mark.parametrize("name", [name for name, line in LINES.items() if not line.rare])
 def test_a_line_that_is_off_breaks_a_promise(name: str) -> None:
     line = LINES[name]
     with line.off():

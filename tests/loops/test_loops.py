@@ -165,7 +165,7 @@ class TestEngine:
     def test_done_is_said_when_the_engine_has_it(self, site: Site, ann: Caller) -> None:
         site.work()
         ensure = site.engine.ensure
-        site.engine.ensure = lambda _: None  # type: ignore[method-assign]
+        site.engine.ensure = lambda spec: None  # type: ignore[method-assign]  # noqa: ARG005
         group = securitygroup.create(ann, site.core, "web", "")
         site.work()
         for outcome in ("open", "done"):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.loops.world import run
 
-SEEDS = range(160)
+SEEDS = range(80)
 BATCH = 20
 
 

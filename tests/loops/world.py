@@ -109,7 +109,7 @@ class Cloud:
         world = SimpleNamespace(happens=lambda _: False, log=lambda *_: None, promises=SimpleNamespace())
         world.promises.engine_removed = lambda _: None
         net = Net(world)  # type: ignore[arg-type]
-        core = Core(self.store, SimpleNamespace(send=lambda _, o: orders.append(o)), net, bytes(32))  # type: ignore[arg-type]
+        core = Core(self.store, SimpleNamespace(send=lambda _, o: orders.append(o)), net, bytes(32))
         flavor.seed(SYSTEM, core)
         quota = {"instances": 5, "vcpus": 40, "memory": 3072, "disk": 400, "securitygroups": 4}
         self.project = project.ensure(SYSTEM, core, "blue", quota)

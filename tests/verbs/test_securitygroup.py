@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound, PileusError, QuotaExceeded
-from pileus.model.ids import new_uuid
 from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.model.spec import SecurityGroupSpec
@@ -109,7 +108,7 @@ def test_rules_come_and_go_and_reach_the_engine(site: Site, ann: Caller, web: Se
         ({"protocol": "icmp", "port_min": -2}, InvalidValue, "ports"),
         ({"protocol": "icmp", "port_min": 8, "port_max": 256}, InvalidValue, "ports"),
         ({"port_min": 21, "port_max": 21}, Duplicate, "rule"),
-        ({"cidr": "", "group": new_uuid()}, NotFound, ""),
+        ({"cidr": "", "group": "00000000-0000-4000-8000-000000000000"}, NotFound, ""),
     ],
     ids=str,
 )
@@ -189,6 +188,21 @@ def test_the_members_hosts_learn_of_new_rules(site: Site, ann: Caller, tiny: Ima
     assert site.row(row.uuid).revision > before
     ingress = site.agents["h1"].specs()[row.uuid].nics[0].ingress
     assert [(one.cidr, one.port_min) for one in ingress] == [("10.0.0.0/8", 22)]
+
+
+def test_listeners_open_what_the_rules_admit_and_no_more(
+    site: Site, ann: Caller, tiny: Image, web: SecurityGroup
+) -> None:
+    given = [rule(0), rule(80, port_max=90), rule(5, protocol="udp"), rule(direction="egress")]
+    securitygroup.authorize(ann, site.core, given, ident=web.ec2_id)
+    row = site.launch(ann, Launch(image=tiny.ec2_id, groups=(web.ec2_id,)))[0]
+    site.settle()
+    ingress = site.agents["h1"].specs()[row.uuid].nics[0].ingress
+    assert [(one.port_min, one.port_max) for one in ingress] == [(0, 0), (80, 90)]
+    securitygroup.authorize(ann, site.core, [Rule(id="", cidr="10.0.0.0/8")], ident=web.ec2_id)
+    site.settle()
+    ingress = site.agents["h1"].specs()[row.uuid].nics[0].ingress
+    assert [(one.port_min, one.port_max) for one in ingress][2:] == [(0, 65535)]
 
 
 def test_a_port_is_in_its_groups_and_nowhere_else(site: Site, ann: Caller, tiny: Image, web: SecurityGroup) -> None:

@@ -130,7 +130,8 @@ def _ingress(groups: list[SecurityGroup]) -> Iterable[Ingress]:
             if rule.protocol == "all" and rule.number in (None, 6):
                 yield Ingress(cidr=rule.cidr, port_min=0, port_max=65535)
             elif rule.protocol == "tcp":
-                yield Ingress(cidr=rule.cidr, port_min=rule.port_min or 0, port_max=rule.port_max or 65535)
+                high = 65535 if rule.port_max is None else rule.port_max
+                yield Ingress(cidr=rule.cidr, port_min=rule.port_min or 0, port_max=high)
 
 
 def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:

@@ -93,9 +93,7 @@ def test_reads_what_boto_2_sends() -> None:
     assert found == (
         "RunInstances",
         {
-            "BlockDeviceMappings": [
-                {"DeviceName": "/dev/sda1", "Ebs": {"DeleteOnTermination": True, "VolumeSize": 8}}
-            ],
+            "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"DeleteOnTermination": True, "VolumeSize": 8}}],
             "ImageId": "ami-1",
             "InstanceType": "m1.tiny",
             "KeyName": "work",
@@ -238,9 +236,7 @@ def test_accepts_old_versions(version: str) -> None:
     assert query.parse(EC2, {"Action": "DescribeInstances", "Version": version})[1] == {}
 
 
-@pytest.mark.parametrize(
-    "version", ["2099-01-01", "2001-01-01", "2014-13-01", "2014-1-1", "latest", "20140101"]
-)
+@pytest.mark.parametrize("version", ["2099-01-01", "2001-01-01", "2014-13-01", "2014-1-1", "latest", "20140101"])
 def test_refuses_versions_that_never_were(version: str) -> None:
     error = refusal("DescribeInstances", {"Version": version})
     assert error.code == "NoSuchVersion"
@@ -302,16 +298,12 @@ _PARTS = st.sampled_from(
     ]
 )
 _NAMES = st.one_of(st.text(max_size=40), st.lists(_PARTS, min_size=1, max_size=6).map(".".join))
-_PARAMS = st.dictionaries(
-    _NAMES, st.one_of(st.text(max_size=30), st.sampled_from(["1", "true", ""])), max_size=8
-)
+_PARAMS = st.dictionaries(_NAMES, st.one_of(st.text(max_size=30), st.sampled_from(["1", "true", ""])), max_size=8)
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    case=st.sampled_from(
-        [(EC2, "RunInstances"), (EC2, "DescribeInstances"), (STS, "AssumeRole"), (IAM, "TagUser")]
-    ),
+    case=st.sampled_from([(EC2, "RunInstances"), (EC2, "DescribeInstances"), (STS, "AssumeRole"), (IAM, "TagUser")]),
     params=_PARAMS,
 )
 def test_arbitrary_parameters_raise_nothing_but_wire_errors(

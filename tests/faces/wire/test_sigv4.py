@@ -57,9 +57,7 @@ def presigned(request: Request, credential: Credential, lifetime: int = 60) -> R
     return request._replace(query=presign(request, credential, NOW, lifetime))
 
 
-def refused(
-    request: Request, now: float = NOW, secrets: Mapping[str, bytes] | None = None
-) -> tuple[str, int]:
+def refused(request: Request, now: float = NOW, secrets: Mapping[str, bytes] | None = None) -> tuple[str, int]:
     """Return code and status that a request is refused with."""
     with pytest.raises(WireError) as caught:
         verifier(now, secrets).verify(request)
@@ -160,9 +158,7 @@ _TAMPERED: dict[str, Any] = {
     "body": lambda r: r._replace(body=r.body + b"&DryRun=true"),
     "signed header": lambda r: r._replace(headers={**r.headers, "content-type": "text/plain"}),
     "host": lambda r: r._replace(headers={**r.headers, "host": "elsewhere"}),
-    "absent header": lambda r: r._replace(
-        headers={k: v for k, v in r.headers.items() if k != "content-type"}
-    ),
+    "absent header": lambda r: r._replace(headers={k: v for k, v in r.headers.items() if k != "content-type"}),
     "time": lambda r: r._replace(headers={**r.headers, "x-amz-date": stamp_of(NOW + 1)}),
     "unsigned body": lambda r: r._replace(headers={**r.headers, "x-amz-content-sha256": UNSIGNED}),
 }
@@ -325,9 +321,7 @@ _SCOPE = f"{KEY}/20231114/r/ec2/aws4_request"
 
 @settings(max_examples=200, deadline=None)
 @given(
-    claimed=st.lists(
-        st.one_of(_LATIN, st.just(f"Credential={_SCOPE}"), st.just("SignedHeaders=host")), max_size=4
-    ),
+    claimed=st.lists(st.one_of(_LATIN, st.just(f"Credential={_SCOPE}"), st.just("SignedHeaders=host")), max_size=4),
     signature=st.one_of(_LATIN, st.just("0" * 64)),
     queried=st.one_of(
         _LATIN, st.just(""), st.just("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=1&X-Amz-Signature=0")
