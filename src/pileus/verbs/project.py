@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 def ensure(caller: Caller, core: Core, name: str, limits: Mapping[str, int] | None = None) -> Project:
     """The project of this name, made with its default router, network, subnet and group if there is none yet."""
     with core.store.write() as tx:
-        holder = tx.claimed("project", name)
-        if holder:
-            return tx.need(Project, holder[1])
-        return _create(caller, core, tx, name, DEFAULT_QUOTA if limits is None else limits)
+        return ensure_in(caller, core, tx, name, DEFAULT_QUOTA if limits is None else limits)
+
+
+def ensure_in(caller: Caller, core: Core, tx: Writer, name: str, limits: Mapping[str, int]) -> Project:
+    """The same as a part of another verb's transaction."""
+    holder = tx.claimed("project", name)
+    return tx.need(Project, holder[1]) if holder else _create(caller, core, tx, name, limits)
 
 
 def _create(caller: Caller, core: Core, tx: Writer, name: str, limits: Mapping[str, int]) -> Project:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pileus.model.caller import Caller
+    from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
 
@@ -50,10 +51,12 @@ def create(
         raise Forbidden("Only an administrator makes users.", noun="user")
     if not name or len(name) > 64 or not all(c.isalnum() or c in "-_.@" for c in name):
         raise InvalidValue(f"'{name}' is no user name: letters, digits, - _ . @ only, at most 64.", ident=name)
-    home = project.ensure(caller, core, project_name or name, DEFAULT_QUOTA if limits is None else limits)
     password = secrets.token_urlsafe(18)
-    wanted = Wanted(password=PasswordHasher().hash(password), admin=admin, home=home.uuid)
+    hashed = PasswordHasher().hash(password)
     with core.store.write() as tx:
+        limits = DEFAULT_QUOTA if limits is None else limits
+        home = project.ensure_in(caller, core, tx, project_name or name, limits)
+        wanted = Wanted(password=hashed, admin=admin, home=home.uuid)
         user = User(uuid=new_uuid(), project=home.uuid, name=name, wanted=wanted)
         try:
             tx.claim("user", name, user)
@@ -61,10 +64,14 @@ def create(
             raise Duplicate(f"The user '{name}' exists already.", noun="user", ident=name) from error
         user = tx.add(user)
         tx.record(caller, user, "user.create", outcome="done")
-        access_key, secret_key = credential.add_aws(caller, core, tx, user, home)
-        token = credential.add_token(caller, tx, user, home)
+        return _account(caller, core, tx, user, home, password)
+
+
+def _account(caller: Caller, core: Core, tx: Writer, user: User, home: Project, password: str) -> Account:
+    """The account of `user`, with an access key and a token made now."""
+    access_key, secret_key = credential.add_aws(caller, core, tx, user, home)
     return Account(
-        user=name,
+        user=user.name,
         user_id=user.uuid,
         password=password,
         project=home.name,
@@ -72,7 +79,7 @@ def create(
         canonical_id=home.wanted.canonical_id,
         access_key=access_key,
         secret_key=secret_key,
-        token=token,
+        token=credential.add_token(caller, tx, user, home),
     )
 
 
@@ -111,16 +118,4 @@ def renew(caller: Caller, core: Core, name: str) -> Account:
         home = tx.need(Project, user.wanted.home)
         user = tx.want(user, msgspec.structs.replace(user.wanted, password=hashed))
         tx.record(caller, user, "user.renew", outcome="done")
-        access_key, secret_key = credential.add_aws(caller, core, tx, user, home)
-        token = credential.add_token(caller, tx, user, home)
-    return Account(
-        user=name,
-        user_id=user.uuid,
-        password=password,
-        project=home.name,
-        account_id=home.wanted.account_id,
-        canonical_id=home.wanted.canonical_id,
-        access_key=access_key,
-        secret_key=secret_key,
-        token=token,
-    )
+        return _account(caller, core, tx, user, home, password)
