@@ -9,13 +9,14 @@ from pileus.model.flavor import Flavor
 from pileus.model.instance import Instance
 from pileus.model.keypair import KeyPair
 from pileus.model.port import Port
+from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.volume import Volume
 
 if TYPE_CHECKING:
     from pileus.store.reader import Reader
 
-POOLS = ("host:", "loopback", "subnet:", "mac", "securitygroup:", "keypair:")
+POOLS = ("host:", "loopback", "floating", "subnet:", "mac", "securitygroup:", "keypair:")
 """The pools that are recounted here; names of projects, users and the like are not."""
 
 Claims = set[tuple[str, str, str]]
@@ -29,6 +30,9 @@ def claims(tx: Reader) -> Claims:
         found.add(("loopback", row.assigned.loopback, row.uuid))
         for host in {row.assigned.host, *row.assigned.clear} - {None}:
             found.add((f"host:{host}", row.uuid, row.uuid))
+    for router in tx.list(Router):
+        if router.assigned.address:
+            found.add(("floating", router.assigned.address, router.uuid))
     for port in tx.list(Port):
         found.add((f"subnet:{port.wanted.subnet}", port.assigned.address, port.uuid))
         found.add(("mac", port.assigned.mac, port.uuid))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pileus.app import processes
+from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.cli.problem import Problem
 from pileus.model.errors import Fault
@@ -39,7 +40,7 @@ def begin(state: State, say: Say) -> None:
     layout = Layout(state.root)
     try:
         say("starting the network engine")
-        chassis.up(layout)
+        chassis.up(layout, outside=Settings().floating_cidr)
         say("starting libvirtd")
         daemon.up(layout)
     except Fault as fault:

@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pileus.model.addresses import OUTSIDE
+
 
 class Settings(BaseSettings):
     """What an operator may choose. Sizes in bytes, times in seconds."""
@@ -18,6 +20,9 @@ class Settings(BaseSettings):
     store_sync: Literal["normal", "full"] = Field(
         default="normal",
         description="full: what was acknowledged survives a power cut; normal: the death of every process",
+    )
+    floating_cidr: str = Field(
+        default=OUTSIDE, description="the outside network: routers and floating addresses have theirs from it"
     )
     loop_workers: int = Field(default=4, ge=1, le=64, description="threads that run the loops")
     threads: int = Field(default=16, ge=1, le=256, description="threads that answer requests")

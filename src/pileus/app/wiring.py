@@ -53,7 +53,7 @@ def build(state: State, settings: Settings, provider: str) -> Cloud:
     """The cloud of a state directory, with one machine's own provider, `local` or `stub`; nothing is started."""
     store = Store(state.database, sync=settings.store_sync)
     migrate(store.engine)
-    place = Place(region=settings.region, zone=settings.zone)
+    place = Place(region=settings.region, zone=settings.zone, floating_cidr=settings.floating_cidr)
     build_one = _stub if provider == "stub" else _local
     return build_one(state, settings, store, place)
 
@@ -95,7 +95,7 @@ def _local(state: State, settings: Settings, store: Store, place: Place) -> Clou
     layout = Layout(state.root)
     bus = CloudEnd(state.bus)
     place = dataclasses.replace(place, loopback_prefix=layout.loopback_prefix)
-    networks = NetworkProvider(layout.northbound)
+    networks = NetworkProvider(layout.northbound, gateway=layout.netns)
     cloud = _cloud(state, settings, Core(store, bus, networks, _key(state), place))
     cloud.parts = [(_nothing, networks.close), *cloud.parts, (bus.start, bus.stop)]
     return cloud

@@ -17,6 +17,7 @@ from pileus.model.provider import Ref
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import content
+from pileus.verbs import floatingip
 
 if TYPE_CHECKING:
     from pileus.model.spec import AnySpec
@@ -41,6 +42,8 @@ def step(core: Core, kind: str, uuid: str) -> float | None:
             row = tx.revise(row) if row.assigned.content else row
             row = _content(tx, row, "")
         else:
+            if isinstance(row, Router) and not row.assigned.address:
+                row = _addressed(core, tx, row)
             spec = resolve.engine(tx, row, core.place)
             digest = content(spec)
             if digest != row.assigned.content:
@@ -58,6 +61,15 @@ def step(core: Core, kind: str, uuid: str) -> float | None:
 def _held(tx: Writer, row: Noun) -> bool:
     """Whether something that lives still refers to it."""
     return any(uuid != row.uuid for _, uuid, _ in tx.referrers(row.uuid))
+
+
+def _addressed(core: Core, tx: Writer, row: Router) -> Router:
+    """The router with an address on the outside network; as it is when none is left: it has no way out then."""
+    free = floatingip.free(tx, core.place)
+    if not free:
+        return row
+    tx.claim(floatingip.POOL, free, row)
+    return tx.assign(row, msgspec.structs.replace(row.assigned, address=free))
 
 
 def _content(tx: Writer, row: Noun, digest: str) -> Noun:

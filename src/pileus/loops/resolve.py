@@ -137,7 +137,15 @@ def _ingress(groups: list[SecurityGroup]) -> Iterable[Ingress]:
 def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
     """The order for a noun that the network engine keeps, without its revision."""
     if isinstance(row, Router):
-        return RouterSpec(uuid=row.uuid, name=row.name, project=row.project, tags=row.tags, cidr=row.wanted.cidr)
+        return RouterSpec(
+            uuid=row.uuid,
+            name=row.name,
+            project=row.project,
+            tags=row.tags,
+            cidr=row.wanted.cidr,
+            address=row.assigned.address,
+            outside=place.floating_cidr if row.assigned.address else "",
+        )
     if isinstance(row, Network):
         return _network(tx, row, place)
     if isinstance(row, Port):

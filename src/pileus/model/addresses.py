@@ -8,6 +8,9 @@ import secrets
 
 METADATA = "169.254.169.254"
 
+OUTSIDE = "198.51.100.0/24"
+"""The range of the outside network where nobody chose another: one of those kept for documentation (RFC 5737)."""
+
 
 def gateway(cidr: str) -> str:
     """The router's address: the first of the range."""
@@ -56,6 +59,16 @@ def derived_mac(uuid: str, what: str) -> str:
     """A MAC that follows from `uuid` and `what` alone: for the engine's own ports, which nobody claims."""
     digest = hashlib.sha256(f"{uuid}/{what}".encode()).digest()
     return ":".join(f"{octet:02x}" for octet in (0x02, 0x51, *digest[:4]))
+
+
+def floating(cidr: str) -> range:
+    """Offsets into the outside range that routers and floating addresses may have; the first ten are kept back."""
+    return range(10, ipaddress.IPv4Network(cidr).num_addresses - 1)
+
+
+def outside_mac(address: str) -> str:
+    """The MAC behind an address of the outside network: it stays with the address, whoever has that."""
+    return ":".join(f"{octet:02x}" for octet in (0x02, 0x52, *ipaddress.IPv4Address(address).packed))
 
 
 def loopback(prefix: int, offset: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pileus.model.network import Assigned, Seen
+from pileus.model.network import Seen
 from pileus.model.noun import Noun, Part
 
 
@@ -14,6 +14,13 @@ class Wanted(Part, frozen=True, kw_only=True):
     cidr: str = ""
     default: bool = False
     gone: bool = False
+
+
+class Assigned(Part, frozen=True, kw_only=True):
+    """`address` on the outside network, a claim, empty when that had none left; `content` as a network's."""
+
+    address: str = ""
+    content: str = ""
 
 
 class Router(Noun, frozen=True, kw_only=True):

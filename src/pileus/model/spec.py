@@ -110,10 +110,16 @@ class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="ins
 
 
 class RouterSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="router"):
-    """A logical router; its networks attach themselves by naming it."""
+    """A logical router; its networks attach themselves by naming it.
+
+    `address` is its own in the range `outside`, and what those without a floating address are seen by there; empty
+    for a router without a way out.
+    """
 
     KIND: ClassVar[str] = "router"
     cidr: str = ""
+    address: str = ""
+    outside: str = ""
 
 
 class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

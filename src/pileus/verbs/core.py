@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from pileus.model.addresses import OUTSIDE
+
 if TYPE_CHECKING:
     from pileus.bus.messages import Open, Order
     from pileus.model.provider import Access, Provider
@@ -23,7 +25,10 @@ class Hosts(Protocol):
 
 @dataclass(frozen=True)
 class Place:
-    """Where this cloud is, as its faces say it. `loopback_prefix` is the second octet of the instances' 127.x.y.z."""
+    """Where this cloud is, as its faces say it. `loopback_prefix` is the second octet of the instances' 127.x.y.z.
+
+    `floating_cidr` is the outside network: routers and floating addresses have theirs from it.
+    """
 
     region: str = "us-east-1"
     zone: str = "us-east-1a"
@@ -31,6 +36,7 @@ class Place:
     vpc_cidr: str = "172.31.0.0/16"
     subnet_cidr: str = "172.31.0.0/20"
     loopback_prefix: int = 77
+    floating_cidr: str = OUTSIDE
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pileus.model import addresses
 from pileus.model.errors import Fault
 from pileus.providers.local.engine import process
 from pileus.providers.local.engine.daemons import Daemon, daemons
@@ -27,16 +28,17 @@ _STOP = 5.0
 _POLL = 0.004
 
 
-def up(layout: Layout, root: Path = ROOT) -> None:
+def up(layout: Layout, root: Path = ROOT, outside: str = addresses.OUTSIDE) -> None:
     """Start what does not run, and return when all of it serves. Raises Fault; needs root.
 
-    Idempotent: a daemon that runs is left alone, and what a killed one left behind is no obstacle.
+    Idempotent: a daemon that runs is left alone, and what a killed one left behind is no obstacle. `outside` is the
+    range of the outside network, whose gateway this machine is, inside the cloud's namespace.
     """
     if not (root / "usr/bin/ovn-northd").exists():
         raise Fault("NetworkEngineMissing", f"{root} holds no OVN; bin/setup makes it", permanent=True)
     prepare(layout)
     with _alone(layout):
-        for daemon in daemons(layout, root):
+        for daemon in daemons(layout, root, outside):
             pid = process.owner(daemon.pidfile)
             _await(daemon, start(daemon) if pid is None else pid)
 

@@ -8,16 +8,24 @@ same command.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pileus.model import addresses
 from pileus.providers.local.engine import unixsocket
 from pileus.providers.local.engine.root import ROOT
 from pileus.providers.local.layout import Layout
 
 BRIDGE = "br-int"
-"""The switch's one bridge, which the controller programs."""
+"""The switch's bridge for guests, which the controller programs."""
+
+OUTSIDE = "br-ex"
+"""The bridge of the outside network; the interface of this name in the cloud's namespace is that network's gateway."""
+
+PHYSICAL = "outside"
+"""What OVN calls the network behind that bridge."""
 
 _ENTER = Path(__file__).with_name("enter.sh")
 _KERNEL = Path("/sys/module/openvswitch")
@@ -37,17 +45,31 @@ exec ovsdb-server "$@" "$db"
 # Segmentation offload counts only when it is set before the switch starts; without it TCP and UDP of guests
 # with default offloads die in the user-space datapath.
 _SWITCH = """
-name=$1 datapath=$2; shift 2
+name=$1 datapath=$2 mappings=$3; shift 3
 ovs-vsctl --db=unix:/srv/run/db.sock --no-wait --timeout=10 \\
     -- set Open_vSwitch . external_ids:system-id="$name" external_ids:hostname="$name" \\
        external_ids:ovn-remote=unix:/srv/run/ovnsb_db.sock external_ids:ovn-encap-type=geneve \\
        external_ids:ovn-encap-ip=127.0.0.1 external_ids:ovn-monitor-all=false \\
-       external_ids:ovn-bridge-datapath-type="$datapath" \\
+       external_ids:ovn-bridge-datapath-type="$datapath" external_ids:ovn-bridge-mappings="$mappings" \\
     -- --may-exist add-br br-int \\
-    -- set Bridge br-int datapath_type="$datapath" fail_mode=secure other_config:disable-in-band=true
+    -- set Bridge br-int datapath_type="$datapath" fail_mode=secure other_config:disable-in-band=true \\
+    -- --may-exist add-br "${mappings#*:}" -- set Bridge "${mappings#*:}" datapath_type="$datapath"
 [ "$datapath" = system ] || ovs-vsctl --db=unix:/srv/run/db.sock --no-wait --timeout=10 \\
     set Open_vSwitch . other_config:userspace-tso-enable=true
 exec ovs-vswitchd "$@"
+"""
+
+# The interface comes and goes with the switch. Who waits for it is nobody's child, so that nobody has to reap it.
+_ADDRESS = """
+netns=$1 interface=$2 address=$3; shift 3
+( (
+    tries=0
+    until ip -n "$netns" link set "$interface" up 2>/dev/null || [ $tries -ge 400 ]; do
+        tries=$((tries + 1)); sleep 0.05
+    done
+    ip -n "$netns" address replace "$address" dev "$interface"
+) </dev/null >/dev/null 2>&1 & )
+exec "$@"
 """
 
 
@@ -89,14 +111,18 @@ def enter(layout: Layout, *command: str, root: Path = ROOT) -> tuple[str, ...]:
     )
 
 
-def daemons(layout: Layout, root: Path = ROOT) -> list[Daemon]:
-    """The daemons in the order in which they start; each needs those before it to be ready."""
+def daemons(layout: Layout, root: Path = ROOT, outside: str = addresses.OUTSIDE) -> list[Daemon]:
+    """The daemons in the order in which they start; each needs those before it to be ready.
+
+    `outside` is the range of the outside network, whose gateway the switch's machine is, in the cloud's namespace.
+    """
+    here = f"{addresses.gateway(outside)}/{ipaddress.IPv4Network(outside).prefixlen}"
     run, north = layout.engine / "run", layout.engine / "nb"
 
-    def daemon(name: str, socket: Path, *command: str) -> Daemon:
+    def daemon(name: str, socket: Path, *command: str, first: tuple[str, ...] = ()) -> Daemon:
         return Daemon(
             name=name,
-            argv=enter(layout, *command, *_common(name), root=root),
+            argv=first + enter(layout, *command, *_common(name), root=root),
             ready=lambda: unixsocket.answers(socket),
             pidfile=run / f"{name}.pid",
             output=layout.engine / "log" / f"{name}.out",
@@ -126,7 +152,8 @@ def daemons(layout: Layout, root: Path = ROOT) -> list[Daemon]:
         daemon(
             "switch",
             run / f"{BRIDGE}.mgmt",
-            *_shell(_SWITCH, layout.netns, datapath(), "unix:/srv/run/db.sock"),
+            *_shell(_SWITCH, layout.netns, datapath(), f"{PHYSICAL}:{OUTSIDE}", "unix:/srv/run/db.sock"),
+            first=("/bin/sh", "-c", _ADDRESS, "sh", layout.netns, OUTSIDE, here),
         ),
         daemon("controller", run / "controller.ctl", "ovn-controller", "unix:/srv/run/db.sock"),
     ]

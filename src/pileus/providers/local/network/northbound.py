@@ -17,6 +17,9 @@ from pileus.model.errors import Fault
 TABLES = (
     "Logical_Router",
     "Logical_Router_Port",
+    "Logical_Router_Static_Route",
+    "Gateway_Chassis",
+    "NAT",
     "Logical_Switch",
     "Logical_Switch_Port",
     "DHCP_Options",

@@ -43,14 +43,16 @@ _KINDS = {table: kind for kind, table in _TABLES.items()}
 class NetworkProvider:
     """`northbound` is a connection string; connects at the first call, and again whenever the connection is lost.
 
-    Every call ends within about `timeout` seconds, by Fault `NetworkEngineUnavailable` when the database does not
-    answer. One `ensure` or `remove` is one transaction, refused without a word when a later order wrote the row.
+    `gateway` names the chassis that carries what goes outside. Every call ends within about `timeout` seconds, by
+    Fault `NetworkEngineUnavailable` when the database does not answer. One `ensure` or `remove` is one transaction,
+    refused without a word when a later order wrote the row.
     """
 
-    def __init__(self, northbound: str, timeout: float = 5.0) -> None:
+    def __init__(self, northbound: str, timeout: float = 5.0, gateway: str = "") -> None:
         self.handles = frozenset(_ENSURE)
         self.limits = Limits(kinds=())
         self._northbound = Northbound(northbound, timeout)
+        self._gateway = gateway
         self._forget_at = 0.0
 
     def observe(self, ref: Ref) -> Seen | None:
@@ -135,7 +137,7 @@ class NetworkProvider:
 
     def _commit(self, work: Callable[[Rows], None]) -> None:
         try:
-            self._northbound.transact(lambda database, transaction: work(Rows(database, transaction)))
+            self._northbound.transact(lambda database, transaction: work(Rows(database, transaction, self._gateway)))
         except Superseded:
             return
 

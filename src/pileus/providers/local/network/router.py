@@ -1,21 +1,38 @@
-"""Routers: logical routers, to which networks attach themselves."""
+"""Routers: logical routers, to which networks attach themselves, each with a way to the outside network."""
 
 from __future__ import annotations
 
+import ipaddress
 import uuid as uuids
+from typing import Any
 
+from pileus.model import addresses
 from pileus.model.noun import Revision
 from pileus.model.spec import RouterSpec
-from pileus.providers.local.network.rows import Rows, marks
+from pileus.providers.local.network import outside
+from pileus.providers.local.network.rows import KIND, UUID, Rows, derived, marks
 
 TABLE = "Logical_Router"
+_WAY_OUT = (
+    ("NAT", "snat"),
+    ("Logical_Router_Static_Route", "default-route"),
+    ("Gateway_Chassis", "gateway-chassis"),
+    ("Logical_Router_Port", "outside"),
+    ("Logical_Switch_Port", "outside-port"),
+)
+"""The rows, by table and by what they are derived, that give a router its way to the outside."""
 
 
 def ensure(rows: Rows, spec: RouterSpec) -> None:
     """Write the router as `spec` says. Raises Superseded."""
     own = uuids.UUID(spec.uuid)
     rows.guard(TABLE, own, spec.revision)
-    rows.put(TABLE, own, name=spec.uuid, external_ids=marks(spec.KIND, spec.uuid, spec.revision))
+    row = rows.put(TABLE, own, name=spec.uuid, external_ids=marks(spec.KIND, spec.uuid, spec.revision))
+    if spec.address and spec.outside:
+        _way_out(rows, row, spec)
+    else:
+        for table, what in _WAY_OUT:
+            rows.delete(table, derived(spec.uuid, what))
 
 
 def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
@@ -28,3 +45,48 @@ def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
         if port.type == "router" and port.options.get("router-port") in names:
             rows.delete("Logical_Switch_Port", port.uuid)
     rows.delete(TABLE, own)
+
+
+def _way_out(rows: Rows, row: Any, spec: RouterSpec) -> None:
+    """The router's port on the outside network, its default route, and its own address for all who have none."""
+    row_of = {what: derived(spec.uuid, what) for _, what in _WAY_OUT}
+    name, ours = f"out-{spec.uuid}", {KIND: "outside", UUID: spec.uuid}
+    port = rows.put(
+        "Logical_Router_Port",
+        row_of["outside"],
+        name=name,
+        mac=addresses.outside_mac(spec.address),
+        networks=[f"{spec.address}/{ipaddress.IPv4Network(spec.outside).prefixlen}"],
+        external_ids=ours,
+    )
+    rows.attach(row, "ports", row_of["outside"])
+    if rows.gateway:
+        rows.put(
+            "Gateway_Chassis",
+            row_of["gateway-chassis"],
+            name=f"{name}-{rows.gateway}",
+            chassis_name=rows.gateway,
+            priority=10,
+            external_ids=ours,
+        )
+        rows.attach(port, "gateway_chassis", row_of["gateway-chassis"])
+    outside.join(rows, row_of["outside-port"], name, ours)
+    rows.put(
+        "Logical_Router_Static_Route",
+        row_of["default-route"],
+        ip_prefix="0.0.0.0/0",
+        nexthop=addresses.gateway(spec.outside),
+        output_port=name,
+        external_ids=ours,
+    )
+    rows.attach(row, "static_routes", row_of["default-route"])
+    if spec.cidr:
+        rows.put(
+            "NAT",
+            row_of["snat"],
+            type="snat",
+            external_ip=spec.address,
+            logical_ip=spec.cidr,
+            external_ids={KIND: "snat", UUID: spec.uuid},
+        )
+        rows.attach(row, "nat", row_of["snat"])

@@ -52,10 +52,11 @@ def holders(table: Any, column: str, uuid: uuids.UUID) -> list[Any]:
 
 
 class Rows:
-    """The rows of one open transaction."""
+    """The rows of one open transaction. `gateway` names the chassis that carries what goes outside, "" for none."""
 
-    def __init__(self, database: Any, transaction: Any) -> None:
+    def __init__(self, database: Any, transaction: Any, gateway: str = "") -> None:
         self.tables = database.tables
+        self.gateway = gateway
         self._transaction = transaction
 
     def get(self, table: str, uuid: uuids.UUID) -> Any:
@@ -134,6 +135,9 @@ class Rows:
 _OWNERS = {
     "Logical_Switch_Port": ("Logical_Switch", "ports"),
     "Logical_Router_Port": ("Logical_Router", "ports"),
+    "Logical_Router_Static_Route": ("Logical_Router", "static_routes"),
+    "Gateway_Chassis": ("Logical_Router_Port", "gateway_chassis"),
+    "NAT": ("Logical_Router", "nat"),
 }
 
 
