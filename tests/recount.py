@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pileus.model.flavor import Flavor
+from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
 from pileus.model.keypair import KeyPair
 from pileus.model.port import Port
@@ -33,6 +34,8 @@ def claims(tx: Reader) -> Claims:
     for router in tx.list(Router):
         if router.assigned.address:
             found.add(("floating", router.assigned.address, router.uuid))
+    for floating in tx.list(FloatingIp):
+        found.add(("floating", floating.assigned.address, floating.uuid))
     for port in tx.list(Port):
         found.add((f"subnet:{port.wanted.subnet}", port.assigned.address, port.uuid))
         found.add(("mac", port.assigned.mac, port.uuid))
@@ -60,6 +63,8 @@ def usage(tx: Reader) -> Usage:
                 found[scope, resource] += amount
     for group in tx.list(SecurityGroup):
         found[f"project:{group.project}", "securitygroups"] += 1
+    for floating in tx.list(FloatingIp):
+        found[f"project:{floating.project}", "floatingips"] += 1
     for key in tx.list(KeyPair):
         found[f"project:{key.project}", "keypairs"] += 1
     return {key: amount for key, amount in found.items() if amount}

@@ -20,7 +20,15 @@ from pileus.loops.host.runner import HostRunner
 from pileus.model.instance import Power
 from pileus.model.provider import Ref
 from pileus.model.securitygroup import Rule
-from pileus.model.spec import InstanceSpec, NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec, SubnetSpec
+from pileus.model.spec import (
+    FloatingIpSpec,
+    InstanceSpec,
+    NetworkSpec,
+    PortSpec,
+    RouterSpec,
+    SecurityGroupSpec,
+    SubnetSpec,
+)
 from pileus.verbs.instance.console import read
 
 if TYPE_CHECKING:
@@ -183,17 +191,22 @@ class NetworkContract:
         """A repeated or older order changes nothing; a removal is of the order's revision or older; then it is gone."""
         group = str(uuid.uuid4())
         rule = Rule(id="sgr-1", protocol="tcp", port_min=22, port_max=22, cidr="0.0.0.0/0")
-        router = RouterSpec(uuid=str(uuid.uuid4()), cidr=CIDR)
+        router = RouterSpec(uuid=str(uuid.uuid4()), cidr=CIDR, address="198.51.100.10", outside="198.51.100.0/24")
         network = NetworkSpec(uuid=str(uuid.uuid4()), router=router.uuid, subnets=(_subnet(),))
         port = PortSpec(
             uuid=str(uuid.uuid4()), network=network.uuid, subnet=network.subnets[0].uuid,
             mac="02:50:00:00:00:09", address="10.99.0.9", groups=(group,),
         )  # fmt: skip
-        specs: list[RouterSpec | SecurityGroupSpec | NetworkSpec | PortSpec] = [
+        floating = FloatingIpSpec(
+            uuid=str(uuid.uuid4()), address="198.51.100.20", port=port.uuid, private=port.address, router=router.uuid
+        )
+        specs: list[RouterSpec | SecurityGroupSpec | NetworkSpec | PortSpec | FloatingIpSpec] = [
             router,
             SecurityGroupSpec(uuid=group, rules=(rule,)),
             network,
             port,
+            floating,
+            FloatingIpSpec(uuid=str(uuid.uuid4()), address="198.51.100.21"),
         ]
         for spec in specs:
             for revision in ((1, 5), (1, 5), (1, 4)):

@@ -1,4 +1,4 @@
-"""The loop of routers, networks, ports and security groups: the nouns that the network engine keeps."""
+"""The loop of the nouns that the network engine keeps: routers, networks, ports, groups and floating addresses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 
 from pileus.loops import resolve
 from pileus.model.errors import Fault
+from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
 from pileus.model.network import Network, Seen
 from pileus.model.noun import Fault as SeenFault
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
-KEPT: dict[str, type[Noun]] = {cls.KIND: cls for cls in (Router, Network, Port, SecurityGroup)}
+KEPT: dict[str, type[Noun]] = {cls.KIND: cls for cls in (Router, Network, Port, SecurityGroup, FloatingIp)}
 AGAIN = 2.0
 
 
@@ -122,4 +123,6 @@ def _end(tx: Writer, row: Noun) -> None:
     tx.bury(row)
     if isinstance(row, SecurityGroup):
         tx.take(f"project:{row.project}", "securitygroups", -1, None)
+    if isinstance(row, FloatingIp):
+        tx.take(f"project:{row.project}", "floatingips", -1, None)
     tx.settle([entry.id for entry in tx.journal(row.uuid, open_only=True, limit=None)], "done")

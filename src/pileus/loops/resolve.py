@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pileus.model import addresses
 from pileus.model.flavor import Flavor
+from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image
 from pileus.model.network import Network
 from pileus.model.port import Port
@@ -15,6 +18,7 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import (
     AnySpec,
     DiskSpec,
+    FloatingIpSpec,
     Ingress,
     InstanceSpec,
     NetworkSpec,
@@ -163,7 +167,18 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
         )
     if isinstance(row, SecurityGroup):
         return SecurityGroupSpec(uuid=row.uuid, name=row.name, project=row.project, rules=row.wanted.rules)
+    if isinstance(row, FloatingIp):
+        return _floating(tx, row)
     raise TypeError(f"the network engine keeps no {row.KIND}")
+
+
+def _floating(tx: Reader, row: FloatingIp) -> FloatingIpSpec:
+    port = tx.get(Port, row.wanted.port) if row.wanted.port else None
+    network = tx.get(Network, port.wanted.network) if port else None
+    spec = FloatingIpSpec(uuid=row.uuid, name=row.name, project=row.project, address=row.assigned.address)
+    if port is None or network is None or network.wanted.router is None or port.wanted.gone:
+        return spec
+    return msgspec.structs.replace(spec, port=port.uuid, private=port.assigned.address, router=network.wanted.router)
 
 
 def _network(tx: Reader, row: Network, place: Place) -> NetworkSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pileus.model.credential import Credential
 from pileus.model.flavor import Flavor
+from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
 from pileus.model.image import Image
 from pileus.model.instance import Instance
@@ -34,6 +35,7 @@ NOUNS: dict[str, type[Noun]] = {
         Instance,
         Volume,
         Port,
+        FloatingIp,
         Host,
     )
 }

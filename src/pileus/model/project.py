@@ -10,7 +10,8 @@ from pileus.model.noun import Noun, Part
 class Wanted(Part, frozen=True, kw_only=True):
     """`account_id` has 12 digits, `canonical_id` 64 hex digits. `quota` maps a resource to its limit; absent: none.
 
-    Resources: instances, vcpus, memory (MiB), disk (GiB), securitygroups, keypairs.
+    Resources: instances, vcpus, memory (MiB), disk (GiB), securitygroups, keypairs,
+    floatingips.
     """
 
     account_id: str
@@ -36,4 +37,5 @@ DEFAULT_QUOTA: dict[str, int] = {
     "disk": 400,
     "securitygroups": 100,
     "keypairs": 100,
+    "floatingips": 10,
 }

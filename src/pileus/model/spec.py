@@ -163,7 +163,17 @@ class SecurityGroupSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag
     rules: tuple[Rule, ...] = ()
 
 
-AnySpec = InstanceSpec | RouterSpec | NetworkSpec | PortSpec | SecurityGroupSpec
+class FloatingIpSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="floatingip"):
+    """An address of the outside network; `port`, its address `private` and its `router` are empty while unused."""
+
+    KIND: ClassVar[str] = "floatingip"
+    address: str
+    port: str = ""
+    private: str = ""
+    router: str = ""
+
+
+AnySpec = InstanceSpec | RouterSpec | NetworkSpec | PortSpec | SecurityGroupSpec | FloatingIpSpec
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 

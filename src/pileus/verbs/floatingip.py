@@ -5,14 +5,35 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pileus.model import addresses
+from pileus.model.errors import Conflict, InvalidValue, NoCapacity, NotFound
+from pileus.model.floatingip import Assigned, FloatingIp, Wanted
+from pileus.model.ids import new_ec2, new_uuid
+from pileus.model.instance import Instance
+from pileus.model.port import Port
+from pileus.verbs import find
+from pileus.verbs.quota import quota
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pileus.model.caller import Caller
     from pileus.store.reader import Reader
-    from pileus.verbs.core import Place
+    from pileus.store.writer import Writer
+    from pileus.verbs.core import Core, Place
 
 POOL = "floating"
 """The pool in which addresses of the outside network are claimed, by routers and by floating addresses."""
+
+
+class AddressView(msgspec.Struct, frozen=True, kw_only=True):
+    """A floating address with the port that has it and that port's instance, None where there is none."""
+
+    floating: FloatingIp
+    port: Port | None = None
+    instance: Instance | None = None
 
 
 def free(tx: Reader, place: Place) -> str:
@@ -21,3 +42,181 @@ def free(tx: Reader, place: Place) -> str:
     base = ipaddress.IPv4Network(place.floating_cidr).network_address
     every = (str(base + offset) for offset in addresses.floating(place.floating_cidr))
     return next((address for address in every if address not in taken), "")
+
+
+def allocate(caller: Caller, core: Core, tags: Mapping[str, str] | None = None, asked: str = "") -> FloatingIp:
+    """Keep an address for the project: the one that is `asked` for, or the lowest free one.
+
+    Raises QuotaExceeded, NoCapacity when none is left, InvalidValue for an address that cannot be had.
+    """
+    with core.store.write() as tx:
+        tx.take(f"project:{caller.project}", "floatingips", 1, quota(tx, caller.project, "floatingips"))
+        address = _asked(tx, core.place, asked) if asked else free(tx, core.place)
+        if not address:
+            raise NoCapacity("The outside network has no free address left.", noun=FloatingIp.KIND, reason="floating")
+        floating = FloatingIp(
+            uuid=new_uuid(),
+            project=caller.project,
+            tags=dict(tags or {}),
+            wanted=Wanted(),
+            assigned=Assigned(address=address),
+        )
+        tx.claim(POOL, address, floating)
+        floating = tx.add(floating)
+        _changed(caller, tx, floating, "allocate")
+        return floating
+
+
+def _asked(tx: Reader, place: Place, asked: str) -> str:
+    try:
+        usable = addresses.offset(place.floating_cidr, asked) in addresses.floating(place.floating_cidr)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InvalidValue(f"The address '{asked}' is not one of this cloud's.", ident=asked, reason="address")
+    if tx.claimed(POOL, asked):
+        raise InvalidValue(f"The address '{asked}' is in use.", ident=asked, reason="address-in-use")
+    return asked
+
+
+def associate(
+    caller: Caller,
+    core: Core,
+    ident: str = "",
+    address: str = "",
+    *,
+    instance: str = "",
+    port: str = "",
+    private: str = "",
+    reassociate: bool = True,
+) -> FloatingIp:
+    """Give the address (by EC2 id or itself) to an instance's first port, or to the port with EC2 id `port`.
+
+    An address that another port has moves only with `reassociate`. Another address of that port becomes unused.
+    """
+    with core.store.write() as tx:
+        floating = _one(caller, tx, ident, address)
+        target = _target(caller, tx, instance, port)
+        if private not in ("", target.assigned.address):
+            raise InvalidValue(f"{private} is not an address of {target.ec2_id}.", ident=private, reason="address")
+        if floating.wanted.port == target.uuid:
+            return floating
+        if floating.wanted.port and not reassociate:
+            raise Conflict(
+                f"resource {floating.ec2_id} is already associated with associate-id {floating.wanted.association}",
+                noun=FloatingIp.KIND,
+                ident=floating.ec2_id,
+                reason="associated",
+            )
+        leave(caller, tx, target)
+        wanted = msgspec.structs.replace(floating.wanted, port=target.uuid, association=new_ec2("eipassoc"))
+        floating = tx.want(floating, wanted)
+        _changed(caller, tx, floating, "associate")
+        return floating
+
+
+def _target(caller: Caller, tx: Reader, instance: str, port: str) -> Port:
+    """The living port that is meant; Conflict when it is going."""
+    if port:
+        found = find.by_ec2(caller, tx, Port, [port])
+        owner = found[0].ec2_id
+    elif instance:
+        holder = find.by_ec2(caller, tx, Instance, [instance])[0]
+        owner = holder.ec2_id
+        ports = [port for port in tx.referring(Port, [holder.uuid]) if port.wanted.instance == holder.uuid]
+        found = sorted(ports, key=lambda port: port.wanted.index)
+    else:
+        raise InvalidValue("Either an instance or a network interface must be named.", reason="missing")
+    if not found or found[0].wanted.gone:
+        raise Conflict(f"'{owner}' is being terminated.", noun="instance", ident=owner, reason="state")
+    return found[0]
+
+
+def disassociate(caller: Caller, core: Core, association: str = "", address: str = "") -> None:
+    """Take the address (by its association's id, or itself) from the port that has it; it stays the project's."""
+    with core.store.write() as tx:
+        if association:
+            held = [one for one in _all(caller, tx) if one.wanted.association == association]
+            if not held:
+                raise NotFound(
+                    f"The association ID '{association}' does not exist",
+                    noun=FloatingIp.KIND,
+                    ident=association,
+                    reason="association",
+                )
+            floating = held[0]
+        else:
+            floating = _one(caller, tx, "", address)
+        if floating.wanted.port:
+            _unused(caller, tx, floating)
+
+
+def release(caller: Caller, core: Core, ident: str = "", address: str = "") -> None:
+    """Give the address back; Conflict while a port has it."""
+    with core.store.write() as tx:
+        floating = _one(caller, tx, ident, address)
+        if floating.wanted.port:
+            raise Conflict(
+                f"Address {floating.assigned.address} is in use.",
+                noun=FloatingIp.KIND,
+                ident=floating.ec2_id,
+                reason="in-use",
+            )
+        floating = tx.want(floating, msgspec.structs.replace(floating.wanted, gone=True))
+        tx.record(caller, floating, "floatingip.release")
+        tx.wake(floating)
+
+
+def leave(caller: Caller, tx: Writer, port: Port) -> None:
+    """Take from `port` what floating addresses it has, as a part of another verb's transaction."""
+    for floating in tx.referring(FloatingIp, [port.uuid]):
+        if floating.wanted.port == port.uuid:
+            _unused(caller, tx, floating)
+
+
+def listing(caller: Caller, core: Core, ids: Sequence[str] = (), named: Sequence[str] = ()) -> list[AddressView]:
+    """The project's addresses, all or those with these EC2 ids or addresses (each must exist)."""
+    with core.store.read() as tx:
+        found = _all(caller, tx)
+        if ids or named:
+            chosen = {
+                one.uuid for one in [*(_one(caller, tx, i) for i in ids), *(_one(caller, tx, "", a) for a in named)]
+            }
+            found = [one for one in found if one.uuid in chosen]
+        ports = tx.many(Port, [one.wanted.port for one in found if one.wanted.port])
+        instances = tx.many(Instance, [port.wanted.instance or "" for port in ports.values()])
+    views = []
+    for one in found:
+        port = ports.get(one.wanted.port or "")
+        instance = instances.get(port.wanted.instance or "") if port else None
+        views.append(AddressView(floating=one, port=port, instance=instance))
+    return views
+
+
+def _all(caller: Caller, tx: Reader) -> list[FloatingIp]:
+    return [one for one in tx.list(FloatingIp, project=caller.project) if not one.wanted.gone]
+
+
+def _one(caller: Caller, tx: Reader, ident: str, address: str = "") -> FloatingIp:
+    """The project's address with this EC2 id, or this address itself."""
+    if ident:
+        found = find.by_ec2(caller, tx, FloatingIp, [ident])[0]
+        if found.wanted.gone:
+            raise find.not_found(FloatingIp, [ident])
+        return found
+    if not address:
+        raise InvalidValue("An allocation ID or an address must be named.", reason="missing")
+    for one in _all(caller, tx):
+        if one.assigned.address == address:
+            return one
+    raise NotFound(f"Address '{address}' not found.", noun=FloatingIp.KIND, ident=address, reason="address")
+
+
+def _unused(caller: Caller, tx: Writer, floating: FloatingIp) -> None:
+    floating = tx.want(floating, msgspec.structs.replace(floating.wanted, port=None, association=""))
+    _changed(caller, tx, floating, "disassociate")
+
+
+def _changed(caller: Caller, tx: Writer, floating: FloatingIp, verb: str) -> None:
+    tx.record(caller, floating, f"floatingip.{verb}", goal=floating.generation)
+    tx.wake(floating)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pileus.model.errors import Forbidden, InvalidValue, NotFound, QuotaExceeded
+from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image
 from pileus.model.instance import Instance
 from pileus.model.keypair import KeyPair
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from pileus.verbs.core import Core
 
 TAGGED: dict[str, type[Noun]] = {
-    cls.PREFIX: cls for cls in (Instance, Volume, Image, KeyPair, Router, Network, Subnet, SecurityGroup, Port)
+    cls.PREFIX: cls
+    for cls in (Instance, Volume, Image, KeyPair, Router, Network, Subnet, SecurityGroup, Port, FloatingIp)
 }
 LIMIT = 50
 Change = Callable[[dict[str, str]], dict[str, str]]

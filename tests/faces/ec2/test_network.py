@@ -38,10 +38,6 @@ def test_ids(cloud: Cloud, account: Account) -> None:
         other.ec2.describe_subnets(SubnetIds=[subnet])
 
 
-def test_there_are_no_elastic_addresses(account: Account) -> None:
-    assert account.ec2.describe_addresses()["Addresses"] == []
-
-
 def test_vpc_attributes(account: Account) -> None:
     vpc = account.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     found = account.ec2.describe_vpc_attribute(VpcId=vpc, Attribute="enableDnsSupport")

@@ -13,14 +13,15 @@ def describe(call: Call) -> dict[str, Any]:
     """The account's platform, default VPC and limits; the names are Amazon's, an unlimited number is a large one."""
     default = [router.ec2_id for router in network.routers(call.caller, call.core) if router.wanted.default]
     mine = [each for each in project.listing(call.caller, call.core) if each.uuid == call.caller.project]
-    instances = mine[0].wanted.quota.get("instances") if mine else None
+    limits = mine[0].wanted.quota if mine else {}
+    instances, floating = (str(limits.get(name, 1_000_000)) for name in ("instances", "floatingips"))
     values = {
         "supported-platforms": ["VPC"],
         "default-vpc": default or ["none"],
-        "max-instances": [str(1_000_000 if instances is None else instances)],
+        "max-instances": [instances],
         "vpc-max-security-groups-per-interface": ["16"],
-        "max-elastic-ips": ["0"],
-        "vpc-max-elastic-ips": ["0"],
+        "max-elastic-ips": [floating],
+        "vpc-max-elastic-ips": [floating],
     }
     asked = call.args.get("AttributeNames") or values
     found = [

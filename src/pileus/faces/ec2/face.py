@@ -9,6 +9,7 @@ import structlog
 
 from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers its actions)
     account,
+    address,
     errors,
     flavor,
     identity,

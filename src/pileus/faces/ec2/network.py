@@ -89,13 +89,6 @@ def _subnet(call: Call, view: SubnetView) -> dict[str, Any]:
     }
 
 
-@action("DescribeAddresses")
-def describe_addresses(call: Call) -> dict[str, Any]:
-    """List Elastic IPs: there are none."""
-    del call
-    return {"Addresses": []}
-
-
 _VPC_FILTERS = {
     **filters.of_members(
         cidr="CidrBlock",

@@ -19,6 +19,7 @@ _TYPES = {
     "router": "vpc",
     "securitygroup": "security-group",
     "port": "network-interface",
+    "floatingip": "elastic-ip",
 }
 """Amazon's names of resource types, where they are not the noun's."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class StubProvider:
     """`latency` seconds pass before anything is done. `faults` is asked before each call (name, uuid) and may raise."""
 
-    handles = frozenset({"instance", "router", "network", "port", "securitygroup"})
+    handles = frozenset({"instance", "router", "network", "port", "securitygroup", "floatingip"})
     limits = Limits(kinds=("machine", "container"), pause=True, live_migrate=True, hot_plug=True)
 
     def __init__(

@@ -10,7 +10,7 @@ from pileus.model.errors import Conflict, DryRun
 from pileus.model.instance import Instance, Power, PowerState, State, state
 from pileus.model.port import Port
 from pileus.model.volume import Volume
-from pileus.verbs import find
+from pileus.verbs import find, floatingip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +113,8 @@ def _end(caller: Caller, tx: Writer, instance: Instance, reason: str, message: s
             owned = noun.wanted
             if owned.instance == instance.uuid and not owned.gone:
                 tx.want(noun, msgspec.structs.replace(owned, gone=True))
-                if cls is Port:
+                if isinstance(noun, Port):
+                    floatingip.leave(caller, tx, noun)
                     tx.wake(noun)
     tx.wake(instance)
     return instance

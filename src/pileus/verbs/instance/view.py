@@ -8,6 +8,7 @@ import msgspec
 
 from pileus.model import listing as pages
 from pileus.model.flavor import Flavor
+from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image
 from pileus.model.instance import Instance, State, state
 from pileus.model.network import Network
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
 
 
 class NicView(msgspec.Struct, frozen=True, kw_only=True):
-    """A port with what it is on and in."""
+    """A port with what it is on and in, and the floating address that it has."""
 
     port: Port
     subnet: Subnet
     network: Network
     router: Router
     groups: tuple[SecurityGroup, ...]
+    floating: FloatingIp | None = None
 
 
 class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,13 +93,15 @@ def views_of(tx: Reader, instances: Sequence[Instance], *, whole_project: bool =
     if whole_project:
         ports = tx.list(Port, project=instances[0].project)
         volumes = tx.list(Volume, project=instances[0].project)
+        floating = tx.list(FloatingIp, project=instances[0].project)
     else:
         ports, volumes = tx.referring(Port, uuids), tx.referring(Volume, uuids)
+        floating = tx.referring(FloatingIp, [port.uuid for port in ports])
     flavors = tx.many(Flavor, {instance.wanted.flavor for instance in instances})
     images = tx.many(Image, {instance.wanted.image for instance in instances})
     projects = tx.many(Project, {instance.project for instance in instances})
     nics: dict[str, list[NicView]] = {}
-    for nic in _nics(tx, ports):
+    for nic in _nics(tx, ports, floating):
         nics.setdefault(nic.port.wanted.instance or "", []).append(nic)
     disks: dict[str, list[Volume]] = {}
     for volume in volumes:
@@ -116,7 +120,8 @@ def views_of(tx: Reader, instances: Sequence[Instance], *, whole_project: bool =
     ]
 
 
-def _nics(tx: Reader, ports: Sequence[Port]) -> list[NicView]:
+def _nics(tx: Reader, ports: Sequence[Port], floating: Sequence[FloatingIp]) -> list[NicView]:
+    held = {one.wanted.port: one for one in floating}
     subnets = tx.many(Subnet, {port.wanted.subnet for port in ports})
     networks = tx.many(Network, {port.wanted.network for port in ports})
     routers = tx.many(Router, {network.wanted.router or "" for network in networks.values()})
@@ -128,6 +133,7 @@ def _nics(tx: Reader, ports: Sequence[Port]) -> list[NicView]:
             network=networks[port.wanted.network],
             router=routers[networks[port.wanted.network].wanted.router or ""],
             groups=tuple(groups[uuid] for uuid in port.wanted.groups),
+            floating=held.get(port.uuid),
         )
         for port in sorted(ports, key=lambda port: port.wanted.index)
     ]

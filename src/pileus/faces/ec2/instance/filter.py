@@ -11,7 +11,7 @@ from typing import Any
 from pileus.faces.ec2 import filters
 from pileus.faces.ec2.filters import Values, flag, none
 from pileus.faces.ec2.instance import shape
-from pileus.faces.ec2.instance.part import CODES, Parts
+from pileus.faces.ec2.instance.part import CODES, Parts, public_address
 from pileus.faces.ec2.names import ec2_id, zone_id
 from pileus.faces.wire.scalars import from_timestamp
 from pileus.model.image import Image
@@ -53,7 +53,12 @@ def _group_names(view: InstanceView) -> Iterable[str]:
 
 
 def _public(view: InstanceView) -> str:
-    return view.instance.assigned.loopback if view.nics else ""
+    return public_address(view, view.nics[0]) if view.nics else ""
+
+
+def _public_owner(view: InstanceView) -> str:
+    owner = view.project.wanted.account_id if view.nics and view.nics[0].floating else "amazon"
+    return owner if _public(view) else ""
 
 
 def _reason(part: str) -> Filter:
@@ -132,11 +137,11 @@ _DISKS: dict[str, Filter] = {
 _NICS: dict[str, Filter] = {
     f"network-interface.{name}": values
     for name, values in {
-        "addresses.association.ip-owner-id": _one(lambda view: "amazon" if _public(view) else ""),
+        "addresses.association.ip-owner-id": _one(_public_owner),
         "addresses.association.public-ip": _one(_public),
         "addresses.primary": _nic(lambda _: "true"),
         "addresses.private-ip-address": _nic(lambda nic: nic.port.assigned.address),
-        "association.ip-owner-id": _one(lambda view: "amazon" if _public(view) else ""),
+        "association.ip-owner-id": _one(_public_owner),
         "association.public-ip": _one(_public),
         "attachment.attach-time": _nic(lambda nic: from_timestamp(nic.port.created)),
         "attachment.attachment-id": _nic(lambda nic: ec2_id(Port, nic.port.uuid, "eni-attach")),

@@ -45,6 +45,11 @@ def chosen(cls: type[Noun], items: Mapping[str, T], ids: Iterable[str]) -> list[
     return [items[ident] for ident in asked] if asked else list(items.values())
 
 
+def public_address(view: InstanceView, nic: NicView) -> str:
+    """Where the port is reached from outside: its floating address, or else the instance's loopback address."""
+    return nic.floating.assigned.address if nic.floating else view.instance.assigned.loopback
+
+
 class Parts:
     """The parts of the instances of one answer. Parts are shared between instances: nobody may change them."""
 
@@ -97,8 +102,8 @@ class Parts:
 
     def interface(self, view: InstanceView, nic: NicView) -> dict[str, Any]:
         """A port, as a member of `NetworkInterfaces`."""
-        port, instance = nic.port, view.instance
-        address, name, public = port.assigned.address, self.private_name(view), instance.assigned.loopback
+        port = nic.port
+        address, name, public = port.assigned.address, self.private_name(view), public_address(view, nic)
         subnet, vpc = self.on(nic)
         status = "detaching" if port.wanted.gone else "attached"
         ours: dict[str, Any] = {"Primary": True, "PrivateDnsName": name, "PrivateIpAddress": address}
@@ -127,7 +132,8 @@ class Parts:
             "InterfaceType": "interface",
         }
         if public:
-            association = {"IpOwnerId": "amazon", "PublicDnsName": public, "PublicIp": public}
+            owner = view.project.wanted.account_id if nic.floating else "amazon"
+            association = {"IpOwnerId": owner, "PublicDnsName": public, "PublicIp": public}
             found["Association"] = ours["Association"] = association
         return found
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pileus.faces.ec2.instance.part import STATES, Parts, mapping
+from pileus.faces.ec2.instance.part import STATES, Parts, mapping, public_address
 from pileus.faces.ec2.names import ec2_id
 from pileus.model.image import Image
 from pileus.model.instance import Instance, State
@@ -100,7 +100,7 @@ def _network(view: InstanceView, parts: Parts) -> dict[str, Any]:
         return {"PrivateDnsName": "", "PublicDnsName": "", "SecurityGroups": []}
     nic = view.nics[0]
     subnet, vpc = parts.on(nic)
-    public = view.instance.assigned.loopback
+    public = public_address(view, nic)
     return {
         "PrivateDnsName": parts.private_name(view),
         "PrivateIpAddress": nic.port.assigned.address,

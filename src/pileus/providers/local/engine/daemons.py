@@ -45,7 +45,7 @@ exec ovsdb-server "$@" "$db"
 # Segmentation offload counts only when it is set before the switch starts; without it TCP and UDP of guests
 # with default offloads die in the user-space datapath.
 _SWITCH = """
-name=$1 datapath=$2 mappings=$3; shift 3
+name=$1 datapath=$2 mappings=$3 mac=$4; shift 4
 ovs-vsctl --db=unix:/srv/run/db.sock --no-wait --timeout=10 \\
     -- set Open_vSwitch . external_ids:system-id="$name" external_ids:hostname="$name" \\
        external_ids:ovn-remote=unix:/srv/run/ovnsb_db.sock external_ids:ovn-encap-type=geneve \\
@@ -53,7 +53,8 @@ ovs-vsctl --db=unix:/srv/run/db.sock --no-wait --timeout=10 \\
        external_ids:ovn-bridge-datapath-type="$datapath" external_ids:ovn-bridge-mappings="$mappings" \\
     -- --may-exist add-br br-int \\
     -- set Bridge br-int datapath_type="$datapath" fail_mode=secure other_config:disable-in-band=true \\
-    -- --may-exist add-br "${mappings#*:}" -- set Bridge "${mappings#*:}" datapath_type="$datapath"
+    -- --may-exist add-br "${mappings#*:}" -- set Bridge "${mappings#*:}" datapath_type="$datapath" \\
+       other_config:hwaddr='"'"$mac"'"'
 [ "$datapath" = system ] || ovs-vsctl --db=unix:/srv/run/db.sock --no-wait --timeout=10 \\
     set Open_vSwitch . other_config:userspace-tso-enable=true
 exec ovs-vswitchd "$@"
@@ -117,6 +118,8 @@ def daemons(layout: Layout, root: Path = ROOT, outside: str = addresses.OUTSIDE)
     `outside` is the range of the outside network, whose gateway the switch's machine is, in the cloud's namespace.
     """
     here = f"{addresses.gateway(outside)}/{ipaddress.IPv4Network(outside).prefixlen}"
+    # Routers remember the gateway by its MAC, which would be another one after each start.
+    mac = addresses.outside_mac(addresses.gateway(outside))
     run, north = layout.engine / "run", layout.engine / "nb"
 
     def daemon(name: str, socket: Path, *command: str, first: tuple[str, ...] = ()) -> Daemon:
@@ -152,7 +155,7 @@ def daemons(layout: Layout, root: Path = ROOT, outside: str = addresses.OUTSIDE)
         daemon(
             "switch",
             run / f"{BRIDGE}.mgmt",
-            *_shell(_SWITCH, layout.netns, datapath(), f"{PHYSICAL}:{OUTSIDE}", "unix:/srv/run/db.sock"),
+            *_shell(_SWITCH, layout.netns, datapath(), f"{PHYSICAL}:{OUTSIDE}", mac, "unix:/srv/run/db.sock"),
             first=("/bin/sh", "-c", _ADDRESS, "sh", layout.netns, OUTSIDE, here),
         ),
         daemon("controller", run / "controller.ctl", "ovn-controller", "unix:/srv/run/db.sock"),

@@ -1,4 +1,4 @@
-"""The provider of routers, networks, ports and security groups over OVN's northbound database."""
+"""The provider of routers, networks, ports, security groups and floating addresses over OVN's northbound database."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from pileus.model.errors import Fault
 from pileus.model.host import Limits
 from pileus.model.provider import Access, Channel, Ref, Seen
-from pileus.model.spec import AnySpec, NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec
-from pileus.providers.local.network import network, port, removals, router, securitygroup
+from pileus.model.spec import AnySpec, FloatingIpSpec, NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec
+from pileus.providers.local.network import floatingip, network, port, removals, router, securitygroup
 from pileus.providers.local.network.northbound import Northbound
 from pileus.providers.local.network.rows import KIND, REVISION, UUID, Rows, Superseded, revision_of
 
@@ -22,22 +22,27 @@ _ENSURE: dict[str, Callable[[Rows, Any], None]] = {
     NetworkSpec.KIND: network.ensure,
     PortSpec.KIND: port.ensure,
     SecurityGroupSpec.KIND: securitygroup.ensure,
+    FloatingIpSpec.KIND: floatingip.ensure,
 }
 _REMOVE = {
     RouterSpec.KIND: router.remove,
     NetworkSpec.KIND: network.remove,
     PortSpec.KIND: port.remove,
     SecurityGroupSpec.KIND: securitygroup.remove,
+    FloatingIpSpec.KIND: floatingip.remove,
 }
 _TABLES = {
     RouterSpec.KIND: router.TABLE,
     NetworkSpec.KIND: network.TABLE,
     PortSpec.KIND: port.TABLE,
     SecurityGroupSpec.KIND: securitygroup.TABLE,
+    FloatingIpSpec.KIND: floatingip.TABLE,
 }
+_STRANGERS = {table: kind for kind, table in _TABLES.items() if table != floatingip.TABLE}
+"""What a row is that nobody of ours marked."""
 _FORGET = 3600.0
 """Seconds between looks for removals that are too old to keep."""
-_KINDS = {table: kind for kind, table in _TABLES.items()}
+_KINDS = {table: kind for kind, table in _TABLES.items()} | {floatingip.TRANSLATION: FloatingIpSpec.KIND}
 
 
 class NetworkProvider:
@@ -59,25 +64,25 @@ class NetworkProvider:
         """The row as it is now, a port's memberships read back from the groups, or None. Raises Fault."""
         with self._northbound.read() as tables:
             row = _find(tables, ref)
-            if row is None:
+            if row is None or (ref.kind == FloatingIpSpec.KIND and not floatingip.whole(tables, row)):
                 return None
             groups = port.memberships(tables, row.uuid) if ref.kind == PortSpec.KIND else ()
             return Seen(kind=ref.kind, uuid=ref.uuid, revision=revision_of(row), groups=groups)
 
     def scan(self) -> Iterator[Seen]:
-        """Every router, network, port and group there is; a stranger's has its name for uuid. Raises Fault."""
+        """All that it keeps, floating addresses too; a stranger's has its name for uuid. Raises Fault."""
         with self._northbound.read() as tables:
             memberships = port.all_memberships(tables)
             found = [
                 Seen(
                     kind=kind,
-                    uuid=row.external_ids.get(UUID) or row.name,
+                    uuid=row.external_ids.get(UUID) or getattr(row, "name", str(row.uuid)),
                     revision=revision_of(row),
                     groups=tuple(sorted(memberships.get(row.uuid, ()))) if kind == PortSpec.KIND else (),
                 )
                 for kind, table in _TABLES.items()
                 for row in tables[table].rows.values()
-                if row.external_ids.get(KIND, kind) == kind
+                if row.external_ids.get(KIND, _STRANGERS.get(table)) == kind
             ]
         yield from found
 
@@ -148,7 +153,10 @@ def _find(tables: Any, ref: Ref) -> Any:
     try:
         return rows.get(uuids.UUID(ref.uuid))
     except ValueError:
-        return next((row for row in rows.values() if row.name == ref.uuid and UUID not in row.external_ids), None)
+        return next(
+            (row for row in rows.values() if getattr(row, "name", "") == ref.uuid and UUID not in row.external_ids),
+            None,
+        )
 
 
 def _foreign(event: str, row: Any, old: Any) -> bool:

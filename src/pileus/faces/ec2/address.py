@@ -1,0 +1,101 @@
+"""Elastic IP addresses: the core's floating addresses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.faces.ec2 import filters
+from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.tag import shown, specified
+from pileus.verbs import floatingip as verbs
+
+_POOL, _DOMAIN = "amazon", "vpc"
+
+
+@action("AllocateAddress")
+def allocate(call: Call) -> dict[str, Any]:
+    """Keep an address of the outside network for the account."""
+    tags = specified(call.args, "elastic-ip")["elastic-ip"]
+    made = verbs.allocate(call.caller, call.core, tags, call.args.get("Address", ""))
+    return {
+        "PublicIp": made.assigned.address,
+        "AllocationId": made.ec2_id,
+        "PublicIpv4Pool": _POOL,
+        "NetworkBorderGroup": call.core.place.region,
+        "Domain": _DOMAIN,
+    }
+
+
+@action("AssociateAddress")
+def associate(call: Call) -> dict[str, Any]:
+    """Give an address to an instance or a network interface; from another one unless AllowReassociation is false."""
+    args = call.args
+    made = verbs.associate(
+        call.caller,
+        call.core,
+        args.get("AllocationId", ""),
+        args.get("PublicIp", ""),
+        instance=args.get("InstanceId", ""),
+        port=args.get("NetworkInterfaceId", ""),
+        private=args.get("PrivateIpAddress", ""),
+        reassociate=args.get("AllowReassociation", True),
+    )
+    return {"AssociationId": made.wanted.association}
+
+
+@action("DisassociateAddress")
+def disassociate(call: Call) -> dict[str, Any]:
+    """Take an address from what has it."""
+    verbs.disassociate(call.caller, call.core, call.args.get("AssociationId", ""), call.args.get("PublicIp", ""))
+    return {}
+
+
+@action("ReleaseAddress")
+def release(call: Call) -> dict[str, Any]:
+    """Give an address back."""
+    verbs.release(call.caller, call.core, call.args.get("AllocationId", ""), call.args.get("PublicIp", ""))
+    return {}
+
+
+@action("DescribeAddresses")
+def describe(call: Call) -> dict[str, Any]:
+    """List addresses, by allocation, by address, or all."""
+    args = call.args
+    views = verbs.listing(call.caller, call.core, args.get("AllocationIds", ()), args.get("PublicIps", ()))
+    found = [_address(call, view) for view in views]
+    keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
+    return {"Addresses": [item for item in found if keep is None or keep(item)]}
+
+
+def _address(call: Call, view: verbs.AddressView) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "PublicIp": view.floating.assigned.address,
+        "AllocationId": view.floating.ec2_id,
+        "Domain": _DOMAIN,
+        "PublicIpv4Pool": _POOL,
+        "NetworkBorderGroup": call.core.place.region,
+        "Tags": shown(view.floating.tags),
+    }
+    if view.port is not None:
+        found |= {
+            "AssociationId": view.floating.wanted.association,
+            "NetworkInterfaceId": view.port.ec2_id,
+            "NetworkInterfaceOwnerId": call.caller.account_id,
+            "PrivateIpAddress": view.port.assigned.address,
+        }
+    if view.instance is not None:
+        found["InstanceId"] = view.instance.ec2_id
+    return found
+
+
+_FILTERS = filters.of_members(
+    allocation_id="AllocationId",
+    association_id="AssociationId",
+    domain="Domain",
+    instance_id="InstanceId",
+    network_border_group="NetworkBorderGroup",
+    network_interface_id="NetworkInterfaceId",
+    network_interface_owner_id="NetworkInterfaceOwnerId",
+    private_ip_address="PrivateIpAddress",
+    public_ip="PublicIp",
+)

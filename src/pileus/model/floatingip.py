@@ -1,0 +1,33 @@
+"""Floating IP: an address of the outside network that a project keeps, and may give to one of its ports."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pileus.model.network import Seen
+from pileus.model.noun import Noun, Part, Ref
+
+
+class Wanted(Part, frozen=True, kw_only=True):
+    """`port` has it, None while nobody does; `association` is Amazon's id for that, a new one each time."""
+
+    port: Annotated[str | None, Ref("port", "uses")] = None
+    association: str = ""
+    gone: bool = False
+
+
+class Assigned(Part, frozen=True, kw_only=True):
+    """`address` is a claim: unique on the outside network; `content` as a network's."""
+
+    address: str = ""
+    content: str = ""
+
+
+class FloatingIp(Noun, frozen=True, kw_only=True):
+    """EC2's Elastic IP address."""
+
+    KIND: ClassVar[str] = "floatingip"
+    PREFIX: ClassVar[str] = "eipalloc"
+    wanted: Wanted
+    assigned: Assigned = Assigned()
+    seen: Seen = Seen()

@@ -1,0 +1,97 @@
+"""Elastic IP addresses, by a real client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faces.ec2.cloud import Cloud, filtered, refused
+
+if TYPE_CHECKING:
+    from tests.faces.ec2.cloud import Account
+
+
+def test_life(account: Account) -> None:
+    (ident,) = account.launch()
+    before = account.show(ident).get("PublicIpAddress")
+    tags = [{"ResourceType": "elastic-ip", "Tags": [{"Key": "t", "Value": "v"}]}]
+    made = account.ec2.allocate_address(Domain="vpc", TagSpecifications=tags)  # type: ignore[arg-type]
+    assert made["Domain"] == "vpc"
+    given = account.ec2.associate_address(AllocationId=made["AllocationId"], InstanceId=ident)
+    (shown,) = account.ec2.describe_addresses()["Addresses"]
+    instance = account.show(ident)
+    assert shown["InstanceId"] == ident
+    assert shown["AssociationId"] == given["AssociationId"]
+    assert shown["PrivateIpAddress"] == instance["PrivateIpAddress"]
+    assert shown["Tags"] == [{"Key": "t", "Value": "v"}]
+    assert instance["PublicIpAddress"] == shown["PublicIp"] == made["PublicIp"]
+    association = instance["NetworkInterfaces"][0]["Association"]
+    assert (association["PublicIp"], association["IpOwnerId"]) == (made["PublicIp"], account.number)
+    with refused("InvalidIPAddress.InUse"):
+        account.ec2.release_address(AllocationId=made["AllocationId"])
+    account.ec2.disassociate_address(AssociationId=given["AssociationId"])
+    assert account.show(ident).get("PublicIpAddress") == before
+    (shown,) = account.ec2.describe_addresses(AllocationIds=[made["AllocationId"]])["Addresses"]
+    assert "AssociationId" not in shown
+    account.ec2.release_address(AllocationId=made["AllocationId"])
+    assert account.ec2.describe_addresses()["Addresses"] == []
+
+
+def test_termination_frees_it(account: Account) -> None:
+    (ident,) = account.launch()
+    made = account.ec2.allocate_address()
+    account.ec2.associate_address(PublicIp=made["PublicIp"], InstanceId=ident)
+    account.ec2.terminate_instances(InstanceIds=[ident])
+    (shown,) = account.ec2.describe_addresses(PublicIps=[made["PublicIp"]])["Addresses"]
+    assert "InstanceId" not in shown
+    account.ec2.release_address(PublicIp=made["PublicIp"])
+
+
+@pytest.mark.parametrize("name", ["allocation-id", "instance-id", "public-ip", "private-ip-address", "tag:k"])
+def test_filters(account: Account, name: str) -> None:
+    (ident,) = account.launch()
+    made, _ = account.ec2.allocate_address(), account.ec2.allocate_address()
+    account.ec2.create_tags(Resources=[made["AllocationId"]], Tags=[{"Key": "k", "Value": "v"}])
+    account.ec2.associate_address(AllocationId=made["AllocationId"], InstanceId=ident)
+    values = {
+        "allocation-id": made["AllocationId"],
+        "instance-id": ident,
+        "public-ip": made["PublicIp"],
+        "private-ip-address": account.show(ident)["PrivateIpAddress"],
+        "tag:k": "v",
+    }
+    found = account.ec2.describe_addresses(Filters=filtered(name, values[name]))["Addresses"]
+    assert [each["AllocationId"] for each in found] == [made["AllocationId"]]
+
+
+def test_refusals(cloud: Cloud, account: Account) -> None:
+    one, other = account.launch(2)
+    made = account.ec2.allocate_address()
+    account.ec2.associate_address(AllocationId=made["AllocationId"], InstanceId=one)
+    with refused("Resource.AlreadyAssociated"):
+        account.ec2.associate_address(AllocationId=made["AllocationId"], InstanceId=other, AllowReassociation=False)
+    with refused("InvalidAllocationID.NotFound"):
+        account.ec2.associate_address(AllocationId="eipalloc-" + "0" * 17, InstanceId=other)
+    with refused("InvalidAssociationID.NotFound"):
+        account.ec2.disassociate_address(AssociationId="eipassoc-" + "0" * 17)
+    with refused("InvalidAddress.NotFound"):
+        account.ec2.release_address(PublicIp="198.51.100.250")
+    with refused("InvalidIPAddress.InUse"):
+        account.ec2.allocate_address(Address=made["PublicIp"])
+    with refused("MissingParameter"):
+        account.ec2.associate_address(AllocationId=made["AllocationId"])
+    with refused("InvalidAllocationID.NotFound"):
+        cloud.account().ec2.release_address(AllocationId=made["AllocationId"])
+    poor = cloud.account({"floatingips": 1}).ec2
+    poor.allocate_address()
+    with refused("AddressLimitExceeded"):
+        poor.allocate_address()
+
+
+def test_the_pool_has_an_end() -> None:
+    greedy = Cloud().account().ec2
+    with refused("InsufficientAddressCapacity"):
+        for _ in range(256):
+            greedy.allocate_address()
+    assert len(greedy.describe_addresses()["Addresses"]) == 245

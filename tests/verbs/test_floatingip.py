@@ -1,0 +1,152 @@
+"""Floating addresses: kept, given to ports, taken back, and what the engine is told of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from pileus.model.errors import Conflict, InvalidValue, NoCapacity, NotFound, QuotaExceeded
+from pileus.model.instance import Instance
+from pileus.model.project import Project
+from pileus.model.router import Router
+from pileus.model.spec import FloatingIpSpec, RouterSpec
+from pileus.verbs import floatingip
+from pileus.verbs.instance import power, view
+from pileus.verbs.instance.launch import Launch, launch
+from tests import recount
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.floatingip import FloatingIp
+    from pileus.model.image import Image
+    from tests.site import Site
+
+
+@pytest.fixture
+def vms(site: Site, ann: Caller, tiny: Image) -> list[str]:
+    """Two instances' EC2 ids."""
+    uuids = launch(ann, site.core, Launch(image=tiny.ec2_id, least=2, most=2))
+    site.work()
+    with site.store.read() as tx:
+        return [tx.need(Instance, uuid).ec2_id for uuid in uuids]
+
+
+def spec(site: Site, floating: FloatingIp) -> FloatingIpSpec:
+    found = site.engine.specs["floatingip", floating.uuid]
+    assert isinstance(found, FloatingIpSpec)
+    return found
+
+
+def test_every_router_has_an_address_outside(site: Site, ann: Caller) -> None:
+    site.caller("red")
+    site.work()
+    specs = [each for each in site.engine.specs.values() if isinstance(each, RouterSpec)]
+    assert {each.outside for each in specs} == {site.core.place.floating_cidr}
+    assert len({each.address for each in specs}) == len(specs) == 2
+    with site.store.read() as tx:
+        assert {row.assigned.address for row in tx.list(Router)} == {each.address for each in specs}
+        assert recount.differences(tx) == []
+
+
+def test_an_address_goes_to_a_port_and_comes_back(site: Site, ann: Caller, vms: list[str]) -> None:
+    made = floatingip.allocate(ann, site.core)
+    site.work()
+    assert spec(site, made).port == ""
+    given = floatingip.associate(ann, site.core, made.ec2_id, instance=vms[0])
+    assert given.wanted.association.startswith("eipassoc-")
+    assert floatingip.associate(ann, site.core, made.ec2_id, instance=vms[0]) == given
+    site.work()
+    (shown,), _ = view.listing(ann, site.core, [vms[0]])
+    nic = shown.nics[0]
+    assert nic.floating == floatingip.listing(ann, site.core)[0].floating
+    order = spec(site, made)
+    assert (order.port, order.private, order.router) == (nic.port.uuid, nic.port.assigned.address, nic.router.uuid)
+    with pytest.raises(Conflict) as caught:
+        floatingip.release(ann, site.core, made.ec2_id)
+    assert caught.value.reason == "in-use"
+    floatingip.disassociate(ann, site.core, given.wanted.association)
+    floatingip.disassociate(ann, site.core, address=made.assigned.address)
+    site.work()
+    assert spec(site, made).port == ""
+    floatingip.release(ann, site.core, made.ec2_id)
+    assert floatingip.listing(ann, site.core) == []
+    site.work()
+    assert ("floatingip", made.uuid) not in site.engine.specs
+    with site.store.read() as tx:
+        assert tx.claimed(floatingip.POOL, made.assigned.address) is None
+        assert recount.differences(tx) == []
+
+
+def test_an_address_moves_only_when_that_is_asked(site: Site, ann: Caller, vms: list[str]) -> None:
+    one, other = floatingip.allocate(ann, site.core), floatingip.allocate(ann, site.core)
+    floatingip.associate(ann, site.core, one.ec2_id, instance=vms[0])
+    with pytest.raises(Conflict) as caught:
+        floatingip.associate(ann, site.core, one.ec2_id, instance=vms[1], reassociate=False)
+    assert caught.value.reason == "associated"
+    floatingip.associate(ann, site.core, one.ec2_id, instance=vms[1])
+    floatingip.associate(ann, site.core, other.ec2_id, instance=vms[1])
+    held = {each.floating.uuid: each.instance for each in floatingip.listing(ann, site.core)}
+    assert held[one.uuid] is None
+    assert held[other.uuid] is not None
+    site.work()
+    assert spec(site, one).port == ""
+    assert spec(site, other).port
+
+
+def test_termination_leaves_the_address_to_its_project(site: Site, ann: Caller, vms: list[str]) -> None:
+    made = floatingip.allocate(ann, site.core)
+    floatingip.associate(ann, site.core, made.ec2_id, instance=vms[0])
+    site.work()
+    power.terminate(ann, site.core, [vms[0]])
+    (left,) = floatingip.listing(ann, site.core)
+    assert left.port is None
+    with pytest.raises(Conflict):
+        floatingip.associate(ann, site.core, made.ec2_id, instance=vms[0])
+    site.settle()
+    assert spec(site, made).port == ""
+    with site.store.read() as tx:
+        assert [row.ec2_id for row in tx.list(Instance)] == [vms[1]]
+        assert recount.differences(tx) == []
+
+
+def test_what_cannot_be_had(site: Site, ann: Caller, vms: list[str]) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        floatingip.allocate(ann, site.core, asked="203.0.113.9")
+    assert caught.value.reason == "address"
+    made = floatingip.allocate(ann, site.core, asked="198.51.100.77")
+    with pytest.raises(InvalidValue) as caught:
+        floatingip.allocate(ann, site.core, asked="198.51.100.77")
+    assert caught.value.reason == "address-in-use"
+    with pytest.raises(InvalidValue):
+        floatingip.associate(ann, site.core, made.ec2_id, instance=vms[0], private="172.31.0.250")
+    with pytest.raises(InvalidValue):
+        floatingip.associate(ann, site.core, made.ec2_id)
+    stranger = site.caller("red")
+    for refused in (
+        lambda: floatingip.release(stranger, site.core, made.ec2_id),
+        lambda: floatingip.release(stranger, site.core, address=made.assigned.address),
+        lambda: floatingip.disassociate(ann, site.core, "eipassoc-0123456789abcdef0"),
+        lambda: floatingip.listing(stranger, site.core, [made.ec2_id]),
+    ):
+        with pytest.raises(NotFound):
+            refused()
+
+
+def test_quota_and_the_end_of_the_pool(site: Site, ann: Caller) -> None:
+    site.work()
+    small = replace(site.core, place=replace(site.core.place, floating_cidr="198.51.100.0/28"))
+    for _ in range(4):
+        floatingip.allocate(ann, small)
+    with pytest.raises(NoCapacity) as caught:
+        floatingip.allocate(ann, small)
+    assert caught.value.reason == "floating"
+    with site.store.write() as tx:
+        home = tx.need(Project, ann.project)
+        tx.want(home, msgspec.structs.replace(home.wanted, quota={"floatingips": 4}))
+    with pytest.raises(QuotaExceeded):
+        floatingip.allocate(ann, site.core)
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
