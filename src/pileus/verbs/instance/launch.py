@@ -102,6 +102,16 @@ def launch(caller: Caller, core: Core, asked: Launch) -> list[str]:
         return uuids
 
 
+def check_user_data(text: str) -> None:
+    """Whether `text` can be user data: base64 of at most 16 KiB. Raises InvalidValue."""
+    try:
+        size = len(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise InvalidValue("Invalid BASE64 encoding of user data.", reason="user-data") from error
+    if size > USER_DATA_LIMIT:
+        raise InvalidValue(f"User data is limited to {USER_DATA_LIMIT} bytes", reason="user-data-size")
+
+
 def _check(asked: Launch) -> None:
     if not 1 <= asked.least <= asked.most:
         raise InvalidValue(
@@ -114,12 +124,7 @@ def _check(asked: Launch) -> None:
         raise InvalidValue("An address can be given to one instance only.", reason="address-count")
     if len(asked.token) > 64:
         raise InvalidValue("ClientToken exceeds the maximum length of 64 characters.", reason="token")
-    try:
-        size = len(base64.b64decode(asked.user_data, validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise InvalidValue("Invalid BASE64 encoding of user data.", reason="user-data") from error
-    if size > USER_DATA_LIMIT:
-        raise InvalidValue(f"User data is limited to {USER_DATA_LIMIT} bytes", reason="user-data-size")
+    check_user_data(asked.user_data)
     for tags in (asked.tags, asked.volume_tags, asked.port_tags):
         tag.check(tags)
 
