@@ -261,14 +261,17 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
     instances = tx.add_all(instances)
     ports = tx.add_all([_port(asked, plan, i, a) for i, a in zip(instances, given, strict=True)])
     tx.add_all([_volume(asked, plan, instance) for instance in instances])
-    tx.claim_all([(f"host:{i.assigned.host}", i.uuid, i) for i in instances])
-    tx.claim_all([("loopback", instance.assigned.loopback, instance) for instance in instances])
-    tx.claim_all([(f"subnet:{plan.subnet.uuid}", port.assigned.address, port) for port in ports])
-    tx.claim_all([("mac", port.assigned.mac, port) for port in ports])
+    tx.claim_all(
+        [
+            *((f"host:{i.assigned.host}", i.uuid, i) for i in instances),
+            *(("loopback", instance.assigned.loopback, instance) for instance in instances),
+            *((f"subnet:{plan.subnet.uuid}", port.assigned.address, port) for port in ports),
+            *(("mac", port.assigned.mac, port) for port in ports),
+        ]
+    )
     _use(caller, tx, plan)
     tx.record_all(caller, instances, VERB, goal=1)
-    tx.wake_all("instance", [instance.uuid for instance in instances])
-    tx.wake_all("port", [port.uuid for port in ports])
+    tx.wake_new([*instances, *ports])
     return instances
 
 
