@@ -74,6 +74,10 @@ format: ## let ruff repair what it can
 bench: setup ## figures against their yardsticks, one line each
 	$(BIN)/python -m bench
 
+.PHONY: reference
+reference: ## write docs/reference anew from the code
+	$(BIN)/python docs/reference/make.py
+
 .PHONY: changelog
 changelog: ## preview the next release's notes from changelog.d
 	$(BIN)/towncrier build --draft --version next

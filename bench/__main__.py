@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import describe
+from bench import describe, launch
 
 
 def main() -> None:
@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side, taken in turn")
     given = parser.parse_args()
     describe.run(given.seconds, given.rounds)
+    launch.run(given.rounds)
 
 
 if __name__ == "__main__":

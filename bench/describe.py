@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.load import Client, Target, compare
-from bench.server import free_port, running
-from pileus.faces.wire.signing import Credential
+from bench.load import compare
+from bench.peers import ask, image, moto, pileus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from bench.load import Target
 
 SIZES = (1, 50, 500)
 DESCRIBE = "Action=DescribeInstances&Version=2016-11-15"
@@ -24,8 +17,8 @@ DESCRIBE = "Action=DescribeInstances&Version=2016-11-15"
 
 def run(seconds: float, rounds: int) -> None:
     """Print a line for each size."""
-    with _pileus() as ours, _moto() as peer:
-        images = {target.name: _image(target) for target in (ours, peer)}
+    with pileus() as ours, moto() as peer:
+        images = {target.name: image(target) for target in (ours, peer)}
         held = 0
         for size in SIZES:
             for target in (ours, peer):
@@ -44,58 +37,12 @@ def _compare(ours: Target, peer: Target, size: int, seconds: float, rounds: int)
     )
 
 
-@contextlib.contextmanager
-def _pileus() -> Iterator[Target]:
-    """A cloud on the stub, in a folder of its own, removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="pileus-bench-") as folder:
-        state, port = Path(folder) / "state", free_port()
-        pileus = str(Path(sys.executable).parent / "pileus")
-        up = [pileus, "up", "--state", str(state), "--provider", "stub", "--port", str(port)]
-        subprocess.run(up, check=True, stdout=subprocess.DEVNULL)
-        try:
-            admin = json.loads((state / "admin.json").read_text())
-            credential = Credential(admin["access_key"], admin["secret_key"].encode(), "us-east-1", "ec2")
-            yield Target("pileus", port, credential, _pids(state))
-        finally:
-            subprocess.run([pileus, "down", "--state", str(state)], check=True, stdout=subprocess.DEVNULL)
-
-
-def _pids(state: Path) -> tuple[int, ...]:
-    """Every process whose command line names the state directory."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if str(state) in (entry / "cmdline").read_bytes().decode():
-                    found.append(int(entry.name))
-    return tuple(found)
-
-
-@contextlib.contextmanager
-def _moto() -> Iterator[Target]:
-    port = free_port()
-    command = [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
-    with running(command, port) as process:
-        credential = Credential("AKIAIOSFODNN7EXAMPLE", b"x" * 40, "us-east-1", "ec2")
-        yield Target("moto", port, credential, (process.pid,))
-
-
-def _ask(target: Target, form: str) -> str:
-    return Client(target.port).ask(target.request(form)).decode()
-
-
-def _image(target: Target) -> str:
-    """The first image that the server offers."""
-    text = _ask(target, "Action=DescribeImages&Version=2016-11-15")
-    return text.partition("<imageId>")[2].partition("<")[0]
-
-
-def _launch(target: Target, image: str, count: int) -> None:
+def _launch(target: Target, chosen: str, count: int) -> None:
     """Launch, and wait until they run: a list that changes meanwhile would be another figure."""
-    form = f"Action=RunInstances&Version=2016-11-15&ImageId={image}&MinCount={count}&MaxCount={count}"
-    _ask(target, f"{form}&InstanceType=t2.micro")
+    form = f"Action=RunInstances&Version=2016-11-15&ImageId={chosen}&MinCount={count}&MaxCount={count}"
+    ask(target, f"{form}&InstanceType=t2.micro")
     deadline = time.monotonic() + 120
-    while "<name>pending</name>" in _ask(target, DESCRIBE):
+    while "<name>pending</name>" in ask(target, DESCRIBE):
         if time.monotonic() > deadline:
             raise RuntimeError(f"{target.name}: instances stay pending")
         time.sleep(0.2)

@@ -66,8 +66,9 @@ def test_what_was_made_outlives_down_and_up(own: Stub) -> None:
 def test_a_killed_cloud_comes_back_with_all_that_was_acknowledged(own: Stub) -> None:
     own.up()
     made = own.client.post("instances", body={"image": "stub-machine"})["instances"][0]
-    os.kill(own.pid, signal.SIGKILL)
-    assert processes.until(lambda: processes.owner(own.state.pidfile("cloud")) is None, 10)
+    for name in ("supervisor", "cloud"):
+        os.kill(processes.owner(own.state.pidfile(name)) or 0, signal.SIGKILL)
+        assert processes.until(lambda name=name: processes.owner(own.state.pidfile(name)) is None, 10)  # type: ignore[misc]
     assert own.pileus("status", check=False).returncode == 1
     own.up()
     assert processes.until(lambda: own.client.get("instances", made["id"])["state"] == "running", 20)

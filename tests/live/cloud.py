@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import tempfile
@@ -121,6 +122,14 @@ class LiveCloud:
 
         found: str = until(f"ssh to {ident} at {address}", answered, seconds)
         return found.strip()
+
+    def reaches(self, ident: str, port: int) -> bool:
+        """Whether something behind the instance's loopback address says a first byte on this port."""
+        try:
+            with socket.create_connection((self.instance(ident)["PublicIpAddress"], port), timeout=3) as link:
+                return bool(link.recv(1))
+        except OSError:
+            return False
 
     def left(self, words: tuple[str, ...]) -> list[str]:
         """Every trace of these names (uuids, ids, TAPs) in libvirt, on disk, in OVN, in the switch and in the store."""

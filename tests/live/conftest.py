@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,12 @@ from tests.live.cloud import LiveCloud, logs, running
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_traffic_for_guests() -> None:
+    """Keep this machine's own resolvers out of it: what guests ask for must not leave the machine."""
+    os.environ["PILEUS_RESOLV_CONF"] = os.devnull
 
 
 @pytest.fixture(scope="module")

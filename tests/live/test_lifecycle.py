@@ -113,3 +113,18 @@ def test_every_port_is_in_its_groups_and_nowhere_else(cloud: LiveCloud, guests: 
             assert "drop" in words[3].split(",")
     assert wanted.items() <= held.items()
     assert all(groups == [group[3:]] for groups in wanted.values())
+
+
+@pytest.mark.cost(20)
+def test_other_groups_take_effect_on_a_live_guest(
+    cloud: LiveCloud, guests: tuple[str, str], group: str, key: Path
+) -> None:
+    """An instance that leaves the group that admits ssh is out of reach, and back with it; its console agrees."""
+    ident = guests[0]
+    closed = cloud.ec2.create_security_group(GroupName="closed", Description="nothing")["GroupId"]
+    cloud.ssh(ident, key, "true")
+    cloud.ec2.modify_instance_attribute(InstanceId=ident, Groups=[closed])
+    until("ssh is refused", lambda: not cloud.reaches(ident, 22))
+    cloud.ec2.modify_instance_attribute(InstanceId=ident, Groups=[group])
+    cloud.ssh(ident, key, "true")
+    cloud.ec2.delete_security_group(GroupId=closed)

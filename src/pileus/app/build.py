@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from pileus.cli import progress
 from pileus.cli.client import connect
 from pileus.cli.images import add_built
 from pileus.cli.problem import Problem
@@ -27,9 +28,11 @@ def build(name: str, state: Path, say: Callable[[str], None]) -> None:
     if os.geteuid() != 0:
         raise Problem("Building an image needs root: use sudo.")
     try:
-        typer.echo(make(known, BUILT, say))
+        with progress.steps(say) as begun:
+            built = make(known, BUILT, begun)
     except ImageBuildError as error:
         raise Problem(f"The image {name} was not built: {error}") from error
+    typer.echo(built)
     if (state / "endpoints.json").exists():
         add_all(state, say)
 

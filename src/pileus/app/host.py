@@ -21,6 +21,7 @@ from pileus.faces.metadata.service import bind
 from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import FileBook
 from pileus.loops.host.runner import HostRunner
+from pileus.providers.local.guestnet.upstream import host_servers
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.provider import LocalProvider, capacity
 
@@ -53,9 +54,12 @@ def serve(state: State, group: str) -> None:
     layout = Layout(state.root)
     respond = bind(_token_secret(state))
     _more_files()
-    provider = LocalProvider(layout, functools.partial(internal.fetch, state.internal), channels, respond)
+    settings = Settings()
+    fetch = functools.partial(internal.fetch, state.internal)
+    servers = functools.partial(host_servers, settings.resolv_conf)
+    provider = LocalProvider(layout, fetch, channels, respond, servers)
     name = socket.gethostname()
-    agent = Agent(name, provider, FileBook(state.host), zone=Settings().zone, capacity=capacity(layout))
+    agent = Agent(name, provider, FileBook(state.host), zone=settings.zone, capacity=capacity(layout))
     link = HostEnd(state.bus, name)
     runner = HostRunner(agent, link, on_specs=provider.serve)
     channels.start()

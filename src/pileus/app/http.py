@@ -6,6 +6,7 @@ What cannot be handed over whole (images on their way in, streams to instances) 
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from urllib.parse import parse_qsl
 
 import structlog
 
-from pileus.app import streams, uploads
+from pileus.app import health, streams, uploads
 from pileus.app.wiring import Cloud
 from pileus.faces.rest import errors
 from pileus.faces.rest.face import caller_of, created, unauthorized
@@ -30,6 +31,10 @@ Handle = Callable[[Request], Response]
 T = TypeVar("T")
 
 IMAGES = "/v1/images"
+NOTHING = b"There is nothing here; see /v1/openapi.json.\n"
+
+HEALTH = 5.0
+"""Seconds after which a store that does not answer is missing."""
 
 log = structlog.get_logger()
 
@@ -69,10 +74,12 @@ class Edge:
         try:
             if path == IMAGES and scope["method"] == "POST":
                 response = await self._upload(scope, receive)
+            elif path == "/healthz":
+                response = await self._health()
             else:
                 handle = self._face(path)
                 if handle is None:
-                    response = _plain(path)
+                    response = Response(404, {"content-type": "text/plain"}, NOTHING)
                 else:
                     request = _request(scope, await _body(scope, receive, self._largest))
                     loop = asyncio.get_running_loop()
@@ -95,6 +102,17 @@ class Edge:
         if path.startswith("/v1/"):
             return self._rest
         return None
+
+    async def _health(self) -> Response:
+        """200 when requests can be served, else 503 and the names of what is missing."""
+        try:
+            missing = await asyncio.wait_for(self._run(health.missing, self._cloud.core.store), HEALTH)
+        except TimeoutError:
+            missing = ["store"]
+        if not missing:
+            return Response(200, {"content-type": "text/plain"}, b"ok\n")
+        body = json.dumps({"status": "unavailable", "missing": missing}).encode()
+        return Response(503, {"content-type": "application/json"}, body)
 
     async def _upload(self, scope: Scope, receive: Receive) -> Response:
         request = _request(scope, b"")
@@ -184,12 +202,6 @@ async def _parts(receive: Receive) -> Any:
         part = message.get("body", b"")
         if part:
             yield part
-
-
-def _plain(path: str) -> Response:
-    if path == "/healthz":
-        return Response(200, {"content-type": "text/plain"}, b"ok\n")
-    return Response(404, {"content-type": "text/plain"}, b"There is nothing here; see /v1/openapi.json.\n")
 
 
 async def _send(scope: Scope, send: Send, response: Response) -> None:

@@ -11,11 +11,14 @@ from pathlib import Path
 from pileus.app import processes
 from pileus.app.settings import Settings
 from pileus.app.state import State
+from pileus.app.supervise import Part
 from pileus.cli.problem import Problem
 from pileus.model.errors import Fault
 from pileus.providers.local.engine import chassis
+from pileus.providers.local.engine.daemons import daemons
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import daemon
+from pileus.providers.local.machine.daemon import libvirtd
 
 CLOUD_USER = "pileus"
 """Who the cloud process is."""
@@ -52,9 +55,23 @@ def host(state: State, say: Say) -> None:
     if processes.owner(state.pidfile("host")) is not None:
         return
     say("starting the host")
-    arguments = ["host", "--state", str(state.root), "--group", CLOUD_USER]
-    child = processes.spawn(arguments, state.log("host"))
+    child = processes.execute(host_command(state), state.log("host"))
     processes.await_held(state.pidfile("host"), child, state.log("host"))
+
+
+def host_command(state: State) -> list[str]:
+    """The command that is the host process."""
+    return processes.pileus("host", "--state", str(state.root), "--group", CLOUD_USER)
+
+
+def supervised(state: State) -> list[Part]:
+    """What is to be started again when it dies, beside the cloud; in the order of starting."""
+    layout = Layout(state.root)
+    found = [
+        Part(one.name, one.argv, str(one.pidfile), str(one.output)) for one in (*daemons(layout), libvirtd(layout))
+    ]
+    host = Part("host", tuple(host_command(state)), str(state.pidfile("host")), str(state.log("host")))
+    return [*found, host]
 
 
 def end(state: State, *, instances: bool, say: Say) -> None:

@@ -52,16 +52,31 @@ def down(
 
 
 @cli.command()
+def purge(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    state: StateOption = None,
+) -> None:
+    """End a cloud with its instances, and remove its state directory."""
+    from pileus.app.purge import purge as run_purge  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.state import State  # noqa: PLC0415
+
+    run_purge(State(state_of(state)), yes=yes, say=_say)
+
+
+@cli.command()
 def status(*, state: StateOption = None) -> None:
     """Show which processes run, and where the faces are; status 1 when something does not run."""
     from pileus.app.state import State, read_json  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.supervise import restarts  # noqa: PLC0415
     from pileus.app.up import running  # noqa: PLC0415
 
     where = State(state_of(state))
-    found = running(where)
+    found, again = running(where), restarts(where)
     width = max(map(len, found))
     for name, pid in found.items():
-        typer.echo(f"{name.ljust(width)}  {f'pid {pid}' if pid else 'does not run'}")
+        times = f", started again {again[name]} times" if name in again else ""
+        typer.echo(f"{name.ljust(width)}  {f'pid {pid}' if pid else 'does not run'}{times}")
     for name, url in (read_json(where.endpoints) or {}).items():
         typer.echo(f"{name.ljust(width)}  {url}")
     if not all(found.values()):

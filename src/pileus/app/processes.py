@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import select
@@ -18,6 +19,9 @@ from pileus.cli.problem import Problem
 
 _FLOCK = "hhqqi"
 """struct flock of fcntl(2): type, whence, start, length, pid."""
+
+_PIDFD_GETFD = 438
+"""The system call of pidfd_getfd(2), the same number on every architecture."""
 
 
 def hold(pidfile: Path) -> int | None:
@@ -58,11 +62,21 @@ def alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def spawn(arguments: Sequence[str], log: Path, *, keep: Sequence[int] = ()) -> subprocess.Popen[bytes]:
-    """Start `pileus ARGUMENTS` detached from this terminal, saying what it says into `log`; `keep` are descriptors."""
+def module(name: str, *arguments: str) -> list[str]:
+    """The command that runs a module of ours, with nothing taken from the environment's Python settings."""
+    return [sys.executable, "-I", "-m", name, *arguments]
+
+
+def pileus(*arguments: str) -> list[str]:
+    """The command `pileus ARGUMENTS`."""
+    return module("pileus.app.main", *arguments)
+
+
+def execute(argv: Sequence[str], log: Path, *, keep: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    """Start `argv` detached from this terminal, saying what it says into `log`; `keep` are descriptors."""
     with log.open("ab") as said:
         return subprocess.Popen(
-            [sys.executable, "-I", "-m", "pileus.app.main", *arguments],
+            argv,
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
@@ -71,6 +85,24 @@ def spawn(arguments: Sequence[str], log: Path, *, keep: Sequence[int] = ()) -> s
             cwd="/",
             env=environment(),
         )
+
+
+def inherited(pid: int, option: str) -> int | None:
+    """A copy of the descriptor that `pid` was given as `option` on its command line; None where it cannot be had.
+
+    Needs the right to trace it (ptrace(2)), which root has.
+    """
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        number = int(words[words.index(option) + 1])
+        handle = os.pidfd_open(pid)
+    except (OSError, ValueError, IndexError):
+        return None
+    try:
+        copy: int = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, handle, number, 0)
+    finally:
+        os.close(handle)
+    return copy if copy >= 0 else None
 
 
 def await_held(pidfile: Path, child: subprocess.Popen[bytes], log: Path, seconds: float = 60.0) -> None:

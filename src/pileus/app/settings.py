@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -15,8 +16,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PILEUS_")
 
-    region: str = "us-east-1"
-    zone: str = "us-east-1a"
+    region: str = Field(default="us-east-1", description="the region that clients are told")
+    zone: str = Field(default="us-east-1a", description="the availability zone that clients are told")
+    resolv_conf: Path = Field(
+        default=Path("/dev/null"),
+        description="a resolv.conf(5) whose resolvers are asked for names that are no guest's; /dev/null: none are",
+    )
     store_sync: Literal["normal", "full"] = Field(
         default="normal",
         description="full: what was acknowledged survives a power cut; normal: the death of every process",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable
 from types import ModuleType
 
-from pileus.app import processes
+from pileus.app import processes, supervise
 from pileus.app.state import ACCOUNT_KEYS, LONGEST, State, read_json, write_json
 from pileus.cli.problem import Problem
 
@@ -39,13 +40,24 @@ def up(state: State, provider: str = "", port: int | None = None, say: Say = sil
     if provider == "local" and os.geteuid() != 0:
         raise Problem("Running machines needs root: use sudo, or try --provider stub.")
     state.prepare()
-    with processes.alone(state.run / "up.lock"):
-        if provider == "local":
-            _local().begin(state, say)
-        _cloud(state, provider, port, known, say)
-        if provider == "local":
-            _local().host(state, say)
-        return _await(state, provider)
+    with contextlib.ExitStack() as starting:
+        with processes.alone(state.run / "up.lock"):
+            if provider == "local":
+                _local().begin(state, say)
+            supervisor = processes.owner(state.pidfile("supervisor"))
+            _refuse_another_port(state, port, known)
+            listener = None
+            if supervisor is None:
+                listener = starting.enter_context(_cloud(state, provider, port, known, say))
+            else:
+                # It has the listening socket, and starts the cloud at once if that is in a pause.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(supervisor, signal.SIGHUP)
+            if provider == "local":
+                _local().host(state, say)
+            if listener is not None:
+                starting.enter_context(supervise.starting(state, _parts(state, provider, listener), listener.fileno()))
+        return _await(state, provider, supervised=supervisor is not None)
 
 
 def _local() -> ModuleType:
@@ -58,23 +70,50 @@ def _check(state: State) -> None:
         raise Problem(f"The path of the state directory is too long for sockets below it ({LONGEST} bytes at most).")
 
 
-def _cloud(state: State, provider: str, port: int | None, known: dict[str, object], say: Say) -> None:
+def _refuse_another_port(state: State, port: int | None, known: dict[str, object]) -> None:
+    runs = any(processes.owner(state.pidfile(name)) for name in ("cloud", "supervisor"))
+    if runs and port not in (None, 0, known.get("port")):
+        raise Problem(f"The cloud runs already, on port {known.get('port')}: pileus down first.")
+
+
+def _cloud(state: State, provider: str, port: int | None, known: dict[str, object], say: Say) -> socket.socket:
+    """Start the cloud unless it runs; the socket at which it listens, for a supervisor to keep."""
     running = processes.owner(state.pidfile("cloud"))
     if running is not None:
-        if port not in (None, 0, known.get("port")):
-            raise Problem(f"The cloud runs already, on port {known.get('port')}: pileus down first.")
-        return
+        taken = processes.inherited(running, "--fd")
+        if taken is not None:
+            return socket.socket(fileno=taken)
+        # Without the right to its socket only a new cloud can share one with a supervisor.
+        processes.stop(running, STOP)
     say("starting the cloud")
     listener = _listen(port, known.get("port"))
-    with contextlib.closing(listener):
-        write_json(state.started, {"provider": provider, "port": listener.getsockname()[1]})
-        state.endpoints.unlink(missing_ok=True)
-        state.ready.unlink(missing_ok=True)
-        arguments = ["cloud", "--state", str(state.root), "--provider", provider, "--fd", str(listener.fileno())]
-        if provider == "local":
-            arguments += ["--user", "pileus"]
-        child = processes.spawn(arguments, state.log("cloud"), keep=[listener.fileno()])
-        processes.await_held(state.pidfile("cloud"), child, state.log("cloud"))
+    write_json(state.started, {"provider": provider, "port": listener.getsockname()[1]})
+    state.endpoints.unlink(missing_ok=True)
+    state.ready.unlink(missing_ok=True)
+    argv = _cloud_command(state, provider, listener)
+    child = processes.execute(argv, state.log("cloud"), keep=[listener.fileno()])
+    processes.await_held(state.pidfile("cloud"), child, state.log("cloud"))
+    return listener
+
+
+def _cloud_command(state: State, provider: str, listener: socket.socket) -> list[str]:
+    arguments = ["cloud", "--state", str(state.root), "--provider", provider, "--fd", str(listener.fileno())]
+    if provider == "local":
+        arguments += ["--user", "pileus"]
+    return processes.pileus(*arguments)
+
+
+def _parts(state: State, provider: str, listener: socket.socket) -> list[supervise.Part]:
+    """What the supervisor looks after; the socket keeps its number in it."""
+    cloud = supervise.Part(
+        "cloud",
+        tuple(_cloud_command(state, provider, listener)),
+        str(state.pidfile("cloud")),
+        str(state.log("cloud")),
+        listens=True,
+        stale=str(state.ready),
+    )
+    return [cloud] if provider == "stub" else [*_local().supervised(state), cloud]
 
 
 def _listen(port: int | None, before: object) -> socket.socket:
@@ -95,14 +134,21 @@ def _listen(port: int | None, before: object) -> socket.socket:
     raise AssertionError
 
 
-def _await(state: State, provider: str) -> dict[str, str]:
+def _await(state: State, provider: str, *, supervised: bool) -> dict[str, str]:
+    """Until the cloud serves; its endpoints. What ends meanwhile is started again if all is `supervised` already."""
     names = ("cloud", "host") if provider == "local" else ("cloud",)
     end = time.monotonic() + READY
-    while (found := read_json(state.ready)) is None:
-        for name in names:
-            if processes.owner(state.pidfile(name)) is None:
-                raise Problem(f"The {name} ended; {state.log(name)} ends:\n{processes.tail(state.log(name))}")
-        if time.monotonic() > end:
+    while True:
+        gone = [name for name in names if processes.owner(state.pidfile(name)) is None]
+        # Asked in this order: a cloud that was killed leaves the file until the next one starts.
+        found = read_json(state.ready)
+        if found is not None and not gone:
+            break
+        late = time.monotonic() > end
+        if gone and (late or not supervised):
+            log = state.log(gone[0])
+            raise Problem(f"The {gone[0]} ended; {log} ends:\n{processes.tail(log)}")
+        if late:
             raise Problem(f"The cloud does not answer after {READY:.0f} s; look into {state.log('cloud').parent}.")
         time.sleep(0.005)
     account = read_json(state.account) or {}
@@ -121,12 +167,14 @@ def down(state: State, *, instances: bool = False, say: Say = silent) -> None:
     if known.get("provider") == "local" and os.geteuid() != 0:
         raise Problem("This cloud runs as root: use sudo.")
     with processes.alone(state.run / "up.lock"):
-        for name in ("cloud", "host"):
+        # The supervisor first: it would start the others again.
+        for name in ("supervisor", "cloud", "host"):
             pid = processes.owner(state.pidfile(name))
             if pid is not None:
                 say(f"ending the {name}")
                 processes.stop(pid, STOP)
         state.endpoints.unlink(missing_ok=True)
+        supervise.forget(state)
         if known.get("provider") == "local":
             _local().end(state, instances=instances, say=say)
 
@@ -139,7 +187,7 @@ def running(state: State) -> dict[str, int | None]:
     local = known.get("provider") == "local"
     if local and os.geteuid() != 0:
         raise Problem("This cloud runs as root: use sudo.")
-    found = {"cloud": processes.owner(state.pidfile("cloud"))}
+    found = {name: processes.owner(state.pidfile(name)) for name in ("supervisor", "cloud")}
     if local:
         found["host"] = processes.owner(state.pidfile("host"))
         found |= _local().parts(state)

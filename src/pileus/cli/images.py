@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from pileus.cli import progress
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
 
 _CHUNK = 1 << 20
-_MIB = 1 << 20
-_LIVE, _QUIET = 0.1, 5.0
-"""Seconds between two lines of progress, on a terminal and elsewhere."""
-
-
-class Progress:
-    """Says how far a long work is: on a terminal in one line that changes, else now and then."""
-
-    def __init__(self, what: str, total: int) -> None:
-        self._what = what
-        self._total = total
-        self._shown = time.monotonic()
-        self._live = sys.stderr.isatty()
-
-    def __call__(self, done: int) -> None:
-        """So much is done."""
-        now, ended = time.monotonic(), done == self._total
-        if now - self._shown < (_LIVE if self._live else _QUIET) and not (ended and self._live):
-            return
-        self._shown = now
-        size = f"{done // _MIB} of {self._total // _MIB} MiB" if self._total else f"{done // _MIB} MiB"
-        start, end = ("\r", "\n" if ended else "") if self._live else ("", "\n")
-        print(f"{start}{self._what}: {size}", end=end, file=sys.stderr, flush=True)
 
 
 def add(client: Client, source: str, **query: str) -> dict[str, Any]:
@@ -59,11 +35,11 @@ def _download(url: str, file: BinaryIO) -> None:
     try:
         with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310  (http and https alone get here)
             total, done = int(answer.headers.get("content-length") or 0), 0
-            shown = Progress("downloading", total)
-            while part := answer.read(_CHUNK):
-                file.write(part)
-                done += len(part)
-                shown(done)
+            with progress.transfer("downloading", total) as told:
+                while part := answer.read(_CHUNK):
+                    file.write(part)
+                    done += len(part)
+                    told(done)
             if total and done != total:
                 raise Problem(f"{url} gave {done} of {total} bytes: try again.")
     except OSError as error:
@@ -73,7 +49,8 @@ def _download(url: str, file: BinaryIO) -> None:
 def _upload(client: Client, file: BinaryIO, **query: str) -> dict[str, Any]:
     size = file.seek(0, 2)
     file.seek(0)
-    return client.upload(file, size, Progress("uploading", size), **query)
+    with progress.transfer("uploading", size) as told:
+        return client.upload(file, size, told, **query)
 
 
 def add_built(client: Client, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def step(core: Core, kind: str, uuid: str) -> float | None:
             spec = resolve.engine(tx, row, core.place)
             digest = content(spec)
             if digest != row.assigned.content:
-                row = _content(tx, tx.revise(row), digest)
+                row = tx.revise(row, msgspec.structs.replace(row.assigned, content=digest))
     try:
         seen = _tell(core, row, spec)
     except Fault as fault:

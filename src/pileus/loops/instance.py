@@ -55,8 +55,7 @@ def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]]
         spec = resolve.instance(tx, row, core.place)
         digest = content(spec)
         if digest != row.assigned.content:
-            row = tx.revise(row)
-            row = tx.assign(row, msgspec.structs.replace(row.assigned, content=digest))
+            row = tx.revise(row, msgspec.structs.replace(row.assigned, content=digest))
         if not settled(row):
             order = Order(uuid=row.uuid, revision=row.revision, spec=with_revision(spec, row))
             orders.append((host, order))

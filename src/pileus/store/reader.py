@@ -94,7 +94,7 @@ class Reader:
     def _where_in(self, cls: type[N], column: str, values: Iterable[str]) -> _List[N]:
         shape, statement = SHAPES[cls], _in(cls, column)
         found: list[N] = []
-        for part in _chunks(values):
+        for part in chunks(values):
             found.extend(map(shape.noun, self.sql.execute(statement, {"values": part}).all()))
         return found
 
@@ -118,7 +118,7 @@ class Reader:
         """The nouns of `cls` that refer to any of the uuids `targets`, in the order of their making."""
         shape, statement = SHAPES[cls], _referring(cls, dead)
         found: dict[str, N] = {}
-        for part in _chunks(targets):
+        for part in chunks(targets):
             rows = self.sql.execute(statement, {"targets": part}).all()
             found.update((row.uuid, shape.noun(row)) for row in rows)
         return list(found.values())
@@ -144,35 +144,34 @@ class Reader:
             statement = statement.where(table.c.uuid == uuid)
         return [(row.pool, row.value, row.uuid) for row in self.sql.execute(statement)]
 
+    def taken(self, pool: str) -> set[str]:
+        """Every value of a pool that somebody holds."""
+        return {value for (value,) in self.sql.execute(_TAKEN, {"pool": pool}).all()}
+
     def claim_counts(self, pools: Iterable[str]) -> dict[str, int]:
         """How many values of each of these pools are taken."""
         table, found = tables.claim, dict[str, int]()
-        for part in _chunks(pools):
+        for part in chunks(pools):
             counted = select(table.c.pool, func.count()).where(table.c.pool.in_(part)).group_by(table.c.pool)
             found.update((pool, count) for pool, count in self.sql.execute(counted))
         return found
 
     def usage(self, scope: str | None = None) -> dict[tuple[str, str], int]:
         """What is used, by (scope, resource); zeros are left out."""
-        statement = select(tables.usage)
-        if scope is not None:
-            statement = statement.where(tables.usage.c.scope == scope)
-        return {(row.scope, row.resource): row.used for row in self.sql.execute(statement) if row.used}
+        statement, given = (_USAGE, {}) if scope is None else (_USAGE_OF, {"scope": scope})
+        rows = self.sql.execute(statement, given).all()
+        return {(row.scope, row.resource): row.used for row in rows if row.used}
 
     def journal(self, uuid: str | None = None, *, open_only: bool = False, limit: int | None = 50) -> _List[Entry]:
         """The newest lines, of one noun or of all, oldest first; `limit` None: every one."""
-        table = tables.journal
-        statement = select(table).order_by(table.c.id.desc()).limit(limit)
-        if uuid is not None:
-            statement = statement.where(table.c.uuid == uuid)
-        if open_only:
-            statement = statement.where(table.c.outcome == "open")
-        found = [Entry(**row) for row in self.sql.execute(statement).mappings()]
+        given = {key: value for key, value in (("uuid", uuid), ("limit", limit)) if value is not None}
+        statement = _journal(tuple(given), open_only)
+        found = [Entry(**row) for row in self.sql.execute(statement, given).mappings().all()]
         return found[::-1]
 
     def meta(self, name: str) -> int:
         """A number that the store keeps about itself: `incarnation`, `counter`."""
-        row = self.sql.execute(select(tables.meta.c.value).where(tables.meta.c.name == name)).first()
+        row = self.sql.execute(_META, {"name": name}).first()
         return int(row.value) if row else 0
 
     def due(self, kind: str, uuid: str) -> float | None:
@@ -224,6 +223,21 @@ def _referring(cls: type[Noun], dead: bool) -> Select[Any]:  # noqa: FBT001
     return statement if dead else statement.where(table.c.gone.is_(None))
 
 
+@cache
+def _journal(given: tuple[str, ...], open_only: bool) -> Select[Any]:  # noqa: FBT001
+    table = tables.journal
+    statement = select(table).order_by(table.c.id.desc())
+    if "uuid" in given:
+        statement = statement.where(table.c.uuid == bindparam("uuid"))
+    if "limit" in given:
+        statement = statement.limit(bindparam("limit", type_=Integer))
+    return statement.where(table.c.outcome == "open") if open_only else statement
+
+
+_USAGE = select(tables.usage)
+_USAGE_OF = _USAGE.where(tables.usage.c.scope == bindparam("scope"))
+_META = select(tables.meta.c.value).where(tables.meta.c.name == bindparam("name"))
+_TAKEN = select(tables.claim.c.value).where(tables.claim.c.pool == bindparam("pool"))
 _VERSIONS = select(tables.meta).where(tables.meta.c.name.in_([version_name(kind) for kind in sorted(KINDS)]))
 _CLAIMED = select(tables.claim.c.kind, tables.claim.c.uuid).where(
     tables.claim.c.pool == bindparam("pool"), tables.claim.c.value == bindparam("value")
@@ -231,6 +245,7 @@ _CLAIMED = select(tables.claim.c.kind, tables.claim.c.uuid).where(
 _NEXT_DUE = select(func.min(tables.wake.c.due))
 
 
-def _chunks(values: Iterable[str]) -> Iterable[Sequence[str]]:
+def chunks(values: Iterable[str]) -> Iterable[Sequence[str]]:
+    """The values, each once, in lists as long as one IN list may be."""
     unique: list[Any] = list(dict.fromkeys(values))
     return (unique[i : i + _CHUNK] for i in range(0, len(unique), _CHUNK))

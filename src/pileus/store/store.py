@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import delete, select, update
 
 from pileus.model.nouns import NOUNS
-from pileus.store import tables
+from pileus.store import statements, tables
 from pileus.store.cache import Cache
 from pileus.store.engine import Engine
 from pileus.store.reader import Reader
@@ -59,7 +59,7 @@ class Store:
     def write(self) -> Iterator[Writer]:
         """One transaction; what it wakes and touches is told after the commit."""
         with self.engine.write() as connection:
-            writer = Writer(connection, self.now())
+            writer = Writer(connection, self.now(), self._cache)
             yield writer
             writer.count_versions()
         for callback in self._on_commit:
@@ -67,34 +67,29 @@ class Store:
 
     def claim_wake(self) -> Claimed | None:
         """Take the wake that has been due for longest and is nobody's; None when there is none."""
-        table = tables.wake
         now = self.now()
-        statement = select(table).where(table.c.due <= now, table.c.until <= now).order_by(table.c.due).limit(1)
         with self.engine.read() as connection:
-            if connection.execute(statement).first() is None:
+            if connection.execute(statements.NEXT_WAKE, {"at": now}).first() is None:
                 return None
         with self.engine.write() as connection:
-            row = connection.execute(statement).first()
+            row = connection.execute(statements.NEXT_WAKE, {"at": now}).first()
             if row is None:
                 return None
             until = now + LEASE
-            here = (table.c.kind == row.kind) & (table.c.uuid == row.uuid)
             # Due again when the lease ends: a worker that dies has not lost the wake.
-            connection.execute(update(table).where(here).values(until=until, due=until))
+            held = {"of_kind": row.kind, "key": row.uuid, "until": until, "due": until}
+            connection.execute(statements.HOLD_WAKE, held)
             return Claimed(row.kind, row.uuid, row.wakes, row.tries, until)
 
     def finish_wake(self, held: Claimed, due: float | None, *, failed: bool = False) -> None:
         """Give a wake back, due at `due` (None: when woken or scanned); at once if it was woken meanwhile."""
-        table = tables.wake
-        here = (table.c.kind == held.kind) & (table.c.uuid == held.uuid) & (table.c.until == held.until)
+        this = {"of_kind": held.kind, "key": held.uuid, "held": held.until, "seen": held.wakes}
         with self.engine.write() as connection:
-            tries = table.c.tries + 1 if failed else 0
-            given = connection.execute(
-                update(table).where(here, table.c.wakes == held.wakes).values(until=0.0, due=due, tries=tries)
-            )
-            if given.rowcount:
+            # A failure of a wake that nobody has touched since: the number of tries in the row is the one claimed.
+            tries = held.tries + 1 if failed else 0
+            if connection.execute(statements.GIVE_WAKE, {**this, "due": due, "tries": tries}).rowcount:
                 return
-            connection.execute(update(table).where(here, table.c.wakes != held.wakes).values(until=0.0, due=self.now()))
+            connection.execute(statements.GIVE_WAKE_AT_ONCE, {**this, "due": self.now()})
 
     def release_wakes(self) -> None:
         """Give back every wake that is held; for a process that knows it is the only one, as it starts."""

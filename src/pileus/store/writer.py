@@ -6,14 +6,14 @@ import hashlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from pileus.model.errors import Duplicate, QuotaExceeded, TokenReused
 from pileus.model.noun import Noun, Part, Revision, referred
-from pileus.store import tables
+from pileus.store import statements, tables
 from pileus.store.cache import KINDS, version_name
-from pileus.store.reader import Reader
+from pileus.store.reader import Reader, chunks
 from pileus.store.rows import SHAPES, encode
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from pileus.model.caller import Caller
+    from pileus.store.cache import Cache
 
 N = TypeVar("N", bound=Noun)
 
@@ -29,11 +30,15 @@ N = TypeVar("N", bound=Noun)
 class Writer(Reader):
     """A transaction. `woken` and `touched` are told to the process after the commit, never before."""
 
-    def __init__(self, connection: Connection, now: float) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: Connection, now: float, cache: Cache | None = None) -> None:
+        super().__init__(connection, cache)
         self.now = now
         self.woken = False
         self.touched: set[str] = set()
+
+    def _kept(self, kind: str) -> dict[str, Any] | None:
+        """As for every reader, until this transaction itself has written nouns of the kind."""
+        return None if kind in self.touched else super()._kept(kind)
 
     # -- nouns ---------------------------------------------------------------------------------------------------
 
@@ -46,12 +51,15 @@ class Writer(Reader):
         if not nouns:
             return []
         cls = type(nouns[0])
-        shape, table = SHAPES[cls], tables.nouns[cls.KIND]
+        shape = SHAPES[cls]
         made = [msgspec.structs.replace(noun, created=noun.created or self.now) for noun in nouns]
-        self.sql.execute(insert(table), [shape.row(noun) for noun in made])
-        self._refer(made)
         self.touched.add(cls.KIND)
-        ids = {n.uuid: n.id for n in self.many(cls, [noun.uuid for noun in made]).values()}
+        self.sql.execute(statements.add_noun(cls.KIND), [shape.row(noun) for noun in made])
+        self._refer(made)
+        ids: dict[str, int] = {}
+        for part in chunks(noun.uuid for noun in made):
+            rows = self.sql.execute(statements.noun_ids(cls.KIND), {"uuids": part})
+            ids.update((row.uuid, row.id) for row in rows.all())
         return [msgspec.structs.replace(noun, id=ids[noun.uuid]) for noun in made]
 
     def _refer(self, nouns: list[N]) -> None:
@@ -68,7 +76,7 @@ class Writer(Reader):
             for kind, target, use in referred(noun, fields)
         }
         if rows:
-            self.sql.execute(insert(tables.reference), list(rows.values()))
+            self.sql.execute(statements.ADD_REFERENCE, list(rows.values()))
 
     def want(self, noun: N, wanted: Part | None = None, **other: Any) -> N:
         """Write `wanted` (verbs alone do); `other` may hold name and tags. The generation counts it."""
@@ -80,7 +88,7 @@ class Writer(Reader):
         self._update(noun, values)
         fields = SHAPES[type(noun)].references
         if fields and referred(noun, fields) != referred(changed, fields):
-            self.sql.execute(delete(tables.reference).where(tables.reference.c.source == noun.uuid))
+            self.sql.execute(statements.DROP_REFERENCES, {"key": noun.uuid})
             self._refer([changed])
         return changed
 
@@ -94,17 +102,22 @@ class Writer(Reader):
         self._update(noun, {"seen": encode(seen)})
         return msgspec.structs.replace(noun, seen=seen)
 
-    def revise(self, noun: N) -> N:
-        """Give the noun a new revision from the store-wide sequence."""
+    def revise(self, noun: N, assigned: Part | None = None) -> N:
+        """Give the noun a new revision from the store-wide sequence; with `assigned`, write that as well."""
         revision = self.bump()
-        self._update(noun, {"incarnation": revision[0], "counter": revision[1]})
-        return msgspec.structs.replace(noun, revision=revision)
+        values: dict[str, Any] = {"incarnation": revision[0], "counter": revision[1]}
+        if assigned is None:
+            assigned = noun.assigned
+        else:
+            values["assigned"] = encode(assigned)
+        self._update(noun, values)
+        return msgspec.structs.replace(noun, revision=revision, assigned=assigned)
 
     def bury(self, noun: Noun) -> None:
         """Make the row a tombstone: its claims are free and its references gone."""
         self._update(noun, {"gone": self.now})
         self.free(noun.uuid)
-        self.sql.execute(delete(tables.reference).where(tables.reference.c.source == noun.uuid))
+        self.sql.execute(statements.DROP_REFERENCES, {"key": noun.uuid})
 
     def erase(self, cls: type[Noun], before: float) -> int:
         """Forget tombstones older than `before`, and how they came about."""
@@ -112,19 +125,19 @@ class Writer(Reader):
         old = select(table.c.uuid).where(table.c.gone < before)
         if self.sql.execute(old.limit(1)).first() is None:
             return 0
+        self.touched.add(cls.KIND)
         for other in (tables.wake, tables.journal):
             self.sql.execute(delete(other).where(other.c.uuid.in_(old)))
         return self.sql.execute(delete(table).where(table.c.gone < before)).rowcount
 
     def _update(self, noun: Noun, values: dict[str, Any]) -> None:
-        table = tables.nouns[noun.KIND]
-        self.sql.execute(update(table).where(table.c.uuid == noun.uuid).values(values))
         self.touched.add(noun.KIND)
+        self.sql.execute(statements.change_noun(noun.KIND), {"key": noun.uuid, **values})
 
     def count_versions(self) -> None:
         """Tell later snapshots, of every process, which of the kinds that are kept decoded have changed."""
         for kind in sorted(self.touched & KINDS):
-            self.sequence(version_name(kind))
+            self._step(version_name(kind))
 
     # -- claims and usage ----------------------------------------------------------------------------------------
 
@@ -134,7 +147,7 @@ class Writer(Reader):
         holder = self.claimed(pool, value)
         if holder is None:
             try:
-                self.sql.execute(insert(tables.claim).values(row))
+                self.sql.execute(statements.ADD_CLAIM, row)
             except IntegrityError:
                 holder = ("", "")
         if holder is not None and holder[1] != noun.uuid:
@@ -146,26 +159,28 @@ class Writer(Reader):
         """Take many (pool, value) at once that the caller has found free in this transaction."""
         values = [{"pool": p, "value": v, "kind": n.KIND, "uuid": n.uuid} for p, v, n in rows]
         if values:
-            self.sql.execute(insert(tables.claim), values)
+            self.sql.execute(statements.ADD_CLAIM, values)
 
     def free(self, uuid: str) -> None:
         """Give back every claim of a noun."""
-        self.sql.execute(delete(tables.claim).where(tables.claim.c.uuid == uuid))
+        self.sql.execute(statements.DROP_CLAIMS, {"key": uuid})
 
     def unclaim(self, pool: str, value: str) -> None:
         """Give back one claim."""
-        self.sql.execute(delete(tables.claim).where(tables.claim.c.pool == pool, tables.claim.c.value == value))
+        self.sql.execute(statements.DROP_CLAIM, {"of_pool": pool, "of_value": value})
 
     def take(self, scope: str, resource: str, amount: int, limit: int | None) -> None:
         """Add to what is used, unless that would pass `limit`; QuotaExceeded then, with nothing taken."""
-        table = tables.usage
-        here = (table.c.scope == scope) & (table.c.resource == resource)
-        where = here if limit is None or amount <= 0 else here & (table.c.used + amount <= limit)
-        if self.sql.execute(update(table).where(where).values(used=table.c.used + amount)).rowcount:
+        here = {"of_scope": scope, "of_resource": resource}
+        if limit is None or amount <= 0:
+            taken = self.sql.execute(statements.USE, {**here, "amount": amount})
+        else:
+            taken = self.sql.execute(statements.USE_WITHIN, {**here, "amount": amount, "most": limit})
+        if taken.rowcount:
             return
-        used = self.sql.execute(select(table.c.used).where(here)).scalar()
+        used = self.sql.execute(statements.USED, here).scalar()
         if used is None and (limit is None or amount <= limit):
-            self.sql.execute(insert(table).values(scope=scope, resource=resource, used=amount))
+            self.sql.execute(statements.ADD_USAGE, {"scope": scope, "resource": resource, "used": amount})
             return
         raise QuotaExceeded(
             f"{resource}: {used or 0} in use and {amount} asked, of at most {limit}.",
@@ -181,23 +196,22 @@ class Writer(Reader):
 
     def wake_all(self, kind: str, uuids: Iterable[str], due: float | None = None) -> None:
         """Have a loop look at each of these; an earlier due time stays."""
-        table, when = tables.wake, self.now if due is None else due
-        wanted = list(dict.fromkeys(uuids))
-        for start in range(0, len(wanted), 500):
-            part = wanted[start : start + 500]
-            where = (table.c.kind == kind) & table.c.uuid.in_(part)
-            known = {row.uuid: row.due for row in self.sql.execute(select(table.c.uuid, table.c.due).where(where))}
-            self.sql.execute(update(table).where(where).values(wakes=table.c.wakes + 1, tries=0))
-            self.sql.execute(
-                update(table).where(where & (table.c.due.is_(None) | (table.c.due > when))).values(due=when)
-            )
-            new = [
-                {"kind": kind, "uuid": u, "due": when, "until": 0.0, "wakes": 1, "tries": 0}
-                for u in part
-                if u not in known
-            ]
+        when = self.now if due is None else due
+        for part in chunks(uuids):
+            these = {"of_kind": kind, "uuids": part}
+            if self.sql.execute(statements.WAKE, {**these, "at": when}).rowcount == len(part):
+                continue
+            known = {row.uuid for row in self.sql.execute(statements.WOKEN, these)}
+            new = [_wake(kind, uuid, when) for uuid in part if uuid not in known]
             if new:
-                self.sql.execute(insert(tables.wake), new)
+                self.sql.execute(statements.ADD_WAKE, new)
+        self.woken = True
+
+    def wake_new(self, nouns: Iterable[Noun]) -> None:
+        """Have loops look at nouns that this transaction has added, and that nobody can have woken before."""
+        rows = [_wake(noun.KIND, noun.uuid, self.now) for noun in nouns]
+        if rows:
+            self.sql.execute(statements.ADD_WAKE, rows)
         self.woken = True
 
     def record(self, caller: Caller, noun: Noun, verb: str, *, goal: int = 0, outcome: str = "open") -> None:
@@ -226,16 +240,14 @@ class Writer(Reader):
             for noun in nouns
         ]
         if rows:
-            self.sql.execute(insert(tables.journal), rows)
+            self.sql.execute(statements.ADD_JOURNAL, rows)
 
     def settle(self, entry_ids: Iterable[int], outcome: str, detail: str = "") -> None:
         """Say how journal lines ended."""
-        table = tables.journal
         ids = list(entry_ids)
         if ids:
-            self.sql.execute(
-                update(table).where(table.c.id.in_(ids)).values(outcome=outcome, detail=detail, ended=self.now)
-            )
+            values = {"outcome": outcome, "detail": detail, "ended": self.now}
+            self.sql.execute(statements.SETTLE, {"ids": ids, **values})
 
     def repeated(self, project: str, verb: str, token: str, parameters: object) -> Any:
         """The result stored for this token, or None when it is new; TokenReused when the parameters differ."""
@@ -263,15 +275,22 @@ class Writer(Reader):
 
     def bump(self) -> Revision:
         """The next revision: (incarnation, counter)."""
-        return self.meta("incarnation"), self.sequence("counter")
+        self._step("counter")
+        found = {row.name: int(row.value) for row in self.sql.execute(statements.REVISION).all()}
+        return found.get("incarnation", 0), found["counter"]
 
     def sequence(self, name: str) -> int:
         """The next number of a store-wide sequence, from 1."""
-        table = tables.meta
-        here = table.c.name == name
-        if not self.sql.execute(update(table).where(here).values(value=table.c.value + 1)).rowcount:
-            self.sql.execute(insert(table).values(name=name, value=1))
+        self._step(name)
         return self.meta(name)
+
+    def _step(self, name: str) -> None:
+        if not self.sql.execute(statements.STEP, {"which": name}).rowcount:
+            self.sql.execute(statements.ADD_META, {"name": name, "value": 1})
+
+
+def _wake(kind: str, uuid: str, due: float) -> dict[str, Any]:
+    return {"kind": kind, "uuid": uuid, "due": due, "until": 0.0, "wakes": 1, "tries": 0}
 
 
 def _digest(parameters: object) -> str:

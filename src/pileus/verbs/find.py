@@ -39,9 +39,10 @@ def by_ec2(caller: Caller, tx: Reader, cls: type[N], ids: Iterable[str], *, dead
 
 def by_any(caller: Caller, tx: Reader, cls: type[N], ident: str) -> N:
     """The living noun that a person means: by EC2 id, uuid, or name if only one has it; NotFound otherwise."""
-    for noun in (*tx.by_ec2(cls, [ident]).values(), *tx.many(cls, [ident]).values()):
-        if visible(caller, noun) and noun.gone is None:
-            return noun
+    for look in (tx.by_ec2, tx.many):
+        for noun in look(cls, [ident]).values():
+            if visible(caller, noun) and noun.gone is None:
+                return noun
     named = [noun for noun in tx.list(cls, name=ident) if visible(caller, noun)]
     own = [noun for noun in named if noun.project == caller.project] or named
     if len(own) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from socket import inet_ntoa
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -81,13 +82,13 @@ def free_addresses(tx: Reader, subnet: Subnet, least: int, most: int, asked: str
 
     Raises NoCapacity when there are fewer, InvalidValue for an address that cannot be had.
     """
-    taken = {value for _, value, _ in tx.claims(pool=f"subnet:{subnet.uuid}")}
+    taken = tx.taken(f"subnet:{subnet.uuid}")
     if asked:
         return [_asked(subnet, taken, asked)]
     base = int(ipaddress.IPv4Network(subnet.wanted.cidr).network_address)
     free: list[str] = []
     for offset in addresses.usable(subnet.wanted.cidr):
-        address = str(ipaddress.IPv4Address(base + offset))
+        address = inet_ntoa((base + offset).to_bytes(4, "big"))
         if address not in taken:
             free.append(address)
             if len(free) == most:

@@ -41,7 +41,9 @@ def test_ids(cloud: Cloud, account: Account) -> None:
 def test_vpc_attributes(account: Account) -> None:
     vpc = account.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     found = account.ec2.describe_vpc_attribute(VpcId=vpc, Attribute="enableDnsSupport")
-    assert (found["VpcId"], found["EnableDnsSupport"]) == (vpc, {"Value": False})
+    assert (found["VpcId"], found["EnableDnsSupport"]) == (vpc, {"Value": True})
+    found = account.ec2.describe_vpc_attribute(VpcId=vpc, Attribute="enableDnsHostnames")
+    assert found["EnableDnsHostnames"] == {"Value": True}
     with refused("InvalidVpcID.NotFound"):
         account.ec2.describe_vpc_attribute(VpcId="vpc-0123456789abcdef0", Attribute="enableDnsSupport")
     with refused("InvalidParameterValue"):

@@ -25,11 +25,10 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
     volume,
 )
 from pileus.faces.ec2.call import ACTIONS, Call
-from pileus.faces.wire import query, signing, xml
+from pileus.faces.wire import query, signing, sigv2, sigv4, xml
 from pileus.faces.wire.errors import WireError
 from pileus.faces.wire.http import Request, Response
 from pileus.faces.wire.model import ServiceModel
-from pileus.faces.wire.sigv4 import Verifier
 from pileus.model.errors import DryRun
 
 if TYPE_CHECKING:
@@ -54,7 +53,8 @@ class Ec2Face:
     def __init__(self, core: Core, authority: Authority) -> None:
         self._core = core
         self._authority = authority
-        self._verifier = Verifier(authority.secret, core.store.now)
+        self._v2 = sigv2.Verifier(authority.secret, core.store.now)
+        self._v4 = sigv4.Verifier(authority.secret, core.store.now)
         self._ec2 = ServiceModel.load("ec2")
         self._sts = ServiceModel.load("sts")
 
@@ -67,7 +67,7 @@ class Ec2Face:
                 raise WireError("UnsupportedHttpVerb", text)
             params = query.decode_form(request.query, request.body)
             service = self._by_version(params)
-            caller, scope = self._authenticate(request)
+            caller, scope = self._authenticate(request, params, "sts" if service is self._sts else "ec2")
             request_id = caller.request
             service = {"ec2": self._ec2, "sts": self._sts}.get(scope, service)
             result = self._run(service, caller, params, request.headers.get("host", ""))
@@ -79,18 +79,20 @@ class Ec2Face:
     def _by_version(self, params: Mapping[str, str]) -> ServiceModel:
         return self._sts if params.get("Version") in self._sts.versions else self._ec2
 
-    def _authenticate(self, request: Request) -> tuple[Caller, str]:
-        """Who asks, and the service that the signature is for."""
-        signed = self._verifier.verify(
-            signing.Request(request.method, request.path, request.query, request.headers, request.body)
-        )
-        if signed.service == "s3":
+    def _authenticate(self, request: Request, params: Mapping[str, str], service: str) -> tuple[Caller, str]:
+        """Who asks, and the service that the signature is for: `service` where the signature names none."""
+        received = signing.Request(request.method, request.path, request.query, request.headers, request.body)
+        if sigv2.present(params):
+            access_key = self._v2.verify(received, params, service)
+        else:
+            access_key, service = self._v4.verify(received)[:2]
+        if service == "s3":
             # S3's signatures need not cover the body: here they prove nothing.
             raise WireError("AuthFailure", "Credential should be scoped to correct service: 'ec2'.", 401)
-        caller = self._authority.by_access_key(signed.access_key, FACE)
+        caller = self._authority.by_access_key(access_key, FACE)
         if caller is None:
             raise WireError("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
-        return caller, signed.service
+        return caller, service
 
     def _run(self, service: ServiceModel, caller: Caller, params: Mapping[str, str], host: str) -> dict[str, Any]:
         name = query.action_of(service, params)

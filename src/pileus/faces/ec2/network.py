@@ -45,11 +45,11 @@ def _vpc(router: Router, account: str) -> dict[str, Any]:
 
 @action("DescribeVpcAttribute")
 def describe_vpc_attribute(call: Call) -> dict[str, Any]:
-    """One attribute of one VPC: there is no resolver yet, and no names."""
+    """One attribute of one VPC: every network has a resolver, and its instances have names."""
     (router,) = verbs.routers(call.caller, call.core, [call.args["VpcId"]])
     member, value = {
-        "enableDnsSupport": ("EnableDnsSupport", False),
-        "enableDnsHostnames": ("EnableDnsHostnames", False),
+        "enableDnsSupport": ("EnableDnsSupport", True),
+        "enableDnsHostnames": ("EnableDnsHostnames", True),
         "enableNetworkAddressUsageMetrics": ("EnableNetworkAddressUsageMetrics", False),
     }[call.args["Attribute"]]
     return {"VpcId": router.ec2_id, member: {"Value": value}}

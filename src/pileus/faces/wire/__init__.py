@@ -8,6 +8,7 @@ The AWS dialects are derived from the vendor's own service models, which botocor
 `shapes`   input shapes compiled to the functions that `query` reads with
 `sigv4`    AWS signatures, version 4: verify
 `signing`  the same: what both sides compute, and the signer
+`sigv2`    AWS signatures, version 2: verify and sign
 `scalars`  text of one value to the value, and back
 `http`     whole requests and answers
 `errors`   what a codec raises, and each protocol's words for it

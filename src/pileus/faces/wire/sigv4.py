@@ -58,7 +58,7 @@ class Signed(NamedTuple):
     payload: str
 
 
-class _Codes(NamedTuple):
+class Codes(NamedTuple):
     """One service's answers: to an unknown key, a wrong signature, a wrong clock and an expired URL."""
 
     unknown: tuple[str, str, int]
@@ -67,27 +67,32 @@ class _Codes(NamedTuple):
     expired: tuple[str, int]
 
 
-_SERVICES: Final[dict[str, _Codes]] = {
-    "ec2": _Codes(
+_SERVICES: Final[dict[str, Codes]] = {
+    "ec2": Codes(
         ("AuthFailure", _INVALID, 401),
         ("AuthFailure", _INVALID, 401),
         ("RequestExpired", 400),
         ("RequestExpired", 400),
     ),
-    "s3": _Codes(
+    "s3": Codes(
         ("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", 403),
         ("SignatureDoesNotMatch", _MISMATCH, 403),
         ("RequestTimeTooSkewed", 403),
         ("AccessDenied", 403),
     ),
 }
-_OTHERS: Final = _Codes(
+_OTHERS: Final = Codes(
     ("InvalidClientTokenId", "The security token included in the request is invalid.", 403),
     ("SignatureDoesNotMatch", _MISMATCH, 403),
     ("SignatureDoesNotMatch", 403),
     ("SignatureDoesNotMatch", 403),
 )
 """STS, IAM and every name of a service that is in no table."""
+
+
+def codes_of(service: str) -> Codes:
+    """Return the codes with which `service` refuses signatures, of whichever version."""
+    return _SERVICES.get(service, _OTHERS)
 
 
 class _Claim(NamedTuple):
@@ -123,7 +128,7 @@ class Verifier:
         InvalidClientTokenId and SignatureDoesNotMatch (STS, IAM); S3's own.
         """
         claim = _claim(request)
-        codes = _SERVICES.get(claim.service, _OTHERS)
+        codes = codes_of(claim.service)
         self._check_time(claim, codes)
         secret = self._lookup(claim.access_key)
         if secret is None:
@@ -137,7 +142,7 @@ class Verifier:
             raise WireError(*codes.mismatch)
         return Signed(claim.access_key, claim.service, claim.region, payload)
 
-    def _check_time(self, claim: _Claim, codes: _Codes) -> None:
+    def _check_time(self, claim: _Claim, codes: Codes) -> None:
         now = self._now()
         signed = _seconds(claim.stamp)
         if claim.lifetime is not None:
@@ -227,7 +232,7 @@ def _incomplete(message: str) -> WireError:
     return WireError("IncompleteSignature", message)
 
 
-def _payload(request: Request, claim: _Claim, codes: _Codes) -> str:
+def _payload(request: Request, claim: _Claim, codes: Codes) -> str:
     """Return the SHA-256 that the body has, or S3's word instead; raises WireError if another is claimed."""
     told = request.headers.get("x-amz-content-sha256")
     if claim.service == "s3":

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pileus.model.host import Limits
     from pileus.model.provider import Access, Channel, Channels, Ref, Seen, Stream
     from pileus.model.spec import AnySpec, InstanceSpec
+    from pileus.providers.local.guestnet.upstream import Servers
     from pileus.providers.local.layout import Layout
 
 LOG_LIMIT = 64 * 1024
@@ -32,7 +33,10 @@ HOST_SHARE = 1024
 
 
 class LocalProvider:
-    """One machine's instances. `start` before use, `stop` after; guests run on without it."""
+    """One machine's instances. `start` before use, `stop` after; guests run on without it.
+
+    `servers` are asked for the names that are no guest's.
+    """
 
     handles: ClassVar[frozenset[str]] = frozenset({"instance"})
 
@@ -42,12 +46,13 @@ class LocalProvider:
         fetch: Callable[[str, Path], None],
         channels: Channels,
         respond: Any,
+        servers: Servers = tuple,
     ) -> None:
         self._layout = layout
         self._channels = channels
         self._machine = MachineProvider(layout, fetch, SwitchWire(layout))
         self._specs: dict[str, InstanceSpec] = {}
-        self._guestnet = GuestNet(layout, self._held, respond)
+        self._guestnet = GuestNet(layout, self._held, respond, servers=servers)
         self._started = False
 
     @property
@@ -56,7 +61,7 @@ class LocalProvider:
         return self._machine.limits
 
     def start(self) -> None:
-        """Serve metadata and the loopback listeners."""
+        """Serve metadata, names and the loopback listeners."""
         self._guestnet.start()
         self._started = True
 

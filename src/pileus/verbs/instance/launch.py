@@ -102,6 +102,16 @@ def launch(caller: Caller, core: Core, asked: Launch) -> list[str]:
         return uuids
 
 
+def check_user_data(text: str) -> None:
+    """Whether `text` can be user data: base64 of at most 16 KiB. Raises InvalidValue."""
+    try:
+        size = len(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise InvalidValue("Invalid BASE64 encoding of user data.", reason="user-data") from error
+    if size > USER_DATA_LIMIT:
+        raise InvalidValue(f"User data is limited to {USER_DATA_LIMIT} bytes", reason="user-data-size")
+
+
 def _check(asked: Launch) -> None:
     if not 1 <= asked.least <= asked.most:
         raise InvalidValue(
@@ -114,12 +124,7 @@ def _check(asked: Launch) -> None:
         raise InvalidValue("An address can be given to one instance only.", reason="address-count")
     if len(asked.token) > 64:
         raise InvalidValue("ClientToken exceeds the maximum length of 64 characters.", reason="token")
-    try:
-        size = len(base64.b64decode(asked.user_data, validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise InvalidValue("Invalid BASE64 encoding of user data.", reason="user-data") from error
-    if size > USER_DATA_LIMIT:
-        raise InvalidValue(f"User data is limited to {USER_DATA_LIMIT} bytes", reason="user-data-size")
+    check_user_data(asked.user_data)
     for tags in (asked.tags, asked.volume_tags, asked.port_tags):
         tag.check(tags)
 
@@ -256,14 +261,17 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
     instances = tx.add_all(instances)
     ports = tx.add_all([_port(asked, plan, i, a) for i, a in zip(instances, given, strict=True)])
     tx.add_all([_volume(asked, plan, instance) for instance in instances])
-    tx.claim_all([(f"host:{i.assigned.host}", i.uuid, i) for i in instances])
-    tx.claim_all([("loopback", instance.assigned.loopback, instance) for instance in instances])
-    tx.claim_all([(f"subnet:{plan.subnet.uuid}", port.assigned.address, port) for port in ports])
-    tx.claim_all([("mac", port.assigned.mac, port) for port in ports])
+    tx.claim_all(
+        [
+            *((f"host:{i.assigned.host}", i.uuid, i) for i in instances),
+            *(("loopback", instance.assigned.loopback, instance) for instance in instances),
+            *((f"subnet:{plan.subnet.uuid}", port.assigned.address, port) for port in ports),
+            *(("mac", port.assigned.mac, port) for port in ports),
+        ]
+    )
     _use(caller, tx, plan)
     tx.record_all(caller, instances, VERB, goal=1)
-    tx.wake_all("instance", [instance.uuid for instance in instances])
-    tx.wake_all("port", [port.uuid for port in ports])
+    tx.wake_new([*instances, *ports])
     return instances
 
 

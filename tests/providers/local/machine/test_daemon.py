@@ -10,7 +10,7 @@ import pytest
 
 from pileus.model.errors import Fault
 from pileus.providers.local.layout import Layout
-from pileus.providers.local.machine import daemon
+from pileus.providers.local.machine import daemon, kvm
 
 
 def test_a_state_directory_too_deep_for_sockets_is_refused_with_the_limit() -> None:
@@ -34,7 +34,7 @@ def test_the_command_enters_this_clouds_namespace(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     found = daemon.libvirtd(layout)
     assert f"--net=/run/netns/{layout.netns}" in found.argv
-    assert found.argv[-1] == "tcg"
+    assert found.argv[-1] == kvm.accelerator()
     assert Path(found.argv[-2]).is_dir()
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.machine.domain import (
     SPARE_PORTS,
+    Accelerator,
     DiskFile,
     Mark,
     Places,
@@ -25,7 +26,7 @@ from tests.providers.local.machine import specs
 DIGEST = "d" * 64
 
 
-def parsed(spec: InstanceSpec, partition: str | None = None) -> ET.Element:
+def parsed(spec: InstanceSpec, partition: str | None = None, accelerator: Accelerator = "tcg") -> ET.Element:
     folder = Path("/state/instances") / spec.uuid
     places = Places(
         folder=folder,
@@ -35,6 +36,7 @@ def parsed(spec: InstanceSpec, partition: str | None = None) -> ET.Element:
         },
         taps={nic.uuid: f"tap{nic.uuid[:8]}" for nic in spec.nics},
         partition=partition,
+        accelerator=accelerator,
     )
     return ET.fromstring(domain_xml(spec, places, [disk.uuid for disk in spec.disks]))  # noqa: S314  (our own)
 
@@ -91,6 +93,15 @@ def test_size_name_and_power_are_the_specs() -> None:
 @pytest.mark.parametrize(("memory", "cache"), [(64, "32"), (128, "32"), (512, "128"), (8192, "256")])
 def test_larger_guests_keep_more_translated_code(memory: int, cache: str) -> None:
     assert parsed(specs.instance(memory=memory)).findtext("features/tcg/tb-cache") == cache
+
+
+def test_the_hardware_runs_the_code_where_it_can() -> None:
+    domain = parsed(specs.instance(), accelerator="kvm")
+    assert domain.get("type") == "kvm"
+    cpu = domain.find("cpu")
+    assert cpu is not None
+    assert cpu.get("mode") == "host-passthrough"
+    assert domain.find("features/tcg") is None
 
 
 def test_disks_follow_no_file_that_the_spec_does_not_name() -> None:

@@ -1,13 +1,16 @@
-"""DescribeInstanceAttribute."""
+"""DescribeInstanceAttribute and ModifyInstanceAttribute."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.instance import shape
 from pileus.faces.ec2.instance.part import Parts, mapping
+from pileus.model.errors import InvalidValue, Unsupported
+from pileus.verbs.instance import modify as verb
 from pileus.verbs.instance import view as verbs
 from pileus.verbs.instance.view import InstanceView
 
@@ -19,6 +22,50 @@ def describe(call: Call) -> dict[str, Any]:
     view = views[0]
     found = _ATTRIBUTES[call.args["Attribute"]](view, Parts(call.core.place))
     return {"InstanceId": view.instance.ec2_id, **found}
+
+
+@action("ModifyInstanceAttribute")
+def modify(call: Call) -> dict[str, Any]:
+    """Change one attribute, in either form: a member of its own, or `Attribute` with `Value`."""
+    args = {key: value for key, value in call.args.items() if key not in ("InstanceId", "DryRun", "Attribute", "Value")}
+    if "Attribute" in call.args:
+        name = call.args["Attribute"]
+        args[name[:1].upper() + name[1:]] = {"Value": call.args.get("Value")}
+    if len(args) != 1:
+        raise InvalidValue("Specify exactly one attribute to change.", reason="combination")
+    ((member, given),) = args.items()
+    if member not in _CHANGES:
+        raise Unsupported(f"{member} cannot be changed in this cloud.", noun="instance")
+    verb.modify(call.caller, call.core, call.args["InstanceId"], _CHANGES[member](given))
+    return {}
+
+
+def _flag(given: Any) -> bool:
+    text = str(given["Value"]).lower()
+    if text not in ("true", "false"):
+        raise InvalidValue(f"Invalid value '{given['Value']}' for Value: true or false.", reason="value")
+    return text == "true"
+
+
+def _behaviour(given: Any) -> verb.Change:
+    if given["Value"] not in ("stop", "terminate"):
+        text = f"Invalid value '{given['Value']}' for instanceInitiatedShutdownBehavior: stop or terminate."
+        raise InvalidValue(text, reason="value")
+    return verb.Change(on_shutdown=given["Value"])
+
+
+def _data(given: Any) -> verb.Change:
+    """The member of its own is a blob, which arrives decoded; `Value` is base64 already."""
+    value = given["Value"]
+    return verb.Change(user_data=base64.b64encode(value).decode() if isinstance(value, bytes) else value or "")
+
+
+_CHANGES: dict[str, Callable[[Any], verb.Change]] = {
+    "DisableApiTermination": lambda given: verb.Change(protected=_flag(given)),
+    "Groups": lambda given: verb.Change(groups=tuple(given)),
+    "InstanceInitiatedShutdownBehavior": _behaviour,
+    "UserData": _data,
+}
 
 
 def _groups(view: InstanceView, parts: Parts) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What guests and their users reach on the host: metadata in each network's namespace, loopback listeners."""
+"""What guests and their users reach on the host: metadata and names in each network's namespace, loopback listeners."""
 
 from pileus.providers.local.guestnet.namespaces import ensure_network, remove_network, remove_networks
 from pileus.providers.local.guestnet.server import GuestNet

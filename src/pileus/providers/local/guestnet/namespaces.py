@@ -127,9 +127,9 @@ def run_in(namespace: str, function: Callable[[], T]) -> T:
     return results[0]
 
 
-def open_socket(namespace: str) -> socket.socket:
-    """A TCP socket of the network namespace `namespace`, neither bound nor connected. Raises OSError."""
-    return run_in(namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+def open_socket(namespace: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+    """An IPv4 socket of the network namespace `namespace`, neither bound nor connected. Raises OSError."""
+    return run_in(namespace, lambda: socket.socket(socket.AF_INET, kind))
 
 
 def identity(namespace: str) -> int | None:
@@ -204,6 +204,6 @@ def _run(command: list[str], text: str = "", *, absent_is_fine: bool = False) ->
     try:
         done = subprocess.run(command, input=text, text=True, capture_output=True, timeout=_TIMEOUT, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Fault("namespace", f"{' '.join(command)}: {error}") from error
+        raise Fault("NamespaceFailed", f"{' '.join(command)}: {error}") from error
     if done.returncode and not (absent_is_fine and "Cannot find device" in done.stderr):
-        raise Fault("namespace", f"{' '.join(command)}: {text.strip()}: {done.stderr.strip()}")
+        raise Fault("NamespaceFailed", f"{' '.join(command)}: {text.strip()}: {done.stderr.strip()}")

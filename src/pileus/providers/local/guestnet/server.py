@@ -1,4 +1,4 @@
-"""The thread in `pileus host` that serves guests and users: metadata, loopback listeners, streams.
+"""The thread in `pileus host` that serves guests and users: metadata, names, loopback listeners, streams.
 
 One event loop in one thread carries all connections. What blocks (making namespaces, reading the host's
 specs) runs in one worker thread beside it.
@@ -23,7 +23,9 @@ from pileus.model.spec import InstanceSpec, NicSpec
 from pileus.providers.local.guestnet import namespaces
 from pileus.providers.local.guestnet.loopback import Loopback
 from pileus.providers.local.guestnet.metadata import Metadata, Respond
+from pileus.providers.local.guestnet.resolver import Resolver
 from pileus.providers.local.guestnet.stream import CONNECT_TIMEOUT, dial
+from pileus.providers.local.guestnet.upstream import Servers
 from pileus.providers.local.layout import Layout
 
 INTERVAL = 30.0
@@ -47,7 +49,8 @@ class GuestNet:
     """Serves the instances whose specs this host holds.
 
     `specs` gives all of them by uuid whenever it is called (from a thread of ours; it may block); `respond`
-    answers metadata requests. `interval` is in seconds. `sync` and `dial` may be called from any thread.
+    answers metadata requests; `servers` are asked for names that are no guest's. `interval` is in seconds. `sync`
+    and `dial` may be called from any thread.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class GuestNet:
         specs: Callable[[], Mapping[str, InstanceSpec]],
         respond: Respond,
         *,
+        servers: Servers = tuple,
         engine: Engine | None = None,
         interval: float = INTERVAL,
     ) -> None:
@@ -64,6 +68,7 @@ class GuestNet:
         self._engine = engine or Engine()
         self._interval = interval
         self._metadata = Metadata(layout, respond)
+        self._resolver = Resolver(layout, servers)
         self._loopback = Loopback(layout)
         self._thread: threading.Thread | None = None
         # The loop is there for others only while it takes orders.
@@ -156,6 +161,7 @@ class GuestNet:
 
     async def _close(self) -> None:
         await self._loopback.close()
+        await self._resolver.close()
         await self._metadata.close()
         self._settle()
 
@@ -173,6 +179,7 @@ class GuestNet:
                 nics.setdefault(nic.network, {})[nic.localport] = nic
         self._nics = nics
         self._metadata.apply(specs)
+        self._resolver.apply(specs)
         self._loopback.apply(specs)
         if done is not None:
             self._waiting.append(done)
@@ -202,7 +209,7 @@ class GuestNet:
             self._take(specs)
 
     async def _pass(self) -> None:
-        """Make each wanted network and its metadata listener, remove the others, then tell those who wait."""
+        """Make each wanted network and its listeners, remove the others, then tell those who wait."""
         self._wake.clear()
         waiting, self._waiting = self._waiting, []
         try:
@@ -229,6 +236,7 @@ class GuestNet:
             for nic in nics:
                 await self._blocking(partial(self._engine.ensure, self._layout, nic))
             self._metadata.listen(network)
+            self._resolver.listen(network, [nic.localport for nic in nics])
         except (Fault, OSError) as error:
             self._complain(network, error)
         else:
@@ -236,6 +244,7 @@ class GuestNet:
 
     async def _remove(self, network: str) -> None:
         self._metadata.ignore(network)
+        self._resolver.ignore(network)
         try:
             await self._blocking(partial(self._engine.remove, self._layout, network))
         except (Fault, OSError) as error:

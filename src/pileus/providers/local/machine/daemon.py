@@ -21,8 +21,7 @@ from pileus.model.errors import Fault
 from pileus.providers.local.engine import process, unixsocket
 from pileus.providers.local.engine.daemons import Daemon
 from pileus.providers.local.layout import SHARED, Layout
-from pileus.providers.local.machine import cgroups
-from pileus.providers.local.machine.domain import accelerator
+from pileus.providers.local.machine import cgroups, kvm
 
 NAME = "libvirtd"
 
@@ -91,7 +90,7 @@ def libvirtd(layout: Layout) -> Daemon:
             str(layout.state),
             str(SHARED),
             str(found[0].parent),
-            accelerator(),
+            kvm.accelerator(),
         ),
         ready=lambda: answers(layout),
         pidfile=_pidfile(layout),
@@ -100,7 +99,10 @@ def libvirtd(layout: Layout) -> Daemon:
 
 
 def prepare(layout: Layout) -> None:
-    """Make folders, configuration and cgroups; forget the guests of an earlier boot. Idempotent. Raises Fault."""
+    """Make folders, configuration and cgroups; forget the guests of an earlier boot; find out whether KVM works.
+
+    Idempotent. Raises Fault.
+    """
     if len(os.fsencode(layout.state)) > _LONGEST:
         raise Fault("StatePathTooLong", f"{layout.state} is longer than {_LONGEST} bytes", permanent=True)
     private = layout.libvirt
@@ -123,13 +125,14 @@ def prepare(layout: Layout) -> None:
         (private / "run").mkdir(mode=0o700)
         _write(marker, boot)
     cgroups.prepare(layout)
+    kvm.settle()
 
 
 def up(layout: Layout) -> None:
     """Start libvirtd unless it runs, and return when it answers. Raises Fault; needs root and the namespace."""
-    daemon = libvirtd(layout)
     with _alone(layout):
         prepare(layout)
+        daemon = libvirtd(layout)
         child = process.owner(daemon.pidfile) or process.spawn(list(daemon.argv), daemon.output)
         until = time.monotonic() + _READY
         while not daemon.ready():

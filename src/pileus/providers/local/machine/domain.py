@@ -44,12 +44,16 @@ ET.register_namespace(PREFIX, NAMESPACE)
 
 @dataclass(frozen=True)
 class Places:
-    """Where on this host the parts of one machine are. `disks` (file, base image's file and format) by volume."""
+    """Where on this host the parts of one machine are, and what runs its code.
+
+    `disks` (file, base image's file and format) by volume, `taps` by port.
+    """
 
     folder: Path
     disks: Mapping[str, DiskFile]
     taps: Mapping[str, str]
     partition: str | None = None
+    accelerator: Accelerator = "tcg"
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,6 @@ class Mark:
     made: frozenset[str] = frozenset()
 
 
-def accelerator() -> Accelerator:
-    """What runs the guests' code. The hardware's virtualisation is not used before a guest has proved that it works."""
-    return "tcg"
-
-
 def domain_uuid(instance: str) -> str:
     """The domain's uuid: the instance's, its first three digits changed.
 
@@ -85,8 +84,7 @@ def domain_uuid(instance: str) -> str:
 
 def domain_xml(spec: InstanceSpec, places: Places, made: Iterable[str]) -> str:
     """The whole definition of `spec`'s domain; `made` as in Mark."""
-    kind = "kvm" if accelerator() == "kvm" else "qemu"
-    root = ET.Element("domain", type=kind)
+    root = ET.Element("domain", type="kvm" if places.accelerator == "kvm" else "qemu")
     _text(root, "name", spec.ec2_id)
     _text(root, "uuid", domain_uuid(spec.uuid))
     ET.SubElement(root, "metadata").append(_mark(Mark(spec, frozenset(made)), f"{{{NAMESPACE}}}instance"))
@@ -95,7 +93,7 @@ def domain_xml(spec: InstanceSpec, places: Places, made: Iterable[str]) -> str:
     _text(ET.SubElement(root, "cputune"), "shares", str(1024 * spec.vcpus))
     if places.partition:
         _text(ET.SubElement(root, "resource"), "partition", places.partition)
-    _platform(root, spec)
+    _platform(root, spec, places.accelerator)
     devices = ET.SubElement(root, "devices")
     _text(devices, "emulator", "/usr/bin/qemu-system-x86_64")
     _devices(devices, spec, places)
@@ -131,7 +129,7 @@ def _escaped(found: re.Match[str]) -> str:
     return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 
-def _platform(root: ET.Element, spec: InstanceSpec) -> None:
+def _platform(root: ET.Element, spec: InstanceSpec, accelerator: Accelerator) -> None:
     """Firmware, SMBIOS, CPU, clock, and what follows when the guest ends."""
     system = ET.SubElement(ET.SubElement(root, "sysinfo", type="smbios"), "system")
     for name, value in (
@@ -147,7 +145,7 @@ def _platform(root: ET.Element, spec: InstanceSpec) -> None:
     features = ET.SubElement(root, "features")
     ET.SubElement(features, "acpi")
     ET.SubElement(features, "apic")
-    if accelerator() == "tcg":
+    if accelerator == "tcg":
         least, most = _TRANSLATION_CACHE
         cache = min(max(least, spec.memory // 4), most)
         _text(ET.SubElement(features, "tcg"), "tb-cache", str(cache), unit="MiB")

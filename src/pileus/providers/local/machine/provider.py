@@ -20,7 +20,7 @@ from pileus.model.noun import NEVER
 from pileus.model.provider import Access, Cause, Channel, Ref, Seen
 from pileus.model.spec import AnySpec, InstanceSpec
 from pileus.providers.local.layout import Layout
-from pileus.providers.local.machine import cgroups, console, ending
+from pileus.providers.local.machine import cgroups, console, ending, kvm
 from pileus.providers.local.machine.disk import Disks
 from pileus.providers.local.machine.domain import (
     NAMESPACE,
@@ -198,6 +198,7 @@ class MachineProvider:
             disks=self._disks.files(spec),
             taps={nic.uuid: self._layout.tap(nic.uuid) for nic in spec.nics},
             partition=cgroups.partition(self._layout),
+            accelerator=kvm.accelerator(),
         )
         for nic in mark.spec.nics if mark is not None else ():
             if nic.uuid not in places.taps:

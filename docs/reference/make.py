@@ -1,0 +1,278 @@
+"""Write the reference pages beside this file from the code itself: `python docs/reference/make.py`."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from pileus.app.settings import Settings
+from pileus.cli.commands import cli
+from pileus.faces.ec2 import errors as ec2_errors
+from pileus.faces.ec2.call import ACTIONS
+from pileus.faces.ec2.face import Ec2Face
+from pileus.faces.rest import errors as rest_errors
+from pileus.faces.rest.openapi import openapi
+from pileus.faces.wire.sigv4 import codes_of
+from pileus.model.errors import ERRORS
+from pileus.model.faults import FAULTS
+
+HERE = Path(__file__).parent
+SOURCE = HERE.parents[1] / "src" / "pileus"
+
+_NOTE = "<!-- Made by docs/reference/make.py (`make reference`); edits here are lost. -->"
+_CAMEL = re.compile(r"(?:[A-Z][a-z0-9]+){2,}")
+
+Row = tuple[str, ...]
+
+
+def pages() -> dict[str, str]:
+    """Every page by its file name."""
+    return {
+        "README.md": _index(),
+        "cli.md": _cli(),
+        "ec2.md": _ec2(),
+        "errors.md": _errors(),
+        "rest.md": _rest(),
+        "settings.md": _settings(),
+        "verbs.md": _verbs(),
+    }
+
+
+def fault_codes() -> set[str]:
+    """Every code that some module makes a Fault with."""
+    return {code for path in sorted(SOURCE.rglob("*.py")) for code in _codes_in(ast.parse(path.read_text()))}
+
+
+def verbs() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Every public function of the verbs, with its module's name below `pileus.verbs`."""
+    root = SOURCE / "verbs"
+    for path in sorted(root.rglob("*.py")):
+        module = ".".join(path.relative_to(root).with_suffix("").parts)
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                yield module, node
+
+
+def _codes_in(module: ast.Module) -> Iterator[str]:
+    makes_faults = False
+    for node in ast.walk(module):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
+            continue
+        place = {"Fault": 0, "disk_fault": 1}.get(node.func.id)
+        if place is not None and len(node.args) > place:
+            makes_faults = True
+            yield from _constants(node.args[place])
+    if makes_faults:
+        # Codes that have a name, or are chosen first.
+        for node in ast.walk(module):
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                yield from (text for text in _constants(node.value) if _CAMEL.fullmatch(text))
+
+
+def _constants(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.IfExp):
+        yield from _constants(node.body)
+        yield from _constants(node.orelse)
+
+
+def _index() -> str:
+    rows = [
+        ("[cli.md](cli.md)", "commands and their options"),
+        ("[settings.md](settings.md)", "what an operator may choose, and by which variable"),
+        ("[ec2.md](ec2.md)", "actions of the EC2 and STS APIs"),
+        ("[rest.md](rest.md)", "paths of Pileus's own REST API"),
+        ("[errors.md](errors.md)", "codes of errors and faults: what they mean and where they show"),
+        ("[verbs.md](verbs.md)", "what all faces call: the core's own functions"),
+    ]
+    return _page("Reference", "Made from the code; a test fails when a page is behind it.", _table(("Page", ""), rows))
+
+
+def _verbs() -> str:
+    parts = []
+    by_module: dict[str, list[Row]] = {}
+    for module, node in verbs():
+        names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
+        only = [argument.arg for argument in node.args.kwonlyargs]
+        shown = ", ".join([*names, *(["*", *only] if only else [])])
+        row = (f"`{node.name}({shown})`", _paragraph(ast.get_docstring(node)))
+        by_module.setdefault(module, []).append(row)
+    for module, rows in by_module.items():
+        about = _paragraph(importlib.import_module(f"pileus.verbs.{module}").__doc__)
+        parts.append(f"## {module}\n\n{about}\n\n{_table(('Verb', 'What it does'), rows)}")
+    return _page("Verbs", "Every face maps its dialect to these functions of `pileus.verbs`.", *parts)
+
+
+def _settings() -> str:
+    prefix = Settings.model_config["env_prefix"]
+    rows = []
+    for name, field in Settings.model_fields.items():
+        kind = getattr(field.annotation, "__name__", "") if isinstance(field.annotation, type) else ""
+        kind = kind or str(field.annotation).replace("typing.", "")
+        limits = ", ".join(str(limit) for limit in field.metadata)
+        shown = f"{kind}; {limits}" if limits else kind
+        rows.append((f"`{name}`", f"`{prefix}{name.upper()}`", f"`{field.default}`", shown, field.description or ""))
+    text = (
+        f"A setting is read from the environment of `pileus up`; `{prefix}STATE` names the state directory for every"
+        " command that is not told by `--state`."
+    )
+    return _page("Settings", text, _table(("Setting", "Variable", "Default", "Type", "Meaning"), rows))
+
+
+def _errors() -> str:
+    core = []
+    for error in ERRORS:
+        amazon = sorted({code for (ours, _, _), (code, _) in ec2_errors.TABLE.items() if ours == error.code})
+        core.append(
+            (
+                f"`{error.code}`",
+                _paragraph(error.__doc__),
+                str(rest_errors.STATUS[error.code]),
+                ", ".join(f"`{code}`" for code in amazon),
+            )
+        )
+    table = [
+        (f"`{code}`", noun or "any", f"`{reason}`" if reason else "any", f"`{told}`", str(status))
+        for (code, noun, reason), (told, status) in ec2_errors.TABLE.items()
+    ]
+    own = [(f"`{code}`", str(status)) for code, status in rest_errors.OWN.items()]
+    faults = [(f"`{code}`", FAULTS.get(code, "")) for code in sorted(fault_codes(), key=str.lower)]
+    return _page(
+        "Errors",
+        "A code never changes its meaning. Causes that a client can mend are errors; what a host cannot do is a fault.",
+        "## Errors of the core\n\n" + _table(("Code", "Meaning", "REST status", "EC2 codes"), core),
+        "## What EC2's clients are told of them\n\nThe most particular line counts.\n\n"
+        + _table(("Code", "Noun", "Reason", "EC2 code", "Status"), table),
+        "## Refused before the core is asked: EC2 and STS\n\n" + _table(("EC2 code", "Status", "Message"), _wire()),
+        "## Refused by the REST face itself\n\n`Fault` passes on a fault of a host.\n\n"
+        + _table(("Code", "Status"), own),
+        "## Faults\n\nShown by `pileus explain` as what was seen, by EC2 as the `StateReason` `Server.InternalError`"
+        " of the instance, or as `Unavailable` (503) when a request had to wait for a host; by REST as `Fault` (502)."
+        "\n\n" + _table(("Code", "Meaning"), faults),
+    )
+
+
+def _wire() -> list[Row]:
+    found: set[Row] = set()
+    for path in sorted([*SOURCE.glob("faces/wire/*.py"), *SOURCE.glob("faces/ec2/**/*.py")]):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.FunctionDef):
+                found |= set(_refusals(function))
+    for service in ("ec2", "sts"):
+        codes = codes_of(service)
+        for code, text, status in (codes.unknown, codes.mismatch):
+            found.add((f"`{code}`", str(status), text))
+        for code, status in (codes.skewed, codes.expired):
+            found.add((f"`{code}`", str(status), "The request's time, or that of its signature, is over."))
+    return sorted(found)
+
+
+def _refusals(function: ast.FunctionDef) -> Iterator[Row]:
+    """Code, status and text of each WireError that a function makes by name."""
+    named: dict[str, str] = {}
+    for node in ast.walk(function):
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            if isinstance(node, ast.Assign) and isinstance(target, ast.Name):
+                # A name that is given twice says nothing.
+                named[target.id] = "" if target.id in named else _text(node.value, {})
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "WireError":
+            code, *more = node.args
+            if isinstance(code, ast.Constant):
+                status = ast.unparse(more[1]) if len(more) > 1 else "400"
+                yield f"`{code.value!s}`", status, _text(more[0], named)
+
+
+def _text(node: ast.expr, named: Mapping[str, str]) -> str:
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part, named) or "…" for part in node.values)
+    if isinstance(node, ast.Name):
+        return named.get(node.id, "")
+    return str(node.value) if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def _cli() -> str:
+    importlib.import_module("pileus.app.main")  # adds those that run processes
+    parts = [
+        f"## pileus {' '.join(words)}\n\n{_paragraph(command.help)}\n\n{_usage(command)}".rstrip()
+        for words, command in _commands(typer.main.get_command(cli), ())
+    ]
+    return _page("Commands", "Each takes `--help`. Status 0 is success, 1 a problem that is said in one line.", *parts)
+
+
+def _commands(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield words, command
+        return
+    for name, one in sorted(below.items()):
+        if not one.hidden:
+            yield from _commands(one, (*words, name))
+
+
+def _usage(command: Any) -> str:
+    rows = []
+    for parameter in command.params:
+        option = parameter.param_type_name == "option"
+        if parameter.name == "help":
+            continue
+        word = parameter.metavar or (parameter.name or "").upper()
+        shown = ", ".join(parameter.opts) if option else word
+        default = parameter.default
+        given = default not in (None, "", False) and not callable(default) and isinstance(default, str | int)
+        rows.append((f"`{shown}`", getattr(parameter, "help", None) or "", f"`{default}`" if given else ""))
+    return _table(("Argument", "Meaning", "Default"), rows) if rows else ""
+
+
+def _rest() -> str:
+    rows = [
+        (method.upper(), f"`{path}`", operation["summary"])
+        for path, methods in openapi()["paths"].items()
+        for method, operation in methods.items()
+    ]
+    rows.sort(key=lambda row: (row[1], row[0]))
+    text = (
+        "JSON over HTTP with `Authorization: Bearer TOKEN`; `/v1/openapi.json` has every shape. A WebSocket at"
+        " `/v1/instances/{id}/connect/{port}` is a TCP stream to the instance."
+    )
+    return _page("REST", text, _table(("Method", "Path", "What it does"), rows))
+
+
+def _ec2() -> str:
+    importlib.import_module(Ec2Face.__module__)  # registers them
+    rows = []
+    for name, entry in sorted(ACTIONS.items()):
+        shown = _paragraph(inspect.getdoc(entry.run)) or _paragraph(inspect.getdoc(inspect.getmodule(entry.run)))
+        rows.append((f"`{name}`", shown))
+    return _page(
+        "EC2 and STS",
+        f"The {len(rows)} supported actions; every other one is refused with `UnsupportedOperation`.",
+        _table(("Action", "What it does"), rows),
+    )
+
+
+def _paragraph(text: str | None) -> str:
+    return " ".join(inspect.cleandoc(text or "").split("\n\n")[0].split())
+
+
+def _table(head: Row, rows: Iterable[Row]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    escaped = (" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines)
+    return "\n".join(f"| {line} |" for line in escaped)
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join([f"# {title}", _NOTE, *parts]) + "\n"
+
+
+if __name__ == "__main__":
+    for file, page in pages().items():
+        (HERE / file).write_text(page, encoding="utf-8")

@@ -1,0 +1,289 @@
+"""The supervisor of one cloud: starts again what dies of its processes and daemons, and keeps the listening socket.
+
+Runs as `python -m pileus.app.supervise --state DIR`, started by `pileus up`. What it looks after is data, one `Part`
+each, in DIR/run/supervised.json, so that it imports nothing of ours but three small modules. A part is alive while its
+pid file is locked; deaths are heard of through pidfds, of children and of others alike, and a zombie is dead. A part
+that hangs is left alone: only its operator knows what it is doing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from pileus.app import processes
+from pileus.app.state import State, read_json, write_json
+
+FIRST_PAUSE = 0.1
+"""Seconds between the first death of a part and its start."""
+
+LONGEST_PAUSE = 10.0
+"""Seconds between death and start of a part that keeps on dying; each pause is twice the one before."""
+
+CALM = 30.0
+"""Seconds that a part has to live for its earlier deaths to be forgotten."""
+
+STARTING = 30.0
+"""Seconds that a part may take to lock its pid file; it is killed then."""
+
+_POLL = 0.01
+_BUSY = 0.05
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process or daemon: `argv` runs it in the foreground, and it keeps `pidfile` locked for life.
+
+    What it prints goes to the end of `log`; `listens` says that it inherits the listening socket; `stale` is a file
+    that speaks of the process before it, and goes before it starts.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    pidfile: str
+    log: str
+    listens: bool = False
+    stale: str = ""
+
+
+@dataclass
+class Pause:
+    """How long to wait before each start: doubles with each death, forgets after a calm life. Times in seconds."""
+
+    next: float = FIRST_PAUSE
+
+    def after(self, life: float) -> float:
+        """The pause after a life of that many seconds."""
+        if life >= CALM:
+            self.next = FIRST_PAUSE
+        pause, self.next = self.next, min(2 * self.next, LONGEST_PAUSE)
+        return pause
+
+
+@dataclass
+class Watched:
+    """A part as it stands: with a pidfd while a process of it is known, else with the time of its next start."""
+
+    part: Part
+    pid: int = 0
+    handle: int = -1
+    since: float = 0.0
+    start_at: float = 0.0
+    starting: bool = False
+    pause: Pause = field(default_factory=Pause)
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process is known."""
+        return self.handle >= 0
+
+    def follow(self, pid: int, now: float, *, starting: bool) -> None:
+        """Take `pid` for this part's process. ProcessLookupError when it has ended meanwhile, and was not our child."""
+        self.handle = os.pidfd_open(pid)
+        self.pid, self.since, self.starting = pid, now, starting
+
+    def lost(self, now: float) -> None:
+        """Its process ended: reap it if it is ours, and set the time of the next start."""
+        os.close(self.handle)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
+        self.pid, self.handle, self.starting = 0, -1, False
+        self.start_at = now + self.pause.after(now - self.since)
+
+
+class Supervisor:
+    """Looks after `parts` of the cloud in `state` until SIGTERM; `listener` is the descriptor of the API's socket.
+
+    While a part starts, the lock that `pileus up` and `down` take is held: neither sees a process without its pid file.
+    """
+
+    def __init__(self, state: State, parts: Sequence[Part], listener: int) -> None:
+        self._watched = [Watched(part) for part in parts]
+        self._listener = listener
+        self._counts = state.run / "restarts.json"
+        self._restarts: dict[str, int] = read_json(self._counts) or {}
+        self._lock = os.open(state.run / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._locked = False
+        self._wake, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(tell)
+
+    def run(self) -> None:
+        """Start what does not run, wait for deaths, for ever. SIGHUP ends every pause."""
+        while True:
+            now = time.monotonic()
+            for one in self._watched:
+                if not one.alive:
+                    self._revive(one, now)
+                elif one.starting:
+                    self._look(one, now)
+            self._unlock()
+            self._wait()
+
+    def _revive(self, one: Watched, now: float) -> None:
+        """Adopt the process that runs, or start one if its time has come."""
+        running = processes.owner(Path(one.part.pidfile))
+        if running is not None:
+            with contextlib.suppress(ProcessLookupError):
+                one.follow(running, now, starting=False)
+            return
+        if now < one.start_at or not self._take_lock():
+            return
+        # Whoever held the lock may have started it.
+        if processes.owner(Path(one.part.pidfile)) is not None:
+            return
+        self._start(one, now)
+
+    def _start(self, one: Watched, now: float) -> None:
+        part = one.part
+        keep = [self._listener] if part.listens else []
+        try:
+            if part.stale:
+                Path(part.stale).unlink(missing_ok=True)
+            child = processes.execute(part.argv, Path(part.log), keep=keep)
+        except OSError as error:
+            _say(f"{part.name} cannot be started: {error}")
+            one.start_at = now + one.pause.after(0.0)
+            return
+        child.returncode = 0  # reaped by number
+        one.follow(child.pid, now, starting=True)
+        self._restarts[part.name] = self._restarts.get(part.name, 0) + 1
+        _say(f"{part.name} started again, pid {child.pid}")
+        # A full disk must not keep the cloud down.
+        with contextlib.suppress(OSError):
+            write_json(self._counts, self._restarts)
+
+    def _look(self, one: Watched, now: float) -> None:
+        """Whether a part that starts has locked its pid file."""
+        if processes.owner(Path(one.part.pidfile)) is not None:
+            one.starting = False
+        elif now - one.since > STARTING:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(one.handle, signal.SIGKILL)
+
+    def _wait(self) -> None:
+        """Until a process ends, a signal comes, or it is time to start or to look at something."""
+        now = time.monotonic()
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        times = []
+        by_handle = {}
+        for one in self._watched:
+            if one.alive:
+                by_handle[one.handle] = one
+                poll.register(one.handle, select.POLLIN)
+                if one.starting:
+                    times.append(_POLL)
+            else:
+                times.append(max(one.start_at - now, _BUSY))
+        ready = poll.poll(min(times) * 1000 if times else None)
+        now = time.monotonic()
+        for descriptor, _ in ready:
+            if descriptor in by_handle:
+                one = by_handle[descriptor]
+                _say(f"{one.part.name}, pid {one.pid}, ended")
+                one.lost(now)
+            else:
+                self._hurry()
+
+    def _hurry(self) -> None:
+        os.read(self._wake, 4096)
+        for one in self._watched:
+            one.start_at, one.pause = 0.0, Pause()
+
+    def _take_lock(self) -> bool:
+        if not self._locked:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._locked = True
+        return self._locked
+
+    def _unlock(self) -> None:
+        if self._locked and not any(one.starting for one in self._watched):
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            self._locked = False
+
+
+def plan(state: State) -> Path:
+    """The file that says what is looked after."""
+    return state.run / "supervised.json"
+
+
+def read_plan(state: State) -> list[Part]:
+    """What is to be looked after; nothing when nobody said."""
+    found = (read_json(plan(state)) or {}).get("parts", [])
+    return [Part(**{**part, "argv": tuple(part["argv"])}) for part in found]
+
+
+def restarts(state: State) -> dict[str, int]:
+    """How often each part was started again since the cloud was last down."""
+    return dict(read_json(state.run / "restarts.json") or {})
+
+
+def forget(state: State) -> None:
+    """Start counting anew."""
+    (state.run / "restarts.json").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def starting(state: State, parts: Sequence[Part], listener: int) -> Iterator[None]:
+    """A supervisor of `state` that begins its work when the block ends well, and ends when it does not.
+
+    Whoever enters holds the lock of `up`; `listener` is a descriptor, and is not closed here.
+    """
+    write_json(plan(state), {"parts": [asdict(part) for part in parts]}, 0o600)
+    gate, begin = os.pipe()
+    arguments = ["--state", str(state.root), "--fd", str(listener), "--gate", str(gate)]
+    argv = processes.module("pileus.app.supervise", *arguments)
+    try:
+        try:
+            child = processes.execute(argv, state.log("supervisor"), keep=[listener, gate])
+        finally:
+            os.close(gate)
+        processes.await_held(state.pidfile("supervisor"), child, state.log("supervisor"))
+        try:
+            yield
+        except BaseException:
+            processes.stop(child.pid, 1.0)
+            raise
+        os.write(begin, b"\n")
+    finally:
+        os.close(begin)
+
+
+def main() -> None:
+    """The supervisor process: takes over what runs, once `up` says that all of it did run."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--gate", type=int, required=True)
+    asked = parser.parse_args()
+    state = State(asked.state)
+    # Before it can be found by its pid file, whose finders send it.
+    signal.signal(signal.SIGHUP, lambda *_: None)
+    os.set_inheritable(asked.fd, False)
+    if processes.hold(state.pidfile("supervisor")) is None:
+        sys.exit(f"Another supervisor runs on {state.root}.")
+    supervisor = Supervisor(state, read_plan(state), asked.fd)
+    told = os.read(asked.gate, 1)
+    os.close(asked.gate)
+    if told:
+        supervisor.run()
+
+
+def _say(text: str) -> None:
+    # Nor must a full disk keep the supervisor from its work.
+    with contextlib.suppress(OSError):
+        os.write(1, f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n".encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""What every code of a `Fault` means. A code never changes its meaning and is never used again for another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+FAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "CgroupsUnavailable": "The guests' control group cannot be made.",
+        "DiskFailed": "qemu-img or the file system failed at an instance's disk.",
+        "DiskLost": "The disk of an instance that has run is no longer there; it is not made anew.",
+        "DiskTooSmall": "The root disk is smaller than the image.",
+        "DomainBusy": "libvirt holds the guest in a state that forbids the step.",
+        "DomainGone": "libvirt no longer knows the guest.",
+        "GuestsRunning": "What guests need cannot be removed while some run.",
+        "HostDiskFailed": "The host's file system failed.",
+        "HostDiskFull": "The host's file system is full.",
+        "HypervisorFailed": "libvirt or QEMU refused the step; the message says why.",
+        "HypervisorMissing": "libvirt's QEMU driver is not installed; bin/setup does it.",
+        "HypervisorUnavailable": "This cloud's libvirtd does not answer now.",
+        "ImageCorrupt": "The image came with another digest than it was registered with.",
+        "ImageMissing": "The object store no longer holds the image.",
+        "ImageRefused": "No guest may be started from this image: unknown format, backing file, absurd size.",
+        "ImageUnavailable": "The image cannot be fetched now.",
+        "NamespaceFailed": "A metadata listener's network namespace cannot be made or removed.",
+        "NetworkEngineFailed": "A daemon of the network engine did not start, or refused the step.",
+        "NetworkEngineMissing": "The network engine is not installed; bin/setup does it.",
+        "NetworkEngineRefused": "OVN's northbound database refused a transaction.",
+        "NetworkEngineUnavailable": "A database of the network engine does not answer now.",
+        "NetworkMissing": "The port's network is not there yet.",
+        "NetworkUnavailable": "The cloud's network namespace is not there.",
+        "NotReachable": "The guest does not answer on that port.",
+        "RouterMissing": "The network's router is not there yet.",
+        "StatePathTooLong": "The state directory's path is too long for the sockets below it.",
+        "TapFailed": "A guest's network interface cannot be made.",
+        "Unsupported": "The provider has no such channel or kind of machine.",
+    }
+)
+"""Code → meaning."""

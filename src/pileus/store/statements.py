@@ -1,0 +1,85 @@
+"""The statements of transactions and of the queue, built once: building one costs more than running it.
+
+Parameters that are no columns have names of their own; what a statement sets besides is given by its columns' names.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Double, Integer, bindparam, case, delete, insert, or_, select, update
+
+from pileus.store import tables
+
+if TYPE_CHECKING:
+    from sqlalchemy import Delete, Insert, Select, Update
+
+_wake, _usage, _meta, _claim = tables.wake, tables.usage, tables.meta, tables.claim
+
+
+@cache
+def add_noun(kind: str) -> Insert:
+    """A new row of a noun."""
+    return insert(tables.nouns[kind])
+
+
+@cache
+def change_noun(kind: str) -> Update:
+    """Columns of the noun `key`."""
+    table = tables.nouns[kind]
+    return update(table).where(table.c.uuid == bindparam("key"))
+
+
+@cache
+def noun_ids(kind: str) -> Select[Any]:
+    """The numbers that the nouns `uuids` were given."""
+    table = tables.nouns[kind]
+    return select(table.c.uuid, table.c.id).where(table.c.uuid.in_(bindparam("uuids", expanding=True)))
+
+
+ADD_REFERENCE: Final[Insert] = insert(tables.reference)
+DROP_REFERENCES: Final[Delete] = delete(tables.reference).where(tables.reference.c.source == bindparam("key"))
+
+ADD_CLAIM: Final[Insert] = insert(_claim)
+DROP_CLAIMS: Final[Delete] = delete(_claim).where(_claim.c.uuid == bindparam("key"))
+DROP_CLAIM: Final[Delete] = delete(_claim).where(
+    _claim.c.pool == bindparam("of_pool"), _claim.c.value == bindparam("of_value")
+)
+
+_USED = (_usage.c.scope == bindparam("of_scope")) & (_usage.c.resource == bindparam("of_resource"))
+_MORE = _usage.c.used + bindparam("amount", type_=Integer)
+USE: Final[Update] = update(_usage).where(_USED).values(used=_MORE)
+USE_WITHIN: Final[Update] = update(_usage).where(_USED, bindparam("most", type_=Integer) >= _MORE).values(used=_MORE)
+USED: Final[Select[Any]] = select(_usage.c.used).where(_USED)
+ADD_USAGE: Final[Insert] = insert(_usage)
+
+ADD_JOURNAL: Final[Insert] = insert(tables.journal)
+SETTLE: Final[Update] = update(tables.journal).where(tables.journal.c.id.in_(bindparam("ids", expanding=True)))
+
+STEP: Final[Update] = update(_meta).where(_meta.c.name == bindparam("which")).values(value=_meta.c.value + 1)
+ADD_META: Final[Insert] = insert(_meta)
+REVISION: Final[Select[Any]] = select(_meta.c.name, _meta.c.value).where(_meta.c.name.in_(["incarnation", "counter"]))
+
+_THESE = (_wake.c.kind == bindparam("of_kind")) & _wake.c.uuid.in_(bindparam("uuids", expanding=True))
+_AT = bindparam("at", type_=Double)
+WAKE: Final[Update] = (
+    update(_wake)
+    .where(_THESE)
+    .values(
+        wakes=_wake.c.wakes + 1,
+        tries=0,
+        due=case((or_(_wake.c.due.is_(None), _wake.c.due > _AT), _AT), else_=_wake.c.due),
+    )
+)
+WOKEN: Final[Select[Any]] = select(_wake.c.uuid).where(_THESE)
+ADD_WAKE: Final[Insert] = insert(_wake)
+
+NEXT_WAKE: Final[Select[Any]] = (
+    select(_wake).where(_wake.c.due <= bindparam("at"), _wake.c.until <= bindparam("at")).order_by(_wake.c.due).limit(1)
+)
+_THIS = (_wake.c.kind == bindparam("of_kind")) & (_wake.c.uuid == bindparam("key"))
+HOLD_WAKE: Final[Update] = update(_wake).where(_THIS)
+_HELD = _THIS & (_wake.c.until == bindparam("held"))
+GIVE_WAKE: Final[Update] = update(_wake).where(_HELD, _wake.c.wakes == bindparam("seen")).values(until=0.0)
+GIVE_WAKE_AT_ONCE: Final[Update] = update(_wake).where(_HELD, _wake.c.wakes != bindparam("seen")).values(until=0.0)

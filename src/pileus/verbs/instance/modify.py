@@ -1,0 +1,83 @@
+"""Changing what is wanted of an instance besides its power: groups, protection, user data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from pileus.model.errors import Conflict, InvalidValue
+from pileus.model.instance import Instance, State, state
+from pileus.model.network import Network
+from pileus.model.port import Port
+from pileus.verbs import find, securitygroup
+from pileus.verbs.instance.launch import check_user_data
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.store.writer import Writer
+    from pileus.verbs.core import Core
+
+GROUPS_LIMIT = 16
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to change; None is left as it is. `groups` are EC2 ids, and then all that the first port is in."""
+
+    groups: tuple[str, ...] | None = None
+    protected: bool | None = None
+    on_shutdown: Literal["stop", "terminate"] | None = None
+    user_data: str | None = None
+
+
+def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
+    """Change an instance (EC2 id) in one transaction. User data only while it is stopped, as on EC2.
+
+    Raises InvalidValue, NotFound, Conflict.
+    """
+    if change.user_data is not None:
+        check_user_data(change.user_data)
+    with core.store.write() as tx:
+        row = find.by_ec2(caller, tx, Instance, [ident], dead=True)[0]
+        now = state(row)
+        if now in (State.TERMINATED, State.SHUTTING_DOWN):
+            raise _wrong_state(row, now)
+        if change.user_data is not None and now is not State.STOPPED:
+            raise _wrong_state(row, now)
+        if change.groups is not None:
+            _regroup(caller, tx, row, change.groups)
+        asked = {name: getattr(change, name) for name in ("protected", "on_shutdown", "user_data")}
+        wanted = msgspec.structs.replace(row.wanted, **{k: v for k, v in asked.items() if v is not None})
+        row = tx.want(row, wanted)
+        tx.record(caller, row, "instance.modify", outcome="done")
+        tx.wake(row)
+        return row
+
+
+def _wrong_state(row: Instance, now: State) -> Conflict:
+    return Conflict(
+        f"The instance '{row.ec2_id}' is not in a state in which this may be changed (it is {now}).",
+        noun="instance",
+        ident=row.ec2_id,
+        reason="state",
+    )
+
+
+def _regroup(caller: Caller, tx: Writer, row: Instance, ids: tuple[str, ...]) -> None:
+    """Put the instance's first port into exactly these groups of its VPC."""
+    if not 1 <= len(set(ids)) <= GROUPS_LIMIT:
+        raise InvalidValue(f"An interface is in 1 to {GROUPS_LIMIT} security groups.", noun="port", reason="groups")
+    port = min(tx.referring(Port, [row.uuid]), key=lambda port: port.wanted.index)
+    router = tx.need(Network, port.wanted.network).wanted.router
+    groups = [securitygroup.one(caller, tx, ident) for ident in dict.fromkeys(ids)]
+    for group in groups:
+        if group.wanted.router != router:
+            raise InvalidValue(
+                f"The security group '{group.ec2_id}' is not in the VPC of the instance.",
+                noun="securitygroup",
+                ident=group.ec2_id,
+                reason="other-vpc",
+            )
+    changed = tx.want(port, msgspec.structs.replace(port.wanted, groups=tuple(group.uuid for group in groups)))
+    tx.record(caller, changed, "port.modify", goal=changed.generation)
+    tx.wake(changed)

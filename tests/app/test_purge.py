@@ -1,0 +1,151 @@
+"""`pileus purge` takes a cloud away as a whole, asks first, and takes nothing else."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.app import processes
+from pileus.app.purge import _check, _names
+from pileus.app.state import State, write_json
+from pileus.cli.problem import Problem
+from tests.app.stub import PILEUS, Stub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+class Housed(Stub):
+    """A cloud whose user's home is elsewhere."""
+
+    def environment(self) -> Mapping[str, str]:
+        return {**super().environment(), "HOME": "/nonexistent"}
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder to have state directories in, with a short path."""
+    made = Path(tempfile.mkdtemp(prefix="pileus-test-"))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def own(folder: Path) -> Iterator[Housed]:
+    """A cloud that runs."""
+    made = Housed(State(folder / "s").root)
+    made.up()
+    yield made
+    made.pileus("down", check=False)
+
+
+def test_purge_ends_the_cloud_and_removes_its_directory(own: Housed, folder: Path) -> None:
+    pid = own.pid
+    own.client.post("instances", body={"image": "stub-machine"})
+    own.pileus("purge", "--yes")
+    assert not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert list(folder.iterdir()) == []
+    again = own.pileus("purge", "--yes", check=False)
+    assert again.returncode == 1
+    assert "no cloud in" in again.stderr
+
+
+def test_without_a_terminal_nobody_is_asked_and_nothing_happens(own: Housed) -> None:
+    refused = own.pileus("purge", check=False, stdin=subprocess.DEVNULL)
+    assert refused.returncode == 1
+    assert "--yes" in refused.stderr
+    own.pileus("status")
+
+
+@pytest.mark.parametrize(("answer", "goes"), [("n\n", False), ("y\n", True)])
+def test_on_a_terminal_it_asks(own: Housed, answer: str, *, goes: bool) -> None:
+    ours, theirs = pty.openpty()
+    asked = subprocess.Popen(
+        [PILEUS, "purge"], env=own.environment(), stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True
+    )
+    os.close(theirs)
+    try:
+        said = b""
+        while b"[y/N]" not in said:
+            assert select.select([ours], [], [], 30)[0], said
+            said += os.read(ours, 4096)
+        assert str(own.state.root).encode() in said.replace(b"\r\n", b"")
+        os.write(ours, answer.encode())
+        assert asked.wait(30) == (0 if goes else 1)
+    finally:
+        os.close(ours)
+    assert own.state.root.exists() is not goes
+    if not goes:
+        own.pileus("status")
+
+
+def test_what_is_not_the_clouds_stays_and_links_are_not_followed(own: Housed, folder: Path) -> None:
+    (folder / "outside").mkdir()
+    (folder / "outside" / "precious").touch()
+    (own.state.root / "notes.txt").touch()
+    own.state.objects.joinpath("link").symlink_to(folder / "outside")
+    own.down()
+    shutil.rmtree(own.state.channels.parent)
+    own.state.channels.parent.symlink_to(folder / "outside")
+    done = own.pileus("purge", "--yes", check=False)
+    assert done.returncode == 1
+    assert "notes.txt" in done.stderr
+    assert [path.name for path in own.state.root.iterdir()] == ["notes.txt"]
+    assert (folder / "outside" / "precious").exists()
+
+
+def test_a_purge_that_was_killed_half_way_is_finished_by_the_next(own: Housed) -> None:
+    own.down()
+    for name in ("cloud", "run", "log"):
+        shutil.rmtree(own.state.root / name)
+    own.pileus("purge", "--yes")
+    assert not own.state.root.exists()
+
+
+def test_directories_that_are_no_clouds_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(root: Path, why: str) -> None:
+        with pytest.raises(Problem, match=why):
+            _check(State(root))
+        assert root.exists()
+
+    plain = folder / "plain"
+    plain.mkdir()
+    refused(plain, "holds no cloud")
+    (plain / "started.json").symlink_to(folder / "real.json")
+    write_json(folder / "real.json", {"provider": "stub", "port": 1})
+    refused(plain, "holds no cloud")
+    (plain / "started.json").unlink()
+    write_json(plain / "started.json", {"provider": "stub", "port": 1})
+    _check(State(plain))
+    (folder / "link").symlink_to(plain)
+    refused(folder / "link", "link is not followed")
+    monkeypatch.setenv("HOME", str(plain / "home"))
+    refused(plain, "not a cloud's")
+    monkeypatch.setenv("HOME", "/nonexistent")
+    plain.chmod(0o777)
+    refused(plain, "Other users")
+    for place in ("/", "/var", "/var/lib/pileus", "/usr"):
+        refused(Path(place), "nothing was removed")
+
+
+def test_another_users_directory_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_json(folder / "started.json", {"provider": "stub", "port": 1})
+    owner = folder.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(Problem, match="another user"):
+        _check(State(folder))
+
+
+def test_all_that_a_cloud_makes_is_known(own: Housed) -> None:
+    assert {path.name for path in own.state.root.iterdir()} <= _names(own.state)
+    assert {"engine", "libvirt", "instances", "started.json", "cloud", "run"} <= _names(own.state)
+    assert not {"", ".", ".."} & _names(own.state)
+    assert processes.owner(own.state.pidfile("cloud")) == own.pid
