@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from pileus.loops import engine
 from pileus.model.errors import Conflict, InvalidValue, NoCapacity, NotFound, QuotaExceeded
 from pileus.model.instance import Instance
 from pileus.model.project import Project
@@ -48,6 +49,20 @@ def test_every_router_has_an_address_outside(site: Site, ann: Caller) -> None:
     assert len({each.address for each in specs}) == len(specs) == 2
     with site.store.read() as tx:
         assert {row.assigned.address for row in tx.list(Router)} == {each.address for each in specs}
+        assert recount.differences(tx) == []
+
+
+def test_routers_follow_when_another_range_is_chosen(site: Site, ann: Caller) -> None:
+    del ann
+    site.work()
+    moved = replace(site.core, place=replace(site.core.place, floating_cidr="203.0.113.0/24"))
+    with site.store.read() as tx:
+        (router,) = tx.list(Router)
+    engine.step(moved, "router", router.uuid)
+    spec = site.engine.specs["router", router.uuid]
+    assert isinstance(spec, RouterSpec)
+    assert (spec.address, spec.outside) == ("203.0.113.10", "203.0.113.0/24")
+    with site.store.read() as tx:
         assert recount.differences(tx) == []
 
 

@@ -66,9 +66,10 @@ def host_command(state: State) -> list[str]:
 
 def supervised(state: State) -> list[Part]:
     """What is to be started again when it dies, beside the cloud; in the order of starting."""
-    layout = Layout(state.root)
+    layout, outside = Layout(state.root), Settings().floating_cidr
     found = [
-        Part(one.name, one.argv, str(one.pidfile), str(one.output)) for one in (*daemons(layout), libvirtd(layout))
+        Part(one.name, one.argv, str(one.pidfile), str(one.output))
+        for one in (*daemons(layout, outside=outside), libvirtd(layout))
     ]
     host = Part("host", tuple(host_command(state)), str(state.pidfile("host")), str(state.log("host")))
     return [*found, host]

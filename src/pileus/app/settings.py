@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pileus.model.addresses import OUTSIDE
@@ -34,3 +35,10 @@ class Settings(BaseSettings):
     largest_request: int = Field(default=2 << 20, ge=1024, description="bytes of a request's body")
     largest_image: int = Field(default=64 << 30, description="bytes of an uploaded image")
     stub_latency: float = Field(default=0.0, ge=0, description="seconds that the stub pretends to work at each step")
+
+    @field_validator("floating_cidr")
+    @classmethod
+    def _range(cls, value: str) -> str:
+        if not 16 <= ipaddress.IPv4Network(value).prefixlen <= 28:
+            raise ValueError("the outside network has a prefix of 16 to 28 bits")
+        return value

@@ -43,7 +43,7 @@ def step(core: Core, kind: str, uuid: str) -> float | None:
             row = tx.revise(row) if row.assigned.content else row
             row = _content(tx, row, "")
         else:
-            if isinstance(row, Router) and not row.assigned.address:
+            if isinstance(row, Router) and not floatingip.within(core.place, row.assigned.address):
                 row = _addressed(core, tx, row)
             spec = resolve.engine(tx, row, core.place)
             digest = content(spec)
@@ -65,11 +65,13 @@ def _held(tx: Writer, row: Noun) -> bool:
 
 
 def _addressed(core: Core, tx: Writer, row: Router) -> Router:
-    """The router with an address on the outside network; as it is when none is left: it has no way out then."""
+    """The router with an address on the outside network as that is now, without one when none is left: no way out."""
     free = floatingip.free(tx, core.place)
-    if not free:
+    if free == row.assigned.address:
         return row
-    tx.claim(floatingip.POOL, free, row)
+    tx.unclaim(floatingip.POOL, row.assigned.address)
+    if free:
+        tx.claim(floatingip.POOL, free, row)
     return tx.assign(row, msgspec.structs.replace(row.assigned, address=free))
 
 

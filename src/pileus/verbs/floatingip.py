@@ -44,6 +44,14 @@ def free(tx: Reader, place: Place) -> str:
     return next((address for address in every if address not in taken), "")
 
 
+def within(place: Place, address: str) -> bool:
+    """Whether `address` is one that routers and floating addresses may have, as the range is now."""
+    try:
+        return addresses.offset(place.floating_cidr, address) in addresses.floating(place.floating_cidr)
+    except ValueError:
+        return False
+
+
 def allocate(caller: Caller, core: Core, tags: Mapping[str, str] | None = None, asked: str = "") -> FloatingIp:
     """Keep an address for the project: the one that is `asked` for, or the lowest free one.
 
@@ -68,11 +76,7 @@ def allocate(caller: Caller, core: Core, tags: Mapping[str, str] | None = None, 
 
 
 def _asked(tx: Reader, place: Place, asked: str) -> str:
-    try:
-        usable = addresses.offset(place.floating_cidr, asked) in addresses.floating(place.floating_cidr)
-    except ValueError:
-        usable = False
-    if not usable:
+    if not within(place, asked):
         raise InvalidValue(f"The address '{asked}' is not one of this cloud's.", ident=asked, reason="address")
     if tx.claimed(POOL, asked):
         raise InvalidValue(f"The address '{asked}' is in use.", ident=asked, reason="address-in-use")
