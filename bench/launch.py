@@ -22,6 +22,9 @@ from bench.server import cpu
 if TYPE_CHECKING:
     from bench.load import Target
 
+LATER = 2.5
+"""Seconds after which our loops have had their last look at a new instance, two seconds after its order."""
+
 MOST = 900
 """Instances that one figure makes on each side, all its rounds together."""
 
@@ -89,6 +92,7 @@ def _until_running(target: Target, ids: list[str]) -> None:
 
 def _when_idle(target: Target) -> float:
     """Seconds of CPU that were used up to the first quarter of a second in which next to nothing was."""
+    time.sleep(LATER)
     spent = cpu(target.pids)
     for _ in range(240):
         time.sleep(0.25)

@@ -25,7 +25,7 @@ def same(one: Book, other: Book) -> bool:
 
 
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
-    book = FileBook(tmp_path)
+    book = FileBook(tmp_path, lambda: 0.0)
     book.begin()
     book.witness((3, 7))
     book.witness((2, 9))
@@ -83,3 +83,10 @@ def test_half_written_files_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "orders" / "a.new").write_bytes(b'{"uuid":')
     (tmp_path / "start.new").write_bytes(b"{")
     assert same(FileBook(tmp_path), book)
+
+
+def test_the_book_after_a_lost_one_begins_above_it(tmp_path: Path) -> None:
+    lost, fresh = FileBook(tmp_path / "lost", lambda: 100.0), FileBook(tmp_path / "fresh", lambda: 200.0)
+    for book in (lost, fresh):
+        book.begin()
+    assert fresh.start.epoch > lost.start.epoch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +14,7 @@ from pileus.model.noun import NEVER, Fault, Revision
 from pileus.model.spec import InstanceSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -89,7 +91,7 @@ class Book:
 class FileBook(Book):
     """A book in a folder: a file for each order (written aside, then renamed) and one growing list of removals."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, now: Callable[[], float] = time.time) -> None:
         super().__init__()
         self._folder = folder
         self._orders = folder / "orders"
@@ -97,6 +99,9 @@ class FileBook(Book):
         start = folder / "start.json"
         if start.exists():
             self.start = msgspec.json.decode(start.read_bytes(), type=Start)
+        else:
+            # Perhaps an older book was lost: epochs go on above all of its, or the cloud would take reports for old.
+            self.start = Start(epoch=int(now()))
         for path in self._orders.glob("*.json"):
             entry = msgspec.json.decode(path.read_bytes(), type=Entry)
             self.entries[entry.uuid] = entry
