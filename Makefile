@@ -32,8 +32,8 @@ demo: setup ## one command to a real Debian guest over ssh (NONCE=text to choose
 test: setup check unit images first-light ## the gate: check, all tests without guests, one live path (15 minutes at most)
 
 .PHONY: unit
-unit: ## all tests that boot nothing, in parallel (JOBS=2)
-	$(PYTEST) -n $(JOBS) --dist worksteal tests
+unit: ## all tests that boot nothing, in parallel (JOBS=2); those of `house` are part of `check`
+	$(PYTEST) -n $(JOBS) --dist worksteal tests --ignore tests/house
 
 .PHONY: first-light
 first-light: ## one live path: a guest from RunInstances to ssh (root)
