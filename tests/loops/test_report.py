@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from pileus.bus.messages import BodyReport, Removed, Report
+from pileus.loops import instance as loop
 from pileus.loops import report
 from pileus.model.host import Host
 from pileus.model.instance import Seen, State, state
@@ -186,3 +187,17 @@ class TestRemoval:
         before = site.row(going.uuid)
         say(site, 3, full=True, removed=confirmed, bodies={going.uuid: body(going)})
         assert site.row(going.uuid) == before
+
+
+def test_what_is_settled_is_looked_at_no_more_and_a_wake_stays(site: Site, row: Instance) -> None:
+    def due() -> float | None:
+        with site.store.read() as tx:
+            return tx.due("instance", row.uuid)
+
+    assert due() == site.now + loop.AGAIN
+    say(site, 1, bodies={row.uuid: body(row)})
+    assert due() is None
+    with site.store.write() as tx:
+        tx.wake(row)
+    say(site, 2, bodies={row.uuid: body(row, since=3.0)})
+    assert due() == site.now, "somebody has woken it since"

@@ -87,7 +87,9 @@ def _see(tx: Writer, row: Instance, body: BodyReport) -> Instance:
     if seen != row.seen:
         row = tx.see(row, seen)
         loop.settle(tx, row)
-        if not settled(row):
+        if settled(row):
+            tx.rest(row)
+        else:
             tx.wake(row, tx.now + loop.AGAIN)
     return row
 

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pileus.model.errors import Duplicate, QuotaExceeded, TokenReused
@@ -206,6 +206,13 @@ class Writer(Reader):
             if new:
                 self.sql.execute(statements.ADD_WAKE, new)
         self.woken = True
+
+    def rest(self, noun: Noun) -> None:
+        """Call off a later look at `noun`, for nothing is left to do; one that is due, or under way, stays."""
+        table = tables.wake
+        here = (table.c.kind == noun.KIND) & (table.c.uuid == noun.uuid)
+        later = (table.c.due > self.now) & (table.c.until == 0.0)
+        self.sql.execute(update(table).where(here & later).values(due=None))
 
     def wake_new(self, nouns: Iterable[Noun]) -> None:
         """Have loops look at nouns that this transaction has added, and that nobody can have woken before."""
