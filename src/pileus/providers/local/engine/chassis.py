@@ -104,7 +104,8 @@ def _alone(layout: Layout) -> Iterator[None]:
 
 def _await(daemon: Daemon, pid: int) -> None:
     until = time.monotonic() + _READY
-    while not daemon.ready():
+    # A killed daemon lets go of its pid file moments before its socket: the answer must be the new one's.
+    while process.owner(daemon.pidfile) is None or not daemon.ready():
         if process.ended(pid) and process.owner(daemon.pidfile) is None:
             raise Fault("NetworkEngineFailed", f"{daemon.name} ended while starting: {_tail(daemon)}")
         if time.monotonic() > until:
