@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_type_hints
 
 import pytest
+from sqlalchemy import delete, select
 
 from pileus.bus.memory import MemoryBus
 from pileus.loops import engine, instance, runner
@@ -19,13 +20,15 @@ from pileus.model.errors import Fault, NoCapacity
 from pileus.model.image import Wanted
 from pileus.model.instance import State
 from pileus.model.network import Network
+from pileus.model.nouns import NOUNS
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.providers.stub import StubProvider
+from pileus.store import tables
 from pileus.store.migrate import migrate
 from pileus.store.store import TOMBSTONE, Store
-from pileus.verbs import flavor, image, project, securitygroup, tag
+from pileus.verbs import flavor, floatingip, image, project, securitygroup, tag
 from pileus.verbs.core import Core
 from pileus.verbs.instance import power, view
 from pileus.verbs.instance.launch import Launch, launch
@@ -284,3 +287,18 @@ def test_it_all_runs_in_threads(tmp_path: Path) -> None:
         assert all(not stub.bodies for stub in cloud.stubs.values())
     finally:
         cloud.stop()
+
+
+def test_the_scan_finds_every_kind_that_has_a_loop(site: Site, ann: Caller, tiny: Image) -> None:
+    """What lost its wake is looked at again, whichever kind it is: a new noun cannot be forgotten here."""
+    site.launch(ann, Launch(image=tiny.ec2_id))
+    floatingip.allocate(ann, site.core)
+    with site.store.write() as tx:
+        tx.sql.execute(delete(tables.wake))
+    runner.scan(site.core)
+    with site.store.read() as tx:
+        woken = {row.kind for row in tx.sql.execute(select(tables.wake.c.kind).where(tables.wake.c.due.is_not(None)))}
+    assert woken == set(runner.KINDS)
+    # A noun that the network engine or a host reports on is one that has a loop.
+    shown = {kind: getattr(get_type_hints(cls)["seen"], "__struct_fields__", ()) for kind, cls in NOUNS.items()}
+    assert woken == {kind for kind, fields in shown.items() if "fault" in fields}

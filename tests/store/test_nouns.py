@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from pileus.loops.runner import KINDS
 from pileus.model.errors import NotFound
 from pileus.model.flavor import Flavor
 from pileus.model.instance import Instance, Seen
@@ -106,7 +107,7 @@ def test_a_tombstone_answers_for_a_day_and_holds_nothing(store: Store, clock: Cl
         tx.wake(row)
         tx.bury(row)
         assert tx.claims() == []
-    store.wake_everything()
+    store.wake_everything(KINDS)
     with store.read() as tx:
         assert tx.get(Instance, row.uuid) is not None
         assert tx.next_due() is None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pileus.loops.runner import KINDS
 from pileus.model.flavor import Flavor
 from pileus.store.store import LEASE, Store
 from tests.store.clock import Clock, flavor, instance
@@ -121,7 +122,7 @@ def test_the_scan_wakes_what_lives_and_has_a_loop(store: Store, row: Instance) -
     while held is not None:
         store.finish_wake(held, None)
         held = store.claim_wake()
-    store.wake_everything()
+    store.wake_everything(KINDS)
     assert [held.uuid for held in iter(store.claim_wake, None)] == [row.uuid]
 
 

@@ -67,6 +67,7 @@ async def splice(link: Link, receive: Receive, send: Send) -> None:
         with contextlib.suppress(OSError):
             await writer.wait_closed()
     if down.done() and not down.cancelled():
+        # The client may have left meanwhile, which each server library says by an error of its own.
         with contextlib.suppress(Exception):
             await send({"type": "websocket.close", "code": 1000})
 

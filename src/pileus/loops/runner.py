@@ -10,6 +10,7 @@ import structlog
 
 from pileus.loops import engine, instance, report
 from pileus.model.errors import Fault
+from pileus.model.instance import Instance
 
 if TYPE_CHECKING:
     from pileus.bus.messages import Report
@@ -23,6 +24,9 @@ LONGEST = 30.0
 """Seconds that a noun whose steps fail waits at most for the next try."""
 
 _jitter = random.SystemRandom()
+
+KINDS = (Instance.KIND, *engine.KEPT)
+"""Every kind of noun that has a loop."""
 
 log = structlog.get_logger()
 
@@ -44,7 +48,7 @@ def once(core: Core) -> bool:
 
 
 def _step(core: Core, held: Claimed) -> float | None:
-    if held.kind == "instance":
+    if held.kind == Instance.KIND:
         return instance.step(core, held.uuid)
     if held.kind in engine.KEPT:
         return engine.step(core, held.kind, held.uuid)
@@ -53,7 +57,7 @@ def _step(core: Core, held: Claimed) -> float | None:
 
 def scan(core: Core) -> None:
     """The slow scan: wake all that lives, and forget what ended long ago."""
-    core.store.wake_everything()
+    core.store.wake_everything(KINDS)
     core.store.forget_tombstones()
 
 

@@ -17,7 +17,7 @@ from pileus.store.reader import Reader
 from pileus.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 LEASE = 60.0
 """Seconds for which a claimed wake is nobody else's."""
@@ -97,10 +97,10 @@ class Store:
         with self.engine.write() as connection:
             connection.execute(update(table).where(table.c.until > 0.0).values(until=0.0, due=self.now()))
 
-    def wake_everything(self) -> None:
-        """The slow scan: every living noun that has a loop is due, and wakes of nothing are dropped."""
+    def wake_everything(self, kinds: Iterable[str]) -> None:
+        """The slow scan: every living noun of these kinds is due, and wakes of what ended are dropped."""
         with self.write() as tx:
-            for kind in ("instance", "port", "network", "router", "securitygroup"):
+            for kind in kinds:
                 table = tables.nouns[kind]
                 uuids = [row.uuid for row in tx.sql.execute(select(table.c.uuid).where(table.c.gone.is_(None)))]
                 tx.wake_all(kind, uuids)
