@@ -4,6 +4,7 @@ Options: `--live` runs tests/live (else they are deselected), `--area NAME` keep
 so, `--minutes N` takes a sample that fits, drawn from the seed of pytest-randomly.
 """
 
+import logging
 import os
 
 # uvloop and ssl keep the socket class that they find when imported: that must not be a test's guarded one.
@@ -11,6 +12,7 @@ import ssl  # noqa: F401
 from pathlib import Path
 
 import pytest
+import structlog
 import uvloop  # noqa: F401
 from hypothesis import settings
 
@@ -39,10 +41,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the machine's AWS settings (CA bundle, region, profile) away from the clients under test."""
+    """Keep the machine's AWS settings (CA bundle, region, profile) away from the clients under test; log warnings."""
     del config
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
+    # Without the time of day: a seeded world tells the same story twice.
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.KeyValueRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

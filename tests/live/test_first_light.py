@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ def test_an_instance_from_launch_to_ssh_to_nothing(cloud: LiveCloud, key: Path) 
     ec2, nonce = cloud.ec2, secrets.token_hex(8)
     group = ec2.create_security_group(GroupName="light", Description="ssh from here")["GroupId"]
     ec2.authorize_security_group_ingress(GroupId=group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.0/8")
-    launched = ec2.run_instances(
+    answer = ec2.run_instances(
         ImageId=cloud.image("tiny"),
         InstanceType="m1.tiny",
         MinCount=1,
@@ -30,7 +31,8 @@ def test_an_instance_from_launch_to_ssh_to_nothing(cloud: LiveCloud, key: Path) 
         SecurityGroupIds=[group],
         UserData=f"#!/bin/sh\necho {nonce} > /root/nonce\n",
         TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "light"}]}],
-    )["Instances"][0]
+    )
+    launched, request = answer["Instances"][0], answer["ResponseMetadata"]["RequestId"]
     ident = launched["InstanceId"]
     assert launched["State"]["Name"] == "pending"
     cloud.wait(ident, "running")
@@ -40,6 +42,10 @@ def test_an_instance_from_launch_to_ssh_to_nothing(cloud: LiveCloud, key: Path) 
     assert "ID=" in cloud.ssh(ident, key, "cat /etc/os-release")
     assert launched["PrivateIpAddress"] in cloud.ssh(ident, key, "ip -4 addr")
     assert "READY" in ec2.get_console_output(InstanceId=ident)["Output"]
+
+    said = [json.loads(line) for line in (cloud.state / "log/host.log").read_text().splitlines()]
+    calls = [line["call"] for line in said if line["event"] == "libvirt called" and line.get("request") == request]
+    assert calls[:2] == ["defineXML", "create"], "the request's id is beside what libvirt was told"
 
     port = cloud.instance(ident)["NetworkInterfaces"][0]
     names = (ident[2:], port["NetworkInterfaceId"][4:12], port["PrivateIpAddress"] + " ", port["MacAddress"])

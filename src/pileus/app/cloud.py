@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 import uvloop
 
-from pileus.app import stubimages
+from pileus.app import logs, stubimages
 from pileus.app.http import Edge
 from pileus.app.internal import ObjectServer
 from pileus.app.settings import Settings
@@ -40,6 +40,7 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
     # Requests hand the interpreter over at every answer: waiting 5 ms for it would be most of their time.
     sys.setswitchinterval(0.0005)
     settings = Settings()
+    logs.configure(settings.log_level)
     cloud = build(state, settings, provider)
     try:
         # Whoever held wakes before is dead: this process has the pid file.
@@ -92,7 +93,7 @@ def _administrator(cloud: Cloud) -> dict[str, str]:
 def endpoints(host: str, port: int) -> dict[str, str]:
     """The URL of every face that is built."""
     root = f"http://{host}:{port}"
-    return {"ec2": root, "sts": root, "rest": f"{root}/v1"}
+    return {"ec2": root, "sts": root, "rest": f"{root}/v1", "metrics": f"{root}/metrics"}
 
 
 class _Server(uvicorn.Server):

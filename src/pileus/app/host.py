@@ -12,7 +12,7 @@ import threading
 
 import structlog
 
-from pileus.app import internal
+from pileus.app import internal, logs
 from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.bus.channels import ChannelServer
@@ -50,11 +50,12 @@ def serve(state: State, group: str) -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    settings = Settings()
+    logs.configure(settings.log_level)
     channels = ChannelServer(state.channels, grp.getgrnam(group).gr_gid)
     layout = Layout(state.root)
     respond = bind(_token_secret(state))
     _more_files()
-    settings = Settings()
     fetch = functools.partial(internal.fetch, state.internal)
     servers = functools.partial(host_servers, settings.resolv_conf)
     provider = LocalProvider(layout, fetch, channels, respond, servers)

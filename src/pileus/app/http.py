@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,9 @@ Handle = Callable[[Request], Response]
 T = TypeVar("T")
 
 IMAGES = "/v1/images"
+SLOW = 1.0
+"""Seconds from which on an answer is logged, whatever it says."""
+
 NOTHING = b"There is nothing here; see /v1/openapi.json.\n"
 
 HEALTH = 5.0
@@ -70,12 +74,14 @@ class Edge:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
+        path, began = scope["path"], time.perf_counter()
         try:
             if path == IMAGES and scope["method"] == "POST":
                 response = await self._upload(scope, receive)
             elif path == "/healthz":
                 response = await self._health()
+            elif path == "/metrics":
+                response = await self._run(self._cloud.metrics.page)
             else:
                 handle = self._face(path)
                 if handle is None:
@@ -94,7 +100,24 @@ class Edge:
             request_id = str(uuid.uuid4())
             log.exception("request failed", path=path, request=request_id)
             response = errors.own("Internal", "Something is wrong here; the log tells what.", request_id)
+        self._note(response, time.perf_counter() - began)
         await _send(scope, send, response)
+
+    def _note(self, response: Response, seconds: float) -> None:
+        """Count an answer, and log it unless it only read."""
+        if not response.face:
+            return
+        self._cloud.metrics.request(response, seconds)
+        level = "debug" if response.reads and response.status < 500 and seconds < SLOW else "info"
+        getattr(log, level)(
+            "request",
+            face=response.face,
+            action=response.action,
+            status=response.status,
+            code=response.code or None,
+            ms=round(seconds * 1000, 2),
+            request=response.request or None,
+        )
 
     def _face(self, path: str) -> Handle | None:
         if path in ("/", "/services/Cloud/", "/services/Cloud"):

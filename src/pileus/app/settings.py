@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     threads: int = Field(default=16, ge=1, le=256, description="threads that answer requests")
     largest_request: int = Field(default=2 << 20, ge=1024, description="bytes of a request's body")
     largest_image: int = Field(default=64 << 30, description="bytes of an uploaded image")
+    log_level: Literal["debug", "info", "warning"] = Field(
+        default="info", description="what the processes log; debug: requests that change nothing, too"
+    )
     stub_latency: float = Field(default=0.0, ge=0, description="seconds that the stub pretends to work at each step")
 
     @field_validator("floating_cidr")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pileus.app.metrics import Metrics
 from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.faces.ec2 import Ec2Face
@@ -35,6 +36,7 @@ class Cloud:
     objects: ObjectStore
     ec2: Ec2Face
     rest: RestFace
+    metrics: Metrics
     parts: list[tuple[Callable[[], object], Callable[[], object]]] = field(default_factory=list)
 
     def start(self) -> None:
@@ -107,7 +109,8 @@ def _nothing() -> None:
 
 def _cloud(state: State, settings: Settings, core: Core) -> Cloud:
     authority = Authority(core)
-    runner = Runner(core, workers=settings.loop_workers)
+    metrics = Metrics(core.store)
+    runner = Runner(core, workers=settings.loop_workers, watch=metrics.step)
     return Cloud(
         settings=settings,
         core=core,
@@ -115,6 +118,7 @@ def _cloud(state: State, settings: Settings, core: Core) -> Cloud:
         objects=ObjectStore(state.objects),
         ec2=Ec2Face(core, authority),
         rest=RestFace(core, authority),
+        metrics=metrics,
         parts=[(runner.start, runner.stop)],
     )
 

@@ -13,12 +13,16 @@ from pileus.model.spec import InstanceSpec
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="order"):
-    """Make `uuid` as `spec` says; without a spec: remove it, `why` being gone (for good) or moved (elsewhere)."""
+    """Make `uuid` as `spec` says; without a spec: remove it, `why` being gone (for good) or moved (elsewhere).
+
+    `request` is the id of the request for whose sake it is sent, for logs alone.
+    """
 
     uuid: str
     revision: Revision
     spec: InstanceSpec | None = None
     why: str = ""
+    request: str = ""
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
 from pileus.bus.messages import Order
 from pileus.loops import resolve
@@ -26,15 +27,22 @@ POWER = {"instance.launch": True, "instance.start": True, "instance.stop": False
 """The verbs that raise the power number, and whether they want it running."""
 
 
-def step(core: Core, uuid: str) -> float | None:
-    """One step towards what is wanted; returns when to look again, None for when woken."""
+log = structlog.get_logger()
+
+
+def step(core: Core, uuid: str, request: str = "") -> float | None:
+    """One step towards what is wanted; returns when to look again, None for when woken.
+
+    `request` is the id of the request for whose sake it is done; hosts are told, for their logs.
+    """
     with core.store.write() as tx:
         row = tx.get(Instance, uuid)
         if row is None or row.gone is not None:
             return None
         orders, row = plan(core, tx, row)
     for host, order in orders:
-        core.hosts.send(host, order)
+        core.hosts.send(host, msgspec.structs.replace(order, request=request))
+        log.info("order sent", instance=row.ec2_id, host=host, revision=order.revision, remove=order.spec is None)
     if row.gone is not None or settled(row):
         return None
     return core.store.now() + AGAIN

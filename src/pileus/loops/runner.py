@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -31,25 +32,35 @@ KINDS = (Instance.KIND, *engine.KEPT)
 log = structlog.get_logger()
 
 
-def once(core: Core) -> bool:
+class Watch(Protocol):
+    """Who is told of each step: the wake, the seconds that it took, whether it failed."""
+
+    def __call__(self, held: Claimed, seconds: float, *, failed: bool) -> None:
+        """Take note."""
+
+
+def once(core: Core, watch: Watch | None = None) -> bool:
     """Take one due wake and do its step; False when nothing was due."""
     held = core.store.claim_wake()
     if held is None:
         return False
-    try:
-        due = _step(core, held)
-    except Exception as error:
-        shown = isinstance(error, Fault)
-        log.warning("step failed", kind=held.kind, uuid=held.uuid, error=str(error), exc_info=not shown)
-        core.store.finish_wake(held, core.store.now() + backoff(held.tries), failed=True)
-    else:
-        core.store.finish_wake(held, due)
+    failed, began = False, time.perf_counter()
+    with structlog.contextvars.bound_contextvars(request=held.request or None):
+        try:
+            due = _step(core, held)
+        except Exception as error:
+            failed, shown = True, isinstance(error, Fault)
+            log.warning("step failed", kind=held.kind, uuid=held.uuid, error=str(error), exc_info=not shown)
+            due = core.store.now() + backoff(held.tries)
+        core.store.finish_wake(held, due, failed=failed)
+    if watch is not None:
+        watch(held, time.perf_counter() - began, failed=failed)
     return True
 
 
 def _step(core: Core, held: Claimed) -> float | None:
     if held.kind == Instance.KIND:
-        return instance.step(core, held.uuid)
+        return instance.step(core, held.uuid, held.request)
     if held.kind in engine.KEPT:
         return engine.step(core, held.kind, held.uuid)
     return None
@@ -69,8 +80,9 @@ def backoff(tries: int) -> float:
 class Runner:
     """Threads that run the loops of one process. Any number of processes may have one."""
 
-    def __init__(self, core: Core, workers: int = 4) -> None:
+    def __init__(self, core: Core, workers: int = 4, watch: Watch | None = None) -> None:
         self._core = core
+        self._watch = watch
         self._woken = threading.Condition()
         self._pending = 0
         self._stopping = threading.Event()
@@ -111,7 +123,7 @@ class Runner:
         while not self._stopping.is_set():
             seen = self._pending
             try:
-                busy = once(self._core)
+                busy = once(self._core, self._watch)
             except Exception:
                 log.exception("queue does not answer")
                 busy = False

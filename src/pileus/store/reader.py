@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from sqlalchemy import Integer, bindparam, func, select
+from sqlalchemy import Integer, bindparam, func, literal, select, union_all
 
 from pileus.model.errors import NotFound
 from pileus.model.noun import Noun
@@ -17,7 +17,7 @@ from pileus.store.rows import SHAPES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import CompoundSelect, Connection, Select
 
     from pileus.store.cache import Cache
 
@@ -184,6 +184,15 @@ class Reader:
         """The earliest stored due time."""
         return self.sql.execute(_NEXT_DUE).scalar()
 
+    def backlog(self, now: float) -> tuple[int, float | None]:
+        """How many wakes are due at `now` and nobody's, and since when the first of them is."""
+        count, oldest = self.sql.execute(_BACKLOG, {"at": now}).one()
+        return count, oldest
+
+    def counts(self) -> dict[str, int]:
+        """How many living nouns there are of each kind."""
+        return {row.kind: row.living for row in self.sql.execute(_counts()).all()}
+
 
 # Statements are made once: building one costs more than running it.
 
@@ -243,6 +252,15 @@ _CLAIMED = select(tables.claim.c.kind, tables.claim.c.uuid).where(
     tables.claim.c.pool == bindparam("pool"), tables.claim.c.value == bindparam("value")
 )
 _NEXT_DUE = select(func.min(tables.wake.c.due))
+_BACKLOG = select(func.count(), func.min(tables.wake.c.due)).where(
+    tables.wake.c.due <= bindparam("at"), tables.wake.c.until <= bindparam("at")
+)
+
+
+@cache
+def _counts() -> CompoundSelect[Any]:
+    shown = {kind: (literal(kind).label("kind"), func.count().label("living")) for kind in tables.nouns}
+    return union_all(*(select(*shown[kind]).where(table.c.gone.is_(None)) for kind, table in tables.nouns.items()))
 
 
 def chunks(values: Iterable[str]) -> Iterable[Sequence[str]]:

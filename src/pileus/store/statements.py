@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Double, Integer, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import Double, Integer, String, bindparam, case, delete, func, insert, or_, select, update
 
 from pileus.store import tables
 
@@ -70,6 +70,7 @@ WAKE: Final[Update] = (
         wakes=_wake.c.wakes + 1,
         tries=0,
         due=case((or_(_wake.c.due.is_(None), _wake.c.due > _AT), _AT), else_=_wake.c.due),
+        request=func.coalesce(bindparam("by", type_=String), _wake.c.request),
     )
 )
 WOKEN: Final[Select[Any]] = select(_wake.c.uuid).where(_THESE)

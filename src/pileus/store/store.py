@@ -27,13 +27,18 @@ TOMBSTONE = 24 * 3600.0
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """A wake that a worker holds: which noun, how often it had been woken, and how often it was tried in vain."""
+    """A wake that a worker holds: which noun, how often it had been woken, and how often it was tried in vain.
+
+    `request` is the last one that asked for it, `lag` the seconds for which it had been due.
+    """
 
     kind: str
     uuid: str
     wakes: int
     tries: int
     until: float
+    request: str = ""
+    lag: float = 0.0
 
 
 class Store:
@@ -79,7 +84,7 @@ class Store:
             # Due again when the lease ends: a worker that dies has not lost the wake.
             held = {"of_kind": row.kind, "key": row.uuid, "until": until, "due": until}
             connection.execute(statements.HOLD_WAKE, held)
-            return Claimed(row.kind, row.uuid, row.wakes, row.tries, until)
+            return Claimed(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due)
 
     def finish_wake(self, held: Claimed, due: float | None, *, failed: bool = False) -> None:
         """Give a wake back, due at `due` (None: when woken or scanned); at once if it was woken meanwhile."""

@@ -95,6 +95,7 @@ wake = Table(
     Column("until", Double, nullable=False),
     Column("wakes", BigInteger, nullable=False),
     Column("tries", Integer, nullable=False),
+    Column("request", String(64), nullable=False, server_default=""),
     Index("ix_wake_due", "due"),
     sqlite_with_rowid=False,
 )

@@ -34,6 +34,7 @@ class Writer(Reader):
         super().__init__(connection, cache)
         self.now = now
         self.woken = False
+        self._request: str | None = None
         self.touched: set[str] = set()
 
     def _kept(self, kind: str) -> dict[str, Any] | None:
@@ -199,10 +200,10 @@ class Writer(Reader):
         when = self.now if due is None else due
         for part in chunks(uuids):
             these = {"of_kind": kind, "uuids": part}
-            if self.sql.execute(statements.WAKE, {**these, "at": when}).rowcount == len(part):
+            if self.sql.execute(statements.WAKE, {**these, "at": when, "by": self._request}).rowcount == len(part):
                 continue
             known = {row.uuid for row in self.sql.execute(statements.WOKEN, these)}
-            new = [_wake(kind, uuid, when) for uuid in part if uuid not in known]
+            new = [_wake(kind, uuid, when, self._request) for uuid in part if uuid not in known]
             if new:
                 self.sql.execute(statements.ADD_WAKE, new)
         self.woken = True
@@ -216,7 +217,7 @@ class Writer(Reader):
 
     def wake_new(self, nouns: Iterable[Noun]) -> None:
         """Have loops look at nouns that this transaction has added, and that nobody can have woken before."""
-        rows = [_wake(noun.KIND, noun.uuid, self.now) for noun in nouns]
+        rows = [_wake(noun.KIND, noun.uuid, self.now, self._request) for noun in nouns]
         if rows:
             self.sql.execute(statements.ADD_WAKE, rows)
         self.woken = True
@@ -228,7 +229,8 @@ class Writer(Reader):
     def record_all(
         self, caller: Caller, nouns: Iterable[Noun], verb: str, *, goal: int = 0, outcome: str = "open"
     ) -> None:
-        """The same for many nouns."""
+        """The same for many nouns. What is woken from here on is woken for that request."""
+        self._request = caller.request
         rows = [
             {
                 "at": self.now,
@@ -296,8 +298,16 @@ class Writer(Reader):
             self.sql.execute(statements.ADD_META, {"name": name, "value": 1})
 
 
-def _wake(kind: str, uuid: str, due: float) -> dict[str, Any]:
-    return {"kind": kind, "uuid": uuid, "due": due, "until": 0.0, "wakes": 1, "tries": 0}
+def _wake(kind: str, uuid: str, due: float, request: str | None) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "uuid": uuid,
+        "due": due,
+        "until": 0.0,
+        "wakes": 1,
+        "tries": 0,
+        "request": request or "",
+    }
 
 
 def _digest(parameters: object) -> str:

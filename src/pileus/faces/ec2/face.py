@@ -44,6 +44,9 @@ PATHS = ("/", "/services/Cloud", "/services/Cloud/")
 FACE = "ec2"
 """How the journal names this face."""
 
+READS = ("Describe", "Get")
+"""How the names of actions begin that change nothing."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -60,7 +63,7 @@ class Ec2Face:
 
     def handle(self, request: Request) -> Response:
         """Answer `request`; never raises. Blocks while verbs do."""
-        service, request_id = self._ec2, ""
+        service, request_id, action = self._ec2, "", ""
         try:
             if request.method not in ("GET", "POST"):
                 text = f"The requested HTTP verb is not supported: {request.method[:16]}"
@@ -70,11 +73,11 @@ class Ec2Face:
             caller, scope = self._authenticate(request, params, "sts" if service is self._sts else "ec2")
             request_id = caller.request
             service = {"ec2": self._ec2, "sts": self._sts}.get(scope, service)
+            action = query.action_of(service, params)
             result = self._run(service, caller, params, request.headers.get("host", ""))
-            action = params["Action"]
-            return _response(200, xml.serialize(service, action, result, request_id), request_id)
+            return _response(200, xml.serialize(service, action, result, request_id), request_id, action)
         except Exception as error:  # noqa: BLE001  (whatever it is, the client gets an answer in its dialect)
-            return _refusal(service, error, request_id or str(uuid.uuid4()))
+            return _refusal(service, error, request_id or str(uuid.uuid4()), action)
 
     def _by_version(self, params: Mapping[str, str]) -> ServiceModel:
         return self._sts if params.get("Version") in self._sts.versions else self._ec2
@@ -105,19 +108,20 @@ class Ec2Face:
         return entry.run(Call(self._core, caller, args, host))
 
 
-def _refusal(service: ServiceModel, error: Exception, request_id: str) -> Response:
+def _refusal(service: ServiceModel, error: Exception, request_id: str, action: str) -> Response:
     told = errors.told(error)
     if told is None:
         _log.error("request failed", request=request_id, exc_info=error)
         told = errors.INTERNAL
     body = xml.error(service, told.code, told.message, request_id, told.status)
-    return _response(told.status, body, request_id)
+    return _response(told.status, body, request_id, action, told.code)
 
 
-def _response(status: int, body: bytes, request_id: str) -> Response:
+def _response(status: int, body: bytes, request_id: str, action: str, code: str = "") -> Response:
     headers = {
         "content-type": "text/xml;charset=UTF-8",
         "x-amzn-requestid": request_id,
         "cache-control": "no-cache, no-store",
     }
-    return Response(status, headers, body)
+    reads = action.startswith(READS) or not action
+    return Response(status, headers, body, FACE, action, code, request_id, reads)

@@ -50,4 +50,4 @@ def _answer(status: int, code: str, message: str, request: str, **more: str) -> 
     headers = {"content-type": "application/json", "x-request-id": request}
     if status == 401:
         headers["www-authenticate"] = 'Bearer realm="pileus"'
-    return Response(status, headers, msgspec.json.encode(body))
+    return Response(status, headers, msgspec.json.encode(body), code=code, request=request)

@@ -42,29 +42,24 @@ class RestFace:
         caller = caller_of(self._authority, request)
         if caller is None:
             return unauthorized()
+        method = "GET" if request.method == "HEAD" else request.method
+        matching = [(route, path) for route, pattern in self._routes if (path := _match(pattern, words)) is not None]
+        chosen = next(((route, path) for route, path in matching if route.method == method), None)
+        if chosen is None:
+            return _nothing(request, sorted({route.method for route, _ in matching}), caller)
+        route, path = chosen
+        response = self._answer(route, caller, path, request)
+        action = f"{route.method} {ROOT}{route.path}"
+        return msgspec.structs.replace(response, face=FACE, action=action, reads=route.method == "GET")
+
+    def _answer(self, route: Route, caller: Caller, path: dict[str, str], request: Request) -> Response:
+        query = dict(parse_qsl(request.query, keep_blank_values=True))
         try:
-            return self._answer(caller, request, words)
+            return _reply(route, Asked(caller, self._core, path, query, request.body))
         except PileusError as error:
             return errors.of(error, caller.request)
         except Fault as fault:
             return errors.own("Fault", f"{fault.code}: {fault.message}", caller.request)
-
-    def _answer(self, caller: Caller, request: Request, words: _Words) -> Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        allowed = []
-        for route, pattern in self._routes:
-            path = _match(pattern, words)
-            if path is None:
-                continue
-            if route.method != method:
-                allowed.append(route.method)
-                continue
-            query = dict(parse_qsl(request.query, keep_blank_values=True))
-            return _reply(route, Asked(caller, self._core, path, query, request.body))
-        if allowed:
-            text = f"{request.method} does not go with this path; {', '.join(sorted(set(allowed)))} does."
-            return errors.own("MethodNotAllowed", text, caller.request)
-        raise NotFound(f"There is nothing at {request.path}; see {ROOT}openapi.json.", ident=request.path)
 
 
 def caller_of(authority: Authority, request: Request) -> Caller | None:
@@ -86,12 +81,21 @@ def created(caller: Caller, body: object, status: int = 201) -> Response:
     return _json(status, msgspec.json.encode(body), caller.request)
 
 
+def _nothing(request: Request, allowed: list[str], caller: Caller) -> Response:
+    """The answer where no route goes; `allowed` are the methods that this path takes."""
+    if allowed:
+        text = f"{request.method} does not go with this path; {', '.join(allowed)} does."
+        return errors.own("MethodNotAllowed", text, caller.request)
+    text = f"There is nothing at {request.path}; see {ROOT}openapi.json."
+    return errors.of(NotFound(text, ident=request.path), caller.request)
+
+
 def _reply(route: Route, asked: Asked) -> Response:
     return _json(route.status, msgspec.json.encode(route.handle(asked)), asked.caller.request)
 
 
 def _json(status: int, body: bytes, request: str) -> Response:
-    return Response(status, {"content-type": "application/json", "x-request-id": request}, body)
+    return Response(status, {"content-type": "application/json", "x-request-id": request}, body, request=request)
 
 
 def _match(pattern: _Words, words: _Words) -> dict[str, str] | None:

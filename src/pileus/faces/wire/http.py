@@ -20,8 +20,17 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """What to send: `headers` by name. Content-Length, and leaving the body out for HEAD, are the server's part."""
+    """What to send: `headers` by name. Content-Length, and leaving the body out for HEAD, are the server's part.
+
+    For logs and figures: `face`, `action` of a request that could be told (a word of the dialect, never of the
+    client's making), `code` of an error, the `request` id, and whether it only `reads`.
+    """
 
     status: int
     headers: dict[str, str]
     body: bytes
+    face: str = ""
+    action: str = ""
+    code: str = ""
+    request: str = ""
+    reads: bool = True

@@ -77,10 +77,17 @@ class Agent:
                 body = msgspec.structs.replace(body, satisfied=max(body.satisfied, order.spec.satisfied))
             self.book.keep(
                 msgspec.structs.replace(
-                    held, revision=order.revision, spec=order.spec, why=order.why, body=body, fault=None
+                    held,
+                    revision=order.revision,
+                    spec=order.spec,
+                    why=order.why,
+                    body=body,
+                    fault=None,
+                    request=order.request,
                 )
             )
-            return True
+        log.info("order taken", uuid=order.uuid, revision=order.revision, request=order.request or None)
+        return True
 
     def accepts(self, order: Order) -> bool:
         """Whether an order is news: not of an earlier incarnation, above what is held or was removed."""
@@ -108,12 +115,13 @@ class Agent:
         entry = self.book.entries.get(uuid)
         if entry is None:
             return None
-        try:
-            done, after = self._step(entry)
-        except Fault as fault:
-            log.warning("body faulty", uuid=uuid, code=fault.code, message=fault.message)
-            self._blame(uuid, entry, fault)
-            raise
+        with structlog.contextvars.bound_contextvars(request=entry.request or None):
+            try:
+                done, after = self._step(entry)
+            except Fault as fault:
+                log.warning("body faulty", uuid=uuid, code=fault.code, message=fault.message)
+                self._blame(uuid, entry, fault)
+                raise
         with self._lock:
             self._save(uuid, done)
         return after

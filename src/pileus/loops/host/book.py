@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One order and what has come of it. Without a spec it is a removal; `why` is gone or moved."""
+    """One order and what has come of it. Without a spec it is a removal; `why` is gone or moved.
+
+    `request` is the id of the last request that the order was sent for.
+    """
 
     uuid: str
     revision: Revision
@@ -30,6 +33,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ever: bool = False
     since: float = 0.0
     fault: Fault | None = None
+    request: str = ""
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import libvirt
+import structlog
 
 from pileus.model.errors import Fault
 from pileus.providers.local.layout import Layout
@@ -30,6 +31,11 @@ _KEEPALIVE = (4, 3)
 
 _WATCH = 2.0
 _CODES = {libvirt.VIR_ERR_NO_DOMAIN: GONE, libvirt.VIR_ERR_OPERATION_INVALID: INVALID}
+
+_CHANGES = frozenset({"defineXML", "create", "resume", "shutdownFlags", "destroy", "undefine"})
+"""Calls that are logged, under the id of the request for whose sake they are made."""
+
+log = structlog.get_logger()
 
 _loop = threading.Lock()
 _looping = False
@@ -54,13 +60,16 @@ class Hypervisor:
 
         A call that takes longer goes on alone (libvirt cannot take it back) and ends with its guest or libvirtd.
         """
+        began = time.monotonic()
         try:
-            return _bounded(function, arguments, seconds)
+            value = _bounded(function, arguments, seconds)
         except libvirt.libvirtError as error:
             code = _CODES.get(error.get_error_code(), "")
             if not code:
                 code = "HypervisorFailed" if self._alive() else "HypervisorUnavailable"
             raise Fault(code, str(error)) from error
+        _note(function, value, time.monotonic() - began)
+        return value
 
     def domain(self, uuid: str) -> Any:
         """The domain with this uuid of its own, or None."""
@@ -177,6 +186,15 @@ def _bounded(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: 
     if error is not None:
         raise error
     return value
+
+
+def _note(function: Callable[..., Any], value: Any, seconds: float) -> None:
+    """Log a call that changed something, with the domain that it changed."""
+    name = getattr(function, "__name__", "")
+    if name in _CHANGES:
+        changed = value if name == "defineXML" else getattr(function, "__self__", None)
+        domain = changed.name() if isinstance(changed, libvirt.virDomain) else ""
+        log.info("libvirt called", call=name, domain=domain, ms=round(seconds * 1000, 1))
 
 
 def _ensure_loop() -> None:

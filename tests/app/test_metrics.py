@@ -1,0 +1,75 @@
+"""What Prometheus scrapes of a cloud that works, and the way of a request's id through the logs."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.app.test_http import client
+
+if TYPE_CHECKING:
+    from tests.app.stub import Stub
+
+
+def scraped(stub: Stub) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Every sample by name and labels, as Prometheus's own parser reads them."""
+    status, headers, body = stub.http("GET", "/metrics", token=False)
+    assert status == 200
+    assert headers["content-type"].startswith("text/plain")
+    families = text_string_to_metric_families(body.decode())
+    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def lines(stub: Stub) -> list[dict[str, Any]]:
+    """The cloud's log."""
+    return [json.loads(line) for line in stub.state.log("cloud").read_text().splitlines()]
+
+
+def launch(stub: Stub) -> tuple[str, str]:
+    """The id of an instance that runs, and of the request that launched it."""
+    ec2 = client(stub, "ec2")
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    made = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)
+    ident = made["Instances"][0]["InstanceId"]
+    for _ in range(200):
+        if ec2.describe_instances(InstanceIds=[ident])["Reservations"][0]["Instances"][0]["State"]["Name"] == "running":
+            return ident, made["ResponseMetadata"]["RequestId"]
+        time.sleep(0.05)
+    raise AssertionError("the instance does not run")
+
+
+def test_requests_loops_and_hosts_are_counted(stub: Stub) -> None:
+    before = scraped(stub)
+    launch(stub)
+    stub.http("GET", "/?Action=DescribeNothing", token=False)
+    after = scraped(stub)
+
+    def more(name: str, **labels: str) -> float:
+        key = (name, frozenset(labels.items()))
+        return after.get(key, 0.0) - before.get(key, 0.0)
+
+    assert more("pileus_request_seconds_count", face="ec2", action="RunInstances", code="ok") == 1
+    assert more("pileus_loop_step_seconds_count", kind="instance") >= 1
+    assert more("pileus_loop_lag_seconds_count", kind="port") >= 1
+    assert more("pileus_nouns", kind="instance") == 1
+    assert 0 <= after["pileus_host_report_age_seconds", frozenset({("host", "stub")})] < 60
+    assert "DescribeNothing" not in {label for _, labels in after for _, label in labels}, "clients name no series"
+    assert stub.endpoints["metrics"].endswith("/metrics")
+
+
+def test_a_requests_id_is_in_every_line_that_it_led_to(stub: Stub) -> None:
+    ident, request = launch(stub)
+    told = {line["event"]: line for line in lines(stub) if line.get("request") == request}
+    assert told["request"]["action"] == "RunInstances"
+    assert told["order sent"]["instance"] == ident
+    assert told["order taken"]["revision"] == told["order sent"]["revision"]
+    assert {line["level"] for line in lines(stub)} <= {"info", "warning"}
+
+
+def test_a_log_names_no_secret(stub: Stub) -> None:
+    launch(stub)
+    said = stub.state.log("cloud").read_text()
+    assert not [key for key in ("secret_key", "token", "password") if stub.admin[key] in said]
