@@ -196,7 +196,10 @@ def _no_keep(machine: machines.Machine, spec: Any) -> None:
 # -- 3: the wake ---------------------------------------------------------------------------------------------------
 
 
-def _finish_always(store: Store, held: stores.Claimed, due: float | None, *, failed: bool = False) -> None:
+def _finish_always(
+    store: Store, held: stores.Claimed, due: float | None, *, failed: bool = False, claim: bool = False
+) -> None:
+    del claim  # the next one is claimed in another transaction: this switch is about giving back alone
     table = tables.wake
     here = (table.c.kind == held.kind) & (table.c.uuid == held.uuid)
     with store.engine.write() as connection:
@@ -235,7 +238,7 @@ def _lost_with_the_worker() -> Iterator[None]:
 # -- 4: the order --------------------------------------------------------------------------------------------------
 
 
-def _send_first(core: Core, uuid: str) -> float | None:
+def _send_first(core: Core, uuid: str, request: str = "") -> float | None:
     with core.store.write() as tx:
         row = tx.get(Instance, uuid)
         if row is None or row.gone is not None:
@@ -256,8 +259,8 @@ def _power_alone(whole: Any) -> str:
 _instance_step = instance.step
 
 
-def _reply_is_result(core: Core, uuid: str) -> float | None:
-    due = _instance_step(core, uuid)
+def _reply_is_result(core: Core, uuid: str, request: str = "") -> float | None:
+    due = _instance_step(core, uuid, request)
     with core.store.write() as tx:
         row = tx.get(Instance, uuid)
         if row is not None and row.gone is None and not row.wanted.gone:

@@ -43,17 +43,17 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", range(1, 30, 4))
 def test_a_torn_last_line_costs_nothing_else(tmp_path: Path, cut: int) -> None:
-    book = FileBook(tmp_path)
+    book = FileBook(tmp_path, lambda: 0.0)
     book.remember("a", Removed(revision=(1, 1), why="gone"))
     book.keep(entry("b", 2))
     book.remember("b", Removed(revision=(1, 3), why="gone"))
     path = tmp_path / "removed.jsonl"
     path.write_bytes(path.read_bytes()[:-cut])
-    torn = FileBook(tmp_path)
+    torn = FileBook(tmp_path, lambda: 0.0)
     assert torn.removed.keys() <= {"a", "b"}
     assert "a" in torn.removed
     torn.remember("c", Removed(revision=(1, 4), why="gone"))
-    again = FileBook(tmp_path)
+    again = FileBook(tmp_path, lambda: 0.0)
     assert same(torn, again)
     assert again.removed["c"].revision == (1, 4)
 

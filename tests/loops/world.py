@@ -71,11 +71,13 @@ class TracedStore(Store):
         finally:
             self.depth -= 1
 
-    def finish_wake(self, held: stores.Claimed, due: float | None, *, failed: bool = False) -> None:
+    def finish_wake(
+        self, held: stores.Claimed, due: float | None, *, failed: bool = False, claim: bool = False
+    ) -> stores.Claimed | None:
         """Give way, then give the wake back."""
         give_way()
         self.dirty = True
-        super().finish_wake(held, due, failed=failed)
+        return super().finish_wake(held, due, failed=failed, claim=claim)
 
     def claim_wake(self) -> stores.Claimed | None:
         """Claim."""
@@ -253,7 +255,7 @@ class World:
         if not self._parked:
             return
         self._parked -= 1
-        self._go_on(Fiber(lambda: runner.once(self.core)))
+        self._go_on(Fiber(lambda: runner.work(self.core)))
 
     def _go_on(self, fiber: Fiber) -> None:
         if self.happens("worker dies"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.loops.runner import KINDS
+from pileus.model.caller import Caller
 from pileus.model.flavor import Flavor
 from pileus.store.store import LEASE, Store
 from tests.store.clock import Clock, flavor, instance
@@ -156,3 +157,28 @@ def test_many_workers_share_the_work(filed: Store) -> None:
     for thread in threads:
         thread.join()
     assert sorted(taken) == sorted(one.uuid for one in rows)
+
+
+def test_giving_one_back_takes_the_next(store: Store, row: Instance) -> None:
+    with store.write() as tx:
+        other = tx.add(flavor("other"))
+        tx.wake(other)
+    held = store.claim_wake()
+    assert held is not None
+    following = store.finish_wake(held, None, claim=True)
+    assert following is not None
+    assert {held.uuid, following.uuid} == {row.uuid, other.uuid}
+    assert store.finish_wake(following, None, claim=True) is None
+    assert store.claim_wake() is None
+
+
+def test_a_wake_names_the_last_request_that_asked_for_it(store: Store, row: Instance) -> None:
+    caller = Caller(user="u", user_name="ann", project="p", request="first")
+    with store.write() as tx:
+        tx.record(caller, row, "instance.stop")
+        tx.wake(row)
+    with store.write() as tx:
+        tx.wake(row)  # as a report does, for nobody's sake
+    held = store.claim_wake()
+    assert held is not None
+    assert held.request == "first"

@@ -14,6 +14,8 @@ from pileus.model.errors import Fault
 from pileus.model.instance import Instance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pileus.bus.messages import Report
     from pileus.store.store import Claimed
     from pileus.verbs.core import Core
@@ -23,6 +25,12 @@ SCAN = 20.0
 
 LONGEST = 30.0
 """Seconds that a noun whose steps fail waits at most for the next try."""
+
+QUIET = 0.004
+"""Seconds without a verb that woke anything, after which steps begin: a burst of requests is answered first."""
+
+PATIENCE = 0.25
+"""Seconds for which steps give way to requests at most."""
 
 _jitter = random.SystemRandom()
 
@@ -44,6 +52,21 @@ def once(core: Core, watch: Watch | None = None) -> bool:
     held = core.store.claim_wake()
     if held is None:
         return False
+    _turn(core, held, watch)
+    return True
+
+
+def work(core: Core, watch: Watch | None = None, *, stop: Callable[[], bool] = lambda: False) -> bool:
+    """Do the steps of all that is due, or until `stop()`; False when nothing was."""
+    held = core.store.claim_wake()
+    busy = held is not None
+    while held is not None and not stop():
+        held = _turn(core, held, watch, claim=True)
+    return busy
+
+
+def _turn(core: Core, held: Claimed, watch: Watch | None = None, *, claim: bool = False) -> Claimed | None:
+    """Do the step of a wake that is held, and give it back; with `claim`, the next one is taken with that."""
     failed, began = False, time.perf_counter()
     with structlog.contextvars.bound_contextvars(request=held.request or None):
         try:
@@ -52,10 +75,10 @@ def once(core: Core, watch: Watch | None = None) -> bool:
             failed, shown = True, isinstance(error, Fault)
             log.warning("step failed", kind=held.kind, uuid=held.uuid, error=str(error), exc_info=not shown)
             due = core.store.now() + backoff(held.tries)
-        core.store.finish_wake(held, due, failed=failed)
+        following = core.store.finish_wake(held, due, failed=failed, claim=claim)
     if watch is not None:
         watch(held, time.perf_counter() - began, failed=failed)
-    return True
+    return following
 
 
 def _step(core: Core, held: Claimed) -> float | None:
@@ -85,6 +108,7 @@ class Runner:
         self._watch = watch
         self._woken = threading.Condition()
         self._pending = 0
+        self._asked = self._waiting = 0.0
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._work, name=f"loop-{i}", daemon=True) for i in range(workers)]
         self._threads.append(threading.Thread(target=self._scan, name="scan", daemon=True))
@@ -107,10 +131,14 @@ class Runner:
             thread.join(timeout=10)
 
     def _committed(self, woken: bool, _touched: set[str]) -> None:  # noqa: FBT001
-        if woken:
-            with self._woken:
-                self._pending += 1
-                self._woken.notify()
+        if not woken:
+            return
+        with self._woken:
+            self._pending += 1
+            self._woken.notify()
+        if threading.current_thread() not in self._threads:
+            self._asked = time.monotonic()
+            self._waiting = self._waiting or self._asked
 
     def _report(self, message: Report) -> None:
         try:
@@ -121,15 +149,25 @@ class Runner:
 
     def _work(self) -> None:
         while not self._stopping.is_set():
+            self._give_way()
             seen = self._pending
             try:
-                busy = once(self._core, self._watch)
+                if work(self._core, self._watch, stop=self._stopping.is_set):
+                    continue
             except Exception:
                 log.exception("queue does not answer")
-                busy = False
                 self._stopping.wait(1.0)
-            if not busy:
-                self._rest(seen)
+            self._waiting = 0.0
+            self._rest(seen)
+
+    def _give_way(self) -> None:
+        """Steps and requests share an interpreter: while requests come in, steps wait."""
+        while self._waiting and not self._stopping.is_set():
+            now = time.monotonic()
+            left = min(self._asked + QUIET, self._waiting + PATIENCE) - now
+            if left <= 0:
+                return
+            time.sleep(left)
 
     def _rest(self, seen: int) -> None:
         """Wait for a wake, or for the next stored due time; wakes of other processes are found within a second."""

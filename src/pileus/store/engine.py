@@ -27,10 +27,9 @@ class Engine:
         # An in-memory database is one connection: its readers take turns with its writer.
         self._reading = self._writing if memory else None
         event.listen(self.sql, "connect", self._connected)
-        event.listen(self.sql, "begin", _begin)
 
     def _connected(self, connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # transactions are begun by `_begin`, not by the driver
+        connection.isolation_level = None  # transactions are begun here, not by the driver
         for pragma in (
             "journal_mode=WAL",
             f"synchronous={self._sync}",
@@ -45,19 +44,18 @@ class Engine:
         """A snapshot; nothing that is done in it is kept."""
         if self._reading is None:
             with self.sql.connect() as connection:
+                _begin(connection, "BEGIN")
                 yield connection
             return
         with self._reading, self.sql.connect() as connection:
+            _begin(connection, "BEGIN")
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, alone among writers; committed when the block ends, rolled back when it raises."""
-        with (
-            self._writing,
-            self.sql.connect().execution_options(pileus_write=True) as connection,
-            connection.begin(),
-        ):
+        with self._writing, self.sql.connect() as connection, connection.begin():
+            _begin(connection, "BEGIN IMMEDIATE")
             yield connection
 
     def close(self) -> None:
@@ -65,6 +63,6 @@ class Engine:
         self.sql.dispose()
 
 
-def _begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get("pileus_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+def _begin(connection: Connection, word: str) -> None:
+    # To the driver itself: with a listener for it, SQLAlchemy would look for listeners at every statement.
+    connection.connection.driver_connection.execute(word).close()  # type: ignore[union-attr]

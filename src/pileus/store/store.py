@@ -19,6 +19,8 @@ from pileus.store.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from sqlalchemy import Connection
+
 LEASE = 60.0
 """Seconds for which a claimed wake is nobody else's."""
 
@@ -77,24 +79,22 @@ class Store:
             if connection.execute(statements.NEXT_WAKE, {"at": now}).first() is None:
                 return None
         with self.engine.write() as connection:
-            row = connection.execute(statements.NEXT_WAKE, {"at": now}).first()
-            if row is None:
-                return None
-            until = now + LEASE
-            # Due again when the lease ends: a worker that dies has not lost the wake.
-            held = {"of_kind": row.kind, "key": row.uuid, "until": until, "due": until}
-            connection.execute(statements.HOLD_WAKE, held)
-            return Claimed(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due)
+            return _claim(connection, now)
 
-    def finish_wake(self, held: Claimed, due: float | None, *, failed: bool = False) -> None:
-        """Give a wake back, due at `due` (None: when woken or scanned); at once if it was woken meanwhile."""
+    def finish_wake(
+        self, held: Claimed, due: float | None, *, failed: bool = False, claim: bool = False
+    ) -> Claimed | None:
+        """Give a wake back, due at `due` (None: when woken or scanned); at once if it was woken meanwhile.
+
+        With `claim`, take the next one in the same transaction.
+        """
         this = {"of_kind": held.kind, "key": held.uuid, "held": held.until, "seen": held.wakes}
         with self.engine.write() as connection:
             # A failure of a wake that nobody has touched since: the number of tries in the row is the one claimed.
             tries = held.tries + 1 if failed else 0
-            if connection.execute(statements.GIVE_WAKE, {**this, "due": due, "tries": tries}).rowcount:
-                return
-            connection.execute(statements.GIVE_WAKE_AT_ONCE, {**this, "due": self.now()})
+            if not connection.execute(statements.GIVE_WAKE, {**this, "due": due, "tries": tries}).rowcount:
+                connection.execute(statements.GIVE_WAKE_AT_ONCE, {**this, "due": self.now()})
+            return _claim(connection, self.now()) if claim else None
 
     def release_wakes(self) -> None:
         """Give back every wake that is held; for a process that knows it is the only one, as it starts."""
@@ -123,6 +123,16 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self.engine.close()
+
+
+def _claim(connection: Connection, now: float) -> Claimed | None:
+    row = connection.execute(statements.NEXT_WAKE, {"at": now}).first()
+    if row is None:
+        return None
+    until = now + LEASE
+    # Due again when the lease ends: a worker that dies has not lost the wake.
+    connection.execute(statements.HOLD_WAKE, {"of_kind": row.kind, "key": row.uuid, "until": until, "due": until})
+    return Claimed(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due)
 
 
 __all__ = ["LEASE", "TOMBSTONE", "Claimed", "Store"]

@@ -47,24 +47,31 @@ class Writer(Reader):
         """Insert a new noun, its references too; returned with its id and time."""
         return self.add_all([noun])[0]
 
+    def insert(self, *kinds: list[Any]) -> None:
+        """Insert new nouns, each list of one kind, and their references."""
+        every: list[Noun] = []
+        for nouns in filter(None, kinds):
+            shape, kind = SHAPES[type(nouns[0])], nouns[0].KIND
+            made = [msgspec.structs.replace(noun, created=noun.created or self.now) for noun in nouns]
+            self.touched.add(kind)
+            self.sql.execute(statements.add_noun(kind), [shape.row(noun) for noun in made])
+            every += made
+        self._refer(every)
+
     def add_all(self, nouns: list[N]) -> list[N]:
-        """Insert new nouns of one kind, in order."""
+        """Insert new nouns of one kind, in order; returned with their ids and time."""
         if not nouns:
             return []
         cls = type(nouns[0])
-        shape = SHAPES[cls]
         made = [msgspec.structs.replace(noun, created=noun.created or self.now) for noun in nouns]
-        self.touched.add(cls.KIND)
-        self.sql.execute(statements.add_noun(cls.KIND), [shape.row(noun) for noun in made])
-        self._refer(made)
+        self.insert(made)
         ids: dict[str, int] = {}
         for part in chunks(noun.uuid for noun in made):
             rows = self.sql.execute(statements.noun_ids(cls.KIND), {"uuids": part})
             ids.update((row.uuid, row.id) for row in rows.all())
         return [msgspec.structs.replace(noun, id=ids[noun.uuid]) for noun in made]
 
-    def _refer(self, nouns: list[N]) -> None:
-        fields = SHAPES[type(nouns[0])].references
+    def _refer(self, nouns: Iterable[Noun]) -> None:
         rows = {
             (noun.uuid, target, use): {
                 "source": noun.uuid,
@@ -74,7 +81,7 @@ class Writer(Reader):
                 "use": use,
             }
             for noun in nouns
-            for kind, target, use in referred(noun, fields)
+            for kind, target, use in referred(noun, SHAPES[type(noun)].references)
         }
         if rows:
             self.sql.execute(statements.ADD_REFERENCE, list(rows.values()))
@@ -188,6 +195,18 @@ class Writer(Reader):
             ident=scope,
             reason=resource,
         )
+
+    def take_all(self, rows: Iterable[tuple[str, str, int]]) -> None:
+        """Add to what is used, by (scope, resource, amount), whatever the limits: this transaction has checked them."""
+        taken = [{"of_scope": scope, "of_resource": resource, "amount": amount} for scope, resource, amount in rows]
+        if not taken or self.sql.execute(statements.USE, taken).rowcount == len(taken):
+            return
+        # Some were never used before: those that had no row to change get one.
+        for each in taken:
+            here = {"of_scope": each["of_scope"], "of_resource": each["of_resource"]}
+            if self.sql.execute(statements.USED, here).first() is None:
+                row = {"scope": each["of_scope"], "resource": each["of_resource"], "used": each["amount"]}
+                self.sql.execute(statements.ADD_USAGE, row)
 
     # -- wakes, journal, idempotency, numbers ---------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -258,9 +259,8 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
         )
         for index, host in enumerate(plan.hosts)
     ]
-    instances = tx.add_all(instances)
-    ports = tx.add_all([_port(asked, plan, i, a) for i, a in zip(instances, given, strict=True)])
-    tx.add_all([_volume(asked, plan, instance) for instance in instances])
+    ports = [_port(asked, plan, i, a) for i, a in zip(instances, given, strict=True)]
+    tx.insert(instances, ports, [_volume(asked, plan, instance) for instance in instances])
     tx.claim_all(
         [
             *((f"host:{i.assigned.host}", i.uuid, i) for i in instances),
@@ -336,12 +336,13 @@ def _loopbacks(core: Core, tx: Writer, count: int) -> list[str]:
 def _use(caller: Caller, tx: Writer, plan: _Plan) -> None:
     size = plan.flavor.wanted
     each = {"vcpus": size.vcpus, "memory": size.memory, "disk": plan.disk}
-    project = tx.need(Project, caller.project)
-    count = len(plan.hosts)
-    tx.take(f"project:{caller.project}", "instances", count, project.wanted.quota.get("instances"))
-    for resource, amount in each.items():
+    project, scope, count = tx.need(Project, caller.project), f"project:{caller.project}", len(plan.hosts)
+    unlimited = [(f"host:{host}", name, each[name] * n) for host, n in Counter(plan.hosts).items() for name in each]
+    for resource, amount in {"instances": 1, **each}.items():
         limit = project.wanted.quota.get(resource)
-        tx.take(f"project:{caller.project}", resource, amount * count, limit)
-        for host in dict.fromkeys(plan.hosts):
-            # Within one transaction the snapshot that placement saw still holds: no limit is needed again.
-            tx.take(f"host:{host}", resource, amount * plan.hosts.count(host), None)
+        if limit is None:
+            unlimited.append((scope, resource, amount * count))
+        else:
+            tx.take(scope, resource, amount * count, limit)
+    # Within one transaction the snapshot that placement saw still holds: hosts' limits are not needed again.
+    tx.take_all(unlimited)

@@ -1,0 +1,49 @@
+"""The runner's threads: requests go first, but never for long."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from pileus.loops.runner import Runner
+from pileus.model.caller import SYSTEM
+from pileus.providers.stub import StubProvider
+from pileus.store.migrate import migrate
+from pileus.store.store import Store
+from pileus.verbs import flavor, project
+from pileus.verbs.core import Core
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pileus.store.store import Claimed
+
+
+class Hosts:
+    """A bus without hosts."""
+
+    def send(self, host: str, order: object) -> None:
+        """Lose it."""
+
+
+def test_steps_are_done_though_requests_never_cease(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/pileus.db")
+    migrate(store.engine)
+    core = Core(store, Hosts(), StubProvider(), bytes(32))  # type: ignore[arg-type]
+    flavor.seed(SYSTEM, core)
+    stepped = threading.Event()
+
+    def watch(held: Claimed, seconds: float, *, failed: bool) -> None:
+        stepped.set()
+
+    runner = Runner(core, watch=watch)
+    runner.start()
+    try:
+        number = 0
+        while not stepped.is_set():
+            number += 1
+            assert number < 10_000, "no step while requests came in"
+            project.ensure(SYSTEM, core, f"project-{number}")
+    finally:
+        runner.stop()
+        store.close()
