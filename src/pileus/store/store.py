@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import delete, select, update
 
+from pileus.model.errors import Unavailable
 from pileus.model.nouns import NOUNS
 from pileus.store import statements, tables
 from pileus.store.cache import Cache
@@ -48,6 +49,8 @@ class Store:
         self.engine = Engine(url, sync=sync)
         self.now = now
         self._cache = Cache()
+        self.closed = False
+        """Whether nothing may be written but what recovers it, and no wake be had."""
         self._on_commit: list[Callable[[bool, set[str]], None]] = []
 
     def listen(self, callback: Callable[[bool, set[str]], None]) -> None:
@@ -61,9 +64,19 @@ class Store:
             yield Reader(connection, self._cache)
 
     @contextmanager
-    def write(self) -> Iterator[Writer]:
-        """One transaction; what it wakes and touches is told after the commit."""
+    def write(self, *, recovering: bool = False) -> Iterator[Writer]:
+        """One transaction; what it wakes and touches is told after the commit.
+
+        Raises Unavailable while the store is `closed`, to all but those who are `recovering` it.
+        """
         with self.engine.write() as connection:
+            if self.closed and not recovering:
+                raise Unavailable(
+                    "The cloud compares its database with what its hosts hold, and takes no changes until "
+                    "that is done; try again shortly.",
+                    noun="store",
+                    reason="recovering",
+                )
             writer = Writer(connection, self.now(), self._cache)
             yield writer
             writer.count_versions()
@@ -72,13 +85,15 @@ class Store:
 
     def claim_wake(self) -> Claimed | None:
         """Take the wake that has been due for longest and is nobody's; None when there is none."""
+        if self.closed:
+            return None
         now = self.now()
         with self.engine.read() as connection:
             if connection.execute(statements.NEXT_WAKE, {"at": now}).first() is None:
                 return None
         with self.engine.write() as connection:
             row = connection.execute(statements.NEXT_WAKE, {"at": now}).first()
-            if row is None:
+            if row is None or self.closed:
                 return None
             until = now + LEASE
             # Due again when the lease ends: a worker that dies has not lost the wake.
