@@ -11,7 +11,7 @@ from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import InstanceSpec, PortSpec, SecurityGroupSpec
 from pileus.store import tables
-from tests import recount
+from pileus.verbs import recount
 from tests.loops.machines import ALIEN
 
 if TYPE_CHECKING:

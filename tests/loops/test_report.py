@@ -13,9 +13,9 @@ from pileus.loops import report
 from pileus.model.host import Host
 from pileus.model.instance import Seen, State, state
 from pileus.model.noun import NEVER, Fault
+from pileus.verbs import recount
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
-from tests import recount
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller

@@ -58,12 +58,12 @@ class TracedStore(Store):
         self.dirty = True
 
     @contextmanager
-    def write(self) -> Iterator[Writer]:
+    def write(self, *, recovering: bool = False) -> Iterator[Writer]:
         """One transaction."""
         give_way()
         self.depth += 1
         try:
-            with super().write() as writer:
+            with super().write(recovering=recovering) as writer:
                 yield writer
                 if self.world is not None and self.world.happens("commit fails"):
                     raise StoreDown

@@ -14,10 +14,9 @@ from pileus.model.instance import Instance
 from pileus.model.project import Project
 from pileus.model.router import Router
 from pileus.model.spec import FloatingIpSpec, RouterSpec
-from pileus.verbs import floatingip
+from pileus.verbs import floatingip, recount
 from pileus.verbs.instance import power, view
 from pileus.verbs.instance.launch import Launch, launch
-from tests import recount
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller

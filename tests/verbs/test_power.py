@@ -10,9 +10,9 @@ from pileus.model.errors import Conflict, DryRun, Malformed, NotFound
 from pileus.model.instance import State, state
 from pileus.model.port import Port
 from pileus.model.volume import Volume
+from pileus.verbs import recount
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
-from tests import recount
 
 if TYPE_CHECKING:
     from collections.abc import Callable

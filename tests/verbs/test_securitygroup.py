@@ -10,10 +10,9 @@ from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound, Pil
 from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.model.spec import SecurityGroupSpec
-from pileus.verbs import securitygroup
+from pileus.verbs import recount, securitygroup
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
-from tests import recount
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller

@@ -12,7 +12,7 @@ from pileus.bus.calls import Calls
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pileus.bus.messages import Open, Opened, Order, Report, ToHost
+    from pileus.bus.messages import Ask, Open, Opened, Order, Report, ToHost
     from pileus.model.provider import Access
 
 
@@ -44,10 +44,10 @@ class MemoryBus:
         self._hosts[name] = MemoryLink(self)
         return self._hosts[name]
 
-    def send(self, host: str, order: Order) -> None:
-        """Send an order; lost when there is no such host."""
+    def send(self, host: str, message: Order | Ask) -> None:
+        """Send a message; lost when there is no such host."""
         if host in self._hosts:
-            self._hosts[host].deliver(messages.encode(order))
+            self._hosts[host].deliver(messages.encode(message))
 
     def open(self, host: str, request: Open) -> Access:
         """Have a host open a channel."""

@@ -50,6 +50,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     """Repeated state of one host. Absence of a body means something in a full report alone.
 
     `epoch` counts the agent's starts, `sequence` its reports in this epoch; `unknown` are bodies that no order named.
+    `answer` is the call of the Ask that it answers; if that asked for them, `orders` are all that are held, and
+    `removed` has every removal.
     """
 
     host: str
@@ -64,10 +66,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     capacity: Capacity = Capacity()
     limits: Limits = Limits()
     zone: str = ""
+    answer: str = ""
+    orders: dict[str, Order] | None = None
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
-    """Report in full, now."""
+class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ask"):
+    """Report in full, now, as the answer to `call`; with all that is held if `orders`.
+
+    A host that is asked in a higher `incarnation` of the store than its own is in that one from then on.
+    """
+
+    call: str = ""
+    incarnation: int = 0
+    orders: bool = False
 
 
 class Open(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="open"):

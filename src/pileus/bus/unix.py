@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pileus.bus.messages import Open, Opened, Order, Report, ToCloud, ToHost
+    from pileus.bus.messages import Ask, Open, Opened, Order, Report, ToCloud, ToHost
     from pileus.model.provider import Access
 
 LARGEST = 64 * 1024 * 1024
@@ -115,11 +115,11 @@ class CloudEnd:
         for wire in list(self._wires.values()):
             wire.close()
 
-    def send(self, host: str, order: Order) -> None:
-        """Send an order; lost when the host is not connected."""
+    def send(self, host: str, message: Order | Ask) -> None:
+        """Send a message; lost when the host is not connected."""
         wire = self._wires.get(host)
         if wire is not None:
-            wire.send(messages.encode(order))
+            wire.send(messages.encode(message))
 
     def open(self, host: str, request: Open) -> Access:
         """Have a host open a channel."""

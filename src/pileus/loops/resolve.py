@@ -10,9 +10,12 @@ from pileus.model import addresses
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image
+from pileus.model.network import Assigned as NetworkAssigned
 from pileus.model.network import Network
 from pileus.model.port import Port
 from pileus.model.project import Project
+from pileus.model.record import record
+from pileus.model.router import Assigned as RouterAssigned
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import (
@@ -78,7 +81,23 @@ def instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
         public_keys=wanted.public_keys,
         user_data=wanted.user_data,
         metadata_v2_only=wanted.metadata_v2_only,
+        record=record([*_context(tx, ports, project, flavor, image), row, *disks, *ports]),
     )
+
+
+def _context(tx: Reader, ports: list[Port], project: Project, flavor: Flavor, image: Image | None) -> Iterable[Noun]:
+    """What an instance's rows refer to, without what changes by itself: each change of it would be an order."""
+    yield project
+    yield flavor
+    if image is not None and image.gone is None:
+        yield image
+    networks = tx.many(Network, [port.wanted.network for port in ports])
+    for router in tx.many(Router, [network.wanted.router or "" for network in networks.values()]).values():
+        yield msgspec.structs.replace(router, tags={}, assigned=RouterAssigned())
+    for network in networks.values():
+        yield msgspec.structs.replace(network, tags={}, assigned=NetworkAssigned())
+    for subnet in tx.many(Subnet, [port.wanted.subnet for port in ports]).values():
+        yield msgspec.structs.replace(subnet, tags={})
 
 
 def _disk(volume: Volume) -> DiskSpec:
@@ -149,6 +168,7 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
             cidr=row.wanted.cidr,
             address=row.assigned.address,
             outside=place.floating_cidr if row.assigned.address else "",
+            record=record([tx.need(Project, row.project), row]),
         )
     if isinstance(row, Network):
         return _network(tx, row, place)
@@ -166,7 +186,9 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
             hostname=f"ip-{row.assigned.address.replace('.', '-')}",
         )
     if isinstance(row, SecurityGroup):
-        return SecurityGroupSpec(uuid=row.uuid, name=row.name, project=row.project, rules=row.wanted.rules)
+        return SecurityGroupSpec(
+            uuid=row.uuid, name=row.name, project=row.project, rules=row.wanted.rules, record=record([row])
+        )
     if isinstance(row, FloatingIp):
         return _floating(tx, row)
     raise TypeError(f"the network engine keeps no {row.KIND}")
@@ -175,7 +197,9 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
 def _floating(tx: Reader, row: FloatingIp) -> FloatingIpSpec:
     port = tx.get(Port, row.wanted.port) if row.wanted.port else None
     network = tx.get(Network, port.wanted.network) if port else None
-    spec = FloatingIpSpec(uuid=row.uuid, name=row.name, project=row.project, address=row.assigned.address)
+    spec = FloatingIpSpec(
+        uuid=row.uuid, name=row.name, project=row.project, address=row.assigned.address, record=record([row])
+    )
     if port is None or network is None or network.wanted.router is None or port.wanted.gone:
         return spec
     return msgspec.structs.replace(spec, port=port.uuid, private=port.assigned.address, router=network.wanted.router)
@@ -203,4 +227,5 @@ def _network(tx: Reader, row: Network, place: Place) -> NetworkSpec:
             )
             for subnet in subnets
         ),
+        record=record([row, *subnets]),
     )

@@ -90,7 +90,9 @@ def _step(core: Core, held: Claimed) -> float | None:
 
 
 def scan(core: Core) -> None:
-    """The slow scan: wake all that lives, and forget what ended long ago."""
+    """The slow scan: wake all that lives, and forget what ended long ago. Nothing while the store is closed."""
+    if core.store.closed:
+        return
     core.store.wake_everything(KINDS)
     core.store.forget_tombstones()
 

@@ -41,6 +41,16 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     groups: tuple[str, ...] = ()
 
 
+class Recalled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an engine remembers of an order: the `record` of its spec, or that it was a removal (`gone`)."""
+
+    kind: str
+    uuid: str
+    revision: Revision = NEVER
+    record: str = ""
+    gone: bool = False
+
+
 class Access(msgspec.Struct, frozen=True, kw_only=True):
     """Where bytes of a channel are had: a unix socket, to which the one-time `ticket` and a newline are sent first."""
 
@@ -84,6 +94,13 @@ class Provider(Protocol):
 
     def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
         """A way to the bytes of `channel` (`connect`: a TCP stream to the guest's `port`). Raises Fault."""
+
+
+class Engine(Provider, Protocol):
+    """The provider of networks, which is asked for what it keeps when the store is lost: hosts keep their orders."""
+
+    def recall(self) -> Iterable[Recalled]:
+        """The last order of everything that was ordered, and the removals of the last day at least. Raises Fault."""
 
 
 class Stream(Protocol):

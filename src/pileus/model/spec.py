@@ -19,7 +19,10 @@ VERSION = 1
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """What all specs have. `revision` orders the specs of one uuid; it is not part of the content."""
+    """What all specs have. `revision` orders the specs of one uuid; it is not part of the content.
+
+    `record` holds the rows that it was made from (`pileus.model.record`): no body needs it, a lost store does.
+    """
 
     KIND: ClassVar[str] = ""
     uuid: str
@@ -28,6 +31,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     name: str = ""
     project: str = ""
     tags: dict[str, str] = {}
+    record: str = ""
 
 
 class DiskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import delete, select, update
 
+from pileus.model.errors import Unavailable
 from pileus.model.nouns import NOUNS
 from pileus.store import statements, tables
 from pileus.store.cache import Cache
@@ -50,6 +51,8 @@ class Store:
         self.engine = Engine(url, sync=sync)
         self.now = now
         self._cache = Cache()
+        self.closed = False
+        """Whether nothing may be written but what recovers it, and no wake be had."""
         self._on_commit: list[Callable[[bool, set[str]], None]] = []
 
     def listen(self, callback: Callable[[bool, set[str]], None]) -> None:
@@ -63,9 +66,19 @@ class Store:
             yield Reader(connection, self._cache)
 
     @contextmanager
-    def write(self) -> Iterator[Writer]:
-        """One transaction; what it wakes and touches is told after the commit."""
+    def write(self, *, recovering: bool = False) -> Iterator[Writer]:
+        """One transaction; what it wakes and touches is told after the commit.
+
+        Raises Unavailable while the store is `closed`, to all but those who are `recovering` it.
+        """
         with self.engine.write() as connection:
+            if self.closed and not recovering:
+                raise Unavailable(
+                    "The cloud compares its database with what its hosts hold, and takes no changes until "
+                    "that is done; try again shortly.",
+                    noun="store",
+                    reason="recovering",
+                )
             writer = Writer(connection, self.now(), self._cache)
             yield writer
             writer.count_versions()
@@ -74,12 +87,14 @@ class Store:
 
     def claim_wake(self) -> Claimed | None:
         """Take the wake that has been due for longest and is nobody's; None when there is none."""
+        if self.closed:
+            return None
         now = self.now()
         with self.engine.read() as connection:
             if connection.execute(statements.NEXT_WAKE, {"at": now}).first() is None:
                 return None
         with self.engine.write() as connection:
-            return _claim(connection, now)
+            return None if self.closed else _claim(connection, now)
 
     def finish_wake(
         self, held: Claimed, due: float | None, *, failed: bool = False, claim: bool = False
@@ -94,7 +109,7 @@ class Store:
             tries = held.tries + 1 if failed else 0
             if not connection.execute(statements.GIVE_WAKE, {**this, "due": due, "tries": tries}).rowcount:
                 connection.execute(statements.GIVE_WAKE_AT_ONCE, {**this, "due": self.now()})
-            return _claim(connection, self.now()) if claim else None
+            return _claim(connection, self.now()) if claim and not self.closed else None
 
     def release_wakes(self) -> None:
         """Give back every wake that is held; for a process that knows it is the only one, as it starts."""

@@ -307,6 +307,16 @@ class Writer(Reader):
         found = {row.name: int(row.value) for row in self.sql.execute(statements.REVISION).all()}
         return found.get("incarnation", 0), found["counter"]
 
+    def keep_meta(self, name: str, value: int) -> None:
+        """Set a number that the store keeps about itself."""
+        table = tables.meta
+        if not self.sql.execute(update(table).where(table.c.name == name).values(value=value)).rowcount:
+            self.sql.execute(statements.ADD_META, {"name": name, "value": value})
+
+    def void_wakes(self) -> None:
+        """Forget every wake and who holds it."""
+        self.sql.execute(delete(tables.wake))
+
     def sequence(self, name: str) -> int:
         """The next number of a store-wide sequence, from 1."""
         self._step(name)

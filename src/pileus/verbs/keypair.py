@@ -63,6 +63,11 @@ def import_(caller: Caller, core: Core, name: str, material: bytes, tags: Mappin
     return _add(caller, core, name, wanted, tags or {}, "keypair.import")
 
 
+def known(project: str, name: str, line: str) -> KeyPair:
+    """A key pair of which only the public half is known, as an import of it would make it; nothing is written."""
+    return KeyPair(uuid=new_uuid(), project=project, name=name, wanted=_parse(line.encode()))
+
+
 def _parse(material: bytes) -> Wanted:
     error = InvalidValue("Key is not in valid OpenSSH public key format", noun="keypair", reason="key-format")
     text = material.strip()

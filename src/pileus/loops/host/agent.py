@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from pileus.bus.messages import BodyReport, Order, Removed, Report
+from pileus.bus.messages import Ask, BodyReport, Order, Removed, Report
 from pileus.loops.host.book import Book, Entry
 from pileus.model.errors import Fault
 from pileus.model.host import Capacity
@@ -230,6 +230,16 @@ class Agent:
         self._unknown = tuple(sorted(uuid for uuid in seen if uuid not in known))
         return list(known)
 
+    def answer(self, ask: Ask) -> Report:
+        """The full report that was asked for, in the incarnation that asks."""
+        with self._lock:
+            self.book.enter(ask.incarnation)
+            report = self.report(full=True)
+            if not ask.orders:
+                return msgspec.structs.replace(report, answer=ask.call)
+            orders = {uuid: _order(entry) for uuid, entry in self.book.entries.items()}
+            return msgspec.structs.replace(report, answer=ask.call, orders=orders, removed=dict(self.book.removed))
+
     def report(self, *, full: bool = False) -> Report:
         """What is to be said now; a full one repeats every body and the removals that were asked about."""
         with self._lock:
@@ -253,6 +263,10 @@ class Agent:
             self._changed.clear()
             self._told.clear()
             return report
+
+
+def _order(entry: Entry) -> Order:
+    return Order(uuid=entry.uuid, revision=entry.revision, spec=entry.spec, why=entry.why)
 
 
 def _wants_start(entry: Entry) -> bool:

@@ -65,6 +65,11 @@ class Book:
         if changed != start:
             self._set_start(changed)
 
+    def enter(self, incarnation: int) -> None:
+        """Be in this incarnation of the store from now on, if it is a higher one: orders of lower ones are refused."""
+        if incarnation > self.start.incarnation:
+            self._set_start(msgspec.structs.replace(self.start, incarnation=incarnation))
+
     def keep(self, entry: Entry) -> None:
         """Hold an order, or what has come of it."""
         if self.entries.get(entry.uuid) != entry:

@@ -104,6 +104,8 @@ class HostRunner:
                 self.wake(message.uuid)
             elif self.agent.news:
                 self._news.set()
+        elif isinstance(message, Ask) and message.call:
+            self._link.send(self.agent.answer(message))
         elif isinstance(message, Ask):
             self._full = True
             self._news.set()

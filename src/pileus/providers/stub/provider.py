@@ -11,7 +11,7 @@ import msgspec
 from pileus.model.errors import Fault
 from pileus.model.host import Limits
 from pileus.model.noun import NEVER
-from pileus.model.provider import Ref, Seen
+from pileus.model.provider import Recalled, Ref, Seen
 from pileus.model.spec import InstanceSpec, PortSpec
 
 if TYPE_CHECKING:
@@ -55,6 +55,20 @@ class StubProvider:
         self._before("scan", "")
         with self._lock:
             return list(self.bodies.values())
+
+    def recall(self) -> Iterable[Recalled]:
+        """What the specs say, and what was removed."""
+        self._before("scan", "")
+        with self._lock:
+            kept = [
+                Recalled(kind=kind, uuid=uuid, revision=spec.revision, record=spec.record)
+                for (kind, uuid), spec in self.specs.items()
+            ]
+            gone = [
+                Recalled(kind=kind, uuid=uuid, revision=revision, gone=True)
+                for (kind, uuid), revision in self.removed.items()
+            ]
+            return kept + gone
 
     def ensure(self, spec: AnySpec) -> None:
         """Be as `spec` says, after the latency; what is older than the body or than its removal does nothing."""

@@ -9,7 +9,7 @@ from pileus.model import addresses
 from pileus.model.errors import Fault
 from pileus.model.noun import Revision
 from pileus.model.spec import FloatingIpSpec
-from pileus.providers.local.network.rows import Rows, derived, marks
+from pileus.providers.local.network.rows import Rows, derived, marks_of
 
 TABLE = "DHCP_Options"
 """An address that no port has needs a row too, or its order would be forgotten; OVN ignores this one."""
@@ -22,7 +22,7 @@ def ensure(rows: Rows, spec: FloatingIpSpec) -> None:
     """Write the address, and its translation if a port has it. Raises Superseded, Fault `RouterMissing`."""
     own = uuids.UUID(spec.uuid)
     rows.guard(TABLE, own, spec.revision)
-    mine = marks(spec.KIND, spec.uuid, spec.revision)
+    mine = marks_of(spec)
     if spec.port:
         _translate(rows, spec, mine)
     else:

@@ -12,7 +12,7 @@ from pileus.model.noun import Revision
 from pileus.model.spec import NetworkSpec, SubnetSpec
 from pileus.providers.local.layout import localport_name
 from pileus.providers.local.network import acl, dhcp, securitygroup
-from pileus.providers.local.network.rows import KIND, UUID, Rows, derived, marks
+from pileus.providers.local.network.rows import KIND, UUID, Rows, derived, marks_of
 
 TABLE = "Logical_Switch"
 _SUBNETS = "pileus-subnets"
@@ -31,7 +31,7 @@ def ensure(rows: Rows, spec: NetworkSpec) -> None:
         TABLE,
         own,
         name=spec.uuid,
-        external_ids={**marks(spec.KIND, spec.uuid, spec.revision), _SUBNETS: subnets},
+        external_ids={**marks_of(spec), _SUBNETS: subnets},
     )
     securitygroup.ensure_drop(rows)
     gateways = [subnet.gateway for subnet in spec.subnets]

@@ -11,11 +11,11 @@ from typing import Any
 
 from pileus.model.errors import Fault
 from pileus.model.host import Limits
-from pileus.model.provider import Access, Channel, Ref, Seen
+from pileus.model.provider import Access, Channel, Recalled, Ref, Seen
 from pileus.model.spec import AnySpec, FloatingIpSpec, NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec
 from pileus.providers.local.network import floatingip, network, port, removals, router, securitygroup
 from pileus.providers.local.network.northbound import Northbound
-from pileus.providers.local.network.rows import KIND, REVISION, UUID, Rows, Superseded, revision_of
+from pileus.providers.local.network.rows import KIND, RECORD, REVISION, UUID, Rows, Superseded, revision_of
 
 _ENSURE: dict[str, Callable[[Rows, Any], None]] = {
     RouterSpec.KIND: router.ensure,
@@ -84,6 +84,23 @@ class NetworkProvider:
                 for row in tables[table].rows.values()
                 if row.external_ids.get(KIND, _STRANGERS.get(table)) == kind
             ]
+        yield from found
+
+    def recall(self) -> Iterator[Recalled]:
+        """What the rows' marks say of the orders that wrote them, and of those that were removed. Raises Fault."""
+        with self._northbound.read() as tables:
+            found = [
+                Recalled(
+                    kind=kind,
+                    uuid=row.external_ids[UUID],
+                    revision=revision_of(row),
+                    record=row.external_ids.get(RECORD, ""),
+                )
+                for kind, table in _TABLES.items()
+                for row in tables[table].rows.values()
+                if row.external_ids.get(KIND) == kind and UUID in row.external_ids
+            ]
+            found += removals.recall(tables)
         yield from found
 
     def ensure(self, spec: AnySpec) -> None:

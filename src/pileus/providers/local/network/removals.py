@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import time
 import uuid as uuids
+from collections.abc import Iterator
+from typing import Any
 
 from pileus.model.noun import NEVER, Revision
-from pileus.providers.local.network.rows import KIND, Rows, Superseded, marks, revision_of
+from pileus.model.provider import Recalled
+from pileus.providers.local.network.rows import KIND, UUID, Rows, Superseded, marks, revision_of
 
 TABLE = "DHCP_Options"
 KEPT = 86400.0
@@ -40,6 +43,13 @@ def record(rows: Rows, uuid: str, revision: Revision) -> None:
         cidr="0.0.0.0/32",
         external_ids={**marks(_REMOVED, uuid, revision), _AT: str(int(time.time()))},
     )
+
+
+def recall(tables: Any) -> Iterator[Recalled]:
+    """The removals that are remembered."""
+    for row in tables[TABLE].rows.values():
+        if row.external_ids.get(KIND) == _REMOVED:
+            yield Recalled(kind="", uuid=row.external_ids.get(UUID, ""), revision=revision_of(row), gone=True)
 
 
 def forget(rows: Rows) -> None:

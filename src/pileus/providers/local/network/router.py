@@ -10,7 +10,7 @@ from pileus.model import addresses
 from pileus.model.noun import Revision
 from pileus.model.spec import RouterSpec
 from pileus.providers.local.network import outside
-from pileus.providers.local.network.rows import KIND, UUID, Rows, derived, marks
+from pileus.providers.local.network.rows import KIND, UUID, Rows, derived, marks_of
 
 TABLE = "Logical_Router"
 _WAY_OUT = (
@@ -27,7 +27,7 @@ def ensure(rows: Rows, spec: RouterSpec) -> None:
     """Write the router as `spec` says. Raises Superseded."""
     own = uuids.UUID(spec.uuid)
     rows.guard(TABLE, own, spec.revision)
-    row = rows.put(TABLE, own, name=spec.uuid, external_ids=marks(spec.KIND, spec.uuid, spec.revision))
+    row = rows.put(TABLE, own, name=spec.uuid, external_ids=marks_of(spec))
     if spec.address and spec.outside:
         _way_out(rows, row, spec)
     else:

@@ -15,8 +15,9 @@ from ovs.db import data as ovs_data
 from ovs.db import types as ovs_types
 
 from pileus.model.noun import NEVER, Revision
+from pileus.model.spec import Spec
 
-UUID, KIND, REVISION = "pileus-uuid", "pileus-kind", "pileus-revision"
+UUID, KIND, REVISION, RECORD = "pileus-uuid", "pileus-kind", "pileus-revision", "pileus-record"
 
 
 class Superseded(Exception):
@@ -31,6 +32,12 @@ def derived(uuid: str, what: str) -> uuids.UUID:
 def marks(kind: str, uuid: str, revision: Revision) -> dict[str, str]:
     """The `external_ids` of a row that the noun `uuid` of `kind` has by the order `revision`."""
     return {UUID: uuid, KIND: kind, REVISION: f"{revision[0]}.{revision[1]}"}
+
+
+def marks_of(spec: Spec) -> dict[str, str]:
+    """The `external_ids` of the row that the order `spec` writes, its record among them."""
+    kept = {RECORD: spec.record} if spec.record else {}
+    return {**marks(spec.KIND, spec.uuid, spec.revision), **kept}
 
 
 def revision_of(row: Any) -> Revision:

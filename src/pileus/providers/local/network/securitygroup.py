@@ -8,7 +8,7 @@ from typing import Any
 from pileus.model.noun import NEVER, Revision
 from pileus.model.spec import SecurityGroupSpec
 from pileus.providers.local.network import acl
-from pileus.providers.local.network.rows import KIND, UUID, Rows, marks
+from pileus.providers.local.network.rows import KIND, UUID, Rows, marks, marks_of
 
 TABLE = "Port_Group"
 DROP = uuids.uuid5(uuids.NAMESPACE_DNS, f"{acl.DROP_GROUP}.pileus")
@@ -24,7 +24,7 @@ def ensure(rows: Rows, spec: SecurityGroupSpec) -> None:
         TABLE,
         own,
         name=acl.group_name(spec.uuid),
-        external_ids=marks(spec.KIND, spec.uuid, spec.revision),
+        external_ids=marks_of(spec),
     )
     for named in {rule.group for rule in spec.rules if rule.group and rule.group != spec.uuid}:
         known(rows, named)

@@ -1,4 +1,4 @@
-"""What claims and usage have to be, counted anew from the rows that live."""
+"""What claims and usage have to be, counted anew from the rows that live; and setting them right."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.volume import Volume
 
 if TYPE_CHECKING:
+    from pileus.model.noun import Noun
     from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
 
 POOLS = ("host:", "loopback", "floating", "subnet:", "mac", "securitygroup:", "keypair:")
 """The pools that are recounted here; names of projects, users and the like are not."""
@@ -71,7 +73,7 @@ def usage(tx: Reader) -> Usage:
 
 
 def differences(tx: Reader) -> list[str]:
-    """Where the store's claims and usage are not what the rows say; empty when all is well."""
+    """Where the store's claims and usage are not what the rows say, in words; empty when all is well."""
     kept = {claim for claim in tx.claims() if claim[0].startswith(POOLS)}
     should, used, counted = claims(tx), tx.usage(), usage(tx)
     found = [f"claim without a right: {claim}" for claim in sorted(kept - should)]
@@ -81,4 +83,40 @@ def differences(tx: Reader) -> list[str]:
         for key in sorted(used.keys() | counted.keys())
         if used.get(key, 0) != counted.get(key, 0)
     ]
+    return found
+
+
+def set_right(tx: Writer) -> list[str]:
+    """Make claims and usage what the rows say; the differences that are left.
+
+    Those are values to which two rows have a right, one of which gets it: what runs before what does not, then the
+    older one. Safe to repeat.
+    """
+    should = claims(tx)
+    rights = Counter((pool, value) for pool, value, _ in should)
+    for pool, value, uuid in tx.claims():
+        if pool.startswith(POOLS) and ((pool, value, uuid) not in should or rights[pool, value] > 1):
+            tx.unclaim(pool, value)
+    taken = {(pool, value) for pool, value, _ in tx.claims()}
+    holders = _holders(tx)
+    for pool, value, uuid in sorted(should, key=lambda claim: holders[claim[2]][0]):
+        if (pool, value) not in taken:
+            taken.add((pool, value))
+            tx.claim(pool, value, holders[uuid][1])
+    used, counted = tx.usage(), usage(tx)
+    for scope, resource in used.keys() | counted.keys():
+        amount = counted.get((scope, resource), 0) - used.get((scope, resource), 0)
+        if amount:
+            tx.take(scope, resource, amount, None)
+    return differences(tx)
+
+
+def _holders(tx: Reader) -> dict[str, tuple[tuple[bool, float, int], Noun]]:
+    """Every row that may hold claims, by uuid, with its place in the order in which they get them."""
+    running = {row.uuid for row in tx.list(Instance) if row.seen.running}
+    found: dict[str, tuple[tuple[bool, float, int], Noun]] = {}
+    for cls in (Instance, Router, FloatingIp, Port, SecurityGroup, KeyPair):
+        for row in tx.list(cls):
+            runs = row.uuid in running or (isinstance(row, Port) and row.wanted.instance in running)
+            found[row.uuid] = (not runs, row.created, row.id), row
     return found

@@ -1,0 +1,179 @@
+"""Adopting an instance: its rows are made from the order that its host holds, with all that these refer to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from pileus.model.errors import Conflict, InvalidValue
+from pileus.model.flavor import Flavor
+from pileus.model.image import Image
+from pileus.model.instance import Assigned, Instance, Seen
+from pileus.model.network import Network
+from pileus.model.noun import Noun
+from pileus.model.port import Port
+from pileus.model.project import Project
+from pileus.model.record import recall
+from pileus.model.router import Router
+from pileus.model.securitygroup import SecurityGroup
+from pileus.model.securitygroup import Wanted as GroupWanted
+from pileus.model.subnet import Subnet
+from pileus.model.volume import Volume
+from pileus.verbs import keypair, recount
+
+if TYPE_CHECKING:
+    from pileus.bus.messages import BodyReport
+    from pileus.model.caller import Caller
+    from pileus.model.spec import InstanceSpec
+    from pileus.store.writer import Writer
+    from pileus.verbs.core import Core
+
+N = TypeVar("N", bound=Noun)
+
+AROUND = (Project, Flavor, Image, Router, Network, Subnet)
+"""What an instance's record holds besides its own rows, in the order of making."""
+
+
+def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: BodyReport) -> Instance:
+    """Take an instance that no row knows into the store, as the order `spec` on `host` says. Nothing else changes.
+
+    Raises InvalidValue for an order without a record, Conflict when a row knows it, when the order is newer than any
+    that this store gave (then the whole store is to be recovered), or when something else has its addresses.
+    """
+    with core.store.write() as tx:
+        if tx.get(Instance, spec.uuid) is not None:
+            raise Conflict(f"The instance '{spec.ec2_id}' is known already.", noun="instance", ident=spec.ec2_id)
+        if spec.revision > (tx.meta("incarnation"), tx.meta("counter")):
+            raise Conflict(
+                f"The order of '{spec.ec2_id}' is newer than any that this store gave: pileus recover.",
+                noun="instance",
+                ident=spec.ec2_id,
+                reason="newer",
+            )
+        before = set(recount.differences(tx))
+        row = make(tx, spec, host, body)
+        tx.record(caller, row, "instance.adopt", outcome="done")
+        left = [what for what in recount.set_right(tx) if what not in before]
+        if left:
+            raise Conflict(
+                f"The instance '{spec.ec2_id}' cannot be adopted, for others have what it holds: {'; '.join(left)}.",
+                noun="instance",
+                ident=spec.ec2_id,
+                reason="taken",
+            )
+        return row
+
+
+def make(tx: Writer, spec: InstanceSpec, host: str, body: BodyReport) -> Instance:
+    """The rows of an instance on `host` as `spec` says, made or overwritten, and what is missing around them.
+
+    Claims and usage are not touched (`recount.set_right` does); a loop is woken, whose next order is above `spec`.
+    Raises InvalidValue for an order without a record.
+    """
+    nouns = recalled(spec.record)
+    named = next((noun for noun in nouns if isinstance(noun, Instance) and noun.uuid == spec.uuid), None)
+    if named is None:
+        raise InvalidValue(f"The order of '{spec.ec2_id}' does not say what it was made from.", ident=spec.ec2_id)
+    for cls in AROUND:
+        for noun in nouns:
+            if isinstance(noun, cls):
+                _around(tx, noun)
+    _groups(tx, spec, nouns)
+    _key(tx, spec)
+    row = put(tx, _with_flavor(tx, named, spec.flavor))
+    old: Assigned = row.assigned
+    clear = {name: revision for name, revision in old.clear.items() if name != host}
+    row = tx.revise(row, msgspec.structs.replace(old, host=host, ever=True, clear=clear, content=""))
+    row = tx.see(row, _seen(body, row.seen.satisfied))
+    for owned in nouns:
+        if isinstance(owned, Port | Volume):
+            put(tx, owned)
+    ports = tx.referring(Port, [row.uuid])
+    tx.wake(row)
+    tx.wake_all(Port.KIND, [port.uuid for port in ports])
+    return row
+
+
+def recalled(text: str) -> list[Noun]:
+    """The nouns of a record; none when it is not one of ours."""
+    try:
+        return recall(text)
+    except ValueError:
+        return []
+
+
+def put(tx: Writer, noun: N) -> N:
+    """The row of `noun`, made, or overwritten by what it says."""
+    row = tx.get(type(noun), noun.uuid)
+    if row is None:
+        return tx.add(noun)
+    if (row.wanted, row.name, row.tags) != (noun.wanted, noun.name, noun.tags):
+        row = tx.want(row, noun.wanted, name=noun.name, tags=noun.tags)
+    if isinstance(noun, Instance):
+        kept = row.assigned
+        return tx.assign(row, msgspec.structs.replace(noun.assigned, host=kept.host, clear=kept.clear, last=kept.last))
+    return tx.assign(row, noun.assigned) if noun.assigned is not None else row
+
+
+def claimed_by_name(noun: Noun) -> list[tuple[str, str]]:
+    """The (pool, value) that such a row holds and that no recount looks at."""
+    if isinstance(noun, Project):
+        return [("project", noun.name), ("account", noun.wanted.account_id)]
+    if isinstance(noun, Flavor):
+        return [("flavor", noun.name)]
+    return []
+
+
+def _around(tx: Writer, noun: Noun) -> None:
+    """Make what the instance's rows refer to, unless there is one, or one of that name."""
+    if noun.wanted.gone or tx.get(type(noun), noun.uuid) is not None:
+        return
+    claims = claimed_by_name(noun)
+    if any(tx.claimed(pool, value) for pool, value in claims):
+        return
+    made = tx.add(noun)
+    for pool, value in claims:
+        tx.claim(pool, value, made)
+    if isinstance(made, Router | Network):
+        tx.wake(made)
+
+
+def _with_flavor(tx: Writer, noun: Instance, name: str) -> Instance:
+    """The instance with the flavor that has that name here, should its own not have been kept."""
+    holder = tx.claimed("flavor", name)
+    if holder is None or tx.get(Flavor, noun.wanted.flavor) is not None:
+        return noun
+    return msgspec.structs.replace(noun, wanted=msgspec.structs.replace(noun.wanted, flavor=holder[1]))
+
+
+def _groups(tx: Writer, spec: InstanceSpec, nouns: list[Noun]) -> None:
+    """Groups that nobody else kept come back with their names, and without rules."""
+    routers = {noun.uuid: noun.wanted.router for noun in nouns if isinstance(noun, Network)}
+    for nic in spec.nics:
+        for uuid, name in zip(nic.groups, nic.group_names, strict=True):
+            router = routers.get(nic.network)
+            if router and tx.get(SecurityGroup, uuid) is None:
+                wanted = GroupWanted(router=router, description=name, default=name == "default")
+                tx.wake(tx.add(SecurityGroup(uuid=uuid, project=spec.project, name=name, wanted=wanted)))
+
+
+def _key(tx: Writer, spec: InstanceSpec) -> None:
+    """The public half of the key that the instance was launched with, unless its project has one of that name."""
+    pool = f"keypair:{spec.project}"
+    if spec.key_name and spec.public_keys and tx.claimed(pool, spec.key_name) is None:
+        made = tx.add(keypair.known(spec.project, spec.key_name, spec.public_keys[0]))
+        tx.claim(pool, spec.key_name, made)
+
+
+def _seen(body: BodyReport, satisfied: int) -> Seen:
+    """What the host says of the body; its revision is of no order of this store."""
+    return Seen(
+        running=body.running,
+        n=body.n,
+        reboot=body.reboot,
+        satisfied=max(satisfied, body.satisfied),
+        ever=body.ever,
+        since=body.since,
+        fault=body.fault,
+    )
