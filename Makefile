@@ -78,6 +78,10 @@ bench: setup ## figures against their yardsticks, one line each
 reference: ## write docs/reference anew from the code
 	$(BIN)/python docs/reference/make.py
 
+.PHONY: reliability
+reliability: ## write the kill matrix in docs/reliability.md from the results of make test-live AREA=kills
+	$(BIN)/python -m tests.kills
+
 .PHONY: changelog
 changelog: ## preview the next release's notes from changelog.d
 	$(BIN)/towncrier build --draft --version next

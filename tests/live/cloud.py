@@ -63,8 +63,8 @@ class LiveCloud:
         """A boto3 client."""
         return self.client("ec2")
 
-    def client(self, service: str, account: dict[str, str] | None = None) -> Any:
-        """A boto3 client for `service`, as the administrator or as `account`."""
+    def client(self, service: str, account: dict[str, str] | None = None, retries: int = 0) -> Any:
+        """A boto3 client for `service`, as the administrator or as `account`; asks again `retries` times."""
         who = account or self.admin
         session: Any = boto3.Session()
         return session.client(
@@ -73,7 +73,7 @@ class LiveCloud:
             region_name="us-east-1",
             aws_access_key_id=who["access_key"],
             aws_secret_access_key=who["secret_key"],
-            config=Config(retries={"max_attempts": 0}),
+            config=Config(retries={"mode": "standard", "total_max_attempts": 1 + retries}),
         )
 
     def pileus(self, *words: str) -> str:

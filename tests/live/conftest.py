@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 def _no_traffic_for_guests() -> None:
     """Keep this machine's own resolvers out of it: what guests ask for must not leave the machine."""
     os.environ["PILEUS_RESOLV_CONF"] = os.devnull
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clouds_end_with_the_run() -> None:
+    """Whoever ends a run that takes too long means its guests and daemons as well."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")

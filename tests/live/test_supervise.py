@@ -14,7 +14,8 @@ from pileus.app import processes, supervise
 from pileus.app.state import State
 from pileus.app.up import running as parts_of
 from pileus.providers.local.machine import daemon
-from tests.live.cloud import PILEUS, SSH, until
+from tests.live.cloud import PILEUS, until
+from tests.live.sessions import Shell, routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,28 +25,6 @@ if TYPE_CHECKING:
 
 CARRIES_LOOPBACK = "host"
 """The process through which connections to the instances' loopback addresses run."""
-
-
-class Session:
-    """A shell in the guest over ssh, kept open."""
-
-    def __init__(self, words: list[str]) -> None:
-        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
-
-    def say(self, word: str) -> str:
-        """What the guest's shell answers to `echo`; empty when the session is over."""
-        assert self._process.stdin
-        assert self._process.stdout
-        try:
-            self._process.stdin.write(f"echo {word}\n")
-        except BrokenPipeError:
-            return ""
-        return self._process.stdout.readline().strip()
-
-    def end(self) -> None:
-        """Close it."""
-        self._process.kill()
-        self._process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -69,28 +48,12 @@ def guest(cloud: LiveCloud, key: Path) -> Iterator[str]:
     cloud.wait(ident, "terminated")
 
 
-def sessions(cloud: LiveCloud, ident: str, key: Path) -> dict[str, Session]:
-    """One session through the host process, and one that only the switch carries: from the network's namespace."""
-    found = cloud.instance(ident)
-    (namespace,) = [
-        line.split()[0]
-        for line in subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout.splitlines()
-        if line.startswith(f"{cloud.layout.netns}-")
-    ]
-    quiet = [*SSH, "-T", "-o", "ServerAliveInterval=0", "-i", str(key)]
-    inside = ["ip", "netns", "exec", namespace, *quiet, f"root@{found['PrivateIpAddress']}", "sh"]
-    return {
-        "loopback": Session([*quiet, f"root@{found['PublicIpAddress']}", "sh"]),
-        "switch": Session(inside),
-    }
-
-
 @pytest.mark.cost(120)
 def test_what_is_killed_comes_back_under_a_running_guest(cloud: LiveCloud, guest: str, key: Path) -> None:
     """In an order that the seed gives; the guest's QEMU and sessions stay, but for sessions the dead one carried."""
     state = State(cloud.state)
     cloud.ssh(guest, key, "true")
-    opened = sessions(cloud, guest, key)
+    opened = {via: Shell(words) for via, words in routes(cloud, guest, key).items()}
     before, counts = daemon._processes(cloud.layout), supervise.restarts(state)
     names = sorted(name for name in parts_of(state) if name != "supervisor")
     random.shuffle(names)

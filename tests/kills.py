@@ -1,0 +1,148 @@
+"""The kill matrix: which process is killed at which moment of which operation, what came of it, and the table of that.
+
+`python -m tests.kills` writes the table of all kept results into docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "build" / "kills.jsonl"
+DOCUMENT = ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- kills: begin -->", "<!-- kills: end -->"
+
+PROCESSES = (
+    "supervisor", "cloud", "host", "libvirtd", "qemu", "switch-db", "switch", "controller", "northbound",
+    "southbound", "northd",
+)  # fmt: skip
+OPERATIONS = {
+    "launch": 1,
+    "stop": 1,
+    "start": 1,
+    "reboot": 1,
+    "terminate": 1,
+    "authorize": 2,
+    "revoke": 2,
+    "associate": 2,
+    "disassociate": 2,
+}
+"""Each operation, with the number of equal parts of its length of which each gets a kill: the cheap ones get two."""
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """One kill: at a moment drawn from the seed within one part of the operation's length, or of the request's."""
+
+    operation: str
+    process: str
+    part: int = 0
+    asked: bool = False
+
+    def __str__(self) -> str:
+        part = "-asked" if self.asked else f"-{self.part}" if OPERATIONS[self.operation] > 1 else ""
+        return f"{self.operation}-{self.process}{part}"
+
+    def moment(self, seed: int) -> float:
+        """When, as a fraction of the operation's length, or of the request's."""
+        parts = 1 if self.asked else OPERATIONS[self.operation]
+        return random.Random(f"{seed} {self}").uniform(self.part / parts, (self.part + 1) / parts)
+
+
+CELLS = tuple(
+    Cell(operation, process, part)
+    for (operation, parts), process in itertools.product(OPERATIONS.items(), PROCESSES)
+    for part in range(parts)
+) + tuple(Cell(operation, "cloud", asked=True) for operation in OPERATIONS)
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What came of one kill; times in seconds.
+
+    `killed`: the process was there at the moment. `reached`, `once`: the operation ended as asked, and exactly once.
+    `silence`: for how long each session into another guest heard nothing; `lost`: those that ended.
+    """
+
+    seed: int
+    operation: str
+    process: str
+    moment: float
+    length: float
+    took: float
+    killed: bool
+    reached: bool
+    once: bool
+    retries: int
+    silence: dict[str, float]
+    lost: list[str]
+
+
+def keep(result: Result, path: Path = RESULTS) -> None:
+    """Add a result to those that are kept."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("ab") as file:
+        file.write(msgspec.json.encode(result) + b"\n")
+
+
+def kept(path: Path = RESULTS) -> list[Result]:
+    """All results that are kept."""
+    return [msgspec.json.decode(line, type=Result) for line in path.read_bytes().splitlines()]
+
+
+def table(results: Iterable[Result]) -> str:
+    """Markdown: what was killed and what came of it, by process and moment, and by process and operation."""
+    kills = [result for result in results if result.killed]
+    seeds = sorted({result.seed for result in kills})
+    good = sum(_good(result) for result in kills)
+    lines = [
+        f"{len(kills)} kills, {good} as promised; seeds {', '.join(map(str, seeds))}.",
+        "",
+        "| killed | kills | by thirds | asked again | as asked, once | sessions ended | silence, s |",
+        "|---|--:|---|--:|--:|---|---|",
+    ]
+    for process in PROCESSES:
+        lines += _process_row(process, [result for result in kills if result.process == process])
+    lines += ["", "As asked and exactly once, of how many kills:", ""]
+    lines += [f"| killed | {' | '.join(OPERATIONS)} |", f"|---|{'--:|' * len(OPERATIONS)}"]
+    for process in PROCESSES:
+        cells = [_share([r for r in kills if (r.process, r.operation) == (process, name)]) for name in OPERATIONS]
+        lines.append(f"| {process} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _process_row(process: str, kills: Sequence[Result]) -> list[str]:
+    if not kills:
+        return []
+    thirds = [sum(min(2, int(3 * result.moment)) == third for result in kills) for third in range(3)]
+    lost = [via for result in kills for via in result.lost]
+    ended = ", ".join(f"{lost.count(via)} {via}" for via in sorted(set(lost))) or "none"
+    silences = [max(result.silence.get(via, 0.0) for result in kills) for via in ("loopback", "switch")]
+    shown = [
+        "—" if via in lost else f"{longest:.1f}" for via, longest in zip(("loopback", "switch"), silences, strict=True)
+    ]
+    again = sum(result.retries for result in kills)
+    cells = [process, len(kills), ", ".join(map(str, thirds)), again, _share(kills), ended, ", ".join(shown)]
+    return [f"| {' | '.join(map(str, cells))} |"]
+
+
+def _good(result: Result) -> bool:
+    return result.reached and result.once
+
+
+def _share(kills: Sequence[Result]) -> str:
+    return f"{sum(map(_good, kills))} / {len(kills)}" if kills else "—"
+
+
+def render(document: str, text: str) -> str:
+    """The document with `text` between the marks."""
+    before, _, rest = document.partition(BEGIN)
+    after = rest.partition(END)[2]
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(render(DOCUMENT.read_text(), table(kept())))
