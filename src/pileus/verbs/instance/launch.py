@@ -228,7 +228,7 @@ def _within_quota(caller: Caller, tx: Writer, asked: Launch, need: Need) -> int:
     count = asked.most
     each = {"instances": 1, "vcpus": need.vcpus, "memory": need.memory, "disk": need.disk}
     for resource, amount in each.items():
-        limit = project.wanted.quota.get(resource)
+        limit = project.wanted.limit(resource)
         if limit is None:
             continue
         left = (limit - used.get((f"project:{caller.project}", resource), 0)) // amount
@@ -338,9 +338,9 @@ def _use(caller: Caller, tx: Writer, plan: _Plan) -> None:
     each = {"vcpus": size.vcpus, "memory": size.memory, "disk": plan.disk}
     project = tx.need(Project, caller.project)
     count = len(plan.hosts)
-    tx.take(f"project:{caller.project}", "instances", count, project.wanted.quota.get("instances"))
+    tx.take(f"project:{caller.project}", "instances", count, project.wanted.limit("instances"))
     for resource, amount in each.items():
-        limit = project.wanted.quota.get(resource)
+        limit = project.wanted.limit(resource)
         tx.take(f"project:{caller.project}", resource, amount * count, limit)
         for host in dict.fromkeys(plan.hosts):
             # Within one transaction the snapshot that placement saw still holds: no limit is needed again.
