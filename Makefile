@@ -44,6 +44,10 @@ test-live: images ## all that boots guests or real services (root); AREA=name MI
 	$(PYTEST) --live tests/live $(if $(AREA),--area=$(AREA)) $(if $(MINUTES),--minutes=$(MINUTES)) \
 	    $(if $(SEED),--randomly-seed=$(SEED))
 
+.PHONY: prove-fresh
+prove-fresh: setup ## the README's two commands in a clean Debian 12 root file system (root; NONCE=text)
+	packaging/prove-fresh
+
 .PHONY: check
 check: ## ruff, mypy, import contracts and house rules (under a minute)
 	@$(MAKE) -j $(JOBS) --output-sync=target --keep-going lint types imports house

@@ -63,6 +63,19 @@ def test_explain_says_what_is_waited_for(stub: Stub, box: str) -> None:
     assert stub.pileus("explain", "instance", "nobody", check=False).returncode == 1
 
 
+def test_an_address_is_allocated_given_taken_and_released(stub: Stub, box: str) -> None:
+    ident, address = stub.pileus("address", "allocate").stdout.split()
+    given = stub.pileus("address", "associate", address, "box").stdout.split()
+    assert given[:2] == [address, box]
+    lines = [line.split() for line in stub.pileus("address", "list").stdout.splitlines()]
+    assert lines == [["ID", "ADDRESS", "INSTANCE", "PRIVATE"], [ident, address, box, given[2]]]
+    refused = stub.pileus("address", "release", address, check=False)
+    assert (refused.returncode, refused.stderr) == (1, f"pileus: Address {address} is in use. (Conflict)\n")
+    stub.pileus("address", "disassociate", ident)
+    stub.pileus("address", "release", ident)
+    assert stub.pileus("address", "list").stdout.splitlines() == ["ID  ADDRESS  INSTANCE  PRIVATE"]
+
+
 def test_ssh_becomes_plain_ssh_to_the_loopback_address(stub: Stub, box: str, tmp_path: Path) -> None:
     recorder = tmp_path / "ssh"
     recorder.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nexit 5\n')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance, State, settled, state
 from pileus.model.network import Network
 from pileus.model.port import Port
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from tests.loops.nodes import Node
     from tests.loops.world import World
 
-POWER, TWO, GONE, UNKNOWN, COUNTS, STALE, BACK, TOKEN, REST = range(1, 10)
+POWER, TWO, GONE, UNKNOWN, COUNTS, STALE, BACK, TOKEN, REST, ADDRESS = range(1, 11)
 """The promises by number: the last power wish holds (1), never two live bodies (2), what was confirmed gone stays gone
 (3), the unknown is never destroyed (4), claims and usage equal a recount and no address is used twice (5), stale orders
 and reports change nothing (6), guests come back after a host's reboot (7), one token, one set of instances (8), rest is
-reached and the journal tells the truth (9)."""
+reached and the journal tells the truth (9), a floating address leads to whom it was given last and nobody else (10)."""
 
 
 class Violation(BaseException):
@@ -175,6 +176,8 @@ class Promises:
             for uuid, row in rows.items():
                 self._instance(uuid, row)
             self._engine(tx)
+            for complaint in world.users.addresses.complaints(tx):
+                self.broken(ADDRESS, complaint)
             self._rest(tx, rows)
 
     def _rest(self, tx: Reader, rows: dict[str, Instance]) -> None:
@@ -240,7 +243,7 @@ class Promises:
     def _engine(self, tx: Reader) -> None:
         net = self._world.net
         living: dict[tuple[str, str], Noun] = {}
-        for cls in (Router, Network, SecurityGroup, Port):
+        for cls in (Router, Network, SecurityGroup, Port, FloatingIp):
             living.update({(row.KIND, row.uuid): row for row in tx.list(cls)})
         if ("port", ALIEN) not in net.bodies:
             self.broken(UNKNOWN, "the unknown port is gone")

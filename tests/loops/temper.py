@@ -12,7 +12,7 @@ import msgspec
 if TYPE_CHECKING:
     import random
 
-VERBS = ("launch", "start", "stop", "reboot", "terminate", "rules", "tag", "group", "terminate-again")
+VERBS = ("launch", "start", "stop", "reboot", "terminate", "rules", "tag", "group", "terminate-again", "address")
 MISHAPS = ("agent", "machine", "cut", "guest", "crash")
 ODDS = {
     "fault": 0.03,

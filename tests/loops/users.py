@@ -10,6 +10,7 @@ from pileus.model.errors import PileusError
 from pileus.model.securitygroup import Rule
 from pileus.verbs import securitygroup, tag
 from pileus.verbs.instance import launch, power
+from tests.loops.addresses import Addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ class Users:
         self.wishes: dict[str, Wish] = {}
         self.tokens: dict[str, list[str]] = {}
         self._count = 0
+        self.addresses = Addresses(world, self._try)
 
     def begin(self) -> None:
         """The first one launches; others follow for as long as the storm lasts."""
@@ -73,6 +75,8 @@ class Users:
             self._group()
         elif verb == "rules":
             self._rules()
+        elif verb == "address":
+            self.addresses.ask(living)
         elif verb == "terminate-again":
             dead = [wish for wish in self.wishes.values() if wish.gone]
             if dead:
@@ -96,6 +100,7 @@ class Users:
         elif verb == "terminate":
             if self._try(lambda: power.terminate(caller, core, [wish.ec2_id])):
                 wish.gone = True
+                self.addresses.left(wish.uuid)
         elif verb == "tag":
             self._try(lambda: tag.put(caller, core, [wish.ec2_id], {"n": str(self._world.random.random())}))
 

@@ -113,7 +113,7 @@ class Cloud:
         net = Net(world)  # type: ignore[arg-type]
         core = Core(self.store, SimpleNamespace(send=lambda _, o: orders.append(o)), net, bytes(32))
         flavor.seed(SYSTEM, core)
-        quota = {"instances": 5, "vcpus": 40, "memory": 3072, "disk": 400, "securitygroups": 4}
+        quota = {"instances": 5, "vcpus": 40, "memory": 3072, "disk": 400, "securitygroups": 4, "floatingips": 3}
         self.project = project.ensure(SYSTEM, core, "blue", quota)
         self.caller = Caller(user="u", user_name="ann", project=self.project.uuid, face="test")
         wanted = ImageWanted(digest="0" * 64, size=1, virtual_size=1)

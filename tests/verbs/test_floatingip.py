@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from pileus.faces.rest.explain import waits_for
 from pileus.loops import engine
 from pileus.model.errors import Conflict, InvalidValue, NoCapacity, NotFound, QuotaExceeded
 from pileus.model.instance import Instance
-from pileus.model.project import Project
-from pileus.model.router import Router
+from pileus.model.project import DEFAULT_QUOTA, Project
+from pileus.model.router import NO_WAY_OUT, Router
 from pileus.model.spec import FloatingIpSpec, RouterSpec
 from pileus.verbs import floatingip, recount
 from pileus.verbs.instance import power, view
@@ -164,3 +165,38 @@ def test_quota_and_the_end_of_the_pool(site: Site, ann: Caller) -> None:
         floatingip.allocate(ann, site.core)
     with site.store.read() as tx:
         assert recount.differences(tx) == []
+
+
+def test_a_router_without_an_address_says_so_until_it_has_one(site: Site, ann: Caller) -> None:
+    site.work()
+    small = replace(site.core, place=replace(site.core.place, floating_cidr="203.0.113.0/28"))
+    kept = [floatingip.allocate(ann, small) for _ in range(5)]
+    with site.store.read() as tx:
+        (router,) = tx.list(Router)
+    for _ in range(2):
+        engine.step(small, "router", router.uuid)
+    with site.store.read() as tx:
+        found = tx.need(Router, router.uuid)
+        lines = [(entry.verb, entry.outcome, entry.detail[:16]) for entry in tx.journal(router.uuid)]
+        assert waits_for(tx, found, site.now) == [f"{NO_WAY_OUT.code}: {NO_WAY_OUT.message}"]
+    assert lines.count(("router.address", "failed", NO_WAY_OUT.code)) == 1
+    assert (found.assigned.address, found.seen.present) == ("", True)
+    assert found.seen.fault is not None
+    floatingip.release(ann, small, kept[2].ec2_id)
+    site.work()
+    engine.step(small, "router", router.uuid)
+    with site.store.read() as tx:
+        found = tx.need(Router, router.uuid)
+        assert (found.assigned.address, found.seen.fault) == (kept[2].assigned.address, None)
+        assert waits_for(tx, found, site.now) == []
+        assert recount.differences(tx) == []
+
+
+def test_a_project_from_before_floating_addresses_has_the_usual_number(site: Site) -> None:
+    old, free = site.caller("old", {"instances": 3}), site.caller("free", {})
+    for _ in range(DEFAULT_QUOTA["floatingips"]):
+        floatingip.allocate(old, site.core)
+    with pytest.raises(QuotaExceeded):
+        floatingip.allocate(old, site.core)
+    for _ in range(DEFAULT_QUOTA["floatingips"] + 1):
+        floatingip.allocate(free, site.core)

@@ -22,7 +22,11 @@ images = typer.Typer(help="Images.", no_args_is_help=True)
 keys = typer.Typer(help="Key pairs.", no_args_is_help=True)
 cli.add_typer(users, name="user")
 cli.add_typer(images, name="image")
+addresses = typer.Typer(
+    help="Floating addresses, which lead from the outside network to instances.", no_args_is_help=True
+)
 cli.add_typer(keys, name="key")
+cli.add_typer(addresses, name="address")
 
 
 def state_of(given: Path | None) -> Path:
@@ -140,3 +144,45 @@ def image_add(
 def image_list(*, state: StateOption = None) -> None:
     """List the images."""
     list_("images", state=state)
+
+
+@addresses.command("list")
+def address_list(*, state: StateOption = None) -> None:
+    """List the project's addresses, and what has them."""
+    list_("floatingips", state=state)
+
+
+@addresses.command("allocate")
+def address_allocate(
+    address: Annotated[str, typer.Argument(help="By default the lowest free one.")] = "", *, state: StateOption = None
+) -> None:
+    """Keep an address of the outside network; it is printed."""
+    made = connect(state_of(state)).post("floatingips", body={"address": address})
+    print(f"{made['id']}  {made['address']}")
+
+
+AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The address, or its id.")]
+
+
+@addresses.command("associate")
+def address_associate(
+    address: AddressArgument,
+    instance: Annotated[str, typer.Argument(help="An id or a name.")],
+    *,
+    state: StateOption = None,
+) -> None:
+    """Give an address to an instance; from another one if that has it."""
+    given = connect(state_of(state)).post("floatingips", address, "associate", body={"instance": instance})
+    print(f"{given['address']}  {given['instance']}  {given['private']}")
+
+
+@addresses.command("disassociate")
+def address_disassociate(address: AddressArgument, *, state: StateOption = None) -> None:
+    """Take an address from the instance that has it; it stays the project's."""
+    connect(state_of(state)).post("floatingips", address, "disassociate")
+
+
+@addresses.command("release")
+def address_release(address: AddressArgument, *, state: StateOption = None) -> None:
+    """Give an address back to the cloud."""
+    connect(state_of(state)).delete("floatingips", address)

@@ -23,6 +23,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "volume": ("id", "wanted.size", "wanted.instance", "wanted.device"),
     "port": ("id", "assigned.address", "assigned.mac", "wanted.instance"),
     "subnet": ("id", "name", "wanted.cidr", "wanted.zone"),
+    "floatingip": ("id", "address", "instance", "private"),
     "user": ("id", "name", "wanted.admin"),
     "project": ("id", "name", "wanted.account_id"),
     "host": ("name", "wanted.state", "seen.heard", "seen.capacity.vcpus", "seen.capacity.memory"),

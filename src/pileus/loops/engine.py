@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.loops import resolve
+from pileus.model.caller import SYSTEM
 from pileus.model.errors import Fault
 from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
@@ -15,7 +16,7 @@ from pileus.model.noun import Fault as SeenFault
 from pileus.model.noun import Noun
 from pileus.model.port import Port
 from pileus.model.provider import Ref
-from pileus.model.router import Router
+from pileus.model.router import NO_WAY_OUT, Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import content
 from pileus.verbs import floatingip
@@ -67,12 +68,18 @@ def _held(tx: Writer, row: Noun) -> bool:
 def _addressed(core: Core, tx: Writer, row: Router) -> Router:
     """The router with an address on the outside network as that is now, without one when none is left: no way out."""
     free = floatingip.free(tx, core.place)
+    if not free and not _cut_off(row.seen):
+        tx.record(SYSTEM, row, "router.address", outcome="failed", detail=f"{NO_WAY_OUT.code}: {NO_WAY_OUT.message}")
     if free == row.assigned.address:
         return row
     tx.unclaim(floatingip.POOL, row.assigned.address)
     if free:
         tx.claim(floatingip.POOL, free, row)
     return tx.assign(row, msgspec.structs.replace(row.assigned, address=free))
+
+
+def _cut_off(seen: Seen) -> bool:
+    return seen.fault is not None and seen.fault.code == NO_WAY_OUT.code
 
 
 def _content(tx: Writer, row: Noun, digest: str) -> Noun:
@@ -92,8 +99,11 @@ def _tell(core: Core, row: Noun, spec: AnySpec | None) -> Seen:
 def _faulty(tx: Writer, row: Noun, fault: Fault) -> None:
     current = tx.get(type(row), row.uuid)
     if current is not None and current.gone is None:
-        shown = SeenFault(code=fault.code, message=fault.message, permanent=fault.permanent, at=tx.now)
-        tx.see(current, msgspec.structs.replace(current.seen, fault=shown))
+        tx.see(current, msgspec.structs.replace(current.seen, fault=_shown(tx, fault)))
+
+
+def _shown(tx: Writer, fault: Fault) -> SeenFault:
+    return SeenFault(code=fault.code, message=fault.message, permanent=fault.permanent, at=tx.now)
 
 
 def _save(core: Core, tx: Writer, told: Noun, seen: Seen) -> float | None:
@@ -101,6 +111,9 @@ def _save(core: Core, tx: Writer, told: Noun, seen: Seen) -> float | None:
     row = tx.get(type(told), told.uuid)
     if row is None or row.gone is not None or row.revision != told.revision:
         return core.store.now()
+    if isinstance(row, Router) and not row.wanted.gone and not row.assigned.address:
+        fault = row.seen.fault if _cut_off(row.seen) else _shown(tx, NO_WAY_OUT)
+        seen = msgspec.structs.replace(seen, fault=fault)
     if seen != row.seen:
         row = tx.see(row, seen)
     if row.wanted.gone:

@@ -31,6 +31,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "NetworkMissing": "The port's network is not there yet.",
         "NetworkUnavailable": "The cloud's network namespace is not there.",
         "NotReachable": "The guest does not answer on that port.",
+        "OutsideExhausted": "The outside network has no free address for a router; its guests reach nothing outside.",
         "RouterMissing": "The network's router is not there yet.",
         "StatePathTooLong": "The state directory's path is too long for the sockets below it.",
         "TapFailed": "A guest's network interface cannot be made.",

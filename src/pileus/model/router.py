@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pileus.model.errors import Fault
 from pileus.model.network import Seen
 from pileus.model.noun import Noun, Part
+
+NO_WAY_OUT = Fault(
+    "OutsideExhausted",
+    "the outside network has no free address for this router, so its guests reach nothing outside: release a floating "
+    "address, or start the cloud with a larger PILEUS_FLOATING_CIDR",
+)
+"""Shown by a router for which the outside network has no address left; everything else of it works."""
 
 
 class Wanted(Part, frozen=True, kw_only=True):

@@ -94,7 +94,7 @@ class Store:
             if connection.execute(statements.NEXT_WAKE, {"at": now}).first() is None:
                 return None
         with self.engine.write() as connection:
-            return None if self.closed else _claim(connection, now)
+            return self._next(connection, now)
 
     def finish_wake(
         self, held: Claimed, due: float | None, *, failed: bool = False, claim: bool = False
@@ -109,7 +109,17 @@ class Store:
             tries = held.tries + 1 if failed else 0
             if not connection.execute(statements.GIVE_WAKE, {**this, "due": due, "tries": tries}).rowcount:
                 connection.execute(statements.GIVE_WAKE_AT_ONCE, {**this, "due": self.now()})
-            return _claim(connection, self.now()) if claim and not self.closed else None
+            return self._next(connection, self.now()) if claim else None
+
+    def _next(self, connection: Connection, now: float) -> Claimed | None:
+        row = connection.execute(statements.NEXT_WAKE, {"at": now}).first()
+        if row is None or self.closed:
+            return None
+        until = now + LEASE
+        # Due again when the lease ends: a worker that dies has not lost the wake.
+        held = {"of_kind": row.kind, "key": row.uuid, "until": until, "due": until}
+        connection.execute(statements.HOLD_WAKE, held)
+        return Claimed(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due)
 
     def release_wakes(self) -> None:
         """Give back every wake that is held; for a process that knows it is the only one, as it starts."""
@@ -138,16 +148,6 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self.engine.close()
-
-
-def _claim(connection: Connection, now: float) -> Claimed | None:
-    row = connection.execute(statements.NEXT_WAKE, {"at": now}).first()
-    if row is None:
-        return None
-    until = now + LEASE
-    # Due again when the lease ends: a worker that dies has not lost the wake.
-    connection.execute(statements.HOLD_WAKE, {"of_kind": row.kind, "key": row.uuid, "until": until, "due": until})
-    return Claimed(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due)
 
 
 __all__ = ["LEASE", "TOMBSTONE", "Claimed", "Store"]

@@ -241,12 +241,21 @@ class Writer(Reader):
             self.sql.execute(statements.ADD_WAKE, rows)
         self.woken = True
 
-    def record(self, caller: Caller, noun: Noun, verb: str, *, goal: int = 0, outcome: str = "open") -> None:
+    def record(
+        self, caller: Caller, noun: Noun, verb: str, *, goal: int = 0, outcome: str = "open", detail: str = ""
+    ) -> None:
         """Write into the journal that `caller` asked for `verb`; `goal` is the counter that it waits for."""
-        self.record_all(caller, [noun], verb, goal=goal, outcome=outcome)
+        self.record_all(caller, [noun], verb, goal=goal, outcome=outcome, detail=detail)
 
     def record_all(
-        self, caller: Caller, nouns: Iterable[Noun], verb: str, *, goal: int = 0, outcome: str = "open"
+        self,
+        caller: Caller,
+        nouns: Iterable[Noun],
+        verb: str,
+        *,
+        goal: int = 0,
+        outcome: str = "open",
+        detail: str = "",
     ) -> None:
         """The same for many nouns. What is woken from here on is woken for that request."""
         self._request = caller.request
@@ -262,7 +271,7 @@ class Writer(Reader):
                 "face": caller.face,
                 "request": caller.request,
                 "outcome": outcome,
-                "detail": "",
+                "detail": detail,
                 "ended": self.now if outcome != "open" else None,
             }
             for noun in nouns

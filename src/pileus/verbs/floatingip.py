@@ -52,6 +52,11 @@ def within(place: Place, address: str) -> bool:
         return False
 
 
+def meant(text: str) -> tuple[str, str]:
+    """What a person names an address by, as (EC2 id, address), one of them ""."""
+    return (text, "") if text.startswith(f"{FloatingIp.PREFIX}-") else ("", text)
+
+
 def allocate(caller: Caller, core: Core, tags: Mapping[str, str] | None = None, asked: str = "") -> FloatingIp:
     """Keep an address for the project: the one that is `asked` for, or the lowest free one.
 
@@ -136,8 +141,8 @@ def _target(caller: Caller, tx: Reader, instance: str, port: str) -> Port:
     return found[0]
 
 
-def disassociate(caller: Caller, core: Core, association: str = "", address: str = "") -> None:
-    """Take the address (by its association's id, or itself) from the port that has it; it stays the project's."""
+def disassociate(caller: Caller, core: Core, association: str = "", ident: str = "", address: str = "") -> FloatingIp:
+    """Take the address (by its association's id, EC2 id, or itself) from its port; it stays the project's."""
     with core.store.write() as tx:
         if association:
             held = [one for one in _all(caller, tx) if one.wanted.association == association]
@@ -150,9 +155,8 @@ def disassociate(caller: Caller, core: Core, association: str = "", address: str
                 )
             floating = held[0]
         else:
-            floating = _one(caller, tx, "", address)
-        if floating.wanted.port:
-            _unused(caller, tx, floating)
+            floating = _one(caller, tx, ident, address)
+        return _unused(caller, tx, floating) if floating.wanted.port else floating
 
 
 def release(caller: Caller, core: Core, ident: str = "", address: str = "") -> None:
@@ -187,8 +191,13 @@ def listing(caller: Caller, core: Core, ids: Sequence[str] = (), named: Sequence
                 one.uuid for one in [*(_one(caller, tx, i) for i in ids), *(_one(caller, tx, "", a) for a in named)]
             }
             found = [one for one in found if one.uuid in chosen]
-        ports = tx.many(Port, [one.wanted.port for one in found if one.wanted.port])
-        instances = tx.many(Instance, [port.wanted.instance or "" for port in ports.values()])
+        return views_of(tx, found)
+
+
+def views_of(tx: Reader, found: Sequence[FloatingIp]) -> list[AddressView]:
+    """The addresses with the ports that have them and those ports' instances, in order; two queries."""
+    ports = tx.many(Port, [one.wanted.port for one in found if one.wanted.port])
+    instances = tx.many(Instance, [port.wanted.instance or "" for port in ports.values()])
     views = []
     for one in found:
         port = ports.get(one.wanted.port or "")
@@ -216,9 +225,10 @@ def _one(caller: Caller, tx: Reader, ident: str, address: str = "") -> FloatingI
     raise NotFound(f"Address '{address}' not found.", noun=FloatingIp.KIND, ident=address, reason="address")
 
 
-def _unused(caller: Caller, tx: Writer, floating: FloatingIp) -> None:
+def _unused(caller: Caller, tx: Writer, floating: FloatingIp) -> FloatingIp:
     floating = tx.want(floating, msgspec.structs.replace(floating.wanted, port=None, association=""))
     _changed(caller, tx, floating, "disassociate")
+    return floating
 
 
 def _changed(caller: Caller, tx: Writer, floating: FloatingIp, verb: str) -> None:

@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 
 
 def quota(tx: Reader, project: str, resource: str) -> int | None:
-    """The project's limit on a resource; None when it has none."""
+    """The project's limit on a resource, None when it has none."""
     found = tx.get(Project, project)
-    return found.wanted.quota.get(resource) if found else None
+    return found.wanted.limit(resource) if found else None

@@ -91,7 +91,7 @@ def test_refusals(cloud: Cloud, account: Account) -> None:
 
 def test_the_pool_has_an_end() -> None:
     greedy = Cloud().account().ec2
-    with refused("InsufficientAddressCapacity"):
+    with refused("InsufficientAddressCapacity", 500):
         for _ in range(256):
             greedy.allocate_address()
     assert len(greedy.describe_addresses()["Addresses"]) == 245

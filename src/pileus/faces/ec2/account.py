@@ -7,14 +7,16 @@ from typing import Any
 from pileus.faces.ec2.call import Call, action
 from pileus.verbs import network, project
 
+_MANY = 1_000_000
+
 
 @action("DescribeAccountAttributes")
 def describe(call: Call) -> dict[str, Any]:
     """The account's platform, default VPC and limits; the names are Amazon's, an unlimited number is a large one."""
     default = [router.ec2_id for router in network.routers(call.caller, call.core) if router.wanted.default]
     mine = [each for each in project.listing(call.caller, call.core) if each.uuid == call.caller.project]
-    limits = mine[0].wanted.quota if mine else {}
-    instances, floating = (str(limits.get(name, 1_000_000)) for name in ("instances", "floatingips"))
+    limits = {name: mine[0].wanted.limit(name) if mine else None for name in ("instances", "floatingips")}
+    instances, floating = (str(_MANY if limit is None else limit) for limit in limits.values())
     values = {
         "supported-platforms": ["VPC"],
         "default-vpc": default or ["none"],

@@ -46,7 +46,7 @@ def associate(call: Call) -> dict[str, Any]:
 @action("DisassociateAddress")
 def disassociate(call: Call) -> dict[str, Any]:
     """Take an address from what has it."""
-    verbs.disassociate(call.caller, call.core, call.args.get("AssociationId", ""), call.args.get("PublicIp", ""))
+    verbs.disassociate(call.caller, call.core, call.args.get("AssociationId", ""), "", call.args.get("PublicIp", ""))
     return {}
 
 

@@ -84,7 +84,7 @@ TABLE: dict[tuple[str, str, str], tuple[str, int]] = {
     ("QuotaExceeded", "", "tags"): ("TagLimitExceeded", _BAD),
     ("NoCapacity", "", ""): ("InsufficientInstanceCapacity", 500),
     ("NoCapacity", "", "addresses"): ("InsufficientFreeAddressesInSubnet", _BAD),
-    ("NoCapacity", "", "floating"): ("InsufficientAddressCapacity", _BAD),
+    ("NoCapacity", "", "floating"): ("InsufficientAddressCapacity", 500),
     ("NoCapacity", "", "loopback"): ("InsufficientAddressCapacity", 500),
     ("Forbidden", "", ""): ("UnauthorizedOperation", 403),
     ("TokenReused", "", ""): ("IdempotentParameterMismatch", _BAD),

@@ -1,4 +1,4 @@
-"""Nouns as JSON documents: their parts as they are, ids, and for instances what a person wants to see."""
+"""Nouns as JSON documents: their parts as they are, ids, and for instances and addresses what a person wants to see."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from pileus.model.errors import NotFound
+from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
 from pileus.model.noun import Noun
 from pileus.model.nouns import NOUNS
 from pileus.verbs import find
+from pileus.verbs.floatingip import views_of as views_of_addresses
 from pileus.verbs.instance.view import InstanceView, views_of
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
+    from pileus.verbs.floatingip import AddressView
 
 N = TypeVar("N", bound=Noun)
 
@@ -91,11 +94,25 @@ def instance_document(view: InstanceView) -> dict[str, Any]:
     }
 
 
+def address_document(view: AddressView) -> dict[str, Any]:
+    """A floating address, with what has it in public ids, "" where nothing does."""
+    return {
+        **document(view.floating),
+        "address": view.floating.assigned.address,
+        "instance": view.instance.ec2_id if view.instance else "",
+        "port": view.port.ec2_id if view.port else "",
+        "private": view.port.assigned.address if view.port else "",
+    }
+
+
 def documents(tx: Reader, nouns: Sequence[Noun]) -> list[dict[str, Any]]:
     """The documents of nouns of one kind, in order; one query per noun that they are shown with."""
     instances = [noun for noun in nouns if isinstance(noun, Instance)]
     if instances:
         return [instance_document(view) for view in views_of(tx, instances)]
+    addresses = [noun for noun in nouns if isinstance(noun, FloatingIp)]
+    if addresses:
+        return [address_document(view) for view in views_of_addresses(tx, addresses)]
     return [document(noun) for noun in nouns]
 
 

@@ -11,6 +11,7 @@ from pileus.model.host import Host, alive
 from pileus.model.instance import Instance, settled, state
 from pileus.model.network import Seen as EngineSeen
 from pileus.model.port import Port
+from pileus.model.router import NO_WAY_OUT
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -57,7 +58,9 @@ def _engine(noun: Noun) -> list[str]:
     seen: EngineSeen = noun.seen
     waits = []
     if seen.fault is not None:
-        waits.append(f"the network engine, which said {seen.fault.code}: {seen.fault.message}")
+        said = f"{seen.fault.code}: {seen.fault.message}"
+        # The loop's own finding: the engine holds all that there is.
+        waits.append(said if seen.fault.code == NO_WAY_OUT.code else f"the network engine, which said {said}")
     if noun.wanted.gone:
         if seen.present:
             waits.append("the network engine to remove it")

@@ -12,8 +12,9 @@ from pileus.faces.rest.explain import explain
 from pileus.model import listing as pages
 from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
+from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
-from pileus.verbs import image, keypair, user
+from pileus.verbs import floatingip, image, keypair, user
 from pileus.verbs.core import Core
 from pileus.verbs.instance import console, launch, power, view
 
@@ -63,6 +64,21 @@ class NewKeyPair(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     type: keypair.KeyType = "ed25519"
     public_key: str = ""
+
+
+class NewAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """A floating address to keep: the one that is asked for, or any free one."""
+
+    address: str = ""
+    tags: dict[str, str] = {}
+
+
+class Association(msgspec.Struct, frozen=True, kw_only=True):
+    """What an address is given to: an instance, by id or name, or a port, by id; from another one unless refused."""
+
+    instance: str = ""
+    port: str = ""
+    reassociate: bool = True
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -151,6 +167,39 @@ def _powered(verb: Callable[[Caller, Core, list[str]], object]) -> Callable[[Ask
     return handle
 
 
+def _allocate_address(asked: Asked) -> dict[str, Any]:
+    new = asked.read(NewAddress)
+    return _address(asked, floatingip.allocate(asked.caller, asked.core, new.tags, new.address))
+
+
+def _associate_address(asked: Asked) -> dict[str, Any]:
+    to = asked.read(Association)
+    instance = to.instance
+    if instance:
+        with asked.core.store.read() as tx:
+            instance = documents.one(asked.caller, tx, Instance, instance).ec2_id
+    meant = floatingip.meant(asked.path["id"])
+    made = floatingip.associate(
+        asked.caller, asked.core, *meant, instance=instance, port=to.port, reassociate=to.reassociate
+    )
+    return _address(asked, made)
+
+
+def _disassociate_address(asked: Asked) -> dict[str, Any]:
+    made = floatingip.disassociate(asked.caller, asked.core, "", *floatingip.meant(asked.path["id"]))
+    return _address(asked, made)
+
+
+def _release_address(asked: Asked) -> dict[str, Any]:
+    floatingip.release(asked.caller, asked.core, *floatingip.meant(asked.path["id"]))
+    return {}
+
+
+def _address(asked: Asked, floating: FloatingIp) -> dict[str, Any]:
+    with asked.core.store.read() as tx:
+        return documents.documents(tx, [floating])[0]
+
+
 ROUTES: tuple[Route, ...] = (
     Route("POST", "users", _create_user, "Make a user, and its project if that is missing.", NewUser, 201),
     Route("POST", "keypairs", _create_keypair, "Make or import a key pair.", NewKeyPair, 201),
@@ -162,6 +211,10 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "instances/{id}/terminate", _powered(power.terminate), "Want it gone."),
     Route("DELETE", "instances/{id}", _powered(power.terminate), "Want it gone."),
     Route("GET", "instances/{id}/console", _console, "The end of what it wrote to its serial console."),
+    Route("POST", "floatingips", _allocate_address, "Keep a floating address.", NewAddress, 201),
+    Route("POST", "floatingips/{id}/associate", _associate_address, "Give it to an instance or port.", Association),
+    Route("POST", "floatingips/{id}/disassociate", _disassociate_address, "Take it from what has it."),
+    Route("DELETE", "floatingips/{id}", _release_address, "Give it back to the cloud."),
     Route("GET", "explain/{kind}/{id}", _explain, "What is wanted, assigned and seen, and what it waits for."),
     Route("GET", "{nouns}", _list, "The nouns of one kind, oldest first."),
     Route("GET", "{nouns}/{id}", _show, "One noun, by id or name."),

@@ -229,7 +229,7 @@ def _within_quota(caller: Caller, tx: Writer, asked: Launch, need: Need) -> int:
     count = asked.most
     each = {"instances": 1, "vcpus": need.vcpus, "memory": need.memory, "disk": need.disk}
     for resource, amount in each.items():
-        limit = project.wanted.quota.get(resource)
+        limit = project.wanted.limit(resource)
         if limit is None:
             continue
         left = (limit - used.get((f"project:{caller.project}", resource), 0)) // amount
@@ -339,7 +339,7 @@ def _use(caller: Caller, tx: Writer, plan: _Plan) -> None:
     project, scope, count = tx.need(Project, caller.project), f"project:{caller.project}", len(plan.hosts)
     unlimited = [(f"host:{host}", name, each[name] * n) for host, n in Counter(plan.hosts).items() for name in each]
     for resource, amount in {"instances": 1, **each}.items():
-        limit = project.wanted.quota.get(resource)
+        limit = project.wanted.limit(resource)
         if limit is None:
             unlimited.append((scope, resource, amount * count))
         else:

@@ -1,0 +1,113 @@
+"""What the world's users ask of floating addresses, and what they have a right to find at rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model.floatingip import FloatingIp
+from pileus.model.instance import Instance
+from pileus.model.port import Port
+from pileus.model.spec import FloatingIpSpec
+from pileus.verbs import floatingip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pileus.store.reader import Reader
+    from tests.loops.users import Wish
+    from tests.loops.world import World
+
+
+class Kept(msgspec.Struct):
+    """What was asked last of one address; `instance` is the uuid of the one that it was given to."""
+
+    uuid: str
+    ec2_id: str
+    address: str
+    instance: str | None = None
+    released: bool = False
+
+
+class Addresses:
+    """Allocated, given to instances, taken from them and released; an instance that goes leaves its address."""
+
+    def __init__(self, world: World, attempt: Callable[[Callable[[], object]], bool]) -> None:
+        self._world = world
+        self._attempt = attempt
+        self.kept: dict[str, Kept] = {}
+
+    def ask(self, living: list[Wish]) -> None:
+        """One request, of a kind that is possible now."""
+        random = self._world.random
+        mine = [kept for kept in self.kept.values() if not kept.released]
+        if not mine or random.random() < 0.2:
+            self._allocate()
+            return
+        kept = random.choice(mine)
+        deed = random.choice(("associate", "associate", "associate", "disassociate", "release"))
+        self._world.log("user:", deed, kept.address)
+        if deed == "associate" and living:
+            self._associate(kept, random.choice(living))
+        elif deed == "disassociate":
+            self._disassociate(kept)
+        else:
+            self._release(kept)
+
+    def left(self, instance: str) -> None:
+        """The instance was terminated: what it had is nobody's."""
+        for kept in self.kept.values():
+            if kept.instance == instance:
+                kept.instance = None
+
+    def _allocate(self) -> None:
+        made: list[FloatingIp] = []
+        caller, core = self._world.cloud.caller, self._world.core
+        self._world.log("user: allocate")
+        if self._attempt(lambda: made.append(floatingip.allocate(caller, core))):
+            one = made[-1]
+            self.kept[one.uuid] = Kept(one.uuid, one.ec2_id, one.assigned.address)
+
+    def _associate(self, kept: Kept, wish: Wish) -> None:
+        caller, core = self._world.cloud.caller, self._world.core
+        if self._attempt(lambda: floatingip.associate(caller, core, kept.ec2_id, instance=wish.ec2_id)):
+            self.left(wish.uuid)
+            kept.instance = wish.uuid
+
+    def _disassociate(self, kept: Kept) -> None:
+        caller, core = self._world.cloud.caller, self._world.core
+        if self._attempt(lambda: floatingip.disassociate(caller, core, address=kept.address)):
+            kept.instance = None
+
+    def _release(self, kept: Kept) -> None:
+        caller, core = self._world.cloud.caller, self._world.core
+        if self._attempt(lambda: floatingip.release(caller, core, kept.ec2_id)):
+            kept.released = True
+
+    def complaints(self, tx: Reader) -> Iterator[str]:
+        """At rest: how what is there differs from what was asked."""
+        rows = {row.uuid: row for row in tx.list(FloatingIp, dead=True)}
+        for kept in self.kept.values():
+            row = rows[kept.uuid]
+            spec = self._world.net.specs.get(("floatingip", kept.uuid))
+            if kept.released:
+                if row.gone is None or spec is not None:
+                    yield f"{kept.address} was released, and is {row}, {spec}"
+                continue
+            if row.gone is not None or row.assigned.address != kept.address:
+                yield f"{kept.address} was kept, and is {row}"
+                continue
+            has = self._port(tx, kept)
+            if row.wanted.port != (has.uuid if has else None):
+                yield f"{kept.address} was given to {kept.instance}, and {row.wanted.port} has it"
+            led = (spec.port, spec.private) if isinstance(spec, FloatingIpSpec) else None
+            if led != ((has.uuid, has.assigned.address) if has else ("", "")):
+                yield f"{kept.address} was given to {kept.instance}, and leads to {led}"
+
+    def _port(self, tx: Reader, kept: Kept) -> Port | None:
+        """The port that the address leads to; None also when the instance ended itself for good."""
+        instance = tx.get(Instance, kept.instance) if kept.instance else None
+        if instance is None or instance.wanted.gone:
+            return None
+        return next(port for port in tx.referring(Port, [instance.uuid]) if port.wanted.instance == instance.uuid)
