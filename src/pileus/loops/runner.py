@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from pileus.loops import engine, instance, report
-from pileus.model.errors import Fault
+from pileus.model.errors import Fault, Unavailable
 from pileus.model.instance import Instance
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def once(core: Core, watch: Watch | None = None) -> bool:
         try:
             due = _step(core, held)
         except Exception as error:
-            failed, shown = True, isinstance(error, Fault)
+            failed, shown = True, isinstance(error, Fault | Unavailable)
             log.warning("step failed", kind=held.kind, uuid=held.uuid, error=str(error), exc_info=not shown)
             due = core.store.now() + backoff(held.tries)
         core.store.finish_wake(held, due, failed=failed)
@@ -115,6 +115,8 @@ class Runner:
     def _report(self, message: Report) -> None:
         try:
             report.absorb(self._core, message)
+        except Unavailable as error:
+            log.warning("report not taken in", host=message.host, reason=error.message)
         except Exception:
             # The host will say it again: a report that cannot be taken in must not end the bus.
             log.exception("report not taken in", host=message.host)
@@ -123,13 +125,15 @@ class Runner:
         while not self._stopping.is_set():
             seen = self._pending
             try:
-                busy = once(self._core, self._watch)
-            except Exception:
-                log.exception("queue does not answer")
-                busy = False
+                if not once(self._core, self._watch):
+                    self._rest(seen)
+            except Unavailable as error:
+                log.warning("queue does not answer", reason=error.message)
                 self._stopping.wait(1.0)
-            if not busy:
-                self._rest(seen)
+            except Exception:
+                # A thread that ended here would be missed by everybody: it outlives every mistake.
+                log.exception("queue does not answer")
+                self._stopping.wait(1.0)
 
     def _rest(self, seen: int) -> None:
         """Wait for a wake, or for the next stored due time; wakes of other processes are found within a second."""
@@ -145,5 +149,7 @@ class Runner:
         while not self._stopping.wait(SCAN * _jitter.uniform(0.8, 1.2)):
             try:
                 scan(self._core)
+            except Unavailable as error:
+                log.warning("scan failed", reason=error.message)
             except Exception:
                 log.exception("scan failed")
