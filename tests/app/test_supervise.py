@@ -120,4 +120,6 @@ def test_health_names_what_is_missing(own: Stub) -> None:
     link.close()
     status, headers, body = own.http("GET", "/healthz", token=False)
     assert (status, headers["content-type"]) == (503, "application/json")
-    assert json.loads(body) == {"status": "unavailable", "missing": ["store"]}
+    told = json.loads(body)
+    assert (told["status"], told["missing"]) == ("unavailable", ["store"])
+    assert "database cannot be used" in told["why"]["store"]

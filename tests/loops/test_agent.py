@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -33,6 +34,16 @@ class Host:
         self.calls.append(call)
         if call in self.failing:
             raise self.failing[call]
+
+    def full(self, *, full: bool = True) -> None:
+        """From now on nothing can be written into the book, or it can again."""
+
+        def refuse(*_: object) -> None:
+            if full:
+                raise OSError(errno.ENOSPC, "No space left on device", "/somewhere/host")
+
+        for write in ("_write_start", "_write_entry", "_erase_entry", "_write_removed"):
+            setattr(self.book, write, refuse)
 
     def start(self) -> None:
         self.agent = Agent("h", self.stub, self.book, now=lambda: 5.0)
@@ -323,3 +334,51 @@ def test_starts_are_counted_and_reports_numbered(host: Host) -> None:
         host.start()
     assert order == sorted(set(order))
     assert [epoch for epoch, _ in order] == [1, 1, 2, 2, 3, 3]
+
+
+def test_an_order_that_cannot_be_kept_is_not_followed_and_said_so(host: Host) -> None:
+    """The cloud orders it again, and then it is done: nothing is lost and nothing has to be started anew."""
+    host.full()
+    assert not host.order(1)
+    assert host.agent.news
+    fault = host.agent.report().bodies["u"].fault
+    assert fault is not None
+    assert (fault.code, fault.permanent) == ("HostDiskFull", False)
+    assert "/somewhere/host" in fault.message
+    assert host.stub.bodies == {}
+    host.full(full=False)
+    assert host.order(1)
+    host.settle()
+    assert host.runs
+    assert host.agent.report(full=True).bodies["u"].fault is None
+
+
+def test_what_came_of_a_step_is_not_forgotten_while_it_cannot_be_written(host: Host) -> None:
+    host.order(1)
+    host.settle()
+    host.agent.report()
+    host.full()
+    host.stub.end_guest("u")
+    with pytest.raises(Fault) as caught:
+        host.agent.step("u")
+    assert caught.value.code == "HostDiskFull"
+    fault = host.agent.report().bodies["u"].fault
+    assert fault is not None
+    assert "No space left" in fault.message
+    host.full(full=False)
+    host.settle()
+    said = host.agent.report(full=True).bodies["u"]
+    assert (said.running, said.satisfied, said.fault) == (False, 1, None)
+
+
+def test_a_removal_is_confirmed_only_once_it_is_written_down(host: Host) -> None:
+    host.order(1)
+    host.settle()
+    host.full()
+    assert not host.remove(2)
+    assert host.agent.report(full=True).removed == {}
+    assert host.runs
+    host.full(full=False)
+    assert host.remove(2)
+    host.settle()
+    assert host.agent.report().removed["u"].revision == (1, 2)

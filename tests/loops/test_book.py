@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,7 @@ from pileus.model.instance import Body, Power
 from pileus.model.spec import InstanceSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -90,3 +93,37 @@ def test_the_book_after_a_lost_one_begins_above_it(tmp_path: Path) -> None:
     for book in (lost, fresh):
         book.begin()
     assert fresh.start.epoch > lost.start.epoch
+
+
+def test_a_full_disk_costs_no_removal_that_was_confirmed(tmp_path: Path) -> None:
+    """A line that was cut short takes neither the one before it along nor the one after it."""
+    book = FileBook(tmp_path)
+    book.remember("a", Removed(revision=(1, 1), why="gone"))
+    with full_after(tmp_path, 12), pytest.raises(OSError, match="large"):
+        book.remember("b", Removed(revision=(1, 2), why="gone"))
+    assert "b" not in book.removed
+    book.remember("b", Removed(revision=(1, 2), why="gone"))
+    book.remember("c", Removed(revision=(1, 3), why="gone"))
+    assert FileBook(tmp_path).removed.keys() == {"a", "b", "c"}
+
+
+def test_a_full_disk_leaves_the_order_that_was_held(tmp_path: Path) -> None:
+    book = FileBook(tmp_path)
+    book.keep(entry("a", 1))
+    with full_after(tmp_path, 12), pytest.raises(OSError, match="large"):
+        book.keep(entry("a", 2))
+    assert book.entries == FileBook(tmp_path).entries == {"a": entry("a", 1)}
+    assert [path.name for path in (tmp_path / "orders").iterdir()] == ["a.json"]
+
+
+@contextlib.contextmanager
+def full_after(folder: Path, more: int) -> Iterator[None]:
+    """No file can grow by more than `more` bytes beyond the removals' end: the kernel says so, as on a full disk."""
+    removed = folder / "removed.jsonl"
+    limit = (removed.stat().st_size if removed.exists() else 0) + more
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -182,3 +182,26 @@ def test_a_wake_names_the_last_request_that_asked_for_it(store: Store, row: Inst
     held = store.claim_wake()
     assert held is not None
     assert held.request == "first"
+
+
+@pytest.mark.parametrize("hours", [-25, -1, 1, 25])
+def test_a_clock_that_jumps_delays_nothing_beyond_the_next_scan(
+    store: Store, row: Instance, clock: Clock, hours: int
+) -> None:
+    """Neither what is due later, nor what a worker held that died before the jump."""
+    with store.write() as tx:
+        other = tx.add(instance(tx.add(flavor("other"))))
+        tx.wake(other, clock.now + 5)
+    assert store.claim_wake() is not None
+    clock.now += hours * 3600
+    store.wake_everything(KINDS)
+    found = {held.uuid for held in (store.claim_wake(), store.claim_wake()) if held is not None}
+    assert found == {row.uuid, other.uuid}
+
+
+def test_a_lease_that_is_good_is_nobody_elses_after_a_scan(store: Store, row: Instance, clock: Clock) -> None:
+    assert store.claim_wake() is not None
+    clock.now -= 1  # as clocks are set by the second every day
+    store.wake_everything(KINDS)
+    clock.now += 1
+    assert store.claim_wake() is None

@@ -20,8 +20,9 @@ from pileus.app.settings import Settings
 from pileus.app.state import ACCOUNT_KEYS, State, read_json, write_json
 from pileus.app.wiring import Cloud, build
 from pileus.model.caller import SYSTEM, Caller
-from pileus.model.errors import Duplicate
+from pileus.model.errors import Duplicate, Unavailable
 from pileus.model.host import Host
+from pileus.store.store import Store
 from pileus.verbs import flavor, user
 
 ADMIN = "admin"
@@ -30,6 +31,8 @@ KEEP_ALIVE = 75
 
 MOST_CONNECTIONS = 4000
 """More are answered that the service is busy."""
+
+Heard = dict[str, tuple[int, int]]
 
 log = structlog.get_logger()
 
@@ -45,7 +48,7 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
     try:
         # Whoever held wakes before is dead: this process has the pid file.
         cloud.core.store.release_wakes()
-        since = cloud.core.store.now()
+        before = heard(cloud.core.store)
         admin = begin(cloud, state)
         if provider == "stub":
             stubimages.register_all(admin, cloud)
@@ -55,7 +58,7 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
             contextlib.closing(Edge(cloud)) as edge,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(_serve(edge, cloud, state, listener, since))
+            runner.run(_serve(edge, cloud, state, listener, before))
     finally:
         state.ready.unlink(missing_ok=True)
         cloud.stop()
@@ -108,7 +111,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket, since: float) -> None:
+async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket, before: Heard) -> None:
     config = uvicorn.Config(
         edge,
         http="httptools",
@@ -131,7 +134,7 @@ async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket
         while not server.started and not serving.done():  # noqa: ASYNC110  (uvicorn tells nobody)
             await asyncio.sleep(0.002)
         host, port = listener.getsockname()[:2]
-        while not serving.done() and not await asyncio.to_thread(_heard, cloud, since):  # noqa: ASYNC110  (once, at the start)
+        while not serving.done() and not await asyncio.to_thread(_reported, cloud, before):  # noqa: ASYNC110  (once, at the start)
             await asyncio.sleep(0.02)
         if not serving.done():
             write_json(state.ready, endpoints(host, port))
@@ -141,7 +144,16 @@ async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket
         await objects.stop()
 
 
-def _heard(cloud: Cloud, since: float) -> bool:
+def heard(store: Store) -> Heard:
+    """The order of the last report of each host, by the host's name."""
+    with store.read() as tx:
+        return {host.name: (host.seen.epoch, host.seen.sequence) for host in tx.list(Host)}
+
+
+def _reported(cloud: Cloud, before: Heard) -> bool:
     """Whether a host has reported to this process: before that nothing can be launched."""
-    with cloud.core.store.read() as tx:
-        return any(host.seen.heard >= since for host in tx.list(Host))
+    try:
+        return heard(cloud.core.store) != before
+    except Unavailable as error:
+        log.warning("the store does not answer", reason=error.message)
+        return False

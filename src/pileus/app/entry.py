@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -12,6 +13,7 @@ import pileus
 from pileus.app import processes
 from pileus.app.state import State
 from pileus.cli.problem import Problem
+from pileus.model.errors import Unavailable
 
 
 def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
@@ -24,7 +26,10 @@ def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
         os.umask(0o077)
     from pileus.app.cloud import serve  # noqa: PLC0415  (loaded by the user that it runs as)
 
-    serve(state, provider, socket.socket(fileno=descriptor))
+    try:
+        serve(state, provider, socket.socket(fileno=descriptor))
+    except Unavailable as error:
+        raise Problem(f"{error.message} It is in {state.cloud}.") from error
     _end()
 
 
@@ -41,8 +46,10 @@ def host(root: Path, group: str) -> NoReturn:
 
 def _end() -> NoReturn:
     """End at once: all is put away, and taking the interpreter apart would take longer than that did."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    # What a full disk did not take is lost anyway.
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(0)
 
 

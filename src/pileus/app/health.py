@@ -1,21 +1,29 @@
-"""Whether a cloud can do what it is asked: its store answers, and a host reports."""
+"""Whether a cloud can do what it is asked: its store can be read and written, and a host reports."""
 
 from __future__ import annotations
 
 import structlog
 
-from pileus.model.host import LOST_AFTER, Host
+from pileus.model.errors import Unavailable
+from pileus.model.host import LOST_AFTER, Host, alive
 from pileus.store.store import Store
 
 log = structlog.get_logger()
 
 
-def missing(store: Store) -> list[str]:
-    """What cannot be had: "store", or "host" when none has reported within the time after which one counts as lost."""
+def missing(store: Store) -> dict[str, str]:
+    """What cannot be had, and why: "store", or "host" when none is heard of for as long as makes one count as lost."""
     try:
         with store.read() as tx:
-            heard = max((host.seen.heard for host in tx.list(Host)), default=0.0)
-        return [] if store.now() - heard < LOST_AFTER else ["host"]
-    except Exception:
+            hosts = tx.list(Host)
+        # Reports are written every few seconds: what came of the last one is never old news.
+        if store.trouble is not None:
+            return {"store": store.trouble.message}
+    except Unavailable as error:
+        return {"store": error.message}
+    except Exception as error:
         log.exception("the store does not answer")
-        return ["store"]
+        return {"store": f"The cloud's database cannot be used: {type(error).__name__}; the cloud's log tells more."}
+    if any(alive(host, store.now()) for host in hosts):
+        return {}
+    return {"host": f"No host has reported within the last {LOST_AFTER:.0f} s; 'pileus status' tells what runs."}

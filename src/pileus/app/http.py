@@ -97,6 +97,7 @@ class Edge:
         except Gone:
             return
         except Exception:
+            # Whatever it is, the client gets an answer, and a number to find it in the log by.
             request_id = str(uuid.uuid4())
             log.exception("request failed", path=path, request=request_id)
             response = errors.own("Internal", "Something is wrong here; the log tells what.", request_id)
@@ -127,22 +128,23 @@ class Edge:
         return None
 
     async def _health(self) -> Response:
-        """200 when requests can be served, else 503 and the names of what is missing."""
+        """200 when requests can be served, else 503 with the names of what is missing, and why."""
         try:
             missing = await asyncio.wait_for(self._run(health.missing, self._cloud.core.store), HEALTH)
         except TimeoutError:
-            missing = ["store"]
+            missing = {"store": f"The cloud's database does not answer within {HEALTH:.0f} s."}
         if not missing:
             return Response(200, {"content-type": "text/plain"}, b"ok\n")
-        body = json.dumps({"status": "unavailable", "missing": missing}).encode()
+        body = json.dumps({"status": "unavailable", "missing": list(missing), "why": missing}).encode()
         return Response(503, {"content-type": "application/json"}, body)
 
     async def _upload(self, scope: Scope, receive: Receive) -> Response:
-        request = _request(scope, b"")
-        caller = await self._run(caller_of, self._cloud.authority, request)
-        if caller is None:
-            return unauthorized()
+        request, request_id = _request(scope, b""), str(uuid.uuid4())
         try:
+            caller = await self._run(caller_of, self._cloud.authority, request)
+            if caller is None:
+                return unauthorized()
+            request_id = caller.request
             asked = uploads.read(dict(parse_qsl(request.query, keep_blank_values=True)))
             image.allow(caller, public=asked.public)
             incoming = await self._run(self._cloud.objects.incoming, asked.digest)
@@ -156,18 +158,18 @@ class Edge:
                 made = await self._run(uploads.finish, caller, self._cloud.core, incoming, asked)
             return created(caller, made)
         except PileusError as error:
-            return errors.of(error, caller.request)
+            return errors.of(error, request_id)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         target = streams.target(scope["path"])
-        caller = None
-        if target is not None:
-            caller = await self._run(caller_of, self._cloud.authority, _request({"method": "GET", **scope}, b""))
-        if target is None or caller is None or self._streams >= streams.MOST:
-            await send({"type": "websocket.close", "code": 1008})
-            return
         try:
+            caller = None
+            if target is not None:
+                caller = await self._run(caller_of, self._cloud.authority, _request({"method": "GET", **scope}, b""))
+            if target is None or caller is None or self._streams >= streams.MOST:
+                await send({"type": "websocket.close", "code": 1008})
+                return
             access = await self._run(streams.access, caller, self._cloud.core, target)
             link = await streams.dial(access)
         except (PileusError, Fault) as error:

@@ -10,6 +10,7 @@ import typer
 
 from pileus.cli.commands import StateOption, cli, images, state_of
 from pileus.cli.problem import Problem
+from pileus.model import disk
 
 
 def _say(text: str) -> None:
@@ -136,6 +137,13 @@ def run() -> None:
     except Problem as problem:
         typer.echo(f"pileus: {problem.message}", err=True)
         sys.exit(problem.status)
+    except OSError as error:
+        told = disk.trouble(error)
+        if not told:
+            raise
+        where = f"{error.filename} cannot be written: " if error.filename else ""
+        typer.echo(f"pileus: {where}{disk.WORDS[told]}. Mend that, and repeat the command.", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
 

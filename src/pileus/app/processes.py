@@ -57,9 +57,13 @@ def owner(pidfile: Path) -> int | None:
 @contextlib.contextmanager
 def alone(lock: Path) -> Iterator[None]:
     """Wait until nobody else is in a block with the same lock file."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    # Opened for reading: what runs on a file system that has become read-only can still be ended.
+    descriptor = os.open(lock, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
 
 
 def module(name: str, *arguments: str) -> list[str]:

@@ -21,6 +21,9 @@ READY = 60.0
 STOP = 15.0
 """Seconds that a process may take to end."""
 
+ROOM = 8 << 20
+"""Bytes that have to be free where the state directory is."""
+
 Say = Callable[[str], None]
 
 
@@ -40,6 +43,7 @@ def up(state: State, provider: str = "", port: int | None = None, say: Say = sil
     if provider == "local" and os.geteuid() != 0:
         raise Problem("Running machines needs root: use sudo, or try --provider stub.")
     state.prepare()
+    _check_disk(state)
     with contextlib.ExitStack() as starting:
         with processes.alone(state.run / "up.lock"):
             if provider == "local":
@@ -68,6 +72,19 @@ def _local() -> ModuleType:
 def _check(state: State) -> None:
     if len(os.fsencode(state.root)) > LONGEST:
         raise Problem(f"The path of the state directory is too long for sockets below it ({LONGEST} bytes at most).")
+
+
+def _check_disk(state: State) -> None:
+    """A disk that takes nothing more is said here: what fails on it later cannot even write to its log."""
+    found = os.statvfs(state.root)
+    if found.f_flag & os.ST_RDONLY:
+        raise Problem(f"{state.root} is on a file system that is read-only: mount it for writing, and repeat.")
+    free = found.f_bavail * found.f_frsize
+    if free < ROOM:
+        raise Problem(
+            f"{state.root} is on a file system that is full ({free >> 20} MiB are free, {ROOM >> 20} are needed): "
+            "make room, and repeat."
+        )
 
 
 def _refuse_another_port(state: State, port: int | None, known: dict[str, object]) -> None:
@@ -173,8 +190,10 @@ def down(state: State, *, instances: bool = False, say: Say = silent) -> None:
             if pid is not None:
                 say(f"ending the {name}")
                 processes.stop(pid, STOP)
-        state.endpoints.unlink(missing_ok=True)
-        supervise.forget(state)
+        # What runs is ended, also where nothing can be written.
+        with contextlib.suppress(OSError):
+            state.endpoints.unlink(missing_ok=True)
+            supervise.forget(state)
         if known.get("provider") == "local":
             _local().end(state, instances=instances, say=say)
 

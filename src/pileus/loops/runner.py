@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from pileus.loops import engine, instance, report
-from pileus.model.errors import Fault
+from pileus.model.errors import Fault, Unavailable
 from pileus.model.instance import Instance
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _turn(core: Core, held: Claimed, watch: Watch | None = None, *, claim: bool 
         try:
             due = _step(core, held)
         except Exception as error:
-            failed, shown = True, isinstance(error, Fault)
+            failed, shown = True, isinstance(error, Fault | Unavailable)
             log.warning("step failed", kind=held.kind, uuid=held.uuid, error=str(error), exc_info=not shown)
             due = core.store.now() + backoff(held.tries)
         following = core.store.finish_wake(held, due, failed=failed, claim=claim)
@@ -145,6 +145,8 @@ class Runner:
     def _report(self, message: Report) -> None:
         try:
             report.absorb(self._core, message)
+        except Unavailable as error:
+            log.warning("report not taken in", host=message.host, reason=error.message)
         except Exception:
             # The host will say it again: a report that cannot be taken in must not end the bus.
             log.exception("report not taken in", host=message.host)
@@ -154,13 +156,16 @@ class Runner:
             self._give_way()
             seen = self._pending
             try:
-                if work(self._core, self._watch, stop=self._stopping.is_set):
-                    continue
+                if not work(self._core, self._watch, stop=self._stopping.is_set):
+                    self._waiting = 0.0
+                    self._rest(seen)
+            except Unavailable as error:
+                log.warning("queue does not answer", reason=error.message)
+                self._stopping.wait(1.0)
             except Exception:
+                # A thread that ended here would be missed by everybody: it outlives every mistake.
                 log.exception("queue does not answer")
                 self._stopping.wait(1.0)
-            self._waiting = 0.0
-            self._rest(seen)
 
     def _give_way(self) -> None:
         """Steps and requests share an interpreter: while requests come in, steps wait."""
@@ -185,5 +190,7 @@ class Runner:
         while not self._stopping.wait(SCAN * _jitter.uniform(0.8, 1.2)):
             try:
                 scan(self._core)
+            except Unavailable as error:
+                log.warning("scan failed", reason=error.message)
             except Exception:
                 log.exception("scan failed")

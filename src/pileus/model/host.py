@@ -59,5 +59,8 @@ class Host(Noun, frozen=True, kw_only=True):
 
 
 def alive(host: Host, now: float) -> bool:
-    """Whether the host was heard recently enough to be given work."""
-    return host.gone is None and now - host.seen.heard < LOST_AFTER
+    """Whether the host was heard recently enough to be given work; one heard in the future is as silent.
+
+    A clock that was set back leaves such a time, until the next report.
+    """
+    return host.gone is None and abs(now - host.seen.heard) < LOST_AFTER

@@ -6,6 +6,7 @@ there after a power cut, and what was not answered leaves nothing but a temporar
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -17,7 +18,8 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from pileus.model.errors import InvalidValue, NotFound
+from pileus.model import disk
+from pileus.model.errors import InvalidValue, NotFound, Unavailable
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -47,7 +49,8 @@ class ObjectStore:
         """Begin an object that comes in parts; with `expected` (a digest) nothing else will be kept."""
         if expected and not _DIGEST.fullmatch(expected):
             raise InvalidValue(f"'{expected}' is no sha256 in lower-case hex.", ident=expected, reason="digest")
-        return Incoming(self, self._incoming / secrets.token_hex(16), expected)
+        with _disk():
+            return Incoming(self, self._incoming / secrets.token_hex(16), expected)
 
     def put(self, parts: Iterable[bytes], expected: str = "") -> Stored:
         """Keep the bytes of `parts`; InvalidValue when they are not what `expected` says, and then nothing is kept."""
@@ -120,19 +123,23 @@ class Incoming:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        # Either it was written through already, or what it still held is not wanted any more.
+        with contextlib.suppress(OSError):
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
     def write(self, part: bytes) -> None:
-        """Add bytes."""
-        self._file.write(part)
+        """Add bytes. Raises Unavailable when the disk does not take them."""
+        with _disk():
+            self._file.write(part)
         self._digest.update(part)
         self.size += len(part)
 
     def finish(self) -> str:
         """The digest of what was written, after writing it through to `path`, where it may be looked at."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with _disk():
+            self._file.flush()
+            os.fsync(self._file.fileno())
         return self._digest.hexdigest()
 
     def keep(self) -> Stored:
@@ -143,8 +150,22 @@ class Incoming:
                 f"The bytes have the sha256 {digest}, not {self._expected}.", ident=self._expected, reason="digest"
             )
         self._file.close()
-        self._store.adopt(self.path, digest)
+        with _disk():
+            self._store.adopt(self.path, digest)
         return Stored(digest, self.size)
+
+
+@contextlib.contextmanager
+def _disk() -> Iterator[None]:
+    """What the disk cannot do now is no mistake of whoever asks."""
+    try:
+        yield
+    except OSError as error:
+        reason = disk.trouble(error)
+        if not reason:
+            raise
+        text = f"The bytes cannot be kept: {disk.WORDS[reason]}. Nothing was kept; ask again later."
+        raise Unavailable(text, noun="object", reason=reason) from error
 
 
 def sync_folder(folder: Path) -> None:

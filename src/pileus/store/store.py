@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from pileus.model.errors import Unavailable
+
 LEASE = 60.0
 """Seconds for which a claimed wake is nobody else's."""
 
@@ -54,6 +56,11 @@ class Store:
         self.closed = False
         """Whether nothing may be written but what recovers it, and no wake be had."""
         self._on_commit: list[Callable[[bool, set[str]], None]] = []
+
+    @property
+    def trouble(self) -> Unavailable | None:
+        """Why the database could not be used when that was tried last; None since it could be written."""
+        return self.engine.trouble
 
     def listen(self, callback: Callable[[bool, set[str]], None]) -> None:
         """Call back after each commit with whether anything was woken, and the kinds of nouns touched."""
@@ -128,8 +135,13 @@ class Store:
             connection.execute(update(table).where(table.c.until > 0.0).values(until=0.0, due=self.now()))
 
     def wake_everything(self, kinds: Iterable[str]) -> None:
-        """The slow scan: every living noun of these kinds is due, and wakes of what ended are dropped."""
+        """The slow scan: every living noun of these kinds is due, and wakes of what ended are dropped.
+
+        A lease that ends later than any could was given before the clock was set back: it has ended.
+        """
         with self.write() as tx:
+            later = tables.wake.c.until > self.now() + 2 * LEASE
+            tx.sql.execute(update(tables.wake).where(later).values(until=0.0))
             for kind in kinds:
                 table = tables.nouns[kind]
                 uuids = [row.uuid for row in tx.sql.execute(select(table.c.uuid).where(table.c.gone.is_(None)))]

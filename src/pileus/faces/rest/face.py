@@ -39,7 +39,10 @@ class RestFace:
         words = tuple(unquote(word) for word in request.path.removeprefix(ROOT).strip("/").split("/"))
         if words == ("openapi.json",) and request.method in ("GET", "HEAD"):
             return _json(200, self._openapi, str(uuid.uuid4()))
-        caller = caller_of(self._authority, request)
+        try:
+            caller = caller_of(self._authority, request)
+        except PileusError as error:
+            return errors.of(error, str(uuid.uuid4()))
         if caller is None:
             return unauthorized()
         method = "GET" if request.method == "HEAD" else request.method

@@ -11,6 +11,7 @@ import structlog
 
 from pileus.bus.messages import Ask, BodyReport, Order, Removed, Report
 from pileus.loops.host.book import Book, Entry
+from pileus.model import disk
 from pileus.model.errors import Fault
 from pileus.model.host import Capacity
 from pileus.model.instance import Body, Power, Step, next_step
@@ -54,39 +55,55 @@ class Agent:
         self._told: set[str] = set()
         self._changed: set[str] = set()
         self._unknown: tuple[str, ...] = ()
+        self._refused: dict[str, SeenFault] = {}
         book.begin()
 
     # -- orders --------------------------------------------------------------------------------------------------
 
     def take(self, order: Order) -> bool:
-        """Keep an order, unless it is older than what is held or than a removal; True when there is work to do."""
+        """Keep an order, unless it is older than what is held or than a removal; True when there is work to do.
+
+        What cannot be kept is not done: the next report says why, and the cloud orders it again.
+        """
         with self._lock:
             if not self.accepts(order):
                 return False
-            self.book.witness(order.revision)
-            held = self.book.entries.get(order.uuid)
-            if order.spec is None and held is None:
-                # A removal of what was never here is remembered all the same: its order may still be on the way.
-                self.book.remember(order.uuid, Removed(revision=order.revision, why=order.why))
-                self._told.add(order.uuid)
+            try:
+                taken = self._keep(order)
+            except OSError as error:
+                fault = _disk_fault(error)
+                log.warning("order not kept", uuid=order.uuid, code=fault.code, message=fault.message)
+                self._refused[order.uuid] = self._shown(fault)
+                self._changed.add(order.uuid)
                 return False
-            if held is None:
-                held = Entry(uuid=order.uuid, revision=order.revision)
-            body = held.body
-            if order.spec is not None:
-                body = msgspec.structs.replace(body, satisfied=max(body.satisfied, order.spec.satisfied))
-            self.book.keep(
-                msgspec.structs.replace(
-                    held,
-                    revision=order.revision,
-                    spec=order.spec,
-                    why=order.why,
-                    body=body,
-                    fault=None,
-                    request=order.request,
-                )
-            )
+            self._refused.pop(order.uuid, None)
         log.info("order taken", uuid=order.uuid, revision=order.revision, request=order.request or None)
+        return taken
+
+    def _keep(self, order: Order) -> bool:
+        self.book.witness(order.revision)
+        held = self.book.entries.get(order.uuid)
+        if order.spec is None and held is None:
+            # A removal of what was never here is remembered all the same: its order may still be on the way.
+            self.book.remember(order.uuid, Removed(revision=order.revision, why=order.why))
+            self._told.add(order.uuid)
+            return False
+        if held is None:
+            held = Entry(uuid=order.uuid, revision=order.revision)
+        body = held.body
+        if order.spec is not None:
+            body = msgspec.structs.replace(body, satisfied=max(body.satisfied, order.spec.satisfied))
+        self.book.keep(
+            msgspec.structs.replace(
+                held,
+                revision=order.revision,
+                spec=order.spec,
+                why=order.why,
+                body=body,
+                fault=None,
+                request=order.request,
+            )
+        )
         return True
 
     def accepts(self, order: Order) -> bool:
@@ -115,15 +132,20 @@ class Agent:
         entry = self.book.entries.get(uuid)
         if entry is None:
             return None
-        with structlog.contextvars.bound_contextvars(request=entry.request or None):
-            try:
+        try:
+            with structlog.contextvars.bound_contextvars(request=entry.request or None):
                 done, after = self._step(entry)
-            except Fault as fault:
-                log.warning("body faulty", uuid=uuid, code=fault.code, message=fault.message)
-                self._blame(uuid, entry, fault)
+            with self._lock:
+                self._save(uuid, done)
+        except OSError as error:
+            if not disk.trouble(error):
                 raise
-        with self._lock:
-            self._save(uuid, done)
+            fault = _disk_fault(error)
+            self._blame(uuid, entry, fault)
+            raise fault from error
+        except Fault as fault:
+            self._blame(uuid, entry, fault)
+            raise
         return after
 
     def _step(self, entry: Entry) -> tuple[Entry, float | None]:
@@ -207,14 +229,25 @@ class Agent:
             self._changed.add(uuid)
 
     def _blame(self, uuid: str, entry: Entry, fault: Fault) -> None:
-        shown = SeenFault(code=fault.code, message=fault.message, permanent=fault.permanent, at=self.now())
+        log.warning("body faulty", uuid=uuid, code=fault.code, message=fault.message)
+        shown = self._shown(fault)
         with self._lock:
             current = self.book.entries.get(uuid)
-            if current is not None and current.revision == entry.revision:
-                old = current.fault
-                if old is None or (old.code, old.message) != (shown.code, shown.message):
-                    self.book.keep(msgspec.structs.replace(current, fault=shown))
-                    self._changed.add(uuid)
+            if current is None or current.revision != entry.revision:
+                return
+            old = current.fault
+            if old is not None and (old.code, old.message) == (shown.code, shown.message):
+                return
+            blamed = msgspec.structs.replace(current, fault=shown)
+            try:
+                self.book.keep(blamed)
+            except OSError:
+                # Said all the same: the next start finds it out again.
+                self.book.entries[uuid] = blamed
+            self._changed.add(uuid)
+
+    def _shown(self, fault: Fault) -> SeenFault:
+        return SeenFault(code=fault.code, message=fault.message, permanent=fault.permanent, at=self.now())
 
     # -- reports -------------------------------------------------------------------------------------------------
 
@@ -253,7 +286,10 @@ class Agent:
                 incarnation=self.book.start.incarnation,
                 highest=self.book.start.highest,
                 full=full,
-                bodies={uuid: _body_report(self.book.entries[uuid]) for uuid in names},
+                bodies={
+                    **{uuid: _body_report(self.book.entries[uuid]) for uuid in names},
+                    **{uuid: self._refusal(uuid, fault) for uuid, fault in self._refused.items()},
+                },
                 removed={uuid: self.book.removed[uuid] for uuid in self._told if uuid in self.book.removed},
                 unknown=self._unknown,
                 capacity=self._capacity,
@@ -263,6 +299,17 @@ class Agent:
             self._changed.clear()
             self._told.clear()
             return report
+
+    def _refusal(self, uuid: str, fault: SeenFault) -> BodyReport:
+        """What is said of a body whose last order could not be kept."""
+        held = self.book.entries.get(uuid)
+        return BodyReport(fault=fault) if held is None else msgspec.structs.replace(_body_report(held), fault=fault)
+
+
+def _disk_fault(error: OSError) -> Fault:
+    """What keeps the host from writing down what it is to do, or what came of it."""
+    code = "HostDiskFull" if disk.trouble(error) == disk.FULL else "HostDiskFailed"
+    return Fault(code, f"this host cannot keep its book: {error}")
 
 
 def _order(entry: Entry) -> Order:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING
@@ -111,6 +112,8 @@ class FileBook(Book):
         else:
             # Perhaps an older book was lost: epochs go on above all of its, or the cloud would take reports for old.
             self.start = Start(epoch=int(now()))
+        for path in self._orders.glob("*.new"):
+            path.unlink()
         for path in self._orders.glob("*.json"):
             entry = msgspec.json.decode(path.read_bytes(), type=Entry)
             self.entries[entry.uuid] = entry
@@ -120,14 +123,11 @@ class FileBook(Book):
         path = self._folder / "removed.jsonl"
         line = msgspec.json.Decoder(tuple[str, Removed])
         data = path.read_bytes() if path.exists() else b""
-        if data and not data.endswith(b"\n"):
-            with path.open("ab") as file:
-                file.write(b"\n")  # or the next line would be part of the torn one
         for text in data.splitlines():
             try:
                 uuid, removed = line.decode(text)
             except msgspec.DecodeError:
-                continue  # the last line of a machine that lost power; its order is still held
+                continue  # cut short by a power cut or a full disk; its order is still held
             self.removed[uuid] = removed
         for uuid, removed in self.removed.items():
             entry = self.entries.get(uuid)
@@ -145,16 +145,32 @@ class FileBook(Book):
         (self._orders / f"{uuid}.json").unlink(missing_ok=True)
 
     def _write_removed(self, uuid: str, removed: Removed) -> None:
-        with (self._folder / "removed.jsonl").open("ab") as file:
-            file.write(msgspec.json.encode((uuid, removed)) + b"\n")
+        with (self._folder / "removed.jsonl").open("ab+") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            # A line that a full disk cut short ends here, or this one would be part of it.
+            torn = file.read(1) not in (b"", b"\n")
+            file.write(b"\n" * torn + msgspec.json.encode((uuid, removed)) + b"\n")
             file.flush()
             os.fdatasync(file.fileno())
 
 
 def _replace(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; when this returns it survives a power cut."""
     aside = path.with_suffix(".new")
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fdatasync(file.fileno())
-    aside.rename(path)
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fdatasync(file.fileno())
+        aside.rename(path)
+    except OSError:
+        # Of a full disk every byte counts.
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import threading
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -43,7 +44,11 @@ class Link(Protocol):
 
 
 class HostRunner:
-    """Runs one agent. `on_specs` is told the specs held after every change of them."""
+    """Runs one agent. `on_specs` is told the specs held after every change of them.
+
+    `now` is a clock that nobody sets: a look that is due in a second is not due in an hour when the machine's time is
+    put back.
+    """
 
     def __init__(
         self,
@@ -52,10 +57,12 @@ class HostRunner:
         *,
         workers: int = 4,
         on_specs: Callable[[Iterable[InstanceSpec]], None] | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.agent = agent
         self._link = link
         self._on_specs = on_specs
+        self._now = now
         self._due: list[tuple[float, str]] = []
         self._when: dict[str, float] = {}
         self._tries: dict[str, int] = {}
@@ -89,7 +96,7 @@ class HostRunner:
 
     def wake(self, uuid: str, after: float = 0.0) -> None:
         """Have a body looked at, `after` seconds from now; an earlier look stays."""
-        when = self.agent.now() + after
+        when = self._now() + after
         with self._wake:
             if uuid in self._when and self._when[uuid] <= when:
                 return
@@ -154,7 +161,7 @@ class HostRunner:
     def _next(self) -> str | None:
         """The next body that is due and that no other worker is at; None after a rest."""
         with self._wake:
-            now = self.agent.now()
+            now = self._now()
             while self._due and self._due[0][0] <= now:
                 when, uuid = heapq.heappop(self._due)
                 if self._when.get(uuid) != when:
@@ -204,6 +211,9 @@ class HostRunner:
             try:
                 for uuid in self.agent.survey():
                     self.wake(uuid)
-            except Exception as error:  # noqa: BLE001  (the backend may be away; the next survey finds out)
-                log.warning("survey failed", error=str(error))
+            except Fault as fault:
+                # The backend may be away; the next survey finds out.
+                log.warning("survey failed", code=fault.code, message=fault.message)
+            except Exception:
+                log.exception("survey failed")
             self._stopping.wait(SURVEY)

@@ -1,0 +1,111 @@
+"""A database that cannot work says so as the core's Unavailable, keeps nothing half, and works again by itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import event
+
+from pileus.model.errors import Unavailable
+from pileus.model.flavor import Flavor
+from pileus.store.migrate import migrate
+from pileus.store.store import Store
+from tests.store.clock import flavor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def file_store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(f"sqlite:///{tmp_path}/store.db")
+    migrate(made.engine)
+    yield made
+    made.close()
+
+
+def say(store: Store, *pragmas: str) -> None:
+    """Open every connection anew, with these settings."""
+
+    def connected(connection: sqlite3.Connection, _record: object) -> None:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+    store.close()
+    event.listen(store.engine.sql, "connect", connected)
+
+
+def fill(store: Store) -> None:
+    with store.write() as tx:
+        tx.add_all([flavor(f"wide-{number}") for number in range(5000)])
+
+
+def names(store: Store) -> set[str]:
+    with store.read() as tx:
+        return {one.name for one in tx.list(Flavor)}
+
+
+def refused(store: Store) -> Unavailable:
+    with pytest.raises(Unavailable) as caught:
+        fill(store)
+    assert store.trouble is caught.value
+    return caught.value
+
+
+def test_a_full_disk_keeps_nothing_of_what_was_asked(file_store: Store) -> None:
+    with file_store.write() as tx:
+        tx.add(flavor("before"))
+    say(file_store, "max_page_count=60")
+    error = refused(file_store)
+    assert error.reason == "disk-full"
+    assert "the disk is full" in error.message
+    assert names(file_store) == {"before"}
+    say(file_store, "max_page_count=100000")
+    with file_store.write() as tx:
+        tx.add(flavor("after"))
+    assert names(file_store) == {"before", "after"}
+    assert file_store.trouble is None
+
+
+def test_what_was_to_be_stored_is_no_part_of_the_error(file_store: Store) -> None:
+    say(file_store, "max_page_count=60")
+    cause = refused(file_store).__cause__
+    assert "database or disk is full" in str(cause)
+    assert "wide-" not in str(cause)
+
+
+def test_a_read_only_database_can_still_be_read(file_store: Store) -> None:
+    say(file_store, "query_only=ON")
+    assert refused(file_store).reason == "read-only"
+    assert names(file_store) == set()
+
+
+def test_a_database_that_another_program_locks_is_not_waited_for_without_end(file_store: Store, tmp_path: Path) -> None:
+    say(file_store, "busy_timeout=1")
+    other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert refused(file_store).reason == "locked"
+    other.execute("ROLLBACK")
+    other.close()
+    fill(file_store)
+
+
+def test_a_damaged_file_is_named_so(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_bytes(b"no database at all\n" * 1000)
+    store = Store(f"sqlite:///{tmp_path}/store.db")
+    with pytest.raises(Unavailable) as caught:
+        migrate(store.engine)
+    store.close()
+    assert caught.value.reason == "damaged"
+
+
+def test_a_file_that_cannot_be_opened_is_named_so(tmp_path: Path) -> None:
+    (tmp_path / "store.db").mkdir()
+    store = Store(f"sqlite:///{tmp_path}/store.db")
+    with pytest.raises(Unavailable) as caught:
+        migrate(store.engine)
+    store.close()
+    assert caught.value.reason == "unreadable"
