@@ -22,6 +22,7 @@ from pileus.faces.rest.openapi import openapi
 from pileus.faces.wire.sigv4 import codes_of
 from pileus.model.errors import ERRORS
 from pileus.model.faults import FAULTS
+from pileus.model.finding import MEANINGS
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src" / "pileus"
@@ -39,9 +40,23 @@ def pages() -> dict[str, str]:
         "cli.md": _cli(),
         "ec2.md": _ec2(),
         "errors.md": _errors(),
+        "findings.md": _findings(),
         "rest.md": _rest(),
         "settings.md": _settings(),
         "verbs.md": _verbs(),
+    }
+
+
+def finding_codes() -> set[str]:
+    """Every code that some module makes a Finding with."""
+    return {
+        code
+        for path in sorted(SOURCE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding"
+        for keyword in node.keywords
+        if keyword.arg == "code"
+        for code in _constants(keyword.value)
     }
 
 
@@ -91,6 +106,7 @@ def _index() -> str:
         ("[ec2.md](ec2.md)", "actions of the EC2 and STS APIs"),
         ("[rest.md](rest.md)", "paths of Pileus's own REST API"),
         ("[errors.md](errors.md)", "codes of errors and faults: what they mean and where they show"),
+        ("[findings.md](findings.md)", "codes of what `pileus doctor` finds: what they mean and what to do"),
         ("[verbs.md](verbs.md)", "what all faces call: the core's own functions"),
     ]
     return _page("Reference", "Made from the code; a test fails when a page is behind it.", _table(("Page", ""), rows))
@@ -157,6 +173,20 @@ def _errors() -> str:
         "## Faults\n\nShown by `pileus explain` as what was seen, by EC2 as the `StateReason` `Server.InternalError`"
         " of the instance, or as `Unavailable` (503) when a request had to wait for a host; by REST as `Fault` (502)."
         "\n\n" + _table(("Code", "Meaning"), faults),
+    )
+
+
+def _findings() -> str:
+    mends = {"": "", "repair": "`--repair`", "adopt": "`--adopt`"}
+    rows = [
+        (f"`{code}`", meaning.severity, f"{meaning.says} {meaning.means}", meaning.do, mends[meaning.mend])
+        for code, meaning in sorted(MEANINGS.items())
+    ]
+    return _page(
+        "Findings",
+        "What `pileus doctor` may find. An *error*: something that was asked for is not so. A *warning*: nothing is"
+        " lost yet, or something is left over.",
+        _table(("Code", "Severity", "Meaning", "What to do", "Doctor mends it by"), rows),
     )
 
 

@@ -12,6 +12,7 @@ from pileus.faces.ec2 import errors as ec2_errors
 from pileus.faces.rest import errors as rest_errors
 from pileus.model.errors import ERRORS
 from pileus.model.faults import FAULTS
+from pileus.model.finding import MEANINGS
 from tests.house import tree
 
 FOLDER = tree.ROOT / "docs" / "reference"
@@ -63,6 +64,13 @@ def test_every_error_code_is_named_and_every_fault_has_one_meaning() -> None:
     assert faults == set(FAULTS), "every code of a Fault has its meaning in pileus.model.faults, and no other"
     for code in codes | faults:
         assert f"`{code}`" in page("errors.md"), f"{code}: {ANEW}"
+
+
+def test_every_code_that_the_doctor_finds_has_its_meaning_and_is_named() -> None:
+    found = generator().finding_codes()
+    assert found == set(MEANINGS), "every code of a Finding has its meaning in pileus.model.finding, and no other"
+    for code in found:
+        assert f"`{code}`" in page("findings.md"), f"{code}: {ANEW}"
 
 
 def test_fault_codes_are_found_in_every_form() -> None:

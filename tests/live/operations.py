@@ -20,7 +20,7 @@ from pileus.app.state import State
 from pileus.providers.local.machine import daemon, ending
 from pileus.providers.local.network.northbound import Northbound
 from pileus.store.store import Store
-from tests import recount
+from pileus.verbs import recount
 from tests.live.cloud import SSH, until
 from tests.live.sessions import Counter, Shell, counting, routes
 from tests.live.veth import within

@@ -98,3 +98,10 @@ def parts(state: State) -> dict[str, int | None]:
     """The daemons' pids, None for one that does not run."""
     layout = Layout(state.root)
     return {"libvirtd": daemon.pid(layout), **chassis.status(layout)}
+
+
+def silent(state: State) -> dict[str, bool]:
+    """Of each daemon, whether it does not answer."""
+    layout = Layout(state.root)
+    found = {one.name: not one.ready() for one in daemons(layout)}
+    return {"libvirtd": not daemon.answers(layout), **found}

@@ -84,6 +84,25 @@ def status(*, state: StateOption = None) -> None:
         raise Problem(f"Not everything runs: 'pileus up --state {where.root}' starts what does not.")
 
 
+@cli.command()
+def doctor(
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended safely.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    state: StateOption = None,
+) -> None:
+    """Examine the machine, and whether store, host, libvirt, OVN and disk agree; status 1 with findings."""
+    from pileus.app import doctor as doctors  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.state import State  # noqa: PLC0415
+    from pileus.cli import findings  # noqa: PLC0415
+
+    where = State(state_of(state))
+    report = doctors.repair(where, _say) if repair else doctors.examine(where)
+    findings.show(report, as_json=as_json)
+    if report.findings:
+        raise typer.Exit(1)
+
+
 @cli.command("run", context_settings={"allow_interspersed_args": False})
 def run_(
     command: Annotated[list[str], typer.Argument(metavar="-- CMD...")],

@@ -31,6 +31,13 @@ class Stored(msgspec.Struct, frozen=True):
     size: int
 
 
+def place(root: Path, digest: str) -> Path:
+    """Where below `root` the object's bytes are, or would be; NotFound for what is no digest."""
+    if not _DIGEST.fullmatch(digest):
+        raise NotFound(f"There is no object {digest}.", noun="object", ident=digest)
+    return root / digest[:2] / digest
+
+
 class ObjectStore:
     """Objects below the folder `root`, which belongs to one process at a time.
 
@@ -65,10 +72,10 @@ class ObjectStore:
 
     def path(self, digest: str) -> Path:
         """The file that holds exactly the object's bytes; it never changes. NotFound when there is none."""
-        place = self._place(digest)
-        if not place.is_file():
+        path = self._place(digest)
+        if not path.is_file():
             raise NotFound(f"There is no object {digest}.", noun="object", ident=digest)
-        return place
+        return path
 
     def open(self, digest: str) -> BinaryIO:
         """The object's bytes, for reading; NotFound when there is none."""
@@ -76,34 +83,32 @@ class ObjectStore:
 
     def delete(self, digest: str) -> bool:
         """Forget an object; False when there was none. Who has it open reads it to its end."""
-        place = self._place(digest)
+        path = self._place(digest)
         try:
-            place.unlink()
+            path.unlink()
         except FileNotFoundError:
             return False
-        sync_folder(place.parent)
+        sync_folder(path.parent)
         return True
 
     def list(self) -> Iterator[Stored]:
         """Every object, in the order of their digests."""
         for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
-            for place in sorted(folder.iterdir()):
-                if _DIGEST.fullmatch(place.name):
-                    yield Stored(place.name, place.stat().st_size)
+            for path in sorted(folder.iterdir()):
+                if _DIGEST.fullmatch(path.name):
+                    yield Stored(path.name, path.stat().st_size)
 
     def _place(self, digest: str) -> Path:
-        if not _DIGEST.fullmatch(digest):
-            raise NotFound(f"There is no object {digest}.", noun="object", ident=digest)
-        return self.root / digest[:2] / digest
+        return place(self.root, digest)
 
     def adopt(self, temporary: Path, digest: str) -> None:
         """Give a synced temporary file its name. `Incoming.keep` does; nothing else should."""
-        place = self._place(digest)
-        if not place.parent.is_dir():
-            place.parent.mkdir(mode=0o700, exist_ok=True)
+        path = self._place(digest)
+        if not path.parent.is_dir():
+            path.parent.mkdir(mode=0o700, exist_ok=True)
             sync_folder(self.root)
-        temporary.rename(place)
-        sync_folder(place.parent)
+        temporary.rename(path)
+        sync_folder(path.parent)
 
 
 class Incoming:

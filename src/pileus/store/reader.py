@@ -174,6 +174,18 @@ class Reader:
         row = self.sql.execute(_META, {"name": name}).first()
         return int(row.value) if row else 0
 
+    def references(self) -> _List[tuple[str, str, str]]:
+        """Every reference that is kept, as (source, kind of the target, target)."""
+        ref = tables.reference
+        rows = self.sql.execute(select(ref.c.source, ref.c.target_kind, ref.c.target))
+        return [(row.source, row.target_kind, row.target) for row in rows]
+
+    def wakes(self) -> _List[tuple[str, str, float | None]]:
+        """Every wake that is kept, as (kind, uuid, due)."""
+        table = tables.wake
+        rows = self.sql.execute(select(table.c.kind, table.c.uuid, table.c.due))
+        return [(row.kind, row.uuid, row.due) for row in rows]
+
     def due(self, kind: str, uuid: str) -> float | None:
         """When a loop looks at this noun next, without being woken; None: at the next scan."""
         table = tables.wake

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from pileus.model.errors import Unavailable
-
 LEASE = 60.0
 """Seconds for which a claimed wake is nobody else's."""
 

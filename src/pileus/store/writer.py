@@ -234,6 +234,11 @@ class Writer(Reader):
         later = (table.c.due > self.now) & (table.c.until == 0.0)
         self.sql.execute(update(table).where(here & later).values(due=None))
 
+    def unwake(self, kind: str, uuid: str) -> None:
+        """Forget the wake of a noun that does not exist."""
+        table = tables.wake
+        self.sql.execute(delete(table).where(table.c.kind == kind, table.c.uuid == uuid))
+
     def wake_new(self, nouns: Iterable[Noun]) -> None:
         """Have loops look at nouns that this transaction has added, and that nobody can have woken before."""
         rows = [_wake(noun.KIND, noun.uuid, self.now, self._request) for noun in nouns]

@@ -14,7 +14,7 @@ from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
 from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
-from pileus.verbs import floatingip, image, keypair, user
+from pileus.verbs import doctor, floatingip, image, keypair, user
 from pileus.verbs.core import Core
 from pileus.verbs.instance import console, launch, power, view
 
@@ -156,6 +156,19 @@ def _console(asked: Asked) -> dict[str, Any]:
     return {"id": instance.ec2_id, "output": output.decode("utf-8", "replace")}
 
 
+def _doctor(asked: Asked) -> Any:
+    return doctor.look(asked.caller, asked.core)
+
+
+def _mend(asked: Asked) -> dict[str, Any]:
+    return {"findings": doctor.mend(asked.caller, asked.core)}
+
+
+def _sweep(asked: Asked) -> dict[str, Any]:
+    doctor.sweep(asked.caller, asked.core, asked.path["kind"], asked.path["uuid"])
+    return {}
+
+
 def _powered(verb: Callable[[Caller, Core, list[str]], object]) -> Callable[[Asked], dict[str, Any]]:
     def handle(asked: Asked) -> dict[str, Any]:
         with asked.core.store.read() as tx:
@@ -216,6 +229,9 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "floatingips/{id}/disassociate", _disassociate_address, "Take it from what has it."),
     Route("DELETE", "floatingips/{id}", _release_address, "Give it back to the cloud."),
     Route("GET", "explain/{kind}/{id}", _explain, "What is wanted, assigned and seen, and what it waits for."),
+    Route("GET", "doctor", _doctor, "What the store says there should be, and where it disagrees with itself."),
+    Route("POST", "doctor/mend", _mend, "Set claims, usage and wakes right, by what the rows say."),
+    Route("DELETE", "doctor/{kind}/{uuid}", _sweep, "Have the network engine forget what is gone."),
     Route("GET", "{nouns}", _list, "The nouns of one kind, oldest first."),
     Route("GET", "{nouns}/{id}", _show, "One noun, by id or name."),
 )

@@ -46,6 +46,15 @@ def is_built(root: Path = ROOT) -> bool:
     return stamp.is_file() and stamp.read_text(encoding="utf-8").startswith(f"{_EDITION}\n")
 
 
+def installed(root: Path = ROOT) -> dict[str, str]:
+    """What the daemons of `root` said of themselves when it was built, by the names in `LEAST`; {} where none is."""
+    try:
+        told = (root / _STAMP).read_text(encoding="utf-8").splitlines()[1:]
+    except OSError:
+        return {}
+    return dict(zip(LEAST, told, strict=False))
+
+
 def build(progress: Callable[[str], None], root: Path = ROOT) -> None:
     """Build the engine root at `root`; it appears whole, and replaces an older one. Needs root.
 

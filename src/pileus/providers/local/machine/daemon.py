@@ -33,7 +33,7 @@ _FOLDERS = ("etc", "var", "run", "log", "sock", "drivers", "mount")
 _READY = 60.0
 _STOP = 5.0
 _POLL = 0.01
-_LONGEST = 107 - len("/instances//agent.sock") - 36
+LONGEST = 107 - len("/instances//agent.sock") - 36
 """Bytes of a state directory's path: the sockets of an instance must fit into a unix address (unix(7))."""
 
 _LIBVIRTD_CONF = """\
@@ -103,8 +103,8 @@ def prepare(layout: Layout) -> None:
 
     Idempotent. Raises Fault.
     """
-    if len(os.fsencode(layout.state)) > _LONGEST:
-        raise Fault("StatePathTooLong", f"{layout.state} is longer than {_LONGEST} bytes", permanent=True)
+    if len(os.fsencode(layout.state)) > LONGEST:
+        raise Fault("StatePathTooLong", f"{layout.state} is longer than {LONGEST} bytes", permanent=True)
     private = layout.libvirt
     for folder in (private, layout.instances, *(private / name for name in _FOLDERS)):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -55,6 +55,11 @@ def accelerator(cache: Path = CACHE) -> Accelerator:
     return "kvm" if verdict is not None and verdict.works else "tcg"
 
 
+def kept(cache: Path = CACHE) -> Verdict | None:
+    """The verdict of this boot; None before the first `settle`."""
+    return _kept(cache, _boot())
+
+
 def settle(cache: Path = CACHE) -> Verdict:
     """The verdict of this boot; the first call probes, for at most `PATIENCE` seconds and a little, and keeps it.
 

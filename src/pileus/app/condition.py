@@ -1,0 +1,100 @@
+"""The condition of one cloud's own things: its state directory, its processes, the machine's memory."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from pileus.app import processes
+from pileus.app.state import LONGEST, State
+from pileus.app.supervise import restarts
+from pileus.app.up import running
+from pileus.model.finding import Finding
+
+LEAST_SPACE = 1 << 30
+"""Bytes that a file system should have free: a download of an image and some growth of disks."""
+
+LEAST_FILES = 1000
+"""Files that a file system should have room for."""
+
+LEAST_MEMORY = 256 << 20
+"""Bytes that should be left: a small guest, or the restart of every daemon."""
+
+_SHARED = Path("/var/lib/pileus")
+_MIB, _GIB = 1 << 20, 1 << 30
+
+
+def described(state: State) -> dict[str, str]:
+    """What there is, in words."""
+    parts, again = running(state), restarts(state)
+    down = [name for name, pid in parts.items() if pid is None]
+    if is_up(state):
+        runs = f"up: {len(parts) - len(down)} of {len(parts)} processes run"
+    else:
+        runs = f"down: {len(parts) - len(down)} of {len(parts)} processes run"
+    if again:
+        runs += f", started again: {', '.join(f'{name} {times}' for name, times in sorted(again.items()))}"
+    free = os.statvfs(state.root)
+    return {
+        "cloud": runs,
+        "state directory": f"{state.root}, {free.f_bavail * free.f_frsize / _GIB:.1f} GiB free",
+        "memory": f"{_memory('MemAvailable') // _MIB} of {_memory('MemTotal') // _MIB} MiB available",
+    }
+
+
+def is_up(state: State) -> bool:
+    """Whether the cloud is meant to run: `down` ends the supervisor, and says so by removing the endpoints."""
+    return processes.owner(state.pidfile("supervisor")) is not None or state.endpoints.exists()
+
+
+def condition(state: State, *, local: bool, answers: bool) -> Iterator[Finding]:
+    """What is wrong with it; `answers` says whether the store could be asked."""
+    yield from _space(state, local=local)
+    if len(os.fsencode(state.root)) > LONGEST:
+        yield Finding(code="StatePathTooLong", kind="machine", ident=str(state.root))
+    if _memory("MemAvailable") < LEAST_MEMORY:
+        detail = f"{_memory('MemAvailable') // _MIB} MiB"
+        yield Finding(code="MemoryLow", kind="machine", ident="memory", detail=detail)
+    if is_up(state):
+        yield from _processes(state, local=local, answers=answers)
+
+
+def _space(state: State, *, local: bool) -> Iterator[Finding]:
+    places = {state.root, _SHARED} if local else {state.root}
+    for path in sorted(places):
+        found = os.statvfs(path)
+        free = found.f_bavail * found.f_frsize
+        if free < LEAST_SPACE or (found.f_files and found.f_favail < LEAST_FILES):
+            detail = f"{free // _MIB} MiB and {found.f_favail} files free"
+            yield Finding(code="SpaceLow", kind="machine", ident=str(path), detail=detail)
+    try:
+        with tempfile.TemporaryFile(dir=state.run):
+            pass
+    except OSError as error:
+        detail = error.strerror or str(error)
+        yield Finding(code="StateReadOnly", kind="machine", ident=str(state.root), detail=detail)
+
+
+def _processes(state: State, *, local: bool, answers: bool) -> Iterator[Finding]:
+    parts = running(state)
+    for name, pid in parts.items():
+        if pid is None:
+            yield Finding(code="PartDown", kind="process", ident=name, detail=f"see {state.log(name).parent}")
+    silent = {"cloud": not answers}
+    if local:
+        silent |= importlib.import_module("pileus.app.local").silent(state)
+    for name, quiet in silent.items():
+        if quiet and parts.get(name) is not None:
+            yield Finding(code="PartSilent", kind="process", ident=name, detail=f"pid {parts[name]}")
+
+
+def _memory(field: str) -> int:
+    """Bytes, by the name that the kernel gives them (proc_meminfo(5))."""
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        name, _, rest = line.partition(":")
+        if name == field:
+            return int(rest.split()[0]) << 10
+    raise AssertionError(field)

@@ -1,0 +1,182 @@
+"""`pileus doctor`: looks at the machine, and at store, host, libvirt, OVN and disk; says where they disagree.
+
+Looks twice: what is on its way is in one look and not in the other. Destroys nothing that is not known to be gone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from pileus.app import processes
+from pileus.app.condition import condition, described
+from pileus.app.state import State, read_json
+from pileus.cli.client import connect
+from pileus.cli.problem import Problem
+from pileus.loops.host.view import read as read_book
+from pileus.model import agreement
+from pileus.model.errors import Fault, NotFound
+from pileus.model.finding import Finding
+from pileus.model.views import HostView, StoreView
+from pileus.objects.files import place
+from pileus.store.store import Store
+from pileus.verbs import doctor
+
+PAUSE = 3.0
+"""Seconds between the two looks: longer than a loop waits until it looks at what is on its way again."""
+
+STORE = "the store"
+_OF_THE_STORE = frozenset({"ClaimLeaked", "ClaimMissing", "UsageWrong", "WakeLeaked"})
+"""The codes of what the cloud sets right in its own store."""
+
+Say = Callable[[str], None]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What the doctor says: facts of the machine, findings, what was mended, and what could not be seen, and why."""
+
+    facts: dict[str, str]
+    findings: tuple[Finding, ...]
+    mended: tuple[Finding, ...] = ()
+    unchecked: dict[str, str] = {}
+
+
+class _Look(msgspec.Struct):
+    """One look at everything."""
+
+    host: HostView
+    store: StoreView | None
+    findings: dict[tuple[str, str, str], Finding]
+    unchecked: dict[str, str]
+
+
+def examine(state: State, *, pause: float = PAUSE) -> Report:
+    """Examine the cloud of `state`; two looks, `pause` seconds apart, where the first one finds anything.
+
+    Raises Problem when there is no cloud.
+    """
+    report, _ = _examine(state, pause)
+    return report
+
+
+def repair(state: State, say: Say, *, pause: float = PAUSE) -> Report:
+    """Examine, mend what can be mended safely, and examine again. Raises Problem."""
+    before, look = _examine(state, pause)
+    wanted = [found for found in before.findings if found.meaning.mend == "repair"]
+    if not wanted:
+        return before
+    mended_store = False
+    for found in wanted:
+        try:
+            if found.code in _OF_THE_STORE:
+                if not mended_store:
+                    connect(state.root).post("doctor", "mend")
+                mended_store = True
+            elif found.code == "OvnLeaked":
+                connect(state.root).delete("doctor", found.kind, found.ident)
+            else:
+                _local().repair(_layout(state), found, look.host)
+        except (Problem, Fault, OSError) as error:
+            say(f"{found.code} {found.ident} is not mended: {getattr(error, 'message', error)}")
+    after, _ = _examine(state, pause)
+    left = {found.key for found in after.findings}
+    return msgspec.structs.replace(after, mended=tuple(found for found in wanted if found.key not in left))
+
+
+def _examine(state: State, pause: float) -> tuple[Report, _Look]:
+    provider = (read_json(state.started) or {}).get("provider")
+    if provider is None:
+        raise Problem(f"There is no cloud in {state.root}: pileus up makes one.")
+    look = _look(state, local=provider == "local")
+    if look.findings:
+        time.sleep(pause)
+        again = _look(state, local=provider == "local")
+        again.findings = {key: found for key, found in again.findings.items() if key in look.findings}
+        look = again
+    facts = described(state)
+    if provider == "local":
+        facts |= importlib.import_module("pileus.providers.local.doctor.machine").facts()
+    findings = tuple(sorted(look.findings.values(), key=lambda found: (found.meaning.severity, found)))
+    return Report(facts=facts, findings=findings, unchecked=look.unchecked), look
+
+
+def _look(state: State, *, local: bool) -> _Look:
+    """Bodies first, then orders, then rows: whatever is made meanwhile is known to who is asked later."""
+    layout, pid = _layout(state), processes.owner(state.pidfile("host"))
+    bodies = _local().look(layout, pid) if local else None
+    host = read_book(state.host)
+    unchecked = dict(bodies.unchecked) if bodies is not None else {}
+    store = _store(state, unchecked)
+    found = list(condition(state, local=local, answers=store is not None))
+    found += agreement.clocks(store, host, time.time())
+    if store is not None:
+        found += store.findings
+        found += agreement.orders(store, host, socket.gethostname() if local else "stub")
+    if bodies is not None:
+        found += _local().compare(layout, bodies, host, store)
+        found += _objects(state, store) if store is not None else ()
+    return _Look(host, store, {one.key: one for one in found}, unchecked)
+
+
+def _objects(state: State, store: StoreView) -> Iterator[Finding]:
+    for digest in store.images:
+        try:
+            there = place(state.objects, digest).is_file()
+        except NotFound:
+            there = False
+        if not there:
+            yield Finding(code="ObjectMissing", kind="image", ident=digest)
+
+
+def _store(state: State, unchecked: dict[str, str]) -> StoreView | None:
+    """The store's view: asked of the cloud, or read from a copy of the database while nobody has it open."""
+    try:
+        if processes.owner(state.pidfile("cloud")) is not None:
+            return msgspec.convert(connect(state.root).get("doctor"), StoreView)
+        view = _from_copy(state)
+        # A silent host is no finding of a cloud that hears nobody.
+        heard = tuple(found for found in view.findings if found.code not in ("HostSilent", "WakeLate"))
+        return msgspec.structs.replace(view, findings=heard)
+    except Problem as problem:
+        unchecked[STORE] = problem.message
+    except Exception as error:  # noqa: BLE001  (a damaged database raises what it likes: that is what is said)
+        unchecked[STORE] = f"the database cannot be read: {error}"
+    return None
+
+
+def _from_copy(state: State) -> StoreView:
+    """What a copy of the database says: the original would be left with files that its own user could not write."""
+    database = Path(state.database.removeprefix("sqlite:///"))
+    if not database.exists():
+        raise Problem("there is no database")
+    with tempfile.TemporaryDirectory(prefix="pileus-doctor-") as folder:
+        for suffix in ("", "-wal"):
+            part = database.with_name(database.name + suffix)
+            if part.exists():
+                shutil.copyfile(part, Path(folder) / part.name)
+        if processes.owner(state.pidfile("cloud")) is not None:
+            raise Problem("the cloud is just starting")
+        store = Store(f"sqlite:///{folder}/{database.name}")
+        try:
+            with store.read() as tx:
+                return doctor.view(tx, store.now())
+        finally:
+            store.close()
+
+
+def _layout(state: State) -> Any:
+    return importlib.import_module("pileus.providers.local.layout").Layout(state.root)
+
+
+def _local() -> ModuleType:
+    """The part for our own hosts; a stub's user has none of what it needs."""
+    return importlib.import_module("pileus.providers.local.doctor.examination")

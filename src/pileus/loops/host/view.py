@@ -1,0 +1,53 @@
+"""A host's book as others may read it: nothing is written, and the host may run meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+
+from pileus.bus.messages import Removed
+from pileus.loops.host.book import Entry, Start
+from pileus.model.noun import Revision
+from pileus.model.views import Held, HostView
+
+
+def read(folder: Path) -> HostView:
+    """The book in `folder`; empty where there is none. What changes meanwhile is as before or as after."""
+    start = Start()
+    with contextlib.suppress(FileNotFoundError):
+        start = msgspec.json.decode((folder / "start.json").read_bytes(), type=Start)
+    entries = _entries(folder / "orders")
+    return HostView(
+        orders={
+            entry.uuid: Held(
+                uuid=entry.uuid, revision=entry.revision, spec=entry.spec, body=entry.body, applied=entry.applied
+            )
+            for entry in entries
+        },
+        removed=_removed(folder / "removed.jsonl"),
+        highest=start.highest,
+        newest=max((entry.since for entry in entries), default=0.0),
+    )
+
+
+def _entries(folder: Path) -> list[Entry]:
+    found = []
+    for path in folder.glob("*.json"):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(msgspec.json.decode(path.read_bytes(), type=Entry))
+    return found
+
+
+def _removed(path: Path) -> dict[str, Revision]:
+    line = msgspec.json.Decoder(tuple[str, Removed])
+    found: dict[str, Revision] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for text in path.read_bytes().splitlines():
+            # A line that is just being written, or was when the machine lost power.
+            with contextlib.suppress(msgspec.DecodeError):
+                uuid, removed = line.decode(text)
+                if removed.why == "gone":
+                    found[uuid] = removed.revision
+    return found

@@ -1,0 +1,54 @@
+"""Whether the store's rows and one host's orders agree. Pure functions; what is on its way is no finding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pileus.model.finding import Finding
+from pileus.model.noun import NEVER
+from pileus.model.views import Held, HostView, InstanceRow, StoreView
+
+KIND = "instance"
+
+SLACK = 5.0
+"""Seconds by which a clock may be behind a time that was stored: clocks are slewed, and reports take a moment."""
+
+
+def orders(store: StoreView, host: HostView, name: str) -> Iterator[Finding]:
+    """Where the rows and the orders of the host called `name` disagree."""
+    rows = {row.uuid: row for row in store.instances}
+    for row in rows.values():
+        if row.settled and not row.gone and row.host == name:
+            yield from _order(row, host.orders.get(row.uuid))
+    for uuid, held in host.orders.items():
+        yield from _row(rows.get(uuid), held)
+    if host.highest > store.highest:
+        detail = f"the host was given revision {host.highest}, the store's last one is {store.highest}"
+        yield Finding(code="StoreBehind", kind="host", ident=name, detail=detail)
+
+
+def clocks(store: StoreView | None, host: HostView, now: float) -> Iterator[Finding]:
+    """Whether the clock is behind what store and host have stored; `now` in seconds."""
+    newest = {"the store": store.newest if store else 0.0, "the host's book": host.newest}
+    for what, when in newest.items():
+        if when > now + SLACK:
+            detail = f"{what} has times that are {when - now:.0f} s ahead of the clock"
+            yield Finding(code="ClockBack", kind="clock", ident=what, detail=detail)
+
+
+def _order(row: InstanceRow, held: Held | None) -> Iterator[Finding]:
+    if held is None:
+        detail = f"{row.ec2_id} is placed here at revision {row.revision}"
+        yield Finding(code="OrderMissing", kind=KIND, ident=row.uuid, detail=detail)
+    elif held.revision != row.revision or held.applied != held.revision:
+        detail = f"{row.ec2_id}: row {row.revision}, order {held.revision}, applied {held.applied}"
+        yield Finding(code="OrderBehind", kind=KIND, ident=row.uuid, detail=detail)
+
+
+def _row(row: InstanceRow | None, held: Held) -> Iterator[Finding]:
+    if row is None and held.spec is not None:
+        detail = f"{held.spec.ec2_id} ({held.spec.name or 'no name'}) of project {held.spec.project}"
+        yield Finding(code="OrderUnknown", kind=KIND, ident=held.uuid, detail=detail)
+    if row is not None and row.gone and held.applied != NEVER:
+        detail = f"{row.ec2_id} at revision {held.revision}"
+        yield Finding(code="OrderLeaked", kind=KIND, ident=held.uuid, detail=detail)

@@ -1,0 +1,73 @@
+"""What each side of a cloud says at one moment, closed and without behaviour: `pileus doctor` compares these."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pileus.model.finding import Finding
+from pileus.model.instance import Body
+from pileus.model.noun import NEVER, Revision
+from pileus.model.spec import InstanceSpec
+
+
+class InstanceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An instance as the store has it. `settled`: nothing is on its way. `gone`: a tombstone."""
+
+    uuid: str
+    ec2_id: str
+    host: str | None = None
+    clear: tuple[str, ...] = ()
+    revision: Revision = NEVER
+    settled: bool = False
+    gone: bool = False
+
+
+class EngineRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A noun that the network engine keeps, as the store has it. `groups` are a port's, `subnets` a network's uuids."""
+
+    kind: str
+    uuid: str
+    ec2_id: str
+    revision: Revision = NEVER
+    settled: bool = False
+    gone: bool = False
+    groups: tuple[str, ...] = ()
+    subnets: tuple[str, ...] = ()
+
+
+class StoreView(msgspec.Struct, frozen=True, kw_only=True):
+    """All of the store that others can be compared with, and what it finds in itself.
+
+    `now` is the store's clock, `newest` the newest time in it (seconds); `highest` the greatest revision that it ever
+    gave; `images` maps digests to bytes.
+    """
+
+    now: float
+    newest: float
+    highest: Revision
+    instances: tuple[InstanceRow, ...] = ()
+    engine: tuple[EngineRow, ...] = ()
+    images: dict[str, int] = {}
+    findings: tuple[Finding, ...] = ()
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """One order in a host's book and what came of it; `spec` is None for a removal, `applied` NEVER until it is so."""
+
+    uuid: str
+    revision: Revision
+    spec: InstanceSpec | None
+    body: Body
+    applied: Revision = NEVER
+
+
+class HostView(msgspec.Struct, frozen=True, kw_only=True):
+    """A host's book: orders by uuid, the revision of every removal that it has confirmed as gone, and its clock's word.
+
+    `highest` is the greatest revision that any order brought; `newest` the newest time in the book (seconds).
+    """
+
+    orders: dict[str, Held] = {}
+    removed: dict[str, Revision] = {}
+    highest: Revision = NEVER
+    newest: float = 0.0

@@ -1,0 +1,67 @@
+"""The image cache: parts that nobody fetches, and files of a size that their images do not have."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from pileus.model.finding import Finding
+from pileus.providers.local.layout import Layout
+
+KIND = "cached image"
+
+
+def files(layout: Layout) -> dict[str, int]:
+    """Bytes of every file in the cache, by name; locks left out. Raises OSError."""
+    found = {}
+    for path in layout.cache.iterdir() if layout.cache.exists() else ():
+        with contextlib.suppress(FileNotFoundError):
+            if path.suffix != ".lock":
+                found[path.name] = path.stat().st_size
+    return found
+
+
+def compare(layout: Layout, found: Mapping[str, int], images: Mapping[str, int]) -> Iterator[Finding]:
+    """What is wrong with the files `found`; `images` maps digests to bytes as registered. Other clouds' are theirs."""
+    for name, size in found.items():
+        if name.endswith(".part") and not _fetching(layout.cache, name):
+            yield Finding(code="CacheLeaked", kind=KIND, ident=name, detail=f"{size} bytes")
+        if size != images.get(name, size):
+            detail = f"{size} bytes of {images[name]}"
+            yield Finding(code="CacheWrong", kind=KIND, ident=name, detail=detail)
+
+
+def remove(layout: Layout, name: str) -> None:
+    """Remove a part, unless somebody began to fetch that image meanwhile."""
+    with _lock(layout.cache, name) as free:
+        if free:
+            (layout.cache / name).unlink(missing_ok=True)
+
+
+def names(found: Iterable[str]) -> list[str]:
+    """Those that are images: their digests."""
+    return [name for name in found if not name.startswith(".")]
+
+
+def _fetching(cache: Path, name: str) -> bool:
+    with _lock(cache, name) as free:
+        return not free
+
+
+@contextlib.contextmanager
+def _lock(cache: Path, name: str) -> Iterator[bool]:
+    """The lock of the image of which `name` is a part; whether it was free, as it is where there is none."""
+    try:
+        file = (cache / name.replace(".part", ".lock")).open("rb")
+    except FileNotFoundError:
+        yield True
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True

@@ -1,0 +1,126 @@
+"""Guests: libvirt's domains, and the QEMU processes themselves, against the host's orders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import libvirt
+
+from pileus.model.errors import Fault
+from pileus.model.finding import Finding
+from pileus.model.noun import Revision
+from pileus.model.provider import Ref
+from pileus.model.spec import InstanceSpec
+from pileus.providers.local.doctor.expected import Expected
+from pileus.providers.local.doctor.folders import no_fetch
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine.domain import NAMESPACE, read_mark
+from pileus.providers.local.machine.hypervisor import GONE, Hypervisor
+from pileus.providers.local.machine.provider import MachineProvider
+from pileus.providers.local.machine.wire import SwitchWire
+
+KIND = "instance"
+_METADATA = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+_GUEST = re.compile(r"guest=([^,\0]+),")
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One guest as libvirt knows it, by its own uuid; `spec` is what our metadata in it says, None for a stranger."""
+
+    uuid: str
+    name: str
+    running: bool
+    spec: InstanceSpec | None = None
+
+
+def domains(layout: Layout) -> list[Domain]:
+    """Every domain of this cloud's libvirtd. Raises Fault."""
+    hypervisor = Hypervisor(layout)
+    found = []
+    try:
+        for domain in hypervisor.call(hypervisor.connection().listAllDomains):
+            try:
+                found.append(_domain(hypervisor, domain))
+            except Fault as fault:
+                if fault.code != GONE:
+                    raise
+    finally:
+        hypervisor.close()
+    return found
+
+
+def processes(layout: Layout) -> dict[str, int]:
+    """Domain name → process of every QEMU whose files are in this cloud's state directory."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        guest = _GUEST.search(words)
+        if guest and "qemu" in words.partition("\0")[0] and f"{layout.state}/" in words:
+            found[guest[1]] = int(entry.name)
+    return found
+
+
+def compare(expected: Expected, found: Iterable[Domain], running: dict[str, int]) -> Iterator[Finding]:
+    """Where domains, QEMU processes and orders disagree."""
+    names, known = set(), set()
+    for domain in found:
+        names.add(domain.name)
+        if domain.spec is None:
+            yield Finding(code="DomainForeign", kind="domain", ident=domain.uuid, detail=domain.name)
+        else:
+            known.add(domain.spec.uuid)
+            yield from _compare(expected, domain, domain.spec)
+    for uuid, held in expected.settled.items():
+        if held.body.exists and uuid not in known and held.spec is not None:
+            yield Finding(code="DomainMissing", kind=KIND, ident=uuid, detail=held.spec.ec2_id)
+    for name, pid in running.items():
+        if name not in names:
+            yield Finding(code="ProcessUnknown", kind="process", ident=name, detail=f"pid {pid}")
+
+
+def _compare(expected: Expected, domain: Domain, spec: InstanceSpec) -> Iterator[Finding]:
+    state = "runs" if domain.running else "is off"
+    if spec.uuid in expected.host.orders:
+        held = expected.settled.get(spec.uuid)
+        if held is not None and held.body.running != domain.running:
+            detail = f"{domain.name} {state}, and its host says that it {'runs' if held.body.running else 'is off'}"
+            yield Finding(code="DomainPower", kind=KIND, ident=spec.uuid, detail=detail)
+        return
+    removed = expected.removed(spec.uuid)
+    leaked = removed is not None and removed >= spec.revision
+    detail = f"{domain.name} ({spec.name or 'no name'}) of project {spec.project} {state}"
+    yield Finding(code="DomainLeaked" if leaked else "DomainUnknown", kind=KIND, ident=spec.uuid, detail=detail)
+
+
+def _domain(hypervisor: Hypervisor, domain: Any) -> Domain:
+    spec = None
+    try:
+        mark = read_mark(hypervisor.call(domain.metadata, _METADATA, NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_CONFIG))
+        spec = mark.spec if mark else None
+    except Fault as fault:
+        code = fault.__cause__.get_error_code() if isinstance(fault.__cause__, libvirt.libvirtError) else None
+        if code != libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+            raise
+    return Domain(domain.UUIDString(), domain.name(), bool(hypervisor.call(domain.isActive)), spec)
+
+
+def remove(layout: Layout, uuid: str, revision: Revision) -> None:
+    """Remove a guest whose removal was confirmed at `revision`, with its disk; one by a later order stays.
+
+    Raises Fault.
+    """
+    provider = MachineProvider(layout, no_fetch, SwitchWire(layout))
+    try:
+        provider.remove(Ref(kind=KIND, uuid=uuid, revision=revision))
+    finally:
+        provider.close()

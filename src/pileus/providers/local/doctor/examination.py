@@ -1,0 +1,107 @@
+"""One look at everything that is on this machine, compared with what ought to be; what cannot be seen is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pileus.model.errors import Fault
+from pileus.model.finding import Finding
+from pileus.model.views import HostView, StoreView
+from pileus.providers.local.doctor import cache, domains, folders, links, listeners, machine, namespaces, ovn
+from pileus.providers.local.doctor.expected import Expected
+from pileus.providers.local.engine import switch
+from pileus.providers.local.layout import Layout
+
+T = TypeVar("T")
+
+
+@dataclass
+class Bodies:
+    """What there is, None for what could not be seen; `unchecked` says why, by what it was."""
+
+    domains: list[domains.Domain] | None = None
+    processes: dict[str, int] = field(default_factory=dict)
+    folders: list[str] | None = None
+    cache: dict[str, int] | None = None
+    links: list[str] | None = None
+    plugs: dict[str, str] | None = None
+    networks: list[str] = field(default_factory=list)
+    listeners: set[listeners.Place] | None = None
+    ovn: list[ovn.Row] | None = None
+    unchecked: dict[str, str] = field(default_factory=dict)
+
+    def try_to(self, what: str, see: Callable[[], T]) -> T | None:
+        """What `see` gives, or None, and why, where it cannot."""
+        try:
+            return see()
+        except Fault as fault:
+            self.unchecked[what] = f"{fault.code}: {fault.message}"
+        except OSError as error:
+            self.unchecked[what] = str(error)
+        return None
+
+
+def look(layout: Layout, host: int | None) -> Bodies:
+    """See everything; `host` is the host process, None when it does not run. Needs root.
+
+    To be done before orders and rows are read: what is made meanwhile has both, what is removed is gone next time.
+    """
+    bodies = Bodies()
+    bodies.processes = domains.processes(layout)
+    bodies.domains = bodies.try_to("guests in libvirt", lambda: domains.domains(layout))
+    bodies.folders = bodies.try_to("instances' folders", lambda: folders.folders(layout))
+    bodies.cache = bodies.try_to("the image cache", lambda: cache.files(layout))
+    bodies.links = bodies.try_to("guests' interfaces", lambda: links.links(layout))
+    bodies.plugs = bodies.try_to("the switch's ports", lambda: switch.ports(layout))
+    bodies.networks = namespaces.networks(layout)
+    bodies.ovn = bodies.try_to("OVN's rows", lambda: ovn.rows(layout))
+    if host is None:
+        bodies.unchecked["loopback listeners"] = "the host does not run"
+    else:
+        bodies.listeners = bodies.try_to("loopback listeners", lambda: listeners.listeners(layout, host))
+    return bodies
+
+
+def compare(layout: Layout, bodies: Bodies, host: HostView, store: StoreView | None) -> Iterator[Finding]:
+    """Every disagreement between bodies and orders, and between OVN and rows where the store can be asked."""
+    marks = tuple(domain.spec for domain in bodies.domains or () if domain.spec is not None)
+    expected = Expected(host, store, marks, complete=bodies.domains is not None)
+    yield from machine.compare(layout)
+    if bodies.domains is not None:
+        yield from domains.compare(expected, bodies.domains, bodies.processes)
+    if bodies.folders is not None:
+        yield from folders.compare(expected, layout, bodies.folders)
+    if bodies.cache is not None:
+        yield from cache.compare(layout, bodies.cache, store.images if store else {})
+    yield from _wires(layout, bodies, expected)
+    if bodies.ovn is not None and store is not None:
+        yield from ovn.compare(store, bodies.ovn)
+
+
+def repair(layout: Layout, finding: Finding, host: HostView) -> None:
+    """Mend what this machine's part can of `finding`; nothing for other codes. Raises Fault, OSError."""
+    removals: dict[str, Callable[[], object]] = {
+        "FolderLeaked": lambda: folders.remove(layout, finding.ident),
+        "CacheLeaked": lambda: cache.remove(layout, finding.ident),
+        "TapLeaked": lambda: links.remove_tap(layout, finding.ident),
+        "PlugLeaked": lambda: links.remove_plug(layout, finding.ident),
+        "NamespaceLeaked": lambda: namespaces.remove(layout, finding.ident),
+        "DomainLeaked": lambda: domains.remove(layout, finding.ident, host.removed[finding.ident]),
+    }
+    removals[finding.code]()
+
+
+REPAIRS = frozenset({"FolderLeaked", "CacheLeaked", "TapLeaked", "PlugLeaked", "NamespaceLeaked", "DomainLeaked"})
+"""The codes of what `repair` mends."""
+
+
+def _wires(layout: Layout, bodies: Bodies, expected: Expected) -> Iterable[Finding]:
+    serves = bodies.listeners is not None
+    if bodies.links is not None and bodies.plugs is not None:
+        yield from links.compare(expected, layout, bodies.links, bodies.plugs, bodies.domains or ())
+    if bodies.links is not None:
+        yield from namespaces.compare(expected, bodies.networks, bodies.links, serves=serves)
+    if bodies.listeners is not None:
+        yield from listeners.compare(expected, bodies.listeners)

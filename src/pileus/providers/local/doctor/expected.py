@@ -1,0 +1,62 @@
+"""What ought to be on this machine, from the store's rows, the host's orders and what the domains say of themselves.
+
+Whatever any of the three still names is nobody's leftover: an order and its row go only after the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pileus.model.noun import Revision
+from pileus.model.spec import InstanceSpec
+from pileus.model.views import Held, HostView, StoreView
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One look. `store` is None while it cannot be asked; `marks` are the specs in the domains' metadata."""
+
+    host: HostView
+    store: StoreView | None = None
+    marks: tuple[InstanceSpec, ...] = ()
+    complete: bool = True
+    """Whether `marks` are all there are: without libvirt nothing that a domain may use is a leftover."""
+
+    specs: dict[str, InstanceSpec] = field(init=False)
+    """Every spec that somebody holds, by instance; the order's before the domain's."""
+
+    settled: dict[str, Held] = field(init=False)
+    """The orders with nothing on their way: applied, and no row says more."""
+
+    def __post_init__(self) -> None:
+        ordered = {uuid: held.spec for uuid, held in self.host.orders.items() if held.spec is not None}
+        object.__setattr__(self, "specs", {spec.uuid: spec for spec in self.marks} | ordered)
+        object.__setattr__(self, "settled", dict(self._settled()))
+
+    def _settled(self) -> Iterable[tuple[str, Held]]:
+        rows = {row.uuid: row for row in self.store.instances} if self.store else {}
+        for uuid, held in self.host.orders.items():
+            row = rows.get(uuid)
+            if held.spec is not None and held.applied == held.revision and (row is None or row.settled):
+                yield uuid, held
+
+    @property
+    def ports(self) -> set[str]:
+        """The uuids of all ports that somebody names."""
+        found = {nic.uuid for spec in self.specs.values() for nic in spec.nics}
+        if self.store is not None:
+            found |= {row.uuid for row in self.store.engine if row.kind == "port" and not row.gone}
+        return found
+
+    @property
+    def networks(self) -> set[str]:
+        """The uuids of the networks that this host's orders need."""
+        return {nic.network for held in self.host.orders.values() if held.spec for nic in held.spec.nics}
+
+    def removed(self, uuid: str) -> Revision | None:
+        """The order by which the instance `uuid` was confirmed gone, here or by its tombstone; None if it was not."""
+        if uuid in self.host.removed:
+            return self.host.removed[uuid]
+        rows = self.store.instances if self.store is not None else ()
+        return next((row.revision for row in rows if row.uuid == uuid and row.gone), None)

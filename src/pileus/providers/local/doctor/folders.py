@@ -1,0 +1,53 @@
+"""Instances' folders, their disks, and the images that those lean on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pileus.model.errors import Fault
+from pileus.model.finding import Finding
+from pileus.providers.local.doctor.expected import Expected
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine.disk import Disks
+from pileus.providers.local.machine.images import ImageCache
+
+KIND = "instance"
+
+
+def folders(layout: Layout) -> list[str]:
+    """The names of what lies where the instances' folders are. Raises OSError."""
+    return sorted(path.name for path in layout.instances.iterdir()) if layout.instances.exists() else []
+
+
+def compare(expected: Expected, layout: Layout, found: Iterable[str]) -> Iterator[Finding]:
+    """Folders that no instance has, and disks and images that instances should have."""
+    for name in found:
+        if name in expected.specs or name in expected.host.orders or not expected.complete:
+            continue
+        known, path = expected.removed(name) is not None, str(layout.instances / name)
+        yield Finding(code="FolderLeaked" if known else "FolderUnknown", kind="folder", ident=name, detail=path)
+    disks = disks_of(layout)
+    for uuid, held in expected.settled.items():
+        if held.spec is None:
+            continue
+        for disk, file in disks.files(held.spec).items():
+            if not file.path.exists():
+                yield Finding(code="DiskMissing", kind=KIND, ident=uuid, detail=f"volume {disk}: {file.path}")
+            if file.base is not None and not file.base.exists():
+                yield Finding(code="BaseMissing", kind=KIND, ident=uuid, detail=str(file.base))
+
+
+def remove(layout: Layout, name: str) -> None:
+    """Remove a folder whose instance is known to be gone. Raises Fault."""
+    disks_of(layout).remove(name)
+
+
+def disks_of(layout: Layout) -> Disks:
+    """The disks of `layout`, for one who fetches no images."""
+    return Disks(layout, ImageCache(layout.cache, no_fetch))
+
+
+def no_fetch(digest: str, _target: Path) -> None:
+    """Refuse to bring an image: the doctor makes nothing. Raises Fault."""
+    raise Fault("ImageUnavailable", f"the image {digest} is not fetched by the doctor")

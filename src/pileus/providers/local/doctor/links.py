@@ -1,0 +1,58 @@
+"""Guests' interfaces: the TAPs in the cloud's namespace, and the switch's ports that they are plugged into."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+
+from pileus.model.finding import Finding
+from pileus.providers.local.doctor.domains import Domain
+from pileus.providers.local.doctor.expected import Expected
+from pileus.providers.local.engine import switch
+from pileus.providers.local.guestnet.namespaces import outside, run_in
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine import tap
+
+KIND = "interface"
+_TAP = "tap"
+
+
+def links(layout: Layout) -> list[str]:
+    """The names of all interfaces in the cloud's namespace. Raises OSError."""
+    return run_in(layout.netns, lambda: [name for _, name in socket.if_nameindex()])
+
+
+def compare(
+    expected: Expected, layout: Layout, found: Iterable[str], plugs: Mapping[str, str], guests: Iterable[Domain]
+) -> Iterator[Finding]:
+    """TAPs and plugs that belong to nothing, and running guests without theirs; `plugs` as `switch.ports` gives."""
+    there = set(found)
+    taps = {layout.tap(port) for port in expected.ports}
+    ours = taps | {outside(network) for network in expected.networks}
+    if expected.complete:
+        for name in sorted(there):
+            if name.startswith(_TAP) and name not in taps:
+                yield Finding(code="TapLeaked", kind=KIND, ident=name)
+        for name, port in plugs.items():
+            if name not in ours and name not in there:
+                yield Finding(code="PlugLeaked", kind=KIND, ident=name, detail=f"as logical port {port}")
+    running = {domain.spec.uuid for domain in guests if domain.spec is not None and domain.running}
+    for uuid, held in expected.settled.items():
+        for nic in held.spec.nics if held.spec is not None and uuid in running else ():
+            name = layout.tap(nic.uuid)
+            detail = f"{name}, port {nic.ec2_id}"
+            if name not in there:
+                yield Finding(code="TapMissing", kind="instance", ident=uuid, detail=detail)
+            elif name not in plugs:
+                yield Finding(code="PlugMissing", kind="instance", ident=uuid, detail=detail)
+
+
+def remove_tap(layout: Layout, name: str) -> None:
+    """Remove a TAP, and its plug if it has one. Raises Fault while a process uses it."""
+    tap.remove(layout.netns, name)
+    switch.detach(layout, name)
+
+
+def remove_plug(layout: Layout, name: str) -> None:
+    """Unplug an interface. Raises Fault."""
+    switch.detach(layout, name)

@@ -1,0 +1,126 @@
+"""OVN's northbound rows against the store's: routers, networks, ports, groups, addresses, and what belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pileus.model.finding import Finding
+from pileus.model.noun import NEVER, Revision
+from pileus.model.views import EngineRow, StoreView
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.network import floatingip, network, port, router, securitygroup
+from pileus.providers.local.network.northbound import TABLES, Northbound
+from pileus.providers.local.network.rows import KIND, UUID, derived, revision_of
+
+MAIN = {
+    "router": router.TABLE,
+    "network": network.TABLE,
+    "port": port.TABLE,
+    "securitygroup": securitygroup.TABLE,
+    "floatingip": floatingip.TABLE,
+}
+"""The table in which each kind of noun has its row."""
+
+OURS = frozenset({"outside", "drop", "removed"})
+"""Marks of rows that belong to no noun, or outlive it on purpose."""
+
+_OWNED = {
+    "dhcp": "network",
+    "localport": "network",
+    "gateway": "network",
+    "router-port": "network",
+    "snat": "router",
+    "outside": "router",
+    "acl": "",
+}
+"""Marks of rows that belong to a noun, and its kind: a rule's owner is a network or a group."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its table and uuid, what its marks say, and for a port the groups that it is in."""
+
+    table: str
+    row: str
+    name: str = ""
+    kind: str = ""
+    uuid: str = ""
+    revision: Revision = NEVER
+    groups: tuple[str, ...] = ()
+
+
+def rows(layout: Layout, timeout: float = 5.0) -> list[Row]:
+    """Every row that a noun, or a stranger, may have made. Raises Fault."""
+    northbound = Northbound(layout.northbound, timeout)
+    try:
+        with northbound.read() as tables:
+            memberships = port.all_memberships(tables)
+            return [
+                _row(table, row, memberships.get(row.uuid, ()))
+                for table in TABLES
+                for row in tables[table].rows.values()
+            ]
+    finally:
+        northbound.close()
+
+
+def compare(store: StoreView, found: Iterable[Row]) -> Iterator[Finding]:
+    """Where OVN and the store disagree, both ways."""
+    nouns = {row.uuid: row for row in store.engine}
+    there: dict[tuple[str, str], Row] = {}
+    for row in found:
+        there[row.table, row.row] = row
+        yield from _unexpected(nouns, row)
+    for noun in nouns.values():
+        if noun.settled and not noun.gone:
+            yield from _compare(noun, there)
+
+
+def _unexpected(nouns: Mapping[str, EngineRow], row: Row) -> Iterator[Finding]:
+    """Whether nobody, or nobody who lives, has made `row`."""
+    where = f"{row.table} {row.name or row.row}"
+    if not row.kind:
+        yield Finding(code="OvnForeign", kind=row.table, ident=row.row, detail=row.name)
+    if row.kind in OURS or not row.uuid:
+        return
+    owner = nouns.get(row.uuid)
+    kind = row.kind if row.kind in MAIN else _OWNED.get(row.kind, "")
+    if owner is None:
+        yield Finding(code="OvnUnknown", kind=row.kind, ident=row.row, detail=f"{where}, of {kind} {row.uuid}")
+    elif owner.gone:
+        detail = f"{where}, of {owner.kind} {owner.ec2_id}"
+        yield Finding(code="OvnLeaked", kind=owner.kind, ident=owner.uuid, detail=detail)
+
+
+def _compare(noun: EngineRow, there: Mapping[tuple[str, str], Row]) -> Iterator[Finding]:
+    """Whether a noun on whose rows nothing is on its way has all of them."""
+    row = there.get((MAIN[noun.kind], noun.uuid))
+    if row is None:
+        yield Finding(code="OvnMissing", kind=noun.kind, ident=noun.uuid, detail=noun.ec2_id)
+        return
+    if row.revision != noun.revision:
+        detail = f"{noun.ec2_id}: row {noun.revision}, OVN {row.revision}"
+        yield Finding(code="OvnBehind", kind=noun.kind, ident=noun.uuid, detail=detail)
+    if noun.kind == "port" and set(row.groups) != {*noun.groups, "drop"}:
+        detail = f"{noun.ec2_id} is in {', '.join(row.groups) or 'none'}"
+        yield Finding(code="OvnGroupsWrong", kind=noun.kind, ident=noun.uuid, detail=detail)
+    needed = [("DHCP_Options", subnet) for subnet in noun.subnets]
+    needed += [(port.TABLE, str(derived(noun.uuid, "localport")))] if noun.subnets else []
+    for table, own in needed:
+        if (table, own) not in there:
+            yield Finding(code="OvnMissing", kind=table, ident=own, detail=f"of {noun.kind} {noun.ec2_id}")
+
+
+def _row(table: str, row: Any, groups: Iterable[str]) -> Row:
+    marks = row.external_ids if hasattr(row, "external_ids") else {}
+    return Row(
+        table=table,
+        row=str(row.uuid),
+        name=str(getattr(row, "name", "") or getattr(row, "external_ip", "") or ""),
+        kind=marks.get(KIND, ""),
+        uuid=marks.get(UUID, ""),
+        revision=revision_of(row),
+        groups=tuple(sorted(groups)),
+    )

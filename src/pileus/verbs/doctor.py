@@ -1,0 +1,187 @@
+"""The doctor's part of the store: what rows say there should be, where they disagree, and what of it is set right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pileus.model.errors import Forbidden, NotFound
+from pileus.model.finding import Finding
+from pileus.model.floatingip import FloatingIp
+from pileus.model.host import Host, alive
+from pileus.model.image import Image
+from pileus.model.instance import Instance, settled
+from pileus.model.network import Network
+from pileus.model.noun import Noun
+from pileus.model.nouns import NOUNS
+from pileus.model.port import Port
+from pileus.model.provider import Ref
+from pileus.model.router import Router
+from pileus.model.securitygroup import SecurityGroup
+from pileus.model.subnet import Subnet
+from pileus.model.views import EngineRow, InstanceRow, StoreView
+from pileus.verbs import recount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pileus.model.caller import Caller
+    from pileus.store.reader import Reader
+    from pileus.verbs.core import Core
+
+KEPT: tuple[type[Noun], ...] = (Router, Network, Port, SecurityGroup, FloatingIp)
+"""What the network engine keeps."""
+
+PATIENCE = 600.0
+"""Seconds after which a request that has not come about is a finding."""
+
+LATE = 60.0
+"""Seconds that a wake may be overdue: as long as a lease."""
+
+
+def look(caller: Caller, core: Core) -> StoreView:
+    """What the store says there should be, and where it disagrees with itself. For administrators. Raises Forbidden."""
+    _administrator(caller)
+    with core.store.read() as tx:
+        return view(tx, core.store.now())
+
+
+def mend(caller: Caller, core: Core) -> list[Finding]:
+    """Set claims, usage and wakes right, by what the rows say; what of it is still wrong. Raises Forbidden."""
+    _administrator(caller)
+    with core.store.write() as tx:
+        for found in _wakes(tx, _living(tx), core.store.now()):
+            if found.code == "WakeLeaked":
+                tx.unwake(found.kind, found.ident)
+        recount.set_right(tx)
+        return list(_counts(tx))
+
+
+def sweep(caller: Caller, core: Core, kind: str, uuid: str) -> None:
+    """Have the network engine forget a noun that is gone. Raises Forbidden, NotFound unless it is a tombstone, Fault.
+
+    What has no row is not known to be gone: it stays.
+    """
+    _administrator(caller)
+    cls = next((cls for cls in KEPT if kind == cls.KIND), None)
+    with core.store.write() as tx:
+        row = tx.get(cls, uuid) if cls is not None else None
+        if row is None or row.gone is None:
+            raise NotFound(f"No {kind} '{uuid}' was confirmed to be gone.", noun=kind, ident=uuid)
+        # Above every order that it was ever given.
+        revision = tx.bump()
+    core.networks.remove(Ref(kind=kind, uuid=uuid, revision=revision))
+
+
+def view(tx: Reader, now: float) -> StoreView:
+    """The same of one snapshot, for whoever opens the database itself; `now` in seconds."""
+    subnets: dict[str, list[str]] = {}
+    for subnet in tx.list(Subnet):
+        subnets.setdefault(subnet.wanted.network, []).append(subnet.uuid)
+    return StoreView(
+        now=now,
+        newest=_newest(tx),
+        highest=(tx.meta("incarnation"), tx.meta("counter")),
+        instances=tuple(_instance(row) for row in tx.list(Instance, dead=True)),
+        engine=tuple(_engine(row, subnets.get(row.uuid, ())) for cls in KEPT for row in tx.list(cls, dead=True)),
+        images={image.wanted.digest: image.wanted.size for image in tx.list(Image)},
+        findings=tuple(sorted({found.key: found for found in _findings(tx, now)}.values())),
+    )
+
+
+def _administrator(caller: Caller) -> None:
+    if not caller.admin:
+        raise Forbidden("Only an administrator examines a cloud.")
+
+
+def _newest(tx: Reader) -> float:
+    """The newest time that the store has: of a row, of a journal line, of a report."""
+    lines = [max(line.at, line.ended or 0.0) for line in tx.journal(limit=100)]
+    heard = [max(host.created, host.seen.heard) for host in tx.list(Host)]
+    return max([0.0, *lines, *heard])
+
+
+def _instance(row: Instance) -> InstanceRow:
+    return InstanceRow(
+        uuid=row.uuid,
+        ec2_id=row.ec2_id,
+        host=row.assigned.host,
+        clear=tuple(row.assigned.clear),
+        revision=row.revision,
+        settled=row.gone is None and settled(row),
+        gone=row.gone is not None,
+    )
+
+
+def _engine(row: Noun, subnets: Iterable[str]) -> EngineRow:
+    done = row.seen.present and row.seen.revision == row.revision and bool(row.assigned.content)
+    return EngineRow(
+        kind=row.KIND,
+        uuid=row.uuid,
+        ec2_id=row.ec2_id,
+        revision=row.revision,
+        settled=done and row.gone is None and not row.wanted.gone,
+        gone=row.gone is not None,
+        groups=row.wanted.groups if isinstance(row, Port) else (),
+        subnets=tuple(subnets),
+    )
+
+
+def _findings(tx: Reader, now: float) -> Iterator[Finding]:
+    rows = _living(tx)
+    yield from _counts(tx)
+    yield from _references(tx, rows)
+    yield from _wakes(tx, rows, now)
+    yield from _hosts(tx, now)
+    for row in rows.values():
+        fault = getattr(row.seen, "fault", None)
+        if fault is not None:
+            detail = f"{row.ec2_id}: {fault.code}: {fault.message}"
+            yield Finding(code="RowFaulty", kind=row.KIND, ident=row.uuid, detail=detail)
+    for line in tx.journal(open_only=True, limit=None):
+        if line.uuid in rows and now - line.at > PATIENCE:
+            detail = f"{rows[line.uuid].ec2_id}: {line.verb}, asked {now - line.at:.0f} s ago"
+            yield Finding(code="RowWaits", kind=line.kind, ident=line.uuid, detail=detail)
+
+
+def _living(tx: Reader) -> dict[str, Noun]:
+    return {noun.uuid: noun for cls in NOUNS.values() for noun in tx.list(cls)}
+
+
+def _counts(tx: Reader) -> Iterator[Finding]:
+    """Claims and usage against what the rows add up to."""
+    try:
+        should, counted = recount.claims(tx), recount.usage(tx)
+    except NotFound:
+        return  # a row refers to nothing, which is a finding of its own
+    kept, used = {claim for claim in tx.claims() if claim[0].startswith(recount.POOLS)}, tx.usage()
+    for pool, value, uuid in kept ^ should:
+        leaked = (pool, value, uuid) in kept
+        ident = f"{pool} {value}"
+        yield Finding(code="ClaimLeaked" if leaked else "ClaimMissing", kind="claim", ident=ident, detail=f"of {uuid}")
+    for scope, resource in used.keys() | counted.keys():
+        now, right = used.get((scope, resource), 0), counted.get((scope, resource), 0)
+        if now != right:
+            detail = f"{now} in use, {right} by the rows"
+            yield Finding(code="UsageWrong", kind="usage", ident=f"{scope} {resource}", detail=detail)
+
+
+def _references(tx: Reader, rows: dict[str, Noun]) -> Iterator[Finding]:
+    for source, kind, target in tx.references():
+        if source in rows and target not in rows:
+            detail = f"{rows[source].ec2_id} refers to {kind} {target}"
+            yield Finding(code="ReferenceBroken", kind=rows[source].KIND, ident=source, detail=detail)
+
+
+def _wakes(tx: Reader, rows: dict[str, Noun], now: float) -> Iterator[Finding]:
+    for kind, uuid, due in tx.wakes():
+        if uuid not in rows and tx.get(NOUNS[kind], uuid) is None:
+            yield Finding(code="WakeLeaked", kind=kind, ident=uuid)
+        elif due is not None and now - due > LATE:
+            yield Finding(code="WakeLate", kind=kind, ident=uuid, detail=f"due {now - due:.0f} s ago")
+
+
+def _hosts(tx: Reader, now: float) -> Iterator[Finding]:
+    for host in tx.list(Host):
+        if not alive(host, now) and not host.wanted.gone:
+            detail = f"heard {now - host.seen.heard:.0f} s ago"
+            yield Finding(code="HostSilent", kind="host", ident=host.name, detail=detail)
