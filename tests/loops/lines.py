@@ -253,7 +253,7 @@ _content = spec.content
 
 
 def _power_alone(whole: Any) -> str:
-    return _content(msgspec.structs.replace(whole, tags={}, nics=()))
+    return _content(msgspec.structs.replace(whole, tags={}, nics=(), record=""))
 
 
 _instance_step = instance.step
