@@ -464,8 +464,13 @@ class _Addressed(_OnGuest):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.address, self.allocation = world.addresses[0], world.allocations[0]
-        if self.holder() != (self.guest.ident if self.given else ""):
-            perform((Associate if self.given else Disassociate)(world))
+        wanted = self.guest.ident if self.given else ""
+        if self.holder() not in ("", wanted):
+            world.ec2.disassociate_address(PublicIp=self.address)
+            until("the address leads nowhere", lambda: not world.banner(self.address))
+        if self.holder() != wanted:
+            world.ec2.associate_address(AllocationId=self.allocation, InstanceId=wanted)
+            until("the address leads to the guest", lambda: world.banner(self.address))
 
     def holder(self) -> str:
         (found,) = self.world.ec2.describe_addresses(AllocationIds=[self.allocation])["Addresses"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import threading
@@ -244,3 +245,37 @@ def test_a_request_ends_as_asked_whatever_is_killed(
     assert not trial.wrong
     assert set(trial.lost) <= CARRIES.get(cell.process, set())
     assert all(counter.whole() for counter in world.counters.values())
+
+
+@pytest.mark.cost(60)
+def test_what_is_killed_again_while_it_starts_comes_up_all_the_same(
+    world: World, request: pytest.FixtureRequest
+) -> None:
+    """Three times each, at drawn moments of its way up; a launch that was asked for meanwhile is made once."""
+    draw = random.Random(request.config.getoption("randomly_seed"))
+    names = [name for name in kills.PROCESSES if name not in ("supervisor", "qemu")]
+    draw.shuffle(names)
+    launch = OPERATIONS["launch"](world)
+    launch.request()
+    for name in names:
+        dead = parts_of(world.state)[name] or 0
+        os.kill(dead, signal.SIGKILL)
+        for _ in range(2):
+            dead = until(f"{name} starts", lambda name=name, dead=dead: _another(world, name, dead), 60)  # type: ignore[misc]
+            time.sleep(draw.uniform(0.0, 0.3))
+            os.kill(dead, signal.SIGKILL)
+        back(world, name, dead)
+    until("the launch", launch.reached)
+    # Any of them may have been killed while QEMU started.
+    wrong = launch.once("qemu") + world.differences()
+    lost = world.hears(time.monotonic())
+    for via in lost:
+        world.reopen(via)
+    assert not wrong
+    assert set(lost) <= {"loopback"}
+    assert all(counter.whole() for counter in world.counters.values())
+
+
+def _another(world: World, name: str, dead: int) -> int:
+    found = parts_of(world.state)[name] or 0
+    return found if found != dead else 0
