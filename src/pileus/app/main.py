@@ -53,6 +53,15 @@ def down(
 
 
 @cli.command()
+def recover(*, state: StateOption = None) -> None:
+    """Bring the database up to what the hosts hold, and start the cloud; up does it by itself when it is needed."""
+    from pileus.app.state import State  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.up import recover as run_recover  # noqa: PLC0415
+
+    run_recover(State(state_of(state)), _say)
+
+
+@cli.command()
 def purge(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

@@ -184,6 +184,7 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
             address=row.assigned.address,
             groups=wanted.groups,
             hostname=f"ip-{row.assigned.address.replace('.', '-')}",
+            record=record([row]),
         )
     if isinstance(row, SecurityGroup):
         return SecurityGroupSpec(
