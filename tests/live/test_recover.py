@@ -167,7 +167,6 @@ def test_a_database_that_is_gone_is_made_again(cloud: LiveCloud, key: Path, grou
         assert session.say("before") == "before"
         before, running = shown(cloud), daemon._processes(cloud.layout)
         secret = cloud.admin["secret_key"]
-        # A tag that nobody is told of reaches the engine with the next slow look.
         until("the group's tag is in the engine", lambda: recalled(cloud, group, "colour"), 60)
         with without_cloud(cloud) as database:
             database.unlink()

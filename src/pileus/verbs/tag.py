@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.noun import Noun
     from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
 TAGGED: dict[str, type[Noun]] = {
@@ -74,8 +75,17 @@ def _change(caller: Caller, core: Core, ids: Sequence[str], change: Change, verb
                 continue
             changed = tx.want(noun, tags=tags)
             tx.record(caller, changed, verb, goal=changed.generation, outcome="done")
-            if isinstance(noun, Instance):
-                tx.wake(changed)
+            _wake(tx, changed)
+
+
+def _wake(tx: Writer, noun: Noun) -> None:
+    """Have whoever keeps the noun's order hear of its tags: a lost store gets them back from there."""
+    if isinstance(noun, Instance | Router | SecurityGroup | FloatingIp):
+        tx.wake(noun)
+    elif isinstance(noun, Subnet):
+        tx.wake_all(Network.KIND, [noun.wanted.network])
+    elif isinstance(noun, Port | Volume) and noun.wanted.instance:
+        tx.wake_all(Instance.KIND, [noun.wanted.instance])
 
 
 def _one(caller: Caller, tx: Reader, ident: str) -> Noun:
