@@ -115,8 +115,9 @@ def _look(state: State, *, local: bool) -> _Look:
     bodies = _local().look(layout, pid) if local else None
     host = read_book(state.host)
     unchecked = dict(bodies.unchecked) if bodies is not None else {}
-    store = _store(state, unchecked)
-    found = list(condition(state, local=local, answers=store is not None))
+    found: list[Finding] = []
+    store = _store(state, unchecked, found)
+    found += condition(state, local=local, answers=store is not None)
     found += agreement.clocks(store, host, time.time())
     if store is not None:
         found += store.findings
@@ -137,27 +138,29 @@ def _objects(state: State, store: StoreView) -> Iterator[Finding]:
             yield Finding(code="ObjectMissing", kind="image", ident=digest)
 
 
-def _store(state: State, unchecked: dict[str, str]) -> StoreView | None:
+def _store(state: State, unchecked: dict[str, str], found: list[Finding]) -> StoreView | None:
     """The store's view: asked of the cloud, or read from a copy of the database while nobody has it open."""
     try:
         if processes.owner(state.pidfile("cloud")) is not None:
             return msgspec.convert(connect(state.root).get("doctor"), StoreView)
         view = _from_copy(state)
-        # A silent host is no finding of a cloud that hears nobody.
-        heard = tuple(found for found in view.findings if found.code not in ("HostSilent", "WakeLate"))
-        return msgspec.structs.replace(view, findings=heard)
     except Problem as problem:
         unchecked[STORE] = problem.message
+        return None
     except Exception as error:  # noqa: BLE001  (a damaged database raises what it likes: that is what is said)
-        unchecked[STORE] = f"the database cannot be read: {error}"
-    return None
+        unchecked[STORE] = str(error).partition("\n")[0]
+        found.append(Finding(code="StoreUnreadable", kind="store", ident="database", detail=unchecked[STORE]))
+        return None
+    # A host that is not heard, and a wake that is late, are no findings of a cloud that does not run.
+    heard = tuple(found for found in view.findings if found.code not in ("HostSilent", "WakeLate"))
+    return msgspec.structs.replace(view, findings=heard)
 
 
 def _from_copy(state: State) -> StoreView:
     """What a copy of the database says: the original would be left with files that its own user could not write."""
     database = Path(state.database.removeprefix("sqlite:///"))
     if not database.exists():
-        raise Problem("there is no database")
+        raise FileNotFoundError(f"there is no {database}")
     with tempfile.TemporaryDirectory(prefix="pileus-doctor-") as folder:
         for suffix in ("", "-wal"):
             part = database.with_name(database.name + suffix)

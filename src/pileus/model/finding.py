@@ -126,6 +126,12 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "No instance is placed there, and what is shown of its instances is old.",
             "Look into the host's log; " + _UP,
         ),
+        "StoreUnreadable": Meaning(
+            "error",
+            "The cloud's database is not there, or cannot be read.",
+            "No API works; instances run on.",
+            "Bring it back from a copy, or take it away: `pileus recover` makes it anew from what the hosts know.",
+        ),
         # -- the store -----------------------------------------------------------------------------------------------
         "ClaimLeaked": Meaning(
             "warning",
