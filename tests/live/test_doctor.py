@@ -9,20 +9,26 @@ import uuid as uuids
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
 from pileus.model.port import Port
 from pileus.model.port import Wanted as PortWanted
+from pileus.model.volume import Volume
 from pileus.providers.local.engine import switch
 from pileus.providers.local.machine import tap
-from pileus.providers.local.network import outside
+from pileus.providers.local.network import floatingip, outside
 from pileus.providers.local.network.northbound import Northbound
 from pileus.providers.local.network.rows import Rows, marks
+from pileus.store import tables
 from pileus.store.store import Store
+from pileus.verbs import recount
 from tests.live.cloud import PILEUS, LiveCloud, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pileus.store.reader import Reader
 
@@ -55,7 +61,11 @@ def healthy(cloud: LiveCloud) -> Iterator[LiveCloud]:
 
 @pytest.fixture(scope="module")
 def guests(cloud: LiveCloud) -> list[str]:
-    """Two tiny instances that run."""
+    """Two tiny instances that run, with ssh admitted."""
+    group = cloud.ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
+    cloud.ec2.authorize_security_group_ingress(
+        GroupId=group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.0/8"
+    )
     made = cloud.ec2.run_instances(ImageId=cloud.image("tiny"), InstanceType="m1.tiny", MinCount=2, MaxCount=2)
     idents = [one["InstanceId"] for one in made["Instances"]]
     for ident in idents:
@@ -75,6 +85,19 @@ def ended(cloud: LiveCloud) -> tuple[str, str]:
     cloud.ec2.terminate_instances(InstanceIds=[ident])
     cloud.wait(ident, "terminated")
     return row.uuid, port.uuid
+
+
+def released(cloud: LiveCloud) -> str:
+    """The uuid of a floating address that was given back."""
+    ident = cloud.ec2.allocate_address()["AllocationId"]
+    cloud.ec2.release_address(AllocationId=ident)
+
+    def gone() -> str:
+        with reading(cloud) as tx:
+            row = tx.by_ec2(FloatingIp, [ident])[ident]
+            return row.uuid if row.gone is not None else ""
+
+    return str(until("the address to be gone", gone))
 
 
 @contextlib.contextmanager
@@ -107,8 +130,8 @@ def spoil_store(cloud: LiveCloud) -> Found:
     }
 
 
-def spoil_engine(cloud: LiveCloud, port: str) -> tuple[Found, Found]:
-    """A port that is gone, back in OVN, which can be mended; and one that nobody made, which stays."""
+def spoil_engine(cloud: LiveCloud, port: str, floating: str) -> tuple[Found, Found]:
+    """A port and a translation that are gone, back in OVN, which can be mended; and a port of nobody's, which stays."""
     stranger = uuids.uuid4()
     northbound = Northbound(cloud.layout.northbound)
 
@@ -119,10 +142,20 @@ def spoil_engine(cloud: LiveCloud, port: str) -> tuple[Found, Found]:
         for own, columns in ((uuids.UUID(port), gone), (stranger, {"name": "by-hand"})):
             rows.put("Logical_Switch_Port", own, **columns)
             rows.attach(switch_row, "ports", own)
+        rows.put(
+            floatingip.TRANSLATION,
+            floatingip.translation(floating),
+            type="dnat_and_snat",
+            external_ip="198.51.100.250",
+            logical_ip="172.31.15.77",
+            external_ids=marks("floatingip", floating, (0, 1)),
+        )
+        router = next(iter(database.tables["Logical_Router"].rows.values()))
+        rows.attach(router, "nat", floatingip.translation(floating))
 
     northbound.transact(work)
     northbound.close()
-    return {("OvnLeaked", port)}, {("OvnForeign", str(stranger))}
+    return {("OvnLeaked", port), ("OvnLeaked", floating)}, {("OvnForeign", str(stranger))}
 
 
 def remove_stranger(cloud: LiveCloud) -> None:
@@ -186,7 +219,7 @@ def test_every_planted_leak_is_found_and_only_what_is_known_to_be_gone_is_remove
 ) -> None:
     cloud, (instance, port) = healthy, ended
     store = spoil_store(cloud)
-    ovn, foreign = spoil_engine(cloud, port)
+    ovn, foreign = spoil_engine(cloud, port, released(cloud))
     machine, unknown = spoil_machine(cloud, instance)
     stays = foreign | unknown | {("DomainForeign", define_stranger(cloud))}
     said = doctor(cloud)
@@ -251,3 +284,57 @@ def test_a_part_that_does_not_run_is_named(healthy: LiveCloud) -> None:
     subprocess.run(["kill", "-9", str(supervisor)], check=True)
     assert found(doctor(cloud)) == {("PartDown", "supervisor")}
     cloud.pileus("up")
+
+
+def forget(cloud: LiveCloud, ident: str, *, order: bool) -> tuple[str, str]:
+    """Take an instance's rows out of the store of a cloud that is down, without a tombstone; its host's order too.
+
+    The uuids of the instance and of its port.
+    """
+    store = Store(f"sqlite:///{cloud.state}/cloud/pileus.db")
+    try:
+        with store.write() as tx:
+            row = tx.by_ec2(Instance, [ident])[ident]
+            port = tx.referring(Port, [row.uuid])[0]
+            for noun in (row, port, *tx.referring(Volume, [row.uuid])):
+                tx.bury(noun)
+                table = tables.nouns[noun.KIND]
+                tx.sql.execute(table.delete().where(table.c.uuid == noun.uuid))
+                tx.unwake(noun.KIND, noun.uuid)
+            recount.set_right(tx)
+    finally:
+        store.close()
+    if order:
+        (cloud.state / "host" / "orders" / f"{row.uuid}.json").unlink()
+    return row.uuid, port.uuid
+
+
+@pytest.mark.cost(120)
+@pytest.mark.parametrize("lost", ["row", "row and order"])
+def test_a_guest_that_no_row_names_is_left_alone_until_it_is_adopted(
+    healthy: LiveCloud, guests: list[str], key: Path, lost: str
+) -> None:
+    cloud = healthy
+    made = cloud.ec2.run_instances(
+        ImageId=cloud.image("tiny"), InstanceType="m1.tiny", MinCount=1, MaxCount=1, KeyName="test"
+    )
+    ident = made["Instances"][0]["InstanceId"]
+    cloud.wait(ident, "running")
+    cloud.ssh(ident, key, "echo kept > /tmp/witness")
+    cloud.pileus("down")
+    uuid, port = forget(cloud, ident, order="order" in lost)
+    cloud.pileus("up")
+    found_first = {("DomainUnknown" if "order" in lost else "OrderUnknown", uuid), ("OvnUnknown", port)}
+    assert found(doctor(cloud, "--repair")) == found_first, "nothing that is unknown is removed"
+    with pytest.raises(ClientError, match="InvalidInstanceID"):
+        cloud.instance(ident)
+    assert ident in virsh(cloud, "list", "--name")
+
+    said = doctor(cloud, "--adopt", ident)
+    assert found(said) == set()
+    assert [one["ident"] for one in said["mended"]] == [uuid]
+    assert cloud.wait(ident, "running")["KeyName"] == "test"
+    assert cloud.ssh(ident, key, "cat /tmp/witness") == "kept", "it was never started anew"
+    cloud.ec2.terminate_instances(InstanceIds=[ident])
+    cloud.wait(ident, "terminated")
+    assert cloud.left((uuid, port, ident)) == []

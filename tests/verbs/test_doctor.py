@@ -14,6 +14,8 @@ from pileus.model.port import Port
 from pileus.model.port import Wanted as PortWanted
 from pileus.model.provider import Ref, Seen
 from pileus.model.views import StoreView
+from pileus.model.volume import Volume
+from pileus.store import tables
 from pileus.verbs import doctor
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
@@ -116,6 +118,31 @@ def test_only_what_is_known_to_be_gone_is_swept(site: Site, ann: Caller, admin: 
     site.engine.bodies["port", port.uuid] = Seen(kind="port", uuid=port.uuid, revision=port.revision)
     doctor.sweep(admin, site.core, "port", port.uuid)
     assert site.engine.observe(Ref(kind="port", uuid=port.uuid)) is None
+
+
+def test_an_instance_that_no_row_names_is_taken_in_and_goes_on(
+    site: Site, ann: Caller, admin: Caller, row: Instance
+) -> None:
+    held = site.agents["h1"].book.entries[row.uuid]
+    assert held.spec is not None
+    with site.store.write() as tx:
+        for noun in (row, *tx.referring(Port, [row.uuid]), *tx.referring(Volume, [row.uuid])):
+            tx.bury(noun)
+            tx.sql.execute(tables.nouns[noun.KIND].delete().where(tables.nouns[noun.KIND].c.uuid == noun.uuid))
+            tx.unwake(noun.KIND, noun.uuid)
+    doctor.mend(admin, site.core)
+    assert doctor.look(admin, site.core).instances == ()
+    with pytest.raises(Forbidden):
+        doctor.adopt(ann, site.core, held.spec, "h1", held.body)
+    doctor.adopt(admin, site.core, held.spec, "h1", held.body)
+    site.settle()
+    view = doctor.look(admin, site.core)
+    assert codes(view) == []
+    assert [(one.uuid, one.host, one.settled) for one in view.instances] == [(row.uuid, "h1", True)]
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+    assert codes(doctor.look(admin, site.core)) == []
+    assert row.uuid not in site.agents["h1"].book.entries
 
 
 def test_only_administrators_examine(site: Site, ann: Caller) -> None:

@@ -26,7 +26,7 @@ from pileus.loops.host.view import read as read_book
 from pileus.model import agreement
 from pileus.model.errors import Fault, NotFound
 from pileus.model.finding import Finding
-from pileus.model.views import HostView, StoreView
+from pileus.model.views import Held, HostView, StoreView
 from pileus.objects.files import place
 from pileus.store.store import Store
 from pileus.verbs import doctor
@@ -54,7 +54,9 @@ class _Look(msgspec.Struct):
     """One look at everything."""
 
     host: HostView
-    store: StoreView | None
+    strays: dict[str, Held]
+    """What a guest without a row was made by, and how it is: by its order, else by what it says of itself."""
+
     findings: dict[tuple[str, str, str], Finding]
     unchecked: dict[str, str]
 
@@ -92,6 +94,21 @@ def repair(state: State, say: Say, *, pause: float = PAUSE) -> Report:
     return msgspec.structs.replace(after, mended=tuple(found for found in wanted if found.key not in left))
 
 
+def adopt(state: State, ident: str, *, pause: float = PAUSE) -> Report:
+    """Take the instance `ident` (uuid or EC2 id), which no row names, into the store; then examine. Raises Problem."""
+    before, look = _examine(state, pause)
+    known = {uuid: held for uuid, held in look.strays.items() if ident in (uuid, held.spec.ec2_id if held.spec else "")}
+    wanted = [one for one in before.findings if one.meaning.mend == "adopt" and one.ident in known]
+    if not wanted:
+        raise Problem(f"No guest without a row is called {ident}; 'pileus doctor --state {state.root}' names them.")
+    held = known[wanted[0].ident]
+    body = {"spec": held.spec, "host": _host(state), "body": held.body}
+    connect(state.root).post("doctor", "adopt", body=msgspec.to_builtins(body))
+    after, _ = _examine(state, pause)
+    left = {one.key for one in after.findings}
+    return msgspec.structs.replace(after, mended=tuple(one for one in wanted if one.key not in left))
+
+
 def _examine(state: State, pause: float) -> tuple[Report, _Look]:
     provider = (read_json(state.started) or {}).get("provider")
     if provider is None:
@@ -121,11 +138,17 @@ def _look(state: State, *, local: bool) -> _Look:
     found += agreement.clocks(store, host, time.time())
     if store is not None:
         found += store.findings
-        found += agreement.orders(store, host, socket.gethostname() if local else "stub")
+        found += agreement.orders(store, host, _host(state))
     if bodies is not None:
         found += _local().compare(layout, bodies, host, store)
         found += _objects(state, store) if store is not None else ()
-    return _Look(host, store, {one.key: one for one in found}, unchecked)
+    strays = {**(_local().strays(bodies) if bodies is not None else {}), **host.orders}
+    return _Look(host, strays, {one.key: one for one in found}, unchecked)
+
+
+def _host(state: State) -> str:
+    """What this machine's host calls itself."""
+    return "stub" if (read_json(state.started) or {}).get("provider") == "stub" else socket.gethostname()
 
 
 def _objects(state: State, store: StoreView) -> Iterator[Finding]:

@@ -371,6 +371,12 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "It may be open, or closed, where it should not.",
             "The cloud writes it again within half a minute. " + _WAIT + "cloud.",
         ),
+        "OvnRulesWrong": Meaning(
+            "error",
+            "A security group has other rules in OVN than it should.",
+            "Its members may be open, or closed, where they should not.",
+            "The cloud writes it again within half a minute. " + _WAIT + "cloud.",
+        ),
         "OvnLeaked": Meaning(
             "warning",
             "OVN's database holds what was confirmed to be gone.",

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from pileus.model.securitygroup import Rule
+from pileus.model.views import EngineRow, StoreView
 from pileus.providers.local.doctor import cache, domains, folders, links, listeners, namespaces, ovn
 from pileus.providers.local.doctor.domains import Domain
 from pileus.providers.local.doctor.ovn import Row
+from pileus.providers.local.network import acl, floatingip, router
 from pileus.providers.local.network.rows import derived
 
 if TYPE_CHECKING:
@@ -202,6 +205,37 @@ def test_what_ovn_lacks_or_has_by_another_order_is_told(machine: Machine) -> Non
     assert codes(ovn.compare(machine.store, rows.values())) == [("OvnBehind", PORT), ("OvnGroupsWrong", PORT)]
     machine.port = msgspec.structs.replace(machine.port, settled=False)
     assert codes(ovn.compare(machine.store, rows.values())) == []
+
+
+def test_translations_ways_out_and_rules_are_compared_too(machine: Machine) -> None:
+    def compared(noun: EngineRow, *rows: Row) -> list[Any]:
+        store = StoreView(now=0.0, newest=0.0, highest=(0, 9), engine=(noun,))
+        return codes(ovn.compare(store, rows))
+
+    address = EngineRow(kind="floatingip", uuid=STRANGER, ec2_id="eip", revision=(0, 1), settled=True, used=True)
+    kept = Row("DHCP_Options", STRANGER, "", "floatingip", STRANGER, (0, 1))
+    nat = Row("NAT", str(floatingip.translation(STRANGER)), "198.51.100.9", "floatingip", STRANGER, (0, 1))
+    assert compared(address, kept, nat) == []
+    assert compared(address, kept) == [("OvnMissing", nat.row)]
+    assert compared(msgspec.structs.replace(address, used=False), kept) == []
+    assert codes(ovn.compare(StoreView(now=0.0, newest=0.0, highest=(0, 9)), [nat])) == [("OvnUnknown", nat.row)]
+
+    way = EngineRow(kind="router", uuid=STRANGER, ec2_id="vpc", revision=(0, 1), settled=True, used=True)
+    main = Row("Logical_Router", STRANGER, STRANGER, "router", STRANGER, (0, 1))
+    parts = [Row(table, str(derived(STRANGER, what)), "", "outside", STRANGER) for table, what in router.WAY_OUT]
+    assert compared(way, main, *parts) == []
+    assert compared(way, main, *parts[1:]) == [("OvnMissing", parts[0].row)]
+
+    rule = Rule(id="sgr-1", protocol="tcp", port_min=22, port_max=22, cidr="0.0.0.0/0")
+    group = EngineRow(kind="securitygroup", uuid=GROUP, ec2_id="sg", revision=(0, 1), settled=True, rules=(rule,))
+    says = acl.rule(GROUP, rule)
+    told = (says["direction"], says["priority"], says["match"], says["action"])
+    row = Row("Port_Group", GROUP, "sg", "securitygroup", GROUP, (0, 1), rules=frozenset({told}))
+    assert compared(group, row) == []
+    opened = ("to-lport", 1002, "outport == @sg && ip4", "allow-related")
+    for wrong in (frozenset(), frozenset({told, opened})):
+        other = Row("Port_Group", GROUP, "sg", "securitygroup", GROUP, (0, 1), rules=wrong)
+        assert compared(group, other) == [("OvnRulesWrong", GROUP)]
 
 
 def test_what_ovn_has_too_much_is_a_leak_unknown_or_a_strangers(machine: Machine) -> None:
