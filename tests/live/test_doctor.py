@@ -254,6 +254,15 @@ def test_what_is_missing_is_found_too(healthy: LiveCloud, guests: list[str]) -> 
     switch.attach(cloud.layout, name, port.uuid)
 
 
+@pytest.mark.cost(30)
+def test_a_state_directory_that_cannot_be_written_is_the_one_finding(healthy: LiveCloud) -> None:
+    state = str(healthy.state)
+    script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && exec "$2" doctor --json --state "$1"'
+    command = ["unshare", "--mount", "--propagation=private", "sh", "-ec", script, "sh", state, PILEUS]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found(json.loads(run.stdout)) == {("StateReadOnly", state)}, run.stdout + run.stderr
+
+
 @pytest.mark.cost(60)
 def test_a_cloud_that_is_down_is_examined_too(healthy: LiveCloud, guests: list[str]) -> None:
     cloud = healthy

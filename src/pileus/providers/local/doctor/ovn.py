@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid as uuids
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,7 @@ Rule = tuple[str, int, str, str]
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its table and uuid, what its marks say, for a port its groups, for a group its rules."""
+    """One row: its table and uuid, what its marks say, for a port its groups, for a group its rules in order."""
 
     table: str
     row: str
@@ -54,7 +55,7 @@ class Row:
     uuid: str = ""
     revision: Revision = NEVER
     groups: tuple[str, ...] = ()
-    rules: frozenset[Rule] = frozenset()
+    rules: tuple[Rule, ...] = ()
 
 
 def rows(layout: Layout, timeout: float = 5.0) -> list[Row]:
@@ -113,7 +114,8 @@ def _compare(noun: EngineRow, there: Mapping[tuple[str, str], Row]) -> Iterator[
         detail = f"{noun.ec2_id} is in {', '.join(row.groups) or 'none'}"
         yield Finding(code="OvnGroupsWrong", kind=noun.kind, ident=noun.uuid, detail=detail)
     if noun.kind == "securitygroup" and row.rules != _rules(noun):
-        wrong = sorted(row.rules ^ _rules(noun))
+        is_so, should = Counter(row.rules), Counter(_rules(noun))
+        wrong = [*(is_so - should), *(should - is_so)]
         detail = f"{noun.ec2_id}: {len(wrong)} too many or too few, as {wrong[0][2]}"
         yield Finding(code="OvnRulesWrong", kind=noun.kind, ident=noun.uuid, detail=detail)
     for table, own in _needed(noun):
@@ -134,8 +136,8 @@ def _needed(noun: EngineRow) -> Iterator[tuple[str, uuids.UUID]]:
             yield table, derived(noun.uuid, what)
 
 
-def _rules(noun: EngineRow) -> frozenset[Rule]:
-    return frozenset(_rule(acl.rule(noun.uuid, rule)) for rule in noun.rules)
+def _rules(noun: EngineRow) -> tuple[Rule, ...]:
+    return tuple(sorted({_rule(acl.rule(noun.uuid, rule)) for rule in noun.rules}))
 
 
 def _rule(columns: Mapping[str, Any]) -> Rule:
@@ -143,7 +145,8 @@ def _rule(columns: Mapping[str, Any]) -> Rule:
 
 
 def _row(table: str, row: Any, groups: Iterable[str]) -> Row:
-    marks = row.external_ids if hasattr(row, "external_ids") else {}
+    marks = row.external_ids
+    acls = row.acls if table == securitygroup.TABLE else ()
     return Row(
         table=table,
         row=str(row.uuid),
@@ -152,7 +155,5 @@ def _row(table: str, row: Any, groups: Iterable[str]) -> Row:
         uuid=marks.get(UUID, ""),
         revision=revision_of(row),
         groups=tuple(sorted(groups)),
-        rules=frozenset((one.direction, one.priority, one.match, one.action) for one in row.acls)
-        if table == securitygroup.TABLE
-        else frozenset(),
+        rules=tuple(sorted((one.direction, one.priority, one.match, one.action) for one in acls)),
     )
