@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import uuid as uuids
 from typing import TYPE_CHECKING, Any
@@ -284,6 +286,19 @@ def test_a_cloud_that_is_down_is_examined_too(healthy: LiveCloud, guests: list[s
         cloud.pileus("up")
     until("the host to be heard", lambda: found(doctor(cloud)) == store, 60)
     assert found(doctor(cloud, "--repair")) == set()
+
+
+@pytest.mark.cost(60)
+@pytest.mark.parametrize("name", ["northbound", "switch", "controller"])
+def test_a_part_that_hangs_is_named(healthy: LiveCloud, name: str) -> None:
+    pid = int((healthy.state / "engine" / "run" / f"{name}.pid").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        said = doctor(healthy)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert ("PartSilent", name) in found(said)
+    assert ("OVN's rows" in said["unchecked"]) is (name == "northbound")
 
 
 @pytest.mark.cost(30)

@@ -120,6 +120,25 @@ def test_only_what_is_known_to_be_gone_is_swept(site: Site, ann: Caller, admin: 
     assert site.engine.observe(Ref(kind="port", uuid=port.uuid)) is None
 
 
+def test_an_order_for_an_instance_that_is_gone_is_taken_back(
+    site: Site, ann: Caller, admin: Caller, row: Instance
+) -> None:
+    agent = site.agents["h1"]
+    held = agent.book.entries[row.uuid]
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+    agent.book.removed.clear()
+    agent.book.keep(held)
+    agent.provider.ensure(held.spec)  # type: ignore[arg-type]
+    site.settle()
+    assert row.uuid in agent.book.entries, "nobody else takes it back"
+    doctor.sweep(admin, site.core, "instance", row.uuid)
+    site.settle()
+    assert row.uuid not in agent.book.entries
+    assert agent.provider.observe(Ref(kind="instance", uuid=row.uuid)) is None
+    assert codes(doctor.look(admin, site.core)) == []
+
+
 def test_an_instance_that_no_row_names_is_taken_in_and_goes_on(
     site: Site, ann: Caller, admin: Caller, row: Instance
 ) -> None:

@@ -38,6 +38,9 @@ STORE = "the store"
 _OF_THE_STORE = frozenset({"ClaimLeaked", "ClaimMissing", "UsageWrong", "WakeLeaked"})
 """The codes of what the cloud sets right in its own store."""
 
+_OF_TOMBSTONES = frozenset({"OvnLeaked", "OrderLeaked"})
+"""The codes of what the cloud has others forget, once it finds that they are gone."""
+
 Say = Callable[[str], None]
 
 
@@ -83,7 +86,7 @@ def repair(state: State, say: Say, *, pause: float = PAUSE) -> Report:
                 if not mended_store:
                     connect(state.root).post("doctor", "mend")
                 mended_store = True
-            elif found.code == "OvnLeaked":
+            elif found.code in _OF_TOMBSTONES:
                 connect(state.root).delete("doctor", found.kind, found.ident)
             else:
                 _local().repair(_layout(state), found, look.host)
@@ -134,7 +137,7 @@ def _look(state: State, *, local: bool) -> _Look:
     unchecked = dict(bodies.unchecked) if bodies is not None else {}
     found: list[Finding] = []
     store = _store(state, unchecked, found)
-    found += condition(state, local=local, answers=store is not None)
+    found += condition(state, local=local, silent=() if STORE not in unchecked else ("cloud",))
     found += agreement.clocks(store, host, time.time())
     if store is not None:
         found += store.findings

@@ -221,7 +221,8 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "warning",
             "This host holds an order for an instance that was confirmed to be gone.",
             "The instance may run, and no API shows it.",
-            "`pileus recover` compares store and hosts, and has it removed.",
+            _REPAIR + "has the host remove it, with its disk.",
+            "repair",
         ),
         # -- libvirt -------------------------------------------------------------------------------------------------
         "DomainMissing": Meaning(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.bus.messages import BodyReport
+from pileus.bus.messages import BodyReport, Order
 from pileus.model.errors import Forbidden, NotFound
 from pileus.model.finding import Finding
 from pileus.model.floatingip import FloatingIp
@@ -61,19 +61,25 @@ def mend(caller: Caller, core: Core) -> list[Finding]:
 
 
 def sweep(caller: Caller, core: Core, kind: str, uuid: str) -> None:
-    """Have the network engine forget a noun that is gone. Raises Forbidden, NotFound unless it is a tombstone, Fault.
+    """Have the network engine, or for an instance every host, forget a noun that is gone.
 
-    What has no row is not known to be gone: it stays.
+    Raises Forbidden, NotFound unless it is a tombstone (what has no row is not known to be gone), Fault.
     """
     _administrator(caller)
-    cls = next((cls for cls in KEPT if kind == cls.KIND), None)
+    bodied: tuple[type[Noun], ...] = (Instance, *KEPT)
+    cls = next((cls for cls in bodied if kind == cls.KIND), None)
     with core.store.write() as tx:
         row = tx.get(cls, uuid) if cls is not None else None
         if row is None or row.gone is None:
             raise NotFound(f"No {kind} '{uuid}' was confirmed to be gone.", noun=kind, ident=uuid)
         # Above every order that it was ever given.
         revision = tx.bump()
-    core.networks.remove(Ref(kind=kind, uuid=uuid, revision=revision))
+        hosts = [host.name for host in tx.list(Host)]
+    if isinstance(row, Instance):
+        for host in hosts:
+            core.hosts.send(host, Order(uuid=uuid, revision=revision, why="gone"))
+    else:
+        core.networks.remove(Ref(kind=kind, uuid=uuid, revision=revision))
 
 
 def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: Body) -> Instance:

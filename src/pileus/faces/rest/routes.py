@@ -246,7 +246,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "doctor", _doctor, "What the store says there should be, and where it disagrees with itself."),
     Route("POST", "doctor/mend", _mend, "Set claims, usage and wakes right, by what the rows say."),
     Route("POST", "doctor/adopt", _adopt, "Take in an instance that no row knows.", Adoption, 201),
-    Route("DELETE", "doctor/{kind}/{uuid}", _sweep, "Have the network engine forget what is gone."),
+    Route("DELETE", "doctor/{kind}/{uuid}", _sweep, "Have the network engine, or the hosts, forget what is gone."),
     Route("GET", "{nouns}", _list, "The nouns of one kind, oldest first."),
     Route("GET", "{nouns}/{id}", _show, "One noun, by id or name."),
 )
