@@ -97,6 +97,7 @@ def status(*, state: StateOption = None) -> None:
 def doctor(
     *,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended safely.")] = False,
+    adopt: Annotated[str, typer.Option("--adopt", metavar="ID", help="Take in a guest that no row names.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     state: StateOption = None,
 ) -> None:
@@ -106,7 +107,14 @@ def doctor(
     from pileus.cli import findings  # noqa: PLC0415
 
     where = State(state_of(state))
-    report = doctors.repair(where, _say) if repair else doctors.examine(where)
+    if adopt and repair:
+        raise Problem("Adopt first, then repair: one of the two at a time.")
+    if adopt:
+        report = doctors.adopt(where, adopt)
+    elif repair:
+        report = doctors.repair(where, _say)
+    else:
+        report = doctors.examine(where)
     findings.show(report, as_json=as_json)
     if report.findings:
         raise typer.Exit(1)
