@@ -89,6 +89,19 @@ def test_all_else_is_dropped_below_every_rule() -> None:
     assert all(each["priority"] < Rule(id="r").priority for each in drops)
 
 
+def test_what_no_guest_may_stands_above_all_that_one_may() -> None:
+    allowed = [*acl.always(OWN, ["10.0.0.1"], ["10.0.0.2"]), acl.rule(OWN, Rule(id="r", priority=2000))]
+    for each in acl.never():
+        assert each["action"] == "drop"
+        assert each["priority"] > max(other["priority"] for other in allowed)
+
+
+def test_the_localport_is_closed_above_every_rule_but_for_what_it_serves() -> None:
+    (closed,) = (each for each in acl.always(OWN, ["10.0.0.1"], ["10.0.0.2"]) if each["action"] == "drop")
+    assert closed["match"] == "inport == @pg_drop && ip4 && ip4.dst == {10.0.0.2, 169.254.169.254}"
+    assert closed["priority"] > Rule(id="r").priority
+
+
 def test_what_guests_always_may_stands_above_every_rule() -> None:
     always = acl.always(OWN, ["10.0.0.1", "10.1.0.1"], ["10.0.0.2", "10.1.0.2"])
     assert all(each["priority"] > Rule(id="r").priority for each in always)
