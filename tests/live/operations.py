@@ -22,7 +22,7 @@ from pileus.providers.local.network.northbound import Northbound
 from pileus.store.store import Store
 from pileus.verbs import recount
 from tests.live.cloud import SSH, until
-from tests.live.sessions import Counter, Shell, counting, routes
+from tests.live.sessions import Shell, counting, routes
 from tests.live.veth import within
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ class World:
         self.layout = self.cloud.layout
         self.ec2: Any = self.cloud.client("ec2", retries=RETRIES)
         self.image = self.cloud.image("tiny")
-        self.rows = self.engine_rows()
         self.group = str(self.ec2.create_security_group(GroupName="matrix", Description="ssh")["GroupId"])
         self.ec2.authorize_security_group_ingress(
             GroupId=self.group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0"
@@ -167,15 +166,6 @@ class World:
         """Whether a guest's ssh server speaks to somebody on the outside network."""
         return within(self.layout.netns, lambda: _first_bytes(address)).startswith(b"SSH-2.0")
 
-    def engine_rows(self) -> dict[str, int]:
-        """How many rows OVN's northbound database has in each of the tables that are written."""
-        northbound = Northbound(self.layout.northbound)
-        try:
-            with northbound.read() as tables:
-                return {name: len(table.rows) for name, table in tables.items()}
-        finally:
-            northbound.close()
-
     def translations(self, address: str) -> int:
         """How many rows of address translation OVN has for a floating address."""
         northbound = Northbound(self.layout.northbound)
@@ -228,10 +218,6 @@ class World:
         """Whether the survivor reaches a guest's ssh server, which the rules always admit."""
         heard = f"nc -w 2 {guest.private} 22 </dev/null 2>/dev/null | head -n 1 | grep -q SSH"
         return self.shell.ask(f"{heard} && echo yes || echo no") == "yes"
-
-    def sessions(self) -> dict[str, Counter]:
-        """The survivor's sessions by the way they take."""
-        return dict(self.counters)
 
     def end(self) -> None:
         """Remove everything that was made; the cloud is as it was."""

@@ -5,8 +5,10 @@ What is killed and when follows from the seed of pytest-randomly. Each result is
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ import pytest
 
 from pileus.app.up import running as parts_of
 from tests import kills
-from tests.live.cloud import until
+from tests.live.cloud import PILEUS, until
 from tests.live.operations import OPERATIONS, Operation, World
 
 if TYPE_CHECKING:
@@ -33,16 +35,26 @@ pytestmark = pytest.mark.allow_hosts(["127.0.0.0/8", "198.51.100.0/24"])
 
 @pytest.fixture(scope="module")
 def world(cloud: LiveCloud, key: Path) -> Iterator[World]:
-    """Guests to do things to; in the end nothing is left of them, in the store, on the machine, in the network."""
-    before = cloud.traces()
+    """Guests to do things to; the doctor agrees when all was killed, and in the end nothing is left of them."""
+    before, found = cloud.traces(), findings(cloud)
     made = World(cloud, key)
     yield made
+    until("the doctor agrees", lambda: findings(cloud) <= found, 60)
     made.end()
-    # The network's namespace and its port belong to the default network, which stays.
-    until("nothing is left", lambda: not _left(made, before), 60)
+    until("the doctor agrees", lambda: findings(cloud) <= found, 60)
+    assert _left(made, before) == []
+
+
+def findings(cloud: LiveCloud) -> set[tuple[str, ...]]:
+    """What `pileus doctor` finds amiss, and what it could not see."""
+    command = [PILEUS, "doctor", "--json", "--state", str(cloud.state)]
+    said = json.loads(subprocess.run(command, capture_output=True, check=False).stdout)
+    found = {(one["code"], one["kind"], one["ident"]) for one in said["findings"]}
+    return found | {(what, why) for what, why in said["unchecked"].items()}
 
 
 def _left(world: World, before: list[str]) -> list[str]:
+    # The network, and its port of metadata, belong to the project and stay.
     stays = ("md-", "network ", "router ", "securitygroup ", "port md-")
     new = [trace for trace in world.cloud.traces() if trace not in before]
     left = [trace for trace in new if not trace.removeprefix("ovn ").removeprefix("link ").startswith(stays)]
@@ -220,9 +232,13 @@ def test_a_request_ends_as_asked_whatever_is_killed(
             for via, counter in world.counters.items()
             if via not in trial.lost
         }
-    finally:
+    except BaseException as error:
         killer.finish()
-        trial.keep()
+        # A run that is ended by its user has shown nothing.
+        if isinstance(error, Exception):
+            trial.keep()
+        raise
+    trial.keep()
     for via in trial.lost:
         world.reopen(via)
     assert not trial.wrong

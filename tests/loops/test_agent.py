@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pileus.bus.messages import Order, Removed
-from pileus.loops.host.agent import SOON, Agent
+from pileus.loops.host.agent import CALM, LONGEST, SOON, Agent
 from pileus.loops.host.book import Book
 from pileus.model.errors import Fault
 from pileus.model.instance import Power
@@ -28,6 +28,7 @@ class Host:
         self.book = Book()
         self.failing: dict[str, Fault] = {}
         self.calls: list[str] = []
+        self.now = 5.0
         self.start()
 
     def _fault(self, call: str, uuid: str) -> None:
@@ -46,7 +47,7 @@ class Host:
             setattr(self.book, write, refuse)
 
     def start(self) -> None:
-        self.agent = Agent("h", self.stub, self.book, now=lambda: 5.0)
+        self.agent = Agent("h", self.stub, self.book, now=lambda: self.now)
 
     def order(
         self, counter: int, state: PowerState = "running", n: int = 1, reboot: int = 0, satisfied: int = 0
@@ -71,6 +72,11 @@ class Host:
             if self.agent.step("u") is None:
                 return
         pytest.fail("never at rest")
+
+    def fall(self) -> None:
+        """The body goes down, and nobody knows why."""
+        body = self.stub.bodies["instance", "u"]
+        self.stub.bodies["instance", "u"] = msgspec.structs.replace(body, running=False, cause="other")
 
     @property
     def runs(self) -> bool:
@@ -382,3 +388,43 @@ def test_a_removal_is_confirmed_only_once_it_is_written_down(host: Host) -> None
     assert host.remove(2)
     host.settle()
     assert host.agent.report().removed["u"].revision == (1, 2)
+
+
+def test_what_keeps_on_falling_is_started_after_longer_and_longer_pauses() -> None:
+    """The first time at once; a calm life, or a new wish, makes it the first time again."""
+    host = Host()
+    host.order(1)
+    host.settle()
+    for waited in (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, LONGEST, LONGEST):
+        host.now += 1.0
+        host.fall()
+        if waited:
+            assert host.agent.step("u") == waited
+            assert not host.runs
+            fault = host.book.entries["u"].fault
+            assert fault is not None
+            assert fault.code == "GuestFalls"
+            host.start()
+            host.now += waited
+        host.settle()
+        assert host.runs
+        assert host.book.entries["u"].fault is None
+    host.now += CALM
+    host.fall()
+    host.settle()
+    assert host.runs
+    host.fall()
+    assert host.agent.step("u") == 1.0
+    host.order(2, n=2)
+    host.settle()
+    assert host.runs
+
+
+def test_reboots_are_no_falls() -> None:
+    host = Host()
+    for reboot in range(4):
+        host.order(1 + reboot, reboot=reboot)
+        host.settle()
+    host.fall()
+    host.settle()
+    assert host.runs

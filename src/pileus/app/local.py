@@ -68,10 +68,12 @@ def supervised(state: State) -> list[Part]:
     """What is to be started again when it dies, beside the cloud; in the order of starting."""
     layout, outside = Layout(state.root), Settings().floating_cidr
     found = [
-        Part(one.name, one.argv, str(one.pidfile), str(one.output))
+        Part(one.name, one.argv, str(one.pidfile), str(one.output), at=str(one.at), question=one.question)
         for one in (*daemons(layout, outside=outside), libvirtd(layout))
     ]
-    host = Part("host", tuple(host_command(state)), str(state.pidfile("host")), str(state.log("host")))
+    host = Part(
+        "host", tuple(host_command(state)), str(state.pidfile("host")), str(state.log("host")), at=str(state.channels)
+    )
     return [*found, host]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -76,21 +77,24 @@ def purge(
 
 @cli.command()
 def status(*, state: StateOption = None) -> None:
-    """Show which processes run, and where the faces are; status 1 when something does not run."""
+    """Show which processes run, and where the faces are; status 1 when something does not run or answer."""
     from pileus.app.state import State, read_json  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.supervise import restarts  # noqa: PLC0415
+    from pileus.app.supervise import restarts, silent  # noqa: PLC0415
     from pileus.app.up import running  # noqa: PLC0415
 
     where = State(state_of(state))
-    found, again = running(where), restarts(where)
+    found, again, hung = running(where), restarts(where), silent(where)
     width = max(map(len, found))
     for name, pid in found.items():
         times = f", started again {again[name]} times" if name in again else ""
-        typer.echo(f"{name.ljust(width)}  {f'pid {pid}' if pid else 'does not run'}{times}")
+        mute = f", has not answered for {time.time() - hung[name]:.0f} s" if pid and name in hung else ""
+        typer.echo(f"{name.ljust(width)}  {f'pid {pid}' if pid else 'does not run'}{mute}{times}")
     for name, url in (read_json(where.endpoints) or {}).items():
         typer.echo(f"{name.ljust(width)}  {url}")
     if not all(found.values()):
         raise Problem(f"Not everything runs: 'pileus up --state {where.root}' starts what does not.")
+    if hung:
+        raise Problem(f"Not everything answers: {', '.join(hung)}. What stays silent for a minute is started again.")
 
 
 @cli.command()

@@ -1,9 +1,9 @@
 """The supervisor of one cloud: starts again what dies of its processes and daemons, and keeps the listening socket.
 
 Runs as `python -m pileus.app.supervise --state DIR`, started by `pileus up`. What it looks after is data, one `Part`
-each, in DIR/run/supervised.json, so that it imports nothing of ours but three small modules. A part is alive while its
+each, in DIR/run/supervised.json, so that it imports nothing of ours but four small modules. A part is alive while its
 pid file is locked; deaths are heard of through pidfds, of children and of others alike, and a zombie is dead. A part
-that hangs is left alone: only its operator knows what it is doing.
+that did answer and no longer does is said to be silent, and after a minute killed: whatever it carried stands still.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pileus.app import processes
+from pileus.app.pulse import Pulse
 from pileus.app.state import State, read_json, write_json
 
 FIRST_PAUSE = 0.1
@@ -44,7 +45,8 @@ class Part:
     """One process or daemon: `argv` runs it in the foreground, and it keeps `pidfile` locked for life.
 
     What it prints goes to the end of `log`; `listens` says that it inherits the listening socket; `stale` is a file
-    that speaks of the process before it, and goes before it starts.
+    that speaks of the process before it, and goes before it starts. At the unix socket `at` it answers `question`
+    (text of Latin-1 characters, one for each byte), or ends the connection.
     """
 
     name: str
@@ -53,6 +55,8 @@ class Part:
     log: str
     listens: bool = False
     stale: str = ""
+    at: str = ""
+    question: str = "\n"
 
 
 @dataclass
@@ -80,6 +84,10 @@ class Watched:
     start_at: float = 0.0
     starting: bool = False
     pause: Pause = field(default_factory=Pause)
+    pulse: Pulse = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pulse = Pulse(self.part.at, self.part.question)
 
     @property
     def alive(self) -> bool:
@@ -90,6 +98,7 @@ class Watched:
         """Take `pid` for this part's process. ProcessLookupError when it has ended meanwhile, and was not our child."""
         self.handle = os.pidfd_open(pid)
         self.pid, self.since, self.starting = pid, now, starting
+        self.pulse.begin(now)
 
     def lost(self, now: float) -> None:
         """Its process ended: reap it if it is ours, and set the time of the next start."""
@@ -97,6 +106,7 @@ class Watched:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
         self.pid, self.handle, self.starting = 0, -1, False
+        self.pulse.begin(now)
         self.start_at = now + self.pause.after(now - self.since)
 
 
@@ -111,6 +121,8 @@ class Supervisor:
         self._listener = listener
         self._counts = state.run / "restarts.json"
         self._restarts: dict[str, int] = read_json(self._counts) or {}
+        self._silent: dict[str, float] | None = None
+        self._told = silence_file(state)
         self._lock = os.open(state.run / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._locked = False
         self._wake, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -125,7 +137,10 @@ class Supervisor:
                     self._revive(one, now)
                 elif one.starting:
                     self._look(one, now)
+                else:
+                    self._ask(one, now)
             self._unlock()
+            self._tell()
             self._wait()
 
     def _revive(self, one: Watched, now: float) -> None:
@@ -169,30 +184,60 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(one.handle, signal.SIGKILL)
 
+    def _ask(self, one: Watched, now: float) -> None:
+        one.pulse.ask(now)
+        if one.pulse.hung:
+            _say(f"{one.part.name}, pid {one.pid}, left {one.pulse.missed} questions unanswered: killed")
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(one.handle, signal.SIGKILL)
+
+    def _tell(self) -> None:
+        """Write down who is silent, and since when (seconds since the epoch), if that has changed."""
+        before, now = self._silent or {}, time.time()
+        silent = {
+            one.part.name: before.get(one.part.name, now - one.pulse.silent)
+            for one in self._watched
+            if one.alive and one.pulse.silent
+        }
+        if silent != self._silent:
+            for name in silent.keys() - before:
+                _say(f"{name} does not answer")
+            self._silent = silent
+            with contextlib.suppress(OSError):
+                write_json(self._told, silent)
+
     def _wait(self) -> None:
-        """Until a process ends, a signal comes, or it is time to start or to look at something."""
+        """Until a process ends or answers, a signal comes, or it is time to start, to ask or to look at something."""
         now = time.monotonic()
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
         times = []
-        by_handle = {}
+        by_handle: dict[int, Watched] = {}
         for one in self._watched:
             if one.alive:
                 by_handle[one.handle] = one
                 poll.register(one.handle, select.POLLIN)
                 if one.starting:
                     times.append(_POLL)
+                elif one.part.at:
+                    times.append(max(0.0, one.pulse.due - now))
+                if one.pulse.link is not None:
+                    by_handle[one.pulse.link.fileno()] = one
+                    poll.register(one.pulse.link, select.POLLIN)
             else:
                 times.append(max(one.start_at - now, _BUSY))
         ready = poll.poll(min(times) * 1000 if times else None)
         now = time.monotonic()
         for descriptor, _ in ready:
-            if descriptor in by_handle:
-                one = by_handle[descriptor]
+            if descriptor == self._wake:
+                self._hurry()
+                continue
+            one = by_handle[descriptor]
+            if descriptor == one.handle:
                 _say(f"{one.part.name}, pid {one.pid}, ended")
                 one.lost(now)
             else:
-                self._hurry()
+                one.pulse.hear()
 
     def _hurry(self) -> None:
         os.read(self._wake, 4096)
@@ -228,9 +273,20 @@ def restarts(state: State) -> dict[str, int]:
     return dict(read_json(state.run / "restarts.json") or {})
 
 
+def silence_file(state: State) -> Path:
+    """Where the supervisor says who does not answer."""
+    return state.run / "silent.json"
+
+
+def silent(state: State) -> dict[str, float]:
+    """The parts that run and do not answer, each with the time (seconds since the epoch) since when."""
+    return dict(read_json(silence_file(state)) or {})
+
+
 def forget(state: State) -> None:
     """Start counting anew."""
     (state.run / "restarts.json").unlink(missing_ok=True)
+    silence_file(state).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

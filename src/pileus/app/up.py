@@ -129,6 +129,8 @@ def _parts(state: State, provider: str, listener: socket.socket) -> list[supervi
         str(state.log("cloud")),
         listens=True,
         stale=str(state.ready),
+        at=str(state.internal),
+        question="GET / HTTP/1.0\r\n",
     )
     return [cloud] if provider == "stub" else [*_local().supervised(state), cloud]
 

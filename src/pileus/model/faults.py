@@ -13,6 +13,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "DiskTooSmall": "The root disk is smaller than the image.",
         "DomainBusy": "libvirt holds the guest in a state that forbids the step.",
         "DomainGone": "libvirt no longer knows the guest.",
+        "GuestFalls": "The guest went down several times soon after its start; it is started again after a pause.",
         "GuestsRunning": "What guests need cannot be removed while some run.",
         "HostDiskFailed": "The host's file system failed.",
         "HostDiskFull": "The host's file system is full.",

@@ -75,3 +75,14 @@ def test_each_thing_that_is_waited_for_is_named(cloud: Cloud, account: Account) 
         ]
         going = change(port, wanted=change(port.wanted, gone=True))
         assert "the network engine to remove it" in waits_for(tx, going, now)
+
+
+def test_a_running_instance_waits_for_its_port(cloud: Cloud, account: Account) -> None:
+    one = cloud.post(account, "instances", {"image": cloud.image()})["instances"][0]
+    cloud.until(lambda: cloud.get(account, f"explain/instance/{one['id']}")["settled"])
+    with cloud.core.store.write() as tx:
+        port = tx.referring(Port, [one["uuid"]])[0]
+        tx.see(port, msgspec.structs.replace(port.seen, fault=Fault(code="NB", message="down")))
+    found = cloud.get(account, f"explain/instance/{one['id']}")
+    assert found["state"] == "running"
+    assert found["waits_for"] == [f"port {port.ec2_id}: the network engine, which said NB: down"]

@@ -86,10 +86,11 @@ def _instance(tx: Reader, instance: Instance, now: float) -> list[str]:
         if not assigned.clear:
             waits.append(f"host {assigned.host} to confirm that its body is gone")
         return waits
-    if settled(instance):
-        return waits
+    # It may run long before the network knows its ports.
     ports = [port for port in tx.referring(Port, [instance.uuid]) if port.wanted.instance == instance.uuid]
     waits += [f"port {port.ec2_id}: {why}" for port in ports for why in _engine(port)]
+    if settled(instance):
+        return waits
     if seen.revision != instance.revision:
         held = _number(seen.revision)
         waits.append(f"host {assigned.host} to apply revision {_number(instance.revision)} (it has applied {held})")

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 SOON = 0.25
 """Seconds until a body that is on its way (a guest shutting down) is looked at again."""
 
+CALM = 60.0
+"""Seconds that a body has to run for its earlier falls to be forgotten."""
+
+LONGEST = 30.0
+"""Seconds between fall and start of a body that keeps on falling."""
+
 log = structlog.get_logger()
 
 
@@ -163,6 +169,12 @@ class Agent:
             self.provider.ensure(_power(spec, "stopped"))
             entry = self._absorb(entry, self.provider.observe(ref))
             return entry, 0.0 if not entry.body.running else SOON
+        if step is Step.START and fell(entry):
+            left = entry.since + pause(entry.falls) - self.now()
+            if left > 0:
+                times = f"it went down {entry.falls} times in a row soon after its start"
+                fault = Fault("GuestFalls", f"{times}; the console log may say why")
+                return msgspec.structs.replace(entry, fault=self._shown(fault)), left
         start = step is Step.START or (step is Step.MAKE and _wants_start(entry))
         if step is Step.NONE and entry.body.running:
             # Its guest may have ended itself since it was looked at: nothing here may start it again.
@@ -184,6 +196,8 @@ class Agent:
             return entry, SOON
         if next_step(spec.power, spec.reboot, entry.body) is not Step.NONE and not started:
             return entry, 0.0
+        if spec.power.n != entry.body.n:
+            entry = msgspec.structs.replace(entry, falls=0)
         entry = _with_body(entry, n=spec.power.n, reboot=spec.reboot)
         return msgspec.structs.replace(entry, applied=entry.revision, fault=None), None
 
@@ -194,7 +208,9 @@ class Agent:
             ended = body.running
             return _with_body(entry, exists=False, running=False, ordered_stop=body.ordered_stop and not ended)
         if body.running and not seen.running:
-            entry = msgspec.structs.replace(entry, since=self.now())
+            calm = self.now() - entry.since >= CALM
+            falls = 0 if body.ordered_stop else 1 if calm else entry.falls + 1
+            entry = msgspec.structs.replace(entry, since=self.now(), falls=falls)
             if seen.cause == "guest" and not body.ordered_stop:
                 entry = _with_body(entry, satisfied=max(body.satisfied, body.n))
         if seen.running and not entry.ever:
@@ -314,6 +330,17 @@ def _disk_fault(error: OSError) -> Fault:
 
 def _order(entry: Entry) -> Order:
     return Order(uuid=entry.uuid, revision=entry.revision, spec=entry.spec, why=entry.why)
+
+
+def fell(entry: Entry) -> bool:
+    """Whether a body that is down had been brought up for the present wish: what ended it nobody had asked for."""
+    spec = entry.spec
+    return spec is not None and entry.body.n == spec.power.n and entry.body.reboot >= spec.reboot
+
+
+def pause(falls: int) -> float:
+    """Seconds between the last of so many falls in a row and the next start: none, 1, 2, 4 … `LONGEST`."""
+    return min(LONGEST, 2.0 ** min(falls - 2, 10)) if falls > 1 else 0.0
 
 
 def _wants_start(entry: Entry) -> bool:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One order and what has come of it. Without a spec it is a removal; `why` is gone or moved.
 
-    `request` is the id of the last request that the order was sent for.
+    `request` is the id of the last request that the order was sent for; `falls` how often in a row the body went down
+    soon after its start, though nobody had asked it to.
     """
 
     uuid: str
@@ -35,6 +36,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: float = 0.0
     fault: Fault | None = None
     request: str = ""
+    falls: int = 0
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,9 @@ OUTSIDE = "br-ex"
 PHYSICAL = "outside"
 """What OVN calls the network behind that bridge."""
 
+_VERSION = '{"method":"version","params":[],"id":0}'
+"""To a daemon's control socket (lib/unixctl.c), which its main loop serves."""
+
 _ENTER = Path(__file__).with_name("enter.sh")
 _KERNEL = Path("/sys/module/openvswitch")
 
@@ -78,7 +81,8 @@ exec "$@"
 class Daemon:
     """One daemon: `argv` runs it in the foreground, `ready` says whether it serves.
 
-    It keeps `pidfile` locked for life; `output` takes what it prints before its own log is open.
+    It keeps `pidfile` locked for life; `output` takes what it prints before its own log is open. As long as it does its
+    work it answers `question` (text of Latin-1 characters, one for each byte) at the unix socket `at`.
     """
 
     name: str
@@ -86,6 +90,8 @@ class Daemon:
     ready: Callable[[], bool]
     pidfile: Path
     output: Path
+    at: Path
+    question: str
 
 
 def datapath() -> str:
@@ -129,6 +135,8 @@ def daemons(layout: Layout, root: Path = ROOT, outside: str = addresses.OUTSIDE)
             ready=lambda: unixsocket.answers(socket),
             pidfile=run / f"{name}.pid",
             output=layout.engine / "log" / f"{name}.out",
+            at=run / f"{name}.ctl",
+            question=_VERSION,
         )
 
     vswitch, share = "/usr/share/openvswitch/vswitch.ovsschema", "/usr/share/ovn"

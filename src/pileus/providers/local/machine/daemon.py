@@ -37,6 +37,10 @@ _POLL = 0.01
 LONGEST = 107 - len("/instances//agent.sock") - 36
 """Bytes of a state directory's path: the sockets of an instance must fit into a unix address (unix(7))."""
 
+_HELLO = struct.pack(">7I", 28, 0x20008086, 1, 66, 0, 1, 0)
+"""Asks for the ways to authenticate, the first call of every client (libvirt's src/rpc/virnetprotocol.x and
+src/remote/remote_protocol.x: length, program, version, procedure 66, call, serial, status)."""
+
 _LIBVIRTD_CONF = """\
 listen_tls = 0
 listen_tcp = 0
@@ -96,6 +100,8 @@ def libvirtd(layout: Layout) -> Daemon:
         ready=lambda: answers(layout),
         pidfile=_pidfile(layout),
         output=private / "libvirtd.out",
+        at=_socket(layout),
+        question=_HELLO.decode("latin-1"),
     )
 
 
@@ -187,18 +193,17 @@ def end_guests(layout: Layout) -> None:
 
 
 def answers(layout: Layout, patience: float = 2.0) -> bool:
-    """Whether libvirtd answers a request within `patience` seconds; one that hangs only accepts connections.
-
-    Asks for the ways to authenticate, the first call of every client (libvirt's src/rpc/virnetprotocol.x and
-    src/remote/remote_protocol.x: length, program, version, procedure 66, call, serial, status).
-    """
-    request = struct.pack(">7I", 28, 0x20008086, 1, 66, 0, 1, 0)
+    """Whether libvirtd answers a request within `patience` seconds; one that hangs only accepts connections."""
     try:
-        with unixsocket.connect(layout.libvirt / "sock" / "libvirt-sock", patience) as stream:
-            stream.sendall(request)
+        with unixsocket.connect(_socket(layout), patience) as stream:
+            stream.sendall(_HELLO)
             return len(stream.recv(28)) > 0
     except OSError:
         return False
+
+
+def _socket(layout: Layout) -> Path:
+    return layout.libvirt / "sock" / "libvirt-sock"
 
 
 def _pidfile(layout: Layout) -> Path:

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from ovsdbapp.backend.ovs_idl import connection as ovsdb_connection
 from ovsdbapp.backend.ovs_idl import transaction as ovsdb_transaction
@@ -26,6 +26,9 @@ TABLES = (
     "Port_Group",
     "ACL",
 )
+UNAVAILABLE: Final = "NetworkEngineUnavailable"
+"""Code of the Fault for a server that does not answer."""
+
 _RECONNECT = 1000
 """Milliseconds between attempts to connect again; the library's least."""
 _POLL = 0.02
@@ -69,7 +72,8 @@ class Northbound:
     """The database at `remote` (a connection string), for any number of threads.
 
     Every method ends within about `timeout` seconds, by Fault `NetworkEngineUnavailable` when the server does not
-    answer.
+    answer. While it does not, one caller at a time waits for it, and the others are refused at once: what needs no
+    network must not wait behind all that does.
     """
 
     def __init__(self, remote: str, timeout: float = 5.0) -> None:
@@ -79,6 +83,8 @@ class Northbound:
         self._connecting: threading.Thread | None = None
         self._connection: ovsdb_connection.Connection | None = None
         self._hook: Notify | None = None
+        self._silent = False
+        self._turn = threading.Lock()
 
     def notify(self, hook: Notify) -> None:
         """From now on, while connected, call `hook` on every change; it must return at once."""
@@ -89,7 +95,7 @@ class Northbound:
     @contextlib.contextmanager
     def read(self) -> Iterator[Any]:
         """The tables (by name, each with `rows` by UUID), which stand still meanwhile. Raises Fault."""
-        with self._answering(time.monotonic() + self._timeout) as connection:
+        with self._asking(), self._answering(time.monotonic() + self._timeout) as connection:
             yield connection.idl.tables
 
     def transact(self, work: Callable[[Any, Any], None]) -> None:
@@ -98,6 +104,10 @@ class Northbound:
         `work` is called again when what it read has changed before the commit; it must only compute. What ended
         in `NetworkEngineUnavailable` may yet be committed when the server answers again.
         """
+        with self._asking():
+            self._transact(work)
+
+    def _transact(self, work: Callable[[Any, Any], None]) -> None:
         with self._answering(time.monotonic() + self._timeout) as connection:
             database = connection.idl
         for attempt in range(1, _RACES + 1):
@@ -121,6 +131,23 @@ class Northbound:
         if connection is not None:
             connection.stop(self._timeout)
 
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Take one's turn, if the server did not answer the last one who asked. Raises Fault when it is another's."""
+        alone = self._silent
+        if alone and not self._turn.acquire(blocking=False):
+            raise self._unavailable("it does not answer")
+        try:
+            yield
+        except Fault as fault:
+            self._silent = fault.code == UNAVAILABLE
+            raise
+        else:
+            self._silent = False
+        finally:
+            if alone:
+                self._turn.release()
+
     def _judge(self, message: str, attempt: int) -> None:
         """Return when the transaction is worth computing again; raises Fault."""
         if "timed out" in message:
@@ -132,7 +159,7 @@ class Northbound:
         time.sleep(_POLL)
 
     def _unavailable(self, why: str) -> Fault:
-        return Fault("NetworkEngineUnavailable", f"the northbound database at {self._remote}: {why}")
+        return Fault(UNAVAILABLE, f"the northbound database at {self._remote}: {why}")
 
     @contextlib.contextmanager
     def _answering(self, until: float) -> Iterator[ovsdb_connection.Connection]:

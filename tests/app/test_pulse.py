@@ -1,0 +1,117 @@
+"""Whoever answers is alive; who did and no longer does is hung; who never did, or was not asked, is not judged."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.app.pulse import MOST, PERIOD, SLOW, Pulse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Asked:
+    """A process behind a unix socket that answers when it is told to."""
+
+    def __init__(self, path: Path) -> None:
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._server.bind(str(path))
+        self._server.listen(64)
+        self._server.settimeout(5)
+
+    def answer(self) -> bytes:
+        """Answer the oldest question; it."""
+        question = b""
+        link, _ = self._server.accept()
+        # Who asked may have stopped listening.
+        with link, contextlib.suppress(BrokenPipeError):
+            question = link.recv(100)
+            link.sendall(b"yes")
+        return question
+
+    def close(self) -> None:
+        """End."""
+        self._server.close()
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Iterator[Asked]:
+    """The process that is asked."""
+    made = Asked(tmp_path / "s")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pulse(tmp_path: Path) -> Iterator[Pulse]:
+    """Of a process that was followed from time 0 on."""
+    made = Pulse(str(tmp_path / "s"), "how\xff")
+    made.begin(0.0)
+    yield made
+    made.begin(0.0)
+
+
+def pass_over(pulse: Pulse, periods: int) -> None:
+    """Ask as the supervisor does, and hear nothing."""
+    for _ in range(periods):
+        pulse.ask(pulse.due)
+
+
+def test_an_answer_clears_what_was_missed(asked: Asked, pulse: Pulse) -> None:
+    pulse.ask(PERIOD / 2)
+    assert pulse.missed == 0
+    pass_over(pulse, 3)
+    assert (pulse.missed, pulse.due) == (2, 4 * PERIOD)
+    assert asked.answer() == b"how\xff"
+    pulse.hear()
+    pass_over(pulse, 1)
+    for _ in range(2):
+        asked.answer()
+    asked.answer()
+    pulse.hear()
+    assert (pulse.missed, pulse.hung, pulse.link) == (0, False, None)
+
+
+def test_who_answered_once_and_then_no_more_is_hung(asked: Asked, pulse: Pulse) -> None:
+    pass_over(pulse, 1)
+    asked.answer()
+    pulse.hear()
+    pass_over(pulse, 2)
+    assert pulse.silent == PERIOD
+    pass_over(pulse, MOST - 2)
+    states = [pulse.hung]
+    pass_over(pulse, 1)
+    states.append(pulse.hung)
+    pulse.begin(pulse.due)
+    states.append(pulse.hung)
+    assert states == [False, True, False]
+
+
+def test_who_never_answered_is_called_silent_late_and_never_judged(pulse: Pulse) -> None:
+    pass_over(pulse, SLOW - 1)
+    assert not pulse.silent
+    pass_over(pulse, 3 * MOST - SLOW + 1)
+    assert pulse.silent == pulse.missed * PERIOD
+    assert pulse.missed == 3 * MOST
+    assert not pulse.hung
+
+
+def test_a_supervisor_that_slept_counts_one_question(asked: Asked, pulse: Pulse) -> None:
+    pass_over(pulse, 1)
+    asked.answer()
+    pulse.hear()
+    pass_over(pulse, 1)
+    pulse.ask(1000 * PERIOD)
+    assert pulse.missed == 1
+
+
+def test_nobody_is_asked_who_has_no_socket() -> None:
+    pulse = Pulse("", "\n")
+    pulse.begin(0.0)
+    pass_over(pulse, 3)
+    assert (pulse.missed, pulse.link) == (0, None)
