@@ -46,6 +46,11 @@ IN, OUT = f"outport == @{acl.group_name(OWN)}", f"inport == @{acl.group_name(OWN
             "from-lport",
             f"{OUT} && ip4 && ip4.dst == ${acl.group_name(OWN)}_ip4",
         ),
+        (
+            Rule(id="r", protocol="icmpv6", port_min=128, port_max=-1, group=OTHER),
+            "to-lport",
+            f"{IN} && icmp6 && icmp6.type == 128 && ip6.src == ${acl.group_name(OTHER)}_ip6",
+        ),
         (Rule(id="r", protocol="icmp", cidr="2001:db8::/32"), "to-lport", f"{IN} && icmp6 && ip6.src == 2001:db8::/32"),
     ],
 )

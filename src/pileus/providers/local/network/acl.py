@@ -17,6 +17,7 @@ DROP_GROUP = "pg_drop"
 """The port group of every port: what no rule admits is dropped, both ways."""
 
 _NEVER, _ALWAYS, _CLOSED, _DROP = 32767, 1004, 1003, 1001
+_ICMP = ("icmp", "icmpv6")
 _INWARD, _OUTWARD = "to-lport", "from-lport"
 
 
@@ -30,10 +31,10 @@ def rule(group: str, rule: Rule) -> dict[str, Any]:
     inward = rule.direction == "ingress"
     side = f"{'outport' if inward else 'inport'} == @{group_name(group)}"
     other = "src" if inward else "dst"
-    version = "6" if ":" in rule.cidr else "4"
+    version = "6" if ":" in rule.cidr or rule.protocol == "icmpv6" else "4"
     terms = [side, *_protocol(rule, version), *_ports(rule, version)]
     if rule.group:
-        terms.append(f"ip4.{other} == ${group_name(rule.group)}_ip4")
+        terms.append(f"ip{version}.{other} == ${group_name(rule.group)}_ip{version}")
     elif rule.cidr and not rule.cidr.endswith("/0"):
         terms.append(f"ip{version}.{other} == {rule.cidr}")
     action = "allow-related" if rule.action == "allow" else "drop"
@@ -94,7 +95,7 @@ def _among(addresses: Iterable[str]) -> str:
 
 
 def _protocol(rule: Rule, version: str) -> list[str]:
-    if rule.protocol == "icmp":
+    if rule.protocol in _ICMP:
         return [f"icmp{version}"]
     if rule.protocol in ("tcp", "udp"):
         return [f"ip{version}", rule.protocol]
@@ -106,7 +107,7 @@ def _protocol(rule: Rule, version: str) -> list[str]:
 def _ports(rule: Rule, version: str) -> list[str]:
     """Ports, or type and code: a bound that is None (or, for icmp, -1) admits all."""
     low, high = rule.port_min, rule.port_max
-    if rule.protocol == "icmp":
+    if rule.protocol in _ICMP:
         named = ((f"icmp{version}.type", low), (f"icmp{version}.code", high))
         return [f"{field} == {value}" for field, value in named if value is not None and value >= 0]
     if rule.protocol not in ("tcp", "udp"):
