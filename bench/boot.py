@@ -8,15 +8,15 @@ ours by its loopback address.
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-from bench import cloud
+from bench import cloud, idle
 from bench.answer import answered
 from bench.byhand import Twin, started
+from bench.idle import pss
 
 BUDGET = 540.0
 """Seconds after which no further round begins."""
@@ -31,6 +31,7 @@ def main() -> None:
     given = parser.parse_args()
     end = time.monotonic() + BUDGET
     with cloud.running() as ours, tempfile.TemporaryDirectory(prefix="pileus-bench-") as folder:
+        idle.run(ours)
         for image in given.images:
             rounds = given.rounds if image == "tiny" else (given.rounds + 1) // 2
             Comparison(ours, image, 1, Path(folder)).run(f"boot-cold-{image}", rounds, end)
@@ -87,12 +88,6 @@ def show(name: str, unit: str, pairs: list[tuple[float, float]]) -> None:
     ratio = statistics.median(mine / other for mine, other in pairs)
     mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
     print(f"{name} ratio={ratio:.2f} ours={mine:.2f}{unit} peer={other:.2f}{unit} rounds={len(pairs)}", flush=True)
-
-
-def pss(pids: list[int]) -> float:
-    """Megabytes of memory that these processes hold, what they share with others divided among its holders."""
-    texts = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
-    return sum(int(re.findall(r"^Pss: +(\d+) kB$", text, re.MULTILINE)[0]) for text in texts) / 1024
 
 
 if __name__ == "__main__":

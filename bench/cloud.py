@@ -32,7 +32,7 @@ _PATIENCE = 120.0
 
 
 class LocalCloud:
-    """The cloud in `state`, which took `up` seconds to come up; with a key pair, and a group that admits ssh."""
+    """The cloud in `state`, which served after `up` seconds; it has a key pair, and a group that admits ssh."""
 
     def __init__(self, state: Path, up: float) -> None:
         admin = json.loads((state / "admin.json").read_text())
@@ -94,6 +94,13 @@ class LocalCloud:
         """An instance's uuid, which names its folder, by its public id."""
         return next(path.name for path in self.layout.instances.iterdir() if _public(path.name) == ident)
 
+    def processes(self) -> list[int]:
+        """Every process and daemon of the cloud, its guests apart."""
+        said = subprocess.run(
+            [_PILEUS, "status", "--state", str(self.state)], check=True, capture_output=True, text=True
+        )
+        return [int(pid) for pid in re.findall(r" pid (\d+)", said.stdout)]
+
     def qemu(self, ident: str) -> int:
         """The process of an instance's QEMU."""
         return int((self.layout.libvirt / "run" / "qemu" / f"{ident}.pid").read_text())
@@ -111,9 +118,16 @@ def running(settings: Mapping[str, str] | None = None) -> Iterator[LocalCloud]:
         state = Path(folder) / "s"
         words = ["--state", str(state)]
         quiet = subprocess.DEVNULL
+        begun = time.monotonic()
+        up = subprocess.Popen([_PILEUS, "up", *words], stdout=quiet, env={**os.environ, **(settings or {})})
         try:
-            begun = time.monotonic()
-            subprocess.run([_PILEUS, "up", *words], check=True, stdout=quiet, env={**os.environ, **(settings or {})})
-            yield LocalCloud(state, time.monotonic() - begun)
+            while not (state / "endpoints.json").exists() and up.poll() is None:
+                time.sleep(0.01)
+            served = time.monotonic() - begun
+            # It goes on to add the images.
+            if up.wait():
+                raise RuntimeError("the cloud did not come up")
+            yield LocalCloud(state, served)
         finally:
+            up.wait()
             subprocess.run([_PILEUS, "purge", "--yes", *words], check=True, stdout=quiet, stderr=quiet)
