@@ -2,24 +2,36 @@
 
 Both sides are asked in the same way, in turns; a line's ratio is the median of the rounds' own. The peer has the same
 command line, network, metadata and CPU share (see `byhand`), and is reached straight from its network's namespace;
-ours by its loopback address.
+ours by its loopback address. Boot by restore is compared with our own boot: goals ≤ 0.55 (tiny) and ≤ 0.25 (debian-12).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import cloud, idle
 from bench.answer import answered
 from bench.byhand import Twin, started
 from bench.idle import pss
+from pileus.app.settings import Settings
 
-BUDGET = 540.0
-"""Seconds after which no further round begins."""
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+BUDGET = 480.0
+"""Seconds after which nothing further is begun."""
+
+TEMPLATE = 150.0
+"""Seconds within which a cloud has to begin to restore what it was asked for."""
+
+_RESTORE = "boot_restore"
 
 
 def main() -> None:
@@ -27,60 +39,94 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.boot", description=__doc__)
     parser.add_argument("--images", nargs="*", default=list(cloud.FLAVORS), choices=list(cloud.FLAVORS))
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side, taken in turn; of debian-12, half")
-    parser.add_argument("--together", type=int, default=10, help="how many are launched at once; 0: none")
+    parser.add_argument("--together", type=int, default=10, help="how many tiny ones are launched at once; 0: none")
+    parser.add_argument("--no-restore", action="store_true", help="leave boot by restore out")
     given = parser.parse_args()
     end = time.monotonic() + BUDGET
-    with cloud.running() as ours, tempfile.TemporaryDirectory(prefix="pileus-bench-") as folder:
+    with cloud.running() as ours:
         idle.run(ours)
         for image in given.images:
-            rounds = given.rounds if image == "tiny" else (given.rounds + 1) // 2
-            Comparison(ours, image, 1, Path(folder)).run(f"boot-cold-{image}", rounds, end)
-        if given.together and "tiny" in given.images:
-            name = f"boot-cold-tiny-{given.together}"
-            Comparison(ours, "tiny", given.together, Path(folder)).run(name, 2, end)
+            rounds = given.rounds if image == "tiny" else given.rounds // 2
+            cold(ours, image, 1, rounds, end)
+            if image == "tiny" and given.together and time.monotonic() < end:
+                cold(ours, image, given.together, 2, end)
+            if not given.no_restore and _RESTORE in Settings.model_fields and time.monotonic() < end:
+                restore(ours, image, rounds, end)
 
 
-class Comparison:
-    """`count` instances of `image` at once: of ours, and by hand; the first launch lends its ports to those."""
+def cold(ours: cloud.LocalCloud, image: str, count: int, rounds: int, end: float) -> None:
+    """Compare `count` launches at once with QEMU alone."""
+    with by_hand(ours, image, count) as peer:
+        name = f"boot-cold-{image}" + (f"-{count}" if count > 1 else "")
+        compare(name, lambda: launched(ours, image, count), peer, rounds, end)
 
-    def __init__(self, ours: cloud.LocalCloud, image: str, count: int, folder: Path) -> None:
-        self._ours = ours
-        self._image = image
-        self._count = count
-        made = ours.launch(image, count)
-        answered([door for _, door in made])
-        self._lenders = [ident for ident, _ in made]
-        ours.end("StopInstances", self._lenders, "stopped")
-        self._twins = [Twin(ours.layout, ours.uuid(ident), ours.key, folder) for ident in self._lenders]
 
-    def run(self, name: str, rounds: int, end: float) -> None:
-        """Print the line of the times (of the last to answer), and that of the memory of one guest."""
-        pairs: list[tuple[float, float]] = []
-        memory: list[tuple[float, float]] = []
-        for _ in range(rounds):
-            if pairs and time.monotonic() > end:
-                break
-            mine, other = self._mine(), self._other()
-            pairs.append((mine[0], other[0]))
-            memory.append((mine[1], other[1]))
-        self._ours.end("TerminateInstances", self._lenders, "terminated")
-        show(name, "s", pairs)
-        show(f"{name}-memory", "MB", memory)
-
-    def _mine(self) -> tuple[float, float]:
-        """Seconds, and megabytes of each QEMU."""
+def restore(booting: cloud.LocalCloud, image: str, rounds: int, end: float) -> None:
+    """Compare a cloud that restores with one that boots; says so where guests are not restored in time."""
+    with cloud.running({f"PILEUS_{_RESTORE.upper()}": "true"}) as ours:
         begun = time.monotonic()
-        made = self._ours.launch(self._image, self._count)
-        last = max(answered([door for _, door in made]))
-        ids = [ident for ident, _ in made]
-        memory = pss([self._ours.qemu(ident) for ident in ids]) / len(ids)
-        self._ours.end("TerminateInstances", ids, "terminated")
-        return last - begun, memory
+        while not restores(ours, image):
+            if time.monotonic() - begun > TEMPLATE:
+                print(f"boot-restore-{image}: guests boot as ever after {TEMPLATE:.0f} s", file=sys.stderr)
+                return
+            time.sleep(15)  # what guests are copied from is made while nothing starts
+        compare(f"boot-restore-{image}", lambda: launched(ours, image), lambda: launched(booting, image), rounds, end)
 
-    def _other(self) -> tuple[float, float]:
-        with started(self._twins) as begun:
-            last = max(answered([twin.door for twin in self._twins]))
-            return last - begun, pss([twin.pid for twin in self._twins]) / len(self._twins)
+
+def restores(ours: cloud.LocalCloud, image: str) -> bool:
+    """Whether a guest that is launched now comes out of a file of memory."""
+    [(ident, door)] = ours.launch(image)
+    answered([door])
+    found = b"memory-backend-file" in Path(f"/proc/{ours.qemu(ident)}/cmdline").read_bytes()
+    ours.end("TerminateInstances", [ident], "terminated")
+    return found
+
+
+def launched(ours: cloud.LocalCloud, image: str, count: int = 1) -> tuple[float, float]:
+    """Seconds until the last of `count` instances, asked for at once, answers; megabytes of each one's QEMU."""
+    begun = time.monotonic()
+    made = ours.launch(image, count)
+    last = max(answered([door for _, door in made]))
+    ids = [ident for ident, _ in made]
+    memory = pss([ours.qemu(ident) for ident in ids]) / count
+    ours.end("TerminateInstances", ids, "terminated")
+    return last - begun, memory
+
+
+@contextlib.contextmanager
+def by_hand(ours: cloud.LocalCloud, image: str, count: int) -> Iterator[Callable[[], tuple[float, float]]]:
+    """The same as `launched` by QEMU alone, in the places of instances that ran once and are stopped."""
+    made = ours.launch(image, count)
+    ids = [ident for ident, _ in made]
+    answered([door for _, door in made])
+    ours.end("StopInstances", ids, "stopped")
+    with tempfile.TemporaryDirectory(prefix="pileus-bench-") as folder:
+        twins = [Twin(ours.layout, ours.uuid(ident), ours.key, Path(folder)) for ident in ids]
+        yield lambda: _started(twins)
+    ours.end("TerminateInstances", ids, "terminated")
+
+
+def _started(twins: Sequence[Twin]) -> tuple[float, float]:
+    with started(twins) as begun:
+        last = max(answered([twin.door for twin in twins]))
+        return last - begun, pss([twin.pid for twin in twins]) / len(twins)
+
+
+def compare(
+    name: str,
+    ours: Callable[[], tuple[float, float]],
+    peer: Callable[[], tuple[float, float]],
+    rounds: int,
+    end: float,
+) -> None:
+    """Print the line of the times, and that of the memory of one guest; one round at least."""
+    pairs: list[tuple[tuple[float, float], tuple[float, float]]] = []
+    for _ in range(max(1, rounds)):
+        if pairs and time.monotonic() > end:
+            break
+        pairs.append((ours(), peer()))
+    show(name, "s", [(mine[0], other[0]) for mine, other in pairs])
+    show(f"{name}-memory", "MB", [(mine[1], other[1]) for mine, other in pairs])
 
 
 def show(name: str, unit: str, pairs: list[tuple[float, float]]) -> None:
