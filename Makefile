@@ -78,6 +78,10 @@ format: ## let ruff repair what it can
 bench: setup ## figures against their yardsticks, one line each
 	$(BIN)/python -m bench
 
+.PHONY: bench-boot
+bench-boot: images ## boots against QEMU started by hand, memory and idle figures, one line each (root, 10 minutes)
+	$(BIN)/python -m bench.boot
+
 .PHONY: reference
 reference: ## write docs/reference anew from the code
 	$(BIN)/python docs/reference/make.py

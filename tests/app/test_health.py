@@ -18,15 +18,15 @@ def test_a_silent_host_and_a_store_without_tables_are_missing(tmp_path: Path) ->
     time = [1000.0]
     store = Store(f"sqlite:///{tmp_path}/pileus.db", now=lambda: time[0])
     try:
-        assert list(health.missing(store)) == ["store"]
+        assert list(health.missing(store, dict)) == ["store"]
         migrate(store.engine)
-        assert list(health.missing(store)) == ["host"]
+        assert list(health.missing(store, dict)) == ["host"]
         with store.write() as tx:
             tx.see(tx.add(Host(uuid=new_uuid(), name="one")), Seen(epoch=1, heard=tx.now))
-        assert health.missing(store) == {}
+        assert health.missing(store, dict) == {}
         time[0] += LOST_AFTER - 1
-        assert health.missing(store) == {}
+        assert health.missing(store, dict) == {}
         time[0] += 1
-        assert list(health.missing(store)) == ["host"]
+        assert list(health.missing(store, dict)) == ["host"]
     finally:
         store.close()

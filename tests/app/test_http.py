@@ -111,7 +111,7 @@ def test_an_image_is_uploaded_inspected_and_kept(stub: Stub, tmp_path: Path) -> 
     assert target.read_bytes() == path.read_bytes()
 
 
-def test_images_that_refer_to_other_files_are_refused(stub: Stub, tmp_path: Path) -> None:
+def test_images_that_refer_to_other_files_or_are_absurd_are_refused(stub: Stub, tmp_path: Path) -> None:
     base = qcow2(tmp_path / "base.qcow2")
     backed = tmp_path / "backed.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", backed], check=True)
@@ -124,7 +124,9 @@ def test_images_that_refer_to_other_files_are_refused(stub: Stub, tmp_path: Path
     empty.touch()
     before = {image["id"] for image in stub.client.all("images")}
     kept = sorted(path.name for path in stub.state.objects.rglob("*"))
-    for path in (backed, data, damaged, vmdk, empty):
+    absurd = tmp_path / "absurd.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", absurd, "17T"], check=True)
+    for path in (backed, data, damaged, vmdk, empty, absurd):
         assert upload(stub, path)["error"]["code"] == "InvalidValue", path
     assert upload(stub, base, digest="0" * 64)["error"]["reason"] == "digest"
     assert upload(stub, base, format="raw")["error"]["reason"] == "format"

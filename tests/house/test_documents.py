@@ -45,3 +45,14 @@ def test_architecture_names_every_room() -> None:
     text = (tree.ROOT / "ARCHITECTURE.md").read_text()
     rooms = [path.name for path in tree.SOURCE.iterdir() if (path / "__init__.py").is_file()]
     assert [room for room in rooms if f"`{room}`" not in text] == []
+
+
+def test_every_attempt_in_the_security_table_names_a_test_that_is_there() -> None:
+    text = (tree.ROOT / "docs" / "security.md").read_text()
+    named = set(re.findall(r"^\| .+ \| .+ \| `(test_\w+)` \|$", text, flags=re.MULTILINE))
+    tests = {path: set(re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)) for path in tree.python_files()}
+    assert len(named) > 20
+    assert sorted(named - set().union(*tests.values())) == []
+    folder = tree.ROOT / "tests" / "live" / "security"
+    attempts = set().union(*(found for path, found in tests.items() if path.is_relative_to(folder)))
+    assert sorted(attempts - named) == [], "an attempt without its row"

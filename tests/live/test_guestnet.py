@@ -282,6 +282,19 @@ def test_bytes_reach_the_guest_from_the_localport_and_come_back(stage: Stage) ->
             assert dialled.recv(100) == b"10.77.0.2|"
 
 
+def test_an_address_that_changes_hands_leads_to_its_new_guest_at_once(stage: Stage) -> None:
+    old, other = spec_of(1, PORT), spec_of(2, PORT)
+    net = stage.net(old, other)
+    stage.serve(bridged(stage, old), echo)
+    dial(stage.layout, old.nics[0], PORT).close()
+    ip("-n", stage.layout.netns, "link", "del", "guest0")
+    nic = msgspec.structs.replace(old.nics[0], uuid="20000009-0000-4000-8000-000000000009", mac="02:50:00:00:00:09")
+    new = msgspec.structs.replace(old, uuid="10000009-0000-4000-8000-000000000009", nics=(nic,))
+    net.sync([other, new]).result(30)
+    stage.serve(bridged(stage, new), echo)
+    dial(stage.layout, nic, PORT).close()
+
+
 def test_a_guest_that_refuses_ends_the_call(stage: Stage) -> None:
     spec = spec_of(1, PORT)
     net = stage.net(spec)

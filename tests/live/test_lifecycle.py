@@ -115,6 +115,44 @@ def test_every_port_is_in_its_groups_and_nowhere_else(cloud: LiveCloud, guests: 
     assert all(groups == [group[3:]] for groups in wanted.values())
 
 
+@pytest.mark.cost(30)
+def test_rules_that_name_a_group_follow_its_members(
+    cloud: LiveCloud, guests: tuple[str, str], group: str, key: Path
+) -> None:
+    """A guest in several groups is reached as each of them says, by whoever is a member of the named one just then."""
+    client, server = guests
+    address = cloud.instance(server)["PrivateIpAddress"]
+    ask = f"ping -c 1 -W 1 {address} >/dev/null && echo ping; nc -w 2 {address} 22 </dev/null | head -c 3"
+
+    def admitted() -> set[str]:
+        return set(cloud.ssh(client, key, ask).split())
+
+    def belong(ident: str, *groups: str) -> None:
+        cloud.ec2.modify_instance_attribute(InstanceId=ident, Groups=[group, *groups])
+
+    trusted, *serving = (
+        cloud.ec2.create_security_group(GroupName=name, Description="d")["GroupId"]
+        for name in ("trusted", "tcp", "icmp")
+    )
+    for each, low, high in zip(serving, (22, -1), (22, -1), strict=True):
+        protocol = "tcp" if low == 22 else "icmp"
+        rule = {"IpProtocol": protocol, "FromPort": low, "ToPort": high, "UserIdGroupPairs": [{"GroupId": trusted}]}
+        cloud.ec2.authorize_security_group_ingress(GroupId=each, IpPermissions=[rule])
+    belong(server, *serving)
+    assert admitted() == set()
+    belong(client, trusted)
+    until("a member reaches both", lambda: admitted() == {"ping", "SSH"})
+    belong(server, serving[0])
+    until("one group is left", lambda: admitted() == {"SSH"})
+    belong(server, *serving)
+    until("both groups are back", lambda: admitted() == {"ping", "SSH"})
+    belong(client)
+    until("who is no member any more reaches nothing", lambda: admitted() == set())
+    belong(server)
+    for each in (*serving, trusted):
+        cloud.ec2.delete_security_group(GroupId=each)
+
+
 @pytest.mark.cost(20)
 def test_other_groups_take_effect_on_a_live_guest(
     cloud: LiveCloud, guests: tuple[str, str], group: str, key: Path

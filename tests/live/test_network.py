@@ -272,6 +272,8 @@ def test_the_engine_understands_every_form_of_rule(cloud: Cloud) -> None:
     ]
     ways: list[dict[str, Any]] = [{"direction": "ingress"}, {"direction": "egress", "action": "deny", "priority": 1009}]
     rules = [Rule(id=new(), **side, **what, **way) for side in sides for what in whats for way in ways]
+    wide: dict[str, Any] = {"protocol": "icmpv6", "port_min": 128, "port_max": 0}
+    rules += [Rule(id=new(), **side, **wide, **way) for side in (sides[3], sides[4]) for way in ways]
     logs = [cloud.layout.engine / "log" / f"{name}.log" for name in ("northd", "controller")]
     before = [len(log.read_bytes()) for log in logs]
     group = cloud.group(*rules)
@@ -504,7 +506,7 @@ def test_a_networks_rows_go_with_it(cloud: Cloud) -> None:
         "Logical_Switch": 1,
         "Logical_Switch_Port": 2,
         "Logical_Router_Port": 1,
-        "ACL": 6,
+        "ACL": 7,
     }
     # One went, and one came that remembers the removal.
     assert before["DHCP_Options"] == after["DHCP_Options"]

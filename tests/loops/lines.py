@@ -23,7 +23,8 @@ from pileus.store import tables
 from pileus.store.store import Store
 from pileus.store.writer import Writer
 from pileus.verbs.instance import launch, power
-from tests.loops import machines
+from tests.loops import lines_recover, machines
+from tests.loops.line import Line, replaced
 from tests.loops.temper import Temper
 
 if TYPE_CHECKING:
@@ -37,26 +38,6 @@ if TYPE_CHECKING:
     from pileus.model.port import Port
     from pileus.model.provider import Seen as Looked
     from pileus.verbs.core import Core
-
-
-class Line(msgspec.Struct, frozen=True):
-    """A line: its number, what it says, its switch, the temper of the worlds that show it best, and one such world.
-
-    When the worlds change, so does what their seeds bring: `seed` is where a search begins. `rare`: a search is too
-    long for every day; other tests hold the line.
-    """
-
-    number: int
-    says: str
-    off: Any
-    temper: Temper = Temper()
-    seed: int = 0
-    rare: bool = False
-
-
-def replaced(target: object, name: str, value: object) -> Any:
-    """A switch that puts `value` in the place of an attribute."""
-    return lambda: mock.patch.object(target, name, value)
 
 
 # -- 1: the verb ---------------------------------------------------------------------------------------------------
@@ -561,4 +542,5 @@ LINES: dict[str, Line] = {
         ),
         seed=3,
     ),
+    **lines_recover.LINES,
 }

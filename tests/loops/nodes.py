@@ -110,6 +110,17 @@ class Node:
             self.world.promises.machine_rebooted(self)
         self.world.after(self.world.random.uniform(0.5, 12), self.boot)
 
+    def asked(self, ask: messages.Ask) -> None:
+        """The cloud asks for everything."""
+        if self.agent is None or self.cut > self.world.now:
+            return
+        try:
+            answer = self.agent.answer(ask)
+        except Killed:
+            self.die()
+            return
+        self.up(answer)
+
     # -- messages ------------------------------------------------------------------------------------------------
 
     def arrive(self, order: Order) -> None:

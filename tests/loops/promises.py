@@ -16,7 +16,7 @@ from pileus.verbs import recount
 from tests.loops.machines import ALIEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pileus.model.noun import Noun
     from pileus.model.provider import Ref
@@ -82,6 +82,9 @@ class Promises:
             self.broken(UNKNOWN, "the unknown body was destroyed")
         if (ref.kind, ref.uuid) in machine.bodies:
             row = self._row(ref.uuid)
+            held = next(node.book for node in self._world.nodes.values() if node.machine is machine).entries[ref.uuid]
+            if self._world.restoring is not None and held.spec is None and held.why == "gone":
+                return  # ordered by the store that was
             if row is None or not (row.wanted.gone or machine.name in row.assigned.clear):
                 self.broken(UNKNOWN, f"{ref.uuid} was destroyed, and nobody wanted that")
 
@@ -89,7 +92,7 @@ class Promises:
         """A body has come up."""
         uuid = spec.uuid
         row = self._row(uuid)
-        if row is None or row.gone is not None:
+        if not self._world.store.closed and (row is None or row.gone is not None):
             self.broken(GONE, f"{uuid} came up on {machine.name}, and is gone")
         for node in self._world.nodes.values():
             for other, held in node.machine.applied.items():
@@ -114,6 +117,8 @@ class Promises:
         """A guest shuts itself down, or dies; when the host can know the cause, its wish binds."""
         machine, wish = node.machine, self._world.users.wishes.get(uuid)
         entry, row = node.book.entries.get(uuid), self._row(uuid)
+        if by_itself and wish is not None and row is None and uuid not in machine.stopping:
+            wish.ended = True  # while the store is recovered
         if by_itself and wish is not None and row is not None and uuid not in machine.stopping:
             wish.ended = True
             self._selfended[uuid] = row.wanted.power.n
@@ -131,6 +136,26 @@ class Promises:
             if entry is not None and entry.body.satisfied != n:
                 del self._binding[uuid]
 
+    def recovered(self, rows: Mapping[str, Instance]) -> None:
+        """The store was recovered: what hosts hold is in it as they hold it, and what they removed is not."""
+        self.counts()
+        for node in self._world.nodes.values():
+            for uuid, removed in node.book.removed.items():
+                if removed.why == "gone" and uuid in rows and not rows[uuid].wanted.gone:
+                    self.broken(GONE, f"{uuid} was removed from {node.name}, and came back")
+            for uuid, entry in node.book.entries.items():
+                row = rows.get(uuid)
+                if entry.spec is None:
+                    if row is not None and not row.wanted.gone:
+                        self.broken(GONE, f"{uuid} is being removed from {node.name}, and came back")
+                elif row is None:
+                    self.broken(UNKNOWN, f"{uuid} runs on {node.name}, and nobody knows it any more")
+                elif not row.wanted.gone and (row.wanted.power.n, row.assigned.host) < (entry.spec.power.n, node.name):
+                    self.broken(POWER, f"{uuid} is {entry.spec.power} on {node.name}, and {row} in the store")
+        for uuid, n in list(self._binding.items()):
+            if uuid not in rows or rows[uuid].wanted.power.n != n:
+                del self._binding[uuid]
+
     def same_token(self, token: str, first: list[str], again: list[str]) -> None:
         """A launch was answered."""
         if first != again:
@@ -145,7 +170,8 @@ class Promises:
 
     def before_report(self, host: str, said: int) -> None:
         """The `said`-th report of a host is about to be taken in: an old one must not change anything."""
-        self._before = self._seen() if said <= self._heard.get(host, 0) else None
+        old = said <= self._heard.get(host, 0) and not self._world.store.closed
+        self._before = self._seen() if old else None
 
     def after_report(self, host: str, said: int) -> None:
         """A report was taken in."""
@@ -202,7 +228,7 @@ class Promises:
             return self._reboots.get(uuid, 0) >= entry.goal
         if verb == "instance.terminate":
             return row.gone is not None
-        return verb.startswith("tag.")
+        return verb.startswith("tag.") or verb == "instance.recover"
 
     def _instance(self, uuid: str, row: Instance) -> None:
         wish = self._world.users.wishes.get(uuid)

@@ -5,7 +5,7 @@ Each seed draws its own temper, for what is rare among many kinds is common amon
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -31,11 +31,15 @@ CALM = {"slow stop": 0.5}
 
 
 class Temper(msgspec.Struct, frozen=True):
-    """Verbs and mishaps by weight (repeated names), and the odds of the small mishaps; what is empty is drawn."""
+    """Verbs and mishaps by weight (repeated names), and the odds of the small mishaps; what is empty is drawn.
+
+    `restored`: amid the storm the database is replaced by an old copy, or is gone.
+    """
 
     verbs: tuple[str, ...] = ()
     mishaps: tuple[str, ...] = ()
     odds: dict[str, float] = {}
+    restored: Literal["", "copy", "gone"] = ""
 
 
 def draw(chance: random.Random, asked: Temper) -> Temper:
@@ -47,4 +51,5 @@ def draw(chance: random.Random, asked: Temper) -> Temper:
         verbs=asked.verbs or verbs or ("start",),
         mishaps=asked.mishaps or mishaps or ("guest",),
         odds={**odds, **asked.odds},
+        restored=asked.restored,
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 import pytest
 
+from tests.loops.temper import Temper
 from tests.loops.world import run
 
 SEEDS = range(80)
@@ -22,6 +24,13 @@ def batches() -> list[range]:
 @pytest.mark.parametrize("seeds", batches(), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
 def test_every_promise_holds(seeds: range) -> None:
     broken = {seed: what for seed in seeds if (what := run(seed)) is not None}
+    assert broken == {}
+
+
+@pytest.mark.parametrize("seeds", [range(15), range(15, 30)], ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+@pytest.mark.parametrize("what", ["copy", "gone"])
+def test_every_promise_holds_of_a_database_that_was_recovered(what: Literal["copy", "gone"], seeds: range) -> None:
+    broken = {seed: told for seed in seeds if (told := run(seed, Temper(restored=what))) is not None}
     assert broken == {}
 
 

@@ -13,8 +13,9 @@ from pileus.verbs.instance import launch, power
 from tests.loops.addresses import Addresses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from pileus.model.instance import Instance
     from pileus.model.noun import Noun
     from tests.loops.world import World
 
@@ -41,8 +42,22 @@ class Users:
         self._world = world
         self.wishes: dict[str, Wish] = {}
         self.tokens: dict[str, list[str]] = {}
+        self.forgotten: set[str] = set()
         self._count = 0
         self.addresses = Addresses(world, self._try)
+
+    def relearn(self, rows: Mapping[str, Instance]) -> None:
+        """After a recovery: what the users see now is what they expect; tokens may have been forgotten."""
+        for uuid, wish in list(self.wishes.items()):
+            row = rows.get(uuid)
+            if row is None:
+                del self.wishes[uuid]
+                continue
+            wish.running, wish.gone = row.wanted.power.state == "running", row.wanted.gone
+            wish.ended = wish.ended or row.seen.satisfied == row.wanted.power.n
+        self.forgotten = {f"token-{number}" for number in range(self._count + 1)}
+        self.tokens.clear()
+        self.addresses.relearn()
 
     def begin(self) -> None:
         """The first one launches; others follow for as long as the storm lasts."""
@@ -125,8 +140,9 @@ class Users:
         self._world.log("user: launch", asked.token, asked.most)
         if not self._try(lambda: found.extend(launch.launch(caller, core, asked))):
             return
-        self.tokens.setdefault(asked.token, found)
-        self._world.promises.same_token(asked.token, self.tokens[asked.token], found)
+        if asked.token not in self.forgotten:
+            self.tokens.setdefault(asked.token, found)
+            self._world.promises.same_token(asked.token, self.tokens[asked.token], found)
         with self._world.store.read() as tx:
             for row in self._world.promises.instances(tx, found):
                 terminate = asked.on_shutdown == "terminate"

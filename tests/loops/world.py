@@ -33,6 +33,7 @@ from tests.loops.fibers import Fiber, give_way
 from tests.loops.machines import ALIEN, Net
 from tests.loops.nodes import Node
 from tests.loops.promises import Promises, Violation
+from tests.loops.restored import Restored
 from tests.loops.temper import Temper, draw
 from tests.loops.users import StoreDown, Users
 
@@ -107,6 +108,7 @@ class Cloud:
         self.store = TracedStore()
         self.store.now = lambda: START
         migrate(self.store.engine)
+        self.empty = self._connection().serialize()
         orders: list[Order] = []
         world = SimpleNamespace(happens=lambda _: False, log=lambda *_: None, promises=SimpleNamespace())
         world.promises.engine_removed = lambda _: None
@@ -123,8 +125,11 @@ class Cloud:
             pass
         self.bodies, self.specs = dict(net.bodies), dict(net.specs)
         self.bodies[("port", ALIEN)] = Seen(kind="port", uuid=ALIEN)
-        self._raw: sqlite3.Connection = self.store.engine.sql.raw_connection().driver_connection  # type: ignore[assignment]
+        self._raw = self._connection()
         self._image = self._raw.serialize()
+
+    def _connection(self) -> sqlite3.Connection:
+        return self.store.engine.sql.raw_connection().driver_connection  # type: ignore[return-value]
 
     def next_due(self) -> float | None:
         """When the next wake can be claimed."""
@@ -133,7 +138,16 @@ class Cloud:
 
     def reset(self) -> None:
         """The database as it was in the beginning."""
-        self._raw.deserialize(self._image)
+        self.load(self._image)
+        self.store.closed = False
+
+    def copy(self) -> bytes:
+        """The database as it is."""
+        return self._raw.serialize()
+
+    def load(self, database: bytes) -> None:
+        """Have another database."""
+        self._raw.deserialize(database)
         self.store._cache = Cache()
 
 
@@ -170,9 +184,12 @@ class World:
         self.net.bodies, self.net.specs = dict(self.cloud.bodies), dict(self.cloud.specs)
         self.core = Core(self.store, self, self.net, bytes(32))  # type: ignore[arg-type]
         self.promises = Promises(self)
-        self.nodes = {name: Node(self, name) for name in ("h1", "h2")[: self.random.choice((1, 1, 2))]}
+        hosts = self.random.choice((1, 1, 2)) if self.temper.restored != "gone" else 1
+        self.nodes = {name: Node(self, name) for name in ("h1", "h2")[:hosts]}
         self.surprises: list[str] = []
         self._parked = 4
+        self._fibers: list[Fiber] = []
+        self.restoring: Restored | None = None
         self._kick: float | None = None
         self.users = Users(self)
 
@@ -209,13 +226,14 @@ class World:
             late = self.storm and self.random.random() < 0.15
             self.after(self.soon(0.1) + (self.random.uniform(0, 25) if late else 0), deliver)
 
-    def send(self, host: str, order: Order) -> None:
-        """The cloud's end of the bus: an order leaves."""
+    def send(self, host: str, order: Order | messages.Ask) -> None:
+        """The cloud's end of the bus: an order or a question leaves."""
         if not self.store.depth:
             give_way()
         self.sends += 1
         data = messages.encode(order)
-        self.log("sent to", host, order.uuid, order.revision, order.why or (order.spec and order.spec.power))
+        if isinstance(order, messages.Order):
+            self.log("sent to", host, order.uuid, order.revision, order.why or (order.spec and order.spec.power))
         node = self.nodes.get(host)
         if node is not None:
             self.carry(lambda: self._order(node, data))
@@ -224,13 +242,18 @@ class World:
         order = messages.decode_to_host(data)
         if isinstance(order, messages.Order):
             node.arrive(order)
+        elif isinstance(order, messages.Ask):
+            node.asked(order)
 
     def hear(self, message: ToCloud, said: int) -> None:
         """A report reaches the cloud: the `said`-th of its host."""
         if isinstance(message, messages.Report):
             self.promises.before_report(message.host, said)
             try:
-                report.absorb(self.core, message)
+                if self.restoring is not None:
+                    self.restoring.heard(message)
+                else:
+                    report.absorb(self.core, message)
             except StoreDown:
                 self.log("report not taken in")
             else:
@@ -255,12 +278,17 @@ class World:
         if not self._parked:
             return
         self._parked -= 1
-        self._go_on(Fiber(lambda: runner.work(self.core)))
+        fiber = Fiber(lambda: runner.work(self.core))
+        self._fibers.append(fiber)
+        self._go_on(fiber)
 
     def _go_on(self, fiber: Fiber) -> None:
+        if fiber not in self._fibers:
+            return  # of a process that is no more
         if self.happens("worker dies"):
             self.log("worker dies")
             fiber.kill()
+            self._fibers.remove(fiber)
             self.after(self.soon(4), self._park)
             return
         try:
@@ -270,7 +298,9 @@ class World:
             done = True
         if not done:
             self.after(self._pause(), lambda: self._go_on(fiber))
-        elif fiber.result:
+            return
+        self._fibers.remove(fiber)
+        if fiber.result:
             self._park()
         else:
             self.after(1.0, self._park)
@@ -293,6 +323,15 @@ class World:
         late = self.now > START + STORM + CALM - 1.4 * SCAN  # none is under way at the end
         if not late:
             self.after(SCAN * self.random.uniform(0.8, 1.2), self._scan)
+
+    def restart(self, database: bytes) -> None:
+        """The cloud's process ends, and begins again on another database."""
+        for fiber in self._fibers:
+            fiber.kill()
+        self._fibers.clear()
+        self._parked = 4
+        self.cloud.load(database)
+        self.store.dirty = True
 
     # -- mishaps -------------------------------------------------------------------------------------------------
 
@@ -330,6 +369,8 @@ class World:
         self.after(self.random.uniform(5, SCAN), self._scan)
         self.after(self.random.uniform(0, 4), self._mishap)
         self.users.begin()
+        if self.temper.restored:
+            Restored(self, self.temper.restored)
 
     def run(self) -> str | None:
         """Run the seed."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def rule(port: int = 22, **more: Any) -> Rule:
     given: dict[str, Any] = {"protocol": "tcp", "port_min": port, "port_max": port, "cidr": "10.0.0.0/8", **more}
-    return Rule(id="", **given)
+    return Rule(**{"id": "", **given})
 
 
 @pytest.fixture
@@ -32,9 +32,13 @@ def web(site: Site, ann: Caller) -> SecurityGroup:
     return made
 
 
-def rules(site: Site, group: SecurityGroup) -> list[tuple[object, ...]]:
+def held(site: Site, group: SecurityGroup) -> tuple[Rule, ...]:
     with site.store.read() as tx:
-        return [rule.match() for rule in tx.need(SecurityGroup, group.uuid).wanted.rules]
+        return tx.need(SecurityGroup, group.uuid).wanted.rules
+
+
+def rules(site: Site, group: SecurityGroup) -> list[tuple[object, ...]]:
+    return [rule.match() for rule in held(site, group)]
 
 
 def in_engine(site: Site, group: SecurityGroup) -> list[tuple[object, ...]]:
@@ -100,6 +104,9 @@ def test_rules_come_and_go_and_reach_the_engine(site: Site, ann: Caller, web: Se
         ({"cidr": "10.0.0.1/8"}, InvalidValue, "cidr"),
         ({"cidr": "10.0.0.0/33"}, InvalidValue, "cidr"),
         ({"cidr": "world"}, InvalidValue, "cidr"),
+        ({"cidr": "2001:db8::1/32"}, InvalidValue, "cidr"),
+        ({"cidr": "2001:db8::/32", "protocol": "icmp"}, InvalidValue, "cidr"),
+        ({"protocol": "icmpv6"}, InvalidValue, "cidr"),
         ({"port_min": 23}, InvalidValue, "ports"),
         ({"port_min": None}, InvalidValue, "ports"),
         ({"port_max": 65536}, InvalidValue, "ports"),
@@ -122,26 +129,61 @@ def test_one_bad_rule_and_none_is_added(
     assert rules(site, web) == before
 
 
-def test_the_same_rule_twice_in_one_call_is_a_duplicate(site: Site, ann: Caller, web: SecurityGroup) -> None:
-    with pytest.raises(Duplicate):
+def test_the_same_rule_twice_in_one_call_is_refused(site: Site, ann: Caller, web: SecurityGroup) -> None:
+    with pytest.raises(InvalidValue):
         securitygroup.authorize(ann, site.core, [rule(22), rule(22, description="other")], ident=web.ec2_id)
     securitygroup.authorize(ann, site.core, [rule(22), rule(22, direction="egress")], ident=web.ec2_id)
+
+
+def test_rules_are_changed_in_place(site: Site, ann: Caller, web: SecurityGroup) -> None:
+    one, two = securitygroup.authorize(ann, site.core, [rule(22), rule(80)], ident=web.ec2_id, tags={"a": "b"})
+    swapped = [rule(80, id=one.id), rule(22, id=two.id, description="d")]
+    securitygroup.modify(ann, site.core, swapped, web.ec2_id)
+    found = {each.id: each for each in held(site, web)}
+    assert (found[one.id].port_min, found[two.id].port_min, found[two.id].description) == (80, 22, "d")
+    assert found[one.id].tags == {"a": "b"}
+    site.work()
+    assert in_engine(site, web) == rules(site, web)
+    before = rules(site, web)
+    for wrong, error in (
+        ([rule(22, id=one.id)], Duplicate),
+        ([rule(5, id=one.id), rule(5, id=two.id)], Duplicate),
+        ([rule(5, id=one.id), rule(6, id="sgr-0")], NotFound),
+        ([rule(5, id=one.id, direction="egress")], NotFound),
+    ):
+        with pytest.raises(error):
+            securitygroup.modify(ann, site.core, wrong, web.ec2_id)
+        assert rules(site, web) == before
+
+
+def test_descriptions_change_by_meaning_and_by_id(site: Site, ann: Caller, web: SecurityGroup) -> None:
+    one, two = securitygroup.authorize(ann, site.core, [rule(22), rule(80, description="old")], ident=web.ec2_id)
+    securitygroup.describe(ann, site.core, [rule(22, description="new")], {two.id: ""}, web.ec2_id)
+    assert {each.id: each.description for each in held(site, web)}.items() >= {one.id: "new", two.id: ""}.items()
+    for wrong in ({"rules": [rule(22), rule(23)]}, {"descriptions": {"sgr-0": "x"}}):
+        with pytest.raises(NotFound):
+            securitygroup.describe(ann, site.core, ident=web.ec2_id, **wrong)
+    assert {each.description for each in held(site, web)} == {"", "new"}
 
 
 def test_a_missing_rule_and_none_is_taken(site: Site, ann: Caller, web: SecurityGroup) -> None:
     kept = securitygroup.authorize(ann, site.core, [rule(22)], ident=web.ec2_id)[0]
     before = rules(site, web)
-    for wrong in ({"rules": [rule(22), rule(23)]}, {"rule_ids": [kept.id, "sgr-0"]}, {"rules": [rule(22), rule(22)]}):
+    for wrong in ({"rules": [rule(22), rule(23)]}, {"rule_ids": [kept.id, "sgr-0"]}):
         with pytest.raises(NotFound):
             securitygroup.revoke(ann, site.core, ident=web.ec2_id, **wrong)
         assert rules(site, web) == before
+    with pytest.raises(InvalidValue):
+        securitygroup.revoke(ann, site.core, [rule(22), rule(22)], ident=web.ec2_id)
+    assert rules(site, web) == before
 
 
 def test_a_group_has_so_many_rules(site: Site, ann: Caller, web: SecurityGroup) -> None:
-    room = securitygroup.RULES_LIMIT - 1
+    room = securitygroup.RULES_LIMIT
     securitygroup.authorize(ann, site.core, [rule(port) for port in range(room)], ident=web.ec2_id)
     with pytest.raises(QuotaExceeded):
         securitygroup.authorize(ann, site.core, [rule(9999)], ident=web.ec2_id)
+    securitygroup.authorize(ann, site.core, [rule(9999, direction="egress")], ident=web.ec2_id)
 
 
 def test_what_is_used_is_not_deleted(site: Site, ann: Caller, tiny: Image, web: SecurityGroup) -> None:
@@ -166,6 +208,19 @@ def test_what_is_used_is_not_deleted(site: Site, ann: Caller, tiny: Image, web: 
     securitygroup.delete(ann, site.core, web.ec2_id)
     site.work()
     assert ("securitygroup", web.uuid) not in site.engine.bodies
+
+
+def test_a_group_that_a_deleted_one_named_can_be_deleted_at_once(site: Site, ann: Caller, web: SecurityGroup) -> None:
+    other = securitygroup.create(ann, site.core, "other", "")
+    securitygroup.authorize(ann, site.core, [rule(cidr="", group=web.uuid)], ident=other.ec2_id)
+    site.work()
+    securitygroup.delete(ann, site.core, other.ec2_id)
+    securitygroup.delete(ann, site.core, web.ec2_id)
+    site.settle()
+    assert not {("securitygroup", web.uuid), ("securitygroup", other.uuid)} & site.engine.bodies.keys()
+    with site.store.read() as tx:
+        assert {group.name for group in tx.list(SecurityGroup)} == {"default"}
+        assert recount.differences(tx) == []
 
 
 def test_a_deleted_group_is_not_there_even_before_it_is_gone(site: Site, ann: Caller, web: SecurityGroup) -> None:

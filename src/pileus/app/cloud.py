@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import signal
 import socket
 import sys
+from collections.abc import Callable
 
+import msgspec
 import structlog
 import uvicorn
 import uvloop
@@ -40,6 +43,7 @@ log = structlog.get_logger()
 def serve(state: State, provider: str, listener: socket.socket) -> None:
     """Run the cloud of `state` behind `listener` until SIGTERM or SIGINT. Writes the endpoints last of all."""
     state.ready.unlink(missing_ok=True)
+    state.recovery.unlink(missing_ok=True)
     # Requests hand the interpreter over at every answer: waiting 5 ms for it would be most of their time.
     sys.setswitchinterval(0.0005)
     settings = Settings()
@@ -49,16 +53,13 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
         # Whoever held wakes before is dead: this process has the pid file.
         cloud.core.store.release_wakes()
         before = heard(cloud.core.store)
-        admin = begin(cloud, state)
-        if provider == "stub":
-            stubimages.register_all(admin, cloud)
         cloud.start()
         _tune_collector()
         with (
             contextlib.closing(Edge(cloud)) as edge,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(_serve(edge, cloud, state, listener, before))
+            runner.run(_serve(edge, cloud, state, listener, functools.partial(_open, cloud, state, provider, before)))
     finally:
         state.ready.unlink(missing_ok=True)
         cloud.stop()
@@ -71,17 +72,22 @@ def _tune_collector() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def begin(cloud: Cloud, state: State) -> Caller:
-    """Make what every cloud has from its first start on: flavors, and an administrator, whose caller is returned."""
+def begin(cloud: Cloud, state: State) -> tuple[Caller, bool]:
+    """Make what every cloud has from its first start on: flavors, and an administrator.
+
+    Returns its caller, and whether its credentials are new in the place of some that this store does not know.
+    """
     flavor.seed(SYSTEM, cloud.core)
     account = read_json(state.account)
-    if account is None:
-        account = _administrator(cloud)
-        write_json(state.account, account, 0o600)
-    caller = cloud.authority.by_token(account["token"], "app")
+    caller = cloud.authority.by_token(str(account.get("token")), "app") if account else None
+    if caller is not None:
+        return caller, False
+    made = _administrator(cloud)
+    write_json(state.account, made, 0o600)
+    caller = cloud.authority.by_token(made["token"], "app")
     if caller is None:
-        raise RuntimeError(f"{state.account} is not of this store: its token is unknown")
-    return caller
+        raise RuntimeError(f"{state.account}: its token is unknown, though it was made just now")
+    return caller, account is not None
 
 
 def _administrator(cloud: Cloud) -> dict[str, str]:
@@ -111,7 +117,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket, before: Heard) -> None:
+async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket, is_open: Callable[[], bool]) -> None:
     config = uvicorn.Config(
         edge,
         http="httptools",
@@ -134,7 +140,7 @@ async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket
         while not server.started and not serving.done():  # noqa: ASYNC110  (uvicorn tells nobody)
             await asyncio.sleep(0.002)
         host, port = listener.getsockname()[:2]
-        while not serving.done() and not await asyncio.to_thread(_reported, cloud, before):  # noqa: ASYNC110  (once, at the start)
+        while not serving.done() and not await asyncio.to_thread(is_open):  # noqa: ASYNC110  (once, at the start)
             await asyncio.sleep(0.02)
         if not serving.done():
             write_json(state.ready, endpoints(host, port))
@@ -150,10 +156,29 @@ def heard(store: Store) -> Heard:
         return {host.name: (host.seen.epoch, host.seen.sequence) for host in tx.list(Host)}
 
 
-def _reported(cloud: Cloud, before: Heard) -> bool:
-    """Whether a host has reported to this process: before that nothing can be launched."""
+def _open(cloud: Cloud, state: State, provider: str, before: Heard) -> bool:
+    """Whether requests can be served: the store was compared, and recovered if need be, and a host has reported.
+
+    What every cloud has is made then.
+    """
     try:
-        return heard(cloud.core.store) != before
+        if not cloud.recovery.opened:
+            missing = list(cloud.recovery.missing())
+            if "recovery" in missing and (read_json(state.recovery) or {}).get("missing") != missing:
+                write_json(state.recovery, {"missing": missing})
+            return False
+        if heard(cloud.core.store) == before:
+            return False
+        admin, renewed = begin(cloud, state)
+        if provider == "stub":
+            stubimages.register_all(admin, cloud)
     except Unavailable as error:
         log.warning("the store does not answer", reason=error.message)
         return False
+    outcome = cloud.recovery.outcome
+    if outcome is not None:
+        state.recover.unlink(missing_ok=True)
+    if outcome is not None or renewed:
+        done = msgspec.to_builtins(outcome) if outcome is not None else {}
+        write_json(state.recovery, {**done, "credentials": "new" if renewed else "kept"})
+    return True

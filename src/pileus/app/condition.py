@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pileus.app import processes
@@ -13,6 +13,7 @@ from pileus.app.state import LONGEST, State
 from pileus.app.supervise import restarts
 from pileus.app.up import running
 from pileus.model.finding import Finding
+from pileus.providers.local.layout import SHARED
 
 LEAST_SPACE = 1 << 30
 """Bytes that a file system should have free: a download of an image and some growth of disks."""
@@ -23,7 +24,6 @@ LEAST_FILES = 1000
 LEAST_MEMORY = 256 << 20
 """Bytes that should be left: a small guest, or the restart of every daemon."""
 
-_SHARED = Path("/var/lib/pileus")
 _MIB, _GIB = 1 << 20, 1 << 30
 
 
@@ -50,8 +50,8 @@ def is_up(state: State) -> bool:
     return processes.owner(state.pidfile("supervisor")) is not None or state.endpoints.exists()
 
 
-def condition(state: State, *, local: bool, answers: bool) -> Iterator[Finding]:
-    """What is wrong with it; `answers` says whether the store could be asked."""
+def condition(state: State, *, local: bool, silent: Collection[str]) -> Iterator[Finding]:
+    """What is wrong with it; `silent` are the processes and daemons that were asked something and did not answer."""
     yield from _space(state, local=local)
     if len(os.fsencode(state.root)) > LONGEST:
         yield Finding(code="StatePathTooLong", kind="machine", ident=str(state.root))
@@ -59,11 +59,11 @@ def condition(state: State, *, local: bool, answers: bool) -> Iterator[Finding]:
         detail = f"{_memory('MemAvailable') // _MIB} MiB"
         yield Finding(code="MemoryLow", kind="machine", ident="memory", detail=detail)
     if is_up(state):
-        yield from _processes(state, local=local, answers=answers)
+        yield from _processes(state, local=local, silent=silent)
 
 
 def _space(state: State, *, local: bool) -> Iterator[Finding]:
-    places = {state.root, _SHARED} if local else {state.root}
+    places = {state.root, SHARED} if local else {state.root}
     for path in sorted(places):
         found = os.statvfs(path)
         free = found.f_bavail * found.f_frsize
@@ -78,17 +78,13 @@ def _space(state: State, *, local: bool) -> Iterator[Finding]:
         yield Finding(code="StateReadOnly", kind="machine", ident=str(state.root), detail=detail)
 
 
-def _processes(state: State, *, local: bool, answers: bool) -> Iterator[Finding]:
-    parts = running(state)
-    for name, pid in parts.items():
+def _processes(state: State, *, local: bool, silent: Collection[str]) -> Iterator[Finding]:
+    mute = {*silent, *(importlib.import_module("pileus.app.local").silent(state) if local else ())}
+    for name, pid in running(state).items():
         if pid is None:
             yield Finding(code="PartDown", kind="process", ident=name, detail=f"see {state.log(name).parent}")
-    silent = {"cloud": not answers}
-    if local:
-        silent |= importlib.import_module("pileus.app.local").silent(state)
-    for name, quiet in silent.items():
-        if quiet and parts.get(name) is not None:
-            yield Finding(code="PartSilent", kind="process", ident=name, detail=f"pid {parts[name]}")
+        elif name in mute:
+            yield Finding(code="PartSilent", kind="process", ident=name, detail=f"pid {pid}")
 
 
 def _memory(field: str) -> int:

@@ -26,7 +26,7 @@ from pileus.loops.host.view import read as read_book
 from pileus.model import agreement
 from pileus.model.errors import Fault, NotFound
 from pileus.model.finding import Finding
-from pileus.model.views import HostView, StoreView
+from pileus.model.views import Held, HostView, StoreView
 from pileus.objects.files import place
 from pileus.store.store import Store
 from pileus.verbs import doctor
@@ -37,6 +37,9 @@ PAUSE = 3.0
 STORE = "the store"
 _OF_THE_STORE = frozenset({"ClaimLeaked", "ClaimMissing", "UsageWrong", "WakeLeaked"})
 """The codes of what the cloud sets right in its own store."""
+
+_OF_TOMBSTONES = frozenset({"OvnLeaked", "OrderLeaked"})
+"""The codes of what the cloud has others forget, once it finds that they are gone."""
 
 Say = Callable[[str], None]
 
@@ -54,7 +57,9 @@ class _Look(msgspec.Struct):
     """One look at everything."""
 
     host: HostView
-    store: StoreView | None
+    strays: dict[str, Held]
+    """What a guest without a row was made by, and how it is: by its order, else by what it says of itself."""
+
     findings: dict[tuple[str, str, str], Finding]
     unchecked: dict[str, str]
 
@@ -81,7 +86,7 @@ def repair(state: State, say: Say, *, pause: float = PAUSE) -> Report:
                 if not mended_store:
                     connect(state.root).post("doctor", "mend")
                 mended_store = True
-            elif found.code == "OvnLeaked":
+            elif found.code in _OF_TOMBSTONES:
                 connect(state.root).delete("doctor", found.kind, found.ident)
             else:
                 _local().repair(_layout(state), found, look.host)
@@ -90,6 +95,21 @@ def repair(state: State, say: Say, *, pause: float = PAUSE) -> Report:
     after, _ = _examine(state, pause)
     left = {found.key for found in after.findings}
     return msgspec.structs.replace(after, mended=tuple(found for found in wanted if found.key not in left))
+
+
+def adopt(state: State, ident: str, *, pause: float = PAUSE) -> Report:
+    """Take the instance `ident` (uuid or EC2 id), which no row names, into the store; then examine. Raises Problem."""
+    before, look = _examine(state, pause)
+    known = {uuid: held for uuid, held in look.strays.items() if ident in (uuid, held.spec.ec2_id if held.spec else "")}
+    wanted = [one for one in before.findings if one.meaning.mend == "adopt" and one.ident in known]
+    if not wanted:
+        raise Problem(f"No guest without a row is called {ident}; 'pileus doctor --state {state.root}' names them.")
+    held = known[wanted[0].ident]
+    body = {"spec": held.spec, "host": _host(state), "body": held.body}
+    connect(state.root).post("doctor", "adopt", body=msgspec.to_builtins(body))
+    after, _ = _examine(state, pause)
+    left = {one.key for one in after.findings}
+    return msgspec.structs.replace(after, mended=tuple(one for one in wanted if one.key not in left))
 
 
 def _examine(state: State, pause: float) -> tuple[Report, _Look]:
@@ -115,16 +135,23 @@ def _look(state: State, *, local: bool) -> _Look:
     bodies = _local().look(layout, pid) if local else None
     host = read_book(state.host)
     unchecked = dict(bodies.unchecked) if bodies is not None else {}
-    store = _store(state, unchecked)
-    found = list(condition(state, local=local, answers=store is not None))
+    found: list[Finding] = []
+    store = _store(state, unchecked, found)
+    found += condition(state, local=local, silent=() if STORE not in unchecked else ("cloud",))
     found += agreement.clocks(store, host, time.time())
     if store is not None:
         found += store.findings
-        found += agreement.orders(store, host, socket.gethostname() if local else "stub")
+        found += agreement.orders(store, host, _host(state))
     if bodies is not None:
         found += _local().compare(layout, bodies, host, store)
         found += _objects(state, store) if store is not None else ()
-    return _Look(host, store, {one.key: one for one in found}, unchecked)
+    strays = {**(_local().strays(bodies) if bodies is not None else {}), **host.orders}
+    return _Look(host, strays, {one.key: one for one in found}, unchecked)
+
+
+def _host(state: State) -> str:
+    """What this machine's host calls itself."""
+    return "stub" if (read_json(state.started) or {}).get("provider") == "stub" else socket.gethostname()
 
 
 def _objects(state: State, store: StoreView) -> Iterator[Finding]:
@@ -137,27 +164,29 @@ def _objects(state: State, store: StoreView) -> Iterator[Finding]:
             yield Finding(code="ObjectMissing", kind="image", ident=digest)
 
 
-def _store(state: State, unchecked: dict[str, str]) -> StoreView | None:
+def _store(state: State, unchecked: dict[str, str], found: list[Finding]) -> StoreView | None:
     """The store's view: asked of the cloud, or read from a copy of the database while nobody has it open."""
     try:
         if processes.owner(state.pidfile("cloud")) is not None:
             return msgspec.convert(connect(state.root).get("doctor"), StoreView)
         view = _from_copy(state)
-        # A silent host is no finding of a cloud that hears nobody.
-        heard = tuple(found for found in view.findings if found.code not in ("HostSilent", "WakeLate"))
-        return msgspec.structs.replace(view, findings=heard)
     except Problem as problem:
         unchecked[STORE] = problem.message
+        return None
     except Exception as error:  # noqa: BLE001  (a damaged database raises what it likes: that is what is said)
-        unchecked[STORE] = f"the database cannot be read: {error}"
-    return None
+        unchecked[STORE] = str(error).partition("\n")[0]
+        found.append(Finding(code="StoreUnreadable", kind="store", ident="database", detail=unchecked[STORE]))
+        return None
+    # A host that is not heard, and a wake that is late, are no findings of a cloud that does not run.
+    heard = tuple(found for found in view.findings if found.code not in ("HostSilent", "WakeLate"))
+    return msgspec.structs.replace(view, findings=heard)
 
 
 def _from_copy(state: State) -> StoreView:
     """What a copy of the database says: the original would be left with files that its own user could not write."""
     database = Path(state.database.removeprefix("sqlite:///"))
     if not database.exists():
-        raise Problem("there is no database")
+        raise FileNotFoundError(f"there is no {database}")
     with tempfile.TemporaryDirectory(prefix="pileus-doctor-") as folder:
         for suffix in ("", "-wal"):
             part = database.with_name(database.name + suffix)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from pileus.model.errors import Unavailable
@@ -11,9 +13,15 @@ from pileus.store.store import Store
 log = structlog.get_logger()
 
 
-def missing(store: Store) -> dict[str, str]:
-    """What cannot be had, and why: "store", or "host" when none is heard of for as long as makes one count as lost."""
+def missing(store: Store, opening: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """What cannot be had, and why: "store", or "host" when none is heard of for as long as makes one count as lost.
+
+    `opening` says what is waited for until the store was compared with its hosts.
+    """
     try:
+        waiting = opening()
+        if waiting:
+            return waiting
         with store.read() as tx:
             hosts = tx.list(Host)
         # Reports are written every few seconds: what came of the last one is never old news.

@@ -130,7 +130,9 @@ class Edge:
     async def _health(self) -> Response:
         """200 when requests can be served, else 503 with the names of what is missing, and why."""
         try:
-            missing = await asyncio.wait_for(self._run(health.missing, self._cloud.core.store), HEALTH)
+            missing = await asyncio.wait_for(
+                self._run(health.missing, self._cloud.core.store, self._cloud.recovery.missing), HEALTH
+            )
         except TimeoutError:
             missing = {"store": f"The cloud's database does not answer within {HEALTH:.0f} s."}
         if not missing:

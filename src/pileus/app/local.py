@@ -14,7 +14,7 @@ from pileus.app.state import State
 from pileus.app.supervise import Part
 from pileus.cli.problem import Problem
 from pileus.model.errors import Fault
-from pileus.providers.local.engine import chassis
+from pileus.providers.local.engine import chassis, control
 from pileus.providers.local.engine.daemons import daemons
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import daemon
@@ -102,8 +102,8 @@ def parts(state: State) -> dict[str, int | None]:
     return {"libvirtd": daemon.pid(layout), **chassis.status(layout)}
 
 
-def silent(state: State) -> dict[str, bool]:
-    """Of each daemon, whether it does not answer."""
+def silent(state: State) -> list[str]:
+    """The daemons that run, perhaps, and do not answer."""
     layout = Layout(state.root)
-    found = {one.name: not one.ready() for one in daemons(layout)}
-    return {"libvirtd": not daemon.answers(layout), **found}
+    found = [one.name for one in daemons(layout) if not control.answers(layout, one.name)]
+    return found if daemon.answers(layout) else [*found, "libvirtd"]

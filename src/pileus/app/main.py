@@ -54,6 +54,15 @@ def down(
 
 
 @cli.command()
+def recover(*, state: StateOption = None) -> None:
+    """Bring the database up to what the hosts hold, and start the cloud; up does it by itself when it is needed."""
+    from pileus.app.state import State  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.up import recover as run_recover  # noqa: PLC0415
+
+    run_recover(State(state_of(state)), _say)
+
+
+@cli.command()
 def purge(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -92,6 +101,7 @@ def status(*, state: StateOption = None) -> None:
 def doctor(
     *,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended safely.")] = False,
+    adopt: Annotated[str, typer.Option("--adopt", metavar="ID", help="Take in a guest that no row names.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     state: StateOption = None,
 ) -> None:
@@ -101,7 +111,14 @@ def doctor(
     from pileus.cli import findings  # noqa: PLC0415
 
     where = State(state_of(state))
-    report = doctors.repair(where, _say) if repair else doctors.examine(where)
+    if adopt and repair:
+        raise Problem("Adopt first, then repair: one of the two at a time.")
+    if adopt:
+        report = doctors.adopt(where, adopt)
+    elif repair:
+        report = doctors.repair(where, _say)
+    else:
+        report = doctors.examine(where)
     findings.show(report, as_json=as_json)
     if report.findings:
         raise typer.Exit(1)

@@ -43,7 +43,8 @@ def hold(pidfile: Path) -> int | None:
 def owner(pidfile: Path) -> int | None:
     """The process that holds `pidfile`, or None. Never ask for a file that this process holds itself."""
     try:
-        descriptor = os.open(pidfile, os.O_RDWR | os.O_CLOEXEC)
+        # To read suffices, and goes on a file system that can no longer be written.
+        descriptor = os.open(pidfile, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:

@@ -87,6 +87,16 @@ class State:
         return self.cloud / "admin.json"
 
     @property
+    def recovery(self) -> Path:
+        """What the recovery of this start's store waits for, or did; not there without one."""
+        return self.cloud / "recovery.json"
+
+    @property
+    def recover(self) -> Path:
+        """There while somebody wants the store recovered whether or not it is behind its hosts."""
+        return self.cloud / "recover.asked"
+
+    @property
     def run(self) -> Path:
         """Pid files and locks of the processes."""
         return self.root / "run"

@@ -61,7 +61,7 @@ def up(state: State, provider: str = "", port: int | None = None, say: Say = sil
                 _local().host(state, say)
             if listener is not None:
                 starting.enter_context(supervise.starting(state, _parts(state, provider, listener), listener.fileno()))
-        return _await(state, provider, supervised=supervisor is not None)
+        return _await(state, provider, say, supervised=supervisor is not None)
 
 
 def _local() -> ModuleType:
@@ -153,16 +153,19 @@ def _listen(port: int | None, before: object) -> socket.socket:
     raise AssertionError
 
 
-def _await(state: State, provider: str, *, supervised: bool) -> dict[str, str]:
+def _await(state: State, provider: str, say: Say, *, supervised: bool) -> dict[str, str]:
     """Until the cloud serves; its endpoints. What ends meanwhile is started again if all is `supervised` already."""
     names = ("cloud", "host") if provider == "local" else ("cloud",)
     end = time.monotonic() + READY
+    told: list[str] | None = None
+    waited = False
     while True:
         gone = [name for name in names if processes.owner(state.pidfile(name)) is None]
         # Asked in this order: a cloud that was killed leaves the file until the next one starts.
         found = read_json(state.ready)
         if found is not None and not gone:
             break
+        waited, told = True, _recovering(state, told, say)
         late = time.monotonic() > end
         if gone and (late or not supervised):
             log = state.log(gone[0])
@@ -170,12 +173,55 @@ def _await(state: State, provider: str, *, supervised: bool) -> dict[str, str]:
         if late:
             raise Problem(f"The cloud does not answer after {READY:.0f} s; look into {state.log('cloud').parent}.")
         time.sleep(0.005)
+    if waited:
+        _recovered(state, say)
     account = read_json(state.account) or {}
     # Taken over key by key: the cloud's user must not choose what root's files hold.
     write_json(state.admin, {key: str(account.get(key, "")) for key in ACCOUNT_KEYS}, 0o600)
     shown = {key: str(value) for key, value in found.items()}
     write_json(state.endpoints, shown)
     return shown
+
+
+def _recovering(state: State, told: list[str] | None, say: Say) -> list[str] | None:
+    """Say what a recovery waits for, whenever that changes."""
+    missing = (read_json(state.recovery) or {}).get("missing")
+    if not isinstance(missing, list) or missing == told:
+        return told
+    hosts = ", ".join(str(name) for name in missing if name != "recovery")
+    waits = f", waiting for: {hosts}" if hosts else ""
+    say(f"the database is older than what this cloud's hosts hold: recovering it from them{waits}")
+    return missing
+
+
+def _recovered(state: State, say: Say) -> None:
+    """Say what a recovery did."""
+    found = read_json(state.recovery) or {}
+    for key, words in (("adopted", "rebuilt"), ("advanced", "brought up to date"), ("removed", "known to be gone")):
+        if found.get(key):
+            say(f"recovered: {len(found[key])} {words}: {', '.join(map(str, found[key][:8]))}")
+    if found.get("left"):
+        say(f"{len(found['left'])} claims are in conflict: {'; '.join(map(str, found['left'][:8]))}")
+    if found.get("credentials") == "new":
+        say(
+            "the credentials were lost with the database: admin.json holds new ones for the administrator; "
+            "make the other users again with 'pileus user create NAME --project PROJECT'"
+        )
+
+
+def recover(state: State, say: Say = silent) -> None:
+    """Recover the store of the cloud of `state` from its hosts, be it behind them or not; the cloud runs afterwards."""
+    known = read_json(state.started)
+    if known is None:
+        raise Problem(f"There is no cloud in {state.root}.")
+    if known.get("provider") == "local" and os.geteuid() != 0:
+        raise Problem("This cloud runs as root: use sudo.")
+    state.recover.touch()
+    pid = processes.owner(state.pidfile("cloud"))
+    if pid is not None:
+        say("ending the cloud")
+        processes.stop(pid, STOP)
+    up(state, say=say)
 
 
 def down(state: State, *, instances: bool = False, say: Say = silent) -> None:

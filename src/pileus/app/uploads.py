@@ -22,6 +22,9 @@ _SECONDS = 20
 _BOUNDED = ("prlimit", f"--as={1 << 30}", f"--cpu={_SECONDS}", "--fsize=0")
 """What the process that looks into an untrusted file may use: address space and CPU time; it writes nothing."""
 
+LARGEST_DISK = 16 << 40
+"""Bytes of a virtual disk: more than any real image, less than what makes tools misbehave."""
+
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
     """What the query of an upload says. `digest`: refuse other bytes. `format` as found in the bytes if not given."""
@@ -96,6 +99,9 @@ def inspect(path: Path) -> Disk:
     form, size = found.get("format"), found.get("virtual-size")
     if form not in ("qcow2", "raw") or not isinstance(size, int) or size <= 0:
         raise InvalidValue(f"The image is {form}; qcow2 and raw are taken.", noun="image", reason="format")
+    if size > LARGEST_DISK:
+        text = f"The image has a disk of {size} bytes; {LARGEST_DISK} are taken."
+        raise InvalidValue(text, noun="image", reason="size")
     details = (found.get("format-specific") or {}).get("data") or {}
     if any(key.startswith(("backing", "full-backing")) for key in found) or details.get("data-file"):
         raise InvalidValue(

@@ -15,7 +15,9 @@ from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.faces.ec2 import Ec2Face
 from pileus.faces.rest import RestFace
+from pileus.loops.recover import Gate, Recovery
 from pileus.loops.runner import Runner
+from pileus.model.provider import Engine
 from pileus.objects import ObjectStore
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
@@ -37,6 +39,7 @@ class Cloud:
     ec2: Ec2Face
     rest: RestFace
     metrics: Metrics
+    recovery: Recovery
     parts: list[tuple[Callable[[], object], Callable[[], object]]] = field(default_factory=list)
 
     def start(self) -> None:
@@ -79,7 +82,8 @@ def _stub(state: State, settings: Settings, store: Store, place: Place) -> Cloud
     bus = MemoryBus()
     agent = Agent("stub", provider, FileBook(state.host), zone=place.zone)
     host = HostRunner(agent, bus.host("stub"))
-    cloud = _cloud(state, settings, Core(store, bus, provider, _key(state), place))
+    gate = Gate(bus)
+    cloud = _cloud(state, settings, Core(store, gate, provider, _key(state), place), gate, provider)
     cloud.parts = [
         (channels.start, channels.stop),
         (bus.start, bus.stop),
@@ -98,7 +102,8 @@ def _local(state: State, settings: Settings, store: Store, place: Place) -> Clou
     bus = CloudEnd(state.bus)
     place = dataclasses.replace(place, loopback_prefix=layout.loopback_prefix)
     networks = NetworkProvider(layout.northbound, gateway=layout.netns)
-    cloud = _cloud(state, settings, Core(store, bus, networks, _key(state), place))
+    gate = Gate(bus)
+    cloud = _cloud(state, settings, Core(store, gate, networks, _key(state), place), gate, networks)
     cloud.parts = [(_nothing, networks.close), *cloud.parts, (bus.start, bus.stop)]
     return cloud
 
@@ -107,10 +112,11 @@ def _nothing() -> None:
     """What is ready without a start."""
 
 
-def _cloud(state: State, settings: Settings, core: Core) -> Cloud:
+def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Engine) -> Cloud:
     authority = Authority(core)
     metrics = Metrics(core.store)
-    runner = Runner(core, workers=settings.loop_workers, watch=metrics.step)
+    recovery = Recovery(core, gate, engine, asked=state.recover.exists())
+    runner = Runner(core, workers=settings.loop_workers, watch=metrics.step, recovery=recovery)
     return Cloud(
         settings=settings,
         core=core,
@@ -119,6 +125,7 @@ def _cloud(state: State, settings: Settings, core: Core) -> Cloud:
         ec2=Ec2Face(core, authority),
         rest=RestFace(core, authority),
         metrics=metrics,
+        recovery=recovery,
         parts=[(runner.start, runner.stop)],
     )
 

@@ -145,10 +145,10 @@ def _nics(tx: Reader, ports: list[Port]) -> Iterable[NicSpec]:
 
 
 def _ingress(groups: list[SecurityGroup]) -> Iterable[Ingress]:
-    """What the groups admit over TCP from addresses; rules that name groups are for guests, not for the listener."""
+    """What the groups admit over TCP from IPv4 addresses; rules that name groups are for guests, not the listener."""
     for group in groups:
         for rule in group.wanted.rules:
-            if rule.direction != "ingress" or rule.action != "allow" or not rule.cidr:
+            if rule.direction != "ingress" or rule.action != "allow" or not rule.cidr or ":" in rule.cidr:
                 continue
             if rule.protocol == "all" and rule.number in (None, 6):
                 yield Ingress(cidr=rule.cidr, port_min=0, port_max=65535)
@@ -184,6 +184,7 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
             address=row.assigned.address,
             groups=wanted.groups,
             hostname=f"ip-{row.assigned.address.replace('.', '-')}",
+            record=record([row]),
         )
     if isinstance(row, SecurityGroup):
         return SecurityGroupSpec(

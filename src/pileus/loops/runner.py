@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pileus.bus.messages import Report
+    from pileus.loops.recover import Recovery
     from pileus.store.store import Claimed
     from pileus.verbs.core import Core
 
 SCAN = 20.0
 """Seconds between slow scans, which find what every wake and message missed."""
+
+ASK = 0.5
+"""Seconds between questions to hosts that have not answered yet, when the store was opened."""
 
 LONGEST = 30.0
 """Seconds that a noun whose steps fail waits at most for the next try."""
@@ -105,8 +109,11 @@ def backoff(tries: int) -> float:
 class Runner:
     """Threads that run the loops of one process. Any number of processes may have one."""
 
-    def __init__(self, core: Core, workers: int = 4, watch: Watch | None = None) -> None:
+    def __init__(
+        self, core: Core, workers: int = 4, watch: Watch | None = None, recovery: Recovery | None = None
+    ) -> None:
         self._core = core
+        self._recovery = recovery
         self._watch = watch
         self._woken = threading.Condition()
         self._pending = 0
@@ -114,6 +121,8 @@ class Runner:
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._work, name=f"loop-{i}", daemon=True) for i in range(workers)]
         self._threads.append(threading.Thread(target=self._scan, name="scan", daemon=True))
+        if recovery is not None:
+            self._threads.append(threading.Thread(target=self._compare, name="recovery", daemon=True))
         core.store.listen(self._committed)
         listen = getattr(core.hosts, "listen", None)
         if listen is not None:
@@ -144,7 +153,10 @@ class Runner:
 
     def _report(self, message: Report) -> None:
         try:
-            report.absorb(self._core, message)
+            if self._recovery is not None:
+                self._recovery.heard(message)
+            else:
+                report.absorb(self._core, message)
         except Unavailable as error:
             log.warning("report not taken in", host=message.host, reason=error.message)
         except Exception:
@@ -194,3 +206,12 @@ class Runner:
                 log.warning("scan failed", reason=error.message)
             except Exception:
                 log.exception("scan failed")
+
+    def _compare(self) -> None:
+        recovery = self._recovery
+        while recovery is not None and not self._stopping.is_set():
+            try:
+                recovery.tick()
+            except Exception:
+                log.exception("not compared")
+            self._stopping.wait(1.0 if recovery.opened else ASK)

@@ -126,6 +126,12 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "No instance is placed there, and what is shown of its instances is old.",
             "Look into the host's log; " + _UP,
         ),
+        "StoreUnreadable": Meaning(
+            "error",
+            "The cloud's database is not there, or cannot be read.",
+            "No API works; instances run on.",
+            "Bring it back from a copy, or take it away: `pileus recover` makes it anew from what the hosts know.",
+        ),
         # -- the store -----------------------------------------------------------------------------------------------
         "ClaimLeaked": Meaning(
             "warning",
@@ -215,7 +221,8 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "warning",
             "This host holds an order for an instance that was confirmed to be gone.",
             "The instance may run, and no API shows it.",
-            "`pileus recover` compares store and hosts, and has it removed.",
+            _REPAIR + "has the host remove it, with its disk.",
+            "repair",
         ),
         # -- libvirt -------------------------------------------------------------------------------------------------
         "DomainMissing": Meaning(
@@ -363,6 +370,12 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "error",
             "A port is in other groups in OVN than it should be.",
             "It may be open, or closed, where it should not.",
+            "The cloud writes it again within half a minute. " + _WAIT + "cloud.",
+        ),
+        "OvnRulesWrong": Meaning(
+            "error",
+            "A security group has other rules in OVN than it should.",
+            "Its members may be open, or closed, where they should not.",
             "The cloud writes it again within half a minute. " + _WAIT + "cloud.",
         ),
         "OvnLeaked": Meaning(

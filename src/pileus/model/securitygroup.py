@@ -7,12 +7,13 @@ from typing import Annotated, ClassVar, Literal
 from pileus.model.network import Assigned, Seen
 from pileus.model.noun import Noun, Part, Ref
 
-Protocol = Literal["tcp", "udp", "icmp", "all"]
+Protocol = Literal["tcp", "udp", "icmp", "icmpv6", "all"]
 
 
 class Rule(Part, frozen=True, kw_only=True):
     """One rule; exactly one of `cidr` and `group` is the other side. Ports inclusive; for icmp: type and code, -1 any.
 
+    Ranges of IPv6 are kept and told to the engine; guests have no such addresses yet, so they admit nothing.
     A protocol that has no name here is given by its IP protocol number in `number`, with `protocol` "all".
     """
 
@@ -27,9 +28,10 @@ class Rule(Part, frozen=True, kw_only=True):
     cidr: str = ""
     group: str = ""
     description: str = ""
+    tags: dict[str, str] = {}
 
     def match(self) -> tuple[object, ...]:
-        """What the rule means, without its id and description: two rules with the same match are duplicates."""
+        """What the rule means, without its id, description and tags: two rules with the same match are duplicates."""
         return (
             self.direction,
             self.action,

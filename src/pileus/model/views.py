@@ -7,6 +7,7 @@ import msgspec
 from pileus.model.finding import Finding
 from pileus.model.instance import Body
 from pileus.model.noun import NEVER, Revision
+from pileus.model.securitygroup import Rule
 from pileus.model.spec import InstanceSpec
 
 
@@ -23,7 +24,11 @@ class InstanceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class EngineRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A noun that the network engine keeps, as the store has it. `groups` are a port's, `subnets` a network's uuids."""
+    """A noun that the network engine keeps, as the store has it.
+
+    `groups` are a port's and `subnets` a network's, by uuid; `rules` a security group's. `used` says of a floating
+    address that a port has it, of a router that it has a way out.
+    """
 
     kind: str
     uuid: str
@@ -33,6 +38,8 @@ class EngineRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gone: bool = False
     groups: tuple[str, ...] = ()
     subnets: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    used: bool = False
 
 
 class StoreView(msgspec.Struct, frozen=True, kw_only=True):

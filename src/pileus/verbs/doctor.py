@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pileus.bus.messages import BodyReport, Order
 from pileus.model.errors import Forbidden, NotFound
 from pileus.model.finding import Finding
 from pileus.model.floatingip import FloatingIp
@@ -19,12 +20,15 @@ from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.views import EngineRow, InstanceRow, StoreView
+from pileus.verbs import adopt as adoption
 from pileus.verbs import recount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pileus.model.caller import Caller
+    from pileus.model.instance import Body
+    from pileus.model.spec import InstanceSpec
     from pileus.store.reader import Reader
     from pileus.verbs.core import Core
 
@@ -57,19 +61,35 @@ def mend(caller: Caller, core: Core) -> list[Finding]:
 
 
 def sweep(caller: Caller, core: Core, kind: str, uuid: str) -> None:
-    """Have the network engine forget a noun that is gone. Raises Forbidden, NotFound unless it is a tombstone, Fault.
+    """Have the network engine, or for an instance every host, forget a noun that is gone.
 
-    What has no row is not known to be gone: it stays.
+    Raises Forbidden, NotFound unless it is a tombstone (what has no row is not known to be gone), Fault.
     """
     _administrator(caller)
-    cls = next((cls for cls in KEPT if kind == cls.KIND), None)
+    bodied: tuple[type[Noun], ...] = (Instance, *KEPT)
+    cls = next((cls for cls in bodied if kind == cls.KIND), None)
     with core.store.write() as tx:
         row = tx.get(cls, uuid) if cls is not None else None
         if row is None or row.gone is None:
             raise NotFound(f"No {kind} '{uuid}' was confirmed to be gone.", noun=kind, ident=uuid)
         # Above every order that it was ever given.
         revision = tx.bump()
-    core.networks.remove(Ref(kind=kind, uuid=uuid, revision=revision))
+        hosts = [host.name for host in tx.list(Host)]
+    if isinstance(row, Instance):
+        for host in hosts:
+            core.hosts.send(host, Order(uuid=uuid, revision=revision, why="gone"))
+    else:
+        core.networks.remove(Ref(kind=kind, uuid=uuid, revision=revision))
+
+
+def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: Body) -> Instance:
+    """Take an instance that no row knows into the store, as the order or guest on `host` says that it was made.
+
+    Its body goes on as it is. Raises Forbidden, and what `adopt.adopt` raises.
+    """
+    _administrator(caller)
+    report = BodyReport(running=body.running, n=body.n, reboot=body.reboot, satisfied=body.satisfied, ever=True)
+    return adoption.adopt(caller, core, spec, host, report)
 
 
 def view(tx: Reader, now: float) -> StoreView:
@@ -123,7 +143,15 @@ def _engine(row: Noun, subnets: Iterable[str]) -> EngineRow:
         gone=row.gone is not None,
         groups=row.wanted.groups if isinstance(row, Port) else (),
         subnets=tuple(subnets),
+        rules=row.wanted.rules if isinstance(row, SecurityGroup) else (),
+        used=_used(row),
     )
+
+
+def _used(row: Noun) -> bool:
+    if isinstance(row, FloatingIp):
+        return row.wanted.port is not None
+    return isinstance(row, Router) and bool(row.assigned.address)
 
 
 def _findings(tx: Reader, now: float) -> Iterator[Finding]:

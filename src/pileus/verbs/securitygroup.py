@@ -12,7 +12,7 @@ from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup, Wanted
-from pileus.verbs import find
+from pileus.verbs import find, tag
 from pileus.verbs.quota import quota
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
-RULES_LIMIT = 120
+RULES_LIMIT = 60
+"""How many rules a group has at most in each direction, as on EC2."""
 
 
 def anywhere() -> Rule:
@@ -141,7 +142,9 @@ def delete(caller: Caller, core: Core, ident: str = "", name: str = "") -> None:
                 reason="default",
             )
         users = [uuid for _, uuid, use in tx.referrers(group.uuid) if use == "uses" and uuid != group.uuid]
-        if users:
+        # A group that is deleted itself names this one only until the engine has forgotten it.
+        going = {uuid for uuid, each in tx.many(SecurityGroup, users).items() if each.wanted.gone}
+        if set(users) - going:
             raise Conflict(
                 f"resource {group.ec2_id} has a dependent object",
                 noun="securitygroup",
@@ -155,32 +158,33 @@ def delete(caller: Caller, core: Core, ident: str = "", name: str = "") -> None:
         tx.wake(group)
 
 
-def authorize(caller: Caller, core: Core, rules: Sequence[Rule], ident: str = "", name: str = "") -> list[Rule]:
-    """Add rules (their ids are made here); Duplicate when one is there already, and then none is added."""
+def authorize(
+    caller: Caller,
+    core: Core,
+    rules: Sequence[Rule],
+    ident: str = "",
+    name: str = "",
+    tags: Mapping[str, str] | None = None,
+) -> list[Rule]:
+    """Add rules (their ids are made here), with `tags`; Duplicate when one is there already: then none is added."""
+    _once(rules)
+    tag.check(tags or {})
     with core.store.write() as tx:
         group = one(caller, tx, ident, name)
         have = {rule.match() for rule in group.wanted.rules}
         added = []
         for rule in rules:
-            _check(rule)
-            if rule.group:
-                # Looked at again in this transaction: it may have been deleted since the caller named it.
-                peer = tx.need(SecurityGroup, rule.group)
-                if peer.wanted.gone or not find.visible(caller, peer):
-                    raise find.not_found(SecurityGroup, [peer.ec2_id])
-            if rule.match() in have:
-                raise Duplicate(
-                    f'the specified rule "peer: {rule.cidr or rule.group}, {rule.protocol}, from port: '
-                    f'{rule.port_min}, to port: {rule.port_max}, ALLOW" already exists',
+            _fits(caller, tx, group, rule, have)
+            added.append(msgspec.structs.replace(rule, id=new_ec2("sgr"), tags=dict(tags or {})))
+        after = (*group.wanted.rules, *added)
+        for direction in ("ingress", "egress"):
+            if sum(rule.direction == direction for rule in after) > RULES_LIMIT:
+                raise QuotaExceeded(
+                    f"A security group has at most {RULES_LIMIT} {direction} rules.",
                     noun="securitygroup",
-                    ident=group.ec2_id,
-                    reason="rule",
+                    reason="rules",
                 )
-            have.add(rule.match())
-            added.append(msgspec.structs.replace(rule, id=new_ec2("sgr")))
-        if len(have) > RULES_LIMIT:
-            raise QuotaExceeded(f"A group has at most {RULES_LIMIT} rules.", noun="securitygroup", reason="rules")
-        _replace(caller, tx, group, (*group.wanted.rules, *added), "securitygroup.authorize")
+        _replace(caller, tx, group, after, "securitygroup.authorize")
         return added
 
 
@@ -193,27 +197,97 @@ def revoke(
     name: str = "",
 ) -> None:
     """Take rules away, by meaning or by id; NotFound when one is not there, and then none is taken."""
+    _once(rules)
     with core.store.write() as tx:
         group = one(caller, tx, ident, name)
-        left = {rule.match(): rule for rule in group.wanted.rules}
-        by_id = {rule.id: rule.match() for rule in group.wanted.rules}
-        for rule_id in rule_ids:
-            if rule_id not in by_id:
-                raise NotFound(
-                    f"The security group rule ID '{rule_id}' does not exist",
-                    noun="securitygrouprule",
-                    ident=rule_id,
-                )
-        for match in [rule.match() for rule in rules] + [by_id[rule_id] for rule_id in rule_ids]:
-            if match not in left:
-                raise NotFound(
-                    "The specified rule does not exist in this security group.",
-                    noun="securitygrouprule",
-                    ident=group.ec2_id,
-                    reason="rule",
-                )
-            del left[match]
+        left = {rule.id: rule for rule in group.wanted.rules}
+        for rule_id in _meant(group, rules, rule_ids):
+            left.pop(rule_id, None)
         _replace(caller, tx, group, tuple(left.values()), "securitygroup.revoke")
+
+
+def modify(caller: Caller, core: Core, rules: Sequence[Rule], ident: str) -> None:
+    """Put these rules in the place of those with their ids and directions, all or none; tags stay."""
+    with core.store.write() as tx:
+        group = one(caller, tx, ident)
+        left = {rule.id: rule for rule in group.wanted.rules}
+        for rule in rules:
+            if rule.id not in left or left[rule.id].direction != rule.direction:
+                raise unknown_rule(rule.id)
+        changed = {rule.id for rule in rules}
+        have = {rule.match() for rule in left.values() if rule.id not in changed}
+        for rule in rules:
+            _fits(caller, tx, group, rule, have)
+            left[rule.id] = msgspec.structs.replace(rule, tags=left[rule.id].tags)
+        _replace(caller, tx, group, tuple(left.values()), "securitygroup.modify")
+
+
+def describe(
+    caller: Caller,
+    core: Core,
+    rules: Sequence[Rule] = (),
+    descriptions: Mapping[str, str] | None = None,
+    ident: str = "",
+    name: str = "",
+) -> None:
+    """Give rules the descriptions that these have, found by meaning, or those that go with their ids; all or none."""
+    _once(rules)
+    with core.store.write() as tx:
+        group = one(caller, tx, ident, name)
+        texts = dict(descriptions or {})
+        _meant(group, (), tuple(texts))
+        texts |= {_meant(group, [rule], ())[0]: rule.description for rule in rules}
+        after = tuple(
+            msgspec.structs.replace(rule, description=texts.get(rule.id, rule.description))
+            for rule in group.wanted.rules
+        )
+        _replace(caller, tx, group, after, "securitygroup.describe")
+
+
+def unknown_rule(rule_id: str) -> NotFound:
+    """The error for a rule id that names nothing here."""
+    return NotFound(f"The security group rule ID '{rule_id}' does not exist", noun="securitygrouprule", ident=rule_id)
+
+
+def _meant(group: SecurityGroup, rules: Sequence[Rule], rule_ids: Sequence[str]) -> list[str]:
+    """The ids of the group's rules that are meant, by meaning or by id; NotFound when one is not there."""
+    held = {rule.match(): rule.id for rule in group.wanted.rules}
+    for rule_id in rule_ids:
+        if rule_id not in held.values():
+            raise unknown_rule(rule_id)
+    for rule in rules:
+        if rule.match() not in held:
+            raise NotFound(
+                "The specified rule does not exist in this security group.",
+                noun="securitygrouprule",
+                ident=group.ec2_id,
+                reason="rule",
+            )
+    return [held[rule.match()] for rule in rules] + list(rule_ids)
+
+
+def _once(rules: Sequence[Rule]) -> None:
+    if len({rule.match() for rule in rules}) < len(rules):
+        raise InvalidValue("The same permission must not appear multiple times", reason="rule")
+
+
+def _fits(caller: Caller, tx: Reader, group: SecurityGroup, rule: Rule, have: set[tuple[object, ...]]) -> None:
+    """Whether the rule may be the group's beside those that it has by their meanings, to which it is added."""
+    _check(rule)
+    if rule.group:
+        # Looked at again in this transaction: it may have been deleted since the caller named it.
+        peer = tx.need(SecurityGroup, rule.group)
+        if peer.wanted.gone or not find.visible(caller, peer):
+            raise find.not_found(SecurityGroup, [peer.ec2_id])
+    if rule.match() in have:
+        raise Duplicate(
+            f'the specified rule "peer: {rule.cidr or rule.group}, {rule.protocol}, from port: '
+            f'{rule.port_min}, to port: {rule.port_max}, ALLOW" already exists',
+            noun="securitygroup",
+            ident=group.ec2_id,
+            reason="rule",
+        )
+    have.add(rule.match())
 
 
 def _replace(caller: Caller, tx: Writer, group: SecurityGroup, rules: tuple[Rule, ...], verb: str) -> None:
@@ -235,15 +309,16 @@ def _check(rule: Rule) -> None:
         raise InvalidValue("A rule needs exactly one of an address range and a group.", reason="rule")
     if rule.cidr:
         try:
-            network = ipaddress.IPv4Network(rule.cidr)
+            version = ipaddress.ip_network(rule.cidr).version
         except ValueError as error:
             raise InvalidValue(f"CIDR block {rule.cidr} is malformed", ident=rule.cidr, reason="cidr") from error
-        del network
+        if {"icmp": 4, "icmpv6": 6}.get(rule.protocol, version) != version:
+            raise InvalidValue(f"{rule.protocol} does not go with the range {rule.cidr}.", reason="cidr")
     if rule.protocol in ("tcp", "udp"):
         low, high = rule.port_min, rule.port_max
         if low is None or high is None or not 0 <= low <= high <= 65535:
             raise InvalidValue(f"Invalid TCP/UDP port range ({low}:{high})", reason="ports")
-    if rule.protocol == "icmp":
+    if rule.protocol in ("icmp", "icmpv6"):
         for number in (rule.port_min, rule.port_max):
             if number is not None and not -1 <= number <= 255:
                 raise InvalidValue(f"Invalid ICMP type or code ({number})", reason="ports")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pileus.model.errors import Forbidden, InvalidValue, NotFound, QuotaExceeded
 from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.noun import Noun
     from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
 TAGGED: dict[str, type[Noun]] = {
@@ -48,7 +51,7 @@ def check(tags: Mapping[str, str]) -> None:
 
 
 def put(caller: Caller, core: Core, ids: Sequence[str], tags: Mapping[str, str]) -> None:
-    """Set these tags on every one of the nouns with these EC2 ids, or on none."""
+    """Set these tags on every one of the nouns, or rules of groups, with these EC2 ids, or on none."""
     check(tags)
     _change(caller, core, ids, lambda old: {**old, **tags}, "tag.put")
 
@@ -66,7 +69,8 @@ def remove(caller: Caller, core: Core, ids: Sequence[str], tags: Mapping[str, st
 
 def _change(caller: Caller, core: Core, ids: Sequence[str], change: Change, verb: str) -> None:
     with core.store.write() as tx:
-        nouns = [_one(caller, tx, ident) for ident in dict.fromkeys(ids)]
+        rules = {ident for ident in ids if ident.startswith("sgr-")}
+        nouns = [_one(caller, tx, ident) for ident in dict.fromkeys(ids) if ident not in rules]
         for noun in nouns:
             tags = change(dict(noun.tags))
             check(tags)
@@ -74,8 +78,39 @@ def _change(caller: Caller, core: Core, ids: Sequence[str], change: Change, verb
                 continue
             changed = tx.want(noun, tags=tags)
             tx.record(caller, changed, verb, goal=changed.generation, outcome="done")
-            if isinstance(noun, Instance):
-                tx.wake(changed)
+            _wake(tx, changed)
+        _change_rules(caller, tx, rules, change, verb)
+
+
+def _change_rules(caller: Caller, tx: Writer, ids: set[str], change: Change, verb: str) -> None:
+    """The same for rules of security groups, which live in their groups."""
+    left = set(ids)
+    for group in tx.list(SecurityGroup, project=caller.project) if ids else ():
+        changed = [
+            msgspec.structs.replace(rule, tags=change(rule.tags)) if rule.id in ids else rule
+            for rule in group.wanted.rules
+        ]
+        left -= {rule.id for rule in group.wanted.rules}
+        for rule in changed:
+            check(rule.tags)
+        if tuple(changed) != group.wanted.rules:
+            written = tx.want(group, msgspec.structs.replace(group.wanted, rules=tuple(changed)))
+            tx.record(caller, written, verb, goal=written.generation, outcome="done")
+            tx.wake(written)
+    if left:
+        ident = min(left)
+        message = f"The security group rule ID '{ident}' does not exist"
+        raise NotFound(message, noun="securitygrouprule", ident=ident)
+
+
+def _wake(tx: Writer, noun: Noun) -> None:
+    """Have whoever keeps the noun's order hear of its tags: a lost store gets them back from there."""
+    if isinstance(noun, Instance | Router | SecurityGroup | FloatingIp):
+        tx.wake(noun)
+    elif isinstance(noun, Subnet):
+        tx.wake_all(Network.KIND, [noun.wanted.network])
+    elif isinstance(noun, Port | Volume) and noun.wanted.instance:
+        tx.wake_all(Instance.KIND, [noun.wanted.instance])
 
 
 def _one(caller: Caller, tx: Reader, ident: str) -> Noun:
@@ -88,11 +123,18 @@ def _one(caller: Caller, tx: Reader, ident: str) -> Noun:
     return noun
 
 
-def listing(caller: Caller, core: Core) -> list[tuple[Noun, str, str]]:
-    """Every tag in the project: (noun, key, value), by noun and key."""
-    found: list[tuple[Noun, str, str]] = []
+def listing(caller: Caller, core: Core) -> list[tuple[str, str, str, str]]:
+    """Every tag in the project: (EC2 id, noun, key, value), by noun and key; a group's rule is a securitygrouprule."""
+    found: list[tuple[str, str, str, str]] = []
+
+    def of(ident: str, kind: str, tags: Mapping[str, str]) -> None:
+        found.extend((ident, kind, key, value) for key, value in sorted(tags.items()))
+
     with core.store.read() as tx:
         for cls in TAGGED.values():
             for noun in tx.list(cls, project=caller.project):
-                found.extend((noun, key, value) for key, value in sorted(noun.tags.items()))
+                of(noun.ec2_id, noun.KIND, noun.tags)
+                if isinstance(noun, SecurityGroup):
+                    for rule in noun.wanted.rules:
+                        of(rule.id, "securitygrouprule", rule.tags)
     return found

@@ -29,6 +29,7 @@ TABLE: dict[tuple[str, str, str], tuple[str, int]] = {
     ("NotFound", "securitygroup", ""): ("InvalidGroup.NotFound", _BAD),
     ("NotFound", "securitygrouprule", ""): ("InvalidSecurityGroupRuleId.NotFound", _BAD),
     ("NotFound", "securitygrouprule", "rule"): ("InvalidPermission.NotFound", _BAD),
+    ("NotFound", "prefixlist", ""): ("InvalidPrefixListID.NotFound", _BAD),
     ("NotFound", "subnet", ""): ("InvalidSubnetID.NotFound", _BAD),
     ("NotFound", "subnet", "default"): ("MissingInput", _BAD),
     ("NotFound", "router", ""): ("InvalidVpcID.NotFound", _BAD),

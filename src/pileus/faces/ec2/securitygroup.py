@@ -8,7 +8,7 @@ from typing import Any
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.names import ec2_id
-from pileus.faces.ec2.rule import permissions
+from pileus.faces.ec2.permission import permissions
 from pileus.faces.ec2.tag import shown, specified
 from pileus.model.errors import InvalidValue
 from pileus.model.router import Router
@@ -81,15 +81,15 @@ def delete(call: Call) -> dict[str, Any]:
 def _permission_filters(prefix: str, member: str) -> dict[str, filters.Values[dict[str, Any]]]:
     names = {
         "cidr": "IpRanges.CidrIp",
+        "ipv6-cidr": "Ipv6Ranges.CidrIpv6",
         "from-port": "FromPort",
         "group-id": "UserIdGroupPairs.GroupId",
         "protocol": "IpProtocol",
         "to-port": "ToPort",
         "user-id": "UserIdGroupPairs.UserId",
     }
-    nothing = dict.fromkeys((f"{prefix}.{name}" for name in ("ipv6-cidr", "prefix-list-id")), filters.none)
     found = {f"{prefix}.{name}": filters.member(f"{member}.{path}") for name, path in names.items()}
-    return {**found, **nothing, f"{prefix}.group-name": filters.none}
+    return {**found, **dict.fromkeys((f"{prefix}.prefix-list-id", f"{prefix}.group-name"), filters.none)}
 
 
 _FILTERS = {

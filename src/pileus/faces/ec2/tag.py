@@ -8,7 +8,6 @@ from typing import Any
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action
 from pileus.model.errors import InvalidValue
-from pileus.model.noun import Noun
 from pileus.verbs import tag as verbs
 
 RESERVED = "pileus:"
@@ -18,6 +17,7 @@ _TYPES = {
     "keypair": "key-pair",
     "router": "vpc",
     "securitygroup": "security-group",
+    "securitygrouprule": "security-group-rule",
     "port": "network-interface",
     "floatingip": "elastic-ip",
 }
@@ -85,16 +85,12 @@ def delete(call: Call) -> dict[str, Any]:
 def describe(call: Call) -> dict[str, Any]:
     """List the tags that users set."""
     found = [
-        {"ResourceId": noun.ec2_id, "ResourceType": _type(noun), "Key": key, "Value": value}
-        for noun, key, value in verbs.listing(call.caller, call.core)
+        {"ResourceId": ident, "ResourceType": _TYPES.get(kind, kind), "Key": key, "Value": value}
+        for ident, kind, key, value in verbs.listing(call.caller, call.core)
     ]
     keep = filters.compiled(call.args.get("Filters"), _FILTERS, lambda item: {item["Key"]: item["Value"]})
     page, more = paging.paged(call.args, [item for item in found if keep is None or keep(item)])
     return {"Tags": page, **more}
-
-
-def _type(noun: Noun) -> str:
-    return _TYPES.get(noun.KIND, noun.KIND)
 
 
 _FILTERS = filters.of_members(key="Key", resource_id="ResourceId", resource_type="ResourceType", value="Value")

@@ -13,7 +13,8 @@ from pileus.model import listing as pages
 from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
 from pileus.model.floatingip import FloatingIp
-from pileus.model.instance import Instance
+from pileus.model.instance import Body, Instance
+from pileus.model.spec import InstanceSpec
 from pileus.verbs import doctor, floatingip, image, keypair, user
 from pileus.verbs.core import Core
 from pileus.verbs.instance import console, launch, power, view
@@ -79,6 +80,14 @@ class Association(msgspec.Struct, frozen=True, kw_only=True):
     instance: str = ""
     port: str = ""
     reassociate: bool = True
+
+
+class Adoption(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance that no row knows: the order that it was made by, the host that has it, and how it is there."""
+
+    spec: InstanceSpec
+    host: str
+    body: Body = Body()
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -169,6 +178,11 @@ def _sweep(asked: Asked) -> dict[str, Any]:
     return {}
 
 
+def _adopt(asked: Asked) -> dict[str, Any]:
+    given = asked.read(Adoption)
+    return documents.document(doctor.adopt(asked.caller, asked.core, given.spec, given.host, given.body))
+
+
 def _powered(verb: Callable[[Caller, Core, list[str]], object]) -> Callable[[Asked], dict[str, Any]]:
     def handle(asked: Asked) -> dict[str, Any]:
         with asked.core.store.read() as tx:
@@ -231,7 +245,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "explain/{kind}/{id}", _explain, "What is wanted, assigned and seen, and what it waits for."),
     Route("GET", "doctor", _doctor, "What the store says there should be, and where it disagrees with itself."),
     Route("POST", "doctor/mend", _mend, "Set claims, usage and wakes right, by what the rows say."),
-    Route("DELETE", "doctor/{kind}/{uuid}", _sweep, "Have the network engine forget what is gone."),
+    Route("POST", "doctor/adopt", _adopt, "Take in an instance that no row knows.", Adoption, 201),
+    Route("DELETE", "doctor/{kind}/{uuid}", _sweep, "Have the network engine, or the hosts, forget what is gone."),
     Route("GET", "{nouns}", _list, "The nouns of one kind, oldest first."),
     Route("GET", "{nouns}/{id}", _show, "One noun, by id or name."),
 )

@@ -63,10 +63,12 @@ class StubProvider:
             kept = [
                 Recalled(kind=kind, uuid=uuid, revision=spec.revision, record=spec.record)
                 for (kind, uuid), spec in self.specs.items()
+                if kind != InstanceSpec.KIND
             ]
             gone = [
                 Recalled(kind=kind, uuid=uuid, revision=revision, gone=True)
                 for (kind, uuid), revision in self.removed.items()
+                if kind != InstanceSpec.KIND
             ]
             return kept + gone
 

@@ -1,4 +1,4 @@
-"""Splicing two sockets: every byte, both ways, through half-closes and breaks."""
+"""Splicing two sockets, every byte, both ways, through half-closes and breaks; and calling until somebody answers."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.providers.local.guestnet.stream import splice
+from pileus.providers.local.guestnet import stream
+from pileus.providers.local.guestnet.stream import first_of, splice, while_held
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -87,3 +88,73 @@ def test_a_break_on_one_side_ends_the_splice() -> None:
     with pytest.raises(ExceptionGroup) as error:
         asyncio.run(broken())
     assert error.group_contains(BrokenPipeError)
+
+
+async def silence() -> socket.socket:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def second_call() -> tuple[int, int]:
+    """The calls that a guest gets which hears none but the second, and the bytes that come by the answer."""
+    here, there = pair()
+    calls = 0
+
+    async def call() -> socket.socket:
+        nonlocal calls
+        calls += 1
+        return here if calls == 2 else await silence()
+
+    with there, await first_of(call, 60) as answer:
+        there.send(b"hello")
+        return calls, len(await asyncio.get_running_loop().sock_recv(answer, 100))
+
+
+def test_a_guest_that_did_not_hear_the_first_call_is_called_again() -> None:
+    assert asyncio.run(second_call()) == (2, 5)
+
+
+async def late() -> bytes:
+    """What the peer of an answer reads that came when another had been taken already."""
+    here, there = pair()
+    taken, _other = pair()
+    arrived = asyncio.Event()
+    calls = 0
+
+    async def call() -> socket.socket:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            arrived.set()
+            return taken
+        await arrived.wait()
+        return here
+
+    with taken, _other, there:
+        (await first_of(call, 60)).close()
+        return await receive(there)
+
+
+def test_a_second_answer_is_hung_up() -> None:
+    assert asyncio.run(late()) == b""
+
+
+def test_a_refusal_is_an_answer() -> None:
+    async def call() -> socket.socket:
+        raise ConnectionRefusedError
+
+    with pytest.raises(ConnectionRefusedError):
+        asyncio.run(first_of(call, 60))
+
+
+async def hung_up() -> None:
+    caller, outer = pair()
+    caller.close()
+    with outer:
+        await while_held(outer, silence())
+
+
+def test_nobody_is_called_for_one_who_hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "GONE", 0.0)
+    with pytest.raises(TimeoutError):
+        asyncio.run(hung_up())

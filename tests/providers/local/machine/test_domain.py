@@ -35,6 +35,7 @@ def parsed(spec: InstanceSpec, partition: str | None = None, accelerator: Accele
             for number, disk in enumerate(spec.disks)
         },
         taps={nic.uuid: f"tap{nic.uuid[:8]}" for nic in spec.nics},
+        owner=(1879048193, 995),
         partition=partition,
         accelerator=accelerator,
     )
@@ -135,6 +136,13 @@ def test_fixed_devices_share_no_slot_and_ports_stay_free() -> None:
     assert len(slots(domain)) == len(set(slots(domain))) == 5
     ports = [port for port in domain.iterfind("devices/controller") if port.get("model") == "pcie-root-port"]
     assert len(ports) == SPARE_PORTS
+
+
+def test_qemu_is_a_user_of_its_own_and_nothing_is_given_to_it() -> None:
+    label = parsed(specs.instance()).find("seclabel")
+    assert label is not None
+    assert label.attrib == {"type": "static", "model": "dac", "relabel": "no"}
+    assert label.findtext("label") == "+1879048193:+995"
 
 
 def test_sockets_and_log_are_in_the_instances_folder() -> None:

@@ -62,7 +62,7 @@ def test_launches_that_want_one_image_share_one_download(tmp_path: Path) -> None
     assert source.fetched == 1
     assert set(found) == {tmp_path / "cache" / digest}
     assert digest_of(found[0]) == digest
-    assert found[0].stat().st_mode & 0o777 == 0o400
+    assert found[0].stat().st_mode & 0o777 == 0o440
 
 
 def test_other_bytes_than_named_are_not_kept(tmp_path: Path) -> None:

@@ -46,6 +46,11 @@ IN, OUT = f"outport == @{acl.group_name(OWN)}", f"inport == @{acl.group_name(OWN
             "from-lport",
             f"{OUT} && ip4 && ip4.dst == ${acl.group_name(OWN)}_ip4",
         ),
+        (
+            Rule(id="r", protocol="icmpv6", port_min=128, port_max=-1, group=OTHER),
+            "to-lport",
+            f"{IN} && icmp6 && icmp6.type == 128 && ip6.src == ${acl.group_name(OTHER)}_ip6",
+        ),
         (Rule(id="r", protocol="icmp", cidr="2001:db8::/32"), "to-lport", f"{IN} && icmp6 && ip6.src == 2001:db8::/32"),
     ],
 )
@@ -87,6 +92,19 @@ def test_all_else_is_dropped_below_every_rule() -> None:
     assert {each["direction"] for each in drops} == {"to-lport", "from-lport"}
     assert {each["action"] for each in drops} == {"drop"}
     assert all(each["priority"] < Rule(id="r").priority for each in drops)
+
+
+def test_what_no_guest_may_stands_above_all_that_one_may() -> None:
+    allowed = [*acl.always(OWN, ["10.0.0.1"], ["10.0.0.2"]), acl.rule(OWN, Rule(id="r", priority=2000))]
+    for each in acl.never():
+        assert each["action"] == "drop"
+        assert each["priority"] > max(other["priority"] for other in allowed)
+
+
+def test_the_localport_is_closed_above_every_rule_but_for_what_it_serves() -> None:
+    (closed,) = (each for each in acl.always(OWN, ["10.0.0.1"], ["10.0.0.2"]) if each["action"] == "drop")
+    assert closed["match"] == "inport == @pg_drop && ip4 && ip4.dst == {10.0.0.2, 169.254.169.254}"
+    assert closed["priority"] > Rule(id="r").priority
 
 
 def test_what_guests_always_may_stands_above_every_rule() -> None:

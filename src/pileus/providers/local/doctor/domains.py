@@ -12,9 +12,11 @@ import libvirt
 
 from pileus.model.errors import Fault
 from pileus.model.finding import Finding
+from pileus.model.instance import Body
 from pileus.model.noun import Revision
 from pileus.model.provider import Ref
 from pileus.model.spec import InstanceSpec
+from pileus.model.views import Held
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.doctor.folders import no_fetch
 from pileus.providers.local.layout import Layout
@@ -112,6 +114,15 @@ def _domain(hypervisor: Hypervisor, domain: Any) -> Domain:
         if code != libvirt.VIR_ERR_NO_DOMAIN_METADATA:
             raise
     return Domain(domain.UUIDString(), domain.name(), bool(hypervisor.call(domain.isActive)), spec)
+
+
+def held(domain: Domain) -> Held:
+    """What an order and its body would say of a guest of ours that has none."""
+    spec = domain.spec
+    if spec is None:
+        raise ValueError(f"{domain.name} is not ours")
+    body = Body(exists=True, running=domain.running, n=spec.power.n, reboot=spec.reboot, satisfied=spec.satisfied)
+    return Held(uuid=spec.uuid, revision=spec.revision, spec=spec, body=body, applied=spec.revision)
 
 
 def remove(layout: Layout, uuid: str, revision: Revision) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pileus.model.errors import Fault
 from pileus.model.finding import Finding
-from pileus.model.views import HostView, StoreView
+from pileus.model.views import Held, HostView, StoreView
 from pileus.providers.local.doctor import cache, domains, folders, links, listeners, machine, namespaces, ovn
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.engine import switch
@@ -78,6 +78,11 @@ def compare(layout: Layout, bodies: Bodies, host: HostView, store: StoreView | N
     yield from _wires(layout, bodies, expected)
     if bodies.ovn is not None and store is not None:
         yield from ovn.compare(store, bodies.ovn)
+
+
+def strays(bodies: Bodies) -> dict[str, Held]:
+    """Every guest of ours by its instance's uuid, as an order would have it: for one that no order names."""
+    return {domain.spec.uuid: domains.held(domain) for domain in bodies.domains or () if domain.spec is not None}
 
 
 def repair(layout: Layout, finding: Finding, host: HostView) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid as uuids
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +12,7 @@ from pileus.model.finding import Finding
 from pileus.model.noun import NEVER, Revision
 from pileus.model.views import EngineRow, StoreView
 from pileus.providers.local.layout import Layout
-from pileus.providers.local.network import floatingip, network, port, router, securitygroup
+from pileus.providers.local.network import acl, floatingip, network, port, router, securitygroup
 from pileus.providers.local.network.northbound import TABLES, Northbound
 from pileus.providers.local.network.rows import KIND, UUID, derived, revision_of
 
@@ -38,9 +40,13 @@ _OWNED = {
 """Marks of rows that belong to a noun, and its kind: a rule's owner is a network or a group."""
 
 
+Rule = tuple[str, int, str, str]
+"""What an access control list says: direction, priority, match, action."""
+
+
 @dataclass(frozen=True)
 class Row:
-    """One row: its table and uuid, what its marks say, and for a port the groups that it is in."""
+    """One row: its table and uuid, what its marks say, for a port its groups, for a group its rules in order."""
 
     table: str
     row: str
@@ -49,6 +55,7 @@ class Row:
     uuid: str = ""
     revision: Revision = NEVER
     groups: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
 
 def rows(layout: Layout, timeout: float = 5.0) -> list[Row]:
@@ -106,15 +113,40 @@ def _compare(noun: EngineRow, there: Mapping[tuple[str, str], Row]) -> Iterator[
     if noun.kind == "port" and set(row.groups) != {*noun.groups, "drop"}:
         detail = f"{noun.ec2_id} is in {', '.join(row.groups) or 'none'}"
         yield Finding(code="OvnGroupsWrong", kind=noun.kind, ident=noun.uuid, detail=detail)
-    needed = [("DHCP_Options", subnet) for subnet in noun.subnets]
-    needed += [(port.TABLE, str(derived(noun.uuid, "localport")))] if noun.subnets else []
-    for table, own in needed:
-        if (table, own) not in there:
-            yield Finding(code="OvnMissing", kind=table, ident=own, detail=f"of {noun.kind} {noun.ec2_id}")
+    if noun.kind == "securitygroup" and row.rules != _rules(noun):
+        is_so, should = Counter(row.rules), Counter(_rules(noun))
+        wrong = [*(is_so - should), *(should - is_so)]
+        detail = f"{noun.ec2_id}: {len(wrong)} too many or too few, as {wrong[0][2]}"
+        yield Finding(code="OvnRulesWrong", kind=noun.kind, ident=noun.uuid, detail=detail)
+    for table, own in _needed(noun):
+        if (table, str(own)) not in there:
+            yield Finding(code="OvnMissing", kind=table, ident=str(own), detail=f"of {noun.kind} {noun.ec2_id}")
+
+
+def _needed(noun: EngineRow) -> Iterator[tuple[str, uuids.UUID]]:
+    """The table and uuid of every row that belongs to a noun beside its main one."""
+    for subnet in noun.subnets:
+        yield "DHCP_Options", uuids.UUID(subnet)
+    if noun.subnets:
+        yield port.TABLE, derived(noun.uuid, "localport")
+    if noun.kind == "floatingip" and noun.used:
+        yield floatingip.TRANSLATION, floatingip.translation(noun.uuid)
+    if noun.kind == "router" and noun.used:
+        for table, what in router.WAY_OUT:
+            yield table, derived(noun.uuid, what)
+
+
+def _rules(noun: EngineRow) -> tuple[Rule, ...]:
+    return tuple(sorted({_rule(acl.rule(noun.uuid, rule)) for rule in noun.rules}))
+
+
+def _rule(columns: Mapping[str, Any]) -> Rule:
+    return columns["direction"], columns["priority"], columns["match"], columns["action"]
 
 
 def _row(table: str, row: Any, groups: Iterable[str]) -> Row:
-    marks = row.external_ids if hasattr(row, "external_ids") else {}
+    marks = row.external_ids
+    acls = row.acls if table == securitygroup.TABLE else ()
     return Row(
         table=table,
         row=str(row.uuid),
@@ -123,4 +155,5 @@ def _row(table: str, row: Any, groups: Iterable[str]) -> Row:
         uuid=marks.get(UUID, ""),
         revision=revision_of(row),
         groups=tuple(sorted(groups)),
+        rules=tuple(sorted((one.direction, one.priority, one.match, one.action) for one in acls)),
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pileus.model import addresses
-from pileus.providers.local.engine import unixsocket
+from pileus.providers.local.engine import control, unixsocket
 from pileus.providers.local.engine.root import ROOT
 from pileus.providers.local.layout import Layout
 
@@ -26,9 +26,6 @@ OUTSIDE = "br-ex"
 
 PHYSICAL = "outside"
 """What OVN calls the network behind that bridge."""
-
-_VERSION = '{"method":"version","params":[],"id":0}'
-"""To a daemon's control socket (lib/unixctl.c), which its main loop serves."""
 
 _ENTER = Path(__file__).with_name("enter.sh")
 _KERNEL = Path("/sys/module/openvswitch")
@@ -136,7 +133,7 @@ def daemons(layout: Layout, root: Path = ROOT, outside: str = addresses.OUTSIDE)
             pidfile=run / f"{name}.pid",
             output=layout.engine / "log" / f"{name}.out",
             at=run / f"{name}.ctl",
-            question=_VERSION,
+            question=control.VERSION,
         )
 
     vswitch, share = "/usr/share/openvswitch/vswitch.ovsschema", "/usr/share/ovn"

@@ -22,7 +22,8 @@ def owner(pidfile: Path) -> int | None:
     again.
     """
     try:
-        descriptor = os.open(pidfile, os.O_RDWR | os.O_CLOEXEC)
+        # To read suffices, and goes on a file system that can no longer be written.
+        descriptor = os.open(pidfile, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:

@@ -113,7 +113,8 @@ class Loopback:
 
     async def _serve(self, connection: _Connection) -> None:
         stream.keep_alive(connection.client)
-        guest = await stream.dial_async(self._layout, connection.nic, connection.place[1])
+        dialling = stream.dial_async(self._layout, connection.nic, connection.place[1])
+        guest = await stream.while_held(connection.client, dialling)
         try:
             await stream.splice(connection.client, guest)
         except BaseException:

@@ -25,6 +25,11 @@ MOST = 1024
 MOST_PER_GUEST = 32
 """Connections at once of one guest."""
 
+TOKEN_HOPS = 1
+"""How far the answer to a request for a token may go (EC2's HttpPutResponseHopLimit)."""
+
+_HOPS = 64
+
 Caller = tuple[str, str]
 """A network's uuid and a source address in it."""
 
@@ -83,6 +88,9 @@ class Metadata:
             return
 
         def answer(method: str, path: str, headers: Mapping[str, str]) -> http.Reply:
+            # A token goes no further than to the instance itself, as EC2's do by default: not to what it routes for.
+            hops = TOKEN_HOPS if method == "PUT" else _HOPS
+            connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
             return self._respond(self._callers.get(caller), method, path, headers, caller[1])
 
         talk = asyncio.get_running_loop().create_task(http.converse(connection, answer))

@@ -12,7 +12,7 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,6 +60,21 @@ def ensure_network(layout: Layout, nic: NicSpec, *, attach: Attach = switch.atta
             f"addr replace {METADATA}/32 dev {INSIDE}",
         )
     attach(layout, outside(nic.network), localport_name(nic.network))
+
+
+def set_neighbours(layout: Layout, network: str, old: Mapping[str, str], new: Mapping[str, str]) -> None:
+    """Tell a network's namespace the MACs of its guests' addresses, where `new` differs from what `old` told it.
+
+    The kernel would find them out, but goes on sending to the guest that had an address last for up to a minute.
+    Raises Fault.
+    """
+    told = {address: (mac, "stale") for address, mac in old.items() if address not in new}
+    told |= {address: (mac, "permanent") for address, mac in new.items() if old.get(address) != mac}
+    if told:
+        _ip(
+            layout.network_netns(network),
+            *(f"neigh replace {at} lladdr {mac} dev {INSIDE} nud {state}" for at, (mac, state) in told.items()),
+        )
 
 
 def remove_network(layout: Layout, network: str, *, detach: Detach = switch.detach) -> None:

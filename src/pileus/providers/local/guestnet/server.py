@@ -77,6 +77,8 @@ class GuestNet:
         self._orders = 0
         # All below belongs to the loop's thread, and what is not set here is made with the loop.
         self._nics: dict[str, dict[str, NicSpec]] = {}
+        self._guests: dict[str, dict[str, str]] = {}
+        self._told: dict[str, tuple[int | None, dict[str, str]]] = {}
         self._made: set[str] = set()
         self._waiting: list[Future[None]] = []
         self._faults: dict[str, str] = {}
@@ -174,10 +176,12 @@ class GuestNet:
     def _take(self, specs: tuple[InstanceSpec, ...], done: Future[None] | None = None) -> None:
         """Make true at once what needs no waiting: who is who, listeners, cuts; the rest is the pass's."""
         nics: dict[str, dict[str, NicSpec]] = {}
+        guests: dict[str, dict[str, str]] = {}
         for spec in specs:
             for nic in spec.nics:
                 nics.setdefault(nic.network, {})[nic.localport] = nic
-        self._nics = nics
+                guests.setdefault(nic.network, {})[nic.address] = nic.mac
+        self._nics, self._guests = nics, guests
         self._metadata.apply(specs)
         self._resolver.apply(specs)
         self._loopback.apply(specs)
@@ -235,12 +239,21 @@ class GuestNet:
         try:
             for nic in nics:
                 await self._blocking(partial(self._engine.ensure, self._layout, nic))
+            await self._introduce(network)
             self._metadata.listen(network)
             self._resolver.listen(network, [nic.localport for nic in nics])
         except (Fault, OSError) as error:
             self._complain(network, error)
         else:
             self._faults.pop(network, None)
+
+    async def _introduce(self, network: str) -> None:
+        """Have the namespace know the guests; a new one of the same name knows none."""
+        guests, identity = self._guests.get(network, {}), namespaces.identity(self._layout.network_netns(network))
+        told, before = self._told.get(network, (None, {}))
+        old = before if told == identity else {}
+        await self._blocking(partial(namespaces.set_neighbours, self._layout, network, old, guests))
+        self._told[network] = identity, guests
 
     async def _remove(self, network: str) -> None:
         self._metadata.ignore(network)
@@ -251,6 +264,7 @@ class GuestNet:
             self._complain(network, error)
         else:
             self._made.discard(network)
+            self._told.pop(network, None)
             self._faults.pop(network, None)
 
     def _complain(self, network: str, error: Exception) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Callable, Coroutine
 
 from pileus.model.spec import NicSpec
 from pileus.providers.local.guestnet.namespaces import open_socket
@@ -13,6 +14,16 @@ from pileus.providers.local.layout import Layout
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that a guest may take to accept."""
+
+AGAIN = 0.1
+"""Seconds after which a guest that says nothing is called once more: one that boots is not there to hear, and the
+kernel would repeat itself only after one, three and seven seconds."""
+
+GONE = 1.0
+"""Seconds that a guest may still take to accept once its caller has hung up, or has nothing more to send."""
+
+_LIFE = 1.0
+"""Seconds that each call waits: a busy guest that answers late is not missed."""
 
 _CHUNK = 65536
 _RESET = struct.pack("ii", 1, 0)
@@ -22,16 +33,11 @@ def dial(layout: Layout, nic: NicSpec, port: int, timeout: float = CONNECT_TIMEO
     """Connect to TCP `port` of the guest behind `nic`, from its network's localport address.
 
     Blocks for at most `timeout` seconds; the socket that is returned has no timeout. Raises OSError: the
-    guest refuses, does not answer (TimeoutError), or has no network here (FileNotFoundError).
+    guest refuses, does not answer (TimeoutError), or has no network here (FileNotFoundError). Not for the thread of an
+    event loop.
     """
-    connection = _bound(layout, nic)
-    try:
-        connection.settimeout(timeout)
-        connection.connect((nic.address, port))
-        connection.settimeout(None)
-    except BaseException:
-        connection.close()
-        raise
+    connection = asyncio.run(dial_async(layout, nic, port, timeout))
+    connection.setblocking(True)
     return connection
 
 
@@ -42,15 +48,74 @@ async def dial_async(
     timeout: float = CONNECT_TIMEOUT,  # noqa: ASYNC109
 ) -> socket.socket:
     """The same as `dial` for an event loop: the socket that is returned does not block."""
-    connection = _bound(layout, nic)
+
+    async def call() -> socket.socket:
+        connection = _bound(layout, nic)
+        try:
+            connection.setblocking(False)
+            async with asyncio.timeout(_LIFE):
+                await asyncio.get_running_loop().sock_connect(connection, (nic.address, port))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    return await first_of(call, timeout)
+
+
+async def while_held(caller: socket.socket, dialling: Coroutine[None, None, socket.socket]) -> socket.socket:
+    """What `dialling` brings on behalf of `caller`; TimeoutError when that one hung up more than `GONE` seconds ago."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as patience:
+
+        def heard() -> None:
+            loop.remove_reader(caller)
+            if _hung_up(caller):
+                patience.reschedule(loop.time() + GONE)
+
+        loop.add_reader(caller, heard)
+        try:
+            return await dialling
+        finally:
+            loop.remove_reader(caller)
+
+
+async def first_of(call: Callable[[], Coroutine[None, None, socket.socket]], timeout: float) -> socket.socket:  # noqa: ASYNC109
+    """What the first of several calls brings, a new one begun every `AGAIN` seconds; TimeoutError after `timeout`.
+
+    A refusal is an answer too: its OSError is raised. Calls that end by TimeoutError are no answer.
+    """
+    calls: set[asyncio.Future[socket.socket]] = set()
     try:
-        connection.setblocking(False)
         async with asyncio.timeout(timeout):
-            await asyncio.get_running_loop().sock_connect(connection, (nic.address, port))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+            while True:
+                calls.add(asyncio.ensure_future(call()))
+                ended, _ = await asyncio.wait(calls, timeout=AGAIN, return_when=asyncio.FIRST_COMPLETED)
+                answers = [one for one in ended if not isinstance(one.exception(), TimeoutError)]
+                if answers:
+                    calls.discard(answers[0])
+                    return answers[0].result()
+                calls -= ended
+    finally:
+        for one in calls:
+            one.cancel()
+            one.add_done_callback(_drop)
+
+
+def _drop(call: asyncio.Future[socket.socket]) -> None:
+    """Close what a call that is no longer waited for has brought all the same."""
+    if not call.cancelled() and call.exception() is None:
+        call.result().close()
+
+
+def _hung_up(caller: socket.socket) -> bool:
+    """Whether nothing is to come from a caller any more."""
+    try:
+        return not caller.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 async def splice(one: socket.socket, other: socket.socket) -> None:

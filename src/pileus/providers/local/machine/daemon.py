@@ -21,15 +21,16 @@ from pileus.model.errors import Fault
 from pileus.providers.local.engine import process, unixsocket
 from pileus.providers.local.engine.daemons import Daemon
 from pileus.providers.local.layout import SHARED, Layout
-from pileus.providers.local.machine import cgroups, kvm
+from pileus.providers.local.machine import cgroups, kvm, owner
 
 NAME = "libvirtd"
 
 _SCRIPT = Path(__file__).with_name("libvirtd.sh")
 _DRIVER = "libvirt_driver_qemu.so"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-_USER = "libvirt-qemu"
-_FOLDERS = ("etc", "var", "run", "log", "sock", "drivers", "mount")
+_FOLDERS = {"etc": 0o700, "var": 0o711, "run": 0o700, "log": 0o700, "sock": 0o700, "drivers": 0o700, "mount": 0o700}
+"""libvirtd's own folders. QEMU passes through `var`, and is kept off it elsewhere by the folder that all are in."""
+
 _READY = 60.0
 _STOP = 5.0
 _POLL = 0.01
@@ -58,11 +59,11 @@ log_filters = "4:util.json 4:rpc 4:remote 4:event 4:qemu.qemu_domain"
 log_outputs = "3:file:{log}"
 """
 
-# Guests are confined by seccomp, dropped capabilities and the device cgroup; root owns every file, so nothing has
-# to be chowned, and no owner has to be remembered on files that several clouds share.
+# Guests are confined by seccomp, dropped capabilities, the device cgroup and a user for each (owner.py): whoever makes
+# a file gives it away, so libvirt has to change none, and remembers none that several clouds share.
 _QEMU_CONF = """\
-user = "root"
-group = "root"
+user = "{account}"
+group = "{account}"
 clear_emulator_capabilities = 1
 seccomp_sandbox = 1
 security_driver = "none"
@@ -112,17 +113,20 @@ def prepare(layout: Layout) -> None:
     if len(os.fsencode(layout.state)) > LONGEST:
         raise Fault("StatePathTooLong", f"{layout.state} is longer than {LONGEST} bytes", permanent=True)
     private = layout.libvirt
-    for folder in (private, layout.instances, *(private / name for name in _FOLDERS)):
+    folders = {private: 0o700, layout.instances: 0o711, **{private / name: mode for name, mode in _FOLDERS.items()}}
+    for folder, mode in folders.items():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.chmod(0o700)
+        folder.chmod(mode)
     host = uuid.uuid5(uuid.NAMESPACE_URL, str(layout.state))
     _write(
         private / "etc" / "libvirtd.conf",
         _LIBVIRTD_CONF.format(sock=private / "sock", host=host, log=private / "libvirtd.log"),
     )
-    _write(private / "etc" / "qemu.conf", _QEMU_CONF)
-    _write(private / "passwd", _with_line("/etc/passwd", f"{_USER}:x:64055:64055::/nonexistent:/usr/sbin/nologin"))
-    _write(private / "group", _with_line("/etc/group", f"{_USER}:x:64055:"))
+    account, number = owner.GROUP, owner.GROUP_ID
+    _write(private / "etc" / "qemu.conf", _QEMU_CONF.format(account=account))
+    line = f"{account}:x:{number}:{number}::/nonexistent:/usr/sbin/nologin"
+    _write(private / "passwd", _with_line("/etc/passwd", line))
+    _write(private / "group", _with_line("/etc/group", f"{account}:x:{number}:"))
     boot = _BOOT.read_text()
     marker = private / "boot"
     if not marker.exists() or marker.read_text() != boot:
@@ -234,7 +238,7 @@ def _said(layout: Layout) -> str:
 
 def _with_line(path: str, line: str) -> str:
     text = Path(path).read_text()
-    return text if f"\n{_USER}:" in text else f"{text.rstrip()}\n{line}\n"
+    return text if f"\n{owner.GROUP}:" in text else f"{text.rstrip()}\n{line}\n"
 
 
 def _write(path: Path, text: str) -> None:

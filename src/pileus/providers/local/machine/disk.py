@@ -10,6 +10,7 @@ from pathlib import Path
 from pileus.model.errors import Fault
 from pileus.model.spec import DiskSpec, InstanceSpec
 from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine import owner
 from pileus.providers.local.machine.domain import DiskFile
 from pileus.providers.local.machine.images import ImageCache, disk_fault, sync_folder
 
@@ -45,11 +46,15 @@ class Disks:
         if lost:
             raise Fault("DiskLost", f"{folder} no longer holds the disk of {', '.join(lost)}")
         try:
+            user, group = owner.user(spec.uuid), owner.group()
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # QEMU passes through, and finds its disks; it makes and removes nothing there.
+            owner.give(folder, 0, group, 0o710)
             for disk in spec.disks:
                 self._base(disk)
                 if not files[disk.uuid].path.exists():
                     _make(disk, files[disk.uuid])
+                owner.give(files[disk.uuid].path, user, group, 0o600)
         except OSError as error:
             raise disk_fault(error, "DiskFailed", f"{folder} cannot be made") from error
 
@@ -77,7 +82,8 @@ def _make(disk: DiskSpec, file: DiskFile) -> None:
     """Make the file whole under another name first: it is there complete, or not at all."""
     part = file.path.with_suffix(".part")
     part.unlink(missing_ok=True)
-    base = ["-b", str(file.base), "-F", file.base_format] if file.base else []
+    # Unopened: what a stranger made was inspected by nobody, and is not read by root now.
+    base = ["-u", "-b", str(file.base), "-F", file.base_format] if file.base else []
     size = disk.size * GIB
     if file.base and (least := _size(file.base, file.base_format)) > size:
         raise Fault("DiskTooSmall", f"{disk.size} GiB hold no image of {least} bytes", permanent=True)

@@ -46,12 +46,13 @@ ET.register_namespace(PREFIX, NAMESPACE)
 class Places:
     """Where on this host the parts of one machine are, and what runs its code.
 
-    `disks` (file, base image's file and format) by volume, `taps` by port.
+    `disks` (file, base image's file and format) by volume, `taps` by port; `owner` the user and group ids of QEMU.
     """
 
     folder: Path
     disks: Mapping[str, DiskFile]
     taps: Mapping[str, str]
+    owner: tuple[int, int]
     partition: str | None = None
     accelerator: Accelerator = "tcg"
 
@@ -94,6 +95,9 @@ def domain_xml(spec: InstanceSpec, places: Places, made: Iterable[str]) -> str:
     if places.partition:
         _text(ET.SubElement(root, "resource"), "partition", places.partition)
     _platform(root, spec, places.accelerator)
+    # The files are given away by whoever makes them: libvirt is not to change any.
+    label = ET.SubElement(root, "seclabel", type="static", model="dac", relabel="no")
+    _text(label, "label", "+{}:+{}".format(*places.owner))
     devices = ET.SubElement(root, "devices")
     _text(devices, "emulator", "/usr/bin/qemu-system-x86_64")
     _devices(devices, spec, places)
@@ -218,7 +222,7 @@ def _nic(devices: ET.Element, nic: NicSpec, tap: str) -> ET.Element:
 
 
 def _console(devices: ET.Element, folder: Path) -> None:
-    """Serial line with its log, guest agent, and a screen on a socket that root alone can reach."""
+    """Serial line with its log, guest agent, and a screen on a socket; root alone can reach them."""
     serial = ET.SubElement(devices, "serial", type="unix")
     ET.SubElement(serial, "source", mode="bind", path=str(folder / "tty.sock"))
     ET.SubElement(serial, "log", file=str(folder / "console.log"), append="on")
@@ -226,7 +230,8 @@ def _console(devices: ET.Element, folder: Path) -> None:
     channel = ET.SubElement(devices, "channel", type="unix")
     ET.SubElement(channel, "source", mode="bind", path=str(folder / "agent.sock"))
     ET.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
-    ET.SubElement(devices, "graphics", type="vnc", socket=str(folder / "vnc.sock"))
+    # The one socket that QEMU makes itself: where libvirt lets it.
+    ET.SubElement(ET.SubElement(devices, "graphics", type="vnc"), "listen", type="socket")
     ET.SubElement(ET.SubElement(devices, "video"), "model", type="vga", vram="4096")
 
 

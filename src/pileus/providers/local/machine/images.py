@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.model.errors import Fault
+from pileus.providers.local.machine import owner
 
 LARGEST = 16 << 40
 """Bytes of a virtual disk: more than any real image, less than what makes tools misbehave."""
@@ -44,10 +45,13 @@ class ImageCache:
         if not _DIGEST.fullmatch(digest) or kind not in FORMATS:
             raise Fault("ImageRefused", f"no image can be {kind} {digest!r}", permanent=True)
         target = self._folder / digest
-        if target.exists():
-            return target
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Every QEMU may read the image that it knows the digest of, and list none.
+            owner.give(self._folder, 0, owner.group(), 0o710)
+            if target.exists():
+                owner.give(target, 0, owner.group(), 0o440)
+                return target
             with locked(self._folder / f".{digest}.lock"):
                 if not target.exists():
                     self._bring(digest, kind, target)
@@ -63,8 +67,8 @@ class ImageCache:
             with part.open("rb") as file:
                 if (found := _sha256(file)) != digest:
                     raise Fault("ImageCorrupt", f"image {digest} came as {found}", permanent=True)
+                owner.give(part, 0, owner.group(), 0o440)
                 inspect(part, kind)
-                part.chmod(0o400)
                 os.fsync(file.fileno())
             part.rename(target)
             sync_folder(self._folder)
@@ -75,17 +79,26 @@ class ImageCache:
 def inspect(path: Path, kind: str) -> int:
     """The bytes of virtual disk in the image at `path`, which must be of format `kind` and lean on no other file.
 
-    Images come from strangers: qemu-img is told the format, and may use little memory and time. Raises Fault
+    Images come from strangers: qemu-img is told the format, may use little memory and time, and is nobody. Raises Fault
     ImageRefused (permanent).
     """
     limits = ["prlimit", f"--as={_MEMORY}", f"--cpu={_CPU_SECONDS}", "--core=0"]
-    command = [*limits, "qemu-img", "info", "--output=json", "-f", kind, str(path)]
     try:
-        done = subprocess.run(command, capture_output=True, check=False, timeout=_WAIT)
+        with path.open("rb") as file:
+            # By its descriptor: whoever looks into it may not pass the folders on the way to it.
+            name = f"/proc/self/fd/{file.fileno()}"
+            done = subprocess.run(
+                [*limits, "qemu-img", "info", "--output=json", "-f", kind, name],
+                capture_output=True,
+                check=False,
+                timeout=_WAIT,
+                pass_fds=[file.fileno()],
+                **owner.nobody(),
+            )
     except subprocess.TimeoutExpired as error:
         raise Fault("ImageRefused", "the image cannot be inspected in time", permanent=True) from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").replace(str(path), "image").strip()
+        said = done.stderr.decode(errors="replace").replace(name, "image").strip()
         raise Fault("ImageRefused", f"not a {kind} image: {said[-300:]}", permanent=True)
     found: dict[str, Any] = json.loads(done.stdout)
     details: dict[str, Any] = found.get("format-specific", {}).get("data", {})

@@ -19,6 +19,20 @@ tac /proc/self/mounts | while read -r _ point _; do
     umount -l "$point" 2>/dev/null || true
 done
 
+# Guests' QEMUs are nobody on this machine, and may not pass through a private home: there, they see nothing but the way
+# to their disks.
+wall='' folder=$state
+while folder=$(dirname "$folder") && [ "$folder" != / ]; do
+    [ -z "$(find "$folder" -maxdepth 0 ! -perm -001)" ] || wall=$folder
+done
+if [ -n "$wall" ]; then
+    exec 9<"$state"
+    mount -t tmpfs -o mode=755,size=1m way "$wall"
+    mkdir -p "$state"
+    mount -c --bind /proc/self/fd/9 "$state"
+    exec 9<&-
+fi
+
 # libvirt looks for interfaces in sysfs, and sysfs shows those of the namespace that mounted it.
 mount --rbind /sys/fs/cgroup "$work"
 umount -R -l /sys
@@ -32,7 +46,7 @@ umount -R -l "$work"
 mount -t tmpfs -o mode=755,size=1m dev "$work"
 mkdir "$work/net" "$work/pts" "$work/shm"
 for node in null zero full random urandom tty net/tun; do cp -a "/dev/$node" "$work/$node"; done
-[ "$accelerator" != kvm ] || cp -a /dev/kvm "$work/kvm"
+[ "$accelerator" != kvm ] || { cp -a /dev/kvm "$work/kvm" && chmod 666 "$work/kvm"; }
 mount --rbind /dev/pts "$work/pts"
 mount -t tmpfs -o mode=1777 shm "$work/shm"
 ln -s pts/ptmx "$work/ptmx"

@@ -20,7 +20,7 @@ from pileus.model.noun import NEVER
 from pileus.model.provider import Access, Cause, Channel, Ref, Seen
 from pileus.model.spec import AnySpec, InstanceSpec
 from pileus.providers.local.layout import Layout
-from pileus.providers.local.machine import cgroups, console, ending, kvm
+from pileus.providers.local.machine import cgroups, console, ending, kvm, owner
 from pileus.providers.local.machine.disk import Disks
 from pileus.providers.local.machine.domain import (
     NAMESPACE,
@@ -197,6 +197,7 @@ class MachineProvider:
             folder=self._disks.folder(spec.uuid),
             disks=self._disks.files(spec),
             taps={nic.uuid: self._layout.tap(nic.uuid) for nic in spec.nics},
+            owner=(owner.user(spec.uuid), owner.group()),
             partition=cgroups.partition(self._layout),
             accelerator=kvm.accelerator(),
         )

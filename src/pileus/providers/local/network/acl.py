@@ -1,8 +1,8 @@
 """Security rules as OVN's access control lists. Pure functions.
 
-Priorities: what every guest needs (address, metadata, names) and the listener's way in stand at 1003, groups'
-rules at their own (1002 unless they say otherwise), the drop of all else at 1001. The match language is that of
-ovn-sb(5).
+Priorities: what no guest may do stands above all; what every guest needs (address, metadata, names) and the
+listener's way in at 1004, the drop of all else to the localport at 1003, groups' rules at their own (1002 unless they
+say otherwise), the drop of all else at 1001. The match language is that of ovn-sb(5).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pileus.model.securitygroup import Rule
 DROP_GROUP = "pg_drop"
 """The port group of every port: what no rule admits is dropped, both ways."""
 
-_ALWAYS, _DROP = 1003, 1001
+_NEVER, _ALWAYS, _CLOSED, _DROP = 32767, 1004, 1003, 1001
+_ICMP = ("icmp", "icmpv6")
 _INWARD, _OUTWARD = "to-lport", "from-lport"
 
 
@@ -30,10 +31,10 @@ def rule(group: str, rule: Rule) -> dict[str, Any]:
     inward = rule.direction == "ingress"
     side = f"{'outport' if inward else 'inport'} == @{group_name(group)}"
     other = "src" if inward else "dst"
-    version = "6" if ":" in rule.cidr else "4"
+    version = "6" if ":" in rule.cidr or rule.protocol == "icmpv6" else "4"
     terms = [side, *_protocol(rule, version), *_ports(rule, version)]
     if rule.group:
-        terms.append(f"ip4.{other} == ${group_name(rule.group)}_ip4")
+        terms.append(f"ip{version}.{other} == ${group_name(rule.group)}_ip{version}")
     elif rule.cidr and not rule.cidr.endswith("/0"):
         terms.append(f"ip{version}.{other} == {rule.cidr}")
     action = "allow-related" if rule.action == "allow" else "drop"
@@ -48,15 +49,23 @@ def drop() -> list[dict[str, Any]]:
     ]
 
 
+def never() -> list[dict[str, Any]]:
+    """What no group's rules can admit: a guest that answers others' DHCP would be their router and their resolver."""
+    return [acl(_OUTWARD, _NEVER, f"inport == @{DROP_GROUP} && ip4 && udp.src == 67 && udp.dst == 68", "drop")]
+
+
 def always(network: str, gateways: Iterable[str], localports: Iterable[str]) -> list[dict[str, Any]]:
     """What the guests of the network with uuid `network` may do whatever their groups say.
 
     Ask for an address, for metadata and for names; and be reached by TCP from the localport, whose listener
     applies the groups' rules to its own callers. No guest can send from the localport's address: port security.
+    Nor may it ask anything else of the localport, which stands in a namespace of the host's.
     """
-    servers, local = "{" + ", ".join(sorted(gateways)) + "}", "{" + ", ".join(sorted(localports)) + "}"
-    if local == "{}":
+    localports = sorted(localports)
+    if not localports:
         return []
+    servers, local = _among(gateways), _among(localports)
+    closed = _among([*localports, METADATA])
     asks, enters = f"inport == @{DROP_GROUP} && ip4", f"outport == @{DROP_GROUP} && ip4"
     address = "udp.src == 68 && udp.dst == 67"
     return [
@@ -65,6 +74,7 @@ def always(network: str, gateways: Iterable[str], localports: Iterable[str]) -> 
         acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {METADATA} && tcp.dst == 80", "allow-related", network),
         acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {local} && udp.dst == 53", "allow-related", network),
         acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {local} && tcp.dst == 53", "allow-related", network),
+        acl(_OUTWARD, _CLOSED, f"{asks} && ip4.dst == {closed}", "drop", network),
         acl(_INWARD, _ALWAYS, f"{enters}.src == {local} && tcp", "allow-related", network),
     ]
 
@@ -80,8 +90,12 @@ def acl(direction: str, priority: int, match: str, action: str, owner: str = "")
     }
 
 
+def _among(addresses: Iterable[str]) -> str:
+    return "{" + ", ".join(sorted(addresses)) + "}"
+
+
 def _protocol(rule: Rule, version: str) -> list[str]:
-    if rule.protocol == "icmp":
+    if rule.protocol in _ICMP:
         return [f"icmp{version}"]
     if rule.protocol in ("tcp", "udp"):
         return [f"ip{version}", rule.protocol]
@@ -93,7 +107,7 @@ def _protocol(rule: Rule, version: str) -> list[str]:
 def _ports(rule: Rule, version: str) -> list[str]:
     """Ports, or type and code: a bound that is None (or, for icmp, -1) admits all."""
     low, high = rule.port_min, rule.port_max
-    if rule.protocol == "icmp":
+    if rule.protocol in _ICMP:
         named = ((f"icmp{version}.type", low), (f"icmp{version}.code", high))
         return [f"{field} == {value}" for field, value in named if value is not None and value >= 0]
     if rule.protocol not in ("tcp", "udp"):

@@ -26,7 +26,7 @@ def ensure(rows: Rows, spec: FloatingIpSpec) -> None:
     if spec.port:
         _translate(rows, spec, mine)
     else:
-        rows.delete(TRANSLATION, _translation(spec.uuid))
+        rows.delete(TRANSLATION, translation(spec.uuid))
     used = {_USED: spec.port} if spec.port else {}
     rows.put(TABLE, own, cidr=f"{spec.address}/32", external_ids={**mine, **used})
 
@@ -34,20 +34,20 @@ def ensure(rows: Rows, spec: FloatingIpSpec) -> None:
 def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
     """Remove the address. Raises Superseded."""
     if rows.guard(TABLE, own, revision) is not None:
-        rows.delete(TRANSLATION, _translation(str(own)))
+        rows.delete(TRANSLATION, translation(str(own)))
         rows.delete(TABLE, own)
 
 
 def whole(tables: Any, row: Any) -> bool:
     """Whether the address that `row` keeps has its translation, if it is to have one: a router takes it along."""
-    return _USED not in row.external_ids or _translation(str(row.uuid)) in tables[TRANSLATION].rows
+    return _USED not in row.external_ids or translation(str(row.uuid)) in tables[TRANSLATION].rows
 
 
 def _translate(rows: Rows, spec: FloatingIpSpec, mine: dict[str, str]) -> None:
     router = rows.get("Logical_Router", uuids.UUID(spec.router))
     if router is None:
         raise Fault("RouterMissing", f"router {spec.router} of floating address {spec.address} is not there yet")
-    own = _translation(spec.uuid)
+    own = translation(spec.uuid)
     rows.put(
         TRANSLATION,
         own,
@@ -64,5 +64,6 @@ def _translate(rows: Rows, spec: FloatingIpSpec, mine: dict[str, str]) -> None:
     rows.attach(router, "nat", own)
 
 
-def _translation(uuid: str) -> uuids.UUID:
+def translation(uuid: str) -> uuids.UUID:
+    """The row uuid of the translation of the floating address `uuid`."""
     return derived(uuid, "translation")

@@ -9,7 +9,7 @@ from pileus.model.errors import Fault
 from pileus.model.noun import Revision
 from pileus.model.spec import PortSpec
 from pileus.providers.local.network import dhcp, securitygroup
-from pileus.providers.local.network.rows import Rows, holders, marks
+from pileus.providers.local.network.rows import Rows, holders, marks_of
 
 TABLE = "Logical_Switch_Port"
 
@@ -33,7 +33,7 @@ def ensure(rows: Rows, spec: PortSpec) -> None:
         port_security=[address],
         dhcpv4_options=options.uuid,
         options=dhcp.hostname(spec.hostname),
-        external_ids=marks(spec.KIND, spec.uuid, spec.revision),
+        external_ids=marks_of(spec),
     )
     rows.attach(switch, "ports", own)
     _join(rows, own, spec)

@@ -40,6 +40,9 @@ _TABLES = {
 }
 _STRANGERS = {table: kind for kind, table in _TABLES.items() if table != floatingip.TABLE}
 """What a row is that nobody of ours marked."""
+_OWNERS = frozenset({RouterSpec.KIND, NetworkSpec.KIND, FloatingIpSpec.KIND})
+"""Kinds with rows beside their main one, which may be left where that was removed by other hands."""
+
 _FORGET = 3600.0
 """Seconds between looks for removals that are too old to keep."""
 _KINDS = {table: kind for kind, table in _TABLES.items()} | {floatingip.TRANSLATION: FloatingIpSpec.KIND}
@@ -124,6 +127,8 @@ class NetworkProvider:
             removals.record(rows, ref.uuid, ref.revision)
             if row is not None:
                 _REMOVE[ref.kind](rows, row.uuid, ref.revision)
+            elif ref.kind in _OWNERS:
+                rows.delete_of(ref.uuid)
             if time.monotonic() >= self._forget_at:
                 removals.forget(rows)
 

@@ -13,7 +13,7 @@ from pileus.providers.local.network import outside
 from pileus.providers.local.network.rows import KIND, UUID, Rows, derived, marks_of
 
 TABLE = "Logical_Router"
-_WAY_OUT = (
+WAY_OUT = (
     ("NAT", "snat"),
     ("Logical_Router_Static_Route", "default-route"),
     ("Gateway_Chassis", "gateway-chassis"),
@@ -31,7 +31,7 @@ def ensure(rows: Rows, spec: RouterSpec) -> None:
     if spec.address and spec.outside:
         _way_out(rows, row, spec)
     else:
-        for table, what in _WAY_OUT:
+        for table, what in WAY_OUT:
             rows.delete(table, derived(spec.uuid, what))
 
 
@@ -49,7 +49,7 @@ def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
 
 def _way_out(rows: Rows, row: Any, spec: RouterSpec) -> None:
     """The router's port on the outside network, its default route, and its own address for all who have none."""
-    row_of = {what: derived(spec.uuid, what) for _, what in _WAY_OUT}
+    row_of = {what: derived(spec.uuid, what) for _, what in WAY_OUT}
     name, ours = f"out-{spec.uuid}", {KIND: "outside", UUID: spec.uuid}
     port = rows.put(
         "Logical_Router_Port",

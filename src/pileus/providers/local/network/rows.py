@@ -129,6 +129,14 @@ class Rows:
                 holder.delvalue(column, uuid)
         row.delete()
 
+    def delete_of(self, owner: str) -> None:
+        """Remove every row that belongs to the noun `owner` and that another row, or none, refers to."""
+        for table in ("DHCP_Options", *_OWNERS):
+            for row in list(self.tables[table].rows.values()):
+                ids = row.external_ids
+                if ids.get(UUID) == owner and ids.get(KIND) != "removed":
+                    self.delete(table, row.uuid)
+
     def acls(self, owner: Any, wanted: Iterable[dict[str, Any]]) -> None:
         """Make the rules of `owner` (a switch or a group) exactly `wanted`; those that are right stay."""
         missing = {_meaning(columns): columns for columns in wanted}

@@ -52,7 +52,7 @@ def known(rows: Rows, uuid: str) -> Any:
 def ensure_drop(rows: Rows) -> Any:
     """Write the drop group's rules; its row."""
     row = rows.put(TABLE, DROP, name=acl.DROP_GROUP, external_ids={KIND: "drop", UUID: str(DROP)})
-    rows.acls(row, acl.drop())
+    rows.acls(row, [*acl.drop(), *acl.never()])
     return row
 
 

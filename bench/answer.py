@@ -1,0 +1,99 @@
+"""When guests answer over ssh: one way to ask, for every side of a comparison."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.providers.local.guestnet.namespaces import open_socket
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EVERY = 0.02
+"""Seconds between the end of an attempt to connect to a guest and the next, for each guest that is asked."""
+
+LIFE = 0.05
+"""Seconds to connect: what was sent before the guest was there is to be sent again at once."""
+
+PATIENCE = 100.0
+"""Seconds within which all have to answer."""
+
+_PORT = 22
+_SSH = (
+    *("ssh", "-q", "-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"),
+    *("-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=30", "-o", "IdentitiesOnly=yes"),
+)
+
+
+class Door(msgspec.Struct, frozen=True):
+    """How to reach one guest: its user by a key's file, at an address, out of a network namespace from `source`."""
+
+    user: str
+    key: str
+    address: str
+    namespace: str = ""
+    source: str = ""
+
+    def socket(self) -> socket.socket:
+        """A TCP socket that does not block, in the namespace and bound to the source if there are any."""
+        made = open_socket(self.namespace) if self.namespace else socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        made.setblocking(False)
+        if self.source:
+            made.bind((self.source, 0))
+        return made
+
+    def command(self, words: str) -> list[str]:
+        """The command that runs `words` in the guest."""
+        enter = ["nsenter", f"--net=/run/netns/{self.namespace}"] if self.namespace else []
+        bind = ["-b", self.source] if self.source else []
+        return [*enter, *_SSH, *bind, "-i", self.key, f"{self.user}@{self.address}", words]
+
+
+def answered(doors: Sequence[Door]) -> list[float]:
+    """When (monotonic seconds) each guest had run a command over ssh, begun as soon as its sshd said a first word.
+
+    Raises TimeoutError when one of them does not within `PATIENCE`, RuntimeError when it refuses the key.
+    """
+    return asyncio.run(_all(doors))
+
+
+async def _all(doors: Sequence[Door]) -> list[float]:
+    async with asyncio.timeout(PATIENCE):
+        return await asyncio.gather(*(_answered(door, EVERY * len(doors)) for door in doors))
+
+
+async def _answered(door: Door, every: float) -> float:
+    await _speaks(door, every)
+    if not await _runs(door):
+        raise RuntimeError(f"{door.address} lets nobody in")
+    return time.monotonic()
+
+
+async def _speaks(door: Door, every: float) -> None:
+    """Until sshd says something: one connection at a time, for daemons turn away who comes with many."""
+    while not await _attempt(door):  # noqa: ASYNC110  (a guest tells nobody)
+        await asyncio.sleep(every)
+
+
+async def _attempt(door: Door) -> bool:
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(OSError), door.socket() as link:
+        async with asyncio.timeout(LIFE):
+            await loop.sock_connect(link, (door.address, _PORT))
+        return bool(await loop.sock_recv(link, 4))
+    return False
+
+
+async def _runs(door: Door) -> bool:
+    quiet = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(
+        *door.command("echo ANSWERED"), stdin=quiet, stdout=asyncio.subprocess.PIPE, stderr=quiet
+    )
+    said, _ = await process.communicate()
+    return said == b"ANSWERED\n"

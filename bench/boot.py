@@ -1,0 +1,140 @@
+"""RunInstances to the first answer over ssh, against the same QEMU started by hand on a ready port: goal ≤ 1.10.
+
+Both sides are asked in the same way, in turns; a line's ratio is the median of the rounds' own. The peer has the same
+command line, network, metadata and CPU share (see `byhand`), and is reached straight from its network's namespace;
+ours by its loopback address. Boot by restore is compared with our own boot: goals ≤ 0.55 (tiny) and ≤ 0.25 (debian-12).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import cloud, idle
+from bench.answer import answered
+from bench.byhand import Twin, started
+from bench.idle import pss
+from pileus.app.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+BUDGET = 480.0
+"""Seconds after which nothing further is begun."""
+
+TEMPLATE = 150.0
+"""Seconds within which a cloud has to begin to restore what it was asked for."""
+
+_RESTORE = "boot_restore"
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m bench.boot", description=__doc__)
+    parser.add_argument("--images", nargs="*", default=list(cloud.FLAVORS), choices=list(cloud.FLAVORS))
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each side, taken in turn; of debian-12, half")
+    parser.add_argument("--together", type=int, default=10, help="how many tiny ones are launched at once; 0: none")
+    parser.add_argument("--no-restore", action="store_true", help="leave boot by restore out")
+    given = parser.parse_args()
+    end = time.monotonic() + BUDGET
+    with cloud.running() as ours:
+        idle.run(ours)
+        for image in given.images:
+            rounds = given.rounds if image == "tiny" else given.rounds // 2
+            cold(ours, image, 1, rounds, end)
+            if image == "tiny" and given.together and time.monotonic() < end:
+                cold(ours, image, given.together, 2, end)
+            if not given.no_restore and _RESTORE in Settings.model_fields and time.monotonic() < end:
+                restore(ours, image, rounds, end)
+
+
+def cold(ours: cloud.LocalCloud, image: str, count: int, rounds: int, end: float) -> None:
+    """Compare `count` launches at once with QEMU alone."""
+    with by_hand(ours, image, count) as peer:
+        name = f"boot-cold-{image}" + (f"-{count}" if count > 1 else "")
+        compare(name, lambda: launched(ours, image, count), peer, rounds, end)
+
+
+def restore(booting: cloud.LocalCloud, image: str, rounds: int, end: float) -> None:
+    """Compare a cloud that restores with one that boots; says so where guests are not restored in time."""
+    with cloud.running({f"PILEUS_{_RESTORE.upper()}": "true"}) as ours:
+        begun = time.monotonic()
+        while not restores(ours, image):
+            if time.monotonic() - begun > TEMPLATE:
+                print(f"boot-restore-{image}: guests boot as ever after {TEMPLATE:.0f} s", file=sys.stderr)
+                return
+            time.sleep(15)  # what guests are copied from is made while nothing starts
+        compare(f"boot-restore-{image}", lambda: launched(ours, image), lambda: launched(booting, image), rounds, end)
+
+
+def restores(ours: cloud.LocalCloud, image: str) -> bool:
+    """Whether a guest that is launched now comes out of a file of memory."""
+    [(ident, door)] = ours.launch(image)
+    answered([door])
+    found = b"memory-backend-file" in Path(f"/proc/{ours.qemu(ident)}/cmdline").read_bytes()
+    ours.end("TerminateInstances", [ident], "terminated")
+    return found
+
+
+def launched(ours: cloud.LocalCloud, image: str, count: int = 1) -> tuple[float, float]:
+    """Seconds until the last of `count` instances, asked for at once, answers; megabytes of each one's QEMU."""
+    begun = time.monotonic()
+    made = ours.launch(image, count)
+    last = max(answered([door for _, door in made]))
+    ids = [ident for ident, _ in made]
+    memory = pss([ours.qemu(ident) for ident in ids]) / count
+    ours.end("TerminateInstances", ids, "terminated")
+    return last - begun, memory
+
+
+@contextlib.contextmanager
+def by_hand(ours: cloud.LocalCloud, image: str, count: int) -> Iterator[Callable[[], tuple[float, float]]]:
+    """The same as `launched` by QEMU alone, in the places of instances that ran once and are stopped."""
+    made = ours.launch(image, count)
+    ids = [ident for ident, _ in made]
+    answered([door for _, door in made])
+    ours.end("StopInstances", ids, "stopped")
+    with tempfile.TemporaryDirectory(prefix="pileus-bench-") as folder:
+        twins = [Twin(ours.layout, ours.uuid(ident), ours.key, Path(folder)) for ident in ids]
+        yield lambda: _started(twins)
+    ours.end("TerminateInstances", ids, "terminated")
+
+
+def _started(twins: Sequence[Twin]) -> tuple[float, float]:
+    with started(twins) as begun:
+        last = max(answered([twin.door for twin in twins]))
+        return last - begun, pss([twin.pid for twin in twins]) / len(twins)
+
+
+def compare(
+    name: str,
+    ours: Callable[[], tuple[float, float]],
+    peer: Callable[[], tuple[float, float]],
+    rounds: int,
+    end: float,
+) -> None:
+    """Print the line of the times, and that of the memory of one guest; one round at least."""
+    pairs: list[tuple[tuple[float, float], tuple[float, float]]] = []
+    for _ in range(max(1, rounds)):
+        if pairs and time.monotonic() > end:
+            break
+        pairs.append((ours(), peer()))
+    show(name, "s", [(mine[0], other[0]) for mine, other in pairs])
+    show(f"{name}-memory", "MB", [(mine[1], other[1]) for mine, other in pairs])
+
+
+def show(name: str, unit: str, pairs: list[tuple[float, float]]) -> None:
+    """Print a line: the median of the ratios, and of both sides."""
+    ratio = statistics.median(mine / other for mine, other in pairs)
+    mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
+    print(f"{name} ratio={ratio:.2f} ours={mine:.2f}{unit} peer={other:.2f}{unit} rounds={len(pairs)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

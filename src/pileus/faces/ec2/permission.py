@@ -1,0 +1,260 @@
+"""Amazon's IpPermissions, in both of its forms, to the core's rules and back."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from pileus.faces.ec2.call import Call
+from pileus.faces.ec2.names import ec2_id
+from pileus.model.errors import InvalidValue, NotFound
+from pileus.model.securitygroup import Protocol, Rule, SecurityGroup
+from pileus.verbs import find
+from pileus.verbs import securitygroup as verbs
+
+Direction = Literal["ingress", "egress"]
+Peer = tuple[str, str, str]
+"""The other side of a rule: address range or "", group's uuid or "", description."""
+
+Traffic = tuple[Protocol, int | None, int | None, int | None]
+"""Protocol, IP protocol number where it has no name here, lowest and highest port (icmp: type and code)."""
+
+_NUMBERS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
+_CIDR = re.compile(r"[0-9.]+/[0-9]{1,2}", re.ASCII)
+_CIDR6 = re.compile(r"[0-9a-fA-F:.]+/[0-9]{1,3}", re.ASCII)
+_DESCRIPTION = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]*", re.ASCII)
+_OTHER_SIDES = {
+    "CidrIpv4": ("IpRanges", "CidrIp"),
+    "CidrIpv6": ("Ipv6Ranges", "CidrIpv6"),
+    "PrefixListId": ("PrefixListIds", "PrefixListId"),
+    "ReferencedGroupId": ("UserIdGroupPairs", "GroupId"),
+}
+"""Members of a SecurityGroupRuleRequest, and where IpPermissions have the same."""
+
+_FLAT = (
+    *("IpProtocol", "FromPort", "ToPort", "CidrIp"),
+    *("SourceSecurityGroupName", "SourceSecurityGroupOwnerId"),
+)
+
+
+def parsed(call: Call, group: SecurityGroup, direction: Direction) -> list[Rule]:
+    """The rules that a request means, in either of its forms; raises InvalidValue, NotFound or Unsupported."""
+    args = call.args
+    permissions: Sequence[dict[str, Any]] = args.get("IpPermissions", ())
+    flat = [name for name in _FLAT if name in args]
+    if permissions and flat:
+        raise InvalidValue(
+            f"The parameter ipPermissions cannot be used with the parameter {flat[0]}", reason="combination"
+        )
+    if flat:
+        permissions = list(_unflattened(args))
+    rules: list[Rule] = []
+    for permission in permissions:
+        rules += _rules(call, group, direction, permission)
+    return rules
+
+
+def _rules(call: Call, group: SecurityGroup, direction: Direction, permission: dict[str, Any]) -> list[Rule]:
+    name, number, low, high = _traffic(permission)
+    return [
+        Rule(
+            id="",
+            direction=direction,
+            protocol=name,
+            number=number,
+            port_min=low,
+            port_max=high,
+            cidr=cidr,
+            group=peer,
+            description=description,
+        )
+        for cidr, peer, description in _peers(call, group, permission)
+    ]
+
+
+def _unflattened(args: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The older form of one rule, as IpPermissions. A group without a protocol means all of tcp, udp and icmp."""
+    if name := args.get("SourceSecurityGroupName"):
+        pair = {"GroupName": name}
+        if owner := args.get("SourceSecurityGroupOwnerId"):
+            pair["UserId"] = owner
+        if "IpProtocol" not in args:
+            for traffic in (("tcp", 0, 65535), ("udp", 0, 65535), ("icmp", -1, -1)):
+                yield {
+                    **dict(zip(("IpProtocol", "FromPort", "ToPort"), traffic, strict=True)),
+                    "UserIdGroupPairs": [pair],
+                }
+            return
+        peer: dict[str, Any] = {"UserIdGroupPairs": [pair]}
+    elif "CidrIp" in args:
+        peer = {"IpRanges": [{"CidrIp": args["CidrIp"]}]}
+    else:
+        raise missing("CidrIp")
+    yield {name: args[name] for name in ("IpProtocol", "FromPort", "ToPort") if name in args} | peer
+
+
+def _traffic(permission: dict[str, Any]) -> Traffic:
+    text = permission.get("IpProtocol", "").lower()
+    if not text:
+        raise missing("IpPermissions.IpProtocol")
+    low, high = permission.get("FromPort"), permission.get("ToPort")
+    if text == "-1":
+        return "all", None, None, None
+    number = int(text) if re.fullmatch(r"[0-9]{1,3}", text, re.ASCII) else None
+    text = _NUMBERS.get(number, text) if number is not None else text
+    if text in ("tcp", "udp"):
+        if low is None or high is None:
+            raise InvalidValue(
+                "Invalid value 'Must specify both from and to ports with TCP/UDP.' for portRange.", reason="ports"
+            )
+        return ("tcp" if text == "tcp" else "udp"), None, low, high
+    if text in ("icmp", "icmpv6"):
+        return _icmp("icmp" if text == "icmp" else "icmpv6", -1 if low is None else low, -1 if high is None else high)
+    if number is None or number > 255:
+        raise InvalidValue(f"Invalid value '{text[:40]}' for IP protocol. Unknown protocol.", reason="protocol")
+    # Protocols without ports: whatever is said of ports means nothing, as on EC2.
+    return "all", number, None, None
+
+
+def _icmp(name: Protocol, kind: int, code: int) -> Traffic:
+    if kind == -1 and code != -1:
+        raise InvalidValue("Invalid value for ICMP: a code needs a type, and -1 means all types.", reason="ports")
+    return name, None, kind, code
+
+
+def _peers(call: Call, group: SecurityGroup, permission: dict[str, Any]) -> Iterator[Peer]:
+    for each in permission.get("PrefixListIds", ()):
+        raise _no_prefix_list(each.get("PrefixListId", ""))
+    members = ("IpRanges", "Ipv6Ranges", "UserIdGroupPairs")
+    ranges, wide, pairs = (permission.get(member, ()) for member in members)
+    if not ranges and not wide and not pairs:
+        raise missing("CidrIp, CidrIpv6 or GroupId of the rule's other side")
+    for each in ranges:
+        yield _cidr(each.get("CidrIp", "")), "", described(each)
+    for each in wide:
+        yield _cidr6(each.get("CidrIpv6", "")), "", described(each)
+    for each in pairs:
+        yield "", _peer_group(call, group, each).uuid, described(each)
+
+
+def _no_prefix_list(ident: str) -> NotFound:
+    """This cloud has no prefix lists; so whichever is named does not exist."""
+    return NotFound(f"The prefix list ID '{ident}' does not exist", noun="prefixlist", ident=ident)
+
+
+def _cidr(text: str) -> str:
+    """The range with the bits behind its prefix cleared, as EC2 stores it."""
+    if _CIDR.fullmatch(text):
+        try:
+            return str(ipaddress.IPv4Network(text, strict=False))
+        except ValueError:
+            pass
+    raise InvalidValue(f"CIDR block {text[:40]} is malformed", ident=text[:40], reason="cidr")
+
+
+def _cidr6(text: str) -> str:
+    """The same for IPv6, in its shortest form."""
+    if _CIDR6.fullmatch(text):
+        try:
+            return str(ipaddress.IPv6Network(text, strict=False))
+        except ValueError:
+            pass
+    raise InvalidValue(f"CIDR block {text[:40]} is malformed", ident=text[:40], reason="cidr")
+
+
+def _peer_group(call: Call, group: SecurityGroup, pair: dict[str, Any]) -> SecurityGroup:
+    ident, name = pair.get("GroupId", ""), pair.get("GroupName", "")
+    if pair.get("UserId", call.caller.account_id) != call.caller.account_id:
+        raise verbs.absent(ident or name)
+    if ident:
+        found = group_of(call, ident)
+    elif name:
+        named = verbs.listing(call.caller, call.core, names=[name])
+        found = next((each for each in named if each.wanted.router == group.wanted.router), named[0])
+    else:
+        raise missing("GroupId or GroupName of the rule's other side")
+    if found.wanted.router != group.wanted.router:
+        raise NotFound(
+            "You have specified two resources that belong to different networks.",
+            noun="securitygroup",
+            ident=found.ec2_id,
+        )
+    return found
+
+
+def group_of(call: Call, ident: str) -> SecurityGroup:
+    """The group with this EC2 id; Malformed or NotFound."""
+    # An administrator may name any group; a list has those of the own project alone.
+    found = verbs.listing(call.caller, call.core, [ident])
+    if not found:
+        raise find.not_found(SecurityGroup, [ident])
+    return found[0]
+
+
+def replacement(call: Call, group: SecurityGroup, old: Rule, given: dict[str, Any]) -> Rule:
+    """The rule that a SecurityGroupRuleRequest puts in the place of `old`, with its id and direction."""
+    permission: dict[str, Any] = {name: given[name] for name in ("IpProtocol", "FromPort", "ToPort") if name in given}
+    text = {"Description": given["Description"]} if "Description" in given else {}
+    for name, (member, key) in _OTHER_SIDES.items():
+        if name in given:
+            permission.setdefault(member, []).append({key: given[name], **text})
+    found = _rules(call, group, old.direction, permission)
+    if len(found) != 1:
+        raise InvalidValue("A rule has exactly one of CidrIpv4, CidrIpv6, PrefixListId and ReferencedGroupId.")
+    return msgspec.structs.replace(found[0], id=old.id)
+
+
+def described(each: dict[str, Any]) -> str:
+    """The description that goes with a rule's other side, or with its id."""
+    text: str = each.get("Description", "")
+    if len(text) > 255 or not _DESCRIPTION.fullmatch(text):
+        raise InvalidValue(
+            "Invalid rule description. Valid descriptions are strings less than 256 characters from the following"
+            " set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*",
+            reason="description",
+        )
+    return text
+
+
+def missing(what: str) -> InvalidValue:
+    """The error for a request without `what`."""
+    return InvalidValue(f"The request must contain the parameter {what}", reason="missing")
+
+
+def permissions(call: Call, rules: Sequence[Rule], direction: Direction) -> list[dict[str, Any]]:
+    """Rules of one direction as IpPermissions: those for the same traffic together."""
+    found: dict[Traffic, dict[str, Any]] = {}
+    for rule in rules:
+        if rule.direction != direction:
+            continue
+        key: Traffic = (rule.protocol, rule.number, rule.port_min, rule.port_max)
+        item = found.get(key)
+        if item is None:
+            item = found[key] = _permission(rule)
+        told = {"Description": rule.description} if rule.description else {}
+        if ":" in rule.cidr:
+            item["Ipv6Ranges"].append({"CidrIpv6": rule.cidr, **told})
+        elif rule.cidr:
+            item["IpRanges"].append({"CidrIp": rule.cidr, **told})
+        else:
+            peer = {"GroupId": ec2_id(SecurityGroup, rule.group), "UserId": call.caller.account_id}
+            item["UserIdGroupPairs"].append({**peer, **told})
+    return list(found.values())
+
+
+def _permission(rule: Rule) -> dict[str, Any]:
+    item: dict[str, Any] = {"IpProtocol": protocol(rule)}
+    if rule.port_min is not None:
+        item |= {"FromPort": rule.port_min, "ToPort": rule.port_max}
+    return {**item, "IpRanges": [], "Ipv6Ranges": [], "PrefixListIds": [], "UserIdGroupPairs": []}
+
+
+def protocol(rule: Rule) -> str:
+    """Amazon's name of the rule's protocol: a name, a number, or -1 for all."""
+    if rule.number is not None:
+        return str(rule.number)
+    return "-1" if rule.protocol == "all" else rule.protocol

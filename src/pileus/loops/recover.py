@@ -1,0 +1,229 @@
+"""What stands between a store that was opened and its hosts: nothing goes out before the two were compared.
+
+A store that is behind its hosts or its network engine was restored from an old copy, or is new. It is recovered: it
+gets a higher incarnation, every host answers in that one with all that it holds, and one transaction merges it all.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from pileus.bus.messages import Ask
+from pileus.loops import report as reports
+from pileus.model.errors import Fault
+from pileus.model.host import LOST_AFTER, Host
+from pileus.model.ids import new_uuid
+from pileus.model.noun import NEVER, Revision
+from pileus.verbs import recover as verb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pileus.bus.messages import Open, Order, Report
+    from pileus.model.provider import Access, Engine
+    from pileus.store.reader import Reader
+    from pileus.verbs.core import Core
+
+GRACE = 5.0
+"""Seconds for which a known host that has not said anything yet is waited for before stores are compared without it."""
+
+RECOVERING = "recovering"
+"""The number in the store's `meta` that says that a recovery has begun and not ended."""
+
+log = structlog.get_logger()
+
+
+class Bus(Protocol):
+    """The cloud's end of the bus."""
+
+    def send(self, host: str, message: Order | Ask) -> None:
+        """Send a message, at once or not at all. Never blocks, never raises."""
+
+    def open(self, host: str, request: Open) -> Access:
+        """Have a host open a channel."""
+
+
+class Gate:
+    """The bus as verbs and loops have it: orders pass to those hosts alone that the store was compared with."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.admitted: frozenset[str] = frozenset()
+
+    def send(self, host: str, order: Order) -> None:
+        """Send an order to a host that was compared; lost otherwise, for the loop will send it again."""
+        if host in self.admitted:
+            self.bus.send(host, order)
+
+    def open(self, host: str, request: Open) -> Access:
+        """Have a host open a channel."""
+        return self.bus.open(host, request)
+
+    def listen(self, on_report: Callable[[Report], None]) -> None:
+        """Call `on_report` with every report, where the bus has some."""
+        listen = getattr(self.bus, "listen", None)
+        if listen is not None:
+            listen(on_report)
+
+
+class Recovery:
+    """Compares a store with hosts and engine when it is opened, and recovers it if it is behind.
+
+    The store is closed from the making of this until it is `opened`. `heard` takes every report, from any thread;
+    `tick` is to be called every now and then. With `asked` it is recovered whether or not it is behind.
+    """
+
+    def __init__(self, core: Core, gate: Gate, engine: Engine, *, asked: bool = False) -> None:
+        self._core = core
+        self._store = core.store
+        self._gate = gate
+        self._engine = engine
+        self._lock = threading.RLock()
+        self._heard: dict[str, float] = {}
+        self._asked = asked
+        self.opened = False
+        self.outcome: verb.Outcome | None = None
+        """What the last recovery of this process did; None when there was nothing to recover."""
+        self._store.closed = True
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin to compare: only answers to what is asked from now on count."""
+        self._call = new_uuid()
+        self._since = self._store.now()
+        self._answers: dict[str, Report] = {}
+        self._highest: Revision | None = None
+
+    # -- what happens ----------------------------------------------------------------------------------------------
+
+    def heard(self, report: Report) -> None:
+        """A host reported: take it in if that host was compared, else ask it, or take its answer."""
+        with self._lock:
+            self._heard[report.host] = self._store.now()
+            if report.answer and report.answer == self._call and report.full:
+                self._answers[report.host] = report
+                self._advance()
+                return
+            if report.host not in self._gate.admitted:
+                self._ask(report.host)
+                return
+        reports.absorb(self._core, report)
+
+    def tick(self) -> None:
+        """Look at the engine, ask again those who have not answered, and go on without those who are away."""
+        with self._lock:
+            if self.opened:
+                return
+            if self._highest is None:
+                try:
+                    self._highest = max((told.revision for told in self._engine.recall()), default=NEVER)
+                except Fault as fault:
+                    log.warning("the network engine cannot be compared yet", error=str(fault))
+            for host in self.waiting():
+                self._ask(host)
+            self._advance()
+
+    def waiting(self) -> list[str]:
+        """The hosts whose answers are waited for."""
+        now = self._store.now()
+        with self._store.read() as tx:
+            known = {host.name for host in tx.list(Host)}
+            patience = LOST_AFTER if tx.meta(RECOVERING) else GRACE
+        away = {host for host in known - self._heard.keys() if now - self._since >= patience}
+        heard = dict(self._heard)
+        lost = {host for host, at in heard.items() if now - max(at, self._since) >= LOST_AFTER}
+        return sorted((known | heard.keys()) - away - lost - set(self._answers))
+
+    def missing(self) -> dict[str, str]:
+        """What the opening of the store waits for, and why; empty when it is open."""
+        if self.opened:
+            return {}
+        with self._store.read() as tx:
+            recovering = bool(tx.meta(RECOVERING))
+        behind = "The database is older than what this cloud's hosts hold: it is recovered from them."
+        found = {"recovery": behind} if recovering else {}
+        awaited = [f"host {host}" for host in self.waiting()] or ([] if self._answers else ["host"])
+        awaited += ["network engine"] if self._highest is None else []
+        return found | dict.fromkeys(awaited, "It has not said yet what it holds.")
+
+    # -- one thing after the other ---------------------------------------------------------------------------------
+
+    def _ask(self, host: str) -> None:
+        with self._store.read() as tx:
+            recovering = bool(tx.meta(RECOVERING))
+            incarnation = tx.meta("incarnation")
+        ask = Ask(call=self._call, incarnation=incarnation if recovering else 0, orders=recovering)
+        self._gate.bus.send(host, ask)
+
+    def _advance(self) -> None:
+        with self._store.read() as tx:
+            given, recovering = _given(tx), bool(tx.meta(RECOVERING))
+        if self._behind(given, recovering=recovering):
+            self._close(given)
+            return
+        if self.opened:
+            self._admit()
+        elif self._answers and self._highest is not None and not self.waiting():
+            if recovering and not self._recovered():
+                return
+            self._store.closed = False
+            self.opened = True
+            self._admit()
+
+    def _behind(self, given: Revision, *, recovering: bool) -> bool:
+        """Whether a host, or the engine, knows of what this store never gave, or a host of another incarnation."""
+        held = [report for report in self._answers.values() if report.highest != NEVER]
+        if any(report.incarnation > given[0] for report in self._answers.values()):
+            return True
+        if recovering:
+            return False
+        if any(report.highest > given or report.incarnation < given[0] for report in held):
+            return True
+        return self._asked or (self._highest is not None and self._highest > given)
+
+    def _close(self, given: Revision) -> None:
+        """Begin a recovery: the store is in an incarnation above all that anybody knows, and no wake is anybody's."""
+        known = [given[0], (self._highest or NEVER)[0]]
+        known += [max(report.incarnation, report.highest[0]) for report in self._answers.values()]
+        self._gate.admitted = frozenset()
+        self._store.closed = True
+        self.opened = False
+        with self._store.write(recovering=True) as tx:
+            tx.keep_meta("incarnation", max(known) + 1)
+            tx.keep_meta(RECOVERING, 1)
+            tx.void_wakes()
+        log.warning("older than what its hosts hold: recovering", given=given, incarnation=max(known) + 1)
+        self._asked = False
+        highest = self._highest
+        self._begin()
+        self._highest = highest
+        for host in self.waiting():
+            self._ask(host)
+
+    def _recovered(self) -> bool:
+        """All have answered in the store's incarnation: merge what they hold. False when the engine is away now."""
+        try:
+            recalled = list(self._engine.recall())
+        except Fault as fault:
+            log.warning("the network engine cannot be asked now", error=str(fault))
+            return False
+        with self._store.write(recovering=True) as tx:
+            self.outcome = verb.recover(tx, self._answers, recalled)
+            tx.keep_meta(RECOVERING, 0)
+        log.warning("recovered", **{name: len(getattr(self.outcome, name)) for name in self.outcome.__struct_fields__})
+        return True
+
+    def _admit(self) -> None:
+        """Let orders pass to those who answered, and take in what they said."""
+        self._gate.admitted |= self._answers.keys()
+        answers, self._answers = self._answers, {}
+        for report in answers.values():
+            reports.absorb(self._core, report)
+
+
+def _given(tx: Reader) -> Revision:
+    """The highest revision that the store ever gave."""
+    return tx.meta("incarnation"), tx.meta("counter")

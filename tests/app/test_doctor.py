@@ -1,0 +1,87 @@
+"""`pileus doctor` as users run it, over the stub: its exit status, its words, and the store's leaks mended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from pileus.app import processes
+from pileus.app.doctor import examine
+from pileus.model.ids import new_uuid
+from pileus.model.port import Port
+from pileus.model.port import Wanted as PortWanted
+from pileus.store.store import Store
+
+if TYPE_CHECKING:
+    from tests.app.stub import Stub
+
+
+def doctor(stub: Stub, *words: str) -> dict[str, Any]:
+    done = stub.pileus("doctor", "--json", *words, check=False)
+    said: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == (1 if said["findings"] else 0), done.stdout + done.stderr
+    return said
+
+
+def codes(said: dict[str, Any]) -> list[str]:
+    return [one["code"] for one in said["findings"]]
+
+
+def leak(stub: Stub) -> None:
+    """Have a claim that nobody has a right to."""
+    store = Store(stub.state.database)
+    with store.write() as tx:
+        tx.claim("mac", "02:50:00:00:00:99", Port(uuid=new_uuid(), wanted=PortWanted(network="", subnet="")))
+    store.close()
+
+
+def test_a_cloud_is_well_a_leak_is_found_explained_and_mended(own: Stub) -> None:
+    own.up()
+    own.client.post("instances", body={"image": own.client.all("images")[0]["id"], "flavor": "m1.tiny"})
+    said = doctor(own)
+    assert (said["well"], said["findings"], said["unchecked"]) == (True, [], {})
+    assert said["facts"]["cloud"] == "up: 2 of 2 processes run"
+    leak(own)
+    told = own.pileus("doctor", check=False)
+    assert told.returncode == 1
+    assert "warning  ClaimLeaked" in told.stdout
+    assert "pileus doctor --repair" in told.stdout
+    said = doctor(own, "--repair")
+    assert said["findings"] == []
+    assert [one["ident"] for one in said["mended"]] == ["mac 02:50:00:00:00:99"]
+    assert "All is well." in own.pileus("doctor").stdout
+
+
+def test_a_cloud_that_is_down_is_examined_from_a_copy_of_its_database(own: Stub) -> None:
+    own.up()
+    supervisor = processes.owner(own.state.pidfile("supervisor"))
+    assert supervisor is not None
+    os.kill(supervisor, signal.SIGKILL)
+    os.kill(own.pid, signal.SIGKILL)
+    leak(own)
+    assert processes.until(lambda: processes.owner(own.state.pidfile("cloud")) is None, 10)
+    report = examine(own.state, pause=0.0)
+    found = {one.code for one in report.findings}
+    assert {"ClaimLeaked", "PartDown"} <= found, report
+    own.down()
+    assert codes(doctor(own)) == ["ClaimLeaked"], "a cloud that was ended is not one that died"
+
+
+def test_a_damaged_and_a_missing_database_are_findings(own: Stub) -> None:
+    own.up()
+    own.down()
+    database = own.state.cloud / "pileus.db"
+    database.write_bytes(b"no database" * 1000)
+    assert codes(doctor(own)) == ["StoreUnreadable"]
+    database.unlink()
+    said = doctor(own)
+    assert codes(said) == ["StoreUnreadable"]
+    assert "there is no" in said["unchecked"]["the store"]
+
+
+def test_there_is_nothing_to_examine_without_a_cloud(own: Stub) -> None:
+    told = own.pileus("doctor", check=False)
+    assert told.returncode == 1
+    assert "There is no cloud in" in told.stderr

@@ -1,0 +1,86 @@
+"""A cloud whose database was replaced or deleted comes up with what its host holds, and says so."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+from typing import TYPE_CHECKING
+
+from pileus.app import processes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.app.stub import Stub
+
+
+def database(cloud: Stub) -> Path:
+    """Where it is."""
+    return cloud.state.cloud / "pileus.db"
+
+
+def launched(cloud: Stub, name: str) -> str:
+    """The id of an instance that runs."""
+    ident = str(cloud.client.post("instances", body={"image": "stub-machine", "name": name})["instances"][0]["id"])
+    assert processes.until(lambda: cloud.client.get("instances", ident)["state"] == "running", 20)
+    return ident
+
+
+def named(cloud: Stub) -> dict[str, tuple[str, str]]:
+    """Name and state of each instance."""
+    return {one["id"]: (one["name"], one["state"]) for one in cloud.client.all("instances")}
+
+
+def test_a_database_that_is_gone_is_made_again(own: Stub) -> None:
+    own.up()
+    ident, secret = launched(own, "one"), own.admin["secret_key"]
+    account = own.admin["account_id"]
+    own.down()
+    for path in own.state.cloud.glob("pileus.db*"):
+        path.unlink()
+    said = own.pileus("up").stderr
+    assert "recovering it from them" in said
+    assert "recovered: " in said
+    assert "credentials were lost with the database" in said
+    assert named(own) == {ident: ("one", "running")}
+    assert own.admin["secret_key"] != secret
+    assert own.admin["account_id"] == account
+    assert [image["name"] for image in own.client.all("images")] == ["stub-machine", "stub-container"]
+    assert own.http("GET", "/healthz", token=False)[0] == 200
+    launched(own, "two")
+    assert "recovered" not in own.pileus("up").stderr
+
+
+def test_an_old_copy_is_brought_up_to_date(own: Stub) -> None:
+    own.up()
+    goes = launched(own, "goes")
+    copy = own.state.root / "copy.db"
+    with contextlib.closing(sqlite3.connect(database(own))) as now, contextlib.closing(sqlite3.connect(copy)) as aside:
+        now.backup(aside)
+    comes, admin = launched(own, "comes"), own.admin
+    own.client.delete("instances", goes)
+    assert processes.until(lambda: own.client.get("instances", goes)["state"] == "terminated", 20)
+    own.down()
+    for path in own.state.cloud.glob("pileus.db*"):
+        path.unlink()
+    shutil.copyfile(copy, database(own))
+    said = own.pileus("up").stderr
+    assert f"known to be gone: {goes}" in said
+    assert named(own) == {comes: ("comes", "running")}
+    assert own.client.get("instances", goes)["state"] == "terminated"
+    assert own.admin == admin
+
+
+def test_a_recovery_may_be_asked_for(own: Stub) -> None:
+    own.up()
+    ident, before, admin = launched(own, "one"), own.pid, own.admin
+    said = own.pileus("recover").stderr
+    assert "recovering it from them" in said or "ending the cloud" in said
+    assert own.pid != before
+    assert not own.state.recover.exists()
+    assert named(own) == {ident: ("one", "running")}
+    assert own.admin == admin
+    own.down()
+    own.pileus("recover")
+    assert named(own) == {ident: ("one", "running")}

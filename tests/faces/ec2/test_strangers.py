@@ -1,0 +1,266 @@
+"""What one project can do with the ids, names and addresses of another: the same as with ids of nothing."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pileus.faces.ec2.call import ACTIONS
+from tests.faces.ec2.cloud import code_of
+
+if TYPE_CHECKING:
+    from pileus.faces.wire.http import Response
+    from tests.faces.ec2.cloud import Account, Cloud
+
+WITHOUT = {
+    "AllocateAddress",
+    "CreateKeyPair",
+    "DescribeAccountAttributes",
+    "DescribeAvailabilityZones",
+    "DescribeInstanceTypeOfferings",
+    "DescribeInstanceTypes",
+    "DescribeRegions",
+    "DescribeTags",
+    "GetCallerIdentity",
+    "ImportKeyPair",
+}
+"""Actions that name nothing of anybody's."""
+
+PERMISSION = {"IpPermissions.1.IpProtocol": "tcp", "IpPermissions.1.FromPort": "22", "IpPermissions.1.ToPort": "22"}
+ANYONE = {**PERMISSION, "IpPermissions.1.IpRanges.1.CidrIp": "0.0.0.0/0"}
+GROUP = "IpPermissions.1.Groups.1."
+LAUNCH = {"MinCount": "1", "MaxCount": "1", "InstanceType": "m1.tiny"}
+NO_INSTANCE, NO_GROUP = "InvalidInstanceID.NotFound", "InvalidGroup.NotFound"
+NO_ALLOCATION, NO_ADDRESS = "InvalidAllocationID.NotFound", "InvalidAddress.NotFound"
+NO_PORT, NO_KEY, NO_VPC = "InvalidNetworkInterfaceID.NotFound", "InvalidKeyPair.NotFound", "InvalidVpcID.NotFound"
+
+Attempt = tuple[str, dict[str, str], str]
+"""Action, parameters (words in braces stand for the other project's, `my_` ones for the caller's own), code."""
+
+ATTEMPTS: list[Attempt] = [
+    ("StartInstances", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
+    ("StopInstances", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
+    ("RebootInstances", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
+    ("TerminateInstances", {"InstanceId.1": "{my_instance}", "InstanceId.2": "{instance}"}, NO_INSTANCE),
+    ("DescribeInstances", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
+    ("DescribeInstanceStatus", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
+    ("GetConsoleOutput", {"InstanceId": "{instance}"}, NO_INSTANCE),
+    ("DescribeInstanceAttribute", {"InstanceId": "{instance}", "Attribute": "userData"}, NO_INSTANCE),
+    ("ModifyInstanceAttribute", {"InstanceId": "{instance}", "DisableApiTermination.Value": "true"}, NO_INSTANCE),
+    ("ModifyInstanceAttribute", {"InstanceId": "{my_instance}", "GroupId.1": "{group}"}, NO_GROUP),
+    ("RunInstances", {**LAUNCH, "ImageId": "{image}"}, "InvalidAMIID.NotFound"),
+    ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "KeyName": "{key}"}, NO_KEY),
+    ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "SecurityGroupId.1": "{group}"}, NO_GROUP),
+    ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "SecurityGroup.1": "{group_name}"}, NO_GROUP),
+    ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "SubnetId": "{subnet}"}, "InvalidSubnetID.NotFound"),
+    ("DescribeImages", {"ImageId.1": "{image}"}, "InvalidAMIID.NotFound"),
+    ("DescribeKeyPairs", {"KeyName.1": "{key}"}, NO_KEY),
+    ("DescribeKeyPairs", {"KeyPairId.1": "{key_id}"}, NO_KEY),
+    ("DescribeSecurityGroups", {"GroupId.1": "{group}"}, NO_GROUP),
+    ("DescribeSecurityGroups", {"GroupName.1": "{group_name}"}, NO_GROUP),
+    ("CreateSecurityGroup", {"GroupName": "mine", "GroupDescription": "d", "VpcId": "{vpc}"}, NO_VPC),
+    ("DeleteSecurityGroup", {"GroupId": "{group}"}, NO_GROUP),
+    ("DeleteSecurityGroup", {"GroupName": "{group_name}"}, NO_GROUP),
+    ("AuthorizeSecurityGroupIngress", {"GroupId": "{group}", **ANYONE}, NO_GROUP),
+    ("AuthorizeSecurityGroupIngress", {"GroupId": "{my_group}", **PERMISSION, GROUP + "GroupId": "{group}"}, NO_GROUP),
+    (
+        "AuthorizeSecurityGroupIngress",
+        {"GroupId": "{my_group}", **PERMISSION, GROUP + "GroupId": "{group}", GROUP + "UserId": "{number}"},
+        NO_GROUP,
+    ),
+    (
+        "AuthorizeSecurityGroupIngress",
+        {"GroupId": "{my_group}", "SourceSecurityGroupName": "{group_name}", "SourceSecurityGroupOwnerId": "{number}"},
+        NO_GROUP,
+    ),
+    ("AuthorizeSecurityGroupEgress", {"GroupId": "{group}", **ANYONE}, NO_GROUP),
+    ("AuthorizeSecurityGroupEgress", {"GroupId": "{my_group}", **PERMISSION, GROUP + "GroupId": "{group}"}, NO_GROUP),
+    ("RevokeSecurityGroupIngress", {"GroupId": "{group}", **ANYONE}, NO_GROUP),
+    ("RevokeSecurityGroupEgress", {"GroupId": "{group}", **ANYONE}, NO_GROUP),
+    (
+        "RevokeSecurityGroupIngress",
+        {"GroupId": "{my_group}", "SecurityGroupRuleId.1": "{rule}"},
+        "InvalidSecurityGroupRuleId.NotFound",
+    ),
+    ("DescribeSecurityGroupRules", {"SecurityGroupRuleId.1": "{rule}"}, "InvalidSecurityGroupRuleId.NotFound"),
+    ("DescribeVpcs", {"VpcId.1": "{vpc}"}, NO_VPC),
+    ("DescribeVpcAttribute", {"VpcId": "{vpc}", "Attribute": "enableDnsSupport"}, NO_VPC),
+    ("DescribeSubnets", {"SubnetId.1": "{subnet}"}, "InvalidSubnetID.NotFound"),
+    ("DescribeVolumes", {"VolumeId.1": "{volume}"}, "InvalidVolume.NotFound"),
+    ("DescribeNetworkInterfaces", {"NetworkInterfaceId.1": "{port}"}, NO_PORT),
+    ("AssociateAddress", {"AllocationId": "{allocation}", "InstanceId": "{my_instance}"}, NO_ALLOCATION),
+    ("AssociateAddress", {"PublicIp": "{address}", "InstanceId": "{my_instance}"}, NO_ADDRESS),
+    ("AssociateAddress", {"AllocationId": "{my_allocation}", "InstanceId": "{instance}"}, NO_INSTANCE),
+    ("AssociateAddress", {"AllocationId": "{my_allocation}", "NetworkInterfaceId": "{port}"}, NO_PORT),
+    ("DisassociateAddress", {"AssociationId": "{association}"}, "InvalidAssociationID.NotFound"),
+    ("DisassociateAddress", {"PublicIp": "{address}"}, NO_ADDRESS),
+    ("ReleaseAddress", {"AllocationId": "{allocation}"}, NO_ALLOCATION),
+    ("ReleaseAddress", {"PublicIp": "{address}"}, NO_ADDRESS),
+    ("DescribeAddresses", {"AllocationId.1": "{allocation}"}, NO_ALLOCATION),
+    ("DescribeAddresses", {"PublicIp.1": "{address}"}, NO_ADDRESS),
+    *(
+        (action, {"ResourceId.1": "{my_instance}", "ResourceId.2": f"{{{word}}}", "Tag.1.Key": "owned"}, code)
+        for action in ("CreateTags", "DeleteTags")
+        for word, code in (
+            ("instance", NO_INSTANCE),
+            ("group", NO_GROUP),
+            ("key_id", NO_KEY),
+            ("volume", "InvalidVolume.NotFound"),
+            ("port", NO_PORT),
+            ("allocation", NO_ALLOCATION),
+            ("image", "InvalidAMIID.NotFound"),
+            ("subnet", "InvalidSubnetID.NotFound"),
+            ("vpc", NO_VPC),
+        )
+    ),
+]
+
+LISTS = sorted(name for name in ACTIONS if name.startswith("Describe") and "Attribute" not in name)
+_REQUEST = re.compile(r"<requestId>.*?</requestId>|<RequestI[dD]>.*?</RequestI[dD]>", re.IGNORECASE)
+
+
+def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
+    """One of everything, in the project of `account`; by the words of ATTEMPTS."""
+    ec2 = account.ec2
+    image = cloud.add_image(f"image-{name}", account.caller, public=False)
+    key = ec2.create_key_pair(KeyName=f"key-{name}")
+    group = ec2.create_security_group(GroupName=f"group-{name}", Description="d")["GroupId"]
+    rule = account.post(params={"Action": "AuthorizeSecurityGroupIngress", "GroupId": group, **ANYONE})
+    assert rule.status == 200
+    rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])["SecurityGroupRules"]
+    (ident,) = account.launch(ImageId=image.ec2_id, SecurityGroupIds=[group], UserData=f"data of {name}")
+    cloud.observe(ident)
+    shown = account.show(ident)
+    allocation = ec2.allocate_address()
+    linked = ec2.associate_address(AllocationId=allocation["AllocationId"], InstanceId=ident)
+    return {
+        "image": image.ec2_id,
+        "key": f"key-{name}",
+        "key_id": key["KeyPairId"],
+        "group": group,
+        "group_name": f"group-{name}",
+        "rule": next(rule["SecurityGroupRuleId"] for rule in rules if not rule["IsEgress"]),
+        "instance": ident,
+        "subnet": shown["SubnetId"],
+        "vpc": shown["VpcId"],
+        "volume": shown["BlockDeviceMappings"][0]["Ebs"]["VolumeId"],
+        "port": shown["NetworkInterfaces"][0]["NetworkInterfaceId"],
+        "allocation": allocation["AllocationId"],
+        "address": allocation["PublicIp"],
+        "association": linked["AssociationId"],
+        "number": account.number,
+    }
+
+
+def nothings(theirs: dict[str, str]) -> dict[str, str]:
+    """Words of the same shapes that name nothing at all."""
+
+    def other(word: str) -> str:
+        prefix, dash, rest = word.rpartition("-")
+        if dash and len(rest) == 17:
+            return f"{prefix}-{secrets.token_hex(9)[:17]}"
+        return "203.0.113.77" if word.count(".") == 3 else f"no-{word}"
+
+    return {name: word if name == "number" else other(word) for name, word in theirs.items()}
+
+
+def ask(account: Account, attempt: Attempt, words: dict[str, str]) -> tuple[Response, str]:
+    """The answer, and its text without what is different in every one of them: request id, and the words."""
+    action, params, _ = attempt
+    response = account.post(params={"Action": action, **{name: text.format(**words) for name, text in params.items()}})
+    text = _REQUEST.sub("", response.body.decode())
+    for name, word in sorted(words.items(), key=lambda item: -len(item[1])):
+        text = text.replace(word, f"[{name}]")
+    return response, text
+
+
+def everything(account: Account) -> list[str]:
+    """All that an account can list."""
+    answers = [account.post(params={"Action": name}) for name in LISTS]
+    assert all(answer.status == 200 for answer in answers), [answer.body for answer in answers if answer.status != 200]
+    return [_REQUEST.sub("", answer.body.decode()) for answer in answers]
+
+
+@pytest.fixture(scope="module")
+def both(cloud: Cloud) -> tuple[Account, dict[str, str], Account, dict[str, str]]:
+    """Two accounts, each with one of everything."""
+    one, other = cloud.account(), cloud.account()
+    return one, holdings(cloud, one, "one"), other, holdings(cloud, other, "other")
+
+
+def test_every_action_is_attempted() -> None:
+    attempted = {action for action, _, _ in ATTEMPTS}
+    assert attempted | WITHOUT | {"DeleteKeyPair"} == set(ACTIONS)
+    assert not attempted & WITHOUT
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: "-".join((attempt[0], *attempt[1].values()))[:70])
+def test_what_is_anothers_is_not_there(both: tuple[Any, ...], attempt: Attempt) -> None:
+    stranger, own, victim, theirs = both
+    mine = {f"my_{name}": word for name, word in own.items()}
+    before = everything(victim), everything(stranger)
+    refusal, text = ask(stranger, attempt, theirs | mine)
+    assert code_of(refusal) == attempt[2], text
+    assert refusal.status == 400
+    # Not a word tells it from what never was.
+    assert text == ask(stranger, attempt, nothings(theirs) | mine)[1]
+    assert (everything(victim), everything(stranger)) == before
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: "-".join((attempt[0], *attempt[1].values()))[:70])
+def test_its_owner_finds_it(cloud: Cloud, attempt: Attempt) -> None:
+    owner = cloud.account()
+    own = holdings(cloud, owner, f"own-{secrets.token_hex(4)}")
+    answer, text = ask(owner, attempt, own | {f"my_{name}": word for name, word in own.items()})
+    assert code_of(answer) != attempt[2], text
+
+
+def test_no_list_and_no_filter_shows_anothers(both: tuple[Any, ...]) -> None:
+    stranger, own, victim, theirs = both
+    seen, by_owner = "".join(everything(stranger)), "".join(everything(victim))
+    for name, word in theirs.items():
+        assert word not in seen, name
+        assert word in by_owner, name
+        assert own[name] in seen
+    for kind in ("instance", "volume", "group", "subnet", "vpc", "port", "allocation", "key"):
+        filter_name, action = {
+            "instance": ("instance-id", "DescribeInstances"),
+            "volume": ("volume-id", "DescribeVolumes"),
+            "group": ("group-id", "DescribeSecurityGroups"),
+            "subnet": ("subnet-id", "DescribeSubnets"),
+            "vpc": ("vpc-id", "DescribeVpcs"),
+            "port": ("network-interface-id", "DescribeNetworkInterfaces"),
+            "allocation": ("allocation-id", "DescribeAddresses"),
+            "key": ("key-name", "DescribeKeyPairs"),
+        }[kind]
+        asked = {"Action": action, "Filter.1.Name": filter_name}
+        found = [
+            who.post(params={**asked, "Filter.1.Value.1": theirs[kind]}).body.decode().count(theirs[kind])
+            for who in (stranger, victim)
+        ]
+        assert found[0] == 0, kind
+        assert found[1] > 0, kind
+
+
+def test_deleting_anothers_key_pair_deletes_nothing(both: tuple[Any, ...]) -> None:
+    stranger, _, victim, theirs = both
+    # EC2 says yes to the deletion of a key pair that is not there.
+    for params in ({"KeyName": theirs["key"]}, {"KeyPairId": theirs["key_id"]}):
+        assert stranger.post(params={"Action": "DeleteKeyPair", **params}).status == 200
+    assert victim.ec2.describe_key_pairs(KeyNames=[theirs["key"]])["KeyPairs"]
+
+
+def test_anothers_client_token_and_page_mean_nothing(cloud: Cloud) -> None:
+    victim, stranger = cloud.account(), cloud.account()
+    (theirs,) = victim.launch(ClientToken="shared")
+    (own,) = stranger.launch(ClientToken="shared")
+    assert theirs != own
+    assert victim.launch(ClientToken="shared") == [theirs]
+    victim.launch(6)
+    token = victim.ec2.describe_instances(MaxResults=5)["NextToken"]
+    page = stranger.ec2.describe_instances(MaxResults=5, NextToken=token)
+    shown = {one["InstanceId"] for each in page["Reservations"] for one in each["Instances"]}
+    assert shown <= {own}

@@ -1,0 +1,115 @@
+"""The switches of line 11: a store that was restored, or is gone, is recovered first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pileus.loops.recover import Recovery
+from pileus.model.instance import Instance
+from pileus.store.writer import Writer
+from pileus.verbs import recount
+from pileus.verbs import recover as verb
+from tests.loops.line import Line, replaced
+from tests.loops.temper import Temper
+
+if TYPE_CHECKING:
+    from pileus.bus.messages import Report
+    from pileus.model.noun import Revision
+    from pileus.verbs.recover import _Merge
+
+COPY, BUSY = Temper(restored="copy"), Temper(verbs=("tag", "rules"), restored="gone")
+
+
+def _never_behind(recovery: Recovery, given: Revision, *, recovering: bool) -> bool:
+    del recovery, given, recovering
+    return False
+
+
+_keep_meta = Writer.keep_meta
+
+
+def _same_incarnation(tx: Writer, name: str, value: int) -> None:
+    if name != "incarnation":
+        _keep_meta(tx, name, value)
+
+
+_instance = verb._Merge._instance
+
+
+def _store_wins(merge: _Merge, uuid: str, row: Instance | None) -> None:
+    if row is None or uuid in merge.ended:
+        _instance(merge, uuid, row)
+
+
+def _forgets_the_gone(merge: _Merge, row: Instance) -> None:
+    del merge, row
+
+
+def _not_counted(tx: Writer) -> list[str]:
+    del tx
+    return []
+
+
+_heard = Recovery.heard
+
+
+def _any_report_answers(recovery: Recovery, report: Report) -> None:
+    if report.full and not recovery.opened:
+        recovery._answers[report.host] = report
+        recovery._advance()
+    else:
+        _heard(recovery, report)
+
+
+def _not_again(merge: _Merge) -> None:
+    for row in merge.tx.list(Instance):
+        merge.tx.wake(row)
+
+
+LINES: dict[str, Line] = {
+    "compare first": Line(
+        11,
+        "a store that is behind its hosts is noticed before anything is sent",
+        replaced(Recovery, "_behind", _never_behind),
+        COPY,
+    ),
+    "answers alone": Line(
+        11,
+        "only what a host answers to this process is compared, not what it said before",
+        replaced(Recovery, "heard", _any_report_answers),
+        COPY,
+        seed=3,
+    ),
+    "another incarnation": Line(
+        11,
+        "a recovered store is in a higher incarnation, and hosts refuse what an earlier one sent",
+        replaced(Writer, "keep_meta", _same_incarnation),
+        BUSY,
+    ),
+    "the host wins": Line(
+        11,
+        "where a host is ahead of a row, its spec wins",
+        replaced(verb._Merge, "_instance", _store_wins),
+        COPY,
+        seed=20,
+    ),
+    "gone stays gone": Line(
+        11,
+        "what a host remembers as gone is gone",
+        replaced(verb._Merge, "_gone", _forgets_the_gone),
+        Temper(verbs=("launch", "terminate"), restored="copy"),
+        seed=9,
+    ),
+    "counted anew": Line(
+        11,
+        "claims and usage are counted anew",
+        replaced(recount, "set_right", _not_counted),
+        COPY,
+    ),
+    "ordered anew": Line(
+        11,
+        "everything is ordered again, above all that was ordered before",
+        replaced(verb._Merge, "_again", _not_again),
+        COPY,
+    ),
+}

@@ -1,0 +1,87 @@
+"""A database that is replaced by an old copy of itself, or is gone, while hosts and engine go on as they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Literal
+
+from pileus.loops import recover
+from pileus.model.caller import SYSTEM
+from pileus.model.errors import PileusError
+from pileus.model.instance import Instance
+from pileus.verbs import flavor
+from tests.loops.users import StoreDown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pileus.bus.messages import Report
+    from tests.loops.world import World
+
+ASK = 1.0
+
+
+class Restored:
+    """Does it once, amid the storm, and holds the recovery that follows."""
+
+    def __init__(self, world: World, what: Literal["copy", "gone"]) -> None:
+        self._world = world
+        self._what = what
+        self._copy = b""
+        self._recovery: recover.Recovery | None = None
+        world.after(world.random.uniform(4, 16), self._copied)
+
+    def _copied(self) -> None:
+        self._copy = self._world.cloud.copy()
+        self._world.log("the database is copied")
+        self._world.after(self._world.random.uniform(1, 12), self._replaced)
+
+    def _replaced(self) -> None:
+        """The cloud's process is killed, and started on the other database."""
+        world = self._world
+        world.log("the database is", self._what)
+        world.restart(self._copy if self._what == "copy" else world.cloud.empty)
+        world.restoring = self
+        gate = recover.Gate(world)  # type: ignore[arg-type]
+        world.core = dataclasses.replace(world.core, hosts=gate)
+        self._recovery = recover.Recovery(world.core, gate, world.net)
+        self._tick()
+
+    def _tick(self) -> None:
+        recovery = self._recovery
+        if recovery is not None and not recovery.opened:
+            self._guarded(recovery.tick)
+            self._world.after(ASK, self._tick)
+
+    def heard(self, report: Report) -> None:
+        """A report reaches the cloud."""
+        recovery = self._recovery
+        if recovery is not None:
+            self._guarded(lambda: recovery.heard(report))
+
+    def _guarded(self, what: Callable[[], None]) -> None:
+        """Do it; when the store was opened by it, judge what came of the recovery."""
+        recovery = self._recovery
+        was = recovery is None or recovery.opened
+        try:
+            what()
+        except StoreDown:
+            self._world.log("not recovered")
+        if recovery is not None and recovery.opened and not was:
+            self._opened()
+
+    def _opened(self) -> None:
+        world = self._world
+        world.log("recovered")
+        with world.store.read() as tx:
+            rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
+        world.promises.recovered(rows)
+        world.users.relearn(rows)
+        self._seed()
+
+    def _seed(self) -> None:
+        """As the process does when the store is open."""
+        try:
+            flavor.seed(SYSTEM, self._world.core)
+        except (StoreDown, PileusError):
+            self._world.after(ASK, self._seed)

@@ -1,0 +1,248 @@
+"""Each kind of thing on a machine is compared both ways: what is left over, and what is missing."""
+
+from __future__ import annotations
+
+import fcntl
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from pileus.model.securitygroup import Rule
+from pileus.model.views import EngineRow, StoreView
+from pileus.providers.local.doctor import cache, domains, folders, links, listeners, namespaces, ovn
+from pileus.providers.local.doctor.domains import Domain
+from pileus.providers.local.doctor.ovn import Row
+from pileus.providers.local.network import acl, floatingip, router
+from pileus.providers.local.network.rows import derived
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pileus.model.finding import Finding
+    from tests.providers.local.doctor.conftest import Machine
+
+INSTANCE = "aaaaaaaa-0000-4000-8000-000000000001"
+PORT = "bbbbbbbb-0000-4000-8000-000000000002"
+NETWORK = "cccccccc-0000-4000-8000-000000000003"
+SUBNET = "dddddddd-0000-4000-8000-000000000004"
+GROUP = "ffffffff-0000-4000-8000-000000000006"
+STRANGER = "99999999-0000-4000-8000-000000000009"
+
+
+def codes(found: Iterable[Finding]) -> list[tuple[str, str]]:
+    return [(one.code, one.ident) for one in found]
+
+
+# -- guests -----------------------------------------------------------------------------------------------------------
+
+
+def guests(machine: Machine, *found: Domain, running: dict[str, int] | None = None, **more: Any) -> list[Any]:
+    return codes(domains.compare(machine.expected(**more), found, running or {}))
+
+
+def test_a_guest_and_its_order_agree(machine: Machine) -> None:
+    assert guests(machine, machine.domain, running={"i-1": 4}) == []
+
+
+def test_a_guest_that_is_missing_or_has_another_power_is_told(machine: Machine) -> None:
+    assert guests(machine) == [("DomainMissing", INSTANCE)]
+    off = Domain("own", "i-1", running=False, spec=machine.spec)
+    assert guests(machine, off) == [("DomainPower", INSTANCE)]
+    machine.row = msgspec.structs.replace(machine.row, settled=False)
+    assert guests(machine) == guests(machine, off) == []
+
+
+def test_a_guest_without_an_order_is_a_leak_only_if_its_removal_is_known(machine: Machine) -> None:
+    machine.gone()
+    assert guests(machine, machine.domain) == [("DomainLeaked", INSTANCE)]
+    machine.removed = {INSTANCE: (0, 6)}
+    assert guests(machine, machine.domain) == [("DomainUnknown", INSTANCE)], "a later order made it"
+    unknown = Domain("x", "i-9", running=True, spec=msgspec.structs.replace(machine.spec, uuid=STRANGER))
+    assert guests(machine, unknown) == [("DomainUnknown", STRANGER)]
+
+
+def test_guests_of_others_and_stray_processes_are_told(machine: Machine) -> None:
+    foreign = Domain("own-uuid", "by-hand", running=True)
+    assert guests(machine, machine.domain, foreign) == [("DomainForeign", "own-uuid")]
+    assert guests(machine, machine.domain, running={"i-8": 77}) == [("ProcessUnknown", "i-8")]
+
+
+# -- disk -------------------------------------------------------------------------------------------------------------
+
+
+def disks(machine: Machine, **more: Any) -> list[Any]:
+    found = folders.folders(machine.layout)
+    return codes(folders.compare(machine.expected(**more), machine.layout, found))
+
+
+def test_disks_are_where_orders_say(machine: Machine) -> None:
+    assert disks(machine) == [("DiskMissing", INSTANCE)]
+    folder = machine.layout.instances / INSTANCE
+    folder.mkdir(parents=True)
+    (folder / "disk.qcow2").touch()
+    assert disks(machine) == []
+    assert disks(machine, store=False) == []
+
+
+def test_a_folder_is_a_leak_only_if_its_instance_is_known_to_be_gone(machine: Machine) -> None:
+    machine.gone()
+    (machine.layout.instances / INSTANCE).mkdir(parents=True)
+    (machine.layout.instances / "notes").mkdir()
+    assert disks(machine) == [("FolderLeaked", INSTANCE), ("FolderUnknown", "notes")]
+    machine.removed = {}
+    assert disks(machine)[0] == ("FolderLeaked", INSTANCE), "the tombstone knows it too"
+    assert disks(machine, complete=False) == [], "a guest that cannot be seen may have it"
+    folders.remove(machine.layout, INSTANCE)
+    assert disks(machine) == [("FolderUnknown", "notes")]
+
+
+def test_a_base_image_that_is_not_cached_is_told(machine: Machine) -> None:
+    (machine.layout.instances / INSTANCE).mkdir(parents=True)
+    (machine.layout.instances / INSTANCE / "disk.qcow2").touch()
+    disk = msgspec.structs.replace(machine.spec.disks[0], digest="0" * 64)
+    machine.spec = msgspec.structs.replace(machine.spec, disks=(disk,))
+    machine.held = msgspec.structs.replace(machine.held, spec=machine.spec)
+    assert disks(machine) == [("BaseMissing", INSTANCE)]
+
+
+def test_parts_of_images_are_leaks_unless_somebody_fetches_them(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = machine.layout.state / "cache"
+    folder.mkdir()
+    monkeypatch.setattr(type(machine.layout), "cache", folder)
+    digest = "1" * 64
+    (folder / digest).write_bytes(b"image")
+    (folder / f".{digest}.part").write_bytes(b"ima")
+    (folder / f".{digest}.lock").touch()
+    found = cache.files(machine.layout)
+    part = ("CacheLeaked", f".{digest}.part")
+    assert codes(cache.compare(machine.layout, found, {digest: 5})) == [part]
+    assert ("CacheWrong", digest) in codes(cache.compare(machine.layout, found, {digest: 6}))
+    with (folder / f".{digest}.lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert codes(cache.compare(machine.layout, found, {})) == []
+        cache.remove(machine.layout, f".{digest}.part")
+        assert (folder / f".{digest}.part").exists(), "who fetches it goes on"
+    cache.remove(machine.layout, f".{digest}.part")
+    assert sorted(cache.files(machine.layout)) == [digest]
+
+
+# -- interfaces, namespaces, listeners ---------------------------------------------------------------------------------
+
+
+def wires(machine: Machine, there: list[str], plugs: dict[str, str], **more: Any) -> list[Any]:
+    return codes(links.compare(machine.expected(**more), machine.layout, there, plugs, [machine.domain]))
+
+
+def test_taps_and_plugs_are_those_of_ports_that_somebody_names(machine: Machine) -> None:
+    own = machine.layout.tap(PORT)
+    assert wires(machine, ["lo", own], {own: PORT}) == []
+    assert wires(machine, [own, "tapx"], {own: PORT, "tapy": "p"}) == [("TapLeaked", "tapx"), ("PlugLeaked", "tapy")]
+    assert wires(machine, [own], {}) == [("PlugMissing", INSTANCE)]
+    assert wires(machine, [], {}) == [("TapMissing", INSTANCE)]
+    assert wires(machine, [own, "tapx"], {own: PORT}, complete=False) == []
+
+
+def test_a_tap_is_no_leak_while_anybody_names_its_port(machine: Machine) -> None:
+    own = machine.layout.tap(PORT)
+    machine.row = msgspec.structs.replace(machine.row, settled=False)
+    machine.held = msgspec.structs.replace(machine.held, spec=None)
+    assert wires(machine, [own], {}) == []
+    machine.gone()
+    assert wires(machine, [own], {}) == [("TapLeaked", own)]
+
+
+def test_namespaces_and_their_links_are_those_of_networks_with_orders(machine: Machine) -> None:
+    def compared(found: list[str], there: list[str], *, serves: bool = True) -> list[Any]:
+        return codes(namespaces.compare(machine.expected(), found, there, serves=serves))
+
+    own = NETWORK[:8]
+    assert compared([own], ["lo", f"md-{own}"]) == []
+    assert compared([own, "deadbeef"], []) == [("NamespaceLeaked", "deadbeef")]
+    assert compared([own], ["md-deadbeef"]) == [("NamespaceLeaked", "deadbeef")]
+    assert compared([], []) == [("NamespaceMissing", own)]
+    assert compared([], [], serves=False) == []
+
+
+def test_listeners_are_those_that_groups_admit(machine: Machine) -> None:
+    def compared(*places: tuple[str, int]) -> list[Any]:
+        return codes(listeners.compare(machine.expected(), places))
+
+    assert compared(("127.9.0.1", 22)) == []
+    assert compared() == [("ListenerMissing", "127.9.0.1:22")]
+    assert compared(("127.9.0.1", 22), ("127.9.0.1", 80)) == [("ListenerLeaked", "127.9.0.1:80")]
+
+
+# -- OVN --------------------------------------------------------------------------------------------------------------
+
+
+def good() -> dict[str, Row]:
+    localport = str(derived(NETWORK, "localport"))
+    return {
+        "port": Row("Logical_Switch_Port", PORT, PORT, "port", PORT, (0, 3), ("drop", GROUP)),
+        "network": Row("Logical_Switch", NETWORK, NETWORK, "network", NETWORK, (0, 2)),
+        "localport": Row("Logical_Switch_Port", localport, "md", "localport", NETWORK),
+        "dhcp": Row("DHCP_Options", SUBNET, "", "dhcp", NETWORK),
+        "drop": Row("Port_Group", "d", "pg_drop", "drop", "d"),
+        "removal": Row("DHCP_Options", "r", "", "removed", STRANGER, (0, 1)),
+        "outside": Row("Logical_Switch", "o", "outside", "outside"),
+    }
+
+
+def test_ovn_holds_what_the_rows_say(machine: Machine) -> None:
+    assert codes(ovn.compare(machine.store, good().values())) == []
+
+
+def test_what_ovn_lacks_or_has_by_another_order_is_told(machine: Machine) -> None:
+    for missing, code in (("port", ("OvnMissing", PORT)), ("dhcp", ("OvnMissing", SUBNET))):
+        rows = good()
+        del rows[missing]
+        assert codes(ovn.compare(machine.store, rows.values())) == [code]
+    rows = good()
+    rows["port"] = Row("Logical_Switch_Port", PORT, PORT, "port", PORT, (0, 2), (GROUP,))
+    assert codes(ovn.compare(machine.store, rows.values())) == [("OvnBehind", PORT), ("OvnGroupsWrong", PORT)]
+    machine.port = msgspec.structs.replace(machine.port, settled=False)
+    assert codes(ovn.compare(machine.store, rows.values())) == []
+
+
+def test_translations_ways_out_and_rules_are_compared_too(machine: Machine) -> None:
+    def compared(noun: EngineRow, *rows: Row) -> list[Any]:
+        store = StoreView(now=0.0, newest=0.0, highest=(0, 9), engine=(noun,))
+        return codes(ovn.compare(store, rows))
+
+    address = EngineRow(kind="floatingip", uuid=STRANGER, ec2_id="eip", revision=(0, 1), settled=True, used=True)
+    kept = Row("DHCP_Options", STRANGER, "", "floatingip", STRANGER, (0, 1))
+    nat = Row("NAT", str(floatingip.translation(STRANGER)), "198.51.100.9", "floatingip", STRANGER, (0, 1))
+    assert compared(address, kept, nat) == []
+    assert compared(address, kept) == [("OvnMissing", nat.row)]
+    assert compared(msgspec.structs.replace(address, used=False), kept) == []
+    assert codes(ovn.compare(StoreView(now=0.0, newest=0.0, highest=(0, 9)), [nat])) == [("OvnUnknown", nat.row)]
+
+    way = EngineRow(kind="router", uuid=STRANGER, ec2_id="vpc", revision=(0, 1), settled=True, used=True)
+    main = Row("Logical_Router", STRANGER, STRANGER, "router", STRANGER, (0, 1))
+    parts = [Row(table, str(derived(STRANGER, what)), "", "outside", STRANGER) for table, what in router.WAY_OUT]
+    assert compared(way, main, *parts) == []
+    assert compared(way, main, *parts[1:]) == [("OvnMissing", parts[0].row)]
+
+    rule = Rule(id="sgr-1", protocol="tcp", port_min=22, port_max=22, cidr="0.0.0.0/0")
+    group = EngineRow(kind="securitygroup", uuid=GROUP, ec2_id="sg", revision=(0, 1), settled=True, rules=(rule,))
+    says = acl.rule(GROUP, rule)
+    told = (says["direction"], says["priority"], says["match"], says["action"])
+    row = Row("Port_Group", GROUP, "sg", "securitygroup", GROUP, (0, 1), rules=(told,))
+    assert compared(group, row) == []
+    opened = ("to-lport", 1002, "outport == @sg && ip4", "allow-related")
+    for wrong in ((), (told, told), (opened, told)):
+        other = Row("Port_Group", GROUP, "sg", "securitygroup", GROUP, (0, 1), rules=wrong)
+        assert compared(group, other) == [("OvnRulesWrong", GROUP)]
+
+
+def test_what_ovn_has_too_much_is_a_leak_unknown_or_a_strangers(machine: Machine) -> None:
+    rows = good()
+    machine.gone()
+    assert codes(ovn.compare(machine.store, rows.values())) == [("OvnLeaked", PORT)]
+    del rows["port"]
+    rows["x"] = Row("Logical_Switch_Port", STRANGER, STRANGER, "port", STRANGER, (0, 3))
+    rows["y"] = Row("Logical_Switch_Port", "row", "by-hand")
+    assert codes(ovn.compare(machine.store, rows.values())) == [("OvnUnknown", STRANGER), ("OvnForeign", "row")]

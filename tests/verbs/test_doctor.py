@@ -1,0 +1,172 @@
+"""The doctor's part of the store: nothing to find in one that only verbs and loops wrote; what is planted is found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from pileus.model.errors import Forbidden, NotFound
+from pileus.model.ids import new_uuid
+from pileus.model.noun import Fault
+from pileus.model.port import Port
+from pileus.model.port import Wanted as PortWanted
+from pileus.model.provider import Ref, Seen
+from pileus.model.views import StoreView
+from pileus.model.volume import Volume
+from pileus.store import tables
+from pileus.verbs import doctor
+from pileus.verbs.instance import power
+from pileus.verbs.instance.launch import Launch
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
+    from pileus.model.instance import Instance
+    from tests.site import Site
+
+
+@pytest.fixture
+def admin(site: Site) -> Caller:
+    return site.caller("root", admin=True)
+
+
+@pytest.fixture
+def row(site: Site, ann: Caller, tiny: Image) -> Instance:
+    """An instance that runs."""
+    made = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))[0]
+    site.settle()
+    return site.row(made.uuid)
+
+
+def nobody() -> Port:
+    return Port(uuid=new_uuid(), wanted=PortWanted(network="", subnet=""))
+
+
+def codes(view: StoreView) -> list[tuple[str, str]]:
+    return [(one.code, one.ident) for one in view.findings]
+
+
+def test_a_store_that_only_verbs_and_loops_wrote_is_well(site: Site, admin: Caller, row: Instance) -> None:
+    view = doctor.look(admin, site.core)
+    assert codes(view) == []
+    assert [(one.uuid, one.host, one.settled, one.gone) for one in view.instances] == [(row.uuid, "h1", True, False)]
+    kinds = {one.kind for one in view.engine}
+    assert kinds == {"router", "network", "port", "securitygroup"}
+    assert all(one.settled and not one.gone for one in view.engine)
+    assert view.highest >= row.revision
+    assert view.now - 10 < view.newest <= view.now
+    assert msgspec.convert(msgspec.to_builtins(view), StoreView) == view, "it crosses HTTP"
+
+
+def test_what_ended_stays_in_view_as_a_tombstone(site: Site, ann: Caller, admin: Caller, row: Instance) -> None:
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+    view = doctor.look(admin, site.core)
+    assert codes(view) == []
+    assert [(one.gone, one.settled) for one in view.instances] == [(True, False)]
+    assert [(one.gone, one.settled) for one in view.engine if one.kind == "port"] == [(True, False)]
+
+
+def test_leaks_of_claims_usage_and_wakes_are_found_and_mended(site: Site, admin: Caller, row: Instance) -> None:
+    lost = nobody()
+    with site.store.write() as tx:
+        tx.claim("mac", "02:50:00:00:00:99", lost)
+        tx.unclaim("loopback", row.assigned.loopback)
+        tx.take(f"project:{row.project}", "vcpus", 2, None)
+        tx.wake(lost, site.now + 5)
+    wrong = {
+        ("ClaimLeaked", "mac 02:50:00:00:00:99"),
+        ("ClaimMissing", f"loopback {row.assigned.loopback}"),
+        ("UsageWrong", f"project:{row.project} vcpus"),
+        ("WakeLeaked", lost.uuid),
+    }
+    assert set(codes(doctor.look(admin, site.core))) == wrong
+    assert doctor.mend(admin, site.core) == []
+    assert codes(doctor.look(admin, site.core)) == []
+
+
+def test_rows_that_cannot_go_on_are_found(site: Site, admin: Caller, row: Instance) -> None:
+    with site.store.write() as tx:
+        tx.see(tx.need(type(row), row.uuid), msgspec.structs.replace(row.seen, fault=Fault(code="X", message="y")))
+        port = tx.referring(Port, [row.uuid])[0]
+        tx.want(port, msgspec.structs.replace(port.wanted, subnet=new_uuid()))
+    found = codes(doctor.look(admin, site.core))
+    assert ("RowFaulty", row.uuid) in found
+    assert ("ReferenceBroken", port.uuid) in found
+
+
+def test_requests_and_wakes_that_wait_too_long_and_silent_hosts_are_found(
+    site: Site, ann: Caller, admin: Caller, row: Instance
+) -> None:
+    power.stop(ann, site.core, [row.ec2_id])
+    site.now += doctor.PATIENCE + 1
+    assert {code for code, _ in codes(doctor.look(admin, site.core))} == {"RowWaits", "WakeLate", "HostSilent"}
+    site.settle(12)
+    assert codes(doctor.look(admin, site.core)) == []
+
+
+def test_only_what_is_known_to_be_gone_is_swept(site: Site, ann: Caller, admin: Caller, row: Instance) -> None:
+    with site.store.read() as tx:
+        port = tx.referring(Port, [row.uuid])[0]
+    for kind, uuid in (("port", port.uuid), ("port", new_uuid()), ("image", row.wanted.image)):
+        with pytest.raises(NotFound):
+            doctor.sweep(admin, site.core, kind, uuid)
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+    site.engine.bodies["port", port.uuid] = Seen(kind="port", uuid=port.uuid, revision=port.revision)
+    doctor.sweep(admin, site.core, "port", port.uuid)
+    assert site.engine.observe(Ref(kind="port", uuid=port.uuid)) is None
+
+
+def test_an_order_for_an_instance_that_is_gone_is_taken_back(
+    site: Site, ann: Caller, admin: Caller, row: Instance
+) -> None:
+    agent = site.agents["h1"]
+    held = agent.book.entries[row.uuid]
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+    agent.book.removed.clear()
+    agent.book.keep(held)
+    agent.provider.ensure(held.spec)  # type: ignore[arg-type]
+    site.settle()
+    assert row.uuid in agent.book.entries, "nobody else takes it back"
+    doctor.sweep(admin, site.core, "instance", row.uuid)
+    site.settle()
+    assert row.uuid not in agent.book.entries
+    assert agent.provider.observe(Ref(kind="instance", uuid=row.uuid)) is None
+    assert codes(doctor.look(admin, site.core)) == []
+
+
+def test_an_instance_that_no_row_names_is_taken_in_and_goes_on(
+    site: Site, ann: Caller, admin: Caller, row: Instance
+) -> None:
+    held = site.agents["h1"].book.entries[row.uuid]
+    assert held.spec is not None
+    with site.store.write() as tx:
+        for noun in (row, *tx.referring(Port, [row.uuid]), *tx.referring(Volume, [row.uuid])):
+            tx.bury(noun)
+            tx.sql.execute(tables.nouns[noun.KIND].delete().where(tables.nouns[noun.KIND].c.uuid == noun.uuid))
+            tx.unwake(noun.KIND, noun.uuid)
+    doctor.mend(admin, site.core)
+    assert doctor.look(admin, site.core).instances == ()
+    with pytest.raises(Forbidden):
+        doctor.adopt(ann, site.core, held.spec, "h1", held.body)
+    doctor.adopt(admin, site.core, held.spec, "h1", held.body)
+    site.settle()
+    view = doctor.look(admin, site.core)
+    assert codes(view) == []
+    assert [(one.uuid, one.host, one.settled) for one in view.instances] == [(row.uuid, "h1", True)]
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+    assert codes(doctor.look(admin, site.core)) == []
+    assert row.uuid not in site.agents["h1"].book.entries
+
+
+def test_only_administrators_examine(site: Site, ann: Caller) -> None:
+    for refused in (doctor.look, doctor.mend):
+        with pytest.raises(Forbidden):
+            refused(ann, site.core)
+    with pytest.raises(Forbidden):
+        doctor.sweep(ann, site.core, "port", new_uuid())
