@@ -20,13 +20,15 @@ class Pulse:
     """Asks `question` at the socket `path`; any answer will do. Times in monotonic seconds.
 
     Unanswered questions are counted, not the time since the last answer: whoever slept himself (a machine that was
-    suspended) learns nothing from that. What has not answered yet is not judged: it may be long in starting.
+    suspended) learns nothing from that. What has not answered yet is not judged: it may be long in starting. Whoever
+    keeps the connection open is asked over it again: libvirtd logs every one that ends.
     """
 
     def __init__(self, path: str, question: str) -> None:
         self._path = path
         self._question = question.encode("latin-1")
         self._link: socket.socket | None = None
+        self._waiting = False
         self._answered = False
         self.missed = 0
         self.due = 0.0
@@ -43,7 +45,7 @@ class Pulse:
 
     @property
     def link(self) -> socket.socket | None:
-        """The connection at which an answer is waited for; readable once `hear` is to be called."""
+        """The connection, if there is one; once it is readable, `hear` is to be called."""
         return self._link
 
     def begin(self, now: float) -> None:
@@ -52,32 +54,51 @@ class Pulse:
         self._answered, self.missed, self.due = False, 0, now + PERIOD
 
     def ask(self, now: float) -> None:
-        """Ask if it is time to; the question before that is then a missed one."""
+        """Ask if it is time to; a question that still waits for its answer is then a missed one."""
         if now < self.due or not self._path:
             return
-        self.missed += self._link is not None
-        self._close()
         self.due = now + PERIOD
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        try:
-            link.connect(self._path)
-            link.send(self._question)
-        except OSError:
-            link.close()
-            self.missed += 1
+        if not self._waiting:
+            # A connection that was kept may have ended meanwhile.
+            self._waiting = self._send() or (self._connect() and self._send())
+            self.missed += not self._waiting
         else:
-            self._link = link
+            self.missed += 1
 
     def hear(self) -> None:
         """Take what came: an answer, or the end of the connection, which takes a process that is awake."""
-        link = self._link
-        if link is not None:
-            with contextlib.suppress(OSError):
-                link.recv(4096)
+        if self._link is None:
+            return
+        said = b""
+        with contextlib.suppress(OSError):
+            said = self._link.recv(4096)
+        if self._waiting:
+            self._waiting, self._answered, self.missed = False, True, 0
+        if not said:
             self._close()
-            self._answered, self.missed = True, 0
+
+    def _connect(self) -> bool:
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            link.connect(self._path)
+        except OSError:
+            link.close()
+            return False
+        self._link = link
+        return True
+
+    def _send(self) -> bool:
+        if self._link is None:
+            return False
+        try:
+            self._link.send(self._question)
+        except OSError:
+            self._close()
+            return False
+        return True
 
     def _close(self) -> None:
+        self._waiting = False
         if self._link is not None:
             self._link.close()
             self._link = None
