@@ -62,3 +62,11 @@ def test_the_table_counts_kills_and_shows_what_went_wrong(tmp_path: Path) -> Non
 def test_only_what_is_between_the_marks_is_written(text: str) -> None:
     document = f"before\n{kills.BEGIN}\nold\n{kills.END}\nafter\n"
     assert kills.render(document, text) == f"before\n{kills.BEGIN}\n{text}\n{kills.END}\nafter\n"
+
+
+def test_the_document_shows_a_hundred_kills_without_a_failure() -> None:
+    shown = kills.DOCUMENT.read_text().partition(kills.BEGIN)[2].partition(kills.END)[0].strip().splitlines()
+    count, _, good = shown[0].split()[:3]
+    assert int(count) >= 100
+    assert good == count
+    assert [row.split()[1] for row in shown[-len(kills.PROCESSES) :]] == list(kills.PROCESSES)
