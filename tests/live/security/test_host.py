@@ -13,7 +13,7 @@ import pytest
 
 from pileus.app.state import State
 from pileus.providers.local.layout import SHARED
-from pileus.providers.local.machine import owner
+from pileus.providers.local.machine import owner, tap
 from tests.live.cloud import until
 from tests.live.security.probe import Somebody, reached
 
@@ -164,6 +164,20 @@ def test_a_captured_qemu_has_its_own_disk(cloud: LiveCloud, guests: tuple[dict[s
     assert not found.signal | found.trace
     by_root = reached(Somebody(process=pid), {str(beside / "disk.qcow2"): "file", "/etc/shadow": "file"})
     assert by_root.read == {str(beside / "disk.qcow2"), "/etc/shadow"}
+
+
+def test_a_captured_qemu_takes_no_idle_tap(cloud: LiveCloud, guests: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    pid = processes(cloud)[guests[0]["InstanceId"]]
+    uid, gid = (int(status(pid)[name].split()[0]) for name in ("Uid", "Gid"))
+    idle = {"tapidle": "tap"}
+    tap.make(cloud.layout.netns, "tapidle", 1442)
+    try:
+        # The devices of the machine, not of its own mount namespace: the TAP is what refuses.
+        netns = ["nsenter", f"--net=/run/netns/{cloud.layout.netns}"]
+        assert reached(Somebody(), idle, through=netns).tap == {"tapidle"}
+        assert reached(Somebody(uid, gid, (gid,)), idle, through=netns).tap == set()
+    finally:
+        tap.remove(cloud.layout.netns, "tapidle")
 
 
 def qemu_img(disk: Path) -> str:
