@@ -24,6 +24,8 @@ if asked["process"]:
         handle = os.open(f"/proc/{asked['process']}/ns/{kind}", os.O_RDONLY)
         if libc.setns(handle, flag):
             raise OSError(ctypes.get_errno(), kind)
+# Opened as root: whether others may open the device itself differs between machines.
+tun = [os.open("/dev/net/tun", os.O_RDWR) for kind in asked["paths"].values() if kind == "tap"]
 if asked["uid"] is not None:
     for capability in range(64):
         libc.prctl(24, capability, 0, 0, 0)
@@ -43,7 +45,7 @@ def connect(path):
         link.settimeout(5)
         link.connect(path)
 def take(name):
-    device = os.open("/dev/net/tun", os.O_RDWR)
+    device = tun.pop()
     try:
         fcntl.ioctl(device, 0x400454CA, struct.pack("16sH", name.encode(), 0x1002).ljust(40, bytes(1)))
     finally:

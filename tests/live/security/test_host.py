@@ -169,15 +169,17 @@ def test_a_captured_qemu_has_its_own_disk(cloud: LiveCloud, guests: tuple[dict[s
 def test_a_captured_qemu_takes_no_idle_tap(cloud: LiveCloud, guests: tuple[dict[str, Any], dict[str, Any]]) -> None:
     pid = processes(cloud)[guests[0]["InstanceId"]]
     uid, gid = (int(status(pid)[name].split()[0]) for name in ("Uid", "Gid"))
-    idle = {"tapidle": "tap"}
+    idle = {"tapidle": "tap", "tapfree": "tap"}
+    within = ["nsenter", f"--net=/run/netns/{cloud.layout.netns}"]
     tap.make(cloud.layout.netns, "tapidle", 1442)
+    subprocess.run([*within, "ip", "tuntap", "add", "dev", "tapfree", "mode", "tap"], check=True)
     try:
-        # The devices of the machine, not of its own mount namespace: the TAP is what refuses.
-        netns = ["nsenter", f"--net=/run/netns/{cloud.layout.netns}"]
-        assert reached(Somebody(), idle, through=netns).tap == {"tapidle"}
-        assert reached(Somebody(uid, gid, (gid,)), idle, through=netns).tap == set()
+        assert reached(Somebody(), idle, through=within).tap == {"tapidle", "tapfree"}
+        # One without an owner is anybody's.
+        assert reached(Somebody(uid, gid, (gid,)), idle, through=within).tap == {"tapfree"}
     finally:
-        tap.remove(cloud.layout.netns, "tapidle")
+        for name in idle:
+            tap.remove(cloud.layout.netns, name)
 
 
 def qemu_img(disk: Path) -> str:
