@@ -155,7 +155,7 @@ def _cut(side: socket.socket) -> None:
 def capacity(layout: Layout) -> Capacity:
     """What this machine has to give: virtual CPUs, MiB of memory, GiB of disk where the instances' disks are."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    layout.instances.mkdir(parents=True, exist_ok=True, mode=0o700)
+    layout.instances.mkdir(parents=True, exist_ok=True, mode=0o711)
     # Overlays grow only as guests write: disks are given twice over.
     disk = 2 * shutil.disk_usage(layout.instances).total >> 30
     return Capacity(vcpus=VCPU_OVERCOMMIT * (os.cpu_count() or 1), memory=max(0, total - HOST_SHARE), disk=disk)
