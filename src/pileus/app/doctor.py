@@ -57,6 +57,7 @@ class _Look(msgspec.Struct):
     """One look at everything."""
 
     host: HostView
+    store: StoreView | None
     strays: dict[str, Held]
     """What a guest without a row was made by, and how it is: by its order, else by what it says of itself."""
 
@@ -89,7 +90,7 @@ def repair(state: State, say: Say, *, pause: float = PAUSE) -> Report:
             elif found.code in _OF_TOMBSTONES:
                 connect(state.root).delete("doctor", found.kind, found.ident)
             else:
-                _local().repair(_layout(state), found, look.host)
+                _local().repair(_layout(state), found, look.host, look.store)
         except (Problem, Fault, OSError) as error:
             say(f"{found.code} {found.ident} is not mended: {getattr(error, 'message', error)}")
     after, _ = _examine(state, pause)
@@ -146,7 +147,7 @@ def _look(state: State, *, local: bool) -> _Look:
         found += _local().compare(layout, bodies, host, store)
         found += _objects(state, store) if store is not None else ()
     strays = {**(_local().strays(bodies) if bodies is not None else {}), **host.orders}
-    return _Look(host, strays, {one.key: one for one in found}, unchecked)
+    return _Look(host, store, strays, {one.key: one for one in found}, unchecked)
 
 
 def _host(state: State) -> str:
