@@ -62,6 +62,8 @@ def test_a_guest_without_an_order_is_a_leak_only_if_its_removal_is_known(machine
     assert guests(machine, machine.domain) == [("DomainUnknown", INSTANCE)], "a later order made it"
     unknown = Domain("x", "i-9", running=True, spec=msgspec.structs.replace(machine.spec, uuid=STRANGER))
     assert guests(machine, unknown) == [("DomainUnknown", STRANGER)]
+    template = msgspec.structs.replace(machine.spec, uuid=STRANGER, project="")
+    assert guests(machine, Domain("x", "template", running=True, spec=template)) == [], "it is its host's own"
 
 
 def test_guests_of_others_and_stray_processes_are_told(machine: Machine) -> None:
