@@ -84,6 +84,15 @@ def test_a_damaged_and_a_missing_database_are_findings(own: Stub) -> None:
     assert "there is no" in said["unchecked"]["the store"]
 
 
+def test_a_damaged_order_is_a_finding_and_makes_no_other_thing_a_leftover(own: Stub) -> None:
+    own.up()
+    own.down()
+    (own.state.host / "orders" / "x.json").write_bytes(b'{"uuid"')
+    said = doctor(own)
+    assert codes(said) == ["BookUnreadable"]
+    assert list(said["unchecked"]) == ["what this machine's host holds"]
+
+
 def test_whatever_is_said_to_be_mended_has_somebody_who_mends_it() -> None:
     said = {code for code, meaning in MEANINGS.items() if meaning.mend == "repair"}
     here = set(examination._REMOVE) | {"DomainLeaked"}
