@@ -98,6 +98,8 @@ def _compare(expected: Expected, domain: Domain, spec: InstanceSpec) -> Iterator
             detail = f"{domain.name} {state}, and its host says that it {'runs' if held.body.running else 'is off'}"
             yield Finding(code="DomainPower", kind=KIND, ident=spec.uuid, detail=detail)
         return
+    if not spec.project:
+        return  # a guest of no project is its host's own affair, such as a template in the making
     removed = expected.removed(spec.uuid)
     leaked = removed is not None and removed >= spec.revision
     detail = f"{domain.name} ({spec.name or 'no name'}) of project {spec.project} {state}"
