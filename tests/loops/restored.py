@@ -50,25 +50,27 @@ class Restored:
     def _tick(self) -> None:
         recovery = self._recovery
         if recovery is not None and not recovery.opened:
-            self._guarded(recovery.tick)
+            try:
+                self._opening(recovery.tick)
+            except StoreDown:
+                self._world.log("not recovered")
             self._world.after(ASK, self._tick)
 
     def heard(self, report: Report) -> None:
         """A report reaches the cloud."""
         recovery = self._recovery
         if recovery is not None:
-            self._guarded(lambda: recovery.heard(report))
+            self._opening(lambda: recovery.heard(report))
 
-    def _guarded(self, what: Callable[[], None]) -> None:
+    def _opening(self, what: Callable[[], None]) -> None:
         """Do it; when the store was opened by it, judge what came of the recovery."""
         recovery = self._recovery
         was = recovery is None or recovery.opened
         try:
             what()
-        except StoreDown:
-            self._world.log("not recovered")
-        if recovery is not None and recovery.opened and not was:
-            self._opened()
+        finally:
+            if recovery is not None and recovery.opened and not was:
+                self._opened()
 
     def _opened(self) -> None:
         world = self._world
