@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.loops.world import World
 
 ASK = 1.0
+DIES = 0.2
 
 
 class Restored:
@@ -42,14 +43,23 @@ class Restored:
         world.log("the database is", self._what)
         world.restart(self._copy if self._what == "copy" else world.cloud.empty)
         world.restoring = self
+        self._start()
+        self._tick()
+
+    def _start(self) -> recover.Recovery:
+        """What a process begins with; one that died amid the recovery is followed by another."""
+        world = self._world
         gate = recover.Gate(world)  # type: ignore[arg-type]
         world.core = dataclasses.replace(world.core, hosts=gate)
         self._recovery = recover.Recovery(world.core, gate, world.net)
-        self._tick()
+        return self._recovery
 
     def _tick(self) -> None:
         recovery = self._recovery
         if recovery is not None and not recovery.opened:
+            if self._world.random.random() < DIES:
+                self._world.log("the process that recovers dies")
+                recovery = self._start()
             try:
                 self._opening(recovery.tick)
             except StoreDown:
