@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.cost(150)
+pytestmark = pytest.mark.cost(60)
 
 
 @pytest.fixture(scope="module")
