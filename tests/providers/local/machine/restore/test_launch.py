@@ -89,6 +89,7 @@ def test_a_template_is_nobody() -> None:
     told = msgspec.json.encode(shape).decode()
     assert all(word not in told for word in ("c2VjcmV0", "ssh-ed25519", SPEC.uuid, SPEC.ec2_id, SPEC.nics[0].mac))
     assert shape.nics[0].mac == "06:01:23:45:67:89"
+    assert shape.nics[0].uuid != shape.disks[0].uuid
     assert is_template(shape.uuid)
     assert not is_template(SPEC.uuid)
 

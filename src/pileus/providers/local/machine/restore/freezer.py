@@ -34,7 +34,7 @@ from pileus.providers.local.machine.restore import monitor
 from pileus.providers.local.machine.restore.identity import PAGE, Identity, search, waiting_page
 from pileus.providers.local.machine.restore.template import Template, Templates, digest
 
-BOOT = 300.0
+BOOT = 900.0
 """Seconds that the guest may take until it waits."""
 
 SEND = 30.0
@@ -60,7 +60,8 @@ def model(spec: InstanceSpec, digits: str = "0" * 12) -> InstanceSpec:
     disk = msgspec.structs.replace(spec.disks[0], uuid=ident, ec2_id="vol-template")
     nics = [
         NicSpec(
-            uuid=ident,
+            # Another than the disk's: libvirt tells devices apart by it.
+            uuid=ident.replace("ec2", "7c2", 1),
             ec2_id="",
             mac=f"06:{digits[:2]}:{digits[2:4]}:{digits[4:6]}:{digits[6:8]}:{digits[8:10]}",
             address="",
