@@ -18,7 +18,7 @@ from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine.domain import domain_uuid
 from pileus.providers.local.machine.hypervisor import Hypervisor
 from pileus.providers.local.machine.restore import monitor
-from pileus.providers.local.machine.restore.identity import PAGE, GuestMemory, Identity, exchanged
+from pileus.providers.local.machine.restore.identity import GuestMemory, Identity, exchanged
 from pileus.providers.local.machine.restore.template import Template
 
 LOAD = 20.0
@@ -69,11 +69,14 @@ class Clone:
             memory.write(self._template.page + offset, gift)
 
     def run(self) -> None:
-        """Let it run, and see that it has taken what it was given: it wipes the page once its randomness is its own."""
+        """Let it run, and see that it has taken what it was given: it wipes the page once its randomness is its own.
+
+        Its kernel may have put something else there since; what stood there at first is gone all the same.
+        """
         self._hypervisor.call(self._domain.resume)
         until = time.monotonic() + TAKE
         with self._memory() as memory:
-            while memory.read(self._template.page, PAGE).strip(b"\0"):
+            while memory.read(self._template.page, len(hook.MAGIC)) == hook.MAGIC:
                 if time.monotonic() > until:
                     raise Fault("RestoreFailed", f"{self._spec.ec2_id} did not go on within {TAKE:.0f} s")
                 time.sleep(_POLL)
