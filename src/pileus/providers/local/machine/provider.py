@@ -153,6 +153,7 @@ class MachineProvider:
             # Left by a crash: half a copy, which never ran.
             self._call(domain.destroy)
             active = False
+        self._restores.tidy(spec.uuid)
         if active:
             self._ensure_active(domain, spec, mark)
         elif not spec.power.keep:

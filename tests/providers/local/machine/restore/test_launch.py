@@ -26,6 +26,7 @@ from tests.providers.local.machine import specs
 from tests.providers.local.machine.test_images import Source, digest_of, image
 
 DIGEST = "d" * 64
+MODEL = specs.UUID.replace("0f", "1f", 1)
 SPEC = specs.instance(disks=(specs.disk(DIGEST),), nics=(specs.nic(),))
 
 
@@ -149,8 +150,8 @@ class Rig:
         assert found is not None
         templates = Templates(self.layout.templates, 1 << 30)
         aside = templates.aside(found, "mark")
-        self.disks.ensure(specs.instance(uuid="model", disks=self.spec.disks), frozenset())
-        (self.disks.folder("model") / "disk.qcow2").rename(aside / "disk")
+        self.disks.ensure(specs.instance(uuid=MODEL, disks=self.spec.disks), frozenset())
+        (self.disks.folder(MODEL) / "disk.qcow2").rename(aside / "disk")
         with (aside / "disk").open("ab") as file:
             file.write(b"TEMPLATE")
         (aside / "ram").write_bytes(b"r")

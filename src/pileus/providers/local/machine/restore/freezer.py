@@ -25,7 +25,7 @@ from pileus.model.instance import Power
 from pileus.model.spec import InstanceSpec, NicSpec
 from pileus.providers.local.images import hook
 from pileus.providers.local.layout import Layout
-from pileus.providers.local.machine import cgroups, kvm, tap
+from pileus.providers.local.machine import cgroups, kvm, owner, tap
 from pileus.providers.local.machine.disk import make
 from pileus.providers.local.machine.domain import DiskFile, MemoryFile, Places, domain_uuid, domain_xml
 from pileus.providers.local.machine.hypervisor import Hypervisor
@@ -123,6 +123,11 @@ class Freezer:
         disk = shape.disks[0]
         file = DiskFile(aside / "disk", self._cache.have(disk.digest, disk.format), disk.format)
         make(disk, file)
+        user, group = owner.user(shape.uuid), owner.group()
+        with (aside / "ram").open("wb") as memory:
+            memory.truncate(shape.memory << 20)
+        for path in (file.path, aside / "ram"):
+            owner.give(path, user, group, 0o600)
         for nic in shape.nics:
             # A plug in no switch: the guest's drivers find what they will find in a copy, and nobody answers.
             tap.make(self._layout.netns, self._layout.tap(nic.uuid), nic.mtu)
@@ -130,6 +135,7 @@ class Freezer:
             folder=aside,
             disks={disk.uuid: file},
             taps={nic.uuid: self._layout.tap(nic.uuid) for nic in shape.nics},
+            owner=(user, group),
             partition=cgroups.partition(self._layout),
             accelerator=kvm.accelerator(),
             memory=MemoryFile(aside / "ram", shared=True),
@@ -143,7 +149,7 @@ class Freezer:
         self._await(domain, aside / "console.log")
         call(domain.suspend)
         monitor.without_memory(self._hypervisor, domain)
-        state = self._sent(domain, aside / "state.sock")
+        state = self._sent(domain, aside / "state.sock", user)
         call(domain.destroy)
         return state
 
@@ -156,13 +162,14 @@ class Freezer:
                 raise Fault("TemplateRefused", f"the guest did not come to wait within {BOOT:.0f} s")
             time.sleep(_POLL)
 
-    def _sent(self, domain: Any, path: Path) -> bytes:
-        """What QEMU sends of its state."""
+    def _sent(self, domain: Any, path: Path, user: int) -> bytes:
+        """What QEMU, who is `user`, sends of its state."""
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
             server.settimeout(SEND)
             server.bind(str(path))
             server.listen(1)
+            owner.give(path, user, owner.group(), 0o600)
             monitor.command(self._hypervisor, domain, "migrate", uri=f"unix:{path}")
             link, _ = server.accept()
         with link:
@@ -186,8 +193,12 @@ class Freezer:
 def _described(key: str, aside: Path, ident: str, mac: str, state: bytes) -> Template:
     """The finished folder `aside` as a template: where in it the identity stands that copies exchange."""
     (aside / "state").write_bytes(state)
-    for name in ("console.log", "tty.sock", "agent.sock", "vnc.sock", "state.sock"):
-        (aside / name).unlink(missing_ok=True)
+    for path in set(aside.iterdir()) - {aside / name for name in ("ram", "state", "disk")}:
+        path.unlink()
+    for path in (aside / "ram", aside / "disk"):
+        # Nobody's QEMU comes near what is copied for all.
+        owner.give(path, 0, 0, 0o400)
+    aside.chmod(0o700)
     with (aside / "ram").open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as memory:
         os.fsync(file.fileno())
         page = waiting_page(memory)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -36,6 +37,7 @@ TRIES = 3
 
 _EMULATOR = Path("/usr/bin/qemu-system-x86_64")
 _MARKER = "restoring"
+_FOLDER = "copy"
 
 _log = structlog.get_logger(__name__)
 
@@ -99,19 +101,22 @@ class Restores:
 
     def start(self, spec: InstanceSpec, template: Template, places: Places, made: frozenset[str]) -> None:
         """Start the marked instance as a copy of `template`. Raises Fault and OSError; see `failed`."""
-        clone = Clone(self._layout, self._hypervisor, template, spec)
+        clone = Clone(self._layout, self._hypervisor, template, spec, places.folder / _FOLDER)
+        clone.prepare()
         copied = Places(
             folder=places.folder,
             disks=places.disks,
             taps=places.taps,
+            owner=places.owner,
             partition=places.partition,
             accelerator=places.accelerator,
-            memory=MemoryFile(template.ram_file, shared=False),
+            memory=MemoryFile(clone.memory, shared=False),
         )
-        clone.load(domain_xml(spec, copied, made), places.folder / "state.sock")
+        clone.load(domain_xml(spec, copied, made))
         clone.become()
         self._settle(spec.uuid)
         clone.run()
+        clone.clear()
 
     def failed(self, spec: InstanceSpec, template: Template, error: Exception) -> None:
         """The copy, ended by now, did not become a guest: the instance starts from its image. Raises Fault, OSError."""
@@ -120,9 +125,14 @@ class Restores:
         self._templates.discard(template.key)
         self._disks.renew_root(spec)
         self._settle(spec.uuid)
+        self.tidy(spec.uuid)
 
     def _marker(self, uuid: str) -> Path:
         return self._disks.folder(uuid) / _MARKER
+
+    def tidy(self, uuid: str) -> None:
+        """What a crash left of a copy's making is gone."""
+        shutil.rmtree(self._disks.folder(uuid) / _FOLDER, ignore_errors=True)
 
     def _settle(self, uuid: str) -> None:
         self._marker(uuid).unlink(missing_ok=True)
@@ -192,6 +202,7 @@ def key_of(spec: InstanceSpec, hook: int, accelerator: Accelerator, qemu: str) -
         folder=nowhere,
         disks={shape.disks[0].uuid: DiskFile(nowhere)},
         taps={nic.uuid: "tap" for nic in shape.nics},
+        owner=(0, 0),
         accelerator=accelerator,
         memory=MemoryFile(nowhere, shared=True),
     )

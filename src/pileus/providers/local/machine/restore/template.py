@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from pileus.model.errors import Fault
+from pileus.providers.local.machine import owner
 from pileus.providers.local.machine.images import locked, sync_folder
 from pileus.providers.local.machine.restore.identity import Findings
 
@@ -83,6 +84,8 @@ class Templates:
     def aside(self, key: str, mark: str) -> Path:
         """A new, empty folder in which the cloud `mark` makes the template; what it left there before is removed."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # The template's own QEMU passes through.
+        owner.give(self._folder, 0, owner.group(), 0o710)
         aside = self._folder / f".{key}.{mark}"
         shutil.rmtree(aside, ignore_errors=True)
         for other in self._folder.glob(".*.*"):
@@ -90,6 +93,7 @@ class Templates:
             if time.time() - other.stat().st_mtime > _STALE:
                 shutil.rmtree(other, ignore_errors=True)
         aside.mkdir(mode=0o700)
+        owner.give(aside, 0, owner.group(), 0o710)
         return aside
 
     def publish(self, aside: Path, template: Template) -> None:
@@ -112,7 +116,7 @@ class Templates:
         sync_folder(self._folder)
 
     def discard(self, key: str) -> None:
-        """Remove a template. Guests that run on its memory keep it until they end. Idempotent."""
+        """Remove a template; guests have copies. Idempotent."""
         shutil.rmtree(self._folder / key, ignore_errors=True)
 
     def used(self) -> int:
@@ -129,16 +133,11 @@ class Templates:
     def _make_room(self, needed: int, key: str) -> None:
         others = sorted((one for one in self._folders() if one.name != key), key=_last_used)
         used = sum(_allocated(one) for one in others)
-        busy = _mapped_inodes()
         for one in others:
             if used + needed <= self._limit:
                 return
-            # The space of one that a guest still maps would not be free anyway.
-            if (one / "ram").stat().st_ino not in busy:
-                used -= _allocated(one)
-                self.discard(one.name)
-        if used + needed > self._limit:
-            raise Fault("TemplateRefused", f"running guests use {used} of the {self._limit} bytes for templates")
+            used -= _allocated(one)
+            self.discard(one.name)
 
     def _folders(self) -> list[Path]:
         if not self._folder.exists():
@@ -169,14 +168,3 @@ def _last_used(folder: Path) -> float:
         return (folder / ABOUT).stat().st_mtime
     except FileNotFoundError:
         return 0.0
-
-
-def _mapped_inodes() -> set[int]:
-    """The inodes of all files called `ram` that a process has mapped."""
-    found = set()
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        with contextlib.suppress(OSError):
-            for line in maps.read_text().splitlines():
-                if line.endswith(("/ram", "/ram (deleted)")):
-                    found.add(int(line.split(maxsplit=5)[4]))
-    return found
