@@ -59,10 +59,11 @@ class ImageDescription:
 
 def recipe_digest(sources: Traversable, name: ImageName) -> str:
     """The digest of everything below the folder `sources` that makes the image `name`: code, and files for it."""
-    others = {"files/" + other for other in get_args(ImageName) if other != name}
+    others = [other for other in get_args(ImageName) if other != name]
+    left_out = tuple(f"files/{other}/" for other in others) + tuple(f"{other.partition('-')[0]}.py" for other in others)
     digest = hashlib.sha256()
     for path, file in sorted(_files(sources, "")):
-        if path.endswith((".pyc", "~")) or any(path.startswith(f"{other}/") for other in others):
+        if path.endswith(".pyc") or path.startswith(left_out):
             continue
         content = file.read_bytes()
         digest.update(f"{path}\0{len(content)}\0".encode() + content)
