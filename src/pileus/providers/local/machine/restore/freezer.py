@@ -40,6 +40,9 @@ BOOT = 900.0
 SEND = 30.0
 
 _POLL = 0.1
+_TAP = "template"
+"""The one TAP of this cloud's one template in the making; no port's is called so."""
+
 _WEIGHT = {"cpu_shares": 2}
 _CHUNK = 1 << 16
 
@@ -130,11 +133,11 @@ class Freezer:
             owner.give(path, user, group, 0o600)
         for nic in shape.nics:
             # A plug in no switch: the guest's drivers find what they will find in a copy, and nobody answers.
-            tap.make(self._layout.netns, self._layout.tap(nic.uuid), nic.mtu)
+            tap.make(self._layout.netns, _TAP, nic.mtu)
         places = Places(
             folder=aside,
             disks={disk.uuid: file},
-            taps={nic.uuid: self._layout.tap(nic.uuid) for nic in shape.nics},
+            taps={nic.uuid: _TAP for nic in shape.nics},
             owner=(user, group),
             partition=cgroups.partition(self._layout),
             accelerator=kvm.accelerator(),
@@ -184,9 +187,8 @@ class Freezer:
             domain = self._hypervisor.domain(domain_uuid(shape.uuid))
             if domain is not None:
                 self._hypervisor.call(domain.destroy)
-        for nic in shape.nics:
-            with contextlib.suppress(Fault):
-                tap.remove(self._layout.netns, self._layout.tap(nic.uuid))
+        with contextlib.suppress(Fault):
+            tap.remove(self._layout.netns, _TAP)
         shutil.rmtree(aside, ignore_errors=True)
 
 
