@@ -35,7 +35,8 @@ HOST_SHARE = 1024
 class LocalProvider:
     """One machine's instances. `start` before use, `stop` after; guests run on without it.
 
-    `servers` are asked for the names that are no guest's.
+    `servers` are asked for the names that are no guest's; `templates` is how many bytes may be kept for booting by
+    restore, 0 for never.
     """
 
     handles: ClassVar[frozenset[str]] = frozenset({"instance"})
@@ -47,10 +48,12 @@ class LocalProvider:
         channels: Channels,
         respond: Any,
         servers: Servers = tuple,
+        *,
+        templates: int = 0,
     ) -> None:
         self._layout = layout
         self._channels = channels
-        self._machine = MachineProvider(layout, fetch, SwitchWire(layout))
+        self._machine = MachineProvider(layout, fetch, SwitchWire(layout), templates)
         self._specs: dict[str, InstanceSpec] = {}
         self._guestnet = GuestNet(layout, self._held, respond, servers=servers)
         self._started = False
@@ -69,6 +72,7 @@ class LocalProvider:
         """Stop serving."""
         self._started = False
         self._guestnet.stop()
+        self._machine.close()
 
     def serve(self, specs: Iterable[InstanceSpec]) -> None:
         """Serve exactly these instances from now on."""

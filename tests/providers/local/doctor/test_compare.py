@@ -14,6 +14,7 @@ from pileus.providers.local.doctor import cache, domains, folders, links, listen
 from pileus.providers.local.doctor.domains import Domain
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.doctor.ovn import Row
+from pileus.providers.local.images import hook
 from pileus.providers.local.network import acl, floatingip, router
 from pileus.providers.local.network.rows import derived
 
@@ -70,6 +71,11 @@ def test_guests_of_others_and_stray_processes_are_told(machine: Machine) -> None
     foreign = Domain("own-uuid", "by-hand", running=True)
     assert guests(machine, machine.domain, foreign) == [("DomainForeign", "own-uuid")]
     assert guests(machine, machine.domain, running={"i-8": 77}) == [("ProcessUnknown", "i-8")]
+
+
+def test_a_template_in_the_making_is_no_disagreement(machine: Machine) -> None:
+    template = Domain(f"{hook.SERIAL}0123456789ab", "template-0123456789ab", running=True)
+    assert guests(machine, machine.domain, template, running={template.name: 77}) == []
 
 
 # -- disk -------------------------------------------------------------------------------------------------------------

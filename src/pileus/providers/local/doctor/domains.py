@@ -23,6 +23,7 @@ from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine.domain import NAMESPACE, read_mark
 from pileus.providers.local.machine.hypervisor import GONE, Hypervisor
 from pileus.providers.local.machine.provider import MachineProvider
+from pileus.providers.local.machine.restore.freezer import is_template
 from pileus.providers.local.machine.wire import SwitchWire
 
 KIND = "instance"
@@ -77,6 +78,8 @@ def compare(expected: Expected, found: Iterable[Domain], running: dict[str, int]
     names, known = set(), set()
     for domain in found:
         names.add(domain.name)
+        if is_template(domain.uuid):
+            continue
         if domain.spec is None:
             yield Finding(code="DomainForeign", kind="domain", ident=domain.uuid, detail=domain.name)
         else:
