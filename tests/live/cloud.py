@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -96,6 +97,13 @@ class LiveCloud:
         path.chmod(0o600)
         return path
 
+    def open_ssh(self) -> None:
+        """Let this machine reach port 22 of what is in the default group."""
+        (group,) = self.ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"]
+        self.ec2.authorize_security_group_ingress(
+            GroupId=group["GroupId"], IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.0/8"
+        )
+
     def instance(self, ident: str) -> dict[str, Any]:
         """What DescribeInstances says of one instance."""
         found: dict[str, Any] = self.ec2.describe_instances(InstanceIds=[ident])["Reservations"][0]["Instances"][0]
@@ -183,16 +191,27 @@ def running(*options: str) -> Iterator[LiveCloud]:
     """A cloud from `pileus up` to `pileus down`, in a new folder."""
     with tempfile.TemporaryDirectory(prefix="pileus-live-") as folder:
         Path(folder).chmod(0o755)
-        state = Path(folder) / "s"
-        up = subprocess.run(
-            [PILEUS, "up", "--state", str(state), *options], capture_output=True, text=True, check=False
-        )
-        try:
-            assert up.returncode == 0, f"{up.stdout}{up.stderr}{logs(state)}"
-            yield LiveCloud(state)
-        finally:
-            down = [PILEUS, "down", "--instances", "--state", str(state)]
-            subprocess.run(down, capture_output=True, check=False)
+        with running_in(Path(folder) / "s", *options) as cloud:
+            yield cloud
+
+
+@contextlib.contextmanager
+def running_in(state: Path, *options: str, **settings: object) -> Iterator[LiveCloud]:
+    """A cloud in `state` from `pileus up` to `pileus down`; `settings` are its own, without their prefix."""
+    told = {f"PILEUS_{name.upper()}": str(value) for name, value in settings.items()}
+    up = subprocess.run(
+        [PILEUS, "up", "--state", str(state), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **told},
+    )
+    try:
+        assert up.returncode == 0, f"{up.stdout}{up.stderr}{logs(state)}"
+        yield LiveCloud(state)
+    finally:
+        down = [PILEUS, "down", "--instances", "--state", str(state)]
+        subprocess.run(down, capture_output=True, check=False)
 
 
 def logs(state: Path) -> str:

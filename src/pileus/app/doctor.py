@@ -228,7 +228,7 @@ def _copy(file: Path, folder: Path) -> None:
 
 
 def _layout(state: State) -> Any:
-    return importlib.import_module("pileus.providers.local.layout").Layout(state.root)
+    return importlib.import_module("pileus.app.local").layout_of(state)
 
 
 def _local() -> ModuleType:

@@ -13,6 +13,7 @@ import threading
 import structlog
 
 from pileus.app import internal, logs
+from pileus.app.local import layout_of
 from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.bus.channels import ChannelServer
@@ -22,7 +23,6 @@ from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import FileBook
 from pileus.loops.host.runner import HostRunner
 from pileus.providers.local.guestnet.upstream import host_servers
-from pileus.providers.local.layout import Layout
 from pileus.providers.local.provider import LocalProvider, capacity
 
 log = structlog.get_logger()
@@ -53,13 +53,15 @@ def serve(state: State, group: str) -> None:
     settings = Settings()
     logs.configure(settings.log_level)
     channels = ChannelServer(state.channels, grp.getgrnam(group).gr_gid)
-    layout = Layout(state.root)
+    layout = layout_of(state)
     respond = bind(_token_secret(state))
     _more_files()
     fetch = functools.partial(internal.fetch, state.internal)
     servers = functools.partial(host_servers, settings.resolv_conf)
     templates = settings.template_cache if settings.boot_restore else 0
-    provider = LocalProvider(layout, fetch, channels, respond, servers, templates=templates)
+    provider = LocalProvider(
+        layout, fetch, channels, respond, servers, templates=templates, cache_bytes=settings.image_cache
+    )
     name = socket.gethostname()
     agent = Agent(name, provider, FileBook(state.host), zone=settings.zone, capacity=capacity(layout))
     link = HostEnd(state.bus, name)

@@ -6,12 +6,14 @@ import asyncio
 import os
 import re
 import secrets
+import shutil
 import socket
 import struct
 from pathlib import Path
 
 import structlog
 
+from pileus.model import disk
 from pileus.model.errors import Fault, NotFound
 from pileus.objects import ObjectStore
 
@@ -83,21 +85,23 @@ def _peer(writer: asyncio.StreamWriter) -> int:
 def fetch(server: Path, digest: str, target: Path) -> None:
     """Bring an object to `target`, whole or not at all; whoever uses it verifies its digest.
 
-    Raises Fault: ImageMissing, ImageUnavailable.
+    Raises Fault: ImageMissing, ImageUnavailable, HostDiskFull.
     """
-    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    aside, size = target.with_name(f".{target.name}.{secrets.token_hex(4)}"), -1
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link, aside.open("xb") as file:
             link.settimeout(_PATIENCE)
             link.connect(os.fspath(server))
             link.sendall(f"GET /internal/objects/{digest} HTTP/1.0\r\n\r\n".encode())
             stream = link.makefile("rb")
-            status, size = stream.readline(), -1
+            status = stream.readline()
             while (line := stream.readline()).strip():
                 name, _, value = line.decode("latin-1").partition(":")
                 size = int(value) if name.lower() == "content-length" else size
             if b" 404 " in status:
                 raise Fault("ImageMissing", f"the cloud has no object {digest}", permanent=True)
+            if (room := shutil.disk_usage(target.parent).free) < size:
+                raise _full(target.parent, size, room)
             while part := stream.read(_CHUNK):
                 file.write(part)
             if b" 200 " not in status or file.tell() != size:
@@ -106,6 +110,14 @@ def fetch(server: Path, digest: str, target: Path) -> None:
             os.fsync(file.fileno())
         aside.rename(target)
     except (OSError, ValueError) as error:
+        if disk.trouble(error) == disk.FULL:
+            raise _full(target.parent, size, shutil.disk_usage(target.parent).free) from error
         raise Fault("ImageUnavailable", f"the object {digest} cannot be had now: {error}") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _full(folder: Path, size: int, room: int) -> Fault:
+    mib = 1 << 20
+    text = f"{folder} has room for {room // mib} MiB, and the image takes {-(-size // mib)}: free some there"
+    return Fault("HostDiskFull", text)

@@ -29,6 +29,11 @@ IMAGES = Path("/var/lib/pileus/images")
 Say = Callable[[str], None]
 
 
+def layout_of(state: State) -> Layout:
+    """Where this cloud keeps its things, as the settings have it."""
+    return Layout(state.root, cache=Settings().image_cache_folder)
+
+
 def begin(state: State, say: Say) -> None:
     """Start the daemons, and give the cloud's user its folder."""
     try:
@@ -40,7 +45,7 @@ def begin(state: State, say: Say) -> None:
     # The group may pass to the sockets in it; root alone makes them.
     os.chown(state.channels.parent, 0, group)
     state.channels.parent.chmod(0o710)
-    layout = Layout(state.root)
+    layout = layout_of(state)
     try:
         say("starting the network engine")
         chassis.up(layout, outside=Settings().floating_cidr)
@@ -66,7 +71,7 @@ def host_command(state: State) -> list[str]:
 
 def supervised(state: State) -> list[Part]:
     """What is to be started again when it dies, beside the cloud; in the order of starting."""
-    layout, outside = Layout(state.root), Settings().floating_cidr
+    layout, outside = layout_of(state), Settings().floating_cidr
     found = [
         Part(one.name, one.argv, str(one.pidfile), str(one.output), at=str(one.at), question=one.question)
         for one in (*daemons(layout, outside=outside), libvirtd(layout))
@@ -79,7 +84,7 @@ def supervised(state: State) -> list[Part]:
 
 def end(state: State, *, instances: bool, say: Say) -> None:
     """Once nothing of ours runs: end the guests if asked to; without guests, the daemons and namespaces too."""
-    layout = Layout(state.root)
+    layout = layout_of(state)
     try:
         guests = daemon.guests(layout)
         if guests and instances:
@@ -98,12 +103,12 @@ def end(state: State, *, instances: bool, say: Say) -> None:
 
 def parts(state: State) -> dict[str, int | None]:
     """The daemons' pids, None for one that does not run."""
-    layout = Layout(state.root)
+    layout = layout_of(state)
     return {"libvirtd": daemon.pid(layout), **chassis.status(layout)}
 
 
 def silent(state: State) -> list[str]:
     """The daemons that run, perhaps, and do not answer."""
-    layout = Layout(state.root)
+    layout = layout_of(state)
     found = [one.name for one in daemons(layout) if not control.answers(layout, one.name)]
     return found if daemon.answers(layout) else [*found, "libvirtd"]

@@ -42,8 +42,8 @@ def hold(pidfile: Path) -> int | None:
 
 def owner(pidfile: Path) -> int | None:
     """The process that holds `pidfile`, or None. Never ask for a file that this process holds itself."""
+    # Opened for reading: what runs on a file system that has become read-only runs all the same.
     try:
-        # To read suffices, and goes on a file system that can no longer be written.
         descriptor = os.open(pidfile, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None

@@ -41,6 +41,14 @@ class Settings(BaseSettings):
     threads: int = Field(default=16, ge=1, le=256, description="threads that answer requests")
     largest_request: int = Field(default=2 << 20, ge=1024, description="bytes of a request's body")
     largest_image: int = Field(default=64 << 30, description="bytes of an uploaded image")
+    image_cache: int = Field(
+        default=50 << 30,
+        ge=0,
+        description="bytes of images that a host keeps ready; those that instances lean on stay, however many",
+    )
+    image_cache_folder: Path = Field(
+        default=Path("/var/lib/pileus/cache"), description="where they are kept, for all clouds that name this folder"
+    )
     log_level: Literal["debug", "info", "warning"] = Field(
         default="info", description="what the processes log; debug: requests that change nothing, too"
     )

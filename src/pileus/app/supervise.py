@@ -123,7 +123,7 @@ class Supervisor:
         self._restarts: dict[str, int] = read_json(self._counts) or {}
         self._silent: dict[str, float] | None = None
         self._told = silence_file(state)
-        self._lock = os.open(state.run / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = os.open(state.run / "up.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._locked = False
         self._wake, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(tell)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from types import ModuleType
@@ -14,6 +16,7 @@ from types import ModuleType
 from pileus.app import processes, supervise
 from pileus.app.state import ACCOUNT_KEYS, LONGEST, State, read_json, write_json
 from pileus.cli.problem import Problem
+from pileus.model import disk
 
 READY = 60.0
 """Seconds that a cloud may take until it answers."""
@@ -76,10 +79,14 @@ def _check(state: State) -> None:
 
 def _check_disk(state: State) -> None:
     """A disk that takes nothing more is said here: what fails on it later cannot even write to its log."""
-    found = os.statvfs(state.root)
-    if found.f_flag & os.ST_RDONLY:
-        raise Problem(f"{state.root} is on a file system that is read-only: mount it for writing, and repeat.")
-    free = found.f_bavail * found.f_frsize
+    try:
+        tempfile.TemporaryFile(dir=state.run).close()
+    except OSError as error:
+        told = disk.trouble(error)
+        if not told:
+            raise
+        raise Problem(f"{state.root} cannot be written: {disk.WORDS[told]}. Mend that, and repeat.") from error
+    free = shutil.disk_usage(state.root).free
     if free < ROOM:
         raise Problem(
             f"{state.root} is on a file system that is full ({free >> 20} MiB are free, {ROOM >> 20} are needed): "

@@ -138,7 +138,7 @@ class Runner:
         self._stopping.set()
         with self._woken:
             self._woken.notify_all()
-        for thread in self._threads:
+        for thread in filter(threading.Thread.is_alive, self._threads):
             thread.join(timeout=10)
 
     def _committed(self, woken: bool, _touched: set[str]) -> None:  # noqa: FBT001

@@ -91,7 +91,7 @@ class HostRunner:
         self._news.set()
         with self._wake:
             self._wake.notify_all()
-        for thread in self._threads:
+        for thread in filter(threading.Thread.is_alive, self._threads):
             thread.join(timeout=10)
 
     def wake(self, uuid: str, after: float = 0.0) -> None:

@@ -16,9 +16,13 @@ SHARED = Path("/var/lib/pileus")
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths and names that follow from the state directory `state` alone (an absolute path)."""
+    """Paths and names that follow from the state directory `state` alone (an absolute path).
+
+    `cache` is where images are kept ready by their digest, for all clouds that name the same folder.
+    """
 
     state: Path
+    cache: Path = SHARED / "cache"
 
     @property
     def mark(self) -> str:
@@ -82,11 +86,6 @@ class Layout:
     def instances(self) -> Path:
         """One folder per instance: root disk, console log, sockets."""
         return self.state / "instances"
-
-    @property
-    def cache(self) -> Path:
-        """Downloaded images by digest."""
-        return SHARED / "cache"
 
     @property
     def images(self) -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pileus.model.errors import Fault
 from pileus.model.host import Capacity
 from pileus.providers.local.guestnet.server import GuestNet
+from pileus.providers.local.machine.images import CACHE_BYTES
 from pileus.providers.local.machine.provider import MachineProvider
 from pileus.providers.local.machine.wire import SwitchWire
 
@@ -50,10 +51,11 @@ class LocalProvider:
         servers: Servers = tuple,
         *,
         templates: int = 0,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._layout = layout
         self._channels = channels
-        self._machine = MachineProvider(layout, fetch, SwitchWire(layout), templates)
+        self._machine = MachineProvider(layout, fetch, SwitchWire(layout), templates, cache_bytes)
         self._specs: dict[str, InstanceSpec] = {}
         self._guestnet = GuestNet(layout, self._held, respond, servers=servers)
         self._started = False

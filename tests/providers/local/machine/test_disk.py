@@ -20,16 +20,8 @@ from tests.providers.local.machine.test_images import Source, digest_of, image
 NONE = frozenset[str]()
 
 
-class OwnCache(Layout):
-    """A layout whose image cache is its own."""
-
-    @property
-    def cache(self) -> Path:
-        return self.state / "cache"
-
-
 def disks(folder: Path, source: Source) -> Disks:
-    layout = OwnCache(folder)
+    layout = Layout(folder, cache=folder / "cache")
     return Disks(layout, ImageCache(layout.cache, source))
 
 
@@ -104,3 +96,24 @@ def test_removing_leaves_nothing_and_can_be_repeated(tmp_path: Path) -> None:
     for _ in range(2):
         found.remove(specs.UUID)
         assert list((tmp_path / "instances").iterdir()) == []
+
+
+def test_an_image_is_kept_for_as_long_as_a_disk_leans_on_it(tmp_path: Path) -> None:
+    source = Source(image(tmp_path))
+    spec = specs.instance(disks=(specs.disk(digest_of(source.path)),))
+    layout = Layout(tmp_path, cache=tmp_path / "cache")
+    small = Disks(layout, ImageCache(layout.cache, source, most=0))
+    base = small.files(spec)[spec.disks[0].uuid].base
+    assert base is not None
+    small.ensure(spec, NONE)
+    other = tmp_path / "other"
+    other.mkdir()
+    second = Source(image(other, "-o", "cluster_size=4k"))
+    ImageCache(layout.cache, second, most=0).have(digest_of(second.path), "qcow2")
+    assert base.exists()
+    small.remove(spec.uuid)
+    third = tmp_path / "third"
+    third.mkdir()
+    last = Source(image(third, "-o", "cluster_size=8k"))
+    ImageCache(layout.cache, last, most=0).have(digest_of(last.path), "qcow2")
+    assert not base.exists()

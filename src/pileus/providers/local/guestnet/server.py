@@ -33,7 +33,7 @@ INTERVAL = 30.0
 
 T = TypeVar("T")
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class GuestNet:
         self._take(await self._blocking(self._read_specs))
         keep = frozenset(self._nics)
         for fault in await self._blocking(partial(self._engine.clear, self._layout, keep)):
-            _log.warning("old network not removed", error=str(fault))
+            log.warning("old network not removed", error=str(fault))
         await self._pass()
 
     async def _close(self) -> None:
@@ -198,16 +198,18 @@ class GuestNet:
                 await self._refresh()
             try:
                 await self._pass()
-            except Exception:  # noqa: BLE001  (the thread serves everybody: it outlives every mistake)
-                _log.exception("pass failed")
+            except Exception:
+                # The thread serves everybody: it outlives every mistake.
+                log.exception("pass failed")
 
     async def _refresh(self) -> None:
         """Take what `specs()` says, unless somebody gives newer ones meanwhile."""
         orders = self._orders
         try:
             specs = await self._blocking(self._read_specs)
-        except Exception:  # noqa: BLE001  (the same, and it is the host's function)
-            _log.exception("specs not to be had")
+        except Exception:
+            # The same, and it is the host's function.
+            log.exception("specs not to be had")
             return
         if orders == self._orders:
             self._take(specs)
@@ -271,4 +273,4 @@ class GuestNet:
         """Log a network's fault once, and again when it changes."""
         if self._faults.get(network) != str(error):
             self._faults[network] = str(error)
-            _log.warning("network not as wanted", network=network, error=str(error))
+            log.warning("network not as wanted", network=network, error=str(error))

@@ -97,6 +97,7 @@ def libvirtd(layout: Layout) -> Daemon:
             str(private),
             str(layout.state),
             str(SHARED),
+            str(layout.cache),
             str(found[0].parent),
             kvm.accelerator(),
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -53,7 +54,8 @@ class Disks:
             # QEMU passes through, and finds its disks; it makes and removes nothing there.
             owner.give(folder, 0, group, 0o710)
             for disk in spec.disks:
-                self._base(disk)
+                if disk.digest:
+                    self._cache.have(disk.digest, disk.format, folder)
                 if not files[disk.uuid].path.exists():
                     make(disk, files[disk.uuid], root if disk == spec.disks[0] else None)
                 owner.give(files[disk.uuid].path, user, group, 0o600)
@@ -74,15 +76,11 @@ class Disks:
         """The instance's folder is gone with all in it. Raises Fault DiskFailed."""
         folder = self.folder(instance)
         try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            return
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(folder)
+            self._cache.release(folder)
         except OSError as error:
             raise Fault("DiskFailed", f"{folder} cannot be removed: {error}") from error
-
-    def _base(self, disk: DiskSpec) -> None:
-        if disk.digest:
-            self._cache.have(disk.digest, disk.format)
 
     def _file(self, spec: InstanceSpec, disk: DiskSpec) -> DiskFile:
         name = "disk" if disk == spec.disks[0] else disk.uuid
@@ -99,13 +97,16 @@ def make(disk: DiskSpec, file: DiskFile, start: Path | None = None) -> None:
     size = disk.size * GIB
     if file.base and (least := _size(file.base, file.base_format)) > size:
         raise Fault("DiskTooSmall", f"{disk.size} GiB hold no image of {least} bytes", permanent=True)
-    if start is not None:
-        shutil.copyfile(start, part)
-    else:
-        _qemu_img("create", "-q", "-f", "qcow2", *base, str(part), str(size))
-    with part.open("rb") as made:
-        os.fsync(made.fileno())
-    part.rename(file.path)
+    try:
+        if start is not None:
+            shutil.copyfile(start, part)
+        else:
+            _qemu_img("create", "-q", "-f", "qcow2", *base, str(part), str(size))
+        with part.open("rb") as made:
+            os.fsync(made.fileno())
+        part.rename(file.path)
+    finally:
+        part.unlink(missing_ok=True)
     sync_folder(file.path.parent)
     sync_folder(file.path.parent.parent)
 

@@ -205,7 +205,8 @@ def _devices(devices: ET.Element, spec: InstanceSpec, places: Places) -> None:
 
 def _disk(devices: ET.Element, disk: DiskSpec, file: DiskFile, *, first: bool) -> ET.Element:
     device = ET.SubElement(devices, "disk", type="file", device="disk")
-    ET.SubElement(device, "driver", name="qemu", type="qcow2", discard="unmap")
+    # When the host's disk is full the guest stands still until it is not, instead of losing what it wrote.
+    ET.SubElement(device, "driver", name="qemu", type="qcow2", discard="unmap", error_policy="enospace")
     ET.SubElement(device, "source", file=str(file.path))
     # Said here and not left to the file's own header: nothing that a guest or an uploader wrote is followed.
     backing = ET.SubElement(device, "backingStore")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import queue
 import threading
 import time
@@ -44,7 +46,7 @@ _looping = False
 class Hypervisor:
     """The private libvirtd of `layout`. All methods may be called from any thread, and raise Fault.
 
-    HypervisorUnavailable: it does not answer now. HypervisorFailed: it refused. DomainGone, DomainBusy.
+    HypervisorUnavailable: it does not answer now. HypervisorFailed: it refused. DomainGone, DomainBusy, HostDiskFull.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -67,6 +69,8 @@ class Hypervisor:
             code = _CODES.get(error.get_error_code(), "")
             if not code:
                 code = "HypervisorFailed" if self._alive() else "HypervisorUnavailable"
+            if os.strerror(errno.ENOSPC) in str(error):
+                code = "HostDiskFull"
             raise Fault(code, str(error)) from error
         _note(function, value, time.monotonic() - began)
         return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -14,13 +13,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import structlog
+
+from pileus.model import disk
 from pileus.model.errors import Fault
 from pileus.providers.local.machine import owner
 
 LARGEST = 16 << 40
 """Bytes of a virtual disk: more than any real image, less than what makes tools misbehave."""
 
+CACHE_BYTES = 50 << 30
+"""Bytes of images that are kept ready, if nobody says otherwise."""
+
 FORMATS = frozenset({"qcow2", "raw"})
+
+log = structlog.get_logger()
 
 _MEMORY = 1 << 30
 _CPU_SECONDS = 20
@@ -30,50 +37,185 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class ImageCache:
-    """Images by digest in `folder`; `fetch(digest, target)` writes one's bytes to `target` or raises Fault."""
+    """Images by digest in `folder`; `fetch(digest, target)` writes one's bytes to `target` or raises Fault.
 
-    def __init__(self, folder: Path, fetch: Callable[[str, Path], None]) -> None:
+    At most `most` bytes are kept, but for those that some cloud's disks lean on: what was used least lately goes first.
+    A use is a link in `folder`/.uses/DIGEST to what leans on it, and lasts as long as that: no death leaves one behind.
+    An image's lock file was changed last when the image was asked for last.
+    """
+
+    def __init__(self, folder: Path, fetch: Callable[[str, Path], None], most: int = CACHE_BYTES) -> None:
         self._folder = folder
         self._fetch = fetch
+        self._most = most
+        self._verified: dict[str, tuple[int, ...]] = {}
 
-    def have(self, digest: str, kind: str) -> Path:
+    def have(self, digest: str, kind: str, user: Path | None = None) -> Path:
         """The image's file, brought here first if it is not; waits for another launch that is bringing it.
+
+        `user` is what will lean on it: while that is there the image stays. A file that is not what it was when it was
+        verified is verified anew, and brought again when it is damaged.
 
         Raises Fault: ImageCorrupt (not the bytes that `digest` names) and ImageRefused (not a plain image of format
         `kind`), both permanent; ImageUnavailable, HostDiskFull, and whatever `fetch` raises.
         """
         if not _DIGEST.fullmatch(digest) or kind not in FORMATS:
             raise Fault("ImageRefused", f"no image can be {kind} {digest!r}", permanent=True)
-        target = self._folder / digest
+        target, brought = self._folder / digest, False
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             # Every QEMU may read the image that it knows the digest of, and list none.
             owner.give(self._folder, 0, owner.group(), 0o710)
-            if target.exists():
-                owner.give(target, 0, owner.group(), 0o440)
-                return target
-            with locked(self._folder / f".{digest}.lock"):
-                if not target.exists():
+            with locked(self._lock(digest)):
+                if user is not None:
+                    self._use(digest, user)
+                if target.exists():
+                    owner.give(target, 0, owner.group(), 0o440)
+                if not self._good(target):
                     self._bring(digest, kind, target)
+                    brought = True
+                with contextlib.suppress(OSError):
+                    os.utime(self._lock(digest))
+            if brought:
+                self._evict(self._most, but=digest)
         except OSError as error:
             raise disk_fault(error, "ImageUnavailable", f"image {digest} cannot be kept") from error
         return target
 
+    def release(self, user: Path) -> None:
+        """`user` leans on no image any more."""
+        for link in self._folder.glob(f".uses/*/{_name(user)}"):
+            link.unlink(missing_ok=True)
+
+    def _lock(self, digest: str) -> Path:
+        return self._folder / f".{digest}.lock"
+
+    def _use(self, digest: str, user: Path) -> None:
+        link = self._folder / ".uses" / digest / _name(user)
+        link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileExistsError):
+            link.symlink_to(user)
+
+    def _used(self, digest: str) -> bool:
+        """Whether something leans on the image; links to what is gone go too."""
+        used = False
+        for link in self._folder.glob(f".uses/{digest}/*"):
+            if link.exists():
+                used = True
+            else:
+                link.unlink(missing_ok=True)
+        return used
+
+    def _good(self, target: Path) -> bool:
+        """Whether the image is here and whole; a damaged one is taken away. Who runs from it keeps what it has open."""
+        try:
+            with target.open("rb") as file:
+                found = _identity(file)
+                if self._verified.get(target.name) == found:
+                    return True
+                whole = _sha256(file) == target.name
+        except FileNotFoundError:
+            return False
+        if whole:
+            self._verified[target.name] = found
+        else:
+            log.warning("the cached image is damaged, and brought again", image=target.name)
+            target.unlink(missing_ok=True)
+        return whole
+
     def _bring(self, digest: str, kind: str, target: Path) -> None:
         part = self._folder / f".{digest}.part"
-        part.unlink(missing_ok=True)
+        self._clear(digest)
         try:
-            self._fetch(digest, part)
+            while not self._fetched(digest, part):
+                pass
             with part.open("rb") as file:
                 if (found := _sha256(file)) != digest:
                     raise Fault("ImageCorrupt", f"image {digest} came as {found}", permanent=True)
                 owner.give(part, 0, owner.group(), 0o440)
                 inspect(part, kind)
                 os.fsync(file.fileno())
-            part.rename(target)
-            sync_folder(self._folder)
+                part.rename(target)
+                sync_folder(self._folder)
+                self._verified[digest] = _identity(file)
         finally:
             part.unlink(missing_ok=True)
+
+    def _fetched(self, digest: str, part: Path) -> bool:
+        """Whether the bytes came; False when the disk was full, and is a little less so now."""
+        try:
+            self._fetch(digest, part)
+        except Fault as fault:
+            if fault.code != "HostDiskFull":
+                raise
+            part.unlink(missing_ok=True)
+            kept = sum(path.stat().st_size for path in self._images())
+            if not self._evict(kept - 1):
+                raise
+            return False
+        return True
+
+    def _images(self) -> list[Path]:
+        return [path for path in self._folder.iterdir() if _DIGEST.fullmatch(path.name)]
+
+    def _evict(self, most: int, but: str = "") -> int:
+        """Forget images that nothing leans on, least lately used first, until `most` bytes are kept; how many went.
+
+        The image `but` stays: whoever asked for it has not begun to use it.
+        """
+        sizes = {path: path.stat().st_size for path in self._images()}
+        for digest in {found[0] for path in self._folder.glob("*.part*") if (found := _DIGEST.search(path.name))}:
+            with _free(self._lock(digest)) as free:
+                if free:
+                    self._clear(digest)
+        gone = 0
+        for path in sorted(sizes, key=lambda path: _used_at(self._lock(path.name))):
+            if sum(sizes.values()) <= most:
+                break
+            with _free(self._lock(path.name)) as free:
+                if free and path.name != but and not self._used(path.name):
+                    path.unlink(missing_ok=True)
+                    del sizes[path]
+                    gone += 1
+                    log.info("image evicted from the cache", image=path.name)
+        return gone
+
+    def _clear(self, digest: str) -> None:
+        """Remove what downloads left that died; its lock is held."""
+        for left in self._folder.glob(f"*.{digest}.part*"):
+            left.unlink(missing_ok=True)
+
+
+def _name(user: Path) -> str:
+    """The name of a user's links."""
+    return hashlib.sha256(os.fsencode(user)).hexdigest()[:32]
+
+
+def _identity(file: Any) -> tuple[int, ...]:
+    """What changes with every change of a file's bytes by whatever way but the disk's own decay."""
+    found = os.fstat(file.fileno())
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _used_at(lock: Path) -> float:
+    try:
+        return lock.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+@contextlib.contextmanager
+def _free(lock: Path) -> Iterator[bool]:
+    """Whether nobody else holds the lock; if so it is held here."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)
 
 
 def inspect(path: Path, kind: str) -> int:
@@ -138,8 +280,7 @@ def sync_folder(folder: Path) -> None:
 
 def disk_fault(error: OSError, code: str, what: str) -> Fault:
     """The Fault for an OSError on this host's disk: HostDiskFull where that is what it says, else `code`."""
-    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return Fault("HostDiskFull" if full else code, f"{what}: {error}")
+    return Fault("HostDiskFull" if disk.trouble(error) == disk.FULL else code, f"{what}: {error}")
 
 
 def _sha256(file: Any) -> str:

@@ -1,19 +1,20 @@
 #!/bin/sh
-# libvirtd.sh PRIVATE STATE EVERYONES DRIVERS ACCELERATOR: libvirtd with its own folders, and no other cloud's mounts.
+# libvirtd.sh PRIVATE STATE EVERYONES CACHE DRIVERS ACCELERATOR: libvirtd with its own folders, and no other cloud's mounts.
 #
 # Started in the cloud's network namespace and in a mount namespace of its own. Guests inherit both and outlive it.
 set -e
-private=$1 state=$2 everyones=$3 drivers=$4 accelerator=$5
+private=$1 state=$2 everyones=$3 cache=$4 drivers=$5 accelerator=$6
 work=$private/mount
 
 # A copy of a mount keeps what is mounted alive after its removal elsewhere: other clouds' network namespaces, loop
 # devices. Only what lies above or below our own folders, and the system's, stays.
 tac /proc/self/mounts | while read -r _ point _; do
     case $point/ in
-        / | // | /proc/* | /sys/* | /dev/* | /usr/* | /etc/* | /lib*/* | "$state"/* | "$everyones"/*) continue ;;
+        / | // | /proc/* | /sys/* | /dev/* | /usr/* | /etc/* | /lib*/* | "$state"/* | "$everyones"/* | "$cache"/*) continue ;;
     esac
     case $state/ in "$point"/*) continue ;; esac
     case $everyones/ in "$point"/*) continue ;; esac
+    case $cache/ in "$point"/*) continue ;; esac
     case /run/libvirt/ in "$point"/*) continue ;; esac
     case /var/lib/libvirt/ in "$point"/*) continue ;; esac
     umount -l "$point" 2>/dev/null || true

@@ -7,6 +7,7 @@ leaves half made is found by the domain or by its folder, and made whole or remo
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ from pileus.providers.local.machine.domain import (
     read_mark,
 )
 from pileus.providers.local.machine.hypervisor import GONE, INVALID, Hypervisor
-from pileus.providers.local.machine.images import ImageCache, disk_fault
+from pileus.providers.local.machine.images import CACHE_BYTES, ImageCache, disk_fault
 from pileus.providers.local.machine.restore.freezer import is_template
 from pileus.providers.local.machine.restore.launch import Restores
 from pileus.providers.local.machine.restore.template import Template
@@ -46,6 +47,9 @@ GRACE = 20.0
 
 AGAIN = 5.0
 """Seconds after which the power button is pressed again: a guest that was booting did not hear it."""
+
+ROOM = 16 << 20
+"""Bytes that have to be free for a guest that stood still on a full disk to go on."""
 
 _ASK = 10.0
 _METADATA = libvirt.VIR_DOMAIN_METADATA_ELEMENT
@@ -61,17 +65,25 @@ class MachineProvider:
     """Instances as QEMU guests under this cloud's libvirtd; see the Provider protocol. Needs root.
 
     `fetch(digest, target)` writes an image's bytes to `target` or raises Fault; `templates` is how many bytes may be
-    kept for booting by restore (see `restore`), 0 for never. Of the methods' Faults, those about
-    libvirtd (HypervisorUnavailable) and the network's daemons pass by themselves; each says whether it is permanent.
+    kept for booting by restore (see `restore`), 0 for never; `cache_bytes` of images are kept. Of the methods' Faults,
+    those about libvirtd (HypervisorUnavailable) and the network's daemons pass by themselves; each says whether it is
+    permanent.
     """
 
     handles: ClassVar[frozenset[str]] = frozenset({KIND})
     limits = Limits(kinds=("machine",))
 
-    def __init__(self, layout: Layout, fetch: Callable[[str, Path], None], wire: Wire, templates: int = 0) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        fetch: Callable[[str, Path], None],
+        wire: Wire,
+        templates: int = 0,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
         self._layout = layout
         self._wire = wire
-        cache = ImageCache(layout.cache, fetch)
+        cache = ImageCache(layout.cache, fetch, cache_bytes)
         self._disks = Disks(layout, cache)
         self._hypervisor = Hypervisor(layout)
         self._restores = Restores(layout, self._hypervisor, cache, self._disks, templates)
@@ -164,8 +176,8 @@ class MachineProvider:
             # A stop that the guest heard of cannot be taken back: it ends before the next start. And it comes before
             # all else, which a QEMU that hangs would keep from being done.
             self._stop(domain, spec.uuid)
-        elif self._call(domain.state) in _RESUMABLE:
-            self._call(domain.resume)
+        elif (found := self._call(domain.state)) in _RESUMABLE:
+            self._resume(domain, spec.uuid, full=found[1] == libvirt.VIR_DOMAIN_PAUSED_IOERROR)
         if mark is None or mark.spec != spec:
             made = mark.made if mark is not None else frozenset[str]()
             words = (_METADATA, mark_xml(Mark(spec, made)), PREFIX, NAMESPACE)
@@ -176,6 +188,18 @@ class MachineProvider:
                     raise
                 # It went down meanwhile.
                 self._call(domain.setMetadata, *words, _CONFIG)
+
+    def _resume(self, domain: Any, uuid: str, *, full: bool) -> None:
+        """Have a guest that stands still go on; one whose disk was `full`, once there is room for what it writes."""
+        folder = self._disks.folder(uuid)
+        free = shutil.disk_usage(folder).free
+        if full and free < ROOM:
+            raise Fault(
+                "HostDiskFull",
+                f"the guest stands still, for its host's disk is full ({free >> 20} MiB are free at {folder}); "
+                "it goes on by itself once there is room",
+            )
+        self._call(domain.resume)
 
     def _stop(self, domain: Any, uuid: str) -> None:
         """Press the power button, and again; cut the power once `GRACE` has passed since the first time."""

@@ -1,0 +1,170 @@
+"""A disk that is full, or takes nothing more: what clients and guests see of it, and that it passes without a trace."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from pileus.store.store import Store
+from pileus.verbs import recount
+from tests.live.cloud import PILEUS, running_in, until
+from tests.live.loop import small_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.live.cloud import LiveCloud
+    from tests.live.loop import SmallDisk
+
+USER_DATA = "#" * 12_000
+
+
+@pytest.fixture
+def disk() -> Iterator[SmallDisk]:
+    with small_disk(64) as made:
+        yield made
+
+
+def health(cloud: LiveCloud) -> dict[str, Any]:
+    """What /healthz says; empty for all is well."""
+    host, _, port = json.loads((cloud.state / "endpoints.json").read_text())["ec2"].partition("//")[2].partition(":")
+    link = http.client.HTTPConnection(host, int(port), timeout=20)
+    try:
+        link.request("GET", "/healthz")
+        answer = link.getresponse()
+        said = answer.read()
+        return {} if answer.status == 200 else json.loads(said)
+    finally:
+        link.close()
+
+
+def launch(cloud: LiveCloud, image: str, count: int = 1, **more: Any) -> list[str]:
+    found = cloud.ec2.run_instances(ImageId=image, InstanceType="m1.tiny", MinCount=count, MaxCount=count, **more)
+    return [one["InstanceId"] for one in found["Instances"]]
+
+
+def shown(cloud: LiveCloud) -> dict[str, str]:
+    """The state of every instance that is not gone."""
+    pages = cloud.ec2.get_paginator("describe_instances").paginate()
+    found = [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
+    return {one["InstanceId"]: one["State"]["Name"] for one in found if one["State"]["Name"] != "terminated"}
+
+
+def launch_until_refused(cloud: LiveCloud, image: str, before: Callable[[], None]) -> tuple[list[str], ClientError]:
+    """What was acknowledged, and the refusal: the database has some room of its own that it takes first."""
+    made: list[str] = []
+    for _ in range(200):
+        before()
+        try:
+            made += launch(cloud, image, 5, UserData=USER_DATA)
+        except ClientError as error:
+            return made, error
+    raise AssertionError("a full disk takes everything")
+
+
+def agrees(state: Path) -> None:
+    """Claims and usage are what a recount of the rows says."""
+    store = Store(f"sqlite:///{state}/cloud/pileus.db")
+    try:
+        with store.read() as tx:
+            assert recount.differences(tx) == []
+    finally:
+        store.close()
+
+
+@pytest.mark.cost(30)
+def test_a_full_state_directory_refuses_and_goes_on_by_itself(disk: SmallDisk) -> None:
+    """Every launch that was acknowledged is there and runs, every other one never was."""
+    state = disk.path / "s"
+    with running_in(state, "--provider", "stub") as cloud:
+        image = cloud.ec2.describe_images()["Images"][0]["ImageId"]
+        made, error = launch_until_refused(cloud, image, disk.fill)
+        assert error.response["Error"]["Code"] == "Unavailable"
+        assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+        assert "the disk is full" in error.response["Error"]["Message"]
+        assert shown(cloud).keys() == set(made)
+        until("healthz says it", lambda: "the disk is full" in health(cloud).get("why", {}).get("store", ""))
+        up = subprocess.run([PILEUS, "up", "--state", str(state)], capture_output=True, text=True, check=False)
+        assert up.returncode == 1
+        assert "is on a file system that is full" in up.stderr
+        assert "Traceback" not in up.stderr
+        upload = disk.image.parent / "upload"
+        upload.write_bytes(b"\1" * (1 << 20))
+        words = [PILEUS, "image", "add", str(upload), "--name", "late", "--state", str(state)]
+        added = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert added.returncode == 1
+        assert "the disk is full" in added.stderr
+        assert not list((state / "cloud" / "objects" / "incoming").iterdir())
+        disk.empty()
+        until("it is well again", lambda: not health(cloud))
+        made += launch(cloud, image)
+        until("all run", lambda: shown(cloud) == dict.fromkeys(made, "running"))
+        cloud.pileus("image", "add", str(upload), "--name", "late")
+        assert "Traceback" not in (state / "log" / "cloud.log").read_text()
+        restarts = state / "run" / "restarts.json"
+        assert not restarts.exists(), restarts.read_text()
+        cloud.pileus("down")
+        agrees(state)
+
+
+@pytest.mark.cost(30)
+def test_a_state_directory_that_became_read_only_is_said_and_can_be_mended(disk: SmallDisk) -> None:
+    state = disk.path / "s"
+    # A file system that fails loses what was not synced, as a power cut does.
+    with running_in(state, "--provider", "stub", store_sync="full") as cloud:
+        image = cloud.ec2.describe_images()["Images"][0]["ImageId"]
+        (one,) = launch(cloud, image)
+        cloud.wait(one, "running")
+        disk.fail()
+        made, error = launch_until_refused(cloud, image, lambda: None)
+        assert made == []
+        assert error.response["Error"]["Code"] == "Unavailable"
+        assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+        assert shown(cloud) == {one: "running"}
+        until("healthz says it", lambda: "store" in health(cloud).get("missing", []))
+        up = subprocess.run([PILEUS, "up", "--state", str(state)], capture_output=True, text=True, check=False)
+        assert up.returncode == 1
+        assert "cannot be written: the file system is read-only" in up.stderr
+        cloud.pileus("down")
+        disk.mend()
+        cloud.pileus("up")
+        launch(cloud, image)
+        until("all run", lambda: set(shown(cloud).values()) == {"running"})
+        cloud.pileus("down")
+        agrees(state)
+        disk_is_free = subprocess.run(["fuser", "-m", str(disk.path)], capture_output=True, check=False)
+        assert disk_is_free.returncode == 1
+
+
+@pytest.mark.cost(90)
+def test_guests_whose_hosts_disk_is_full_stand_still_and_go_on(tmp_path: Path) -> None:
+    """No write of a guest is lost; what cannot be made yet is made once there is room."""
+    # Large enough to be given instances; nothing but what guests write takes room on the disk below it.
+    with small_disk(3 << 10, "s/instances") as disk, running_in(disk.path.parent) as cloud:
+        key = cloud.key("full", tmp_path)
+        (one,) = launch(cloud, cloud.image("tiny"), KeyName="full")
+        cloud.ssh(one, key, "true")
+        disk.fill()
+        write = "dd if=/dev/zero bs=1M count=24 | tr '\\0' x > /root/x; sync; md5sum /root/x > /root/sum"
+        cloud.ssh(one, key, f"({write}) >/dev/null 2>&1 &")
+
+        def status() -> dict[str, Any]:
+            found = cloud.ec2.describe_instance_status(InstanceIds=[one])["InstanceStatuses"]
+            return found[0] if found else {}
+
+        until("impaired", lambda: status()["InstanceStatus"]["Status"] == "impaired")
+        assert cloud.instance(one)["State"]["Name"] == "running"
+        (two,) = launch(cloud, cloud.image("tiny"), KeyName="full")
+        until("two says why", lambda: "HostDiskFull" in cloud.instance(two).get("StateReason", {}).get("Message", ""))
+        disk.empty()
+        until("one goes on", lambda: status()["InstanceStatus"]["Status"] == "ok")
+        until("all was written", lambda: cloud.ssh(one, key, "cat /root/sum").strip())
+        assert cloud.ssh(one, key, "md5sum /root/x") == cloud.ssh(one, key, "cat /root/sum")
+        cloud.wait(two, "running")
+        cloud.ssh(two, key, "true")
