@@ -146,7 +146,8 @@ def test_a_state_directory_that_became_read_only_is_said_and_can_be_mended(disk:
 def test_guests_whose_hosts_disk_is_full_stand_still_and_go_on(tmp_path: Path) -> None:
     """No write of a guest is lost; what cannot be made yet is made once there is room."""
     # Large enough to be given instances; nothing but what guests write takes room on the disk below it.
-    with small_disk(3 << 10, "s/instances") as disk, running_in(disk.path.parent) as cloud:
+    with small_disk(5 << 10, "s/instances") as disk, running_in(disk.path.parent) as cloud:
+        cloud.open_ssh()
         key = cloud.key("full", tmp_path)
         (one,) = launch(cloud, cloud.image("tiny"), KeyName="full")
         cloud.ssh(one, key, "true")
