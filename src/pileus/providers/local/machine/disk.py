@@ -66,7 +66,8 @@ class Disks:
         """The root disk is as if it had just been made from its image: for a machine that never ran. Raises Fault."""
         disk = spec.disks[0]
         try:
-            self._base(disk)
+            if disk.digest:
+                self._cache.have(disk.digest, disk.format, self.folder(spec.uuid))
             make(disk, self._file(spec, disk))
             owner.give(self._file(spec, disk).path, owner.user(spec.uuid), owner.group(), 0o600)
         except OSError as error:
