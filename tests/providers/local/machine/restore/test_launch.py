@@ -108,10 +108,6 @@ class Own(Layout):
     """A layout that shares nothing with other clouds."""
 
     @property
-    def cache(self) -> Path:
-        return self.state / "cache"
-
-    @property
     def images(self) -> Path:
         return self.state / "images"
 
