@@ -120,7 +120,7 @@ class Rig:
     """A host's decisions over an image with a hook; what is to be made is noted instead of made."""
 
     def __init__(self, folder: Path, limit: int = 1 << 30, version: int = hook.VERSION) -> None:
-        self.layout = Own(folder)
+        self.layout = Own(folder, cache=folder / "cache")
         source = Source(image(folder))
         self.digest = digest_of(source.path)
         self.layout.images.mkdir()
