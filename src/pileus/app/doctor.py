@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import msgspec
+import structlog
 
 from pileus.app import processes
 from pileus.app.condition import condition, described
@@ -82,6 +84,8 @@ def repair(state: State, say: Say, *, pause: float = PAUSE) -> Report:
     wanted = [found for found in before.findings if found.meaning.mend == "repair"]
     if not wanted:
         return before
+    # Who mends logs what it does, and standard output is for the report alone.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     mended_store = False
     for found in wanted:
         try:
