@@ -19,10 +19,8 @@ setup: ## system packages, network engine and .venv; safe to repeat
 	bin/setup
 
 .PHONY: images
-images: setup ## build the guest images that are missing
-	@for name in tiny debian-12; do \
-	    [ -e /var/lib/pileus/images/$$name.qcow2 ] || $(BIN)/pileus image build $$name; \
-	done
+images: setup ## build the guest images that are missing, or older than their recipe
+	@for name in tiny debian-12; do $(BIN)/pileus image build $$name --if-changed; done
 
 .PHONY: demo
 demo: setup ## one command to a real Debian guest over ssh (NONCE=text to choose what user-data writes)

@@ -43,7 +43,7 @@ class LocalCloud:
         self.layout = Layout(state)
         self.key = str(state.with_name("key"))
         self._target = Target("pileus", port, credential, ())
-        self._client = Client(port)
+        self._port = port
         self._images: dict[str, str] = {}
         self._make_key()
         self._group = re.findall(r"<groupId>(.+?)<", self.ask("CreateSecurityGroup&GroupName=b&GroupDescription=b"))[0]
@@ -59,7 +59,7 @@ class LocalCloud:
 
     def ask(self, form: str) -> str:
         """The answer to one action; RuntimeError for an error."""
-        return self._client.ask(self._target.request(f"Action={form}&{_VERSION}")).decode()
+        return Client(self._port).ask(self._target.request(f"Action={form}&{_VERSION}")).decode()
 
     def image(self, name: str) -> str:
         """The id of a built image."""

@@ -4,6 +4,7 @@ Options: `--live` runs tests/live (else they are deselected), `--area NAME` keep
 so, `--minutes N` takes a sample that fits, drawn from the seed of pytest-randomly.
 """
 
+import gc
 import logging
 import os
 
@@ -84,6 +85,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if not item.get_closest_marker("live")] + kept
     if left_out:
         config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector away from what imports made: it lives to the end, and full rounds over it are dear."""
+    gc.collect()
+    gc.freeze()
 
 
 def choose_live(config: pytest.Config, live: list[pytest.Item]) -> list[pytest.Item]:

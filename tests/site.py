@@ -6,6 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 
 from pileus.bus.messages import Report
 from pileus.loops import report, runner
@@ -122,6 +123,26 @@ class Site:
                 self.hear(name)
             self.now += 1.0
         self.work()
+
+
+@pytest.fixture
+def site() -> Site:
+    """A site with one host."""
+    made = Site()
+    made.host("h1")
+    return made
+
+
+@pytest.fixture
+def ann(site: Site) -> Caller:
+    """Somebody in a project."""
+    return site.caller("blue")
+
+
+@pytest.fixture
+def tiny(site: Site, ann: Caller) -> Image:
+    """An image that all may start from."""
+    return site.image(ann, "tiny", public=True)
 
 
 class _Beginning:

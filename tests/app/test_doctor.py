@@ -7,11 +7,14 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+from pileus.app import doctor as doctor_module
 from pileus.app import processes
 from pileus.app.doctor import examine
+from pileus.model.finding import MEANINGS
 from pileus.model.ids import new_uuid
 from pileus.model.port import Port
 from pileus.model.port import Wanted as PortWanted
+from pileus.providers.local.doctor import examination
 from pileus.store.store import Store
 
 if TYPE_CHECKING:
@@ -79,6 +82,21 @@ def test_a_damaged_and_a_missing_database_are_findings(own: Stub) -> None:
     said = doctor(own)
     assert codes(said) == ["StoreUnreadable"]
     assert "there is no" in said["unchecked"]["the store"]
+
+
+def test_a_damaged_order_is_a_finding_and_makes_no_other_thing_a_leftover(own: Stub) -> None:
+    own.up()
+    own.down()
+    (own.state.host / "orders" / "x.json").write_bytes(b'{"uuid"')
+    said = doctor(own)
+    assert codes(said) == ["BookUnreadable"]
+    assert list(said["unchecked"]) == ["what this machine's host holds"]
+
+
+def test_whatever_is_said_to_be_mended_has_somebody_who_mends_it() -> None:
+    said = {code for code, meaning in MEANINGS.items() if meaning.mend == "repair"}
+    here = set(examination._REMOVE) | {"DomainLeaked"}
+    assert said == doctor_module._OF_THE_STORE | doctor_module._OF_TOMBSTONES | here
 
 
 def test_there_is_nothing_to_examine_without_a_cloud(own: Stub) -> None:

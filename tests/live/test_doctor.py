@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import uuid as uuids
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,18 +76,30 @@ def guests(cloud: LiveCloud) -> list[str]:
     return idents
 
 
+@dataclass(frozen=True)
+class Ended:
+    """An instance that was terminated: its uuid, its port's, and what its domain was."""
+
+    uuid: str
+    port: str
+    xml: str
+
+
 @pytest.fixture
-def ended(cloud: LiveCloud) -> tuple[str, str]:
-    """The uuids of an instance that was terminated, and of its port."""
-    ident = cloud.ec2.run_instances(ImageId=cloud.image("tiny"), InstanceType="m1.tiny", MinCount=1, MaxCount=1)
-    ident = ident["Instances"][0]["InstanceId"]
-    cloud.wait(ident, "running")
+def ended(cloud: LiveCloud) -> list[Ended]:
+    """Two of them."""
+    made = cloud.ec2.run_instances(ImageId=cloud.image("tiny"), InstanceType="m1.tiny", MinCount=2, MaxCount=2)
+    idents = [one["InstanceId"] for one in made["Instances"]]
+    for ident in idents:
+        cloud.wait(ident, "running")
     with reading(cloud) as tx:
-        row = tx.by_ec2(Instance, [ident])[ident]
-        port = tx.referring(Port, [row.uuid])[0]
-    cloud.ec2.terminate_instances(InstanceIds=[ident])
-    cloud.wait(ident, "terminated")
-    return row.uuid, port.uuid
+        uuids_of = {ident: row.uuid for ident, row in tx.by_ec2(Instance, idents).items()}
+        ports = {ident: tx.referring(Port, [uuid])[0].uuid for ident, uuid in uuids_of.items()}
+    xml = {ident: virsh(cloud, "dumpxml", "--inactive", ident) for ident in idents}
+    cloud.ec2.terminate_instances(InstanceIds=idents)
+    for ident in idents:
+        cloud.wait(ident, "terminated")
+    return [Ended(uuids_of[ident], ports[ident], xml[ident]) for ident in idents]
 
 
 def released(cloud: LiveCloud) -> str:
@@ -173,19 +186,21 @@ def remove_stranger(cloud: LiveCloud) -> None:
     northbound.close()
 
 
-def spoil_machine(cloud: LiveCloud, instance: str) -> tuple[Found, Found]:
+def spoil_machine(cloud: LiveCloud, instance: str, guest: Ended) -> tuple[Found, Found]:
     """Leftovers of what is known to be gone; and a folder of which nothing is known, which stays."""
     layout = cloud.layout
+    virsh(cloud, "define", "/dev/stdin", text=guest.xml)
     (layout.instances / instance).mkdir()
     (layout.instances / instance / "disk.qcow2").write_bytes(b"left over")
     (layout.instances / "precious").mkdir()
-    tap.make(layout.netns, "tapdeadbeef", 1442)
-    switch.attach(layout, "tapnowhere", "no-such-port")
+    tap.make(layout.netns, "tapdeadbeef000", 1442)
+    switch.attach(layout, "tap00000000000", "no-such-port")
     subprocess.run(["ip", "netns", "add", layout.network_netns("deadbeef")], check=True)
     leaked = {
+        ("DomainLeaked", guest.uuid),
         ("FolderLeaked", instance),
-        ("TapLeaked", "tapdeadbeef"),
-        ("PlugLeaked", "tapnowhere"),
+        ("TapLeaked", "tapdeadbeef000"),
+        ("PlugLeaked", "tap00000000000"),
         ("NamespaceLeaked", "deadbeef"),
     }
     return leaked, {("FolderUnknown", "precious")}
@@ -217,12 +232,12 @@ def test_a_cloud_with_two_guests_is_well_and_says_what_it_runs_on(cloud: LiveClo
 
 @pytest.mark.cost(120)
 def test_every_planted_leak_is_found_and_only_what_is_known_to_be_gone_is_removed(
-    healthy: LiveCloud, guests: list[str], ended: tuple[str, str]
+    healthy: LiveCloud, guests: list[str], ended: list[Ended]
 ) -> None:
-    cloud, (instance, port) = healthy, ended
+    cloud, (one_gone, other_gone) = healthy, ended
     store = spoil_store(cloud)
-    ovn, foreign = spoil_engine(cloud, port, released(cloud))
-    machine, unknown = spoil_machine(cloud, instance)
+    ovn, foreign = spoil_engine(cloud, one_gone.port, released(cloud))
+    machine, unknown = spoil_machine(cloud, one_gone.uuid, other_gone)
     stays = foreign | unknown | {("DomainForeign", define_stranger(cloud))}
     said = doctor(cloud)
     assert found(said) == store | ovn | machine | stays

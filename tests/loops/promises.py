@@ -48,6 +48,7 @@ class Promises:
         self._binding: dict[str, int] = {}
         self._rebooted: set[str] = set()
         self._heard: dict[str, int] = {}
+        self._answers = False
         self._before: list[tuple[object, ...]] | None = None
 
     def broken(self, number: int, what: str) -> None:
@@ -170,14 +171,16 @@ class Promises:
 
     def before_report(self, host: str, said: int) -> None:
         """The `said`-th report of a host is about to be taken in: an old one must not change anything."""
-        old = said <= self._heard.get(host, 0) and not self._world.store.closed
+        self._answers = self._world.store.closed  # taken in when the store is opened, or not even then
+        old = said <= self._heard.get(host, 0) and not self._answers
         self._before = self._seen() if old else None
 
     def after_report(self, host: str, said: int) -> None:
         """A report was taken in."""
         if self._before is not None and self._before != self._seen():
             self.broken(STALE, f"report {said} of {host} changed something after report {self._heard[host]}")
-        self._heard[host] = max(said, self._heard.get(host, 0))
+        if not self._answers:
+            self._heard[host] = max(said, self._heard.get(host, 0))
 
     # -- at rest -------------------------------------------------------------------------------------------------
 

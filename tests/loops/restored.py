@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.loops.world import World
 
 ASK = 1.0
+DIES = 0.2
 
 
 class Restored:
@@ -42,33 +43,44 @@ class Restored:
         world.log("the database is", self._what)
         world.restart(self._copy if self._what == "copy" else world.cloud.empty)
         world.restoring = self
+        self._start()
+        self._tick()
+
+    def _start(self) -> recover.Recovery:
+        """What a process begins with; one that died amid the recovery is followed by another."""
+        world = self._world
         gate = recover.Gate(world)  # type: ignore[arg-type]
         world.core = dataclasses.replace(world.core, hosts=gate)
         self._recovery = recover.Recovery(world.core, gate, world.net)
-        self._tick()
+        return self._recovery
 
     def _tick(self) -> None:
         recovery = self._recovery
         if recovery is not None and not recovery.opened:
-            self._guarded(recovery.tick)
+            if self._world.random.random() < DIES:
+                self._world.log("the process that recovers dies")
+                recovery = self._start()
+            try:
+                self._opening(recovery.tick)
+            except StoreDown:
+                self._world.log("not recovered")
             self._world.after(ASK, self._tick)
 
     def heard(self, report: Report) -> None:
         """A report reaches the cloud."""
         recovery = self._recovery
         if recovery is not None:
-            self._guarded(lambda: recovery.heard(report))
+            self._opening(lambda: recovery.heard(report))
 
-    def _guarded(self, what: Callable[[], None]) -> None:
+    def _opening(self, what: Callable[[], None]) -> None:
         """Do it; when the store was opened by it, judge what came of the recovery."""
         recovery = self._recovery
         was = recovery is None or recovery.opened
         try:
             what()
-        except StoreDown:
-            self._world.log("not recovered")
-        if recovery is not None and recovery.opened and not was:
-            self._opened()
+        finally:
+            if recovery is not None and recovery.opened and not was:
+                self._opened()
 
     def _opened(self) -> None:
         world = self._world

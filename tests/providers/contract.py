@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pileus.model.noun import Revision
-    from pileus.model.provider import Provider
+    from pileus.model.provider import Engine, Provider
 
 
 def until(what: str, found: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -187,7 +187,7 @@ def _subnet() -> SubnetSpec:
 class NetworkContract:
     """What a provider of networks promises."""
 
-    def test_each_kind_is_made_kept_and_removed(self, networks: Provider) -> None:
+    def test_each_kind_is_made_kept_and_removed(self, networks: Engine) -> None:
         """A repeated or older order changes nothing; a removal is of the order's revision or older; then it is gone."""
         group = str(uuid.uuid4())
         rule = Rule(id="sgr-1", protocol="tcp", port_min=22, port_max=22, cidr="0.0.0.0/0")
@@ -202,7 +202,7 @@ class NetworkContract:
         )
         specs: list[RouterSpec | SecurityGroupSpec | NetworkSpec | PortSpec | FloatingIpSpec] = [
             router,
-            SecurityGroupSpec(uuid=group, rules=(rule,)),
+            SecurityGroupSpec(uuid=group, rules=(rule,), record='[{"kind": "its row, with \\"quotes\\" and ü"}]'),
             network,
             port,
             floating,
@@ -215,6 +215,10 @@ class NetworkContract:
             assert seen is not None
             assert seen.revision == (1, 5)
         assert {spec.uuid for spec in specs} <= {seen.uuid for seen in networks.scan()}
+        told = {told.uuid: told for told in networks.recall()}
+        for spec in specs:
+            kept = told[spec.uuid]
+            assert (kept.kind, kept.revision, kept.record, kept.gone) == (spec.KIND, (1, 5), spec.record, False)
         for spec in reversed(specs):
             networks.remove(Ref(kind=spec.KIND, uuid=spec.uuid, revision=(1, 4)))
             assert networks.observe(Ref(kind=spec.KIND, uuid=spec.uuid)) is not None
@@ -223,6 +227,8 @@ class NetworkContract:
             assert networks.observe(Ref(kind=spec.KIND, uuid=spec.uuid)) is None
             networks.ensure(msgspec.structs.replace(spec, revision=(1, 5)))
             assert networks.observe(Ref(kind=spec.KIND, uuid=spec.uuid)) is None, "an order older than its removal"
+        gone = {told.uuid: told.revision for told in networks.recall() if told.gone}
+        assert {spec.uuid: gone.get(spec.uuid) for spec in specs} == {spec.uuid: (1, 6) for spec in specs}
 
     def test_a_port_is_in_its_groups_and_nowhere_else(self, networks: Provider) -> None:
         """At once, after every change of them, and in the group that drops what no other admits."""

@@ -8,11 +8,13 @@ import msgspec
 import pytest
 
 from pileus.bus.messages import Ask
-from pileus.model.errors import Conflict, InvalidValue
+from pileus.model.errors import Conflict, InvalidValue, NotFound
 from pileus.model.instance import Instance, State, state
 from pileus.model.keypair import KeyPair
+from pileus.model.network import Network
 from pileus.model.port import Port
 from pileus.model.securitygroup import SecurityGroup
+from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.store import tables
 from pileus.verbs import adopt, keypair, recount, securitygroup, tag
@@ -157,3 +159,15 @@ def test_what_another_has_is_not_taken_from_it(site: Site, ann: Caller, tiny: Im
         assert tx.get(Instance, row.uuid) is None
         assert tx.referring(Port, [other])[0].assigned.address == spec.nics[0].address
         assert recount.differences(tx) == []
+
+
+def test_an_instance_of_a_network_that_is_gone_is_not_adopted(site: Site, ann: Caller, row: Instance) -> None:
+    spec, body = held(site, row.uuid)
+    forget(site, row.uuid)
+    with site.store.write() as tx:
+        erase(tx, tx.list(Subnet)[0])
+        tx.bury(tx.list(Network)[0])
+    with pytest.raises(NotFound, match="network"):
+        adopt.adopt(ann, site.core, spec, "h1", body)
+    with site.store.read() as tx:
+        assert tx.get(Instance, row.uuid) is None

@@ -17,14 +17,16 @@ BUILT = Path("/var/lib/pileus/images")
 """Built images, shared between clouds: NAME.qcow2 and NAME.json."""
 
 
-def build(name: str, state: Path, say: Callable[[str], None]) -> None:
-    """Build `name`; if a cloud runs in `state`, register it there."""
-    from pileus.providers.local.images import BUILDERS, ImageBuildError  # noqa: PLC0415  (builds alone need it)
+def build(name: str, state: Path, say: Callable[[str], None], *, if_changed: bool = False) -> None:
+    """Build `name`, or keep the one that today's recipe made; if a cloud runs in `state`, register it there."""
+    from pileus.providers.local.images import BUILDERS, ImageBuildError, current  # noqa: PLC0415  (builds alone do)
     from pileus.providers.local.images import build as make  # noqa: PLC0415
 
     known = next((one for one in BUILDERS if one == name), None)
     if known is None:
         raise Problem(f"There is no recipe '{name}'; there are {', '.join(BUILDERS)}.")
+    if if_changed and current(known, BUILT):
+        return
     if os.geteuid() != 0:
         raise Problem("Building an image needs root: use sudo.")
     try:

@@ -6,8 +6,10 @@ Looks twice: what is on its way is in one look and not in the other. Destroys no
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import socket
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -57,6 +59,7 @@ class _Look(msgspec.Struct):
     """One look at everything."""
 
     host: HostView
+    store: StoreView | None
     strays: dict[str, Held]
     """What a guest without a row was made by, and how it is: by its order, else by what it says of itself."""
 
@@ -89,7 +92,7 @@ def repair(state: State, say: Say, *, pause: float = PAUSE) -> Report:
             elif found.code in _OF_TOMBSTONES:
                 connect(state.root).delete("doctor", found.kind, found.ident)
             else:
-                _local().repair(_layout(state), found, look.host)
+                _local().repair(_layout(state), found, look.host, look.store)
         except (Problem, Fault, OSError) as error:
             say(f"{found.code} {found.ident} is not mended: {getattr(error, 'message', error)}")
     after, _ = _examine(state, pause)
@@ -133,20 +136,32 @@ def _look(state: State, *, local: bool) -> _Look:
     """Bodies first, then orders, then rows: whatever is made meanwhile is known to who is asked later."""
     layout, pid = _layout(state), processes.owner(state.pidfile("host"))
     bodies = _local().look(layout, pid) if local else None
-    host = read_book(state.host)
     unchecked = dict(bodies.unchecked) if bodies is not None else {}
     found: list[Finding] = []
+    host = _book(state, unchecked, found)
     store = _store(state, unchecked, found)
     found += condition(state, local=local, silent=() if STORE not in unchecked else ("cloud",))
     found += agreement.clocks(store, host, time.time())
     if store is not None:
         found += store.findings
+    if store is not None and host is not None:
         found += agreement.orders(store, host, _host(state))
-    if bodies is not None:
+    # Without the orders everything on this machine would look like a leftover.
+    if bodies is not None and host is not None:
         found += _local().compare(layout, bodies, host, store)
         found += _objects(state, store) if store is not None else ()
+    host = host or HostView()
     strays = {**(_local().strays(bodies) if bodies is not None else {}), **host.orders}
-    return _Look(host, strays, {one.key: one for one in found}, unchecked)
+    return _Look(host, store, strays, {one.key: one for one in found}, unchecked)
+
+
+def _book(state: State, unchecked: dict[str, str], found: list[Finding]) -> HostView | None:
+    try:
+        return read_book(state.host)
+    except (OSError, msgspec.MsgspecError) as error:
+        unchecked["what this machine's host holds"] = str(error)
+        found.append(Finding(code="BookUnreadable", kind="host", ident=_host(state), detail=str(error)))
+        return None
 
 
 def _host(state: State) -> str:
@@ -189,9 +204,7 @@ def _from_copy(state: State) -> StoreView:
         raise FileNotFoundError(f"there is no {database}")
     with tempfile.TemporaryDirectory(prefix="pileus-doctor-") as folder:
         for suffix in ("", "-wal"):
-            part = database.with_name(database.name + suffix)
-            if part.exists():
-                shutil.copyfile(part, Path(folder) / part.name)
+            _copy(database.with_name(database.name + suffix), Path(folder))
         if processes.owner(state.pidfile("cloud")) is not None:
             raise Problem("the cloud is just starting")
         store = Store(f"sqlite:///{folder}/{database.name}")
@@ -200,6 +213,18 @@ def _from_copy(state: State) -> StoreView:
                 return doctor.view(tx, store.now())
         finally:
             store.close()
+
+
+def _copy(file: Path, folder: Path) -> None:
+    """Copy a plain file that is there; what else the cloud's user may have laid there is passed over."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    with os.fdopen(descriptor, "rb") as source:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            with (folder / file.name).open("xb") as target:
+                shutil.copyfileobj(source, target)
 
 
 def _layout(state: State) -> Any:

@@ -58,7 +58,8 @@ def serve(state: State, group: str) -> None:
     _more_files()
     fetch = functools.partial(internal.fetch, state.internal)
     servers = functools.partial(host_servers, settings.resolv_conf)
-    provider = LocalProvider(layout, fetch, channels, respond, servers)
+    templates = settings.template_cache if settings.boot_restore else 0
+    provider = LocalProvider(layout, fetch, channels, respond, servers, templates=templates)
     name = socket.gethostname()
     agent = Agent(name, provider, FileBook(state.host), zone=settings.zone, capacity=capacity(layout))
     link = HostEnd(state.bus, name)

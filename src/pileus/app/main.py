@@ -140,12 +140,13 @@ def run_(
 def image_build(
     name: Annotated[str, typer.Argument(help="debian-12 or tiny.")],
     *,
+    if_changed: Annotated[bool, typer.Option("--if-changed", help="Unless today's recipe made the one there.")] = False,
     state: StateOption = None,
 ) -> None:
     """Build an image from Debian packages; a cloud that runs gets it at once."""
     from pileus.app.build import build  # noqa: PLC0415  (commands start quickly)
 
-    build(name, state_of(state), _say)
+    build(name, state_of(state), _say, if_changed=if_changed)
 
 
 @cli.command(hidden=True)

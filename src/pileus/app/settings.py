@@ -30,6 +30,13 @@ class Settings(BaseSettings):
     floating_cidr: str = Field(
         default=OUTSIDE, description="the outside network: routers and floating addresses have theirs from it"
     )
+    boot_restore: bool = Field(
+        default=False,
+        description="start new guests as copies of one that has booted, where their image can (see docs/images.md)",
+    )
+    template_cache: int = Field(
+        default=4 << 30, ge=0, description="bytes of disk for what guests are copied from, of all clouds of a machine"
+    )
     loop_workers: int = Field(default=4, ge=1, le=64, description="threads that run the loops")
     threads: int = Field(default=16, ge=1, le=256, description="threads that answer requests")
     largest_request: int = Field(default=2 << 20, ge=1024, description="bytes of a request's body")

@@ -22,6 +22,8 @@ NOT_FOUND = 127
 
 def run(provider: str, command: Sequence[str], say: Callable[[str], None]) -> int:
     """Run `command` with the environment of a new cloud; its exit status, 128 and more for one that a signal ended."""
+    if not (shutil.which(command[0]) or Path(command[0]).exists()):
+        raise _not_found(command[0])
     # What ends this process must not leave the cloud behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     root = Path(tempfile.mkdtemp(prefix="pileus-run-"))
@@ -44,7 +46,7 @@ def _wait(command: Sequence[str], state: State) -> int:
     try:
         child = subprocess.Popen(command, env={**kept, **shells.environment(state.root)})
     except FileNotFoundError as error:
-        raise Problem(f"{command[0]}: command not found.", NOT_FOUND) from error
+        raise _not_found(command[0]) from error
     except PermissionError as error:
         raise Problem(f"{command[0]} may not be run.", NOT_FOUND - 1) from error
     # The terminal tells the child of ^C as well; what it does then decides.
@@ -56,6 +58,10 @@ def _wait(command: Sequence[str], state: State) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
     return status if status >= 0 else 128 - status
+
+
+def _not_found(name: str) -> Problem:
+    return Problem(f"{name}: command not found.", NOT_FOUND)
 
 
 def _remove(state: State, say: Callable[[str], None]) -> None:

@@ -27,9 +27,9 @@ def orders(store: StoreView, host: HostView, name: str) -> Iterator[Finding]:
         yield Finding(code="StoreBehind", kind="host", ident=name, detail=detail)
 
 
-def clocks(store: StoreView | None, host: HostView, now: float) -> Iterator[Finding]:
+def clocks(store: StoreView | None, host: HostView | None, now: float) -> Iterator[Finding]:
     """Whether the clock is behind what store and host have stored; `now` in seconds."""
-    newest = {"the store": store.newest if store else 0.0, "the host's book": host.newest}
+    newest = {"the store": store.newest if store else 0.0, "the host's book": host.newest if host else 0.0}
     for what, when in newest.items():
         if when > now + SLACK:
             detail = f"{what} has times that are {when - now:.0f} s ahead of the clock"

@@ -33,9 +33,12 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "NetworkUnavailable": "The cloud's network namespace is not there.",
         "NotReachable": "The guest does not answer on that port.",
         "OutsideExhausted": "The outside network has no free address for a router; its guests reach nothing outside.",
+        "RestoreFailed": "A guest could not be restored from a template; it boots from its image instead.",
         "RouterMissing": "The network's router is not there yet.",
         "StatePathTooLong": "The state directory's path is too long for the sockets below it.",
         "TapFailed": "A guest's network interface cannot be made.",
+        "TemplateRefused": "A booted guest cannot become a template, or no longer be one; guests boot as ever.",
+        "TemplateUnfinished": "The host stopped while it made a template.",
         "Unsupported": "The provider has no such channel or kind of machine.",
     }
 )

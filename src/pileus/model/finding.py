@@ -198,6 +198,13 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "The store must not give orders before it has learnt what the hosts know.",
             "`pileus recover` takes it over.",
         ),
+        "BookUnreadable": Meaning(
+            "error",
+            "An order that this host holds cannot be read.",
+            "The host process does not start; instances run on.",
+            "Bring host/orders/ of the state directory back from a copy, or move the damaged file away and adopt its"
+            " instance with `pileus doctor --adopt ID`.",
+        ),
         "OrderMissing": Meaning(
             "error",
             "A row is placed on this host, and its host holds no order for it.",

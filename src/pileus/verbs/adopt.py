@@ -38,8 +38,9 @@ AROUND = (Project, Flavor, Image, Router, Network, Subnet)
 def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: BodyReport) -> Instance:
     """Take an instance that no row knows into the store, as the order `spec` on `host` says. Nothing else changes.
 
-    Raises InvalidValue for an order without a record, Conflict when a row knows it, when the order is newer than any
-    that this store gave (then the whole store is to be recovered), or when something else has its addresses.
+    Raises InvalidValue for an order without a record, NotFound when what it refers to is gone, Conflict when a row
+    knows it, when the order is newer than any that this store gave (then the whole store is to be recovered), or when
+    something else has its addresses.
     """
     with core.store.write() as tx:
         if tx.get(Instance, spec.uuid) is not None:
@@ -53,6 +54,7 @@ def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: BodyR
             )
         before = set(recount.differences(tx))
         row = make(tx, spec, host, body)
+        _whole(tx, row)
         tx.record(caller, row, "instance.adopt", outcome="done")
         left = [what for what in recount.set_right(tx) if what not in before]
         if left:
@@ -63,6 +65,17 @@ def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: BodyR
                 reason="taken",
             )
         return row
+
+
+def _whole(tx: Writer, row: Instance) -> None:
+    """Whether all that an instance's rows refer to is there. Raises NotFound."""
+    tx.need(Project, row.project)
+    tx.need(Flavor, row.wanted.flavor)
+    for port in tx.referring(Port, [row.uuid]):
+        tx.need(Router, tx.need(Network, port.wanted.network).wanted.router or "")
+        tx.need(Subnet, port.wanted.subnet)
+        for group in port.wanted.groups:
+            tx.need(SecurityGroup, group)
 
 
 def make(tx: Writer, spec: InstanceSpec, host: str, body: BodyReport) -> Instance:

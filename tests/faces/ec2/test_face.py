@@ -209,3 +209,16 @@ def test_many_threads_at_once(account: Account) -> None:
     instances = [i for r in account.ec2.describe_instances()["Reservations"] for i in r["Instances"]]
     assert len({instance["PrivateIpAddress"] for instance in instances}) == 16
     assert len({instance["PublicIpAddress"] for instance in instances}) == 16
+
+
+def test_while_the_store_is_recovered_reads_go_on_and_changes_come_later(account: Account) -> None:
+    store = account.cloud.core.store
+    store.closed = True
+    try:
+        assert answered(account, signed(account, "Action=DescribeVpcs&Version=2016-11-15")).status == 200
+        response = answered(account, signed(account, "Action=AllocateAddress&Version=2016-11-15"))
+    finally:
+        store.closed = False
+    assert response.status == 503
+    assert b"<Code>Unavailable</Code>" in response.body
+    assert b"try again shortly" in response.body

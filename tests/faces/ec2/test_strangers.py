@@ -36,9 +36,19 @@ LAUNCH = {"MinCount": "1", "MaxCount": "1", "InstanceType": "m1.tiny"}
 NO_INSTANCE, NO_GROUP = "InvalidInstanceID.NotFound", "InvalidGroup.NotFound"
 NO_ALLOCATION, NO_ADDRESS = "InvalidAllocationID.NotFound", "InvalidAddress.NotFound"
 NO_PORT, NO_KEY, NO_VPC = "InvalidNetworkInterfaceID.NotFound", "InvalidKeyPair.NotFound", "InvalidVpcID.NotFound"
+NO_RULE = "InvalidSecurityGroupRuleId.NotFound"
+DESCRIBED = "SecurityGroupRuleDescription.1.SecurityGroupRuleId"
 
 Attempt = tuple[str, dict[str, str], str]
 """Action, parameters (words in braces stand for the other project's, `my_` ones for the caller's own), code."""
+
+
+def changed(rule: str, **other: str) -> dict[str, str]:
+    """A rule to be written anew, with this other side."""
+    fields = {"IpProtocol": "tcp", "FromPort": "22", "ToPort": "22", **other}
+    inner = {f"SecurityGroupRule.1.SecurityGroupRule.{name}": value for name, value in fields.items()}
+    return {"SecurityGroupRule.1.SecurityGroupRuleId": rule, **inner}
+
 
 ATTEMPTS: list[Attempt] = [
     ("StartInstances", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
@@ -83,9 +93,21 @@ ATTEMPTS: list[Attempt] = [
     (
         "RevokeSecurityGroupIngress",
         {"GroupId": "{my_group}", "SecurityGroupRuleId.1": "{rule}"},
-        "InvalidSecurityGroupRuleId.NotFound",
+        NO_RULE,
     ),
-    ("DescribeSecurityGroupRules", {"SecurityGroupRuleId.1": "{rule}"}, "InvalidSecurityGroupRuleId.NotFound"),
+    ("ModifySecurityGroupRules", {"GroupId": "{group}", **changed("{rule}", CidrIpv4="0.0.0.0/0")}, NO_GROUP),
+    ("ModifySecurityGroupRules", {"GroupId": "{my_group}", **changed("{rule}", CidrIpv4="0.0.0.0/0")}, NO_RULE),
+    (
+        "ModifySecurityGroupRules",
+        {"GroupId": "{my_group}", **changed("{my_rule}", ReferencedGroupId="{group}")},
+        NO_GROUP,
+    ),
+    *(
+        (f"UpdateSecurityGroupRuleDescriptions{way}", {"GroupId": f"{{{group}}}", DESCRIBED: f"{{{rule}}}"}, code)
+        for way, rule in (("Ingress", "rule"), ("Egress", "egress"))
+        for group, code in (("group", NO_GROUP), ("my_group", NO_RULE))
+    ),
+    ("DescribeSecurityGroupRules", {"SecurityGroupRuleId.1": "{rule}"}, NO_RULE),
     ("DescribeVpcs", {"VpcId.1": "{vpc}"}, NO_VPC),
     ("DescribeVpcAttribute", {"VpcId": "{vpc}", "Attribute": "enableDnsSupport"}, NO_VPC),
     ("DescribeSubnets", {"SubnetId.1": "{subnet}"}, "InvalidSubnetID.NotFound"),
@@ -107,6 +129,7 @@ ATTEMPTS: list[Attempt] = [
         for word, code in (
             ("instance", NO_INSTANCE),
             ("group", NO_GROUP),
+            ("rule", NO_RULE),
             ("key_id", NO_KEY),
             ("volume", "InvalidVolume.NotFound"),
             ("port", NO_PORT),
@@ -143,6 +166,7 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         "group": group,
         "group_name": f"group-{name}",
         "rule": next(rule["SecurityGroupRuleId"] for rule in rules if not rule["IsEgress"]),
+        "egress": next(rule["SecurityGroupRuleId"] for rule in rules if rule["IsEgress"]),
         "instance": ident,
         "subnet": shown["SubnetId"],
         "vpc": shown["VpcId"],

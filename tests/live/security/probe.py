@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 PROGRAM = """
-import ctypes, json, os, signal, socket, stat, sys
+import ctypes, fcntl, json, os, socket, struct, sys
 asked = json.load(sys.stdin)
 libc = ctypes.CDLL(None, use_errno=True)
 if asked["process"]:
@@ -24,6 +24,8 @@ if asked["process"]:
         handle = os.open(f"/proc/{asked['process']}/ns/{kind}", os.O_RDONLY)
         if libc.setns(handle, flag):
             raise OSError(ctypes.get_errno(), kind)
+# Opened as root: whether others may open the device itself differs between machines.
+tun = [os.open("/dev/net/tun", os.O_RDWR) for kind in asked["paths"].values() if kind == "tap"]
 if asked["uid"] is not None:
     for capability in range(64):
         libc.prctl(24, capability, 0, 0, 0)
@@ -31,7 +33,7 @@ if asked["uid"] is not None:
     os.setresgid(*[asked["gid"]] * 3)
     os.setresuid(*[asked["uid"]] * 3)
     libc.prctl(38, 1, 0, 0, 0)
-found = {"read": [], "write": [], "connect": [], "list": [], "signal": [], "trace": []}
+found = {"read": [], "write": [], "connect": [], "list": [], "signal": [], "trace": [], "tap": []}
 def attempt(kind, name, work):
     try:
         work()
@@ -42,9 +44,17 @@ def connect(path):
     with socket.socket(socket.AF_UNIX) as link:
         link.settimeout(5)
         link.connect(path)
+def take(name):
+    device = tun.pop()
+    try:
+        fcntl.ioctl(device, 0x400454CA, struct.pack("16sH", name.encode(), 0x1002).ljust(40, bytes(1)))
+    finally:
+        os.close(device)
 for path in asked["paths"]:
     kind = asked["paths"][path]
-    if kind == "socket":
+    if kind == "tap":
+        attempt("tap", path, lambda: take(path))
+    elif kind == "socket":
         attempt("connect", path, lambda: connect(path))
     elif kind == "folder":
         attempt("list", path, lambda: os.listdir(path))
@@ -71,18 +81,22 @@ class Somebody:
 
 @dataclass(frozen=True)
 class Reached:
-    """What could be opened for reading and writing, connected to, listed; which processes signalled or looked into."""
+    """What could be opened, connected to, listed, attached to; and which processes could be signalled and traced."""
 
     read: frozenset[str]
     write: frozenset[str]
     connect: frozenset[str]
     list: frozenset[str]
+    tap: frozenset[str]
     signal: frozenset[int]
     trace: frozenset[int]
 
 
-def reached(who: Somebody, paths: dict[str, str], pids: Iterable[int] = ()) -> Reached:
-    """What of `paths` (each a "file", "folder" or "socket") and `pids` is open to him."""
+def reached(who: Somebody, paths: dict[str, str], pids: Iterable[int] = (), through: Sequence[str] = ()) -> Reached:
+    """What of `paths` (each a "file", "folder", "socket" or "tap") and `pids` is open to him.
+
+    `through` is a command that runs another one somewhere else, such as in a network namespace.
+    """
     asked = {
         "uid": who.uid,
         "gid": who.gid,
@@ -92,7 +106,11 @@ def reached(who: Somebody, paths: dict[str, str], pids: Iterable[int] = ()) -> R
         "pids": list(pids),
     }
     done = subprocess.run(
-        ["/usr/bin/python3", "-I", "-c", PROGRAM], input=json.dumps(asked), capture_output=True, text=True, check=False
+        [*through, "/usr/bin/python3", "-I", "-c", PROGRAM],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     sys.stderr.write(done.stderr)

@@ -13,7 +13,7 @@ import pytest
 
 from pileus.app.state import State
 from pileus.providers.local.layout import SHARED
-from pileus.providers.local.machine import owner
+from pileus.providers.local.machine import owner, tap
 from tests.live.cloud import until
 from tests.live.security.probe import Somebody, reached
 
@@ -164,6 +164,22 @@ def test_a_captured_qemu_has_its_own_disk(cloud: LiveCloud, guests: tuple[dict[s
     assert not found.signal | found.trace
     by_root = reached(Somebody(process=pid), {str(beside / "disk.qcow2"): "file", "/etc/shadow": "file"})
     assert by_root.read == {str(beside / "disk.qcow2"), "/etc/shadow"}
+
+
+def test_a_captured_qemu_takes_no_idle_tap(cloud: LiveCloud, guests: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    pid = processes(cloud)[guests[0]["InstanceId"]]
+    uid, gid = (int(status(pid)[name].split()[0]) for name in ("Uid", "Gid"))
+    idle = {"tapidle": "tap", "tapfree": "tap"}
+    within = ["nsenter", f"--net=/run/netns/{cloud.layout.netns}"]
+    tap.make(cloud.layout.netns, "tapidle", 1442)
+    subprocess.run([*within, "ip", "tuntap", "add", "dev", "tapfree", "mode", "tap"], check=True)
+    try:
+        assert reached(Somebody(), idle, through=within).tap == {"tapidle", "tapfree"}
+        # One without an owner is anybody's.
+        assert reached(Somebody(uid, gid, (gid,)), idle, through=within).tap == {"tapfree"}
+    finally:
+        for name in idle:
+            tap.remove(cloud.layout.netns, name)
 
 
 def qemu_img(disk: Path) -> str:

@@ -88,6 +88,16 @@ class Layout:
         """Downloaded images by digest."""
         return SHARED / "cache"
 
+    @property
+    def images(self) -> Path:
+        """Images that were built here, with their descriptions."""
+        return SHARED / "images"
+
+    @property
+    def templates(self) -> Path:
+        """What guests are restored from instead of booting."""
+        return SHARED / "templates"
+
 
 def localport_name(network: str) -> str:
     """The logical port of a network's metadata service, by the network's uuid."""

@@ -35,7 +35,8 @@ HOST_SHARE = 1024
 class LocalProvider:
     """One machine's instances. `start` before use, `stop` after; guests run on without it.
 
-    `servers` are asked for the names that are no guest's.
+    `servers` are asked for the names that are no guest's; `templates` is how many bytes may be kept for booting by
+    restore, 0 for never.
     """
 
     handles: ClassVar[frozenset[str]] = frozenset({"instance"})
@@ -47,10 +48,12 @@ class LocalProvider:
         channels: Channels,
         respond: Any,
         servers: Servers = tuple,
+        *,
+        templates: int = 0,
     ) -> None:
         self._layout = layout
         self._channels = channels
-        self._machine = MachineProvider(layout, fetch, SwitchWire(layout))
+        self._machine = MachineProvider(layout, fetch, SwitchWire(layout), templates)
         self._specs: dict[str, InstanceSpec] = {}
         self._guestnet = GuestNet(layout, self._held, respond, servers=servers)
         self._started = False
@@ -69,6 +72,7 @@ class LocalProvider:
         """Stop serving."""
         self._started = False
         self._guestnet.stop()
+        self._machine.close()
 
     def serve(self, specs: Iterable[InstanceSpec]) -> None:
         """Serve exactly these instances from now on."""
@@ -155,7 +159,7 @@ def _cut(side: socket.socket) -> None:
 def capacity(layout: Layout) -> Capacity:
     """What this machine has to give: virtual CPUs, MiB of memory, GiB of disk where the instances' disks are."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    layout.instances.mkdir(parents=True, exist_ok=True, mode=0o700)
+    layout.instances.mkdir(parents=True, exist_ok=True, mode=0o711)
     # Overlays grow only as guests write: disks are given twice over.
     disk = 2 * shutil.disk_usage(layout.instances).total >> 30
     return Capacity(vcpus=VCPU_OVERCOMMIT * (os.cpu_count() or 1), memory=max(0, total - HOST_SHARE), disk=disk)

@@ -42,6 +42,7 @@ class Machine:
         )
         self.spec = InstanceSpec(
             uuid=INSTANCE,
+            project="p1",
             revision=(0, 7),
             power=Power(),
             vcpus=1,

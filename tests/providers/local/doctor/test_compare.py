@@ -9,10 +9,12 @@ import msgspec
 import pytest
 
 from pileus.model.securitygroup import Rule
-from pileus.model.views import EngineRow, StoreView
+from pileus.model.views import EngineRow, HostView, StoreView
 from pileus.providers.local.doctor import cache, domains, folders, links, listeners, namespaces, ovn
 from pileus.providers.local.doctor.domains import Domain
+from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.doctor.ovn import Row
+from pileus.providers.local.images import hook
 from pileus.providers.local.network import acl, floatingip, router
 from pileus.providers.local.network.rows import derived
 
@@ -27,6 +29,7 @@ PORT = "bbbbbbbb-0000-4000-8000-000000000002"
 NETWORK = "cccccccc-0000-4000-8000-000000000003"
 SUBNET = "dddddddd-0000-4000-8000-000000000004"
 GROUP = "ffffffff-0000-4000-8000-000000000006"
+LEFT, OTHER = "tap00000000000", "tap11111111111"
 STRANGER = "99999999-0000-4000-8000-000000000009"
 
 
@@ -60,12 +63,19 @@ def test_a_guest_without_an_order_is_a_leak_only_if_its_removal_is_known(machine
     assert guests(machine, machine.domain) == [("DomainUnknown", INSTANCE)], "a later order made it"
     unknown = Domain("x", "i-9", running=True, spec=msgspec.structs.replace(machine.spec, uuid=STRANGER))
     assert guests(machine, unknown) == [("DomainUnknown", STRANGER)]
+    template = msgspec.structs.replace(machine.spec, uuid=STRANGER, project="")
+    assert guests(machine, Domain("x", "template", running=True, spec=template)) == [], "it is its host's own"
 
 
 def test_guests_of_others_and_stray_processes_are_told(machine: Machine) -> None:
     foreign = Domain("own-uuid", "by-hand", running=True)
     assert guests(machine, machine.domain, foreign) == [("DomainForeign", "own-uuid")]
     assert guests(machine, machine.domain, running={"i-8": 77}) == [("ProcessUnknown", "i-8")]
+
+
+def test_a_template_in_the_making_is_no_disagreement(machine: Machine) -> None:
+    template = Domain(f"{hook.SERIAL}0123456789ab", "template-0123456789ab", running=True)
+    assert guests(machine, machine.domain, template, running={template.name: 77}) == []
 
 
 # -- disk -------------------------------------------------------------------------------------------------------------
@@ -139,10 +149,12 @@ def wires(machine: Machine, there: list[str], plugs: dict[str, str], **more: Any
 def test_taps_and_plugs_are_those_of_ports_that_somebody_names(machine: Machine) -> None:
     own = machine.layout.tap(PORT)
     assert wires(machine, ["lo", own], {own: PORT}) == []
-    assert wires(machine, [own, "tapx"], {own: PORT, "tapy": "p"}) == [("TapLeaked", "tapx"), ("PlugLeaked", "tapy")]
+    left = {own: PORT, OTHER: "p"}
+    assert wires(machine, [own, LEFT], left) == [("TapLeaked", LEFT), ("PlugLeaked", OTHER)]
+    assert wires(machine, [own, "tap0", "br0"], {own: PORT, "br-x": "p"}) == [], "what others may have made there"
     assert wires(machine, [own], {}) == [("PlugMissing", INSTANCE)]
     assert wires(machine, [], {}) == [("TapMissing", INSTANCE)]
-    assert wires(machine, [own, "tapx"], {own: PORT}, complete=False) == []
+    assert wires(machine, [own, LEFT], left, complete=False) == []
 
 
 def test_a_tap_is_no_leak_while_anybody_names_its_port(machine: Machine) -> None:
@@ -164,6 +176,17 @@ def test_namespaces_and_their_links_are_those_of_networks_with_orders(machine: M
     assert compared([own], ["md-deadbeef"]) == [("NamespaceLeaked", "deadbeef")]
     assert compared([], []) == [("NamespaceMissing", own)]
     assert compared([], [], serves=False) == []
+
+
+def test_a_network_is_no_leak_while_a_guest_that_no_order_names_is_on_it(machine: Machine) -> None:
+    own = NETWORK[:8]
+    host = HostView(highest=(0, 9))
+    expected = Expected(host, machine.store, (machine.spec,))
+    assert codes(namespaces.compare(expected, [own], [f"md-{own}"], serves=True)) == []
+    assert codes(namespaces.compare(expected, [], [], serves=True)) == [], "its host serves those of its orders"
+    assert codes(namespaces.compare(Expected(host, machine.store), [own], [], serves=True)) == [
+        ("NamespaceLeaked", own)
+    ]
 
 
 def test_listeners_are_those_that_groups_admit(machine: Machine) -> None:

@@ -23,6 +23,7 @@ from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine.domain import NAMESPACE, read_mark
 from pileus.providers.local.machine.hypervisor import GONE, Hypervisor
 from pileus.providers.local.machine.provider import MachineProvider
+from pileus.providers.local.machine.restore.freezer import is_template
 from pileus.providers.local.machine.wire import SwitchWire
 
 KIND = "instance"
@@ -77,6 +78,8 @@ def compare(expected: Expected, found: Iterable[Domain], running: dict[str, int]
     names, known = set(), set()
     for domain in found:
         names.add(domain.name)
+        if is_template(domain.uuid):
+            continue
         if domain.spec is None:
             yield Finding(code="DomainForeign", kind="domain", ident=domain.uuid, detail=domain.name)
         else:
@@ -98,6 +101,8 @@ def _compare(expected: Expected, domain: Domain, spec: InstanceSpec) -> Iterator
             detail = f"{domain.name} {state}, and its host says that it {'runs' if held.body.running else 'is off'}"
             yield Finding(code="DomainPower", kind=KIND, ident=spec.uuid, detail=detail)
         return
+    if not spec.project:
+        return  # a guest of no project is its host's own affair, such as a template in the making
     removed = expected.removed(spec.uuid)
     leaked = removed is not None and removed >= spec.revision
     detail = f"{domain.name} ({spec.name or 'no name'}) of project {spec.project} {state}"

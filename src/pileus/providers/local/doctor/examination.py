@@ -85,21 +85,23 @@ def strays(bodies: Bodies) -> dict[str, Held]:
     return {domain.spec.uuid: domains.held(domain) for domain in bodies.domains or () if domain.spec is not None}
 
 
-def repair(layout: Layout, finding: Finding, host: HostView) -> None:
-    """Mend what this machine's part can of `finding`; nothing for other codes. Raises Fault, OSError."""
-    removals: dict[str, Callable[[], object]] = {
-        "FolderLeaked": lambda: folders.remove(layout, finding.ident),
-        "CacheLeaked": lambda: cache.remove(layout, finding.ident),
-        "TapLeaked": lambda: links.remove_tap(layout, finding.ident),
-        "PlugLeaked": lambda: links.remove_plug(layout, finding.ident),
-        "NamespaceLeaked": lambda: namespaces.remove(layout, finding.ident),
-        "DomainLeaked": lambda: domains.remove(layout, finding.ident, host.removed[finding.ident]),
-    }
-    removals[finding.code]()
+def repair(layout: Layout, finding: Finding, host: HostView, store: StoreView | None) -> None:
+    """Mend what this machine's part can of `finding`, whose meaning says that it is mended. Raises Fault, OSError."""
+    if finding.code == "DomainLeaked":
+        revision = Expected(host, store).removed(finding.ident)
+        if revision is not None:
+            domains.remove(layout, finding.ident, revision)
+        return
+    _REMOVE[finding.code](layout, finding.ident)
 
 
-REPAIRS = frozenset({"FolderLeaked", "CacheLeaked", "TapLeaked", "PlugLeaked", "NamespaceLeaked", "DomainLeaked"})
-"""The codes of what `repair` mends."""
+_REMOVE: dict[str, Callable[[Layout, str], None]] = {
+    "FolderLeaked": folders.remove,
+    "CacheLeaked": cache.remove,
+    "TapLeaked": links.remove_tap,
+    "PlugLeaked": links.remove_plug,
+    "NamespaceLeaked": namespaces.remove,
+}
 
 
 def _wires(layout: Layout, bodies: Bodies, expected: Expected) -> Iterable[Finding]:

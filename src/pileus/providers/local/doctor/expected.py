@@ -5,8 +5,8 @@ Whatever any of the three still names is nobody's leftover: an order and its row
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from pileus.model.noun import Revision
 from pileus.model.spec import InstanceSpec
@@ -23,23 +23,21 @@ class Expected:
     complete: bool = True
     """Whether `marks` are all there are: without libvirt nothing that a domain may use is a leftover."""
 
-    specs: dict[str, InstanceSpec] = field(init=False)
-    """Every spec that somebody holds, by instance; the order's before the domain's."""
-
-    settled: dict[str, Held] = field(init=False)
-    """The orders with nothing on their way: applied, and no row says more."""
-
-    def __post_init__(self) -> None:
+    @cached_property
+    def specs(self) -> dict[str, InstanceSpec]:
+        """Every spec that somebody holds, by instance; the order's before the domain's."""
         ordered = {uuid: held.spec for uuid, held in self.host.orders.items() if held.spec is not None}
-        object.__setattr__(self, "specs", {spec.uuid: spec for spec in self.marks} | ordered)
-        object.__setattr__(self, "settled", dict(self._settled()))
+        return {spec.uuid: spec for spec in self.marks} | ordered
 
-    def _settled(self) -> Iterable[tuple[str, Held]]:
+    @cached_property
+    def settled(self) -> dict[str, Held]:
+        """The orders with nothing on their way: applied, and no row says more."""
         rows = {row.uuid: row for row in self.store.instances} if self.store else {}
-        for uuid, held in self.host.orders.items():
-            row = rows.get(uuid)
-            if held.spec is not None and held.applied == held.revision and (row is None or row.settled):
-                yield uuid, held
+        return {
+            uuid: held
+            for uuid, held in self.host.orders.items()
+            if held.spec is not None and held.applied == held.revision and (uuid not in rows or rows[uuid].settled)
+        }
 
     @property
     def ports(self) -> set[str]:
@@ -51,7 +49,12 @@ class Expected:
 
     @property
     def networks(self) -> set[str]:
-        """The uuids of the networks that this host's orders need."""
+        """The uuids of all networks that some guest may be on."""
+        return {nic.network for spec in self.specs.values() for nic in spec.nics}
+
+    @property
+    def served(self) -> set[str]:
+        """The uuids of the networks that the host serves: those of its orders."""
         return {nic.network for held in self.host.orders.values() if held.spec for nic in held.spec.nics}
 
     def removed(self, uuid: str) -> Revision | None:

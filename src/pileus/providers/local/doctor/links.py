@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -14,7 +15,9 @@ from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import tap
 
 KIND = "interface"
-_TAP = "tap"
+_TAP = re.compile(r"tap[0-9a-f]{11}")
+_OURS = re.compile(rf"{_TAP.pattern}|{outside('')}[0-9a-f]{{8}}")
+"""What the interfaces are called that a cloud makes; others in its namespace are none of its business."""
 
 
 def links(layout: Layout) -> list[str]:
@@ -31,10 +34,10 @@ def compare(
     ours = taps | {outside(network) for network in expected.networks}
     if expected.complete:
         for name in sorted(there):
-            if name.startswith(_TAP) and name not in taps:
+            if _TAP.fullmatch(name) and name not in taps:
                 yield Finding(code="TapLeaked", kind=KIND, ident=name)
         for name, port in plugs.items():
-            if name not in ours and name not in there:
+            if _OURS.fullmatch(name) and name not in ours and name not in there:
                 yield Finding(code="PlugLeaked", kind=KIND, ident=name, detail=f"as logical port {port}")
     running = {domain.spec.uuid for domain in guests if domain.spec is not None and domain.running}
     for uuid, held in expected.settled.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,10 +16,21 @@ from pileus.providers.local.images.recipe import (
     ImageName,
     ImageRecipe,
     describe,
+    described_recipe,
+    recipe_digest,
     write_description,
 )
 
-__all__ = ["BUILDERS", "Builder", "ImageBuildError", "ImageDescription", "ImageName", "ImageRecipe", "build"]
+__all__ = [
+    "BUILDERS",
+    "Builder",
+    "ImageBuildError",
+    "ImageDescription",
+    "ImageName",
+    "ImageRecipe",
+    "build",
+    "current",
+]
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,12 @@ BUILDERS: Mapping[ImageName, Builder] = MappingProxyType(
 """Every image that can be built, by name."""
 
 
+def current(name: ImageName, out_dir: Path) -> bool:
+    """Whether `out_dir` holds image `name` as today's recipe makes it (Debian's packages may be newer)."""
+    made_from = described_recipe(out_dir / f"{name}.json")
+    return (out_dir / f"{name}.qcow2").exists() and made_from == _digest(name)
+
+
 def build(name: ImageName, out_dir: Path, progress: Callable[[str], None]) -> Path:
     """Build image `name` and return `out_dir/NAME.qcow2`; `out_dir/NAME.json` describes it (`ImageDescription`).
 
@@ -54,8 +72,12 @@ def build(name: ImageName, out_dir: Path, progress: Callable[[str], None]) -> Pa
         builder.make(work, disk, progress)
         progress("measuring the image")
         description = work / f"{name}.json"
-        write_description(describe(builder.recipe, disk), description)
+        write_description(describe(builder.recipe, disk, _digest(name)), description)
         for path in (disk, description):
             path.chmod(0o644)
             path.rename(out_dir / path.name)
     return out_dir / disk.name
+
+
+def _digest(name: ImageName) -> str:
+    return recipe_digest(resources.files(__package__), name)

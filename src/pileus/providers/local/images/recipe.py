@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 ImageName = Literal["tiny", "debian-12"]
 
@@ -20,7 +22,10 @@ class ImageBuildError(RuntimeError):
 
 @dataclass(frozen=True)
 class ImageRecipe:
-    """The fixed facts of one image: login user, least memory (MiB), least disk (GiB), and a sentence about it."""
+    """The fixed facts of one image: login user, least memory (MiB), least disk (GiB), and a sentence about it.
+
+    `hook` is the version of the guest hook that the image carries (see `images.hook`), 0 without one.
+    """
 
     name: ImageName
     login_user: str
@@ -28,11 +33,15 @@ class ImageRecipe:
     min_disk_gib: int
     description: str
     architecture: str = "x86_64"
+    hook: int = 0
 
 
 @dataclass(frozen=True)
 class ImageDescription:
-    """The contents of `NAME.json`; sizes in bytes, `sha256` of the qcow2 file in lower-case hex."""
+    """The contents of `NAME.json`; sizes in bytes, `sha256` of the qcow2 file in lower-case hex.
+
+    `recipe` is the digest of all that the image was made from here (`recipe_digest`); packages do not count.
+    """
 
     name: str
     sha256: str
@@ -44,10 +53,41 @@ class ImageDescription:
     min_disk_gib: int
     description: str
     architecture: str
+    hook: int
+    recipe: str
 
 
-def describe(recipe: ImageRecipe, disk: Path) -> ImageDescription:
-    """Measure the qcow2 file `disk` and join the result with its recipe."""
+def recipe_digest(sources: Traversable, name: ImageName) -> str:
+    """The digest of everything below the folder `sources` that makes the image `name`: code, and files for it."""
+    others = [other for other in get_args(ImageName) if other != name]
+    left_out = tuple(f"files/{other}/" for other in others) + tuple(f"{other.partition('-')[0]}.py" for other in others)
+    digest = hashlib.sha256()
+    for path, file in sorted(_files(sources, "")):
+        if path.endswith(".pyc") or path.startswith(left_out):
+            continue
+        content = file.read_bytes()
+        digest.update(f"{path}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def described_recipe(description: Path) -> str:
+    """The digest of the recipe that an image was made by, from its description; empty where none is told."""
+    try:
+        return str(json.loads(description.read_text(encoding="utf-8")).get("recipe", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def _files(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _files(entry, f"{prefix}{entry.name}/")
+        else:
+            yield f"{prefix}{entry.name}", entry
+
+
+def describe(recipe: ImageRecipe, disk: Path, made_from: str) -> ImageDescription:
+    """Measure the qcow2 file `disk` and join the result with its recipe, whose digest is `made_from`."""
     with disk.open("rb") as file:
         digest = hashlib.sha256()
         while chunk := file.read(_HASH_CHUNK):
@@ -58,6 +98,7 @@ def describe(recipe: ImageRecipe, disk: Path) -> ImageDescription:
         format="qcow2",
         size=disk.stat().st_size,
         virtual_size=int(json.loads(info.stdout)["virtual-size"]),
+        recipe=made_from,
         **asdict(recipe),
     )
 

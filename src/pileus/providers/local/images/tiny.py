@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
 
+from pileus.providers.local.images import hook
 from pileus.providers.local.images.archive import debian_root, execute
 from pileus.providers.local.images.disk import DiskLayout, make_disk
 from pileus.providers.local.images.recipe import ImageRecipe
@@ -19,6 +20,7 @@ RECIPE = ImageRecipe(
     min_memory_mib=128,
     min_disk_gib=1,
     description="Small Linux for tests: Debian kernel, busybox, dropbear, guest agent, EC2 metadata",
+    hook=hook.VERSION,
 )
 
 _LAYOUT = DiskLayout(size_mib=96, label="tinyroot", inodes=8192, partitioned=False)
@@ -164,6 +166,7 @@ def _lay_out(packages: Path, tree: Path) -> None:
     shadow.chmod(0o600)
     for source, target in _GUEST_FILES.items():
         _install(source, tree / target)
+    hook.install(tree / "sbin/await-identity")
 
 
 def _install(source: str, target: Path) -> None:

@@ -61,6 +61,8 @@ log_outputs = "3:file:{log}"
 
 # Guests are confined by seccomp, dropped capabilities, the device cgroup and a user for each (owner.py): whoever makes
 # a file gives it away, so libvirt has to change none, and remembers none that several clouds share.
+# Where QEMU can tell which CPU features it lacks, libvirt asks for each feature by itself at every start: dozens of
+# questions that each wait for the scheduler, which takes seconds on a busy machine. Without that it asks two.
 _QEMU_CONF = """\
 user = "{account}"
 group = "{account}"
@@ -71,6 +73,7 @@ dynamic_ownership = 0
 remember_owner = 0
 namespaces = []
 stdio_handler = "file"
+capability_filters = [ "cpu-unavailable-features" ]
 """
 
 

@@ -34,8 +34,10 @@ class Disks:
         """Where each volume's file is, or will be, by the volume's uuid."""
         return {disk.uuid: self._file(spec, disk) for disk in spec.disks}
 
-    def ensure(self, spec: InstanceSpec, made: frozenset[str]) -> None:
+    def ensure(self, spec: InstanceSpec, made: frozenset[str], root: Path | None = None) -> None:
         """Every disk of `spec` is there; `made` names the volumes whose files were there once.
+
+        A root disk that is not there yet begins as a copy of `root`, an overlay of the same image and size.
 
         Raises Fault: DiskLost for one of those that is not there now (an empty disk in its place would be worse than
         none), DiskTooSmall and what ImageCache raises for one that cannot be made, HostDiskFull, DiskFailed.
@@ -53,10 +55,20 @@ class Disks:
             for disk in spec.disks:
                 self._base(disk)
                 if not files[disk.uuid].path.exists():
-                    _make(disk, files[disk.uuid])
+                    make(disk, files[disk.uuid], root if disk == spec.disks[0] else None)
                 owner.give(files[disk.uuid].path, user, group, 0o600)
         except OSError as error:
             raise disk_fault(error, "DiskFailed", f"{folder} cannot be made") from error
+
+    def renew_root(self, spec: InstanceSpec) -> None:
+        """The root disk is as if it had just been made from its image: for a machine that never ran. Raises Fault."""
+        disk = spec.disks[0]
+        try:
+            self._base(disk)
+            make(disk, self._file(spec, disk))
+            owner.give(self._file(spec, disk).path, owner.user(spec.uuid), owner.group(), 0o600)
+        except OSError as error:
+            raise disk_fault(error, "DiskFailed", f"{self.folder(spec.uuid)} cannot be written") from error
 
     def remove(self, instance: str) -> None:
         """The instance's folder is gone with all in it. Raises Fault DiskFailed."""
@@ -78,8 +90,8 @@ class Disks:
         return DiskFile(self.folder(spec.uuid) / f"{name}.qcow2", base, disk.format)
 
 
-def _make(disk: DiskSpec, file: DiskFile) -> None:
-    """Make the file whole under another name first: it is there complete, or not at all."""
+def make(disk: DiskSpec, file: DiskFile, start: Path | None = None) -> None:
+    """Make the file, or copy the overlay `start`; under another name first: it is there complete, or not at all."""
     part = file.path.with_suffix(".part")
     part.unlink(missing_ok=True)
     # Unopened: what a stranger made was inspected by nobody, and is not read by root now.
@@ -87,7 +99,10 @@ def _make(disk: DiskSpec, file: DiskFile) -> None:
     size = disk.size * GIB
     if file.base and (least := _size(file.base, file.base_format)) > size:
         raise Fault("DiskTooSmall", f"{disk.size} GiB hold no image of {least} bytes", permanent=True)
-    _qemu_img("create", "-q", "-f", "qcow2", *base, str(part), str(size))
+    if start is not None:
+        shutil.copyfile(start, part)
+    else:
+        _qemu_img("create", "-q", "-f", "qcow2", *base, str(part), str(size))
     with part.open("rb") as made:
         os.fsync(made.fileno())
     part.rename(file.path)

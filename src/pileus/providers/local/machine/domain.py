@@ -39,7 +39,10 @@ _FIRST_SLOT = 3
 
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7e]")
 
+_QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+
 ET.register_namespace(PREFIX, NAMESPACE)
+ET.register_namespace("qemu", _QEMU)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,15 @@ class Places:
     owner: tuple[int, int]
     partition: str | None = None
     accelerator: Accelerator = "tcg"
+    memory: MemoryFile | None = None
+
+
+@dataclass(frozen=True)
+class MemoryFile:
+    """A file that is a machine's memory: `shared`, written by it, or mapped by one that waits to be sent its state."""
+
+    path: Path
+    shared: bool
 
 
 @dataclass(frozen=True)
@@ -101,6 +113,8 @@ def domain_xml(spec: InstanceSpec, places: Places, made: Iterable[str]) -> str:
     devices = ET.SubElement(root, "devices")
     _text(devices, "emulator", "/usr/bin/qemu-system-x86_64")
     _devices(devices, spec, places)
+    if places.memory is not None:
+        _memory_file(root, spec, places.memory)
     return ET.tostring(root, encoding="unicode")
 
 
@@ -183,7 +197,7 @@ def _devices(devices: ET.Element, spec: InstanceSpec, places: Places) -> None:
         if number == 0:
             _slot(device, next(slots))
     _console(devices, places.folder)
-    _slot(ET.SubElement(devices, "memballoon", model="virtio"), next(slots))
+    _balloon(devices, next(slots), mapped=places.memory is not None)
     rng = ET.SubElement(devices, "rng", model="virtio")
     _text(rng, "backend", "/dev/urandom", model="random")
     _slot(rng, next(slots))
@@ -233,6 +247,26 @@ def _console(devices: ET.Element, folder: Path) -> None:
     # The one socket that QEMU makes itself: where libvirt lets it.
     ET.SubElement(ET.SubElement(devices, "graphics", type="vnc"), "listen", type="socket")
     ET.SubElement(ET.SubElement(devices, "video"), "model", type="vga", vram="4096")
+
+
+def _balloon(devices: ET.Element, slot: int, *, mapped: bool) -> None:
+    """None where memory is a file: what a guest's balloon takes, QEMU cuts out of the file, under all other guests."""
+    if mapped:
+        ET.SubElement(devices, "memballoon", model="none")
+    else:
+        _slot(ET.SubElement(devices, "memballoon", model="virtio"), slot)
+
+
+def _memory_file(root: ET.Element, spec: InstanceSpec, memory: MemoryFile) -> None:
+    """libvirt would choose the file's place itself, and knows no guest whose state comes from us."""
+    share = "on" if memory.shared else "off"
+    backend = f"memory-backend-file,id=mapped,size={spec.memory}M,mem-path={memory.path},share={share}"
+    arguments = ["-object", backend, "-machine", "memory-backend=mapped"]
+    if not memory.shared:
+        arguments += ["-incoming", "defer"]
+    commandline = ET.SubElement(root, f"{{{_QEMU}}}commandline")
+    for argument in arguments:
+        ET.SubElement(commandline, f"{{{_QEMU}}}arg", value=argument)
 
 
 def _slot(device: ET.Element, slot: int) -> None:

@@ -34,6 +34,9 @@ from pileus.providers.local.machine.domain import (
 )
 from pileus.providers.local.machine.hypervisor import GONE, INVALID, Hypervisor
 from pileus.providers.local.machine.images import ImageCache, disk_fault
+from pileus.providers.local.machine.restore.freezer import is_template
+from pileus.providers.local.machine.restore.launch import Restores
+from pileus.providers.local.machine.restore.template import Template
 from pileus.providers.local.machine.wire import Wire
 
 KIND = InstanceSpec.KIND
@@ -57,18 +60,21 @@ _RESUMABLE = (
 class MachineProvider:
     """Instances as QEMU guests under this cloud's libvirtd; see the Provider protocol. Needs root.
 
-    `fetch(digest, target)` writes an image's bytes to `target` or raises Fault. Of the methods' Faults, those about
+    `fetch(digest, target)` writes an image's bytes to `target` or raises Fault; `templates` is how many bytes may be
+    kept for booting by restore (see `restore`), 0 for never. Of the methods' Faults, those about
     libvirtd (HypervisorUnavailable) and the network's daemons pass by themselves; each says whether it is permanent.
     """
 
     handles: ClassVar[frozenset[str]] = frozenset({KIND})
     limits = Limits(kinds=("machine",))
 
-    def __init__(self, layout: Layout, fetch: Callable[[str, Path], None], wire: Wire) -> None:
+    def __init__(self, layout: Layout, fetch: Callable[[str, Path], None], wire: Wire, templates: int = 0) -> None:
         self._layout = layout
         self._wire = wire
-        self._disks = Disks(layout, ImageCache(layout.cache, fetch))
+        cache = ImageCache(layout.cache, fetch)
+        self._disks = Disks(layout, cache)
         self._hypervisor = Hypervisor(layout)
+        self._restores = Restores(layout, self._hypervisor, cache, self._disks, templates)
         self._instances: dict[str, str] = {}
         self._first: dict[str, float] = {}
         self._asked: dict[str, float] = {}
@@ -88,7 +94,8 @@ class MachineProvider:
         seen = []
         for domain in self._hypervisor.call(self._hypervisor.connection().listAllDomains):
             with _tolerating(GONE):
-                seen.append(self._seen(domain, domain.UUIDString()))
+                if not is_template(domain.UUIDString()):
+                    seen.append(self._seen(domain, domain.UUIDString()))
         known = {body.uuid for body in seen}
         folders = self._layout.instances.iterdir() if self._layout.instances.exists() else ()
         seen += [Seen(kind=KIND, uuid=path.name) for path in folders if path.name not in known]
@@ -117,6 +124,7 @@ class MachineProvider:
 
     def close(self) -> None:
         """Let go of libvirtd; guests run on."""
+        self._restores.stop()
         self._hypervisor.close()
 
     # -- what is to be -------------------------------------------------------------------------------------------
@@ -140,7 +148,13 @@ class MachineProvider:
         if mark is not None and spec.revision < mark.spec.revision:
             return
         console.trim(self.console_log(spec.uuid))
-        if domain is not None and self._active(domain):
+        active = domain is not None and self._active(domain)
+        if active and self._restores.pending(spec.uuid):
+            # Left by a crash: half a copy, which never ran.
+            self._call(domain.destroy)
+            active = False
+        self._restores.tidy(spec.uuid)
+        if active:
             self._ensure_active(domain, spec, mark)
         elif not spec.power.keep:
             self._ensure_off(spec, mark)
@@ -189,7 +203,10 @@ class MachineProvider:
 
     def _ensure_off(self, spec: InstanceSpec, mark: Mark | None) -> None:
         old = mark.made if mark is not None else frozenset[str]()
-        self._disks.ensure(spec, old)
+        self._restores.undo(spec)
+        fresh = not old and not self._disks.folder(spec.uuid).exists()
+        template = self._restores.choose(spec) if fresh else None
+        self._disks.ensure(spec, old, template.disk_file if template is not None else None)
         if mark is not None and mark.spec == spec and spec.power.state == "stopped":
             return
         made = old | {disk.uuid for disk in spec.disks}
@@ -210,12 +227,26 @@ class MachineProvider:
         for nic in spec.nics:
             self._wire.plug(nic, spec.uuid)
         if spec.power.state == "running":
-            self._start(domain, spec)
+            ending.trim(self._layout, spec.ec2_id)
+            self._stopping(spec.uuid).unlink(missing_ok=True)
+            self._forget(spec.uuid)
+            if template is None or not self._restored(domain, spec, template, places, made):
+                self._start(domain)
 
-    def _start(self, domain: Any, spec: InstanceSpec) -> None:
-        ending.trim(self._layout, spec.ec2_id)
-        self._stopping(spec.uuid).unlink(missing_ok=True)
-        self._forget(spec.uuid)
+    def _restored(
+        self, domain: Any, spec: InstanceSpec, template: Template, places: Places, made: frozenset[str]
+    ) -> bool:
+        """Whether the instance runs as a copy of `template`; if not it is off, and as if there had been none."""
+        try:
+            self._restores.start(spec, template, places, made)
+        except (Fault, OSError) as error:
+            with _tolerating(INVALID):
+                self._call(domain.destroy)
+            self._restores.failed(spec, template, error)
+            return False
+        return True
+
+    def _start(self, domain: Any) -> None:
         try:
             self._call(domain.create)
         except Fault as fault:
@@ -290,6 +321,8 @@ class MachineProvider:
 
     def _find(self, domain: str) -> str | None:
         """The instance whose domain has this uuid, where libvirtd can say; else None."""
+        if is_template(domain):
+            return None
         try:
             found = self._hypervisor.domain(domain)
             mark = self._mark(found) if found is not None else None

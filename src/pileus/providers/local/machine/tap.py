@@ -15,6 +15,7 @@ from pileus.providers.local.guestnet.namespaces import run_in
 # From the kernel's include/uapi/linux/if_tun.h, if.h and sockios.h.
 _TUNSETIFF = 0x400454CA
 _TUNSETPERSIST = 0x400454CB
+_TUNSETOWNER = 0x400454CC
 _IFF_TAP = 0x0002
 _IFF_NO_PI = 0x1000
 _IFF_UP = 0x1
@@ -71,6 +72,8 @@ def _persist(name: str, wanted: int) -> None:
     device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.ioctl(device, _TUNSETIFF, _request(name, "H", _IFF_TAP | _IFF_NO_PI))
+        # One without an owner may be taken by whoever is in the namespace, a guest's QEMU say, while nobody holds it.
+        fcntl.ioctl(device, _TUNSETOWNER, 0)
         fcntl.ioctl(device, _TUNSETPERSIST, wanted)
     finally:
         os.close(device)

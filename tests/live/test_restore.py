@@ -1,0 +1,320 @@
+"""Boot by restore: copies of a template share nothing that tells guests apart, and every crash ends in one guest."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pileus.providers.local.engine import chassis
+from pileus.providers.local.layout import SHARED, Layout
+from pileus.providers.local.machine import daemon
+from pileus.providers.local.machine.provider import MachineProvider
+from pileus.providers.local.machine.restore import clone, identity, launch
+from pileus.providers.local.machine.restore.template import ABOUT
+from pileus.providers.local.machine.wire import SwitchWire
+from tests.live.cloud import LiveCloud, running, until
+from tests.live.test_machine import Body
+from tests.providers.local.machine import specs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+UUIDS = iter(f"{number:08x}-2222-4222-8333-444455556666" for number in range(0xA1000001, 0xA1000100))
+LIMIT = 4 << 30
+NONCE = "nobody-else-may-know"
+
+ASKED = {
+    "hostname": "hostname",
+    "address": "cat /sys/class/net/eth0/address",
+    "uuid": "cat /sys/class/dmi/id/product_uuid",
+    "serial": "cat /sys/class/dmi/id/product_serial",
+    "boot id": "cat /proc/sys/kernel/random/boot_id",
+    "instance id": "cat /var/lib/tiny/instance-id",
+    "host key": "dropbearkey -y -f /etc/dropbear/dropbear_ed25519_host_key | grep ^ssh-",
+    "device": "head -c 64 /dev/urandom | od -An -tx1 | tr -d ' \\n'; echo",
+    "kernel": "cat /proc/sys/kernel/random/uuid",
+    "call": "mktemp -u XXXXXXXXXXXXXXXX",
+    "user data": "cat /root/nonce",
+    "time": "date +%s",
+}
+"""What a guest is asked, by what no two may answer alike; the last one is the exception."""
+
+
+def copied(cloud: LiveCloud, ident: str) -> bool:
+    """Whether a guest runs on a template's memory."""
+    command = ["virsh", "-c", cloud.layout.libvirt_uri, "dumpxml", ident]
+    return "memory-backend-file" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def launch_one(cloud: LiveCloud, number: int, user_data: str = "") -> str:
+    """An instance that writes down its number."""
+    launched = cloud.ec2.run_instances(
+        ImageId=cloud.image("tiny"),
+        InstanceType="m1.tiny",
+        MinCount=1,
+        MaxCount=1,
+        KeyName="test",
+        UserData=user_data or f"#!/bin/sh\necho {NONCE}-{number} >/root/nonce\n",
+    )
+    ident: str = launched["Instances"][0]["InstanceId"]
+    return ident
+
+
+def answers(cloud: LiveCloud, key: Path, ident: str) -> dict[str, str]:
+    """What the guest says to all that is `ASKED`, once its user data has run."""
+    ready = "until [ -s /root/nonce ]; do sleep 0.2; done; "
+    said = cloud.ssh(ident, key, ready + "; ".join(ASKED.values())).splitlines()
+    return dict(zip(ASKED, said, strict=True))
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LiveCloud]:
+    """A cloud that restores, with ssh let in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PILEUS_BOOT_RESTORE", "1")
+        with running() as found:
+            group = found.ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
+            found.ec2.authorize_security_group_ingress(
+                GroupId=group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.0/8"
+            )
+            yield found
+
+
+@pytest.fixture
+def template(cloud: LiveCloud) -> Path:
+    """The template that tiny guests of the smallest flavor are copied from now."""
+    first = launch_one(cloud, 0)
+    cloud.wait(first, "running")
+    if not copied(cloud, first):
+        log = cloud.state / "log" / "host.log"
+        until("template", lambda: "template made" in log.read_text(), 300)
+    cloud.ec2.terminate_instances(InstanceIds=[first])
+    return max((path.parent for path in (SHARED / "templates").glob(f"*/{ABOUT}")), key=lambda one: one.stat().st_mtime)
+
+
+@pytest.mark.cost(150)
+def test_copies_are_strangers_to_each_other_and_to_their_template(cloud: LiveCloud, key: Path, template: Path) -> None:
+    idents = [launch_one(cloud, number) for number in (1, 2, 3)]
+    for ident in idents:
+        cloud.wait(ident, "running")
+        assert copied(cloud, ident)
+    said = {ident: answers(cloud, key, ident) for ident in idents}
+    for what in ASKED.keys() - {"time"}:
+        assert len({each[what] for each in said.values()}) == len(idents), f"two have the same {what}"
+    for number, (ident, each) in enumerate(said.items(), start=1):
+        shown = cloud.instance(ident)
+        assert each["instance id"] == ident
+        assert each["user data"] == f"{NONCE}-{number}"
+        assert each["address"] == shown["NetworkInterfaces"][0]["MacAddress"]
+        assert each["hostname"] == shown["PrivateDnsName"].partition(".")[0]
+        assert each["uuid"] == each["serial"]
+        assert each["uuid"].replace("-", "")[3:17] == ident[5:]
+        assert abs(int(each["time"]) - time.time()) < 60
+    memory = (template / "ram").read_bytes() + (template / "disk").read_bytes()
+    secrets = [NONCE.encode(), *(each["host key"].split()[1].encode() for each in said.values())]
+    assert [word for word in secrets if word in memory] == []
+    theirs = (identity.waiting_page(memory), memory[identity.waiting_page(memory) + 40 :][:36].decode())
+    assert theirs[1] not in {each["boot id"] for each in said.values()}
+
+    # From here on it is a guest like any other: its next start is a boot of its own disk.
+    ident = idents[0]
+    cloud.ec2.stop_instances(InstanceIds=[ident])
+    cloud.wait(ident, "stopped")
+    cloud.ec2.start_instances(InstanceIds=[ident])
+    cloud.wait(ident, "running")
+    assert not copied(cloud, ident)
+    again = answers(cloud, key, ident)
+    kept = ("hostname", "address", "uuid", "serial", "instance id", "host key", "user data")
+    assert {what: again[what] for what in kept} == {what: said[ident][what] for what in kept}
+    assert again["boot id"] != said[ident]["boot id"]
+
+    # And a copy that reboots, on the same memory, stays who it is.
+    ident = idents[1]
+    cloud.ssh(ident, key, "touch /run/before; (sleep 1; reboot) </dev/null >/dev/null 2>&1 &")
+    until("rebooted", lambda: cloud.ssh(ident, key, "ls /run/before 2>/dev/null; true") == "")
+    again = answers(cloud, key, ident)
+    assert {what: again[what] for what in kept} == {what: said[ident][what] for what in kept}
+    cloud.ec2.terminate_instances(InstanceIds=idents)
+
+
+# -- one machine, without a cloud around it ----------------------------------------------------------------------------
+
+
+class Crash(BaseException):
+    """The end of the host process, as far as the code that runs can tell."""
+
+
+class Own(Layout):
+    """A cloud whose templates are its own."""
+
+    @property
+    def templates(self) -> Path:
+        return self.state / "templates"
+
+
+@pytest.fixture(scope="module")
+def layout() -> Iterator[Layout]:
+    """A cloud's namespace, switch and libvirtd, and a template for the specs of `body`."""
+    with tempfile.TemporaryDirectory(prefix="pileus-live-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "QUIET", 0.0)
+        found = Own(Path(folder) / "s")
+        found.state.mkdir()
+        chassis.up(found)
+        try:
+            daemon.up(found)
+            with providing(found) as provider:
+                first = tiny(found, provider)
+                first.ensure("running")
+                until("template", lambda: templates(found), 300)
+                provider.remove(first.ref)
+                assert [seen.uuid for seen in provider.scan()] == []
+            yield found
+        finally:
+            daemon.end_guests(found)
+            daemon.down(found, purge=True)
+            chassis.down(found, purge=True)
+
+
+@contextlib.contextmanager
+def providing(layout: Layout) -> Iterator[MachineProvider]:
+    """A provider that restores; its image is the one built here."""
+
+    def fetch(digest: str, target: Path) -> None:
+        shutil.copyfile(SHARED / "images" / "tiny.qcow2", target)
+
+    provider = MachineProvider(layout, fetch, SwitchWire(layout), LIMIT)
+    yield provider
+    provider.close()
+
+
+def tiny(layout: Layout, provider: MachineProvider) -> Body:
+    """A new tiny machine without a NIC."""
+    uuid = next(UUIDS)
+    digest = json.loads((SHARED / "images" / "tiny.json").read_text())["sha256"]
+    disk = specs.disk(digest, uuid=uuid.replace("a1", "d1", 1))
+    spec = specs.instance(uuid=uuid, ec2_id=f"i-{uuid.replace('-', '')[:17]}", disks=(disk,))
+    return Body(layout, provider, spec)
+
+
+def templates(layout: Layout) -> list[Path]:
+    """All that are whole."""
+    return list(layout.templates.glob(f"[!.]*/{ABOUT}"))
+
+
+def emulators(body: Body) -> list[str]:
+    """The QEMU processes of a machine."""
+    said = subprocess.run(["pgrep", "-f", f"guest={body.spec.ec2_id},"], capture_output=True, text=True, check=False)
+    return said.stdout.split()
+
+
+@pytest.fixture
+def body(layout: Layout) -> Iterator[Body]:
+    """A machine that can be restored; it is removed."""
+    assert templates(layout), "the template was lost"
+    with providing(layout) as provider:
+        found = tiny(layout, provider)
+        yield found
+        found.provider.remove(found.ref)
+        assert not (layout.instances / found.spec.uuid).exists()
+
+
+def settled(body: Body, *, restored: bool) -> None:
+    """It runs, once, and no trace of how it came to that is left."""
+    until("running", lambda: not body.off())
+    body.wait_ready()
+    assert len(emulators(body)) == 1
+    assert ("memory-backend-file" in body.domain().XMLDesc()) == restored
+    assert {path.name for path in (body.layout.instances / body.spec.uuid).iterdir()} <= {
+        *("disk.qcow2", "console.log", "tty.sock", "agent.sock", "vnc.sock")
+    }
+
+
+@pytest.mark.cost(20)
+@pytest.mark.parametrize(("where", "restored"), [("load", False), ("become", False), ("_settle", False), ("run", True)])
+def test_a_host_that_dies_leaves_one_guest(
+    layout: Layout,
+    body: Body,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    restored: bool,  # noqa: FBT001
+) -> None:
+    whose = launch.Restores if where == "_settle" else clone.Clone
+    original: Callable[..., Any] = getattr(whose, where)
+
+    def dies(*arguments: Any) -> None:
+        if where == "load":
+            original(*arguments)
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(whose, where, dies)
+        with pytest.raises(Crash):
+            body.ensure("running")
+    body.provider.close()
+    with providing(layout) as body.provider:
+        settled(body, restored=restored)
+        body.provider.remove(body.ref)
+
+
+@pytest.mark.cost(20)
+def test_a_libvirtd_that_dies_leaves_one_guest(layout: Layout, body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(*_: Any) -> None:
+        found = daemon.pid(layout)
+        assert found is not None
+        os.kill(found, signal.SIGKILL)
+        raise OSError("libvirtd died")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clone.Clone, "become", dies)
+        with contextlib.suppress(Exception):
+            body.ensure("running")
+    daemon.up(layout)
+    settled(body, restored=False)
+
+
+@pytest.mark.cost(20)
+def test_a_copy_that_does_not_go_on_is_booted(body: Body, monkeypatch: pytest.MonkeyPatch, layout: Layout) -> None:
+    aside = layout.state / "aside"
+    shutil.copytree(templates(layout)[0].parent, aside, copy_function=os.link)
+    with monkeypatch.context() as patch:
+        patch.setattr(clone.Clone, "become", lambda _: None)
+        patch.setattr(clone, "TAKE", 1.0)
+        body.ensure("running")
+    settled(body, restored=False)
+    assert templates(layout) == []
+    aside.rename(layout.templates / json.loads((aside / ABOUT).read_text())["key"])
+
+
+@pytest.mark.cost(20)
+def test_a_copy_is_a_guest_like_any_other(body: Body) -> None:
+    body.ensure("running")
+    settled(body, restored=True)
+    body.end_qemu(signal.SIGKILL)
+    until("running again", lambda: not body.off())
+    body.wait_ready(2)
+    assert "memory-backend-file" not in body.domain().XMLDesc()
+    body.ensure("stopped")
+    until("off", body.off)
+
+
+@pytest.mark.cost(20)
+def test_a_damaged_template_is_not_used(body: Body, layout: Layout) -> None:
+    template = templates(layout)[0].parent
+    keep = (template / "state").read_bytes()
+    (template / "state").write_bytes(keep[:-1])
+    shutil.copytree(template, layout.state / "aside", copy_function=os.link)
+    body.ensure("running")
+    settled(body, restored=False)
+    assert not template.exists()
+    (layout.state / "aside" / "state").write_bytes(keep)
+    (layout.state / "aside").rename(template)
