@@ -18,6 +18,9 @@ DROP_GROUP = "pg_drop"
 
 _NEVER, _ALWAYS, _CLOSED, _DROP = 32767, 1004, 1003, 1001
 _ICMP = ("icmp", "icmpv6")
+_GOES_ON = "tcp && (tcp.flags[1] == 0 || tcp.flags[4] == 1)"
+"""Every TCP segment but the one that opens a connection (SYN without ACK)."""
+
 _INWARD, _OUTWARD = "to-lport", "from-lport"
 
 
@@ -59,7 +62,8 @@ def always(network: str, gateways: Iterable[str], localports: Iterable[str]) -> 
 
     Ask for an address, for metadata and for names; and be reached by TCP from the localport, whose listener
     applies the groups' rules to its own callers. No guest can send from the localport's address: port security.
-    Nor may it ask anything else of the localport, which stands in a namespace of the host's.
+    Nor may it open anything else to the localport, which stands in a namespace of the host's: what goes on is admitted,
+    for a switch that was started again knows of no connection.
     """
     localports = sorted(localports)
     if not localports:
@@ -74,6 +78,7 @@ def always(network: str, gateways: Iterable[str], localports: Iterable[str]) -> 
         acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {METADATA} && tcp.dst == 80", "allow-related", network),
         acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {local} && udp.dst == 53", "allow-related", network),
         acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {local} && tcp.dst == 53", "allow-related", network),
+        acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {local} && {_GOES_ON}", "allow-related", network),
         acl(_OUTWARD, _CLOSED, f"{asks} && ip4.dst == {closed}", "drop", network),
         acl(_INWARD, _ALWAYS, f"{enters}.src == {local} && tcp", "allow-related", network),
     ]
