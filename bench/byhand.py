@@ -56,6 +56,7 @@ def _named(word: str, tap: str, folder: Path) -> str:
         given = {name: value for name, value in json.loads(word).items() if name != "fd"}
         return json.dumps({**given, "ifname": tap, "script": "no", "downscript": "no"})
     word = word.replace("logfile=/dev/fdset/0", f"logfile={folder}/console.log")
+    word = re.sub(r"^vnc=unix:[^,]*", f"vnc=unix:{folder}/screen", word)
     return re.sub(r"^(socket,id=(\w+)),fd=\d+", rf"\1,path={folder}/\2", word)
 
 
