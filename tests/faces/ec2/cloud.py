@@ -6,6 +6,7 @@ import functools
 import hashlib
 import io
 import itertools
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ from pileus.model.provider import Seen as ProviderSeen
 from pileus.model.user import User
 from pileus.model.user import Wanted as UserWanted
 from pileus.model.volume import Volume
+from pileus.store.cache import Cache
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import credential, flavor, image, project
@@ -223,6 +225,23 @@ class Cloud:
         digest = hashlib.sha256(name.encode()).hexdigest()
         wanted = ImageWanted(**{"digest": digest, "size": 1 << 20, "virtual_size": 96 << 20, "public": True, **other})
         return image.register(caller, self.core, name, wanted)
+
+    def database(self) -> bytes:
+        """All that is stored."""
+        return self._connection().serialize()
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Afterwards the database is what it was before."""
+        before = self.database()
+        try:
+            yield
+        finally:
+            self._connection().deserialize(before)
+            self.core.store._cache = Cache()
+
+    def _connection(self) -> sqlite3.Connection:
+        return self.core.store.engine.sql.raw_connection().driver_connection  # type: ignore[return-value]
 
     def account(self, limits: Mapping[str, int] | None = None, *, admin: bool = False) -> Account:
         """Make a user in a project of the same name, without a password; no quota but `limits`."""
