@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +155,7 @@ class Session:
         assert self._ssh.stdout is not None
         self._ssh.stdin.write(f"{word}\n")
         self._ssh.stdin.flush()
+        assert select.select([self._ssh.stdout], [], [], 60.0)[0], f"no answer to {word}"
         return self._ssh.stdout.readline() == f"{word}\n"
 
     def end(self) -> None:
