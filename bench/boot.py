@@ -76,7 +76,7 @@ def restore(booting: cloud.LocalCloud, image: str, rounds: int, end: float) -> N
 def restores(ours: cloud.LocalCloud, image: str) -> bool:
     """Whether a guest that is launched now comes out of a file of memory."""
     [(ident, door)] = ours.launch(image)
-    answered([door])
+    ours.answered([(ident, door)])
     found = b"memory-backend-file" in Path(f"/proc/{ours.qemu(ident)}/cmdline").read_bytes()
     ours.end("TerminateInstances", [ident], "terminated")
     return found
@@ -86,7 +86,7 @@ def launched(ours: cloud.LocalCloud, image: str, count: int = 1) -> tuple[float,
     """Seconds until the last of `count` instances, asked for at once, answers; megabytes of each one's QEMU."""
     begun = time.monotonic()
     made = ours.launch(image, count)
-    last = max(answered([door for _, door in made]))
+    last = max(ours.answered(made))
     ids = [ident for ident, _ in made]
     memory = pss([ours.qemu(ident) for ident in ids]) / count
     ours.end("TerminateInstances", ids, "terminated")
@@ -98,7 +98,7 @@ def by_hand(ours: cloud.LocalCloud, image: str, count: int) -> Iterator[Callable
     """The same as `launched` by QEMU alone, in the places of instances that ran once and are stopped."""
     made = ours.launch(image, count)
     ids = [ident for ident, _ in made]
-    answered([door for _, door in made])
+    ours.answered(made)
     ours.end("StopInstances", ids, "stopped")
     with tempfile.TemporaryDirectory(prefix="pileus-bench-") as folder:
         twins = [Twin(ours.layout, ours.uuid(ident), ours.key, Path(folder)) for ident in ids]
