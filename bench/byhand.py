@@ -129,7 +129,7 @@ def started(twins: Sequence[Twin]) -> Iterator[float]:
     try:
         yield min([twin.start() for twin in twins])
     except TimeoutError as error:
-        raise RuntimeError("; ".join(twin.said() for twin in twins)) from error
+        raise RuntimeError("\n".join([str(error), *(twin.said() for twin in twins)])) from error
     finally:
         for twin in twins:
             twin.stop()

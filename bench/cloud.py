@@ -84,7 +84,7 @@ class LocalCloud:
             return answered([door for _, door in made])
         except TimeoutError as error:
             consoles = [self.layout.instances / self.uuid(ident) / "console.log" for ident, _ in made]
-            raise RuntimeError("\n".join(["no answer from", *map(tail, consoles)])) from error
+            raise RuntimeError("\n".join([str(error), *map(tail, consoles)])) from error
 
     def end(self, action: str, ids: list[str], state: str) -> None:
         """StopInstances or TerminateInstances, until all are in `state`."""
