@@ -38,15 +38,18 @@ def main() -> None:
     parser.add_argument("--images", nargs="*", default=list(cloud.FLAVORS), choices=list(cloud.FLAVORS))
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side, taken in turn; of debian-12, half")
     parser.add_argument("--together", type=int, default=10, help="how many tiny ones are launched at once; 0: none")
-    parser.add_argument("--no-restore", action="store_true", help="leave boot by restore out")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--no-restore", action="store_true", help="leave boot by restore out")
+    kinds.add_argument("--restore-only", action="store_true", help="leave all else out")
     given = parser.parse_args()
     end = time.monotonic() + BUDGET
     with cloud.running() as ours:
-        idle.run(ours)
+        parts: list[Callable[[], None]] = []
         rounds = {image: given.rounds if image == "tiny" else given.rounds // 2 for image in given.images}
-        parts = [partial(cold, ours, image, 1, rounds[image], end) for image in rounds]
-        if "tiny" in rounds and given.together:
-            parts.append(partial(cold, ours, "tiny", given.together, 2, end))
+        if not given.restore_only:
+            parts = [partial(idle.run, ours), *(partial(cold, ours, image, 1, rounds[image], end) for image in rounds)]
+            if "tiny" in rounds and given.together:
+                parts.append(partial(cold, ours, "tiny", given.together, 2, end))
         if not given.no_restore:
             parts += [partial(restore, ours, image, rounds[image], end) for image in rounds]
         done = [tried(part, end) for part in parts]
