@@ -30,10 +30,10 @@ ASK = 0.5
 LONGEST = 30.0
 """Seconds that a noun whose steps fail waits at most for the next try."""
 
-QUIET = 0.004
+QUIET = 0.012
 """Seconds without a verb that woke anything, after which steps begin: a burst of requests is answered first."""
 
-PATIENCE = 0.25
+PATIENCE = 0.5
 """Seconds for which steps give way to requests at most."""
 
 _jitter = random.SystemRandom()
@@ -118,6 +118,8 @@ class Runner:
         self._woken = threading.Condition()
         self._pending = 0
         self._asked = self._waiting = 0.0
+        self._inside = threading.local()
+        """`now`: whether this thread does the loops' own work, and no request's."""
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._work, name=f"loop-{i}", daemon=True) for i in range(workers)]
         self._threads.append(threading.Thread(target=self._scan, name="scan", daemon=True))
@@ -147,11 +149,12 @@ class Runner:
         with self._woken:
             self._pending += 1
             self._woken.notify()
-        if threading.current_thread() not in self._threads:
+        if not getattr(self._inside, "now", False):
             self._asked = time.monotonic()
             self._waiting = self._waiting or self._asked
 
     def _report(self, message: Report) -> None:
+        self._inside.now = True
         try:
             if self._recovery is not None:
                 self._recovery.heard(message)
@@ -162,8 +165,11 @@ class Runner:
         except Exception:
             # The host will say it again: a report that cannot be taken in must not end the bus.
             log.exception("report not taken in", host=message.host)
+        finally:
+            self._inside.now = False
 
     def _work(self) -> None:
+        self._inside.now = True
         while not self._stopping.is_set():
             self._give_way()
             seen = self._pending
