@@ -80,7 +80,7 @@ def status(cloud: LiveCloud) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.cost(45)
+@pytest.mark.cost(30)
 @pytest.mark.parametrize("name", PARTS)
 def test_a_hung_part_is_said_and_holds_up_nobody_else(cloud: LiveCloud, guest: str, key: Path, name: str) -> None:
     """`status` names it, a launch says what it waits for, all else is answered; it goes on when the part does."""
