@@ -1,7 +1,7 @@
 """Rules for every test: which tier may open sockets, what a live test needs, and which live tests run.
 
 Options: `--live` runs tests/live (else they are deselected), `--area NAME` keeps the areas whose names begin
-so, `--minutes N` takes a sample that fits, drawn from the seed of pytest-randomly.
+so, `--minutes N` takes a sample that fits, of all areas, drawn from the seed of pytest-randomly.
 """
 
 import gc
@@ -24,6 +24,8 @@ LIVE = TESTS / "live"
 LOOPBACK_TIERS = ("app", "clients", "live")
 LOOPBACK_HOSTS = ["127.0.0.0/8", "localhost", "::1"]
 DEFAULT_COST = 60.0
+AREA_COST = 20.0
+"""Seconds for a cloud that an area's tests share, up and down."""
 LEAST_LIVE_TIMEOUT = 600.0
 TIMEOUT_PER_COST = 10.0
 
@@ -118,10 +120,11 @@ def choose_live(config: pytest.Config, live: list[pytest.Item]) -> list[pytest.I
         oldest_first=oldest_first,
         budget=minutes * 60,
         seed=seed,
+        setup=AREA_COST,
     )
     report = config.pluginmanager.get_plugin("terminalreporter")
     if report is not None:
-        spent = sum(cost_of(item) for item in kept)
+        spent = sum(cost_of(item) for item in kept) + AREA_COST * len({area(item) for item in kept})
         report.write_line(
             f"live sample: {len(kept)} of {len(asked)} tests, {spent:.0f} s of {minutes * 60:.0f} s, "
             f"repeat with SEED={seed}"

@@ -35,19 +35,31 @@ def sample(
     oldest_first: Sequence[str],
     budget: float,
     seed: int,
+    setup: float = 0.0,
 ) -> list[T]:
-    """Choose the tests whose costs (seconds) fit into `budget` (seconds), newest area first.
+    """Choose tests whose costs (seconds), with `setup` for each area once, fit into `budget` (seconds).
 
-    Within an area the order is drawn from `seed`; what no longer fits is passed over.
+    The areas share it: the next test is of the one that was given the least so far, the newest of several. Within an
+    area the order is drawn from `seed`; what no longer fits is passed over. The newest area comes first in the result.
     """
     draw = random.Random(seed)
-    chosen: list[T] = []
-    left = budget
-    for name in newest_first([area(test) for test in tests], oldest_first):
-        of_area = [test for test in tests if area(test) == name]
+    order = newest_first([area(test) for test in tests], oldest_first)
+    waiting: dict[str, list[T]] = {name: [] for name in order}
+    for test in tests:
+        waiting[area(test)].append(test)
+    for of_area in waiting.values():
         draw.shuffle(of_area)
-        for test in of_area:
-            if cost(test) <= left:
-                chosen.append(test)
-                left -= cost(test)
-    return chosen
+    spent = dict.fromkeys(order, 0.0)
+    chosen: list[T] = []
+    while True:
+        left = budget - sum(spent.values())
+        for name, of_area in waiting.items():
+            begins = 0.0 if spent[name] else setup
+            waiting[name] = [test for test in of_area if begins + cost(test) <= left]
+        open_areas = [name for name in order if waiting[name]]
+        if not open_areas:
+            return sorted(chosen, key=lambda test: order.index(area(test)))
+        name = min(open_areas, key=lambda name: spent[name])
+        test = waiting[name].pop()
+        spent[name] += cost(test) + (0.0 if spent[name] else setup)
+        chosen.append(test)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,10 +31,16 @@ SSH = [
 ]  # fmt: skip
 
 
+ENDING = threading.Event()
+"""Set when somebody ends the run: all that is left to do is to take the clouds down."""
+
+
 def until(what: str, found: Callable[[], Any], seconds: float = 120.0) -> Any:
-    """Poll until `found()` is true; its value, or a failure that names `what`."""
+    """Poll until `found()` is true; its value, or a failure that names `what`, at once when the run is `ENDING`."""
     deadline = time.monotonic() + seconds
     while True:
+        if ENDING.is_set():
+            raise AssertionError(f"the run was ended before: {what}")
         value = found()
         if value:
             return value
@@ -199,14 +206,14 @@ def running(*options: str) -> Iterator[LiveCloud]:
 def running_in(state: Path, *options: str, **settings: object) -> Iterator[LiveCloud]:
     """A cloud in `state` from `pileus up` to `pileus down`; `settings` are its own, without their prefix."""
     told = {f"PILEUS_{name.upper()}": str(value) for name, value in settings.items()}
-    up = subprocess.run(
-        [PILEUS, "up", "--state", str(state), *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **told},
-    )
     try:
+        up = subprocess.run(
+            [PILEUS, "up", "--state", str(state), *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **told},
+        )
         assert up.returncode == 0, f"{up.stdout}{up.stderr}{logs(state)}"
         yield LiveCloud(state)
     finally:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.cloud import LiveCloud, logs, running
+from tests.live.cloud import ENDING, LiveCloud, logs, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from types import FrameType
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,8 +24,18 @@ def _no_traffic_for_guests() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _clouds_end_with_the_run() -> None:
-    """Whoever ends a run that takes too long means its guests and daemons as well."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Whoever ends a run that takes too long means its guests and daemons as well, and may kill it after some seconds.
+
+    Only the first signal counts (timeout(1) sends two): another one would interrupt what takes the clouds down.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if not ENDING.is_set():
+            ENDING.set()
+            signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
 
 
 @pytest.fixture(scope="module")

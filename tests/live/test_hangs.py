@@ -120,7 +120,7 @@ def test_a_hung_part_is_said_and_holds_up_nobody_else(cloud: LiveCloud, guest: s
             cloud.wait(fresh, "terminated")
 
 
-@pytest.mark.cost(100)
+@pytest.mark.cost(90)
 def test_what_goes_on_hanging_is_started_again(cloud: LiveCloud, guest: str, key: Path) -> None:
     """All at once, as bad as it gets; a session that only the switch carries outlives it."""
     state = State(cloud.state)

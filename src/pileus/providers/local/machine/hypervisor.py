@@ -151,10 +151,11 @@ class Hypervisor:
         return self._connection is not None and self._connection.isAlive() == 1
 
     def _drop(self) -> None:
-        old, self._connection = self._connection, None
+        old = [self._connection]
+        self._connection = None
         registered, self._registered = self._registered, None
-        if old is not None:
-            # Closing says goodbye to the daemon, which may hang.
+        if old != [None]:
+            # Closing says goodbye to the daemon, which may hang: only the thread holds on to what it closes.
             threading.Thread(target=_close, args=(old, registered), name="libvirt close", daemon=True).start()
 
 
@@ -162,13 +163,17 @@ def _on_lifecycle(_: Any, domain: Any, _event: int, _detail: int, events: queue.
     events.put(domain.UUIDString())
 
 
-def _close(connection: Any, registered: int | None) -> None:
-    # A registered callback keeps the connection open; on a dead one both calls fail, having done their part here.
-    with contextlib.suppress(libvirt.libvirtError):
-        if registered is not None:
+def _close(held: list[Any], registered: int | None) -> None:
+    """Let go of a connection, which is closed with its last reference.
+
+    Calls in other threads may still be on their way back from it, and each refers to it: closed under them, libvirt
+    would free what they use (SIGSEGV in virNetClient).
+    """
+    connection = held.pop()
+    if registered is not None:
+        # A registered callback keeps the connection open; on a dead one the call fails, having done its part here.
+        with contextlib.suppress(libvirt.libvirtError):
             connection.domainEventDeregisterAny(registered)
-    with contextlib.suppress(libvirt.libvirtError):
-        connection.close()
 
 
 def _bounded(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float) -> Any:
