@@ -192,8 +192,8 @@ def begin(world: World, operation: Operation, cell: kills.Cell, expected: Measur
     process = parts_of(world.state).get(cell.process)
     moment = cell.moment(seed)
     if cell.process == "qemu":
-        # Not to its very end: it may be gone a little earlier this time.
-        moment = expected.begins + 0.7 * moment * (expected.ends - expected.begins)
+        # The first half of that: it may be gone much earlier this time.
+        moment = expected.begins + 0.5 * moment * (expected.ends - expected.begins)
     elif cell.asked:
         moment *= expected.request / expected.length
 

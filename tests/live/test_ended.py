@@ -1,0 +1,70 @@
+"""A run of live tests that is ended, as timeout(1) does it, leaves no cloud behind."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULE = """
+import os
+import signal
+
+import pytest
+
+from tests.live.cloud import running, until
+
+
+@pytest.fixture
+def cloud():
+    with running("--provider", "stub") as made:
+        yield made
+        until("what will never be", lambda: False, 600)
+
+
+def test_it(cloud):
+    print(f"in {cloud.state} ")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture(autouse=True)
+def _again(cloud):
+    yield
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.cost(10)
+def test_a_run_that_is_ended_takes_its_cloud_down(tmp_path: Path) -> None:
+    """Whatever its fixtures still wait for, and however often it is told."""
+    for name in ("pyproject.toml", "tests/conftest.py", "tests/live_plan.py", *live("cloud.py", "conftest.py")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "tests" / "live" / "test_it.py").write_text(MODULE)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-s", "--live", "tests/live"],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert "KeyboardInterrupt" in run.stdout, run.stdout
+    assert run.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    state = run.stdout.partition("in ")[2].split()[0]
+    assert state.startswith("/tmp/"), run.stdout
+    assert not Path(state).parent.exists()
+    assert not any(state in line for line in command_lines())
+
+
+def live(*names: str) -> list[str]:
+    """Paths in the folder of live tests."""
+    return [f"tests/live/{name}" for name in names]
+
+
+def command_lines() -> list[str]:
+    """What runs on this machine."""
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
