@@ -61,8 +61,8 @@ def make(work: Path, disk: Path, progress: Callable[[str], None]) -> None:
     signature = new_signature()
     _write_files(ours, f"{signature:08x}-01")
     progress("installing packages (takes about a minute)")
-    hook = f"--extract-hook=cp -a {shlex.quote(str(ours))}/. $1"
-    debian_root("bookworm", tree, _PACKAGES, options=[hook])
+    copied = f"--extract-hook=cp -a {shlex.quote(str(ours))}/. $1"
+    debian_root("bookworm", tree, _PACKAGES, options=[copied])
     progress("removing what is not to be shared")
     _clean(tree)
     progress("writing the disk")
