@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
+from pileus.providers.local.images import hook
 from pileus.providers.local.images.archive import debian_root, execute
 from pileus.providers.local.images.disk import DiskLayout, make_disk, new_signature
 from pileus.providers.local.images.recipe import ImageRecipe
@@ -19,6 +20,7 @@ RECIPE = ImageRecipe(
     min_memory_mib=512,
     min_disk_gib=1,
     description="Debian 12 (bookworm) with cloud-init and the guest agent",
+    hook=hook.VERSION,
 )
 
 _LAYOUT = DiskLayout(size_mib=1024, label="debian-12", inodes=65536, partitioned=True)
@@ -37,7 +39,7 @@ _MASKED = (
 )
 """Units that cost time at boot or wake an idle guest; no network interface needs a device event first."""
 
-_ENABLED = ("deferred-start.service",)
+_ENABLED = ("deferred-start.service", "pileus-cloud-init.service", "pileus-template.service")
 
 _DEFERRED = (
     *("systemd-journal-flush.service", "systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount"),
@@ -59,8 +61,8 @@ def make(work: Path, disk: Path, progress: Callable[[str], None]) -> None:
     signature = new_signature()
     _write_files(ours, f"{signature:08x}-01")
     progress("installing packages (takes about a minute)")
-    hook = f"--extract-hook=cp -a {shlex.quote(str(ours))}/. $1"
-    debian_root("bookworm", tree, _PACKAGES, options=[hook])
+    copied = f"--extract-hook=cp -a {shlex.quote(str(ours))}/. $1"
+    debian_root("bookworm", tree, _PACKAGES, options=[copied])
     progress("removing what is not to be shared")
     _clean(tree)
     progress("writing the disk")
@@ -74,6 +76,7 @@ def _write_files(folder: Path, partuuid: str) -> None:
         runs = path.is_dir() or path.read_bytes().startswith(b"#!")
         path.chmod(0o755 if runs else 0o644)
     (folder / "etc/fstab").write_text(f"PARTUUID={partuuid} / ext4 defaults,noatime 0 1\n", encoding="utf-8")
+    hook.install(folder / "usr/lib/pileus/await-identity")
     wants = folder / "etc/systemd/system/sysinit.target.wants"
     wants.mkdir(mode=0o755)
     for unit in _DEFERRED:
