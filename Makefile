@@ -29,6 +29,8 @@ demo: setup ## one command to a real Debian guest over ssh (NONCE=text to choose
 .PHONY: test
 test: setup check unit images first-light ## the gate: check, all tests without guests, one live path (15 minutes at most)
 
+# Half of what a worker begins with is compiling the tests: whatever the shell says, that is done once.
+unit: export PYTHONDONTWRITEBYTECODE :=
 .PHONY: unit
 unit: ## all tests that boot nothing, in parallel (JOBS=2); those of `house` are part of `check`
 	$(PYTEST) -n $(JOBS) --dist worksteal tests --ignore tests/house

@@ -13,14 +13,14 @@ import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import cloud, idle
-from bench.answer import answered
+from bench.answer import Door, answered
 from bench.byhand import Twin, started
 from bench.idle import pss
-from pileus.app.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,8 +31,6 @@ BUDGET = 480.0
 TEMPLATE = 150.0
 """Seconds within which a cloud has to begin to restore what it was asked for."""
 
-_RESTORE = "boot_restore"
-
 
 def main() -> None:
     """Print the figures."""
@@ -40,18 +38,36 @@ def main() -> None:
     parser.add_argument("--images", nargs="*", default=list(cloud.FLAVORS), choices=list(cloud.FLAVORS))
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side, taken in turn; of debian-12, half")
     parser.add_argument("--together", type=int, default=10, help="how many tiny ones are launched at once; 0: none")
-    parser.add_argument("--no-restore", action="store_true", help="leave boot by restore out")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--no-restore", action="store_true", help="leave boot by restore out")
+    kinds.add_argument("--restore-only", action="store_true", help="leave all else out")
     given = parser.parse_args()
     end = time.monotonic() + BUDGET
     with cloud.running() as ours:
-        idle.run(ours)
-        for image in given.images:
-            rounds = given.rounds if image == "tiny" else given.rounds // 2
-            cold(ours, image, 1, rounds, end)
-            if image == "tiny" and given.together and time.monotonic() < end:
-                cold(ours, image, given.together, 2, end)
-            if not given.no_restore and _RESTORE in Settings.model_fields and time.monotonic() < end:
-                restore(ours, image, rounds, end)
+        parts: list[Callable[[], None]] = []
+        rounds = {image: given.rounds if image == "tiny" else given.rounds // 2 for image in given.images}
+        if not given.restore_only:
+            parts = [partial(idle.run, ours), *(partial(cold, ours, image, 1, rounds[image], end) for image in rounds)]
+            if "tiny" in rounds and given.together:
+                parts.append(partial(cold, ours, "tiny", given.together, 2, end))
+        if not given.no_restore:
+            parts += [partial(restore, ours, image, rounds[image], end) for image in rounds]
+        done = [tried(part, end) for part in parts]
+    if not all(done):
+        sys.exit(1)
+
+
+def tried(part: Callable[[], None], end: float) -> bool:
+    """Whether `part` printed its lines: it was begun in time, and went well."""
+    if time.monotonic() > end:
+        print("left out for want of time: one line or more", file=sys.stderr)
+        return False
+    try:
+        part()
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
 
 
 def cold(ours: cloud.LocalCloud, image: str, count: int, rounds: int, end: float) -> None:
@@ -63,7 +79,7 @@ def cold(ours: cloud.LocalCloud, image: str, count: int, rounds: int, end: float
 
 def restore(booting: cloud.LocalCloud, image: str, rounds: int, end: float) -> None:
     """Compare a cloud that restores with one that boots; says so where guests are not restored in time."""
-    with cloud.running({f"PILEUS_{_RESTORE.upper()}": "true"}) as ours:
+    with cloud.running({"PILEUS_BOOT_RESTORE": "true"}) as ours:
         begun = time.monotonic()
         while not restores(ours, image):
             if time.monotonic() - begun > TEMPLATE:
@@ -75,35 +91,37 @@ def restore(booting: cloud.LocalCloud, image: str, rounds: int, end: float) -> N
 
 def restores(ours: cloud.LocalCloud, image: str) -> bool:
     """Whether a guest that is launched now comes out of a file of memory."""
-    [(ident, door)] = ours.launch(image)
-    answered([door])
-    found = b"memory-backend-file" in Path(f"/proc/{ours.qemu(ident)}/cmdline").read_bytes()
-    ours.end("TerminateInstances", [ident], "terminated")
-    return found
+    with launching(ours, image) as [(ident, door)]:
+        ours.answered([(ident, door)])
+        return b"memory-backend-file" in Path(f"/proc/{ours.qemu(ident)}/cmdline").read_bytes()
 
 
 def launched(ours: cloud.LocalCloud, image: str, count: int = 1) -> tuple[float, float]:
     """Seconds until the last of `count` instances, asked for at once, answers; megabytes of each one's QEMU."""
     begun = time.monotonic()
+    with launching(ours, image, count) as made:
+        last = max(ours.answered(made))
+        return last - begun, pss([ours.qemu(ident) for ident, _ in made]) / count
+
+
+@contextlib.contextmanager
+def launching(ours: cloud.LocalCloud, image: str, count: int = 1) -> Iterator[list[tuple[str, Door]]]:
+    """`count` instances, asked for at once, and terminated at the end."""
     made = ours.launch(image, count)
-    last = max(answered([door for _, door in made]))
-    ids = [ident for ident, _ in made]
-    memory = pss([ours.qemu(ident) for ident in ids]) / count
-    ours.end("TerminateInstances", ids, "terminated")
-    return last - begun, memory
+    try:
+        yield made
+    finally:
+        ours.end("TerminateInstances", [ident for ident, _ in made], "terminated")
 
 
 @contextlib.contextmanager
 def by_hand(ours: cloud.LocalCloud, image: str, count: int) -> Iterator[Callable[[], tuple[float, float]]]:
     """The same as `launched` by QEMU alone, in the places of instances that ran once and are stopped."""
-    made = ours.launch(image, count)
-    ids = [ident for ident, _ in made]
-    answered([door for _, door in made])
-    ours.end("StopInstances", ids, "stopped")
-    with tempfile.TemporaryDirectory(prefix="pileus-bench-") as folder:
-        twins = [Twin(ours.layout, ours.uuid(ident), ours.key, Path(folder)) for ident in ids]
+    with launching(ours, image, count) as made, tempfile.TemporaryDirectory(prefix="pileus-bench-") as folder:
+        ours.answered(made)
+        ours.end("StopInstances", [ident for ident, _ in made], "stopped")
+        twins = [Twin(ours.layout, ours.uuid(ident), ours.key, Path(folder)) for ident, _ in made]
         yield lambda: _started(twins)
-    ours.end("TerminateInstances", ids, "terminated")
 
 
 def _started(twins: Sequence[Twin]) -> tuple[float, float]:

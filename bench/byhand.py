@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bench.answer import Door
+from bench.cloud import tail
 from pileus.loops.host.book import Entry
 from pileus.providers.local.guestnet.namespaces import run_in
 from pileus.providers.local.machine import cgroups
@@ -109,8 +110,8 @@ class Twin:
         return begun
 
     def said(self) -> str:
-        """What QEMU printed."""
-        return (self._folder / "said").read_text(errors="replace")
+        """What QEMU printed, and the guest on its console."""
+        return "\n".join(map(tail, (self._folder / "said", self._folder / "console.log")))
 
     def stop(self) -> None:
         """End QEMU at once."""
@@ -128,7 +129,7 @@ def started(twins: Sequence[Twin]) -> Iterator[float]:
     try:
         yield min([twin.start() for twin in twins])
     except TimeoutError as error:
-        raise RuntimeError("; ".join(twin.said() for twin in twins)) from error
+        raise RuntimeError("\n".join([str(error), *(twin.said() for twin in twins)])) from error
     finally:
         for twin in twins:
             twin.stop()

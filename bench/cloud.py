@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.answer import Door
+from bench.answer import Door, answered
 from bench.load import Client, Target
 from pileus.faces.wire.signing import Credential
 from pileus.providers.local.layout import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 FLAVORS = {"tiny": "m1.tiny", "debian-12": "m1.small"}
 """Images that are booted, and the flavor that each of them gets."""
@@ -78,6 +78,14 @@ class LocalCloud:
         ids = re.findall(r"<instanceId>(i-.+?)<", found)
         return [(ident, Door(USERS[image], self.key, at)) for ident, at in zip(ids, addresses, strict=True)]
 
+    def answered(self, made: Sequence[tuple[str, Door]]) -> list[float]:
+        """When each of these instances answered (see `answer.answered`); what their consoles say if one does not."""
+        try:
+            return answered([door for _, door in made])
+        except TimeoutError as error:
+            consoles = [self.layout.instances / self.uuid(ident) / "console.log" for ident, _ in made]
+            raise RuntimeError("\n".join([str(error), *map(tail, consoles)])) from error
+
     def end(self, action: str, ids: list[str], state: str) -> None:
         """StopInstances or TerminateInstances, until all are in `state`."""
         named = "&".join(f"InstanceId.{number}={ident}" for number, ident in enumerate(ids, 1))
@@ -104,6 +112,11 @@ class LocalCloud:
     def qemu(self, ident: str) -> int:
         """The process of an instance's QEMU."""
         return int((self.layout.libvirt / "run" / "qemu" / f"{ident}.pid").read_text())
+
+
+def tail(file: Path) -> str:
+    """The end of what a console said."""
+    return f"{file}: {file.read_text(errors='replace')[-1000:] if file.exists() else '-'}"
 
 
 def _public(uuid: str) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pileus.app.state import State
 from pileus.cli.client import Client, connect
+from tests.app import shell
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
 
 PILEUS = str(Path(sys.executable).parent / "pileus")
@@ -24,11 +25,9 @@ class Stub:
     def __init__(self, root: Path) -> None:
         self.state = State(root)
 
-    def pileus(self, *words: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
-        """Run the executable on this state directory."""
-        done = subprocess.run(
-            [PILEUS, *words], env=self.environment(), capture_output=True, text=True, check=False, **more
-        )
+    def pileus(self, *words: str, check: bool = True, said: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command on this state directory, with `said` on its standard input."""
+        done = shell.run(words, self.environment(), said)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 

@@ -104,7 +104,7 @@ def test_ssh_to_what_does_not_run(stub: Stub) -> None:
 
 def test_connect_joins_its_ends_with_the_instance(stub: Stub, box: str) -> None:
     # The stub's instances say what they are told; the stream ends when both sides have ended.
-    done = stub.pileus("connect", "box", "22", input="hello\nthere\n")
+    done = stub.pileus("connect", "box", "22", said="hello\nthere\n")
     assert done.stdout == "hello\nthere\n"
     for words in (("nobody", "22"), ("box", "0")):
         refused = stub.pileus("connect", *words, check=False)

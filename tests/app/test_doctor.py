@@ -93,6 +93,25 @@ def test_a_damaged_order_is_a_finding_and_makes_no_other_thing_a_leftover(own: S
     assert list(said["unchecked"]) == ["what this machine's host holds"]
 
 
+def test_a_damaged_order_is_set_aside_given_again_and_said_until_it_is_removed(own: Stub) -> None:
+    own.up()
+    own.client.post("instances", body={"image": own.client.all("images")[0]["id"], "flavor": "m1.tiny"})
+    orders = own.state.host / "orders"
+    assert processes.until(lambda: any(orders.glob("*.json")), 30)
+    own.down()
+    (order,) = orders.glob("*.json")
+    order.write_bytes(b"damaged")
+    own.up()
+    assert processes.until(order.exists, 30)
+    said = doctor(own)
+    assert [(one["code"], one["ident"]) for one in said["findings"]] == [("BookUnreadable", order.stem)]
+    (aside,) = (own.state.host / "damaged").iterdir()
+    assert str(aside) in said["findings"][0]["detail"]
+    assert aside.read_bytes() == b"damaged"
+    aside.unlink()
+    assert doctor(own)["findings"] == []
+
+
 def test_whatever_is_said_to_be_mended_has_somebody_who_mends_it() -> None:
     said = {code for code, meaning in MEANINGS.items() if meaning.mend == "repair"}
     here = set(examination._REMOVE) | {"DomainLeaked"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import socket
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
     from tests.app.stub import Stub
 
 
+_session = functools.cache(boto3.Session)
+"""One for all: each session reads the service models anew."""
+
+
 def client(stub: Stub, service: str) -> Any:
     """A boto3 client of the administrator."""
     admin = stub.admin
-    session: Any = boto3.Session()
-    return session.client(
+    return _session().client(  # type: ignore[call-overload]
         service,
         endpoint_url=stub.endpoints[service],
         region_name="us-east-1",

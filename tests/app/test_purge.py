@@ -59,7 +59,7 @@ def test_purge_ends_the_cloud_and_removes_its_directory(own: Housed, folder: Pat
 
 
 def test_without_a_terminal_nobody_is_asked_and_nothing_happens(own: Housed) -> None:
-    refused = own.pileus("purge", check=False, stdin=subprocess.DEVNULL)
+    refused = own.pileus("purge", check=False)
     assert refused.returncode == 1
     assert "--yes" in refused.stderr
     own.pileus("status")

@@ -38,16 +38,15 @@ def test_when_up_returns_everything_answers(own: Stub) -> None:
     assert processes.until(lambda: own.client.get("instances", made["id"])["state"] == "running", 20)
 
 
-def test_a_second_up_changes_nothing(own: Stub) -> None:
-    own.up()
-    before = (own.pid, own.endpoints, own.admin)
-    own.up()
-    own.pileus("up")
-    assert (own.pid, own.endpoints, own.admin) == before
-    taken = own.pileus("up", "--port", "1", check=False)
+def test_a_second_up_changes_nothing(stub: Stub) -> None:
+    before = (stub.pid, stub.endpoints, stub.admin)
+    stub.up()
+    stub.pileus("up")
+    assert (stub.pid, stub.endpoints, stub.admin) == before
+    taken = stub.pileus("up", "--port", "1", check=False)
     assert taken.returncode == 1
     assert "runs already" in taken.stderr
-    assert own.pileus("up", "--provider", "local", check=False).returncode == 1
+    assert stub.pileus("up", "--provider", "local", check=False).returncode == 1
 
 
 def test_what_was_made_outlives_down_and_up(own: Stub) -> None:
@@ -83,10 +82,9 @@ def test_a_first_start_that_died_before_it_told_its_secrets_is_made_good(own: St
     assert own.client.all("users")[0]["name"] == "admin"
 
 
-def test_only_one_cloud_has_a_state_directory(own: Stub) -> None:
-    own.up()
-    words = ["cloud", "--state", str(own.state.root), "--provider", "stub", "--fd", "0"]
-    second = own.pileus(*words, check=False)
+def test_only_one_cloud_has_a_state_directory(stub: Stub) -> None:
+    words = ["cloud", "--state", str(stub.state.root), "--provider", "stub", "--fd", "0"]
+    second = stub.pileus(*words, check=False)
     assert second.returncode == 1
     assert "Another cloud runs" in second.stderr
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections import Counter
+
+import structlog
 
 from tests.loops.lines import LINES
 from tests.loops.world import run
@@ -33,6 +36,7 @@ def row(name: str, worlds: int) -> str:
 
 def main() -> None:
     """Measure every line."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     worlds = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     sys.stdout.write(f"| line | switched off | promises broken | of {worlds} | first |\n|---|---|---|---|---|\n")
     for name in LINES:

@@ -50,7 +50,13 @@ class Host:
         self.agent = Agent("h", self.stub, self.book, now=lambda: self.now)
 
     def order(
-        self, counter: int, state: PowerState = "running", n: int = 1, reboot: int = 0, satisfied: int = 0
+        self,
+        counter: int,
+        state: PowerState = "running",
+        n: int = 1,
+        reboot: int = 0,
+        satisfied: int = 0,
+        rebooted: int = 0,
     ) -> bool:
         spec = InstanceSpec(
             uuid="u",
@@ -61,6 +67,7 @@ class Host:
             ec2_id="i-0",
             reboot=reboot,
             satisfied=satisfied,
+            rebooted=rebooted,
         )
         return self.agent.take(Order(uuid="u", revision=(1, counter), spec=spec))
 
@@ -101,6 +108,19 @@ def test_an_order_is_made_true_and_said(host: Host) -> None:
     assert not host.agent.news
     assert host.agent.report().bodies == {}
     assert host.agent.report(full=True).bodies.keys() == {"u"}
+
+
+def test_what_was_done_under_a_lost_order_is_not_done_again(host: Host) -> None:
+    host.order(1, reboot=2)
+    host.settle()
+    host.book = Book()
+    host.start()
+    told = list(host.stub.logs["u"])
+    host.order(2, reboot=2, rebooted=2)
+    host.settle()
+    assert host.runs
+    assert host.stub.logs["u"] == told
+    assert host.agent.report(full=True).bodies["u"].reboot == 2
 
 
 def test_stored_is_not_applied(host: Host) -> None:

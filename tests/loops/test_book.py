@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.bus.messages import Removed
-from pileus.loops.host.book import Book, Entry, FileBook
+from pileus.loops.host.book import DAMAGED, Book, Entry, FileBook
 from pileus.model.instance import Body, Power
 from pileus.model.spec import InstanceSpec
 
@@ -86,6 +86,36 @@ def test_half_written_files_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "orders" / "a.new").write_bytes(b'{"uuid":')
     (tmp_path / "start.new").write_bytes(b"{")
     assert same(FileBook(tmp_path), book)
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"uuid"', b"\0" * 300, b"{}", b"\xff\xfe", "b"])
+def test_a_damaged_order_is_set_aside_and_costs_no_other(tmp_path: Path, damage: bytes | str) -> None:
+    """Its bytes are kept for whoever looks for the cause, and the same order is taken again."""
+    book = FileBook(tmp_path)
+    for uuid in ("a", "b"):
+        book.keep(entry(uuid, 1))
+    orders = tmp_path / "orders"
+    # Of another instance is as bad as of none.
+    data = (orders / f"{damage}.json").read_bytes() if isinstance(damage, str) else damage
+    (orders / "a.json").write_bytes(data)
+    again = FileBook(tmp_path, lambda: 7.0)
+    assert again.entries == {"b": entry("b", 1)}
+    assert [path.name for path in orders.iterdir()] == ["b.json"]
+    assert (tmp_path / DAMAGED / "a.7.json").read_bytes() == data
+    again.keep(entry("a", 1))
+    assert FileBook(tmp_path).entries == {"a": entry("a", 1), "b": entry("b", 1)}
+    assert len(list((tmp_path / DAMAGED).iterdir())) == 1
+
+
+def test_a_damaged_order_that_cannot_be_set_aside_costs_no_start(tmp_path: Path) -> None:
+    book = FileBook(tmp_path)
+    book.keep(entry("a", 1))
+    (tmp_path / "orders" / "a.json").write_bytes(b"{")
+    (tmp_path / DAMAGED).write_bytes(b"in the way")
+    again = FileBook(tmp_path)
+    assert again.entries == {}
+    again.keep(entry("a", 2))
+    assert FileBook(tmp_path).entries == {"a": entry("a", 2)}
 
 
 def test_the_book_after_a_lost_one_begins_above_it(tmp_path: Path) -> None:

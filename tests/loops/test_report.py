@@ -69,6 +69,20 @@ def test_a_body_is_seen(site: Site, row: Instance) -> None:
         assert [entry.outcome for entry in tx.journal(row.uuid)] == ["done"]
 
 
+def test_an_order_that_a_host_lost_is_given_again_with_what_was_done(site: Site, ann: Caller, tiny: Image) -> None:
+    """Nobody starts a guest that ended itself, nor reboots one again, because a file was damaged."""
+    (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    site.work()
+    row = site.row(row.uuid)
+    say(site, 1, bodies={row.uuid: body(row, running=False, satisfied=1, reboot=3)})
+    site.sent.clear()
+    say(site, 2, full=True)
+    site.work()
+    spec = site.sent[-1][1].spec
+    assert spec is not None
+    assert (spec.satisfied, spec.rebooted) == (1, 3)
+
+
 @pytest.mark.parametrize("order", [(5, 3), (5, 2), (4, 99)])
 def test_an_old_report_changes_nothing(site: Site, row: Instance, order: tuple[int, int]) -> None:
     say(site, 3, bodies={row.uuid: body(row)})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pileus.bus.messages import Removed
 from pileus.loops.host import view
-from pileus.loops.host.book import Entry, FileBook
+from pileus.loops.host.book import DAMAGED, Entry, FileBook
 from pileus.model.instance import Body, Power
 from pileus.model.spec import InstanceSpec
 from pileus.model.views import HostView
@@ -31,10 +31,13 @@ def test_a_book_is_read_without_a_trace(tmp_path: Path) -> None:
     with (tmp_path / "removed.jsonl").open("a") as file:
         file.write('["d",{"revi')
     (tmp_path / "orders" / "x.new").write_bytes(b"{")
+    (tmp_path / DAMAGED).mkdir()
+    (tmp_path / DAMAGED / "x.7.json").write_bytes(b"{")
     before = files(tmp_path)
     found = view.read(tmp_path)
     assert files(tmp_path) == before
     assert found.removed == {"b": (0, 4)}, "moved elsewhere is not gone"
     assert (found.highest, found.newest) == ((0, 9), 12.5)
+    assert found.damaged == ("x.7.json",)
     assert found.orders["a"].spec == spec
     assert found.orders["a"].applied == (0, 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@functools.cache
+def empty() -> bytes:
+    """A database as the migrations make it: they take thirty times what a copy takes."""
+    store = Store("sqlite://")
+    migrate(store.engine)
+    image: bytes = store.engine.sql.raw_connection().driver_connection.serialize()  # type: ignore[union-attr]
+    store.close()
+    return image
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -23,7 +34,7 @@ def clock() -> Clock:
 @pytest.fixture
 def store(clock: Clock) -> Iterator[Store]:
     made = Store("sqlite://", now=clock)
-    migrate(made.engine)
+    made.engine.sql.raw_connection().driver_connection.deserialize(empty())  # type: ignore[union-attr]
     yield made
     made.close()
 
@@ -31,7 +42,7 @@ def store(clock: Clock) -> Iterator[Store]:
 @pytest.fixture
 def filed(tmp_path: Path, clock: Clock) -> Iterator[Store]:
     """A store that several threads read and write at once."""
+    (tmp_path / "store.db").write_bytes(empty())
     made = Store(f"sqlite:///{tmp_path}/store.db", now=clock)
-    migrate(made.engine)
     yield made
     made.close()

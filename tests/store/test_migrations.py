@@ -2,25 +2,96 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import inspect, select, text
 
 from pileus.store import migrations, tables
-from pileus.store.migrate import migrate
+from pileus.store.migrate import migrate, newest
 from pileus.store.store import Store
 from tests.store.clock import flavor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
-def test_the_migrations_make_the_tables_that_the_code_knows(store: Store) -> None:
+def _shape(store: Store) -> dict[str, object]:
+    """Every table's columns, keys, indexes and rows; the order of columns is nobody's business."""
+    look, found = inspect(store.engine.sql), dict[str, object]()
     with store.engine.read() as connection:
+        for table in look.get_table_names():
+            columns = {
+                one["name"]: (repr(one["type"]), one["nullable"], one["default"]) for one in look.get_columns(table)
+            }
+            keys = (look.get_unique_constraints(table), look.get_indexes(table), look.get_foreign_keys(table))
+            sets = [sorted(repr(sorted(one.items(), key=str)) for one in some) for some in keys]
+            primary = sorted(look.get_pk_constraint(table)["constrained_columns"])
+            rows = connection.execute(select(text("*")).select_from(text(table))).all()
+            found[table] = (columns, sets, primary, rows)
+    return found
+
+
+@pytest.fixture
+def migrated(tmp_path: Path) -> Iterator[Store]:
+    """A store whose database went through every script."""
+    made = Store(f"sqlite:///{tmp_path}/migrated.db")
+    migrate(made.engine, "0001_pre_first")
+    migrate(made.engine)
+    yield made
+    made.close()
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(migrated: Store) -> None:
+    with migrated.engine.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, tables.metadata) == []
+
+
+def test_a_new_database_is_as_one_that_went_through_every_migration(migrated: Store, tmp_path: Path) -> None:
+    new = Store(f"sqlite:///{tmp_path}/new.db")
+    migrate(new.engine)
+    assert _shape(new) == _shape(migrated)
+    new.close()
+
+
+def test_an_older_database_is_brought_to_the_newest_revision_and_keeps_its_rows(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/x.db")
+    migrate(store.engine, "0001_pre_first")
+    with store.engine.write() as connection:
+        connection.exec_driver_sql("INSERT INTO wake VALUES ('instance', 'a', 1, 2, 3, 4)")
+    migrate(store.engine)
+    with store.engine.read() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all() == [newest()]
+        assert connection.exec_driver_sql("SELECT uuid, request FROM wake").all() == [("a", "")]
+        assert connection.exec_driver_sql("SELECT count(*) FROM floatingip").scalar() == 0
+    store.close()
+
+
+def test_a_database_of_a_later_pileus_is_refused(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/x.db")
+    migrate(store.engine)
+    with store.engine.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999_pre_later'")
+    with pytest.raises(CommandError, match="9999_pre_later"):
+        migrate(store.engine)
+    store.close()
+
+
+def test_what_needs_no_migration_does_without_alembic(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pileus.store.migrate import migrate; from pileus.store.store import Store;"
+        f"store = Store('sqlite:///{tmp_path}/x.db'); migrate(store.engine); migrate(store.engine);"
+        "sys.exit('alembic' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_repeating_changes_nothing(tmp_path: Path) -> None:
@@ -36,8 +107,8 @@ def test_repeating_changes_nothing(tmp_path: Path) -> None:
 
 def test_revisions_are_numbered_and_say_when_they_run() -> None:
     scripts = ScriptDirectory(str(next(iter(migrations.__path__))))
+    assert scripts.get_heads() == [newest()]
     names = [script.revision for script in scripts.walk_revisions()]
-    assert len(scripts.get_heads()) == 1
     for name, script in zip(names, scripts.walk_revisions(), strict=True):
         stem = script.path.rpartition("/")[2]
         number, when = stem.split("_")[:2]

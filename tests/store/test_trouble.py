@@ -70,6 +70,25 @@ def test_a_full_disk_keeps_nothing_of_what_was_asked(file_store: Store) -> None:
     assert file_store.trouble is None
 
 
+def test_a_wake_that_could_not_be_given_back_does_not_wait_for_its_leases_end(file_store: Store) -> None:
+    made = flavor("late")
+    with file_store.write() as tx:
+        tx.wake(tx.add(made))
+    held = file_store.claim_wake()
+    assert held is not None
+    say(file_store, "query_only=ON")
+    with pytest.raises(Unavailable):
+        file_store.finish_wake(held, file_store.now(), failed=True)
+    with pytest.raises(Unavailable):
+        file_store.claim_wake()
+    say(file_store, "query_only=OFF")
+    again = file_store.claim_wake()
+    assert again is not None
+    assert (again.uuid, again.tries) == (made.uuid, 1)
+    file_store.finish_wake(again, None)
+    assert file_store.claim_wake() is None
+
+
 def test_what_was_to_be_stored_is_no_part_of_the_error(file_store: Store) -> None:
     say(file_store, "max_page_count=60")
     cause = refused(file_store).__cause__

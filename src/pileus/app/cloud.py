@@ -69,6 +69,7 @@ def _tune_collector() -> None:
     """Leave what lives as long as the process out of every collection, and look less often: lists make many values."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(50_000, 20, 20)
 
 

@@ -26,6 +26,7 @@ from pileus.app.condition import condition, described
 from pileus.app.state import State, read_json
 from pileus.cli.client import connect
 from pileus.cli.problem import Problem
+from pileus.loops.host.book import DAMAGED
 from pileus.loops.host.view import read as read_book
 from pileus.model import agreement
 from pileus.model.errors import Fault, NotFound
@@ -161,11 +162,15 @@ def _look(state: State, *, local: bool) -> _Look:
 
 def _book(state: State, unchecked: dict[str, str], found: list[Finding]) -> HostView | None:
     try:
-        return read_book(state.host)
+        view = read_book(state.host)
     except (OSError, msgspec.MsgspecError) as error:
         unchecked["what this machine's host holds"] = str(error)
         found.append(Finding(code="BookUnreadable", kind="host", ident=_host(state), detail=str(error)))
         return None
+    for name in view.damaged:
+        detail = f"set aside as {state.host / DAMAGED / name}"
+        found.append(Finding(code="BookUnreadable", kind="instance", ident=name.partition(".")[0], detail=detail))
+    return view
 
 
 def _host(state: State) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 import sys
@@ -24,6 +25,7 @@ def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
         _become(state, user)
     else:
         os.umask(0o077)
+    gc.disable()  # until it serves: nearly all that is loaded stays, and is not to be looked through while it is
     from pileus.app.cloud import serve  # noqa: PLC0415  (loaded by the user that it runs as)
 
     try:

@@ -14,6 +14,7 @@ from pileus.app.state import State
 from pileus.app.supervise import Part
 from pileus.cli.problem import Problem
 from pileus.model.errors import Fault
+from pileus.providers.local import prefix
 from pileus.providers.local.engine import chassis, control
 from pileus.providers.local.engine.daemons import daemons
 from pileus.providers.local.layout import Layout
@@ -47,6 +48,7 @@ def begin(state: State, say: Say) -> None:
     state.channels.parent.chmod(0o710)
     layout = layout_of(state)
     try:
+        prefix.take(layout)
         say("starting the network engine")
         chassis.up(layout, outside=Settings().floating_cidr)
         say("starting libvirtd")

@@ -6,9 +6,6 @@ import contextlib
 import ctypes
 import fcntl
 import os
-import select
-import signal
-import struct
 import subprocess
 import sys
 import time
@@ -17,8 +14,23 @@ from pathlib import Path
 
 from pileus.cli.problem import Problem
 
-_FLOCK = "hhqqi"
-"""struct flock of fcntl(2): type, whence, start, length, pid."""
+# Plain system calls, without the libraries that the rest of this provider needs.
+from pileus.providers.local.engine.process import owner, stop
+
+__all__ = [
+    "alone",
+    "await_held",
+    "environment",
+    "execute",
+    "hold",
+    "inherited",
+    "module",
+    "owner",
+    "pileus",
+    "stop",
+    "tail",
+    "until",
+]
 
 _PIDFD_GETFD = 438
 """The system call of pidfd_getfd(2), the same number on every architecture."""
@@ -38,21 +50,6 @@ def hold(pidfile: Path) -> int | None:
     os.truncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor
-
-
-def owner(pidfile: Path) -> int | None:
-    """The process that holds `pidfile`, or None. Never ask for a file that this process holds itself."""
-    # Opened for reading: what runs on a file system that has become read-only runs all the same.
-    try:
-        descriptor = os.open(pidfile, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
-    finally:
-        os.close(descriptor)
-    return None if kind == fcntl.F_UNLCK else int(pid)
 
 
 @contextlib.contextmanager
@@ -122,24 +119,6 @@ def environment() -> dict[str, str]:
     """The environment of a daemon: its settings and the search path, nothing else of whoever starts it."""
     kept = {name: value for name, value in os.environ.items() if name.startswith("PILEUS_")}
     return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", **kept}
-
-
-def stop(pid: int, patience: float) -> None:
-    """End `pid` by SIGTERM, after `patience` seconds by SIGKILL; returns when it is dead."""
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 10.0)):
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(handle, number)
-            if select.select([handle], [], [], seconds)[0]:
-                break
-    finally:
-        os.close(handle)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
 
 
 def until(true: Callable[[], bool], seconds: float, pause: float = 0.01) -> bool:

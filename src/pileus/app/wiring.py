@@ -95,12 +95,13 @@ def _stub(state: State, settings: Settings, store: Store, place: Place) -> Cloud
 
 def _local(state: State, settings: Settings, store: Store, place: Place) -> Cloud:
     from pileus.bus.unix import CloudEnd  # noqa: PLC0415  (each provider's own parts)
+    from pileus.providers.local import prefix  # noqa: PLC0415
     from pileus.providers.local.layout import Layout  # noqa: PLC0415
     from pileus.providers.local.network.provider import NetworkProvider  # noqa: PLC0415
 
     layout = Layout(state.root)
     bus = CloudEnd(state.bus)
-    place = dataclasses.replace(place, loopback_prefix=layout.loopback_prefix)
+    place = dataclasses.replace(place, loopback_prefix=prefix.of(layout))
     networks = NetworkProvider(layout.northbound, gateway=layout.netns)
     gate = Gate(bus)
     cloud = _cloud(state, settings, Core(store, gate, networks, _key(state), place), gate, networks)

@@ -128,4 +128,8 @@ def _absent(tx: Writer, report: Report) -> None:
         if row.assigned.host == report.host and (row.seen.running or row.seen.revision != NEVER):
             lost = msgspec.structs.replace(row.seen, running=False, revision=NEVER)
             tx.see(row, lost)
+            # The host no longer knows what was done already: neither its guest's own ending nor a reboot is undone.
+            done = msgspec.structs.replace(row.assigned, carried=lost.satisfied, rebooted=lost.reboot)
+            if done != row.assigned:
+                tx.assign(row, done)
             tx.wake(row)

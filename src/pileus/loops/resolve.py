@@ -59,6 +59,7 @@ def instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
         power=wanted.power,
         reboot=wanted.reboot,
         satisfied=row.assigned.carried,
+        rebooted=row.assigned.rebooted,
         vcpus=flavor.wanted.vcpus,
         memory=flavor.wanted.memory,
         machine=image.wanted.kind if image else flavor.wanted.kind,

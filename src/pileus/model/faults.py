@@ -33,6 +33,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "NetworkUnavailable": "The cloud's network namespace is not there.",
         "NotReachable": "The guest does not answer on that port.",
         "OutsideExhausted": "The outside network has no free address for a router; its guests reach nothing outside.",
+        "PrefixesExhausted": "Every 127.N.0.0/16 of this machine belongs to some cloud.",
         "RestoreFailed": "A guest could not be restored from a template; it boots from its image instead.",
         "RouterMissing": "The network's router is not there yet.",
         "StatePathTooLong": "The state directory's path is too long for the sockets below it.",

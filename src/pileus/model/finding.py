@@ -200,10 +200,10 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         ),
         "BookUnreadable": Meaning(
             "error",
-            "An order that this host holds cannot be read.",
-            "The host process does not start; instances run on.",
-            "Bring host/orders/ of the state directory back from a copy, or move the damaged file away and adopt its"
-            " instance with `pileus doctor --adopt ID`.",
+            "An order that this host holds cannot be read: its file is damaged.",
+            "The host sets it aside when it starts, and the cloud gives it again; instances run on.",
+            "Look for the cause, a failing disk perhaps; then remove the file from host/damaged/ of the state"
+            " directory. An instance that no row names is taken in by `pileus doctor --adopt ID`.",
         ),
         "OrderMissing": Meaning(
             "error",

@@ -52,7 +52,8 @@ class Assigned(Part, frozen=True, kw_only=True):
     """Where it is. `clear` names the places that may still hold an old body, each with its removal's revision.
 
     `last` is the place it was moved from, told again when it goes; `carried` the satisfied n that went along with the
-    last placement; `content` the digest of the spec last given a revision; `loopback` the address for plain ssh.
+    last placement, or outlives an order that its host lost, as do the reboots that were done (`rebooted`); `content`
+    the digest of the spec last given a revision; `loopback` the address for plain ssh.
     """
 
     host: str | None = None
@@ -60,6 +61,7 @@ class Assigned(Part, frozen=True, kw_only=True):
     last: str | None = None
     ever: bool = False
     carried: int = 0
+    rebooted: int = 0
     content: str = ""
     loopback: str = ""
 

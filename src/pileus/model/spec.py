@@ -82,13 +82,15 @@ class NicSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="instance"):
     """A machine: size, disks, ports, power, and what its metadata service answers.
 
-    `memory` in MiB, `user_data` base64, `satisfied` the power n that its guest ended on an earlier host.
+    `memory` in MiB, `user_data` base64, `satisfied` the power n that its guest ended on an earlier host or under an
+    order that its host lost, `rebooted` the reboots that were done then.
     """
 
     KIND: ClassVar[str] = "instance"
     power: Power
     reboot: int = 0
     satisfied: int = 0
+    rebooted: int = 0
     vcpus: int
     memory: int
     machine: Literal["machine", "container"] = "machine"

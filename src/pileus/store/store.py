@@ -53,6 +53,7 @@ class Store:
         self._cache = Cache()
         self.closed = False
         """Whether nothing may be written but what recovers it, and no wake be had."""
+        self._owed: dict[Claimed, tuple[float | None, bool]] = {}
         self._on_commit: list[Callable[[bool, set[str]], None]] = []
 
     @property
@@ -94,6 +95,7 @@ class Store:
         """Take the wake that has been due for longest and is nobody's; None when there is none."""
         if self.closed:
             return None
+        self._give_owed()
         now = self.now()
         with self.engine.read() as connection:
             if connection.execute(statements.NEXT_WAKE, {"at": now}).first() is None:
@@ -106,15 +108,33 @@ class Store:
     ) -> Claimed | None:
         """Give a wake back, due at `due` (None: when woken or scanned); at once if it was woken meanwhile.
 
-        With `claim`, take the next one in the same transaction.
+        With `claim`, take the next one in the same transaction. What cannot be given back now, because the disk is
+        full perhaps, is given back before this process claims another one: it would wait for its lease's end.
         """
-        this = {"of_kind": held.kind, "key": held.uuid, "held": held.until, "seen": held.wakes}
+        try:
+            with self.engine.write() as connection:
+                self._give(connection, held, due, failed=failed)
+                return self._next(connection, self.now()) if claim else None
+        except Unavailable:
+            self._owed[held] = (due, failed)
+            raise
+
+    def _give_owed(self) -> None:
+        owed = self._owed.copy()
+        if not owed:
+            return
         with self.engine.write() as connection:
-            # A failure of a wake that nobody has touched since: the number of tries in the row is the one claimed.
-            tries = held.tries + 1 if failed else 0
-            if not connection.execute(statements.GIVE_WAKE, {**this, "due": due, "tries": tries}).rowcount:
-                connection.execute(statements.GIVE_WAKE_AT_ONCE, {**this, "due": self.now()})
-            return self._next(connection, self.now()) if claim else None
+            for held, (due, failed) in owed.items():
+                self._give(connection, held, due, failed=failed)
+        for held in owed:
+            self._owed.pop(held, None)
+
+    def _give(self, connection: Connection, held: Claimed, due: float | None, *, failed: bool) -> None:
+        this = {"of_kind": held.kind, "key": held.uuid, "held": held.until, "seen": held.wakes}
+        # A failure of a wake that nobody has touched since: the number of tries in the row is the one claimed.
+        tries = held.tries + 1 if failed else 0
+        if not connection.execute(statements.GIVE_WAKE, {**this, "due": due, "tries": tries}).rowcount:
+            connection.execute(statements.GIVE_WAKE_AT_ONCE, {**this, "due": self.now()})
 
     def _next(self, connection: Connection, now: float) -> Claimed | None:
         row = connection.execute(statements.NEXT_WAKE, {"at": now}).first()

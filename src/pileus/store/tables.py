@@ -139,3 +139,6 @@ meta = Table(
     Column("value", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+
+FIRST_META = ({"name": "incarnation", "value": 1}, {"name": "counter", "value": 0})
+"""The rows of `meta` that a new database has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
@@ -32,13 +33,12 @@ class RestFace:
         self._core = core
         self._authority = authority
         self._routes = [(route, tuple(route.path.split("/"))) for route in ROUTES]
-        self._openapi = msgspec.json.encode(openapi())
 
     def handle(self, request: Request) -> Response:
         """Answer; refusals of the core are answers too. Anything else that is raised is a fault of ours."""
         words = tuple(unquote(word) for word in request.path.removeprefix(ROOT).strip("/").split("/"))
         if words == ("openapi.json",) and request.method in ("GET", "HEAD"):
-            return _json(200, self._openapi, str(uuid.uuid4()))
+            return _json(200, _description(), str(uuid.uuid4()))
         try:
             caller = caller_of(self._authority, request)
         except PileusError as error:
@@ -63,6 +63,12 @@ class RestFace:
             return errors.of(error, caller.request)
         except Fault as fault:
             return errors.own("Fault", f"{fault.code}: {fault.message}", caller.request)
+
+
+@functools.cache
+def _description() -> bytes:
+    """The face's own OpenAPI document: made when it is first asked for, as few clouds are."""
+    return msgspec.json.encode(openapi())
 
 
 def caller_of(authority: Authority, request: Request) -> Caller | None:

@@ -98,7 +98,11 @@ class Agent:
             held = Entry(uuid=order.uuid, revision=order.revision)
         body = held.body
         if order.spec is not None:
-            body = msgspec.structs.replace(body, satisfied=max(body.satisfied, order.spec.satisfied))
+            body = msgspec.structs.replace(
+                body,
+                satisfied=max(body.satisfied, order.spec.satisfied),
+                reboot=max(body.reboot, order.spec.rebooted),
+            )
         self.book.keep(
             msgspec.structs.replace(
                 held,

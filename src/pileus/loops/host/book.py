@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
 from pileus.bus.messages import Removed
 from pileus.model.instance import Body
@@ -17,6 +18,11 @@ from pileus.model.spec import InstanceSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+DAMAGED = "damaged"
+"""The folder, in that of a book, of orders that could not be read: kept for whoever looks for the cause."""
+
+log = structlog.get_logger()
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,7 +107,11 @@ class Book:
 
 
 class FileBook(Book):
-    """A book in a folder: a file for each order (written aside, then renamed) and one growing list of removals."""
+    """A book in a folder: a file for each order (written aside, then renamed) and one growing list of removals.
+
+    An order that cannot be read is set aside, and missing: the host's next report does not name its body, and the
+    cloud orders it again.
+    """
 
     def __init__(self, folder: Path, now: Callable[[], float] = time.time) -> None:
         super().__init__()
@@ -116,10 +126,24 @@ class FileBook(Book):
             self.start = Start(epoch=int(now()))
         for path in self._orders.glob("*.new"):
             path.unlink()
-        for path in self._orders.glob("*.json"):
-            entry = msgspec.json.decode(path.read_bytes(), type=Entry)
-            self.entries[entry.uuid] = entry
+        for path in list(self._orders.glob("*.json")):
+            try:
+                entry = read_entry(path)
+            except (OSError, msgspec.MsgspecError) as error:
+                self._set_aside(path, error, int(now()))
+            else:
+                self.entries[entry.uuid] = entry
         self._load_removed()
+
+    def _set_aside(self, path: Path, error: Exception, now: int) -> None:
+        aside = self._folder / DAMAGED / f"{path.stem}.{now}.json"
+        try:
+            aside.parent.mkdir(exist_ok=True, mode=0o700)
+            path.rename(aside)
+        except OSError as kept:
+            # It stays where it is, until the same order is written there again.
+            log.warning("damaged order not set aside", file=str(path), error=str(kept))
+        log.error("order set aside: it cannot be read", file=str(aside), error=str(error))
 
     def _load_removed(self) -> None:
         path = self._folder / "removed.jsonl"
@@ -155,6 +179,14 @@ class FileBook(Book):
             file.write(b"\n" * torn + msgspec.json.encode((uuid, removed)) + b"\n")
             file.flush()
             os.fdatasync(file.fileno())
+
+
+def read_entry(path: Path) -> Entry:
+    """The order in a file of a book's folder. Raises OSError, and MsgspecError for one that is damaged."""
+    entry = msgspec.json.decode(path.read_bytes(), type=Entry)
+    if entry.uuid != path.stem:
+        raise msgspec.ValidationError(f"{path} holds the order for {entry.uuid}")
+    return entry
 
 
 def _replace(path: Path, data: bytes) -> None:

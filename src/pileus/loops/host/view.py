@@ -8,13 +8,16 @@ from pathlib import Path
 import msgspec
 
 from pileus.bus.messages import Removed
-from pileus.loops.host.book import Entry, Start
+from pileus.loops.host.book import DAMAGED, Entry, Start, read_entry
 from pileus.model.noun import Revision
 from pileus.model.views import Held, HostView
 
 
 def read(folder: Path) -> HostView:
-    """The book in `folder`; empty where there is none. What changes meanwhile is as before or as after."""
+    """The book in `folder`; empty where there is none. What changes meanwhile is as before or as after.
+
+    Raises OSError, and MsgspecError where an order is damaged that the host did not set aside yet.
+    """
     start = Start()
     with contextlib.suppress(FileNotFoundError):
         start = msgspec.json.decode((folder / "start.json").read_bytes(), type=Start)
@@ -29,6 +32,7 @@ def read(folder: Path) -> HostView:
         removed=_removed(folder / "removed.jsonl"),
         highest=start.highest,
         newest=max((entry.since for entry in entries), default=0.0),
+        damaged=tuple(sorted(path.name for path in (folder / DAMAGED).glob("*.json"))),
     )
 
 
@@ -36,7 +40,7 @@ def _entries(folder: Path) -> list[Entry]:
     found = []
     for path in folder.glob("*.json"):
         with contextlib.suppress(FileNotFoundError):
-            found.append(msgspec.json.decode(path.read_bytes(), type=Entry))
+            found.append(read_entry(path))
     return found
 
 

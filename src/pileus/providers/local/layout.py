@@ -43,9 +43,14 @@ class Layout:
         return f"tap{port.replace('-', '')[:11]}"
 
     @property
-    def loopback_prefix(self) -> int:
-        """The second octet of the instances' addresses in 127.0.0.0/8: 2 to 254."""
-        return 2 + int(self.mark, 16) % 253
+    def prefix_file(self) -> Path:
+        """The second octet of the instances' addresses in 127.0.0.0/8, as `prefix` keeps it."""
+        return self.state / "prefix.json"
+
+    @property
+    def prefixes(self) -> Path:
+        """Which cloud of this machine holds which of these octets."""
+        return SHARED / "prefixes"
 
     @property
     def run(self) -> Path:

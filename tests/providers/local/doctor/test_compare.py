@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pytest
 
 from pileus.model.securitygroup import Rule
 from pileus.model.views import EngineRow, HostView, StoreView
@@ -116,12 +116,10 @@ def test_a_base_image_that_is_not_cached_is_told(machine: Machine) -> None:
     assert disks(machine) == [("BaseMissing", INSTANCE)]
 
 
-def test_parts_of_images_are_leaks_unless_somebody_fetches_them(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_of_images_are_leaks_unless_somebody_fetches_them(machine: Machine) -> None:
     folder = machine.layout.state / "cache"
     folder.mkdir()
-    monkeypatch.setattr(type(machine.layout), "cache", folder)
+    machine.layout = dataclasses.replace(machine.layout, cache=folder)
     digest = "1" * 64
     (folder / digest).write_bytes(b"image")
     (folder / f".{digest}.part").write_bytes(b"ima")

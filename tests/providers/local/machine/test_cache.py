@@ -92,6 +92,33 @@ def test_what_some_disk_leans_on_stays_as_long_as_that_disk(
     assert four in kept(tmp_path)
 
 
+def test_what_yields_keeps_an_image_until_there_is_no_other_room(
+    tmp_path: Path, cache: ImageCache, library: Library
+) -> None:
+    """A template's image is not evicted under it: another goes first, and in the end both do."""
+    one, two, three, four = library.images
+    template, mine = instance(tmp_path, "template"), instance(tmp_path, "mine")
+    cache.have(one, "raw", template, yields=True)
+    used_at(tmp_path, one, 1000.0)
+    cache.have(two, "raw")
+    cache.have(three, "raw", mine)
+    assert kept(tmp_path) == {one, three}
+    assert template.exists()
+    cache.have(four, "raw", mine)
+    assert kept(tmp_path) == {three, four}
+    assert not template.exists()
+
+
+def test_an_image_that_a_guest_leans_on_costs_no_template(tmp_path: Path, cache: ImageCache, library: Library) -> None:
+    one, two, three, _ = library.images
+    template, mine = instance(tmp_path, "template"), instance(tmp_path, "mine")
+    cache.have(one, "raw", template, yields=True)
+    for digest in (one, two, three):
+        cache.have(digest, "raw", mine)
+    assert kept(tmp_path) == {one, two, three}
+    assert template.exists()
+
+
 def test_what_another_brings_is_not_touched(tmp_path: Path, cache: ImageCache, library: Library) -> None:
     """Neither its half file, nor an image that is being looked at."""
     one, two, three, _ = library.images

@@ -60,7 +60,7 @@ def look(layout: Layout, host: int | None) -> Bodies:
     if host is None:
         bodies.unchecked["loopback listeners"] = "the host does not run"
     else:
-        bodies.listeners = bodies.try_to("loopback listeners", lambda: listeners.listeners(layout, host))
+        bodies.listeners = bodies.try_to("loopback listeners", lambda: listeners.listeners(host))
     return bodies
 
 

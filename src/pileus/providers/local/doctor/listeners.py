@@ -11,7 +11,6 @@ from pathlib import Path
 from pileus.model.finding import Finding
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.guestnet import ingress
-from pileus.providers.local.layout import Layout
 
 KIND = "listener"
 _LISTEN = "0A"
@@ -20,7 +19,7 @@ _LISTEN = "0A"
 Place = tuple[str, int]
 
 
-def listeners(layout: Layout, pid: int) -> set[Place]:
+def listeners(pid: int) -> set[Place]:
     """The instances' addresses and TCP ports that the host process `pid` listens on. Raises OSError."""
     own = set()
     for entry in os.scandir(f"/proc/{pid}/fd"):
@@ -33,7 +32,7 @@ def listeners(layout: Layout, pid: int) -> set[Place]:
             address, _, port = words[1].partition(":")
             # The kernel prints the four bytes as one number of this machine's order.
             host = ipaddress.IPv4Address(int.from_bytes(bytes.fromhex(address), "little"))
-            if str(host).startswith(f"127.{layout.loopback_prefix}."):
+            if host.is_loopback:
                 found.add((str(host), int(port, 16)))
     return found
 

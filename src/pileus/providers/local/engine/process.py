@@ -15,16 +15,16 @@ _FLOCK = "hhqqi"
 
 
 def owner(pidfile: Path) -> int | None:
-    """The process that holds the lock on `pidfile`, or None.
+    """The process that holds the lock on `pidfile`, or None. Never ask for a file that this process holds itself.
 
-    Open vSwitch's and OVN's daemons keep their pid file locked for life (lib/daemon-unix.c). The lock, unlike
-    the number in the file, cannot outlive its process: a zombie has closed its files, and a number can be used
-    again.
+    Our own processes, Open vSwitch's and OVN's daemons (lib/daemon-unix.c) keep their pid file locked for life. The
+    lock, unlike the number in the file, cannot outlive its process: a zombie has closed its files, and a number can
+    be used again.
     """
     try:
         # To read suffices, and goes on a file system that can no longer be written.
         descriptor = os.open(pidfile, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:
         return None
     try:
         asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ _MEMORY = 1 << 30
 _CPU_SECONDS = 20
 _WAIT = 60.0
 _CHUNK = 1 << 20
+_YIELDS = ".yields"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -41,6 +43,7 @@ class ImageCache:
 
     At most `most` bytes are kept, but for those that some cloud's disks lean on: what was used least lately goes first.
     A use is a link in `folder`/.uses/DIGEST to what leans on it, and lasts as long as that: no death leaves one behind.
+    A user that yields, such as a template, keeps an image as long as others that go make room enough; then both go.
     An image's lock file was changed last when the image was asked for last.
     """
 
@@ -50,11 +53,12 @@ class ImageCache:
         self._most = most
         self._verified: dict[str, tuple[int, ...]] = {}
 
-    def have(self, digest: str, kind: str, user: Path | None = None) -> Path:
+    def have(self, digest: str, kind: str, user: Path | None = None, *, yields: bool = False) -> Path:
         """The image's file, brought here first if it is not; waits for another launch that is bringing it.
 
-        `user` is what will lean on it: while that is there the image stays. A file that is not what it was when it was
-        verified is verified anew, and brought again when it is damaged.
+        `user` is what will lean on it: while that is there the image stays, and is removed only together with a user
+        that `yields`. A file that is not what it was when it was verified is verified anew, and brought again when it
+        is damaged.
 
         Raises Fault: ImageCorrupt (not the bytes that `digest` names) and ImageRefused (not a plain image of format
         `kind`), both permanent; ImageUnavailable, HostDiskFull, and whatever `fetch` raises.
@@ -68,7 +72,7 @@ class ImageCache:
             owner.give(self._folder, 0, owner.group(), 0o710)
             with locked(self._lock(digest)):
                 if user is not None:
-                    self._use(digest, user)
+                    self._use(digest, user, yields=yields)
                 if target.exists():
                     owner.give(target, 0, owner.group(), 0o440)
                 if not self._good(target):
@@ -90,21 +94,19 @@ class ImageCache:
     def _lock(self, digest: str) -> Path:
         return self._folder / f".{digest}.lock"
 
-    def _use(self, digest: str, user: Path) -> None:
-        link = self._folder / ".uses" / digest / _name(user)
+    def _use(self, digest: str, user: Path, *, yields: bool) -> None:
+        link = self._folder / ".uses" / digest / (_name(user) + _YIELDS * yields)
         link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.suppress(FileExistsError):
             link.symlink_to(user)
 
-    def _used(self, digest: str) -> bool:
-        """Whether something leans on the image; links to what is gone go too."""
-        used = False
-        for link in self._folder.glob(f".uses/{digest}/*"):
-            if link.exists():
-                used = True
-            else:
+    def _users(self, digest: str, *, yielding: bool) -> list[Path]:
+        """What leans on the image, of those that yield or of the others; links to what is gone go."""
+        links = [link for link in self._folder.glob(f".uses/{digest}/*") if (link.suffix == _YIELDS) == yielding]
+        for link in links:
+            if not link.exists():
                 link.unlink(missing_ok=True)
-        return used
+        return [link.readlink() for link in links if link.is_symlink()]
 
     def _good(self, target: Path) -> bool:
         """Whether the image is here and whole; a damaged one is taken away. Who runs from it keeps what it has open."""
@@ -161,7 +163,8 @@ class ImageCache:
     def _evict(self, most: int, but: str = "") -> int:
         """Forget images that nothing leans on, least lately used first, until `most` bytes are kept; how many went.
 
-        The image `but` stays: whoever asked for it has not begun to use it.
+        Those that only what yields leans on come last, and take it along. The image `but` stays: whoever asked for it
+        has not begun to use it.
         """
         sizes = {path: path.stat().st_size for path in self._images()}
         for digest in {found[0] for path in self._folder.glob("*.part*") if (found := _DIGEST.search(path.name))}:
@@ -169,11 +172,15 @@ class ImageCache:
                 if free:
                     self._clear(digest)
         gone = 0
-        for path in sorted(sizes, key=lambda path: _used_at(self._lock(path.name))):
+        yielding = {path: self._users(path.name, yielding=True) for path in sizes}
+        for path in sorted(sizes, key=lambda path: (bool(yielding[path]), _used_at(self._lock(path.name)))):
             if sum(sizes.values()) <= most:
                 break
             with _free(self._lock(path.name)) as free:
-                if free and path.name != but and not self._used(path.name):
+                if free and path.name != but and not self._users(path.name, yielding=False):
+                    for user in self._users(path.name, yielding=True):
+                        shutil.rmtree(user, ignore_errors=True)
+                        log.info("removed with its image", image=path.name, user=str(user))
                     path.unlink(missing_ok=True)
                     del sizes[path]
                     gone += 1

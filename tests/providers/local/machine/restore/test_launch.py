@@ -218,6 +218,25 @@ def test_a_copy_is_marked_before_it_has_a_disk_and_undone_whole(tmp_path: Path) 
     assert rig.disk.stat().st_ino == before.st_ino
 
 
+def test_a_template_keeps_its_image_in_the_cache(tmp_path: Path) -> None:
+    """Without guests too, though others were asked for later."""
+    rig = Rig(tmp_path)
+    rig.template()
+    template = rig.restores.choose(rig.spec)
+    assert template is not None
+    rig.disks.remove(MODEL)
+    rig.disks.remove(specs.UUID)
+    base = rig.layout.cache / rig.digest
+    other = Source(tmp_path / "other")
+    crowded = ImageCache(rig.layout.cache, other, base.stat().st_size + 512)
+    for data in (b"1", b"2"):
+        other.path.write_bytes(data * 512)
+        crowded.have(digest_of(other.path), "raw")
+    assert sum(len(path.name) == 64 for path in rig.layout.cache.iterdir()) == 2
+    assert base.exists()
+    assert template.disk_file.exists()
+
+
 def test_a_template_that_fails_is_dropped_and_in_the_end_not_made_again(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     for _ in range(launch.TRIES):

@@ -116,7 +116,8 @@ class Freezer:
             try:
                 state = self._boot(shape, aside)
                 mac = shape.nics[0].mac if shape.nics else ""
-                self._templates.publish(aside, _described(key, aside, domain_uuid(shape.uuid), mac, state))
+                folder = self._templates.publish(aside, _described(key, aside, domain_uuid(shape.uuid), mac, state))
+                self._cache.have(spec.disks[0].digest, spec.disks[0].format, folder, yields=True)
             finally:
                 self._clear(shape, aside)
             _log.info("template made", template=key, seconds=round(time.monotonic() - began, 1))
@@ -124,7 +125,7 @@ class Freezer:
     def _boot(self, shape: InstanceSpec, aside: Path) -> bytes:
         """Boot `shape` in the folder `aside` until it waits, and stop it for ever: its devices' state."""
         disk = shape.disks[0]
-        file = DiskFile(aside / "disk", self._cache.have(disk.digest, disk.format), disk.format)
+        file = DiskFile(aside / "disk", self._cache.have(disk.digest, disk.format, aside), disk.format)
         make(disk, file)
         user, group = owner.user(shape.uuid), owner.group()
         with (aside / "ram").open("wb") as memory:

@@ -55,6 +55,7 @@ class Restores:
     ) -> None:
         self._layout = layout
         self._hypervisor = hypervisor
+        self._cache = cache
         self._disks = disks
         self._limit = limit
         self._templates = Templates(layout.templates, limit)
@@ -81,7 +82,7 @@ class Restores:
     def choose(self, spec: InstanceSpec) -> Template | None:
         """The template that `spec`, which never ran and has no disk yet, starts as a copy of; marks it so.
 
-        Where there could be one and is not, it is made when the machine has time. Raises OSError.
+        Where there could be one and is not, it is made when the machine has time. Raises Fault and OSError.
         """
         self._busy = time.monotonic()
         if not self._limit or spec.power.state != "running" or (version := self._hook(spec)) == 0:
@@ -93,6 +94,8 @@ class Restores:
         if template is None:
             self._want(key, spec)
         else:
+            disk = spec.disks[0]
+            self._cache.have(disk.digest, disk.format, Path(template.folder), yields=True)
             folder = self._disks.folder(spec.uuid)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._marker(spec.uuid).write_text(key)

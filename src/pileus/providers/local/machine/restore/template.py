@@ -96,8 +96,10 @@ class Templates:
         owner.give(aside, 0, owner.group(), 0o710)
         return aside
 
-    def publish(self, aside: Path, template: Template) -> None:
+    def publish(self, aside: Path, template: Template) -> Path:
         """Make the finished folder `aside` the template, in place of others that were used longer ago; see `making`.
+
+        Its folder from now on.
 
         Raises Fault where it alone exceeds the limit; OSError.
         """
@@ -112,8 +114,9 @@ class Templates:
         sync_folder(aside)
         self._make_room(needed, template.key)
         self.discard(template.key)
-        aside.rename(self._folder / template.key)
+        folder = aside.rename(self._folder / template.key)
         sync_folder(self._folder)
+        return folder
 
     def discard(self, key: str) -> None:
         """Remove a template; guests have copies. Idempotent."""

@@ -1,0 +1,137 @@
+"""Which 127.N.0.0/16 the instances of a cloud have their addresses from: on one machine no two clouds have the same.
+
+The state directory remembers N, and in a folder of all clouds of this machine the link N leads to the state directory
+of its holder. A link counts as long as that directory says the same, so that a process which died between the two, or a
+state directory that was moved or copied, leaves nothing that needs mending.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import ipaddress
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from pileus.model.errors import Fault
+from pileus.providers.local.layout import Layout
+
+_FIRST, _COUNT = 2, 253
+_LINK = ".{}.new"
+_TCP = Path("/proc/self/net/tcp")
+_LISTENING = "0A"
+"""A listening socket (the kernel's include/net/tcp_states.h)."""
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    prefix: int
+
+
+def of(layout: Layout) -> int:
+    """The N that this cloud has taken; before that, the one it would like to have."""
+    return _kept(layout.prefix_file) or _FIRST + int(layout.mark, 16) % _COUNT
+
+
+def take(layout: Layout) -> int:
+    """The N of this cloud, kept from its first start on: another one only when a second cloud holds it by now.
+
+    Raises Fault PrefixesExhausted.
+    """
+    with _alone(layout.prefixes):
+        holders, own = _holders(layout.prefixes), str(layout.state)
+        kept = _kept(layout.prefix_file)
+        number = kept or next((one for one, state in holders.items() if state == own), 0)
+        if not number or (holders.get(number, own) != own and _holds(holders[number], number)):
+            number = _free(of(layout), holders)
+        if number != kept:
+            _keep(layout.prefix_file, number)
+        if holders.get(number) != own:
+            _link(layout.prefixes, number, own)
+        return number
+
+
+def free(layout: Layout) -> None:
+    """Give up what this cloud holds. Idempotent."""
+    if layout.prefixes.is_dir():
+        with _alone(layout.prefixes):
+            for number, state in _holders(layout.prefixes).items():
+                if state == str(layout.state):
+                    (layout.prefixes / str(number)).unlink()
+
+
+def _free(wish: int, holders: dict[int, str]) -> int:
+    """The first N from `wish` on that nobody has; of those whose holder is gone, only when there is no other."""
+    heard = listening(_TCP.read_text())
+    order = [_FIRST + (wish - _FIRST + step) % _COUNT for step in range(_COUNT)]
+    quiet = [number for number in order if number not in heard]
+    for number in sorted(quiet, key=lambda number: number in holders):
+        if number not in holders or not _holds(holders[number], number):
+            return number
+    raise Fault("PrefixesExhausted", "every 127.N.0.0/16 of this machine has its cloud: purge one", permanent=True)
+
+
+def _holders(folder: Path) -> dict[int, str]:
+    return {int(name): os.readlink(folder / name) for name in os.listdir(folder) if name.isdecimal()}  # noqa: PTH208,PTH115
+
+
+def _holds(state: str, number: int) -> bool:
+    return _kept(Layout(Path(state)).prefix_file) == number
+
+
+def listening(table: str) -> set[int]:
+    """Every N with a listener, by the text of /proc/net/tcp: of a cloud that is in no folder of ours, perhaps."""
+    found = set()
+    for line in table.splitlines()[1:]:
+        _, local, _, state, *_ = line.split()
+        # The kernel prints the four bytes as one number of this machine's order.
+        octets = ipaddress.IPv4Address(int.from_bytes(bytes.fromhex(local[:8]), "little")).packed
+        if state == _LISTENING and octets[0] == 127:
+            found.add(octets[1])
+    return found
+
+
+def _kept(file: Path) -> int:
+    """What a state directory remembers; 0 for nothing. It may be anybody's by now: no link, no pipe."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return 0
+    with os.fdopen(descriptor, "rb") as opened:
+        try:
+            number = msgspec.json.decode(opened.read(100), type=_Kept).prefix
+        except (OSError, msgspec.DecodeError):
+            return 0
+    return number if number in range(_FIRST, _FIRST + _COUNT) else 0
+
+
+def _keep(file: Path, number: int) -> None:
+    aside = file.with_name(f".{file.name}.new")
+    aside.unlink(missing_ok=True)
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "wb") as made:
+        os.fchmod(made.fileno(), 0o644)
+        made.write(msgspec.json.encode(_Kept(number)))
+        made.flush()
+        os.fsync(made.fileno())
+    aside.rename(file)
+
+
+def _link(folder: Path, number: int, state: str) -> None:
+    aside = folder / _LINK.format(number)
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(state)
+    aside.rename(folder / str(number))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While no other process is here."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # who may open it could keep the lock
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
