@@ -158,3 +158,26 @@ def test_nobody_is_called_for_one_who_hung_up(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(stream, "GONE", 0.0)
     with pytest.raises(TimeoutError):
         asyncio.run(hung_up())
+
+
+async def in_the_air(wanted: int) -> int:
+    """How many calls wait at the same time, at most, of a guest that answers the one numbered `wanted` alone."""
+    here, there = pair()
+    calls = waiting = most = 0
+
+    async def call() -> socket.socket:
+        nonlocal calls, waiting, most
+        calls, waiting = calls + 1, waiting + 1
+        most = max(most, waiting)
+        try:
+            return here if calls == wanted else await silence()
+        finally:
+            waiting -= 1
+
+    with there:
+        (await first_of(call, 60)).close()
+    return most
+
+
+def test_a_guest_that_answers_late_has_few_calls_to_answer() -> None:
+    assert asyncio.run(in_the_air(6)) <= 3

@@ -83,19 +83,22 @@ async def while_held(caller: socket.socket, dialling: Coroutine[None, None, sock
 async def first_of(call: Callable[[], Coroutine[None, None, socket.socket]], timeout: float) -> socket.socket:  # noqa: ASYNC109
     """What the first of several calls brings, a new one begun every `AGAIN` seconds; TimeoutError after `timeout`.
 
-    A refusal is an answer too: its OSError is raised. Calls that end by TimeoutError are no answer.
+    A refusal is an answer too: its OSError is raised. Calls that end by TimeoutError are no answer. The first call and
+    the newest are waited for, those between are given up: a guest that answers late would answer them all.
     """
-    calls: set[asyncio.Future[socket.socket]] = set()
+    calls: list[asyncio.Future[socket.socket]] = []
     try:
         async with asyncio.timeout(timeout):
             while True:
-                calls.add(asyncio.ensure_future(call()))
+                if len(calls) > 1:
+                    calls.pop().cancel()
+                calls.append(asyncio.ensure_future(call()))
                 ended, _ = await asyncio.wait(calls, timeout=AGAIN, return_when=asyncio.FIRST_COMPLETED)
                 answers = [one for one in ended if not isinstance(one.exception(), TimeoutError)]
                 if answers:
-                    calls.discard(answers[0])
+                    calls.remove(answers[0])
                     return answers[0].result()
-                calls -= ended
+                calls = [one for one in calls if one not in ended]
     finally:
         for one in calls:
             one.cancel()

@@ -80,10 +80,11 @@ def _write_files(folder: Path, partuuid: str) -> None:
         (wants / unit).symlink_to("/dev/null")
     loader = folder / "boot/extlinux"
     loader.mkdir(parents=True)
-    # The links in the root directory follow the newest kernel when the guest upgrades it.
+    # The links in the root directory follow the newest kernel when the guest upgrades it. An emulated machine may stand
+    # still while the kernel counts its timer's ticks: without no_timer_check it then panics.
     (loader / "extlinux.conf").write_text(
         "DEFAULT debian\nPROMPT 0\nTIMEOUT 0\nLABEL debian\n KERNEL /vmlinuz\n INITRD /initrd.img\n"
-        f" APPEND root=PARTUUID={partuuid} ro console=tty0 console=ttyS0,115200 quiet net.ifnames=0\n",
+        f" APPEND root=PARTUUID={partuuid} ro console=tty0 console=ttyS0,115200 quiet net.ifnames=0 no_timer_check\n",
         encoding="utf-8",
     )
 

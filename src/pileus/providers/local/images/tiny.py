@@ -104,7 +104,7 @@ _SETTINGS = {
     ),
     "boot/extlinux/extlinux.conf": (
         "DEFAULT tiny\nPROMPT 0\nTIMEOUT 0\nLABEL tiny\n KERNEL /boot/vmlinuz\n INITRD /boot/initrd\n"
-        " APPEND console=tty0 console=ttyS0,115200 quiet mitigations=off init_on_alloc=0 nokaslr\n"
+        " APPEND console=tty0 console=ttyS0,115200 quiet no_timer_check mitigations=off init_on_alloc=0 nokaslr\n"
     ),
 }
 
