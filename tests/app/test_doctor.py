@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def doctor(stub: Stub, *words: str) -> dict[str, Any]:
-    done = stub.pileus("doctor", "--json", *words, check=False)
+    done = stub.pileus("doctor", "--pause", "0.3", "--json", *words, check=False)
     said: dict[str, Any] = json.loads(done.stdout)
     assert done.returncode == (1 if said["findings"] else 0), done.stdout + done.stderr
     return said
@@ -47,14 +47,14 @@ def test_a_cloud_is_well_a_leak_is_found_explained_and_mended(own: Stub) -> None
     assert (said["well"], said["findings"], said["unchecked"]) == (True, [], {})
     assert said["facts"]["cloud"] == "up: 2 of 2 processes run"
     leak(own)
-    told = own.pileus("doctor", check=False)
+    told = own.pileus("doctor", "--pause", "0.3", check=False)
     assert told.returncode == 1
     assert "warning  ClaimLeaked" in told.stdout
     assert "pileus doctor --repair" in told.stdout
     said = doctor(own, "--repair")
     assert said["findings"] == []
     assert [one["ident"] for one in said["mended"]] == ["mac 02:50:00:00:00:99"]
-    assert "All is well." in own.pileus("doctor").stdout
+    assert "All is well." in own.pileus("doctor", "--pause", "0.3").stdout
 
 
 def test_a_cloud_that_is_down_is_examined_from_a_copy_of_its_database(own: Stub) -> None:
@@ -119,6 +119,6 @@ def test_whatever_is_said_to_be_mended_has_somebody_who_mends_it() -> None:
 
 
 def test_there_is_nothing_to_examine_without_a_cloud(own: Stub) -> None:
-    told = own.pileus("doctor", check=False)
+    told = own.pileus("doctor", "--pause", "0.3", check=False)
     assert told.returncode == 1
     assert "There is no cloud in" in told.stderr

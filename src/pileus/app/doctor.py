@@ -36,9 +36,6 @@ from pileus.objects.files import place
 from pileus.store.store import Store
 from pileus.verbs import doctor
 
-PAUSE = 3.0
-"""Seconds between the two looks: longer than a loop waits until it looks at what is on its way again."""
-
 STORE = "the store"
 _OF_THE_STORE = frozenset({"ClaimLeaked", "ClaimMissing", "UsageWrong", "WakeLeaked"})
 """The codes of what the cloud sets right in its own store."""
@@ -70,7 +67,7 @@ class _Look(msgspec.Struct):
     unchecked: dict[str, str]
 
 
-def examine(state: State, *, pause: float = PAUSE) -> Report:
+def examine(state: State, *, pause: float) -> Report:
     """Examine the cloud of `state`; two looks, `pause` seconds apart, where the first one finds anything.
 
     Raises Problem when there is no cloud.
@@ -79,7 +76,7 @@ def examine(state: State, *, pause: float = PAUSE) -> Report:
     return report
 
 
-def repair(state: State, say: Say, *, pause: float = PAUSE) -> Report:
+def repair(state: State, say: Say, *, pause: float) -> Report:
     """Examine, mend what can be mended safely, and examine again. Raises Problem."""
     before, look = _examine(state, pause)
     wanted = [found for found in before.findings if found.meaning.mend == "repair"]
@@ -105,7 +102,7 @@ def repair(state: State, say: Say, *, pause: float = PAUSE) -> Report:
     return msgspec.structs.replace(after, mended=tuple(found for found in wanted if found.key not in left))
 
 
-def adopt(state: State, ident: str, *, pause: float = PAUSE) -> Report:
+def adopt(state: State, ident: str, *, pause: float) -> Report:
     """Take the instance `ident` (uuid or EC2 id), which no row names, into the store; then examine. Raises Problem."""
     before, look = _examine(state, pause)
     known = {uuid: held for uuid, held in look.strays.items() if ident in (uuid, held.spec.ec2_id if held.spec else "")}

@@ -103,6 +103,7 @@ def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended safely.")] = False,
     adopt: Annotated[str, typer.Option("--adopt", metavar="ID", help="Take in a guest that no row names.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    pause: Annotated[float, typer.Option(help="Seconds between two looks: what is on its way is no finding.")] = 3.0,
     state: StateOption = None,
 ) -> None:
     """Examine the machine, and whether store, host, libvirt, OVN and disk agree; status 1 with findings."""
@@ -114,11 +115,11 @@ def doctor(
     if adopt and repair:
         raise Problem("Adopt first, then repair: one of the two at a time.")
     if adopt:
-        report = doctors.adopt(where, adopt)
+        report = doctors.adopt(where, adopt, pause=pause)
     elif repair:
-        report = doctors.repair(where, _say)
+        report = doctors.repair(where, _say, pause=pause)
     else:
-        report = doctors.examine(where)
+        report = doctors.examine(where, pause=pause)
     findings.show(report, as_json=as_json)
     if report.findings:
         raise typer.Exit(1)
