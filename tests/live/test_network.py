@@ -506,7 +506,7 @@ def test_a_networks_rows_go_with_it(cloud: Cloud) -> None:
         "Logical_Switch": 1,
         "Logical_Switch_Port": 2,
         "Logical_Router_Port": 1,
-        "ACL": 7,
+        "ACL": 8,
     }
     # One went, and one came that remembers the removal.
     assert before["DHCP_Options"] == after["DHCP_Options"]

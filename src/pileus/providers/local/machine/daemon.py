@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import struct
 import time
 import uuid
@@ -121,6 +122,8 @@ def prepare(layout: Layout) -> None:
     for folder, mode in folders.items():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(mode)
+    # One that was there already may be closed, as mktemp(1) makes them: QEMUs, each a user of its own, pass through it.
+    layout.state.chmod(stat.S_IMODE(layout.state.stat().st_mode) | 0o011)
     host = uuid.uuid5(uuid.NAMESPACE_URL, str(layout.state))
     _write(
         private / "etc" / "libvirtd.conf",
