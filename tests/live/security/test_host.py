@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pileus.app.state import State
-from pileus.providers.local.layout import SHARED
+from pileus.providers.local.layout import SHARED, Layout
 from pileus.providers.local.machine import owner, tap
 from tests.live.cloud import until
 from tests.live.security.probe import Somebody, reached
@@ -87,6 +87,11 @@ def folder(cloud: LiveCloud, instance: dict[str, Any]) -> Path:
     return cloud.layout.instances / str(uuid)
 
 
+def everybodys(state: State) -> set[str]:
+    """What every user of the machine may read of a cloud: where it answers, what it was started with, its range."""
+    return {str(state.endpoints), str(state.started), str(Layout(state.root).prefix_file)}
+
+
 def test_a_user_of_the_machine_opens_nothing(cloud: LiveCloud, guests: Any) -> None:
     paths = everything(cloud)
     kinds = {kind: {path for path, its in paths.items() if its == kind} for kind in ("file", "folder", "socket")}
@@ -96,7 +101,7 @@ def test_a_user_of_the_machine_opens_nothing(cloud: LiveCloud, guests: Any) -> N
     assert by_root.list == kinds["folder"]
     found = reached(NOBODY, paths, processes(cloud).values())
     state = State(cloud.state)
-    assert found.read == {str(state.endpoints), str(state.started)}
+    assert found.read == everybodys(state)
     assert found.list == {str(cloud.state)}
     assert not found.write | found.connect
     assert not found.signal | found.trace
@@ -123,7 +128,7 @@ def test_a_captured_cloud_process_has_what_is_its_own(cloud: LiveCloud, guests: 
     assert {str(state.key), str(state.cloud / "pileus.db")} <= files <= found.read
     north = Path(cloud.layout.northbound.removeprefix("unix:"))
     assert {str(state.channels), str(north)} <= found.connect
-    assert found.read - own == {str(state.endpoints), str(state.started)}
+    assert found.read - own == everybodys(state)
     assert not found.write - own
     assert found.connect - own == {str(state.channels), *(str(path) for path in north.parent.glob("*.sock"))}
     assert found.list - own <= {str(cloud.state), str(north.parent)}
@@ -157,7 +162,7 @@ def test_a_captured_qemu_has_its_own_disk(cloud: LiveCloud, guests: tuple[dict[s
     assert base in found.read
     assert str(SHARED / "cache") not in found.list
     images = {path for path in paths if Path(path).parent == SHARED / "cache"}
-    assert found.read - images == {disk, str(state.endpoints), str(state.started)}
+    assert found.read - images == {disk, *everybodys(state)}
     assert found.write == {disk}
     assert not found.connect
     assert found.list == {str(cloud.state)}
