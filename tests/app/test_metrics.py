@@ -45,6 +45,7 @@ def test_requests_loops_and_hosts_are_counted(stub: Stub) -> None:
     before = scraped(stub)
     launch(stub)
     stub.http("GET", "/?Action=DescribeNothing", token=False)
+    stub.http("GET", "/v1/instances", token=False)
     after = scraped(stub)
 
     def more(name: str, **labels: str) -> float:
@@ -52,6 +53,7 @@ def test_requests_loops_and_hosts_are_counted(stub: Stub) -> None:
         return after.get(key, 0.0) - before.get(key, 0.0)
 
     assert more("pileus_request_seconds_count", face="ec2", action="RunInstances", code="ok") == 1
+    assert more("pileus_request_seconds_count", face="rest", action="", code="Unauthorized") == 1
     assert more("pileus_loop_step_seconds_count", kind="instance") >= 1
     assert more("pileus_loop_lag_seconds_count", kind="port") >= 1
     assert more("pileus_nouns", kind="instance") == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from pileus.loops.runner import Runner
+from pileus.loops.runner import Runner, work
 from pileus.model.caller import SYSTEM
 from pileus.providers.stub import StubProvider
 from pileus.store.migrate import migrate
@@ -46,4 +46,19 @@ def test_steps_are_done_though_requests_never_cease(tmp_path: Path) -> None:
             project.ensure(SYSTEM, core, f"project-{number}")
     finally:
         runner.stop()
+        store.close()
+
+
+def test_who_stops_holds_no_wake(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/pileus.db")
+    migrate(store.engine)
+    core = Core(store, Hosts(), StubProvider(), bytes(32))  # type: ignore[arg-type]
+    flavor.seed(SYSTEM, core)
+    project.ensure(SYSTEM, core, "blue")
+    try:
+        assert work(core, stop=lambda: True)
+        left = [store.claim_wake(), store.claim_wake()]
+        assert left[0] is not None, "the first one was done, the others are anybody's"
+        assert left[1] is not None
+    finally:
         store.close()

@@ -39,10 +39,13 @@ def step(core: Core, uuid: str, request: str = "") -> float | None:
         row = tx.get(Instance, uuid)
         if row is None or row.gone is not None:
             return None
+        before = row.revision
         orders, row = plan(core, tx, row)
+    # An order is sent until a report answers it: a host that is away is not to fill the log.
+    tell = log.info if row.revision != before else log.debug
     for host, order in orders:
         core.hosts.send(host, msgspec.structs.replace(order, request=request))
-        log.info("order sent", instance=row.ec2_id, host=host, revision=order.revision, remove=order.spec is None)
+        tell("order sent", instance=row.ec2_id, host=host, revision=order.revision, remove=order.spec is None)
     if row.gone is not None or settled(row):
         return None
     return core.store.now() + AGAIN

@@ -61,11 +61,11 @@ def once(core: Core, watch: Watch | None = None) -> bool:
 
 
 def work(core: Core, watch: Watch | None = None, *, stop: Callable[[], bool] = lambda: False) -> bool:
-    """Do the steps of all that is due, or until `stop()`; False when nothing was."""
+    """Do the steps of all that is due, or until `stop()`, holding nothing then; False when nothing was due."""
     held = core.store.claim_wake()
     busy = held is not None
-    while held is not None and not stop():
-        held = _turn(core, held, watch, claim=True)
+    while held is not None:
+        held = _turn(core, held, watch, claim=not stop())
     return busy
 
 
@@ -192,7 +192,7 @@ class Runner:
             left = min(self._asked + QUIET, self._waiting + PATIENCE) - now
             if left <= 0:
                 return
-            time.sleep(left)
+            self._stopping.wait(left)
 
     def _rest(self, seen: int) -> None:
         """Wait for a wake, or for the next stored due time; wakes of other processes are found within a second."""

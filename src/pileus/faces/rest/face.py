@@ -36,6 +36,9 @@ class RestFace:
 
     def handle(self, request: Request) -> Response:
         """Answer; refusals of the core are answers too. Anything else that is raised is a fault of ours."""
+        return msgspec.structs.replace(self._respond(request), face=FACE)
+
+    def _respond(self, request: Request) -> Response:
         words = tuple(unquote(word) for word in request.path.removeprefix(ROOT).strip("/").split("/"))
         if words == ("openapi.json",) and request.method in ("GET", "HEAD"):
             return _json(200, _description(), str(uuid.uuid4()))
@@ -53,7 +56,7 @@ class RestFace:
         route, path = chosen
         response = self._answer(route, caller, path, request)
         action = f"{route.method} {ROOT}{route.path}"
-        return msgspec.structs.replace(response, face=FACE, action=action, reads=route.method == "GET")
+        return msgspec.structs.replace(response, action=action, reads=route.method == "GET")
 
     def _answer(self, route: Route, caller: Caller, path: dict[str, str], request: Request) -> Response:
         query = dict(parse_qsl(request.query, keep_blank_values=True))
