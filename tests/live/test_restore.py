@@ -18,6 +18,7 @@ from uuid import UUID
 
 import pytest
 
+from pileus.model.errors import Fault
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.images import hook
 from pileus.providers.local.layout import SHARED, Layout
@@ -337,7 +338,7 @@ def test_a_libvirtd_that_dies_leaves_one_guest(layout: Layout, body: Body, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(clone.Clone, "become", dies)
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Fault, OSError):
             body.ensure("running")
     daemon.up(layout)
     settled(body, restored=False)

@@ -162,8 +162,9 @@ class MachineProvider:
         console.trim(self.console_log(spec.uuid))
         active = domain is not None and self._active(domain)
         if active and self._restores.pending(spec.uuid):
-            # Left by a crash: half a copy, which never ran.
-            self._call(domain.destroy)
+            # Left by a crash: half a copy, which never ran. It may end by itself meanwhile.
+            with _tolerating(INVALID):
+                self._call(domain.destroy)
             active = False
         self._restores.tidy(spec.uuid)
         if active:
