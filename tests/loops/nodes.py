@@ -98,6 +98,14 @@ class Node:
     def die(self, *, machine: bool = False) -> None:
         """The agent ends between two of its deeds; with `machine`, everything on the host does."""
         self.world.log(self.name, "machine reboots" if machine else "agent dies")
+        self.end()
+        if machine:
+            self.machine.reboot()
+            self.world.promises.machine_rebooted(self)
+        self.world.after(self.world.random.uniform(0.5, 12), self.boot)
+
+    def end(self) -> None:
+        """Whatever the process has begun ends where it stands."""
         self.agent = None
         self.life += 1
         for fiber in self._busy.values():
@@ -105,10 +113,6 @@ class Node:
         self._busy.clear()
         self._again.clear()
         self._tries.clear()
-        if machine:
-            self.machine.reboot()
-            self.world.promises.machine_rebooted(self)
-        self.world.after(self.world.random.uniform(0.5, 12), self.boot)
 
     def asked(self, ask: messages.Ask) -> None:
         """The cloud asks for everything."""

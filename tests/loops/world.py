@@ -326,12 +326,21 @@ class World:
 
     def restart(self, database: bytes) -> None:
         """The cloud's process ends, and begins again on another database."""
-        for fiber in self._fibers:
-            fiber.kill()
-        self._fibers.clear()
+        self._kill_workers()
         self._parked = 4
         self.cloud.load(database)
         self.store.dirty = True
+
+    def _kill_workers(self) -> None:
+        for fiber in self._fibers:
+            fiber.kill()
+        self._fibers.clear()
+
+    def _end(self) -> None:
+        """Nothing of this world goes on in the next, which has the same store."""
+        self._kill_workers()
+        for node in self.nodes.values():
+            node.end()
 
     # -- mishaps -------------------------------------------------------------------------------------------------
 
@@ -395,6 +404,7 @@ class World:
         finally:
             for (module, name, _), value in zip(changed, before, strict=True):
                 setattr(module, name, value)
+            self._end()
             self.store.world = None
             self.store.now = lambda: START
         return None
