@@ -33,7 +33,7 @@ test: setup check unit images first-light ## the gate: check, all tests without 
 unit: export PYTHONDONTWRITEBYTECODE :=
 .PHONY: unit
 unit: ## all tests that boot nothing, in parallel (JOBS=2); those of `house` are part of `check`
-	$(PYTEST) -n $(JOBS) --dist worksteal tests --ignore tests/house
+	$(PYTEST) -n $(JOBS) --dist worksteal tests --ignore tests/house --ignore tests/live
 
 .PHONY: first-light
 first-light: ## one live path: a guest from RunInstances to ssh (root)

@@ -8,8 +8,7 @@ import pwd
 from collections.abc import Callable
 from pathlib import Path
 
-from pileus.app import processes
-from pileus.app.settings import Settings
+from pileus.app import processes, settings
 from pileus.app.state import State
 from pileus.app.supervise import Part
 from pileus.cli.problem import Problem
@@ -32,7 +31,7 @@ Say = Callable[[str], None]
 
 def layout_of(state: State) -> Layout:
     """Where this cloud keeps its things, as the settings have it."""
-    return Layout(state.root, cache=Settings().image_cache_folder)
+    return Layout(state.root, cache=settings.read().image_cache_folder)
 
 
 def begin(state: State, say: Say) -> None:
@@ -50,7 +49,7 @@ def begin(state: State, say: Say) -> None:
     try:
         prefix.take(layout)
         say("starting the network engine")
-        chassis.up(layout, outside=Settings().floating_cidr)
+        chassis.up(layout, outside=settings.read().floating_cidr)
         say("starting libvirtd")
         daemon.up(layout)
     except Fault as fault:
@@ -73,7 +72,7 @@ def host_command(state: State) -> list[str]:
 
 def supervised(state: State) -> list[Part]:
     """What is to be started again when it dies, beside the cloud; in the order of starting."""
-    layout, outside = layout_of(state), Settings().floating_cidr
+    layout, outside = layout_of(state), settings.read().floating_cidr
     found = [
         Part(one.name, one.argv, str(one.pidfile), str(one.output), at=str(one.at), question=one.question)
         for one in (*daemons(layout, outside=outside), libvirtd(layout))
