@@ -61,6 +61,7 @@ def kept(stub: Stub) -> Housed:
 
 def test_purge_ends_the_cloud_and_removes_its_directory(own: Housed, folder: Path) -> None:
     pid = own.pid
+    assert processes.owner(own.state.pidfile("cloud")) == pid
     own.client.post("instances", body={"image": "stub-machine"})
     own.pileus("purge", "--yes")
     assert not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -158,8 +159,8 @@ def test_another_users_directory_is_refused(folder: Path, monkeypatch: pytest.Mo
         _check(State(folder))
 
 
-def test_all_that_a_cloud_makes_is_known(kept: Housed) -> None:
-    assert {path.name for path in kept.state.root.iterdir()} <= _names(kept.state)
-    assert {"engine", "libvirt", "instances", "started.json", "cloud", "run"} <= _names(kept.state)
-    assert not {"", ".", ".."} & _names(kept.state)
-    assert processes.owner(kept.state.pidfile("cloud")) == kept.pid
+def test_all_that_a_cloud_makes_is_known(was_up: Path) -> None:
+    names = _names(State(was_up))
+    assert {path.name for path in was_up.iterdir()} <= names
+    assert {"engine", "libvirt", "instances", "started.json", "cloud", "run"} <= names
+    assert not {"", ".", ".."} & names
