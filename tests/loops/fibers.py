@@ -61,7 +61,7 @@ class Fiber:
 
     def wait(self) -> None:
         """Give way; called by the code itself."""
-        if not self._killed:
+        if not self._killed and self._stack.parent is not None:
             self._stack.parent.switch()
         if self._killed:
             raise Killed
