@@ -13,7 +13,7 @@ import threading
 import structlog
 
 from pileus.app import internal, logs, settings
-from pileus.app.local import layout_of
+from pileus.app.local import fabric_of, layout_of
 from pileus.app.state import State
 from pileus.bus.channels import ChannelServer
 from pileus.bus.unix import HostEnd
@@ -62,7 +62,14 @@ def serve(state: State, group: str) -> None:
         layout, fetch, channels, respond, servers, templates=templates, cache_bytes=chosen.image_cache
     )
     name = socket.gethostname()
-    agent = Agent(name, provider, FileBook(state.host), zone=chosen.zone, capacity=capacity(layout))
+    agent = Agent(
+        name,
+        provider,
+        FileBook(state.host),
+        zone=chosen.zone,
+        chassis=fabric_of(layout).chassis,
+        capacity=capacity(layout),
+    )
     link = HostEnd(state.bus, name)
     runner = HostRunner(agent, link, on_specs=provider.serve)
     channels.start()
