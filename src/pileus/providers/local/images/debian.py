@@ -117,6 +117,10 @@ def _add_user(tree: Path) -> None:
     """Make the login user as cloud-init would in every guest; without a password, and nobody's keys."""
     user = RECIPE.login_user
     execute(["chroot", tree, "useradd", "-m", "-c", "Debian", "-s", "/bin/bash", "-G", _GROUPS, user])
+    own = ["-o", user, "-g", user]
+    execute(["chroot", tree, "install", "-d", "-m", "700", *own, f"/home/{user}/.ssh"])
+    execute(["chroot", tree, "install", "-m", "600", *own, "/dev/null", f"/home/{user}/.ssh/authorized_keys"])
+    (tree / "var/lib/pileus").mkdir(mode=0o755)
 
 
 def _clean(tree: Path) -> None:
