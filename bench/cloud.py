@@ -96,21 +96,22 @@ class LocalCloud:
         """Stop instances as soon as they run, by the plug: nobody waits for their systems to come and go."""
         self._become(ids, "running")
         self.ask(f"StopInstances&{_named(ids)}")
-        self._become(ids, "stopped", lambda: [self._kill(ident) for ident in ids])
+        self._become(ids, "stopped", self._kill)
 
-    def _kill(self, ident: str) -> None:
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            pid = self.qemu(ident)
-            if ident.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGKILL)
+    def _kill(self, ids: list[str]) -> None:
+        for ident in ids:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                pid = self.qemu(ident)
+                if ident.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
 
-    def _become(self, ids: list[str], state: str, meanwhile: Callable[[], object] = lambda: None) -> None:
+    def _become(self, ids: list[str], state: str, meanwhile: Callable[[list[str]], None] = lambda _: None) -> None:
         end = time.monotonic() + _PATIENCE
         asked = f"DescribeInstances&{_named(ids)}"
         while set(re.findall(r"<instanceState>.*?<name>(.+?)<", self.ask(asked), re.DOTALL)) != {state}:
             if time.monotonic() > end:
                 raise RuntimeError(f"{ids} do not become {state}")
-            meanwhile()
+            meanwhile(ids)
             time.sleep(0.05)
 
     def uuid(self, ident: str) -> str:
