@@ -133,7 +133,7 @@ LINES: dict[str, Line] = {
         "what a host remembers as gone is gone",
         replaced(verb._Merge, "_gone", _forgets_the_gone),
         Temper(verbs=("launch", "terminate"), restored="copy"),
-        seed=9,
+        seed=42,
     ),
     "counted anew": Line(
         11,
@@ -164,12 +164,14 @@ LINES: dict[str, Line] = {
         "what was asked since a recovery without its host is newer than what that one holds",
         replaced(verb._Merge, "_since", _nothing_since),
         POWER,
+        seed=11,
     ),
     "late is compared": Line(
         11,
         "a host whose answer the recovery had to do without is compared, in the store's incarnation too",
         replaced(verb, "missed", _not_missed),
         LOST,
+        seed=9,
     ),
     "let go is gone": Line(
         11,
