@@ -13,10 +13,10 @@ from sqlalchemy import event
 from pileus.model.flavor import Flavor
 from pileus.store.migrate import migrate
 from pileus.store.store import TOMBSTONE, Store
+from tests import databases
 from tests.store.clock import Clock, flavor, instance
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import Any
 
     import pytest
@@ -63,9 +63,15 @@ def test_what_was_rolled_back_is_not_kept(filed: Store) -> None:
 @settings(max_examples=20, deadline=None)
 @given(steps=st.lists(st.tuples(st.integers(0, 1), st.integers(1, 9), st.booleans()), max_size=12))
 def test_two_processes_agree(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, bool]]) -> None:
-    path: Path = tmp_path_factory.mktemp("store") / "store.db"
-    stores = [Store(f"sqlite:///{path}", now=Clock()) for _ in range(2)]
-    migrate(stores[0].engine)
+    with databases.folder(tmp_path_factory.mktemp("store")) as url:
+        stores = [Store(url("store"), now=Clock()) for _ in range(2)]
+        migrate(stores[0].engine)
+        _agree(stores, steps)
+        for store in stores:
+            store.close()
+
+
+def _agree(stores: list[Store], steps: list[tuple[int, int, bool]]) -> None:
     with stores[0].write() as tx:
         row = tx.add(flavor())
     expected = row.wanted.memory
@@ -81,8 +87,6 @@ def test_two_processes_agree(tmp_path_factory: pytest.TempPathFactory, steps: li
         except _Abandoned:
             pass
         assert [memory(store, row.uuid) for store in stores] == [expected, expected]
-    for store in stores:
-        store.close()
 
 
 def test_a_tombstone_that_was_erased_is_forgotten(filed: Store, clock: Clock) -> None:

@@ -12,6 +12,7 @@ from pileus.model.errors import NotFound
 from pileus.model.flavor import Flavor
 from pileus.model.instance import Instance, Seen
 from pileus.model.nouns import NOUNS
+from pileus.store import tables
 from pileus.store.store import TOMBSTONE
 from tests.store.clock import Clock, flavor, instance
 
@@ -126,10 +127,8 @@ def test_a_tombstone_answers_for_a_day_and_holds_nothing(store: Store, clock: Cl
 def test_old_rows_lack_new_fields(store: Store) -> None:
     with store.write() as tx:
         row = tx.add(instance(tx.add(flavor())))
-        tx.sql.exec_driver_sql(
-            "UPDATE instance SET seen = '{}', assigned = '{}', wanted = ?",
-            ('{"flavor":"f","image":"i","a field of tomorrow":1}',),
-        )
+        older = {"seen": "{}", "assigned": "{}", "wanted": '{"flavor":"f","image":"i","a field of tomorrow":1}'}
+        tx.sql.execute(tables.nouns["instance"].update().values(older))
         old = tx.get(Instance, row.uuid)
         assert old is not None
         assert old.seen == Seen()
