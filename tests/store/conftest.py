@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,23 +11,12 @@ from pileus.store.store import Store
 from tests import databases
 from tests.databases import url
 from tests.store.clock import Clock
+from tests.store.kept import empty, kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["clock", "filed", "store", "url"]
-
-
-@functools.cache
-def kept() -> Store:
-    """The store that all tests of this process use in turn: making tables takes longer than emptying them."""
-    return databases.opened(Clock())
-
-
-@functools.cache
-def empty() -> databases.Image:
-    """What a new database holds."""
-    return databases.copy(kept())
 
 
 @pytest.fixture

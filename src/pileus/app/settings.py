@@ -6,7 +6,7 @@ import ipaddress
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pileus.model.addresses import OUTSIDE
@@ -22,6 +22,11 @@ class Settings(BaseSettings):
     resolv_conf: Path = Field(
         default=Path("/dev/null"),
         description="a resolv.conf(5) whose resolvers are asked for names that are no guest's; /dev/null: none are",
+    )
+    store: SecretStr = Field(
+        default=SecretStr(""),
+        description="the database, postgresql://USER:PASSWORD@HOST:PORT/DATABASE or mariadb://…; "
+        "empty: SQLite in the state directory (see docs/operating.md, The database)",
     )
     store_sync: Literal["normal", "full"] = Field(
         default="normal",
@@ -53,6 +58,10 @@ class Settings(BaseSettings):
         default="info", description="what the processes log; debug: requests that change nothing, too"
     )
     stub_latency: float = Field(default=0.0, ge=0, description="seconds that the stub pretends to work at each step")
+
+    def database(self, own: str) -> str:
+        """The store's URL: the one that is set, else `own`."""
+        return self.store.get_secret_value() or own
 
     @field_validator("floating_cidr")
     @classmethod
