@@ -13,13 +13,11 @@ from sqlalchemy import event
 from pileus.model.flavor import Flavor
 from pileus.store.migrate import migrate
 from pileus.store.store import TOMBSTONE, Store
-from tests import databases
 from tests.store.clock import Clock, flavor, instance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
-
-    import pytest
 
 
 class _Abandoned(Exception):
@@ -60,15 +58,18 @@ def test_what_was_rolled_back_is_not_kept(filed: Store) -> None:
     assert memory(filed, row.uuid) == before
 
 
-@settings(max_examples=20, deadline=None)
-@given(steps=st.lists(st.tuples(st.integers(0, 1), st.integers(1, 9), st.booleans()), max_size=12))
-def test_two_processes_agree(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, bool]]) -> None:
-    with databases.folder(tmp_path_factory.mktemp("store")) as url:
-        stores = [Store(url("store"), now=Clock()) for _ in range(2)]
-        migrate(stores[0].engine)
+def test_two_processes_agree(url: Callable[[str], str]) -> None:
+    stores = [Store(url("store"), now=Clock()) for _ in range(2)]
+    migrate(stores[0].engine)
+
+    @settings(max_examples=20, deadline=None)
+    @given(steps=st.lists(st.tuples(st.integers(0, 1), st.integers(1, 9), st.booleans()), max_size=12))
+    def agree(steps: list[tuple[int, int, bool]]) -> None:
         _agree(stores, steps)
-        for store in stores:
-            store.close()
+
+    agree()
+    for store in stores:
+        store.close()
 
 
 def _agree(stores: list[Store], steps: list[tuple[int, int, bool]]) -> None:
