@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from sqlalchemy import create_engine, text
 from pileus.app.settings import Settings
 from pileus.model.errors import Duplicate, QuotaExceeded, Unavailable
 from pileus.model.flavor import Flavor
+from pileus.model.user import User
 from pileus.store.dialect import STOPPED, TURN, dialect_of
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
@@ -275,3 +277,32 @@ def test_a_server_that_forgets_is_refused(server: Server, url: str) -> None:
         migrate(store.engine)
     store.close()
     assert caught.value.reason == "not-durable"
+
+
+@pytest.mark.cost(30)
+def test_a_cloud_keeps_what_it_knows_on_a_server(url: str) -> None:
+    state = Path(tempfile.mkdtemp(prefix="pileus-st-"))
+    words = [sys.executable, "-m", "pileus.app.main"]
+    environment = {**os.environ, "PILEUS_STORE": url}
+
+    def pileus(*more: str) -> str:
+        done = subprocess.run(
+            [*words, *more, "--state", str(state)], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    try:
+        pileus("up", "--provider", "stub")
+        pileus("user", "create", "ann", "--json")
+        pileus("down")
+        assert not (state / "cloud" / "pileus.db").exists()
+        pileus("up", "--provider", "stub")
+        logs = "".join(path.read_text(errors="replace") for path in state.rglob("*.log"))
+        assert "secret@" not in logs
+    finally:
+        pileus("purge", "--yes")
+    store = Store(url)
+    with store.read() as tx:
+        assert "ann" in {one.name for one in tx.list(User)}
+    store.close()
