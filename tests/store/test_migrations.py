@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import column, inspect, select, table, text
+from sqlalchemy import ColumnClause, column, inspect, select, table, text
 
 from pileus.store import migrations, tables
 from pileus.store.migrate import migrate, newest
@@ -65,7 +65,7 @@ def test_an_older_database_is_brought_to_the_newest_revision_and_keeps_its_rows(
     store = Store(url("x"))
     migrate(store.engine, "0001_pre_first")
     with store.engine.write() as connection:
-        columns = (column(name) for name in ("kind", "uuid", "due", "until", "wakes", "tries"))
+        columns: list[ColumnClause[Any]] = [column(name) for name in ("kind", "uuid", "due", "until", "wakes", "tries")]
         connection.execute(table("wake", *columns).insert().values(("instance", "a", 1, 2, 3, 4)))
     migrate(store.engine)
     with store.engine.read() as connection:

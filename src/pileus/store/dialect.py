@@ -34,14 +34,17 @@ CONNECT: Final = 5
 class Dialect(Protocol):
     """One kind of database.
 
-    `sql` is what SQLAlchemy opens and `options` how; `errors` is what its driver raises. `alone` means that readers
-    take turns with the writer, for there is one connection.
+    `sql` is what SQLAlchemy opens and `options` how. `alone` means that readers take turns with the writer, for there
+    is one connection.
     """
 
     sql: URL
     options: dict[str, Any]
-    errors: type[Exception]
     alone: bool
+
+    @property
+    def errors(self) -> type[Exception]:
+        """What the driver raises."""
 
     def connected(self, connection: Any) -> None:
         """Set a new connection of the driver up: no transaction is begun but by the two words below."""

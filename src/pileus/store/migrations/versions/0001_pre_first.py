@@ -1,5 +1,7 @@
 """The first schema: a table per noun, and the protocol's own."""
 
+from typing import Any
+
 from alembic import op
 from sqlalchemy import BigInteger, Column, Double, Integer, String, Text
 from sqlalchemy.dialects.mysql import LONGTEXT
@@ -9,7 +11,11 @@ down_revision = None
 
 ID = BigInteger().with_variant(Integer, "sqlite")
 TEXT = Text().with_variant(LONGTEXT(), "mariadb")
-OPTIONS = {"mariadb_engine": "InnoDB", "mariadb_charset": "utf8mb4", "mariadb_collate": "utf8mb4_nopad_bin"}
+OPTIONS: dict[str, Any] = {
+    "mariadb_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_nopad_bin",
+}
 KINDS = (
     "project",
     "user",

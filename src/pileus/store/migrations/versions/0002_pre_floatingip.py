@@ -1,5 +1,7 @@
 """Floating addresses: one more table of nouns."""
 
+from typing import Any
+
 from alembic import op
 from sqlalchemy import BigInteger, Column, Double, Integer, String, Text
 from sqlalchemy.dialects.mysql import LONGTEXT
@@ -8,7 +10,11 @@ revision = "0002_pre_floatingip"
 down_revision = "0001_pre_first"
 
 TEXT = Text().with_variant(LONGTEXT(), "mariadb")
-OPTIONS = {"mariadb_engine": "InnoDB", "mariadb_charset": "utf8mb4", "mariadb_collate": "utf8mb4_nopad_bin"}
+OPTIONS: dict[str, Any] = {
+    "mariadb_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_nopad_bin",
+}
 
 
 def upgrade() -> None:
