@@ -18,6 +18,10 @@ help: ## list the targets
 setup: ## system packages, network engine and .venv; safe to repeat
 	bin/setup
 
+.PHONY: services
+services: ## the servers that live tests start for themselves (root); a cloud of one machine needs none
+	bin/setup --services
+
 .PHONY: images
 images: setup ## build the guest images that are missing, or older than their recipe
 	@for name in tiny debian-12; do $(BIN)/pileus image build $$name --if-changed; done
@@ -43,7 +47,7 @@ first-light: ## one live path: a guest from RunInstances to ssh (root)
 	$(PYTEST) --live tests/live/test_first_light.py
 
 .PHONY: test-live
-test-live: images ## all that boots guests or real services (root); AREA=name MINUTES=25 SEED=n to narrow
+test-live: images services ## all that boots guests or real services (root); AREA=name MINUTES=25 SEED=n to narrow
 	$(PYTEST) --live tests/live $(if $(AREA),--area=$(AREA)) $(if $(MINUTES),--minutes=$(MINUTES)) \
 	    $(if $(SEED),--randomly-seed=$(SEED))
 

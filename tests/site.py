@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,12 +17,10 @@ from pileus.model.host import Capacity, Limits
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.instance import Instance
 from pileus.providers.stub import StubProvider
-from pileus.store.cache import Cache
-from pileus.store.migrate import migrate
-from pileus.store.store import Store
 from pileus.verbs import flavor, image, project
 from pileus.verbs.core import Core
 from pileus.verbs.instance import launch
+from tests import databases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     from pileus.bus.messages import Open, Order
     from pileus.model.image import Image
     from pileus.model.provider import Access
+    from pileus.store.store import Store
 
 
 class Site:
@@ -149,16 +147,13 @@ class _Beginning:
     """The one store that all sites of this process use in turn: its statements are compiled once."""
 
     def __init__(self) -> None:
-        self.store = Store("sqlite://", now=lambda: 0.0)
-        migrate(self.store.engine)
+        self.store = databases.opened(lambda: 0.0)
         flavor.seed(SYSTEM, Core(self.store, None, StubProvider(), bytes(32)))  # type: ignore[arg-type]
-        self._raw: sqlite3.Connection = self.store.engine.sql.raw_connection().driver_connection  # type: ignore[assignment]
-        self._image = self._raw.serialize()
+        self._image = databases.copy(self.store)
 
     def again(self) -> Store:
         """The store as it was in the beginning."""
-        self._raw.deserialize(self._image)
-        self.store._cache = Cache()
+        databases.load(self.store, self._image)
         self.store._on_commit.clear()
         return self.store
 

@@ -10,6 +10,7 @@ from pileus.model.caller import SYSTEM
 from pileus.model.errors import PileusError
 from pileus.model.instance import Instance
 from pileus.verbs import flavor
+from tests import databases
 from tests.loops.users import StoreDown
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Restored:
     def __init__(self, world: World, what: Literal["copy", "gone"]) -> None:
         self._world = world
         self._what = what
-        self._copy = b""
+        self._copy: databases.Image = b""
         self._recovery: recover.Recovery | None = None
         world.after(world.random.uniform(4, 16), self._copied)
 

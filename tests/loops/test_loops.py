@@ -32,13 +32,13 @@ from pileus.verbs import flavor, floatingip, image, project, securitygroup, tag
 from pileus.verbs.core import Core
 from pileus.verbs.instance import power, view
 from pileus.verbs.instance.launch import Launch, launch
-from tests.site import Site
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from pileus.model.image import Image
     from pileus.model.instance import Instance
+    from tests.site import Site
 
 
 @pytest.fixture
@@ -214,8 +214,8 @@ def test_tries_are_spread_and_bounded() -> None:
 class Threads:
     """The whole of it with its threads: a store in a file, the bus in memory, two hosts."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store = Store(f"sqlite:///{folder}/store.db")
+    def __init__(self, url: str) -> None:
+        self.store = Store(url)
         migrate(self.store.engine)
         self.bus = MemoryBus()
         self.core = Core(self.store, self.bus, StubProvider(), bytes(32))
@@ -242,8 +242,8 @@ class Threads:
         self.store.close()
 
 
-def test_it_all_runs_in_threads(tmp_path: Path) -> None:
-    cloud = Threads(tmp_path)
+def test_it_all_runs_in_threads(url: Callable[[str], str]) -> None:
+    cloud = Threads(url("store"))
     try:
         flavor.seed(SYSTEM, cloud.core)
         made = project.ensure(SYSTEM, cloud.core, "blue")

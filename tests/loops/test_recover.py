@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ from pileus.model.host import LOST_AFTER
 from pileus.model.image import Image
 from pileus.model.instance import Instance, State, state
 from pileus.model.network import Network
-from pileus.model.noun import Noun
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup
@@ -27,18 +27,18 @@ from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.providers.stub import StubProvider
 from pileus.store.cache import Cache
-from pileus.store.migrate import migrate
-from pileus.store.store import Store
 from pileus.verbs import doctor, flavor, floatingip, project, recount, securitygroup, tag
 from pileus.verbs import recover as verb
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
+from tests import databases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pileus.bus.messages import Open
     from pileus.model.caller import Caller
+    from pileus.model.noun import Noun
     from pileus.model.provider import Access
     from tests.site import Site
 
@@ -80,22 +80,21 @@ class Process:
         return self
 
 
-def copied(site: Site) -> bytes:
+def copied(site: Site) -> databases.Image:
     """The database as it is."""
-    return site.store.engine.sql.raw_connection().driver_connection.serialize()  # type: ignore[no-any-return, union-attr]
+    return databases.copy(site.store)
 
 
-def replaced(site: Site, database: bytes) -> None:
+def replaced(site: Site, database: databases.Image) -> None:
     """Put another database in the place of the site's."""
-    site.store.engine.sql.raw_connection().driver_connection.deserialize(database)  # type: ignore[union-attr]
-    site.store._cache = Cache()
+    databases.load(site.store, database)
 
 
-def empty() -> bytes:
+@functools.cache
+def empty() -> databases.Image:
     """A database in which nothing ever was."""
-    store = Store("sqlite://", now=lambda: 0.0)
-    migrate(store.engine)
-    found: bytes = store.engine.sql.raw_connection().driver_connection.serialize()  # type: ignore[union-attr]
+    store = databases.opened(lambda: 0.0)
+    found = databases.copy(store)
     store.close()
     return found
 

@@ -14,7 +14,7 @@ from pileus.verbs import flavor, project
 from pileus.verbs.core import Core
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from pileus.store.store import Claimed
 
@@ -26,8 +26,8 @@ class Hosts:
         """Lose it."""
 
 
-def test_steps_are_done_though_requests_never_cease(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path}/pileus.db")
+def test_steps_are_done_though_requests_never_cease(url: Callable[[str], str]) -> None:
+    store = Store(url("store"))
     migrate(store.engine)
     core = Core(store, Hosts(), StubProvider(), bytes(32))  # type: ignore[arg-type]
     flavor.seed(SYSTEM, core)
@@ -49,8 +49,8 @@ def test_steps_are_done_though_requests_never_cease(tmp_path: Path) -> None:
         store.close()
 
 
-def test_who_stops_holds_no_wake(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path}/pileus.db")
+def test_who_stops_holds_no_wake(url: Callable[[str], str]) -> None:
+    store = Store(url("store"))
     migrate(store.engine)
     core = Core(store, Hosts(), StubProvider(), bytes(32))  # type: ignore[arg-type]
     flavor.seed(SYSTEM, core)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import heapq
 import random
-import sqlite3
 import uuid as uuids
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
+
+from sqlalchemy import case, func, select
 
 from pileus.bus import messages
 from pileus.loops import report, runner
@@ -23,11 +24,12 @@ from pileus.model.errors import Fault
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.provider import Seen
 from pileus.store import store as stores
-from pileus.store.cache import Cache
+from pileus.store import tables
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, image, project, securitygroup
 from pileus.verbs.core import Core
+from tests import databases
 from tests.loops import temper
 from tests.loops.fibers import Fiber, give_way
 from tests.loops.machines import ALIEN, Net
@@ -47,13 +49,16 @@ START = 1_800_000_000.0
 STORM, CALM = 32.0, 66.0
 LEASE = 8.0
 SCAN = 40.0
+_WAKE = tables.wake.c
+NEXT = select(func.min(case((_WAKE.until > _WAKE.due, _WAKE.until), else_=_WAKE.due)))
+"""When the next wake can be claimed."""
 
 
 class TracedStore(Store):
     """The store, which gives way before each transaction and may fail at a commit."""
 
     def __init__(self) -> None:
-        super().__init__("sqlite://")
+        super().__init__(databases.new())
         self.world: World | None = None
         self.depth = 0
         self.dirty = True
@@ -108,7 +113,7 @@ class Cloud:
         self.store = TracedStore()
         self.store.now = lambda: START
         migrate(self.store.engine)
-        self.empty = self._connection().serialize()
+        self.empty = databases.copy(self.store)
         orders: list[Order] = []
         world = SimpleNamespace(happens=lambda _: False, log=lambda *_: None, promises=SimpleNamespace())
         world.promises.engine_removed = lambda *_: None
@@ -125,30 +130,26 @@ class Cloud:
             pass
         self.bodies, self.specs = dict(net.bodies), dict(net.specs)
         self.bodies[("port", ALIEN)] = Seen(kind="port", uuid=ALIEN)
-        self._raw = self._connection()
-        self._image = self._raw.serialize()
-
-    def _connection(self) -> sqlite3.Connection:
-        return self.store.engine.sql.raw_connection().driver_connection  # type: ignore[return-value]
+        self._image = databases.copy(self.store)
 
     def next_due(self) -> float | None:
         """When the next wake can be claimed."""
-        found: tuple[float | None] = self._raw.execute("SELECT min(max(due, until)) FROM wake").fetchone()
-        return found[0]
+        with self.store.engine.read() as connection:
+            found: float | None = connection.execute(NEXT).scalar()
+        return found
 
     def reset(self) -> None:
         """The database as it was in the beginning."""
         self.load(self._image)
         self.store.closed = False
 
-    def copy(self) -> bytes:
+    def copy(self) -> databases.Image:
         """The database as it is."""
-        return self._raw.serialize()
+        return databases.copy(self.store)
 
-    def load(self, database: bytes) -> None:
+    def load(self, database: databases.Image) -> None:
         """Have another database."""
-        self._raw.deserialize(database)
-        self.store._cache = Cache()
+        databases.load(self.store, database)
 
 
 _cloud: list[Cloud] = []
@@ -327,7 +328,7 @@ class World:
         if not late:
             self.after(SCAN * self.random.uniform(0.8, 1.2), self._scan)
 
-    def restart(self, database: bytes) -> None:
+    def restart(self, database: databases.Image) -> None:
         """The cloud's process ends, and begins again on another database."""
         self._kill_workers()
         self._parked = 4

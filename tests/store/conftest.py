@@ -1,29 +1,22 @@
-"""A store in memory with a clock that the test sets, and one in a file."""
+"""A store with a clock that the test sets, and databases of the test's own."""
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
+from tests import databases
+from tests.databases import url
 from tests.store.clock import Clock
+from tests.store.kept import empty, kept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
-
-@functools.cache
-def empty() -> bytes:
-    """A database as the migrations make it: they take thirty times what a copy takes."""
-    store = Store("sqlite://")
-    migrate(store.engine)
-    image: bytes = store.engine.sql.raw_connection().driver_connection.serialize()  # type: ignore[union-attr]
-    store.close()
-    return image
+__all__ = ["clock", "filed", "store", "url"]
 
 
 @pytest.fixture
@@ -33,16 +26,19 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(clock: Clock) -> Iterator[Store]:
-    made = Store("sqlite://", now=clock)
-    made.engine.sql.raw_connection().driver_connection.deserialize(empty())  # type: ignore[union-attr]
+    image, made = empty(), kept()
+    databases.load(made, image)
+    made.now = clock
     yield made
-    made.close()
+    made.closed = False
+    made._on_commit.clear()
+    made._owed.clear()
 
 
 @pytest.fixture
-def filed(tmp_path: Path, clock: Clock) -> Iterator[Store]:
+def filed(url: Callable[[str], str], clock: Clock) -> Iterator[Store]:
     """A store that several threads read and write at once."""
-    (tmp_path / "store.db").write_bytes(empty())
-    made = Store(f"sqlite:///{tmp_path}/store.db", now=clock)
+    made = Store(url("store"), now=clock)
+    migrate(made.engine)
     yield made
     made.close()

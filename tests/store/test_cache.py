@@ -16,10 +16,8 @@ from pileus.store.store import TOMBSTONE, Store
 from tests.store.clock import Clock, flavor, instance
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
     from typing import Any
-
-    import pytest
 
 
 class _Abandoned(Exception):
@@ -60,12 +58,21 @@ def test_what_was_rolled_back_is_not_kept(filed: Store) -> None:
     assert memory(filed, row.uuid) == before
 
 
-@settings(max_examples=20, deadline=None)
-@given(steps=st.lists(st.tuples(st.integers(0, 1), st.integers(1, 9), st.booleans()), max_size=12))
-def test_two_processes_agree(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, bool]]) -> None:
-    path: Path = tmp_path_factory.mktemp("store") / "store.db"
-    stores = [Store(f"sqlite:///{path}", now=Clock()) for _ in range(2)]
+def test_two_processes_agree(url: Callable[[str], str]) -> None:
+    stores = [Store(url("store"), now=Clock()) for _ in range(2)]
     migrate(stores[0].engine)
+
+    @settings(max_examples=20, deadline=None)
+    @given(steps=st.lists(st.tuples(st.integers(0, 1), st.integers(1, 9), st.booleans()), max_size=12))
+    def agree(steps: list[tuple[int, int, bool]]) -> None:
+        _agree(stores, steps)
+
+    agree()
+    for store in stores:
+        store.close()
+
+
+def _agree(stores: list[Store], steps: list[tuple[int, int, bool]]) -> None:
     with stores[0].write() as tx:
         row = tx.add(flavor())
     expected = row.wanted.memory
@@ -81,8 +88,6 @@ def test_two_processes_agree(tmp_path_factory: pytest.TempPathFactory, steps: li
         except _Abandoned:
             pass
         assert [memory(store, row.uuid) for store in stores] == [expected, expected]
-    for store in stores:
-        store.close()
 
 
 def test_a_tombstone_that_was_erased_is_forgotten(filed: Store, clock: Clock) -> None:

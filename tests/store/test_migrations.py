@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import inspect, select, text
+from sqlalchemy import ColumnClause, column, inspect, select, table, text
 
 from pileus.store import migrations, tables
 from pileus.store.migrate import migrate, newest
@@ -19,30 +19,29 @@ from pileus.store.store import Store
 from tests.store.clock import flavor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 
 def _shape(store: Store) -> dict[str, object]:
     """Every table's columns, keys, indexes and rows; the order of columns is nobody's business."""
     look, found = inspect(store.engine.sql), dict[str, object]()
     with store.engine.read() as connection:
-        for table in look.get_table_names():
+        for name in look.get_table_names():
             columns = {
-                one["name"]: (repr(one["type"]), one["nullable"], one["default"]) for one in look.get_columns(table)
+                one["name"]: (repr(one["type"]), one["nullable"], one["default"]) for one in look.get_columns(name)
             }
-            keys = (look.get_unique_constraints(table), look.get_indexes(table), look.get_foreign_keys(table))
+            keys = (look.get_unique_constraints(name), look.get_indexes(name), look.get_foreign_keys(name))
             sets = [sorted(repr(sorted(one.items(), key=str)) for one in some) for some in keys]
-            primary = sorted(look.get_pk_constraint(table)["constrained_columns"])
-            rows = connection.execute(select(text("*")).select_from(text(table))).all()
-            found[table] = (columns, sets, primary, rows)
+            primary = sorted(look.get_pk_constraint(name)["constrained_columns"])
+            rows = connection.execute(select(text("*")).select_from(table(name))).all()
+            found[name] = (columns, sets, primary, rows)
     return found
 
 
 @pytest.fixture
-def migrated(tmp_path: Path) -> Iterator[Store]:
+def migrated(url: Callable[[str], str]) -> Iterator[Store]:
     """A store whose database went through every script."""
-    made = Store(f"sqlite:///{tmp_path}/migrated.db")
+    made = Store(url("migrated"))
     migrate(made.engine, "0001_pre_first")
     migrate(made.engine)
     yield made
@@ -55,18 +54,19 @@ def test_the_migrations_make_the_tables_that_the_code_knows(migrated: Store) -> 
         assert compare_metadata(context, tables.metadata) == []
 
 
-def test_a_new_database_is_as_one_that_went_through_every_migration(migrated: Store, tmp_path: Path) -> None:
-    new = Store(f"sqlite:///{tmp_path}/new.db")
+def test_a_new_database_is_as_one_that_went_through_every_migration(migrated: Store, url: Callable[[str], str]) -> None:
+    new = Store(url("new"))
     migrate(new.engine)
     assert _shape(new) == _shape(migrated)
     new.close()
 
 
-def test_an_older_database_is_brought_to_the_newest_revision_and_keeps_its_rows(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path}/x.db")
+def test_an_older_database_is_brought_to_the_newest_revision_and_keeps_its_rows(url: Callable[[str], str]) -> None:
+    store = Store(url("x"))
     migrate(store.engine, "0001_pre_first")
     with store.engine.write() as connection:
-        connection.exec_driver_sql("INSERT INTO wake VALUES ('instance', 'a', 1, 2, 3, 4)")
+        columns: list[ColumnClause[Any]] = [column(name) for name in ("kind", "uuid", "due", "until", "wakes", "tries")]
+        connection.execute(table("wake", *columns).insert().values(("instance", "a", 1, 2, 3, 4)))
     migrate(store.engine)
     with store.engine.read() as connection:
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all() == [newest()]
@@ -75,8 +75,8 @@ def test_an_older_database_is_brought_to_the_newest_revision_and_keeps_its_rows(
     store.close()
 
 
-def test_a_database_of_a_later_pileus_is_refused(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path}/x.db")
+def test_a_database_of_a_later_pileus_is_refused(url: Callable[[str], str]) -> None:
+    store = Store(url("x"))
     migrate(store.engine)
     with store.engine.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999_pre_later'")
@@ -85,17 +85,17 @@ def test_a_database_of_a_later_pileus_is_refused(tmp_path: Path) -> None:
     store.close()
 
 
-def test_what_needs_no_migration_does_without_alembic(tmp_path: Path) -> None:
+def test_what_needs_no_migration_does_without_alembic(url: Callable[[str], str]) -> None:
     program = (
         "import sys; from pileus.store.migrate import migrate; from pileus.store.store import Store;"
-        f"store = Store('sqlite:///{tmp_path}/x.db'); migrate(store.engine); migrate(store.engine);"
+        f"store = Store('{url('x')}'); migrate(store.engine); migrate(store.engine);"
         "sys.exit('alembic' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_repeating_changes_nothing(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path}/x.db")
+def test_repeating_changes_nothing(url: Callable[[str], str]) -> None:
+    store = Store(url("x"))
     migrate(store.engine)
     with store.write() as tx:
         made = tx.add(flavor())

@@ -6,21 +6,25 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pileus.loops.runner import KINDS
-from pileus.model.errors import NotFound
+from pileus.model.errors import InvalidValue, NotFound
 from pileus.model.flavor import Flavor
 from pileus.model.instance import Instance, Seen
 from pileus.model.nouns import NOUNS
+from pileus.store import tables
 from pileus.store.store import TOMBSTONE
 from tests.store.clock import Clock, flavor, instance
+from tests.store.kept import kept
 
 if TYPE_CHECKING:
     from pileus.store.store import Store
 
 
 def test_a_noun_comes_out_as_it_went_in(store: Store, clock: Clock) -> None:
-    made = msgspec.structs.replace(flavor("größe\n\x00'"), tags={"a": "ä", "": '"'})
+    made = msgspec.structs.replace(flavor("größe\n'"), tags={"a": "ä", "": '"'})
     with store.write() as tx:
         kept = tx.add(made)
     assert kept == msgspec.structs.replace(made, id=kept.id, created=clock.now)
@@ -29,6 +33,37 @@ def test_a_noun_comes_out_as_it_went_in(store: Store, clock: Clock) -> None:
         assert tx.need(Flavor, made.uuid) == kept
         assert tx.by_ec2(Flavor, [made.ec2_id, "flv-0"]) == {made.ec2_id: kept}
         assert tx.get(Flavor, "none") is None
+
+
+def test_what_counts_in_a_text_counts_in_every_database(store: Store) -> None:
+    with store.write() as tx:
+        for value in ("a", "A", "á", "a ", " a", "𝄞", "a\t"):
+            tx.claim("name", value, flavor(value))
+        assert tx.taken("name") == {"a", "A", "á", "a ", " a", "𝄞", "a\t"}
+        assert tx.claimed("name", "Á") is None
+
+
+def test_a_character_that_is_none_is_kept_or_refused(store: Store) -> None:
+    try:
+        with store.write() as tx:
+            made = tx.add(flavor("a\x00b"))
+    except InvalidValue as error:
+        told = error.reason
+    else:
+        told = "text"
+        with store.read() as tx:
+            assert tx.need(Flavor, made.uuid).name == "a\x00b"
+    assert told == "text"
+
+
+@given(st.floats(0, 4e9, allow_subnormal=False))
+def test_times_come_out_as_they_went_in(at: float) -> None:
+    with kept().write() as tx:
+        assert tx.add(msgspec.structs.replace(flavor(), created=at or 1.0)).created == (at or 1.0)
+        tx.keep_meta("x", 2**62)
+        tx.wake_all("flavor", ["u"], at)
+        tx.sql.execute(tables.wake.update().where(tables.wake.c.uuid == "u").values(due=at))
+        assert (tx.due("flavor", "u"), tx.meta("x")) == (at, 2**62)
 
 
 def test_every_kind_has_a_table(store: Store) -> None:
@@ -126,10 +161,8 @@ def test_a_tombstone_answers_for_a_day_and_holds_nothing(store: Store, clock: Cl
 def test_old_rows_lack_new_fields(store: Store) -> None:
     with store.write() as tx:
         row = tx.add(instance(tx.add(flavor())))
-        tx.sql.exec_driver_sql(
-            "UPDATE instance SET seen = '{}', assigned = '{}', wanted = ?",
-            ('{"flavor":"f","image":"i","a field of tomorrow":1}',),
-        )
+        older = {"seen": "{}", "assigned": "{}", "wanted": '{"flavor":"f","image":"i","a field of tomorrow":1}'}
+        tx.sql.execute(tables.nouns["instance"].update().values(older))
         old = tx.get(Instance, row.uuid)
         assert old is not None
         assert old.seen == Seen()

@@ -18,7 +18,7 @@ from pileus.store.store import Store
 from tests.store.clock import flavor
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 
 def test_all_or_nothing(store: Store) -> None:
@@ -49,8 +49,8 @@ def test_a_snapshot_stands_still(filed: Store) -> None:
         assert snapshot.need(Flavor, made.uuid).name == "before"
 
 
-def test_what_is_kept_decoded_is_what_every_process_sees(tmp_path: Path) -> None:
-    one, other = (Store(f"sqlite:///{tmp_path}/x.db") for _ in range(2))
+def test_what_is_kept_decoded_is_what_every_process_sees(url: Callable[[str], str]) -> None:
+    one, other = (Store(url("x")) for _ in range(2))
     migrate(one.engine)
     with one.write() as tx:
         made = tx.add(flavor("a"))
@@ -104,13 +104,12 @@ with store.write() as tx:
 """
 
 
-def test_what_was_acknowledged_survives_the_process(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/x.db"
-    store = Store(url)
+def test_what_was_acknowledged_survives_the_process(url: Callable[[str], str]) -> None:
+    store = Store(url("x"))
     migrate(store.engine)
     path = os.pathsep.join(sys.path)
     died = subprocess.run(
-        [sys.executable, "-c", DIES, url], capture_output=True, text=True, check=False, env={"PYTHONPATH": path}
+        [sys.executable, "-c", DIES, url("x")], capture_output=True, text=True, check=False, env={"PYTHONPATH": path}
     )
     assert died.returncode == -9, died.stderr
     with store.read() as tx:

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from pileus.app import processes
+from pileus.app import processes, settings
 from pileus.app.condition import condition, described
 from pileus.app.state import State, read_json
 from pileus.cli.client import connect
@@ -207,6 +207,9 @@ def _store(state: State, unchecked: dict[str, str], found: list[Finding]) -> Sto
 
 def _from_copy(state: State) -> StoreView:
     """What a copy of the database says: the original would be left with files that its own user could not write."""
+    elsewhere = settings.read().database("")
+    if elsewhere:
+        return _read(elsewhere)
     database = Path(state.database.removeprefix("sqlite:///"))
     if not database.exists():
         raise FileNotFoundError(f"there is no {database}")
@@ -215,12 +218,16 @@ def _from_copy(state: State) -> StoreView:
             _copy(database.with_name(database.name + suffix), Path(folder))
         if processes.owner(state.pidfile("cloud")) is not None:
             raise Problem("the cloud is just starting")
-        store = Store(f"sqlite:///{folder}/{database.name}")
-        try:
-            with store.read() as tx:
-                return doctor.view(tx, store.now())
-        finally:
-            store.close()
+        return _read(f"sqlite:///{folder}/{database.name}")
+
+
+def _read(url: str) -> StoreView:
+    store = Store(url)
+    try:
+        with store.read() as tx:
+            return doctor.view(tx, store.now())
+    finally:
+        store.close()
 
 
 def _copy(file: Path, folder: Path) -> None:

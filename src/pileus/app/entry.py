@@ -14,7 +14,7 @@ import pileus
 from pileus.app import processes
 from pileus.app.state import State
 from pileus.cli.problem import Problem
-from pileus.model.errors import Unavailable
+from pileus.model.errors import InvalidValue, Unavailable
 
 
 def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
@@ -32,7 +32,10 @@ def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
     try:
         serve(state, provider, socket.socket(fileno=descriptor))
     except Unavailable as error:
-        raise Problem(f"{error.message} It is in {state.cloud}.") from error
+        where = "" if os.environ.get(processes.STORE) else f" It is in {state.cloud}."
+        raise Problem(f"{error.message}{where}") from error
+    except InvalidValue as error:
+        raise Problem(error.message) from error
     _end()
 
 

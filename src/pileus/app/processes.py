@@ -64,6 +64,13 @@ def alone(lock: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+STORE = "PILEUS_STORE"
+"""The setting that may hold a password."""
+
+_DATABASE = frozenset({"cloud", "pileus.app.supervise"})
+"""Words of the commands of those who use the database, and of who starts them again."""
+
+
 def module(name: str, *arguments: str) -> list[str]:
     """The command that runs a module of ours, with nothing taken from the environment's Python settings."""
     return [sys.executable, "-I", "-m", name, *arguments]
@@ -85,7 +92,7 @@ def execute(argv: Sequence[str], log: Path, *, keep: Sequence[int] = ()) -> subp
             start_new_session=True,
             pass_fds=keep,
             cwd="/",
-            env=environment(),
+            env=environment(database=not _DATABASE.isdisjoint(argv)),
         )
 
 
@@ -115,9 +122,14 @@ def await_held(pidfile: Path, child: subprocess.Popen[bytes], log: Path, seconds
     child.returncode = 0  # it is meant to outlive this process
 
 
-def environment() -> dict[str, str]:
-    """The environment of a daemon: its settings and the search path, nothing else of whoever starts it."""
+def environment(*, database: bool = False) -> dict[str, str]:
+    """The environment of a daemon: its settings and the search path, nothing else of whoever starts it.
+
+    The database's URL, which has a password, is for those alone who use the `database`.
+    """
     kept = {name: value for name, value in os.environ.items() if name.startswith("PILEUS_")}
+    if not database:
+        kept.pop(STORE, None)
     return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", **kept}
 
 

@@ -17,6 +17,9 @@ from pileus.model.addresses import OUTSIDE
 PREFIX = "PILEUS_"
 """What the variables' names begin with; a setting's own name follows in capitals."""
 
+SECRET = frozenset({"store"})
+"""Settings that may hold passwords: never shown."""
+
 
 def _says(text: str) -> Meta:
     return Meta(description=text)
@@ -31,6 +34,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Path,
         _says("a resolv.conf(5) whose resolvers are asked for names that are no guest's; /dev/null: none are"),
     ] = Path("/dev/null")
+    store: Annotated[
+        str,
+        _says(
+            "the database, postgresql://USER:PASSWORD@HOST:PORT/DATABASE or mariadb://…; empty: SQLite in the state "
+            "directory (see docs/operating.md, The database)"
+        ),
+    ] = ""
     store_sync: Annotated[
         Literal["normal", "full"],
         _says("full: what was acknowledged survives a power cut; normal: the death of every process"),
@@ -62,6 +72,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "info"
     stub_latency: Annotated[float, Meta(ge=0), _says("seconds that the stub pretends to work at each step")] = 0.0
 
+    def __repr__(self) -> str:
+        """Nothing of what is set: some of it is secret."""
+        return "Settings(…)"
+
+    def database(self, own: str) -> str:
+        """The store's URL: the one that is set, else `own`."""
+        return self.store or own
+
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings that `environment` has, the rest as they are by default. Problem names a variable of no use."""
@@ -72,7 +90,8 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         except (msgspec.ValidationError, ValueError) as error:
             # What msgspec adds to its words is where the value stood: the variable says it better.
             why = str(error).partition(" - at ")[0]
-            raise Problem(f"{variable(name)}={value} cannot be used: {why}.") from error
+            shown = "" if name in SECRET else f"={value}"
+            raise Problem(f"{variable(name)}{shown} cannot be used: {why}.") from error
     return msgspec.convert(given, Settings, strict=False, dec_hook=_path)
 
 

@@ -56,7 +56,7 @@ class Cloud:
 
 def build(state: State, settings: Settings, provider: str) -> Cloud:
     """The cloud of a state directory, with one machine's own provider, `local` or `stub`; nothing is started."""
-    store = Store(state.database, sync=settings.store_sync)
+    store = Store(settings.database(state.database), sync=settings.store_sync)
     migrate(store.engine)
     place = Place(region=settings.region, zone=settings.zone, floating_cidr=settings.floating_cidr)
     build_one = _stub if provider == "stub" else _local

@@ -1,90 +1,127 @@
-"""Connections and transactions: SQLite now, one writer at a time; other engines by URL."""
+"""Connections and transactions: one writer at a time on every kind of database, and snapshots for readers."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import StaticPool, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import create_engine, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from pileus.store.trouble import unavailable
+from pileus.model.errors import Unavailable
+from pileus.store import trouble
+from pileus.store.dialect import TURN, dialect_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
 
-    from pileus.model.errors import Unavailable
+_RANK = {"none": 0, "normal": 1, "full": 2}
 
 
 class Engine:
     """Opens `url`. `sync` full: a commit survives a power cut; normal: it survives the death of every process.
 
     `trouble` is what the database could not be used for when that was tried last; None since it could be written.
+    Raises InvalidValue for a URL that is none.
     """
 
     def __init__(self, url: str, *, sync: str = "normal") -> None:
-        self.url = url
-        memory = url in ("sqlite://", "sqlite:///:memory:")
-        options: dict[str, Any] = {"poolclass": StaticPool} if memory else {"pool_size": 16, "max_overflow": 32}
+        self.dialect = dialect_of(url, sync)
+        options: dict[str, Any] = {**self.dialect.options}
+        if not self.dialect.alone:
+            options |= {"pool_size": 16, "max_overflow": 32}
         # What is stored may be secret: it is no part of an error's text.
-        options["hide_parameters"] = True
-        self.sql = create_engine(url, connect_args={"check_same_thread": False, "timeout": 30.0}, **options)
+        self.sql = create_engine(self.dialect.sql, hide_parameters=True, **options)
         self.trouble: Unavailable | None = None
         self._sync = sync
+        # Writers of one process queue here, with no connection each; the database's own lock is between processes.
         self._writing = threading.RLock()
-        # An in-memory database is one connection: its readers take turns with its writer.
-        self._reading = self._writing if memory else None
         event.listen(self.sql, "connect", self._connected)
 
     def _connected(self, connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # transactions are begun here, not by the driver
-        for pragma in (
-            "journal_mode=WAL",
-            f"synchronous={self._sync}",
-            "busy_timeout=30000",
-            "cache_size=-32768",
-            "temp_store=MEMORY",
-        ):
-            connection.execute(f"PRAGMA {pragma}").close()
+        self.dialect.connected(connection)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A snapshot; nothing that is done in it is kept. Raises Unavailable."""
-        with self._telling(), self._reading or nullcontext(), self.sql.connect() as connection:
-            _begin(connection, "BEGIN")
-            yield connection
+        if self.dialect.alone:
+            with self._writing, self._telling(), closing(self._begun(self.dialect.begin_read)) as connection:
+                yield connection
+        else:
+            with self._telling(), closing(self._begun(self.dialect.begin_read)) as connection:
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, alone among writers; committed when the block ends, rolled back when it raises.
 
-        Raises Unavailable, and then nothing was changed.
+        Raises Unavailable, and then nothing was changed; but when the server went away during the commit itself, that
+        is not known, and its reason is `unknown`.
         """
-        with self._telling(), self._writing, self.sql.connect() as connection, connection.begin():
-            _begin(connection, "BEGIN IMMEDIATE")
+        with self._turn(), self._telling(), closing(self._begun(self.dialect.begin_write)) as connection:
             yield connection
+            with self._telling(committing=True):
+                connection.commit()
         self.trouble = None
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def making(self) -> Iterator[Connection]:
+        """As `write`, to change the schema; on a server that knows no such transaction, each change is kept at once."""
+        with self._turn(), self._telling(), self.sql.connect() as connection:
+            connection.begin()
+            with self.dialect.making(connection):
+                yield connection
+                connection.commit()
+
+    def check(self) -> None:
+        """Raise Unavailable when the server would lose what `sync` promises to keep."""
+        with self._telling(), self.sql.connect() as connection:
+            kept = self.dialect.durability(connection)
+        if _RANK[kept] < _RANK[self._sync]:
+            raise trouble.undurable(self._sync)
+
+    def _begun(self, begin: Callable[[Connection], None]) -> Connection:
+        """A connection in a transaction. One that died while nobody used it is no trouble: there are others."""
+        for again in (True, False):
+            connection = self.sql.connect()
+            try:
+                connection.begin()
+                begin(connection)
+            except DBAPIError as error:
+                connection.close()
+                if again and error.connection_invalidated:
+                    continue
+                raise
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+        raise AssertionError
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._writing.acquire(timeout=2 * TURN):
+            raise trouble.waited()
         try:
             yield
-        except (SQLAlchemyError, sqlite3.Error) as error:
-            told = unavailable(error)
+        finally:
+            self._writing.release()
+
+    @contextmanager
+    def _telling(self, *, committing: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, self.dialect.errors) as error:
+            told = trouble.told(error, self.dialect, committing=committing)
             if told is None:
                 raise
-            self.trouble = told
+            if isinstance(told, Unavailable):
+                self.trouble = told
             raise told from error
 
     def close(self) -> None:
         """Close every connection."""
         self.sql.dispose()
-
-
-def _begin(connection: Connection, word: str) -> None:
-    # To the driver itself: with a listener for it, SQLAlchemy would look for listeners at every statement.
-    connection.connection.driver_connection.execute(word).close()  # type: ignore[union-attr]

@@ -1,7 +1,7 @@
 """Brings a database to the newest schema. Numbered scripts; `pre` ones run before new code, `post` ones after it.
 
 Alembic is loaded for an older database alone: to load it takes longer than to open the store. A new database is made
-whole, of the tables that the code knows.
+whole, of the tables that the code knows. Of processes that start at once one does it, and the others wait.
 """
 
 from __future__ import annotations
@@ -12,19 +12,26 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Column, MetaData, String, Table, inspect
 
-from pileus.store.tables import FIRST_META, meta, metadata
+from pileus.model.errors import Unavailable
+from pileus.store.tables import FIRST_META, OPTIONS, meta, metadata
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from pileus.store.engine import Engine
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _REVISION = re.compile(r'^(down_revision|revision) = (?:"(\w+)"|None)$', re.MULTILINE)
-_DONE = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+_DONE = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True), **OPTIONS)
 """Alembic's own table of the one revision that a database is at."""
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
-    """Run every migration up to `revision` that this database has not had; safe to repeat."""
+    """Run every migration up to `revision` that this database has not had; safe to repeat.
+
+    Raises Unavailable, when the database's user lacks rights too, and when its server forgets what it confirmed.
+    """
+    engine.check()
     if revision == "head" and _newest(engine):
         return
     from alembic import command  # noqa: PLC0415  (seldom needed)
@@ -32,7 +39,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
 
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
-    with engine.write() as connection:
+    with engine.making() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
 
@@ -50,18 +57,28 @@ def _newest(engine: Engine) -> bool:
     if not head:
         return False
     with engine.read() as connection:
-        there = inspect(connection).get_table_names()
-        if _DONE.name in there:
-            return connection.execute(_DONE.select()).scalars().all() == [head]
-    return not there and _make(engine, head)
+        done = _done(connection)
+    return done == head if done else _make(engine, head)
+
+
+def _done(connection: Connection) -> str:
+    """The revision that the database is at; empty for a new one, also when somebody ended while making it."""
+    there = set(inspect(connection).get_table_names())
+    if _DONE.name in there:
+        return connection.execute(_DONE.select()).scalar() or ""
+    if there & metadata.tables.keys():
+        text = "The database that PILEUS_STORE names holds tables that Pileus did not make: give Pileus one of its own."
+        raise Unavailable(text, noun="store", reason="foreign")
+    return ""
 
 
 def _make(engine: Engine, head: str) -> bool:
-    with engine.write() as connection:
-        if inspect(connection).get_table_names():
-            return False  # somebody else was quicker
-        metadata.create_all(connection, checkfirst=False)
+    with engine.making() as connection:
+        if done := _done(connection):
+            return done == head  # somebody else was quicker
+        # Where a table cannot be taken back, this one first: without a row it says that the others are being made.
+        _DONE.create(connection, checkfirst=True)
+        metadata.create_all(connection)
         connection.execute(meta.insert(), FIRST_META)
-        _DONE.create(connection)
         connection.execute(_DONE.insert().values(version_num=head))
     return True

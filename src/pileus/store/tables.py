@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -13,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.dialects.mysql import LONGTEXT
 
 from pileus.model.nouns import NOUNS
 
@@ -26,6 +29,18 @@ metadata = MetaData(
 
 # SQLite gives an automatic number to INTEGER PRIMARY KEY alone.
 _ID = BigInteger().with_variant(Integer, "sqlite")
+# MariaDB's TEXT ends at 64 KiB.
+_TEXT = Text().with_variant(LONGTEXT(), "mariadb")
+
+OPTIONS: Final[dict[str, Any]] = {
+    "mariadb_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+    # Case, accents and spaces at the end count, as they do in the other engines.
+    "mariadb_collate": "utf8mb4_nopad_bin",
+}
+"""What every table is made with."""
+
+_UNNUMBERED: Final[dict[str, Any]] = {"sqlite_with_rowid": False, **OPTIONS}
 
 
 def _noun(kind: str) -> Table:
@@ -37,18 +52,19 @@ def _noun(kind: str) -> Table:
         Column("ec2_id", String(32), nullable=False, unique=True),
         Column("project", String(36), nullable=False),
         Column("name", String(255), nullable=False),
-        Column("tags", Text, nullable=False),
+        Column("tags", _TEXT, nullable=False),
         Column("generation", BigInteger, nullable=False),
         Column("created", Double, nullable=False),
         Column("gone", Double),
         Column("incarnation", BigInteger, nullable=False),
         Column("counter", BigInteger, nullable=False),
-        Column("wanted", Text, nullable=False),
-        Column("assigned", Text, nullable=False),
-        Column("seen", Text, nullable=False),
+        Column("wanted", _TEXT, nullable=False),
+        Column("assigned", _TEXT, nullable=False),
+        Column("seen", _TEXT, nullable=False),
         Index(f"ix_{kind}_project", "project", "id"),
         Index(f"ix_{kind}_gone", "gone"),
         sqlite_autoincrement=True,
+        **OPTIONS,
     )
 
 
@@ -63,7 +79,7 @@ reference = Table(
     Column("source_kind", String(16), nullable=False),
     Column("target_kind", String(16), nullable=False),
     Index("ix_reference_target", "target", "source_kind"),
-    sqlite_with_rowid=False,
+    **_UNNUMBERED,
 )
 
 claim = Table(
@@ -74,7 +90,7 @@ claim = Table(
     Column("kind", String(16), nullable=False),
     Column("uuid", String(36), nullable=False),
     Index("ix_claim_uuid", "uuid"),
-    sqlite_with_rowid=False,
+    **_UNNUMBERED,
 )
 
 usage = Table(
@@ -83,7 +99,7 @@ usage = Table(
     Column("scope", String(48), primary_key=True),
     Column("resource", String(24), primary_key=True),
     Column("used", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
+    **_UNNUMBERED,
 )
 
 wake = Table(
@@ -97,7 +113,7 @@ wake = Table(
     Column("tries", Integer, nullable=False),
     Column("request", String(64), nullable=False, server_default=""),
     Index("ix_wake_due", "due"),
-    sqlite_with_rowid=False,
+    **_UNNUMBERED,
 )
 
 journal = Table(
@@ -114,10 +130,11 @@ journal = Table(
     Column("face", String(16), nullable=False),
     Column("request", String(64), nullable=False),
     Column("outcome", String(12), nullable=False),
-    Column("detail", Text, nullable=False),
+    Column("detail", _TEXT, nullable=False),
     Column("ended", Double),
     Index("ix_journal_uuid", "uuid", "outcome"),
     sqlite_autoincrement=True,
+    **OPTIONS,
 )
 
 idempotency = Table(
@@ -127,9 +144,9 @@ idempotency = Table(
     Column("verb", String(48), primary_key=True),
     Column("token", String(128), primary_key=True),
     Column("digest", String(64), nullable=False),
-    Column("result", Text, nullable=False),
+    Column("result", _TEXT, nullable=False),
     Column("at", Double, nullable=False),
-    sqlite_with_rowid=False,
+    **_UNNUMBERED,
 )
 
 meta = Table(
@@ -137,7 +154,7 @@ meta = Table(
     metadata,
     Column("name", String(32), primary_key=True),
     Column("value", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
+    **_UNNUMBERED,
 )
 
 FIRST_META = ({"name": "incarnation", "value": 1}, {"name": "counter", "value": 0})

@@ -4,47 +4,69 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from pileus.model import disk
-from pileus.model.errors import Unavailable
+from pileus.model.errors import InvalidValue, Unavailable
 
 if TYPE_CHECKING:
-    import sqlite3
-
-    from sqlalchemy.exc import SQLAlchemyError
-
-_REASONS = {
-    5: "locked",  # SQLITE_BUSY
-    6: "locked",  # SQLITE_LOCKED
-    3: "unreadable",  # SQLITE_PERM
-    8: disk.READ_ONLY,  # SQLITE_READONLY
-    10: disk.FAILED,  # SQLITE_IOERR
-    11: "damaged",  # SQLITE_CORRUPT
-    13: disk.FULL,  # SQLITE_FULL
-    14: "unreadable",  # SQLITE_CANTOPEN
-    26: "damaged",  # SQLITE_NOTADB
-}
-"""SQLite's primary result codes (https://sqlite.org/rescode.html) that are nobody's mistake here."""
+    from pileus.model.errors import PileusError
+    from pileus.store.dialect import Dialect
 
 _WORDS = {
     **disk.WORDS,
     "locked": "another program holds its lock",
     "unreadable": "its file cannot be opened",
-    "damaged": "its file is damaged",
+    "damaged": "its contents are damaged",
     "busy": "too many wait for it",
+    "slow": "it took too long",
+    "unreachable": "its server does not answer",
+    "login": "its server refuses the user or the password of PILEUS_STORE",
+    "missing": "its server has no database of the name in PILEUS_STORE",
+    "rights": "its user lacks the right to do this; give it all rights on the database that PILEUS_STORE names "
+    "(docs/operating.md, The database)",
 }
 
+_UNKNOWN = (
+    "The cloud's database went away while it was to keep what was asked: it may be done, or not. Look, or ask again "
+    "with the same client token."
+)
 
-def unavailable(error: SQLAlchemyError | sqlite3.Error) -> Unavailable | None:
-    """What to tell instead of `error`; None for one that is a mistake of ours."""
+
+def told(error: Exception, dialect: Dialect, *, committing: bool = False) -> PileusError | None:
+    """What to tell instead of `error`; None for one that is a mistake of ours.
+
+    While `committing`, a server that went away may have kept what it was given.
+    """
     if isinstance(error, PoolTimeoutError):
-        reason = "busy"
-    else:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        reason = _REASONS.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF, "")
-    if not reason:
-        return None
+        return _unavailable("busy")
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    reason = dialect.reason(cause) if isinstance(cause, dialect.errors) else ""
+    if reason in ("unreachable", "slow") and committing:
+        return Unavailable(_UNKNOWN, noun="store", reason="unknown")
+    if reason:
+        return _unavailable(reason)
+    if isinstance(error, DataError):
+        # PostgreSQL and MariaDB hold a text to its column's length, and PostgreSQL takes no NUL.
+        return InvalidValue("A text is too long, or has a character that cannot be stored.", reason="text")
+    return None
+
+
+def waited() -> Unavailable:
+    """For who waited too long behind others of this process."""
+    return _unavailable("busy")
+
+
+def undurable(asked: str) -> Unavailable:
+    """For a server that keeps less than `store.sync` promises."""
+    text = (
+        f"The cloud's database server is set to forget what it has confirmed, and store.sync is '{asked}'. "
+        "docs/operating.md, The database, says which of its settings that asks for."
+    )
+    return Unavailable(text, noun="store", reason="not-durable")
+
+
+def _unavailable(reason: str) -> Unavailable:
     text = f"The cloud's database cannot be used now: {_WORDS[reason]}. Nothing was changed; ask again later."
     return Unavailable(text, noun="store", reason=reason)

@@ -6,9 +6,7 @@ import functools
 import hashlib
 import io
 import itertools
-import sqlite3
 import time
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
@@ -21,7 +19,6 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from defusedxml.ElementTree import fromstring
 
-from pileus.bus.messages import Open, Order
 from pileus.faces.ec2 import Ec2Face
 from pileus.faces.wire import signing
 from pileus.faces.wire.http import Request, Response
@@ -36,22 +33,24 @@ from pileus.model.image import Wanted as ImageWanted
 from pileus.model.instance import Instance, Seen
 from pileus.model.noun import Fault
 from pileus.model.port import Port
-from pileus.model.provider import Access, Ref
-from pileus.model.provider import Seen as ProviderSeen
 from pileus.model.user import User
 from pileus.model.user import Wanted as UserWanted
 from pileus.model.volume import Volume
-from pileus.store.cache import Cache
-from pileus.store.migrate import migrate
-from pileus.store.store import Store
 from pileus.verbs import credential, flavor, image, project
 from pileus.verbs.core import Core
 from pileus.verbs.credential import Authority
+from tests import databases
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import FilterTypeDef
     from mypy_boto3_sts import STSClient
+
+    from pileus.bus.messages import Open, Order
+    from pileus.model.provider import Access, Ref
+    from pileus.model.provider import Seen as ProviderSeen
 
 __all__ = ["Account", "Cloud", "code_of", "filtered", "refused"]
 
@@ -220,8 +219,7 @@ class Cloud:
     def __init__(self, capacity: Capacity | None = None) -> None:
         # Time stands still, or the host would be lost after a while; clients' clocks may differ by minutes.
         now = time.time()
-        store = Store("sqlite://", now=lambda: now)
-        migrate(store.engine)
+        store = databases.opened(lambda: now)
         self.hosts = Silent()
         self.core = Core(store=store, hosts=self.hosts, networks=NoNetworks(), key=b"k" * 32)
         self.authority = Authority(self.core)
@@ -241,9 +239,9 @@ class Cloud:
         wanted = ImageWanted(**{"digest": digest, "size": 1 << 20, "virtual_size": 96 << 20, "public": True, **other})
         return image.register(caller, self.core, name, wanted)
 
-    def database(self) -> bytes:
+    def database(self) -> databases.Image:
         """All that is stored."""
-        return self._connection().serialize()
+        return databases.copy(self.core.store)
 
     @contextmanager
     def undone(self) -> Iterator[None]:
@@ -252,11 +250,7 @@ class Cloud:
         try:
             yield
         finally:
-            self._connection().deserialize(before)
-            self.core.store._cache = Cache()
-
-    def _connection(self) -> sqlite3.Connection:
-        return self.core.store.engine.sql.raw_connection().driver_connection  # type: ignore[return-value]
+            databases.load(self.core.store, before)
 
     def account(self, limits: Mapping[str, int] | None = None, *, admin: bool = False) -> Account:
         """Make a user in a project of the same name, without a password; no quota but `limits`."""

@@ -1,12 +1,21 @@
 """The first schema: a table per noun, and the protocol's own."""
 
+from typing import Any
+
 from alembic import op
 from sqlalchemy import BigInteger, Column, Double, Integer, String, Text
+from sqlalchemy.dialects.mysql import LONGTEXT
 
 revision = "0001_pre_first"
 down_revision = None
 
 ID = BigInteger().with_variant(Integer, "sqlite")
+TEXT = Text().with_variant(LONGTEXT(), "mariadb")
+OPTIONS: dict[str, Any] = {
+    "mariadb_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_nopad_bin",
+}
 KINDS = (
     "project",
     "user",
@@ -33,16 +42,17 @@ def _noun(kind: str) -> None:
         Column("ec2_id", String(32), nullable=False, unique=True),
         Column("project", String(36), nullable=False),
         Column("name", String(255), nullable=False),
-        Column("tags", Text, nullable=False),
+        Column("tags", TEXT, nullable=False),
         Column("generation", BigInteger, nullable=False),
         Column("created", Double, nullable=False),
         Column("gone", Double),
         Column("incarnation", BigInteger, nullable=False),
         Column("counter", BigInteger, nullable=False),
-        Column("wanted", Text, nullable=False),
-        Column("assigned", Text, nullable=False),
-        Column("seen", Text, nullable=False),
+        Column("wanted", TEXT, nullable=False),
+        Column("assigned", TEXT, nullable=False),
+        Column("seen", TEXT, nullable=False),
         sqlite_autoincrement=True,
+        **OPTIONS,
     )
     op.create_index(f"ix_{kind}_project", kind, ["project", "id"])
     op.create_index(f"ix_{kind}_gone", kind, ["gone"])
@@ -57,6 +67,7 @@ def _claims() -> None:
         Column("source_kind", String(16), nullable=False),
         Column("target_kind", String(16), nullable=False),
         sqlite_with_rowid=False,
+        **OPTIONS,
     )
     op.create_index("ix_reference_target", "reference", ["target", "source_kind"])
     op.create_table(
@@ -66,6 +77,7 @@ def _claims() -> None:
         Column("kind", String(16), nullable=False),
         Column("uuid", String(36), nullable=False),
         sqlite_with_rowid=False,
+        **OPTIONS,
     )
     op.create_index("ix_claim_uuid", "claim", ["uuid"])
     op.create_table(
@@ -74,6 +86,7 @@ def _claims() -> None:
         Column("resource", String(24), primary_key=True),
         Column("used", BigInteger, nullable=False),
         sqlite_with_rowid=False,
+        **OPTIONS,
     )
 
 
@@ -87,6 +100,7 @@ def _queue() -> None:
         Column("wakes", BigInteger, nullable=False),
         Column("tries", Integer, nullable=False),
         sqlite_with_rowid=False,
+        **OPTIONS,
     )
     op.create_index("ix_wake_due", "wake", ["due"])
     op.create_table(
@@ -102,9 +116,10 @@ def _queue() -> None:
         Column("face", String(16), nullable=False),
         Column("request", String(64), nullable=False),
         Column("outcome", String(12), nullable=False),
-        Column("detail", Text, nullable=False),
+        Column("detail", TEXT, nullable=False),
         Column("ended", Double),
         sqlite_autoincrement=True,
+        **OPTIONS,
     )
     op.create_index("ix_journal_uuid", "journal", ["uuid", "outcome"])
 
@@ -116,15 +131,17 @@ def _numbers() -> None:
         Column("verb", String(48), primary_key=True),
         Column("token", String(128), primary_key=True),
         Column("digest", String(64), nullable=False),
-        Column("result", Text, nullable=False),
+        Column("result", TEXT, nullable=False),
         Column("at", Double, nullable=False),
         sqlite_with_rowid=False,
+        **OPTIONS,
     )
     meta = op.create_table(
         "meta",
         Column("name", String(32), primary_key=True),
         Column("value", BigInteger, nullable=False),
         sqlite_with_rowid=False,
+        **OPTIONS,
     )
     op.bulk_insert(meta, [{"name": "incarnation", "value": 1}, {"name": "counter", "value": 0}])
 

@@ -1,0 +1,84 @@
+"""SQLite: a file of this machine, or memory; one writer at a time by the file's own lock."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import StaticPool
+
+from pileus.model import disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import URL, Connection
+
+    from pileus.store.dialect import Durability
+
+_REASONS = {
+    5: "locked",  # SQLITE_BUSY
+    6: "locked",  # SQLITE_LOCKED
+    3: "unreadable",  # SQLITE_PERM
+    8: disk.READ_ONLY,  # SQLITE_READONLY
+    10: disk.FAILED,  # SQLITE_IOERR
+    11: "damaged",  # SQLITE_CORRUPT
+    13: disk.FULL,  # SQLITE_FULL
+    14: "unreadable",  # SQLITE_CANTOPEN
+    26: "damaged",  # SQLITE_NOTADB
+}
+"""SQLite's primary result codes (https://sqlite.org/rescode.html) that are nobody's mistake here."""
+
+
+class Sqlite:
+    """SQLite in WAL mode."""
+
+    errors = sqlite3.Error
+
+    def __init__(self, url: URL, sync: str) -> None:
+        self.sql = url
+        # An in-memory database is one connection: its readers take turns with its writer.
+        self.alone = url.database in (None, "", ":memory:")
+        pool: dict[str, Any] = {"poolclass": StaticPool} if self.alone else {}
+        self.options = {"connect_args": {"check_same_thread": False, "timeout": 30.0}, **pool}
+        self._sync = sync
+
+    def connected(self, connection: Any) -> None:
+        """Set a new connection up."""
+        connection.isolation_level = None  # transactions are begun here, not by the driver
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={self._sync}",
+            "busy_timeout=30000",
+            "cache_size=-32768",
+            "temp_store=MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    def begin_read(self, connection: Connection) -> None:
+        """A snapshot from the first statement on."""
+        _say(connection, "BEGIN")
+
+    def begin_write(self, connection: Connection) -> None:
+        """Wait for the file's lock."""
+        _say(connection, "BEGIN IMMEDIATE")
+
+    @contextmanager
+    def making(self, connection: Connection) -> Iterator[None]:
+        """A transaction holds changes of the schema too."""
+        self.begin_write(connection)
+        yield
+
+    def durability(self, connection: Connection) -> Durability:
+        """As asked."""
+        return "full" if self._sync == "full" else "normal"
+
+    def reason(self, error: Exception) -> str:
+        """By SQLite's code."""
+        return _REASONS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
+
+
+def _say(connection: Connection, word: str) -> None:
+    # To the driver itself: with a listener for it, SQLAlchemy would look for listeners at every statement.
+    connection.connection.driver_connection.execute(word).close()  # type: ignore[union-attr]

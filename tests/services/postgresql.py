@@ -1,0 +1,79 @@
+"""A PostgreSQL server of one's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psycopg
+
+from tests.services.process import Process
+
+
+def programs() -> Path:
+    """Where Debian has the newest server's programs."""
+    return max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+
+
+class Postgresql:
+    """Runs from construction on. Not `durable`: a commit is not synced to the disk, which no test of logic needs."""
+
+    name = "postgresql"
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self.process = Process(self.name, "postgres")
+        self.data = self.process.folder / "data"
+        self._durable = durable
+        self.process.run(
+            programs() / "initdb",
+            *("--no-sync", "--no-locale", "--encoding=UTF8"),
+            *("--auth=trust", "--username=pileus", f"--pgdata={self.data}"),
+        )
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """The database that a server begins with; its user may make others."""
+        return f"postgresql://pileus:secret@127.0.0.1:{self.process.port}/postgres"
+
+    def start(self) -> None:
+        """Start it, again perhaps."""
+        settings = {
+            "port": self.process.port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": self.process.folder,
+            "fsync": "on" if self._durable else "off",
+            "full_page_writes": "on" if self._durable else "off",
+            "max_connections": 200,
+            "shared_buffers": "64MB",
+        }
+        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        self.process.spawn([programs() / "postgres", "-D", str(self.data), *words], self.answers)
+
+    def answers(self) -> bool:
+        """Whether it takes connections."""
+        try:
+            psycopg.connect(self.url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """End it in order, at once: clients are cut off."""
+        self.process.end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it without a word; its children see that it is gone."""
+        for child in (int(pid) for pid in self._children()):
+            os.kill(child, signal.SIGKILL)
+        self.process.end(signal.SIGKILL)
+
+    def _children(self) -> list[str]:
+        pid = int((self.data / "postmaster.pid").read_text().split()[0])
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+    def remove(self) -> None:
+        """End it, and remove all it has."""
+        self.stop()
+        self.process.remove()

@@ -1,0 +1,24 @@
+"""The store that the tests of one process use in turn."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from tests import databases
+from tests.store.clock import Clock
+
+if TYPE_CHECKING:
+    from pileus.store.store import Store
+
+
+@functools.cache
+def kept() -> Store:
+    """The store that all tests of this process use in turn: making tables takes longer than emptying them."""
+    return databases.opened(Clock())
+
+
+@functools.cache
+def empty() -> databases.Image:
+    """What a new database holds."""
+    return databases.copy(kept())
