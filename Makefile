@@ -89,6 +89,10 @@ bench: setup ## figures against their yardsticks, one line each
 bench-boot: images ## boots against QEMU started by hand, memory and idle figures, one line each (root, 10 minutes)
 	$(BIN)/python -m bench.boot
 
+.PHONY: bench-bus
+bench-bus: setup services ## the bus over RabbitMQ against the unix socket, one line a figure
+	$(BIN)/python -m bench.bus
+
 .PHONY: reference
 reference: ## write docs/reference anew from the code
 	$(BIN)/python docs/reference/make.py

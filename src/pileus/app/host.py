@@ -9,10 +9,12 @@ import secrets
 import signal
 import socket
 import threading
+from typing import TYPE_CHECKING
 
 import structlog
 
 from pileus.app import internal, logs, settings
+from pileus.app.settings import Settings
 from pileus.app.local import fabric_of, layout_of
 from pileus.app.state import State
 from pileus.bus.channels import ChannelServer
@@ -23,6 +25,9 @@ from pileus.loops.host.book import FileBook
 from pileus.loops.host.runner import HostRunner
 from pileus.providers.local.guestnet.upstream import host_servers
 from pileus.providers.local.provider import LocalProvider, capacity
+
+if TYPE_CHECKING:
+    from pileus.bus.rabbitmq import HostEnd as BrokerEnd
 
 log = structlog.get_logger()
 
@@ -42,6 +47,16 @@ def _more_files() -> None:
     """Let this process hold as many connections as the machine allows: each to a guest takes two descriptors."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _link(state: State, settings: Settings, name: str) -> HostEnd | BrokerEnd:
+    """The host's end of the bus that the settings name."""
+    if not settings.bus:
+        return HostEnd(state.bus, name)
+    from pileus.bus.rabbitmq import Broker  # noqa: PLC0415  (dear, and most hosts have no broker)
+    from pileus.bus.rabbitmq import HostEnd as BrokerEnd  # noqa: PLC0415
+
+    return BrokerEnd(Broker(settings.bus), name)
 
 
 def serve(state: State, group: str) -> None:
@@ -70,7 +85,7 @@ def serve(state: State, group: str) -> None:
         chassis=fabric_of(layout).chassis,
         capacity=capacity(layout),
     )
-    link = HostEnd(state.bus, name)
+    link = _link(state, chosen, name)
     runner = HostRunner(agent, link, on_specs=provider.serve)
     channels.start()
     provider.serve(agent.specs().values())

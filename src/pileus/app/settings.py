@@ -17,7 +17,7 @@ from pileus.model.addresses import OUTSIDE
 PREFIX = "PILEUS_"
 """What the variables' names begin with; a setting's own name follows in capitals."""
 
-SECRET = frozenset({"store"})
+SECRET = frozenset({"store", "bus"})
 """Settings that may hold passwords: never shown."""
 
 
@@ -54,6 +54,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     template_cache: Annotated[
         int, Meta(ge=0), _says("bytes of disk for what guests are copied from, of all clouds of a machine")
     ] = 4 << 30
+    bus: Annotated[
+        str,
+        _says(
+            "URL of a RabbitMQ broker between cloud and hosts, amqps://USER:PASSWORD@HOST:PORT/VHOST (see "
+            "docs/operating.md); empty: a socket on this machine"
+        ),
+    ] = ""
     loop_workers: Annotated[int, Meta(ge=1, le=64), _says("threads that run the loops")] = 4
     threads: Annotated[int, Meta(ge=1, le=256), _says("threads that answer requests")] = 16
     largest_request: Annotated[int, Meta(ge=1024), _says("bytes of a request's body")] = 2 << 20
