@@ -23,7 +23,7 @@ from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import FileBook
 from pileus.loops.host.runner import HostRunner
 from pileus.providers.local.guestnet.upstream import host_servers
-from pileus.providers.local.provider import LocalProvider, capacity
+from pileus.providers.local.provider import LocalProvider, capacity, traits
 
 log = structlog.get_logger()
 
@@ -63,7 +63,7 @@ def serve(state: State, group: str) -> None:
         layout, fetch, channels, respond, servers, templates=templates, cache_bytes=settings.image_cache
     )
     name = socket.gethostname()
-    agent = Agent(name, provider, FileBook(state.host), zone=settings.zone, capacity=capacity(layout))
+    agent = Agent(name, provider, FileBook(state.host), zone=settings.zone, capacity=capacity(layout), traits=traits())
     link = HostEnd(state.bus, name)
     runner = HostRunner(agent, link, on_specs=provider.serve)
     channels.start()

@@ -10,6 +10,8 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pileus.model.addresses import OUTSIDE
+from pileus.model.host import Overcommit
+from pileus.model.placement import Policy
 
 
 class Settings(BaseSettings):
@@ -29,6 +31,16 @@ class Settings(BaseSettings):
     )
     floating_cidr: str = Field(
         default=OUTSIDE, description="the outside network: routers and floating addresses have theirs from it"
+    )
+    overcommit_cpu: float = Field(
+        default=16.0, gt=0, description="how many times over a host's processors are given away, unless it has its own"
+    )
+    overcommit_memory: float = Field(default=1.0, gt=0, description="the same for memory")
+    overcommit_disk: float = Field(
+        default=2.0, gt=0, description="the same for disk: overlays grow only as guests write"
+    )
+    placement: Literal["spread", "stack"] = Field(
+        default="spread", description="spread: instances go to the emptiest host; stack: to the fullest that has room"
     )
     boot_restore: bool = Field(
         default=False,
@@ -53,6 +65,12 @@ class Settings(BaseSettings):
         default="info", description="what the processes log; debug: requests that change nothing, too"
     )
     stub_latency: float = Field(default=0.0, ge=0, description="seconds that the stub pretends to work at each step")
+
+    @property
+    def policy(self) -> Policy:
+        """How hosts are chosen."""
+        ratios = Overcommit(vcpus=self.overcommit_cpu, memory=self.overcommit_memory, disk=self.overcommit_disk)
+        return Policy(overcommit=ratios, strategy=self.placement)
 
     @field_validator("floating_cidr")
     @classmethod

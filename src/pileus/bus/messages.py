@@ -65,6 +65,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     unknown: tuple[str, ...] = ()
     capacity: Capacity = Capacity()
     limits: Limits = Limits()
+    traits: tuple[str, ...] = ()
     zone: str = ""
     answer: str = ""
     orders: dict[str, Order] | None = None

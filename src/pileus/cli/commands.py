@@ -69,16 +69,17 @@ def list_(
 
 @cli.command()
 def explain(
-    noun: str,
-    ident: Annotated[str, typer.Argument(metavar="ID", help="An id or a name.")],
+    noun: Annotated[str, typer.Argument(help="instance, which may be left out, image, project, host …")],
+    ident: Annotated[str, typer.Argument(metavar="ID", help="An id or a name.")] = "",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     state: StateOption = None,
 ) -> None:
-    """Show what is wanted, assigned and seen of one noun, its journal, and what it waits for."""
+    """Show what is wanted, assigned and seen of one noun, its journal, what it waits for, and why it is where it is."""
     from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
 
-    found = connect(state_of(state)).get("explain", noun, ident)
+    meant = (noun, ident) if ident else ("instance", noun)
+    found = connect(state_of(state)).get("explain", *meant)
     print(json.dumps(found, indent=2) if as_json else tables.explanation(found))
 
 

@@ -13,6 +13,7 @@ from pileus.model.host import Seen as HostSeen
 from pileus.model.ids import new_uuid
 from pileus.model.instance import Instance, Seen, settled
 from pileus.model.noun import NEVER
+from pileus.model.placement import RESOURCES
 from pileus.verbs.instance.power import end
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def _host(tx: Writer, report: Report) -> Host | None:
         host = Host(uuid=new_uuid(), name=report.host, wanted=Wanted(zone=report.zone))
         tx.claim("host", report.host, host)
         host = tx.add(host)
+        tx.open_usage(f"host:{report.host}", RESOURCES)
     old = host.seen
     if stale(report, old):
         return None
@@ -60,6 +62,7 @@ def _host(tx: Writer, report: Report) -> Host | None:
         heard=tx.now,
         capacity=report.capacity,
         limits=report.limits,
+        traits=report.traits,
         unknown=report.unknown if report.full else old.unknown,
     )
     return tx.see(host, new)

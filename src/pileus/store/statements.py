@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Double, Integer, String, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Double, Integer, String, bindparam, case, delete, func, insert, or_, select, update
 
 from pileus.store import tables
 
@@ -50,7 +50,7 @@ DROP_CLAIM: Final[Delete] = delete(_claim).where(
 _USED = (_usage.c.scope == bindparam("of_scope")) & (_usage.c.resource == bindparam("of_resource"))
 _MORE = _usage.c.used + bindparam("amount", type_=Integer)
 USE: Final[Update] = update(_usage).where(_USED).values(used=_MORE)
-USE_WITHIN: Final[Update] = update(_usage).where(_USED, bindparam("most", type_=Integer) >= _MORE).values(used=_MORE)
+USE_WITHIN: Final[Update] = update(_usage).where(_USED, bindparam("most", type_=BigInteger) >= _MORE).values(used=_MORE)
 USED: Final[Select[Any]] = select(_usage.c.used).where(_USED)
 ADD_USAGE: Final[Insert] = insert(_usage)
 

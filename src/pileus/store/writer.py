@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 N = TypeVar("N", bound=Noun)
 
+BOUNDLESS = 1 << 62
+"""A limit that no amount reaches."""
+
 
 class Writer(Reader):
     """A transaction. `woken` and `touched` are told to the process after the commit, never before."""
@@ -208,6 +211,24 @@ class Writer(Reader):
                 row = {"scope": each["of_scope"], "resource": each["of_resource"], "used": each["amount"]}
                 self.sql.execute(statements.ADD_USAGE, row)
 
+    def take_within(self, rows: Iterable[tuple[str, str, int, int | None]]) -> bool:
+        """Add to what is used, by (scope, resource, amount, limit or None); False when one would pass its limit.
+
+        Or when one was never used and has no row: `open_usage` makes it. Some are taken even then: the transaction is
+        to be rolled back. Rows are locked in one order, so that two transactions never wait for each other.
+        """
+        taken = [
+            {"of_scope": scope, "of_resource": resource, "amount": amount, "most": BOUNDLESS if most is None else most}
+            for scope, resource, amount, most in sorted(rows, key=lambda row: row[:2])
+        ]
+        return not taken or self.sql.execute(statements.USE_WITHIN, taken).rowcount == len(taken)
+
+    def open_usage(self, scope: str, resources: Iterable[str]) -> None:
+        """Have a row, with nothing used, for each of these that has none."""
+        for resource in resources:
+            if self.sql.execute(statements.USED, {"of_scope": scope, "of_resource": resource}).first() is None:
+                self.sql.execute(statements.ADD_USAGE, {"scope": scope, "resource": resource, "used": 0})
+
     # -- wakes, journal, idempotency, numbers ---------------------------------------------------------------------
 
     def wake(self, noun: Noun, due: float | None = None) -> None:
@@ -285,10 +306,10 @@ class Writer(Reader):
             self.sql.execute(statements.ADD_JOURNAL, rows)
 
     def settle(self, entry_ids: Iterable[int], outcome: str, detail: str = "") -> None:
-        """Say how journal lines ended."""
+        """Say how journal lines ended; without a `detail` they keep their own."""
         ids = list(entry_ids)
         if ids:
-            values = {"outcome": outcome, "detail": detail, "ended": self.now}
+            values = {"outcome": outcome, "ended": self.now, **({"detail": detail} if detail else {})}
             self.sql.execute(statements.SETTLE, {"ids": ids, **values})
 
     def repeated(self, project: str, verb: str, token: str, parameters: object) -> Any:

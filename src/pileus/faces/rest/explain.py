@@ -12,11 +12,12 @@ from pileus.model.instance import Instance, settled, state
 from pileus.model.network import Seen as EngineSeen
 from pileus.model.port import Port
 from pileus.model.router import NO_WAY_OUT
+from pileus.verbs.instance.launch import VERB
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.noun import Noun
-    from pileus.store.reader import Reader
+    from pileus.store.reader import Entry, Reader
     from pileus.verbs.core import Core
 
 LINES = 20
@@ -36,8 +37,16 @@ def explain(caller: Caller, core: Core, cls: type[Noun], ident: str) -> dict[str
             "settled": not waits,
             "waits_for": waits or ["nothing: it is as wanted"],
             "due": tx.due(noun.KIND, noun.uuid),
-            "journal": [msgspec.to_builtins(entry) for entry in tx.journal(noun.uuid, limit=LINES)],
+            "journal": [_line(caller, entry) for entry in tx.journal(noun.uuid, limit=LINES)],
         }
+
+
+def _line(caller: Caller, entry: Entry) -> dict[str, Any]:
+    """A line of the journal; of what hosts there are, and how full, administrators alone are told."""
+    shown: dict[str, Any] = msgspec.to_builtins(entry)
+    if not caller.admin and entry.verb == VERB and entry.outcome != "superseded":
+        shown["detail"] = ""
+    return shown
 
 
 def waits_for(tx: Reader, noun: Noun, now: float) -> list[str]:

@@ -48,6 +48,7 @@ class Agent:
         *,
         zone: str = "",
         capacity: Capacity | None = None,
+        traits: tuple[str, ...] = (),
         now: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
@@ -56,6 +57,7 @@ class Agent:
         self.now = now
         self._zone = zone
         self._capacity = capacity or Capacity()
+        self._traits = traits
         self._lock = threading.RLock()
         self._sequence = 0
         self._told: set[str] = set()
@@ -314,6 +316,7 @@ class Agent:
                 unknown=self._unknown,
                 capacity=self._capacity,
                 limits=self.provider.limits,
+                traits=self._traits,
                 zone=self._zone,
             )
             self._changed.clear()
