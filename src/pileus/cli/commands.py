@@ -9,12 +9,9 @@ from typing import Annotated, Optional
 
 import typer
 
-from pileus.cli.client import connect, default_state
-
-StateOption = Annotated[
-    Optional[Path],  # noqa: UP045  (typer reads it)
-    typer.Option("--state", help="State directory of the cloud.", show_default=False),
-]
+from pileus.cli.client import connect
+from pileus.cli.hosts import hosts
+from pileus.cli.options import StateOption, state_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 users = typer.Typer(help="Users.", no_args_is_help=True)
@@ -27,11 +24,7 @@ addresses = typer.Typer(
 )
 cli.add_typer(keys, name="key")
 cli.add_typer(addresses, name="address")
-
-
-def state_of(given: Path | None) -> Path:
-    """The state directory that is meant, absolute."""
-    return Path(os.path.abspath(given or default_state()))  # noqa: PTH100  (links stay as they are written)
+cli.add_typer(hosts, name="host")
 
 
 @users.command("create")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.loops import instance as loop
+from pileus.loops.host import silence
 from pileus.model.caller import SYSTEM
 from pileus.model.host import Host, Wanted
 from pileus.model.host import Seen as HostSeen
@@ -14,6 +15,7 @@ from pileus.model.ids import new_uuid
 from pileus.model.instance import Instance, Seen, settled
 from pileus.model.noun import NEVER
 from pileus.model.placement import RESOURCES
+from pileus.verbs.host import REMOVED
 from pileus.verbs.instance.power import end
 
 if TYPE_CHECKING:
@@ -43,10 +45,15 @@ def absorb(core: Core, report: Report) -> None:
 
 
 def _host(tx: Writer, report: Report) -> Host | None:
-    """The row of the reporting host, made at its first report, brought up to date; None for an old report."""
+    """The row of the reporting host, made at its first report, brought up to date.
+
+    None for an old report, and for any of a host that was removed.
+    """
     holder = tx.claimed("host", report.host)
     host = tx.get(Host, holder[1]) if holder else None
     if host is None:
+        if tx.claimed(REMOVED, report.host) is not None:
+            return None
         host = Host(uuid=new_uuid(), name=report.host, wanted=Wanted(zone=report.zone))
         tx.claim("host", report.host, host)
         host = tx.add(host)
@@ -65,6 +72,8 @@ def _host(tx: Writer, report: Report) -> Host | None:
         traits=report.traits,
         unknown=report.unknown if report.full else old.unknown,
     )
+    if old.lost:
+        silence.back(tx, host)
     return tx.see(host, new)
 
 

@@ -229,6 +229,10 @@ class Writer(Reader):
             if self.sql.execute(statements.USED, {"of_scope": scope, "of_resource": resource}).first() is None:
                 self.sql.execute(statements.ADD_USAGE, {"scope": scope, "resource": resource, "used": 0})
 
+    def close_usage(self, scope: str) -> None:
+        """Forget what is used of a scope; who is about to take of it finds nothing to take of."""
+        self.sql.execute(delete(tables.usage).where(tables.usage.c.scope == scope))
+
     # -- wakes, journal, idempotency, numbers ---------------------------------------------------------------------
 
     def wake(self, noun: Noun, due: float | None = None) -> None:
