@@ -150,6 +150,10 @@ class Writer(Reader):
         for kind in sorted(self.touched & KINDS):
             self._step(version_name(kind))
 
+    def lock(self, noun: Noun) -> None:
+        """Have every other transaction that locks this row wait for the end of this one."""
+        self.sql.execute(statements.change_noun(noun.KIND), {"key": noun.uuid, "name": noun.name})
+
     # -- claims and usage ----------------------------------------------------------------------------------------
 
     def claim(self, pool: str, value: str, noun: Noun) -> None:

@@ -9,6 +9,7 @@ from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
 from pileus.model.keypair import KeyPair
+from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
 
-POOLS = ("host:", "loopback", "floating", "subnet:", "mac", "securitygroup:", "keypair:")
+POOLS = ("host:", "loopback", "floating", "subnet:", "mac", "securitygroup:", "keypair:", "placementgroup:")
 """The pools that are recounted here; names of projects, users and the like are not."""
 
 Claims = set[tuple[str, str, str]]
@@ -44,6 +45,8 @@ def claims(tx: Reader) -> Claims:
     for group in tx.list(SecurityGroup):
         if not group.wanted.gone:  # its name is free as soon as it is asked to go
             found.add((f"securitygroup:{group.wanted.router}", group.name, group.uuid))
+    for together in tx.list(PlacementGroup):
+        found.add((f"placementgroup:{together.project}", together.name, together.uuid))
     for key in tx.list(KeyPair):
         found.add((f"keypair:{key.project}", key.name, key.uuid))
     return found
@@ -115,7 +118,7 @@ def _holders(tx: Reader) -> dict[str, tuple[tuple[bool, float, int], Noun]]:
     """Every row that may hold claims, by uuid, with its place in the order in which they get them."""
     running = {row.uuid for row in tx.list(Instance) if row.seen.running}
     found: dict[str, tuple[tuple[bool, float, int], Noun]] = {}
-    for cls in (Instance, Router, FloatingIp, Port, SecurityGroup, KeyPair):
+    for cls in (Instance, Router, FloatingIp, Port, SecurityGroup, KeyPair, PlacementGroup):
         for row in tx.list(cls):
             runs = row.uuid in running or (isinstance(row, Port) and row.wanted.instance in running)
             found[row.uuid] = (not runs, row.created, row.id), row

@@ -22,13 +22,14 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.model.volume import Wanted as VolumeWanted
-from pileus.verbs import find, flavor, image, keypair, network, securitygroup, tag
+from pileus.verbs import find, flavor, image, keypair, network, placementgroup, securitygroup, tag
 from pileus.verbs.instance import place
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.flavor import Flavor
     from pileus.model.image import Image
+    from pileus.model.placementgroup import PlacementGroup
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
@@ -42,6 +43,8 @@ GIB = 1 << 30
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """What a launch asks. `image`, `subnet`, `groups` by EC2 id; `user_data` base64; `disk` GiB (0: as needed).
+
+    `placementgroup` is a placement group's name or id.
 
     As many as possible from `least` to `most` are launched, or none.
     """
@@ -58,6 +61,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     subnet: str = ""
     address: str = ""
     zone: str = ""
+    placementgroup: str = ""
     user_data: str = ""
     tags: dict[str, str] = {}
     volume_tags: dict[str, str] = {}
@@ -80,6 +84,7 @@ class _Plan(msgspec.Struct):
     subnet: Subnet
     network: Network
     groups: tuple[SecurityGroup, ...]
+    together: PlacementGroup | None
     need: Need
     placed: Decision
     addresses: list[str]
@@ -159,11 +164,13 @@ def _resolve(caller: Caller, core: Core, tx: Writer, asked: Launch) -> _Plan:
     else:
         subnet = network.default_subnet(caller, tx, asked.zone)
     on = tx.need(Network, subnet.wanted.network)
-    need = _need(asked, size, wanted_image, disk)
-    plan = _Plan(size, wanted_image, disk, keys, subnet, on, (), need, Decision(), [])
+    together = placementgroup.named(caller, tx, asked.placementgroup) if asked.placementgroup else None
+    need = _need(asked, size, wanted_image, disk, together)
+    plan = _Plan(size, wanted_image, disk, keys, subnet, on, (), together, need, Decision(), [])
     plan.groups = _groups(caller, tx, asked, on)
     most = _within_quota(caller, tx, asked, need)
-    plan.placed = place.choose(tx, core, need, asked.least, most, size.name)
+    held = placementgroup.members(tx, together) if together else {}
+    plan.placed = place.choose(tx, core, need, asked.least, most, size.name, held)
     plan.addresses = network.free_addresses(tx, subnet, asked.least, len(plan.placed.hosts), asked.address)
     plan.placed.hosts = plan.placed.hosts[: len(plan.addresses)]
     return plan
@@ -211,7 +218,7 @@ def _groups(caller: Caller, tx: Writer, asked: Launch, on: Network) -> tuple[Sec
     return tuple({group.uuid: group for group in found}.values())
 
 
-def _need(asked: Launch, size: Flavor, chosen: Image, disk: int) -> Need:
+def _need(asked: Launch, size: Flavor, chosen: Image, disk: int, together: PlacementGroup | None) -> Need:
     return Need(
         vcpus=size.wanted.vcpus,
         memory=size.wanted.memory,
@@ -219,6 +226,7 @@ def _need(asked: Launch, size: Flavor, chosen: Image, disk: int) -> Need:
         kind=chosen.wanted.kind,
         zone=asked.zone,
         traits=frozenset((*size.wanted.traits, *chosen.wanted.traits)),
+        affinity=together.wanted.policy if together else "",
     )
 
 
@@ -291,6 +299,7 @@ def _wanted(asked: Launch, plan: _Plan, reservation: str, index: int, address: s
         token=asked.token,
         zone=core.place.zone,
         metadata_v2_only=asked.metadata_v2_only,
+        placementgroup=plan.together.uuid if plan.together else None,
     )
 
 

@@ -18,7 +18,7 @@ SCOPE = "host:"
 """How the scopes of what is used of hosts begin."""
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
@@ -42,9 +42,14 @@ class Nowhere(NoCapacity):
         self.why = why
 
 
-def choose(tx: Reader, core: Core, need: Need, least: int, most: int, flavor: str) -> Decision:
-    """Hosts for as many of `most` instances as fit. Raises Nowhere when they are fewer than `least`."""
-    candidates = snapshot(tx, core.policy, core.store.now())
+def choose(
+    tx: Reader, core: Core, need: Need, least: int, most: int, flavor: str, members: Mapping[str, int]
+) -> Decision:
+    """Hosts for as many of `most` instances as fit. Raises Nowhere when they are fewer than `least`.
+
+    `members` counts the instances of the group by host.
+    """
+    candidates = snapshot(tx, core.policy, core.store.now(), members)
     told = placement.choose(candidates, need, most, core.policy)
     if len(told.hosts) < least:
         # What refuses the one that does not fit any more.
@@ -84,7 +89,7 @@ def remember(caller: Caller, core: Core, verb: str, why: str) -> None:
 # -- the snapshot ------------------------------------------------------------------------------------------------------
 
 
-def snapshot(tx: Reader, policy: Policy, now: float) -> list[Candidate]:
+def snapshot(tx: Reader, policy: Policy, now: float, members: Mapping[str, int] | None = None) -> list[Candidate]:
     """Every host as placement sees it: one query for hosts, one for what is used of them."""
     used = tx.usage_by_scope(SCOPE, RESOURCES)
     found = []
@@ -92,7 +97,8 @@ def snapshot(tx: Reader, policy: Policy, now: float) -> list[Candidate]:
         said = _SAID.decode(seen)
         facts = _facts(wanted, bytes(said.capacity), bytes(said.limits), bytes(said.traits), policy.overcommit)
         here = used.get(SCOPE + name) or [0] * len(RESOURCES)
-        found.append(Candidate(name, facts, heard_lately(said.heard, now), here))
+        count = members.get(name, 0) if members else 0
+        found.append(Candidate(name, facts, heard_lately(said.heard, now), here, count))
     return found
 
 
