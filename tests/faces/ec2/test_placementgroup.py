@@ -84,6 +84,6 @@ def test_what_cannot_be_had_is_refused_as_ec2_does(account: Account, placement: 
 
 def test_the_message_of_a_full_cloud_names_no_host() -> None:
     full = Cloud(Capacity(memory=0))
-    with refused("InsufficientInstanceCapacity", 500, "m1.small capacity in the zone you requested."):
+    with refused("InsufficientInstanceCapacity", 500, "capacity in the zone you requested."):
         full.account().launch()
     full.core.store.close()
