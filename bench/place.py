@@ -45,10 +45,11 @@ def run(seconds: float) -> None:
             )
         for size in (1, 50):
             asked = Launch(image=tiny.ec2_id, flavor="m1.tiny", least=size, most=size)
-            rate = _rate(seconds, lambda asked=asked: launch(ann, core, asked))  # type: ignore[misc]
-            print(f"placements-{HOSTS}-hosts-{size} rate={rate * size:.0f}/s requests={rate:.0f}/s", flush=True)
-        rate = _rate(seconds, lambda: _choose(core))
-        print(f"placements-{HOSTS}-hosts-choice rate={rate:.0f}/s", flush=True)
+            rate, cpu = _rate(seconds, lambda asked=asked: launch(ann, core, asked))  # type: ignore[misc]
+            shown = f"placements-{HOSTS}-hosts-{size} rate={rate * size:.0f}/s cpu={cpu / size:.2f}ms"
+            print(shown, flush=True)
+        rate, cpu = _rate(seconds, lambda: _choose(core))
+        print(f"placements-{HOSTS}-hosts-choice rate={rate:.0f}/s cpu={cpu:.2f}ms", flush=True)
         store.close()
 
 
@@ -58,11 +59,11 @@ def _choose(core: Core) -> None:
     chosen(candidates, Need(1, 128, 1), 1, Policy())
 
 
-def _rate(seconds: float, what: Callable[[], object]) -> float:
-    """How often a second `what` can be done; the first time warms up."""
+def _rate(seconds: float, what: Callable[[], object]) -> tuple[float, float]:
+    """How often a second `what` can be done, and milliseconds of CPU for each; the first time warms up."""
     what()
-    begin, count = time.perf_counter(), 0
+    begin, spent, count = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - begin < seconds:
         what()
         count += 1
-    return count / (time.perf_counter() - begin)
+    return count / (time.perf_counter() - begin), (time.process_time() - spent) * 1000 / count
