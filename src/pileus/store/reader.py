@@ -273,7 +273,8 @@ def _texts(cls: type[Noun]) -> Select[Any]:
 @cache
 def _usage_by_scope(resources: tuple[str, ...]) -> Select[Any]:
     table = tables.usage
-    used = [func.sum(case((table.c.resource == name, table.c.used), else_=0)) for name in resources]
+    # There is one row of each; the sum of these would be of another type in some engines.
+    used = [func.max(case((table.c.resource == name, table.c.used), else_=0)) for name in resources]
     return select(table.c.scope, *used).where(table.c.scope.like(bindparam("prefix"))).group_by(table.c.scope)
 
 
