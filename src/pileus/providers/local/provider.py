@@ -1,4 +1,4 @@
-"""The provider that `pileus host` runs: machines by libvirt, what guests reach, and the channels to their bytes."""
+"""The provider that `pileus host run` runs: machines by libvirt, what guests reach, and the channels to their bytes."""
 
 from __future__ import annotations
 
