@@ -21,6 +21,9 @@ EVERY = 0.02
 LIFE = 0.05
 """Seconds to connect: what was sent before the guest was there is to be sent again at once."""
 
+HEAR = 20.0
+"""Seconds to hear a first word once connected; then it is called again, as whoever waits would."""
+
 PATIENCE = 100.0
 """Seconds within which one has to answer; of several, each has the machine to itself for a fifth of that."""
 
@@ -91,7 +94,8 @@ async def _attempt(door: Door) -> bool:
     with contextlib.suppress(OSError), door.socket() as link:
         async with asyncio.timeout(LIFE):
             await loop.sock_connect(link, (door.address, _PORT))
-        return bool(await loop.sock_recv(link, 4))
+        async with asyncio.timeout(HEAR):
+            return bool(await loop.sock_recv(link, 4))
     return False
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from pileus.faces.wire.signing import Credential
 from pileus.providers.local.layout import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 FLAVORS = {"tiny": "m1.tiny", "debian-12": "m1.small"}
 """Images that are booted, and the flavor that each of them gets."""
@@ -88,14 +89,29 @@ class LocalCloud:
 
     def end(self, action: str, ids: list[str], state: str) -> None:
         """StopInstances or TerminateInstances, until all are in `state`."""
-        named = "&".join(f"InstanceId.{number}={ident}" for number, ident in enumerate(ids, 1))
-        self.ask(f"{action}&{named}")
+        self.ask(f"{action}&{_named(ids)}")
+        self._become(ids, state)
+
+    def cut(self, ids: list[str]) -> None:
+        """Stop instances as soon as they run, by the plug: nobody waits for their systems to come and go."""
+        self._become(ids, "running")
+        self.ask(f"StopInstances&{_named(ids)}")
+        self._become(ids, "stopped", self._kill)
+
+    def _kill(self, ids: list[str]) -> None:
+        for ident in ids:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                pid = self.qemu(ident)
+                if ident.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+
+    def _become(self, ids: list[str], state: str, meanwhile: Callable[[list[str]], None] = lambda _: None) -> None:
         end = time.monotonic() + _PATIENCE
-        while set(re.findall(r"<instanceState>.*?<name>(.+?)<", self.ask(f"DescribeInstances&{named}"), re.DOTALL)) != {
-            state
-        }:
+        asked = f"DescribeInstances&{_named(ids)}"
+        while set(re.findall(r"<instanceState>.*?<name>(.+?)<", self.ask(asked), re.DOTALL)) != {state}:
             if time.monotonic() > end:
                 raise RuntimeError(f"{ids} do not become {state}")
+            meanwhile(ids)
             time.sleep(0.05)
 
     def uuid(self, ident: str) -> str:
@@ -117,6 +133,10 @@ class LocalCloud:
 def tail(file: Path) -> str:
     """The end of what a console said."""
     return f"{file}: {file.read_text(errors='replace')[-1000:] if file.exists() else '-'}"
+
+
+def _named(ids: list[str]) -> str:
+    return "&".join(f"InstanceId.{number}={ident}" for number, ident in enumerate(ids, 1))
 
 
 def _public(uuid: str) -> str:

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec.inspect
 import typer.main
 
+from pileus.app import settings
 from pileus.app.settings import Settings
 from pileus.cli.commands import cli
 from pileus.faces.ec2 import errors as ec2_errors
@@ -127,18 +129,28 @@ def _verbs() -> str:
     return _page("Verbs", "Every face maps its dialect to these functions of `pileus.verbs`.", *parts)
 
 
+def _kind(kind: msgspec.inspect.Type) -> str:
+    """What a setting may be: its type, or its words, with its limits."""
+    if isinstance(kind, msgspec.inspect.LiteralType):
+        return f"Literal[{', '.join(map(repr, kind.values))}]"
+    if isinstance(kind, msgspec.inspect.CustomType):
+        return str(kind.cls.__name__)
+    name = type(kind).__name__.removesuffix("Type").lower()
+    limits = [f"{limit}={value}" for limit in ("ge", "le") if (value := getattr(kind, limit, None)) is not None]
+    return f"{name}; {', '.join(limits)}" if limits else name
+
+
 def _settings() -> str:
-    prefix = Settings.model_config["env_prefix"]
     rows = []
-    for name, field in Settings.model_fields.items():
-        kind = getattr(field.annotation, "__name__", "") if isinstance(field.annotation, type) else ""
-        kind = kind or str(field.annotation).replace("typing.", "")
-        limits = ", ".join(str(limit) for limit in field.metadata)
-        shown = f"{kind}; {limits}" if limits else kind
-        rows.append((f"`{name}`", f"`{prefix}{name.upper()}`", f"`{field.default}`", shown, field.description or ""))
+    for field in msgspec.inspect.type_info(Settings).fields:
+        kind, meaning = field.type, ""
+        if isinstance(kind, msgspec.inspect.Metadata):
+            kind, meaning = kind.type, (kind.extra_json_schema or {}).get("description", "")
+        row = (f"`{field.name}`", f"`{settings.variable(field.name)}`", f"`{field.default}`", _kind(kind), meaning)
+        rows.append(row)
     text = (
-        f"A setting is read from the environment of `pileus up`; `{prefix}STATE` names the state directory for every"
-        " command that is not told by `--state`."
+        f"A setting is read from the environment of `pileus up`; `{settings.PREFIX}STATE` names the state directory"
+        " for every command that is not told by `--state`."
     )
     return _page("Settings", text, _table(("Setting", "Variable", "Default", "Type", "Meaning"), rows))
 

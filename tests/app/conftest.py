@@ -1,4 +1,7 @@
-"""One cloud over the stub for the tests that only use it; those that break one make their own."""
+"""One cloud over the stub for all tests that only use it; those that end or break one have their own.
+
+What a test finds in the shared one beside its own nouns is other tests' work.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def _folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="pileus-test-"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stub() -> Iterator[Stub]:
     """A running cloud."""
     made = Stub(_folder())
@@ -28,6 +31,25 @@ def stub() -> Iterator[Stub]:
     yield made
     made.down()
     shutil.rmtree(made.state.root)
+
+
+@pytest.fixture(scope="session")
+def was_up() -> Iterator[Path]:
+    """The state directory of a cloud that was up, and is down."""
+    made = Stub(_folder())
+    made.up()
+    made.down()
+    for socket in made.state.root.rglob("*.sock"):  # of which there are no copies
+        socket.unlink()
+    yield made.state.root
+    shutil.rmtree(made.state.root)
+
+
+@pytest.fixture
+def ended(own: Stub, was_up: Path) -> Stub:
+    """A cloud of the test's own that was up, and is down."""
+    shutil.copytree(was_up, own.state.root, dirs_exist_ok=True)
+    return own
 
 
 @pytest.fixture

@@ -72,23 +72,19 @@ def test_a_cloud_that_is_down_is_examined_from_a_copy_of_its_database(own: Stub)
     assert codes(doctor(own)) == ["ClaimLeaked"], "a cloud that was ended is not one that died"
 
 
-def test_a_damaged_and_a_missing_database_are_findings(own: Stub) -> None:
-    own.up()
-    own.down()
-    database = own.state.cloud / "pileus.db"
+def test_a_damaged_and_a_missing_database_are_findings(ended: Stub) -> None:
+    database = ended.state.cloud / "pileus.db"
     database.write_bytes(b"no database" * 1000)
-    assert codes(doctor(own)) == ["StoreUnreadable"]
+    assert codes(doctor(ended)) == ["StoreUnreadable"]
     database.unlink()
-    said = doctor(own)
+    said = doctor(ended)
     assert codes(said) == ["StoreUnreadable"]
     assert "there is no" in said["unchecked"]["the store"]
 
 
-def test_a_damaged_order_is_a_finding_and_makes_no_other_thing_a_leftover(own: Stub) -> None:
-    own.up()
-    own.down()
-    (own.state.host / "orders" / "x.json").write_bytes(b'{"uuid"')
-    said = doctor(own)
+def test_a_damaged_order_is_a_finding_and_makes_no_other_thing_a_leftover(ended: Stub) -> None:
+    (ended.state.host / "orders" / "x.json").write_bytes(b'{"uuid"')
+    said = doctor(ended)
     assert codes(said) == ["BookUnreadable"]
     assert list(said["unchecked"]) == ["what this machine's host holds"]
 
@@ -107,6 +103,23 @@ def test_a_damaged_order_is_set_aside_given_again_and_said_until_it_is_removed(o
     assert [(one["code"], one["ident"]) for one in said["findings"]] == [("BookUnreadable", order.stem)]
     (aside,) = (own.state.host / "damaged").iterdir()
     assert str(aside) in said["findings"][0]["detail"]
+    assert aside.read_bytes() == b"damaged"
+    aside.unlink()
+    assert doctor(own)["findings"] == []
+
+
+def test_a_host_starts_though_its_count_of_starts_is_damaged(own: Stub) -> None:
+    """What it ran runs on, requests are answered, and the doctor says it until the file is removed."""
+    own.up()
+    own.client.post("instances", body={"image": own.client.all("images")[0]["id"], "flavor": "m1.tiny"})
+    assert processes.until(lambda: any((own.state.host / "orders").glob("*.json")), 30)
+    own.down()
+    (own.state.host / "start.json").write_bytes(b"damaged")
+    own.up()
+    assert processes.until(lambda: [one["state"] for one in own.client.all("instances")] == ["running"], 30)
+    said = doctor(own)
+    assert [(one["code"], one["kind"]) for one in said["findings"]] == [("BookUnreadable", "host")]
+    (aside,) = (own.state.host / "damaged").iterdir()
     assert aside.read_bytes() == b"damaged"
     aside.unlink()
     assert doctor(own)["findings"] == []

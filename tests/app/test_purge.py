@@ -47,8 +47,21 @@ def own(folder: Path) -> Iterator[Housed]:
     made.pileus("down", check=False)
 
 
+@pytest.fixture
+def ended(folder: Path, was_up: Path) -> Housed:
+    """A cloud that was up, and is down."""
+    return Housed(shutil.copytree(was_up, folder / "s"))
+
+
+@pytest.fixture
+def kept(stub: Stub) -> Housed:
+    """A cloud that other tests use as well."""
+    return Housed(stub.state.root)
+
+
 def test_purge_ends_the_cloud_and_removes_its_directory(own: Housed, folder: Path) -> None:
     pid = own.pid
+    assert processes.owner(own.state.pidfile("cloud")) == pid
     own.client.post("instances", body={"image": "stub-machine"})
     own.pileus("purge", "--yes")
     assert not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -58,15 +71,15 @@ def test_purge_ends_the_cloud_and_removes_its_directory(own: Housed, folder: Pat
     assert "no cloud in" in again.stderr
 
 
-def test_without_a_terminal_nobody_is_asked_and_nothing_happens(own: Housed) -> None:
-    refused = own.pileus("purge", check=False)
+def test_without_a_terminal_nobody_is_asked_and_nothing_happens(kept: Housed) -> None:
+    refused = kept.pileus("purge", check=False)
     assert refused.returncode == 1
     assert "--yes" in refused.stderr
-    own.pileus("status")
+    kept.pileus("status")
 
 
-@pytest.mark.parametrize(("answer", "goes"), [("n\n", False), ("y\n", True)])
-def test_on_a_terminal_it_asks(own: Housed, answer: str, *, goes: bool) -> None:
+def answered(own: Housed, answer: str) -> int:
+    """The status of a purge on a terminal that was given this answer."""
     ours, theirs = pty.openpty()
     asked = subprocess.Popen(
         [PILEUS, "purge"], env=own.environment(), stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True
@@ -79,35 +92,37 @@ def test_on_a_terminal_it_asks(own: Housed, answer: str, *, goes: bool) -> None:
             said += os.read(ours, 4096)
         assert str(own.state.root).encode() in said.replace(b"\r\n", b"")
         os.write(ours, answer.encode())
-        assert asked.wait(30) == (0 if goes else 1)
+        return asked.wait(30)
     finally:
         os.close(ours)
-    assert own.state.root.exists() is not goes
-    if not goes:
-        own.pileus("status")
 
 
-def test_what_is_not_the_clouds_stays_and_links_are_not_followed(own: Housed, folder: Path) -> None:
+def test_on_a_terminal_it_asks(own: Housed) -> None:
+    assert answered(own, "n\n") == 1
+    own.pileus("status")
+    assert answered(own, "y\n") == 0
+    assert not own.state.root.exists()
+
+
+def test_what_is_not_the_clouds_stays_and_links_are_not_followed(ended: Housed, folder: Path) -> None:
     (folder / "outside").mkdir()
     (folder / "outside" / "precious").touch()
-    (own.state.root / "notes.txt").touch()
-    own.state.objects.joinpath("link").symlink_to(folder / "outside")
-    own.down()
-    shutil.rmtree(own.state.channels.parent)
-    own.state.channels.parent.symlink_to(folder / "outside")
-    done = own.pileus("purge", "--yes", check=False)
+    (ended.state.root / "notes.txt").touch()
+    ended.state.objects.joinpath("link").symlink_to(folder / "outside")
+    shutil.rmtree(ended.state.channels.parent)
+    ended.state.channels.parent.symlink_to(folder / "outside")
+    done = ended.pileus("purge", "--yes", check=False)
     assert done.returncode == 1
     assert "notes.txt" in done.stderr
-    assert [path.name for path in own.state.root.iterdir()] == ["notes.txt"]
+    assert [path.name for path in ended.state.root.iterdir()] == ["notes.txt"]
     assert (folder / "outside" / "precious").exists()
 
 
-def test_a_purge_that_was_killed_half_way_is_finished_by_the_next(own: Housed) -> None:
-    own.down()
+def test_a_purge_that_was_killed_half_way_is_finished_by_the_next(ended: Housed) -> None:
     for name in ("cloud", "run", "log"):
-        shutil.rmtree(own.state.root / name)
-    own.pileus("purge", "--yes")
-    assert not own.state.root.exists()
+        shutil.rmtree(ended.state.root / name)
+    ended.pileus("purge", "--yes")
+    assert not ended.state.root.exists()
 
 
 def test_directories_that_are_no_clouds_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,8 +159,8 @@ def test_another_users_directory_is_refused(folder: Path, monkeypatch: pytest.Mo
         _check(State(folder))
 
 
-def test_all_that_a_cloud_makes_is_known(own: Housed) -> None:
-    assert {path.name for path in own.state.root.iterdir()} <= _names(own.state)
-    assert {"engine", "libvirt", "instances", "started.json", "cloud", "run"} <= _names(own.state)
-    assert not {"", ".", ".."} & _names(own.state)
-    assert processes.owner(own.state.pidfile("cloud")) == own.pid
+def test_all_that_a_cloud_makes_is_known(was_up: Path) -> None:
+    names = _names(State(was_up))
+    assert {path.name for path in was_up.iterdir()} <= names
+    assert {"engine", "libvirt", "instances", "started.json", "cloud", "run"} <= names
+    assert not {"", ".", ".."} & names

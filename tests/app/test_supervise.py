@@ -101,14 +101,12 @@ def test_down_ends_everything_and_it_stays_so(own: Stub) -> None:
     assert own.pileus("status", check=False).returncode == 1
 
 
-def test_a_cloud_that_cannot_start_is_said_and_not_tried_for_ever(own: Stub) -> None:
-    own.up()
-    own.down()
-    Path(own.state.cloud / "pileus.db").write_bytes(b"no database" * 1000)
-    failed = own.pileus("up", check=False)
+def test_a_cloud_that_cannot_start_is_said_and_not_tried_for_ever(ended: Stub) -> None:
+    Path(ended.state.cloud / "pileus.db").write_bytes(b"no database" * 1000)
+    failed = ended.pileus("up", check=False)
     assert failed.returncode == 1
     assert "The cloud ended" in failed.stderr
-    assert processes.until(lambda: not named(own), 10), named(own)
+    assert processes.until(lambda: not named(ended), 10), named(ended)
 
 
 def test_health_names_what_is_missing(own: Stub) -> None:

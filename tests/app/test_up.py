@@ -74,12 +74,10 @@ def test_a_killed_cloud_comes_back_with_all_that_was_acknowledged(own: Stub) -> 
     assert own.pileus("status").returncode == 0
 
 
-def test_a_first_start_that_died_before_it_told_its_secrets_is_made_good(own: Stub) -> None:
-    own.up()
-    own.down()
-    own.state.account.unlink()
-    own.up()
-    assert own.client.all("users")[0]["name"] == "admin"
+def test_a_first_start_that_died_before_it_told_its_secrets_is_made_good(ended: Stub) -> None:
+    ended.state.account.unlink()
+    ended.up()
+    assert ended.client.all("users")[0]["name"] == "admin"
 
 
 def test_only_one_cloud_has_a_state_directory(stub: Stub) -> None:

@@ -59,12 +59,17 @@ class Node:
         self.book: Book = MortalBook(world)
         self.agent: Agent | None = None
         self.life = 0
-        self.cut = 0.0
+        self.cut = self.away = 0.0
         self._busy: dict[str, Fiber] = {}
         self._again: set[str] = set()
         self._tries: dict[str, int] = {}
         self._reporting = False
         self._said = 0
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing reaches it, and it reaches nobody."""
+        return max(self.cut, self.away) > self.world.now
 
     # -- its process ---------------------------------------------------------------------------------------------
 
@@ -98,6 +103,14 @@ class Node:
     def die(self, *, machine: bool = False) -> None:
         """The agent ends between two of its deeds; with `machine`, everything on the host does."""
         self.world.log(self.name, "machine reboots" if machine else "agent dies")
+        self.end()
+        if machine:
+            self.machine.reboot()
+            self.world.promises.machine_rebooted(self)
+        self.world.after(self.world.random.uniform(0.5, 12), self.boot)
+
+    def end(self) -> None:
+        """Whatever the process has begun ends where it stands."""
         self.agent = None
         self.life += 1
         for fiber in self._busy.values():
@@ -105,14 +118,10 @@ class Node:
         self._busy.clear()
         self._again.clear()
         self._tries.clear()
-        if machine:
-            self.machine.reboot()
-            self.world.promises.machine_rebooted(self)
-        self.world.after(self.world.random.uniform(0.5, 12), self.boot)
 
     def asked(self, ask: messages.Ask) -> None:
         """The cloud asks for everything."""
-        if self.agent is None or self.cut > self.world.now:
+        if self.agent is None or self.silent:
             return
         try:
             answer = self.agent.answer(ask)
@@ -125,7 +134,7 @@ class Node:
 
     def arrive(self, order: Order) -> None:
         """An order is delivered."""
-        if self.agent is None or self.cut > self.world.now:
+        if self.agent is None or self.silent:
             return
         try:
             taken = self.agent.take(order)
@@ -157,7 +166,7 @@ class Node:
         """Say what is to be said."""
         if self.agent is not None:
             said: Report = self.agent.report(full=full)
-            if self.cut <= self.world.now:
+            if not self.silent:
                 self.up(said)
 
     def up(self, message: ToCloud) -> None:

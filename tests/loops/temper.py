@@ -34,7 +34,8 @@ class Temper(msgspec.Struct, frozen=True):
     """Verbs and mishaps by weight (repeated names), and the odds of the small mishaps; what is empty is drawn.
 
     `restored`: amid the storm the database is replaced by an old copy, or is gone. `operators`: hosts are drained,
-    removed, forgotten while they are lost, and let in again.
+    removed, forgotten while they are lost, and let in again. `silent`: one of two hosts falls silent when the database
+    is replaced, for longer than is waited for it.
     """
 
     verbs: tuple[str, ...] = ()
@@ -42,6 +43,7 @@ class Temper(msgspec.Struct, frozen=True):
     odds: dict[str, float] = {}
     restored: Literal["", "copy", "gone"] = ""
     operators: bool = False
+    silent: bool = False
 
 
 def draw(chance: random.Random, asked: Temper) -> Temper:
@@ -55,4 +57,5 @@ def draw(chance: random.Random, asked: Temper) -> Temper:
         odds={**odds, **asked.odds},
         restored=asked.restored,
         operators=asked.operators,
+        silent=asked.silent,
     )

@@ -26,6 +26,7 @@ def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
     else:
         os.umask(0o077)
     gc.disable()  # until it serves: nearly all that is loaded stays, and is not to be looked through while it is
+    _no_terminal()
     from pileus.app.cloud import serve  # noqa: PLC0415  (loaded by the user that it runs as)
 
     try:
@@ -40,6 +41,7 @@ def host(root: Path, group: str) -> NoReturn:
     state = State(root)
     _hold(state, "host")
     os.umask(0o077)
+    _no_terminal()
     from pileus.app.host import serve  # noqa: PLC0415  (only root gets here)
 
     serve(state, group)
@@ -53,6 +55,11 @@ def _end() -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(0)
+
+
+def _no_terminal() -> None:
+    """Have structlog do without rich, with which it colours what it says on a terminal: it takes as long to load."""
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # as the import system has it for what is not there
 
 
 def _hold(state: State, name: str) -> None:

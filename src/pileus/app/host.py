@@ -12,9 +12,8 @@ import threading
 
 import structlog
 
-from pileus.app import internal, logs
-from pileus.app.local import layout_of
-from pileus.app.settings import Settings
+from pileus.app import internal, logs, settings
+from pileus.app.local import fabric_of, layout_of
 from pileus.app.state import State
 from pileus.bus.channels import ChannelServer
 from pileus.bus.unix import HostEnd
@@ -50,20 +49,28 @@ def serve(state: State, group: str) -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    settings = Settings()
-    logs.configure(settings.log_level)
+    chosen = settings.read()
+    logs.configure(chosen.log_level)
     channels = ChannelServer(state.channels, grp.getgrnam(group).gr_gid)
     layout = layout_of(state)
     respond = bind(_token_secret(state))
     _more_files()
     fetch = functools.partial(internal.fetch, state.internal)
-    servers = functools.partial(host_servers, settings.resolv_conf)
-    templates = settings.template_cache if settings.boot_restore else 0
+    servers = functools.partial(host_servers, chosen.resolv_conf)
+    templates = chosen.template_cache if chosen.boot_restore else 0
     provider = LocalProvider(
-        layout, fetch, channels, respond, servers, templates=templates, cache_bytes=settings.image_cache
+        layout, fetch, channels, respond, servers, templates=templates, cache_bytes=chosen.image_cache
     )
     name = socket.gethostname()
-    agent = Agent(name, provider, FileBook(state.host), zone=settings.zone, capacity=capacity(layout), traits=traits())
+    agent = Agent(
+        name,
+        provider,
+        FileBook(state.host),
+        zone=chosen.zone,
+        chassis=fabric_of(layout).chassis,
+        capacity=capacity(layout),
+        traits=traits(),
+    )
     link = HostEnd(state.bus, name)
     runner = HostRunner(agent, link, on_specs=provider.serve)
     channels.start()

@@ -3,68 +3,75 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import msgspec
+from msgspec import Meta
 
+from pileus.cli.problem import Problem
 from pileus.model.addresses import OUTSIDE
 from pileus.model.host import Overcommit
 from pileus.model.placement import Policy
 
+PREFIX = "PILEUS_"
+"""What the variables' names begin with; a setting's own name follows in capitals."""
 
-class Settings(BaseSettings):
+
+def _says(text: str) -> Meta:
+    return Meta(description=text)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may choose. Sizes in bytes, times in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="PILEUS_")
-
-    region: str = Field(default="us-east-1", description="the region that clients are told")
-    zone: str = Field(default="us-east-1a", description="the availability zone that clients are told")
-    resolv_conf: Path = Field(
-        default=Path("/dev/null"),
-        description="a resolv.conf(5) whose resolvers are asked for names that are no guest's; /dev/null: none are",
+    region: Annotated[str, _says("the region that clients are told")] = "us-east-1"
+    zone: Annotated[str, _says("the availability zone that clients are told")] = "us-east-1a"
+    resolv_conf: Annotated[
+        Path,
+        _says("a resolv.conf(5) whose resolvers are asked for names that are no guest's; /dev/null: none are"),
+    ] = Path("/dev/null")
+    store_sync: Annotated[
+        Literal["normal", "full"],
+        _says("full: what was acknowledged survives a power cut; normal: the death of every process"),
+    ] = "normal"
+    floating_cidr: Annotated[str, _says("the outside network: routers and floating addresses have theirs from it")] = (
+        OUTSIDE
     )
-    store_sync: Literal["normal", "full"] = Field(
-        default="normal",
-        description="full: what was acknowledged survives a power cut; normal: the death of every process",
+    overcommit_cpu: Annotated[
+        float, Meta(gt=0), _says("how many times over a host's processors are given away, unless it has its own")
+    ] = 16.0
+    overcommit_memory: Annotated[float, Meta(gt=0), _says("the same for memory")] = 1.0
+    overcommit_disk: Annotated[float, Meta(gt=0), _says("the same for disk: overlays grow only as guests write")] = 2.0
+    placement: Annotated[
+        Literal["spread", "stack"],
+        _says("spread: instances go to the emptiest host; stack: to the fullest that has room"),
+    ] = "spread"
+    boot_restore: Annotated[
+        bool, _says("start new guests as copies of one that has booted, where their image can (see docs/images.md)")
+    ] = False
+    template_cache: Annotated[
+        int, Meta(ge=0), _says("bytes of disk for what guests are copied from, of all clouds of a machine")
+    ] = 4 << 30
+    loop_workers: Annotated[int, Meta(ge=1, le=64), _says("threads that run the loops")] = 4
+    threads: Annotated[int, Meta(ge=1, le=256), _says("threads that answer requests")] = 16
+    largest_request: Annotated[int, Meta(ge=1024), _says("bytes of a request's body")] = 2 << 20
+    largest_image: Annotated[int, _says("bytes of an uploaded image")] = 64 << 30
+    image_cache: Annotated[
+        int,
+        Meta(ge=0),
+        _says("bytes of images that a host keeps ready; those that instances lean on stay, however many"),
+    ] = 50 << 30
+    image_cache_folder: Annotated[Path, _says("where they are kept, for all clouds that name this folder")] = Path(
+        "/var/lib/pileus/cache"
     )
-    floating_cidr: str = Field(
-        default=OUTSIDE, description="the outside network: routers and floating addresses have theirs from it"
-    )
-    overcommit_cpu: float = Field(
-        default=16.0, gt=0, description="how many times over a host's processors are given away, unless it has its own"
-    )
-    overcommit_memory: float = Field(default=1.0, gt=0, description="the same for memory")
-    overcommit_disk: float = Field(
-        default=2.0, gt=0, description="the same for disk: overlays grow only as guests write"
-    )
-    placement: Literal["spread", "stack"] = Field(
-        default="spread", description="spread: instances go to the emptiest host; stack: to the fullest that has room"
-    )
-    boot_restore: bool = Field(
-        default=False,
-        description="start new guests as copies of one that has booted, where their image can (see docs/images.md)",
-    )
-    template_cache: int = Field(
-        default=4 << 30, ge=0, description="bytes of disk for what guests are copied from, of all clouds of a machine"
-    )
-    loop_workers: int = Field(default=4, ge=1, le=64, description="threads that run the loops")
-    threads: int = Field(default=16, ge=1, le=256, description="threads that answer requests")
-    largest_request: int = Field(default=2 << 20, ge=1024, description="bytes of a request's body")
-    largest_image: int = Field(default=64 << 30, description="bytes of an uploaded image")
-    image_cache: int = Field(
-        default=50 << 30,
-        ge=0,
-        description="bytes of images that a host keeps ready; those that instances lean on stay, however many",
-    )
-    image_cache_folder: Path = Field(
-        default=Path("/var/lib/pileus/cache"), description="where they are kept, for all clouds that name this folder"
-    )
-    log_level: Literal["debug", "info", "warning"] = Field(
-        default="info", description="what the processes log; debug: requests that change nothing, too"
-    )
-    stub_latency: float = Field(default=0.0, ge=0, description="seconds that the stub pretends to work at each step")
+    log_level: Annotated[
+        Literal["debug", "info", "warning"],
+        _says("what the processes log; debug: requests that change nothing, too"),
+    ] = "info"
+    stub_latency: Annotated[float, Meta(ge=0), _says("seconds that the stub pretends to work at each step")] = 0.0
 
     @property
     def policy(self) -> Policy:
@@ -72,9 +79,29 @@ class Settings(BaseSettings):
         ratios = Overcommit(vcpus=self.overcommit_cpu, memory=self.overcommit_memory, disk=self.overcommit_disk)
         return Policy(overcommit=ratios, strategy=self.placement)
 
-    @field_validator("floating_cidr")
-    @classmethod
-    def _range(cls, value: str) -> str:
-        if not 16 <= ipaddress.IPv4Network(value).prefixlen <= 28:
-            raise ValueError("the outside network has a prefix of 16 to 28 bits")
-        return value
+
+def read(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that `environment` has, the rest as they are by default. Problem names a variable of no use."""
+    given = {name: environment[variable(name)] for name in Settings.__struct_fields__ if variable(name) in environment}
+    for name, value in given.items():
+        try:
+            _check(msgspec.convert({name: value}, Settings, strict=False, dec_hook=_path))
+        except (msgspec.ValidationError, ValueError) as error:
+            # What msgspec adds to its words is where the value stood: the variable says it better.
+            why = str(error).partition(" - at ")[0]
+            raise Problem(f"{variable(name)}={value} cannot be used: {why}.") from error
+    return msgspec.convert(given, Settings, strict=False, dec_hook=_path)
+
+
+def variable(name: str) -> str:
+    """The environment's name of a setting."""
+    return PREFIX + name.upper()
+
+
+def _path(_type: type, value: object) -> Path:
+    return Path(str(value))
+
+
+def _check(settings: Settings) -> None:
+    if not 16 <= ipaddress.IPv4Network(settings.floating_cidr).prefixlen <= 28:
+        raise ValueError("the outside network has a prefix of 16 to 28 bits")

@@ -70,6 +70,7 @@ def _host(tx: Writer, report: Report) -> Host | None:
         capacity=report.capacity,
         limits=report.limits,
         traits=report.traits,
+        chassis=report.chassis,
         unknown=report.unknown if report.full else old.unknown,
     )
     if old.lost:

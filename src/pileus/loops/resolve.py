@@ -9,7 +9,9 @@ import msgspec
 from pileus.model import addresses
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
+from pileus.model.host import Host
 from pileus.model.image import Image
+from pileus.model.instance import Instance
 from pileus.model.network import Assigned as NetworkAssigned
 from pileus.model.network import Network
 from pileus.model.placementgroup import PlacementGroup
@@ -17,7 +19,7 @@ from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.record import record
 from pileus.model.router import Assigned as RouterAssigned
-from pileus.model.router import Router
+from pileus.model.router import Router, gateways
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import (
     AnySpec,
@@ -38,7 +40,6 @@ from pileus.model.volume import Volume
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pileus.model.instance import Instance
     from pileus.model.noun import Noun
     from pileus.store.reader import Reader
     from pileus.verbs.core import Place
@@ -78,7 +79,7 @@ def instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
         zone=wanted.zone or place.zone,
         domain=place.domain,
         hostname=wanted.hostname,
-        login_user=image.wanted.login_user if image else "root",
+        login_user=wanted.login_user or (image.wanted.login_user if image else "root"),
         key_name=wanted.key_name,
         public_keys=wanted.public_keys,
         user_data=wanted.user_data,
@@ -165,6 +166,11 @@ def _ingress(groups: list[SecurityGroup]) -> Iterable[Ingress]:
                 yield Ingress(cidr=rule.cidr, port_min=rule.port_min or 0, port_max=high)
 
 
+def _switches(tx: Reader) -> list[str]:
+    """The switches of all hosts; a silent host's as well, for a router must not move whenever one pauses."""
+    return [host.seen.chassis for host in tx.list(Host) if host.seen.chassis and not host.wanted.gone]
+
+
 def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
     """The order for a noun that the network engine keeps, without its revision."""
     if isinstance(row, Router):
@@ -176,6 +182,7 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
             cidr=row.wanted.cidr,
             address=row.assigned.address,
             outside=place.floating_cidr if row.assigned.address else "",
+            gateways=gateways(row.uuid, _switches(tx)) if row.assigned.address else (),
             record=record([tx.need(Project, row.project), row]),
         )
     if isinstance(row, Network):
@@ -192,7 +199,7 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
             address=row.assigned.address,
             groups=wanted.groups,
             hostname=f"ip-{row.assigned.address.replace('.', '-')}",
-            record=record([row]),
+            record=record([_whose(tx, row)]),
         )
     if isinstance(row, SecurityGroup):
         return SecurityGroupSpec(
@@ -201,6 +208,15 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
     if isinstance(row, FloatingIp):
         return _floating(tx, row)
     raise TypeError(f"the network engine keeps no {row.KIND}")
+
+
+def _whose(tx: Reader, row: Port) -> Port:
+    """The port with where its instance is, for whoever has to tell from the engine's record alone."""
+    instance = tx.get(Instance, row.wanted.instance) if row.wanted.instance else None
+    if instance is None or instance.assigned.host is None:
+        return row
+    host, loopback = instance.assigned.host, instance.assigned.loopback
+    return msgspec.structs.replace(row, assigned=msgspec.structs.replace(row.assigned, host=host, loopback=loopback))
 
 
 def _floating(tx: Reader, row: FloatingIp) -> FloatingIpSpec:

@@ -58,7 +58,7 @@ class Seen(Part, frozen=True, kw_only=True):
     """The last report's order (epoch, sequence), the highest revision the host ever held, and when it was heard.
 
     `traits` are what it can do, in words that flavors and images may ask for (`kvm`, `cpu:avx2`); `lost` says that its
-    silence was noticed, and is in the journal.
+    silence was noticed, and is in the journal. `chassis` is its switch, as the network engine names that.
     """
 
     epoch: int = 0
@@ -69,6 +69,7 @@ class Seen(Part, frozen=True, kw_only=True):
     capacity: Capacity = Capacity()
     limits: Limits = Limits()
     traits: tuple[str, ...] = ()
+    chassis: str = ""
     unknown: tuple[str, ...] = ()
     lost: bool = False
 

@@ -136,13 +136,8 @@ class Reader:
 
     def claims(self, *, pool: str | None = None, uuid: str | None = None) -> _List[tuple[str, str, str]]:
         """Claims as (pool, value, uuid), of one pool or one holder or all."""
-        table = tables.claim
-        statement = select(table.c.pool, table.c.value, table.c.uuid)
-        if pool is not None:
-            statement = statement.where(table.c.pool == pool)
-        if uuid is not None:
-            statement = statement.where(table.c.uuid == uuid)
-        return [(row.pool, row.value, row.uuid) for row in self.sql.execute(statement)]
+        given = {key: value for key, value in (("pool", pool), ("uuid", uuid)) if value is not None}
+        return [(row.pool, row.value, row.uuid) for row in self.sql.execute(_claims(tuple(given)), given).all()]
 
     def taken(self, pool: str) -> set[str]:
         """Every value of a pool that somebody holds."""
@@ -251,6 +246,15 @@ def _referring(cls: type[Noun], dead: bool) -> Select[Any]:  # noqa: FBT001
     sources = select(ref.c.source).where(targets, ref.c.source_kind == cls.KIND)
     statement = select(table).where(table.c.uuid.in_(sources)).order_by(table.c.id)
     return statement if dead else statement.where(table.c.gone.is_(None))
+
+
+@cache
+def _claims(given: tuple[str, ...]) -> Select[Any]:
+    table = tables.claim
+    statement = select(table.c.pool, table.c.value, table.c.uuid)
+    for key in given:
+        statement = statement.where(table.c[key] == bindparam(key))
+    return statement
 
 
 @cache

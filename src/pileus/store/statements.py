@@ -38,6 +38,24 @@ def noun_ids(kind: str) -> Select[Any]:
     return select(table.c.uuid, table.c.id).where(table.c.uuid.in_(bindparam("uuids", expanding=True)))
 
 
+@cache
+def old(kind: str) -> tuple[Select[Any], Delete, Delete, Delete]:
+    """One tombstone from `before`; and, of all of them, the wakes, the journal's lines, and the rows themselves."""
+    table = tables.nouns[kind]
+    here = table.c.gone < bindparam("before", type_=Double)
+    uuids = select(table.c.uuid).where(here)
+    wakes, lines = (delete(other).where(other.c.uuid.in_(uuids)) for other in (_wake, tables.journal))
+    return uuids.limit(1), wakes, lines, delete(table).where(here)
+
+
+@cache
+def living(kind: str) -> tuple[Select[Any], Delete]:
+    """The uuids of all nouns of a kind that live; and the wakes of those that do not, gone."""
+    table = tables.nouns[kind]
+    dead = select(table.c.uuid).where(table.c.gone.is_not(None))
+    return select(table.c.uuid).where(table.c.gone.is_(None)), delete(_wake).where(_wake.c.uuid.in_(dead))
+
+
 ADD_REFERENCE: Final[Insert] = insert(tables.reference)
 DROP_REFERENCES: Final[Delete] = delete(tables.reference).where(tables.reference.c.source == bindparam("key"))
 
@@ -82,5 +100,6 @@ NEXT_WAKE: Final[Select[Any]] = (
 _THIS = (_wake.c.kind == bindparam("of_kind")) & (_wake.c.uuid == bindparam("key"))
 HOLD_WAKE: Final[Update] = update(_wake).where(_THIS)
 _HELD = _THIS & (_wake.c.until == bindparam("held"))
+END_LEASES: Final[Update] = update(_wake).where(_wake.c.until > bindparam("beyond", type_=Double)).values(until=0.0)
 GIVE_WAKE: Final[Update] = update(_wake).where(_HELD, _wake.c.wakes == bindparam("seen")).values(until=0.0)
 GIVE_WAKE_AT_ONCE: Final[Update] = update(_wake).where(_HELD, _wake.c.wakes != bindparam("seen")).values(until=0.0)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, update
 
 from pileus.model.errors import Unavailable
 from pileus.model.nouns import NOUNS
@@ -158,14 +158,11 @@ class Store:
         A lease that ends later than any could was given before the clock was set back: it has ended.
         """
         with self.write() as tx:
-            later = tables.wake.c.until > self.now() + 2 * LEASE
-            tx.sql.execute(update(tables.wake).where(later).values(until=0.0))
+            tx.sql.execute(statements.END_LEASES, {"beyond": self.now() + 2 * LEASE})
             for kind in kinds:
-                table = tables.nouns[kind]
-                uuids = [row.uuid for row in tx.sql.execute(select(table.c.uuid).where(table.c.gone.is_(None)))]
-                tx.wake_all(kind, uuids)
-                dead = select(table.c.uuid).where(table.c.gone.is_not(None))
-                tx.sql.execute(delete(tables.wake).where(tables.wake.c.uuid.in_(dead)))
+                living, drop_dead = statements.living(kind)
+                tx.wake_all(kind, [row.uuid for row in tx.sql.execute(living)])
+                tx.sql.execute(drop_dead)
 
     def forget_tombstones(self) -> None:
         """Erase tombstones, and idempotency rows, that are older than a day."""

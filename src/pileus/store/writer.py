@@ -132,14 +132,14 @@ class Writer(Reader):
 
     def erase(self, cls: type[Noun], before: float) -> int:
         """Forget tombstones older than `before`, and how they came about."""
-        table = tables.nouns[cls.KIND]
-        old = select(table.c.uuid).where(table.c.gone < before)
-        if self.sql.execute(old.limit(1)).first() is None:
+        first, *others, rows = statements.old(cls.KIND)
+        when = {"before": before}
+        if self.sql.execute(first, when).first() is None:
             return 0
         self.touched.add(cls.KIND)
-        for other in (tables.wake, tables.journal):
-            self.sql.execute(delete(other).where(other.c.uuid.in_(old)))
-        return self.sql.execute(delete(table).where(table.c.gone < before)).rowcount
+        for statement in others:
+            self.sql.execute(statement, when)
+        return self.sql.execute(rows, when).rowcount
 
     def _update(self, noun: Noun, values: dict[str, Any]) -> None:
         self.touched.add(noun.KIND)

@@ -47,6 +47,7 @@ class Agent:
         book: Book,
         *,
         zone: str = "",
+        chassis: str = "",
         capacity: Capacity | None = None,
         traits: tuple[str, ...] = (),
         now: Callable[[], float] = time.time,
@@ -56,6 +57,7 @@ class Agent:
         self.book = book
         self.now = now
         self._zone = zone
+        self._chassis = chassis
         self._capacity = capacity or Capacity()
         self._traits = traits
         self._lock = threading.RLock()
@@ -318,6 +320,7 @@ class Agent:
                 limits=self.provider.limits,
                 traits=self._traits,
                 zone=self._zone,
+                chassis=self._chassis,
             )
             self._changed.clear()
             self._told.clear()

@@ -300,6 +300,7 @@ def _wanted(asked: Launch, plan: _Plan, reservation: str, index: int, address: s
         zone=core.place.zone,
         metadata_v2_only=asked.metadata_v2_only,
         placementgroup=plan.together.uuid if plan.together else None,
+        login_user=plan.image.wanted.login_user,
     )
 
 

@@ -52,6 +52,11 @@ class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
     volumes: tuple[Volume, ...]
     together: PlacementGroup | None = None
 
+    @property
+    def login_user(self) -> str:
+        """Who logs in by ssh, as the image said when it was launched."""
+        return self.instance.wanted.login_user or (self.image.wanted.login_user if self.image else "root")
+
 
 def listing(
     caller: Caller,

@@ -35,18 +35,31 @@ _PACKAGES = (
 _MASKED = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer"),
     *("e2scrub_reap.service", "fstrim.timer", "systemd-pstore.service"),
-    *("cloud-init-local.service", "ifupdown-pre.service", "systemd-update-utmp.service"),
+    *("cloud-init-local.service", "cloud-init-hotplugd.socket", "ifupdown-pre.service", "systemd-update-utmp.service"),
+    *("systemd-repart.service", "modprobe@dm_mod.service", "modprobe@loop.service", "modprobe@drm.service"),
 )
-"""Units that cost time at boot or wake an idle guest; no network interface needs a device event first."""
+"""Units that cost time at boot or wake an idle guest; no network interface needs a device event first, or is
+configured by cloud-init."""
 
 _ENABLED = ("deferred-start.service", "pileus-cloud-init.service", "pileus-template.service")
 
+_NO_GENERATORS = (
+    *("cloud-init-generator", "systemd-cryptsetup-generator", "systemd-gpt-auto-generator"),
+    *("systemd-hibernate-resume-generator", "systemd-integritysetup-generator", "systemd-rc-local-generator"),
+    *("systemd-system-update-generator", "systemd-sysv-generator", "systemd-veritysetup-generator"),
+)
+"""Programs that look at every boot for what no disk of these has; cloud-init is enabled for good."""
+
 _DEFERRED = (
+    *("systemd-random-seed.service", "systemd-machine-id-commit.service"),
     *("systemd-journal-flush.service", "systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount"),
     *("dev-hugepages.mount", "dev-mqueue.mount", "kmod-static-nodes.service", "sys-fs-fuse-connections.mount"),
     *("sys-kernel-config.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount"),
 )
 """Units that `sysinit.target` no longer wants; `deferred-start.service` starts them after sshd."""
+
+_GROUPS = "adm,audio,cdrom,dialout,dip,floppy,netdev,plugdev,sudo,video"
+"""Those of cloud-init's default user on Debian."""
 
 _IDENTITY = (
     *("etc/ssh/ssh_host_*", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed"),
@@ -63,6 +76,7 @@ def make(work: Path, disk: Path, progress: Callable[[str], None]) -> None:
     progress("installing packages (takes about a minute)")
     copied = f"--extract-hook=cp -a {shlex.quote(str(ours))}/. $1"
     debian_root("bookworm", tree, _PACKAGES, options=[copied])
+    _add_user(tree)
     progress("removing what is not to be shared")
     _clean(tree)
     progress("writing the disk")
@@ -77,10 +91,7 @@ def _write_files(folder: Path, partuuid: str) -> None:
         path.chmod(0o755 if runs else 0o644)
     (folder / "etc/fstab").write_text(f"PARTUUID={partuuid} / ext4 defaults,noatime 0 1\n", encoding="utf-8")
     hook.install(folder / "usr/lib/pileus/await-identity")
-    wants = folder / "etc/systemd/system/sysinit.target.wants"
-    wants.mkdir(mode=0o755)
-    for unit in _DEFERRED:
-        (wants / unit).symlink_to("/dev/null")
+    _link_units(folder / "etc/systemd")
     loader = folder / "boot/extlinux"
     loader.mkdir(parents=True)
     # The links in the root directory follow the newest kernel when the guest upgrades it. An emulated machine may stand
@@ -92,12 +103,34 @@ def _write_files(folder: Path, partuuid: str) -> None:
     )
 
 
+def _link_units(folder: Path) -> None:
+    """Which units and generators run at boot, as links in the new folder `folder` of systemd's."""
+    links = {f"system/sysinit.target.wants/{unit}": "/dev/null" for unit in _DEFERRED}
+    links |= {f"system-generators/{name}": "/dev/null" for name in _NO_GENERATORS}
+    links["system/multi-user.target.wants/cloud-init.target"] = "/lib/systemd/system/cloud-init.target"
+    for name, target in links.items():
+        (folder / name).parent.mkdir(mode=0o755, exist_ok=True)
+        (folder / name).symlink_to(target)
+
+
+def _add_user(tree: Path) -> None:
+    """Make the login user as cloud-init would in every guest; without a password, and nobody's keys."""
+    user = RECIPE.login_user
+    execute(["chroot", tree, "useradd", "-m", "-c", "Debian", "-s", "/bin/bash", "-G", _GROUPS, user])
+    own = ["-o", user, "-g", user]
+    execute(["chroot", tree, "install", "-d", "-m", "700", *own, f"/home/{user}/.ssh"])
+    execute(["chroot", tree, "install", "-m", "600", *own, "/dev/null", f"/home/{user}/.ssh/authorized_keys"])
+    (tree / "var/lib/pileus").mkdir(mode=0o755)
+
+
 def _clean(tree: Path) -> None:
     execute(["systemctl", f"--root={tree}", "mask", *_MASKED])
     execute(["systemctl", f"--root={tree}", "enable", *_ENABLED])
     for pattern in _IDENTITY:
         for path in tree.glob(pattern):
             path.unlink()
+    # Without this folder, a login runs no programs for a message of the day that tells the kernel's version.
+    shutil.rmtree(tree / "etc/update-motd.d")
     # An empty file gets a new id at boot; without one, systemd would also apply all its presets anew.
     (tree / "etc/machine-id").write_bytes(b"")
     # As after a first boot, so that none repeats what installing the packages has done.

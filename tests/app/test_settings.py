@@ -1,0 +1,55 @@
+"""Settings come from the environment; what cannot be used is said with its variable's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pileus.app import settings
+from pileus.app.settings import Settings
+from pileus.cli.problem import Problem
+
+
+def test_without_any_they_are_the_defaults_and_other_variables_are_none() -> None:
+    assert settings.read({"PILEUS_STATE": "/x", "THREADS": "3"}) == Settings()
+
+
+def test_each_kind_is_read_from_its_text() -> None:
+    given = {
+        "PILEUS_REGION": "12",
+        "PILEUS_IMAGE_CACHE_FOLDER": "/x",
+        "PILEUS_STORE_SYNC": "full",
+        "PILEUS_BOOT_RESTORE": "1",
+        "PILEUS_THREADS": "3",
+        "PILEUS_STUB_LATENCY": "0.5",
+        "PILEUS_FLOATING_CIDR": "192.0.2.0/24",
+    }
+    assert settings.read(given) == Settings(
+        region="12",
+        image_cache_folder=Path("/x"),
+        store_sync="full",
+        boot_restore=True,
+        threads=3,
+        stub_latency=0.5,
+        floating_cidr="192.0.2.0/24",
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "why"),
+    [
+        ("PILEUS_THREADS", "0", "`int` >= 1"),
+        ("PILEUS_THREADS", "many", "`int`"),
+        ("PILEUS_LOG_LEVEL", "loud", "'loud'"),
+        ("PILEUS_BOOT_RESTORE", "perhaps", "`bool`"),
+        ("PILEUS_FLOATING_CIDR", "10.0.0.0/8", "a prefix of 16 to 28 bits"),
+        ("PILEUS_FLOATING_CIDR", "ten", "'ten'"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_one_line(variable: str, value: str, why: str) -> None:
+    with pytest.raises(Problem) as told:
+        settings.read({variable: value, "PILEUS_ZONE": "a"})
+    assert told.value.message.startswith(f"{variable}={value} cannot be used: ")
+    assert why in told.value.message
+    assert "\n" not in told.value.message
