@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import describe, launch
+from bench import describe, launch, place
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
     given = parser.parse_args()
     describe.run(given.seconds, given.rounds)
     launch.run(given.rounds)
+    place.run(given.seconds)
 
 
 if __name__ == "__main__":

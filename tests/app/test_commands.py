@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.app import processes
+from pileus.cli.problem import Problem
 
 if TYPE_CHECKING:
     from tests.app.stub import Stub
@@ -61,6 +62,22 @@ def test_explain_says_what_is_waited_for(stub: Stub, box: str) -> None:
         assert part in text
     assert json.loads(stub.pileus("explain", "instances", "box", "--json").stdout)["settled"]
     assert stub.pileus("explain", "instance", "nobody", check=False).returncode == 1
+
+
+def test_a_host_is_listed_drained_and_activated(stub: Stub, box: str) -> None:
+    heading, line = stub.pileus("host", "list").stdout.splitlines()
+    assert heading.split()[:3] == ["NAME", "STATE", "HEARD"]
+    assert line.split()[:2] == ["stub", "active"]
+    assert stub.pileus("host", "drain", "stub").stdout == "stub  drained\n"
+    with pytest.raises(Problem, match="do not have sufficient"):
+        stub.client.post("instances", body={"image": "stub-machine"})
+    refused = stub.pileus("host", "remove", "stub", check=False)
+    assert refused.returncode == 1
+    assert "holds" in refused.stderr
+    assert stub.pileus("host", "activate", "stub").stdout == "stub  active\n"
+    assert stub.pileus("host", "overcommit", "stub", "--vcpus", "4").stdout == "stub  active\n"
+    assert "host.drain" in stub.pileus("host", "show", "stub").stdout
+    assert "stub by spread: 1 host known, 1 fit" in stub.pileus("explain", box).stdout
 
 
 def test_an_address_is_allocated_given_taken_and_released(stub: Stub, box: str) -> None:

@@ -48,7 +48,7 @@ class TestInstances(InstanceContract):
 
     @pytest.fixture
     def rig(self, layout: Layout, tmp_path: Path) -> Iterator[Rig]:
-        """The provider that `pileus host` runs, behind the bus."""
+        """The provider that `pileus host run` runs, behind the bus."""
         channels = ChannelServer(tmp_path / "channels.sock")
         channels.start()
         image = SHARED / "images" / "tiny.qcow2"

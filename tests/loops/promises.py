@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from tests.loops.nodes import Node
     from tests.loops.world import World
 
-POWER, TWO, GONE, UNKNOWN, COUNTS, STALE, BACK, TOKEN, REST, ADDRESS = range(1, 11)
+POWER, TWO, GONE, UNKNOWN, COUNTS, STALE, BACK, TOKEN, REST, ADDRESS, PLACE = range(1, 12)
 """The promises by number: the last power wish holds (1), never two live bodies (2), what was confirmed gone stays gone
 (3), the unknown is never destroyed (4), claims and usage equal a recount and no address is used twice (5), stale orders
 and reports change nothing (6), guests come back after a host's reboot (7), one token, one set of instances (8), rest is
-reached and the journal tells the truth (9), a floating address leads to whom it was given last and nobody else (10)."""
+reached and the journal tells the truth (9), a floating address leads to whom it was given last and nobody else (10), a
+host that is drained or was removed is given nothing new (11)."""
 
 
 class Violation(BaseException):

@@ -33,14 +33,16 @@ CALM = {"slow stop": 0.5}
 class Temper(msgspec.Struct, frozen=True):
     """Verbs and mishaps by weight (repeated names), and the odds of the small mishaps; what is empty is drawn.
 
-    `restored`: amid the storm the database is replaced by an old copy, or is gone; `silent`: one of two hosts falls
-    silent then, for longer than is waited for it.
+    `restored`: amid the storm the database is replaced by an old copy, or is gone. `operators`: hosts are drained,
+    removed, forgotten while they are lost, and let in again. `silent`: one of two hosts falls silent when the database
+    is replaced, for longer than is waited for it.
     """
 
     verbs: tuple[str, ...] = ()
     mishaps: tuple[str, ...] = ()
     odds: dict[str, float] = {}
     restored: Literal["", "copy", "gone"] = ""
+    operators: bool = False
     silent: bool = False
 
 
@@ -54,5 +56,6 @@ def draw(chance: random.Random, asked: Temper) -> Temper:
         mishaps=asked.mishaps or mishaps or ("guest",),
         odds={**odds, **asked.odds},
         restored=asked.restored,
+        operators=asked.operators,
         silent=asked.silent,
     )

@@ -7,8 +7,9 @@ from typing import Literal
 
 import pytest
 
+from pileus.model import placement
 from tests.loops.temper import Temper
-from tests.loops.world import run
+from tests.loops.world import World, run
 
 SEEDS = range(80)
 BATCH = 20
@@ -32,6 +33,25 @@ def test_every_promise_holds(seeds: range) -> None:
 def test_every_promise_holds_of_a_database_that_was_recovered(what: Literal["copy", "gone"], seeds: range) -> None:
     broken = {seed: told for seed in seeds if (told := run(seed, Temper(restored=what))) is not None}
     assert broken == {}
+
+
+@pytest.mark.parametrize("seeds", [range(20), range(20, 40)], ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+def test_every_promise_holds_while_hosts_are_drained_removed_and_let_in_again(seeds: range) -> None:
+    broken, done = {}, set()
+    for seed in seeds:
+        world = World(seed, Temper(operators=True))
+        told = world.run()
+        if told is not None:
+            broken[seed] = told
+        done |= set(world.operators.done)
+    assert broken == {}
+    assert done >= {"drained", "maintenance", "active", "remove", "forget", "admit"}
+
+
+def test_a_host_that_is_drained_and_given_something_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    without = tuple(each for each in placement.FILTERS if each is not placement.state)
+    monkeypatch.setattr(placement, "FILTERS", without)
+    assert any((run(seed, Temper(operators=True)) or "").startswith("11:") for seed in range(40))
 
 
 @pytest.mark.parametrize("what", ["copy", "gone"])

@@ -153,13 +153,17 @@ class Users:
         self._world.log("user: launch", asked.token, asked.most)
         if not self._try(lambda: found.extend(launch.launch(caller, core, asked))):
             return
+        answered = {*self.tokens}
         if asked.token not in self.forgotten:
             self.tokens.setdefault(asked.token, found)
             self._world.promises.same_token(asked.token, self.tokens[asked.token], found)
         with self._world.store.read() as tx:
-            for row in self._world.promises.instances(tx, found):
-                terminate = asked.on_shutdown == "terminate"
-                self.wishes.setdefault(row.uuid, Wish(row.uuid, row.ec2_id, terminate))
+            made = self._world.promises.instances(tx, found)
+        for row in made:
+            terminate = asked.on_shutdown == "terminate"
+            self.wishes.setdefault(row.uuid, Wish(row.uuid, row.ec2_id, terminate))
+        if asked.token not in answered:
+            self._world.operators.placed(made)
 
     def _rules(self) -> None:
         world, random = self._world, self._world.random

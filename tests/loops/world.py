@@ -34,6 +34,7 @@ from tests.loops import temper
 from tests.loops.fibers import Fiber, give_way
 from tests.loops.machines import ALIEN, Net
 from tests.loops.nodes import Node
+from tests.loops.operators import Operators
 from tests.loops.promises import Promises, Violation
 from tests.loops.restored import Restored
 from tests.loops.temper import Temper, draw
@@ -195,7 +196,9 @@ class World:
         self._fibers: list[Fiber] = []
         self.restoring: Restored | None = None
         self._kick: float | None = None
+        self.began = START
         self.users = Users(self)
+        self.operators = Operators(self)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -382,6 +385,8 @@ class World:
         self.after(self.random.uniform(5, SCAN), self._scan)
         self.after(self.random.uniform(0, 4), self._mishap)
         self.users.begin()
+        if self.temper.operators:
+            self.operators.begin()
         if self.temper.restored:
             Restored(self, self.temper.restored)
 

@@ -66,7 +66,7 @@ def test_one_instance_is_written_whole(site: Site, ann: Caller, tiny: Image) -> 
         assert (volume.wanted.size, volume.wanted.digest) == (4, "0" * 64)
         assert tx.usage(f"project:{ann.project}")[f"project:{ann.project}", "memory"] == 512
         assert [(e.verb, e.goal, e.outcome, e.user) for e in tx.journal(row.uuid)] == [
-            ("instance.launch", 1, "open", "blue")
+            ("instance.launch", 1, "open", "blue"),
         ]
         assert tx.due("instance", row.uuid) == tx.due("port", port.uuid) == site.now
     well(site)
@@ -128,14 +128,19 @@ def test_hosts_are_filled_and_not_overfilled(site: Site, ann: Caller, tiny: Imag
     before = everything(site)
     with pytest.raises(NoCapacity):
         launch(ann, site.core, Launch(image=tiny.ec2_id))
-    assert everything(site) == before
+    assert everything(site) == {**before, "journal": before["journal"] + 1}
     well(site)
 
 
 def test_hosts_that_cannot_are_not_chosen(site: Site, ann: Caller, tiny: Image) -> None:
     site.now += LOST_AFTER
-    with pytest.raises(NoCapacity, match="not heard of lately"):
-        launch(ann, site.core, Launch(image=tiny.ec2_id))
+    for _ in range(2):
+        with pytest.raises(NoCapacity, match="do not have sufficient") as caught:
+            launch(ann, site.core, Launch(image=tiny.ec2_id))
+        assert "h1" not in caught.value.message
+    with site.store.read() as tx:
+        (line,) = (line for line in tx.journal(ann.project) if line.outcome == "failed")
+    assert line.detail == "no host can take it: 1 host known, refused 1 by alive. Nearest: h1: not heard of lately"
     site.plain_host("h2", zone="elsewhere")
     assert site.launch(ann, Launch(image=tiny.ec2_id))[0].assigned.host == "h2"
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pileus.app import internal, logs, settings
-from pileus.app.settings import Settings
 from pileus.app.local import fabric_of, layout_of
+from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.bus.channels import ChannelServer
 from pileus.bus.unix import HostEnd
@@ -24,7 +24,7 @@ from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import FileBook
 from pileus.loops.host.runner import HostRunner
 from pileus.providers.local.guestnet.upstream import host_servers
-from pileus.providers.local.provider import LocalProvider, capacity
+from pileus.providers.local.provider import LocalProvider, capacity, traits
 
 if TYPE_CHECKING:
     from pileus.bus.rabbitmq import HostEnd as BrokerEnd
@@ -84,6 +84,7 @@ def serve(state: State, group: str) -> None:
         zone=chosen.zone,
         chassis=fabric_of(layout).chassis,
         capacity=capacity(layout),
+        traits=traits(),
     )
     link = _link(state, chosen, name)
     runner = HostRunner(agent, link, on_specs=provider.serve)

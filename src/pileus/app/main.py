@@ -9,7 +9,9 @@ from typing import Annotated, Optional
 
 import typer
 
-from pileus.cli.commands import StateOption, cli, images, state_of
+from pileus.cli.commands import cli, images
+from pileus.cli.hosts import hosts
+from pileus.cli.options import StateOption, state_of
 from pileus.cli.problem import Problem
 from pileus.model import disk
 
@@ -164,7 +166,7 @@ def cloud(
     run_cloud(state, provider, fd, user)
 
 
-@cli.command(hidden=True)
+@hosts.command("run", hidden=True)
 def host(*, state: Annotated[Path, typer.Option()], group: Annotated[str, typer.Option()]) -> None:
     """The host process; `up` starts it."""
     from pileus.app.entry import host as run_host  # noqa: PLC0415  (commands start quickly)

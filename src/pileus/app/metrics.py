@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from pileus.faces.wire.http import Response
-from pileus.model.host import Host
+from pileus.model.host import Host, condition
 from pileus.model.nouns import NOUNS
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _LAG = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
+
+
+CONDITIONS = ("active", "drained", "maintenance", "lost")
 
 
 class Metrics:
@@ -95,12 +98,16 @@ class _Stored:
         yield GaugeMetricFamily("pileus_loop_backlog_age_seconds", "How long the first of those has been due.", age)
         heard = GaugeMetricFamily("pileus_host_report_age_seconds", "Time since a host's last report.", labels=["host"])
         unknown = GaugeMetricFamily("pileus_host_unknown_bodies", "Bodies that no order names.", labels=["host"])
+        states = GaugeMetricFamily("pileus_host_state", "1 for the state that a host is in.", labels=["host", "state"])
         used = GaugeMetricFamily(
             "pileus_host_used", "What is used of a host (memory MiB, disk GiB).", labels=["host", "resource"]
         )
         for host in hosts:
             heard.add_metric([host.name], max(0.0, now - host.seen.heard))
+            now_is = condition(host, now)
+            for state in CONDITIONS:
+                states.add_metric([host.name, state], float(state == now_is))
             unknown.add_metric([host.name], len(host.seen.unknown))
             for resource in ("vcpus", "memory", "disk"):
                 used.add_metric([host.name, resource], usage.get((f"host:{host.name}", resource), 0))
-        yield from (heard, unknown, used)
+        yield from (heard, states, unknown, used)

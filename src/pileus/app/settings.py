@@ -13,6 +13,8 @@ from msgspec import Meta
 
 from pileus.cli.problem import Problem
 from pileus.model.addresses import OUTSIDE
+from pileus.model.host import Overcommit
+from pileus.model.placement import Policy
 
 PREFIX = "PILEUS_"
 """What the variables' names begin with; a setting's own name follows in capitals."""
@@ -48,6 +50,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     floating_cidr: Annotated[str, _says("the outside network: routers and floating addresses have theirs from it")] = (
         OUTSIDE
     )
+    overcommit_cpu: Annotated[
+        float, Meta(gt=0), _says("how many times over a host's processors are given away, unless it has its own")
+    ] = 16.0
+    overcommit_memory: Annotated[float, Meta(gt=0), _says("the same for memory")] = 1.0
+    overcommit_disk: Annotated[float, Meta(gt=0), _says("the same for disk: overlays grow only as guests write")] = 2.0
+    placement: Annotated[
+        Literal["spread", "stack"],
+        _says("spread: instances go to the emptiest host; stack: to the fullest that has room"),
+    ] = "spread"
     boot_restore: Annotated[
         bool, _says("start new guests as copies of one that has booted, where their image can (see docs/images.md)")
     ] = False
@@ -86,6 +97,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def database(self, own: str) -> str:
         """The store's URL: the one that is set, else `own`."""
         return self.store or own
+
+    @property
+    def policy(self) -> Policy:
+        """How hosts are chosen."""
+        ratios = Overcommit(vcpus=self.overcommit_cpu, memory=self.overcommit_memory, disk=self.overcommit_disk)
+        return Policy(overcommit=ratios, strategy=self.placement)
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -88,7 +88,7 @@ def _stub(state: State, settings: Settings, store: Store, place: Place) -> Cloud
     agent = Agent("stub", provider, FileBook(state.host), zone=place.zone)
     host = HostRunner(agent, bus.host("stub"))
     gate = Gate(bus)
-    cloud = _cloud(state, settings, Core(store, gate, provider, _key(state), place), gate, provider)
+    cloud = _cloud(state, settings, Core(store, gate, provider, _key(state), place, settings.policy), gate, provider)
     cloud.parts = [
         (channels.start, channels.stop),
         (bus.start, bus.stop),
@@ -108,7 +108,7 @@ def _local(state: State, settings: Settings, store: Store, place: Place) -> Clou
     place = dataclasses.replace(place, loopback_prefix=prefix.of(layout))
     networks = NetworkProvider(layout.northbound, gateway=layout.netns)
     gate = Gate(bus)
-    cloud = _cloud(state, settings, Core(store, gate, networks, _key(state), place), gate, networks)
+    cloud = _cloud(state, settings, Core(store, gate, networks, _key(state), place, settings.policy), gate, networks)
     cloud.parts = [(_nothing, networks.close), *cloud.parts, (bus.start, bus.stop)]
     return cloud
 

@@ -66,6 +66,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     unknown: tuple[str, ...] = ()
     capacity: Capacity = Capacity()
     limits: Limits = Limits()
+    traits: tuple[str, ...] = ()
     zone: str = ""
     chassis: str = ""
     answer: str = ""

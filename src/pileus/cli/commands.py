@@ -9,12 +9,9 @@ from typing import Annotated, Optional
 
 import typer
 
-from pileus.cli.client import connect, default_state
-
-StateOption = Annotated[
-    Optional[Path],  # noqa: UP045  (typer reads it)
-    typer.Option("--state", help="State directory of the cloud.", show_default=False),
-]
+from pileus.cli.client import connect
+from pileus.cli.hosts import hosts
+from pileus.cli.options import StateOption, state_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 users = typer.Typer(help="Users.", no_args_is_help=True)
@@ -27,11 +24,7 @@ addresses = typer.Typer(
 )
 cli.add_typer(keys, name="key")
 cli.add_typer(addresses, name="address")
-
-
-def state_of(given: Path | None) -> Path:
-    """The state directory that is meant, absolute."""
-    return Path(os.path.abspath(given or default_state()))  # noqa: PTH100  (links stay as they are written)
+cli.add_typer(hosts, name="host")
 
 
 @users.command("create")
@@ -69,16 +62,17 @@ def list_(
 
 @cli.command()
 def explain(
-    noun: str,
-    ident: Annotated[str, typer.Argument(metavar="ID", help="An id or a name.")],
+    noun: Annotated[str, typer.Argument(help="instance, which may be left out, image, project, host …")],
+    ident: Annotated[str, typer.Argument(metavar="ID", help="An id or a name.")] = "",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     state: StateOption = None,
 ) -> None:
-    """Show what is wanted, assigned and seen of one noun, its journal, and what it waits for."""
+    """Show what is wanted, assigned and seen of one noun, its journal, what it waits for, and why it is where it is."""
     from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
 
-    found = connect(state_of(state)).get("explain", noun, ident)
+    meant = (noun, ident) if ident else ("instance", noun)
+    found = connect(state_of(state)).get("explain", *meant)
     print(json.dumps(found, indent=2) if as_json else tables.explanation(found))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "instance": ("id", "name", "state", "flavor", "image", "address", "loopback", "login_user"),
+    "instance": ("id", "name", "state", "flavor", "image", "address", "loopback", "login_user", "trouble"),
     "image": (
         "id",
         "name",
@@ -26,7 +26,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "floatingip": ("id", "address", "instance", "private"),
     "user": ("id", "name", "wanted.admin"),
     "project": ("id", "name", "wanted.account_id"),
-    "host": ("name", "wanted.state", "seen.heard", "seen.capacity.vcpus", "seen.capacity.memory"),
+    "host": ("name", "state", "heard", "wanted.zone", "instances", "vcpus", "memory", "disk"),
 }
 """What is shown of each noun; of others `OTHERS`."""
 
@@ -67,6 +67,9 @@ def explanation(found: Mapping[str, Any]) -> str:
 
 
 def _cell(noun: Mapping[str, Any], column: str) -> str:
+    if column in noun.get("room", {}):
+        most = noun["room"][column]
+        return f"{noun['used'][column]}/{'-' if most is None else most}"
     value: Any = noun
     for name in column.split("."):
         value = (value or {}).get(name)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.loops import instance as loop
+from pileus.loops.host import silence
 from pileus.model.caller import SYSTEM
 from pileus.model.host import Host, Wanted
 from pileus.model.host import Seen as HostSeen
 from pileus.model.ids import new_uuid
 from pileus.model.instance import Instance, Seen, settled
 from pileus.model.noun import NEVER
+from pileus.model.placement import RESOURCES
+from pileus.verbs.host import REMOVED
 from pileus.verbs.instance.power import end
 
 if TYPE_CHECKING:
@@ -42,13 +45,19 @@ def absorb(core: Core, report: Report) -> None:
 
 
 def _host(tx: Writer, report: Report) -> Host | None:
-    """The row of the reporting host, made at its first report, brought up to date; None for an old report."""
+    """The row of the reporting host, made at its first report, brought up to date.
+
+    None for an old report, and for any of a host that was removed.
+    """
     holder = tx.claimed("host", report.host)
     host = tx.get(Host, holder[1]) if holder else None
     if host is None:
+        if tx.claimed(REMOVED, report.host) is not None:
+            return None
         host = Host(uuid=new_uuid(), name=report.host, wanted=Wanted(zone=report.zone))
         tx.claim("host", report.host, host)
         host = tx.add(host)
+        tx.open_usage(f"host:{report.host}", RESOURCES)
     old = host.seen
     if stale(report, old):
         return None
@@ -60,9 +69,12 @@ def _host(tx: Writer, report: Report) -> Host | None:
         heard=tx.now,
         capacity=report.capacity,
         limits=report.limits,
+        traits=report.traits,
         chassis=report.chassis,
         unknown=report.unknown if report.full else old.unknown,
     )
+    if old.lost:
+        silence.back(tx, host)
     return tx.see(host, new)
 
 

@@ -14,6 +14,7 @@ from pileus.model.image import Image
 from pileus.model.instance import Instance
 from pileus.model.network import Assigned as NetworkAssigned
 from pileus.model.network import Network
+from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.record import record
@@ -83,7 +84,7 @@ def instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
         public_keys=wanted.public_keys,
         user_data=wanted.user_data,
         metadata_v2_only=wanted.metadata_v2_only,
-        record=record([*_context(tx, ports, project, flavor, image), row, *disks, *ports]),
+        record=record([*_context(tx, ports, project, flavor, image), *_grouped(tx, row), row, *disks, *ports]),
     )
 
 
@@ -100,6 +101,12 @@ def _context(tx: Reader, ports: list[Port], project: Project, flavor: Flavor, im
         yield msgspec.structs.replace(network, tags={}, assigned=NetworkAssigned())
     for subnet in tx.many(Subnet, [port.wanted.subnet for port in ports]).values():
         yield msgspec.structs.replace(subnet, tags={})
+
+
+def _grouped(tx: Reader, row: Instance) -> Iterable[Noun]:
+    group = tx.get(PlacementGroup, row.wanted.placementgroup) if row.wanted.placementgroup else None
+    if group is not None:
+        yield msgspec.structs.replace(group, tags={})
 
 
 def _disk(volume: Volume) -> DiskSpec:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from pileus.loops import engine, instance, report
+from pileus.loops.host import silence
 from pileus.model.errors import Fault, Unavailable
 from pileus.model.instance import Instance
 
@@ -130,6 +131,7 @@ class Runner:
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._work, name=f"loop-{i}", daemon=True) for i in range(workers)]
         self._threads.append(threading.Thread(target=self._scan, name="scan", daemon=True))
+        self._threads.append(threading.Thread(target=self._watch_hosts, name="hosts", daemon=True))
         if recovery is not None:
             self._threads.append(threading.Thread(target=self._compare, name="recovery", daemon=True))
         core.store.listen(self._committed)
@@ -227,6 +229,16 @@ class Runner:
                 log.warning("scan failed", reason=error.message)
             except Exception:
                 log.exception("scan failed")
+
+    def _watch_hosts(self) -> None:
+        self._inside.now = True
+        while not self._stopping.wait(silence.LOOK):
+            try:
+                silence.watch(self._core)
+            except Unavailable as error:
+                log.warning("hosts not looked after", reason=error.message)
+            except Exception:
+                log.exception("hosts not looked after")
 
     def _compare(self) -> None:
         recovery = self._recovery

@@ -8,12 +8,13 @@ from pileus.model.noun import Noun, Part
 
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """`memory` in MiB, `disk` in GiB; `kind` says whether it runs machines or containers."""
+    """`memory` in MiB, `disk` in GiB; `kind` says whether it runs machines or containers, `traits` what of a host."""
 
     vcpus: int
     memory: int
     disk: int
     kind: Literal["machine", "container"] = "machine"
+    traits: tuple[str, ...] = ()
     gone: bool = False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pileus.model.noun import NEVER, Noun, Part, Revision
 
@@ -20,25 +20,45 @@ class Limits(Part, frozen=True, kw_only=True):
 
 
 class Capacity(Part, frozen=True, kw_only=True):
-    """What a host has to give: vcpus (after overcommit), memory MiB, disk GiB; None is unbounded."""
+    """What a host really has for instances: processors, memory MiB, disk GiB; None is unbounded."""
 
     vcpus: int | None = None
     memory: int | None = None
     disk: int | None = None
 
 
+class Overcommit(Part, frozen=True, kw_only=True):
+    """How many times over each resource of a host is given away; None: as the cloud's settings say."""
+
+    vcpus: float | None = None
+    memory: float | None = None
+    disk: float | None = None
+
+
+ONCE = Overcommit(vcpus=1.0, memory=1.0, disk=1.0)
+"""Nothing is given away that is not there."""
+
+Duty = Literal["active", "drained", "maintenance"]
+Condition = Literal["active", "drained", "maintenance", "lost", "removed"]
+
+
 class Wanted(Part, frozen=True, kw_only=True):
-    """`active` takes new instances; `drained` keeps what it has."""
+    """`active` takes new instances; `drained` keeps what it has, and so does `maintenance`, whose silence is no news.
+
+    `gone` is said of a host that was removed: what it says is not listened to until it is let in again.
+    """
 
     zone: str = ""
-    state: str = "active"
+    state: Duty = "active"
+    overcommit: Overcommit = Overcommit()
     gone: bool = False
 
 
 class Seen(Part, frozen=True, kw_only=True):
     """The last report's order (epoch, sequence), the highest revision the host ever held, and when it was heard.
 
-    `chassis` is its switch, as the network engine names that.
+    `traits` are what it can do, in words that flavors and images may ask for (`kvm`, `cpu:avx2`); `lost` says that its
+    silence was noticed, and is in the journal. `chassis` is its switch, as the network engine names that.
     """
 
     epoch: int = 0
@@ -48,8 +68,10 @@ class Seen(Part, frozen=True, kw_only=True):
     heard: float = 0.0
     capacity: Capacity = Capacity()
     limits: Limits = Limits()
+    traits: tuple[str, ...] = ()
     chassis: str = ""
     unknown: tuple[str, ...] = ()
+    lost: bool = False
 
 
 class Host(Noun, frozen=True, kw_only=True):
@@ -67,4 +89,28 @@ def alive(host: Host, now: float) -> bool:
 
     A clock that was set back leaves such a time, until the next report.
     """
-    return host.gone is None and abs(now - host.seen.heard) < LOST_AFTER
+    return host.gone is None and heard_lately(host.seen.heard, now)
+
+
+def heard_lately(heard: float, now: float) -> bool:
+    """The same of a time alone."""
+    return abs(now - heard) < LOST_AFTER
+
+
+def condition(host: Host, now: float) -> Condition:
+    """The host's state as every face shows it. One in maintenance may be silent; any other is then `lost`."""
+    if host.gone is not None or host.wanted.gone:
+        return "removed"
+    if host.wanted.state == "maintenance" or alive(host, now):
+        return host.wanted.state
+    return "lost"
+
+
+def room(wanted: Wanted, capacity: Capacity, default: Overcommit) -> dict[str, int | None]:
+    """What may be given away in all, by resource: what there is, times the host's own ratio or `default`'s."""
+    found: dict[str, int | None] = {}
+    for name in ("vcpus", "memory", "disk"):
+        there, own = getattr(capacity, name), getattr(wanted.overcommit, name)
+        ratio = getattr(default, name) if own is None else own
+        found[name] = there if there is None or ratio is None else int(there * ratio)
+    return found

@@ -8,7 +8,10 @@ from pileus.model.noun import Noun, Part
 
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """`digest` is the sha256 (hex) of the bytes in the object store, `size` theirs; `virtual_size` the disk's."""
+    """`digest` is the sha256 (hex) of the bytes in the object store, `size` theirs; `virtual_size` the disk's.
+
+    `traits` are what a host has to have for it.
+    """
 
     digest: str
     size: int
@@ -21,6 +24,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     min_disk: int = 1
     architecture: str = "x86_64"
     description: str = ""
+    traits: tuple[str, ...] = ()
     gone: bool = False
 
 

@@ -49,6 +49,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     reason: str = ""
     reason_message: str = ""
     metadata_v2_only: bool = False
+    placementgroup: Annotated[str | None, Ref("placementgroup", "uses")] = None
     login_user: str = ""
 
 

@@ -11,6 +11,7 @@ from pileus.model.instance import Instance
 from pileus.model.keypair import KeyPair
 from pileus.model.network import Network
 from pileus.model.noun import Noun
+from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.router import Router
@@ -32,6 +33,7 @@ NOUNS: dict[str, type[Noun]] = {
         Network,
         Subnet,
         SecurityGroup,
+        PlacementGroup,
         Instance,
         Volume,
         Port,

@@ -1,61 +1,247 @@
-"""Placement: which host an instance goes to, as a pure function over one snapshot."""
+"""Placement: which host an instance goes to, as pure functions over one snapshot.
+
+A filter says why a host cannot have the instance, "" when it can; `explain` shows filters by the names of their
+functions. Among those that can, a weight chooses; hosts that weigh the same are taken by name.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import heapq
+from collections import Counter
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from pileus.model.host import alive
+from pileus.model.host import ONCE, Overcommit, room
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
-    from pileus.model.host import Host
+    from pileus.model.host import Capacity, Limits, Wanted
 
 RESOURCES = ("vcpus", "memory", "disk")
 
+Strategy = Literal["spread", "stack"]
+Affinity = Literal["", "affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"]
+"""Instances of a group: on one host, on different hosts; soft: as far as there is room."""
+
+SHOWN = 5
+"""How many hosts an explanation names: those that came nearest."""
+
 
 class Need(msgspec.Struct, frozen=True):
-    """What one instance takes: vcpus, memory MiB, disk GiB, a kind, and a zone unless any will do."""
+    """What one instance takes: vcpus, memory MiB, disk GiB; its kind, traits, its group's rule, a zone or any ("")."""
 
     vcpus: int
     memory: int
     disk: int
     kind: str = "machine"
     zone: str = ""
+    traits: frozenset[str] = frozenset()
+    affinity: Affinity = ""
 
 
-def refusals(host: Host, used: Mapping[str, int], need: Need, now: float) -> list[str]:
-    """Why `host` cannot take it; empty when it can. `used` by resource."""
-    found = []
-    if not alive(host, now):
-        found.append("not heard of lately")
-    if host.wanted.state != "active" or host.wanted.gone:
-        found.append(host.wanted.state)
-    if need.zone and host.wanted.zone != need.zone:
-        found.append(f"in zone {host.wanted.zone}")
-    if need.kind not in host.seen.limits.kinds:
-        found.append(f"does not run {need.kind}s")
-    for resource in RESOURCES:
-        room = getattr(host.seen.capacity, resource)
-        wanted = getattr(need, resource)
-        if room is not None and used.get(resource, 0) + wanted > room:
-            found.append(f"{resource}: {room - used.get(resource, 0)} left, {wanted} needed")
-    return found
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator chose: how often things are given away, and whether hosts fill evenly or one after another."""
+
+    overcommit: Overcommit = ONCE
+    strategy: Strategy = "spread"
 
 
-def choose(
-    hosts: Iterable[Host], used: Mapping[str, Mapping[str, int]], need: Need, now: float
-) -> tuple[Host | None, dict[str, list[str]]]:
-    """The host with the least memory given away among those that can; and why each of the others cannot."""
-    refused: dict[str, list[str]] = {}
-    fit: list[Host] = []
-    for host in hosts:
-        why = refusals(host, used.get(host.name, {}), need, now)
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What seldom changes of a host. `room` is what may be given away, in the order of RESOURCES; None has no bound."""
+
+    zone: str = ""
+    state: str = "active"
+    kinds: tuple[str, ...] = ("machine",)
+    traits: frozenset[str] = frozenset()
+    room: tuple[int | None, ...] = (None, None, None)
+
+
+class Candidate(msgspec.Struct):
+    """A host as placement sees it: `used` in the order of RESOURCES, `members` how many it has of the group.
+
+    Those two change as instances are placed.
+    """
+
+    name: str
+    facts: Facts
+    alive: bool
+    used: list[int]
+    members: int = 0
+
+
+def facts(wanted: Wanted, capacity: Capacity, limits: Limits, traits: Iterable[str], default: Overcommit) -> Facts:
+    """What placement has to know of a host's parts; `default` are the ratios of hosts that have none of their own."""
+    there = room(wanted, capacity, default)
+    return Facts(
+        zone=wanted.zone,
+        state="removed" if wanted.gone else wanted.state,
+        kinds=limits.kinds,
+        traits=frozenset(traits),
+        room=tuple(there[name] for name in RESOURCES),
+    )
+
+
+# -- filters -----------------------------------------------------------------------------------------------------------
+
+
+def alive(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001  (all filters are called alike)
+    """A host that is silent is given nothing."""
+    return "" if host.alive else "not heard of lately"
+
+
+def state(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001
+    """Neither is one that is drained or in maintenance."""
+    return "" if host.facts.state == "active" else host.facts.state
+
+
+def zone(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001
+    """A zone that was asked for is heeded."""
+    return "" if need.zone in ("", host.facts.zone) else f"in zone {host.facts.zone}"
+
+
+def kind(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001
+    """A host runs machines, containers, or both."""
+    return "" if need.kind in host.facts.kinds else f"does not run {need.kind}s"
+
+
+def traits(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001
+    """Flavors and images may need what not every host has."""
+    missing = need.traits - host.facts.traits
+    return f"without {', '.join(sorted(missing))}" if missing else ""
+
+
+def affinity(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: FBT001
+    """The rule of the group; `grouped` says whether any host has an instance of it."""
+    if need.affinity == "anti-affinity" and host.members:
+        return "has an instance of the group"
+    if need.affinity == "affinity" and grouped and not host.members:
+        return "the group is elsewhere"
+    return ""
+
+
+def capacity(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001
+    """There has to be room for all that it takes."""
+    wanted = (need.vcpus, need.memory, need.disk)
+    short = ""
+    for name, most, used, amount in zip(RESOURCES, host.facts.room, host.used, wanted, strict=True):
+        if most is not None and used + amount > most:
+            short += f"{', ' if short else ''}{name}: {most - used} left, {amount} needed"
+    return short
+
+
+FILTERS: tuple[Callable[[Candidate, Need, bool], str], ...] = (*(alive, state, zone, kind, traits, affinity, capacity),)
+"""In the order in which they are asked: the first that refuses a host is the reason that is told."""
+
+
+def refusal(host: Candidate, need: Need, grouped: bool) -> tuple[str, str]:  # noqa: FBT001
+    """The name of the filter that refuses `host`, and why; two empty texts when none does."""
+    for refuses in FILTERS:
+        why = refuses(host, need, grouped)
         if why:
-            refused[host.name] = why
+            return refuses.__name__, why
+    return "", ""
+
+
+# -- weights -----------------------------------------------------------------------------------------------------------
+
+_MEMORY = RESOURCES.index("memory")
+
+
+def spread(host: Candidate) -> int:
+    """The host with the least memory given away comes first."""
+    return host.used[_MEMORY]
+
+
+def stack(host: Candidate) -> int:
+    """The host with the most memory given away comes first: others stay empty, and can be switched off."""
+    return -host.used[_MEMORY]
+
+
+WEIGHTS: dict[Strategy, Callable[[Candidate], int]] = {"spread": spread, "stack": stack}
+
+
+def weight(host: Candidate, need: Need, policy: Policy) -> tuple[int, int, str]:
+    """How hosts that can are ordered, the best one first: by the group's soft rule, by strategy, by name."""
+    near = host.members if need.affinity in ("affinity", "soft-affinity") else 0
+    far = host.members if need.affinity == "soft-anti-affinity" else 0
+    return far - near, WEIGHTS[policy.strategy](host), host.name
+
+
+# -- the choice --------------------------------------------------------------------------------------------------------
+
+
+class Decision(msgspec.Struct, kw_only=True):
+    """Where instances go, in order, and what was weighed: hosts that were known, how many each filter refused.
+
+    `fit` is how many could have taken the first one; `near` are the best of them, or the last to be refused, with why;
+    `room` is that of the hosts that were chosen.
+    """
+
+    hosts: list[str] = []
+    room: dict[str, tuple[int | None, ...]] = {}
+    known: int = 0
+    fit: int = 0
+    refused: dict[str, int] = {}
+    near: list[tuple[str, str]] = []
+    strategy: Strategy = "spread"
+
+
+def choose(candidates: Iterable[Candidate], need: Need, count: int, policy: Policy) -> Decision:
+    """Hosts for as many of `count` instances as fit. `candidates` are changed: they count what they are given."""
+    hosts = list(candidates)
+    grouped = any(host.members for host in hosts)
+    refused: Counter[str] = Counter()
+    near: list[tuple[int, str, str]] = []
+    fit: list[tuple[tuple[int, int, str], Candidate]] = []
+    for host in hosts:
+        by, why = refusal(host, need, grouped)
+        if by:
+            refused[by] += 1
+            near.append((-_DEPTH[by], host.name, why))
         else:
-            fit.append(host)
-    best = min(fit, key=lambda h: (used.get(h.name, {}).get("memory", 0), h.name), default=None)
-    return best, refused
+            fit.append((weight(host, need, policy), host))
+    told = Decision(known=len(hosts), fit=len(fit), refused=dict(refused), strategy=policy.strategy)
+    if fit:
+        best = heapq.nsmallest(SHOWN, fit)
+        told.near = [(host.name, f"{host.used[_MEMORY]} MiB given away") for _, host in best]
+    else:
+        told.near = [(name, why) for _, name, why in heapq.nsmallest(SHOWN, near)]
+    heapq.heapify(fit)
+    while fit and len(told.hosts) < count:
+        host = fit[0][1]
+        if refusal(host, need, grouped)[0]:
+            heapq.heappop(fit)
+            continue
+        told.hosts.append(host.name)
+        told.room[host.name] = host.facts.room
+        _give(host, need)
+        if need.affinity == "affinity" and not grouped:
+            grouped = True  # the first one decides where the others go
+        heapq.heapreplace(fit, (weight(host, need, policy), host))
+    return told
+
+
+_DEPTH = {each.__name__: place for place, each in enumerate(FILTERS)}
+
+
+def _give(host: Candidate, need: Need) -> None:
+    for place, amount in enumerate((need.vcpus, need.memory, need.disk)):
+        host.used[place] += amount
+    host.members += bool(need.affinity)
+
+
+def explanation(told: Decision, host: str = "") -> str:
+    """A decision in words, for the journal: why `host`, or why none. As long with 1,000 hosts as with 10."""
+    refused = ", ".join(
+        f"{count} by {name}" for name, count in sorted(told.refused.items(), key=lambda x: (-x[1], x[0]))
+    )
+    near = "; ".join(f"{name}: {why}" for name, why in told.near)
+    known = f"{told.known} host{'' if told.known == 1 else 's'} known"
+    if not told.known:
+        return "no host is known"
+    if not host:
+        return f"no host can take it: {known}, refused {refused}. Nearest: {near}"
+    others = f", refused {refused}" if refused else ""
+    return f"{host} by {told.strategy}: {known}, {told.fit} fit{others}. Best: {near}"

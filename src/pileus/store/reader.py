@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from sqlalchemy import Integer, bindparam, func, literal, select, union_all
+from sqlalchemy import Integer, bindparam, case, func, literal, select, union_all
 
 from pileus.model.errors import NotFound
 from pileus.model.noun import Noun
@@ -169,6 +169,15 @@ class Reader:
         row = self.sql.execute(_META, {"name": name}).first()
         return int(row.value) if row else 0
 
+    def texts(self, cls: type[Noun]) -> Sequence[Any]:
+        """Every living row of a kind as (uuid, name, wanted, seen), parts as JSON: for who reads many at each turn."""
+        return self.sql.execute(_texts(cls)).all()
+
+    def usage_by_scope(self, prefix: str, resources: tuple[str, ...]) -> dict[str, _List[int]]:
+        """What is used of these resources, in this order, by each scope whose name begins with `prefix`."""
+        rows = self.sql.execute(_usage_by_scope(resources), {"prefix": f"{prefix}%"}).all()
+        return {row[0]: [*row[1:]] for row in rows}
+
     def references(self) -> _List[tuple[str, str, str]]:
         """Every reference that is kept, as (source, kind of the target, target)."""
         ref = tables.reference
@@ -257,6 +266,20 @@ def _journal(given: tuple[str, ...], open_only: bool) -> Select[Any]:  # noqa: F
     if "limit" in given:
         statement = statement.limit(bindparam("limit", type_=Integer))
     return statement.where(table.c.outcome == "open") if open_only else statement
+
+
+@cache
+def _texts(cls: type[Noun]) -> Select[Any]:
+    table = tables.nouns[cls.KIND]
+    return select(table.c.uuid, table.c.name, table.c.wanted, table.c.seen).where(table.c.gone.is_(None))
+
+
+@cache
+def _usage_by_scope(resources: tuple[str, ...]) -> Select[Any]:
+    table = tables.usage
+    # There is one row of each; the sum of these would be of another type in some engines.
+    used = [func.max(case((table.c.resource == name, table.c.used), else_=0)) for name in resources]
+    return select(table.c.scope, *used).where(table.c.scope.like(bindparam("prefix"))).group_by(table.c.scope)
 
 
 _USAGE = select(tables.usage)

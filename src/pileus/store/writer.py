@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 N = TypeVar("N", bound=Noun)
 
+BOUNDLESS = 1 << 62
+"""A limit that no amount reaches."""
+
 
 class Writer(Reader):
     """A transaction. `woken` and `touched` are told to the process after the commit, never before."""
@@ -147,6 +150,10 @@ class Writer(Reader):
         for kind in sorted(self.touched & KINDS):
             self._step(version_name(kind))
 
+    def lock(self, noun: Noun) -> None:
+        """Have every other transaction that locks this row wait for the end of this one."""
+        self.sql.execute(statements.change_noun(noun.KIND), {"key": noun.uuid, "name": noun.name})
+
     # -- claims and usage ----------------------------------------------------------------------------------------
 
     def claim(self, pool: str, value: str, noun: Noun) -> None:
@@ -207,6 +214,28 @@ class Writer(Reader):
             if self.sql.execute(statements.USED, here).first() is None:
                 row = {"scope": each["of_scope"], "resource": each["of_resource"], "used": each["amount"]}
                 self.sql.execute(statements.ADD_USAGE, row)
+
+    def take_within(self, rows: Iterable[tuple[str, str, int, int | None]]) -> bool:
+        """Add to what is used, by (scope, resource, amount, limit or None); False when one would pass its limit.
+
+        Or when one was never used and has no row: `open_usage` makes it. Some are taken even then: the transaction is
+        to be rolled back. Rows are locked in one order, so that two transactions never wait for each other.
+        """
+        taken = [
+            {"of_scope": scope, "of_resource": resource, "amount": amount, "most": BOUNDLESS if most is None else most}
+            for scope, resource, amount, most in sorted(rows, key=lambda row: row[:2])
+        ]
+        return not taken or self.sql.execute(statements.USE_WITHIN, taken).rowcount == len(taken)
+
+    def open_usage(self, scope: str, resources: Iterable[str]) -> None:
+        """Have a row, with nothing used, for each of these that has none."""
+        for resource in resources:
+            if self.sql.execute(statements.USED, {"of_scope": scope, "of_resource": resource}).first() is None:
+                self.sql.execute(statements.ADD_USAGE, {"scope": scope, "resource": resource, "used": 0})
+
+    def close_usage(self, scope: str) -> None:
+        """Forget what is used of a scope; who is about to take of it finds nothing to take of."""
+        self.sql.execute(delete(tables.usage).where(tables.usage.c.scope == scope))
 
     # -- wakes, journal, idempotency, numbers ---------------------------------------------------------------------
 
@@ -285,10 +314,10 @@ class Writer(Reader):
             self.sql.execute(statements.ADD_JOURNAL, rows)
 
     def settle(self, entry_ids: Iterable[int], outcome: str, detail: str = "") -> None:
-        """Say how journal lines ended."""
+        """Say how journal lines ended; without a `detail` they keep their own."""
         ids = list(entry_ids)
         if ids:
-            values = {"outcome": outcome, "detail": detail, "ended": self.now}
+            values = {"outcome": outcome, "ended": self.now, **({"detail": detail} if detail else {})}
             self.sql.execute(statements.SETTLE, {"ids": ids, **values})
 
     def repeated(self, project: str, verb: str, token: str, parameters: object) -> Any:

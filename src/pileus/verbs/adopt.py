@@ -12,6 +12,7 @@ from pileus.model.image import Image
 from pileus.model.instance import Assigned, Instance, Seen
 from pileus.model.network import Network
 from pileus.model.noun import Noun
+from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.record import recall
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 N = TypeVar("N", bound=Noun)
 
-AROUND = (Project, Flavor, Image, Router, Network, Subnet)
+AROUND = (Project, Flavor, Image, Router, Network, Subnet, PlacementGroup)
 """What an instance's record holds besides its own rows, in the order of making."""
 
 
@@ -130,11 +131,13 @@ def put(tx: Writer, noun: N) -> N:
 
 
 def claimed_by_name(noun: Noun) -> list[tuple[str, str]]:
-    """The (pool, value) that such a row holds and that no recount looks at."""
+    """The (pool, value) that such a row holds by its name."""
     if isinstance(noun, Project):
         return [("project", noun.name), ("account", noun.wanted.account_id)]
     if isinstance(noun, Flavor):
         return [("flavor", noun.name)]
+    if isinstance(noun, PlacementGroup):
+        return [(f"placementgroup:{noun.project}", noun.name)]
     return []
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from pileus.model.addresses import OUTSIDE
+from pileus.model.placement import Policy
 
 if TYPE_CHECKING:
     from pileus.bus.messages import Open, Order
@@ -41,10 +42,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Core:
-    """Second argument of every verb. `key` (32 bytes) seals secrets at rest."""
+    """Second argument of every verb. `key` (32 bytes) seals secrets at rest; `policy` is how hosts are chosen."""
 
     store: Store
     hosts: Hosts
     networks: Provider
     key: bytes
     place: Place = field(default_factory=Place)
+    policy: Policy = field(default_factory=Policy)

@@ -8,7 +8,7 @@ from pileus.bus.messages import BodyReport, Order
 from pileus.model.errors import Forbidden, NotFound
 from pileus.model.finding import Finding
 from pileus.model.floatingip import FloatingIp
-from pileus.model.host import Host, alive
+from pileus.model.host import Host, condition
 from pileus.model.image import Image
 from pileus.model.instance import Instance, settled
 from pileus.model.network import Network
@@ -230,6 +230,6 @@ def _wakes(tx: Reader, rows: dict[str, Noun], now: float) -> Iterator[Finding]:
 
 def _hosts(tx: Reader, now: float) -> Iterator[Finding]:
     for host in tx.list(Host):
-        if not alive(host, now) and not host.wanted.gone:
+        if condition(host, now) == "lost":
             detail = f"heard {now - host.seen.heard:.0f} s ago"
             yield Finding(code="HostSilent", kind="host", ident=host.name, detail=detail)

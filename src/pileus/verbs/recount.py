@@ -9,6 +9,7 @@ from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
 from pileus.model.keypair import KeyPair
+from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
 
-POOLS = ("host:", "loopback", "floating", "subnet:", "mac", "securitygroup:", "keypair:")
+POOLS = ("host:", "loopback", "floating", "subnet:", "mac", "securitygroup:", "keypair:", "placementgroup:")
 """The pools that are recounted here; names of projects, users and the like are not."""
 
 Claims = set[tuple[str, str, str]]
@@ -49,8 +50,8 @@ def claims(tx: Reader) -> Claims:
     for group in tx.list(SecurityGroup):
         if not group.wanted.gone:  # its name is free as soon as it is asked to go
             found.add((f"securitygroup:{group.wanted.router}", group.name, group.uuid))
-    for key in tx.list(KeyPair):
-        found.add((f"keypair:{key.project}", key.name, key.uuid))
+    for named in (*tx.list(PlacementGroup), *tx.list(KeyPair)):
+        found.add((f"{named.KIND}:{named.project}", named.name, named.uuid))
     return found
 
 
@@ -122,7 +123,7 @@ def _holders(tx: Reader) -> dict[str, tuple[tuple[bool, float, int], Noun]]:
     running = {row.uuid for row in instances if row.seen.running}
     known = {row.uuid for row in instances}
     found: dict[str, tuple[tuple[bool, float, int], Noun]] = {}
-    for cls in (Instance, Router, FloatingIp, Port, SecurityGroup, KeyPair):
+    for cls in (Instance, Router, FloatingIp, Port, SecurityGroup, KeyPair, PlacementGroup):
         for row in tx.list(cls):
             runs = row.uuid in running
             if isinstance(row, Port):

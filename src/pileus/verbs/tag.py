@@ -13,6 +13,7 @@ from pileus.model.image import Image
 from pileus.model.instance import Instance
 from pileus.model.keypair import KeyPair
 from pileus.model.network import Network
+from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
@@ -31,7 +32,19 @@ if TYPE_CHECKING:
 
 TAGGED: dict[str, type[Noun]] = {
     cls.PREFIX: cls
-    for cls in (Instance, Volume, Image, KeyPair, Router, Network, Subnet, SecurityGroup, Port, FloatingIp)
+    for cls in (
+        Instance,
+        Volume,
+        Image,
+        KeyPair,
+        Router,
+        Network,
+        Subnet,
+        SecurityGroup,
+        Port,
+        FloatingIp,
+        PlacementGroup,
+    )
 }
 LIMIT = 50
 Change = Callable[[dict[str, str]], dict[str, str]]

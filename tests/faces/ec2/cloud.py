@@ -24,7 +24,7 @@ from pileus.faces.wire import signing
 from pileus.faces.wire.http import Request, Response
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import Unavailable
-from pileus.model.host import Capacity, Host, Limits
+from pileus.model.host import LOST_AFTER, Capacity, Host, Limits
 from pileus.model.host import Seen as HostSeen
 from pileus.model.host import Wanted as HostWanted
 from pileus.model.ids import new_uuid
@@ -238,6 +238,14 @@ class Cloud:
         digest = hashlib.sha256(name.encode()).hexdigest()
         wanted = ImageWanted(**{"digest": digest, "size": 1 << 20, "virtual_size": 96 << 20, "public": True, **other})
         return image.register(caller, self.core, name, wanted)
+
+    def silence(self, *, over: bool = False) -> float:
+        """Have the host be silent for as long as makes it lost, or no longer; when it was heard last."""
+        with self.core.store.write() as tx:
+            (host,) = tx.list(Host)
+            heard = tx.now - (0 if over else LOST_AFTER + 1)
+            tx.see(host, msgspec.structs.replace(host.seen, heard=heard))
+        return heard
 
     def database(self) -> databases.Image:
         """All that is stored."""

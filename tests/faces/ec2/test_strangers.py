@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 WITHOUT = {
     "AllocateAddress",
     "CreateKeyPair",
+    "CreatePlacementGroup",
     "DescribeAccountAttributes",
     "DescribeAvailabilityZones",
     "DescribeInstanceTypeOfferings",
@@ -35,6 +36,7 @@ GROUP = "IpPermissions.1.Groups.1."
 LAUNCH = {"MinCount": "1", "MaxCount": "1", "InstanceType": "m1.tiny"}
 NO_INSTANCE, NO_GROUP = "InvalidInstanceID.NotFound", "InvalidGroup.NotFound"
 NO_ALLOCATION, NO_ADDRESS = "InvalidAllocationID.NotFound", "InvalidAddress.NotFound"
+NO_TOGETHER = "InvalidPlacementGroup.Unknown"
 NO_PORT, NO_KEY, NO_VPC = "InvalidNetworkInterfaceID.NotFound", "InvalidKeyPair.NotFound", "InvalidVpcID.NotFound"
 NO_RULE = "InvalidSecurityGroupRuleId.NotFound"
 DESCRIBED = "SecurityGroupRuleDescription.1.SecurityGroupRuleId"
@@ -67,6 +69,11 @@ ATTEMPTS: list[Attempt] = [
     ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "SecurityGroup.1": "{group_name}"}, NO_GROUP),
     ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "SubnetId": "{subnet}"}, "InvalidSubnetID.NotFound"),
     ("DescribeImages", {"ImageId.1": "{image}"}, "InvalidAMIID.NotFound"),
+    ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "Placement.GroupName": "{together}"}, NO_TOGETHER),
+    ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "Placement.GroupId": "{together_id}"}, NO_TOGETHER),
+    ("DescribePlacementGroups", {"GroupName.1": "{together}"}, NO_TOGETHER),
+    ("DescribePlacementGroups", {"GroupId.1": "{together_id}"}, NO_TOGETHER),
+    ("DeletePlacementGroup", {"GroupName": "{together}"}, NO_TOGETHER),
     ("DescribeKeyPairs", {"KeyName.1": "{key}"}, NO_KEY),
     ("DescribeKeyPairs", {"KeyPairId.1": "{key_id}"}, NO_KEY),
     ("DescribeSecurityGroups", {"GroupId.1": "{group}"}, NO_GROUP),
@@ -150,6 +157,7 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
     ec2 = account.ec2
     image = cloud.add_image(f"image-{name}", account.caller, public=False)
     key = ec2.create_key_pair(KeyName=f"key-{name}")
+    together = ec2.create_placement_group(GroupName=f"together-{name}")["PlacementGroup"]
     group = ec2.create_security_group(GroupName=f"group-{name}", Description="d")["GroupId"]
     rule = account.post(params={"Action": "AuthorizeSecurityGroupIngress", "GroupId": group, **ANYONE})
     assert rule.status == 200
@@ -163,6 +171,8 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         "image": image.ec2_id,
         "key": f"key-{name}",
         "key_id": key["KeyPairId"],
+        "together": together["GroupName"],
+        "together_id": together["GroupId"],
         "group": group,
         "group_name": f"group-{name}",
         "rule": next(rule["SecurityGroupRuleId"] for rule in rules if not rule["IsEgress"]),

@@ -11,7 +11,8 @@ from openapi_spec_validator import validate
 from pileus.faces.rest.documents import PLURALS
 from pileus.faces.rest.openapi import openapi
 from pileus.faces.rest.routes import ROUTES
-from pileus.verbs import floatingip
+from pileus.model.placementgroup import Wanted
+from pileus.verbs import floatingip, placementgroup
 
 if TYPE_CHECKING:
     from pileus.verbs.user import Account
@@ -54,6 +55,10 @@ def test_every_noun_is_listed_and_shown(cloud: Cloud, plural: str) -> None:
         caller = cloud.authority.by_token(cloud.admin.token, "test")
         assert caller is not None
         floatingip.allocate(caller, cloud.core)
+    if plural == "placementgroups":
+        caller = cloud.authority.by_token(cloud.admin.token, "test")
+        assert caller is not None
+        placementgroup.create(caller, cloud.core, "together", Wanted())
     found = cloud.get(cloud.admin, plural, all="1")[plural]
     assert found
     shown = cloud.get(cloud.admin, f"{plural}/{found[0]['id']}")

@@ -9,7 +9,8 @@ import pytest
 
 from pileus.faces.rest.documents import PLURALS
 from pileus.faces.rest.routes import ROUTES
-from pileus.verbs import floatingip
+from pileus.model.placementgroup import Wanted
+from pileus.verbs import floatingip, placementgroup
 
 if TYPE_CHECKING:
     from pileus.verbs.user import Account
@@ -29,6 +30,7 @@ def furnish(cloud: Cloud, account: Account) -> None:
     caller = cloud.authority.by_token(account.token, "test")
     assert caller is not None
     floatingip.allocate(caller, cloud.core)
+    placementgroup.create(caller, cloud.core, name, Wanted())
 
 
 @pytest.fixture(scope="module")

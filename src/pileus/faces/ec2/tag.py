@@ -20,6 +20,7 @@ _TYPES = {
     "securitygrouprule": "security-group-rule",
     "port": "network-interface",
     "floatingip": "elastic-ip",
+    "placementgroup": "placement-group",
 }
 """Amazon's names of resource types, where they are not the noun's."""
 

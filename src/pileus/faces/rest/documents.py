@@ -8,11 +8,14 @@ import msgspec
 
 from pileus.model.errors import NotFound
 from pileus.model.floatingip import FloatingIp
+from pileus.model.host import Host
 from pileus.model.instance import Instance
 from pileus.model.noun import Noun
 from pileus.model.nouns import NOUNS
 from pileus.verbs import find
 from pileus.verbs.floatingip import views_of as views_of_addresses
+from pileus.verbs.host import Heard, HostView
+from pileus.verbs.host import views_of as views_of_hosts
 from pileus.verbs.instance.view import InstanceView, views_of
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
+    from pileus.verbs.core import Core
     from pileus.verbs.floatingip import AddressView
 
 N = TypeVar("N", bound=Noun)
@@ -77,8 +81,8 @@ def document(noun: Noun) -> dict[str, Any]:
     }
 
 
-def instance_document(view: InstanceView) -> dict[str, Any]:
-    """An instance, with its state, size, image and addresses in words of their own."""
+def instance_document(view: InstanceView, heard: Heard) -> dict[str, Any]:
+    """An instance, with its state, size, image and addresses in words of their own; `trouble` is "" if all is well."""
     image = view.image
     return {
         **document(view.instance),
@@ -89,9 +93,18 @@ def instance_document(view: InstanceView) -> dict[str, Any]:
         "address": view.nics[0].port.assigned.address if view.nics else "",
         "loopback": view.instance.assigned.loopback,
         "host": view.instance.assigned.host,
+        "trouble": _trouble(view.instance, heard),
         "key": view.instance.wanted.key_name,
         "groups": [group.name for nic in view.nics for group in nic.groups],
     }
+
+
+def _trouble(instance: Instance, heard: Heard) -> str:
+    if instance.gone is not None:
+        return ""
+    if heard.lost(instance.assigned.host):
+        return "host lost" if heard.since(instance.assigned.host) is not None else "host removed"
+    return instance.seen.fault.code if instance.seen.fault else ""
 
 
 def address_document(view: AddressView) -> dict[str, Any]:
@@ -105,11 +118,27 @@ def address_document(view: AddressView) -> dict[str, Any]:
     }
 
 
-def documents(tx: Reader, nouns: Sequence[Noun]) -> list[dict[str, Any]]:
+def host_document(view: HostView) -> dict[str, Any]:
+    """A host, with how it is, when it was heard last, and what is used of what may be given away (None: no bound)."""
+    return {
+        **document(view.host),
+        "state": view.condition,
+        "heard": view.host.seen.heard,
+        "instances": view.instances,
+        "used": view.used,
+        "room": view.room,
+    }
+
+
+def documents(core: Core, tx: Reader, nouns: Sequence[Noun]) -> list[dict[str, Any]]:
     """The documents of nouns of one kind, in order; one query per noun that they are shown with."""
     instances = [noun for noun in nouns if isinstance(noun, Instance)]
     if instances:
-        return [instance_document(view) for view in views_of(tx, instances)]
+        heard = Heard(tx, core.store.now())
+        return [instance_document(view, heard) for view in views_of(tx, instances)]
+    hosts = [noun for noun in nouns if isinstance(noun, Host)]
+    if hosts:
+        return [host_document(view) for view in views_of_hosts(tx, core, hosts)]
     addresses = [noun for noun in nouns if isinstance(noun, FloatingIp)]
     if addresses:
         return [address_document(view) for view in views_of_addresses(tx, addresses)]

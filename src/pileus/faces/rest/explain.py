@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pileus.faces.rest import documents
-from pileus.model.host import Host, alive
+from pileus.model.host import Host, alive, condition
 from pileus.model.instance import Instance, settled, state
 from pileus.model.network import Seen as EngineSeen
 from pileus.model.port import Port
 from pileus.model.router import NO_WAY_OUT
+from pileus.verbs.host import REMOVED
+from pileus.verbs.instance.launch import VERB
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.noun import Noun
-    from pileus.store.reader import Reader
+    from pileus.store.reader import Entry, Reader
     from pileus.verbs.core import Core
 
 LINES = 20
@@ -28,7 +30,7 @@ def explain(caller: Caller, core: Core, cls: type[Noun], ident: str) -> dict[str
     with core.store.read() as tx:
         noun = documents.one(caller, tx, cls, ident)
         waits = waits_for(tx, noun, core.store.now())
-        shown = documents.documents(tx, [noun])[0]
+        shown = documents.documents(core, tx, [noun])[0]
         if isinstance(noun, Instance):
             shown["state"] = str(state(noun))
         return {
@@ -36,8 +38,16 @@ def explain(caller: Caller, core: Core, cls: type[Noun], ident: str) -> dict[str
             "settled": not waits,
             "waits_for": waits or ["nothing: it is as wanted"],
             "due": tx.due(noun.KIND, noun.uuid),
-            "journal": [msgspec.to_builtins(entry) for entry in tx.journal(noun.uuid, limit=LINES)],
+            "journal": [_line(caller, entry) for entry in tx.journal(noun.uuid, limit=LINES)],
         }
+
+
+def _line(caller: Caller, entry: Entry) -> dict[str, Any]:
+    """A line of the journal; of what hosts there are, and how full, administrators alone are told."""
+    shown: dict[str, Any] = msgspec.to_builtins(entry)
+    if not caller.admin and entry.verb == VERB and entry.outcome != "superseded":
+        shown["detail"] = ""
+    return shown
 
 
 def waits_for(tx: Reader, noun: Noun, now: float) -> list[str]:
@@ -46,6 +56,8 @@ def waits_for(tx: Reader, noun: Noun, now: float) -> list[str]:
         return []
     if isinstance(noun, Instance):
         return _instance(tx, noun, now)
+    if isinstance(noun, Host):
+        return [f"a report: it was last heard of {now - noun.seen.heard:.0f} s ago"] * (condition(noun, now) == "lost")
     waits: list[str] = []
     if isinstance(noun.seen, EngineSeen):
         waits += _engine(noun)
@@ -108,6 +120,8 @@ def _host(tx: Reader, name: str, now: float) -> list[str]:
         if not alive(host, now):
             return [f"host {name}, which was last heard of {now - host.seen.heard:.0f} s ago"]
         return []
+    if tx.claimed(REMOVED, name) is not None:
+        return [f"host {name}, which was removed: it stays as it is until that host is let in again"]
     return [f"host {name}, which has never reported"]
 
 

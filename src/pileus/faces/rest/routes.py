@@ -13,9 +13,10 @@ from pileus.model import listing as pages
 from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
 from pileus.model.floatingip import FloatingIp
+from pileus.model.host import Duty, Host, Overcommit
 from pileus.model.instance import Body, Instance
 from pileus.model.spec import InstanceSpec
-from pileus.verbs import doctor, floatingip, image, keypair, user
+from pileus.verbs import doctor, floatingip, host, image, keypair, user
 from pileus.verbs.core import Core
 from pileus.verbs.instance import console, launch, power, view
 
@@ -90,6 +91,12 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
     body: Body = Body()
 
 
+class Removal(msgspec.Struct, frozen=True, kw_only=True):
+    """How a host is removed: with `forget` one that is lost, whatever it holds."""
+
+    forget: bool = False
+
+
 class Route(msgspec.Struct, frozen=True):
     """One path: words in braces stand for any one word. `body` is what it takes."""
 
@@ -115,7 +122,7 @@ def _list(asked: Asked) -> dict[str, Any]:
             limit=limit + 1,
         )
         shown, rest = pages.page(found, lambda noun: noun.id, start, limit)
-        return {f"{cls.KIND}s": documents.documents(tx, shown), "next": rest}
+        return {f"{cls.KIND}s": documents.documents(asked.core, tx, shown), "next": rest}
 
 
 def _limit(text: str | None) -> int:
@@ -129,7 +136,7 @@ def _limit(text: str | None) -> int:
 def _show(asked: Asked) -> dict[str, Any]:
     cls = documents.kind_of(asked.path["nouns"])
     with asked.core.store.read() as tx:
-        return documents.documents(tx, [documents.one(asked.caller, tx, cls, asked.path["id"])])[0]
+        return documents.documents(asked.core, tx, [documents.one(asked.caller, tx, cls, asked.path["id"])])[0]
 
 
 def _explain(asked: Asked) -> dict[str, Any]:
@@ -157,7 +164,8 @@ def _delete_image(asked: Asked) -> dict[str, Any]:
 def _launch(asked: Asked) -> dict[str, Any]:
     uuids = launch.launch(asked.caller, asked.core, asked.read(launch.Launch))
     views = view.launched(asked.caller, asked.core, uuids)
-    return {"instances": [documents.instance_document(one) for one in views]}
+    with asked.core.store.read() as tx:
+        return {"instances": documents.documents(asked.core, tx, [one.instance for one in views])}
 
 
 def _console(asked: Asked) -> dict[str, Any]:
@@ -189,7 +197,7 @@ def _powered(verb: Callable[[Caller, Core, list[str]], object]) -> Callable[[Ask
             instance = documents.one(asked.caller, tx, Instance, asked.path["id"])
         verb(asked.caller, asked.core, [instance.ec2_id])
         with asked.core.store.read() as tx:
-            return documents.documents(tx, [documents.one(asked.caller, tx, Instance, instance.uuid)])[0]
+            return documents.documents(asked.core, tx, [documents.one(asked.caller, tx, Instance, instance.uuid)])[0]
 
     return handle
 
@@ -224,7 +232,30 @@ def _release_address(asked: Asked) -> dict[str, Any]:
 
 def _address(asked: Asked, floating: FloatingIp) -> dict[str, Any]:
     with asked.core.store.read() as tx:
-        return documents.documents(tx, [floating])[0]
+        return documents.documents(asked.core, tx, [floating])[0]
+
+
+def _turned(state: Duty) -> Callable[[Asked], dict[str, Any]]:
+    return lambda asked: _host(asked, host.turn(asked.caller, asked.core, asked.path["id"], state))
+
+
+def _give_host(asked: Asked) -> dict[str, Any]:
+    return _host(asked, host.give(asked.caller, asked.core, asked.path["id"], asked.read(Overcommit)))
+
+
+def _remove_host(asked: Asked) -> dict[str, Any]:
+    forget = asked.read(Removal).forget
+    return _host(asked, host.remove(asked.caller, asked.core, asked.path["id"], forget=forget))
+
+
+def _admit_host(asked: Asked) -> dict[str, Any]:
+    host.admit(asked.caller, asked.core, asked.path["id"])
+    return {}
+
+
+def _host(asked: Asked, shown: Host) -> dict[str, Any]:
+    with asked.core.store.read() as tx:
+        return documents.documents(asked.core, tx, [shown])[0]
 
 
 ROUTES: tuple[Route, ...] = (
@@ -242,6 +273,12 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "floatingips/{id}/associate", _associate_address, "Give it to an instance or port.", Association),
     Route("POST", "floatingips/{id}/disassociate", _disassociate_address, "Take it from what has it."),
     Route("DELETE", "floatingips/{id}", _release_address, "Give it back to the cloud."),
+    Route("POST", "hosts/{id}/drain", _turned("drained"), "Give a host no new instances."),
+    Route("POST", "hosts/{id}/activate", _turned("active"), "Give it new ones again."),
+    Route("POST", "hosts/{id}/maintenance", _turned("maintenance"), "Drain it, and let it be silent."),
+    Route("POST", "hosts/{id}/overcommit", _give_host, "Give it its own ratios of overcommit.", Overcommit),
+    Route("POST", "hosts/{id}/remove", _remove_host, "Take it out of the cloud.", Removal),
+    Route("POST", "hosts/{id}/admit", _admit_host, "Let a removed host in again."),
     Route("GET", "explain/{kind}/{id}", _explain, "What is wanted, assigned and seen, and what it waits for."),
     Route("GET", "doctor", _doctor, "What the store says there should be, and where it disagrees with itself."),
     Route("POST", "doctor/mend", _mend, "Set claims, usage and wakes right, by what the rows say."),

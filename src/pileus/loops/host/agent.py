@@ -49,6 +49,7 @@ class Agent:
         zone: str = "",
         chassis: str = "",
         capacity: Capacity | None = None,
+        traits: tuple[str, ...] = (),
         now: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
@@ -58,6 +59,7 @@ class Agent:
         self._zone = zone
         self._chassis = chassis
         self._capacity = capacity or Capacity()
+        self._traits = traits
         self._lock = threading.RLock()
         self._sequence = 0
         self._told: set[str] = set()
@@ -316,6 +318,7 @@ class Agent:
                 unknown=self._unknown,
                 capacity=self._capacity,
                 limits=self.provider.limits,
+                traits=self._traits,
                 zone=self._zone,
                 chassis=self._chassis,
             )

@@ -1,23 +1,25 @@
-"""The provider that `pileus host` runs: machines by libvirt, what guests reach, and the channels to their bytes."""
+"""The provider that `pileus host run` runs: machines by libvirt, what guests reach, and the channels to their bytes."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pileus.model.errors import Fault
 from pileus.model.host import Capacity
 from pileus.providers.local.guestnet.server import GuestNet
 from pileus.providers.local.machine.images import CACHE_BYTES
+from pileus.providers.local.machine.kvm import accelerator
 from pileus.providers.local.machine.provider import MachineProvider
 from pileus.providers.local.machine.wire import SwitchWire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from pileus.model.host import Limits
     from pileus.model.provider import Access, Channel, Channels, Ref, Seen, Stream
@@ -26,11 +28,13 @@ if TYPE_CHECKING:
     from pileus.providers.local.layout import Layout
 
 LOG_LIMIT = 64 * 1024
-VCPU_OVERCOMMIT = 16
-"""Virtual CPUs given for each real one: guests of a small cloud mostly wait."""
-
 HOST_SHARE = 1024
 """MiB of memory that are never given to guests."""
+
+
+CPUINFO = Path("/proc/cpuinfo")
+FLAGS = ("sse4_2", "aes", "avx", "avx2", "avx512f", "sha_ni", "vmx", "svm", "sev")
+"""Flags of the processor that programs are built for, or that guests may use themselves."""
 
 
 class LocalProvider:
@@ -159,9 +163,15 @@ def _cut(side: socket.socket) -> None:
 
 
 def capacity(layout: Layout) -> Capacity:
-    """What this machine has to give: virtual CPUs, MiB of memory, GiB of disk where the instances' disks are."""
+    """What this machine has: processors, MiB of memory, GiB of disk where the instances' disks are."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     layout.instances.mkdir(parents=True, exist_ok=True, mode=0o711)
-    # Overlays grow only as guests write: disks are given twice over.
-    disk = 2 * shutil.disk_usage(layout.instances).total >> 30
-    return Capacity(vcpus=VCPU_OVERCOMMIT * (os.cpu_count() or 1), memory=max(0, total - HOST_SHARE), disk=disk)
+    disk = shutil.disk_usage(layout.instances).total >> 30
+    return Capacity(vcpus=os.cpu_count() or 1, memory=max(0, total - HOST_SHARE), disk=disk)
+
+
+def traits() -> tuple[str, ...]:
+    """What this machine can do: how it runs guests (`kvm` or `tcg`), `arch:NAME`, and `cpu:FLAG` for FLAGS it has."""
+    flags = re.search(r"^flags\s*: (.*)$", CPUINFO.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+    there = set(flags.group(1).split()) if flags else set()
+    return (accelerator(), f"arch:{os.uname().machine}", *(f"cpu:{flag}" for flag in FLAGS if flag in there))

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from pileus.model import addresses
-from pileus.model.errors import DryRun, InvalidValue, NoCapacity, QuotaExceeded
-from pileus.model.host import Host
+from pileus.model.errors import DryRun, InvalidValue, NoCapacity, QuotaExceeded, Unavailable
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.instance import Assigned, Instance, Wanted
 from pileus.model.network import Network
-from pileus.model.placement import RESOURCES, Need, choose
+from pileus.model.placement import Decision, Need, explanation
 from pileus.model.port import Assigned as PortAssigned
 from pileus.model.port import Port
 from pileus.model.port import Wanted as PortWanted
@@ -24,22 +22,29 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.model.volume import Wanted as VolumeWanted
-from pileus.verbs import find, flavor, image, keypair, network, securitygroup, tag
+from pileus.verbs import find, flavor, image, keypair, network, placementgroup, securitygroup, tag
+from pileus.verbs.instance import place
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.flavor import Flavor
     from pileus.model.image import Image
+    from pileus.model.placementgroup import PlacementGroup
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
 VERB = "instance.launch"
+TRIES = 100
+"""How often a launch is begun anew because others took the room that it had seen: each time one of them got it."""
+
 USER_DATA_LIMIT = 16384
 GIB = 1 << 30
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """What a launch asks. `image`, `subnet`, `groups` by EC2 id; `user_data` base64; `disk` GiB (0: as needed).
+
+    `placementgroup` is a placement group's name or id.
 
     As many as possible from `least` to `most` are launched, or none.
     """
@@ -56,6 +61,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     subnet: str = ""
     address: str = ""
     zone: str = ""
+    placementgroup: str = ""
     user_data: str = ""
     tags: dict[str, str] = {}
     volume_tags: dict[str, str] = {}
@@ -78,7 +84,9 @@ class _Plan(msgspec.Struct):
     subnet: Subnet
     network: Network
     groups: tuple[SecurityGroup, ...]
-    hosts: list[str]
+    together: PlacementGroup | None
+    need: Need
+    placed: Decision
     addresses: list[str]
 
 
@@ -88,6 +96,18 @@ def launch(caller: Caller, core: Core, asked: Launch) -> list[str]:
     Raises InvalidValue, NotFound, QuotaExceeded, NoCapacity, TokenReused, DryRun.
     """
     _check(asked)
+    for _ in range(TRIES):
+        try:
+            return _launch(caller, core, asked)
+        except place.Outrun as outrun:
+            place.prepare(core, outrun.hosts)
+        except place.Nowhere as nowhere:
+            place.remember(caller, core, VERB, nowhere.why)
+            raise
+    raise Unavailable("Others launch too many instances at once; try again.", noun="instance", reason="busy")
+
+
+def _launch(caller: Caller, core: Core, asked: Launch) -> list[str]:
     with core.store.write() as tx:
         if asked.token:
             before = tx.repeated(caller.project, VERB, asked.token, msgspec.to_builtins(asked))
@@ -144,11 +164,15 @@ def _resolve(caller: Caller, core: Core, tx: Writer, asked: Launch) -> _Plan:
     else:
         subnet = network.default_subnet(caller, tx, asked.zone)
     on = tx.need(Network, subnet.wanted.network)
-    plan = _Plan(size, wanted_image, disk, keys, subnet, on, (), [], [])
+    together = placementgroup.named(caller, tx, asked.placementgroup) if asked.placementgroup else None
+    need = _need(asked, size, wanted_image, disk, together)
+    plan = _Plan(size, wanted_image, disk, keys, subnet, on, (), together, need, Decision(), [])
     plan.groups = _groups(caller, tx, asked, on)
-    plan.hosts = _place(caller, core, tx, asked, plan)
-    plan.addresses = network.free_addresses(tx, subnet, asked.least, len(plan.hosts), asked.address)
-    plan.hosts = plan.hosts[: len(plan.addresses)]
+    most = _within_quota(caller, tx, asked, need)
+    held = placementgroup.members(tx, together) if together else {}
+    plan.placed = place.choose(tx, core, need, asked.least, most, size.name, held)
+    plan.addresses = network.free_addresses(tx, subnet, asked.least, len(plan.placed.hosts), asked.address)
+    plan.placed.hosts = plan.placed.hosts[: len(plan.addresses)]
     return plan
 
 
@@ -194,33 +218,16 @@ def _groups(caller: Caller, tx: Writer, asked: Launch, on: Network) -> tuple[Sec
     return tuple({group.uuid: group for group in found}.values())
 
 
-def _place(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -> list[str]:
-    """A host for each instance, at most `asked.most`, after what quota leaves."""
-    size = plan.flavor.wanted
-    need = Need(size.vcpus, size.memory, plan.disk, plan.image.wanted.kind)
-    count = _within_quota(caller, tx, asked, need)
-    hosts = tx.list(Host)
-    used: dict[str, dict[str, int]] = {host.name: {} for host in hosts}
-    for host in hosts:
-        for (_, resource), amount in tx.usage(f"host:{host.name}").items():
-            used[host.name][resource] = amount
-    chosen: list[str] = []
-    refused: dict[str, list[str]] = {}
-    while len(chosen) < count:
-        best, refused = choose(hosts, used, need, core.store.now())
-        if best is None:
-            break
-        chosen.append(best.name)
-        for resource in RESOURCES:
-            used[best.name][resource] = used[best.name].get(resource, 0) + getattr(need, resource)
-    if len(chosen) < asked.least:
-        why = "; ".join(f"{name}: {', '.join(reasons)}" for name, reasons in refused.items())
-        raise NoCapacity(
-            f"We currently do not have sufficient {plan.flavor.name} capacity ({why or 'no host is known'}).",
-            noun="instance",
-            reason="host",
-        )
-    return chosen
+def _need(asked: Launch, size: Flavor, chosen: Image, disk: int, together: PlacementGroup | None) -> Need:
+    return Need(
+        vcpus=size.wanted.vcpus,
+        memory=size.wanted.memory,
+        disk=disk,
+        kind=chosen.wanted.kind,
+        zone=asked.zone,
+        traits=frozenset((*size.wanted.traits, *chosen.wanted.traits)),
+        affinity=together.wanted.policy if together else "",
+    )
 
 
 def _within_quota(caller: Caller, tx: Writer, asked: Launch, need: Need) -> int:
@@ -257,7 +264,7 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
             wanted=_wanted(asked, plan, reservation, index, given[index], core),
             assigned=Assigned(host=host, ever=True, loopback=loopbacks[index]),
         )
-        for index, host in enumerate(plan.hosts)
+        for index, host in enumerate(plan.placed.hosts)
     ]
     ports = [_port(asked, plan, i, a) for i, a in zip(instances, given, strict=True)]
     tx.insert(instances, ports, [_volume(asked, plan, instance) for instance in instances])
@@ -270,7 +277,9 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
         ]
     )
     _use(caller, tx, plan)
-    tx.record_all(caller, instances, VERB, goal=1)
+    for host in dict.fromkeys(plan.placed.hosts):
+        here = [instance for instance in instances if instance.assigned.host == host]
+        tx.record_all(caller, here, VERB, goal=1, detail=explanation(plan.placed, host))
     tx.wake_new([*instances, *ports])
     return instances
 
@@ -290,6 +299,7 @@ def _wanted(asked: Launch, plan: _Plan, reservation: str, index: int, address: s
         token=asked.token,
         zone=core.place.zone,
         metadata_v2_only=asked.metadata_v2_only,
+        placementgroup=plan.together.uuid if plan.together else None,
         login_user=plan.image.wanted.login_user,
     )
 
@@ -337,13 +347,13 @@ def _loopbacks(core: Core, tx: Writer, count: int) -> list[str]:
 def _use(caller: Caller, tx: Writer, plan: _Plan) -> None:
     size = plan.flavor.wanted
     each = {"vcpus": size.vcpus, "memory": size.memory, "disk": plan.disk}
-    project, scope, count = tx.need(Project, caller.project), f"project:{caller.project}", len(plan.hosts)
-    unlimited = [(f"host:{host}", name, each[name] * n) for host, n in Counter(plan.hosts).items() for name in each]
+    project, scope, count = tx.need(Project, caller.project), f"project:{caller.project}", len(plan.placed.hosts)
+    unlimited = []
     for resource, amount in {"instances": 1, **each}.items():
         limit = project.wanted.limit(resource)
         if limit is None:
             unlimited.append((scope, resource, amount * count))
         else:
             tx.take(scope, resource, amount * count, limit)
-    # Within one transaction the snapshot that placement saw still holds: hosts' limits are not needed again.
     tx.take_all(unlimited)
+    place.take(tx, plan.need, plan.placed)

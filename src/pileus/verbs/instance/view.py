@@ -12,6 +12,7 @@ from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image
 from pileus.model.instance import Instance, State, state
 from pileus.model.network import Network
+from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.router import Router
@@ -49,6 +50,7 @@ class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
     project: Project
     nics: tuple[NicView, ...]
     volumes: tuple[Volume, ...]
+    together: PlacementGroup | None = None
 
     @property
     def login_user(self) -> str:
@@ -105,6 +107,8 @@ def views_of(tx: Reader, instances: Sequence[Instance], *, whole_project: bool =
     flavors = tx.many(Flavor, {instance.wanted.flavor for instance in instances})
     images = tx.many(Image, {instance.wanted.image for instance in instances})
     projects = tx.many(Project, {instance.project for instance in instances})
+    grouped = {instance.wanted.placementgroup for instance in instances} - {None}
+    together = tx.many(PlacementGroup, [uuid for uuid in grouped if uuid]) if grouped else {}
     nics: dict[str, list[NicView]] = {}
     for nic in _nics(tx, ports, floating):
         nics.setdefault(nic.port.wanted.instance or "", []).append(nic)
@@ -120,6 +124,7 @@ def views_of(tx: Reader, instances: Sequence[Instance], *, whole_project: bool =
             project=projects[instance.project],
             nics=tuple(nics.get(instance.uuid, ())),
             volumes=tuple(disks.get(instance.uuid, ())),
+            together=together.get(instance.wanted.placementgroup or ""),
         )
         for instance in instances
     ]

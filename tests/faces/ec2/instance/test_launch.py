@@ -189,7 +189,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"PrivateIpAddress": "172.31.0.9", "most": 2}, "InvalidParameterCombination"),
     ({"Placement": {"AvailabilityZone": "us-west-2a"}}, "InvalidParameterValue"),
     ({"Placement": {"Tenancy": "dedicated"}}, "UnsupportedOperation"),
-    ({"Placement": {"GroupName": "g"}}, "UnsupportedOperation"),
+    ({"Placement": {"GroupName": "g"}}, "InvalidPlacementGroup.Unknown"),
     ({"UserData": "x" * 16385}, "InvalidParameterValue"),
     ({"ClientToken": "t" * 65}, "InvalidParameterValue"),
     ({"TagSpecifications": [{"ResourceType": "vpc", "Tags": [{"Key": "a"}]}]}, "InvalidParameterValue"),

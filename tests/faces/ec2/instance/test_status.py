@@ -50,3 +50,21 @@ def test_waiters(cloud: Cloud, account: Account) -> None:
     account.ec2.terminate_instances(InstanceIds=[ident])
     cloud.end(ident)
     account.ec2.get_waiter("instance_terminated").wait(InstanceIds=[ident])
+
+
+def test_on_a_lost_host_the_system_is_impaired(cloud: Cloud, account: Account) -> None:
+    ident = account.launch()[0]
+    cloud.observe(ident)
+    heard = cloud.silence()
+    try:
+        found = account.ec2.describe_instance_status(InstanceIds=[ident])["InstanceStatuses"][0]
+        system = found["SystemStatus"]
+        assert system["Status"] == "impaired"
+        assert (system["Details"][0]["Name"], system["Details"][0]["Status"]) == ("reachability", "failed")
+        assert abs(system["Details"][0]["ImpairedSince"].timestamp() - heard) < 1
+        assert found["InstanceStatus"]["Status"] == "insufficient-data"
+        impaired = filtered("system-status.status", "impaired")
+        assert states(account, Filters=impaired) == {ident: "insufficient-data"}
+    finally:
+        cloud.silence(over=True)
+    assert states(account, Filters=filtered("system-status.reachability", "passed")) == {ident: "ok"}

@@ -98,6 +98,7 @@ _OWN: dict[str, Filter] = {
         lambda view: "required" if view.instance.wanted.metadata_v2_only else "optional"
     ),
     "owner-id": _one(lambda view: view.project.wanted.account_id),
+    "placement-group-name": _one(lambda view: view.together.name if view.together else ""),
     "private-ip-address": _nic(lambda nic: nic.port.assigned.address),
     "reason": _one(shape.transition),
     "reservation-id": _one(lambda view: view.instance.wanted.reservation),
@@ -238,7 +239,6 @@ _ABSENT: dict[str, Filter] = dict.fromkeys(
         "operator.managed",
         "operator.principal",
         "outpost-arn",
-        "placement-group-name",
         "placement-partition-number",
         "platform",
         "private-dns-name-options.enable-resource-name-dns-a-record",

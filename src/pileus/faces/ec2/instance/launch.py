@@ -7,7 +7,7 @@ from typing import Any
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.instance import shape
 from pileus.faces.ec2.tag import specified
-from pileus.model.errors import InvalidValue, Malformed, Unsupported
+from pileus.model.errors import InvalidValue, Malformed, NotFound, Unsupported
 from pileus.model.flavor import DEFAULT
 from pileus.model.ids import is_ec2
 from pileus.verbs.instance import launch as verbs
@@ -29,9 +29,7 @@ _UNSUPPORTED_OF_INTERFACE = (
     *("Ipv4Prefixes", "Ipv4PrefixCount", "Ipv6Prefixes", "Ipv6PrefixCount", "PrimaryIpv6"),
     *("AssociateCarrierIpAddress", "NetworkCardIndex"),
 )
-_UNSUPPORTED_OF_PLACEMENT = (
-    *("Affinity", "GroupName", "GroupId", "PartitionNumber", "HostId", "SpreadDomain", "HostResourceGroupArn"),
-)
+_UNSUPPORTED_OF_PLACEMENT = ("PartitionNumber", "SpreadDomain", "HostResourceGroupArn")
 _UNSUPPORTED_OF_DISK = ("SnapshotId", "Encrypted", "KmsKeyId", "OutpostArn")
 
 
@@ -64,7 +62,7 @@ def asked(args: dict[str, Any]) -> Launch:
         key_name=args.get("KeyName", ""),
         # Older clients wrap base64 in lines.
         user_data="".join(args.get("UserData", "").split()),
-        zone=_zone(args),
+        **_placement(args),
         tags=tags["instance"],
         volume_tags=tags["volume"],
         port_tags=tags["network-interface"],
@@ -88,13 +86,29 @@ def _missing(name: str) -> InvalidValue:
     return InvalidValue(f"The request must contain the parameter {name}", reason="missing")
 
 
-def _zone(args: dict[str, Any]) -> str:
+def _placement(args: dict[str, Any]) -> dict[str, Any]:
+    """Zone and placement group, which may be named in either way; there are no dedicated hosts."""
     placement = args.get("Placement", {})
     _refuse(placement, _UNSUPPORTED_OF_PLACEMENT, "Placement")
-    if placement.get("Tenancy", "default") != "default":
+    tenancy, host = placement.get("Tenancy", "default"), placement.get("HostId")
+    if tenancy not in ("default", "dedicated", "host"):
+        raise InvalidValue(f"Invalid value '{tenancy}' for tenancy.", ident=tenancy, reason="tenancy")
+    if host:
+        if tenancy == "dedicated":
+            text = "The parameters HostId and Tenancy=dedicated may not be combined."
+            raise InvalidValue(text, reason="combination")
+        raise NotFound(f"The host ID '{host}' does not exist", noun="dedicatedhost", ident=host)
+    if tenancy != "default":
         raise Unsupported("This cloud supports the tenancy 'default' only.", noun="instance")
-    zone: str = placement.get("AvailabilityZone", "")
-    return zone
+    if placement.get("Affinity", "default") != "default":
+        raise InvalidValue("Affinity is for the tenancy 'host' only.", reason="combination")
+    name, ident = placement.get("GroupName", ""), placement.get("GroupId", "")
+    if name and ident:
+        raise InvalidValue("Specify GroupName or GroupId, but not both.", reason="combination")
+    if ident and not is_ec2("pg", ident):
+        text = f'Invalid id: "{ident}" (expecting "pg-...")'
+        raise Malformed(text, noun="placementgroup", ident=ident)
+    return {"zone": placement.get("AvailabilityZone", ""), "placementgroup": name or ident}
 
 
 def _metadata_v2_only(args: dict[str, Any]) -> bool:

@@ -56,7 +56,7 @@ class Parts:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
-        self._placements: dict[str, dict[str, str]] = {}
+        self._placements: dict[tuple[str, str], dict[str, str]] = {}
         self._cpus: dict[str, dict[str, int]] = {}
         self._on: dict[str, tuple[str, str]] = {}
 
@@ -66,10 +66,13 @@ class Parts:
 
     def placement(self, view: InstanceView) -> dict[str, str]:
         """Where it is, as `Placement`."""
-        zone = self.zone(view)
-        found = self._placements.get(zone)
+        zone, group = self.zone(view), view.together
+        found = self._placements.get((zone, group.uuid if group else ""))
         if found is None:
-            found = self._placements[zone] = {"AvailabilityZone": zone, "GroupName": "", "Tenancy": "default"}
+            found = {"AvailabilityZone": zone, "GroupName": "", "Tenancy": "default"}
+            if group is not None:
+                found |= {"GroupName": group.name, "GroupId": group.ec2_id}
+            self._placements[zone, group.uuid if group else ""] = found
         return found
 
     def cpus(self, flavor: Flavor) -> dict[str, int]:

@@ -10,8 +10,12 @@ from pileus.faces.ec2.instance import shape
 from pileus.faces.ec2.instance.part import CODES, STATES
 from pileus.faces.ec2.names import zone_id
 from pileus.model.instance import State
+from pileus.verbs.host import Heard
 from pileus.verbs.instance import view as verbs
 from pileus.verbs.instance.view import InstanceView
+
+UNKNOWN = "insufficient-data"
+"""EC2's word for what nobody can say while the host is silent."""
 
 
 @action("DescribeInstanceStatus")
@@ -20,7 +24,9 @@ def describe(call: Call) -> dict[str, Any]:
     args = call.args
     paging.alone(args, "InstanceIds", "instancesSet")
     every = bool(args.get("IncludeAllInstances"))
-    fits = filters.compiled(args.get("Filters"), _FILTERS, shape.tags)
+    with call.core.store.read() as tx:
+        heard = Heard(tx, call.core.store.now())
+    fits = filters.compiled(args.get("Filters"), {**_FILTERS, **_of_system(heard)}, shape.tags)
 
     def keep(view: InstanceView) -> bool:
         return (every or view.state == State.RUNNING) and (fits is None or fits(view))
@@ -34,21 +40,40 @@ def describe(call: Call) -> dict[str, Any]:
         limit=paging.limit(args),
     )
     zone = call.core.place.zone
-    return {"InstanceStatuses": [_status(view, zone) for view in views], "NextToken": token}
+    return {"InstanceStatuses": [_status(view, zone, heard) for view in views], "NextToken": token}
 
 
-def _status(view: InstanceView, default_zone: str) -> dict[str, Any]:
-    word, reachability = health(view)
-    summary = {"Status": word, "Details": [{"Name": "reachability", "Status": reachability}]}
+def _status(view: InstanceView, default_zone: str, heard: Heard) -> dict[str, Any]:
+    lost = heard.lost(view.instance.assigned.host)
+    word, reachability = (UNKNOWN, UNKNOWN) if lost and view.state == State.RUNNING else health(view)
     zone = view.instance.wanted.zone or default_zone
     return {
         "InstanceId": view.instance.ec2_id,
         "AvailabilityZone": zone,
         "AvailabilityZoneId": zone_id(zone),
         "InstanceState": STATES[view.state],
-        "InstanceStatus": summary,
-        "SystemStatus": summary,
+        "InstanceStatus": _summary(word, reachability),
+        "SystemStatus": _summary(*system(view, heard), heard.since(view.instance.assigned.host) if lost else None),
         "Events": [],
+    }
+
+
+def _summary(word: str, reachability: str, since: float | None = None) -> dict[str, Any]:
+    detail: dict[str, Any] = {"Name": "reachability", "Status": reachability}
+    return {"Status": word, "Details": [detail if since is None else {**detail, "ImpairedSince": since}]}
+
+
+def system(view: InstanceView, heard: Heard) -> tuple[str, str]:
+    """The same for the host that it is on: impaired when that is lost, or was removed."""
+    if view.state in (State.PENDING, State.RUNNING) and heard.lost(view.instance.assigned.host):
+        return "impaired", "failed"
+    return health(view)
+
+
+def _of_system(heard: Heard) -> dict[str, filters.Values[InstanceView]]:
+    return {
+        "system-status.reachability": lambda view: (system(view, heard)[1],),
+        "system-status.status": lambda view: (system(view, heard)[0],),
     }
 
 
@@ -70,8 +95,6 @@ _FILTERS: dict[str, filters.Values[InstanceView]] = {
     "instance-state-name": lambda view: (view.state.value,),
     "instance-status.reachability": lambda view: (health(view)[1],),
     "instance-status.status": lambda view: (health(view)[0],),
-    "system-status.reachability": lambda view: (health(view)[1],),
-    "system-status.status": lambda view: (health(view)[0],),
     **dict.fromkeys(
         (
             "attached-ebs-status.status",

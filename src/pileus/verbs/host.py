@@ -1,0 +1,168 @@
+"""Hosts, as their operators have them: drained, in maintenance, removed, let in again; and how each is now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model.errors import Conflict, Forbidden, InvalidValue, NotFound
+from pileus.model.host import Condition, Host, alive, condition, heard_lately, room
+from pileus.model.placement import RESOURCES
+from pileus.verbs import find
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pileus.model.caller import Caller
+    from pileus.model.host import Duty, Overcommit
+    from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
+    from pileus.verbs.core import Core
+
+REMOVED = "removed"
+"""The pool of the names of hosts that were removed: nothing that they say is listened to."""
+
+_TURNS: dict[Duty, str] = {"active": "host.activate", "drained": "host.drain", "maintenance": "host.maintenance"}
+
+
+class HostView(msgspec.Struct, frozen=True, kw_only=True):
+    """A host, how it is, how many instances it holds, and what is used of what may be given away (None: no bound)."""
+
+    host: Host
+    condition: Condition
+    instances: int
+    used: dict[str, int]
+    room: dict[str, int | None]
+
+
+def turn(caller: Caller, core: Core, ident: str, state: Duty) -> Host:
+    """Have a host take new instances, or none; those that it has run on. The same state again changes nothing.
+
+    Instances are not moved away: their disks are their host's own. Raises Forbidden, NotFound.
+    """
+    with core.store.write() as tx:
+        host = _one(caller, tx, ident)
+        if host.wanted.state == state:
+            return host
+        host = tx.want(host, msgspec.structs.replace(host.wanted, state=state))
+        tx.record(caller, host, _TURNS[state], goal=host.generation, outcome="done")
+        return host
+
+
+def give(caller: Caller, core: Core, ident: str, ratios: Overcommit) -> Host:
+    """Give a host its own ratios of overcommit; those that are None are the cloud's. Nothing that runs is affected.
+
+    Raises Forbidden, NotFound, InvalidValue for a ratio that is not above 0.
+    """
+    for name in RESOURCES:
+        ratio = getattr(ratios, name)
+        if ratio is not None and not 0 < ratio <= 1000:
+            raise InvalidValue(f"'{ratio}' is no ratio of {name}: above 0, at most 1000.", noun="host", reason="ratio")
+    with core.store.write() as tx:
+        host = _one(caller, tx, ident)
+        host = tx.want(host, msgspec.structs.replace(host.wanted, overcommit=ratios))
+        tx.record(caller, host, "host.overcommit", goal=host.generation, outcome="done")
+        return host
+
+
+def remove(caller: Caller, core: Core, ident: str, *, forget: bool = False) -> Host:
+    """Take a host that holds nothing out of the cloud; what it says from then on is not listened to.
+
+    With `forget` one that is lost, whatever it holds: its instances keep their rows, addresses and place, for their
+    bodies may still run there. They are faulted until the host is let in again, and are made nowhere else.
+    Raises Forbidden, NotFound, Conflict.
+    """
+    with core.store.write() as tx:
+        host = _one(caller, tx, ident)
+        scope = f"host:{host.name}"
+        if forget:
+            if alive(host, tx.now):
+                text = f"The host '{host.name}' is heard of: end its instances, or stop it, before it is forgotten."
+                raise Conflict(text, noun="host", ident=host.name, reason="alive")
+        else:
+            # A launch that has chosen it waits for these rows, or this for the launch; it finds none, and looks anew.
+            tx.close_usage(scope)
+        held = len(tx.taken(scope))
+        if held and not forget:
+            raise Conflict(
+                f"The host '{host.name}' holds {held} instance{'' if held == 1 else 's'}: terminate them first, or, "
+                "if the host is lost for good, forget it.",
+                noun="host",
+                ident=host.name,
+                reason="in-use",
+            )
+        host = tx.want(host, msgspec.structs.replace(host.wanted, gone=True))
+        tx.bury(host)
+        tx.claim(REMOVED, host.name, host)
+        tx.record(caller, host, "host.remove", outcome="done", detail=f"forgotten with {held}" if held else "")
+        return host
+
+
+def admit(caller: Caller, core: Core, name: str) -> None:
+    """Let a removed host in again: it is known from its next report on, and its instances are as it says.
+
+    Raises Forbidden, NotFound when no host of that name was removed.
+    """
+    _administrator(caller)
+    with core.store.write() as tx:
+        if not let_in(tx, name):
+            raise NotFound(f"No host '{name}' was removed.", noun="host", ident=name)
+
+
+def let_in(tx: Writer, name: str) -> bool:
+    """The same in a transaction of the caller's, as for a host that joins; False when it was not removed."""
+    removed = tx.claimed(REMOVED, name) is not None
+    if removed:
+        tx.unclaim(REMOVED, name)
+    return removed
+
+
+def views_of(tx: Reader, core: Core, hosts: Sequence[Host]) -> list[HostView]:
+    """Join hosts with what is shown of them; two queries for all."""
+    used = tx.usage_by_scope("host:", RESOURCES)
+    held = tx.claim_counts([f"host:{host.name}" for host in hosts])
+    now = core.store.now()
+    return [
+        HostView(
+            host=host,
+            condition=condition(host, now),
+            instances=held.get(f"host:{host.name}", 0),
+            used=dict(zip(RESOURCES, used.get(f"host:{host.name}", (0, 0, 0)), strict=True)),
+            room=room(host.wanted, host.seen.capacity, core.policy.overcommit),
+        )
+        for host in hosts
+    ]
+
+
+class Heard:
+    """When each host was heard of last, in one snapshot: what an instance's own state does not say."""
+
+    def __init__(self, tx: Reader, now: float) -> None:
+        self._now = now
+        self._at = {name: _SAID.decode(seen).heard for _, name, _, seen in tx.texts(Host)}
+
+    def lost(self, name: str | None) -> bool:
+        """Whether nothing is known of how the bodies on this host are; no host at all is no loss."""
+        return name is not None and not (name in self._at and heard_lately(self._at[name], self._now))
+
+    def since(self, name: str | None) -> float | None:
+        """When it was heard last, None for one that was removed."""
+        return self._at.get(name or "")
+
+
+class _Said(msgspec.Struct):
+    heard: float = 0.0
+
+
+_SAID = msgspec.json.Decoder(_Said)
+
+
+def _one(caller: Caller, tx: Reader, ident: str) -> Host:
+    _administrator(caller)
+    return find.by_any(caller, tx, Host, ident)
+
+
+def _administrator(caller: Caller) -> None:
+    if not caller.admin:
+        raise Forbidden("Only an administrator looks after hosts.", noun="host")

@@ -1,0 +1,127 @@
+"""Placing: the snapshot that placement decides over, and the taking of what it decided, in the launch's transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model import placement
+from pileus.model.errors import NoCapacity
+from pileus.model.host import Capacity, Host, Limits, Overcommit, Wanted, heard_lately
+from pileus.model.placement import RESOURCES, Candidate, Decision, Facts, Need, Policy
+from pileus.model.project import Project
+
+SCOPE = "host:"
+"""How the scopes of what is used of hosts begin."""
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pileus.model.caller import Caller
+    from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
+    from pileus.verbs.core import Core
+
+
+class Outrun(Exception):
+    """Others took, since this transaction looked, what it was to have on `hosts`."""
+
+    def __init__(self, hosts: Iterable[str]) -> None:
+        super().__init__()
+        self.hosts = tuple(hosts)
+
+
+class Nowhere(NoCapacity):
+    """No host can take it, and `why`; the message, which every user gets, names no host."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message, noun="instance", reason="host")
+        self.why = why
+
+
+def choose(
+    tx: Reader, core: Core, need: Need, least: int, most: int, flavor: str, members: Mapping[str, int]
+) -> Decision:
+    """Hosts for as many of `most` instances as fit. Raises Nowhere when they are fewer than `least`.
+
+    `members` counts the instances of the group by host.
+    """
+    candidates = snapshot(tx, core.policy, core.store.now(), members)
+    told = placement.choose(candidates, need, most, core.policy)
+    if len(told.hosts) < least:
+        # What refuses the one that does not fit any more.
+        why = placement.explanation(placement.choose(candidates, need, 0, core.policy))
+        if told.hosts:
+            why = f"{len(told.hosts)} of {least} fit; then {why}"
+        raise Nowhere(f"We currently do not have sufficient {flavor} capacity in the zone you requested.", why)
+    return told
+
+
+def take(tx: Writer, need: Need, told: Decision) -> None:
+    """Take what was chosen, each within its host's bounds. Raises Outrun: the transaction is to be begun anew."""
+    rows = [
+        (f"{SCOPE}{name}", resource, getattr(need, resource) * count, most)
+        for name, count in Counter(told.hosts).items()
+        for resource, most in zip(RESOURCES, told.room[name], strict=True)
+    ]
+    if not tx.take_within(rows):
+        raise Outrun(told.hosts)
+
+
+def prepare(core: Core, hosts: Iterable[str]) -> None:
+    """Have these hosts' usage kept: the conditional UPDATE of a host that never had an instance finds nothing."""
+    with core.store.write() as tx:
+        for host in dict.fromkeys(hosts):
+            tx.open_usage(f"{SCOPE}{host}", RESOURCES)
+
+
+def remember(caller: Caller, core: Core, verb: str, why: str) -> None:
+    """Write into the project's journal why nothing was launched; not again if that is its last line already."""
+    with core.store.write() as tx:
+        last = tx.journal(caller.project, limit=1)
+        if not last or (last[0].verb, last[0].detail) != (verb, why):
+            tx.record(caller, tx.need(Project, caller.project), verb, outcome="failed", detail=why)
+
+
+# -- the snapshot ------------------------------------------------------------------------------------------------------
+
+
+def snapshot(tx: Reader, policy: Policy, now: float, members: Mapping[str, int] | None = None) -> list[Candidate]:
+    """Every host as placement sees it: one query for hosts, one for what is used of them."""
+    used = tx.usage_by_scope(SCOPE, RESOURCES)
+    found = []
+    for _, name, wanted, seen in tx.texts(Host):
+        said = _SAID.decode(seen)
+        facts = _facts(wanted, bytes(said.capacity), bytes(said.limits), bytes(said.traits), policy.overcommit)
+        here = used.get(SCOPE + name) or [0] * len(RESOURCES)
+        count = members.get(name, 0) if members else 0
+        found.append(Candidate(name, facts, heard_lately(said.heard, now), here, count))
+    return found
+
+
+class _Said(msgspec.Struct):
+    """Of what a host said only what placement looks at, and that as it is stored: it is the same again and again."""
+
+    heard: float = 0.0
+    capacity: msgspec.Raw = msgspec.Raw(b"{}")
+    limits: msgspec.Raw = msgspec.Raw(b"{}")
+    traits: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+_SAID = msgspec.json.Decoder(_Said)
+
+
+@lru_cache(maxsize=8192)
+def _facts(wanted: str, capacity: bytes, limits: bytes, traits: bytes, default: Overcommit) -> Facts:
+    """The parts decoded: hosts of one kind share them, and they seldom change."""
+    decode = msgspec.json.decode
+    return placement.facts(
+        decode(wanted, type=Wanted),
+        decode(capacity, type=Capacity),
+        decode(limits, type=Limits),
+        decode(traits, type=tuple[str, ...]),
+        default,
+    )

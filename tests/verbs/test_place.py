@@ -1,0 +1,175 @@
+"""No host is ever given more than it has, however launches, ends and operators come; none is refused that fits."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import hypothesis
+import msgspec
+from hypothesis import strategies as some
+
+from pileus.bus.messages import Report
+from pileus.loops import report
+from pileus.model.caller import SYSTEM, Caller
+from pileus.model.errors import NoCapacity
+from pileus.model.host import Capacity, Host, Limits, Overcommit, room
+from pileus.model.image import Wanted as ImageWanted
+from pileus.model.placement import RESOURCES, Policy
+from pileus.providers.stub import StubProvider
+from pileus.store.migrate import migrate
+from pileus.store.store import Store
+from pileus.verbs import flavor, image, project, recount
+from pileus.verbs.core import Core
+from pileus.verbs.instance import power
+from pileus.verbs.instance.launch import Launch, launch
+from tests.site import Site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pileus.model.image import Image
+
+FLAVORS = {"m1.tiny": (1, 128, 1), "m1.small": (1, 512, 4), "m1.large": (2, 2048, 16), "m1.xlarge": (4, 4096, 32)}
+
+launches = some.tuples(some.just("launch"), some.sampled_from(sorted(FLAVORS)), some.integers(1, 4))
+ends = some.tuples(some.just("terminate"), some.integers(0, 20), some.booleans())
+turns = some.tuples(some.just("state"), some.integers(0, 3), some.sampled_from(("active", "drained", "maintenance")))
+sizes = some.tuples(some.integers(0, 3), some.integers(0, 5000), some.integers(0, 40))
+
+
+def bounds(site: Site, policy: Policy) -> dict[str, tuple[str, dict[str, int | None], dict[str, int]]]:
+    """By host: its state, its room, and what is used of it."""
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+        used = tx.usage()
+        return {
+            host.name: (
+                host.wanted.state,
+                room(host.wanted, host.seen.capacity, policy.overcommit),
+                {name: used.get((f"host:{host.name}", name), 0) for name in RESOURCES},
+            )
+            for host in tx.list(Host)
+        }
+
+
+def fits(site: Site, policy: Policy, need: tuple[int, int, int]) -> int:
+    """How many instances of this size fit, counted without placement."""
+    total = 0
+    for state, most, used in bounds(site, policy).values():
+        left = [(most[name] or 0) - used[name] for name in RESOURCES]
+        if state == "active":
+            total += max(0, min(left[place] // amount for place, amount in enumerate(need)))
+    return total
+
+
+def turn(site: Site, name: str, state: str) -> None:
+    with site.store.write() as tx:
+        (host,) = tx.list(Host, name=name)
+        tx.want(host, msgspec.structs.replace(host.wanted, state=state))
+
+
+@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.given(
+    hosts=some.lists(sizes, min_size=1, max_size=4),
+    policy=some.builds(
+        Policy,
+        overcommit=some.builds(
+            Overcommit, vcpus=some.sampled_from((1.0, 2.5)), memory=some.just(1.0), disk=some.just(1)
+        ),
+        strategy=some.sampled_from(("spread", "stack")),
+    ),
+    deeds=some.lists(launches | ends | turns, max_size=12),
+)
+def test_no_host_is_given_more_than_it_has(
+    hosts: list[tuple[int, int, int]], policy: Policy, deeds: list[tuple[str, object, object]]
+) -> None:
+    site = Site()
+    site.core = replace(site.core, policy=policy)
+    for number, (vcpus, memory, disk) in enumerate(hosts):
+        site.host(f"h{number}", Capacity(vcpus=vcpus, memory=memory, disk=disk))
+    ann = site.caller("blue", {})
+    tiny = site.image(ann)
+    made: list[str] = []
+    for what, first, second in deeds:
+        if what == "launch":
+            need, count = FLAVORS[str(first)], int(str(second))
+            could = fits(site, policy, need)
+            try:
+                made += launch(ann, site.core, Launch(image=tiny.ec2_id, flavor=str(first), least=count, most=count))
+            except NoCapacity:
+                assert could < count
+            else:
+                assert could >= count
+        elif what == "terminate" and made:
+            power.terminate(ann, site.core, [site.row(made.pop(int(str(first)) % len(made))).ec2_id])
+            if second:
+                site.settle(3)
+        elif what == "state":
+            turn(site, f"h{int(str(first)) % len(hosts)}", str(second))
+        for _, most, used in bounds(site, policy).values():
+            assert all(used[name] <= (most[name] or 0) for name in RESOURCES)
+
+
+def crowded(store: Store, hosts: int, memory: int) -> tuple[Core, Caller, Image]:
+    """A cloud of hosts with room for so many MiB each."""
+    migrate(store.engine)
+    core = Core(store, None, StubProvider(), bytes(32))  # type: ignore[arg-type]
+    flavor.seed(SYSTEM, core)
+    made = project.ensure(SYSTEM, core, "blue", {})
+    ann = Caller(user="ann", user_name="ann", project=made.uuid, face="test")
+    tiny = image.register(ann, core, "tiny", ImageWanted(digest="0" * 64, size=1, virtual_size=1))
+    for number in range(hosts):
+        said = Report(host=f"h{number}", epoch=1, sequence=1, capacity=Capacity(memory=memory), limits=Limits())
+        report.absorb(core, said)
+    return core, ann, tiny
+
+
+def test_sixty_four_launches_at_once_fill_the_hosts_and_no_more(tmp_path: Path) -> None:
+    core, ann, tiny = crowded(Store(f"sqlite:///{tmp_path}/store.db"), hosts=5, memory=8 * 128)
+    done: list[int] = []
+    refused: list[NoCapacity] = []
+
+    def one() -> None:
+        try:
+            done.append(len(launch(ann, core, Launch(image=tiny.ec2_id, flavor="m1.tiny"))))
+        except NoCapacity as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(done), len(refused)) == (40, 24)
+    with core.store.read() as tx:
+        assert recount.differences(tx) == []
+        used = tx.usage()
+    assert {used[f"host:h{number}", "memory"] for number in range(5)} == {1024}
+    core.store.close()
+
+
+def test_room_that_others_took_meanwhile_is_not_taken_twice(tmp_path: Path) -> None:
+    """What an engine without one writer at a time may show: the snapshot is older than the conditional UPDATE."""
+    core, ann, tiny = crowded(Store(f"sqlite:///{tmp_path}/store.db"), hosts=2, memory=512)
+    asked = Launch(image=tiny.ec2_id)
+    with core.store.write() as tx:
+        assert tx.take_within([("host:h0", "memory", 512, 512), ("host:h0", "vcpus", 1, None)])
+    with core.store.write() as tx:
+        assert not tx.take_within([("host:h0", "memory", 1, 512)])
+    launch(ann, core, asked)
+    with core.store.read() as tx:
+        assert tx.usage("host:h1")["host:h1", "memory"] == 512
+    core.store.close()
+
+
+def test_a_host_that_was_never_counted_is_counted_from_its_first_instance_on(
+    site: Site, ann: Caller, tiny: Image
+) -> None:
+    with site.store.write() as tx:
+        for name in RESOURCES:
+            tx.sql.exec_driver_sql("DELETE FROM usage WHERE resource = ?", (name,))
+    assert site.launch(ann, Launch(image=tiny.ec2_id))[0].assigned.host == "h1"
+    with site.store.read() as tx:
+        assert tx.usage("host:h1")["host:h1", "memory"] == 512
