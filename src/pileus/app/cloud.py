@@ -6,21 +6,20 @@ import asyncio
 import contextlib
 import functools
 import gc
-import signal
 import socket
 import sys
 from collections.abc import Callable
 
 import msgspec
 import structlog
-import uvicorn
 import uvloop
 
-from pileus.app import logs, stubimages
+from pileus.app import certificates, logs, serving, stubimages, tls
 from pileus.app.http import Edge
 from pileus.app.internal import ObjectServer
 from pileus.app.settings import Settings
-from pileus.app.state import ACCOUNT_KEYS, State, read_json, write_json
+from pileus.app.state import ACCOUNT_KEYS, State, read_json, write_file, write_json
+from pileus.app.tls import Identity
 from pileus.app.wiring import Cloud, build
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import Duplicate, Unavailable
@@ -29,12 +28,6 @@ from pileus.store.store import Store
 from pileus.verbs import flavor, user
 
 ADMIN = "admin"
-KEEP_ALIVE = 75
-"""Seconds for which an idle connection is kept: longer than clients' pools keep theirs."""
-
-MOST_CONNECTIONS = 4000
-"""More are answered that the service is busy."""
-
 Heard = dict[str, tuple[int, int]]
 
 log = structlog.get_logger()
@@ -48,6 +41,7 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
     sys.setswitchinterval(0.0005)
     settings = Settings()
     logs.configure(settings.log_level)
+    identity = prove(state, settings)
     cloud = build(state, settings, provider)
     try:
         # Whoever held wakes before is dead: this process has the pid file.
@@ -59,10 +53,23 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
             contextlib.closing(Edge(cloud)) as edge,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(_serve(edge, cloud, state, listener, functools.partial(_open, cloud, state, provider, before)))
+            is_open = functools.partial(_open, cloud, state, provider, before)
+            runner.run(_serve(edge, cloud, state, listener, identity, is_open))
     finally:
         state.ready.unlink(missing_ok=True)
         cloud.stop()
+
+
+def prove(state: State, settings: Settings) -> Identity | None:
+    """What the faces prove themselves with, None for nothing; clients are left what they need to check it."""
+    state.anchor.unlink(missing_ok=True)
+    if not settings.tls:
+        return None
+    authority = certificates.authority(state.cloud)
+    identity = tls.faces(settings.tls, authority, state.cloud, settings.server_names)
+    if identity is not None and (found := tls.anchor(identity)):
+        write_file(state.anchor, found)
+    return identity
 
 
 def _tune_collector() -> None:
@@ -100,53 +107,35 @@ def _administrator(cloud: Cloud) -> dict[str, str]:
     return {name: getattr(account, name) for name in ACCOUNT_KEYS}
 
 
-def endpoints(host: str, port: int) -> dict[str, str]:
+def endpoints(settings: Settings, listener: socket.socket, identity: Identity | None) -> dict[str, str]:
     """The URL of every face that is built."""
-    root = f"http://{host}:{port}"
+    host, port = listener.getsockname()[:2]
+    if settings.names:
+        host = settings.server_names[0]
+    host = tls.shown(identity, host) if identity else host
+    root = f"{'https' if identity else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     return {"ec2": root, "sts": root, "rest": f"{root}/v1", "metrics": f"{root}/metrics"}
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, told to stop by the signals that this process gets."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        """Ask the server to end; uvicorn's own would end the process as well, before the cloud is put away."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        yield
-
-
-async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket, is_open: Callable[[], bool]) -> None:
-    config = uvicorn.Config(
-        edge,
-        http="httptools",
-        ws="websockets-sansio",
-        loop="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=5,
-        limit_concurrency=MOST_CONNECTIONS,
-        ws_max_size=1 << 20,
-    )
-    server = _Server(config)
+async def _serve(
+    edge: Edge,
+    cloud: Cloud,
+    state: State,
+    listener: socket.socket,
+    identity: Identity | None,
+    is_open: Callable[[], bool],
+) -> None:
     objects = ObjectServer(cloud.objects, state.internal)
     await objects.start()
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        while not server.started and not serving.done():  # noqa: ASYNC110  (uvicorn tells nobody)
-            await asyncio.sleep(0.002)
-        host, port = listener.getsockname()[:2]
-        while not serving.done() and not await asyncio.to_thread(is_open):  # noqa: ASYNC110  (once, at the start)
-            await asyncio.sleep(0.02)
-        if not serving.done():
-            write_json(state.ready, endpoints(host, port))
-            log.info("ready", host=host, port=port)
-        await serving
+        async with serving.serving(serving.server(edge, identity), listener, identity) as ended:
+            while not ended.done() and not await asyncio.to_thread(is_open):  # noqa: ASYNC110  (once, at the start)
+                await asyncio.sleep(0.02)
+            if not ended.done():
+                found = endpoints(cloud.settings, listener, identity)
+                write_json(state.ready, found)
+                log.info("ready", url=found["rest"])
+            await asyncio.wait([ended])
     finally:
         await objects.stop()
 

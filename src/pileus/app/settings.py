@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,16 @@ class Settings(BaseSettings):
 
     region: str = Field(default="us-east-1", description="the region that clients are told")
     zone: str = Field(default="us-east-1a", description="the availability zone that clients are told")
+    tls: str = Field(
+        default="",
+        description="own: the faces prove themselves by a certificate of the cloud's own authority; CERT.pem:KEY.pem: "
+        "by these files, taken anew when they change; empty: they speak plain HTTP",
+    )
+    names: str = Field(
+        default="",
+        description="names and addresses, with commas between them, by which clients reach the cloud, beside 127.0.0.1 "
+        "and localhost; the first one is in the URLs",
+    )
     resolv_conf: Path = Field(
         default=Path("/dev/null"),
         description="a resolv.conf(5) whose resolvers are asked for names that are no guest's; /dev/null: none are",
@@ -53,6 +64,19 @@ class Settings(BaseSettings):
         default="info", description="what the processes log; debug: requests that change nothing, too"
     )
     stub_latency: float = Field(default=0.0, ge=0, description="seconds that the stub pretends to work at each step")
+
+    @field_validator("tls")
+    @classmethod
+    def _pair(cls, value: str) -> str:
+        if value in ("", "own") or re.fullmatch(r"/[^:]+:/[^:]+", value):
+            return value
+        raise ValueError("tls is 'own', or the absolute paths of a certificate and its key: CERT.pem:KEY.pem")
+
+    @property
+    def server_names(self) -> tuple[str, ...]:
+        """What the cloud is called, the name in URLs first."""
+        given = [name.strip() for name in self.names.split(",") if name.strip()]
+        return tuple(dict.fromkeys([*given, "127.0.0.1", "localhost"]))
 
     @field_validator("floating_cidr")
     @classmethod

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 
 from pileus.app.metrics import Metrics
 from pileus.app.settings import Settings
-from pileus.app.state import State
+from pileus.app.state import State, keep_once
 from pileus.faces.ec2 import Ec2Face
 from pileus.faces.rest import RestFace
 from pileus.loops.recover import Gate, Recovery
@@ -133,13 +132,4 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
 
 def _key(state: State) -> bytes:
     """The key that seals secrets, made once."""
-    if not state.key.exists():
-        aside = state.key.with_suffix(".new")
-        aside.unlink(missing_ok=True)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(descriptor)
-        aside.rename(state.key)
-    return state.key.read_bytes()
+    return keep_once(state.key, lambda: secrets.token_bytes(32))
