@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import threading
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -24,6 +25,9 @@ from pileus.loops.host.book import FileBook
 from pileus.loops.host.runner import HostRunner
 from pileus.providers.local.guestnet.upstream import host_servers
 from pileus.providers.local.provider import LocalProvider, capacity
+
+if TYPE_CHECKING:
+    from pileus.bus.rabbitmq import HostEnd as BrokerEnd
 
 log = structlog.get_logger()
 
@@ -45,6 +49,16 @@ def _more_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def _link(state: State, settings: Settings, name: str) -> HostEnd | BrokerEnd:
+    """The host's end of the bus that the settings name."""
+    if not settings.bus:
+        return HostEnd(state.bus, name)
+    from pileus.bus.rabbitmq import Broker  # noqa: PLC0415  (dear, and most hosts have no broker)
+    from pileus.bus.rabbitmq import HostEnd as BrokerEnd  # noqa: PLC0415
+
+    return BrokerEnd(Broker(settings.bus), name)
+
+
 def serve(state: State, group: str) -> None:
     """Run the host until SIGTERM or SIGINT; guests go on. Members of `group` may open channels."""
     ended = threading.Event()
@@ -64,7 +78,7 @@ def serve(state: State, group: str) -> None:
     )
     name = socket.gethostname()
     agent = Agent(name, provider, FileBook(state.host), zone=settings.zone, capacity=capacity(layout))
-    link = HostEnd(state.bus, name)
+    link = _link(state, settings, name)
     runner = HostRunner(agent, link, on_specs=provider.serve)
     channels.start()
     provider.serve(agent.specs().values())

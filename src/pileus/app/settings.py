@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     template_cache: int = Field(
         default=4 << 30, ge=0, description="bytes of disk for what guests are copied from, of all clouds of a machine"
     )
+    bus: str = Field(
+        default="",
+        description="URL of a RabbitMQ broker between cloud and hosts, amqps://USER:PASSWORD@HOST:PORT/VHOST (see"
+        " docs/operating.md); empty: a socket on this machine",
+    )
     loop_workers: int = Field(default=4, ge=1, le=64, description="threads that run the loops")
     threads: int = Field(default=16, ge=1, le=256, description="threads that answer requests")
     largest_request: int = Field(default=2 << 20, ge=1024, description="bytes of a request's body")

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
+from pileus.bus import channels
 from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue, Unavailable
 from pileus.model.provider import Access
@@ -42,7 +43,12 @@ def access(caller: Caller, core: Core, wanted: tuple[str, int]) -> Access:
 async def dial(opened: Access) -> Link:
     """Connect to a stream that was opened; Unavailable when its host is gone by now."""
     try:
-        reader, writer = await asyncio.open_unix_connection(opened.address)
+        there = channels.place(opened)
+        if there is None:
+            reader, writer = await asyncio.open_unix_connection(opened.address)
+        else:
+            trusted = channels.trust(opened)
+            reader, writer = await asyncio.open_connection(*there, ssl=trusted, server_hostname=opened.name)
     except OSError as error:
         raise Unavailable(f"The host does not give the stream now: {error}", noun="host") from error
     writer.write(opened.ticket.encode() + b"\n")
@@ -52,7 +58,8 @@ async def dial(opened: Access) -> Link:
 async def splice(link: Link, receive: Receive, send: Send) -> None:
     """Pass bytes on until either side ends. Frames are binary, where they end means nothing.
 
-    An empty one of the client says that it has sent its last byte: a websocket cannot be closed in one direction.
+    An empty one of the client says that it has sent its last byte: a websocket cannot be closed in one direction. Nor
+    can TLS: the instance is not told of it when it is on another machine.
     """
     reader, writer = link
     down = asyncio.create_task(_down(reader, send))
@@ -86,5 +93,5 @@ async def _up(receive: Receive, writer: asyncio.StreamWriter) -> None:
         if data:
             writer.write(data)
             await writer.drain()
-        else:
+        elif writer.can_write_eof():
             writer.write_eof()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import secrets
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pileus.app.metrics import Metrics
 from pileus.app.settings import Settings
@@ -22,6 +23,10 @@ from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs.core import Core, Place
 from pileus.verbs.credential import Authority
+
+if TYPE_CHECKING:
+    from pileus.bus.rabbitmq import CloudEnd as BrokerEnd
+    from pileus.bus.unix import CloudEnd as UnixEnd
 
 PROVIDERS = "pileus.providers"
 """The entry points' group."""
@@ -93,19 +98,29 @@ def _stub(state: State, settings: Settings, store: Store, place: Place) -> Cloud
 
 
 def _local(state: State, settings: Settings, store: Store, place: Place) -> Cloud:
-    from pileus.bus.unix import CloudEnd  # noqa: PLC0415  (each provider's own parts)
-    from pileus.providers.local import prefix  # noqa: PLC0415
+    from pileus.providers.local import prefix  # noqa: PLC0415  (each provider's own parts)
     from pileus.providers.local.layout import Layout  # noqa: PLC0415
     from pileus.providers.local.network.provider import NetworkProvider  # noqa: PLC0415
 
     layout = Layout(state.root)
-    bus = CloudEnd(state.bus)
+    bus = _bus(state, settings)
     place = dataclasses.replace(place, loopback_prefix=prefix.of(layout))
     networks = NetworkProvider(layout.northbound, gateway=layout.netns)
     gate = Gate(bus)
     cloud = _cloud(state, settings, Core(store, gate, networks, _key(state), place), gate, networks)
     cloud.parts = [(_nothing, networks.close), *cloud.parts, (bus.start, bus.stop)]
     return cloud
+
+
+def _bus(state: State, settings: Settings) -> UnixEnd | BrokerEnd:
+    """The cloud's end of the bus that the settings name."""
+    if settings.bus:
+        from pileus.bus.rabbitmq import Broker, CloudEnd  # noqa: PLC0415  (dear, and most clouds have no broker)
+
+        return CloudEnd(Broker(settings.bus), local=frozenset({socket.gethostname()}))
+    from pileus.bus.unix import CloudEnd as UnixEnd  # noqa: PLC0415
+
+    return UnixEnd(state.bus)
 
 
 def _nothing() -> None:

@@ -1,4 +1,4 @@
-"""Channels: bytes of a body over a unix socket, each opened once by a ticket."""
+"""Channels: bytes of a body over a unix socket, or over TLS between machines, each opened once by a ticket."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import contextlib
 import os
 import secrets
 import socket
+import ssl
 import threading
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pileus.model.provider import Access
 
@@ -22,14 +24,46 @@ PATIENCE = 30.0
 """Seconds for which a ticket is good."""
 
 
+TCP = "tcp://"
+"""How the address of a channel on another machine begins."""
+
+LONGEST_TICKET = 200
+"""Bytes of the first line at most."""
+
+
+class Offers:
+    """What was offered and not fetched yet, by ticket."""
+
+    def __init__(self) -> None:
+        self._offers: dict[str, tuple[float, Callable[[Stream], None]]] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._offers)
+
+    def make(self, serve: Callable[[Stream], None]) -> str:
+        """A new ticket for `serve`."""
+        ticket = secrets.token_urlsafe(24)
+        now = time.monotonic()
+        with self._lock:
+            self._offers = {key: offer for key, offer in self._offers.items() if offer[0] > now}
+            self._offers[ticket] = (now + PATIENCE, serve)
+        return ticket
+
+    def take(self, said: bytes) -> Callable[[Stream], None] | None:
+        """What the ticket in this line is for, once."""
+        with self._lock:
+            offer = self._offers.pop(said.strip().decode("ascii", "replace"), None)
+        return offer[1] if offer is not None and offer[0] > time.monotonic() else None
+
+
 class ChannelServer:
     """Listens at `path`; `group` is the id of the group that may connect besides root."""
 
     def __init__(self, path: Path, group: int | None = None) -> None:
         self._path = path
         self._group = group
-        self._offers: dict[str, tuple[float, Callable[[Stream], None]]] = {}
-        self._lock = threading.Lock()
+        self._offers = Offers()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def start(self) -> None:
@@ -51,12 +85,7 @@ class ChannelServer:
 
     def offer(self, serve: Callable[[Stream], None]) -> Access:
         """A one-time way to `serve`."""
-        ticket = secrets.token_urlsafe(24)
-        now = time.monotonic()
-        with self._lock:
-            self._offers = {key: offer for key, offer in self._offers.items() if offer[0] > now}
-            self._offers[ticket] = (now + PATIENCE, serve)
-        return Access(address=str(self._path), ticket=ticket)
+        return Access(address=str(self._path), ticket=self._offers.make(serve))
 
     def _accept(self) -> None:
         while True:
@@ -70,13 +99,46 @@ class ChannelServer:
         with link, contextlib.suppress(OSError):
             link.settimeout(5.0)
             said = b""
-            while not said.endswith(b"\n") and len(said) < 200:
+            while not said.endswith(b"\n") and len(said) < LONGEST_TICKET:
                 part = link.recv(1)
                 if not part:
                     return
                 said += part
-            with self._lock:
-                offer = self._offers.pop(said.strip().decode("ascii", "replace"), None)
-            if offer is not None and offer[0] > time.monotonic():
+            serve = self._offers.take(said)
+            if serve is not None:
                 link.settimeout(None)
-                offer[1](link)
+                serve(link)
+
+
+def place(access: Access) -> tuple[str, int] | None:
+    """Host and port of a channel on another machine; None for a unix socket."""
+    if not access.address.startswith(TCP):
+        return None
+    parts = urlsplit(access.address)
+    return parts.hostname or "", parts.port or 0
+
+
+def trust(access: Access) -> ssl.SSLContext:
+    """Whose certificates are believed at the other end of a channel on another machine."""
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=access.ca or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def dial(access: Access, timeout: float) -> socket.socket:
+    """A channel's connected socket, the ticket already sent, each wait on it bounded by `timeout`. Raises OSError."""
+    there = place(access)
+    link = (
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) if there is None else socket.create_connection(there, timeout)
+    )
+    try:
+        link.settimeout(timeout)
+        if there is None:
+            link.connect(access.address)
+        else:
+            link = trust(access).wrap_socket(link, server_hostname=access.name)
+        link.sendall(access.ticket.encode() + b"\n")
+    except OSError:
+        link.close()
+        raise
+    return link

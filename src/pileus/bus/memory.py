@@ -91,5 +91,6 @@ class MemoryLink:
 
     def _run(self) -> None:
         while (data := self._queue.get()) is not None:
-            if self._on_message is not None:
-                self._on_message(messages.decode_to_host(data))
+            message = messages.decode_to_host(data)
+            if self._on_message is not None and message is not None:
+                self._on_message(message)

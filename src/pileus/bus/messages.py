@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import structlog
 
 from pileus.model.host import Capacity, Limits
 from pileus.model.noun import NEVER, Fault, Revision
@@ -107,10 +108,20 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     version: int = 1
 
 
+log = structlog.get_logger()
+
+
+class _Typed(msgspec.Struct):
+    """What every message of every version is."""
+
+    type: str
+
+
 ToHost = Order | Ask | Open
 ToCloud = Hello | Report | Opened
 
 _ENCODER = msgspec.msgpack.Encoder()
+_ANY = msgspec.msgpack.Decoder(_Typed)
 _TO_HOST: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToHost)
 _TO_CLOUD: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToCloud)
 
@@ -120,11 +131,21 @@ def encode(message: ToHost | ToCloud) -> bytes:
     return _ENCODER.encode(message)
 
 
-def decode_to_host(data: bytes) -> ToHost:
-    """The message for a host in `data`; msgspec.ValidationError for anything else."""
-    return _TO_HOST.decode(data)  # type: ignore[no-any-return]
+def decode_to_host(data: bytes) -> ToHost | None:
+    """The message for a host in `data`; None for one that this version does not know. Raises msgspec.DecodeError."""
+    return _known(_TO_HOST, data)  # type: ignore[no-any-return]
 
 
-def decode_to_cloud(data: bytes) -> ToCloud:
-    """The message for the cloud in `data`; msgspec.ValidationError for anything else."""
-    return _TO_CLOUD.decode(data)  # type: ignore[no-any-return]
+def decode_to_cloud(data: bytes) -> ToCloud | None:
+    """The message for the cloud in `data`; None for one that this version does not know. Raises msgspec.DecodeError."""
+    return _known(_TO_CLOUD, data)  # type: ignore[no-any-return]
+
+
+def _known(decoder: msgspec.msgpack.Decoder[Any], data: bytes) -> Any:
+    """Who is a version behind passes over what it does not know: fields within a message, and messages as a whole."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        _ANY.decode(data)
+        log.warning("message of another version passed over", reason=str(error))
+        return None

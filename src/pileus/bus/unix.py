@@ -169,12 +169,14 @@ class _Accepted:
     def _arrived(self, data: bytes) -> None:
         self._ready.wait()
         message = messages.decode_to_cloud(data)
+        if message is None and self._host:
+            return
         if isinstance(message, messages.Hello):
             self._host = message.host
             self._end.joined(message.host, self._wire)
         elif not self._host or (isinstance(message, messages.Report) and message.host != self._host):
             raise EOFError("a host that did not say its own name")
-        else:
+        elif message is not None:
             self._end.said(message)
 
     def _ended(self) -> None:
@@ -231,4 +233,6 @@ class HostEnd:
             self._wire = None
 
     def _arrived(self, data: bytes) -> None:
-        self._on_message(messages.decode_to_host(data))
+        message = messages.decode_to_host(data)
+        if message is not None:
+            self._on_message(message)

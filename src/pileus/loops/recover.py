@@ -68,6 +68,18 @@ class Gate:
         if listen is not None:
             listen(on_report)
 
+    def nudge(self) -> None:
+        """Tell the cloud's other processes that something was woken, where there may be some."""
+        nudge = getattr(self.bus, "nudge", None)
+        if nudge is not None:
+            nudge()
+
+    def on_nudge(self, callback: Callable[[], None]) -> None:
+        """Call back when another process of the cloud woke something, where there may be some."""
+        listen = getattr(self.bus, "on_nudge", None)
+        if listen is not None:
+            listen(callback)
+
 
 class Recovery:
     """Compares a store with hosts and engine when it is opened, and recovers it if it is behind.

@@ -106,6 +106,13 @@ def backoff(tries: int) -> float:
     return min(LONGEST, 0.5 * 2.0 ** min(tries, 10)) * _jitter.uniform(0.7, 1.3)
 
 
+def spread_nudges(core: Core) -> None:
+    """From now on tell the cloud's other processes after each commit that woke something; a Runner does so itself."""
+    nudge = getattr(core.hosts, "nudge", None)
+    if nudge is not None:
+        core.store.listen(lambda woken, _touched: nudge() if woken else None)
+
+
 class Runner:
     """Threads that run the loops of one process. Any number of processes may have one."""
 
@@ -129,6 +136,10 @@ class Runner:
         listen = getattr(core.hosts, "listen", None)
         if listen is not None:
             listen(self._report)
+        spread_nudges(core)
+        on_nudge = getattr(core.hosts, "on_nudge", None)
+        if on_nudge is not None:
+            on_nudge(self._nudged)
 
     def start(self) -> None:
         """Begin."""
@@ -143,12 +154,16 @@ class Runner:
         for thread in filter(threading.Thread.is_alive, self._threads):
             thread.join(timeout=10)
 
-    def _committed(self, woken: bool, _touched: set[str]) -> None:  # noqa: FBT001
-        if not woken:
-            return
+    def _nudged(self) -> None:
+        """Another process woke something: look at the queue now."""
         with self._woken:
             self._pending += 1
             self._woken.notify()
+
+    def _committed(self, woken: bool, _touched: set[str]) -> None:  # noqa: FBT001
+        if not woken:
+            return
+        self._nudged()
         if not getattr(self._inside, "now", False):
             self._asked = time.monotonic()
             self._waiting = self._waiting or self._asked
@@ -195,7 +210,7 @@ class Runner:
             self._stopping.wait(left)
 
     def _rest(self, seen: int) -> None:
-        """Wait for a wake, or for the next stored due time; wakes of other processes are found within a second."""
+        """Wait for a wake, or for the next stored due time; other processes nudge, or are noticed in a second."""
         with self._core.store.read() as tx:
             due = tx.next_due()
         now = self._core.store.now()

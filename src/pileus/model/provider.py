@@ -52,10 +52,16 @@ class Recalled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """Where bytes of a channel are had: a unix socket, to which the one-time `ticket` and a newline are sent first."""
+    """Where bytes of a channel are had: a unix socket's path, or `tcp://HOST:PORT`, which speaks TLS.
+
+    The one-time `ticket` and a newline are sent first. `name` is whose certificate the other side has to show, by an
+    authority in the file `ca` (the system's when not given).
+    """
 
     address: str
     ticket: str
+    name: str = ""
+    ca: str = ""
 
 
 class Provider(Protocol):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
+from pileus.bus import channels
 from pileus.bus.messages import Open
 from pileus.model.errors import Conflict, Unavailable
 from pileus.model.ids import new_uuid
@@ -48,10 +48,7 @@ def _instance(caller: Caller, core: Core, ident: str) -> Instance:
 def read(access: Access, timeout: float = 10.0) -> bytes:
     """All bytes of a channel, to its end; Unavailable when the host stops answering."""
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-            link.settimeout(timeout)
-            link.connect(access.address)
-            link.sendall(access.ticket.encode() + b"\n")
+        with channels.dial(access, timeout) as link:
             parts = []
             while part := link.recv(65536):
                 parts.append(part)

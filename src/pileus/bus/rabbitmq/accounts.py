@@ -1,0 +1,87 @@
+"""Hosts' accounts on the broker, made and removed over its management API."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from pileus.bus.rabbitmq import topology
+from pileus.model.errors import Conflict, Unavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TAG = "pileus-host"
+"""Marks the users that are hosts: no other one is ever changed or removed."""
+
+CONNECTIONS = 8
+"""Connections that a host may have at a time: it uses two, and the broker may still count some that broke."""
+
+
+class Accounts:
+    """`url` is that of the management plugin, `user` an administrator of the broker, `vhost` where the cloud's bus is.
+
+    `ca` is the authority of an https URL's certificate, the system's when not given. All methods raise Unavailable when
+    the broker does not answer, or refuses.
+    """
+
+    def __init__(self, url: str, user: str, password: str, *, vhost: str = "/", ca: Path | None = None) -> None:
+        context = ssl.create_default_context(cafile=str(ca) if ca else None)
+        self._client = httpx.Client(
+            base_url=url.rstrip("/") + "/api/", auth=(user, password), verify=context, timeout=10.0, trust_env=False
+        )
+        self._vhost = quote(vhost, safe="")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def add(self, host: str, password: str = "") -> None:
+        """Let a host in, with what a host may and no more; again is no harm.
+
+        Without a password its certificate alone opens: one of the authority that the broker trusts, whose common name
+        is `host`. Raises Conflict when somebody who is no host has that name, ValueError when it is no host's name.
+        """
+        user = quote(topology.checked(host), safe="")
+        self._free(host, user)
+        credential = {"password": password} if password else {"password_hash": ""}
+        self._call("PUT", f"users/{user}", {**credential, "tags": TAG})
+        # What limits comes before what allows.
+        self._call("PUT", f"user-limits/{user}/max-connections", {"value": CONNECTIONS})
+        self._call("PUT", f"topic-permissions/{self._vhost}/{user}", topology.topic_permissions(host))
+        self._call("PUT", f"permissions/{self._vhost}/{user}", topology.permissions(host))
+
+    def remove(self, host: str) -> None:
+        """End a host's connections, and remove its account and its queue; none is no harm. Raises Conflict as `add`."""
+        user = quote(topology.checked(host), safe="")
+        self._free(host, user)
+        self._call("DELETE", f"users/{user}", missing=True)
+        queue = quote(str(topology.of_host(host).name), safe="")
+        self._call("DELETE", f"queues/{self._vhost}/{queue}", missing=True)
+
+    def _free(self, host: str, user: str) -> None:
+        found = self._call("GET", f"users/{user}", missing=True)
+        tags = found.get("tags", "") if found else TAG
+        held = tags if isinstance(tags, list) else str(tags).split(",")
+        if TAG not in held:
+            raise Conflict(f"The broker has a user '{host}' who is no host.", noun="host", ident=host, reason="user")
+
+    def _call(self, method: str, path: str, body: object = None, *, missing: bool = False) -> dict[str, Any] | None:
+        try:
+            answer = self._client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"The broker's management does not answer: {error}", noun="host") from error
+        if missing and answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        if answer.is_error:
+            raise Unavailable(f"The broker's management refuses: {answer.status_code} {answer.text[:200]}", noun="host")
+        return dict(answer.json()) if method == "GET" else {}

@@ -1,0 +1,154 @@
+"""The cloud's end over a broker. Any number of processes have one: they share the reports, and each has its answers."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from pileus.bus import messages
+from pileus.bus.calls import Calls
+from pileus.bus.channels import TCP
+from pileus.bus.rabbitmq import topology
+from pileus.bus.rabbitmq.consumer import Consumer
+from pileus.bus.rabbitmq.publisher import Parcel, Publisher
+from pileus.model.errors import Unavailable
+from pileus.model.provider import Access
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pileus.bus.messages import Ask, Open, Order, Report
+    from pileus.bus.rabbitmq.consumer import Letter
+    from pileus.bus.rabbitmq.session import Broker
+
+log = structlog.get_logger()
+
+
+class CloudEnd:
+    """Declares all that is on the broker, hosts' queues too. `local` names hosts of this very machine.
+
+    Another host's channels are believed to be where they say only if that is over TLS, with that host's certificate.
+    """
+
+    def __init__(self, broker: Broker, local: frozenset[str] = frozenset()) -> None:
+        self._broker = broker
+        self._local = local
+        self._calls = Calls()
+        self._asked: dict[str, str] = {}
+        self._process = ""
+        self._declared: set[str] = set()
+        self._on_report: Callable[[Report], None] | None = None
+        self._on_nudge: Callable[[], None] = _nobody
+        self._publisher = Publisher(broker, self._renew, self._declare)
+        self._answers = Consumer("answers", broker, self._own, self._answered)
+        self._reports = Consumer("reports", broker, self._shared, self._reported)
+
+    def listen(self, on_report: Callable[[Report], None]) -> None:
+        """Call `on_report` with every report that this process gets, from threads of the bus.
+
+        To be called before the start; without it this process takes none. Reports of one host may overtake each other
+        where several processes listen: their order is in (epoch, sequence).
+        """
+        self._on_report = on_report
+
+    def on_nudge(self, callback: Callable[[], None]) -> None:
+        """Call back when another process woke something."""
+        self._on_nudge = callback
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._publisher.start()
+        self._answers.start()
+        if self._on_report is not None:
+            self._reports.start()
+
+    def stop(self) -> None:
+        """End the connections."""
+        self._publisher.stop()
+        self._answers.stop()
+        self._reports.stop()
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages pass now, as far as is known."""
+        taking = self._on_report is None or self._reports.connected
+        return self._publisher.connected and self._answers.connected and taking
+
+    def send(self, host: str, message: Order | Ask) -> None:
+        """Send a message, at once or not at all."""
+        self._send(host, message)
+
+    def open(self, host: str, request: Open) -> Access:
+        """Have a host open a channel."""
+        self._asked[request.call] = host
+        try:
+            found = self._calls.ask(request, (lambda: self._send(host, request)) if self.connected else None)
+        finally:
+            self._asked.pop(request.call, None)
+        if found.address.startswith(TCP):
+            tls = self._broker.tls
+            return Access(address=found.address, ticket=found.ticket, name=host, ca=str(tls.ca) if tls else "")
+        if host not in self._local:
+            raise Unavailable("The host offers no channel that another machine can reach.", noun="host")
+        return found
+
+    def nudge(self) -> None:
+        """Tell the other processes that something was woken; they look at once. Never blocks; losing it is no harm."""
+        self._publisher.nudge()
+
+    def _send(self, host: str, message: Order | Ask | Open) -> None:
+        body = messages.encode(message)
+        self._publisher.send(Parcel(exchange=topology.HOSTS.name, key=host, body=body, reply=self._process))
+
+    # -- what is on the broker -------------------------------------------------------------------------------------
+
+    def _renew(self, channel: Any) -> None:
+        self._declared.clear()
+        for exchange in topology.EXCHANGES:
+            exchange(channel).declare()
+
+    def _declare(self, channel: Any, parcel: Parcel) -> None:
+        if parcel.exchange == topology.HOSTS.name and parcel.key not in self._declared:
+            topology.of_host(parcel.key)(channel).declare()
+            self._declared.add(parcel.key)
+
+    def _shared(self, channel: Any) -> str:
+        queue = topology.reports()
+        queue(channel).declare()
+        return str(queue.name)
+
+    def _own(self, channel: Any) -> str:
+        """A new name each time: the broker may still hold the last one for a connection that it has not missed yet."""
+        process = secrets.token_hex(8)
+        for exchange in topology.EXCHANGES:
+            exchange(channel).declare()
+        queue = topology.of_process(process)
+        queue(channel).declare()
+        self._process = self._publisher.sender = process
+        return str(queue.name)
+
+    # -- what arrives ----------------------------------------------------------------------------------------------
+
+    def _reported(self, letter: Letter) -> None:
+        message = messages.decode_to_cloud(letter.body)
+        if isinstance(message, messages.Report) and self._on_report is not None:
+            if message.host != topology.speaker(letter.key):
+                log.warning("a host reports as another one", said=message.host, key=letter.key)
+                return
+            self._on_report(message)
+
+    def _answered(self, letter: Letter) -> None:
+        if not letter.key:
+            if letter.sender != self._process:
+                self._on_nudge()
+            return
+        message = messages.decode_to_cloud(letter.body)
+        if isinstance(message, messages.Report):
+            self._reported(letter)
+        elif isinstance(message, messages.Opened) and self._asked.get(message.call) == topology.speaker(letter.key):
+            self._calls.answer(message)
+
+
+def _nobody() -> None: ...

@@ -1,0 +1,123 @@
+"""Publishing without waiting: a bounded queue, and a thread that empties it while the broker answers."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pileus.bus.rabbitmq.session import BEAT, Broker, Session, beat, drain
+from pileus.bus.rabbitmq.topology import TTL, WAKES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kombu.connection import Connection
+
+WAITING = 10_000
+"""Messages that may wait for the broker; more are dropped, for they will be sent again."""
+
+NUDGES = 0.05
+"""Seconds between two nudges at least."""
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A message on its way to an exchange; `reply` is the process that an answer is for."""
+
+    exchange: str
+    key: str
+    body: bytes = b""
+    reply: str = ""
+    made: float = field(default_factory=time.monotonic)
+
+
+_NUDGE = Parcel(exchange=WAKES.name, key="", made=float("inf"))
+
+
+class Publisher:
+    """`prepare` is given each new channel, `before` each parcel with its channel ahead of being published."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        prepare: Callable[[Any], None] = lambda _channel: None,
+        before: Callable[[Any, Parcel], None] = lambda _channel, _parcel: None,
+    ) -> None:
+        self.sender = ""
+        """Which process's nudges these are."""
+        self._prepare = prepare
+        self._before = before
+        self._queue: queue.Queue[Parcel] = queue.Queue(WAITING)
+        self._nudged = False
+        self._last = 0.0
+        self._session = Session("publish", broker, self._use)
+        self.connected = False
+
+    def start(self) -> None:
+        """Begin to connect and publish."""
+        self._session.start()
+
+    def stop(self) -> None:
+        """End; what still waits is dropped."""
+        self._session.stopping.set()
+        self._put(_NUDGE)
+        self._session.stop()
+
+    def send(self, parcel: Parcel) -> None:
+        """Have a message published soon, or not at all. Never blocks, never raises."""
+        self._put(parcel)
+
+    def nudge(self) -> None:
+        """Have a nudge published soon; several within a moment are one."""
+        if not self._nudged:
+            self._nudged = True
+            self._put(_NUDGE)
+
+    def _put(self, parcel: Parcel) -> None:
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(parcel)
+
+    def _use(self, connection: Connection) -> None:
+        channel = connection.channel()
+        self._prepare(channel)
+        self.connected = True
+        looked = 0.0
+        try:
+            while not self._session.stopping.is_set():
+                idle = not self._turn(channel)
+                now = time.monotonic()
+                if idle or now - looked > BEAT:
+                    looked = now
+                    while drain(connection, 0.001):
+                        """What the broker objects to ends the connection here."""
+                    beat(connection)
+        finally:
+            self.connected = False
+
+    def _turn(self, channel: Any) -> bool:
+        """Publish what comes next, waiting a moment for it; False when there was nothing."""
+        due = self._last + NUDGES - time.monotonic() if self._nudged else BEAT
+        parcel = None
+        with contextlib.suppress(queue.Empty):
+            parcel = self._queue.get(timeout=min(BEAT, max(0.0, due)))
+        if parcel is not None and parcel is not _NUDGE and time.monotonic() - parcel.made < TTL:
+            self._before(channel, parcel)
+            self._publish(channel, parcel)
+        if self._nudged and time.monotonic() - self._last >= NUDGES:
+            # Before it is sent: who nudges from now on may mean a commit that this one is too early for.
+            self._nudged, self._last = False, time.monotonic()
+            self._publish(channel, _NUDGE)
+        return parcel is not None
+
+    def _publish(self, channel: Any, parcel: Parcel) -> None:
+        properties = {"delivery_mode": 1, "reply_to": parcel.reply or None, "app_id": self.sender or None}
+        message = channel.prepare_message(
+            parcel.body,
+            content_type="application/msgpack",
+            content_encoding="binary",
+            properties={name: value for name, value in properties.items() if value is not None},
+        )
+        channel.basic_publish(message, exchange=parcel.exchange, routing_key=parcel.key)

@@ -1,0 +1,174 @@
+"""Channels for other machines: TCP with TLS, which the host's certificate is for. One thread carries all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pileus.bus.channels import LONGEST_TICKET, TCP, Offers
+from pileus.model.provider import Access
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pileus.bus.tls import Tls
+    from pileus.model.provider import Stream
+
+STRANGERS = 64
+"""Connections that have not shown a ticket yet; more are closed at once."""
+
+FIRST = 5.0
+"""Seconds within which a caller has shook hands and shown a ticket."""
+
+_CHUNK = 65536
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where to listen (`port` 0: a free one), and as what the cloud's machines know this one."""
+
+    address: str
+    port: int
+    name: str
+
+
+class TlsChannelServer:
+    """Serves channels at a door, with the certificate in `tls`; callers need no certificate, but a ticket."""
+
+    def __init__(self, door: Door, tls: Tls) -> None:
+        self._door = door
+        self._context = tls.server()
+        self._offers = Offers()
+        self._strangers = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._socket = socket.create_server((door.address, door.port), family=_family(door.address), backlog=64)
+        self._thread = threading.Thread(target=self._run, name="channels", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens at."""
+        return int(self._socket.getsockname()[1])
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop accepting, and end what is open."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(5)
+        self._socket.close()
+
+    def offer(self, serve: Callable[[Stream], None]) -> Access:
+        """A one-time way to `serve`, which gets the bytes as they are within TLS."""
+        name = f"[{self._door.name}]" if ":" in self._door.name else self._door.name
+        return Access(address=f"{TCP}{name}:{self.port}", ticket=self._offers.make(serve))
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._socket.setblocking(False)
+        accepting = self._loop.create_task(self._accept())
+        self._loop.run_forever()
+        for task in (accepting, *self._tasks):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(accepting, *self._tasks, return_exceptions=True))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    async def _accept(self) -> None:
+        while True:
+            try:
+                link, _ = await self._loop.sock_accept(self._socket)
+            except OSError:
+                await asyncio.sleep(0.1)  # out of descriptors, say
+                continue
+            if self._strangers >= STRANGERS:
+                link.close()
+                continue
+            self._strangers += 1
+            task = self._loop.create_task(self._carry(link))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, link: socket.socket) -> None:
+        known = False
+        try:
+            async with asyncio.timeout(FIRST):
+                reader, writer = await _secured(link, self._context)
+            try:
+                async with asyncio.timeout(FIRST):
+                    said = await reader.readuntil(b"\n")
+                serve = self._offers.take(said)
+                self._strangers -= 1
+                known = True
+                if serve is not None:
+                    await _bridge(reader, writer, serve)
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(FIRST):
+                        await writer.wait_closed()
+        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
+            """No handshake, no ticket, or gone in the middle: nobody is owed an answer."""
+        finally:
+            if not known:
+                self._strangers -= 1
+            link.close()
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+async def _secured(link: socket.socket, context: ssl.SSLContext) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Shake hands as the server, reading no more ahead than a line of a stranger's needs."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=max(LONGEST_TICKET, _CHUNK))
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await loop.connect_accepted_socket(
+        lambda: protocol,
+        link,
+        ssl=context,
+        ssl_handshake_timeout=FIRST,
+        ssl_shutdown_timeout=FIRST,
+    )
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+async def _bridge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, serve: Callable[[Stream], None]) -> None:
+    """Let `serve` have one end of a pair of sockets, in a thread, and pass on what goes through the other end."""
+    near, far = socket.socketpair()
+
+    def served() -> None:
+        with far, contextlib.suppress(OSError):
+            serve(far)
+
+    thread = threading.Thread(target=served, name="channel", daemon=True)
+    inner, outer = await asyncio.open_unix_connection(sock=near)
+    thread.start()
+    up = asyncio.create_task(_copy(reader, outer))
+    try:
+        # What the guest says last is passed on; TLS could not say that the other direction goes on.
+        await _copy(inner, writer)
+    finally:
+        up.cancel()
+        await asyncio.gather(up, return_exceptions=True)
+        outer.close()
+        with contextlib.suppress(OSError):
+            await outer.wait_closed()
+
+
+async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await source.read(_CHUNK):
+            sink.write(data)
+            await sink.drain()
+        if sink.can_write_eof():
+            sink.write_eof()
