@@ -96,7 +96,7 @@ class Guest:
 
     def pings(self, address: str, wait: float = 0.5) -> bool:
         """Whether `address` answers one echo request within `wait` seconds."""
-        return within(self.namespace, lambda: _ping(address, wait))
+        return within(self.namespace, lambda: ping(address, wait))
 
     def fetches(self, address: str, port: int, wait: float = 1.0, source: str = "") -> bytes:
         """What a TCP server at (`address`, `port`) says first; nothing when it cannot be reached."""
@@ -210,11 +210,13 @@ def _options(data: bytes) -> dict[int, bytes]:
     return found
 
 
-def _ping(address: str, wait: float) -> bool:
+def ping(address: str, wait: float = 0.5) -> bool:
+    """Whether `address` answers one echo request within `wait` seconds, in the namespace of this thread."""
     token = secrets.token_bytes(8)
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
         raw.settimeout(wait)
-        request = struct.pack("!BBHHH", 8, 0, 0, 1, 1) + token
+        # One number for all would make their translations collide: the switch tells ICMP flows by it.
+        request = struct.pack("!BBHHH", 8, 0, 0, secrets.randbelow(1 << 16), 1) + token
         request = request[:2] + struct.pack("!H", checksum(request)) + request[4:]
         try:
             raw.sendto(request, (address, 0))

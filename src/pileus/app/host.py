@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pileus.app import internal, logs
-from pileus.app.local import layout_of
+from pileus.app.local import fabric_of, layout_of
 from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.bus.channels import ChannelServer
@@ -77,7 +77,14 @@ def serve(state: State, group: str) -> None:
         layout, fetch, channels, respond, servers, templates=templates, cache_bytes=settings.image_cache
     )
     name = socket.gethostname()
-    agent = Agent(name, provider, FileBook(state.host), zone=settings.zone, capacity=capacity(layout))
+    agent = Agent(
+        name,
+        provider,
+        FileBook(state.host),
+        zone=settings.zone,
+        chassis=fabric_of(layout).chassis,
+        capacity=capacity(layout),
+    )
     link = _link(state, settings, name)
     runner = HostRunner(agent, link, on_specs=provider.serve)
     channels.start()

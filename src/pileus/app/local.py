@@ -17,6 +17,7 @@ from pileus.model.errors import Fault
 from pileus.providers.local import prefix
 from pileus.providers.local.engine import chassis, control
 from pileus.providers.local.engine.daemons import daemons
+from pileus.providers.local.engine.fabric import Fabric, alone
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import daemon
 from pileus.providers.local.machine.daemon import libvirtd
@@ -35,6 +36,11 @@ def layout_of(state: State) -> Layout:
     return Layout(state.root, cache=Settings().image_cache_folder)
 
 
+def fabric_of(layout: Layout) -> Fabric:
+    """This machine's part in the cloud's networks, as the settings have it."""
+    return alone(layout, Settings().floating_cidr)
+
+
 def begin(state: State, say: Say) -> None:
     """Start the daemons, and give the cloud's user its folder."""
     try:
@@ -50,7 +56,7 @@ def begin(state: State, say: Say) -> None:
     try:
         prefix.take(layout)
         say("starting the network engine")
-        chassis.up(layout, outside=Settings().floating_cidr)
+        chassis.up(layout, fabric=fabric_of(layout))
         say("starting libvirtd")
         daemon.up(layout)
     except Fault as fault:
@@ -73,10 +79,10 @@ def host_command(state: State) -> list[str]:
 
 def supervised(state: State) -> list[Part]:
     """What is to be started again when it dies, beside the cloud; in the order of starting."""
-    layout, outside = layout_of(state), Settings().floating_cidr
+    layout = layout_of(state)
     found = [
         Part(one.name, one.argv, str(one.pidfile), str(one.output), at=str(one.at), question=one.question)
-        for one in (*daemons(layout, outside=outside), libvirtd(layout))
+        for one in (*daemons(layout, fabric=fabric_of(layout)), libvirtd(layout))
     ]
     host = Part(
         "host", tuple(host_command(state)), str(state.pidfile("host")), str(state.log("host")), at=str(state.channels)

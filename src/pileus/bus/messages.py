@@ -51,8 +51,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     """Repeated state of one host. Absence of a body means something in a full report alone.
 
     `epoch` counts the agent's starts, `sequence` its reports in this epoch; `unknown` are bodies that no order named.
-    `answer` is the call of the Ask that it answers; if that asked for them, `orders` are all that are held, and
-    `removed` has every removal.
+    `chassis` is its switch, as the network engine names that. `answer` is the call of the Ask that it answers; if that
+    asked for them, `orders` are all that are held, and `removed` has every removal.
     """
 
     host: str
@@ -67,6 +67,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     capacity: Capacity = Capacity()
     limits: Limits = Limits()
     zone: str = ""
+    chassis: str = ""
     answer: str = ""
     orders: dict[str, Order] | None = None
 

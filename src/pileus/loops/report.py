@@ -60,6 +60,7 @@ def _host(tx: Writer, report: Report) -> Host | None:
         heard=tx.now,
         capacity=report.capacity,
         limits=report.limits,
+        chassis=report.chassis,
         unknown=report.unknown if report.full else old.unknown,
     )
     return tx.see(host, new)

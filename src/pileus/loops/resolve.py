@@ -9,6 +9,7 @@ import msgspec
 from pileus.model import addresses
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
+from pileus.model.host import Host
 from pileus.model.image import Image
 from pileus.model.network import Assigned as NetworkAssigned
 from pileus.model.network import Network
@@ -16,7 +17,7 @@ from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.record import record
 from pileus.model.router import Assigned as RouterAssigned
-from pileus.model.router import Router
+from pileus.model.router import Router, gateways
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import (
     AnySpec,
@@ -158,6 +159,11 @@ def _ingress(groups: list[SecurityGroup]) -> Iterable[Ingress]:
                 yield Ingress(cidr=rule.cidr, port_min=rule.port_min or 0, port_max=high)
 
 
+def _switches(tx: Reader) -> list[str]:
+    """The switches of all hosts; a silent host's as well, for a router must not move whenever one pauses."""
+    return [host.seen.chassis for host in tx.list(Host) if host.seen.chassis and not host.wanted.gone]
+
+
 def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
     """The order for a noun that the network engine keeps, without its revision."""
     if isinstance(row, Router):
@@ -169,6 +175,7 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
             cidr=row.wanted.cidr,
             address=row.assigned.address,
             outside=place.floating_cidr if row.assigned.address else "",
+            gateways=gateways(row.uuid, _switches(tx)) if row.assigned.address else (),
             record=record([tx.need(Project, row.project), row]),
         )
     if isinstance(row, Network):

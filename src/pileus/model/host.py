@@ -36,7 +36,10 @@ class Wanted(Part, frozen=True, kw_only=True):
 
 
 class Seen(Part, frozen=True, kw_only=True):
-    """The last report's order (epoch, sequence), the highest revision the host ever held, and when it was heard."""
+    """The last report's order (epoch, sequence), the highest revision the host ever held, and when it was heard.
+
+    `chassis` is its switch, as the network engine names that.
+    """
 
     epoch: int = 0
     sequence: int = 0
@@ -45,6 +48,7 @@ class Seen(Part, frozen=True, kw_only=True):
     heard: float = 0.0
     capacity: Capacity = Capacity()
     limits: Limits = Limits()
+    chassis: str = ""
     unknown: tuple[str, ...] = ()
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import hashlib
+from typing import TYPE_CHECKING, ClassVar
 
 from pileus.model.errors import Fault
 from pileus.model.network import Seen
 from pileus.model.noun import Noun, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+GATEWAYS = 3
+"""Switches that a router may leave by: one carries it, the others are there for when that is lost."""
 
 NO_WAY_OUT = Fault(
     "OutsideExhausted",
@@ -39,3 +46,16 @@ class Router(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
+
+
+def gateways(uuid: str, switches: Iterable[str]) -> tuple[str, ...]:
+    """Which of `switches` the router `uuid` may leave by, the first rather than the second.
+
+    Routers spread evenly, and each keeps its own when other switches come and go (highest random weight: Thaler and
+    Ravishankar, 1998).
+    """
+
+    def weight(switch: str) -> bytes:
+        return hashlib.sha256(f"{uuid}/{switch}".encode()).digest()
+
+    return tuple(sorted(switches, key=weight, reverse=True)[:GATEWAYS])

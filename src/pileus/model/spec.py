@@ -119,13 +119,15 @@ class RouterSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="route
     """A logical router; its networks attach themselves by naming it.
 
     `address` is its own in the range `outside`, and what those without a floating address are seen by there; empty
-    for a router without a way out.
+    for a router without a way out. `gateways` are the switches that may carry what goes there, the first that lives
+    doing so; none are named in a cloud of one machine.
     """
 
     KIND: ClassVar[str] = "router"
     cidr: str = ""
     address: str = ""
     outside: str = ""
+    gateways: tuple[str, ...] = ()
 
 
 class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -47,6 +47,7 @@ class Agent:
         book: Book,
         *,
         zone: str = "",
+        chassis: str = "",
         capacity: Capacity | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -55,6 +56,7 @@ class Agent:
         self.book = book
         self.now = now
         self._zone = zone
+        self._chassis = chassis
         self._capacity = capacity or Capacity()
         self._lock = threading.RLock()
         self._sequence = 0
@@ -315,6 +317,7 @@ class Agent:
                 capacity=self._capacity,
                 limits=self.provider.limits,
                 zone=self._zone,
+                chassis=self._chassis,
             )
             self._changed.clear()
             self._told.clear()

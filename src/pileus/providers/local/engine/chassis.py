@@ -8,14 +8,15 @@ import grp
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pileus.model import addresses
 from pileus.model.errors import Fault
 from pileus.providers.local.engine import process
-from pileus.providers.local.engine.daemons import Daemon, daemons
+from pileus.providers.local.engine.daemons import Daemon, daemons, enter
+from pileus.providers.local.engine.fabric import Fabric, alone
 from pileus.providers.local.engine.root import ROOT
 from pileus.providers.local.layout import Layout
 
@@ -28,25 +29,29 @@ _STOP = 5.0
 _POLL = 0.004
 
 
-def up(layout: Layout, root: Path = ROOT, outside: str = addresses.OUTSIDE) -> None:
+def up(layout: Layout, root: Path = ROOT, fabric: Fabric | None = None) -> None:
     """Start what does not run, and return when all of it serves. Raises Fault; needs root.
 
-    Idempotent: a daemon that runs is left alone, and what a killed one left behind is no obstacle. `outside` is the
-    range of the outside network, whose gateway this machine is, inside the cloud's namespace.
+    Idempotent: a daemon that runs is left alone, and what a killed one left behind is no obstacle. `fabric` is this
+    machine's part in the cloud's networks; without it the machine has all of them to itself.
     """
     if not (root / "usr/bin/ovn-northd").exists():
         raise Fault("NetworkEngineMissing", f"{root} holds no OVN; bin/setup makes it", permanent=True)
-    prepare(layout)
+    fabric = fabric or alone(layout)
+    prepare(layout, fabric)
     with _alone(layout):
-        for daemon in daemons(layout, root, outside):
+        for daemon in daemons(layout, root, fabric):
             pid = process.owner(daemon.pidfile)
             _await(daemon, start(daemon) if pid is None else pid)
+            if daemon.name == "southbound" and fabric.listen:
+                _listen(layout, root, fabric.listen)
 
 
-def prepare(layout: Layout) -> None:
-    """Make the folders and the network namespace that the daemons start in; idempotent.
+def prepare(layout: Layout, fabric: Fabric | None = None) -> None:
+    """Make the folders and the network namespace that the daemons start in; idempotent. Raises Fault.
 
-    The user `pileus` may pass `engine` and open the sockets in `engine/nb`; all else is root's.
+    The user `pileus` may pass `engine` and open the sockets in `engine/nb`; all else is root's. Interfaces that
+    `fabric` gives to the switch move into the namespace.
     """
     layout.engine.mkdir(parents=True, exist_ok=True)
     layout.engine.chmod(0o711)
@@ -66,6 +71,42 @@ def prepare(layout: Layout) -> None:
     if not namespace.exists():
         _ip("netns", "add", layout.netns)
     _ip("-n", layout.netns, "link", "set", "lo", "up")
+    if fabric is not None:
+        _give(layout, fabric)
+
+
+def _give(layout: Layout, fabric: Fabric) -> None:
+    """The files and interfaces that the daemons have of this machine."""
+    if fabric.tls is not None:
+        folder = layout.engine / "tls"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for name, source in (("key", fabric.tls.key), ("certificate", fabric.tls.certificate), ("ca", fabric.tls.ca)):
+            aside = folder / f".{name}.new"
+            aside.touch(mode=0o600)
+            aside.write_bytes(source.read_bytes())
+            aside.rename(folder / f"{name}.pem")
+    for interface in fabric.interfaces:
+        if not _has(layout, interface):
+            _ip("link", "set", interface, "netns", layout.netns)
+        _ip("-n", layout.netns, "link", "set", interface, "up")
+
+
+def _has(layout: Layout, interface: str) -> bool:
+    found = subprocess.run(
+        ["ip", "-n", layout.netns, "link", "show", "dev", interface], capture_output=True, check=False
+    )
+    return found.returncode == 0
+
+
+def _listen(layout: Layout, root: Path, address: str) -> None:
+    """Have the southbound database heard at `address`, by controllers that may write what is their own alone."""
+    command = ("ovn-sbctl", "--db=unix:/srv/run/ovnsb_db.sock", "--timeout=10", "--inactivity-probe=20000")
+    rows = ("set-connection", "role=ovn-controller", address)
+    done = subprocess.run(
+        enter(layout, *command, *rows, root=root), capture_output=True, text=True, check=False, timeout=20
+    )
+    if done.returncode:
+        raise Fault("NetworkEngineFailed", f"the southbound database does not listen: {done.stderr.strip()}")
 
 
 def start(daemon: Daemon) -> int:
@@ -73,13 +114,16 @@ def start(daemon: Daemon) -> int:
     return process.spawn(list(daemon.argv), daemon.output)
 
 
-def status(layout: Layout) -> dict[str, int | None]:
+def status(layout: Layout, fabric: Fabric | None = None) -> dict[str, int | None]:
     """Each daemon's pid, None for one that does not run."""
-    return {daemon.name: process.owner(daemon.pidfile) for daemon in daemons(layout)}
+    return {daemon.name: process.owner(daemon.pidfile) for daemon in daemons(layout, fabric=fabric)}
 
 
-def down(layout: Layout, *, purge: bool = False) -> None:
-    """Stop all daemons, remove every network namespace of this cloud; with `purge` the databases too."""
+def down(layout: Layout, *, purge: bool = False, fabric: Fabric | None = None) -> None:
+    """Stop all daemons, remove every network namespace of this cloud; with `purge` the databases too.
+
+    The interfaces that `fabric` gave to the switch come back.
+    """
     if layout.engine.exists():
         with _alone(layout):
             for daemon in reversed(daemons(layout)):
@@ -87,6 +131,9 @@ def down(layout: Layout, *, purge: bool = False) -> None:
                 if pid is not None:
                     process.stop(pid, _STOP)
     if _NAMESPACES.exists():
+        for interface in fabric.interfaces if fabric is not None else []:
+            if _has(layout, interface):
+                _ip("-n", layout.netns, "link", "set", interface, "netns", str(threading.get_native_id()))
         for namespace in sorted(_NAMESPACES.glob(f"{layout.netns}*")):
             _ip("netns", "delete", namespace.name)
     if purge:

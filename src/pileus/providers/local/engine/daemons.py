@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pileus.model import addresses
 from pileus.providers.local.engine import control, unixsocket
+from pileus.providers.local.engine.fabric import Fabric, alone
 from pileus.providers.local.engine.root import ROOT
 from pileus.providers.local.layout import Layout
 
@@ -23,6 +24,9 @@ BRIDGE = "br-int"
 
 OUTSIDE = "br-ex"
 """The bridge of the outside network; the interface of this name in the cloud's namespace is that network's gateway."""
+
+TUNNELS = "br-tunnels"
+"""The bridge of the interface that leads to other machines' switches; the interface of this name has its address."""
 
 PHYSICAL = "outside"
 """What OVN calls the network behind that bridge."""
@@ -43,33 +47,43 @@ exec ovsdb-server "$@" "$db"
 """
 
 # Segmentation offload counts only when it is set before the switch starts; without it TCP and UDP of guests
-# with default offloads die in the user-space datapath.
+# with default offloads die in the user-space datapath. That datapath finds the way to other machines only through a
+# bridge that has the interface as a port and the address itself.
 _SWITCH = """
-name=$1 datapath=$2 mappings=$3 mac=$4; shift 4
-ovs-vsctl --db=unix:/srv/run/db.sock --no-wait --timeout=10 \\
-    -- set Open_vSwitch . external_ids:system-id="$name" external_ids:hostname="$name" \\
-       external_ids:ovn-remote=unix:/srv/run/ovnsb_db.sock external_ids:ovn-encap-type=geneve \\
-       external_ids:ovn-encap-ip=127.0.0.1 external_ids:ovn-monitor-all=false \\
+name=$1 datapath=$2 mappings=$3 mac=$4 remote=$5 encap=$6 outside=$7 tunnels=$8 tunnels_mac=$9; shift 9
+vsctl() { ovs-vsctl --db=unix:/srv/run/db.sock --no-wait --timeout=10 "$@"; }
+vsctl -- set Open_vSwitch . external_ids:system-id="$name" external_ids:hostname="$name" \\
+       external_ids:ovn-remote='"'"$remote"'"' external_ids:ovn-encap-type=geneve \\
+       external_ids:ovn-encap-ip="$encap" external_ids:ovn-monitor-all=false \\
        external_ids:ovn-bridge-datapath-type="$datapath" external_ids:ovn-bridge-mappings="$mappings" \\
     -- --may-exist add-br br-int \\
     -- set Bridge br-int datapath_type="$datapath" fail_mode=secure other_config:disable-in-band=true \\
     -- --may-exist add-br "${mappings#*:}" -- set Bridge "${mappings#*:}" datapath_type="$datapath" \\
        other_config:hwaddr='"'"$mac"'"'
-[ "$datapath" = system ] || ovs-vsctl --db=unix:/srv/run/db.sock --no-wait --timeout=10 \\
-    set Open_vSwitch . other_config:userspace-tso-enable=true
+[ -z "$outside" ] || vsctl --may-exist add-port "${mappings#*:}" "$outside"
+if [ "$datapath" != system ]; then
+    vsctl set Open_vSwitch . other_config:userspace-tso-enable=true
+    [ -z "$tunnels" ] || vsctl -- --may-exist add-br br-tunnels \\
+        -- set Bridge br-tunnels datapath_type="$datapath" other_config:hwaddr='"'"$tunnels_mac"'"' \\
+        -- --may-exist add-port br-tunnels "$tunnels"
+fi
 exec ovs-vswitchd "$@"
 """
 
-# The interface comes and goes with the switch. Who waits for it is nobody's child, so that nobody has to reap it.
-_ADDRESS = """
-netns=$1 interface=$2 address=$3; shift 3
-( (
-    tries=0
-    until ip -n "$netns" link set "$interface" up 2>/dev/null || [ $tries -ge 400 ]; do
-        tries=$((tries + 1)); sleep 0.05
-    done
-    ip -n "$netns" address replace "$address" dev "$interface"
-) </dev/null >/dev/null 2>&1 & )
+# The interfaces come and go with the switch. Who waits for them is nobody's child, so that nobody has to reap it.
+_ADDRESSES = """
+netns=$1; shift
+while [ "$1" != -- ]; do
+    interface=$1 address=$2; shift 2
+    ( (
+        tries=0
+        until ip -n "$netns" link set "$interface" up 2>/dev/null || [ $tries -ge 400 ]; do
+            tries=$((tries + 1)); sleep 0.05
+        done
+        ip -n "$netns" address replace "$address" dev "$interface"
+    ) </dev/null >/dev/null 2>&1 & )
+done
+shift
 exec "$@"
 """
 
@@ -96,14 +110,14 @@ def datapath() -> str:
     return "system" if _KERNEL.exists() else "netdev"
 
 
-def enter(layout: Layout, *command: str, root: Path = ROOT) -> tuple[str, ...]:
+def enter(layout: Layout, *command: str, root: Path = ROOT, here: bool = False) -> tuple[str, ...]:
     """The command that runs `command` as the daemons run: in their namespace and root, `layout.engine` at /srv.
 
-    Needs root.
+    With `here` it keeps the network that it is called in: who speaks with other machines. Needs root.
     """
+    network = () if here else ("nsenter", f"--net=/run/netns/{layout.netns}")
     return (
-        "nsenter",
-        f"--net=/run/netns/{layout.netns}",
+        *network,
         "unshare",
         "--mount",
         "--propagation=private",
@@ -115,56 +129,135 @@ def enter(layout: Layout, *command: str, root: Path = ROOT) -> tuple[str, ...]:
     )
 
 
-def daemons(layout: Layout, root: Path = ROOT, outside: str = addresses.OUTSIDE) -> list[Daemon]:
+def daemons(layout: Layout, root: Path = ROOT, fabric: Fabric | None = None) -> list[Daemon]:
     """The daemons in the order in which they start; each needs those before it to be ready.
 
-    `outside` is the range of the outside network, whose gateway the switch's machine is, in the cloud's namespace.
+    `fabric` is this machine's part in the networks; without it the machine has all of them to itself.
     """
-    here = f"{addresses.gateway(outside)}/{ipaddress.IPv4Network(outside).prefixlen}"
-    # Routers remember the gateway by its MAC, which would be another one after each start.
-    mac = addresses.outside_mac(addresses.gateway(outside))
-    run, north = layout.engine / "run", layout.engine / "nb"
+    fabric = fabric or alone(layout)
+    central = _central(layout, root, fabric) if fabric.central else []
+    switches = _switches(layout, root, fabric) if fabric.switches else []
+    # The switch's database first, as it starts quickest.
+    return [*switches[:1], *central, *switches[1:]]
 
-    def daemon(name: str, socket: Path, *command: str, first: tuple[str, ...] = ()) -> Daemon:
-        return Daemon(
-            name=name,
-            argv=first + enter(layout, *command, *_common(name), root=root),
-            ready=lambda: unixsocket.answers(socket),
-            pidfile=run / f"{name}.pid",
-            output=layout.engine / "log" / f"{name}.out",
-            at=run / f"{name}.ctl",
-            question=control.VERSION,
-        )
 
-    vswitch, share = "/usr/share/openvswitch/vswitch.ovsschema", "/usr/share/ovn"
+def _central(layout: Layout, root: Path, fabric: Fabric) -> list[Daemon]:
+    """OVN's two databases, and what translates the one into the other."""
+    run, share = layout.engine / "run", "/usr/share/ovn"
+    listening = ("--remote=db:OVN_Southbound,SB_Global,connections",) if fabric.listen else ()
     return [
-        daemon("switch-db", run / "db.sock", *_database("conf", vswitch, "/srv/run/db.sock")),
-        daemon(
+        _daemon(
+            layout,
+            root,
             "northbound",
-            north / "ovnnb_db.sock",
+            layout.engine / "nb" / "ovnnb_db.sock",
             *_database("ovnnb", f"{share}/ovn-nb.ovsschema", "/srv/nb/ovnnb_db.sock"),
         ),
-        daemon(
+        _daemon(
+            layout,
+            root,
             "southbound",
             run / "ovnsb_db.sock",
             *_database("ovnsb", f"{share}/ovn-sb.ovsschema", "/srv/run/ovnsb_db.sock"),
+            *(_tls(fabric) if fabric.listen else ()),
+            *listening,
+            here=bool(fabric.listen),
         ),
-        daemon(
+        _daemon(
+            layout,
+            root,
             "northd",
             run / "northd.ctl",
             "ovn-northd",
             "--ovnnb-db=unix:/srv/nb/ovnnb_db.sock",
             "--ovnsb-db=unix:/srv/run/ovnsb_db.sock",
         ),
+    ]
+
+
+def _switches(layout: Layout, root: Path, fabric: Fabric) -> list[Daemon]:
+    """The switch, its database, and what programs it."""
+    run = layout.engine / "run"
+    remote = fabric.southbound
+    return [
+        _daemon(
+            layout,
+            root,
+            "switch-db",
+            run / "db.sock",
+            *_database("conf", "/usr/share/openvswitch/vswitch.ovsschema", "/srv/run/db.sock"),
+        ),
         # The bridge's management socket appears once the switch has made the bridge.
-        daemon(
+        _daemon(
+            layout,
+            root,
             "switch",
             run / f"{BRIDGE}.mgmt",
-            *_shell(_SWITCH, layout.netns, datapath(), f"{PHYSICAL}:{OUTSIDE}", mac, "unix:/srv/run/db.sock"),
-            first=("/bin/sh", "-c", _ADDRESS, "sh", layout.netns, OUTSIDE, here),
+            *_shell(_SWITCH, *_switch_arguments(fabric), "unix:/srv/run/db.sock"),
+            first=("/bin/sh", "-c", _ADDRESSES, "sh", layout.netns, *_addresses(fabric), "--"),
         ),
-        daemon("controller", run / "controller.ctl", "ovn-controller", "unix:/srv/run/db.sock"),
+        _daemon(
+            layout,
+            root,
+            "controller",
+            run / "controller.ctl",
+            "ovn-controller",
+            *(_tls(fabric) if remote else ()),
+            "unix:/srv/run/db.sock",
+            here=bool(remote),
+        ),
     ]
+
+
+def _switch_arguments(fabric: Fabric) -> tuple[str, ...]:
+    tunnels = fabric.tunnels
+    gateway = addresses.gateway(fabric.outside)
+    # Routers remember the gateway by its MAC, which would be another one after each start; where the gateway is
+    # elsewhere, no two machines may have the same.
+    mac = addresses.derived_mac(fabric.chassis, OUTSIDE) if fabric.outside_interface else addresses.outside_mac(gateway)
+    return (
+        fabric.chassis,
+        datapath(),
+        f"{PHYSICAL}:{OUTSIDE}",
+        mac,
+        fabric.southbound or "unix:/srv/run/ovnsb_db.sock",
+        tunnels.ip if tunnels else "127.0.0.1",
+        fabric.outside_interface,
+        tunnels.interface if tunnels else "",
+        addresses.derived_mac(fabric.chassis, TUNNELS),
+    )
+
+
+def _addresses(fabric: Fabric) -> list[str]:
+    """Interfaces that get an address as soon as they are there, each followed by that."""
+    found = []
+    if not fabric.outside_interface:
+        prefix = ipaddress.IPv4Network(fabric.outside).prefixlen
+        found += [OUTSIDE, f"{addresses.gateway(fabric.outside)}/{prefix}"]
+    if fabric.tunnels is not None:
+        found += [fabric.tunnels.interface if datapath() == "system" else TUNNELS, fabric.tunnels.address]
+    return found
+
+
+def _daemon(
+    layout: Layout,
+    root: Path,
+    name: str,
+    socket: Path,
+    *command: str,
+    first: tuple[str, ...] = (),
+    here: bool = False,
+) -> Daemon:
+    run = layout.engine / "run"
+    return Daemon(
+        name=name,
+        argv=first + enter(layout, *command, *_common(name), root=root, here=here),
+        ready=lambda: unixsocket.answers(socket),
+        pidfile=run / f"{name}.pid",
+        output=layout.engine / "log" / f"{name}.out",
+        at=run / f"{name}.ctl",
+        question=control.VERSION,
+    )
 
 
 def _common(name: str) -> tuple[str, ...]:
@@ -176,6 +269,13 @@ def _common(name: str) -> tuple[str, ...]:
         f"--unixctl=/srv/run/{name}.ctl",
         f"--log-file=/srv/log/{name}.log",
     )
+
+
+def _tls(fabric: Fabric) -> tuple[str, ...]:
+    """What makes a daemon prove who it is, with the copies of the files that it sees."""
+    if fabric.tls is None:
+        return ()
+    return ("--private-key=/srv/tls/key.pem", "--certificate=/srv/tls/certificate.pem", "--ca-cert=/srv/tls/ca.pem")
 
 
 def _shell(script: str, *arguments: str) -> tuple[str, ...]:

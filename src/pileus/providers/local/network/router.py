@@ -16,7 +16,6 @@ TABLE = "Logical_Router"
 WAY_OUT = (
     ("NAT", "snat"),
     ("Logical_Router_Static_Route", "default-route"),
-    ("Gateway_Chassis", "gateway-chassis"),
     ("Logical_Router_Port", "outside"),
     ("Logical_Switch_Port", "outside-port"),
 )
@@ -31,6 +30,7 @@ def ensure(rows: Rows, spec: RouterSpec) -> None:
     if spec.address and spec.outside:
         _way_out(rows, row, spec)
     else:
+        _gateways(rows, None, spec.uuid, ())
         for table, what in WAY_OUT:
             rows.delete(table, derived(spec.uuid, what))
 
@@ -60,16 +60,7 @@ def _way_out(rows: Rows, row: Any, spec: RouterSpec) -> None:
         external_ids=ours,
     )
     rows.attach(row, "ports", row_of["outside"])
-    if rows.gateway:
-        rows.put(
-            "Gateway_Chassis",
-            row_of["gateway-chassis"],
-            name=f"{name}-{rows.gateway}",
-            chassis_name=rows.gateway,
-            priority=10,
-            external_ids=ours,
-        )
-        rows.attach(port, "gateway_chassis", row_of["gateway-chassis"])
+    _gateways(rows, port, spec.uuid, spec.gateways or tuple(filter(None, [rows.gateway])))
     outside.join(rows, row_of["outside-port"], name, ours)
     rows.put(
         "Logical_Router_Static_Route",
@@ -90,3 +81,21 @@ def _way_out(rows: Rows, row: Any, spec: RouterSpec) -> None:
             external_ids={KIND: "snat", UUID: spec.uuid},
         )
         rows.attach(row, "nat", row_of["snat"])
+
+
+def _gateways(rows: Rows, port: Any, router: str, chassis: tuple[str, ...]) -> None:
+    """Who may carry what goes outside by `port`: `chassis`, the earlier the rather."""
+    wanted = {derived(router, f"gateway-{name}"): name for name in chassis}
+    for row in list(rows.tables["Gateway_Chassis"].rows.values()):
+        if row.external_ids.get(UUID) == router and row.uuid not in wanted:
+            rows.delete("Gateway_Chassis", row.uuid)
+    for place, (own, name) in enumerate(wanted.items()):
+        rows.put(
+            "Gateway_Chassis",
+            own,
+            name=f"out-{router}-{name}",
+            chassis_name=name,
+            priority=len(wanted) - place,
+            external_ids={KIND: "outside", UUID: router},
+        )
+        rows.attach(port, "gateway_chassis", own)
