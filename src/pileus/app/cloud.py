@@ -14,12 +14,12 @@ import msgspec
 import structlog
 import uvloop
 
-from pileus.app import certificates, logs, serving, stubimages, tls
+from pileus.app import doors, logs, stubimages
+from pileus.app.doors import Doors
 from pileus.app.http import Edge
 from pileus.app.internal import ObjectServer
 from pileus.app.settings import Settings
-from pileus.app.state import ACCOUNT_KEYS, State, read_json, write_file, write_json
-from pileus.app.tls import Identity
+from pileus.app.state import ACCOUNT_KEYS, State, read_json, write_json
 from pileus.app.wiring import Cloud, build
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import Duplicate, Unavailable
@@ -41,8 +41,8 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
     sys.setswitchinterval(0.0005)
     settings = Settings()
     logs.configure(settings.log_level)
-    identity = prove(state, settings)
-    cloud = build(state, settings, provider)
+    found = doors.prepare(state, settings, listener)
+    cloud = build(state, settings, provider, join=found.join, fingerprint=found.fingerprint)
     try:
         # Whoever held wakes before is dead: this process has the pid file.
         cloud.core.store.release_wakes()
@@ -54,22 +54,10 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             is_open = functools.partial(_open, cloud, state, provider, before)
-            runner.run(_serve(edge, cloud, state, listener, identity, is_open))
+            runner.run(_serve(edge, cloud, state, found, is_open))
     finally:
         state.ready.unlink(missing_ok=True)
         cloud.stop()
-
-
-def prove(state: State, settings: Settings) -> Identity | None:
-    """What the faces prove themselves with, None for nothing; clients are left what they need to check it."""
-    state.anchor.unlink(missing_ok=True)
-    if not settings.tls:
-        return None
-    authority = certificates.authority(state.cloud)
-    identity = tls.faces(settings.tls, authority, state.cloud, settings.server_names)
-    if identity is not None and (found := tls.anchor(identity)):
-        write_file(state.anchor, found)
-    return identity
 
 
 def _tune_collector() -> None:
@@ -107,34 +95,17 @@ def _administrator(cloud: Cloud) -> dict[str, str]:
     return {name: getattr(account, name) for name in ACCOUNT_KEYS}
 
 
-def endpoints(settings: Settings, listener: socket.socket, identity: Identity | None) -> dict[str, str]:
-    """The URL of every face that is built."""
-    host, port = listener.getsockname()[:2]
-    if settings.names:
-        host = settings.server_names[0]
-    host = tls.shown(identity, host) if identity else host
-    root = f"{'https' if identity else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
-    return {"ec2": root, "sts": root, "rest": f"{root}/v1", "metrics": f"{root}/metrics"}
-
-
-async def _serve(
-    edge: Edge,
-    cloud: Cloud,
-    state: State,
-    listener: socket.socket,
-    identity: Identity | None,
-    is_open: Callable[[], bool],
-) -> None:
+async def _serve(edge: Edge, cloud: Cloud, state: State, found: Doors, is_open: Callable[[], bool]) -> None:
     objects = ObjectServer(cloud.objects, state.internal)
     await objects.start()
     try:
-        async with serving.serving(serving.server(edge, identity), listener, identity) as ended:
+        async with found.serving(edge, cloud) as ended:
             while not ended.done() and not await asyncio.to_thread(is_open):  # noqa: ASYNC110  (once, at the start)
                 await asyncio.sleep(0.02)
             if not ended.done():
-                found = endpoints(cloud.settings, listener, identity)
-                write_json(state.ready, found)
-                log.info("ready", url=found["rest"])
+                urls = found.endpoints(cloud.settings)
+                write_json(state.ready, urls)
+                log.info("ready", url=urls["rest"])
             await asyncio.wait([ended])
     finally:
         await objects.stop()

@@ -35,14 +35,15 @@ def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
     _end()
 
 
-def host(root: Path, group: str) -> NoReturn:
-    """The host process."""
+def host(root: Path, group: str, provider: str) -> NoReturn:
+    """The host process, over the provider `local` or `stub`."""
     state = State(root)
+    state.prepare()
     _hold(state, "host")
     os.umask(0o077)
     from pileus.app.host import serve  # noqa: PLC0415  (only root gets here)
 
-    serve(state, group)
+    serve(state, group, provider)
     _end()
 
 

@@ -87,7 +87,7 @@ class Edge:
                 if handle is None:
                     response = Response(404, {"content-type": "text/plain"}, NOTHING)
                 else:
-                    request = _request(scope, await _body(scope, receive, self._largest))
+                    request = _request(scope, await body_of(scope, receive, self._largest))
                     loop = asyncio.get_running_loop()
                     response = await loop.run_in_executor(self._threads, handle, request)
         except TooLarge:
@@ -102,7 +102,7 @@ class Edge:
             log.exception("request failed", path=path, request=request_id)
             response = errors.own("Internal", "Something is wrong here; the log tells what.", request_id)
         self._note(response, time.perf_counter() - began)
-        await _send(scope, send, response)
+        await respond(scope, send, response)
 
     def _note(self, response: Response, seconds: float) -> None:
         """Count an answer, and log it unless it only read."""
@@ -200,7 +200,8 @@ def _request(scope: Scope, body: bytes) -> Request:
     return Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
 
 
-async def _body(scope: Scope, receive: Receive, largest: int) -> bytes:
+async def body_of(scope: Scope, receive: Receive, largest: int) -> bytes:
+    """The body of a request, whole. Raises TooLarge, Gone."""
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > largest:
             raise TooLarge
@@ -231,7 +232,8 @@ async def _parts(receive: Receive) -> Any:
             yield part
 
 
-async def _send(scope: Scope, send: Send, response: Response) -> None:
+async def respond(scope: Scope, send: Send, response: Response) -> None:
+    """Send a whole answer."""
     body = response.body
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
     headers.append((b"content-length", str(len(body)).encode()))

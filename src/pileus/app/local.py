@@ -74,7 +74,7 @@ def host(state: State, say: Say) -> None:
 
 def host_command(state: State) -> list[str]:
     """The command that is the host process."""
-    return processes.pileus("host", "--state", str(state.root), "--group", CLOUD_USER)
+    return processes.pileus("host", "run", "--state", str(state.root), "--group", CLOUD_USER)
 
 
 def supervised(state: State) -> list[Part]:

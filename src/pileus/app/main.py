@@ -10,8 +10,11 @@ from typing import Annotated, Optional
 import typer
 
 from pileus.cli.commands import StateOption, cli, images, state_of
+from pileus.cli.hosts import hosts
 from pileus.cli.problem import Problem
 from pileus.model import disk
+
+cli.add_typer(hosts, name="host")
 
 
 def _say(text: str) -> None:
@@ -164,12 +167,35 @@ def cloud(
     run_cloud(state, provider, fd, user)
 
 
-@cli.command(hidden=True)
-def host(*, state: Annotated[Path, typer.Option()], group: Annotated[str, typer.Option()]) -> None:
-    """The host process; `up` starts it."""
+@hosts.command("run")
+def host(
+    *,
+    state: StateOption = None,
+    group: Annotated[str, typer.Option(help="Who may open channels beside root; on the cloud's machine.")] = "pileus",
+    provider: Annotated[str, typer.Option(help="local or stub.")] = "local",
+) -> None:
+    """The host process: `up` starts it where the cloud is, a service (see packaging/systemd) where a machine joined."""
     from pileus.app.entry import host as run_host  # noqa: PLC0415  (commands start quickly)
 
-    run_host(state, group)
+    run_host(state_of(state), group, provider)
+
+
+@hosts.command("join")
+def host_join(
+    url: Annotated[str, typer.Argument(help="As 'pileus host token' printed it.")],
+    token: str,
+    *,
+    name: Annotated[str, typer.Option(help="What the cloud calls this machine; by default its own name.")] = "",
+    zone: Annotated[str, typer.Option(help="By default the cloud's.")] = "",
+    state: StateOption = None,
+) -> None:
+    """Make this machine one of a cloud's hosts."""
+    from pileus.app import joining  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.state import State  # noqa: PLC0415
+
+    where = State(state_of(state))
+    made = joining.join(where, url, token, name or joining.hostname(), zone, _say)
+    typer.echo(f"{made.name} belongs to {made.url}: 'pileus host run --state {where.root}' is its process.")
 
 
 def run() -> None:

@@ -30,6 +30,26 @@ class Settings(BaseSettings):
         description="names and addresses, with commas between them, by which clients reach the cloud, beside 127.0.0.1 "
         "and localhost; the first one is in the URLs",
     )
+    internal: str = Field(
+        default="",
+        description="ADDRESS:PORT at which hosts on other machines join, and fetch what they start instances from, "
+        "over TLS; empty: all hosts are on this machine",
+    )
+    channels: str = Field(
+        default="",
+        description="ADDRESS:PORT at which a host that joined gives consoles and streams to the cloud; empty: a free "
+        "port of the address by which it reached the cloud",
+    )
+    southbound: str = Field(
+        default="",
+        description="where the network controllers of hosts on other machines find OVN's southbound database: "
+        "ssl:ADDRESS:PORT",
+    )
+    broker_admin: str = Field(
+        default="",
+        description="URL of the broker's management, https://USER:PASSWORD@HOST:PORT, where hosts get accounts as they "
+        "join; empty: the operator makes them",
+    )
     resolv_conf: Path = Field(
         default=Path("/dev/null"),
         description="a resolv.conf(5) whose resolvers are asked for names that are no guest's; /dev/null: none are",
@@ -69,6 +89,13 @@ class Settings(BaseSettings):
         default="info", description="what the processes log; debug: requests that change nothing, too"
     )
     stub_latency: float = Field(default=0.0, ge=0, description="seconds that the stub pretends to work at each step")
+
+    @field_validator("internal")
+    @classmethod
+    def _listens(cls, value: str) -> str:
+        if value and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}", value):
+            raise ValueError("internal is an address of this machine and a port: 10.0.0.1:8774")
+        return value
 
     @field_validator("tls")
     @classmethod

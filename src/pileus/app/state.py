@@ -109,6 +109,16 @@ class State:
         return self.cloud / "recover.asked"
 
     @property
+    def joined(self) -> Path:
+        """The cloud that this machine joined, mode 0600; not there where the cloud is on this machine."""
+        return self.root / "joined.json"
+
+    @property
+    def identity(self) -> Path:
+        """What a machine that joined proves itself with; root's alone."""
+        return self.root / "identity"
+
+    @property
     def run(self) -> Path:
         """Pid files and locks of the processes."""
         return self.root / "run"

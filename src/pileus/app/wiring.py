@@ -58,11 +58,20 @@ class Cloud:
         self.core.store.close()
 
 
-def build(state: State, settings: Settings, provider: str) -> Cloud:
-    """The cloud of a state directory, with one machine's own provider, `local` or `stub`; nothing is started."""
+def build(state: State, settings: Settings, provider: str, *, join: str = "", fingerprint: str = "") -> Cloud:
+    """The cloud of a state directory, with one machine's own provider, `local` or `stub`; nothing is started.
+
+    Hosts of other machines join at the URL `join`, and know the cloud there by `fingerprint`.
+    """
     store = Store(state.database, sync=settings.store_sync)
     migrate(store.engine)
-    place = Place(region=settings.region, zone=settings.zone, floating_cidr=settings.floating_cidr)
+    place = Place(
+        region=settings.region,
+        zone=settings.zone,
+        floating_cidr=settings.floating_cidr,
+        join=join,
+        fingerprint=fingerprint,
+    )
     build_one = _stub if provider == "stub" else _local
     return build_one(state, settings, store, place)
 

@@ -28,10 +28,15 @@ class Capacity(Part, frozen=True, kw_only=True):
 
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """`active` takes new instances; `drained` keeps what it has."""
+    """`active` takes new instances; `drained` keeps what it has.
+
+    `certificates` are the serial numbers (hex) of those that it may show: the one that it has, and after it the one
+    that it was given last, if it has not shown that yet.
+    """
 
     zone: str = ""
     state: str = "active"
+    certificates: tuple[str, ...] = ()
     gone: bool = False
 
 
