@@ -18,6 +18,10 @@ help: ## list the targets
 setup: ## system packages, network engine and .venv; safe to repeat
 	bin/setup
 
+.PHONY: services
+services: ## packages of the services that tests/live and bench/ start for themselves
+	bin/setup --services
+
 .PHONY: images
 images: setup ## build the guest images that are missing, or older than their recipe
 	@for name in tiny debian-12; do $(BIN)/pileus image build $$name --if-changed; done
@@ -40,7 +44,7 @@ first-light: ## one live path: a guest from RunInstances to ssh (root)
 	$(PYTEST) --live tests/live/test_first_light.py
 
 .PHONY: test-live
-test-live: images ## all that boots guests or real services (root); AREA=name MINUTES=25 SEED=n to narrow
+test-live: images services ## all that boots guests or real services (root); AREA=name MINUTES=25 SEED=n to narrow
 	$(PYTEST) --live tests/live $(if $(AREA),--area=$(AREA)) $(if $(MINUTES),--minutes=$(MINUTES)) \
 	    $(if $(SEED),--randomly-seed=$(SEED))
 
@@ -81,6 +85,10 @@ bench: setup ## figures against their yardsticks, one line each
 .PHONY: bench-boot
 bench-boot: images ## boots against QEMU started by hand, memory and idle figures, one line each (root, 10 minutes)
 	$(BIN)/python -m bench.boot
+
+.PHONY: bench-bus
+bench-bus: setup services ## the bus over RabbitMQ against the unix socket, one line a figure
+	$(BIN)/python -m bench.bus
 
 .PHONY: reference
 reference: ## write docs/reference anew from the code

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -26,7 +26,10 @@ ADDRESS = "127.0.0.1"
 
 
 class RabbitMq:
-    """`start` returns when it answers. `url` is its administrator's, over TLS; `plain` the same without."""
+    """`start` returns when it answers. `url` is its administrator's, over TLS; `plain` the same without.
+
+    Over TLS it asks everybody for a certificate of `authority`; `cloud` is a good one.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -34,6 +37,7 @@ class RabbitMq:
             (folder / name).mkdir(parents=True, exist_ok=True)
         self.authority = Authority(folder / "authority")
         self.tls = self.authority.issue(ADDRESS)
+        self.cloud = self.authority.issue("cloud")
         self.password = secrets.token_urlsafe(12)
         self.port, self.tls_port, self.management_port, self._epmd, self._distribution = _free_ports(5)
         self.url = f"amqps://admin:{self.password}@{ADDRESS}:{self.tls_port}/"
@@ -48,6 +52,7 @@ class RabbitMq:
 
     def start(self) -> None:
         """Start, and wait until the APIs answer."""
+        assert PROGRAM.exists(), "no RabbitMQ here: run bin/setup --services"
         with (self.folder / "log" / "out").open("ab") as out:
             self._process = subprocess.Popen(
                 [PROGRAM], env=self._environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
@@ -80,19 +85,19 @@ class RabbitMq:
         """Let it go on."""
         self._signal(signal.SIGCONT)
 
-    def connections(self) -> int:
-        """How many clients it counts, some seconds late."""
-        return len(self._api("connections"))
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and not ended since."""
+        return self._process is not None
 
-    def depth(self, queue: str) -> int | None:
-        """How many messages a queue holds, some seconds late; None when there is no such queue."""
-        found = [one for one in self._api("queues") if one["name"] == queue]
-        return int(found[0].get("messages", 0)) if found else None
+    def queues(self) -> set[str]:
+        """The names of its queues."""
+        return {str(one["name"]) for one in self._api("queues")}
 
-    def _api(self, path: str) -> list[dict[str, object]]:
+    def _api(self, path: str) -> list[dict[str, Any]]:
         answer = httpx.get(f"{self.management}/api/{path}", auth=("admin", self.password), timeout=10, trust_env=False)
         answer.raise_for_status()
-        found: list[dict[str, object]] = answer.json()
+        found: list[dict[str, Any]] = answer.json()
         return found
 
     def _answers(self) -> bool:

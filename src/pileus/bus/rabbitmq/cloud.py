@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pileus.bus.rabbitmq.consumer import Letter
     from pileus.bus.rabbitmq.session import Broker
 
+DECLARED = 10.0
+"""Seconds for which a host's queue is taken to be there still."""
+
 log = structlog.get_logger()
 
 
@@ -38,7 +42,7 @@ class CloudEnd:
         self._calls = Calls()
         self._asked: dict[str, str] = {}
         self._process = ""
-        self._declared: set[str] = set()
+        self._declared: dict[str, float] = {}
         self._on_report: Callable[[Report], None] | None = None
         self._on_nudge: Callable[[], None] = _nobody
         self._publisher = Publisher(broker, self._renew, self._declare)
@@ -66,9 +70,11 @@ class CloudEnd:
 
     def stop(self) -> None:
         """End the connections."""
-        self._publisher.stop()
-        self._answers.stop()
-        self._reports.stop()
+        parts = (self._publisher, self._answers, self._reports)
+        for part in parts:
+            part.session.stopping.set()
+        for part in parts:
+            part.stop()
 
     @property
     def connected(self) -> bool:
@@ -110,9 +116,12 @@ class CloudEnd:
             exchange(channel).declare()
 
     def _declare(self, channel: Any, parcel: Parcel) -> None:
-        if parcel.exchange == topology.HOSTS.name and parcel.key not in self._declared:
+        if parcel.exchange != topology.HOSTS.name:
+            return
+        now = time.monotonic()
+        if now - self._declared.get(parcel.key, -DECLARED) >= DECLARED:
             topology.of_host(parcel.key)(channel).declare()
-            self._declared.add(parcel.key)
+            self._declared[parcel.key] = now
 
     def _shared(self, channel: Any) -> str:
         queue = topology.reports()

@@ -31,26 +31,32 @@ class Letter(msgspec.Struct, frozen=True):
 
 
 class Consumer:
-    """`prepare` is given each new channel and returns the queue's name; `take` gets each letter, one at a time.
+    """`prepare` is given each new channel and returns the queue's name; `begins` is called whenever letters may come.
 
-    A letter whose taking raises is logged and forgotten.
+    `take` gets each, one at a time. One whose taking raises is logged and forgotten.
     """
 
     def __init__(
-        self, name: str, broker: Broker, prepare: Callable[[Any], str], take: Callable[[Letter], None]
+        self,
+        name: str,
+        broker: Broker,
+        prepare: Callable[[Any], str],
+        take: Callable[[Letter], None],
+        begins: Callable[[], None] = lambda: None,
     ) -> None:
         self._prepare = prepare
         self._take = take
+        self._begins = begins
         self.connected = False
-        self._session = Session(name, broker, self._use)
+        self.session = Session(name, broker, self._use)
 
     def start(self) -> None:
         """Begin to connect and consume."""
-        self._session.start()
+        self.session.start()
 
     def stop(self) -> None:
         """End; what is not acknowledged goes to others."""
-        self._session.stop()
+        self.session.stop()
 
     def _use(self, connection: Connection) -> None:
         channel = connection.channel()
@@ -59,10 +65,12 @@ class Consumer:
         name = self._prepare(channel)
         channel.basic_qos(0, AHEAD, a_global=False)
         channel.basic_consume(queue=name, callback=lambda message: self._arrived(channel, message))
+        self.session.works()
         self.connected = True
+        self._begins()
         looked = time.monotonic()
         try:
-            while not self._session.stopping.is_set():
+            while not self.session.stopping.is_set():
                 drain(connection, BEAT)
                 if time.monotonic() - looked > BEAT / 2:
                     looked = time.monotonic()
@@ -71,7 +79,7 @@ class Consumer:
             self.connected = False
 
     def _arrived(self, channel: Any, message: Any) -> None:
-        if self._session.stopping.is_set():
+        if self.session.stopping.is_set():
             return
         said = message.properties
         try:

@@ -29,7 +29,7 @@ class HostEnd:
         self._askers: OrderedDict[str, str] = OrderedDict()
         self._on_message: Callable[[ToHost], None] = _nobody
         self._publisher = Publisher(broker)
-        self._consumer = Consumer("orders", broker, self._own, self._arrived)
+        self._consumer = Consumer("orders", broker, self._own, self._arrived, self._begins)
 
     def listen(self, on_message: Callable[[ToHost], None]) -> None:
         """Begin to connect and deliver."""
@@ -48,6 +48,8 @@ class HostEnd:
 
     def stop(self) -> None:
         """End the connections."""
+        self._publisher.session.stopping.set()
+        self._consumer.session.stopping.set()
         self._publisher.stop()
         self._consumer.stop()
 
@@ -56,10 +58,12 @@ class HostEnd:
         """Whether messages pass now, as far as is known."""
         return self._publisher.connected and self._consumer.connected
 
-    def _own(self, channel: Any) -> str:
-        # A new connection begins with all that there is to say.
-        self._on_message(messages.Ask())
+    def _own(self, _channel: Any) -> str:
         return str(topology.of_host(self._host).name)
+
+    def _begins(self) -> None:
+        """A new connection begins with all that there is to say."""
+        self._on_message(messages.Ask())
 
     def _arrived(self, letter: Letter) -> None:
         message = messages.decode_to_host(letter.body)

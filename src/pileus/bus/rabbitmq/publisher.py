@@ -53,18 +53,18 @@ class Publisher:
         self._queue: queue.Queue[Parcel] = queue.Queue(WAITING)
         self._nudged = False
         self._last = 0.0
-        self._session = Session("publish", broker, self._use)
+        self.session = Session("publish", broker, self._use)
         self.connected = False
 
     def start(self) -> None:
         """Begin to connect and publish."""
-        self._session.start()
+        self.session.start()
 
     def stop(self) -> None:
         """End; what still waits is dropped."""
-        self._session.stopping.set()
+        self.session.stopping.set()
         self._put(_NUDGE)
-        self._session.stop()
+        self.session.stop()
 
     def send(self, parcel: Parcel) -> None:
         """Have a message published soon, or not at all. Never blocks, never raises."""
@@ -83,10 +83,11 @@ class Publisher:
     def _use(self, connection: Connection) -> None:
         channel = connection.channel()
         self._prepare(channel)
+        self.session.works()
         self.connected = True
         looked = 0.0
         try:
-            while not self._session.stopping.is_set():
+            while not self.session.stopping.is_set():
                 idle = not self._turn(channel)
                 now = time.monotonic()
                 if idle or now - looked > BEAT:

@@ -99,7 +99,7 @@ class Session:
     def __init__(self, name: str, broker: Broker, use: Callable[[Connection], None]) -> None:
         self.stopping = threading.Event()
         self.trouble = ""
-        """Why there is no connection; empty while there is one."""
+        """Why it does not work; empty while it does."""
         self._name = name
         self._broker = broker
         self._use = use
@@ -114,6 +114,12 @@ class Session:
         self.stopping.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(2 * BEAT)
+
+    def works(self) -> None:
+        """What the connection is for goes on now."""
+        if self.trouble:
+            log.info("broker answers", broker=self._broker.place, session=self._name)
+        self.trouble = ""
 
     def _run(self) -> None:
         tries = 0
@@ -138,9 +144,6 @@ class Session:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
         transport = connection.connection.transport
         try:
-            if self.trouble:
-                log.info("broker answers", broker=self._broker.place, session=self._name)
-            self.trouble = ""
             self._use(connection)
             connection.release()
         finally:

@@ -20,6 +20,9 @@ TTL = 60.0
 LONGEST = 10_000
 """Messages that a queue holds at most; the oldest go first."""
 
+UNUSED = 24 * 3600.0
+"""Seconds after which the queue of a host that is away, and is told nothing, goes."""
+
 LARGEST = 64 * 1024 * 1024
 """Bytes that a queue holds at most."""
 
@@ -46,7 +49,7 @@ def reports() -> Queue:
 
 def of_host(host: str) -> Queue:
     """What a host is told."""
-    return _queue(f"pileus.host.{checked(host)}", exchange=HOSTS, routing_key=host, durable=True)
+    return _queue(f"pileus.host.{checked(host)}", exchange=HOSTS, routing_key=host, durable=True, expires=UNUSED)
 
 
 def of_process(process: str) -> Queue:
