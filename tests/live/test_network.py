@@ -479,7 +479,8 @@ def test_a_database_that_hangs_hangs_nobody(cloud: Cloud) -> None:
     assert pid is not None
     network = cloud.network(14)
     waiting, fresh = (NetworkProvider(cloud.layout.northbound, timeout=0.5) for _ in range(2))
-    assert waiting.observe(Ref(kind="network", uuid=network.uuid))
+    own = Ref(kind="network", uuid=network.uuid)
+    eventually(lambda: not _unavailable(lambda: waiting.observe(own)), "it is connected")
     port = cloud.port(network)
     os.kill(pid, signal.SIGSTOP)
     try:

@@ -165,7 +165,7 @@ def lookup(guest: Guest, name: str, kind: str = "A", source: str = "") -> dns.me
 
     def talk() -> dns.message.Message | None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
-            link.settimeout(1.0)
+            link.settimeout(3.0)
             if source:
                 link.bind((source, 0))
             link.sendto(query.to_wire(), (guest_dns(guest), 53))
