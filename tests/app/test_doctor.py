@@ -112,6 +112,23 @@ def test_a_damaged_order_is_set_aside_given_again_and_said_until_it_is_removed(o
     assert doctor(own)["findings"] == []
 
 
+def test_a_host_starts_though_its_count_of_starts_is_damaged(own: Stub) -> None:
+    """What it ran runs on, requests are answered, and the doctor says it until the file is removed."""
+    own.up()
+    own.client.post("instances", body={"image": own.client.all("images")[0]["id"], "flavor": "m1.tiny"})
+    assert processes.until(lambda: any((own.state.host / "orders").glob("*.json")), 30)
+    own.down()
+    (own.state.host / "start.json").write_bytes(b"damaged")
+    own.up()
+    assert processes.until(lambda: [one["state"] for one in own.client.all("instances")] == ["running"], 30)
+    said = doctor(own)
+    assert [(one["code"], one["kind"]) for one in said["findings"]] == [("BookUnreadable", "host")]
+    (aside,) = (own.state.host / "damaged").iterdir()
+    assert aside.read_bytes() == b"damaged"
+    aside.unlink()
+    assert doctor(own)["findings"] == []
+
+
 def test_whatever_is_said_to_be_mended_has_somebody_who_mends_it() -> None:
     said = {code for code, meaning in MEANINGS.items() if meaning.mend == "repair"}
     here = set(examination._REMOVE) | {"DomainLeaked"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pileus.loops.recover import Recovery
 from pileus.model.instance import Instance
 from pileus.store.writer import Writer
@@ -15,9 +17,14 @@ from tests.loops.temper import Temper
 if TYPE_CHECKING:
     from pileus.bus.messages import Report
     from pileus.model.noun import Revision
+    from pileus.model.port import Port
+    from pileus.store.reader import Reader
     from pileus.verbs.recover import _Merge
 
 COPY, BUSY = Temper(restored="copy"), Temper(verbs=("tag", "rules"), restored="gone")
+LOST = Temper(restored="gone", silent=True)
+POWER = Temper(verbs=("launch", "stop", "start"), restored="copy", silent=True)
+ENDS = Temper(verbs=("launch", "terminate"), restored="gone", silent=True)
 
 
 def _never_behind(recovery: Recovery, given: Revision, *, recovering: bool) -> bool:
@@ -66,6 +73,34 @@ def _not_again(merge: _Merge) -> None:
         merge.tx.wake(row)
 
 
+def _every_unknown(merge: _Merge, port: Port) -> bool:
+    row = merge.tx.get(Instance, port.wanted.instance or "")
+    return not port.wanted.gone and (row is None or row.gone is not None)
+
+
+_again = verb._Merge._again
+
+
+def _no_wait(merge: _Merge) -> None:
+    _again(merge)
+    for row in merge.tx.list(Instance):
+        if row.assigned.unheard is not None:
+            merge.tx.wake(merge.tx.assign(row, msgspec.structs.replace(row.assigned, unheard=None)))
+
+
+def _not_missed(tx: Reader, report: Report) -> bool:
+    del tx, report
+    return False
+
+
+def _nothing_since(merge: _Merge, row: Instance, made: Instance) -> None:
+    del merge, row, made
+
+
+def _holds_on(merge: _Merge) -> None:
+    del merge
+
+
 LINES: dict[str, Line] = {
     "compare first": Line(
         11,
@@ -98,7 +133,7 @@ LINES: dict[str, Line] = {
         "what a host remembers as gone is gone",
         replaced(verb._Merge, "_gone", _forgets_the_gone),
         Temper(verbs=("launch", "terminate"), restored="copy"),
-        seed=9,
+        seed=42,
     ),
     "counted anew": Line(
         11,
@@ -111,5 +146,37 @@ LINES: dict[str, Line] = {
         "everything is ordered again, above all that was ordered before",
         replaced(verb._Merge, "_again", _not_again),
         COPY,
+    ),
+    "the unheard keeps its ports": Line(
+        11,
+        "a port is nobody's only if the host that its record names was heard, and has no such instance",
+        replaced(verb._Merge, "_orphan", _every_unknown),
+        LOST,
+    ),
+    "the unheard waits": Line(
+        11,
+        "nothing is ordered anew, or decided, for a row whose host was not heard",
+        replaced(verb._Merge, "_again", _no_wait),
+        POWER,
+    ),
+    "asked since": Line(
+        11,
+        "what was asked since a recovery without its host is newer than what that one holds",
+        replaced(verb._Merge, "_since", _nothing_since),
+        POWER,
+        seed=11,
+    ),
+    "late is compared": Line(
+        11,
+        "a host whose answer the recovery had to do without is compared, in the store's incarnation too",
+        replaced(verb, "missed", _not_missed),
+        LOST,
+        seed=9,
+    ),
+    "let go is gone": Line(
+        11,
+        "what the engine was told to let go of was terminated, whatever a silent host holds",
+        replaced(verb._Merge, "_let_go", _holds_on),
+        ENDS,
     ),
 }

@@ -126,6 +126,7 @@ class Net(StubProvider):
 
     def remove(self, ref: Ref) -> None:
         """As the stub does; never what no row names."""
+        spec = self.specs.get((ref.kind, ref.uuid))
         super().remove(ref)
         self.world.log("engine removes", ref.kind, ref.uuid, ref.revision)
-        self.world.promises.engine_removed(ref)
+        self.world.promises.engine_removed(ref, spec)

@@ -59,12 +59,17 @@ class Node:
         self.book: Book = MortalBook(world)
         self.agent: Agent | None = None
         self.life = 0
-        self.cut = 0.0
+        self.cut = self.away = 0.0
         self._busy: dict[str, Fiber] = {}
         self._again: set[str] = set()
         self._tries: dict[str, int] = {}
         self._reporting = False
         self._said = 0
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing reaches it, and it reaches nobody."""
+        return max(self.cut, self.away) > self.world.now
 
     # -- its process ---------------------------------------------------------------------------------------------
 
@@ -112,7 +117,7 @@ class Node:
 
     def asked(self, ask: messages.Ask) -> None:
         """The cloud asks for everything."""
-        if self.agent is None or self.cut > self.world.now:
+        if self.agent is None or self.silent:
             return
         try:
             answer = self.agent.answer(ask)
@@ -125,7 +130,7 @@ class Node:
 
     def arrive(self, order: Order) -> None:
         """An order is delivered."""
-        if self.agent is None or self.cut > self.world.now:
+        if self.agent is None or self.silent:
             return
         try:
             taken = self.agent.take(order)
@@ -157,7 +162,7 @@ class Node:
         """Say what is to be said."""
         if self.agent is not None:
             said: Report = self.agent.report(full=full)
-            if self.cut <= self.world.now:
+            if not self.silent:
                 self.up(said)
 
     def up(self, message: ToCloud) -> None:

@@ -8,6 +8,7 @@ from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance, State, settled, state
 from pileus.model.network import Network
 from pileus.model.port import Port
+from pileus.model.record import recall
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import InstanceSpec, PortSpec, SecurityGroupSpec
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from pileus.model.noun import Noun
     from pileus.model.provider import Ref
+    from pileus.model.spec import AnySpec
     from pileus.store.reader import Entry, Reader
     from tests.loops.machines import Machine
     from tests.loops.nodes import Node
@@ -93,7 +95,7 @@ class Promises:
         """A body has come up."""
         uuid = spec.uuid
         row = self._row(uuid)
-        if not self._world.store.closed and (row is None or row.gone is not None):
+        if self._compared(machine.name) and not self._world.store.closed and (row is None or row.gone is not None):
             self.broken(GONE, f"{uuid} came up on {machine.name}, and is gone")
         for node in self._world.nodes.values():
             for other, held in node.machine.applied.items():
@@ -101,18 +103,38 @@ class Promises:
                     continue
                 if other == uuid:
                     self.broken(TWO, f"{uuid} runs on {machine.name} and {node.name}")
+                if not self._connected(held) or not self._connected(spec):
+                    continue  # its silent host does not know that it was terminated, or it never had a port
                 if held.loopback == spec.loopback or _addresses(held) & _addresses(spec):
                     self.broken(COUNTS, f"{uuid} has come up with an address of {other}, which runs")
+
+    def _compared(self, host: str) -> bool:
+        """Whether the store was compared with this host, since it was replaced."""
+        return self._world.restoring is None or host in self._world.restoring.admitted
+
+    def _connected(self, spec: InstanceSpec) -> bool:
+        """Whether the engine has a port of it, without which nobody reaches it; judged after a recovery alone."""
+        bodies = self._world.net.bodies
+        return self._world.restoring is None or any(("port", nic.uuid) in bodies for nic in spec.nics)
 
     def applied(self, machine: Machine, spec: InstanceSpec) -> None:
         """A host has made a spec true, or has begun to."""
         self._reached.add((spec.uuid, machine.running(spec.uuid), spec.power.n))
         self._reboots[spec.uuid] = max(self._reboots.get(spec.uuid, 0), spec.reboot)
 
-    def engine_removed(self, ref: Ref) -> None:
-        """The network engine was told to remove something."""
+    def engine_removed(self, ref: Ref, spec: AnySpec | None) -> None:
+        """The network engine was told to remove something, which was as `spec`."""
         if ref.uuid == ALIEN:
             self.broken(UNKNOWN, "an unknown port was destroyed")
+        for port in recall(spec.record) if isinstance(spec, PortSpec) else []:
+            uuid = (port.wanted.instance or "") if isinstance(port, Port) else ""
+            row = self._row(uuid)
+            if row is not None and (row.wanted.gone or row.gone is not None):
+                continue
+            for node in self._world.nodes.values():
+                entry = node.book.entries.get(uuid)
+                if entry is not None and entry.spec is not None:
+                    self.broken(UNKNOWN, f"the port of {uuid} was destroyed, which {node.name} holds")
 
     def guest_ends(self, node: Node, uuid: str, *, by_itself: bool) -> None:
         """A guest shuts itself down, or dies; when the host can know the cause, its wish binds."""
@@ -137,10 +159,10 @@ class Promises:
             if entry is not None and entry.body.satisfied != n:
                 del self._binding[uuid]
 
-    def recovered(self, rows: Mapping[str, Instance]) -> None:
+    def recovered(self, rows: Mapping[str, Instance], heard: Iterable[Node]) -> None:
         """The store was recovered: what hosts hold is in it as they hold it, and what they removed is not."""
         self.counts()
-        for node in self._world.nodes.values():
+        for node in heard:
             for uuid, removed in node.book.removed.items():
                 if removed.why == "gone" and uuid in rows and not rows[uuid].wanted.gone:
                     self.broken(GONE, f"{uuid} was removed from {node.name}, and came back")
@@ -171,7 +193,8 @@ class Promises:
 
     def before_report(self, host: str, said: int) -> None:
         """The `said`-th report of a host is about to be taken in: an old one must not change anything."""
-        self._answers = self._world.store.closed  # taken in when the store is opened, or not even then
+        # Of a host that was not compared: taken in when the store is opened, or not even then.
+        self._answers = self._world.store.closed or not self._compared(host)
         old = said <= self._heard.get(host, 0) and not self._answers
         self._before = self._seen() if old else None
 

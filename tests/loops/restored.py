@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ASK = 1.0
 DIES = 0.2
+DIES_SELDOM = 0.01
+"""Where a host is silent: each death begins the waiting for it anew."""
 
 
 class Restored:
@@ -41,10 +43,20 @@ class Restored:
         """The cloud's process is killed, and started on the other database."""
         world = self._world
         world.log("the database is", self._what)
+        if world.temper.silent:
+            node = world.random.choice(list(world.nodes.values()))
+            node.away = world.now + world.random.uniform(40, 62)
+            world.log(node.name, "falls silent")
         world.restart(self._copy if self._what == "copy" else world.cloud.empty)
         world.restoring = self
         self._start()
         self._tick()
+
+    @property
+    def admitted(self) -> frozenset[str]:
+        """The hosts that the store was compared with."""
+        gate = self._world.core.hosts
+        return gate.admitted if isinstance(gate, recover.Gate) else frozenset()
 
     def _start(self) -> recover.Recovery:
         """What a process begins with; one that died amid the recovery is followed by another."""
@@ -57,7 +69,7 @@ class Restored:
     def _tick(self) -> None:
         recovery = self._recovery
         if recovery is not None and not recovery.opened:
-            if self._world.random.random() < DIES:
+            if self._world.random.random() < (DIES_SELDOM if self._world.temper.silent else DIES):
                 self._world.log("the process that recovers dies")
                 recovery = self._start()
             try:
@@ -87,8 +99,10 @@ class Restored:
         world.log("recovered")
         with world.store.read() as tx:
             rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
-        world.promises.recovered(rows)
-        world.users.relearn(rows)
+        heard = [node for node in world.nodes.values() if node.name in self.admitted]
+        world.promises.recovered(rows, heard)
+        held = {uuid for node in world.nodes.values() if node not in heard for uuid in node.book.entries}
+        world.users.relearn(rows, held)
         self._seed()
 
     def _seed(self) -> None:

@@ -33,13 +33,15 @@ CALM = {"slow stop": 0.5}
 class Temper(msgspec.Struct, frozen=True):
     """Verbs and mishaps by weight (repeated names), and the odds of the small mishaps; what is empty is drawn.
 
-    `restored`: amid the storm the database is replaced by an old copy, or is gone.
+    `restored`: amid the storm the database is replaced by an old copy, or is gone; `silent`: one of two hosts falls
+    silent then, for longer than is waited for it.
     """
 
     verbs: tuple[str, ...] = ()
     mishaps: tuple[str, ...] = ()
     odds: dict[str, float] = {}
     restored: Literal["", "copy", "gone"] = ""
+    silent: bool = False
 
 
 def draw(chance: random.Random, asked: Temper) -> Temper:
@@ -52,4 +54,5 @@ def draw(chance: random.Random, asked: Temper) -> Temper:
         mishaps=asked.mishaps or mishaps or ("guest",),
         odds={**odds, **asked.odds},
         restored=asked.restored,
+        silent=asked.silent,
     )

@@ -47,6 +47,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", range(1, 30, 4))
 def test_a_torn_last_line_costs_nothing_else(tmp_path: Path, cut: int) -> None:
     book = FileBook(tmp_path, lambda: 0.0)
+    book.begin()
     book.remember("a", Removed(revision=(1, 1), why="gone"))
     book.keep(entry("b", 2))
     book.remember("b", Removed(revision=(1, 3), why="gone"))
@@ -116,6 +117,23 @@ def test_a_damaged_order_that_cannot_be_set_aside_costs_no_start(tmp_path: Path)
     assert again.entries == {}
     again.keep(entry("a", 2))
     assert FileBook(tmp_path).entries == {"a": entry("a", 2)}
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"epoch"', b"\0" * 64, b'{"epoch": "x"}'])
+def test_a_damaged_start_is_set_aside_and_the_next_one_is_above_it(tmp_path: Path, damage: bytes) -> None:
+    """Nothing that the book still shows is forgotten with it: an older store's orders are refused as before."""
+    book = FileBook(tmp_path, lambda: 100.0)
+    book.begin()
+    book.keep(entry("a", 4))
+    book.remember("b", Removed(revision=(2, 7), why="gone"))
+    (tmp_path / "start.json").write_bytes(damage)
+    again = FileBook(tmp_path, lambda: 200.0)
+    again.begin()
+    assert again.start.epoch > book.start.epoch
+    assert (again.start.incarnation, again.start.highest) == (2, (2, 7))
+    assert again.entries == {"a": entry("a", 4)}
+    assert (tmp_path / DAMAGED / "start.200.json").read_bytes() == damage
+    assert same(FileBook(tmp_path, lambda: 300.0), again)
 
 
 def test_the_book_after_a_lost_one_begins_above_it(tmp_path: Path) -> None:

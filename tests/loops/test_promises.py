@@ -34,6 +34,14 @@ def test_every_promise_holds_of_a_database_that_was_recovered(what: Literal["cop
     assert broken == {}
 
 
+@pytest.mark.parametrize("what", ["copy", "gone"])
+def test_every_promise_holds_of_what_was_recovered_without_a_host(what: Literal["copy", "gone"]) -> None:
+    """It is silent for longer than it is waited for; what it has is intact and known when it is back."""
+    temper = Temper(restored=what, silent=True)
+    broken = {seed: told for seed in range(15) if (told := run(seed, temper)) is not None}
+    assert broken == {}
+
+
 def test_a_seed_tells_the_same_story_again(capsys: pytest.CaptureFixture[str]) -> None:
     stories = []
     for _ in range(2):

@@ -10,10 +10,13 @@ import pytest
 
 from pileus.bus.messages import Ask, Order
 from pileus.loops import recover, runner
+from pileus.loops.host.agent import Agent
+from pileus.loops.host.book import Book
 from pileus.model.caller import SYSTEM
 from pileus.model.errors import Fault, Unavailable
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import LOST_AFTER
+from pileus.model.image import Image
 from pileus.model.instance import Instance, State, state
 from pileus.model.network import Network
 from pileus.model.noun import Noun
@@ -22,10 +25,11 @@ from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
+from pileus.providers.stub import StubProvider
 from pileus.store.cache import Cache
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
-from pileus.verbs import flavor, floatingip, project, recount, securitygroup
+from pileus.verbs import doctor, flavor, floatingip, project, recount, securitygroup, tag
 from pileus.verbs import recover as verb
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
@@ -35,7 +39,6 @@ if TYPE_CHECKING:
 
     from pileus.bus.messages import Open
     from pileus.model.caller import Caller
-    from pileus.model.image import Image
     from pileus.model.provider import Access
     from tests.site import Site
 
@@ -265,3 +268,189 @@ def test_an_engine_that_is_away_is_waited_for(site: Site, row: Instance) -> None
     site.engine._faults = None
     process.opened()
     assert site.row(row.uuid).gone is None
+
+
+def test_a_lost_store_keeps_the_ports_of_a_host_that_is_away(
+    site: Site, ann: Caller, tiny: Image, row: Instance
+) -> None:
+    """Hours later its instances are back with their ids, addresses and networks, and nobody has had them meanwhile."""
+    site.host("h2")
+    site.settle()
+    with moved_to(site, "h2"):
+        away = site.launch(ann, Launch(image=tiny.ec2_id, tags={"Name": "away"}))[0]
+        site.settle()
+    floating = floatingip.allocate(ann, site.core)
+    floatingip.associate(ann, site.core, floating.ec2_id, instance=away.ec2_id)
+    site.settle()
+    before, engine = kept(site), dict(site.engine.specs)
+    replaced(site, empty())
+    process = without_h2(site)
+    assert process.recovery.outcome is not None
+    assert process.recovery.outcome.unheard == ["h2"]
+    agent = site.agents.pop("h2")
+    flavor.seed(SYSTEM, process.core)
+    site.settle()
+    assert site.engine.specs.keys() == engine.keys()
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+        [port] = [port for port in tx.list(Port) if port.wanted.instance == away.uuid]
+        found = [(one.code, one.ident) for one in doctor.view(tx, site.now).findings]
+    assert (port.assigned.host, port.assigned.loopback) == ("h2", away.assigned.loopback)
+    assert ("HostUnheard", "h2") in found
+    assert "ReferenceBroken" not in {code for code, _ in found}
+    others = site.launch(ann, Launch(image=image_of(site).ec2_id, least=6, most=6))
+    with site.store.read() as tx:
+        given = {one.assigned.address for one in tx.referring(Port, [one.uuid for one in others])}
+    assert port.assigned.address not in given
+    assert away.assigned.loopback not in {one.assigned.loopback for one in others}
+    site.settle()
+    site.now += 3 * 3600
+    site.agents["h2"] = agent
+    process.silent.clear()
+    process.hear("h1")
+    process.hear("h2")
+    process.opened()
+    after = kept(site)
+    assert {uuid: after[uuid] for uuid in before} == before
+    site.settle()
+    assert state(site.row(away.uuid)) is State.RUNNING
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+        assert "HostUnheard" not in {one.code for one in doctor.view(tx, site.now).findings}
+
+
+def test_what_is_asked_of_a_silent_hosts_instance_is_done_when_it_is_back(
+    site: Site, ann: Caller, tiny: Image, row: Instance
+) -> None:
+    """The copy is older than what the host holds: it was restarted and tagged meanwhile, and then asked to stop."""
+    site.host("h2")
+    site.settle()
+    with moved_to(site, "h2"):
+        one, other = site.launch(ann, Launch(image=tiny.ec2_id, least=2, most=2))
+        site.settle()
+    old = copied(site)
+    for asked in (power.stop, power.start):
+        for each in (row, one, other):
+            asked(ann, site.core, [each.ec2_id])
+        site.settle()
+    tag.put(ann, site.core, [one.ec2_id, other.ec2_id], {"colour": "blue"})
+    site.settle()
+    n = site.row(other.uuid).wanted.power.n
+    replaced(site, old)
+    process = without_h2(site)
+    power.stop(ann, process.core, [one.ec2_id])
+    agent = site.agents.pop("h2")
+    site.settle()
+    assert [host for host, _ in process.orders if host == "h2"] == []
+    site.agents["h2"] = agent
+    process.silent.clear()
+    process.hear("h1")
+    process.hear("h2")
+    process.opened()
+    site.settle()
+    assert [state(site.row(each.uuid)) for each in (one, other)] == [State.STOPPED, State.RUNNING]
+    assert [site.row(each.uuid).wanted.power.n for each in (one, other)] == [n + 1, n]
+    assert site.row(one.uuid).tags == site.row(other.uuid).tags == {"colour": "blue"}
+    assert site.row(one.uuid).assigned.unheard is None
+
+
+def test_a_host_that_comes_back_with_nothing_is_compared_too(
+    site: Site, ann: Caller, tiny: Image, row: Instance
+) -> None:
+    """Its disk was changed: what the copy has there is ordered anew, and ports of what nobody knows go."""
+    site.host("h2")
+    site.settle()
+    with moved_to(site, "h2"):
+        known = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        site.settle()
+        old = copied(site)
+        lost = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        site.settle()
+    replaced(site, old)
+    process = without_h2(site)
+    del site.agents["h2"]
+    site.settle()
+    with site.store.read() as tx:
+        [port] = [port for port in tx.list(Port) if port.wanted.instance == lost.uuid]
+    site.agents["h2"] = Agent("h2", StubProvider(), Book(), zone="us-east-1a", now=lambda: site.now)
+    process.silent.clear()
+    process.hear("h1")
+    process.hear("h2")
+    process.opened()
+    site.settle()
+    assert state(site.row(known.uuid)) is State.RUNNING
+    assert ("port", port.uuid) not in site.engine.specs
+
+
+def without_h2(site: Site) -> Process:
+    """A process that has opened the store while h2 is silent."""
+    process = Process(site, silent=("h2",))
+    process.recovery.tick()
+    process.hear("h1")
+    assert "host h2" in process.recovery.missing()
+    site.now += LOST_AFTER
+    process.hear("h1")
+    process.recovery.tick()
+    assert process.recovery.opened, process.recovery.missing()
+    return process
+
+
+def image_of(site: Site) -> Image:
+    """The image that was recovered."""
+    with site.store.read() as tx:
+        return tx.list(Image)[0]
+
+
+def test_a_copy_that_only_a_silent_host_shows_to_be_old_is_recovered_when_that_reports(
+    site: Site, ann: Caller, tiny: Image, row: Instance
+) -> None:
+    """However far the store has counted meanwhile, and without having decided anything for what is there."""
+    site.host("h2")
+    site.settle()
+    with moved_to(site, "h2"):
+        away = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        site.settle()
+    old = copied(site)
+    power.stop(ann, site.core, [away.ec2_id])
+    site.settle()
+    replaced(site, old)
+    process = Process(site, silent=("h2",))
+    process.recovery.tick()
+    process.hear("h1")
+    site.now += recover.GRACE
+    process.hear("h1")
+    assert (process.recovery.opened, process.recovery.outcome) == (True, None)
+    agent = site.agents.pop("h2")
+    site.now += LOST_AFTER
+    process.hear("h1")
+    for colour in ("red", "green", "blue"):
+        tag.put(ann, process.core, [row.ec2_id, away.ec2_id], {"colour": colour})
+        site.settle()
+    site.agents["h2"] = agent
+    process.silent.clear()
+    process.hear("h2")
+    process.hear("h1")
+    process.opened()
+    site.settle()
+    assert process.recovery.outcome is not None
+    assert state(site.row(away.uuid)) is State.STOPPED
+    assert site.row(away.uuid).tags == {"colour": "blue"}
+    assert site.row(away.uuid).assigned.unheard is None
+
+
+def test_a_host_that_was_away_and_knows_nothing_newer_goes_on(site: Site, ann: Caller, tiny: Image) -> None:
+    site.host("h2")
+    with moved_to(site, "h2"):
+        away = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        site.settle()
+    process = Process(site, silent=("h2",))
+    process.recovery.tick()
+    process.hear("h1")
+    site.now += recover.GRACE
+    process.hear("h1")
+    power.stop(ann, process.core, [away.ec2_id])
+    process.silent.clear()
+    process.hear("h2")
+    site.settle()
+    assert process.recovery.outcome is None
+    assert state(site.row(away.uuid)) is State.STOPPED

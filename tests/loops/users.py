@@ -25,7 +25,10 @@ class StoreDown(Exception):
 
 
 class Wish(msgspec.Struct):
-    """What was asked last of one instance. `ended`: its guest went down by itself since the last start."""
+    """What was asked last of one instance, `asked` since the last recovery.
+
+    `ended`: its guest went down by itself since the last start.
+    """
 
     uuid: str
     ec2_id: str
@@ -33,6 +36,7 @@ class Wish(msgspec.Struct):
     running: bool = True
     gone: bool = False
     ended: bool = False
+    asked: bool = False
 
 
 class Users:
@@ -44,17 +48,26 @@ class Users:
         self.tokens: dict[str, list[str]] = {}
         self.forgotten: set[str] = set()
         self._count = 0
+        self._recovered = False
         self.addresses = Addresses(world, self._try)
 
-    def relearn(self, rows: Mapping[str, Instance]) -> None:
-        """After a recovery: what the users see now is what they expect; tokens may have been forgotten."""
+    def relearn(self, rows: Mapping[str, Instance], away: set[str]) -> None:
+        """After a recovery: what the users see now is what they expect; tokens may have been forgotten.
+
+        What they asked since an earlier recovery holds. `away` are those that hosts hold which are silent.
+        """
         for uuid, wish in list(self.wishes.items()):
-            row = rows.get(uuid)
+            row, asked = rows.get(uuid), wish.asked and self._recovered
+            wish.asked = False
             if row is None:
-                del self.wishes[uuid]
+                if uuid not in away:
+                    del self.wishes[uuid]
                 continue
-            wish.running, wish.gone = row.wanted.power.state == "running", row.wanted.gone
+            gone = row.wanted.gone or row.gone is not None
+            if not asked or gone:  # terminated in the time that was lost, which nobody saw when asking
+                wish.running, wish.gone = row.wanted.power.state == "running", gone
             wish.ended = wish.ended or row.seen.satisfied == row.wanted.power.n
+        self._recovered = True
         self.forgotten = {f"token-{number}" for number in range(self._count + 1)}
         self.tokens.clear()
         self.addresses.relearn()
@@ -106,15 +119,15 @@ class Users:
         self._world.log("user:", verb, wish.uuid)
         if verb == "start":
             if self._try(lambda: power.start(caller, core, [wish.ec2_id])):
-                wish.running, wish.ended = True, False
+                wish.running, wish.ended, wish.asked = True, False, True
         elif verb == "stop":
             if self._try(lambda: power.stop(caller, core, [wish.ec2_id])):
-                wish.running = False
+                wish.running, wish.asked = False, True
         elif verb == "reboot":
             self._try(lambda: power.reboot(caller, core, [wish.ec2_id]))
         elif verb == "terminate":
             if self._try(lambda: power.terminate(caller, core, [wish.ec2_id])):
-                wish.gone = True
+                wish.gone = wish.asked = True
                 self.addresses.left(wish.uuid)
         elif verb == "tag":
             self._try(lambda: tag.put(caller, core, [wish.ec2_id], {"n": str(self._world.random.random())}))

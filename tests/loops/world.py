@@ -111,7 +111,7 @@ class Cloud:
         self.empty = self._connection().serialize()
         orders: list[Order] = []
         world = SimpleNamespace(happens=lambda _: False, log=lambda *_: None, promises=SimpleNamespace())
-        world.promises.engine_removed = lambda _: None
+        world.promises.engine_removed = lambda *_: None
         net = Net(world)  # type: ignore[arg-type]
         core = Core(self.store, SimpleNamespace(send=lambda _, o: orders.append(o)), net, bytes(32))
         flavor.seed(SYSTEM, core)
@@ -185,6 +185,9 @@ class World:
         self.core = Core(self.store, self, self.net, bytes(32))  # type: ignore[arg-type]
         self.promises = Promises(self)
         hosts = self.random.choice((1, 1, 2)) if self.temper.restored != "gone" else 1
+        hosts = 2 if self.temper.silent else hosts
+        # Long enough for users to ask while the host is away that the store was recovered without.
+        self.calm = START + STORM + (30.0 if self.temper.silent else 0.0)
         self.nodes = {name: Node(self, name) for name in ("h1", "h2")[:hosts]}
         self.surprises: list[str] = []
         self._parked = 4
@@ -320,7 +323,7 @@ class World:
             runner.scan(self.core)
         except (StoreDown, Fault):
             self.log("scan failed")
-        late = self.now > START + STORM + CALM - 1.4 * SCAN  # none is under way at the end
+        late = self.now > self.calm + CALM - 1.4 * SCAN  # none is under way at the end
         if not late:
             self.after(SCAN * self.random.uniform(0.8, 1.2), self._scan)
 
@@ -401,13 +404,13 @@ class World:
 
     def _run(self) -> None:
         self._begin()
-        self._until(START + STORM)
+        self._until(self.calm)
         self.storm = False
         self.odds = temper.CALM
         self.log("-- calm")
         for node in self.nodes.values():
             node.cut = 0.0
-        self._until(START + STORM + CALM)
+        self._until(self.calm + CALM)
         self.promises.judge()
 
 

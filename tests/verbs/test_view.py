@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import event
 
+from pileus.loops import runner
 from pileus.model.errors import InvalidValue, NotFound
+from pileus.model.image import Wanted as ImageWanted
 from pileus.verbs import image, keypair, network, securitygroup
 from pileus.verbs.instance import power, view
 from pileus.verbs.instance.launch import Launch
@@ -39,6 +41,26 @@ def test_what_ended_is_shown_without_what_it_held(site: Site, ann: Caller, tiny:
     for ids in ((), (row.ec2_id,)):
         (shown,), _ = view.listing(ann, site.core, ids)
         assert (shown.state, shown.nics, shown.volumes) == ("terminated", (), ())
+
+
+def test_the_login_user_outlives_the_image(site: Site, ann: Caller) -> None:
+    """The image is deregistered and, a day later, forgotten: it is still known who logs in, to the guest as well."""
+    about = ImageWanted(digest="1" * 64, size=1, virtual_size=1, login_user="admin")
+    made = image.register(ann, site.core, "debian", about)
+    row = site.launch(ann, Launch(image=made.ec2_id))[0]
+    site.settle()
+    image.deregister(ann, site.core, made.ec2_id)
+    site.settle()
+    site.now += 25 * 3600
+    for name in site.agents:
+        site.hear(name)
+    runner.scan(site.core)
+    site.settle()
+    (shown,), _ = view.listing(ann, site.core)
+    assert (shown.image, shown.login_user) == (None, "admin")
+    spec = site.agents["h1"].book.entries[row.uuid].spec
+    assert spec is not None
+    assert spec.login_user == "admin"
 
 
 def test_pages_hold_everything_once(site: Site, ann: Caller, tiny: Image) -> None:

@@ -166,7 +166,9 @@ def _book(state: State, unchecked: dict[str, str], found: list[Finding]) -> Host
         return None
     for name in view.damaged:
         detail = f"set aside as {state.host / DAMAGED / name}"
-        found.append(Finding(code="BookUnreadable", kind="instance", ident=name.partition(".")[0], detail=detail))
+        what = name.partition(".")[0]
+        kind, ident = ("host", _host(state)) if what == "start" else ("instance", what)
+        found.append(Finding(code="BookUnreadable", kind=kind, ident=ident, detail=detail))
     return view
 
 

@@ -222,6 +222,9 @@ def _recovered(state: State, say: Say) -> None:
     for key, words in (("adopted", "rebuilt"), ("advanced", "brought up to date"), ("removed", "known to be gone")):
         if found.get(key):
             say(f"recovered: {len(found[key])} {words}: {', '.join(map(str, found[key][:8]))}")
+    if found.get("unheard"):
+        hosts = ", ".join(map(str, found["unheard"]))
+        say(f"recovered without {hosts}: what is there is left as it is, and recovered when it reports")
     if found.get("left"):
         say(f"{len(found['left'])} claims are in conflict: {'; '.join(map(str, found['left'][:8]))}")
     if found.get("credentials") == "new":

@@ -46,13 +46,18 @@ def step(core: Core, uuid: str, request: str = "") -> float | None:
     for host, order in orders:
         core.hosts.send(host, msgspec.structs.replace(order, request=request))
         tell("order sent", instance=row.ec2_id, host=host, revision=order.revision, remove=order.spec is None)
-    if row.gone is not None or settled(row):
+    if row.gone is not None or settled(row) or row.assigned.unheard is not None:
         return None
     return core.store.now() + AGAIN
 
 
 def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]], Instance]:
-    """Decide what each host is to be told, and write it down: the row is locked, nothing is sent yet."""
+    """Decide what each host is to be told, and write it down: the row is locked, nothing is sent yet.
+
+    Nothing while its host was not heard since a recovery: an order made of an older row must not outrank what it holds.
+    """
+    if row.assigned.unheard is not None:
+        return [], row
     if row.wanted.gone and row.assigned.host is not None:
         row = _leave(tx, row)
     why = "gone" if row.wanted.gone else "moved"

@@ -95,6 +95,7 @@ class Recovery:
         self._engine = engine
         self._lock = threading.RLock()
         self._heard: dict[str, float] = {}
+        self._placed: set[str] = set()
         self._asked = asked
         self.opened = False
         self.outcome: verb.Outcome | None = None
@@ -131,7 +132,9 @@ class Recovery:
                 return
             if self._highest is None:
                 try:
-                    self._highest = max((told.revision for told in self._engine.recall()), default=NEVER)
+                    recalled = list(self._engine.recall())
+                    self._highest = max((told.revision for told in recalled), default=NEVER)
+                    self._placed = verb.placed(recalled)
                 except Fault as fault:
                     log.warning("the network engine cannot be compared yet", error=str(fault))
             for host in self.waiting():
@@ -143,7 +146,11 @@ class Recovery:
         now = self._store.now()
         with self._store.read() as tx:
             known = {host.name for host in tx.list(Host)}
-            patience = LOST_AFTER if tx.meta(RECOVERING) else GRACE
+            patience = GRACE
+            if tx.meta(RECOVERING):
+                # A lost store knows no host; the engine knows whose the ports are.
+                known |= self._placed
+                patience = LOST_AFTER
         away = {host for host in known - self._heard.keys() if now - self._since >= patience}
         heard = dict(self._heard)
         lost = {host for host, at in heard.items() if now - max(at, self._since) >= LOST_AFTER}
@@ -179,8 +186,11 @@ class Recovery:
         if self.opened:
             self._admit()
         elif self._answers and self._highest is not None and not self.waiting():
-            if recovering and not self._recovered():
-                return
+            if recovering:
+                if not self._recovered():
+                    return
+            else:
+                self._without()
             self._store.closed = False
             self.opened = True
             self._admit()
@@ -194,6 +204,9 @@ class Recovery:
             return False
         if any(report.highest > given or report.incarnation < given[0] for report in held):
             return True
+        with self._store.read() as tx:
+            if any(verb.missed(tx, report) or verb.ahead(tx, report) for report in self._answers.values()):
+                return True
         return self._asked or (self._highest is not None and self._highest > given)
 
     def _close(self, given: Revision) -> None:
@@ -228,10 +241,25 @@ class Recovery:
         log.warning("recovered", **{name: len(getattr(self.outcome, name)) for name in self.outcome.__struct_fields__})
         return True
 
+    def _without(self) -> None:
+        """Known hosts that are away now may know better, later: what they have waits for them."""
+        with self._store.read() as tx:
+            silent = {host.name for host in tx.list(Host)} - self._answers.keys()
+        if silent:
+            with self._store.write(recovering=True) as tx:
+                for host in silent:
+                    verb.without(tx, host)
+
     def _admit(self) -> None:
         """Let orders pass to those who answered, and take in what they said."""
         self._gate.admitted |= self._answers.keys()
         answers, self._answers = self._answers, {}
+        with self._store.read() as tx:
+            late = [host for host in answers if verb.late(tx, host)]
+        if late:
+            with self._store.write() as tx:
+                for host in late:
+                    verb.caught_up(tx, host)
         for report in answers.values():
             reports.absorb(self._core, report)
 

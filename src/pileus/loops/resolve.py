@@ -11,6 +11,7 @@ from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
 from pileus.model.image import Image
+from pileus.model.instance import Instance
 from pileus.model.network import Assigned as NetworkAssigned
 from pileus.model.network import Network
 from pileus.model.port import Port
@@ -38,7 +39,6 @@ from pileus.model.volume import Volume
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pileus.model.instance import Instance
     from pileus.model.noun import Noun
     from pileus.store.reader import Reader
     from pileus.verbs.core import Place
@@ -78,7 +78,7 @@ def instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
         zone=wanted.zone or place.zone,
         domain=place.domain,
         hostname=wanted.hostname,
-        login_user=image.wanted.login_user if image else "root",
+        login_user=wanted.login_user or (image.wanted.login_user if image else "root"),
         key_name=wanted.key_name,
         public_keys=wanted.public_keys,
         user_data=wanted.user_data,
@@ -192,7 +192,7 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
             address=row.assigned.address,
             groups=wanted.groups,
             hostname=f"ip-{row.assigned.address.replace('.', '-')}",
-            record=record([row]),
+            record=record([_whose(tx, row)]),
         )
     if isinstance(row, SecurityGroup):
         return SecurityGroupSpec(
@@ -201,6 +201,15 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
     if isinstance(row, FloatingIp):
         return _floating(tx, row)
     raise TypeError(f"the network engine keeps no {row.KIND}")
+
+
+def _whose(tx: Reader, row: Port) -> Port:
+    """The port with where its instance is, for whoever has to tell from the engine's record alone."""
+    instance = tx.get(Instance, row.wanted.instance) if row.wanted.instance else None
+    if instance is None or instance.assigned.host is None:
+        return row
+    host, loopback = instance.assigned.host, instance.assigned.loopback
+    return msgspec.structs.replace(row, assigned=msgspec.structs.replace(row.assigned, host=host, loopback=loopback))
 
 
 def _floating(tx: Reader, row: FloatingIp) -> FloatingIpSpec:

@@ -126,6 +126,13 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "No instance is placed there, and what is shown of its instances is old.",
             "Look into the host's log; " + _UP,
         ),
+        "HostUnheard": Meaning(
+            "error",
+            "The database was recovered without a host, and has something of it.",
+            "Its instances and their ports are left as they are: what is asked of known ones waits,"
+            " and those that are not known keep their addresses.",
+            "Start that host: it is recovered when it reports. " + _UP,
+        ),
         "StoreUnreadable": Meaning(
             "error",
             "The cloud's database is not there, or cannot be read.",
@@ -200,7 +207,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         ),
         "BookUnreadable": Meaning(
             "error",
-            "An order that this host holds cannot be read: its file is damaged.",
+            "An order that this host holds, or its count of its own starts, cannot be read: the file is damaged.",
             "The host sets it aside when it starts, and the cloud gives it again; instances run on.",
             "Look for the cause, a failing disk perhaps; then remove the file from host/damaged/ of the state"
             " directory. An instance that no row names is taken in by `pileus doctor --adopt ID`.",

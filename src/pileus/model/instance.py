@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
+import msgspec
+
 from pileus.model.noun import NEVER, Fault, Noun, Part, Ref, Revision
 
 PowerState = Literal["running", "stopped"]
@@ -25,6 +27,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     """What the user asked for. `user_data` is base64; `token` the client's idempotency token.
 
     `power_since` is the power number since which that power state is wanted: a start of what runs raises n alone.
+    `login_user` is the image's at the launch, for the image may go; empty for what was launched before it was kept.
     """
 
     flavor: Annotated[str, Ref("flavor", "uses")]
@@ -46,6 +49,15 @@ class Wanted(Part, frozen=True, kw_only=True):
     reason: str = ""
     reason_message: str = ""
     metadata_v2_only: bool = False
+    login_user: str = ""
+
+
+class Unheard(Part, frozen=True, kw_only=True):
+    """What a row said that may be older than its host: what differs from it now was asked for since."""
+
+    wanted: Wanted
+    name: str = ""
+    tags: dict[str, str] = {}
 
 
 class Assigned(Part, frozen=True, kw_only=True):
@@ -53,7 +65,8 @@ class Assigned(Part, frozen=True, kw_only=True):
 
     `last` is the place it was moved from, told again when it goes; `carried` the satisfied n that went along with the
     last placement, or outlives an order that its host lost, as do the reboots that were done (`rebooted`); `content`
-    the digest of the spec last given a revision; `loopback` the address for plain ssh.
+    the digest of the spec last given a revision; `loopback` the address for plain ssh. `unheard` is what
+    was wanted when the store was recovered without its host: nothing is decided before that one is heard.
     """
 
     host: str | None = None
@@ -64,6 +77,7 @@ class Assigned(Part, frozen=True, kw_only=True):
     rebooted: int = 0
     content: str = ""
     loopback: str = ""
+    unheard: Unheard | None = None
 
 
 class Seen(Part, frozen=True, kw_only=True):
@@ -127,6 +141,35 @@ def settled(instance: Instance) -> bool:
     at_power = seen.running == on and seen.n >= wanted.power.n
     ended = on and not seen.running and seen.satisfied == wanted.power.n
     return seen.revision == instance.revision and seen.reboot >= wanted.reboot and (at_power or ended)
+
+
+def merged(asked: Instance, held: Instance) -> Instance:
+    """`held`, as its host has it, with what `asked` wants otherwise than when the store was recovered without that one.
+
+    Counters go on from where the host's are: what was asked for since is the newer wish.
+    """
+    before = asked.assigned.unheard
+    if before is None:
+        return held
+    fields = {
+        name: getattr(asked.wanted, name)
+        for name in Wanted.__struct_fields__
+        if getattr(asked.wanted, name) != getattr(before.wanted, name)
+    }
+    kept = held.wanted
+    if "power" in fields:
+        n = kept.power.n + max(1, asked.wanted.power.n - before.wanted.power.n)
+        state = asked.wanted.power.state
+        fields["power"] = Power(state=state, n=n)
+        fields["power_since"] = kept.power_since if state == kept.power.state else n
+    if "reboot" in fields:
+        fields["reboot"] = kept.reboot + asked.wanted.reboot - before.wanted.reboot
+    return msgspec.structs.replace(
+        held,
+        wanted=msgspec.structs.replace(kept, **fields),
+        name=held.name if asked.name == before.name else asked.name,
+        tags=held.tags if asked.tags == before.tags else asked.tags,
+    )
 
 
 class Step(StrEnum):

@@ -21,11 +21,17 @@ class Wanted(Part, frozen=True, kw_only=True):
 
 
 class Assigned(Part, frozen=True, kw_only=True):
-    """`mac` and `address` are claims: unique in the cloud and in the subnet; `content` as a network's."""
+    """`mac` and `address` are claims: unique in the cloud and in the subnet; `content` as a network's.
+
+    `host` and `loopback` are those of its instance, as the engine's record of the port says: they tell whose it is once
+    the store was lost, until that host is heard. Empty where the instance has a row, and where they are not known.
+    """
 
     mac: str = ""
     address: str = ""
     content: str = ""
+    host: str = ""
+    loopback: str = ""
 
 
 class Port(Noun, frozen=True, kw_only=True):

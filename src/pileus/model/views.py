@@ -72,7 +72,7 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     """A host's book: orders by uuid, the revision of every removal that it has confirmed as gone, and its clock's word.
 
     `highest` is the greatest revision that any order brought; `newest` the newest time in the book (seconds);
-    `damaged` are the files, UUID.TIME.json, of orders that could not be read and were set aside.
+    `damaged` are the files, UUID.TIME.json of orders and start.TIME.json, that could not be read and were set aside.
     """
 
     orders: dict[str, Held] = {}

@@ -160,6 +160,7 @@ def _findings(tx: Reader, now: float) -> Iterator[Finding]:
     yield from _references(tx, rows)
     yield from _wakes(tx, rows, now)
     yield from _hosts(tx, now)
+    yield from _without(rows)
     for row in rows.values():
         fault = getattr(row.seen, "fault", None)
         if fault is not None:
@@ -195,9 +196,28 @@ def _counts(tx: Reader) -> Iterator[Finding]:
 
 def _references(tx: Reader, rows: dict[str, Noun]) -> Iterator[Finding]:
     for source, kind, target in tx.references():
-        if source in rows and target not in rows:
+        if source in rows and target not in rows and not _unheard(rows[source]):
             detail = f"{rows[source].ec2_id} refers to {kind} {target}"
             yield Finding(code="ReferenceBroken", kind=rows[source].KIND, ident=source, detail=detail)
+
+
+def _unheard(row: Noun) -> str:
+    """The host of which a recovery did not hear whether it has this; empty for what is known."""
+    if isinstance(row, Instance) and row.assigned.unheard is not None:
+        return row.assigned.host or next(iter(row.assigned.clear), "")
+    return row.assigned.host if isinstance(row, Port) else ""
+
+
+def _without(rows: dict[str, Noun]) -> Iterator[Finding]:
+    """Hosts that the store was recovered without."""
+    waits: dict[str, list[str]] = {}
+    for row in rows.values():
+        host = _unheard(row)
+        if host:
+            waits.setdefault(host, []).append(row.ec2_id)
+    for host, idents in waits.items():
+        detail = f"{len(idents)} kept until it is heard: {', '.join(sorted(idents)[:8])}"
+        yield Finding(code="HostUnheard", kind="host", ident=host, detail=detail)
 
 
 def _wakes(tx: Reader, rows: dict[str, Noun], now: float) -> Iterator[Finding]:

@@ -29,8 +29,10 @@ Usage = dict[tuple[str, str], int]
 def claims(tx: Reader) -> Claims:
     """Every claim that a living row has a right to, as (pool, value, uuid)."""
     found: Claims = set()
-    for row in tx.list(Instance):
-        found.add(("loopback", row.assigned.loopback, row.uuid))
+    instances = tx.list(Instance)
+    for row in instances:
+        if row.assigned.loopback:
+            found.add(("loopback", row.assigned.loopback, row.uuid))
         for host in {row.assigned.host, *row.assigned.clear} - {None}:
             found.add((f"host:{host}", row.uuid, row.uuid))
     for router in tx.list(Router):
@@ -38,9 +40,12 @@ def claims(tx: Reader) -> Claims:
             found.add(("floating", router.assigned.address, router.uuid))
     for floating in tx.list(FloatingIp):
         found.add(("floating", floating.assigned.address, floating.uuid))
+    known = {row.uuid for row in instances}
     for port in tx.list(Port):
         found.add((f"subnet:{port.wanted.subnet}", port.assigned.address, port.uuid))
         found.add(("mac", port.assigned.mac, port.uuid))
+        if port.assigned.loopback and port.wanted.instance not in known:
+            found.add(("loopback", port.assigned.loopback, port.uuid))
     for group in tx.list(SecurityGroup):
         if not group.wanted.gone:  # its name is free as soon as it is asked to go
             found.add((f"securitygroup:{group.wanted.router}", group.name, group.uuid))
@@ -113,10 +118,16 @@ def set_right(tx: Writer) -> list[str]:
 
 def _holders(tx: Reader) -> dict[str, tuple[tuple[bool, float, int], Noun]]:
     """Every row that may hold claims, by uuid, with its place in the order in which they get them."""
-    running = {row.uuid for row in tx.list(Instance) if row.seen.running}
+    instances = tx.list(Instance)
+    running = {row.uuid for row in instances if row.seen.running}
+    known = {row.uuid for row in instances}
     found: dict[str, tuple[tuple[bool, float, int], Noun]] = {}
     for cls in (Instance, Router, FloatingIp, Port, SecurityGroup, KeyPair):
         for row in tx.list(cls):
-            runs = row.uuid in running or (isinstance(row, Port) and row.wanted.instance in running)
+            runs = row.uuid in running
+            if isinstance(row, Port):
+                # That of an instance that nobody knows yet counts as one that runs: its host was not heard.
+                instance = row.wanted.instance or ""
+                runs = instance in running or (instance != "" and instance not in known)
             found[row.uuid] = (not runs, row.created, row.id), row
     return found

@@ -6,6 +6,7 @@ good is gone; what no order names is left alone. It may be done again at any tim
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,8 +15,9 @@ from pileus.model.caller import SYSTEM
 from pileus.model.errors import InvalidValue
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
-from pileus.model.instance import Instance
+from pileus.model.instance import Instance, Unheard, merged
 from pileus.model.network import Network
+from pileus.model.noun import NEVER
 from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.router import Router
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pileus.bus.messages import Order, Report
     from pileus.model.noun import Noun
     from pileus.model.provider import Recalled
+    from pileus.store.reader import Reader
     from pileus.store.writer import Writer
 
 ORDER: tuple[type[Noun], ...] = (Project, Router, Network, Subnet, SecurityGroup, FloatingIp)
@@ -40,20 +43,90 @@ ENGINE: tuple[type[Noun], ...] = (Router, Network, SecurityGroup, FloatingIp, Po
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What a recovery did: EC2 ids, and in `left` what two rows claim that only one can have."""
+    """What a recovery did: EC2 ids, in `left` what two rows claim that only one can have, in `unheard` silent hosts."""
 
     adopted: list[str] = []
     advanced: list[str] = []
     removed: list[str] = []
     left: list[str] = []
+    unheard: list[str] = []
 
 
 def recover(tx: Writer, answers: Mapping[str, Report], engine: Iterable[Recalled]) -> Outcome:
     """Merge what hosts answered (full reports with orders, by host) and what the engine recalls into the store.
 
+    What a host has that did not answer stays as it is, in its rows, in the engine, and its addresses with it.
     Afterwards every row that a loop looks after is due, and the next order for it is above all that were given before.
     """
     return _Merge(tx, answers, list(engine)).run()
+
+
+def placed(engine: Iterable[Recalled]) -> set[str]:
+    """The hosts that have instances by what the engine recalls of their ports."""
+    ports = (noun for told in engine if not told.gone for noun in adopt.recalled(told.record) if isinstance(noun, Port))
+    return {port.assigned.host for port in ports} - {""}
+
+
+def missed(tx: Reader, report: Report) -> bool:
+    """Whether the store was recovered without a host that holds something, or of which it has something.
+
+    That one may have been asked in the store's incarnation, and its answer was lost.
+    """
+    incarnation = tx.meta("incarnation")
+    if report.highest[0] >= incarnation or tx.meta(_heard(report.host)) >= incarnation:
+        return False
+    return report.highest != NEVER or _awaited(tx, report.host)
+
+
+def without(tx: Writer, host: str) -> None:
+    """The store, which nobody knows to be behind, is opened without this host: what is placed there waits for it."""
+    mark = _left(host)
+    if not tx.meta(mark):
+        tx.keep_meta(mark, tx.meta("counter") + 1)
+    for row in tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")]).values():
+        _wait(tx, row)
+
+
+def ahead(tx: Reader, report: Report) -> bool:
+    """Whether a host holds what the store had not given when it was opened without that one."""
+    mark = tx.meta(_left(report.host))
+    return mark > 0 and report.highest >= (tx.meta("incarnation"), mark)
+
+
+def late(tx: Reader, host: str) -> bool:
+    """Whether the store was opened without this host, and it was not compared since."""
+    return tx.meta(_left(host)) > 0
+
+
+def caught_up(tx: Writer, host: str) -> None:
+    """A host that the store was opened without knows nothing newer: what waited for it goes on."""
+    tx.keep_meta(_left(host), 0)
+    for row in tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")]).values():
+        tx.assign(row, msgspec.structs.replace(row.assigned, unheard=None))
+        tx.wake(row)
+
+
+def _wait(tx: Writer, row: Instance) -> None:
+    if row.assigned.unheard is None:
+        before = Unheard(wanted=row.wanted, name=row.name, tags=row.tags)
+        tx.assign(row, msgspec.structs.replace(row.assigned, unheard=before))
+
+
+def _left(host: str) -> str:
+    """The number in the store's `meta` above all that was given when this host was missing at its opening."""
+    return f"left {hashlib.sha256(host.encode()).hexdigest()[:24]}"
+
+
+def _heard(host: str) -> str:
+    """The number in the store's `meta` that is the incarnation that was made with this host's answer."""
+    return f"heard {hashlib.sha256(host.encode()).hexdigest()[:24]}"
+
+
+def _awaited(tx: Reader, host: str) -> bool:
+    held = tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")])
+    return any(row.assigned.unheard is not None for row in held.values()) or any(
+        port.assigned.host == host and tx.get(Instance, port.wanted.instance or "") is None for port in tx.list(Port)
+    )
 
 
 class _Merge:
@@ -82,6 +155,11 @@ class _Merge:
         if left and self._yield():
             left = recount.set_right(self.tx)
         self.done.left = left
+        known = {host.name for host in self.tx.list(Host)} | placed(self.engine)
+        for host in self.answers:
+            self.tx.keep_meta(_heard(host), self.tx.meta("incarnation"))
+            self.tx.keep_meta(_left(host), 0)
+        self.done.unheard = sorted(known - self.answers.keys())
         return self.done
 
     # -- what the engine keeps -------------------------------------------------------------------------------------
@@ -100,9 +178,17 @@ class _Merge:
                     self._network(noun, told)
         for cls in ENGINE:
             for row in tx.many(cls, gone).values():
-                if row.gone is None and not row.wanted.gone and not isinstance(row, Port):
-                    tx.want(row, msgspec.structs.replace(row.wanted, gone=True))
+                if row.gone is not None or isinstance(row, Port):
+                    continue
+                if not row.wanted.gone:
+                    row = tx.want(row, msgspec.structs.replace(row.wanted, gone=True))  # noqa: PLW2901
                     self.done.removed.append(row.ec2_id)
+                if isinstance(row, FloatingIp):
+                    # Its address may be another's by now.
+                    tx.bury(row)
+                    entries = tx.journal(row.uuid, open_only=True, limit=None)
+                    tx.settle([e.id for e in entries if e.verb == "floatingip.release"], "done")
+                    tx.settle([e.id for e in entries if e.verb != "floatingip.release"], "superseded")
 
     def _network(self, noun: Noun, told: Recalled) -> None:
         """Make a noun of the engine's records, or bring an older row up to it."""
@@ -128,15 +214,65 @@ class _Merge:
         return row.revision if row is not None else told.revision
 
     def _ports(self) -> None:
-        """Ports whose instance no host knows: its launch reached nobody, and what it had in the engine goes."""
+        """Ports are what the engine was told last; those of instances that no row has are judged by their hosts."""
         tx = self.tx
-        if {host.name for host in tx.list(Host)} - self.answers.keys():
-            return
         gone = {told.uuid for told in self.engine if told.gone}
         for told in self.engine:
             for noun in adopt.recalled(told.record) if told.kind == Port.KIND and told.uuid not in gone else []:
-                if isinstance(noun, Port) and tx.get(Port, noun.uuid) is None:
-                    tx.add(msgspec.structs.replace(noun, wanted=msgspec.structs.replace(noun.wanted, gone=True)))
+                if isinstance(noun, Port):
+                    self._port(noun, told)
+        self._let_go()
+        for port in tx.list(Port):
+            if self._orphan(port):
+                tx.want(port, msgspec.structs.replace(port.wanted, gone=True))
+
+    def _port(self, noun: Port, told: Recalled) -> None:
+        """Make a port that the engine has, or bring one up to it whose instance's host knows less, or is silent."""
+        row = self.tx.get(Port, noun.uuid)
+        if self.tx.get(Instance, noun.wanted.instance or "") is not None:
+            noun = msgspec.structs.replace(noun, assigned=msgspec.structs.replace(noun.assigned, host="", loopback=""))
+        if row is None:
+            self.tx.add(noun)
+            return
+        held = (order.revision for order, _ in self.held.get(noun.wanted.instance or "", ()))
+        if row.gone is None and not row.wanted.gone and told.revision > max((row.revision, *held)):
+            adopt.put(self.tx, noun)
+
+    def _let_go(self) -> None:
+        """Instances all of whose ports the engine was told to remove were terminated, whatever their hosts hold.
+
+        Their addresses may be others' by now.
+        """
+        tx = self.tx
+        gone = {told.uuid for told in self.engine if told.gone}
+        for uuid in {port.wanted.instance or "" for port in tx.many(Port, gone).values() if port.gone is None}:
+            row = tx.get(Instance, uuid)
+            ports = tx.referring(Port, [uuid])
+            if row is None or row.gone is not None or not {port.uuid for port in ports} <= gone:
+                continue
+            if not row.wanted.gone:
+                row = tx.want(row, msgspec.structs.replace(row.wanted, gone=True))
+                self.done.removed.append(row.ec2_id)
+            for port in ports:
+                tx.bury(port)
+            for volume in tx.referring(Volume, [uuid]):
+                if not volume.wanted.gone:
+                    tx.want(volume, msgspec.structs.replace(volume.wanted, gone=True))
+            tx.assign(row, msgspec.structs.replace(row.assigned, loopback=""))
+
+    def _orphan(self, port: Port) -> bool:
+        """Whether its instance is nowhere: its launch reached nobody, or it was removed; not if its host is silent."""
+        uuid = port.wanted.instance
+        if not uuid or port.wanted.gone:
+            return False
+        row = self.tx.get(Instance, uuid)
+        if row is not None:
+            return row.gone is not None
+        return uuid in self.ended or (port.assigned.host in self.answers and uuid not in self.held)
+
+    def _silent(self, row: Instance) -> set[str]:
+        """The hosts that may have a body of it and did not answer."""
+        return {host for host in (row.assigned.host, *row.assigned.clear) if host} - self.answers.keys()
 
     def _defaults(self) -> None:
         """Every default router has its default group, should that have been nowhere."""
@@ -182,8 +318,16 @@ class _Merge:
                 made = adopt.make(self.tx, order.spec, host, body)
             except InvalidValue:
                 return
+            if row is not None:
+                self._since(row, made)
             self.tx.record(SYSTEM, made, "instance.recover", outcome="done")
             (self.done.adopted if row is None else self.done.advanced).append(made.ec2_id)
+
+    def _since(self, row: Instance, made: Instance) -> None:
+        """What was asked of it since the store was recovered without its host is the newer wish."""
+        new = merged(row, made)
+        if new != made:
+            self.tx.want(made, new.wanted, name=new.name, tags=new.tags)
 
     def _gone(self, row: Instance) -> None:
         """A host remembers that it was removed for good: a tombstone, or on the way to one where a body may be left."""
@@ -197,12 +341,14 @@ class _Merge:
             if not noun.wanted.gone:
                 tx.want(noun, msgspec.structs.replace(noun.wanted, gone=True))
         kept = {told.uuid for told in self.engine if not told.gone}
-        if row.uuid not in self.held and not any(noun.uuid in kept for noun in owned):
+        if row.uuid not in self.held and not self._silent(row) and not any(noun.uuid in kept for noun in owned):
             self._bury(row)
 
     def _bury(self, row: Instance) -> None:
         """The row and all it owns become tombstones; usage is counted anew afterwards."""
         tx = self.tx
+        if not row.wanted.gone:
+            row = tx.want(row, msgspec.structs.replace(row.wanted, gone=True))
         row = tx.assign(row, msgspec.structs.replace(row.assigned, host=None, clear={}))
         for noun in (*tx.referring(Port, [row.uuid]), *tx.referring(Volume, [row.uuid]), row):
             tx.bury(noun)
@@ -213,17 +359,16 @@ class _Merge:
     # -- afterwards ------------------------------------------------------------------------------------------------
 
     def _again(self) -> None:
-        """Have everything ordered again, above all earlier orders; hosts that did not answer keep theirs."""
+        """Have everything ordered again, above all earlier orders, but what may be of a host that did not answer."""
         tx = self.tx
         for row in tx.list(Instance):
-            silent = {row.assigned.host, *row.assigned.clear} - self.answers.keys() - {None}
-            if silent:
-                tx.wake(row)
+            if self._silent(row):
+                _wait(tx, row)
                 continue
             hosts = {*row.assigned.clear, *(host for _, host in self.held.get(row.uuid, ()))} - {row.assigned.host}
             fresh = tx.revise(row)
             clear = dict.fromkeys(sorted(hosts), fresh.revision)
-            fresh = tx.assign(fresh, msgspec.structs.replace(fresh.assigned, content="", clear=clear))
+            fresh = tx.assign(fresh, msgspec.structs.replace(fresh.assigned, content="", clear=clear, unheard=None))
             tx.wake(fresh)
         for cls in ENGINE:
             for noun in tx.list(cls):
@@ -239,8 +384,7 @@ class _Merge:
         found = False
         instances = {*losers, *(port.wanted.instance or "" for port in tx.many(Port, losers).values())}
         for row in tx.many(Instance, instances).values():
-            hosts = {row.assigned.host, *row.assigned.clear} - {None}
-            if row.gone is None and row.uuid not in self.held and hosts <= self.answers.keys():
+            if row.gone is None and row.uuid not in self.held and not self._silent(row):
                 self._bury(row)
                 self.done.removed.append(row.ec2_id)
                 found = True

@@ -85,7 +85,7 @@ def instance_document(view: InstanceView) -> dict[str, Any]:
         "state": str(view.state),
         "flavor": view.flavor.name,
         "image": image.name if image else "",
-        "login_user": image.wanted.login_user if image else "root",
+        "login_user": view.login_user,
         "address": view.nics[0].port.assigned.address if view.nics else "",
         "loopback": view.instance.assigned.loopback,
         "host": view.instance.assigned.host,

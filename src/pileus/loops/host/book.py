@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DAMAGED = "damaged"
-"""The folder, in that of a book, of orders that could not be read: kept for whoever looks for the cause."""
+"""The folder, in that of a book, of files that could not be read: kept for whoever looks for the cause."""
 
 log = structlog.get_logger()
 
@@ -110,7 +110,7 @@ class FileBook(Book):
     """A book in a folder: a file for each order (written aside, then renamed) and one growing list of removals.
 
     An order that cannot be read is set aside, and missing: the host's next report does not name its body, and the
-    cloud orders it again.
+    cloud orders it again. So is what was kept of earlier starts: the host begins above all that its book still shows.
     """
 
     def __init__(self, folder: Path, now: Callable[[], float] = time.time) -> None:
@@ -118,12 +118,7 @@ class FileBook(Book):
         self._folder = folder
         self._orders = folder / "orders"
         self._orders.mkdir(parents=True, exist_ok=True, mode=0o700)
-        start = folder / "start.json"
-        if start.exists():
-            self.start = msgspec.json.decode(start.read_bytes(), type=Start)
-        else:
-            # Perhaps an older book was lost: epochs go on above all of its, or the cloud would take reports for old.
-            self.start = Start(epoch=int(now()))
+        begun = self._begun(folder / "start.json", int(now()))
         for path in self._orders.glob("*.new"):
             path.unlink()
         for path in list(self._orders.glob("*.json")):
@@ -134,6 +129,25 @@ class FileBook(Book):
             else:
                 self.entries[entry.uuid] = entry
         self._load_removed()
+        # Perhaps an older start was lost: epochs go on above all of its, or the cloud would take reports for old.
+        self.start = begun or self._above(int(now()))
+
+    def _begun(self, path: Path, now: int) -> Start | None:
+        """How it began last; None for a new book, and where that cannot be read any more."""
+        if not path.exists():
+            return None
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Start)
+        except (OSError, msgspec.MsgspecError) as error:
+            self._set_aside(path, error, now)
+            return None
+
+    def _above(self, now: int) -> Start:
+        """A start that is not below what the orders and removals say was known already."""
+        known = [entry.revision for entry in self.entries.values()]
+        known += [removed.revision for removed in self.removed.values()]
+        highest = max(known, default=NEVER)
+        return Start(epoch=now, incarnation=highest[0], highest=highest)
 
     def _set_aside(self, path: Path, error: Exception, now: int) -> None:
         aside = self._folder / DAMAGED / f"{path.stem}.{now}.json"
@@ -141,9 +155,9 @@ class FileBook(Book):
             aside.parent.mkdir(exist_ok=True, mode=0o700)
             path.rename(aside)
         except OSError as kept:
-            # It stays where it is, until the same order is written there again.
-            log.warning("damaged order not set aside", file=str(path), error=str(kept))
-        log.error("order set aside: it cannot be read", file=str(aside), error=str(error))
+            # It stays where it is, until the same is written there again.
+            log.warning("damaged file not set aside", file=str(path), error=str(kept))
+        log.error("set aside: it cannot be read", file=str(aside), error=str(error))
 
     def _load_removed(self) -> None:
         path = self._folder / "removed.jsonl"

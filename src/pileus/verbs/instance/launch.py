@@ -290,6 +290,7 @@ def _wanted(asked: Launch, plan: _Plan, reservation: str, index: int, address: s
         token=asked.token,
         zone=core.place.zone,
         metadata_v2_only=asked.metadata_v2_only,
+        login_user=plan.image.wanted.login_user,
     )
 
 

@@ -50,6 +50,11 @@ class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
     nics: tuple[NicView, ...]
     volumes: tuple[Volume, ...]
 
+    @property
+    def login_user(self) -> str:
+        """Who logs in by ssh, as the image said when it was launched."""
+        return self.instance.wanted.login_user or (self.image.wanted.login_user if self.image else "root")
+
 
 def listing(
     caller: Caller,

@@ -117,8 +117,7 @@ def tags(view: InstanceView) -> Mapping[str, str]:
     instance = view.instance
     if instance.gone is not None or not instance.assigned.loopback:
         return instance.tags
-    login = view.image.wanted.login_user if view.image else "root"
-    return {**instance.tags, ADDRESS: instance.assigned.loopback, LOGIN: login}
+    return {**instance.tags, ADDRESS: instance.assigned.loopback, LOGIN: view.login_user}
 
 
 def reason(view: InstanceView) -> dict[str, str] | None:

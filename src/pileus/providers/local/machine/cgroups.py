@@ -10,11 +10,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import structlog
+
 from pileus.model.errors import Fault
 from pileus.providers.local.layout import Layout
 
 SHARES = 3072
 """CPU weight of all guests together; 1024 is that of all other processes of the machine together."""
+
+WEIGHTS = range(1, 10001)
+"""What `cpu.weight` may be, in cgroups of version 2."""
+
+log = structlog.get_logger()
 
 _ROOT = Path("/sys/fs/cgroup")
 _CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "net_cls", "perf_event")
@@ -22,11 +29,26 @@ _CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blk
 
 def partition(layout: Layout) -> str | None:
     """What a domain's XML says as its resource partition; None where there is no group of ours to be in."""
-    return f"/{layout.netns}" if (_ROOT / "cpu" / _name(layout)).is_dir() else None
+    folder = (_ROOT if _unified() else _ROOT / "cpu") / _name(layout)
+    return f"/{layout.netns}" if folder.is_dir() else None
+
+
+def weight(shares: int) -> int:
+    """The `cpu.weight` of version 2 that means as much as these `cpu.shares`; the defaults are 100 and 1024.
+
+    As the kernel (kernel/sched/core.c, cpu_weight_write_u64) and systemd (cgroup_cpu_shares_to_weight) convert.
+    """
+    return min(max(round(shares * 100 / 1024), WEIGHTS[0]), WEIGHTS[-1])
 
 
 def prepare(layout: Layout) -> None:
-    """Make the group in every hierarchy of version 1; nothing on a machine without. Idempotent. Raises Fault."""
+    """Make the group in every hierarchy of version 1, or in that of version 2. Idempotent. Raises Fault.
+
+    Without a CPU controller, or where version 2 delegates nothing, there is none, and guests weigh what libvirt says.
+    """
+    if _unified():
+        _prepare_unified(layout)
+        return
     if not (_ROOT / "cpu" / "cpu.shares").exists():
         return
     try:
@@ -38,6 +60,26 @@ def prepare(layout: Layout) -> None:
         (_ROOT / "cpu" / _name(layout) / "cpu.shares").write_text(str(SHARES))
     except OSError as error:
         raise Fault("CgroupsUnavailable", f"the guests' cgroup cannot be made: {error}") from error
+
+
+def _prepare_unified(layout: Layout) -> None:
+    folder = _ROOT / _name(layout)
+    if "cpu" not in (_ROOT / "cgroup.controllers").read_text().split():
+        return
+    try:
+        (_ROOT / "cgroup.subtree_control").write_text("+cpu")
+        folder.mkdir(exist_ok=True)
+        (folder / "cpu.weight").write_text(str(weight(SHARES)))
+    except OSError as error:
+        # In a container, say, whose top group has processes of its own.
+        log.warning("guests have no CPU shares of their own", error=str(error))
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _unified() -> bool:
+    """Whether version 2 is in charge of all controllers, not of none beside those of version 1."""
+    return (_ROOT / "cgroup.controllers").exists()
 
 
 def remove(layout: Layout) -> None:
@@ -56,6 +98,9 @@ def _name(layout: Layout) -> str:
 
 
 def _folders(layout: Layout) -> Iterator[Path]:
+    if _unified():
+        yield _ROOT / _name(layout)
+        return
     seen = set()
     for controller in _CONTROLLERS:
         mounted = _ROOT / controller
