@@ -49,7 +49,7 @@ def test_its_certificates_pass_a_strict_verifier(authority: CertificateAuthority
     host, _ = issued(authority, "host-1")
     assert len(verification.PolicyBuilder().store(store).build_client_verifier().verify(host, []).chain) == 2
     with pytest.raises(verification.VerificationError):
-        verification.PolicyBuilder().store(store).build_client_verifier().verify(server, [])
+        verification.PolicyBuilder().store(store).build_server_verifier(x509.DNSName("else.example")).verify(server, [])
 
 
 def test_a_host_gets_its_own_name_and_nothing_else_of_what_it_asks(authority: CertificateAuthority) -> None:

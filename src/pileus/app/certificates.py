@@ -54,10 +54,14 @@ class CertificateAuthority:
         return self.certificate.fingerprint(hashes.SHA256()).hex()
 
     def server(self, names: Iterable[str]) -> bytes:
-        """A new key and its certificate for a server of these names and addresses, and this one's: PEM."""
+        """A new key and its certificate for a server of these names and addresses, and this one's: PEM.
+
+        To another server it may show it, too; no host has its name.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         shown = list(dict.fromkeys(names))
-        made = self._issue("pileus", key.public_key(), shown, [ExtendedKeyUsageOID.SERVER_AUTH])
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        made = self._issue("pileus", key.public_key(), shown, usages)
         return key_pem(key) + made.public_bytes(PEM) + self.pem
 
     def host(self, request: bytes, name: str) -> tuple[bytes, str]:

@@ -52,10 +52,11 @@ class Gone(Exception):
 
 
 class Edge:
-    """The ASGI application of one cloud."""
+    """The ASGI application of one cloud; without its faces, of its health and its figures alone."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, *, faces: bool = True) -> None:
         self._cloud = cloud
+        self._faces = faces
         self._largest = cloud.settings.largest_request
         self._threads = ThreadPoolExecutor(cloud.settings.threads, thread_name_prefix="request")
         self._ec2 = cloud.ec2.handle
@@ -76,7 +77,7 @@ class Edge:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, began = scope["path"], time.perf_counter()
         try:
-            if path == IMAGES and scope["method"] == "POST":
+            if path == IMAGES and scope["method"] == "POST" and self._faces:
                 response = await self._upload(scope, receive)
             elif path == "/healthz":
                 response = await self._health()
@@ -121,6 +122,8 @@ class Edge:
         )
 
     def _face(self, path: str) -> Handle | None:
+        if not self._faces:
+            return None
         if path in ("/", "/services/Cloud/", "/services/Cloud"):
             return self._ec2
         if path.startswith("/v1/"):
@@ -164,7 +167,7 @@ class Edge:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        target = streams.target(scope["path"])
+        target = streams.target(scope["path"]) if self._faces else None
         try:
             caller = None
             if target is not None:

@@ -167,6 +167,35 @@ def cloud(
     run_cloud(state, provider, fd, user)
 
 
+ProviderOption = Annotated[str, typer.Option(help="local or stub.")]
+
+
+@cli.command()
+def api(
+    *,
+    listen: Annotated[str, typer.Option(metavar="ADDR:PORT", help="Where clients reach it.")] = "127.0.0.1:8770",
+    provider: ProviderOption = "local",
+    state: StateOption = None,
+) -> None:
+    """One of a cloud's processes that answer requests; PILEUS_STORE and PILEUS_BUS say what they share."""
+    from pileus.app.entry import role as run_role  # noqa: PLC0415  (commands start quickly)
+
+    run_role("api", state_of(state), provider, listen)
+
+
+@cli.command()
+def loops(
+    *,
+    listen: Annotated[str, typer.Option(metavar="ADDR:PORT", help="For /healthz and /metrics.")] = "127.0.0.1:8771",
+    provider: ProviderOption = "local",
+    state: StateOption = None,
+) -> None:
+    """One of a cloud's processes that do the work; PILEUS_STORE and PILEUS_BUS say what they share."""
+    from pileus.app.entry import role as run_role  # noqa: PLC0415  (commands start quickly)
+
+    run_role("loops", state_of(state), provider, listen)
+
+
 @hosts.command("run")
 def host(
     *,

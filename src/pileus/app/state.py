@@ -79,6 +79,11 @@ class State:
         return self.cloud / "ca.pem"
 
     @property
+    def authority(self) -> Path:
+        """The certificate of the cloud's authority, by which broker and hosts are known."""
+        return self.cloud / "authority.pem"
+
+    @property
     def bus(self) -> Path:
         """The socket at which the cloud hears its host."""
         return self.cloud / "bus.sock"
