@@ -101,7 +101,7 @@ def test_names_that_are_taken_or_could_pass_for_the_cloud_are_refused(cloud: Stu
         with pytest.raises(Problem, match=says):
             joining.join(machine, url, token, name, "", silent)
     for name in ("127.0.0.1", "a b", "../x", "*.example"):
-        with pytest.raises(Problem, match="no host's name|is what the cloud itself"):
+        with pytest.raises(Problem, match=r"no host's name|is what the cloud itself"):
             joining.join(machine, url, token, name, "", silent)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -116,7 +115,7 @@ def cloud() -> Iterator[Cloud]:
         at = f"127.0.0.1:{free()}"
         admin = f"http://admin:{made.broker.password}@127.0.0.1:{made.broker.management_port}"
         made.role("loops-1", "loops")
-        assert until(lambda: (made.state.cloud / "pileus.db").exists(), 60, 0.2)
+        assert until((made.state.cloud / "pileus.db").exists, 60, 0.2)
         time.sleep(2.0)  # its tables are made by then; two that make them at once are another test's
         made.role("api-1", "api", PILEUS_INTERNAL=at, PILEUS_BROKER_ADMIN=admin)
         assert until(made.state.endpoints.exists, 90, 0.2), (root / "api-1.log").read_text()[-3000:]
@@ -172,7 +171,7 @@ def test_a_host_without_its_certificate_is_nobody_to_broker_and_cloud(cloud: Clo
     machine = State(cloud.root / "east")
     found = json.loads(machine.joined.read_text())
     assert "admin" not in found["bus"]
-    assert oct(os.stat(machine.identity / "host.pem").st_mode & 0o777) == "0o600"
+    assert oct((machine.identity / "host.pem").stat().st_mode & 0o777) == "0o600"
     stranger = State(cloud.root / "stranger")
     shutil.copytree(machine.root, stranger.root, ignore=shutil.ignore_patterns("run", "channels", "host"))
     other = certificates.authority(cloud.root)

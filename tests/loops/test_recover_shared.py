@@ -40,7 +40,8 @@ def ahead(site: Site) -> None:
     """The host reports what this store never gave."""
     agent = site.agents["h1"]
     held = agent.report(full=True)
-    agent.report = lambda *, full: msgspec.structs.replace(held, highest=(1, 10_000), sequence=held.sequence + 1)  # type: ignore[method-assign]
+    newer = msgspec.structs.replace(held, highest=(1, 10_000), sequence=held.sequence + 1)
+    agent.report = lambda **_: newer  # type: ignore[method-assign]
 
 
 def test_who_starts_alone_compares_and_who_comes_while_another_keeps_it_open_need_not(site: Site) -> None:
@@ -108,7 +109,7 @@ def test_what_one_process_finds_behind_is_closed_for_all_at_once(site: Site, ann
     with pytest.raises(Unavailable), first.core.store.write():
         pass
     first.recovery.tick()
-    assert not first.recovery.opened
+    assert first.recovery.missing()
     assert not first.gate.admitted
     site.agents["h1"].report = real  # type: ignore[method-assign]
     # Both ask, both are answered, and it is recovered once.
@@ -140,7 +141,7 @@ def test_a_store_without_hosts_is_opened_for_the_first_to_join_and_closed_if_the
     replaced(site, empty())
     first = Shared(site, silent=("h1",))
     first.recovery.tick()
-    assert not first.recovery.opened
+    assert first.recovery.missing()
     site.now += recover.NOBODY
     first.recovery.tick()
     assert first.recovery.opened
@@ -148,7 +149,7 @@ def test_a_store_without_hosts_is_opened_for_the_first_to_join_and_closed_if_the
     incarnation = meta(site, "incarnation")
     ahead(site)
     first.hear("h1")
-    assert not first.recovery.opened
+    assert first.recovery.missing()
     assert meta(site, "incarnation") > incarnation
 
 

@@ -88,7 +88,10 @@ def _joined(state: State, settings: Settings, cloud: joining.Cloud) -> _Ways:
     tls = Tls(own.authority, own.own, own.own)
     link = BrokerEnd(Broker(settings.bus or cloud.bus, tls), cloud.name)
     address, _, port = (settings.channels or f"{cloud.address}:0").rpartition(":")
-    channels = TlsChannelServer(Door(address.strip("[]"), int(port), cloud.name), tls)
+    address = address.strip("[]")
+    # Whoever listens at every address is called at the one that the cloud has seen.
+    told = cloud.address if address in ("0.0.0.0", "::") else address  # noqa: S104  (compared, not listened at)
+    channels = TlsChannelServer(Door(address, int(port), told), tls)
     fetch = functools.partial(internal.fetch, functools.partial(joining.dial, state, cloud))
     return _Ways(cloud.name, cloud.zone or settings.zone, link, fetch, channels)
 
