@@ -73,8 +73,11 @@ def _here(state: State, settings: Settings, group: str) -> _Ways:
         return _Ways(name, settings.zone, HostEnd(state.bus, name), fetch, channels)
     from pileus.bus.rabbitmq import Broker  # noqa: PLC0415  (dear, and most hosts have no broker)
     from pileus.bus.rabbitmq import HostEnd as BrokerEnd  # noqa: PLC0415
+    from pileus.bus.tls import Tls  # noqa: PLC0415
 
-    return _Ways(name, settings.zone, BrokerEnd(Broker(settings.bus), name), fetch, channels)
+    # By the cloud's own papers, on the cloud's own machine; it leaves them when it starts.
+    tls = Tls(state.authority, state.bus_identity, state.bus_identity) if settings.bus.startswith("amqps:") else None
+    return _Ways(name, settings.zone, BrokerEnd(Broker(settings.bus, tls), name), fetch, channels)
 
 
 def _joined(state: State, settings: Settings, cloud: joining.Cloud) -> _Ways:

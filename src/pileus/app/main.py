@@ -209,6 +209,28 @@ def host(
     run_host(state_of(state), group, provider)
 
 
+@cli.command()
+def certificate(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names and addresses that it is for.")],
+    *,
+    state: StateOption = None,
+) -> None:
+    """Print a new key and its certificate, by the cloud's authority, for a server of the cloud's: a broker, OVN's."""
+    from pileus.app import certificates  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.state import State  # noqa: PLC0415
+    from pileus.model.errors import InvalidValue  # noqa: PLC0415
+
+    where = State(state_of(state)).cloud
+    try:
+        if not (where / "ca.key").exists():
+            raise Problem(f"There is no authority in {where}: PILEUS_TLS=own or PILEUS_INTERNAL has 'up' make one.")
+        typer.echo(certificates.authority(where).server(names).decode(), nl=False)
+    except PermissionError as error:
+        raise Problem(f"{error.filename} is not yours to read: use sudo.") from error
+    except InvalidValue as error:
+        raise Problem(error.message) from error
+
+
 @hosts.command("join")
 def host_join(
     url: Annotated[str, typer.Argument(help="As 'pileus host token' printed it.")],

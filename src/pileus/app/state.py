@@ -84,6 +84,11 @@ class State:
         return self.cloud / "authority.pem"
 
     @property
+    def bus_identity(self) -> Path:
+        """Key and certificate that the cloud's processes show the broker."""
+        return self.cloud / "bus.pem"
+
+    @property
     def bus(self) -> Path:
         """The socket at which the cloud hears its host."""
         return self.cloud / "bus.sock"

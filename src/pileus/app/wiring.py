@@ -163,7 +163,7 @@ def _trust(state: State, settings: Settings) -> Tls | None:
     from pileus.app import certificates, tls  # noqa: PLC0415  (dear, and most clouds have no broker)
     from pileus.bus.tls import Tls  # noqa: PLC0415
 
-    authority, own = certificates.authority(state.cloud), state.cloud / "bus.pem"
+    authority, own = certificates.authority(state.cloud), state.bus_identity
     write_file(state.authority, authority.pem)
     tls.own(authority, own, settings.server_names)
     return Tls(state.authority, own, own)
