@@ -248,7 +248,7 @@ class World:
         elif isinstance(order, messages.Ask):
             node.asked(order)
 
-    def hear(self, message: ToCloud, said: int) -> None:
+    def hear(self, message: ToCloud | None, said: int) -> None:
         """A report reaches the cloud: the `said`-th of its host."""
         if isinstance(message, messages.Report):
             self.promises.before_report(message.host, said)
