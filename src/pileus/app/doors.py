@@ -74,14 +74,17 @@ class Doors:
 
 def prepare(state: State, settings: Settings, listener: socket.socket) -> Doors:
     """The doors as the settings have them; clients are left what they need to check them. Raises Problem."""
-    state.anchor.unlink(missing_ok=True)
     if not settings.tls and not settings.internal:
+        state.anchor.unlink(missing_ok=True)
         return Doors(listener, None, None)
     authority = certificates.authority(state.cloud)
     names = dict.fromkeys([*settings.server_names, str(listener.getsockname()[0])])
     identity = tls.faces(settings.tls, authority, state.cloud, list(names))
-    if identity is not None and (found := tls.anchor(identity)):
+    found = tls.anchor(identity) if identity is not None else None
+    if found is not None:
         write_file(state.anchor, found)
+    else:
+        state.anchor.unlink(missing_ok=True)
     return Doors(listener, identity, _inner(state, settings, authority) if settings.internal else None)
 
 

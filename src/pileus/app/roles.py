@@ -41,9 +41,7 @@ def serve(state: State, provider: str, role: Role, listen: str) -> None:
         raise Problem("A cloud of several processes needs PILEUS_BUS, a broker between them and the hosts.")
     state.prepare()
     listener = _listen(listen)
-    if not role.faces:
-        settings = settings.model_copy(update={"internal": "", "tls": ""})
-    found = doors.prepare(state, settings, listener)
+    found = doors.prepare(state, settings, listener) if role.faces else Doors(listener, None, None)
     cloud = build(state, settings, provider, role, join=found.join, fingerprint=found.fingerprint)
     try:
         cloud.start()
@@ -89,9 +87,10 @@ def _tell(state: State, urls: dict[str, str]) -> None:
     """Leave in the state directory what commands look for there."""
     account = read_json(state.account) or {}
     write_json(state.admin, {key: str(account.get(key, "")) for key in ACCOUNT_KEYS}, 0o600)
-    state.ca.unlink(missing_ok=True)
     if state.anchor.exists():
         write_file(state.ca, state.anchor.read_bytes())
+    else:
+        state.ca.unlink(missing_ok=True)
     write_json(state.endpoints, urls)
 
 
