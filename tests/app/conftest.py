@@ -52,6 +52,16 @@ def ended(own: Stub, was_up: Path) -> Stub:
     return own
 
 
+@pytest.fixture(scope="module")
+def sealed() -> Iterator[Stub]:
+    """A running cloud whose faces speak TLS, with a certificate of its own authority."""
+    made = Stub(_folder(), PILEUS_TLS="own", PILEUS_NAMES="localhost,cloud.example")
+    made.up()
+    yield made
+    made.down()
+    shutil.rmtree(made.state.root)
+
+
 @pytest.fixture
 def own() -> Iterator[Stub]:
     """A state directory of the test's own; nothing runs in it yet."""

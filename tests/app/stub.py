@@ -22,8 +22,9 @@ PILEUS = str(Path(sys.executable).parent / "pileus")
 class Stub:
     """One state directory, and the cloud in it when it runs."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **settings: str) -> None:
         self.state = State(root)
+        self.settings = settings
 
     def pileus(self, *words: str, check: bool = True, said: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command on this state directory, with `said` on its standard input."""
@@ -37,6 +38,7 @@ class Stub:
             "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
             "PILEUS_STATE": str(self.state.root),
             "HOME": str(self.state.root),
+            **self.settings,
         }
 
     def up(self, *words: str) -> dict[str, str]:

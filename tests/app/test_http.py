@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from pileus.app import processes
-from pileus.app.internal import fetch
+from pileus.app.internal import fetch, near
 from pileus.model.errors import Fault
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def test_an_image_is_uploaded_inspected_and_kept(stub: Stub, tmp_path: Path) -> 
     assert (wanted["format"], wanted["virtual_size"], wanted["login_user"]) == ("qcow2", 8 << 20, "ada")
     assert upload(stub, path, login_user="ada", public="1")["id"] == made["id"]
     target = tmp_path / "fetched"
-    fetch(stub.state.internal, digest, target)
+    fetch(functools.partial(near, stub.state.internal), digest, target)
     assert target.read_bytes() == path.read_bytes()
 
 
@@ -161,12 +161,12 @@ def test_an_upload_that_breaks_off_leaves_nothing(stub: Stub) -> None:
 def test_hosts_get_objects_whole_or_not_at_all(stub: Stub, tmp_path: Path) -> None:
     target = tmp_path / "object"
     with pytest.raises(Fault, match="ImageMissing"):
-        fetch(stub.state.internal, "0" * 64, target)
+        fetch(functools.partial(near, stub.state.internal), "0" * 64, target)
     with pytest.raises(Fault, match="ImageUnavailable"):
-        fetch(tmp_path / "nobody-there", "0" * 64, target)
+        fetch(functools.partial(near, tmp_path / "nobody-there"), "0" * 64, target)
     assert list(tmp_path.iterdir()) == []
     digest = stub.client.get("images", "stub-machine")["wanted"]["digest"]
-    fetch(stub.state.internal, digest, target)
+    fetch(functools.partial(near, stub.state.internal), digest, target)
     assert hashlib.sha256(target.read_bytes()).hexdigest() == digest
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(str(stub.state.internal))

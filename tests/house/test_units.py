@@ -34,7 +34,8 @@ def verified(folder: Path, text: str) -> str:
 
 
 def test_there_are_units() -> None:
-    assert [path.name for path in UNITS] == ["pileus@.service"]
+    names = [path.name for path in UNITS]
+    assert names == ["pileus-api@.service", "pileus-host@.service", "pileus-loops@.service", "pileus@.service"]
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: str(path.name))

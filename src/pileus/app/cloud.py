@@ -6,17 +6,16 @@ import asyncio
 import contextlib
 import functools
 import gc
-import signal
 import socket
 import sys
 from collections.abc import Callable
 
 import msgspec
 import structlog
-import uvicorn
 import uvloop
 
-from pileus.app import logs, settings, stubimages
+from pileus.app import doors, logs, settings, stubimages
+from pileus.app.doors import Doors
 from pileus.app.http import Edge
 from pileus.app.internal import ObjectServer
 from pileus.app.state import ACCOUNT_KEYS, State, read_json, write_json
@@ -28,12 +27,6 @@ from pileus.store.store import Store
 from pileus.verbs import flavor, user
 
 ADMIN = "admin"
-KEEP_ALIVE = 75
-"""Seconds for which an idle connection is kept: longer than clients' pools keep theirs."""
-
-MOST_CONNECTIONS = 4000
-"""More are answered that the service is busy."""
-
 Heard = dict[str, tuple[int, int]]
 
 log = structlog.get_logger()
@@ -47,7 +40,8 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
     sys.setswitchinterval(0.0005)
     chosen = settings.read()
     logs.configure(chosen.log_level)
-    cloud = build(state, chosen, provider)
+    found = doors.prepare(state, chosen, listener)
+    cloud = build(state, chosen, provider, join=found.join, fingerprint=found.fingerprint)
     try:
         # Whoever held wakes before is dead: this process has the pid file.
         cloud.core.store.release_wakes()
@@ -58,7 +52,8 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
             contextlib.closing(Edge(cloud)) as edge,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(_serve(edge, cloud, state, listener, functools.partial(_open, cloud, state, provider, before)))
+            is_open = functools.partial(_open, cloud, state, provider, before)
+            runner.run(_serve(edge, cloud, state, found, is_open))
     finally:
         state.ready.unlink(missing_ok=True)
         cloud.stop()
@@ -101,53 +96,18 @@ def _administrator(cloud: Cloud) -> dict[str, str]:
     return {name: getattr(account, name) for name in ACCOUNT_KEYS}
 
 
-def endpoints(host: str, port: int) -> dict[str, str]:
-    """The URL of every face that is built."""
-    root = f"http://{host}:{port}"
-    return {"ec2": root, "sts": root, "rest": f"{root}/v1", "metrics": f"{root}/metrics"}
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, told to stop by the signals that this process gets."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        """Ask the server to end; uvicorn's own would end the process as well, before the cloud is put away."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        yield
-
-
-async def _serve(edge: Edge, cloud: Cloud, state: State, listener: socket.socket, is_open: Callable[[], bool]) -> None:
-    config = uvicorn.Config(
-        edge,
-        http="httptools",
-        ws="websockets-sansio",
-        loop="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=5,
-        limit_concurrency=MOST_CONNECTIONS,
-        ws_max_size=1 << 20,
-    )
-    server = _Server(config)
+async def _serve(edge: Edge, cloud: Cloud, state: State, found: Doors, is_open: Callable[[], bool]) -> None:
     objects = ObjectServer(cloud.objects, state.internal)
     await objects.start()
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        while not server.started and not serving.done():  # noqa: ASYNC110  (uvicorn tells nobody)
-            await asyncio.sleep(0.002)
-        host, port = listener.getsockname()[:2]
-        while not serving.done() and not await asyncio.to_thread(is_open):  # noqa: ASYNC110  (once, at the start)
-            await asyncio.sleep(0.02)
-        if not serving.done():
-            write_json(state.ready, endpoints(host, port))
-            log.info("ready", host=host, port=port)
-        await serving
+        async with found.serving(edge, cloud) as ended:
+            while not ended.done() and not await asyncio.to_thread(is_open):  # noqa: ASYNC110  (once, at the start)
+                await asyncio.sleep(0.02)
+            if not ended.done():
+                urls = found.endpoints(cloud.settings)
+                write_json(state.ready, urls)
+                log.info("ready", url=urls["rest"])
+            await asyncio.wait([ended])
     finally:
         await objects.stop()
 

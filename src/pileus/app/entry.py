@@ -39,15 +39,31 @@ def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
     _end()
 
 
-def host(root: Path, group: str) -> NoReturn:
-    """The host process."""
+def role(name: str, root: Path, provider: str, listen: str) -> NoReturn:
+    """A process `api` or `loops` of a cloud of several, as whoever starts it."""
+    os.umask(0o077)
+    gc.disable()  # until it serves, as for the cloud
+    from pileus.app import wiring  # noqa: PLC0415  (dear)
+    from pileus.app.roles import serve  # noqa: PLC0415
+
+    gc.enable()
+    try:
+        serve(State(root), provider, {"api": wiring.API, "loops": wiring.LOOPS}[name], listen)
+    except Unavailable as error:
+        raise Problem(error.message) from error
+    _end()
+
+
+def host(root: Path, group: str, provider: str) -> NoReturn:
+    """The host process, over the provider `local` or `stub`."""
     state = State(root)
+    state.prepare()
     _hold(state, "host")
     os.umask(0o077)
     _no_terminal()
     from pileus.app.host import serve  # noqa: PLC0415  (only root gets here)
 
-    serve(state, group)
+    serve(state, group, provider)
     _end()
 
 

@@ -9,11 +9,14 @@ import secrets
 import signal
 import socket
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
-from pileus.app import internal, logs, settings
+from pileus.app import internal, joining, logs, settings
 from pileus.app.local import fabric_of, layout_of
 from pileus.app.settings import Settings
 from pileus.app.state import State
@@ -28,6 +31,7 @@ from pileus.providers.local.provider import LocalProvider, capacity, traits
 
 if TYPE_CHECKING:
     from pileus.bus.rabbitmq import HostEnd as BrokerEnd
+    from pileus.bus.tlschannels import TlsChannelServer
 
 log = structlog.get_logger()
 
@@ -49,52 +53,123 @@ def _more_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _link(state: State, settings: Settings, name: str) -> HostEnd | BrokerEnd:
-    """The host's end of the bus that the settings name."""
+@dataclass(frozen=True)
+class _Ways:
+    """How this host reaches its cloud, and is reached: on one machine by sockets, across machines as it joined."""
+
+    name: str
+    zone: str
+    link: HostEnd | BrokerEnd
+    fetch: Callable[[str, Path], None]
+    channels: ChannelServer | TlsChannelServer
+
+
+def _here(state: State, settings: Settings, group: str) -> _Ways:
+    """On the cloud's own machine. Members of `group` may open channels."""
+    name = socket.gethostname()
+    channels = ChannelServer(state.channels, grp.getgrnam(group).gr_gid)
+    fetch = functools.partial(internal.fetch, functools.partial(internal.near, state.internal))
     if not settings.bus:
-        return HostEnd(state.bus, name)
+        return _Ways(name, settings.zone, HostEnd(state.bus, name), fetch, channels)
     from pileus.bus.rabbitmq import Broker  # noqa: PLC0415  (dear, and most hosts have no broker)
     from pileus.bus.rabbitmq import HostEnd as BrokerEnd  # noqa: PLC0415
+    from pileus.bus.tls import Tls  # noqa: PLC0415
 
-    return BrokerEnd(Broker(settings.bus), name)
+    # By the cloud's own papers, on the cloud's own machine; it leaves them when it starts.
+    tls = Tls(state.authority, state.bus_identity, state.bus_identity) if settings.bus.startswith("amqps:") else None
+    return _Ways(name, settings.zone, BrokerEnd(Broker(settings.bus, tls), name), fetch, channels)
 
 
-def serve(state: State, group: str) -> None:
-    """Run the host until SIGTERM or SIGINT; guests go on. Members of `group` may open channels."""
+def _joined(state: State, settings: Settings, cloud: joining.Cloud) -> _Ways:
+    """On a machine that joined the cloud: what it was told then, and its certificate."""
+    from pileus.bus.rabbitmq import Broker  # noqa: PLC0415  (dear, and most hosts have no broker)
+    from pileus.bus.rabbitmq import HostEnd as BrokerEnd  # noqa: PLC0415
+    from pileus.bus.tls import Tls  # noqa: PLC0415
+    from pileus.bus.tlschannels import Door, TlsChannelServer  # noqa: PLC0415
+
+    own = joining.papers(state)
+    tls = Tls(own.authority, own.own, own.own)
+    link = BrokerEnd(Broker(settings.bus or cloud.bus, tls), cloud.name)
+    address, _, port = (settings.channels or f"{cloud.address}:0").rpartition(":")
+    address = address.strip("[]")
+    # Whoever listens at every address is called at the one that the cloud has seen.
+    told = cloud.address if address in ("0.0.0.0", "::") else address  # noqa: S104  (compared, not listened at)
+    channels = TlsChannelServer(Door(address, int(port), told), tls)
+    fetch = functools.partial(internal.fetch, functools.partial(joining.dial, state, cloud))
+    return _Ways(cloud.name, cloud.zone or settings.zone, link, fetch, channels)
+
+
+def serve(state: State, group: str, provider: str = "local") -> None:
+    """Run the host until SIGTERM or SIGINT; guests go on. Members of `group` may open channels.
+
+    Over the provider `stub` nothing but a book of orders is kept: for tests of everything else.
+    """
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     chosen = settings.read()
     logs.configure(chosen.log_level)
-    channels = ChannelServer(state.channels, grp.getgrnam(group).gr_gid)
-    layout = layout_of(state)
-    respond = bind(_token_secret(state))
+    cloud = joining.joined(state)
+    ways = _joined(state, chosen, cloud) if cloud else _here(state, chosen, group)
     _more_files()
-    fetch = functools.partial(internal.fetch, state.internal)
-    servers = functools.partial(host_servers, chosen.resolv_conf)
-    templates = chosen.template_cache if chosen.boot_restore else 0
+    body = _stub(state, chosen, ways) if provider == "stub" else _local(state, chosen, ways)
+    if cloud is not None:
+        threading.Thread(target=joining.keep_renewed, args=(state, cloud, ended), daemon=True).start()
+    ways.channels.start()
+    body.start()
+    log.info("ready", host=ways.name)
+    ended.wait()
+    body.stop()
+    ways.link.stop()
+    ways.channels.stop()
+
+
+@dataclass(frozen=True)
+class _Body:
+    """What runs the instances: to be started and stopped."""
+
+    start: Callable[[], None]
+    stop: Callable[[], None]
+
+
+def _local(state: State, settings: Settings, ways: _Ways) -> _Body:
+    layout = layout_of(state)
+    templates = settings.template_cache if settings.boot_restore else 0
     provider = LocalProvider(
-        layout, fetch, channels, respond, servers, templates=templates, cache_bytes=chosen.image_cache
+        layout,
+        ways.fetch,
+        ways.channels,
+        bind(_token_secret(state)),
+        functools.partial(host_servers, settings.resolv_conf),
+        templates=templates,
+        cache_bytes=settings.image_cache,
     )
-    name = socket.gethostname()
     agent = Agent(
-        name,
+        ways.name,
         provider,
         FileBook(state.host),
-        zone=chosen.zone,
+        zone=ways.zone,
         chassis=fabric_of(layout).chassis,
         capacity=capacity(layout),
         traits=traits(),
     )
-    link = _link(state, chosen, name)
-    runner = HostRunner(agent, link, on_specs=provider.serve)
-    channels.start()
-    provider.serve(agent.specs().values())
-    provider.start()
-    runner.start()
-    log.info("ready", host=name)
-    ended.wait()
-    runner.stop()
-    link.stop()
-    provider.stop()
-    channels.stop()
+    runner = HostRunner(agent, ways.link, on_specs=provider.serve)
+
+    def start() -> None:
+        provider.serve(agent.specs().values())
+        provider.start()
+        runner.start()
+
+    def stop() -> None:
+        runner.stop()
+        provider.stop()
+
+    return _Body(start, stop)
+
+
+def _stub(state: State, settings: Settings, ways: _Ways) -> _Body:
+    from pileus.app.wiring import load  # noqa: PLC0415  (a host of our own has no need of the cloud's parts)
+
+    provider = load("stub")(latency=settings.stub_latency, channels=ways.channels)
+    runner = HostRunner(Agent(ways.name, provider, FileBook(state.host), zone=ways.zone), ways.link)
+    return _Body(runner.start, runner.stop)

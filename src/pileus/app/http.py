@@ -52,10 +52,11 @@ class Gone(Exception):
 
 
 class Edge:
-    """The ASGI application of one cloud."""
+    """The ASGI application of one cloud; without its faces, of its health and its figures alone."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, *, faces: bool = True) -> None:
         self._cloud = cloud
+        self._faces = faces
         self._largest = cloud.settings.largest_request
         self._threads = ThreadPoolExecutor(cloud.settings.threads, thread_name_prefix="request")
         self._ec2 = cloud.ec2.handle
@@ -76,7 +77,7 @@ class Edge:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, began = scope["path"], time.perf_counter()
         try:
-            if path == IMAGES and scope["method"] == "POST":
+            if path == IMAGES and scope["method"] == "POST" and self._faces:
                 response = await self._upload(scope, receive)
             elif path == "/healthz":
                 response = await self._health()
@@ -87,7 +88,7 @@ class Edge:
                 if handle is None:
                     response = Response(404, {"content-type": "text/plain"}, NOTHING)
                 else:
-                    request = _request(scope, await _body(scope, receive, self._largest))
+                    request = _request(scope, await body_of(scope, receive, self._largest))
                     loop = asyncio.get_running_loop()
                     response = await loop.run_in_executor(self._threads, handle, request)
         except TooLarge:
@@ -102,7 +103,7 @@ class Edge:
             log.exception("request failed", path=path, request=request_id)
             response = errors.own("Internal", "Something is wrong here; the log tells what.", request_id)
         self._note(response, time.perf_counter() - began)
-        await _send(scope, send, response)
+        await respond(scope, send, response)
 
     def _note(self, response: Response, seconds: float) -> None:
         """Count an answer, and log it unless it only read."""
@@ -121,6 +122,8 @@ class Edge:
         )
 
     def _face(self, path: str) -> Handle | None:
+        if not self._faces:
+            return None
         if path in ("/", "/services/Cloud/", "/services/Cloud"):
             return self._ec2
         if path.startswith("/v1/"):
@@ -164,7 +167,7 @@ class Edge:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        target = streams.target(scope["path"])
+        target = streams.target(scope["path"]) if self._faces else None
         try:
             caller = None
             if target is not None:
@@ -200,7 +203,8 @@ def _request(scope: Scope, body: bytes) -> Request:
     return Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
 
 
-async def _body(scope: Scope, receive: Receive, largest: int) -> bytes:
+async def body_of(scope: Scope, receive: Receive, largest: int) -> bytes:
+    """The body of a request, whole. Raises TooLarge, Gone."""
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > largest:
             raise TooLarge
@@ -231,7 +235,8 @@ async def _parts(receive: Receive) -> Any:
             yield part
 
 
-async def _send(scope: Scope, send: Send, response: Response) -> None:
+async def respond(scope: Scope, send: Send, response: Response) -> None:
+    """Send a whole answer."""
     body = response.body
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
     headers.append((b"content-length", str(len(body)).encode()))

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import socket
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -82,22 +83,33 @@ def _peer(writer: asyncio.StreamWriter) -> int:
     return int(uid)
 
 
-def fetch(server: Path, digest: str, target: Path) -> None:
-    """Bring an object to `target`, whole or not at all; whoever uses it verifies its digest.
+def near(server: Path) -> socket.socket:
+    """A connection to the cloud on this machine. Raises OSError."""
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    link.settimeout(_PATIENCE)
+    try:
+        link.connect(os.fspath(server))
+    except OSError:
+        link.close()
+        raise
+    return link
+
+
+def fetch(dial: Callable[[], socket.socket], digest: str, target: Path) -> None:
+    """Bring an object to `target`, whole or not at all, over a connection; whoever uses it verifies its digest.
 
     Raises Fault: ImageMissing, ImageUnavailable, HostDiskFull.
     """
     aside, size = target.with_name(f".{target.name}.{secrets.token_hex(4)}"), -1
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link, aside.open("xb") as file:
-            link.settimeout(_PATIENCE)
-            link.connect(os.fspath(server))
+        with dial() as link, link.makefile("rb") as stream, aside.open("xb") as file:
             link.sendall(f"GET /internal/objects/{digest} HTTP/1.0\r\n\r\n".encode())
-            stream = link.makefile("rb")
             status = stream.readline()
             while (line := stream.readline()).strip():
                 name, _, value = line.decode("latin-1").partition(":")
                 size = int(value) if name.lower() == "content-length" else size
+            if b" 403 " in status:
+                raise Fault("HostRefused", "the cloud does not take this host for one of its own: was it removed?")
             if b" 404 " in status:
                 raise Fault("ImageMissing", f"the cloud has no object {digest}", permanent=True)
             if (room := shutil.disk_usage(target.parent).free) < size:

@@ -15,6 +15,8 @@ from pileus.cli.options import StateOption, state_of
 from pileus.cli.problem import Problem
 from pileus.model import disk
 
+cli.add_typer(hosts, name="host")
+
 
 def _say(text: str) -> None:
     typer.echo(f"pileus: {text}", err=True)
@@ -166,12 +168,86 @@ def cloud(
     run_cloud(state, provider, fd, user)
 
 
-@hosts.command("run", hidden=True)
-def host(*, state: Annotated[Path, typer.Option()], group: Annotated[str, typer.Option()]) -> None:
-    """The host process; `up` starts it."""
+ProviderOption = Annotated[str, typer.Option(help="local or stub.")]
+
+
+@cli.command()
+def api(
+    *,
+    listen: Annotated[str, typer.Option(metavar="ADDR:PORT", help="Where clients reach it.")] = "127.0.0.1:8770",
+    provider: ProviderOption = "local",
+    state: StateOption = None,
+) -> None:
+    """One of a cloud's processes that answer requests; PILEUS_STORE and PILEUS_BUS say what they share."""
+    from pileus.app.entry import role as run_role  # noqa: PLC0415  (commands start quickly)
+
+    run_role("api", state_of(state), provider, listen)
+
+
+@cli.command()
+def loops(
+    *,
+    listen: Annotated[str, typer.Option(metavar="ADDR:PORT", help="For /healthz and /metrics.")] = "127.0.0.1:8771",
+    provider: ProviderOption = "local",
+    state: StateOption = None,
+) -> None:
+    """One of a cloud's processes that do the work; PILEUS_STORE and PILEUS_BUS say what they share."""
+    from pileus.app.entry import role as run_role  # noqa: PLC0415  (commands start quickly)
+
+    run_role("loops", state_of(state), provider, listen)
+
+
+@hosts.command("run")
+def host(
+    *,
+    state: StateOption = None,
+    group: Annotated[str, typer.Option(help="Who may open channels beside root; on the cloud's machine.")] = "pileus",
+    provider: Annotated[str, typer.Option(help="local or stub.")] = "local",
+) -> None:
+    """The host process: `up` starts it where the cloud is, a service (see packaging/systemd) where a machine joined."""
     from pileus.app.entry import host as run_host  # noqa: PLC0415  (commands start quickly)
 
-    run_host(state, group)
+    run_host(state_of(state), group, provider)
+
+
+@cli.command()
+def certificate(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names and addresses that it is for.")],
+    *,
+    state: StateOption = None,
+) -> None:
+    """Print a new key and its certificate, by the cloud's authority, for a server of the cloud's: a broker, OVN's."""
+    from pileus.app import certificates  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.state import State  # noqa: PLC0415
+    from pileus.model.errors import InvalidValue  # noqa: PLC0415
+
+    where = State(state_of(state)).cloud
+    try:
+        if not (where / "ca.key").exists():
+            raise Problem(f"There is no authority in {where}: PILEUS_TLS=own or PILEUS_INTERNAL has 'up' make one.")
+        typer.echo(certificates.authority(where).server(names).decode(), nl=False)
+    except PermissionError as error:
+        raise Problem(f"{error.filename} is not yours to read: use sudo.") from error
+    except InvalidValue as error:
+        raise Problem(error.message) from error
+
+
+@hosts.command("join")
+def host_join(
+    url: Annotated[str, typer.Argument(help="As 'pileus host token' printed it.")],
+    token: str,
+    *,
+    name: Annotated[str, typer.Option(help="What the cloud calls this machine; by default its own name.")] = "",
+    zone: Annotated[str, typer.Option(help="By default the cloud's.")] = "",
+    state: StateOption = None,
+) -> None:
+    """Make this machine one of a cloud's hosts."""
+    from pileus.app import joining  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.state import State  # noqa: PLC0415
+
+    where = State(state_of(state))
+    made = joining.join(where, url, token, name or joining.hostname(), zone, _say)
+    typer.echo(f"{made.name} belongs to {made.url}: 'pileus host run --state {where.root}' is its process.")
 
 
 def run() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,7 +20,7 @@ from pileus.model.placement import Policy
 PREFIX = "PILEUS_"
 """What the variables' names begin with; a setting's own name follows in capitals."""
 
-SECRET = frozenset({"store", "bus"})
+SECRET = frozenset({"store", "bus", "broker_admin"})
 """Settings that may hold passwords: never shown."""
 
 
@@ -32,6 +33,47 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     region: Annotated[str, _says("the region that clients are told")] = "us-east-1"
     zone: Annotated[str, _says("the availability zone that clients are told")] = "us-east-1a"
+    tls: Annotated[
+        str,
+        _says(
+            "own: the faces prove themselves by a certificate of the cloud's own authority; CERT.pem:KEY.pem: by these "
+            "files, taken anew when they change; empty: they speak plain HTTP"
+        ),
+    ] = ""
+    names: Annotated[
+        str,
+        _says(
+            "names and addresses, with commas between them, by which clients reach the cloud, beside 127.0.0.1 and "
+            "localhost; the first one is in the URLs"
+        ),
+    ] = ""
+    internal: Annotated[
+        str,
+        _says(
+            "ADDRESS:PORT at which hosts on other machines join, and fetch what they start instances from, over TLS; "
+            "empty: all hosts are on this machine"
+        ),
+    ] = ""
+    channels: Annotated[
+        str,
+        _says(
+            "ADDRESS:PORT at which a host that joined gives consoles and streams to the cloud; empty: a free port of "
+            "the address by which it reached the cloud"
+        ),
+    ] = ""
+    southbound: Annotated[
+        str,
+        _says(
+            "where the network controllers of hosts on other machines find OVN's southbound database: ssl:ADDRESS:PORT"
+        ),
+    ] = ""
+    broker_admin: Annotated[
+        str,
+        _says(
+            "URL of the broker's management, https://USER:PASSWORD@HOST:PORT, where hosts get accounts as they join; "
+            "empty: the operator makes them"
+        ),
+    ] = ""
     resolv_conf: Annotated[
         Path,
         _says("a resolv.conf(5) whose resolvers are asked for names that are no guest's; /dev/null: none are"),
@@ -99,6 +141,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.store or own
 
     @property
+    def server_names(self) -> tuple[str, ...]:
+        """What the cloud is called, the name in URLs first."""
+        given = [name.strip() for name in self.names.split(",") if name.strip()]
+        return tuple(dict.fromkeys([*given, "127.0.0.1", "localhost"]))
+
+    @property
     def policy(self) -> Policy:
         """How hosts are chosen."""
         ratios = Overcommit(vcpus=self.overcommit_cpu, memory=self.overcommit_memory, disk=self.overcommit_disk)
@@ -131,3 +179,7 @@ def _path(_type: type, value: object) -> Path:
 def _check(settings: Settings) -> None:
     if not 16 <= ipaddress.IPv4Network(settings.floating_cidr).prefixlen <= 28:
         raise ValueError("the outside network has a prefix of 16 to 28 bits")
+    if settings.internal and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}", settings.internal):
+        raise ValueError("internal is an address of this machine and a port: 10.0.0.1:8774")
+    if settings.tls not in ("", "own") and not re.fullmatch(r"/[^:]+:/[^:]+", settings.tls):
+        raise ValueError("tls is 'own', or the absolute paths of a certificate and its key: CERT.pem:KEY.pem")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,26 @@ class State:
         return self.cloud / "objects"
 
     @property
+    def ca(self) -> Path:
+        """The certificate by which clients know the cloud, for everybody; not there when it is none of its own."""
+        return self.root / "ca.pem"
+
+    @property
+    def anchor(self) -> Path:
+        """The cloud's own copy of it."""
+        return self.cloud / "ca.pem"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of the cloud's authority, by which broker and hosts are known."""
+        return self.cloud / "authority.pem"
+
+    @property
+    def bus_identity(self) -> Path:
+        """Key and certificate that the cloud's processes show the broker."""
+        return self.cloud / "bus.pem"
+
+    @property
     def bus(self) -> Path:
         """The socket at which the cloud hears its host."""
         return self.cloud / "bus.sock"
@@ -95,6 +117,16 @@ class State:
     def recover(self) -> Path:
         """There while somebody wants the store recovered whether or not it is behind its hosts."""
         return self.cloud / "recover.asked"
+
+    @property
+    def joined(self) -> Path:
+        """The cloud that this machine joined, mode 0600; not there where the cloud is on this machine."""
+        return self.root / "joined.json"
+
+    @property
+    def identity(self) -> Path:
+        """What a machine that joined proves itself with; root's alone."""
+        return self.root / "identity"
 
     @property
     def run(self) -> Path:
@@ -127,13 +159,18 @@ class State:
 
 
 def write_json(path: Path, value: object, mode: int = 0o644) -> None:
+    """Write a JSON file as `write_file` does."""
+    write_file(path, (json.dumps(value, indent=2) + "\n").encode(), mode)
+
+
+def write_file(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file whole or not at all, synced, never readable by more than `mode` says."""
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
-            file.write(json.dumps(value, indent=2) + "\n")
+            file.write(content)
             file.flush()
             os.fsync(descriptor)
         aside.rename(path)
@@ -154,3 +191,18 @@ def read_json(path: Path) -> dict[str, Any] | None:
         except (ValueError, OSError):
             return None
     return found if isinstance(found, dict) else None
+
+
+def keep_once(path: Path, make: Callable[[], bytes]) -> bytes:
+    """What a private file (mode 0600) holds; the first who comes makes it, and all get the same."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes()
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    write_file(aside, make(), 0o600)
+    try:
+        # Unlike a rename, it never takes the place of what somebody else made meanwhile.
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+    finally:
+        aside.unlink()
+    return path.read_bytes()

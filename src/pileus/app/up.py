@@ -8,13 +8,14 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import tempfile
 import time
 from collections.abc import Callable
 from types import ModuleType
 
 from pileus.app import processes, supervise
-from pileus.app.state import ACCOUNT_KEYS, LONGEST, State, read_json, write_json
+from pileus.app.state import ACCOUNT_KEYS, LONGEST, State, read_json, write_file, write_json
 from pileus.cli.problem import Problem
 from pileus.model import disk
 
@@ -185,9 +186,23 @@ def _await(state: State, provider: str, say: Say, *, supervised: bool) -> dict[s
     account = read_json(state.account) or {}
     # Taken over key by key: the cloud's user must not choose what root's files hold.
     write_json(state.admin, {key: str(account.get(key, "")) for key in ACCOUNT_KEYS}, 0o600)
+    _show_anchor(state)
     shown = {key: str(value) for key, value in found.items()}
     write_json(state.endpoints, shown)
     return shown
+
+
+def _show_anchor(state: State) -> None:
+    """Give everybody the certificate that clients are to trust; none where the faces speak plain HTTP."""
+    try:
+        descriptor = os.open(state.anchor, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        state.ca.unlink(missing_ok=True)
+        return
+    with os.fdopen(descriptor, "rb") as file:
+        said = file.read(1 << 16)
+    # The cloud's user must not choose what root's files hold: a certificate, or nothing.
+    write_file(state.ca, ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(said.decode("ascii").strip())).encode())
 
 
 def _recovering(state: State, told: list[str] | None, say: Say) -> list[str] | None:

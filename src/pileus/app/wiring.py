@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import os
 import secrets
 import socket
 from collections.abc import Callable
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from pileus.app.metrics import Metrics
 from pileus.app.settings import Settings
-from pileus.app.state import State
+from pileus.app.state import State, keep_once, write_file
 from pileus.faces.ec2 import Ec2Face
 from pileus.faces.rest import RestFace
-from pileus.loops.recover import Gate, Recovery
-from pileus.loops.runner import Runner
+from pileus.loops.recover import Awaited, Gate, Recovery
+from pileus.loops.runner import Runner, spread_nudges
 from pileus.model.provider import Engine
 from pileus.objects import ObjectStore
 from pileus.store.migrate import migrate
@@ -27,6 +26,7 @@ from pileus.verbs.credential import Authority
 
 if TYPE_CHECKING:
     from pileus.bus.rabbitmq import CloudEnd as BrokerEnd
+    from pileus.bus.tls import Tls
     from pileus.bus.unix import CloudEnd as UnixEnd
 
 PROVIDERS = "pileus.providers"
@@ -44,7 +44,7 @@ class Cloud:
     ec2: Ec2Face
     rest: RestFace
     metrics: Metrics
-    recovery: Recovery
+    recovery: Recovery | Awaited
     parts: list[tuple[Callable[[], object], Callable[[], object]]] = field(default_factory=list)
 
     def start(self) -> None:
@@ -59,13 +59,36 @@ class Cloud:
         self.core.store.close()
 
 
-def build(state: State, settings: Settings, provider: str) -> Cloud:
-    """The cloud of a state directory, with one machine's own provider, `local` or `stub`; nothing is started."""
+@dataclass(frozen=True)
+class Role:
+    """What a process of a cloud does: it answers requests, or runs loops, or both; `alone` with the store or not."""
+
+    faces: bool = True
+    loops: bool = True
+    alone: bool = True
+
+
+CLOUD, API, LOOPS = Role(), Role(loops=False, alone=False), Role(faces=False, alone=False)
+
+
+def build(
+    state: State, settings: Settings, provider: str, role: Role = CLOUD, *, join: str = "", fingerprint: str = ""
+) -> Cloud:
+    """The cloud of a state directory over the provider `local` or `stub`; nothing is started.
+
+    Hosts of other machines join at the URL `join`, and know the cloud there by `fingerprint`.
+    """
     store = Store(settings.database(state.database), sync=settings.store_sync)
     migrate(store.engine)
-    place = Place(region=settings.region, zone=settings.zone, floating_cidr=settings.floating_cidr)
-    build_one = _stub if provider == "stub" else _local
-    return build_one(state, settings, store, place)
+    place = Place(
+        region=settings.region,
+        zone=settings.zone,
+        floating_cidr=settings.floating_cidr,
+        join=join,
+        fingerprint=fingerprint,
+    )
+    build_one = _local if provider != "stub" else _stub if role.alone else _stubs
+    return build_one(state, settings, store, place, role)
 
 
 def load(name: str) -> Any:
@@ -75,7 +98,16 @@ def load(name: str) -> Any:
     raise LookupError(f"no provider is installed by the name '{name}'")
 
 
-def _stub(state: State, settings: Settings, store: Store, place: Place) -> Cloud:
+def _stubs(state: State, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
+    """One of several processes over stub hosts: these are processes of their own, `pileus host run --provider stub`."""
+    bus, engine = _bus(state, settings), load("stub")(latency=settings.stub_latency)
+    gate = Gate(bus)
+    cloud = _cloud(state, settings, Core(store, gate, engine, _key(state), place, settings.policy), gate, engine, role)
+    cloud.parts = [*cloud.parts, (bus.start, bus.stop)]
+    return cloud
+
+
+def _stub(state: State, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
     from pileus.bus.channels import ChannelServer  # noqa: PLC0415  (each provider's own parts)
     from pileus.bus.memory import MemoryBus  # noqa: PLC0415
     from pileus.loops.host.agent import Agent  # noqa: PLC0415
@@ -88,7 +120,8 @@ def _stub(state: State, settings: Settings, store: Store, place: Place) -> Cloud
     agent = Agent("stub", provider, FileBook(state.host), zone=place.zone)
     host = HostRunner(agent, bus.host("stub"))
     gate = Gate(bus)
-    cloud = _cloud(state, settings, Core(store, gate, provider, _key(state), place, settings.policy), gate, provider)
+    core = Core(store, gate, provider, _key(state), place, settings.policy)
+    cloud = _cloud(state, settings, core, gate, provider, role)
     cloud.parts = [
         (channels.start, channels.stop),
         (bus.start, bus.stop),
@@ -98,7 +131,7 @@ def _stub(state: State, settings: Settings, store: Store, place: Place) -> Cloud
     return cloud
 
 
-def _local(state: State, settings: Settings, store: Store, place: Place) -> Cloud:
+def _local(state: State, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
     from pileus.providers.local import prefix  # noqa: PLC0415  (each provider's own parts)
     from pileus.providers.local.layout import Layout  # noqa: PLC0415
     from pileus.providers.local.network.provider import NetworkProvider  # noqa: PLC0415
@@ -108,7 +141,8 @@ def _local(state: State, settings: Settings, store: Store, place: Place) -> Clou
     place = dataclasses.replace(place, loopback_prefix=prefix.of(layout))
     networks = NetworkProvider(layout.northbound, gateway=layout.netns)
     gate = Gate(bus)
-    cloud = _cloud(state, settings, Core(store, gate, networks, _key(state), place, settings.policy), gate, networks)
+    core = Core(store, gate, networks, _key(state), place, settings.policy)
+    cloud = _cloud(state, settings, core, gate, networks, role)
     cloud.parts = [(_nothing, networks.close), *cloud.parts, (bus.start, bus.stop)]
     return cloud
 
@@ -118,21 +152,41 @@ def _bus(state: State, settings: Settings) -> UnixEnd | BrokerEnd:
     if settings.bus:
         from pileus.bus.rabbitmq import Broker, CloudEnd  # noqa: PLC0415  (dear, and most clouds have no broker)
 
-        return CloudEnd(Broker(settings.bus), local=frozenset({socket.gethostname()}))
+        return CloudEnd(Broker(settings.bus, _trust(state, settings)), local=frozenset({socket.gethostname()}))
     from pileus.bus.unix import CloudEnd as UnixEnd  # noqa: PLC0415
 
     return UnixEnd(state.bus)
+
+
+def _trust(state: State, settings: Settings) -> Tls | None:
+    """By what the broker and hosts are known over TLS: the cloud's own authority."""
+    if not settings.bus.startswith("amqps:"):
+        return None
+    from pileus.app import certificates, tls  # noqa: PLC0415  (dear, and most clouds have no broker)
+    from pileus.bus.tls import Tls  # noqa: PLC0415
+
+    authority, own = certificates.authority(state.cloud), state.bus_identity
+    write_file(state.authority, authority.pem)
+    tls.own(authority, own, settings.server_names)
+    return Tls(state.authority, own, own)
 
 
 def _nothing() -> None:
     """What is ready without a start."""
 
 
-def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Engine) -> Cloud:
+def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Engine, role: Role) -> Cloud:
     authority = Authority(core)
     metrics = Metrics(core.store)
-    recovery = Recovery(core, gate, engine, asked=state.recover.exists())
-    runner = Runner(core, workers=settings.loop_workers, watch=metrics.step, recovery=recovery)
+    opening: Recovery | Awaited
+    parts: list[tuple[Callable[[], object], Callable[[], object]]] = []
+    if role.loops:
+        opening = Recovery(core, gate, engine, asked=state.recover.exists(), shared=not role.alone)
+        runner = Runner(core, workers=settings.loop_workers, watch=metrics.step, recovery=opening)
+        parts.append((runner.start, runner.stop))
+    else:
+        opening = Awaited(core)
+        spread_nudges(core)
     return Cloud(
         settings=settings,
         core=core,
@@ -141,20 +195,11 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
         ec2=Ec2Face(core, authority),
         rest=RestFace(core, authority),
         metrics=metrics,
-        recovery=recovery,
-        parts=[(runner.start, runner.stop)],
+        recovery=opening,
+        parts=parts,
     )
 
 
 def _key(state: State) -> bytes:
     """The key that seals secrets, made once."""
-    if not state.key.exists():
-        aside = state.key.with_suffix(".new")
-        aside.unlink(missing_ok=True)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(descriptor)
-        aside.rename(state.key)
-    return state.key.read_bytes()
+    return keep_once(state.key, lambda: secrets.token_bytes(32))

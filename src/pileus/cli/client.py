@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,11 +19,24 @@ _CHUNK = 1 << 20
 
 
 class Client:
-    """Talks to the REST face at `url` with a token. Every failure is a Problem that says what the cloud said."""
+    """Talks to the REST face at `url` with a token; `ca` is the file by which it is known.
 
-    def __init__(self, url: str, token: str) -> None:
+    Every failure is a Problem that says what the cloud said.
+    """
+
+    def __init__(self, url: str, token: str, ca: Path | None = None) -> None:
         self.url = url
         self.token = token
+        self._ca = ca
+
+    def tls(self) -> ssl.SSLContext | None:
+        """What the cloud's certificate is checked by: `ca`, else what this machine trusts. None for plain HTTP."""
+        if not self.url.startswith("https:"):
+            return None
+        try:
+            return ssl.create_default_context(cafile=self._ca)
+        except OSError as error:
+            raise Problem(f"{self._ca} holds no certificate: {error}.") from error
 
     def get(self, *words: str, **query: str) -> dict[str, Any]:
         """GET the path that `words` make."""
@@ -70,13 +84,18 @@ class Client:
     ) -> dict[str, Any]:
         to = urlsplit(self.url)
         path = "/".join([to.path, *(quote(word, safe="") for word in words)])
-        kind = http.client.HTTPSConnection if to.scheme == "https" else http.client.HTTPConnection
-        link = kind(to.hostname or "", to.port, timeout=timeout)
+        context = self.tls()
+        if context is None:
+            link = http.client.HTTPConnection(to.hostname or "", to.port, timeout=timeout)
+        else:
+            link = http.client.HTTPSConnection(to.hostname or "", to.port, timeout=timeout, context=context)
         try:
             target = f"{path}?{urlencode(query)}" if query else path
             link.request(method, target, body, {"authorization": f"Bearer {self.token}", **(headers or {})})
             answer = link.getresponse()
             return _read(answer.status, answer.read())
+        except ssl.SSLCertVerificationError as error:
+            raise Problem(f"What answers at {self.url} is not the cloud: {error.verify_message}.") from error
         except (OSError, http.client.HTTPException) as error:
             raise Problem(f"The cloud at {self.url} does not answer ({str(error) or type(error).__name__}).") from error
         finally:
@@ -121,4 +140,10 @@ def documents(state: Path) -> tuple[dict[str, str], dict[str, str]]:
 def connect(state: Path) -> Client:
     """A client of the cloud in `state`, as its administrator."""
     endpoints, admin = documents(state)
-    return Client(endpoints["rest"], admin["token"])
+    return Client(endpoints["rest"], admin["token"], trusted(state))
+
+
+def trusted(state: Path) -> Path | None:
+    """The certificate by which the cloud in `state` is known; None where there is none of its own."""
+    found = state / "ca.pem"
+    return found if found.exists() else None

@@ -6,7 +6,10 @@ import os
 import shlex
 from pathlib import Path
 
-from pileus.cli.client import documents
+from pileus.cli.client import documents, trusted
+
+BUNDLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+"""Variables that name the certificates which clients trust."""
 
 REMOVED = ("AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_SESSION_TOKEN")
 """Variables that would lead clients elsewhere."""
@@ -22,17 +25,20 @@ def environment(state: Path) -> dict[str, str]:
     around = ",".join(filter(None, [direct, "127.0.0.1"]))
     # Both: most programs prefer the one in small letters.
     here = {"NO_PROXY": around, "no_proxy": around} if proxied else {}
+    ca = trusted(state)
     return {
         "AWS_ENDPOINT_URL": endpoints["ec2"],
         "AWS_ACCESS_KEY_ID": admin["access_key"],
         "AWS_SECRET_ACCESS_KEY": admin["secret_key"],
         "AWS_DEFAULT_REGION": REGION,
         "PILEUS_STATE": str(state),
+        **dict.fromkeys(BUNDLES if ca else (), str(ca)),
         **here,
     }
 
 
 def exports(state: Path) -> str:
     """The same as lines for a shell: eval "$(pileus env)"."""
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in environment(state).items()]
-    return "\n".join([*lines, f"unset {' '.join(REMOVED)}"])
+    kept = environment(state)
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in kept.items()]
+    return "\n".join([*lines, f"unset {' '.join(name for name in REMOVED if name not in kept)}"])

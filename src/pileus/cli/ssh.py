@@ -66,7 +66,9 @@ def splice(client: Client, instance: str, port: int) -> None:
     url = client.url.replace("http", "ws", 1) + f"/instances/{quote(instance, safe='')}/connect/{port}"
     headers = {"authorization": f"Bearer {client.token}"}
     try:
-        with connect(url, additional_headers=headers, proxy=None, max_size=None, compression=None) as link:
+        with connect(
+            url, ssl=client.tls(), additional_headers=headers, proxy=None, max_size=None, compression=None
+        ) as link:
             threading.Thread(target=_send, args=(link, sys.stdin.buffer), daemon=True).start()
             try:
                 while True:

@@ -17,6 +17,7 @@ from pileus.model.errors import Fault
 from pileus.model.host import LOST_AFTER, Host
 from pileus.model.ids import new_uuid
 from pileus.model.noun import NEVER, Revision
+from pileus.store.store import RECOVERING
 from pileus.verbs import recover as verb
 
 if TYPE_CHECKING:
@@ -30,8 +31,17 @@ if TYPE_CHECKING:
 GRACE = 5.0
 """Seconds for which a known host that has not said anything yet is waited for before stores are compared without it."""
 
-RECOVERING = "recovering"
-"""The number in the store's `meta` that says that a recovery has begun and not ended."""
+NOBODY = 15.0
+"""Seconds of silence after which a store that knows no host has none: three times what hosts pause between reports."""
+
+OPEN, OPEN_UNTIL = "open", "open-until"
+"""The numbers in `meta` that say for which incarnation the store was compared, and until when that can be relied on."""
+
+STANDING = 30
+"""Seconds for which it can be relied on, unless a process with loops says so again: whoever starts after that compares.
+
+Longer than such a process pauses, shorter than it takes anybody to put an old copy in the database's place.
+"""
 
 log = structlog.get_logger()
 
@@ -86,9 +96,13 @@ class Recovery:
 
     The store is closed from the making of this until it is `opened`. `heard` takes every report, from any thread;
     `tick` is to be called every now and then. With `asked` it is recovered whether or not it is behind.
+
+    A `shared` store is looked after by several processes. While one of them keeps it open, another that starts need not
+    compare it anew; each compares every host itself before it sends it anything. What any of them finds behind is
+    closed for all.
     """
 
-    def __init__(self, core: Core, gate: Gate, engine: Engine, *, asked: bool = False) -> None:
+    def __init__(self, core: Core, gate: Gate, engine: Engine, *, asked: bool = False, shared: bool = False) -> None:
         self._core = core
         self._store = core.store
         self._gate = gate
@@ -100,6 +114,7 @@ class Recovery:
         self.opened = False
         self.outcome: verb.Outcome | None = None
         """What the last recovery of this process did; None when there was nothing to recover."""
+        self._shared = core.store.shared = shared
         self._store.closed = True
         self._begin()
 
@@ -116,6 +131,8 @@ class Recovery:
         """A host reported: take it in if that host was compared, else ask it, or take its answer."""
         with self._lock:
             self._heard[report.host] = self._store.now()
+            if self._outrun(report):
+                return
             if report.answer and report.answer == self._call and report.full:
                 self._answers[report.host] = report
                 self._advance()
@@ -128,6 +145,8 @@ class Recovery:
     def tick(self) -> None:
         """Look at the engine, ask again those who have not answered, and go on without those who are away."""
         with self._lock:
+            if self._shared:
+                self._follow()
             if self.opened:
                 return
             if self._highest is None:
@@ -185,15 +204,64 @@ class Recovery:
             return
         if self.opened:
             self._admit()
-        elif self._answers and self._highest is not None and not self.waiting():
+        elif (self._answers or self._hostless()) and self._highest is not None and not self.waiting():
             if recovering:
                 if not self._recovered():
                     return
             else:
                 self._without()
+            self._open()
+            self._admit()
+
+    def _hostless(self) -> bool:
+        """Whether a shared store has no hosts yet: the first could not join one that waits for it.
+
+        Had it lost the rows of some, these would have said something by now; if they do later, it is closed then.
+        """
+        if not self._shared or self._heard or self._store.now() - self._since < NOBODY:
+            return False
+        with self._store.read() as tx:
+            return not any(host.seen.heard for host in tx.list(Host))
+
+    def _open(self) -> None:
+        self._store.closed = False
+        self.opened = True
+        if self._shared:
+            self._follow()
+
+    def _follow(self) -> None:
+        """Do as the other processes do: close when one has begun to recover, open when one has; and keep it open."""
+        with self._store.read() as tx:
+            recovering, standing = bool(tx.meta(RECOVERING)), stands(tx, self._store.now())
+            left = tx.meta(OPEN_UNTIL) - self._store.now()
+        if self.opened and recovering:
+            log.warning("another process has begun to recover the store")
+            self._gate.admitted = frozenset()
+            self._store.closed = True
+            self.opened = False
+            self._begin()
+        elif self.opened and (not standing or left < STANDING / 2):
+            with self._store.write() as tx:
+                tx.keep_meta(OPEN, tx.meta("incarnation"))
+                tx.keep_meta(OPEN_UNTIL, int(self._store.now()) + STANDING)
+        elif standing and not self.opened and not self._asked:
             self._store.closed = False
             self.opened = True
-            self._admit()
+
+    def _outrun(self, report: Report) -> bool:
+        """Whether a host that reports to an open, shared store knows what it never gave: then it is closed for all.
+
+        It was put in another's place while processes ran. What a host has seen stays true however late it is told.
+        """
+        if not (self._shared and self.opened):
+            return False
+        with self._store.read() as tx:
+            given = _given(tx)
+        if report.highest <= given and report.incarnation <= given[0]:
+            return False
+        self._answers = {report.host: report}
+        self._close(given)
+        return True
 
     def _behind(self, given: Revision, *, recovering: bool) -> bool:
         """Whether a host, or the engine, knows of what this store never gave, or a host of another incarnation."""
@@ -217,9 +285,11 @@ class Recovery:
         self._store.closed = True
         self.opened = False
         with self._store.write(recovering=True) as tx:
-            tx.keep_meta("incarnation", max(known) + 1)
-            tx.keep_meta(RECOVERING, 1)
-            tx.void_wakes()
+            # Another process may have begun, or even ended, a recovery since that was read.
+            if tx.meta("incarnation") == given[0]:
+                tx.keep_meta("incarnation", max(known) + 1)
+                tx.keep_meta(RECOVERING, 1)
+                tx.void_wakes()
         log.warning("older than what its hosts hold: recovering", given=given, incarnation=max(known) + 1)
         self._asked = False
         highest = self._highest
@@ -236,6 +306,9 @@ class Recovery:
             log.warning("the network engine cannot be asked now", error=str(fault))
             return False
         with self._store.write(recovering=True) as tx:
+            if not tx.meta(RECOVERING):
+                # Another process has done it meanwhile: the store is compared once more, as it is now.
+                return False
             self.outcome = verb.recover(tx, self._answers, recalled)
             tx.keep_meta(RECOVERING, 0)
         log.warning("recovered", **{name: len(getattr(self.outcome, name)) for name in self.outcome.__struct_fields__})
@@ -262,6 +335,37 @@ class Recovery:
                     verb.caught_up(tx, host)
         for report in answers.values():
             reports.absorb(self._core, report)
+
+
+def stands(tx: Reader, now: float) -> bool:
+    """Whether a shared store is open: some process that compared it has said so lately, and nobody recovers it."""
+    until = tx.meta(OPEN_UNTIL)
+    # A clock that was set back leaves a time that nobody could have written.
+    lately = now < until <= now + 2 * STANDING
+    return lately and tx.meta(OPEN) == tx.meta("incarnation") and not tx.meta(RECOVERING)
+
+
+class Awaited:
+    """A shared store as a process without loops sees it: closed until some process with loops has compared it."""
+
+    outcome = None
+
+    def __init__(self, core: Core) -> None:
+        self._store = core.store
+        self._store.shared = self._store.closed = True
+        self.opened = False
+
+    def missing(self) -> dict[str, str]:
+        """What the opening waits for, and why; empty when it is open. Opens it."""
+        with self._store.read() as tx:
+            recovering, standing = bool(tx.meta(RECOVERING)), stands(tx, self._store.now())
+        if recovering:
+            return {"recovery": "The database is older than what this cloud's hosts hold: it is recovered from them."}
+        if not standing and not self.opened:
+            return {"loops": "No 'pileus loops' has compared the database with the hosts yet."}
+        # From then on what was acknowledged waits in the store, whether or not there are loops.
+        self._store.closed, self.opened = False, True
+        return {}
 
 
 def _given(tx: Reader) -> Revision:

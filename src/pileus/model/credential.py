@@ -8,12 +8,18 @@ from pileus.model.noun import Noun, Part, Ref
 
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """`aws`: `key` is the access key id, `sealed` the encrypted secret. `token`: `key` is the sha256 of the token."""
+    """`aws`: `key` is the access key id, `sealed` the encrypted secret. `token`: `key` is the sha256 of the token.
 
-    type: Literal["aws", "token"]
+    `join` lets one host in, once: `key` is the token's sha256, `host` the name that it is for (any if empty), `until`
+    the time (seconds since the epoch) after which it is worthless.
+    """
+
+    type: Literal["aws", "token", "join"]
     key: str
     user: Annotated[str, Ref("user", "owned")]
     sealed: str = ""
+    host: str = ""
+    until: float = 0.0
     gone: bool = False
 
 

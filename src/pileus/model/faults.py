@@ -17,6 +17,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "GuestsRunning": "What guests need cannot be removed while some run.",
         "HostDiskFailed": "The host's file system failed.",
         "HostDiskFull": "The host's file system is full.",
+        "HostRefused": "The cloud does not accept the host's certificate: the host was removed, or joined again.",
         "HypervisorFailed": "libvirt or QEMU refused the step; the message says why.",
         "HypervisorMissing": "libvirt's QEMU driver is not installed; bin/setup does it.",
         "HypervisorUnavailable": "This cloud's libvirtd does not answer now.",

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LEASE = 60.0
 """Seconds for which a claimed wake is nobody else's."""
 
+RECOVERING = "recovering"
+"""The number in `meta` that says that a recovery has begun and not ended."""
+
 TOMBSTONE = 24 * 3600.0
 """Seconds for which a tombstone answers; longer than any pause of any process."""
 
@@ -53,6 +56,8 @@ class Store:
         self._cache = Cache()
         self.closed = False
         """Whether nothing may be written but what recovers it, and no wake be had."""
+        self.shared = False
+        """Whether other processes may begin to recover it: every transaction looks whether one has."""
         self._owed: dict[Claimed, tuple[float | None, bool]] = {}
         self._on_commit: list[Callable[[bool, set[str]], None]] = []
 
@@ -78,14 +83,14 @@ class Store:
         Raises Unavailable while the store is `closed`, to all but those who are `recovering` it.
         """
         with self.engine.write() as connection:
-            if self.closed and not recovering:
+            writer = Writer(connection, self.now(), self._cache)
+            if not recovering and (self.closed or (self.shared and writer.meta(RECOVERING))):
                 raise Unavailable(
                     "The cloud compares its database with what its hosts hold, and takes no changes until "
                     "that is done; try again shortly.",
                     noun="store",
                     reason="recovering",
                 )
-            writer = Writer(connection, self.now(), self._cache)
             yield writer
             writer.count_versions()
         for callback in self._on_commit:

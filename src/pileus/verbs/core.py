@@ -28,7 +28,8 @@ class Hosts(Protocol):
 class Place:
     """Where this cloud is, as its faces say it. `loopback_prefix` is the second octet of the instances' 127.x.y.z.
 
-    `floating_cidr` is the outside network: routers and floating addresses have theirs from it.
+    `floating_cidr` is the outside network: routers and floating addresses have theirs from it. Hosts join at the URL
+    `join`, and know the cloud there by `fingerprint` (sha256 of its authority's certificate, hex); empty: they cannot.
     """
 
     region: str = "us-east-1"
@@ -38,6 +39,8 @@ class Place:
     subnet_cidr: str = "172.31.0.0/20"
     loopback_prefix: int = 77
     floating_cidr: str = OUTSIDE
+    join: str = ""
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ class Authority:
         with self._core.store.read() as tx:
             holder = tx.claimed("credential", key)
             credential = tx.get(Credential, holder[1]) if holder else None
-            if credential is None or credential.gone is not None:
+            if credential is None or credential.gone is not None or credential.wanted.type == "join":
                 return None
             user = tx.get(User, credential.wanted.user)
             project = tx.get(Project, credential.project)

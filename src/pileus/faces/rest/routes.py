@@ -16,7 +16,7 @@ from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Duty, Host, Overcommit
 from pileus.model.instance import Body, Instance
 from pileus.model.spec import InstanceSpec
-from pileus.verbs import doctor, floatingip, host, image, keypair, user
+from pileus.verbs import doctor, floatingip, host, image, join, keypair, user
 from pileus.verbs.core import Core
 from pileus.verbs.instance import console, launch, power, view
 
@@ -81,6 +81,13 @@ class Association(msgspec.Struct, frozen=True, kw_only=True):
     instance: str = ""
     port: str = ""
     reassociate: bool = True
+
+
+class NewToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token by which one host joins, once: under the name `host` if given, within `valid` seconds."""
+
+    host: str = ""
+    valid: float = 3600.0
 
 
 class Adoption(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,6 +265,11 @@ def _host(asked: Asked, shown: Host) -> dict[str, Any]:
         return documents.documents(asked.core, tx, [shown])[0]
 
 
+def _invite(asked: Asked) -> join.Invitation:
+    new = asked.read(NewToken)
+    return join.invite(asked.caller, asked.core, new.host, new.valid)
+
+
 ROUTES: tuple[Route, ...] = (
     Route("POST", "users", _create_user, "Make a user, and its project if that is missing.", NewUser, 201),
     Route("POST", "keypairs", _create_keypair, "Make or import a key pair.", NewKeyPair, 201),
@@ -279,6 +291,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "hosts/{id}/overcommit", _give_host, "Give it its own ratios of overcommit.", Overcommit),
     Route("POST", "hosts/{id}/remove", _remove_host, "Take it out of the cloud.", Removal),
     Route("POST", "hosts/{id}/admit", _admit_host, "Let a removed host in again."),
+    Route("POST", "hosttokens", _invite, "Make a token by which one host may join, once.", NewToken, 201),
     Route("GET", "explain/{kind}/{id}", _explain, "What is wanted, assigned and seen, and what it waits for."),
     Route("GET", "doctor", _doctor, "What the store says there should be, and where it disagrees with itself."),
     Route("POST", "doctor/mend", _mend, "Set claims, usage and wakes right, by what the rows say."),

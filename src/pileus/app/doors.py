@@ -1,0 +1,97 @@
+"""Where a cloud's process is reached: the faces' port, and the one for hosts of other machines."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pileus.app import certificates, hostdoor, serving, tls
+from pileus.app.certificates import CertificateAuthority
+from pileus.app.http import Edge
+from pileus.app.serving import Ended
+from pileus.app.settings import Settings
+from pileus.app.state import State, write_file
+from pileus.app.tls import Identity
+from pileus.cli.problem import Problem
+
+if TYPE_CHECKING:
+    from pileus.app.wiring import Cloud
+
+
+@dataclass(frozen=True)
+class Inner:
+    """The door for hosts of other machines, and the URL by which they find it."""
+
+    listener: socket.socket
+    identity: Identity
+    authority: CertificateAuthority
+    url: str
+
+
+@dataclass(frozen=True)
+class Doors:
+    """The listening sockets of one process, and what it proves itself with there. No identity: plain HTTP."""
+
+    listener: socket.socket
+    identity: Identity | None
+    inner: Inner | None
+
+    @property
+    def join(self) -> str:
+        """Where hosts join; empty: nowhere."""
+        return self.inner.url if self.inner else ""
+
+    @property
+    def fingerprint(self) -> str:
+        """By which they know the cloud."""
+        return self.inner.authority.fingerprint if self.inner else ""
+
+    def endpoints(self, settings: Settings) -> dict[str, str]:
+        """The URL of every face that is built."""
+        host, port = self.listener.getsockname()[:2]
+        if settings.names or host in ("0.0.0.0", "::"):  # noqa: S104  (compared, not listened at)
+            host = settings.server_names[0]
+        host = tls.shown(self.identity, host) if self.identity else host
+        scheme = "https" if self.identity else "http"
+        root = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        return {"ec2": root, "sts": root, "rest": f"{root}/v1", "metrics": f"{root}/metrics"}
+
+    @contextlib.asynccontextmanager
+    async def serving(self, edge: Edge, cloud: Cloud) -> AsyncIterator[Ended]:
+        """Serve at all of them inside the block; its value is the task of the faces, which signals end."""
+        async with contextlib.AsyncExitStack() as open_:
+            if self.inner is not None:
+                inner = self.inner
+                application = open_.enter_context(contextlib.closing(hostdoor.HostDoor(cloud, inner.authority)))
+                server = serving.server(application, inner.identity, hostdoor.Protocol)
+                await open_.enter_async_context(serving.serving(server, inner.listener, inner.identity))
+            server = serving.server(edge, self.identity)
+            yield await open_.enter_async_context(serving.serving(server, self.listener, self.identity))
+
+
+def prepare(state: State, settings: Settings, listener: socket.socket) -> Doors:
+    """The doors as the settings have them; clients are left what they need to check them. Raises Problem."""
+    if not settings.tls and not settings.internal:
+        state.anchor.unlink(missing_ok=True)
+        return Doors(listener, None, None)
+    authority = certificates.authority(state.cloud)
+    names = dict.fromkeys([*settings.server_names, str(listener.getsockname()[0])])
+    identity = tls.faces(settings.tls, authority, state.cloud, list(names))
+    found = tls.anchor(identity) if identity is not None else None
+    if found is not None:
+        write_file(state.anchor, found)
+    else:
+        state.anchor.unlink(missing_ok=True)
+    return Doors(listener, identity, _inner(state, settings, authority) if settings.internal else None)
+
+
+def _inner(state: State, settings: Settings, authority: CertificateAuthority) -> Inner:
+    try:
+        listener = hostdoor.listen(settings.internal)
+    except OSError as error:
+        raise Problem(f"PILEUS_INTERNAL: {settings.internal} cannot be listened at: {error.strerror}.") from error
+    identity = hostdoor.prove(state, settings, authority, listener)
+    return Inner(listener, identity, authority, hostdoor.url(settings, listener))

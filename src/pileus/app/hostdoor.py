@@ -1,0 +1,251 @@
+"""The door for hosts of other machines: TLS by the cloud's own authority, and a certificate of theirs once they joined.
+
+GET  /internal/ca               the authority's certificate, for everybody; whoever joins compares its fingerprint
+POST /internal/join             a token and a certificate request; answered by what a host needs
+POST /internal/renew            a certificate request, by a host that still has a good certificate
+GET  /internal/objects/SHA256   an object that the host's instances start from
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import msgspec
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pileus.app import http, tls
+from pileus.app.certificates import CertificateAuthority
+from pileus.app.settings import Settings
+from pileus.app.state import State
+from pileus.faces.rest import errors
+from pileus.faces.wire.http import Response
+from pileus.model.errors import Forbidden, InvalidValue, NotFound, PileusError
+from pileus.model.ids import new_uuid
+from pileus.verbs import join
+
+if TYPE_CHECKING:
+    from pileus.app.tls import Identity
+    from pileus.app.wiring import Cloud
+
+LARGEST = 64 * 1024
+"""Bytes of a request's body."""
+
+_OBJECT = re.compile(r"/internal/objects/([0-9a-f]{64})", re.ASCII)
+_CHUNK = 1 << 20
+_JSON = {"content-type": "application/json"}
+
+log = structlog.get_logger()
+
+
+class Joining(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host says to be let in: `request` is a certificate request (PEM)."""
+
+    token: str
+    request: str
+    name: str
+    zone: str = ""
+
+
+class Renewal(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host says to get another certificate."""
+
+    request: str
+
+
+class Joined(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host of a cloud knows: PEM certificates of its own and of the authority, and where the cloud is.
+
+    `cloud` is the URL of this door, `bus` the broker's, at which the certificate is the credential, `southbound` OVN's
+    database for its controller. The last three may be empty: then they are set on the host itself.
+    """
+
+    name: str
+    certificate: str
+    authority: str
+    cloud: str
+    bus: str = ""
+    southbound: str = ""
+    zone: str = ""
+    region: str = ""
+    floating_cidr: str = ""
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's, which also says whose certificate a request came with: `scope["host"]` is (name, serial) or None."""
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self.scope["host"] = _peer(self.transport)  # type: ignore[typeddict-unknown-key]
+
+
+def _peer(transport: Any) -> tuple[str, str] | None:
+    shown = transport.get_extra_info("peercert")
+    if not shown:
+        return None
+    names = [value for part in shown["subject"] for key, value in part if key == "commonName"]
+    return names[0], f"{int(shown['serialNumber'], 16):x}"
+
+
+def listen(setting: str) -> socket.socket:
+    """The socket at the address of the setting `internal`. Raises OSError."""
+    address, _, port = setting.rpartition(":")
+    family = socket.AF_INET6 if address.startswith("[") else socket.AF_INET
+    return socket.create_server((address.strip("[]"), int(port)), family=family, backlog=128)
+
+
+def url(settings: Settings, listener: socket.socket) -> str:
+    """How hosts reach it."""
+    address, port = listener.getsockname()[:2]
+    name = settings.server_names[0] if settings.names else address
+    return f"https://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+def prove(state: State, settings: Settings, authority: CertificateAuthority, listener: socket.socket) -> Identity:
+    """What it proves itself with; it asks callers for certificates of the same authority, and does without."""
+    names = dict.fromkeys([*settings.server_names, str(listener.getsockname()[0])])
+    made = tls.own(authority, state.cloud / "internal.pem", list(names))
+    made.context.load_verify_locations(cadata=authority.pem.decode())
+    made.context.verify_mode = ssl.CERT_OPTIONAL
+    return made
+
+
+class HostDoor:
+    """The ASGI application behind the door."""
+
+    def __init__(self, cloud: Cloud, authority: CertificateAuthority) -> None:
+        self._cloud = cloud
+        self._authority = authority
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="host-door")
+
+    def close(self) -> None:
+        """End the threads, after the requests that are under way."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        request = new_uuid()
+        try:
+            match = _OBJECT.fullmatch(scope["path"])
+            if match and scope["method"] == "GET":
+                await self._give(scope, send, match[1])
+                return
+            body = await http.body_of(scope, receive, LARGEST)
+            response = await self._run(self._answer, scope, body)
+        except PileusError as error:
+            log.warning("host refused", path=scope["path"], reason=error.message, request=request)
+            response = errors.of(error, request)
+        except http.TooLarge:
+            response = errors.own("TooLarge", f"The body has more than {LARGEST} bytes.", request)
+        except http.Gone:
+            return
+        except Exception:
+            log.exception("request failed", path=scope["path"], request=request)
+            response = errors.own("Internal", "Something is wrong here; the log tells what.", request)
+        await http.respond(scope, send, response)
+
+    def _answer(self, scope: Any, body: bytes) -> Response:
+        asked = (scope["method"], scope["path"])
+        if asked == ("GET", "/internal/ca"):
+            return Response(200, {"content-type": "application/x-pem-file"}, self._authority.pem)
+        if asked == ("POST", "/internal/join"):
+            return Response(201, _JSON, msgspec.json.encode(self._join(_read(body, Joining))))
+        if asked == ("POST", "/internal/renew"):
+            wanted = _read(body, Renewal)
+            name, serial = _shown(scope)
+            made = join.renew(self._cloud.core, name, serial, self._issue(wanted.request))
+            return Response(201, _JSON, msgspec.json.encode({"certificate": made.decode()}))
+        raise NotFound(f"There is nothing at {scope['path']}.", ident=scope["path"])
+
+    def _join(self, asked: Joining) -> Joined:
+        settings, core = self._cloud.settings, self._cloud.core
+        if asked.name in taken(settings):
+            text = f"'{asked.name}' is what the cloud itself, or a part of it, is called: no host may pass for that."
+            raise InvalidValue(text, noun="host", ident=asked.name, reason="name")
+        host, certificate = join.redeem(core, asked.token, asked.name, asked.zone, self._issue(asked.request))
+        log.info("host joined", host=host.name, zone=host.wanted.zone)
+        if settings.broker_admin:
+            _account(settings, host.name)
+        return Joined(
+            name=host.name,
+            certificate=certificate.decode(),
+            authority=self._authority.pem.decode(),
+            cloud=core.place.join,
+            bus=without_user(settings.bus),
+            southbound=settings.southbound,
+            zone=host.wanted.zone,
+            region=core.place.region,
+            floating_cidr=core.place.floating_cidr,
+        )
+
+    def _issue(self, request: str) -> Callable[[str], tuple[bytes, str]]:
+        return lambda name: self._authority.host(request.encode(), name)
+
+    async def _give(self, scope: Any, send: Any, digest: str) -> None:
+        file = await self._run(self._open, scope, digest)
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            headers = [(b"content-type", b"application/octet-stream"), (b"content-length", str(size).encode())]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            while part := await asyncio.to_thread(file.read, _CHUNK):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+    def _open(self, scope: Any, digest: str) -> Any:
+        host = join.recognize(self._cloud.core, *_shown(scope))
+        if digest not in join.objects(self._cloud.core, host.name):
+            raise NotFound("No instance of this host starts from such an object.", ident=digest)
+        return self._cloud.objects.open(digest)
+
+    async def _run(self, work: Callable[..., Any], *arguments: object) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+
+def taken(settings: Settings) -> set[str]:
+    """Names that no host may have: a certificate in one of them would pass for the cloud, or for a part of it."""
+    southbound = settings.southbound.removeprefix("ssl:").rpartition(":")[0]
+    parts = (urlsplit(settings.bus).hostname, urlsplit(settings.broker_admin).hostname, southbound, "pileus")
+    return {*settings.server_names, *filter(None, parts)}
+
+
+def without_user(bus: str) -> str:
+    """The broker's URL for others than this cloud: without its user, and without its password."""
+    parts = urlsplit(bus)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _account(settings: Settings, host: str) -> None:
+    """Let a host in at the broker, by its certificate alone."""
+    from pileus.bus.rabbitmq import Accounts  # noqa: PLC0415  (dear, and most clouds have no broker)
+
+    parts = urlsplit(settings.broker_admin)
+    place = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    vhost = unquote(urlsplit(settings.bus).path[1:]) or "/"
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    with Accounts(place, user, password, vhost=vhost) as accounts:
+        accounts.add(host)
+
+
+def _shown(scope: Any) -> tuple[str, str]:
+    shown: tuple[str, str] | None = scope["host"]
+    if shown is None:
+        raise Forbidden("Show the certificate that this host was given when it joined.", noun="host", reason="none")
+    return shown
+
+
+def _read(body: bytes, shape: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.DecodeError as error:
+        raise InvalidValue(f"The body is not what this path takes: {error}", reason="body") from error

@@ -1,0 +1,219 @@
+"""A machine that joins a cloud, and what it knows of it from then on: `pileus host join`, and renewal."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import os
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+from cryptography import x509
+
+from pileus.app import certificates
+from pileus.app.state import State, read_json, write_file, write_json
+from pileus.cli.problem import Problem
+from pileus.verbs.join import HINT
+
+_TOKEN = re.compile(r"pileus_join_[A-Za-z0-9_-]{20,}\.([0-9a-f]{64})", re.ASCII)
+_PATIENCE = 30.0
+_LARGEST = 1 << 20
+
+LOOK = 3600.0
+"""Seconds between looks at whether the certificate is to be renewed."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The cloud that this machine belongs to, as it said when the machine joined.
+
+    `address` is this machine's, on the way there.
+    """
+
+    name: str
+    url: str
+    bus: str
+    southbound: str
+    zone: str
+    region: str
+    floating_cidr: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Papers:
+    """Where a machine keeps what it proves itself with (mode 0600). Key and certificate change together: one file."""
+
+    folder: Path
+
+    @property
+    def own(self) -> Path:
+        """Its key and certificate."""
+        return self.folder / "host.pem"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of the cloud's authority."""
+        return self.folder / "ca.pem"
+
+    def context(self) -> ssl.SSLContext:
+        """For connections to the cloud: it has to be the cloud, and is shown who this is."""
+        made = ssl.create_default_context(cafile=self.authority)
+        made.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.own.exists():
+            made.load_cert_chain(self.own)
+        return made
+
+
+def joined(state: State) -> Cloud | None:
+    """The cloud that the machine of this state directory belongs to; None when it is not another machine's."""
+    found = read_json(state.joined)
+    return Cloud(**{key: str(found.get(key, "")) for key in Cloud.__dataclass_fields__}) if found else None
+
+
+def papers(state: State) -> Papers:
+    """Where they are."""
+    return Papers(state.identity)
+
+
+def join(state: State, url: str, token: str, name: str, zone: str, say: Callable[[str], None]) -> Cloud:
+    """Make a key, have it certified by the cloud at `url`, and keep all that this host needs. Raises Problem.
+
+    The cloud is known by the fingerprint in the token, before it is told anything.
+    """
+    match = _TOKEN.fullmatch(token)
+    if match is None:
+        raise Problem(f"This is no whole token. {HINT}")
+    if urlsplit(url).scheme != "https" or not urlsplit(url).hostname:
+        raise Problem(f"'{url}' is no https:// URL; 'pileus host token' prints it with the token.")
+    before = joined(state)
+    if before is not None or state.started.exists():
+        what = f"belongs to the cloud at {before.url}, as '{before.name}'" if before else "holds a cloud of its own"
+        raise Problem(f"{state.root} {what}: choose another --state, or remove it.")
+    state.prepare()
+    state.identity.mkdir(mode=0o700, exist_ok=True)
+    own = papers(state)
+    say("verifying the cloud")
+    write_file(own.authority, _verified(url, match[1]), 0o600)
+    key, request = certificates.new_request(name[:64])
+    asked = {"token": token, "request": request.decode(), "name": name, "zone": zone}
+    say(f"joining as '{name}'")
+    answer, address = _ask(url, own, "/internal/join", asked)
+    write_file(own.own, key + str(answer["certificate"]).encode(), 0o600)
+    kept = {**answer, "url": answer["cloud"], "address": address}
+    made = Cloud(**{field: str(kept.get(field, "")) for field in Cloud.__dataclass_fields__})
+    write_json(state.joined, {field: getattr(made, field) for field in Cloud.__dataclass_fields__}, 0o600)
+    return made
+
+
+def renew(state: State, cloud: Cloud) -> bool:
+    """Get another certificate if that is due; False when it is not. Raises Problem."""
+    own = papers(state)
+    if not certificates.due(x509.load_pem_x509_certificate(own.own.read_bytes())):
+        return False
+    key, request = certificates.new_request(cloud.name)
+    answer, _ = _ask(cloud.url, own, "/internal/renew", {"request": request.decode()})
+    write_file(own.own, key + str(answer["certificate"]).encode(), 0o600)
+    log.info("certificate renewed")
+    return True
+
+
+def keep_renewed(state: State, cloud: Cloud, ended: threading.Event) -> None:
+    """Renew the certificate whenever that is due, until `ended`."""
+    while not ended.is_set():
+        try:
+            renew(state, cloud)
+        except (Problem, OSError, ValueError) as error:
+            log.warning("certificate not renewed", reason=str(error))
+        ended.wait(LOOK)
+
+
+def dial(state: State, cloud: Cloud) -> socket.socket:
+    """A connection to the cloud, as this host. Raises OSError."""
+    to = urlsplit(cloud.url)
+    link = socket.create_connection((to.hostname or "", to.port or 443), timeout=_PATIENCE)
+    try:
+        return papers(state).context().wrap_socket(link, server_hostname=to.hostname)
+    except (OSError, ValueError):
+        link.close()
+        raise
+
+
+def _verified(url: str, fingerprint: str) -> bytes:
+    """The certificate of the cloud's authority: whatever answers at `url`, it is the one that the token speaks of."""
+    unproven = ssl.create_default_context()
+    unproven.check_hostname = False
+    unproven.verify_mode = ssl.CERT_NONE  # what comes is compared below, and nothing is said
+    with _Link(url, unproven) as link:
+        status, said = link.ask("GET", "/internal/ca", None)
+    try:
+        found = ssl.PEM_cert_to_DER_cert(said.decode("ascii").strip()) if status == http.client.OK else b""
+    except ValueError:
+        found = b""
+    if not hmac.compare_digest(hashlib.sha256(found).hexdigest(), fingerprint):
+        raise Problem(f"What answers at {url} is not the cloud that the token is of; it was told nothing.")
+    return ssl.DER_cert_to_PEM_cert(found).encode()
+
+
+def _ask(url: str, own: Papers, path: str, body: dict[str, str]) -> tuple[dict[str, Any], str]:
+    """The answer, and this machine's address on the way there."""
+    with _Link(url, own.context()) as link:
+        status, said = link.ask("POST", path, msgspec.json.encode(body))
+        address = link.address
+    try:
+        found = msgspec.json.decode(said, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise Problem(f"The cloud at {url} answered {status}, which this version does not understand.") from error
+    if status != http.client.CREATED:
+        told = found.get("error", {})
+        raise Problem(f"{told.get('message', f'The cloud answered {status}.')} ({told.get('reason') or status})")
+    return found, address
+
+
+class _Link:
+    """One connection for one request. Raises Problem when the cloud does not answer, or is another."""
+
+    def __init__(self, url: str, context: ssl.SSLContext) -> None:
+        to = urlsplit(url)
+        self._url = url
+        self._link = http.client.HTTPSConnection(to.hostname or "", to.port, timeout=_PATIENCE, context=context)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._link.close()
+
+    @property
+    def address(self) -> str:
+        """This side's."""
+        return str(self._link.sock.getsockname()[0]) if self._link.sock else ""
+
+    def ask(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        """Status and body of the answer."""
+        try:
+            self._link.request(method, path, body, {"content-type": "application/json"})
+            answer = self._link.getresponse()
+            return answer.status, answer.read(_LARGEST)
+        except ssl.SSLCertVerificationError as error:
+            raise Problem(f"What answers at {self._url} is not the cloud: {error.verify_message}.") from error
+        except (OSError, http.client.HTTPException) as error:
+            said = str(error) or type(error).__name__
+            raise Problem(f"The cloud at {self._url} does not answer ({said}).") from error
+
+
+def hostname() -> str:
+    """What this machine is called, unless it is told."""
+    return os.uname().nodename.partition(".")[0]

@@ -1,0 +1,102 @@
+"""A cloud in several processes: `pileus api` answers requests, `pileus loops` does the work; any number of each.
+
+They share a store (PILEUS_STORE) and a bus (PILEUS_BUS). Which of them may write when is the store's own to say: see
+docs/protocol.md, line 11.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+import sys
+from collections.abc import Callable
+
+import structlog
+import uvloop
+
+from pileus.app import doors, logs, settings, stubimages
+from pileus.app.cloud import begin
+from pileus.app.doors import Doors
+from pileus.app.http import Edge
+from pileus.app.state import ACCOUNT_KEYS, State, read_json, write_file, write_json
+from pileus.app.wiring import Cloud, Role, build
+from pileus.cli.problem import Problem
+from pileus.model.errors import Unavailable
+
+LOOK = 0.2
+"""Seconds between looks at whether the store is open."""
+
+log = structlog.get_logger()
+
+
+def serve(state: State, provider: str, role: Role, listen: str) -> None:
+    """Run one process of the cloud until SIGTERM or SIGINT, answering at `listen` (ADDRESS:PORT; 0: a free port)."""
+    sys.setswitchinterval(0.0005)
+    chosen = settings.read()
+    logs.configure(chosen.log_level)
+    if not chosen.bus:
+        raise Problem("A cloud of several processes needs PILEUS_BUS, a broker between them and the hosts.")
+    state.prepare()
+    listener = _listen(listen)
+    found = doors.prepare(state, chosen, listener) if role.faces else Doors(listener, None, None)
+    cloud = build(state, chosen, provider, role, join=found.join, fingerprint=found.fingerprint)
+    try:
+        cloud.start()
+        with (
+            contextlib.closing(Edge(cloud, faces=role.faces)) as edge,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            ready = functools.partial(_ready, cloud, state, provider, role, found)
+            runner.run(_serve(edge, cloud, found, ready))
+    finally:
+        cloud.stop()
+
+
+async def _serve(edge: Edge, cloud: Cloud, found: Doors, ready: Callable[[], bool]) -> None:
+    async with found.serving(edge, cloud) as ended:
+        while not ended.done() and not await asyncio.to_thread(ready):
+            await asyncio.wait([ended], timeout=LOOK)
+        await asyncio.wait([ended])
+
+
+def _ready(cloud: Cloud, state: State, provider: str, role: Role, found: Doors) -> bool:
+    """Whether the store is open; then what every cloud has is made, and told."""
+    try:
+        if cloud.recovery.missing():
+            return False
+        if role.faces:
+            admin, _ = begin(cloud, state)
+            if provider == "stub":
+                stubimages.register_all(admin, cloud)
+    except Unavailable as error:
+        log.warning("the store does not answer", reason=error.message)
+        return False
+    if role.loops:
+        state.recover.unlink(missing_ok=True)
+    urls = found.endpoints(cloud.settings)
+    if role.faces:
+        _tell(state, urls)
+    log.info("ready", url=urls["rest"] if role.faces else urls["metrics"])
+    return True
+
+
+def _tell(state: State, urls: dict[str, str]) -> None:
+    """Leave in the state directory what commands look for there."""
+    account = read_json(state.account) or {}
+    write_json(state.admin, {key: str(account.get(key, "")) for key in ACCOUNT_KEYS}, 0o600)
+    if state.anchor.exists():
+        write_file(state.ca, state.anchor.read_bytes())
+    else:
+        state.ca.unlink(missing_ok=True)
+    write_json(state.endpoints, urls)
+
+
+def _listen(where: str) -> socket.socket:
+    address, _, port = where.rpartition(":")
+    try:
+        family = socket.AF_INET6 if address.startswith("[") else socket.AF_INET
+        return socket.create_server((address.strip("[]"), int(port)), family=family, backlog=2048)
+    except (OSError, ValueError, OverflowError) as error:
+        raise Problem(f"'{where}' cannot be listened at: {error}. Give ADDRESS:PORT.") from error

@@ -1,0 +1,156 @@
+"""TLS for the cloud's listeners: what they prove themselves with, kept current while they run."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+from cryptography import x509
+
+from pileus.app import certificates
+from pileus.app.certificates import CertificateAuthority
+from pileus.app.state import write_file
+from pileus.cli.problem import Problem
+
+LOOK = 5.0
+"""Seconds between two looks at the files of a certificate."""
+
+OWN = "own"
+"""The setting by which the cloud's own authority issues what the faces prove themselves with."""
+
+_REFUSAL = b"This port speaks HTTPS: use an https:// URL.\n"
+_REFUSED = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%s" % (len(_REFUSAL), _REFUSAL)
+)
+
+log = structlog.get_logger()
+
+
+class _Handshake(ssl.SSLObject):
+    """A connection that is answered in plain words when it begins with plain HTTP."""
+
+    outgoing: ssl.MemoryBIO
+    refused = False
+
+    def do_handshake(self) -> None:
+        """As for every connection; a plain request is answered, and its client expected to hang up."""
+        try:
+            super().do_handshake()
+        except ssl.SSLError as error:
+            if error.reason not in ("HTTP_REQUEST", "HTTPS_PROXY_REQUEST") or self.refused:
+                raise
+            self.refused = True
+            self.outgoing.write(_REFUSED)
+            # What waits to be sent is sent only for a handshake that goes on.
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "plain HTTP") from error
+
+
+class _Context(ssl.SSLContext):
+    sslobject_class = _Handshake
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *more: Any, **named: Any) -> ssl.SSLObject:
+        """As every context does."""
+        made = super().wrap_bio(incoming, outgoing, *more, **named)
+        made.outgoing = outgoing  # type: ignore[attr-defined]
+        return made
+
+
+class Identity:
+    """What a listener proves itself with: `context` serves new connections with what `refresh` found last.
+
+    `certificate` and `key` are PEM files, perhaps one and the same; `issue` writes them when that is due.
+    """
+
+    def __init__(self, certificate: Path, key: Path, issue: Callable[[], None] | None = None) -> None:
+        self._files = (certificate, key)
+        self._issue = issue
+        self._seen: list[tuple[int, int, int]] = []
+        self.context = _context()
+        self.refresh()
+
+    @property
+    def chain(self) -> list[x509.Certificate]:
+        """The server's certificate first, then those that vouch for it."""
+        return x509.load_pem_x509_certificates(self._files[0].read_bytes())
+
+    def refresh(self) -> None:
+        """Take the files anew if they have changed. Problem when they cannot be used; what was used before stays."""
+        try:
+            if self._issue is not None:
+                self._issue()
+            seen = [(found.st_mtime_ns, found.st_size, found.st_ino) for found in (one.stat() for one in self._files)]
+            if seen == self._seen:
+                return
+            # Tried elsewhere first: half a pair would spoil the context that serves.
+            for context in (_context(), self.context):
+                context.load_cert_chain(*self._files)
+        except (OSError, ValueError) as error:
+            what = " and ".join(dict.fromkeys(map(str, self._files)))
+            raise Problem(f"{what} cannot be used for TLS: {error}.") from error
+        self._seen = seen
+
+    async def follow(self) -> None:
+        """Keep it current until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK)
+            try:
+                await asyncio.to_thread(self.refresh)
+            except Problem as problem:
+                log.warning("certificate not renewed", reason=problem.message)
+
+
+def _context() -> ssl.SSLContext:
+    made = _Context(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.set_alpn_protocols(["http/1.1"])
+    return made
+
+
+def own(authority: CertificateAuthority, file: Path, names: Sequence[str]) -> Identity:
+    """A server of these names, as `authority` says; key and certificates are kept in `file`."""
+
+    def issue() -> None:
+        if not _good(authority, file, names):
+            write_file(file, authority.server(names), 0o600)
+
+    return Identity(file, file, issue)
+
+
+def _good(authority: CertificateAuthority, file: Path, names: Sequence[str]) -> bool:
+    try:
+        held = x509.load_pem_x509_certificate(file.read_bytes())
+    except (OSError, ValueError):
+        return False
+    covers = set(certificates.names_of(held)) == set(names)
+    return covers and authority.issued(held) and not certificates.due(held)
+
+
+def faces(setting: str, authority: CertificateAuthority, folder: Path, names: Sequence[str]) -> Identity | None:
+    """What the faces prove themselves with, as the setting `tls` says; None: nothing, they speak plain HTTP."""
+    if not setting:
+        return None
+    if setting == OWN:
+        return own(authority, folder / "server.pem", names)
+    certificate, _, key = setting.partition(":")
+    return Identity(Path(certificate), Path(key))
+
+
+def anchor(identity: Identity) -> bytes | None:
+    """What clients have to trust (PEM): the chain's last, if it vouches for itself; None: what they trust anyway."""
+    last = identity.chain[-1]
+    try:
+        last.verify_directly_issued_by(last)
+    except Exception:  # noqa: BLE001  (whatever is wrong with it, it does not vouch for itself)
+        return None
+    return last.public_bytes(certificates.PEM)
+
+
+def shown(identity: Identity, wanted: str) -> str:
+    """The name in the faces' URLs: `wanted` if the certificate is for it, else the first that it is for."""
+    names = [name for name in certificates.names_of(identity.chain[0]) if not name.startswith("*")]
+    return wanted if wanted in names or not names else names[0]

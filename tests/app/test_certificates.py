@@ -1,0 +1,100 @@
+"""The cloud's authority: one for life, and certificates that say what they should and no more."""
+
+from __future__ import annotations
+
+import datetime as dt
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509 import verification
+
+from pileus.app import certificates
+from pileus.model.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pileus.app.certificates import CertificateAuthority
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> CertificateAuthority:
+    return certificates.authority(tmp_path)
+
+
+def issued(authority: CertificateAuthority, name: str) -> tuple[x509.Certificate, str]:
+    _, request = certificates.new_request(name)
+    made, serial = authority.host(request, name)
+    return x509.load_pem_x509_certificate(made), serial
+
+
+def test_an_authority_is_made_once_whoever_comes_first(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        made = set(threads.map(lambda _: certificates.authority(tmp_path).fingerprint, range(16)))
+    assert len(made) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["ca.key"]
+    assert stat.S_IMODE((tmp_path / "ca.key").stat().st_mode) == 0o600
+
+
+def test_its_certificates_pass_a_strict_verifier(authority: CertificateAuthority) -> None:
+    store = verification.Store([authority.certificate])
+    server = x509.load_pem_x509_certificates(authority.server(["127.0.0.1", "cloud.example"]))[0]
+    verifier = verification.PolicyBuilder().store(store).build_server_verifier(x509.DNSName("cloud.example"))
+    assert len(verifier.verify(server, [])) == 2
+    host, _ = issued(authority, "host-1")
+    assert len(verification.PolicyBuilder().store(store).build_client_verifier().verify(host, []).chain) == 2
+    with pytest.raises(verification.VerificationError):
+        verification.PolicyBuilder().store(store).build_server_verifier(x509.DNSName("else.example")).verify(server, [])
+
+
+def test_a_host_gets_its_own_name_and_nothing_else_of_what_it_asks(authority: CertificateAuthority) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    greedy = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(certificates._named("cloud"))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("cloud.example")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    made, serial = authority.host(greedy.public_bytes(serialization.Encoding.PEM), "host-1")
+    found = x509.load_pem_x509_certificate(made)
+    assert found.subject.rfc4514_string() == "CN=host-1"
+    assert certificates.names_of(found) == ["host-1"]
+    assert not found.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert found.public_key() == key.public_key()
+    assert found.serial_number == int(serial, 16)
+
+
+@pytest.mark.parametrize("request_", [b"", b"-----BEGIN CERTIFICATE REQUEST-----\nnonsense\n", None])
+def test_what_is_no_request_gets_no_certificate(authority: CertificateAuthority, request_: bytes | None) -> None:
+    if request_ is None:
+        # A good one, of a kind of key that nobody makes here.
+        key = rsa.generate_private_key(65537, 2048)
+        asked = (
+            x509.CertificateSigningRequestBuilder().subject_name(certificates._named("h")).sign(key, hashes.SHA256())
+        )
+        request_ = asked.public_bytes(serialization.Encoding.PEM)
+    with pytest.raises(InvalidValue):
+        authority.host(request_, "host-1")
+
+
+def test_certificates_are_renewed_before_they_end(authority: CertificateAuthority) -> None:
+    made, _ = issued(authority, "host-1")
+    end = made.not_valid_after_utc
+    assert not certificates.due(made)
+    assert not certificates.due(made, end - dt.timedelta(days=certificates.DAYS / 2))
+    assert certificates.due(made, end - dt.timedelta(days=30))
+
+
+def test_another_authority_is_another(tmp_path: Path, authority: CertificateAuthority) -> None:
+    (tmp_path / "other").mkdir()
+    other = certificates.authority(tmp_path / "other")
+    made, _ = issued(other, "host-1")
+    assert other.issued(made)
+    assert not authority.issued(made)
+    assert other.certificate.subject != authority.certificate.subject

@@ -1,0 +1,197 @@
+"""Machines that join a cloud: what they are asked for, what they get, and who is kept out."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+import socket
+import ssl
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+
+from pileus.app import certificates, joining
+from pileus.app.internal import fetch
+from pileus.app.state import State
+from pileus.app.state import write_json as keep
+from pileus.cli.problem import Problem
+from pileus.model.errors import Fault
+from tests.app.stub import Stub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Stub]:
+    """A running cloud that hosts may join."""
+    made = Stub(Path(tempfile.mkdtemp(prefix="pileus-test-")), PILEUS_INTERNAL="127.0.0.1:0", PILEUS_ZONE="north")
+    made.up()
+    yield made
+    made.down()
+    shutil.rmtree(made.state.root)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> State:
+    """A machine of its own."""
+    return State(tmp_path / "machine")
+
+
+def silent(_text: str) -> None: ...
+
+
+def invited(cloud: Stub, **asked: object) -> tuple[str, str]:
+    """Where to join, and a token."""
+    made = cloud.client.post("hosttokens", body=asked)
+    return made["url"], made["token"]
+
+
+def test_a_machine_joins_by_one_command_and_keeps_its_key_to_itself(cloud: Stub, machine: State) -> None:
+    said = cloud.pileus("host", "token", "--valid", "30m").stdout.split()
+    assert said[:3] == ["pileus", "host", "join"]
+    words = [*said[1:], "--name", "alpha", "--state", str(machine.root)]
+    assert "alpha belongs to https://127.0.0.1:" in cloud.pileus(*words).stdout
+    files = [machine.joined, machine.identity / "host.pem", machine.identity / "ca.pem"]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * 3
+    assert stat.S_IMODE(machine.identity.stat().st_mode) == 0o700
+    shown = next(host for host in cloud.client.all("hosts") if host["name"] == "alpha")
+    held = x509.load_pem_x509_certificate((machine.identity / "host.pem").read_bytes())
+    assert shown["wanted"]["certificates"] == [certificates.serial(held)]
+    assert shown["wanted"]["zone"] == "north"
+    found = joining.joined(machine)
+    assert found is not None
+    assert (found.name, found.url, found.zone, found.address) == ("alpha", said[3], "north", "127.0.0.1")
+    again = cloud.pileus(*words, check=False)
+    assert again.returncode == 1
+    assert "belongs to the cloud at" in again.stderr
+
+
+def test_a_token_lets_one_host_in_once(cloud: Stub, tmp_path: Path) -> None:
+    url, token = invited(cloud)
+    joining.join(State(tmp_path / "first"), url, token, "beta", "", silent)
+    with pytest.raises(Problem, match=r"used already.*pileus host token.*\(token-used\)"):
+        joining.join(State(tmp_path / "second"), url, token, "gamma", "", silent)
+    assert not State(tmp_path / "second").joined.exists()
+
+
+def test_tokens_that_are_unknown_late_or_for_another_are_refused(cloud: Stub, machine: State) -> None:
+    url, token = invited(cloud)
+    forged = "pileus_join_" + "x" * 43 + "." + token.rpartition(".")[2]
+    with pytest.raises(Problem, match=r"none of this cloud's.*\(token-unknown\)"):
+        joining.join(machine, url, forged, "delta", "", silent)
+    late = invited(cloud, valid=0.001)[1]
+    with pytest.raises(Problem, match=r"has expired.*\(token-expired\)"):
+        joining.join(machine, url, late, "delta", "", silent)
+    named = invited(cloud, host="epsilon")[1]
+    with pytest.raises(Problem, match=r"lets the host 'epsilon' in, and not 'delta'.*\(token-name\)"):
+        joining.join(machine, url, named, "delta", "", silent)
+    # What was refused has used nothing up.
+    assert joining.join(machine, url, named, "epsilon", "", silent).name == "epsilon"
+
+
+def test_names_that_are_taken_or_could_pass_for_the_cloud_are_refused(cloud: Stub, machine: State) -> None:
+    url, token = invited(cloud)
+    for name, says in (("stub", "There is a host 'stub' already"), ("localhost", "is what the cloud itself")):
+        with pytest.raises(Problem, match=says):
+            joining.join(machine, url, token, name, "", silent)
+    for name in ("127.0.0.1", "a b", "../x", "*.example"):
+        with pytest.raises(Problem, match=r"no host's name|is what the cloud itself"):
+            joining.join(machine, url, token, name, "", silent)
+
+
+def test_another_cloud_is_told_nothing(cloud: Stub, machine: State, tmp_path: Path) -> None:
+    url, token = invited(cloud)
+    other = certificates.authority(tmp_path)
+    forged = f"{token.rpartition('.')[0]}.{other.fingerprint}"
+    with pytest.raises(Problem, match="is not the cloud that the token is of; it was told nothing"):
+        joining.join(machine, url, forged, "zeta", "", silent)
+    # The token itself was not used by that.
+    assert joining.join(machine, url, token, "zeta", "", silent).name == "zeta"
+
+
+def test_only_administrators_make_tokens_and_a_token_opens_nothing_else(cloud: Stub) -> None:
+    made = json.loads(cloud.pileus("user", "create", "mallory", "--json").stdout)
+    body = json.dumps({}).encode()
+    headers = {"authorization": f"Bearer {made['token']}"}
+    assert cloud.http("POST", "/v1/hosttokens", body, headers, token=False)[0] == 403
+    headers = {"authorization": f"Bearer {invited(cloud)[1]}"}
+    assert cloud.http("GET", "/v1/hosts", None, headers, token=False)[0] == 401
+
+
+@pytest.fixture
+def joined(cloud: Stub, machine: State, request: pytest.FixtureRequest) -> Callable[[], socket.socket]:
+    """A host of the cloud; its way to fetch things."""
+    url, token = invited(cloud)
+    made = joining.join(machine, url, token, f"host-{abs(hash(request.node.name))}", "", silent)
+    return functools.partial(joining.dial, machine, made)
+
+
+def test_a_host_fetches_what_its_instances_start_from_and_nothing_else(
+    cloud: Stub, machine: State, joined: Callable[[], socket.socket], tmp_path: Path
+) -> None:
+    digest = next(path.name for path in cloud.state.objects.rglob("*") if len(path.name) == 64)
+    with pytest.raises(Fault) as caught:
+        fetch(joined, digest, tmp_path / "stolen")
+    assert caught.value.code == "ImageMissing"
+    found = joining.joined(machine)
+    assert found is not None
+    # Without a certificate, and with one of another authority.
+    (machine.identity / "host.pem").unlink()
+    with pytest.raises(Fault) as caught:
+        fetch(joined, digest, tmp_path / "stolen")
+    assert caught.value.code == "HostRefused"
+    other = certificates.authority(tmp_path)
+    key, asked = certificates.new_request(found.name)
+    (machine.identity / "host.pem").write_bytes(key + other.host(asked, found.name)[0])
+    with pytest.raises(Fault) as caught:
+        fetch(joined, digest, tmp_path / "stolen")
+    assert caught.value.code == "ImageUnavailable"
+    assert not (tmp_path / "stolen").exists()
+
+
+def test_a_host_renews_its_certificate_over_the_one_it_has(
+    cloud: Stub, machine: State, joined: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = joining.joined(machine)
+    assert found is not None
+    before = (machine.identity / "host.pem").read_bytes()
+    assert not joining.renew(machine, found)
+    monkeypatch.setattr(certificates, "RENEW_AT", 0.0)
+    assert joining.renew(machine, found)
+    after = (machine.identity / "host.pem").read_bytes()
+    assert after != before
+    with joined():
+        pass
+    # Both are good until the new one is shown.
+    assert joining.renew(machine, found)
+
+
+def test_the_door_speaks_tls_of_its_own_authority_alone(cloud: Stub) -> None:
+    url, token = invited(cloud)
+    context = ssl.create_default_context(cadata=certificates.authority(cloud.state.cloud).pem.decode())
+    with joining._Link(url, context) as link:
+        assert link.ask("GET", "/internal/nothing", None)[0] == 404
+        assert link.ask("POST", "/internal/join", b"[]")[0] == 400
+        assert link.ask("POST", "/internal/join", b"x" * 100_000)[0] == 413
+        assert link.ask("POST", "/internal/renew", b'{"request": ""}')[0] == 403
+    assert token
+
+
+def test_half_a_token_and_a_wrong_url_are_said_in_one_line(cloud: Stub, machine: State) -> None:
+    url, token = invited(cloud)
+    for where, what, says in (
+        (url, token[:30], "no whole token"),
+        (url.replace("https", "http"), token, "is no https:// URL"),
+        ("https://127.0.0.1:1", token, "does not answer"),
+    ):
+        with pytest.raises(Problem, match=says):
+            joining.join(machine, where, what, "eta", "", silent)
+    keep(machine.started, {"provider": "stub"})
+    with pytest.raises(Problem, match="holds a cloud of its own"):
+        joining.join(machine, url, token, "eta", "", silent)

@@ -1,0 +1,183 @@
+"""TLS of the faces: real clients verify the cloud, and refuse what is not it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import SSLError
+from cryptography import x509
+
+from pileus.app import certificates, processes, tls
+from pileus.cli.client import Client
+from pileus.cli.problem import Problem
+
+if TYPE_CHECKING:
+    from tests.app.stub import Stub
+
+AWS = str(Path(sys.executable).parent / "aws")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """The certificate of another cloud's authority."""
+    path = tmp_path / "other.pem"
+    path.write_bytes(certificates.authority(tmp_path).pem)
+    return path
+
+
+def ec2(stub: Stub, verify: Path) -> Any:
+    """A boto3 client that trusts one authority."""
+    return boto3.client(
+        "ec2",
+        endpoint_url=stub.endpoints["ec2"],
+        region_name="us-east-1",
+        aws_access_key_id=stub.admin["access_key"],
+        aws_secret_access_key=stub.admin["secret_key"],
+        verify=str(verify),
+        config=Config(retries={"max_attempts": 0}),
+    )
+
+
+def exported(stub: Stub) -> dict[str, str]:
+    """What a shell has after `eval "$(pileus env)"`."""
+    script = f"{stub.pileus('env').stdout}\nenv -0"
+    said = subprocess.run(["sh", "-ec", script], env={"PATH": os.environ["PATH"]}, capture_output=True, check=True)
+    return dict(line.split("=", 1) for line in said.stdout.decode().split("\0") if line)
+
+
+def test_the_faces_are_https_and_everybody_may_read_by_what_to_know_them(sealed: Stub) -> None:
+    assert all(url.startswith("https://localhost:") for url in sealed.endpoints.values())
+    assert stat.S_IMODE(sealed.state.ca.stat().st_mode) == 0o644
+    assert stat.S_IMODE((sealed.state.cloud / "ca.key").stat().st_mode) == 0o600
+    shown = x509.load_pem_x509_certificate(sealed.state.ca.read_bytes())
+    assert shown == certificates.authority(sealed.state.cloud).certificate
+    assert b"PRIVATE" not in sealed.state.ca.read_bytes()
+
+
+def test_boto3_verifies_the_cloud_and_refuses_another(sealed: Stub, other: Path) -> None:
+    regions = ec2(sealed, sealed.state.ca).describe_regions()["Regions"]
+    assert [region["RegionName"] for region in regions] == ["us-east-1"]
+    with pytest.raises(SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+        ec2(sealed, other).describe_regions()
+
+
+def test_the_aws_command_verifies_it_by_what_env_exports(sealed: Stub) -> None:
+    environment = exported(sealed)
+    assert environment["AWS_CA_BUNDLE"] == environment["REQUESTS_CA_BUNDLE"] == str(sealed.state.ca)
+    words = [AWS, "sts", "get-caller-identity"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["Account"] == sealed.admin["account_id"]
+
+
+def test_our_own_commands_verify_it(sealed: Stub, other: Path) -> None:
+    assert "stub-machine" in sealed.pileus("list", "images").stdout
+    for ca in (other, None):
+        with pytest.raises(Problem, match="is not the cloud"):
+            Client(sealed.endpoints["rest"], sealed.admin["token"], ca).get("images")
+
+
+def test_a_stream_goes_through_tls(sealed: Stub) -> None:
+    made = sealed.client.post("instances", body={"image": "stub-machine", "name": "echo"})["instances"][0]
+    assert processes.until(lambda: sealed.client.get("instances", made["id"])["state"] == "running", 20)
+    assert sealed.pileus("connect", "echo", "22", said="there and back").stdout == "there and back"
+
+
+def test_a_plain_request_is_told_to_use_https_and_old_tls_is_refused(sealed: Stub) -> None:
+    link = http.client.HTTPConnection("127.0.0.1", sealed.port, timeout=10)
+    link.request("GET", "/healthz")
+    answer = link.getresponse()
+    assert (answer.status, answer.read()) == (400, b"This port speaks HTTPS: use an https:// URL.\n")
+    assert answer.getheader("connection") == "close"
+    link.close()
+    with socket.create_connection(("127.0.0.1", sealed.port), timeout=10) as nonsense:
+        nonsense.sendall(b"\x00" * 64)
+        assert nonsense.recv(64)[:1] in (b"", b"\x15")  # an alert, at most
+    for version, accepted in ((ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_1, False)):
+        assert handshakes(sealed, version) is accepted
+
+
+def handshakes(stub: Stub, version: ssl.TLSVersion) -> bool:
+    """Whether the cloud speaks TLS of that version, and no newer."""
+    context = ssl.create_default_context(cafile=stub.state.ca)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    with warnings.catch_warnings(action="ignore"):
+        context.maximum_version = version
+    try:
+        link = socket.create_connection(("127.0.0.1", stub.port), timeout=10)
+        with link, context.wrap_socket(link, server_hostname="localhost"):
+            return True
+    except (ssl.SSLError, ConnectionError):
+        return False
+
+
+def test_a_cloud_over_tls_is_alive_to_its_supervisor_and_starts_again_with_the_same_certificate(sealed: Stub) -> None:
+    before = (sealed.state.cloud / "server.pem").read_bytes()
+    os.kill(sealed.pid, 9)
+    assert processes.until(lambda: processes.owner(sealed.state.pidfile("cloud")) is None, 10)
+    sealed.up()
+    assert sealed.pileus("status").returncode == 0
+    assert (sealed.state.cloud / "server.pem").read_bytes() == before
+    assert ec2(sealed, sealed.state.ca).describe_regions()["Regions"]
+
+
+@pytest.fixture
+def bought(own: Stub, tmp_path: Path) -> tuple[Stub, Path]:
+    """A cloud with a certificate of the operator's own, and the folder that it is in."""
+    made = certificates.authority(tmp_path).server(["cloud.example", "127.0.0.1"])
+    (tmp_path / "cert.pem").write_bytes(made)
+    (tmp_path / "key.pem").write_bytes(made)
+    own.settings["PILEUS_TLS"] = f"{tmp_path}/cert.pem:{tmp_path}/key.pem"
+    own.up()
+    return own, tmp_path
+
+
+def test_an_operators_certificate_is_served_and_taken_anew_when_it_changes(bought: tuple[Stub, Path]) -> None:
+    stub, folder = bought
+    authority = certificates.authority(folder)
+    assert stub.endpoints["ec2"].startswith("https://127.0.0.1:")
+    assert stub.state.ca.read_bytes() == authority.pem
+    first = served(stub)
+    assert ec2(stub, stub.state.ca).describe_regions()["Regions"]
+    # Half of a pair, or nonsense, changes nothing.
+    (folder / "cert.pem").write_bytes(b"nonsense")
+    assert served(stub) == first
+    made = authority.server(["127.0.0.1"])
+    (folder / "cert.pem").write_bytes(made)
+    (folder / "key.pem").write_bytes(made)
+    assert processes.until(lambda: served(stub) == x509.load_pem_x509_certificate(made), 3 * tls.LOOK, 0.2)
+
+
+def served(stub: Stub) -> x509.Certificate:
+    """The certificate that new connections get."""
+    return x509.load_pem_x509_certificate(ssl.get_server_certificate(("127.0.0.1", stub.port)).encode())
+
+
+def test_a_certificate_that_cannot_be_used_is_said_in_one_line(own: Stub, tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").write_bytes(b"nonsense")
+    own.settings["PILEUS_TLS"] = f"{tmp_path}/cert.pem:{tmp_path}/key.pem"
+    done = own.pileus("up", "--provider", "stub", check=False)
+    assert done.returncode == 1
+    assert "key.pem cannot be used for TLS" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_the_setting_nothing_is_left_of_it(own: Stub) -> None:
+    own.state.ca.write_bytes(certificates.authority(own.state.root).pem)
+    assert own.up()["ec2"].startswith("http:")
+    assert not own.state.ca.exists()
+    assert "CA_BUNDLE=" not in own.pileus("env").stdout
