@@ -38,9 +38,9 @@ _HIDDEN = ("erms", "tsc")
 """Features that emulated CPUs do not show.
 
 Guests that see erms copy by `rep movsb`, which an emulator does byte by byte: a seventh of a boot. With tsc, Linux
-measures its speed against the PIT (`quick_pit_calibrate`, `pit_calibrate_tsc` in arch/x86/kernel/tsc.c), and a machine
-that is not run in the middle of that gets it many times too high or too low: a second was seen to last fifteen.
-Without it the time comes from the HPET, whose speed is known.
+measures its speed against the PIT, and by it for how long it measures the local APIC's timer (`quick_pit_calibrate` in
+arch/x86/kernel/tsc.c, `calibrate_APIC_clock` in apic/apic.c). A machine that is not run in the middle of that gets both
+wrong, and nothing puts the timer right again. Without it the time comes from the HPET, whose speed is known.
 """
 
 _FIRST_SLOT = 3
