@@ -16,10 +16,10 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench import cloud, idle
-from bench.answer import Door, answered
+from bench.answer import Door, arrivals
 from bench.byhand import Twin, started
 from bench.idle import pss
 from pileus.providers.local.machine.restore.template import ABOUT
@@ -78,7 +78,7 @@ def cold(ours: cloud.LocalCloud, image: str, count: int, rounds: int, end: float
     """Compare `count` launches at once with QEMU alone."""
     with by_hand(ours, image, count) as peer:
         name = f"boot-cold-{image}" + (f"-{count}" if count > 1 else "")
-        compare(name, lambda: launched(ours, image, count), peer, rounds, end)
+        compare(name, lambda: launched(ours, image, count), peer, rounds, end, many=count > 1)
 
 
 def restore(booting: cloud.LocalCloud, image: str, rounds: int, end: float) -> None:
@@ -107,12 +107,28 @@ def restores(ours: cloud.LocalCloud, image: str) -> bool:
         return b"memory-backend-file" in Path(f"/proc/{ours.qemu(ident)}/cmdline").read_bytes()
 
 
-def launched(ours: cloud.LocalCloud, image: str, count: int = 1) -> tuple[float, float]:
-    """Seconds until the last of `count` instances, asked for at once, answers; megabytes of each one's QEMU."""
+class Sample(NamedTuple):
+    """One launch: seconds until the last that came answered, megabytes of each QEMU, how many did not come in time."""
+
+    seconds: float
+    memory: float
+    late: int
+
+
+def launched(ours: cloud.LocalCloud, image: str, count: int = 1) -> Sample:
+    """Ask for `count` instances at once. Raises RuntimeError if none answers."""
     begun = time.monotonic()
     with launching(ours, image, count) as made:
-        last = max(ours.answered(made))
-        return last - begun, pss([ours.qemu(ident) for ident, _ in made]) / count
+        found = ours.arrivals(made)
+        return sample(begun, found, [ours.qemu(ident) for ident, _ in made])
+
+
+def sample(begun: float, found: Sequence[float | None], processes: list[int]) -> Sample:
+    """What was measured, of those that came. Raises RuntimeError if none did."""
+    came = [moment - begun for moment in found if moment is not None]
+    if not came:
+        raise RuntimeError("nobody answers")
+    return Sample(max(came), pss(processes) / len(processes), len(found) - len(came))
 
 
 @contextlib.contextmanager
@@ -126,7 +142,7 @@ def launching(ours: cloud.LocalCloud, image: str, count: int = 1) -> Iterator[li
 
 
 @contextlib.contextmanager
-def by_hand(ours: cloud.LocalCloud, image: str, count: int) -> Iterator[Callable[[], tuple[float, float]]]:
+def by_hand(ours: cloud.LocalCloud, image: str, count: int) -> Iterator[Callable[[], Sample]]:
     """The same as `launched` by QEMU alone, in the places of instances that were started once and are stopped."""
     with launching(ours, image, count) as made, tempfile.TemporaryDirectory(prefix="pileus-bench-") as folder:
         ours.cut([ident for ident, _ in made])
@@ -134,27 +150,32 @@ def by_hand(ours: cloud.LocalCloud, image: str, count: int) -> Iterator[Callable
         yield lambda: _started(twins)
 
 
-def _started(twins: Sequence[Twin]) -> tuple[float, float]:
+def _started(twins: Sequence[Twin]) -> Sample:
     with started(twins) as begun:
-        last = max(answered([twin.door for twin in twins]))
-        return last - begun, pss([twin.pid for twin in twins]) / len(twins)
+        found = arrivals([twin.door for twin in twins], {})
+        for twin, moment in zip(twins, found, strict=True):
+            if moment is None:
+                print("late by hand:", twin.said(), file=sys.stderr)
+        return sample(begun, found, [twin.pid for twin in twins])
 
 
 def compare(
-    name: str,
-    ours: Callable[[], tuple[float, float]],
-    peer: Callable[[], tuple[float, float]],
-    rounds: int,
-    end: float,
+    name: str, ours: Callable[[], Sample], peer: Callable[[], Sample], rounds: int, end: float, *, many: bool = False
 ) -> None:
-    """Print the line of the times, and that of the memory of one guest; one round at least."""
-    pairs: list[tuple[tuple[float, float], tuple[float, float]]] = []
+    """Print the line of the times, and that of the memory of one guest; one round at least.
+
+    Where `many` are launched at once these are of those that came, and a third line says how many did not in time.
+    """
+    pairs: list[tuple[Sample, Sample]] = []
     for _ in range(max(1, rounds)):
         if pairs and time.monotonic() > end:
             break
         pairs.append((ours(), peer()))
-    show(name, "s", [(mine[0], other[0]) for mine, other in pairs])
-    show(f"{name}-memory", "MB", [(mine[1], other[1]) for mine, other in pairs])
+    show(name, "s", [(mine.seconds, other.seconds) for mine, other in pairs])
+    show(f"{name}-memory", "MB", [(mine.memory, other.memory) for mine, other in pairs])
+    if many:
+        late = [sum(one.late for one in side) for side in zip(*pairs, strict=True)]
+        print(f"{name}-late ours={late[0]} peer={late[1]}", flush=True)
 
 
 def show(name: str, unit: str, pairs: list[tuple[float, float]]) -> None:

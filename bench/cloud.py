@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.answer import Door, answered
+from bench.answer import Door, answered, arrivals
 from bench.load import Client, Target
 from pileus.faces.wire.signing import Credential
 from pileus.providers.local.layout import Layout
@@ -86,6 +86,14 @@ class LocalCloud:
         except TimeoutError as error:
             consoles = [self.layout.instances / self.uuid(ident) / "console.log" for ident, _ in made]
             raise RuntimeError("\n".join([str(error), *map(tail, consoles)])) from error
+
+    def arrivals(self, made: Sequence[tuple[str, Door]]) -> list[float | None]:
+        """As `answered`, but None for one that did not; its console's words go to stderr."""
+        found = arrivals([door for _, door in made], {})
+        for (ident, _), moment in zip(made, found, strict=True):
+            if moment is None:
+                print("late:", tail(self.layout.instances / self.uuid(ident) / "console.log"), file=sys.stderr)
+        return found
 
     def end(self, action: str, ids: list[str], state: str) -> None:
         """StopInstances or TerminateInstances, until all are in `state`."""

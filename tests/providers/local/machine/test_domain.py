@@ -96,12 +96,22 @@ def test_larger_guests_keep_more_translated_code(memory: int, cache: str) -> Non
     assert parsed(specs.instance(memory=memory)).findtext("features/tcg/tb-cache") == cache
 
 
+def test_emulated_guests_have_no_clock_whose_speed_they_would_have_to_measure() -> None:
+    domain = parsed(specs.instance())
+    hidden = {feature.get("name") for feature in domain.iterfind("cpu/feature[@policy='disable']")}
+    assert hidden == {"erms", "tsc"}
+    timers = {timer.get("name"): timer.get("present") for timer in domain.iterfind("clock/timer")}
+    assert timers == {"hpet": "yes"}
+
+
 def test_the_hardware_runs_the_code_where_it_can() -> None:
     domain = parsed(specs.instance(), accelerator="kvm")
     assert domain.get("type") == "kvm"
     cpu = domain.find("cpu")
     assert cpu is not None
     assert cpu.get("mode") == "host-passthrough"
+    assert cpu.find("feature") is None
+    assert domain.find("clock/timer") is None
     assert domain.find("features/tcg") is None
 
 
