@@ -174,6 +174,8 @@ def _book(state: State, unchecked: dict[str, str], found: list[Finding]) -> Host
 
 def _host(state: State) -> str:
     """What this machine's host calls itself."""
+    if state.joined.exists():
+        return str((read_json(state.joined) or {}).get("name", ""))
     return "stub" if (read_json(state.started) or {}).get("provider") == "stub" else socket.gethostname()
 
 
@@ -189,6 +191,9 @@ def _objects(state: State, store: StoreView) -> Iterator[Finding]:
 
 def _store(state: State, unchecked: dict[str, str], found: list[Finding]) -> StoreView | None:
     """The store's view: asked of the cloud, or read from a copy of the database while nobody has it open."""
+    if state.joined.exists():
+        unchecked[STORE] = "it is the cloud's: this machine is one of its hosts"
+        return None
     try:
         if processes.owner(state.pidfile("cloud")) is not None:
             return msgspec.convert(connect(state.root).get("doctor"), StoreView)
