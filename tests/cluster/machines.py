@@ -62,6 +62,12 @@ class Cluster:
         """The machine outside."""
         return self.wires.machines["world"]
 
+    @property
+    def admin(self) -> dict[str, str]:
+        """The administrator's credentials."""
+        found: dict[str, str] = json.loads(self.state.admin.read_text())
+        return found
+
     def layout(self, host: str) -> Layout:
         """A host's machine-wide names."""
         return Layout(self.hosts[host].root)
@@ -110,8 +116,9 @@ class Cluster:
             "PILEUS_SOUTHBOUND_LISTEN": f"{self.cloud.address()}:{SOUTHBOUND_PORT}",
             "PILEUS_SOUTHBOUND_CERTIFICATE": str(self._certificate),
         }
+        before = self.said("central").count("ready")
         self._spawn("central", [PILEUS, "central", "--state", str(self.root / "x")], settings)
-        until("OVN's databases serve", lambda: "ready" in self.said("central"))
+        until("OVN's databases serve", lambda: self.said("central").count("ready") > before)
 
     def run_role(self, name: str) -> None:
         """Start an `api` or a `loops`; all `api` listen at one address."""
@@ -166,13 +173,29 @@ class Cluster:
 
     def said(self, name: str) -> str:
         """The end of a part's log."""
-        return (self.root / f"{name}.log").read_text(errors="replace")[-4000:]
+        log = self.root / f"{name}.log"
+        return log.read_text(errors="replace")[-4000:] if log.exists() else ""
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """Signal a part; with SIGKILL and SIGTERM, wait for its end. SIGSTOP pauses it until SIGCONT."""
-        self.parts[name].send_signal(number)
-        if number in (signal.SIGKILL, signal.SIGTERM):
-            self.parts.pop(name).wait(60)
+        if name in self.parts:
+            self.parts[name].send_signal(number)
+            if number in (signal.SIGKILL, signal.SIGTERM):
+                self.parts.pop(name).wait(60)
+            return
+        server: Any = {"broker": self.broker, "database": self.database}[name]
+        does = {signal.SIGTERM: "stop", signal.SIGKILL: "kill", signal.SIGSTOP: "pause", signal.SIGCONT: "resume"}
+        self.cloud.run(getattr(server, does[number]))
+
+    def run(self, name: str) -> None:
+        """Start a part again that was ended."""
+        if name == "central":
+            self.run_central()
+        elif name in ROLES:
+            self.run_role(name)
+        else:
+            server: Any = {"broker": self.broker, "database": self.database}[name]
+            self.cloud.run(server.start)
 
     def pileus(
         self,
@@ -200,7 +223,7 @@ class Cluster:
 
     def client(self) -> Any:
         """A boto3 client of EC2, that asks from `world`."""
-        who = json.loads(self.state.admin.read_text())
+        who = self.admin
         client: Any = boto3.Session().client(
             "ec2",
             endpoint_url=f"https://{self.cloud.address()}:{PORT}",
