@@ -23,6 +23,7 @@ import boto3
 from botocore.config import Config
 
 from pileus.app.state import State
+from pileus.app.up import running
 from pileus.providers.local.engine.fabric import SOUTHBOUND_PORT
 from pileus.providers.local.layout import Layout
 from tests.cluster.wires import OUTSIDE, RANGES, TUNNELS, Machine, Wires
@@ -40,7 +41,10 @@ ROLES = ("api-1", "api-2", "loops-1", "loops-2")
 
 
 class Cluster:
-    """`start` has all of it run, `end` takes it down. Parts: `central`, those of ROLES, `broker`, `database`."""
+    """`start` has all of it run, `end` takes it down.
+
+    Parts are `central`, those of ROLES, `broker`, `database`, and on a host what `pileus status` names: `host1/switch`.
+    """
 
     def __init__(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="pc-", dir="/tmp"))
@@ -177,7 +181,16 @@ class Cluster:
         return log.read_text(errors="replace")[-4000:] if log.exists() else ""
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Signal a part; with SIGKILL and SIGTERM, wait for its end. SIGSTOP pauses it until SIGCONT."""
+        """Signal a part; with SIGKILL and SIGTERM, wait for its end. SIGSTOP pauses it until SIGCONT.
+
+        HOST/NAME is what `pileus status` of a host calls NAME; its supervisor starts it again.
+        """
+        host, _, own = name.partition("/")
+        if own:
+            pid = running(self.hosts[host])[own]
+            assert pid, f"{name} does not run"
+            os.kill(pid, number)
+            return
         if name in self.parts:
             self.parts[name].send_signal(number)
             if number in (signal.SIGKILL, signal.SIGTERM):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import time
 from collections import Counter as Count
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pileus.cli.client import Client
+from tests.cluster.__main__ import Console
 from tests.cluster.machines import HOSTS, PORT, Cluster
 from tests.cluster.wires import MANAGEMENT, OUTSIDE, RANGES
 from tests.live.cloud import SSH, until
@@ -226,15 +228,34 @@ def _impaired(guests: Guests, idents: list[str]) -> set[str]:
 
 
 @pytest.mark.cost(240)
-@pytest.mark.parametrize("part", ["loops-1", "api-1", "broker", "central"])
+@pytest.mark.parametrize("part", ["loops-1", "api-1", "broker", "central", "database"])
 def test_a_launch_outlives_the_death_of_a_part(cluster: Cluster, guests: Guests, part: str) -> None:
     made = guests.launch(2)
-    cluster.kill(part)
-    # Whoever is left takes requests.
-    made += guests.launch(1)
-    cluster.run(part)
+    console = Console(cluster)
+    assert not console.onecmd(f"kill {part}")
+    if part not in ("broker", "central"):
+        assert cluster.parts.get(part) is None
+    if part != "database":
+        made += guests.launch(1)  # whoever is left takes requests
+    assert not console.onecmd(f"start {part}")
     guests.running(made)
     until("every instance has one body", guests.once, 60)
     guests.ec2.terminate_instances(InstanceIds=made)
     until("all are gone", lambda: guests.states(made) == {"terminated": len(made)}, 120)
+    until("with their bodies", guests.once, 60)
+
+
+@pytest.mark.cost(420)
+def test_twenty_guests_land_on_both_hosts(cluster: Cluster, guests: Guests) -> None:
+    """Asked for by four callers at once, at whichever `api` the kernel chose."""
+    with ThreadPoolExecutor(4) as callers:
+        made = [ident for some in callers.map(guests.launch, [5] * 4) for ident in some]
+    assert len(set(made)) == 20
+    guests.running(made, 900)
+    shares = {host: len(guests.on(host, made)) for host in HOSTS}
+    assert min(shares.values()) >= 8, shares
+    assert guests.once()
+    assert len({guests.private(ident) for ident in made}) == 20
+    guests.ec2.terminate_instances(InstanceIds=made)
+    until("all are gone", lambda: guests.states(made) == {"terminated": 20}, 240)
     until("with their bodies", guests.once, 60)
