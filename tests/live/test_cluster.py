@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pileus.cli.client import Client
+from pileus.providers.local.machine.domain import domain_uuid
 from tests.cluster.__main__ import Console
 from tests.cluster.machines import HOSTS, PORT, Cluster
 from tests.cluster.wires import MANAGEMENT, OUTSIDE, RANGES
@@ -96,7 +97,7 @@ class Guests:
         return None if done.returncode else done.stdout.strip()
 
     def bodies(self) -> dict[str, Count[str]]:
-        """The domains of each host by their names: each of one instance."""
+        """The domains of each host, each by its uuid."""
         found = {}
         for host in HOSTS:
             uri = self.cluster.layout(host).libvirt_uri
@@ -109,7 +110,7 @@ class Guests:
     def once(self) -> bool:
         """Whether every living row has one body, on its own host, and there is no other."""
         rows = [row for row in self.rows().values() if row["state"] != "terminated"]
-        wanted = {host: Count(row["uuid"] for row in rows if row["host"] == host) for host in HOSTS}
+        wanted = {host: Count(domain_uuid(row["uuid"]) for row in rows if row["host"] == host) for host in HOSTS}
         return self.bodies() == wanted
 
 
@@ -171,6 +172,8 @@ def test_guests_of_two_hosts_are_on_one_subnet(
     guests: Guests, four: list[str], pair: list[tuple[str, str, str]]
 ) -> None:
     assert all(guests.on(host, four) for host in HOSTS)
+    for host, state in guests.cluster.hosts.items():
+        assert "the cloud's side" in guests.cluster.pileus(host, "doctor", state=state)
     (_, _, outside), (_, _, other) = pair
     name = guests.ask(other, "hostname")
     assert name

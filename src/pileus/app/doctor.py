@@ -137,7 +137,7 @@ def _examine(state: State, pause: float) -> tuple[Report, _Look]:
 def _look(state: State, *, local: bool) -> _Look:
     """Bodies first, then orders, then rows: whatever is made meanwhile is known to who is asked later."""
     layout, pid = _layout(state), processes.owner(state.pidfile("host"))
-    bodies = _local().look(layout, pid) if local else None
+    bodies = _local().look(layout, pid, central=not state.joined.exists()) if local else None
     unchecked = dict(bodies.unchecked) if bodies is not None else {}
     found: list[Finding] = []
     host = _book(state, unchecked, found)
