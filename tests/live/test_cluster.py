@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
 from collections import Counter as Count
@@ -20,7 +21,7 @@ from tests.live.cloud import SSH, until
 from tests.live.sessions import Counter, counting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = [pytest.mark.allow_hosts(["127.0.0.1", f"{RANGES[MANAGEMENT]}.0/24"])]
 
@@ -188,15 +189,31 @@ def test_guests_of_two_hosts_are_on_one_subnet(
     until("neither way", lambda: guests.ask(other, banner[1]) == "", 60)
 
 
+@pytest.fixture
+def sessions() -> Iterator[Callable[[Counter], Counter]]:
+    """Keeps one that is open, and ends it after the test."""
+    with contextlib.ExitStack() as kept:
+
+        def keep(session: Counter) -> Counter:
+            kept.callback(session.end)
+            return session
+
+        yield keep
+
+
 @pytest.mark.cost(300)
 def test_a_host_that_is_cut_off_is_lost_and_its_guests_go_on(
-    cluster: Cluster, guests: Guests, four: list[str], pair: list[tuple[str, str, str]]
+    cluster: Cluster,
+    guests: Guests,
+    four: list[str],
+    pair: list[tuple[str, str, str]],
+    sessions: Callable[[Counter], Counter],
 ) -> None:
     admit(guests, ssh=True)
     begun = time.monotonic()
-    sessions = [counting(guests.words(pair[1][2]))]
-    sessions.append(Counter([*guests.words(pair[0][2]), across(pair, _COUNT)]))
-    until("a session from host to host", lambda: sessions[1].heard, 60)
+    outer = sessions(counting(guests.words(pair[1][2])))
+    inner = sessions(Counter([*guests.words(pair[0][2]), across(pair, _COUNT)]))
+    until("a session from host to host", lambda: inner.heard, 60)
     lost = guests.on("host2", four)
     with cluster.wires.parted("host2", MANAGEMENT):
         until("host2 is lost", lambda: cluster.states()["host2"] == "lost", 90)
@@ -216,10 +233,9 @@ def test_a_host_that_is_cut_off_is_lost_and_its_guests_go_on(
     until("what it was to end is ended", lambda: guests.states([gone]) == {"terminated": 1}, 60)
     until("every instance has one body", guests.once, 60)
     until("nothing is impaired", lambda: not _impaired(guests, [pair[1][0]]), 60)
-    for session in sessions:
+    for session in (outer, inner):
         assert session.goes_on(time.monotonic() - 5)
         assert session.whole()
-        session.end()
 
 
 _COUNT = "n=0; while echo $n; do n=$((n+1)); sleep 0.2; done"
