@@ -76,6 +76,9 @@ def serve(state: State, chosen: Settings) -> None:
     except Fault as fault:
         raise Problem(f"{fault.code}: {fault.message}") from fault
     finally:
+        # What is half ended would be found as running by the next one.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         chassis.down(layout, fabric=part)
 
 

@@ -39,7 +39,6 @@ def up(
 
         if provider == "stub" or port is not None:
             raise Problem(f"{where.root} is a host's: it has neither faces of its own nor another provider.")
-        where.prepare()
         typer.echo(member.up(where, settings.read(), _say))
         return
     endpoints = run_up(where, provider, port, _say)

@@ -48,6 +48,7 @@ def up(state: State, chosen: Settings, say: Say) -> str:
 
     if os.geteuid() != 0:
         raise Problem("Running machines needs root: use sudo.")
+    state.prepare()
     part = fabric(state, chosen)
     with processes.alone(state.run / "up.lock"):
         kept = {"tunnels": f"{part.tunnels.interface}={part.tunnels.address}" if part.tunnels else ""}
