@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pileus.app import central, settings
-from pileus.app.main import cli
+from pileus.app import (
+    central,
+    main,  # noqa: F401  (adds the commands that run processes)
+    settings,
+)
 from pileus.app.settings import Settings
 from pileus.app.state import State
+from pileus.cli.commands import cli
 from pileus.cli.problem import Problem
 
 

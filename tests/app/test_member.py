@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pileus.app import member, settings
-from pileus.app.main import cli
+from pileus.app import (
+    main,  # noqa: F401  (adds the commands that run processes)
+    member,
+    settings,
+)
 from pileus.app.state import State, write_json
 from pileus.app.up import running
+from pileus.cli.commands import cli
 from pileus.cli.problem import Problem
 
 TOLD = {"PILEUS_TUNNELS": "eth1=10.91.0.12/24", "PILEUS_OUTSIDE_INTERFACE": "eth2"}
