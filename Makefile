@@ -51,6 +51,10 @@ test-live: images services ## all that boots guests or real services (root); ARE
 	$(PYTEST) --live tests/live $(if $(AREA),--area=$(AREA)) $(if $(MINUTES),--minutes=$(MINUTES)) \
 	    $(if $(SEED),--randomly-seed=$(SEED))
 
+.PHONY: cluster
+cluster: images services ## a cloud of three machines in network namespaces, and a prompt to cut, kill and slow them (root)
+	@$(BIN)/python -m tests.cluster
+
 .PHONY: prove-fresh
 prove-fresh: setup ## the README's two commands in a clean Debian 12 root file system (root; NONCE=text)
 	packaging/prove-fresh

@@ -35,7 +35,7 @@ def verified(folder: Path, text: str) -> str:
 
 def test_there_are_units() -> None:
     names = [path.name for path in UNITS]
-    assert names == ["pileus-api@.service", "pileus-host@.service", "pileus-loops@.service", "pileus@.service"]
+    assert names == [f"pileus{role}@.service" for role in ("-api", "-central", "-host", "-loops", "")]
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: str(path.name))

@@ -28,27 +28,28 @@ ADDRESS = "127.0.0.1"
 class RabbitMq:
     """`start` returns when it answers. `url` is its administrator's, over TLS; `plain` the same without.
 
-    Over TLS it asks everybody for a certificate of `authority`; `cloud` is a good one.
+    Over TLS it asks everybody for a certificate of `authority`; `cloud` is a good one. It listens at `address`, in the
+    network of who makes it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, address: str = ADDRESS) -> None:
+        self.folder, self.address = folder, address
         for name in ("mnesia", "log", "home", "conf"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         self.authority = Authority(folder / "authority")
-        self.tls = self.authority.issue(ADDRESS)
+        self.tls = self.authority.issue(self.address)
         self.cloud = self.authority.issue("cloud")
         self.password = secrets.token_urlsafe(12)
-        self.port, self.tls_port, self.management_port, self._epmd, self._distribution = _free_ports(5)
-        self.url = f"amqps://admin:{self.password}@{ADDRESS}:{self.tls_port}/"
-        self.plain = f"amqp://admin:{self.password}@{ADDRESS}:{self.port}/"
-        self.management = f"http://{ADDRESS}:{self.management_port}"
+        self.port, self.tls_port, self.management_port, self._epmd, self._distribution = _free_ports(5, self.address)
+        self.url = f"amqps://admin:{self.password}@{self.address}:{self.tls_port}/"
+        self.plain = f"amqp://admin:{self.password}@{self.address}:{self.port}/"
+        self.management = f"http://{self.address}:{self.management_port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._configure()
 
     def host_url(self, user: str = "") -> str:
         """The URL for who has a certificate, or `user:password`, of its own."""
-        return f"amqps://{user + '@' if user else ''}{ADDRESS}:{self.tls_port}/"
+        return f"amqps://{user + '@' if user else ''}{self.address}:{self.tls_port}/"
 
     def start(self) -> None:
         """Start, and wait until the APIs answer."""
@@ -104,8 +105,8 @@ class RabbitMq:
         try:
             self._api("exchanges")
             with (
-                socket.create_connection((ADDRESS, self.tls_port), 1),
-                socket.create_connection((ADDRESS, self.port), 1),
+                socket.create_connection((self.address, self.tls_port), 1),
+                socket.create_connection((self.address, self.port), 1),
             ):
                 return True
         except (OSError, httpx.HTTPError):
@@ -149,8 +150,8 @@ class RabbitMq:
         (conf / "env").write_text("")
         (conf / "advanced.config").write_text("[].")
         lines = {
-            "listeners.tcp.1": f"{ADDRESS}:{self.port}",
-            "listeners.ssl.1": f"{ADDRESS}:{self.tls_port}",
+            "listeners.tcp.1": f"{self.address}:{self.port}",
+            "listeners.ssl.1": f"{self.address}:{self.tls_port}",
             "ssl_options.cacertfile": self.authority.ca,
             "ssl_options.certfile": self.tls.certificate,
             "ssl_options.keyfile": self.tls.key,
@@ -159,7 +160,7 @@ class RabbitMq:
             "ssl_cert_login_from": "common_name",
             "auth_mechanisms.1": "PLAIN",
             "auth_mechanisms.2": "EXTERNAL",
-            "management.tcp.ip": ADDRESS,
+            "management.tcp.ip": self.address,
             "management.tcp.port": self.management_port,
             "default_user": "admin",
             "default_pass": self.password,
@@ -190,11 +191,11 @@ class RabbitMq:
         }
 
 
-def _free_ports(count: int) -> list[int]:
+def _free_ports(count: int, address: str) -> list[int]:
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in held:
-            one.bind((ADDRESS, 0))
+            one.bind((address, 0))
         return [int(one.getsockname()[1]) for one in held]
 
 

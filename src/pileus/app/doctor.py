@@ -137,7 +137,7 @@ def _examine(state: State, pause: float) -> tuple[Report, _Look]:
 def _look(state: State, *, local: bool) -> _Look:
     """Bodies first, then orders, then rows: whatever is made meanwhile is known to who is asked later."""
     layout, pid = _layout(state), processes.owner(state.pidfile("host"))
-    bodies = _local().look(layout, pid) if local else None
+    bodies = _local().look(layout, pid, central=not state.joined.exists()) if local else None
     unchecked = dict(bodies.unchecked) if bodies is not None else {}
     found: list[Finding] = []
     host = _book(state, unchecked, found)
@@ -174,6 +174,8 @@ def _book(state: State, unchecked: dict[str, str], found: list[Finding]) -> Host
 
 def _host(state: State) -> str:
     """What this machine's host calls itself."""
+    if state.joined.exists():
+        return str((read_json(state.joined) or {}).get("name", ""))
     return "stub" if (read_json(state.started) or {}).get("provider") == "stub" else socket.gethostname()
 
 
@@ -189,6 +191,9 @@ def _objects(state: State, store: StoreView) -> Iterator[Finding]:
 
 def _store(state: State, unchecked: dict[str, str], found: list[Finding]) -> StoreView | None:
     """The store's view: asked of the cloud, or read from a copy of the database while nobody has it open."""
+    if state.joined.exists():
+        unchecked[STORE] = "it is the cloud's: this machine is one of its hosts"
+        return None
     try:
         if processes.owner(state.pidfile("cloud")) is not None:
             return msgspec.convert(connect(state.root).get("doctor"), StoreView)

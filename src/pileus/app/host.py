@@ -26,6 +26,7 @@ from pileus.faces.metadata.service import bind
 from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import FileBook
 from pileus.loops.host.runner import HostRunner
+from pileus.providers.local.engine import chassis
 from pileus.providers.local.guestnet.upstream import host_servers
 from pileus.providers.local.provider import LocalProvider, capacity, traits
 
@@ -114,7 +115,8 @@ def serve(state: State, group: str, provider: str = "local") -> None:
     _more_files()
     body = _stub(state, chosen, ways) if provider == "stub" else _local(state, chosen, ways)
     if cloud is not None:
-        threading.Thread(target=joining.keep_renewed, args=(state, cloud, ended), daemon=True).start()
+        renewed = functools.partial(_give_papers, state) if provider != "stub" else _nobody
+        threading.Thread(target=joining.keep_renewed, args=(state, cloud, ended, renewed), daemon=True).start()
     ways.channels.start()
     body.start()
     log.info("ready", host=ways.name)
@@ -122,6 +124,15 @@ def serve(state: State, group: str, provider: str = "local") -> None:
     body.stop()
     ways.link.stop()
     ways.channels.stop()
+
+
+def _give_papers(state: State) -> None:
+    """Let the network controller have the new certificate, which it takes as soon as it changes."""
+    chassis.give_papers(layout_of(state), fabric_of(state))
+
+
+def _nobody() -> None:
+    """Over the stub there is no controller."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +160,7 @@ def _local(state: State, settings: Settings, ways: _Ways) -> _Body:
         provider,
         FileBook(state.host),
         zone=ways.zone,
-        chassis=fabric_of(layout).chassis,
+        chassis=fabric_of(state).chassis,
         capacity=capacity(layout),
         traits=traits(),
     )

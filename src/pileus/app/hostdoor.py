@@ -100,7 +100,7 @@ def listen(setting: str) -> socket.socket:
     """The socket at the address of the setting `internal`. Raises OSError."""
     address, _, port = setting.rpartition(":")
     family = socket.AF_INET6 if address.startswith("[") else socket.AF_INET
-    return socket.create_server((address.strip("[]"), int(port)), family=family, backlog=128)
+    return socket.create_server((address.strip("[]"), int(port)), family=family, backlog=128, reuse_port=True)
 
 
 def url(settings: Settings, listener: socket.socket) -> str:

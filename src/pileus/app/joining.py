@@ -130,11 +130,12 @@ def renew(state: State, cloud: Cloud) -> bool:
     return True
 
 
-def keep_renewed(state: State, cloud: Cloud, ended: threading.Event) -> None:
-    """Renew the certificate whenever that is due, until `ended`."""
+def keep_renewed(state: State, cloud: Cloud, ended: threading.Event, renewed: Callable[[], None]) -> None:
+    """Renew the certificate whenever that is due, until `ended`; `renewed` is told."""
     while not ended.is_set():
         try:
-            renew(state, cloud)
+            if renew(state, cloud):
+                renewed()
         except (Problem, OSError, ValueError) as error:
             log.warning("certificate not renewed", reason=str(error))
         ended.wait(LOOK)

@@ -8,7 +8,7 @@ import pwd
 from collections.abc import Callable
 from pathlib import Path
 
-from pileus.app import processes, settings
+from pileus.app import member, processes, settings
 from pileus.app.state import State
 from pileus.app.supervise import Part
 from pileus.cli.problem import Problem
@@ -35,9 +35,11 @@ def layout_of(state: State) -> Layout:
     return Layout(state.root, cache=settings.read().image_cache_folder)
 
 
-def fabric_of(layout: Layout) -> Fabric:
-    """This machine's part in the cloud's networks, as the settings have it."""
-    return alone(layout, settings.read().floating_cidr)
+def fabric_of(state: State) -> Fabric:
+    """This machine's part in the cloud's networks, as the settings have it, or what it was told when it joined."""
+    if state.joined.exists():
+        return member.fabric(state, settings.read())
+    return alone(layout_of(state), settings.read().floating_cidr)
 
 
 def begin(state: State, say: Say) -> None:
@@ -55,7 +57,7 @@ def begin(state: State, say: Say) -> None:
     try:
         prefix.take(layout)
         say("starting the network engine")
-        chassis.up(layout, fabric=fabric_of(layout))
+        chassis.up(layout, fabric=fabric_of(state))
         say("starting libvirtd")
         daemon.up(layout)
     except Fault as fault:
@@ -81,7 +83,7 @@ def supervised(state: State) -> list[Part]:
     layout = layout_of(state)
     found = [
         Part(one.name, one.argv, str(one.pidfile), str(one.output), at=str(one.at), question=one.question)
-        for one in (*daemons(layout, fabric=fabric_of(layout)), libvirtd(layout))
+        for one in (*daemons(layout, fabric=fabric_of(state)), libvirtd(layout))
     ]
     host = Part(
         "host", tuple(host_command(state)), str(state.pidfile("host")), str(state.log("host")), at=str(state.channels)
@@ -103,7 +105,7 @@ def end(state: State, *, instances: bool, say: Say) -> None:
             return
         say("ending libvirtd and the network engine")
         daemon.down(layout)
-        chassis.down(layout)
+        chassis.down(layout, fabric=fabric_of(state))
     except Fault as fault:
         raise Problem(f"{fault.code}: {fault.message}") from fault
 
@@ -111,11 +113,11 @@ def end(state: State, *, instances: bool, say: Say) -> None:
 def parts(state: State) -> dict[str, int | None]:
     """The daemons' pids, None for one that does not run."""
     layout = layout_of(state)
-    return {"libvirtd": daemon.pid(layout), **chassis.status(layout)}
+    return {"libvirtd": daemon.pid(layout), **chassis.status(layout, fabric_of(state))}
 
 
 def silent(state: State) -> list[str]:
     """The daemons that run, perhaps, and do not answer."""
     layout = layout_of(state)
-    found = [one.name for one in daemons(layout) if not control.answers(layout, one.name)]
+    found = [one.name for one in daemons(layout, fabric=fabric_of(state)) if not control.answers(layout, one.name)]
     return found if daemon.answers(layout) else [*found, "libvirtd"]

@@ -29,11 +29,18 @@ def up(
     provider: Annotated[str, typer.Option(help="local (machines, needs root) or stub.", show_default=False)] = "",
     port: Annotated[Optional[int], typer.Option(help="By default a free one.")] = None,  # noqa: UP045
 ) -> None:
-    """Start a cloud, or what of it does not run; returns when everything answers."""
+    """Start a cloud, or a host that joined one, or what of it does not run; returns when everything answers."""
     from pileus.app.state import State, read_json  # noqa: PLC0415  (commands start quickly)
     from pileus.app.up import up as run_up  # noqa: PLC0415
 
     where = State(state_of(state))
+    if where.joined.exists():
+        from pileus.app import member, settings  # noqa: PLC0415
+
+        if provider == "stub" or port is not None:
+            raise Problem(f"{where.root} is a host's: it has neither faces of its own nor another provider.")
+        typer.echo(member.up(where, settings.read(), _say))
+        return
     endpoints = run_up(where, provider, port, _say)
     if (read_json(where.started) or {}).get("provider") == "local":
         from pileus.app.build import add_all  # noqa: PLC0415
@@ -197,6 +204,16 @@ def loops(
     run_role("loops", state_of(state), provider, listen)
 
 
+@cli.command()
+def central(*, state: StateOption = None) -> None:
+    """OVN's databases for hosts on machines of their own; PILEUS_SOUTHBOUND_LISTEN says where they find them."""
+    from pileus.app import central as databases  # noqa: PLC0415  (commands start quickly)
+    from pileus.app import settings  # noqa: PLC0415
+    from pileus.app.state import State  # noqa: PLC0415
+
+    databases.serve(State(state_of(state)), settings.read())
+
+
 @hosts.command("run")
 def host(
     *,
@@ -214,6 +231,9 @@ def host(
 def certificate(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names and addresses that it is for.")],
     *,
+    make_authority: Annotated[
+        bool, typer.Option("--make-authority", help="Make the authority, if there is none yet: for a new cloud.")
+    ] = False,
     state: StateOption = None,
 ) -> None:
     """Print a new key and its certificate, by the cloud's authority, for a server of the cloud's: a broker, OVN's."""
@@ -223,8 +243,11 @@ def certificate(
 
     where = State(state_of(state)).cloud
     try:
-        if not (where / "ca.key").exists():
-            raise Problem(f"There is no authority in {where}: PILEUS_TLS=own or PILEUS_INTERNAL has 'up' make one.")
+        if make_authority:
+            State(where.parent).prepare()
+        elif not (where / "ca.key").exists():
+            hint = "PILEUS_TLS=own or PILEUS_INTERNAL has 'up' make one, --make-authority this command."
+            raise Problem(f"There is no authority in {where}: {hint}")
         typer.echo(certificates.authority(where).server(names).decode(), nl=False)
     except PermissionError as error:
         raise Problem(f"{error.filename} is not yours to read: use sudo.") from error
@@ -247,7 +270,7 @@ def host_join(
 
     where = State(state_of(state))
     made = joining.join(where, url, token, name or joining.hostname(), zone, _say)
-    typer.echo(f"{made.name} belongs to {made.url}: 'pileus host run --state {where.root}' is its process.")
+    typer.echo(f"{made.name} belongs to {made.url}: 'pileus up --state {where.root}' starts it.")
 
 
 def run() -> None:

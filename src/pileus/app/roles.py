@@ -32,7 +32,10 @@ log = structlog.get_logger()
 
 
 def serve(state: State, provider: str, role: Role, listen: str) -> None:
-    """Run one process of the cloud until SIGTERM or SIGINT, answering at `listen` (ADDRESS:PORT; 0: a free port)."""
+    """Run one process of the cloud until SIGTERM or SIGINT, answering at `listen` (ADDRESS:PORT; 0: a free port).
+
+    Several of one user may listen at the same address; the kernel then shares out who connects.
+    """
     sys.setswitchinterval(0.0005)
     chosen = settings.read()
     logs.configure(chosen.log_level)
@@ -97,6 +100,6 @@ def _listen(where: str) -> socket.socket:
     address, _, port = where.rpartition(":")
     try:
         family = socket.AF_INET6 if address.startswith("[") else socket.AF_INET
-        return socket.create_server((address.strip("[]"), int(port)), family=family, backlog=2048)
+        return socket.create_server((address.strip("[]"), int(port)), family=family, backlog=2048, reuse_port=True)
     except (OSError, ValueError, OverflowError) as error:
         raise Problem(f"'{where}' cannot be listened at: {error}. Give ADDRESS:PORT.") from error

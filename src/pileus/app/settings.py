@@ -67,6 +67,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "where the network controllers of hosts on other machines find OVN's southbound database: ssl:ADDRESS:PORT"
         ),
     ] = ""
+    southbound_listen: Annotated[
+        str, _says("ADDRESS:PORT at which `pileus central` gives OVN's southbound database to them, by TLS")
+    ] = ""
+    southbound_certificate: Annotated[
+        str,
+        _says("what `pileus central` proves itself with there: a file with what `pileus certificate ADDRESS` printed"),
+    ] = ""
+    northbound: Annotated[
+        str,
+        _says(
+            "OVN's northbound database, unix:PATH, for `pileus api` and `pileus loops`; empty: the one in their state "
+            "directory"
+        ),
+    ] = ""
+    tunnels: Annotated[
+        str,
+        _says(
+            "INTERFACE=ADDRESS/PREFIX: the interface that a host that joined gives to its switch for what its guests "
+            "say to those of other hosts, and its address there"
+        ),
+    ] = ""
+    outside_interface: Annotated[
+        str, _says("the interface that a host that joined gives to its switch for the outside network")
+    ] = ""
     broker_admin: Annotated[
         str,
         _says(
@@ -181,5 +205,12 @@ def _check(settings: Settings) -> None:
         raise ValueError("the outside network has a prefix of 16 to 28 bits")
     if settings.internal and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}", settings.internal):
         raise ValueError("internal is an address of this machine and a port: 10.0.0.1:8774")
+    if settings.southbound_listen and not re.fullmatch(r"[0-9.]+:[0-9]{1,5}", settings.southbound_listen):
+        raise ValueError("southbound_listen is an IPv4 address of this machine and a port: 10.0.0.1:6642")
+    if settings.tunnels:
+        name, _, address = settings.tunnels.partition("=")
+        if not name or "/" not in address:
+            raise ValueError("tunnels is an interface, and its address with prefix: eth1=10.0.1.11/24")
+        ipaddress.IPv4Interface(address)
     if settings.tls not in ("", "own") and not re.fullmatch(r"/[^:]+:/[^:]+", settings.tls):
         raise ValueError("tls is 'own', or the absolute paths of a certificate and its key: CERT.pem:KEY.pem")

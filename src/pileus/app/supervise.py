@@ -111,7 +111,7 @@ class Watched:
 
 
 class Supervisor:
-    """Looks after `parts` of the cloud in `state` until SIGTERM; `listener` is the descriptor of the API's socket.
+    """Looks after `parts` of the cloud in `state` until SIGTERM; `listener` is the API's socket, -1 for none.
 
     While a part starts, the lock that `pileus up` and `down` take is held: neither sees a process without its pid file.
     """
@@ -293,7 +293,7 @@ def forget(state: State) -> None:
 def starting(state: State, parts: Sequence[Part], listener: int) -> Iterator[None]:
     """A supervisor of `state` that begins its work when the block ends well, and ends when it does not.
 
-    Whoever enters holds the lock of `up`; `listener` is a descriptor, and is not closed here.
+    Whoever enters holds the lock of `up`; `listener` is a descriptor, and is not closed here; -1 for none.
     """
     write_json(plan(state), {"parts": [asdict(part) for part in parts]}, 0o600)
     gate, begin = os.pipe()
@@ -301,7 +301,7 @@ def starting(state: State, parts: Sequence[Part], listener: int) -> Iterator[Non
     argv = processes.module("pileus.app.supervise", *arguments)
     try:
         try:
-            child = processes.execute(argv, state.log("supervisor"), keep=[listener, gate])
+            child = processes.execute(argv, state.log("supervisor"), keep=[gate] if listener < 0 else [listener, gate])
         finally:
             os.close(gate)
         processes.await_held(state.pidfile("supervisor"), child, state.log("supervisor"))
@@ -325,7 +325,8 @@ def main() -> None:
     state = State(asked.state)
     # Before it can be found by its pid file, whose finders send it.
     signal.signal(signal.SIGHUP, lambda *_: None)
-    os.set_inheritable(asked.fd, False)
+    if asked.fd >= 0:
+        os.set_inheritable(asked.fd, False)
     if processes.hold(state.pidfile("supervisor")) is None:
         sys.exit(f"Another supervisor runs on {state.root}.")
     supervisor = Supervisor(state, read_plan(state), asked.fd)

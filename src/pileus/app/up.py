@@ -279,7 +279,8 @@ def running(state: State) -> dict[str, int | None]:
     local = known.get("provider") == "local"
     if local and os.geteuid() != 0:
         raise Problem("This cloud runs as root: use sudo.")
-    found = {name: processes.owner(state.pidfile(name)) for name in ("supervisor", "cloud")}
+    own = ("supervisor",) if state.joined.exists() else ("supervisor", "cloud")
+    found = {name: processes.owner(state.pidfile(name)) for name in own}
     if local:
         found["host"] = processes.owner(state.pidfile("host"))
         found |= _local().parts(state)

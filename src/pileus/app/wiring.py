@@ -139,7 +139,7 @@ def _local(state: State, settings: Settings, store: Store, place: Place, role: R
     layout = Layout(state.root)
     bus = _bus(state, settings)
     place = dataclasses.replace(place, loopback_prefix=prefix.of(layout))
-    networks = NetworkProvider(layout.northbound, gateway=layout.netns)
+    networks = NetworkProvider(settings.northbound or layout.northbound, gateway=layout.netns)
     gate = Gate(bus)
     core = Core(store, gate, networks, _key(state), place, settings.policy)
     cloud = _cloud(state, settings, core, gate, networks, role)

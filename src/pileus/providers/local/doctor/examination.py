@@ -43,8 +43,8 @@ class Bodies:
         return None
 
 
-def look(layout: Layout, host: int | None) -> Bodies:
-    """See everything; `host` is the host process, None when it does not run. Needs root.
+def look(layout: Layout, host: int | None, *, central: bool = True) -> Bodies:
+    """See everything; `host` is the host process, None when it does not run; `central`: OVN's rows are here. As root.
 
     To be done before orders and rows are read: what is made meanwhile has both, what is removed is gone next time.
     """
@@ -56,7 +56,10 @@ def look(layout: Layout, host: int | None) -> Bodies:
     bodies.links = bodies.try_to("guests' interfaces", lambda: links.links(layout))
     bodies.plugs = bodies.try_to("the switch's ports", lambda: switch.ports(layout))
     bodies.networks = namespaces.networks(layout)
-    bodies.ovn = bodies.try_to("OVN's rows", lambda: ovn.rows(layout))
+    if central:
+        bodies.ovn = bodies.try_to("OVN's rows", lambda: ovn.rows(layout))
+    else:
+        bodies.unchecked["OVN's rows"] = "they are on the cloud's side"
     if host is None:
         bodies.unchecked["loopback listeners"] = "the host does not run"
     else:

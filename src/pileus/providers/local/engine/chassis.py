@@ -77,18 +77,24 @@ def prepare(layout: Layout, fabric: Fabric | None = None) -> None:
 
 def _give(layout: Layout, fabric: Fabric) -> None:
     """The files and interfaces that the daemons have of this machine."""
-    if fabric.tls is not None:
-        folder = layout.engine / "tls"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        for name, source in (("key", fabric.tls.key), ("certificate", fabric.tls.certificate), ("ca", fabric.tls.ca)):
-            aside = folder / f".{name}.new"
-            aside.touch(mode=0o600)
-            aside.write_bytes(source.read_bytes())
-            aside.rename(folder / f"{name}.pem")
+    give_papers(layout, fabric)
     for interface in fabric.interfaces:
         if not _has(layout, interface):
             _ip("link", "set", interface, "netns", layout.netns)
         _ip("-n", layout.netns, "link", "set", interface, "up")
+
+
+def give_papers(layout: Layout, fabric: Fabric) -> None:
+    """Copy keys and certificates to where the daemons see them; those that run take what has changed."""
+    if fabric.tls is None:
+        return
+    folder = layout.engine / "tls"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for name, source in (("key", fabric.tls.key), ("certificate", fabric.tls.certificate), ("ca", fabric.tls.ca)):
+        aside = folder / f".{name}.new"
+        aside.touch(mode=0o600)
+        aside.write_bytes(source.read_bytes())
+        aside.rename(folder / f"{name}.pem")
 
 
 def _has(layout: Layout, interface: str) -> bool:

@@ -1,0 +1,72 @@
+"""What a machine that joined is in the cloud's networks: by what it was told then, and by its settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pileus.app import (
+    main,  # noqa: F401  (adds the commands that run processes)
+    member,
+    settings,
+)
+from pileus.app.state import State, write_json
+from pileus.app.up import running
+from pileus.cli.commands import cli
+from pileus.cli.problem import Problem
+
+TOLD = {"PILEUS_TUNNELS": "eth1=10.91.0.12/24", "PILEUS_OUTSIDE_INTERFACE": "eth2"}
+JOINED = {
+    "name": "host1",
+    "url": "https://10.90.0.11:8774",
+    "southbound": "ssl:10.90.0.11:6642",
+    "floating_cidr": "198.51.100.0/24",
+}
+
+
+@pytest.fixture
+def joined(tmp_path: Path) -> State:
+    state = State(tmp_path / "h")
+    state.prepare()
+    write_json(state.joined, JOINED)
+    return state
+
+
+def test_a_host_s_switch_is_called_as_the_host_and_shows_its_certificate(joined: State) -> None:
+    made = member.fabric(joined, settings.read(TOLD))
+    assert (made.chassis, made.central, made.switches) == ("host1", False, True)
+    assert (made.southbound, made.outside) == (JOINED["southbound"], JOINED["floating_cidr"])
+    assert made.interfaces == ["eth1", "eth2"]
+    assert made.tls is not None
+    assert made.tls.certificate == joined.identity / "host.pem"
+
+
+def test_its_interfaces_are_remembered_and_can_be_others(joined: State) -> None:
+    write_json(joined.started, {"provider": "local", "tunnels": "eth1=10.91.0.12/24", "outside_interface": "eth2"})
+    assert member.fabric(joined, settings.read({})).interfaces == ["eth1", "eth2"]
+    other = settings.read({"PILEUS_TUNNELS": "eth3=10.91.0.13/24"})
+    assert member.fabric(joined, other).interfaces == ["eth3", "eth2"]
+
+
+def test_without_a_way_to_the_others_it_does_not_start(joined: State) -> None:
+    with pytest.raises(Problem, match="PILEUS_TUNNELS"):
+        member.fabric(joined, settings.read({}))
+    write_json(joined.joined, {**JOINED, "southbound": ""})
+    with pytest.raises(Problem, match="PILEUS_SOUTHBOUND"):
+        member.fabric(joined, settings.read(TOLD))
+
+
+@pytest.mark.parametrize("wrong", ["eth1", "eth1=10.91.0.12", "=10.91.0.12/24", "eth1=10.91.0.300/24"])
+def test_an_interface_without_a_good_address_is_refused(wrong: str) -> None:
+    with pytest.raises(Problem, match="PILEUS_TUNNELS"):
+        settings.read({"PILEUS_TUNNELS": wrong})
+
+
+def test_a_host_is_no_cloud(joined: State) -> None:
+    done = CliRunner().invoke(cli, ["up", "--state", str(joined.root), "--port", "8770"])
+    assert isinstance(done.exception, Problem)
+    assert "neither faces" in done.exception.message
+    write_json(joined.started, {"provider": "stub"})
+    assert "cloud" not in running(joined)
