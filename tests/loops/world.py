@@ -65,12 +65,12 @@ class TracedStore(Store):
         self.dirty = True
 
     @contextmanager
-    def write(self, *, recovering: bool = False) -> Iterator[Writer]:
+    def write(self, *, recovering: bool = False, lasting: bool = True) -> Iterator[Writer]:
         """One transaction."""
         give_way()
         self.depth += 1
         try:
-            with super().write(recovering=recovering) as writer:
+            with super().write(recovering=recovering, lasting=lasting) as writer:
                 yield writer
                 if self.world is not None and self.world.happens("commit fails"):
                     raise StoreDown

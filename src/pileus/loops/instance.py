@@ -16,6 +16,8 @@ from pileus.model.spec import InstanceSpec, content
 from pileus.model.volume import Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pileus.store.reader import Entry
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
@@ -138,14 +140,20 @@ def cleared(tx: Writer, row: Instance, host: str) -> Instance:
 
 def settle(tx: Writer, row: Instance, *, buried: bool = False) -> None:
     """Write into the journal which of the things asked of `row` have come about, or never will."""
-    done: list[int] = []
-    superseded: list[int] = []
-    for entry in tx.journal(row.uuid, open_only=True, limit=None):
+    settle_all(tx, {row.uuid: row}, buried=buried)
+
+
+def settle_all(tx: Writer, rows: Mapping[str, Instance], *, buried: bool = False) -> None:
+    """The same for many rows, by uuid."""
+    ended: dict[tuple[str, str], list[int]] = {}
+    for entry in tx.unsettled(rows):
+        row = rows[entry.uuid]
         outcome = _outcome(entry, row, buried=buried)
         if outcome is not None:
-            (done if outcome else superseded).append(entry.id)
-    tx.settle(done, "done")
-    tx.settle(superseded, "superseded", row.wanted.reason_message if row.wanted.gone else "")
+            why = row.wanted.reason_message if row.wanted.gone and not outcome else ""
+            ended.setdefault(("done" if outcome else "superseded", why), []).append(entry.id)
+    for (how, why), lines in ended.items():
+        tx.settle(lines, how, why)
 
 
 def _outcome(entry: Entry, row: Instance, *, buried: bool) -> bool | None:

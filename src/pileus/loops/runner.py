@@ -11,11 +11,12 @@ import structlog
 
 from pileus.loops import engine, instance, report
 from pileus.loops.host import silence
+from pileus.loops.intake import Intake
 from pileus.model.errors import Fault, Unavailable
 from pileus.model.instance import Instance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pileus.bus.messages import Report
     from pileus.loops.recover import Recovery
@@ -135,9 +136,10 @@ class Runner:
         if recovery is not None:
             self._threads.append(threading.Thread(target=self._compare, name="recovery", daemon=True))
         core.store.listen(self._committed)
+        self._intake = Intake(self._reports)
         listen = getattr(core.hosts, "listen", None)
         if listen is not None:
-            listen(self._report)
+            listen(self._intake.put)
         spread_nudges(core)
         on_nudge = getattr(core.hosts, "on_nudge", None)
         if on_nudge is not None:
@@ -147,6 +149,7 @@ class Runner:
         """Begin."""
         for thread in self._threads:
             thread.start()
+        self._intake.start()
 
     def stop(self) -> None:
         """End, after the steps that are under way."""
@@ -155,6 +158,7 @@ class Runner:
             self._woken.notify_all()
         for thread in filter(threading.Thread.is_alive, self._threads):
             thread.join(timeout=10)
+        self._intake.stop()
 
     def _nudged(self) -> None:
         """Another process woke something: look at the queue now."""
@@ -170,20 +174,12 @@ class Runner:
             self._asked = time.monotonic()
             self._waiting = self._waiting or self._asked
 
-    def _report(self, message: Report) -> None:
+    def _reports(self, told: Sequence[Report]) -> None:
         self._inside.now = True
-        try:
-            if self._recovery is not None:
-                self._recovery.heard(message)
-            else:
-                report.absorb(self._core, message)
-        except Unavailable as error:
-            log.warning("report not taken in", host=message.host, reason=error.message)
-        except Exception:
-            # The host will say it again: a report that cannot be taken in must not end the bus.
-            log.exception("report not taken in", host=message.host)
-        finally:
-            self._inside.now = False
+        if self._recovery is not None:
+            self._recovery.heard_all(told)
+        else:
+            report.absorb_all(self._core, told)
 
     def _work(self) -> None:
         self._inside.now = True

@@ -134,6 +134,13 @@ class Reader:
         row = self.sql.execute(_CLAIMED, {"pool": pool, "value": value}).first()
         return (row.kind, row.uuid) if row else None
 
+    def holders(self, pool: str, values: Iterable[str]) -> dict[str, str]:
+        """Who holds each of these values of a pool, by uuid; those that nobody holds are left out."""
+        found: dict[str, str] = {}
+        for part in chunks(values):
+            found.update((row.value, row.uuid) for row in self.sql.execute(_HOLDERS, {"pool": pool, "values": part}))
+        return found
+
     def claims(self, *, pool: str | None = None, uuid: str | None = None) -> _List[tuple[str, str, str]]:
         """Claims as (pool, value, uuid), of one pool or one holder or all."""
         given = {key: value for key, value in (("pool", pool), ("uuid", uuid)) if value is not None}
@@ -163,6 +170,13 @@ class Reader:
         statement = _journal(tuple(given), open_only)
         found = [Entry(**row) for row in self.sql.execute(statement, given).mappings().all()]
         return found[::-1]
+
+    def unsettled(self, uuids: Iterable[str]) -> _List[Entry]:
+        """The lines of these nouns that are open still, oldest first."""
+        found: list[Entry] = []
+        for part in chunks(uuids):
+            found += [Entry(**row) for row in self.sql.execute(_UNSETTLED, {"uuids": part}).mappings()]
+        return found
 
     def meta(self, name: str) -> int:
         """A number that the store keeps about itself: `incarnation`, `counter`."""
@@ -289,6 +303,14 @@ _TAKEN = select(tables.claim.c.value).where(tables.claim.c.pool == bindparam("po
 _VERSIONS = select(tables.meta).where(tables.meta.c.name.in_([version_name(kind) for kind in sorted(KINDS)]))
 _CLAIMED = select(tables.claim.c.kind, tables.claim.c.uuid).where(
     tables.claim.c.pool == bindparam("pool"), tables.claim.c.value == bindparam("value")
+)
+_HOLDERS = select(tables.claim.c.value, tables.claim.c.uuid).where(
+    tables.claim.c.pool == bindparam("pool"), tables.claim.c.value.in_(bindparam("values", expanding=True))
+)
+_UNSETTLED = (
+    select(tables.journal)
+    .where(tables.journal.c.uuid.in_(bindparam("uuids", expanding=True)), tables.journal.c.outcome == "open")
+    .order_by(tables.journal.c.id)
 )
 _NEXT_DUE = select(func.min(tables.wake.c.due))
 _BACKLOG = select(func.count(), func.min(tables.wake.c.due)).where(

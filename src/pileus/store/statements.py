@@ -50,10 +50,13 @@ def old(kind: str) -> tuple[Select[Any], Delete, Delete, Delete]:
 
 @cache
 def living(kind: str) -> tuple[Select[Any], Delete]:
-    """The uuids of all nouns of a kind that live; and the wakes of those that do not, gone."""
+    """Uuids of `most` nouns of a kind that live, from the first above `after`; the wakes of the dead ones, gone."""
     table = tables.nouns[kind]
     dead = select(table.c.uuid).where(table.c.gone.is_not(None))
-    return select(table.c.uuid).where(table.c.gone.is_(None)), delete(_wake).where(_wake.c.uuid.in_(dead))
+    here = table.c.gone.is_(None), table.c.uuid > bindparam("after")
+    return select(table.c.uuid).where(*here).order_by(table.c.uuid).limit(bindparam("most")), delete(_wake).where(
+        _wake.c.uuid.in_(dead)
+    )
 
 
 ADD_REFERENCE: Final[Insert] = insert(tables.reference)
@@ -101,5 +104,11 @@ _THIS = (_wake.c.kind == bindparam("of_kind")) & (_wake.c.uuid == bindparam("key
 HOLD_WAKE: Final[Update] = update(_wake).where(_THIS)
 _HELD = _THIS & (_wake.c.until == bindparam("held"))
 END_LEASES: Final[Update] = update(_wake).where(_wake.c.until > bindparam("beyond", type_=Double)).values(until=0.0)
+BRING_FORWARD: Final[Update] = (
+    update(_wake).where(_wake.c.due > bindparam("beyond", type_=Double)).values(due=bindparam("at", type_=Double))
+)
+REST: Final[Update] = (
+    update(_wake).where(_THESE, _wake.c.due > bindparam("at", type_=Double), _wake.c.until == 0.0).values(due=None)
+)
 GIVE_WAKE: Final[Update] = update(_wake).where(_HELD, _wake.c.wakes == bindparam("seen")).values(until=0.0)
 GIVE_WAKE_AT_ONCE: Final[Update] = update(_wake).where(_HELD, _wake.c.wakes != bindparam("seen")).values(until=0.0)

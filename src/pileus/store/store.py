@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LEASE = 60.0
 """Seconds for which a claimed wake is nobody else's."""
 
+SCANNED = 200
+"""Nouns of a kind that one slow scan looks at: ten a second of each, for it comes every twenty seconds."""
+
 RECOVERING = "recovering"
 """The number in `meta` that says that a recovery has begun and not ended."""
 
@@ -58,6 +61,8 @@ class Store:
         """Whether nothing may be written but what recovers it, and no wake be had."""
         self.shared = False
         """Whether other processes may begin to recover it: every transaction looks whether one has."""
+        self._scanned: dict[str, str] = {}
+        """Up to which uuid the last slow scan came, by kind."""
         self._owed: dict[Claimed, tuple[float | None, bool]] = {}
         self._on_commit: list[Callable[[bool, set[str]], None]] = []
 
@@ -77,12 +82,15 @@ class Store:
             yield Reader(connection, self._cache)
 
     @contextmanager
-    def write(self, *, recovering: bool = False) -> Iterator[Writer]:
+    def write(self, *, recovering: bool = False, lasting: bool = True) -> Iterator[Writer]:
         """One transaction; what it wakes and touches is told after the commit.
+
+        What is not `lasting` may be taken back by a crash of the database's server, with nothing that came after it: it
+        is for what will be seen, or done, once more then. It gives no revision and acknowledges nothing.
 
         Raises Unavailable while the store is `closed`, to all but those who are `recovering` it.
         """
-        with self.engine.write() as connection:
+        with self.engine.write(lasting=lasting) as connection:
             writer = Writer(connection, self.now(), self._cache)
             if not recovering and (self.closed or (self.shared and writer.meta(RECOVERING))):
                 raise Unavailable(
@@ -105,7 +113,7 @@ class Store:
         with self.engine.read() as connection:
             if connection.execute(statements.NEXT_WAKE, {"at": now}).first() is None:
                 return None
-        with self.engine.write() as connection:
+        with self.engine.write(lasting=False) as connection:
             return self._next(connection, now)
 
     def finish_wake(
@@ -117,7 +125,7 @@ class Store:
         full perhaps, is given back before this process claims another one: it would wait for its lease's end.
         """
         try:
-            with self.engine.write() as connection:
+            with self.engine.write(lasting=False) as connection:
                 self._give(connection, held, due, failed=failed)
                 return self._next(connection, self.now()) if claim else None
         except Unavailable:
@@ -128,7 +136,7 @@ class Store:
         owed = self._owed.copy()
         if not owed:
             return
-        with self.engine.write() as connection:
+        with self.engine.write(lasting=False) as connection:
             for held, (due, failed) in owed.items():
                 self._give(connection, held, due, failed=failed)
         for held in owed:
@@ -158,15 +166,21 @@ class Store:
             connection.execute(update(table).where(table.c.until > 0.0).values(until=0.0, due=self.now()))
 
     def wake_everything(self, kinds: Iterable[str]) -> None:
-        """The slow scan: every living noun of these kinds is due, and wakes of what ended are dropped.
+        """The slow scan: living nouns of these kinds are due, and wakes of what ended are dropped.
 
-        A lease that ends later than any could was given before the clock was set back: it has ended.
+        Of a kind with more than `SCANNED` nouns it takes so many, and goes on from there the next time: what is not at
+        rest has a wake of its own. A lease, or a due time, that is later than any could be was given before the clock
+        was set back: it has come.
         """
-        with self.write() as tx:
+        with self.write(lasting=False) as tx:
             tx.sql.execute(statements.END_LEASES, {"beyond": self.now() + 2 * LEASE})
+            tx.sql.execute(statements.BRING_FORWARD, {"beyond": self.now() + 2 * LEASE, "at": self.now()})
             for kind in kinds:
                 living, drop_dead = statements.living(kind)
-                tx.wake_all(kind, [row.uuid for row in tx.sql.execute(living)])
+                after = self._scanned.get(kind, "")
+                found = [row.uuid for row in tx.sql.execute(living, {"after": after, "most": SCANNED})]
+                self._scanned[kind] = found[-1] if len(found) == SCANNED else ""
+                tx.wake_all(kind, found)
                 tx.sql.execute(drop_dead)
 
     def forget_tombstones(self) -> None:

@@ -113,6 +113,13 @@ class Writer(Reader):
         self._update(noun, {"seen": encode(seen)})
         return msgspec.structs.replace(noun, seen=seen)
 
+    def see_all(self, seen: Iterable[tuple[Noun, Part]]) -> None:
+        """Write what was observed of many nouns of one kind."""
+        rows = [(noun.KIND, {"key": noun.uuid, "seen": encode(part)}) for noun, part in seen]
+        if rows:
+            self.touched.add(rows[0][0])
+            self.sql.execute(statements.change_noun(rows[0][0]), [row for _, row in rows])
+
     def revise(self, noun: N, assigned: Part | None = None) -> N:
         """Give the noun a new revision from the store-wide sequence; with `assigned`, write that as well."""
         revision = self.bump()
@@ -256,12 +263,10 @@ class Writer(Reader):
                 self.sql.execute(statements.ADD_WAKE, new)
         self.woken = True
 
-    def rest(self, noun: Noun) -> None:
-        """Call off a later look at `noun`, for nothing is left to do; one that is due, or under way, stays."""
-        table = tables.wake
-        here = (table.c.kind == noun.KIND) & (table.c.uuid == noun.uuid)
-        later = (table.c.due > self.now) & (table.c.until == 0.0)
-        self.sql.execute(update(table).where(here & later).values(due=None))
+    def rest(self, kind: str, uuids: Iterable[str]) -> None:
+        """Call off later looks at these, for nothing is left to do; one that is due, or under way, stays."""
+        for part in chunks(uuids):
+            self.sql.execute(statements.REST, {"of_kind": kind, "uuids": part, "at": self.now})
 
     def unwake(self, kind: str, uuid: str) -> None:
         """Forget the wake of a noun that does not exist."""
