@@ -41,6 +41,7 @@ QUIET = 15.0
 LISTS = 3
 
 _ID = re.compile(rb"<instanceId>(i-[0-9a-f]+)<")
+_STATE = re.compile(r"<instanceId>(i-[0-9a-f]+)<.*?<instanceState>.*?<name>([a-z-]+)<", re.DOTALL)
 _LAG = re.compile(r"^pileus_loop_lag_seconds_(bucket|sum|count)\{(.*?)\} (\S+)$", re.MULTILINE)
 
 
@@ -87,11 +88,8 @@ class Scale:
         while pending:
             shown = "&".join(f"InstanceId.{number}={ident}" for number, ident in enumerate(pending[:100], 1))
             found = ask(self.target, f"DescribeInstances&{shown}")
-            still = [
-                ident
-                for ident in pending[:100]
-                if not re.search(rf"<instanceId>{ident}<.*?<name>running<", found, re.DOTALL)
-            ]
+            run = {ident for ident, state in _STATE.findall(found) if state == "running"}
+            still = [ident for ident in pending[:100] if ident not in run]
             if len(still) == len(pending[:100]):
                 if time.monotonic() - since > 180:
                     raise RuntimeError(f"{len(pending)} instances stay pending")

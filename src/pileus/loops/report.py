@@ -38,9 +38,9 @@ def absorb_all(core: Core, reports: Sequence[Report]) -> None:
     It need not last: hosts repeat what they said. One who said something that never came here is asked for everything.
     """
     endings: list[tuple[str, int, str, str]] = []
-    missed: list[str] = []
+    ask: list[str] = []
     with core.store.write(lasting=False) as tx:
-        news = _hosts(tx, reports, missed)
+        news = _hosts(tx, reports, ask)
         rows = tx.many(Instance, [uuid for report in news for uuid in (*report.bodies, *report.removed)])
         changed: dict[str, Instance] = {}
         for report in news:
@@ -58,12 +58,12 @@ def absorb_all(core: Core, reports: Sequence[Report]) -> None:
                 _absent(tx, report)
     for uuid, n, reason, message in endings:
         end(SYSTEM, core, uuid, n, reason, message)
-    for host in missed:
+    for host in ask:
         core.hosts.send(host, Ask())
 
 
-def _hosts(tx: Writer, reports: Sequence[Report], missed: list[str]) -> list[Report]:
-    """Bring the rows of these hosts up to date; those reports that are news. Who was not heard whole is `missed`."""
+def _hosts(tx: Writer, reports: Sequence[Report], ask: list[str]) -> list[Report]:
+    """Bring the rows of these hosts up to date; those reports that are news. Whom to `ask` for everything is added."""
     held = tx.holders("host", [report.host for report in reports])
     known = tx.many(Host, held.values())
     news: list[Report] = []
@@ -72,8 +72,8 @@ def _hosts(tx: Writer, reports: Sequence[Report], missed: list[str]) -> list[Rep
         host = known[held[report.host]] if report.host in held else _new(tx, report)
         if host is None or stale(report, host.seen):
             continue
-        if unheard(report, host.seen):
-            missed.append(report.host)
+        if missed(report, host.seen):
+            ask.append(report.host)
         if host.seen.lost:
             silence.back(tx, host)
         seen.append((host, _said(tx, report, host.seen)))
@@ -97,6 +97,7 @@ def _said(tx: Writer, report: Report, old: HostSeen) -> HostSeen:
     return HostSeen(
         epoch=report.epoch,
         sequence=report.sequence,
+        known=report.sequence if not missed(report, old) else old.known if report.epoch == old.epoch else 0,
         incarnation=report.incarnation,
         highest=report.highest,
         heard=tx.now,
@@ -108,9 +109,9 @@ def _said(tx: Writer, report: Report, old: HostSeen) -> HostSeen:
     )
 
 
-def unheard(report: Report, seen: HostSeen) -> bool:
-    """Whether the host has said something since it was heard last, and this report does not repeat it."""
-    return not report.full and (report.epoch, report.after) > (seen.epoch, seen.sequence)
+def missed(report: Report, seen: HostSeen) -> bool:
+    """Whether its host has said something that never came here, and that this report does not repeat."""
+    return not report.full and report.after > (seen.known if report.epoch == seen.epoch else 0)
 
 
 def stale(report: Report, seen: HostSeen) -> bool:

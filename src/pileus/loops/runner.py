@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -38,6 +39,9 @@ QUIET = 0.012
 PATIENCE = 0.5
 """Seconds for which steps give way to requests at most."""
 
+LARGEST = 16
+"""Steps that a worker takes on together at most."""
+
 _jitter = random.SystemRandom()
 
 KINDS = (Instance.KIND, *engine.KEPT)
@@ -55,36 +59,72 @@ class Watch(Protocol):
 
 def once(core: Core, watch: Watch | None = None) -> bool:
     """Take one due wake and do its step; False when nothing was due."""
-    held = core.store.claim_wake()
-    if held is None:
-        return False
-    _turn(core, held, watch)
-    return True
+    held = core.store.claim_wakes(1)
+    if held:
+        _turn(core, held, watch)
+    return bool(held)
 
 
 def work(core: Core, watch: Watch | None = None, *, stop: Callable[[], bool] = lambda: False) -> bool:
-    """Do the steps of all that is due, or until `stop()`, holding nothing then; False when nothing was due."""
-    held = core.store.claim_wake()
-    busy = held is not None
-    while held is not None:
-        held = _turn(core, held, watch, claim=not stop())
+    """Do the steps of all that is due, or until `stop()`, holding nothing then; False when nothing was due.
+
+    Steps are taken one at a time while little is due, for workers share it; then more and more of them together.
+    """
+    size = 1
+    held = core.store.claim_wakes(size)
+    busy = bool(held)
+    while held:
+        size = min(2 * size, LARGEST) if len(held) == size else 1
+        held = _turn(core, held, watch, claim=0 if stop() else size)
     return busy
 
 
-def _turn(core: Core, held: Claimed, watch: Watch | None = None, *, claim: bool = False) -> Claimed | None:
-    """Do the step of a wake that is held, and give it back; with `claim`, the next one is taken with that."""
-    failed, began = False, time.perf_counter()
-    with structlog.contextvars.bound_contextvars(request=held.request or None):
-        try:
-            due = _step(core, held)
-        except Exception as error:
-            failed, shown = True, isinstance(error, Fault | Unavailable)
-            log.warning("step failed", kind=held.kind, uuid=held.uuid, error=str(error), exc_info=not shown)
-            due = core.store.now() + backoff(held.tries)
-        following = core.store.finish_wake(held, due, failed=failed, claim=claim)
+def _turn(core: Core, held: Sequence[Claimed], watch: Watch | None = None, *, claim: int = 0) -> list[Claimed]:
+    """Do the steps of wakes that are held, and give these back; up to `claim` others are taken with that."""
+    began = time.perf_counter()
+    outcomes = _steps(core, held)
+    done = []
+    for one in held:
+        outcome = outcomes[one]
+        failed = isinstance(outcome, Exception)
+        if isinstance(outcome, Exception):
+            shown = isinstance(outcome, Fault | Unavailable)
+            with structlog.contextvars.bound_contextvars(request=one.request or None):
+                why = None if shown else outcome
+                log.warning("step failed", kind=one.kind, uuid=one.uuid, error=str(outcome), exc_info=why)
+            done.append((one, core.store.now() + backoff(one.tries), failed))
+        else:
+            done.append((one, outcome, failed))
+    following = core.store.finish_wakes(done, claim=claim)
     if watch is not None:
-        watch(held, time.perf_counter() - began, failed=failed)
+        seconds = (time.perf_counter() - began) / len(held)
+        for one, _, failed in done:
+            watch(one, seconds, failed=failed)
     return following
+
+
+def _steps(core: Core, held: Sequence[Claimed]) -> dict[Claimed, float | Exception | None]:
+    """When each is due again, or why its step failed: those of a kind together, if that can be done."""
+    outcomes: dict[Claimed, float | Exception | None] = {}
+    instances = [one for one in held if one.kind == Instance.KIND]
+    kept = [one for one in held if one.kind in engine.KEPT]
+    # What is wrong with one of several is found out one by one.
+    if len(instances) > 1:
+        with contextlib.suppress(Exception):
+            due = instance.steps(core, {one.uuid: one.request for one in instances})
+            outcomes.update({one: due[one.uuid] for one in instances})
+    if len(kept) > 1:
+        with contextlib.suppress(Exception):
+            told = engine.steps(core, [(one.kind, one.uuid) for one in kept])
+            outcomes.update({one: told[one.kind, one.uuid] for one in kept})
+    for one in held:
+        if one not in outcomes:
+            with structlog.contextvars.bound_contextvars(request=one.request or None):
+                try:
+                    outcomes[one] = _step(core, one)
+                except Exception as error:  # noqa: BLE001  (it is told, and tried again)
+                    outcomes[one] = error
+    return outcomes
 
 
 def _step(core: Core, held: Claimed) -> float | None:

@@ -18,7 +18,7 @@ from pileus.store.reader import Reader
 from pileus.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -106,30 +106,41 @@ class Store:
 
     def claim_wake(self) -> Claimed | None:
         """Take the wake that has been due for longest and is nobody's; None when there is none."""
+        return next(iter(self.claim_wakes(1)), None)
+
+    def claim_wakes(self, most: int) -> list[Claimed]:
+        """Take up to `most` of those wakes."""
         if self.closed:
-            return None
+            return []
         self._give_owed()
         now = self.now()
         with self.engine.read() as connection:
-            if connection.execute(statements.NEXT_WAKE, {"at": now}).first() is None:
-                return None
+            if connection.execute(statements.NEXT_WAKE, {"at": now, "most": 1}).first() is None:
+                return []
         with self.engine.write(lasting=False) as connection:
-            return self._next(connection, now)
+            return self._next(connection, now, most)
 
     def finish_wake(
         self, held: Claimed, due: float | None, *, failed: bool = False, claim: bool = False
     ) -> Claimed | None:
         """Give a wake back, due at `due` (None: when woken or scanned); at once if it was woken meanwhile.
 
-        With `claim`, take the next one in the same transaction. What cannot be given back now, because the disk is
-        full perhaps, is given back before this process claims another one: it would wait for its lease's end.
+        With `claim`, take the next one in the same transaction.
+        """
+        return next(iter(self.finish_wakes([(held, due, failed)], claim=int(claim))), None)
+
+    def finish_wakes(self, done: Sequence[tuple[Claimed, float | None, bool]], *, claim: int = 0) -> list[Claimed]:
+        """Give many back, each with when it is due and whether it failed; and take up to `claim` others.
+
+        What cannot be given back now, because the disk is full perhaps, is given back before this process claims
+        another one: it would wait for its lease's end.
         """
         try:
             with self.engine.write(lasting=False) as connection:
-                self._give(connection, held, due, failed=failed)
-                return self._next(connection, self.now()) if claim else None
+                self._give(connection, done)
+                return self._next(connection, self.now(), claim) if claim else []
         except Unavailable:
-            self._owed[held] = (due, failed)
+            self._owed.update({held: (due, failed) for held, due, failed in done})
             raise
 
     def _give_owed(self) -> None:
@@ -137,27 +148,37 @@ class Store:
         if not owed:
             return
         with self.engine.write(lasting=False) as connection:
-            for held, (due, failed) in owed.items():
-                self._give(connection, held, due, failed=failed)
+            self._give(connection, [(held, due, failed) for held, (due, failed) in owed.items()])
         for held in owed:
             self._owed.pop(held, None)
 
-    def _give(self, connection: Connection, held: Claimed, due: float | None, *, failed: bool) -> None:
-        this = {"of_kind": held.kind, "key": held.uuid, "held": held.until, "seen": held.wakes}
+    def _give(self, connection: Connection, done: Iterable[tuple[Claimed, float | None, bool]]) -> None:
         # A failure of a wake that nobody has touched since: the number of tries in the row is the one claimed.
-        tries = held.tries + 1 if failed else 0
-        if not connection.execute(statements.GIVE_WAKE, {**this, "due": due, "tries": tries}).rowcount:
-            connection.execute(statements.GIVE_WAKE_AT_ONCE, {**this, "due": self.now()})
+        rows = [
+            {
+                "of_kind": held.kind,
+                "key": held.uuid,
+                "held": held.until,
+                "seen": held.wakes,
+                "due": due,
+                "tries": held.tries + 1 if failed else 0,
+            }
+            for held, due, failed in done
+        ]
+        if connection.execute(statements.GIVE_WAKE, rows).rowcount != len(rows):
+            woken = [{key: value for key, value in row.items() if key != "tries"} for row in rows]
+            connection.execute(statements.GIVE_WAKE_AT_ONCE, [{**row, "due": self.now()} for row in woken])
 
-    def _next(self, connection: Connection, now: float) -> Claimed | None:
-        row = connection.execute(statements.NEXT_WAKE, {"at": now}).first()
-        if row is None or self.closed:
-            return None
+    def _next(self, connection: Connection, now: float, most: int) -> list[Claimed]:
+        if self.closed:
+            return []
+        rows = connection.execute(statements.NEXT_WAKE, {"at": now, "most": most}).all()
         until = now + LEASE
-        # Due again when the lease ends: a worker that dies has not lost the wake.
-        held = {"of_kind": row.kind, "key": row.uuid, "until": until, "due": until}
-        connection.execute(statements.HOLD_WAKE, held)
-        return Claimed(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due)
+        if rows:
+            # Due again when the lease ends: a worker that dies has not lost the wake.
+            held = [{"of_kind": row.kind, "key": row.uuid, "until": until, "due": until} for row in rows]
+            connection.execute(statements.HOLD_WAKE, held)
+        return [Claimed(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due) for row in rows]
 
     def release_wakes(self) -> None:
         """Give back every wake that is held; for a process that knows it is the only one, as it starts."""

@@ -38,6 +38,7 @@ class Writer(Reader):
         self.now = now
         self.woken = False
         self._request: str | None = None
+        self._reserved: list[Revision] = []
         self.touched: set[str] = set()
 
     def _kept(self, kind: str) -> dict[str, Any] | None:
@@ -351,9 +352,16 @@ class Writer(Reader):
 
     def bump(self) -> Revision:
         """The next revision: (incarnation, counter)."""
-        self._step("counter")
+        if not self._reserved:
+            self.reserve(1)
+        return self._reserved.pop()
+
+    def reserve(self, count: int) -> None:
+        """Have the next `count` revisions ready; those that are not used are nobody's."""
+        self._step("counter", count)
         found = {row.name: int(row.value) for row in self.sql.execute(statements.REVISION).all()}
-        return found.get("incarnation", 0), found["counter"]
+        last = found["counter"]
+        self._reserved = [(found.get("incarnation", 0), last - behind) for behind in range(count)]
 
     def keep_meta(self, name: str, value: int) -> None:
         """Set a number that the store keeps about itself."""
@@ -370,9 +378,9 @@ class Writer(Reader):
         self._step(name)
         return self.meta(name)
 
-    def _step(self, name: str) -> None:
-        if not self.sql.execute(statements.STEP, {"which": name}).rowcount:
-            self.sql.execute(statements.ADD_META, {"name": name, "value": 1})
+    def _step(self, name: str, by: int = 1) -> None:
+        if not self.sql.execute(statements.STEP, {"which": name, "by": by}).rowcount:
+            self.sql.execute(statements.ADD_META, {"name": name, "value": by})
 
 
 def _wake(kind: str, uuid: str, due: float, request: str | None) -> dict[str, Any]:
