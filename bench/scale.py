@@ -14,6 +14,7 @@ import re
 import statistics
 import threading
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from bench.idle import pss
@@ -45,6 +46,10 @@ _STATE = re.compile(r"<instanceId>(i-[0-9a-f]+)<.*?<instanceState>.*?<name>([a-z
 _LAG = re.compile(r"^pileus_loop_lag_seconds_(bucket|sum|count)\{(.*?)\} (\S+)$", re.MULTILINE)
 
 
+_TOTALS = {"sum": -2.0, "count": -1.0}
+"""Where a histogram's sum and count are kept, beside its edges."""
+
+
 class Scale:
     """One run."""
 
@@ -52,6 +57,7 @@ class Scale:
         self.machines = machines
         self.target = target
         self.held = 0
+        self._lags: defaultdict[float, float] = defaultdict(float)
         self._form = f"RunInstances&ImageId={image}&InstanceType=m1.tiny"
 
     def launch(self, count: int, each: int) -> tuple[float, float, float]:
@@ -115,20 +121,19 @@ class Scale:
             took.append((time.perf_counter() - begun) * 1000 / rows)
         return statistics.median(took)
 
-    def lag(self) -> tuple[float, float, float]:
-        """Of the loops' wakes so far: how many, their mean lag, and one that 99 of 100 were below; seconds."""
-        buckets: dict[float, float] = {}
-        total = count = 0.0
+    def lag(self) -> tuple[float, float]:
+        """Of the loops' wakes since the last call: their mean lag, and one that 99 of 100 were below; seconds."""
+        now: defaultdict[float, float] = defaultdict(float)
         for name in self.machines.processes:
             if name.startswith("loops"):
                 for what, labels, value in _LAG.findall(self.machines.metrics(name)):
-                    total += float(value) if what == "sum" else 0.0
-                    count += float(value) if what == "count" else 0.0
-                    if what == "bucket":
-                        edge = float(re.findall(r'le="(.*?)"', labels)[0])
-                        buckets[edge] = buckets.get(edge, 0.0) + float(value)
-        high = next((edge for edge, below in sorted(buckets.items()) if below >= 0.99 * count), 0.0)
-        return count, total / max(count, 1.0), high
+                    edge = re.findall(r'le="(.*?)"', labels)
+                    now[float(edge[0]) if edge else _TOTALS[what]] += float(value)
+        since = {key: value - self._lags[key] for key, value in now.items()}
+        self._lags = now
+        count = max(since.get(_TOTALS["count"], 0.0), 1.0)
+        high = (edge for edge, below in sorted(since.items()) if edge >= 0 and below >= 0.99 * count)
+        return since.get(_TOTALS["sum"], 0.0) / count, next(high, 0.0)
 
 
 def _cpu(pids: list[int]) -> float:
@@ -154,26 +159,33 @@ def run(machines: Machines, hosts: int, instances: int) -> None:
     image = ask(target, "DescribeImages").partition("<imageId>")[2].partition("<")[0]
     scale = Scale(machines, target, image)
     scale.launch(CLIENTS, 1)  # warms up
+    scale.lag()
     singles = min(SINGLES, instances // 4)
     answered, ran, spent = scale.launch(singles, 1)
     _show("launches-1", ran, OPENSTACK_RATE, "/s")
     _tell("launches-1-answered", answered, "/s")
     _show("launches-1-cpu", spent, OPENSTACK_CPU, "ms")
+    _lag(scale, "1")
     small = instances // 10
     if small > scale.held:
         scale.launch(small - scale.held, small - scale.held)
+    scale.lag()
     short = scale.listing()
     answered, ran, spent = scale.launch((instances - scale.held) // BATCH * BATCH, BATCH)
     _show(f"launches-{BATCH}", ran, OPENSTACK_RATE, "/s")
     _tell(f"placements-{BATCH}", answered * 1.0, "/s")
     _show(f"launches-{BATCH}-cpu", spent, OPENSTACK_CPU, "ms")
-    count, mean, high = scale.lag()
-    _tell("loop-lag-mean", mean, "s", ".3f")
-    _tell(f"loop-lag-99-of-100-of-{count:.0f}-below", high, "s", ".3f")
+    _lag(scale, str(BATCH))
     time.sleep(SETTLED)
     long = scale.listing()
     _show(f"list-a-row-of-{scale.held}", long, short, "ms", ".3f")
     _rest(machines)
+
+
+def _lag(scale: Scale, what: str) -> None:
+    mean, high = scale.lag()
+    _tell(f"loop-lag-{what}-mean", mean, "s", ".3f")
+    _tell(f"loop-lag-{what}-99-of-100-below", high, "s", ".3f")
 
 
 def _rest(machines: Machines) -> None:

@@ -14,7 +14,7 @@ from pileus.model.nouns import NOUNS
 from pileus.store import statements, tables
 from pileus.store.cache import Cache
 from pileus.store.engine import Engine
-from pileus.store.reader import Reader
+from pileus.store.reader import RECOVERING, Reader
 from pileus.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ LEASE = 60.0
 
 SCANNED = 200
 """Nouns of a kind that one slow scan looks at: ten a second of each, for it comes every twenty seconds."""
-
-RECOVERING = "recovering"
-"""The number in `meta` that says that a recovery has begun and not ended."""
 
 TOMBSTONE = 24 * 3600.0
 """Seconds for which a tombstone answers; longer than any pause of any process."""
@@ -92,7 +89,7 @@ class Store:
         """
         with self.engine.write(lasting=lasting) as connection:
             writer = Writer(connection, self.now(), self._cache)
-            if not recovering and (self.closed or (self.shared and writer.meta(RECOVERING))):
+            if not recovering and (self.closed or (self.shared and writer.recovering)):
                 raise Unavailable(
                     "The cloud compares its database with what its hosts hold, and takes no changes until "
                     "that is done; try again shortly.",
@@ -217,4 +214,4 @@ class Store:
         self.engine.close()
 
 
-__all__ = ["LEASE", "TOMBSTONE", "Claimed", "Store"]
+__all__ = ["LEASE", "RECOVERING", "TOMBSTONE", "Claimed", "Store"]
