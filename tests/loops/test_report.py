@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from pileus.bus.messages import Ask, BodyReport, Removed, Report
+from pileus.bus.messages import BodyReport, Removed, Report
 from pileus.loops import instance as loop
 from pileus.loops import report
 from pileus.model.host import Host
@@ -250,12 +250,11 @@ class TestWhatWasMissed:
     """A report that never came is asked for, once its host has shown that there was one."""
 
     def asked(self, site: Site) -> list[str]:
-        found = [name for name, sent in site.sent if isinstance(sent, Ask)]
-        site.sent.clear()
+        found, site.asked = site.asked, []
         return found
 
     def test_a_host_that_only_repeats_that_it_lives_is_not_asked(self, site: Site, row: Instance) -> None:
-        site.sent.clear()
+        site.asked.clear()
         say(site, 1, full=True, bodies={row.uuid: body(row)})
         say(site, 2, after=1)
         say(site, 3, after=1)
@@ -265,7 +264,7 @@ class TestWhatWasMissed:
 
     def test_news_that_were_lost_are_asked_for(self, site: Site, row: Instance) -> None:
         say(site, 1, full=True)
-        site.sent.clear()
+        site.asked.clear()
         say(site, 3, after=2)
         assert self.asked(site) == ["h1"]
         say(site, 4, after=2)
@@ -276,7 +275,7 @@ class TestWhatWasMissed:
 
     def test_news_after_lost_news_do_not_hide_them(self, site: Site, row: Instance) -> None:
         say(site, 1, full=True)
-        site.sent.clear()
+        site.asked.clear()
         say(site, 3, after=2, bodies={row.uuid: body(row)})
         assert self.asked(site) == ["h1"]
         say(site, 4, after=3, full=True, bodies={row.uuid: body(row)})
@@ -284,6 +283,6 @@ class TestWhatWasMissed:
 
     def test_a_new_start_of_the_host_begins_with_everything(self, site: Site) -> None:
         say(site, 9, full=True)
-        site.sent.clear()
+        site.asked.clear()
         say(site, 2, epoch=6, after=1)
         assert self.asked(site) == ["h1"]
