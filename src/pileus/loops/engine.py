@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 KEPT: dict[str, type[Noun]] = {cls.KIND: cls for cls in (Router, Network, Port, SecurityGroup, FloatingIp)}
 AGAIN = 2.0
+LONGEST = 10.0
+"""Seconds for which an engine is told of several: one that hangs is not to outlast their leases."""
 
 
 def step(core: Core, kind: str, uuid: str) -> float | None:
@@ -55,7 +58,13 @@ def steps(core: Core, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str],
                 outcomes[key] = core.store.now() + AGAIN
             else:
                 orders.append(_order(core, tx, row))
-    found = {(row.KIND, row.uuid): (row, _told(core, row, spec)) for row, spec in orders}
+    found: dict[tuple[str, str], tuple[Noun, Seen | Fault]] = {}
+    began = time.monotonic()
+    for row, spec in orders:
+        if time.monotonic() - began < LONGEST:
+            found[row.KIND, row.uuid] = (row, _told(core, row, spec))
+        else:
+            outcomes[row.KIND, row.uuid] = core.store.now()
     if found:
         # Lost, it is done once more: the engine was told.
         with core.store.write(lasting=False) as tx:
