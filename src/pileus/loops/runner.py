@@ -83,7 +83,7 @@ def _turn(core: Core, held: Sequence[Claimed], watch: Watch | None = None, *, cl
     """Do the steps of wakes that are held, and give these back; up to `claim` others are taken with that."""
     began = time.perf_counter()
     outcomes = _steps(core, held)
-    done = []
+    done: list[tuple[Claimed, float | None, bool]] = []
     for one in held:
         outcome = outcomes[one]
         failed = isinstance(outcome, Exception)
