@@ -97,6 +97,10 @@ bench-boot: images ## boots against QEMU started by hand, memory and idle figure
 bench-bus: setup services ## the bus over RabbitMQ against the unix socket, one line a figure
 	$(BIN)/python -m bench.bus
 
+.PHONY: bench-scale
+bench-scale: setup services ## 1,000 stub hosts and 10,000 instances over PostgreSQL and RabbitMQ, one line a figure
+	$(BIN)/python -m bench.scale $(if $(HOSTS),--hosts $(HOSTS)) $(if $(INSTANCES),--instances $(INSTANCES))
+
 .PHONY: reference
 reference: ## write docs/reference anew from the code
 	$(BIN)/python docs/reference/make.py

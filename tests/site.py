@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from pileus.bus.messages import Report
+from pileus.bus.messages import Ask, Report
 from pileus.loops import report, runner
 from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import Book
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 
 class Site:
-    """Has flavors, and whatever a test makes. `sent` are the orders that no agent took yet. One at a time."""
+    """Has flavors, and whatever a test makes. One at a time.
+
+    `sent` are the orders that no agent took yet, `asked` the hosts that were asked for everything.
+    """
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -40,14 +43,18 @@ class Site:
         self.store.now = lambda: self.now
         self.engine = StubProvider()
         self.sent: list[tuple[str, Order]] = []
+        self.asked: list[str] = []
         self.core = Core(self.store, self, self.engine, bytes(32))
         self.agents: dict[str, Agent] = {}
 
     # -- the bus, as the core sees it ------------------------------------------------------------------------------
 
-    def send(self, host: str, order: Order) -> None:
-        """Keep an order."""
-        self.sent.append((host, order))
+    def send(self, host: str, order: Order | Ask) -> None:
+        """Keep an order; or who was asked for everything."""
+        if isinstance(order, Ask):
+            self.asked.append(host)
+        else:
+            self.sent.append((host, order))
 
     def open(self, host: str, request: Open) -> Access:
         """Open on the host's stub."""

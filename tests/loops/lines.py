@@ -28,7 +28,7 @@ from tests.loops.line import Line, replaced
 from tests.loops.temper import Temper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pileus.bus.messages import BodyReport, Order, Removed, Report
     from pileus.loops.host.book import Entry
@@ -178,18 +178,20 @@ def _no_keep(machine: machines.Machine, spec: Any) -> None:
 
 
 def _finish_always(
-    store: Store, held: stores.Claimed, due: float | None, *, failed: bool = False, claim: bool = False
-) -> None:
-    del claim  # the next one is claimed in another transaction: this switch is about giving back alone
+    store: Store, done: Sequence[tuple[stores.Claimed, float | None, bool]], *, claim: int = 0
+) -> list[stores.Claimed]:
+    del claim  # the next ones are claimed in another transaction: this switch is about giving back alone
     table = tables.wake
-    here = (table.c.kind == held.kind) & (table.c.uuid == held.uuid)
     with store.engine.write() as connection:
-        connection.execute(table.update().where(here).values(until=0.0, due=due, tries=int(failed)))
+        for held, due, failed in done:
+            here = (table.c.kind == held.kind) & (table.c.uuid == held.uuid)
+            connection.execute(table.update().where(here).values(until=0.0, due=due, tries=int(failed)))
+    return []
 
 
 @contextmanager
 def _forgotten_wakes() -> Iterator[None]:
-    with mock.patch.object(Store, "finish_wake", _finish_always), mock.patch.object(runner, "scan", _no_scan):
+    with mock.patch.object(Store, "finish_wakes", _finish_always), mock.patch.object(runner, "scan", _no_scan):
         yield
 
 
@@ -197,26 +199,37 @@ def _no_scan(core: Core) -> None:
     core.store.forget_tombstones()
 
 
-_claim = Store.claim_wake
+_claim = Store.claim_wakes
 
 
-def _claim_clears(store: Store) -> stores.Claimed | None:
-    held = _claim(store)
-    if held is not None:
-        table = tables.wake
+def _claim_clears(store: Store, most: int) -> list[stores.Claimed]:
+    found = _claim(store, most)
+    table = tables.wake
+    for held in found:
         here = (table.c.kind == held.kind) & (table.c.uuid == held.uuid)
         with store.engine.write() as connection:
             connection.execute(table.update().where(here).values(due=None))
-    return held
+    return found
 
 
 @contextmanager
 def _lost_with_the_worker() -> Iterator[None]:
-    with mock.patch.object(Store, "claim_wake", _claim_clears), mock.patch.object(runner, "scan", _no_scan):
+    with mock.patch.object(Store, "claim_wakes", _claim_clears), mock.patch.object(runner, "scan", _no_scan):
         yield
 
 
 # -- 4: the order --------------------------------------------------------------------------------------------------
+
+
+def _one_by_one(step: object) -> Callable[[], Any]:
+    """A switch that puts `step` in the place of the loop's, which does none of them together then."""
+
+    @contextmanager
+    def switched() -> Iterator[None]:
+        with mock.patch.object(instance, "step", step), mock.patch.object(runner, "LARGEST", 1):
+            yield
+
+    return switched
 
 
 def _send_first(core: Core, uuid: str, request: str = "") -> float | None:
@@ -439,7 +452,7 @@ LINES: dict[str, Line] = {
     "commit first": Line(
         4,
         "orders are sent after the commit",
-        replaced(instance, "step", _send_first),
+        _one_by_one(_send_first),
         Temper(verbs=("tag", "start", "stop"), mishaps=("guest",), odds={"commit fails": 0.5}),
         seed=19,
     ),
@@ -449,7 +462,7 @@ LINES: dict[str, Line] = {
         replaced(instance, "content", _power_alone),
         Temper(verbs=("tag",), mishaps=("guest",)),
     ),
-    "a reply is no result": Line(4, "results come only as reports", replaced(instance, "step", _reply_is_result)),
+    "a reply is no result": Line(4, "results come only as reports", _one_by_one(_reply_is_result)),
     "refuse lower": Line(
         5,
         "a revision below the one held is refused",

@@ -158,6 +158,7 @@ LINES: dict[str, Line] = {
         "nothing is ordered anew, or decided, for a row whose host was not heard",
         replaced(verb._Merge, "_again", _no_wait),
         POWER,
+        seed=81,
     ),
     "asked since": Line(
         11,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pileus.bus import messages
 from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import Book
+from pileus.loops.host.runner import REPEAT
 from pileus.loops.runner import backoff
 from pileus.model.errors import Fault
 from pileus.model.host import Capacity
@@ -64,7 +65,7 @@ class Node:
         self._again: set[str] = set()
         self._tries: dict[str, int] = {}
         self._reporting = False
-        self._said = 0
+        self._said = self._beats = 0
 
     @property
     def silent(self) -> bool:
@@ -159,8 +160,9 @@ class Node:
             self.world.after(self.world.random.uniform(0.03, 0.3), go)
 
     def beat(self) -> None:
-        """A full report, whether or not anything happened."""
-        self.report(full=True)
+        """A report, whether or not anything happened; one in `REPEAT` seconds is a full one."""
+        self._beats += 1
+        self.report(full=self._beats % round(REPEAT / BEAT) == 0)
 
     def report(self, *, full: bool) -> None:
         """Say what is to be said."""

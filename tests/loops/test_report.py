@@ -215,3 +215,74 @@ def test_what_is_settled_is_looked_at_no_more_and_a_wake_stays(site: Site, row: 
         tx.wake(row)
     say(site, 2, bodies={row.uuid: body(row, since=3.0)})
     assert due() == site.now, "somebody has woken it since"
+
+
+def test_many_reports_are_taken_in_as_if_one_by_one(site: Site, ann: Caller, tiny: Image) -> None:
+    for name in ("h2", "h3"):
+        site.host(name)
+    rows = site.launch(ann, Launch(image=tiny.ec2_id, least=6, most=6))
+    site.work()
+    rows = site.rows([row.uuid for row in rows])
+    told = [
+        Report(
+            host=name,
+            epoch=5,
+            sequence=1,
+            zone="us-east-1a",
+            full=True,
+            bodies={row.uuid: body(row) for row in rows if name in (row.assigned.host, "h3")},
+        )
+        for name in ("h1", "h2", "h3", "h9")
+    ]
+    report.absorb_all(site.core, told)
+    assert {state(row) for row in site.rows([row.uuid for row in rows])} == {State.RUNNING}
+    assert host(site, "h9").seen.sequence == 1
+    with site.store.read() as tx:
+        assert not tx.unsettled([row.uuid for row in rows])
+        assert [tx.due("instance", row.uuid) for row in rows] == [None] * 6
+    # What is old, and what is news, in one go.
+    report.absorb_all(site.core, [told[0], msgspec.structs.replace(told[1], sequence=2, bodies={})])
+    gone = {row.assigned.host for row in site.rows([row.uuid for row in rows]) if not row.seen.running}
+    assert gone == {"h2"}, "its full report did not name them; the old one of h1 said nothing"
+
+
+class TestWhatWasMissed:
+    """A report that never came is asked for, once its host has shown that there was one."""
+
+    def asked(self, site: Site) -> list[str]:
+        found, site.asked = site.asked, []
+        return found
+
+    def test_a_host_that_only_repeats_that_it_lives_is_not_asked(self, site: Site, row: Instance) -> None:
+        site.asked.clear()
+        say(site, 1, full=True, bodies={row.uuid: body(row)})
+        say(site, 2, after=1)
+        say(site, 3, after=1)
+        assert self.asked(site) == []
+        assert host(site).seen.sequence == 3
+        assert site.row(row.uuid).seen.running, "absence means nothing in what is not full"
+
+    def test_news_that_were_lost_are_asked_for(self, site: Site, row: Instance) -> None:
+        say(site, 1, full=True)
+        site.asked.clear()
+        say(site, 3, after=2)
+        assert self.asked(site) == ["h1"]
+        say(site, 4, after=2)
+        assert self.asked(site) == ["h1"], "the question may have been lost as well"
+        say(site, 5, after=2, full=True)
+        say(site, 6, after=5)
+        assert self.asked(site) == []
+
+    def test_news_after_lost_news_do_not_hide_them(self, site: Site, row: Instance) -> None:
+        say(site, 1, full=True)
+        site.asked.clear()
+        say(site, 3, after=2, bodies={row.uuid: body(row)})
+        assert self.asked(site) == ["h1"]
+        say(site, 4, after=3, full=True, bodies={row.uuid: body(row)})
+        assert self.asked(site) == []
+
+    def test_a_new_start_of_the_host_begins_with_everything(self, site: Site) -> None:
+        say(site, 9, full=True)
+        site.asked.clear()
+        say(site, 2, epoch=6, after=1)
+        assert self.asked(site) == ["h1"]

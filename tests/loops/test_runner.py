@@ -5,18 +5,31 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from pileus.loops import instance as loop
 from pileus.loops.runner import Runner, work
 from pileus.model.caller import SYSTEM
+from pileus.model.errors import Fault
+from pileus.model.port import Port
 from pileus.providers.stub import StubProvider
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, project
 from pileus.verbs.core import Core
+from pileus.verbs.instance.launch import Launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
+
+    from pileus.bus.messages import Order
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
+    from pileus.model.instance import Instance
+    from pileus.model.spec import AnySpec
     from pileus.store.store import Claimed
+    from pileus.store.writer import Writer
+    from tests.site import Site
 
 
 class Hosts:
@@ -62,3 +75,57 @@ def test_who_stops_holds_no_wake(url: Callable[[str], str]) -> None:
         assert left[1] is not None
     finally:
         store.close()
+
+
+def test_what_fails_of_several_keeps_no_other_from_being_done(
+    site: Site, ann: Caller, tiny: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = site.launch(ann, Launch(image=tiny.ec2_id, least=6, most=6))
+    bad = rows[2].uuid
+    plan = loop.plan
+
+    def failing(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]], Instance]:
+        if row.uuid == bad:
+            raise RuntimeError("no plan")
+        return plan(core, tx, row)
+
+    monkeypatch.setattr(loop, "plan", failing)
+    tried: dict[str, bool] = {}
+
+    def watch(held: Claimed, seconds: float, *, failed: bool) -> None:
+        tried[held.uuid] = failed
+
+    assert work(site.core, watch)
+    assert [uuid for uuid, failed in tried.items() if failed] == [bad]
+    assert {order.uuid for _, order in site.sent} == {row.uuid for row in rows} - {bad}
+    revisions = [row.revision for row in site.rows([row.uuid for row in rows]) if row.uuid != bad]
+    assert len(set(revisions)) == 5, "each has a revision of its own"
+
+
+def test_ports_that_the_engine_refuses_are_told_again_and_the_others_are_there(
+    site: Site, ann: Caller, tiny: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = site.launch(ann, Launch(image=tiny.ec2_id, least=6, most=6))
+    with site.store.read() as tx:
+        ports = tx.referring(Port, [row.uuid for row in rows])
+    ensure = site.engine.ensure
+
+    def picky(spec: AnySpec) -> None:
+        if spec.uuid == ports[3].uuid:
+            raise Fault("Full", "no room")
+        ensure(spec)
+
+    monkeypatch.setattr(site.engine, "ensure", picky)
+    work(site.core)
+    with site.store.read() as tx:
+        found = tx.many(Port, [port.uuid for port in ports])
+    present = {port.uuid for port in found.values() if port.seen.present}
+    assert present == {port.uuid for port in ports} - {ports[3].uuid}
+    fault = found[ports[3].uuid].seen.fault
+    assert fault is not None
+    assert fault.code == "Full"
+    monkeypatch.undo()
+    site.now += 60
+    work(site.core)
+    with site.store.read() as tx:
+        assert tx.need(Port, ports[3].uuid).seen.present

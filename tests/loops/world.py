@@ -41,7 +41,7 @@ from tests.loops.temper import Temper, draw
 from tests.loops.users import StoreDown, Users
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from pileus.bus.messages import Order, ToCloud
     from pileus.store.writer import Writer
@@ -65,12 +65,12 @@ class TracedStore(Store):
         self.dirty = True
 
     @contextmanager
-    def write(self, *, recovering: bool = False) -> Iterator[Writer]:
+    def write(self, *, recovering: bool = False, lasting: bool = True) -> Iterator[Writer]:
         """One transaction."""
         give_way()
         self.depth += 1
         try:
-            with super().write(recovering=recovering) as writer:
+            with super().write(recovering=recovering, lasting=lasting) as writer:
                 yield writer
                 if self.world is not None and self.world.happens("commit fails"):
                     raise StoreDown
@@ -78,18 +78,18 @@ class TracedStore(Store):
         finally:
             self.depth -= 1
 
-    def finish_wake(
-        self, held: stores.Claimed, due: float | None, *, failed: bool = False, claim: bool = False
-    ) -> stores.Claimed | None:
-        """Give way, then give the wake back."""
+    def finish_wakes(
+        self, done: Sequence[tuple[stores.Claimed, float | None, bool]], *, claim: int = 0
+    ) -> list[stores.Claimed]:
+        """Give way, then give the wakes back."""
         give_way()
         self.dirty = True
-        return super().finish_wake(held, due, failed=failed, claim=claim)
+        return super().finish_wakes(done, claim=claim)
 
-    def claim_wake(self) -> stores.Claimed | None:
+    def claim_wakes(self, most: int) -> list[stores.Claimed]:
         """Claim."""
         self.dirty = True
-        return super().claim_wake()
+        return super().claim_wakes(most)
 
 
 class _Log:

@@ -112,7 +112,7 @@ class RabbitMq:
         except (OSError, httpx.HTTPError):
             return False
 
-    def _pids(self) -> list[int]:
+    def pids(self) -> list[int]:
         """The server and what it started, by its session: signals to a shell alone would miss the Erlang machine."""
         if self._process is None:
             return []
@@ -126,14 +126,14 @@ class RabbitMq:
         return found
 
     def _signal(self, number: int) -> None:
-        for pid in self._pids():
+        for pid in self.pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
     def _wait(self) -> None:
         if self._process is not None:
             deadline = time.monotonic() + 30
-            while self._pids() and time.monotonic() < deadline:
+            while self.pids() and time.monotonic() < deadline:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(0.1)
                 time.sleep(0.05)

@@ -10,6 +10,7 @@ import pytest
 from pileus.loops.runner import KINDS
 from pileus.model.caller import Caller
 from pileus.model.flavor import Flavor
+from pileus.store import store as stores
 from pileus.store.store import LEASE, Store
 from tests.store.clock import Clock, flavor, instance
 
@@ -205,3 +206,48 @@ def test_a_lease_that_is_good_is_nobody_elses_after_a_scan(store: Store, row: In
     store.wake_everything(KINDS)
     clock.now += 1
     assert store.claim_wake() is None
+
+
+def test_a_scan_looks_at_some_and_the_next_one_at_others(
+    store: Store, row: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "SCANNED", 2)
+    with store.write() as tx:
+        of = tx.add(flavor())
+        rows = [row, *tx.add_all([instance(of) for _ in range(4)])]
+    store._scanned.clear()
+    done(store)
+    seen: list[str] = []
+    for _ in range(3):
+        store.wake_everything(["instance"])
+        seen += done(store)
+    assert sorted(seen) == sorted(one.uuid for one in rows)
+    store.wake_everything(["instance"])
+    assert len(done(store)) == 2, "and so on, from the beginning"
+
+
+def done(store: Store) -> list[str]:
+    """What was due, given back."""
+    found = store.claim_wakes(100)
+    if found:
+        store.finish_wakes([(held, None, False) for held in found])
+    return [held.uuid for held in found]
+
+
+def test_several_are_taken_and_given_back_together(store: Store, row: Instance, clock: Clock) -> None:
+    with store.write() as tx:
+        of = tx.add(flavor())
+        others = tx.add_all([instance(of) for _ in range(3)])
+        tx.wake_all("instance", [one.uuid for one in others])
+    held = store.claim_wakes(3)
+    assert len(held) == 3
+    left = store.claim_wakes(3)
+    assert len(left) == 1, "what is held is nobody else's"
+    with store.write() as tx:
+        tx.wake_all("instance", [held[0].uuid])
+    following = store.finish_wakes([(held[0], None, False), (held[1], clock.now + 5, True), (held[2], None, False)])
+    assert following == []
+    assert [one.uuid for one in store.claim_wakes(3)] == [held[0].uuid], "it was woken while it was held"
+    clock.now += 6
+    again = store.claim_wakes(3)
+    assert [(one.uuid, one.tries) for one in again] == [(held[1].uuid, 1)]

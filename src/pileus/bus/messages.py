@@ -50,7 +50,8 @@ class BodyReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="report"):
     """Repeated state of one host. Absence of a body means something in a full report alone.
 
-    `epoch` counts the agent's starts, `sequence` its reports in this epoch; `unknown` are bodies that no order named.
+    `epoch` counts the agent's starts, `sequence` its reports in this epoch; `after` is the one, of those before this
+    one, that said something of bodies last; `unknown` are bodies that no order named.
     `chassis` is its switch, as the network engine names that. `answer` is the call of the Ask that it answers; if that
     asked for them, `orders` are all that are held, and `removed` has every removal.
     """
@@ -58,6 +59,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     host: str
     epoch: int
     sequence: int
+    after: int = 0
     incarnation: int = 0
     highest: Revision = NEVER
     full: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,42 +23,92 @@ from pileus.model.spec import content
 from pileus.verbs import floatingip
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from pileus.model.spec import AnySpec
+    from pileus.store.reader import Entry
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
 KEPT: dict[str, type[Noun]] = {cls.KIND: cls for cls in (Router, Network, Port, SecurityGroup, FloatingIp)}
 AGAIN = 2.0
+LONGEST = 10.0
+"""Seconds for which an engine is told of several: one that hangs is not to outlast their leases."""
 
 
 def step(core: Core, kind: str, uuid: str) -> float | None:
-    """One step: write down what is to be, tell the engine, read back what it holds."""
+    """One step: write down what is to be, tell the engine, read back what it holds. Raises Fault as the engine does."""
+    outcome = steps(core, [(kind, uuid)])[kind, uuid]
+    if isinstance(outcome, Fault):
+        raise outcome
+    return outcome
+
+
+def steps(core: Core, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float | Fault | None]:
+    """The same for many (kind, uuid), written and read back together, told one after the other."""
+    outcomes: dict[tuple[str, str], float | Fault | None] = dict.fromkeys(asked)
+    orders: list[tuple[Noun, AnySpec | None]] = []
     with core.store.write() as tx:
-        row = tx.get(KEPT[kind], uuid)
-        if row is None or row.gone is not None:
-            return None
-        if row.wanted.gone:
-            if _held(tx, row):
-                return core.store.now() + AGAIN
-            spec = None
-            # Above every order given before, so that none of those can bring it back.
-            row = tx.revise(row) if row.assigned.content else row
-            row = _content(tx, row, "")
+        rows = _rows(tx, asked)
+        new = sum(not row.assigned.content and not row.wanted.gone for row in rows.values())
+        if new > 1:
+            tx.reserve(new)
+        for key, row in rows.items():
+            if row.wanted.gone and _held(tx, row):
+                outcomes[key] = core.store.now() + AGAIN
+            else:
+                orders.append(_order(core, tx, row))
+    found: dict[tuple[str, str], tuple[Noun, Seen | Fault]] = {}
+    began = time.monotonic()
+    for row, spec in orders:
+        if time.monotonic() - began < LONGEST:
+            found[row.KIND, row.uuid] = (row, _told(core, row, spec))
         else:
-            if isinstance(row, Router) and not floatingip.within(core.place, row.assigned.address):
-                row = _addressed(core, tx, row)
-            spec = resolve.engine(tx, row, core.place)
-            digest = content(spec)
-            if digest != row.assigned.content:
-                row = tx.revise(row, msgspec.structs.replace(row.assigned, content=digest))
-    try:
-        seen = _tell(core, row, spec)
-    except Fault as fault:
-        with core.store.write() as tx:
-            _faulty(tx, row, fault)
-        raise
-    with core.store.write() as tx:
-        return _save(core, tx, row, seen)
+            outcomes[row.KIND, row.uuid] = core.store.now()
+    if found:
+        # Lost, it is done once more: the engine was told.
+        with core.store.write(lasting=False) as tx:
+            rows = _rows(tx, found)
+            lines: dict[str, list[Entry]] = {}
+            for line in tx.unsettled(uuid for _, uuid in found):
+                lines.setdefault(line.uuid, []).append(line)
+            for key, (row, seen) in found.items():
+                current = rows.get(key)
+                if isinstance(seen, Fault):
+                    outcomes[key] = seen
+                    if current is not None:
+                        shown = _shown(tx, seen)
+                        tx.see(current, msgspec.structs.replace(current.seen, fault=shown))
+                elif current is None or current.revision != row.revision:
+                    # It has moved on meanwhile: another wake is due anyway.
+                    outcomes[key] = core.store.now()
+                else:
+                    outcomes[key] = _save(core, tx, row, current, seen, lines.get(row.uuid, []))
+    return outcomes
+
+
+def _rows(tx: Writer, asked: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Noun]:
+    """Those that live."""
+    kinds: dict[str, list[str]] = {}
+    for kind, uuid in asked:
+        kinds.setdefault(kind, []).append(uuid)
+    found = (row for kind, uuids in kinds.items() for row in tx.many(KEPT[kind], uuids).values())
+    return {(row.KIND, row.uuid): row for row in found if row.gone is None}
+
+
+def _order(core: Core, tx: Writer, row: Noun) -> tuple[Noun, AnySpec | None]:
+    """What the engine is to be told of a row, written down: a spec, or that it is to be gone."""
+    if row.wanted.gone:
+        # Above every order given before, so that none of those can bring it back.
+        row = tx.revise(row) if row.assigned.content else row
+        return _content(tx, row, ""), None
+    if isinstance(row, Router) and not floatingip.within(core.place, row.assigned.address):
+        row = _addressed(core, tx, row)
+    spec = resolve.engine(tx, row, core.place)
+    digest = content(spec)
+    if digest != row.assigned.content:
+        row = tx.revise(row, msgspec.structs.replace(row.assigned, content=digest))
+    return row, spec
 
 
 def _held(tx: Writer, row: Noun) -> bool:
@@ -86,31 +137,26 @@ def _content(tx: Writer, row: Noun, digest: str) -> Noun:
     return tx.assign(row, msgspec.structs.replace(row.assigned, content=digest))
 
 
-def _tell(core: Core, row: Noun, spec: AnySpec | None) -> Seen:
+def _told(core: Core, row: Noun, spec: AnySpec | None) -> Seen | Fault:
+    """What the engine holds after it was told, or why it could not do it."""
     ref = Ref(kind=row.KIND, uuid=row.uuid, revision=row.revision)
-    if spec is None:
-        core.networks.remove(ref)
-    else:
-        core.networks.ensure(msgspec.structs.replace(spec, revision=row.revision))
-    found = core.networks.observe(ref)
+    try:
+        if spec is None:
+            core.networks.remove(ref)
+        else:
+            core.networks.ensure(msgspec.structs.replace(spec, revision=row.revision))
+        found = core.networks.observe(ref)
+    except Fault as fault:
+        return fault
     return Seen(revision=found.revision, present=True) if found else Seen(revision=row.revision, present=False)
-
-
-def _faulty(tx: Writer, row: Noun, fault: Fault) -> None:
-    current = tx.get(type(row), row.uuid)
-    if current is not None and current.gone is None:
-        tx.see(current, msgspec.structs.replace(current.seen, fault=_shown(tx, fault)))
 
 
 def _shown(tx: Writer, fault: Fault) -> SeenFault:
     return SeenFault(code=fault.code, message=fault.message, permanent=fault.permanent, at=tx.now)
 
 
-def _save(core: Core, tx: Writer, told: Noun, seen: Seen) -> float | None:
-    """Keep what was seen, unless the row has moved on meanwhile: then another wake is due anyway."""
-    row = tx.get(type(told), told.uuid)
-    if row is None or row.gone is not None or row.revision != told.revision:
-        return core.store.now()
+def _save(core: Core, tx: Writer, told: Noun, row: Noun, seen: Seen, lines: Iterable[Entry]) -> float | None:
+    """Keep what was seen of a row, and which of its `lines` in the journal are done."""
     if isinstance(row, Router) and not row.wanted.gone and not row.assigned.address:
         fault = row.seen.fault if _cut_off(row.seen) else _shown(tx, NO_WAY_OUT)
         seen = msgspec.structs.replace(seen, fault=fault)
@@ -123,8 +169,7 @@ def _save(core: Core, tx: Writer, told: Noun, seen: Seen) -> float | None:
         return None
     if not seen.present or seen.revision != row.revision:
         return core.store.now() + AGAIN
-    entries = [e.id for e in tx.journal(row.uuid, open_only=True, limit=None) if e.goal <= told.generation]
-    tx.settle(entries, "done")
+    tx.settle([line.id for line in lines if line.goal <= told.generation], "done")
     return None
 
 

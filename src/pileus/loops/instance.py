@@ -16,6 +16,8 @@ from pileus.model.spec import InstanceSpec, content
 from pileus.model.volume import Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pileus.store.reader import Entry
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
@@ -35,20 +37,35 @@ def step(core: Core, uuid: str, request: str = "") -> float | None:
 
     `request` is the id of the request for whose sake it is done; hosts are told, for their logs.
     """
+    return steps(core, {uuid: request})[uuid]
+
+
+def steps(core: Core, asked: Mapping[str, str]) -> dict[str, float | None]:
+    """The same for many, by uuid, in one transaction: what cannot be done for one is done for none."""
+    planned: dict[str, tuple[Instance, list[tuple[str, Order]], Instance]] = {}
     with core.store.write() as tx:
-        row = tx.get(Instance, uuid)
-        if row is None or row.gone is not None:
-            return None
-        before = row.revision
-        orders, row = plan(core, tx, row)
+        rows = tx.many(Instance, asked)
+        if len(rows) > 1:
+            tx.reserve(sum(not settled(row) for row in rows.values()) or 1)
+        for uuid, row in rows.items():
+            if row.gone is None:
+                planned[uuid] = (row, *plan(core, tx, row))
+    again = core.store.now() + AGAIN
+    due = dict.fromkeys(asked)
+    for uuid, (before, orders, row) in planned.items():
+        _send(core, orders, row, asked[uuid], changed=row.revision != before.revision)
+        if row.gone is None and not settled(row) and row.assigned.unheard is None:
+            due[uuid] = again
+    return due
+
+
+def _send(core: Core, orders: list[tuple[str, Order]], row: Instance, request: str, *, changed: bool) -> None:
     # An order is sent until a report answers it: a host that is away is not to fill the log.
-    tell = log.info if row.revision != before else log.debug
+    tell = log.info if changed else log.debug
     for host, order in orders:
         core.hosts.send(host, msgspec.structs.replace(order, request=request))
-        tell("order sent", instance=row.ec2_id, host=host, revision=order.revision, remove=order.spec is None)
-    if row.gone is not None or settled(row) or row.assigned.unheard is not None:
-        return None
-    return core.store.now() + AGAIN
+        with structlog.contextvars.bound_contextvars(request=request or None):
+            tell("order sent", instance=row.ec2_id, host=host, revision=order.revision, remove=order.spec is None)
 
 
 def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]], Instance]:
@@ -138,14 +155,20 @@ def cleared(tx: Writer, row: Instance, host: str) -> Instance:
 
 def settle(tx: Writer, row: Instance, *, buried: bool = False) -> None:
     """Write into the journal which of the things asked of `row` have come about, or never will."""
-    done: list[int] = []
-    superseded: list[int] = []
-    for entry in tx.journal(row.uuid, open_only=True, limit=None):
+    settle_all(tx, {row.uuid: row}, buried=buried)
+
+
+def settle_all(tx: Writer, rows: Mapping[str, Instance], *, buried: bool = False) -> None:
+    """The same for many rows, by uuid."""
+    ended: dict[tuple[str, str], list[int]] = {}
+    for entry in tx.unsettled(rows):
+        row = rows[entry.uuid]
         outcome = _outcome(entry, row, buried=buried)
         if outcome is not None:
-            (done if outcome else superseded).append(entry.id)
-    tx.settle(done, "done")
-    tx.settle(superseded, "superseded", row.wanted.reason_message if row.wanted.gone else "")
+            why = row.wanted.reason_message if row.wanted.gone and not outcome else ""
+            ended.setdefault(("done" if outcome else "superseded", why), []).append(entry.id)
+    for (how, why), lines in ended.items():
+        tx.settle(lines, how, why)
 
 
 def _outcome(entry: Entry, row: Instance, *, buried: bool) -> bool | None:

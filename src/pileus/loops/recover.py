@@ -21,7 +21,7 @@ from pileus.store.store import RECOVERING
 from pileus.verbs import recover as verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pileus.bus.messages import Open, Order, Report
     from pileus.model.provider import Access, Engine
@@ -63,7 +63,7 @@ class Gate:
         self.bus = bus
         self.admitted: frozenset[str] = frozenset()
 
-    def send(self, host: str, order: Order) -> None:
+    def send(self, host: str, order: Order | Ask) -> None:
         """Send an order to a host that was compared; lost otherwise, for the loop will send it again."""
         if host in self.admitted:
             self.bus.send(host, order)
@@ -129,18 +129,36 @@ class Recovery:
 
     def heard(self, report: Report) -> None:
         """A host reported: take it in if that host was compared, else ask it, or take its answer."""
+        self.heard_all([report])
+
+    def heard_all(self, told: Sequence[Report]) -> None:
+        """The same for many reports, at most one of each host."""
         with self._lock:
-            self._heard[report.host] = self._store.now()
-            if self._outrun(report):
-                return
-            if report.answer and report.answer == self._call and report.full:
-                self._answers[report.host] = report
-                self._advance()
-                return
-            if report.host not in self._gate.admitted:
-                self._ask(report.host)
-                return
-        reports.absorb(self._core, report)
+            given = self._given()
+            taken = [report for report in told if self._admits(report, given)]
+        if taken:
+            reports.absorb_all(self._core, taken)
+
+    def _admits(self, report: Report, given: Revision | None) -> bool:
+        """Whether a report is of a host that was compared. `given` is what the store had given after all were told."""
+        self._heard[report.host] = self._store.now()
+        if given is not None and self._outrun(report, given):
+            return False
+        if report.answer and report.answer == self._call and report.full:
+            self._answers[report.host] = report
+            self._advance()
+            return False
+        if report.host not in self._gate.admitted:
+            self._ask(report.host)
+            return False
+        return True
+
+    def _given(self) -> Revision | None:
+        """The highest revision that an open, shared store has given; None of another."""
+        if not (self._shared and self.opened):
+            return None
+        with self._store.read() as tx:
+            return _given(tx)
 
     def tick(self) -> None:
         """Look at the engine, ask again those who have not answered, and go on without those who are away."""
@@ -248,16 +266,12 @@ class Recovery:
             self._store.closed = False
             self.opened = True
 
-    def _outrun(self, report: Report) -> bool:
+    def _outrun(self, report: Report, given: Revision) -> bool:
         """Whether a host that reports to an open, shared store knows what it never gave: then it is closed for all.
 
         It was put in another's place while processes ran. What a host has seen stays true however late it is told.
         """
-        if not (self._shared and self.opened):
-            return False
-        with self._store.read() as tx:
-            given = _given(tx)
-        if report.highest <= given and report.incarnation <= given[0]:
+        if not self.opened or (report.highest <= given and report.incarnation <= given[0]):
             return False
         self._answers = {report.host: report}
         self._close(given)
@@ -333,8 +347,8 @@ class Recovery:
             with self._store.write() as tx:
                 for host in late:
                     verb.caught_up(tx, host)
-        for report in answers.values():
-            reports.absorb(self._core, report)
+        if answers:
+            reports.absorb_all(self._core, list(answers.values()))
 
 
 def stands(tx: Reader, now: float) -> bool:

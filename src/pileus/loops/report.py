@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pileus.bus.messages import Ask
 from pileus.loops import instance as loop
 from pileus.loops.host import silence
 from pileus.model.caller import SYSTEM
@@ -19,6 +20,8 @@ from pileus.verbs.host import REMOVED
 from pileus.verbs.instance.power import end
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pileus.bus.messages import BodyReport, Report
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
@@ -26,44 +29,75 @@ if TYPE_CHECKING:
 
 def absorb(core: Core, report: Report) -> None:
     """Take one report in, in one transaction; an older one than was seen last is dropped."""
+    absorb_all(core, [report])
+
+
+def absorb_all(core: Core, reports: Sequence[Report]) -> None:
+    """Take many in, at most one of each host, in one transaction.
+
+    It need not last: hosts repeat what they said. One who said something that never came here is asked for everything.
+    """
     endings: list[tuple[str, int, str, str]] = []
-    with core.store.write() as tx:
-        host = _host(tx, report)
-        if host is None:
-            return
-        rows = tx.many(Instance, (*report.bodies, *report.removed))
-        for uuid, body in report.bodies.items():
-            row = rows.get(uuid)
-            if row is not None and row.gone is None and row.assigned.host == report.host:
-                row = _see(tx, row, body)
-                endings += _ending(row)
-        if report.full:
-            _confirm(tx, report, rows)
-            _absent(tx, report)
+    ask: list[str] = []
+    with core.store.write(lasting=False) as tx:
+        news = _hosts(tx, reports, ask)
+        rows = tx.many(Instance, [uuid for report in news for uuid in (*report.bodies, *report.removed)])
+        changed: dict[str, Instance] = {}
+        for report in news:
+            for uuid, body in report.bodies.items():
+                row = rows.get(uuid)
+                if row is not None and row.gone is None and row.assigned.host == report.host:
+                    rows[uuid] = _see(tx, row, body)
+                    if rows[uuid] is not row:
+                        changed[uuid] = rows[uuid]
+                    endings += _ending(rows[uuid])
+        _carry_on(tx, changed)
+        for report in news:
+            if report.full:
+                _confirm(tx, report, rows)
+                _absent(tx, report)
     for uuid, n, reason, message in endings:
         end(SYSTEM, core, uuid, n, reason, message)
+    for host in ask:
+        core.hosts.send(host, Ask())
 
 
-def _host(tx: Writer, report: Report) -> Host | None:
-    """The row of the reporting host, made at its first report, brought up to date.
+def _hosts(tx: Writer, reports: Sequence[Report], ask: list[str]) -> list[Report]:
+    """Bring the rows of these hosts up to date; those reports that are news. Whom to `ask` for everything is added."""
+    held = tx.holders("host", [report.host for report in reports])
+    known = tx.many(Host, held.values())
+    news: list[Report] = []
+    seen: list[tuple[Host, HostSeen]] = []
+    for report in reports:
+        host = known[held[report.host]] if report.host in held else _new(tx, report)
+        if host is None or stale(report, host.seen):
+            continue
+        if missed(report, host.seen):
+            ask.append(report.host)
+        if host.seen.lost:
+            silence.back(tx, host)
+        seen.append((host, _said(tx, report, host.seen)))
+        news.append(report)
+    tx.see_all(seen)
+    return news
 
-    None for an old report, and for any of a host that was removed.
-    """
-    holder = tx.claimed("host", report.host)
-    host = tx.get(Host, holder[1]) if holder else None
-    if host is None:
-        if tx.claimed(REMOVED, report.host) is not None:
-            return None
-        host = Host(uuid=new_uuid(), name=report.host, wanted=Wanted(zone=report.zone))
-        tx.claim("host", report.host, host)
-        host = tx.add(host)
-        tx.open_usage(f"host:{report.host}", RESOURCES)
-    old = host.seen
-    if stale(report, old):
+
+def _new(tx: Writer, report: Report) -> Host | None:
+    """The row of a host that was never heard; None for one that was removed."""
+    if tx.claimed(REMOVED, report.host) is not None:
         return None
-    new = HostSeen(
+    host = Host(uuid=new_uuid(), name=report.host, wanted=Wanted(zone=report.zone))
+    tx.claim("host", report.host, host)
+    host = tx.add(host)
+    tx.open_usage(f"host:{report.host}", RESOURCES)
+    return host
+
+
+def _said(tx: Writer, report: Report, old: HostSeen) -> HostSeen:
+    return HostSeen(
         epoch=report.epoch,
         sequence=report.sequence,
+        known=report.sequence if not missed(report, old) else old.known if report.epoch == old.epoch else 0,
         incarnation=report.incarnation,
         highest=report.highest,
         heard=tx.now,
@@ -73,9 +107,11 @@ def _host(tx: Writer, report: Report) -> Host | None:
         chassis=report.chassis,
         unknown=report.unknown if report.full else old.unknown,
     )
-    if old.lost:
-        silence.back(tx, host)
-    return tx.see(host, new)
+
+
+def missed(report: Report, seen: HostSeen) -> bool:
+    """Whether its host has said something that never came here, and that this report does not repeat."""
+    return not report.full and report.after > (seen.known if report.epoch == seen.epoch else 0)
 
 
 def stale(report: Report, seen: HostSeen) -> bool:
@@ -97,14 +133,18 @@ def _see(tx: Writer, row: Instance, body: BodyReport) -> Instance:
         since=body.since,
         fault=body.fault,
     )
-    if seen != row.seen:
-        row = tx.see(row, seen)
-        loop.settle(tx, row)
-        if settled(row):
-            tx.rest(row)
-        else:
-            tx.wake(row, tx.now + loop.AGAIN)
-    return row
+    return tx.see(row, seen) if seen != row.seen else row
+
+
+def _carry_on(tx: Writer, changed: dict[str, Instance]) -> None:
+    """What follows from changes that were seen: lines of the journal are settled, later looks called off or made."""
+    if not changed:
+        return
+    loop.settle_all(tx, changed)
+    at_rest = [uuid for uuid, row in changed.items() if settled(row)]
+    tx.rest(Instance.KIND, at_rest)
+    if len(at_rest) < len(changed):
+        tx.wake_all(Instance.KIND, [uuid for uuid in changed if uuid not in at_rest], tx.now + loop.AGAIN)
 
 
 def _ending(row: Instance) -> list[tuple[str, int, str, str]]:
@@ -129,7 +169,7 @@ def _confirm(tx: Writer, report: Report, rows: dict[str, Instance]) -> None:
             continue
         if removed.satisfied > row.seen.satisfied:
             row = tx.see(row, msgspec.structs.replace(row.seen, satisfied=removed.satisfied))
-        row = loop.cleared(tx, row, report.host)
+        rows[uuid] = row = loop.cleared(tx, row, report.host)
         tx.wake(row)
 
 

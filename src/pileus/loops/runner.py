@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -11,11 +12,12 @@ import structlog
 
 from pileus.loops import engine, instance, report
 from pileus.loops.host import silence
+from pileus.loops.intake import Intake
 from pileus.model.errors import Fault, Unavailable
 from pileus.model.instance import Instance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pileus.bus.messages import Report
     from pileus.loops.recover import Recovery
@@ -37,6 +39,9 @@ QUIET = 0.012
 PATIENCE = 0.5
 """Seconds for which steps give way to requests at most."""
 
+LARGEST = 16
+"""Steps that a worker takes on together at most."""
+
 _jitter = random.SystemRandom()
 
 KINDS = (Instance.KIND, *engine.KEPT)
@@ -54,36 +59,72 @@ class Watch(Protocol):
 
 def once(core: Core, watch: Watch | None = None) -> bool:
     """Take one due wake and do its step; False when nothing was due."""
-    held = core.store.claim_wake()
-    if held is None:
-        return False
-    _turn(core, held, watch)
-    return True
+    held = core.store.claim_wakes(1)
+    if held:
+        _turn(core, held, watch)
+    return bool(held)
 
 
 def work(core: Core, watch: Watch | None = None, *, stop: Callable[[], bool] = lambda: False) -> bool:
-    """Do the steps of all that is due, or until `stop()`, holding nothing then; False when nothing was due."""
-    held = core.store.claim_wake()
-    busy = held is not None
-    while held is not None:
-        held = _turn(core, held, watch, claim=not stop())
+    """Do the steps of all that is due, or until `stop()`, holding nothing then; False when nothing was due.
+
+    Steps are taken one at a time while little is due, for workers share it; then more and more of them together.
+    """
+    size = 1
+    held = core.store.claim_wakes(size)
+    busy = bool(held)
+    while held:
+        size = min(2 * size, LARGEST) if len(held) == size else 1
+        held = _turn(core, held, watch, claim=0 if stop() else size)
     return busy
 
 
-def _turn(core: Core, held: Claimed, watch: Watch | None = None, *, claim: bool = False) -> Claimed | None:
-    """Do the step of a wake that is held, and give it back; with `claim`, the next one is taken with that."""
-    failed, began = False, time.perf_counter()
-    with structlog.contextvars.bound_contextvars(request=held.request or None):
-        try:
-            due = _step(core, held)
-        except Exception as error:
-            failed, shown = True, isinstance(error, Fault | Unavailable)
-            log.warning("step failed", kind=held.kind, uuid=held.uuid, error=str(error), exc_info=not shown)
-            due = core.store.now() + backoff(held.tries)
-        following = core.store.finish_wake(held, due, failed=failed, claim=claim)
+def _turn(core: Core, held: Sequence[Claimed], watch: Watch | None = None, *, claim: int = 0) -> list[Claimed]:
+    """Do the steps of wakes that are held, and give these back; up to `claim` others are taken with that."""
+    began = time.perf_counter()
+    outcomes = _steps(core, held)
+    done: list[tuple[Claimed, float | None, bool]] = []
+    for one in held:
+        outcome = outcomes[one]
+        failed = isinstance(outcome, Exception)
+        if isinstance(outcome, Exception):
+            shown = isinstance(outcome, Fault | Unavailable)
+            with structlog.contextvars.bound_contextvars(request=one.request or None):
+                why = None if shown else outcome
+                log.warning("step failed", kind=one.kind, uuid=one.uuid, error=str(outcome), exc_info=why)
+            done.append((one, core.store.now() + backoff(one.tries), failed))
+        else:
+            done.append((one, outcome, failed))
+    following = core.store.finish_wakes(done, claim=claim)
     if watch is not None:
-        watch(held, time.perf_counter() - began, failed=failed)
+        seconds = (time.perf_counter() - began) / len(held)
+        for one, _, failed in done:
+            watch(one, seconds, failed=failed)
     return following
+
+
+def _steps(core: Core, held: Sequence[Claimed]) -> dict[Claimed, float | Exception | None]:
+    """When each is due again, or why its step failed: those of a kind together, if that can be done."""
+    outcomes: dict[Claimed, float | Exception | None] = {}
+    instances = [one for one in held if one.kind == Instance.KIND]
+    kept = [one for one in held if one.kind in engine.KEPT]
+    # What is wrong with one of several is found out one by one.
+    if len(instances) > 1:
+        with contextlib.suppress(Exception):
+            due = instance.steps(core, {one.uuid: one.request for one in instances})
+            outcomes.update({one: due[one.uuid] for one in instances})
+    if len(kept) > 1:
+        with contextlib.suppress(Exception):
+            told = engine.steps(core, [(one.kind, one.uuid) for one in kept])
+            outcomes.update({one: told[one.kind, one.uuid] for one in kept})
+    for one in held:
+        if one not in outcomes:
+            with structlog.contextvars.bound_contextvars(request=one.request or None):
+                try:
+                    outcomes[one] = _step(core, one)
+                except Exception as error:  # noqa: BLE001  (it is told, and tried again)
+                    outcomes[one] = error
+    return outcomes
 
 
 def _step(core: Core, held: Claimed) -> float | None:
@@ -135,9 +176,10 @@ class Runner:
         if recovery is not None:
             self._threads.append(threading.Thread(target=self._compare, name="recovery", daemon=True))
         core.store.listen(self._committed)
+        self._intake = Intake(self._reports)
         listen = getattr(core.hosts, "listen", None)
         if listen is not None:
-            listen(self._report)
+            listen(self._intake.put)
         spread_nudges(core)
         on_nudge = getattr(core.hosts, "on_nudge", None)
         if on_nudge is not None:
@@ -147,6 +189,7 @@ class Runner:
         """Begin."""
         for thread in self._threads:
             thread.start()
+        self._intake.start()
 
     def stop(self) -> None:
         """End, after the steps that are under way."""
@@ -155,6 +198,7 @@ class Runner:
             self._woken.notify_all()
         for thread in filter(threading.Thread.is_alive, self._threads):
             thread.join(timeout=10)
+        self._intake.stop()
 
     def _nudged(self) -> None:
         """Another process woke something: look at the queue now."""
@@ -170,20 +214,12 @@ class Runner:
             self._asked = time.monotonic()
             self._waiting = self._waiting or self._asked
 
-    def _report(self, message: Report) -> None:
+    def _reports(self, told: Sequence[Report]) -> None:
         self._inside.now = True
-        try:
-            if self._recovery is not None:
-                self._recovery.heard(message)
-            else:
-                report.absorb(self._core, message)
-        except Unavailable as error:
-            log.warning("report not taken in", host=message.host, reason=error.message)
-        except Exception:
-            # The host will say it again: a report that cannot be taken in must not end the bus.
-            log.exception("report not taken in", host=message.host)
-        finally:
-            self._inside.now = False
+        if self._recovery is not None:
+            self._recovery.heard_all(told)
+        else:
+            report.absorb_all(self._core, told)
 
     def _work(self) -> None:
         self._inside.now = True

@@ -60,12 +60,14 @@ class Wanted(Part, frozen=True, kw_only=True):
 class Seen(Part, frozen=True, kw_only=True):
     """The last report's order (epoch, sequence), the highest revision the host ever held, and when it was heard.
 
-    `traits` are what it can do, in words that flavors and images may ask for (`kvm`, `cpu:avx2`); `lost` says that its
-    silence was noticed, and is in the journal. `chassis` is its switch, as the network engine names that.
+    Up to `known` of its reports in this epoch nothing that it said was missed. `traits` are what it can do, in words
+    that flavors and images may ask for (`kvm`, `cpu:avx2`); `lost` says that its silence was noticed, and is in the
+    journal. `chassis` is its switch, as the network engine names that.
     """
 
     epoch: int = 0
     sequence: int = 0
+    known: int = 0
     incarnation: int = 0
     highest: Revision = NEVER
     heard: float = 0.0

@@ -52,8 +52,11 @@ class Dialect(Protocol):
     def begin_read(self, connection: Connection) -> None:
         """Begin a snapshot."""
 
-    def begin_write(self, connection: Connection) -> None:
-        """Begin a transaction as the only writer; what it reads is all that others have committed."""
+    def begin_write(self, connection: Connection, *, lasting: bool = True) -> None:
+        """Begin a transaction as the only writer; what it reads is all that others have committed.
+
+        The commit of one that is not `lasting` waits for no disk, where the server lets that be chosen.
+        """
 
     def making(self, connection: Connection) -> AbstractContextManager[None]:
         """Be the only one who changes the schema. On MariaDB each change is for good when it is made."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
@@ -37,6 +38,7 @@ class Engine:
         self.sql = create_engine(self.dialect.sql, hide_parameters=True, **options)
         self.trouble: Unavailable | None = None
         self._sync = sync
+        self._lasting = {yes: partial(self.dialect.begin_write, lasting=yes) for yes in (True, False)}
         # Writers of one process queue here, with no connection each; the database's own lock is between processes.
         self._writing = threading.RLock()
         event.listen(self.sql, "connect", self._connected)
@@ -55,13 +57,16 @@ class Engine:
                 yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, lasting: bool = True) -> Iterator[Connection]:
         """One transaction, alone among writers; committed when the block ends, rolled back when it raises.
+
+        One that is not `lasting` need not be waited for by the disk: a crash of the server may take the last such ones
+        back, and never one that a lasting one came after.
 
         Raises Unavailable, and then nothing was changed; but when the server went away during the commit itself, that
         is not known, and its reason is `unknown`.
         """
-        with self._turn(), self._telling(), closing(self._begun(self.dialect.begin_write)) as connection:
+        with self._turn(), self._telling(), closing(self._begun(self._lasting[lasting])) as connection:
             yield connection
             with self._telling(committing=True):
                 connection.commit()

@@ -91,7 +91,7 @@ class Mariadb:
         """A snapshot from here on."""
         connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
-    def begin_write(self, connection: Connection) -> None:
+    def begin_write(self, connection: Connection, *, lasting: bool = True) -> None:
         """Wait for the turn. A locking read makes no snapshot: the first plain one does, after the lock is had."""
         turn = "SELECT value FROM meta WHERE name = 'incarnation' FOR UPDATE"
         if connection.exec_driver_sql(turn).first() is None:

@@ -78,9 +78,10 @@ class Postgresql:
         """A snapshot from the first statement on."""
         connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
-    def begin_write(self, connection: Connection) -> None:
+    def begin_write(self, connection: Connection, *, lasting: bool = True) -> None:
         """Wait for the turn. At READ COMMITTED, the statements after this one see whatever was committed before it."""
-        connection.exec_driver_sql(f"BEGIN; SELECT pg_advisory_xact_lock({WRITER})")
+        waits = "" if lasting else "SET LOCAL synchronous_commit TO off; "
+        connection.exec_driver_sql(f"BEGIN; {waits}SELECT pg_advisory_xact_lock({WRITER})")
 
     @contextmanager
     def making(self, connection: Connection) -> Iterator[None]:

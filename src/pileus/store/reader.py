@@ -28,6 +28,10 @@ _CHUNK = 500
 """How many values one IN list holds: engines bound it, and a longer list is two statements."""
 
 
+RECOVERING = "recovering"
+"""The number in `meta` that says that a recovery has begun and not ended."""
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the journal. `outcome`: open, done, failed, superseded."""
 
@@ -83,9 +87,18 @@ class Reader:
         """What the process keeps of a kind that changes seldom, as this snapshot sees it; None: ask the database."""
         if self._cache is None or kind not in KINDS:
             return None
+        return self._cache.at(kind, self._numbers())
+
+    @property
+    def recovering(self) -> bool:
+        """Whether a recovery has begun and not ended, as it was when this began."""
+        return bool(self._numbers().get(RECOVERING))
+
+    def _numbers(self) -> dict[str, int]:
+        """The numbers that nearly every transaction looks at, asked for once."""
         if self._versions is None:
             self._versions = {row.name: row.value for row in self.sql.execute(_VERSIONS)}
-        return self._cache.at(kind, self._versions)
+        return self._versions
 
     def by_ec2(self, cls: type[N], ids: Iterable[str]) -> dict[str, N]:
         """The nouns with these EC2 ids, by EC2 id, tombstones included."""
@@ -134,6 +147,13 @@ class Reader:
         row = self.sql.execute(_CLAIMED, {"pool": pool, "value": value}).first()
         return (row.kind, row.uuid) if row else None
 
+    def holders(self, pool: str, values: Iterable[str]) -> dict[str, str]:
+        """Who holds each of these values of a pool, by uuid; those that nobody holds are left out."""
+        found: dict[str, str] = {}
+        for part in chunks(values):
+            found.update((row.value, row.uuid) for row in self.sql.execute(_HOLDERS, {"pool": pool, "values": part}))
+        return found
+
     def claims(self, *, pool: str | None = None, uuid: str | None = None) -> _List[tuple[str, str, str]]:
         """Claims as (pool, value, uuid), of one pool or one holder or all."""
         given = {key: value for key, value in (("pool", pool), ("uuid", uuid)) if value is not None}
@@ -163,6 +183,13 @@ class Reader:
         statement = _journal(tuple(given), open_only)
         found = [Entry(**row) for row in self.sql.execute(statement, given).mappings().all()]
         return found[::-1]
+
+    def unsettled(self, uuids: Iterable[str]) -> _List[Entry]:
+        """The lines of these nouns that are open still, oldest first."""
+        found: list[Entry] = []
+        for part in chunks(uuids):
+            found += [Entry(**row) for row in self.sql.execute(_UNSETTLED, {"uuids": part}).mappings()]
+        return found
 
     def meta(self, name: str) -> int:
         """A number that the store keeps about itself: `incarnation`, `counter`."""
@@ -286,9 +313,18 @@ _USAGE = select(tables.usage)
 _USAGE_OF = _USAGE.where(tables.usage.c.scope == bindparam("scope"))
 _META = select(tables.meta.c.value).where(tables.meta.c.name == bindparam("name"))
 _TAKEN = select(tables.claim.c.value).where(tables.claim.c.pool == bindparam("pool"))
-_VERSIONS = select(tables.meta).where(tables.meta.c.name.in_([version_name(kind) for kind in sorted(KINDS)]))
+_NUMBERS = [RECOVERING, *(version_name(kind) for kind in sorted(KINDS))]
+_VERSIONS = select(tables.meta).where(tables.meta.c.name.in_(_NUMBERS))
 _CLAIMED = select(tables.claim.c.kind, tables.claim.c.uuid).where(
     tables.claim.c.pool == bindparam("pool"), tables.claim.c.value == bindparam("value")
+)
+_HOLDERS = select(tables.claim.c.value, tables.claim.c.uuid).where(
+    tables.claim.c.pool == bindparam("pool"), tables.claim.c.value.in_(bindparam("values", expanding=True))
+)
+_UNSETTLED = (
+    select(tables.journal)
+    .where(tables.journal.c.uuid.in_(bindparam("uuids", expanding=True)), tables.journal.c.outcome == "open")
+    .order_by(tables.journal.c.id)
 )
 _NEXT_DUE = select(func.min(tables.wake.c.due))
 _BACKLOG = select(func.count(), func.min(tables.wake.c.due)).where(

@@ -60,7 +60,7 @@ class Sqlite:
         """A snapshot from the first statement on."""
         _say(connection, "BEGIN")
 
-    def begin_write(self, connection: Connection) -> None:
+    def begin_write(self, connection: Connection, *, lasting: bool = True) -> None:
         """Wait for the file's lock."""
         _say(connection, "BEGIN IMMEDIATE")
 

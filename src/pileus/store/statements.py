@@ -50,10 +50,12 @@ def old(kind: str) -> tuple[Select[Any], Delete, Delete, Delete]:
 
 @cache
 def living(kind: str) -> tuple[Select[Any], Delete]:
-    """The uuids of all nouns of a kind that live; and the wakes of those that do not, gone."""
+    """Uuids of `most` nouns of a kind that live, from the first above `after`; the wakes of the dead ones, gone."""
     table = tables.nouns[kind]
     dead = select(table.c.uuid).where(table.c.gone.is_not(None))
-    return select(table.c.uuid).where(table.c.gone.is_(None)), delete(_wake).where(_wake.c.uuid.in_(dead))
+    here = table.c.gone.is_(None), table.c.uuid > bindparam("after")
+    living_ones = select(table.c.uuid).where(*here).order_by(table.c.uuid).limit(bindparam("most"))
+    return living_ones, delete(_wake).where(_wake.c.uuid.in_(dead))
 
 
 ADD_REFERENCE: Final[Insert] = insert(tables.reference)
@@ -75,7 +77,11 @@ ADD_USAGE: Final[Insert] = insert(_usage)
 ADD_JOURNAL: Final[Insert] = insert(tables.journal)
 SETTLE: Final[Update] = update(tables.journal).where(tables.journal.c.id.in_(bindparam("ids", expanding=True)))
 
-STEP: Final[Update] = update(_meta).where(_meta.c.name == bindparam("which")).values(value=_meta.c.value + 1)
+STEP: Final[Update] = (
+    update(_meta)
+    .where(_meta.c.name == bindparam("which"))
+    .values(value=_meta.c.value + bindparam("by", type_=BigInteger))
+)
 ADD_META: Final[Insert] = insert(_meta)
 REVISION: Final[Select[Any]] = select(_meta.c.name, _meta.c.value).where(_meta.c.name.in_(["incarnation", "counter"]))
 
@@ -95,11 +101,20 @@ WOKEN: Final[Select[Any]] = select(_wake.c.uuid).where(_THESE)
 ADD_WAKE: Final[Insert] = insert(_wake)
 
 NEXT_WAKE: Final[Select[Any]] = (
-    select(_wake).where(_wake.c.due <= bindparam("at"), _wake.c.until <= bindparam("at")).order_by(_wake.c.due).limit(1)
+    select(_wake)
+    .where(_wake.c.due <= bindparam("at"), _wake.c.until <= bindparam("at"))
+    .order_by(_wake.c.due)
+    .limit(bindparam("most"))
 )
 _THIS = (_wake.c.kind == bindparam("of_kind")) & (_wake.c.uuid == bindparam("key"))
 HOLD_WAKE: Final[Update] = update(_wake).where(_THIS)
 _HELD = _THIS & (_wake.c.until == bindparam("held"))
 END_LEASES: Final[Update] = update(_wake).where(_wake.c.until > bindparam("beyond", type_=Double)).values(until=0.0)
+BRING_FORWARD: Final[Update] = (
+    update(_wake).where(_wake.c.due > bindparam("beyond", type_=Double)).values(due=bindparam("at", type_=Double))
+)
+REST: Final[Update] = (
+    update(_wake).where(_THESE, _wake.c.due > bindparam("at", type_=Double), _wake.c.until == 0.0).values(due=None)
+)
 GIVE_WAKE: Final[Update] = update(_wake).where(_HELD, _wake.c.wakes == bindparam("seen")).values(until=0.0)
 GIVE_WAKE_AT_ONCE: Final[Update] = update(_wake).where(_HELD, _wake.c.wakes != bindparam("seen")).values(until=0.0)

@@ -14,19 +14,19 @@ from pileus.model.nouns import NOUNS
 from pileus.store import statements, tables
 from pileus.store.cache import Cache
 from pileus.store.engine import Engine
-from pileus.store.reader import Reader
+from pileus.store.reader import RECOVERING, Reader
 from pileus.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
 LEASE = 60.0
 """Seconds for which a claimed wake is nobody else's."""
 
-RECOVERING = "recovering"
-"""The number in `meta` that says that a recovery has begun and not ended."""
+SCANNED = 200
+"""Nouns of a kind that one slow scan looks at: ten a second of each, for it comes every twenty seconds."""
 
 TOMBSTONE = 24 * 3600.0
 """Seconds for which a tombstone answers; longer than any pause of any process."""
@@ -58,6 +58,8 @@ class Store:
         """Whether nothing may be written but what recovers it, and no wake be had."""
         self.shared = False
         """Whether other processes may begin to recover it: every transaction looks whether one has."""
+        self._scanned: dict[str, str] = {}
+        """Up to which uuid the last slow scan came, by kind."""
         self._owed: dict[Claimed, tuple[float | None, bool]] = {}
         self._on_commit: list[Callable[[bool, set[str]], None]] = []
 
@@ -77,14 +79,17 @@ class Store:
             yield Reader(connection, self._cache)
 
     @contextmanager
-    def write(self, *, recovering: bool = False) -> Iterator[Writer]:
+    def write(self, *, recovering: bool = False, lasting: bool = True) -> Iterator[Writer]:
         """One transaction; what it wakes and touches is told after the commit.
+
+        What is not `lasting` may be taken back by a crash of the database's server, with nothing that came after it: it
+        is for what will be seen, or done, once more then. It gives no revision and acknowledges nothing.
 
         Raises Unavailable while the store is `closed`, to all but those who are `recovering` it.
         """
-        with self.engine.write() as connection:
+        with self.engine.write(lasting=lasting) as connection:
             writer = Writer(connection, self.now(), self._cache)
-            if not recovering and (self.closed or (self.shared and writer.meta(RECOVERING))):
+            if not recovering and (self.closed or (self.shared and writer.recovering)):
                 raise Unavailable(
                     "The cloud compares its database with what its hosts hold, and takes no changes until "
                     "that is done; try again shortly.",
@@ -98,58 +103,79 @@ class Store:
 
     def claim_wake(self) -> Claimed | None:
         """Take the wake that has been due for longest and is nobody's; None when there is none."""
+        return next(iter(self.claim_wakes(1)), None)
+
+    def claim_wakes(self, most: int) -> list[Claimed]:
+        """Take up to `most` of those wakes."""
         if self.closed:
-            return None
+            return []
         self._give_owed()
         now = self.now()
         with self.engine.read() as connection:
-            if connection.execute(statements.NEXT_WAKE, {"at": now}).first() is None:
-                return None
-        with self.engine.write() as connection:
-            return self._next(connection, now)
+            if connection.execute(statements.NEXT_WAKE, {"at": now, "most": 1}).first() is None:
+                return []
+        with self.engine.write(lasting=False) as connection:
+            return self._next(connection, now, most)
 
     def finish_wake(
         self, held: Claimed, due: float | None, *, failed: bool = False, claim: bool = False
     ) -> Claimed | None:
         """Give a wake back, due at `due` (None: when woken or scanned); at once if it was woken meanwhile.
 
-        With `claim`, take the next one in the same transaction. What cannot be given back now, because the disk is
-        full perhaps, is given back before this process claims another one: it would wait for its lease's end.
+        With `claim`, take the next one in the same transaction.
+        """
+        return next(iter(self.finish_wakes([(held, due, failed)], claim=int(claim))), None)
+
+    def finish_wakes(self, done: Sequence[tuple[Claimed, float | None, bool]], *, claim: int = 0) -> list[Claimed]:
+        """Give many back, each with when it is due and whether it failed; and take up to `claim` others.
+
+        What cannot be given back now, because the disk is full perhaps, is given back before this process claims
+        another one: it would wait for its lease's end.
         """
         try:
-            with self.engine.write() as connection:
-                self._give(connection, held, due, failed=failed)
-                return self._next(connection, self.now()) if claim else None
+            with self.engine.write(lasting=False) as connection:
+                self._give(connection, done)
+                return self._next(connection, self.now(), claim) if claim else []
         except Unavailable:
-            self._owed[held] = (due, failed)
+            self._owed.update({held: (due, failed) for held, due, failed in done})
             raise
 
     def _give_owed(self) -> None:
         owed = self._owed.copy()
         if not owed:
             return
-        with self.engine.write() as connection:
-            for held, (due, failed) in owed.items():
-                self._give(connection, held, due, failed=failed)
+        with self.engine.write(lasting=False) as connection:
+            self._give(connection, [(held, due, failed) for held, (due, failed) in owed.items()])
         for held in owed:
             self._owed.pop(held, None)
 
-    def _give(self, connection: Connection, held: Claimed, due: float | None, *, failed: bool) -> None:
-        this = {"of_kind": held.kind, "key": held.uuid, "held": held.until, "seen": held.wakes}
+    def _give(self, connection: Connection, done: Iterable[tuple[Claimed, float | None, bool]]) -> None:
         # A failure of a wake that nobody has touched since: the number of tries in the row is the one claimed.
-        tries = held.tries + 1 if failed else 0
-        if not connection.execute(statements.GIVE_WAKE, {**this, "due": due, "tries": tries}).rowcount:
-            connection.execute(statements.GIVE_WAKE_AT_ONCE, {**this, "due": self.now()})
+        rows = [
+            {
+                "of_kind": held.kind,
+                "key": held.uuid,
+                "held": held.until,
+                "seen": held.wakes,
+                "due": due,
+                "tries": held.tries + 1 if failed else 0,
+            }
+            for held, due, failed in done
+        ]
+        if connection.execute(statements.GIVE_WAKE, rows).rowcount != len(rows):
+            woken = [{key: value for key, value in row.items() if key != "tries"} for row in rows]
+            connection.execute(statements.GIVE_WAKE_AT_ONCE, [{**row, "due": self.now()} for row in woken])
 
-    def _next(self, connection: Connection, now: float) -> Claimed | None:
-        row = connection.execute(statements.NEXT_WAKE, {"at": now}).first()
-        if row is None or self.closed:
-            return None
+    def _next(self, connection: Connection, now: float, most: int) -> list[Claimed]:
+        if self.closed:
+            return []
+        rows = connection.execute(statements.NEXT_WAKE, {"at": now, "most": most}).all()
         until = now + LEASE
-        # Due again when the lease ends: a worker that dies has not lost the wake.
-        held = {"of_kind": row.kind, "key": row.uuid, "until": until, "due": until}
-        connection.execute(statements.HOLD_WAKE, held)
-        return Claimed(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due)
+        if rows:
+            # Due again when the lease ends: a worker that dies has not lost the wake.
+            held = [{"of_kind": row.kind, "key": row.uuid, "until": until, "due": until} for row in rows]
+            connection.execute(statements.HOLD_WAKE, held)
+        return [Claimed(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due) for row in rows]
 
     def release_wakes(self) -> None:
         """Give back every wake that is held; for a process that knows it is the only one, as it starts."""
@@ -158,15 +184,21 @@ class Store:
             connection.execute(update(table).where(table.c.until > 0.0).values(until=0.0, due=self.now()))
 
     def wake_everything(self, kinds: Iterable[str]) -> None:
-        """The slow scan: every living noun of these kinds is due, and wakes of what ended are dropped.
+        """The slow scan: living nouns of these kinds are due, and wakes of what ended are dropped.
 
-        A lease that ends later than any could was given before the clock was set back: it has ended.
+        Of a kind with more than `SCANNED` nouns it takes so many, and goes on from there the next time: what is not at
+        rest has a wake of its own. A lease, or a due time, that is later than any could be was given before the clock
+        was set back: it has come.
         """
-        with self.write() as tx:
+        with self.write(lasting=False) as tx:
             tx.sql.execute(statements.END_LEASES, {"beyond": self.now() + 2 * LEASE})
+            tx.sql.execute(statements.BRING_FORWARD, {"beyond": self.now() + 2 * LEASE, "at": self.now()})
             for kind in kinds:
                 living, drop_dead = statements.living(kind)
-                tx.wake_all(kind, [row.uuid for row in tx.sql.execute(living)])
+                after = self._scanned.get(kind, "")
+                found = [row.uuid for row in tx.sql.execute(living, {"after": after, "most": SCANNED})]
+                self._scanned[kind] = found[-1] if len(found) == SCANNED else ""
+                tx.wake_all(kind, found)
                 tx.sql.execute(drop_dead)
 
     def forget_tombstones(self) -> None:
@@ -182,4 +214,4 @@ class Store:
         self.engine.close()
 
 
-__all__ = ["LEASE", "TOMBSTONE", "Claimed", "Store"]
+__all__ = ["LEASE", "RECOVERING", "TOMBSTONE", "Claimed", "Store"]

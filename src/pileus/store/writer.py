@@ -38,6 +38,7 @@ class Writer(Reader):
         self.now = now
         self.woken = False
         self._request: str | None = None
+        self._reserved: list[Revision] = []
         self.touched: set[str] = set()
 
     def _kept(self, kind: str) -> dict[str, Any] | None:
@@ -112,6 +113,13 @@ class Writer(Reader):
         """Write what was observed."""
         self._update(noun, {"seen": encode(seen)})
         return msgspec.structs.replace(noun, seen=seen)
+
+    def see_all(self, seen: Iterable[tuple[Noun, Part]]) -> None:
+        """Write what was observed of many nouns of one kind."""
+        rows = [(noun.KIND, {"key": noun.uuid, "seen": encode(part)}) for noun, part in seen]
+        if rows:
+            self.touched.add(rows[0][0])
+            self.sql.execute(statements.change_noun(rows[0][0]), [row for _, row in rows])
 
     def revise(self, noun: N, assigned: Part | None = None) -> N:
         """Give the noun a new revision from the store-wide sequence; with `assigned`, write that as well."""
@@ -256,12 +264,10 @@ class Writer(Reader):
                 self.sql.execute(statements.ADD_WAKE, new)
         self.woken = True
 
-    def rest(self, noun: Noun) -> None:
-        """Call off a later look at `noun`, for nothing is left to do; one that is due, or under way, stays."""
-        table = tables.wake
-        here = (table.c.kind == noun.KIND) & (table.c.uuid == noun.uuid)
-        later = (table.c.due > self.now) & (table.c.until == 0.0)
-        self.sql.execute(update(table).where(here & later).values(due=None))
+    def rest(self, kind: str, uuids: Iterable[str]) -> None:
+        """Call off later looks at these, for nothing is left to do; one that is due, or under way, stays."""
+        for part in chunks(uuids):
+            self.sql.execute(statements.REST, {"of_kind": kind, "uuids": part, "at": self.now})
 
     def unwake(self, kind: str, uuid: str) -> None:
         """Forget the wake of a noun that does not exist."""
@@ -346,9 +352,16 @@ class Writer(Reader):
 
     def bump(self) -> Revision:
         """The next revision: (incarnation, counter)."""
-        self._step("counter")
+        if not self._reserved:
+            self.reserve(1)
+        return self._reserved.pop()
+
+    def reserve(self, count: int) -> None:
+        """Have the next `count` revisions ready; those that are not used are nobody's."""
+        self._step("counter", count)
         found = {row.name: int(row.value) for row in self.sql.execute(statements.REVISION).all()}
-        return found.get("incarnation", 0), found["counter"]
+        last = found["counter"]
+        self._reserved = [(found.get("incarnation", 0), last - behind) for behind in range(count)]
 
     def keep_meta(self, name: str, value: int) -> None:
         """Set a number that the store keeps about itself."""
@@ -365,9 +378,9 @@ class Writer(Reader):
         self._step(name)
         return self.meta(name)
 
-    def _step(self, name: str) -> None:
-        if not self.sql.execute(statements.STEP, {"which": name}).rowcount:
-            self.sql.execute(statements.ADD_META, {"name": name, "value": 1})
+    def _step(self, name: str, by: int = 1) -> None:
+        if not self.sql.execute(statements.STEP, {"which": name, "by": by}).rowcount:
+            self.sql.execute(statements.ADD_META, {"name": name, "value": by})
 
 
 def _wake(kind: str, uuid: str, due: float, request: str | None) -> dict[str, Any]:

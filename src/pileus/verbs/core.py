@@ -9,7 +9,7 @@ from pileus.model.addresses import OUTSIDE
 from pileus.model.placement import Policy
 
 if TYPE_CHECKING:
-    from pileus.bus.messages import Open, Order
+    from pileus.bus.messages import Ask, Open, Order
     from pileus.model.provider import Access, Provider
     from pileus.store.store import Store
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Hosts(Protocol):
     """The cloud's end of the bus to its hosts."""
 
-    def send(self, host: str, order: Order) -> None:
+    def send(self, host: str, order: Order | Ask) -> None:
         """Send an order, at once or not at all: what is lost is sent again by the loop. Never blocks, never raises."""
 
     def open(self, host: str, request: Open) -> Access:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
     from mypy_boto3_sts import STSClient
 
-    from pileus.bus.messages import Open, Order
+    from pileus.bus.messages import Ask, Open, Order
     from pileus.model.provider import Access, Ref
     from pileus.model.provider import Seen as ProviderSeen
 
@@ -90,7 +90,7 @@ class Silent:
         self.access: Access | None = None
         self.opened: list[Open] = []
 
-    def send(self, host: str, order: Order) -> None:
+    def send(self, host: str, order: Order | Ask) -> None:
         """Take an order."""
 
     def open(self, host: str, request: Open) -> Access:

@@ -61,7 +61,8 @@ class Agent:
         self._capacity = capacity or Capacity()
         self._traits = traits
         self._lock = threading.RLock()
-        self._sequence = 0
+        self._sequence = self._spoke = 0
+        self._found = False
         self._told: set[str] = set()
         self._changed: set[str] = set()
         self._unknown: tuple[str, ...] = ()
@@ -278,13 +279,15 @@ class Agent:
     @property
     def news(self) -> bool:
         """Whether something changed since the last report."""
-        return bool(self._changed or self._told)
+        return bool(self._changed or self._told or self._found)
 
     def survey(self) -> list[str]:
         """Look for bodies that no order names; returns the uuids of those that orders name."""
         known = self.book.entries
         seen = [body.uuid for body in self.provider.scan() if body.kind == "instance"]
-        self._unknown = tuple(sorted(uuid for uuid in seen if uuid not in known))
+        unknown = tuple(sorted(uuid for uuid in seen if uuid not in known))
+        self._found = self._found or unknown != self._unknown
+        self._unknown = unknown
         return list(known)
 
     def answer(self, ask: Ask) -> Report:
@@ -300,13 +303,14 @@ class Agent:
     def report(self, *, full: bool = False) -> Report:
         """What is to be said now; a full one repeats every body and the removals that were asked about."""
         with self._lock:
-            full = full or bool(self._told)
+            full = full or bool(self._told) or self._found
             self._sequence += 1
             names = list(self.book.entries) if full else [u for u in self._changed if u in self.book.entries]
             report = Report(
                 host=self.name,
                 epoch=self.book.start.epoch,
                 sequence=self._sequence,
+                after=self._spoke,
                 incarnation=self.book.start.incarnation,
                 highest=self.book.start.highest,
                 full=full,
@@ -322,8 +326,11 @@ class Agent:
                 zone=self._zone,
                 chassis=self._chassis,
             )
+            if full or report.bodies:
+                self._spoke = self._sequence
             self._changed.clear()
             self._told.clear()
+            self._found = False
             return report
 
     def _refusal(self, uuid: str, fault: SeenFault) -> BodyReport:

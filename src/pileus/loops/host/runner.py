@@ -25,7 +25,10 @@ SURVEY = 10.0
 """Seconds between looks at every body, named or not."""
 
 BEAT = 5.0
-"""Seconds between full reports when nothing happens."""
+"""Seconds between reports when nothing happens."""
+
+REPEAT = 30.0
+"""Seconds between full ones: the cloud asks when it missed anything."""
 
 GATHER = 0.03
 """Seconds for which news is gathered into one report."""
@@ -195,12 +198,15 @@ class HostRunner:
 
     def _report(self) -> None:
         self._link.send(self.agent.report(full=True))
+        repeated = time.monotonic()
         while not self._stopping.is_set():
             told = self._news.wait(BEAT)
             if told:
                 self._news.clear()
                 self._stopping.wait(GATHER)
-            full, self._full = self._full or not told, False
+            due = not told and time.monotonic() - repeated >= REPEAT
+            full, self._full = self._full or due, False
+            repeated = time.monotonic() if full else repeated
             try:
                 self._link.send(self.agent.report(full=full))
             except Exception:
@@ -211,6 +217,8 @@ class HostRunner:
             try:
                 for uuid in self.agent.survey():
                     self.wake(uuid)
+                if self.agent.news:
+                    self._news.set()
             except Fault as fault:
                 # The backend may be away; the next survey finds out.
                 log.warning("survey failed", code=fault.code, message=fault.message)
