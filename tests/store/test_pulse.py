@@ -47,7 +47,12 @@ def test_who_waits_for_a_silent_server_is_cut_off(link: socket.socket) -> None:
 
 def test_who_waits_for_its_turn_is_not(link: socket.socket) -> None:
     asked: list[float] = []
-    made = Pulse(lambda: bool(asked.append(time.monotonic())) or True)
+
+    def answers() -> bool:
+        asked.append(time.monotonic())
+        return True
+
+    made = Pulse(answers)
     link.settimeout(0.6)
     with made.waiting(link.fileno()), pytest.raises(TimeoutError):
         link.recv(1)
