@@ -155,6 +155,27 @@ def test_a_host_fetches_what_its_instances_start_from_and_nothing_else(
     assert not (tmp_path / "stolen").exists()
 
 
+def test_an_expired_certificate_opens_no_door(
+    cloud: Stub,
+    machine: State,
+    joined: Callable[[], socket.socket],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    digest = next(path.name for path in cloud.state.objects.rglob("*") if len(path.name) == 64)
+    found = joining.joined(machine)
+    assert found is not None
+    monkeypatch.setattr(certificates, "DAYS", -0.5)
+    key, asked = certificates.new_request(found.name)
+    expired, _ = certificates.authority(cloud.state.cloud).host(asked, found.name)
+    (machine.identity / "host.pem").write_bytes(key + expired)
+    with pytest.raises(Fault) as caught:
+        fetch(joined, digest, tmp_path / "stolen")
+    assert caught.value.code == "ImageUnavailable"
+    with pytest.raises(Problem, match="does not answer"):
+        joining.renew(machine, found)
+
+
 def test_a_host_renews_its_certificate_over_the_one_it_has(
     cloud: Stub, machine: State, joined: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -66,8 +67,23 @@ class Postgresql:
     def kill(self) -> None:
         """End it without a word; its children see that it is gone."""
         for child in (int(pid) for pid in self._children()):
-            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         self.process.end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Stop it and its children by SIGSTOP: its sockets stay, and nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let them go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """The first of all first, which makes children."""
+        for pid in (int((self.data / "postmaster.pid").read_text().split()[0]), *map(int, self._children())):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _children(self) -> list[str]:
         pid = int((self.data / "postmaster.pid").read_text().split()[0])

@@ -10,9 +10,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import ColumnClause, column, inspect, select, table, text
 
+from pileus.model.errors import Unavailable
 from pileus.store import migrations, tables
 from pileus.store.migrate import migrate, newest
 from pileus.store.store import Store
@@ -75,13 +75,23 @@ def test_an_older_database_is_brought_to_the_newest_revision_and_keeps_its_rows(
     store.close()
 
 
-def test_a_database_of_a_later_pileus_is_refused(url: Callable[[str], str]) -> None:
+@pytest.mark.parametrize("name", ["9999_pre_later", "9999_post_later"])
+def test_a_database_of_a_later_pileus_is_used_unless_that_took_something_away(
+    url: Callable[[str], str], name: str
+) -> None:
     store = Store(url("x"))
     migrate(store.engine)
     with store.engine.write() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999_pre_later'")
-    with pytest.raises(CommandError, match="9999_pre_later"):
+        connection.execute(table("alembic_version", column("version_num")).update().values(version_num=name))
+    if "post" in name:
+        with pytest.raises(Unavailable, match="upgrade"):
+            migrate(store.engine)
+    else:
         migrate(store.engine)
+        with store.write() as tx:
+            tx.add(flavor())
+    with store.engine.read() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == name
     store.close()
 
 

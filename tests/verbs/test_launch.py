@@ -19,6 +19,7 @@ from pileus.model.errors import (
     PileusError,
     QuotaExceeded,
     TokenReused,
+    Unavailable,
 )
 from pileus.model.host import LOST_AFTER, Capacity
 from pileus.model.image import Image
@@ -29,6 +30,7 @@ from pileus.verbs import keypair, network, recount, securitygroup
 from pileus.verbs.core import Place
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch, launch
+from pileus.verbs.instance.place import DEAF
 from tests.site import Site
 
 Everything = dict[str, Any]
@@ -133,16 +135,30 @@ def test_hosts_are_filled_and_not_overfilled(site: Site, ann: Caller, tiny: Imag
 
 
 def test_hosts_that_cannot_are_not_chosen(site: Site, ann: Caller, tiny: Image) -> None:
-    site.now += LOST_AFTER
+    site.now += DEAF
     for _ in range(2):
-        with pytest.raises(NoCapacity, match="do not have sufficient") as caught:
+        with pytest.raises(Unavailable, match="reported lately") as caught:
             launch(ann, site.core, Launch(image=tiny.ec2_id))
         assert "h1" not in caught.value.message
     with site.store.read() as tx:
         (line,) = (line for line in tx.journal(ann.project) if line.outcome == "failed")
     assert line.detail == "no host can take it: 1 host known, refused 1 by alive. Nearest: h1: not heard of lately"
+    site.plain_host("h3", capacity=Capacity(memory=1))
+    with pytest.raises(NoCapacity, match="do not have sufficient"):
+        launch(ann, site.core, Launch(image=tiny.ec2_id))
     site.plain_host("h2", zone="elsewhere")
     assert site.launch(ann, Launch(image=tiny.ec2_id))[0].assigned.host == "h2"
+
+
+def test_a_cloud_that_hears_no_host_goes_by_what_it_heard_last(site: Site, ann: Caller, tiny: Image) -> None:
+    """As without its broker, or just after its database was away."""
+    site.now += LOST_AFTER
+    site.plain_host("h2")
+    site.now += DEAF - 1.0
+    rows = site.launch(ann, Launch(image=tiny.ec2_id, least=3, most=3))
+    # The first one was lost before the others were.
+    assert {row.assigned.host for row in rows} == {"h2"}
+    well(site)
 
 
 def test_a_full_subnet_gives_what_it_has(site: Site) -> None:

@@ -24,7 +24,10 @@ def missing(store: Store, opening: Callable[[], dict[str, str]]) -> dict[str, st
             return waiting
         with store.read() as tx:
             hosts = tx.list(Host)
-        # Reports are written every few seconds: what came of the last one is never old news.
+        # A process with loops writes reports every few seconds: what came of the last one is never old news. Another
+        # one is asked for nothing while it is not well.
+        if store.trouble is not None and store.shared:
+            store.prove()
         if store.trouble is not None:
             return {"store": store.trouble.message}
     except Unavailable as error:

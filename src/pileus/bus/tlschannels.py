@@ -37,6 +37,10 @@ class Door:
     name: str
 
 
+FAREWELL = 0.2
+"""Seconds for which the end of a server waits for those whom it serves."""
+
+
 class TlsChannelServer:
     """Serves channels at a door, with the certificate in `tls`; callers need no certificate, but a ticket."""
 
@@ -76,9 +80,14 @@ class TlsChannelServer:
         self._socket.setblocking(False)
         accepting = self._loop.create_task(self._accept())
         self._loop.run_forever()
-        for task in (accepting, *self._tasks):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(accepting, *self._tasks, return_exceptions=True))
+        ending = {accepting, *self._tasks}
+        while ending:
+            # Again, for one that says farewell to somebody who does not listen.
+            for task in ending:
+                task.cancel()
+            _, ending = self._loop.run_until_complete(asyncio.wait(ending, timeout=FAREWELL))
+        # What was closed just now is let go of in the loop's next turns.
+        self._loop.run_until_complete(asyncio.sleep(0.01))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
@@ -112,9 +121,12 @@ class TlsChannelServer:
                     await _bridge(reader, writer, serve)
             finally:
                 writer.close()
-                with contextlib.suppress(OSError, TimeoutError):
-                    async with asyncio.timeout(FIRST):
-                        await writer.wait_closed()
+                try:
+                    with contextlib.suppress(OSError, TimeoutError):
+                        async with asyncio.timeout(FIRST):
+                            await writer.wait_closed()
+                finally:
+                    writer.transport.abort()
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
             """No handshake, no ticket, or gone in the middle: nobody is owed an answer."""
         finally:
@@ -151,7 +163,12 @@ async def _bridge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, se
             serve(far)
 
     thread = threading.Thread(target=served, name="channel", daemon=True)
-    inner, outer = await asyncio.open_unix_connection(sock=near)
+    try:
+        inner, outer = await asyncio.open_unix_connection(sock=near)
+    except BaseException:
+        near.close()
+        far.close()
+        raise
     thread.start()
     up = asyncio.create_task(_copy(reader, outer))
     try:
@@ -159,10 +176,14 @@ async def _bridge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, se
         await _copy(inner, writer)
     finally:
         up.cancel()
-        await asyncio.gather(up, return_exceptions=True)
+        # First of all, for whoever stops the server cancels what is waited for here.
         outer.close()
-        with contextlib.suppress(OSError):
-            await outer.wait_closed()
+        try:
+            await asyncio.gather(up, return_exceptions=True)
+            with contextlib.suppress(OSError):
+                await outer.wait_closed()
+        finally:
+            outer.transport.abort()
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

@@ -281,6 +281,8 @@ class Runner:
         while recovery is not None and not self._stopping.is_set():
             try:
                 recovery.tick()
+            except Unavailable as error:
+                log.warning("not compared", reason=error.message)
             except Exception:
                 log.exception("not compared")
             self._stopping.wait(1.0 if recovery.opened else ASK)

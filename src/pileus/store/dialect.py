@@ -46,6 +46,9 @@ class Dialect(Protocol):
     def errors(self) -> type[Exception]:
         """What the driver raises."""
 
+    def connect(self, **parameters: Any) -> Any:
+        """A new connection of the driver, where it takes more than the driver's own words; else None."""
+
     def connected(self, connection: Any) -> None:
         """Set a new connection of the driver up: no transaction is begun but by the two words below."""
 

@@ -42,6 +42,11 @@ class Engine:
         # Writers of one process queue here, with no connection each; the database's own lock is between processes.
         self._writing = threading.RLock()
         event.listen(self.sql, "connect", self._connected)
+        event.listen(self.sql, "do_connect", self._connect)
+
+    def _connect(self, _dialect: object, _record: object, _words: object, parameters: dict[str, Any]) -> Any:
+        """A connection of the driver's, where the dialect makes its own; None otherwise."""
+        return self.dialect.connect(**parameters)
 
     def _connected(self, connection: Any, _record: object) -> None:
         self.dialect.connected(connection)

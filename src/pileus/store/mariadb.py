@@ -80,6 +80,9 @@ class Mariadb:
             }
         }
 
+    def connect(self, **_parameters: Any) -> None:
+        """By the driver's own words."""
+
     def connected(self, connection: Any) -> None:
         """Set the session; a transaction begins with the first statement after a commit."""
         with connection.cursor() as cursor:

@@ -2,6 +2,9 @@
 
 Alembic is loaded for an older database alone: to load it takes longer than to open the store. A new database is made
 whole, of the tables that the code knows. Of processes that start at once one does it, and the others wait.
+
+Processes are upgraded one after the other: one that is a version behind may find its database brought forward by a
+later one. It uses it as it is, for `pre` scripts only add.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 from sqlalchemy import Column, MetaData, String, Table, inspect
 
 from pileus.model.errors import Unavailable
@@ -21,15 +25,19 @@ if TYPE_CHECKING:
     from pileus.store.engine import Engine
 
 _SCRIPTS = Path(__file__).parent / "migrations"
+_LATER = re.compile(r"\d+_pre_\w+", re.ASCII)
 _REVISION = re.compile(r'^(down_revision|revision) = (?:"(\w+)"|None)$', re.MULTILINE)
 _DONE = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True), **OPTIONS)
 """Alembic's own table of the one revision that a database is at."""
+
+log = structlog.get_logger()
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Run every migration up to `revision` that this database has not had; safe to repeat.
 
-    Raises Unavailable, when the database's user lacks rights too, and when its server forgets what it confirmed.
+    Raises Unavailable, when the database's user lacks rights too, when its server forgets what it confirmed, and when
+    a later version has taken away from it.
     """
     engine.check()
     if revision == "head" and _newest(engine):
@@ -58,7 +66,20 @@ def _newest(engine: Engine) -> bool:
         return False
     with engine.read() as connection:
         done = _done(connection)
+    if done > head:
+        return _usable(done)
     return done == head if done else _make(engine, head)
+
+
+def _usable(done: str) -> bool:
+    """Whether a database that a later version has brought to `done` can be used all the same."""
+    if _LATER.fullmatch(done):
+        log.warning("the database is a later version's", revision=done)
+        return True
+    text = (
+        f"The cloud's database was changed by a later Pileus ({done}), and this one cannot use it any more: upgrade it."
+    )
+    raise Unavailable(text, noun="store", reason="later")
 
 
 def _done(connection: Connection) -> str:

@@ -9,6 +9,7 @@ import psycopg
 
 from pileus.model import disk
 from pileus.store.dialect import ANSWER, CONNECT, STOPPED, TURN, this_process
+from pileus.store.pulse import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +50,22 @@ _SESSION = {
 }
 
 
+class Watched(psycopg.Connection[Any]):
+    """A connection on which nobody waits for a server that is silent."""
+
+    pulse: Pulse | None = None
+
+    def wait(self, gen: Any, *arguments: Any, **named: Any) -> Any:
+        """Wait for the server. Raises OperationalError, and is closed, when that is silent."""
+        if self.pulse is None:
+            return super().wait(gen, *arguments, **named)
+        if self.pulse.silent:
+            self.pgconn.finish()
+            raise psycopg.OperationalError("the server does not answer")
+        with self.pulse.waiting(self.pgconn.socket):
+            return super().wait(gen, *arguments, **named)
+
+
 class Postgresql:
     """PostgreSQL 13 or newer. What the URL's query says is libpq's: sslmode, sslrootcert and more."""
 
@@ -69,6 +86,25 @@ class Postgresql:
         }
         arguments = {name: value for name, value in defaults.items() if name not in url.query}
         self.options = {"connect_args": {**arguments, "options": f"{settings} {given}".strip()}}
+        self._parameters: dict[str, Any] = {}
+        self._pulse = Pulse(self._answers)
+
+    def connect(self, **parameters: Any) -> psycopg.Connection[Any]:
+        """A new connection. Raises OperationalError, at once while the server is known to be silent."""
+        self._parameters = parameters
+        if self._pulse.silent:
+            raise psycopg.OperationalError("the server does not answer")
+        made = Watched.connect(**parameters)
+        made.pulse = self._pulse
+        return made
+
+    def _answers(self) -> bool:
+        """Whether the server lets somebody in, or says why not."""
+        try:
+            psycopg.connect(**self._parameters).close()
+        except psycopg.Error as error:
+            return self.reason(error) != "unreachable"
+        return True
 
     def connected(self, connection: Any) -> None:
         """Let nobody begin a transaction but the words below: each is one round trip with what it waits for."""

@@ -44,6 +44,9 @@ class Sqlite:
         self.options = {"connect_args": {"check_same_thread": False, "timeout": 30.0}, **pool}
         self._sync = sync
 
+    def connect(self, **_parameters: Any) -> None:
+        """By the driver's own words."""
+
     def connected(self, connection: Any) -> None:
         """Set a new connection up."""
         connection.isolation_level = None  # transactions are begun here, not by the driver

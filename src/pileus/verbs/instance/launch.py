@@ -93,7 +93,7 @@ class _Plan(msgspec.Struct):
 def launch(caller: Caller, core: Core, asked: Launch) -> list[str]:
     """Launch; returns the uuids of the instances, in launch order. The same token again: those of the first time.
 
-    Raises InvalidValue, NotFound, QuotaExceeded, NoCapacity, TokenReused, DryRun.
+    Raises InvalidValue, NotFound, QuotaExceeded, NoCapacity, Unavailable, TokenReused, DryRun.
     """
     _check(asked)
     for _ in range(TRIES):
@@ -101,7 +101,7 @@ def launch(caller: Caller, core: Core, asked: Launch) -> list[str]:
             return _launch(caller, core, asked)
         except place.Outrun as outrun:
             place.prepare(core, outrun.hosts)
-        except place.Nowhere as nowhere:
+        except (place.Nowhere, place.Silent) as nowhere:
             place.remember(caller, core, VERB, nowhere.why)
             raise
     raise Unavailable("Others launch too many instances at once; try again.", noun="instance", reason="busy")

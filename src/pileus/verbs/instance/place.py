@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model import placement
-from pileus.model.errors import NoCapacity
-from pileus.model.host import Capacity, Host, Limits, Overcommit, Wanted, heard_lately
+from pileus.model.errors import NoCapacity, Unavailable
+from pileus.model.host import LOST_AFTER, Capacity, Host, Limits, Overcommit, Wanted, heard_lately
 from pileus.model.placement import RESOURCES, Candidate, Decision, Facts, Need, Policy
 from pileus.model.project import Project
+
+DEAF = 600.0
+"""Seconds for which a cloud that hears none of its hosts goes by what it heard last.
+
+Its broker or its database is away, or was just now: what is asked meanwhile is done when it hears them again.
+"""
 
 SCOPE = "host:"
 """How the scopes of what is used of hosts begin."""
@@ -42,11 +48,21 @@ class Nowhere(NoCapacity):
         self.why = why
 
 
+class Silent(Unavailable):
+    """No host was heard lately, so nobody knows where there is room, and `why` as above."""
+
+    def __init__(self, why: str) -> None:
+        text = "None of this cloud's hosts has reported lately. Nothing was changed; ask again later."
+        super().__init__(text, noun="host", reason="silent")
+        self.why = why
+
+
 def choose(
     tx: Reader, core: Core, need: Need, least: int, most: int, flavor: str, members: Mapping[str, int]
 ) -> Decision:
     """Hosts for as many of `most` instances as fit. Raises Nowhere when they are fewer than `least`.
 
+    Raises Silent when no host was heard for so long that nobody knows where there is room.
     `members` counts the instances of the group by host.
     """
     candidates = snapshot(tx, core.policy, core.store.now(), members)
@@ -54,6 +70,8 @@ def choose(
     if len(told.hosts) < least:
         # What refuses the one that does not fit any more.
         why = placement.explanation(placement.choose(candidates, need, 0, core.policy))
+        if candidates and not any(one.alive for one in candidates):
+            raise Silent(why)
         if told.hosts:
             why = f"{len(told.hosts)} of {least} fit; then {why}"
         raise Nowhere(f"We currently do not have sufficient {flavor} capacity in the zone you requested.", why)
@@ -92,14 +110,21 @@ def remember(caller: Caller, core: Core, verb: str, why: str) -> None:
 def snapshot(tx: Reader, policy: Policy, now: float, members: Mapping[str, int] | None = None) -> list[Candidate]:
     """Every host as placement sees it: one query for hosts, one for what is used of them."""
     used = tx.usage_by_scope(SCOPE, RESOURCES)
+    rows = [(name, wanted, _SAID.decode(seen)) for _, name, wanted, seen in tx.texts(Host)]
+    listened = _listened((said.heard for _, _, said in rows), now)
     found = []
-    for _, name, wanted, seen in tx.texts(Host):
-        said = _SAID.decode(seen)
+    for name, wanted, said in rows:
         facts = _facts(wanted, bytes(said.capacity), bytes(said.limits), bytes(said.traits), policy.overcommit)
         here = used.get(SCOPE + name) or [0] * len(RESOURCES)
         count = members.get(name, 0) if members else 0
-        found.append(Candidate(name, facts, heard_lately(said.heard, now), here, count))
+        found.append(Candidate(name, facts, heard_lately(said.heard, listened), here, count))
     return found
+
+
+def _listened(heard: Iterable[float], now: float) -> float:
+    """Until when the cloud heard its hosts: now, or, where all of them fell silent, the last that was heard of any."""
+    last = max(heard, default=now)
+    return last if LOST_AFTER <= now - last < DEAF else now
 
 
 class _Said(msgspec.Struct):

@@ -1,0 +1,64 @@
+"""Who waits for a server that is silent is cut off, and who comes is sent away, until it answers again."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.app.processes import until
+from pileus.store import pulse
+from pileus.store.pulse import Pulse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+pytestmark = pytest.mark.loopback
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "PATIENCE", 0.2)
+    monkeypatch.setattr(pulse, "LOOK", 0.05)
+
+
+@pytest.fixture
+def link() -> Iterator[socket.socket]:
+    near, far = socket.socketpair()
+    near.settimeout(10)
+    with near, far:
+        yield near
+
+
+def test_who_waits_for_a_silent_server_is_cut_off(link: socket.socket) -> None:
+    lives = [False]
+    made = Pulse(lambda: lives[0])
+    with made.waiting(link.fileno()):
+        began = time.monotonic()
+        assert link.recv(1) == b""
+        assert time.monotonic() - began < 2.0
+    assert made.silent
+    lives[0] = True
+    assert until(lambda: not made.silent, 5)
+
+
+def test_who_waits_for_its_turn_is_not(link: socket.socket) -> None:
+    asked: list[float] = []
+
+    def answers() -> bool:
+        asked.append(time.monotonic())
+        return True
+
+    made = Pulse(answers)
+    link.settimeout(0.6)
+    with made.waiting(link.fileno()), pytest.raises(TimeoutError):
+        link.recv(1)
+    assert asked
+    assert not made.silent
+    asked.clear()
+    time.sleep(0.4)
+    # Nobody waits any more: nobody is asked.
+    assert asked == []
