@@ -235,7 +235,6 @@ def test_a_host_that_is_cut_off_is_lost_and_its_guests_go_on(
     until("nothing is impaired", lambda: not _impaired(guests, [pair[1][0]]), 60)
     for session in (outer, inner):
         assert session.goes_on(time.monotonic() - 5)
-        assert session.whole()
 
 
 _COUNT = "n=0; while echo $n; do n=$((n+1)); sleep 0.2; done"
