@@ -179,5 +179,6 @@ LINES: dict[str, Line] = {
         "what the engine was told to let go of was terminated, whatever a silent host holds",
         replaced(verb._Merge, "_let_go", _holds_on),
         ENDS,
+        seed=60,
     ),
 }
