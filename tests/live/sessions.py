@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from tests.live.cloud import LiveCloud
 
 _ANSWER = 60.0
-_COUNT = "n=0; while echo $n; do n=$((n+1)); sleep 0.2; done"
+COUNT = "n=0; while echo $n; do n=$((n+1)); sleep 0.2; done"
+"""What makes a guest count aloud."""
 
 
 def routes(cloud: LiveCloud, ident: str, key: Path) -> dict[str, list[str]]:
@@ -99,8 +100,8 @@ class Shell(Session):
 class Counter(Session):
     """A guest that counts aloud, five numbers a second."""
 
-    def __init__(self, words: list[str]) -> None:
-        super().__init__(words, _COUNT)
+    def __init__(self, words: list[str], command: str = "") -> None:
+        super().__init__(words, command or COUNT)
 
     def goes_on(self, since: float) -> bool:
         """Whether a number came after `since`."""

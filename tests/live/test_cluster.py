@@ -18,7 +18,7 @@ from tests.cluster.__main__ import Console
 from tests.cluster.machines import HOSTS, PORT, Cluster
 from tests.cluster.wires import MANAGEMENT, OUTSIDE, RANGES
 from tests.live.cloud import SSH, until
-from tests.live.sessions import Counter, counting
+from tests.live.sessions import COUNT, Counter, counting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -212,7 +212,7 @@ def test_a_host_that_is_cut_off_is_lost_and_its_guests_go_on(
     admit(guests, ssh=True)
     begun = time.monotonic()
     outer = sessions(counting(guests.words(pair[1][2])))
-    inner = sessions(Counter([*guests.words(pair[0][2]), across(pair, _COUNT)]))
+    inner = sessions(Counter(guests.words(pair[0][2]), across(pair, COUNT)))
     until("a session from host to host", lambda: inner.heard, 60)
     lost = guests.on("host2", four)
     with cluster.wires.parted("host2", MANAGEMENT):
@@ -235,9 +235,7 @@ def test_a_host_that_is_cut_off_is_lost_and_its_guests_go_on(
     until("nothing is impaired", lambda: not _impaired(guests, [pair[1][0]]), 60)
     for session in (outer, inner):
         assert session.goes_on(time.monotonic() - 5)
-
-
-_COUNT = "n=0; while echo $n; do n=$((n+1)); sleep 0.2; done"
+        assert session.whole()
 
 
 def _impaired(guests: Guests, idents: list[str]) -> set[str]:
