@@ -132,7 +132,10 @@ class LiveCloud:
         words = [*SSH, "-i", str(key), f"{user}@{address}", f"echo ANSWERED; {command}"]
 
         def answered() -> str | None:
-            run = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+            try:
+                run = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+            except subprocess.TimeoutExpired:
+                return None  # as a person would: end the call, and call again
             return run.stdout.partition("ANSWERED\n")[2] or " " if "ANSWERED\n" in run.stdout else None
 
         found: str = until(f"ssh to {ident} at {address}", answered, seconds)
