@@ -20,11 +20,11 @@ from pileus.providers.local.engine.daemons import enter
 from pileus.providers.local.engine.fabric import SOUTHBOUND_PORT, Fabric, Tls, Tunnels
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
-from tests.cluster.papers import Office
 from tests.cluster.wires import OUTSIDE, RANGES, TUNNELS, Machine, Wires
 from tests.live import veth
 from tests.live.test_network import ANY, Cloud, new
 from tests.live.veth import Guest, eventually
+from tests.services.authority import Authority
 
 pytestmark = [pytest.mark.cost(20), pytest.mark.allow_hosts(["10.41.0.0/16", "198.51.100.0/24"])]
 
@@ -40,7 +40,7 @@ class Site:
     central: Layout
     hosts: dict[str, Layout]
     fabrics: dict[str, Fabric]
-    office: Office
+    office: Authority
 
     def up(self, name: str) -> None:
         """Start what does not run on a machine."""
@@ -71,17 +71,25 @@ def _fabric(machine: Machine, central: Machine, papers: Tls) -> Fabric:
     )
 
 
+def papers(office: Authority, name: str) -> Tls:
+    """What an authority issues to a machine, as the engine takes it."""
+    issued = office.issue(name)
+    assert issued.key is not None
+    assert issued.certificate is not None
+    return Tls(key=issued.key, certificate=issued.certificate, ca=issued.ca)
+
+
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="fabric", dir="/tmp") as folder:
         root, wires = Path(folder), Wires()
-        office = Office(root / "papers")
+        office = Authority(root / "papers")
         wires.begin()
         central = wires.machine("cloud")
         listen = f"pssl:{SOUTHBOUND_PORT}:{central.address()}"
-        fabrics = {"cloud": Fabric(chassis="cloud", switches=False, listen=listen, tls=office.issue("cloud"))}
+        fabrics = {"cloud": Fabric(chassis="cloud", switches=False, listen=listen, tls=papers(office, "cloud"))}
         for name in ("host1", "host2"):
-            fabrics[name] = _fabric(wires.machine(name), central, office.issue(name))
+            fabrics[name] = _fabric(wires.machine(name), central, papers(office, name))
         hosts = {name: Layout(root / name) for name in ("host1", "host2")}
         found = Site(wires, Layout(root / "cloud"), hosts, fabrics, office)
         try:
@@ -197,9 +205,9 @@ def test_a_machine_that_is_cut_off_keeps_its_guests_connected(
 def test_a_controller_may_write_what_is_its_own_alone(site: Site) -> None:
     listed = site.sbctl("--format=csv", "--columns=name", "list", "Chassis")
     assert {"host1", "host2"} <= set(listed.split())
-    stranger = Office(site.central.state / "other").issue("host1")
+    stranger = papers(Authority(site.central.state / "other"), "host1")
     assert _asks(site, stranger) != 0, "papers of another office are worth nothing here"
-    own = site.office.issue("host1")
+    own = papers(site.office, "host1")
     assert _asks(site, own) == 0
     denied = ("--", "set", "Chassis", "host2", "external_ids:taken=yes")
     assert _asks(site, own, *denied) != 0
