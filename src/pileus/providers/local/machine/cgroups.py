@@ -29,8 +29,13 @@ _CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blk
 
 def partition(layout: Layout) -> str | None:
     """What a domain's XML says as its resource partition; None where there is no group of ours to be in."""
+    return f"/{layout.netns}" if group(layout) else None
+
+
+def group(layout: Layout) -> Path | None:
+    """The folder of the group that has the guests' CPU weight; None where there is none."""
     folder = (_ROOT if _unified() else _ROOT / "cpu") / _name(layout)
-    return f"/{layout.netns}" if folder.is_dir() else None
+    return folder if folder.is_dir() else None
 
 
 def weight(shares: int) -> int:
