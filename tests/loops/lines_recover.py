@@ -158,7 +158,6 @@ LINES: dict[str, Line] = {
         "nothing is ordered anew, or decided, for a row whose host was not heard",
         replaced(verb._Merge, "_again", _no_wait),
         POWER,
-        seed=81,
     ),
     "asked since": Line(
         11,
@@ -179,6 +178,5 @@ LINES: dict[str, Line] = {
         "what the engine was told to let go of was terminated, whatever a silent host holds",
         replaced(verb._Merge, "_let_go", _holds_on),
         ENDS,
-        seed=60,
     ),
 }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
 
@@ -101,6 +102,22 @@ def free_addresses(tx: Reader, subnet: Subnet, least: int, most: int, asked: str
         ident=subnet.ec2_id,
         reason="addresses",
     )
+
+
+def free_loopbacks(tx: Writer, prefix: int, count: int) -> list[str]:
+    """`count` loopback addresses of 127.`prefix` that nobody has, the search going on where the last one ended.
+
+    Raises NoCapacity when there are fewer.
+    """
+    found: list[str] = []
+    for _ in range(addresses.LOOPBACKS):
+        offset = (tx.sequence("loopback") - 1) % addresses.LOOPBACKS
+        address = addresses.loopback(prefix, offset)
+        if tx.claimed("loopback", address) is None:
+            found.append(address)
+            if len(found) == count:
+                return found
+    raise NoCapacity("Every loopback address of this cloud is in use.", noun="instance", reason="loopback")
 
 
 def _asked(subnet: Subnet, taken: set[str], asked: str) -> str:

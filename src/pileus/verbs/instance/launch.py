@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from pileus.model import addresses
-from pileus.model.errors import DryRun, InvalidValue, NoCapacity, QuotaExceeded, Unavailable
+from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, Unavailable
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.instance import Assigned, Instance, Wanted
 from pileus.model.network import Network
@@ -254,7 +254,7 @@ def _within_quota(caller: Caller, tx: Writer, asked: Launch, need: Need) -> int:
 def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -> list[Instance]:
     given = plan.addresses
     reservation = new_ec2("r")
-    loopbacks = _loopbacks(core, tx, len(given))
+    loopbacks = network.free_loopbacks(tx, core.place.loopback_prefix, len(given))
     instances = [
         Instance(
             uuid=new_uuid(),
@@ -329,19 +329,6 @@ def _volume(asked: Launch, plan: _Plan, instance: Instance) -> Volume:
         format=plan.image.wanted.format,
     )
     return Volume(uuid=new_uuid(), project=instance.project, tags=asked.volume_tags, wanted=wanted)
-
-
-def _loopbacks(core: Core, tx: Writer, count: int) -> list[str]:
-    """`count` free loopback addresses, the search going on where the last one ended."""
-    found: list[str] = []
-    for _ in range(addresses.LOOPBACKS):
-        offset = (tx.sequence("loopback") - 1) % addresses.LOOPBACKS
-        address = addresses.loopback(core.place.loopback_prefix, offset)
-        if tx.claimed("loopback", address) is None:
-            found.append(address)
-            if len(found) == count:
-                return found
-    raise NoCapacity("Every loopback address of this cloud is in use.", noun="instance", reason="loopback")
 
 
 def _use(caller: Caller, tx: Writer, plan: _Plan) -> None:
