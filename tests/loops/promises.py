@@ -96,7 +96,8 @@ class Promises:
         """A body has come up."""
         uuid = spec.uuid
         row = self._row(uuid)
-        if self._compared(machine.name) and not self._world.store.closed and (row is None or row.gone is not None):
+        opened = self._compared(machine.name) and not self._world.store.closed
+        if opened and (row is None or row.gone is not None) and not self._leaving(machine, uuid):
             self.broken(GONE, f"{uuid} came up on {machine.name}, and is gone")
         for node in self._world.nodes.values():
             for other, held in node.machine.applied.items():
@@ -108,6 +109,11 @@ class Promises:
                     continue  # its silent host does not know that it was terminated, or it never had a port
                 if held.loopback == spec.loopback or _addresses(held) & _addresses(spec):
                     self.broken(COUNTS, f"{uuid} has come up with an address of {other}, which runs")
+
+    def _leaving(self, machine: Machine, uuid: str) -> bool:
+        """Whether its host was told to remove it by the store that was, and is still about what came before."""
+        held = next(node.book for node in self._world.nodes.values() if node.machine is machine).entries.get(uuid)
+        return self._world.restoring is not None and held is not None and held.spec is None
 
     def _compared(self, host: str) -> bool:
         """Whether the store was compared with this host, since it was replaced."""
