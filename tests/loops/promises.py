@@ -50,6 +50,7 @@ class Promises:
         self._selfended: dict[str, int] = {}
         self._binding: dict[str, int] = {}
         self._rebooted: set[str] = set()
+        self._let_go: set[str] = set()
         self._heard: dict[str, int] = {}
         self._answers = False
         self._before: list[tuple[object, ...]] | None = None
@@ -135,6 +136,7 @@ class Promises:
             self.broken(UNKNOWN, "an unknown port was destroyed")
         for port in recall(spec.record) if isinstance(spec, PortSpec) else []:
             uuid = (port.wanted.instance or "") if isinstance(port, Port) else ""
+            self._let_go.add(uuid)
             row = self._row(uuid)
             if row is not None and (row.wanted.gone or row.gone is not None):
                 continue
@@ -169,12 +171,20 @@ class Promises:
     def recovered(self, rows: Mapping[str, Instance], heard: Iterable[Node]) -> None:
         """The store was recovered: what hosts hold is in it as they hold it, and what they removed is not."""
         self.counts()
+        with self._world.store.read() as tx:
+            given = tx.meta("incarnation"), tx.meta("counter")
+        for uuid in self._let_go & rows.keys():
+            row = rows[uuid]
+            if not row.wanted.gone and row.assigned.unheard is None:
+                self.broken(GONE, f"{uuid} had been terminated, the engine has let go of it, and it came back")
         for node in heard:
             for uuid, removed in node.book.removed.items():
                 if removed.why == "gone" and uuid in rows and not rows[uuid].wanted.gone:
                     self.broken(GONE, f"{uuid} was removed from {node.name}, and came back")
             for uuid, entry in node.book.entries.items():
                 row = rows.get(uuid)
+                if entry.revision > given:
+                    continue  # under way when the store was opened: it will be closed, and recovered, for that
                 if entry.spec is None:
                     if row is not None and not row.wanted.gone:
                         self.broken(GONE, f"{uuid} is being removed from {node.name}, and came back")
