@@ -171,30 +171,33 @@ class Promises:
     def recovered(self, rows: Mapping[str, Instance], heard: Iterable[Node]) -> None:
         """The store was recovered: what hosts hold is in it as they hold it, and what they removed is not."""
         self.counts()
-        with self._world.store.read() as tx:
-            given = tx.meta("incarnation"), tx.meta("counter")
         for uuid in self._let_go & rows.keys():
             row = rows[uuid]
             if not row.wanted.gone and row.assigned.unheard is None:
                 self.broken(GONE, f"{uuid} had been terminated, the engine has let go of it, and it came back")
         for node in heard:
-            for uuid, removed in node.book.removed.items():
-                if removed.why == "gone" and uuid in rows and not rows[uuid].wanted.gone:
-                    self.broken(GONE, f"{uuid} was removed from {node.name}, and came back")
-            for uuid, entry in node.book.entries.items():
-                row = rows.get(uuid)
-                if entry.revision > given:
-                    continue  # under way when the store was opened: it will be closed, and recovered, for that
-                if entry.spec is None:
-                    if row is not None and not row.wanted.gone:
-                        self.broken(GONE, f"{uuid} is being removed from {node.name}, and came back")
-                elif row is None:
-                    self.broken(UNKNOWN, f"{uuid} runs on {node.name}, and nobody knows it any more")
-                elif not row.wanted.gone and (row.wanted.power.n, row.assigned.host) < (entry.spec.power.n, node.name):
-                    self.broken(POWER, f"{uuid} is {entry.spec.power} on {node.name}, and {row} in the store")
+            self._as_held(rows, node)
         for uuid, n in list(self._binding.items()):
             if uuid not in rows or rows[uuid].wanted.power.n != n:
                 del self._binding[uuid]
+
+    def _as_held(self, rows: Mapping[str, Instance], node: Node) -> None:
+        with self._world.store.read() as tx:
+            given = tx.meta("incarnation"), tx.meta("counter")
+        for uuid, removed in node.book.removed.items():
+            if removed.why == "gone" and uuid in rows and not rows[uuid].wanted.gone:
+                self.broken(GONE, f"{uuid} was removed from {node.name}, and came back")
+        for uuid, entry in node.book.entries.items():
+            row = rows.get(uuid)
+            if entry.revision > given:
+                continue  # under way when the store was opened: it will be closed, and recovered, for that
+            if entry.spec is None:
+                if row is not None and not row.wanted.gone:
+                    self.broken(GONE, f"{uuid} is being removed from {node.name}, and came back")
+            elif row is None:
+                self.broken(UNKNOWN, f"{uuid} runs on {node.name}, and nobody knows it any more")
+            elif not row.wanted.gone and (row.wanted.power.n, row.assigned.host) < (entry.spec.power.n, node.name):
+                self.broken(POWER, f"{uuid} is {entry.spec.power} on {node.name}, and {row} in the store")
 
     def same_token(self, token: str, first: list[str], again: list[str]) -> None:
         """A launch was answered."""
