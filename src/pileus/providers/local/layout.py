@@ -98,6 +98,11 @@ class Layout:
         return SHARED / "images"
 
     @property
+    def bases(self) -> Path:
+        """Root file systems of containers, unpacked, by the digest of their image."""
+        return self.cache / ".bases"
+
+    @property
     def templates(self) -> Path:
         """What guests are restored from instead of booting."""
         return SHARED / "templates"
