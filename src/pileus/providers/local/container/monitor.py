@@ -1,7 +1,7 @@
 """A running container from outside: its monitor (LXC's process on this machine) and its first process.
 
 Nothing is asked of LXC, which would take ten milliseconds and more: a lock that the monitor's parent holds says that
-there is one, a hook says which the first process is, and a file how it all ended.
+there is one, a hook says which the first process is, and a file when it began and how it ended.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ _NEEDED = (Path("/proc/self/ns/user"), Path("/proc/self/ns/cgroup"), Path("/dev/
 _SCRIPT = Path(__file__).with_name("run.sh")
 _START = 30.0
 _POLL = 0.005
-_EXITED, _HALTED = 0, 128 + signal.SIGINT
+_BY_ITSELF = (["ended 0"], [f"ended {128 + signal.SIGINT}"])
+"""What is written down of a container that nobody ended from outside."""
+
+_LONGEST = 64 * 1024
 _KEPT = ("/", "/proc", "/sys", "/dev", "/usr", "/etc", "/lib", "/lib64", "/run/lxc", "/bin", "/sbin")
 _ERROR = re.compile(r" ERROR +\S+ - \S+? - (.*)$", re.MULTILINE)
 _SYSTEMD = signal.SIGRTMIN + 3
@@ -65,8 +68,8 @@ class Monitor:
         return self._folder / "alive"
 
     @property
-    def _ended(self) -> Path:
-        return self._folder / "ended"
+    def _life(self) -> Path:
+        return self._folder / "life"
 
     # -- what is -------------------------------------------------------------------------------------------------
 
@@ -97,12 +100,10 @@ class Monitor:
     def cause(self) -> Cause:
         """What ended it; empty when it never ran, "other" also for an end that nobody wrote down."""
         try:
-            status = int(self._ended.read_text())
+            last = self._life.read_text().splitlines()[-1:]
         except FileNotFoundError:
-            return "other" if self._init.exists() else ""
-        except ValueError:
-            return "other"
-        return "guest" if status in (_EXITED, _HALTED) and self._init.exists() else "other"
+            return ""
+        return "guest" if last in _BY_ITSELF else "other"
 
     def _locked(self) -> bool:
         try:
@@ -126,8 +127,9 @@ class Monitor:
         `keep` lies on, or that lie below it, are left; `at` is a folder there that everybody may pass. Returns when
         the first process is there. Raises Fault, OSError.
         """
-        for path in (self._init, self._ended):
-            path.unlink(missing_ok=True)
+        self._init.unlink(missing_ok=True)
+        if self._life.exists() and self._life.stat().st_size > _LONGEST:
+            self._life.unlink()
         descriptor = os.open(self._alive, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

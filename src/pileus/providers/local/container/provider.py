@@ -131,7 +131,7 @@ class ContainerProvider:
             elif not spec.power.keep:
                 self._ensure_off(spec, order)
         except OSError as error:
-            raise disk_fault(error, "HostDiskFailed", "this host") from error
+            raise disk_fault(error, "HostDiskFailed", "this host's disk") from error
 
     def _ensure_active(self, monitor: Monitor, spec: InstanceSpec, order: Order) -> None:
         if spec.power.state == "stopped" or self._stopping.begun(spec.uuid):
