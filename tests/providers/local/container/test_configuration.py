@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pileus.providers.local.container import seccomp
@@ -23,9 +24,9 @@ PLACES = Places(
 )
 
 
-def told(places: Places = PLACES, **changes: object) -> dict[str, list[str]]:
+def told(places: Places = PLACES, **changes: int) -> dict[str, list[str]]:
     """The configuration's values by name."""
-    spec = specs.instance(machine="container", nics=(specs.nic(),), **changes)
+    spec = msgspec.structs.replace(specs.instance(machine="container", nics=(specs.nic(),)), **changes)
     found: dict[str, list[str]] = {}
     for line in configuration(spec, places).splitlines():
         name, _, value = line.partition(" = ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from pileus.model.errors import Fault
@@ -11,6 +12,7 @@ from pileus.providers.local.container.monitor import Monitor
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import cgroups
 
+_POLL = 0.02
 _PATIENCE = 10.0
 """Seconds that LXC has to tidy up after a container whose processes were killed."""
 
@@ -27,7 +29,7 @@ def monitor(layout: Layout, spec: InstanceSpec) -> Monitor:
 
 
 def end(layout: Layout, spec: InstanceSpec) -> None:
-    """Kill the container of `spec`, whatever becomes of what it was doing; its folder and NICs stay.
+    """Nothing of the container of `spec` runs, whatever becomes of what it was doing; its folder and NICs stay.
 
     Raises Fault while it lives.
     """
@@ -36,9 +38,14 @@ def end(layout: Layout, spec: InstanceSpec) -> None:
         found.cut()
         if not found.wait(_PATIENCE):
             cgroups.end(layout, spec.ec2_id)
-            if not found.wait(_PATIENCE):
-                raise Fault("ContainerFailed", f"the container {spec.ec2_id} does not end")
-    cgroups.remove(layout, spec.ec2_id)
+    until = time.monotonic() + _PATIENCE
+    # A monitor that was killed leaves its groups behind, and perhaps processes that are about to end.
+    while found.running() or not cgroups.remove(layout, spec.ec2_id):
+        if time.monotonic() > until:
+            raise Fault("ContainerFailed", f"the container {spec.ec2_id} does not end")
+        if not found.running():
+            cgroups.end(layout, spec.ec2_id)
+        time.sleep(_POLL)
 
 
 def end_all(layout: Layout) -> None:

@@ -31,8 +31,11 @@ class SwitchWire:
     def plug(self, nic: NicSpec) -> str:
         """See Wire. A pair that is whole stays; half of one is what an ended container left."""
         name, inside = self._layout.tap(nic.uuid), inner(nic.uuid)
-        there = self._there()
-        if not {name, inside} <= there:
+        if not {name, inside} <= self._there():
+            if name in switch.ports(self._layout):
+                # One that vanishes and is back before the switch has seen it is lost to it.
+                switch.detach(self._layout, name)
+                switch.settle(self._layout)
             ip(self._layout.netns, f"link del {name}", absent_is_fine=True)
             ip(
                 self._layout.netns,

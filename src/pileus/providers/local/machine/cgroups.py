@@ -83,8 +83,12 @@ def unified() -> bool:
     return (_ROOT / "cgroup.controllers").exists()
 
 
-def remove(layout: Layout, guest: str = "") -> None:
-    """Remove the group, or those in it of one container's that LXC calls `guest`, where nothing is in it any more."""
+def remove(layout: Layout, guest: str = "") -> bool:
+    """Remove the group, or those of the container that LXC calls `guest`, where nothing is in it any more.
+
+    Whether all of it is gone.
+    """
+    left = False
     for hierarchy in _hierarchies():
         top = hierarchy / group(layout)
         for folder in (top / guest, top / f"{guest}.monitor") if guest else (top,):
@@ -92,6 +96,8 @@ def remove(layout: Layout, guest: str = "") -> None:
             for path, _, _ in os.walk(folder, topdown=False):
                 with contextlib.suppress(OSError):
                     Path(path).rmdir()
+            left = left or folder.exists()
+    return not left
 
 
 def end(layout: Layout, guest: str) -> None:
