@@ -22,7 +22,8 @@ from pileus.providers.local.engine.root import parse_version
 from pileus.providers.local.images import BUILDERS, build
 from pileus.providers.local.images.archive import parse_mirrors
 from pileus.providers.local.images.disk import partition_table
-from pileus.providers.local.images.tiny import needed_libraries, needed_modules
+from pileus.providers.local.images.programs import needed_libraries
+from pileus.providers.local.images.tiny import needed_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
