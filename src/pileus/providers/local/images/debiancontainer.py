@@ -30,7 +30,13 @@ _PACKAGES = (
 _MASKED = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"),
     *("e2scrub_reap.service", "systemd-pstore.service", "systemd-update-utmp.service", "console-getty.service"),
-    *("getty@tty1.service", "systemd-remount-fs.service", "systemd-modules-load.service", "systemd-sysctl.service"),
+    *(
+        "systemd-update-utmp-runlevel.service",
+        "getty@tty1.service",
+        "systemd-remount-fs.service",
+        "systemd-modules-load.service",
+        "systemd-sysctl.service",
+    ),
     *("systemd-networkd-wait-online.service", "systemd-network-generator.service", "systemd-random-seed.service"),
     *("systemd-repart.service", "systemd-binfmt.service", "systemd-machine-id-commit.service"),
     *("modprobe@configfs.service", "modprobe@dm_mod.service", "modprobe@drm.service", "modprobe@efi_pstore.service"),
@@ -56,8 +62,8 @@ _NO_GENERATORS = (
 )
 """Programs that look at every start for what no container has."""
 
-_GROUPS = "adm,audio,cdrom,dialout,dip,floppy,netdev,plugdev,sudo,video"
-"""Those of cloud-init's default user on Debian."""
+_GROUPS = "adm,audio,cdrom,dialout,dip,floppy,plugdev,sudo,video"
+"""Those of cloud-init's default user on Debian, which are in a container."""
 
 _IDENTITY = (
     *("etc/ssh/ssh_host_*", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed", "root/.bash_history"),
