@@ -11,7 +11,8 @@ class Wanted(Part, frozen=True, kw_only=True):
     """`digest` is the sha256 (hex) of the bytes in the object store, `size` theirs; `virtual_size` the disk's.
 
     Format `tar` is a root file system with real user ids, perhaps compressed (zstd, gzip, xz); it is kind `container`'s
-    only one, and no machine's. `virtual_size` is then that of its unpacked files. `traits` are what a host has to have for it.
+    only one, and no machine's. `virtual_size` is then that of its unpacked files.
+    `traits` are what a host has to have for it.
     """
 
     digest: str

@@ -85,8 +85,9 @@ class NicSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="instance"):
     """A machine or a container: size, disks, ports, power, and what its metadata service answers.
 
-    The image says which of the two (`machine`), not the flavor. `memory` in MiB, `user_data` base64, `satisfied` the power n that its guest ended on an earlier host or under an
-    order that its host lost, `rebooted` the reboots that were done then.
+    The image says which of the two (`machine`), not the flavor. `memory` in MiB, `user_data` base64, `satisfied` the
+    power n that its guest ended on an earlier host or under an order that its host lost, `rebooted` the
+    reboots that were done then.
     """
 
     KIND: ClassVar[str] = "instance"
