@@ -26,7 +26,7 @@ CLOUD_USER = "pileus"
 """Who the cloud process is."""
 
 IMAGES = Path("/var/lib/pileus/images")
-"""Built images, shared between clouds: NAME.qcow2 and NAME.json."""
+"""Built images, shared between clouds: NAME.qcow2 or NAME.tar.zst, and NAME.json."""
 
 Say = Callable[[str], None]
 

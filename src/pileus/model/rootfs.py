@@ -28,7 +28,8 @@ CAPABILITY = "security.capability"
 INITS = ("sbin/init", "etc/init", "bin/init", "init", "usr/sbin/init")
 """Where a system's first program may be."""
 
-_ATTRIBUTE = "SCHILY.xattr."
+ATTRIBUTE = "SCHILY.xattr."
+"""What tar writes before the name of an extended attribute."""
 _LARGEST_CAPABILITY = 24
 
 Kind = Literal["file", "folder", "symlink", "link", "pipe", "nothing"]
@@ -118,7 +119,7 @@ def _kind(member: tarfile.TarInfo) -> Kind:
 
 
 def _capability(member: tarfile.TarInfo) -> bytes:
-    found = member.pax_headers.get(_ATTRIBUTE + CAPABILITY, "")
+    found = member.pax_headers.get(ATTRIBUTE + CAPABILITY, "")
     # As tarfile reads what is no UTF-8.
     value = found.encode("utf-8", "surrogateescape")
     return value if len(value) <= _LARGEST_CAPABILITY else b""
