@@ -145,7 +145,7 @@ class Edge:
                     if size > self._cloud.settings.largest_image:
                         raise InvalidValue("The image is larger than this cloud takes.", reason="size")
                     await self._run(incoming.write, part)
-                made = await self._run(uploads.finish, caller, self._cloud.core, incoming, asked)
+                made = await self._run(uploads.finish, caller, self._cloud.core, self._cloud.objects, incoming, asked)
             return created(caller, made)
         except PileusError as error:
             return errors.of(error, request_id)

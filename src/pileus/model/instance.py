@@ -97,7 +97,7 @@ class Seen(Part, frozen=True, kw_only=True):
 
 
 class Instance(Noun, frozen=True, kw_only=True):
-    """A virtual machine (later: or a container), with its ports and volumes as nouns of their own."""
+    """A virtual machine or a container, with its ports and volumes as nouns of their own."""
 
     KIND: ClassVar[str] = "instance"
     PREFIX: ClassVar[str] = "i"
