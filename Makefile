@@ -24,7 +24,7 @@ services: ## the servers that live tests start for themselves (root); a cloud of
 
 .PHONY: images
 images: setup ## build the guest images that are missing, or older than their recipe
-	@for name in tiny debian-12; do $(BIN)/pileus image build $$name --if-changed; done
+	@for name in tiny debian-12 tiny-container debian-12-container; do $(BIN)/pileus image build $$name --if-changed; done
 
 .PHONY: demo
 demo: setup ## one command to a real Debian guest over ssh (NONCE=text to choose what user-data writes)

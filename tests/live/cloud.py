@@ -20,6 +20,7 @@ import boto3
 from botocore.config import Config
 
 from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine import cgroups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,6 +48,21 @@ def until(what: str, found: Callable[[], Any], seconds: float = 120.0) -> Any:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:.0f} s: {what}")
         time.sleep(0.2)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the two kinds of instances: a small image and flavor of it, and what it is called."""
+
+    name: str
+    image: str
+    flavor: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+KINDS = (Kind("machine", "tiny", "m1.tiny"), Kind("container", "tiny-container", "light"))
 
 
 @dataclass
@@ -150,7 +166,7 @@ class LiveCloud:
             return False
 
     def left(self, words: tuple[str, ...]) -> list[str]:
-        """Every trace of these names (uuids, ids, TAPs) in libvirt, on disk, in OVN, in the switch and in the store."""
+        """Every trace of these names (uuids, ids, interfaces) in libvirt, the kernel, OVN, the switch and the store."""
         return [trace for trace in self.traces() if any(word in trace for word in words)]
 
     def traces(self) -> list[str]:
@@ -163,7 +179,13 @@ class LiveCloud:
             check=True,
         )
         found += [f"domain {name}" for name in virsh.stdout.split()]
-        found += [f"disk {path}" for path in self.layout.instances.rglob("*")] if self.layout.instances.exists() else []
+        for folder in (self.layout.instances, self.layout.containers):
+            found += [f"disk {path}" for path in folder.rglob("*")] if folder.exists() else []
+        found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/{cgroups.group(self.layout)}/**/")]
+        # Of every mount namespace there is, for containers have theirs.
+        found += [f"mount {line}" for line in _mounts() if str(self.state) in line]
+        loops = subprocess.run(["losetup", "--list", "--noheadings"], capture_output=True, text=True, check=True)
+        found += [f"loop {line}" for line in loops.stdout.splitlines() if str(self.state) in line]
         links = subprocess.run(
             ["nsenter", f"--net=/run/netns/{self.layout.netns}", "ip", "-br", "link"],
             capture_output=True,
@@ -194,6 +216,15 @@ class LiveCloud:
                 return [f"{pool} {value} {uuid}" for pool, value, uuid in tx.claims()]
         finally:
             store.close()
+
+
+def _mounts() -> set[str]:
+    """A line for each mount of each process of this machine."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/mountinfo"):
+        with contextlib.suppress(OSError):
+            found |= set(path.read_text().splitlines())
+    return found
 
 
 @contextlib.contextmanager

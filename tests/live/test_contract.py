@@ -1,4 +1,4 @@
-"""Our own hosts keep the provider contract: libvirt behind the bus, and OVN."""
+"""Our own hosts keep the provider contract: libvirt and LXC behind the bus, and OVN."""
 
 from __future__ import annotations
 
@@ -75,6 +75,43 @@ class TestInstances(InstanceContract):
 
         disk = DiskSpec(uuid=str(uuid.uuid4()), ec2_id="vol-1", size=1, digest=digest)
         shape = InstanceSpec(uuid="", ec2_id="", power=Power(), vcpus=1, memory=128, disks=(disk,))
+        rig = Rig(provider, end_guest, shape)
+        yield rig
+        rig.close()
+        provider.stop()
+        channels.stop()
+
+
+class TestContainers(InstanceContract):
+    """The contract of instances, over LXC."""
+
+    @pytest.fixture
+    def rig(self, layout: Layout, tmp_path: Path) -> Iterator[Rig]:
+        """The provider that `pileus host run` runs, behind the bus."""
+        channels = ChannelServer(tmp_path / "channels.sock")
+        channels.start()
+        image = SHARED / "images" / "tiny-container.tar.zst"
+        digest = json.loads((SHARED / "images" / "tiny-container.json").read_text())["sha256"]
+
+        def fetch(_digest: str, target: Path) -> None:
+            shutil.copyfile(image, target)
+
+        provider = LocalProvider(layout, fetch, channels, bind(b"secret"))
+        provider.start()
+
+        def end_guest(ident: str) -> None:
+            # As its own root would, from inside.
+            init = int((layout.containers / ident / "init").read_text())
+            inside = ["nsenter", "--all", f"--target={init}", "poweroff"]
+
+            def off() -> bool:
+                subprocess.run(inside, check=False, capture_output=True)
+                return not Path(f"/proc/{init}").exists()
+
+            until("the guest is off", off)
+
+        disk = DiskSpec(uuid=str(uuid.uuid4()), ec2_id="vol-1", size=1, digest=digest, format="tar")
+        shape = InstanceSpec(uuid="", ec2_id="", power=Power(), vcpus=1, memory=128, machine="container", disks=(disk,))
         rig = Rig(provider, end_guest, shape)
         yield rig
         rig.close()

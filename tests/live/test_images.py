@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.server
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,11 +19,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.engine.root import parse_version
 from pileus.providers.local.images import BUILDERS, build
 from pileus.providers.local.images.archive import parse_mirrors
 from pileus.providers.local.images.disk import partition_table
-from pileus.providers.local.images.tiny import needed_libraries, needed_modules
+from pileus.providers.local.images.programs import needed_libraries
+from pileus.providers.local.images.tiny import needed_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,6 +204,35 @@ def test_image_is_what_its_metadata_says_once_per_instance(guest: Guest) -> None
     with guest.boot():
         guest.run("until test $(wc -l < /var/lib/runs) = 2; do sleep 0.2; done")
         assert guest.run(identity).splitlines()[1] != first.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "user", "first"),
+    [
+        pytest.param("tiny-container", "root", "busybox", marks=pytest.mark.cost(40)),
+        pytest.param("debian-12-container", "admin", "systemd", marks=pytest.mark.cost(180)),
+    ],
+)
+def test_a_containers_image_is_the_same_bytes_each_time_and_nobodys(
+    tmp_path: Path, name: ImageName, user: str, first: str
+) -> None:
+    image, again = (build(name, tmp_path / folder, print) for folder in ("one", "two"))
+    assert image.read_bytes() == again.read_bytes()
+    about = json.loads((image.parent / f"{name}.json").read_text())
+    digest = hashlib.sha256(image.read_bytes()).hexdigest()
+    assert (about["sha256"], about["format"], about["login_user"]) == (digest, "tar", user)
+
+    def fetch(_digest: str, target: Path) -> None:
+        shutil.copy(image, target)
+
+    root = Bases(tmp_path / "bases", fetch).path(digest)
+    assert (root / "sbin/init").readlink().name == first
+    assert list(root.glob("etc/ssh/ssh_host_*")) + list(root.glob("etc/dropbear/*key*")) == []
+    assert not (root / "etc/machine-id").exists() or (root / "etc/machine-id").read_text() == ""
+    assert list(root.joinpath("dev").iterdir()) == []
+    # Nobody's keys, and nobody's password.
+    assert {line.split(":")[1][:1] for line in (root / "etc/shadow").read_text().splitlines()} <= {"*", "!"}
+    assert [path for path in root.glob("home/*/.ssh/authorized_keys") if path.read_text()] == []
 
 
 def test_mirrors_are_debians_and_no_other_archive() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.cloud import until
+from tests.live.cloud import KINDS, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +24,13 @@ def group(cloud: LiveCloud) -> str:
     return made
 
 
-@pytest.fixture(scope="module")
-def guests(cloud: LiveCloud, group: str, key: Path) -> Iterator[tuple[str, str]]:
-    """Two guests on the default subnet."""
+@pytest.fixture(scope="module", params=KINDS, ids=str)
+def guests(cloud: LiveCloud, group: str, key: Path, request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """Two guests of a kind on the default subnet."""
+    kind = request.param
     launched = cloud.ec2.run_instances(
-        ImageId=cloud.image("tiny"),
-        InstanceType="m1.tiny",
+        ImageId=cloud.image(kind.image),
+        InstanceType=kind.flavor,
         MinCount=2,
         MaxCount=2,
         KeyName="test",

@@ -23,6 +23,7 @@ import pytest
 
 from pileus.model.errors import Fault
 from pileus.model.provider import Ref, Seen
+from pileus.providers.local import stopping
 from pileus.providers.local.engine import chassis, switch
 from pileus.providers.local.layout import SHARED, Layout
 from pileus.providers.local.machine import cgroups, daemon, tap
@@ -271,7 +272,7 @@ def test_what_ends_qemu_from_outside_is_not_the_guests_wish(body: Body, monkeypa
     assert body.seen().cause == "other"
 
     # A guest that does not listen loses its power once its time is up; asking never waits.
-    monkeypatch.setattr(machine_provider, "GRACE", 1.0)
+    monkeypatch.setattr(stopping, "GRACE", 1.0)
     body.ensure("running")
     body.ensure("stopped")
     assert body.seen().running
@@ -328,7 +329,7 @@ def test_a_libvirtd_that_hangs_is_a_fault_in_time_and_forgiven(layout: Layout, b
 
 @pytest.mark.cost(60)
 def test_a_qemu_that_hangs_is_stopped_and_removed_all_the_same(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_provider, "GRACE", 3.0)
+    monkeypatch.setattr(stopping, "GRACE", 3.0)
     monkeypatch.setattr(machine_provider, "_ASK", 1.0)
     body.ensure("running")
     os.kill(body.pid(), signal.SIGSTOP)

@@ -79,7 +79,7 @@ def test_busy_guests_the_api_and_other_processes_all_get_their_share(cloud: Live
     ids = [each["InstanceId"] for each in launched]
     until("all of them busy", lambda: all(says(cloud, ident, "BUSY") for ident in ids))
     guests = [int((cloud.layout.libvirt / "run" / "qemu" / f"{ident}.pid").read_text()) for ident in ids]
-    group = cgroups.group(cloud.layout)
+    group = cgroups.folder(cloud.layout)
     assert group is not None
     with beside(group) as folder, hogs(folder) as others:
         before, end = {pid: used(pid) for pid in (*guests, *others)}, time.monotonic() + WATCHED

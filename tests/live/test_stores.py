@@ -103,7 +103,7 @@ SUITES = {
         f"tests/loops/test_promises.py::test_every_promise_holds{which}"
         for which in ("", "_of_a_database_that_was_recovered[copy-0-14]")
     ],
-    "verbs": ["tests/verbs/test_launch.py", "tests/verbs/test_recount.py", "tests/verbs/test_view.py"],
+    "verbs": [f"tests/verbs/test_{name}.py" for name in ("launch", "number", "recount", "view")],
 }
 
 

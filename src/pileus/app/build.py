@@ -14,7 +14,7 @@ from pileus.cli.images import add_built
 from pileus.cli.problem import Problem
 
 BUILT = Path("/var/lib/pileus/images")
-"""Built images, shared between clouds: NAME.qcow2 and NAME.json."""
+"""Built images, shared between clouds: NAME.qcow2 or NAME.tar.zst, and NAME.json."""
 
 
 def build(name: str, state: Path, say: Callable[[str], None], *, if_changed: bool = False) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 import structlog
 
 from pileus.app import health, streams, uploads
+from pileus.app.metrics import Metrics
 from pileus.app.wiring import Cloud
 from pileus.faces.rest import errors
 from pileus.faces.rest.face import caller_of, created, unauthorized
@@ -88,7 +89,7 @@ class Edge:
                 if handle is None:
                     response = Response(404, {"content-type": "text/plain"}, NOTHING)
                 else:
-                    request = _request(scope, await body_of(scope, receive, self._largest))
+                    request = request_of(scope, await body_of(scope, receive, self._largest))
                     loop = asyncio.get_running_loop()
                     response = await loop.run_in_executor(self._threads, handle, request)
         except TooLarge:
@@ -102,24 +103,8 @@ class Edge:
             request_id = str(uuid.uuid4())
             log.exception("request failed", path=path, request=request_id)
             response = errors.own("Internal", "Something is wrong here; the log tells what.", request_id)
-        self._note(response, time.perf_counter() - began)
+        note(self._cloud.metrics, response, time.perf_counter() - began)
         await respond(scope, send, response)
-
-    def _note(self, response: Response, seconds: float) -> None:
-        """Count an answer, and log it unless it only read."""
-        if not response.face:
-            return
-        self._cloud.metrics.request(response, seconds)
-        level = "debug" if response.reads and response.status < 500 and seconds < SLOW else "info"
-        getattr(log, level)(
-            "request",
-            face=response.face,
-            action=response.action,
-            status=response.status,
-            code=response.code or None,
-            ms=round(seconds * 1000, 2),
-            request=response.request or None,
-        )
 
     def _face(self, path: str) -> Handle | None:
         if not self._faces:
@@ -144,7 +129,7 @@ class Edge:
         return Response(503, {"content-type": "application/json"}, body)
 
     async def _upload(self, scope: Scope, receive: Receive) -> Response:
-        request, request_id = _request(scope, b""), str(uuid.uuid4())
+        request, request_id = request_of(scope, b""), str(uuid.uuid4())
         try:
             caller = await self._run(caller_of, self._cloud.authority, request)
             if caller is None:
@@ -160,7 +145,7 @@ class Edge:
                     if size > self._cloud.settings.largest_image:
                         raise InvalidValue("The image is larger than this cloud takes.", reason="size")
                     await self._run(incoming.write, part)
-                made = await self._run(uploads.finish, caller, self._cloud.core, incoming, asked)
+                made = await self._run(uploads.finish, caller, self._cloud.core, self._cloud.objects, incoming, asked)
             return created(caller, made)
         except PileusError as error:
             return errors.of(error, request_id)
@@ -171,7 +156,7 @@ class Edge:
         try:
             caller = None
             if target is not None:
-                caller = await self._run(caller_of, self._cloud.authority, _request({"method": "GET", **scope}, b""))
+                caller = await self._run(caller_of, self._cloud.authority, request_of({"method": "GET", **scope}, b""))
             if target is None or caller is None or self._streams >= streams.MOST:
                 await send({"type": "websocket.close", "code": 1008})
                 return
@@ -193,7 +178,25 @@ class Edge:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
 
-def _request(scope: Scope, body: bytes) -> Request:
+def note(metrics: Metrics, response: Response, seconds: float) -> None:
+    """Count an answer, and log it unless it only read."""
+    if not response.face:
+        return
+    metrics.request(response, seconds)
+    level = "debug" if response.reads and response.status < 500 and seconds < SLOW else "info"
+    getattr(log, level)(
+        "request",
+        face=response.face,
+        action=response.action,
+        status=response.status,
+        code=response.code or None,
+        ms=round(seconds * 1000, 2),
+        request=response.request or None,
+    )
+
+
+def request_of(scope: Scope, body: bytes) -> Request:
+    """The request of an ASGI scope, with this body."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")

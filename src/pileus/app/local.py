@@ -14,6 +14,7 @@ from pileus.app.supervise import Part
 from pileus.cli.problem import Problem
 from pileus.model.errors import Fault
 from pileus.providers.local import prefix
+from pileus.providers.local.container import guests as containers
 from pileus.providers.local.engine import chassis, control
 from pileus.providers.local.engine.daemons import daemons
 from pileus.providers.local.engine.fabric import Fabric, alone
@@ -25,7 +26,7 @@ CLOUD_USER = "pileus"
 """Who the cloud process is."""
 
 IMAGES = Path("/var/lib/pileus/images")
-"""Built images, shared between clouds: NAME.qcow2 and NAME.json."""
+"""Built images, shared between clouds: NAME.qcow2 or NAME.tar.zst, and NAME.json."""
 
 Say = Callable[[str], None]
 
@@ -95,13 +96,13 @@ def end(state: State, *, instances: bool, say: Say) -> None:
     """Once nothing of ours runs: end the guests if asked to; without guests, the daemons and namespaces too."""
     layout = layout_of(state)
     try:
-        guests = daemon.guests(layout)
-        if guests and instances:
-            say(f"ending {len(guests)} instances")
+        count = len(daemon.guests(layout)) + len(containers.running(layout))
+        if count and instances:
+            say(f"ending {count} instances")
+            containers.end_all(layout)
             daemon.end_guests(layout)
-            guests = []
-        if guests:
-            say(f"{len(guests)} instances run on, with libvirtd and the network engine (--instances ends them)")
+        elif count:
+            say(f"{count} instances run on, with libvirtd and the network engine (--instances ends them)")
             return
         say("ending libvirtd and the network engine")
         daemon.down(layout)

@@ -150,7 +150,7 @@ def run_(
 
 @images.command("build")
 def image_build(
-    name: Annotated[str, typer.Argument(help="debian-12 or tiny.")],
+    name: Annotated[str, typer.Argument(help="debian-12, tiny, debian-12-container or tiny-container.")],
     *,
     if_changed: Annotated[bool, typer.Option("--if-changed", help="Unless today's recipe made the one there.")] = False,
     state: StateOption = None,

@@ -86,8 +86,9 @@ def _ask(state: State) -> None:
 
 
 def _release(layout: Layout) -> None:
-    """Have the guests' cgroup gone, which the kernel empties a little after their death, and give up the addresses."""
+    """Have the guests' cgroup gone, which the kernel empties a little after their death; give up addresses, users."""
     from pileus.providers.local import prefix  # noqa: PLC0415  (a stub's user has no such provider)
+    from pileus.providers.local.container import ranges  # noqa: PLC0415
     from pileus.providers.local.machine import cgroups  # noqa: PLC0415
 
     def gone() -> bool:
@@ -97,6 +98,7 @@ def _release(layout: Layout) -> None:
     if not processes.until(gone, PATIENCE, 0.05):
         raise Problem(f"The cgroup of {layout.netns} is still in use: processes of this cloud run; try again.")
     prefix.free(layout)
+    ranges.free(layout)
 
 
 def _names(state: State) -> set[str]:

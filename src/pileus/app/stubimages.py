@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pileus.app.uploads import Disk, Upload, register
 from pileus.app.wiring import Cloud
 from pileus.model.caller import Caller
@@ -23,4 +25,5 @@ def register_all(caller: Caller, cloud: Cloud) -> None:
     """Register them as public images, the machine first; safe to repeat."""
     for image in IMAGES:
         stored = cloud.objects.put([f"{image.name}\n".encode().ljust(SIZE, b"\0")])
-        register(caller, cloud.core, image, Disk("raw", SIZE), stored.digest, stored.size)
+        form: Literal["raw", "tar"] = "tar" if image.kind == "container" else "raw"
+        register(caller, cloud.core, image, Disk(form, SIZE), stored.digest, stored.size)

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from pileus.app.rootfs import is_archive, plain
 from pileus.faces.rest.documents import document
 from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
 from pileus.model.image import Image, Wanted
-from pileus.objects import Incoming
+from pileus.objects import Incoming, ObjectStore
 from pileus.verbs import image
 from pileus.verbs.core import Core
 
@@ -27,12 +28,12 @@ LARGEST_DISK = 16 << 40
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """What the query of an upload says. `digest`: refuse other bytes. `format` as found in the bytes if not given."""
+    """What the query of an upload says. `digest`: refuse other bytes. `kind`, `format`: as found in the bytes."""
 
     name: str
     login_user: str = "root"
-    kind: Literal["machine", "container"] = "machine"
-    format: Literal["", "qcow2", "raw"] = ""
+    kind: Literal["", "machine", "container"] = ""
+    format: Literal["", "qcow2", "raw", "tar"] = ""
     public: bool = False
     digest: str = ""
     min_memory: int = 64
@@ -42,10 +43,15 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Disk(msgspec.Struct, frozen=True):
-    """What an image's bytes are: their format, and the disk's size in bytes."""
+    """What an image's bytes are: their format, and the size in bytes of the disk, or of the files once unpacked."""
 
-    format: Literal["qcow2", "raw"]
+    format: Literal["qcow2", "raw", "tar"]
     virtual_size: int
+
+    @property
+    def kind(self) -> Literal["machine", "container"]:
+        """What runs from it."""
+        return "container" if self.format == "tar" else "machine"
 
 
 def read(query: dict[str, str]) -> Upload:
@@ -62,12 +68,22 @@ def read(query: dict[str, str]) -> Upload:
     return asked
 
 
-def finish(caller: Caller, core: Core, incoming: Incoming, asked: Upload) -> dict[str, Any]:
+def finish(caller: Caller, core: Core, objects: ObjectStore, incoming: Incoming, asked: Upload) -> dict[str, Any]:
     """Inspect what came in, keep it and register it: the image's document."""
     incoming.finish()
-    disk = inspect(incoming.path)
+    if asked.format == "tar" or asked.kind == "container" or is_archive(incoming.path):
+        incoming.check()
+        with plain(objects, incoming) as (archive, size):
+            return _keep(caller, core, archive, asked, Disk("tar", size))
+    return _keep(caller, core, incoming, asked, inspect(incoming.path))
+
+
+def _keep(caller: Caller, core: Core, incoming: Incoming, asked: Upload, disk: Disk) -> dict[str, Any]:
     if asked.format and asked.format != disk.format:
         raise InvalidValue(f"The image is {disk.format}, not {asked.format}.", noun="image", reason="format")
+    if asked.kind and asked.kind != disk.kind:
+        text = f"The image is {disk.format}, which is for a {disk.kind} and not for a {asked.kind}."
+        raise InvalidValue(text, noun="image", reason="kind")
     stored = incoming.keep()
     return document(register(caller, core, asked, disk, stored.digest, stored.size))
 
@@ -79,7 +95,7 @@ def register(caller: Caller, core: Core, asked: Upload, disk: Disk, digest: str,
         size=size,
         virtual_size=disk.virtual_size,
         format=disk.format,
-        kind=asked.kind,
+        kind=disk.kind,
         public=asked.public,
         login_user=asked.login_user,
         min_memory=asked.min_memory,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pileus.bus.rabbitmq import CloudEnd as BrokerEnd
     from pileus.bus.tls import Tls
     from pileus.bus.unix import CloudEnd as UnixEnd
+    from pileus.faces.mcc import MccFace
 
 PROVIDERS = "pileus.providers"
 """The entry points' group."""
@@ -35,7 +36,10 @@ PROVIDERS = "pileus.providers"
 
 @dataclass
 class Cloud:
-    """A cloud put together. `parts` are (start, stop) of what runs beside the HTTP server, in the order of starting."""
+    """A cloud put together. `parts` are (start, stop) of what runs beside the HTTP server, in the order of starting.
+
+    `mcc` is there once the store is open, where that face is asked for.
+    """
 
     settings: Settings
     core: Core
@@ -45,6 +49,7 @@ class Cloud:
     rest: RestFace
     metrics: Metrics
     recovery: Recovery | Awaited
+    mcc: MccFace | None = None
     parts: list[tuple[Callable[[], object], Callable[[], object]]] = field(default_factory=list)
 
     def start(self) -> None:

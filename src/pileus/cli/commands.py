@@ -125,7 +125,7 @@ def image_add(
     public: Annotated[bool, typer.Option("--public", help="Every project may start from it.")] = False,
     state: StateOption = None,
 ) -> None:
-    """Add an image (qcow2 or raw) to the cloud."""
+    """Add an image: a machine's disk (qcow2, raw), or a container's files (tar, OCI layout, docker archive, LXC)."""
     from pileus.cli import images as ways  # noqa: PLC0415  (commands start quickly)
 
     chosen = name or source.rstrip("/").rpartition("/")[2].partition(".")[0]

@@ -15,6 +15,7 @@ from pileus.cli.client import Client
 from pileus.cli.problem import Problem
 
 _CHUNK = 1 << 20
+_SUFFIXES = {"qcow2": ".qcow2", "tar": ".tar.zst"}
 
 
 def add(client: Client, source: str, **query: str) -> dict[str, Any]:
@@ -54,13 +55,14 @@ def _upload(client: Client, file: BinaryIO, **query: str) -> dict[str, Any]:
 
 
 def add_built(client: Client, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Register the images built into `folder` (NAME.json beside NAME.qcow2) as public ones, unless they are there."""
+    """Register the images built into `folder`, each described by a NAME.json, as public ones, unless they are there."""
     known = {image["wanted"]["digest"] for image in client.all("images")}
     added = []
     for path in sorted(folder.glob("*.json")):
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
             digest, name = about["sha256"], about["name"]
+            file = path.with_suffix(_SUFFIXES[about.get("format", "qcow2")])
         except (OSError, ValueError, KeyError, TypeError):
             say(f"{path} describes no image; left out")
             continue
@@ -70,7 +72,7 @@ def add_built(client: Client, folder: Path, say: Callable[[str], None]) -> list[
         added.append(
             add(
                 client,
-                str(path.with_suffix(".qcow2")),
+                str(file),
                 name=name,
                 digest=digest,
                 public="true",

@@ -8,7 +8,8 @@ from types import MappingProxyType
 FAULTS: Mapping[str, str] = MappingProxyType(
     {
         "CgroupsUnavailable": "The guests' control group cannot be made.",
-        "DiskFailed": "qemu-img or the file system failed at an instance's disk.",
+        "ContainerFailed": "LXC did not start or end a container; the message says why.",
+        "DiskFailed": "qemu-img, mke2fs or the file system failed at an instance's disk.",
         "DiskLost": "The disk of an instance that has run is no longer there; it is not made anew.",
         "DiskTooSmall": "The root disk is smaller than the image.",
         "DomainBusy": "libvirt holds the guest in a state that forbids the step.",
@@ -35,6 +36,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "NotReachable": "The guest does not answer on that port.",
         "OutsideExhausted": "The outside network has no free address for a router; its guests reach nothing outside.",
         "PrefixesExhausted": "Every 127.N.0.0/16 of this machine belongs to some cloud.",
+        "RangesExhausted": "Every range of user ids for containers on this machine belongs to some project.",
         "RestoreFailed": "A guest could not be restored from a template; it boots from its image instead.",
         "RouterMissing": "The network's router is not there yet.",
         "StatePathTooLong": "The state directory's path is too long for the sockets below it.",

@@ -241,7 +241,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         # -- libvirt -------------------------------------------------------------------------------------------------
         "DomainMissing": Meaning(
             "error",
-            "libvirt does not know an instance that its host has made.",
+            "libvirt, or LXC, does not know an instance that its host has made.",
             "The instance does not run.",
             "The host makes it again from its disk. " + _WAIT + "host.",
         ),

@@ -1,4 +1,4 @@
-"""Image: a disk that instances start from."""
+"""Image: a disk, or a root file system, that instances start from."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pileus.model.noun import Noun, Part
 class Wanted(Part, frozen=True, kw_only=True):
     """`digest` is the sha256 (hex) of the bytes in the object store, `size` theirs; `virtual_size` the disk's.
 
+    Format `tar` is a root file system with real user ids, perhaps compressed (zstd, gzip, xz); it is kind `container`'s
+    only one, and no machine's. `virtual_size` is then that of its unpacked files.
     `traits` are what a host has to have for it.
     """
 
     digest: str
     size: int
     virtual_size: int
-    format: Literal["qcow2", "raw"] = "qcow2"
+    format: Literal["qcow2", "raw", "tar"] = "qcow2"
     kind: Literal["machine", "container"] = "machine"
     public: bool = False
     login_user: str = "root"

@@ -35,7 +35,10 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
 
 
 class DiskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One disk: `size` GiB; `digest` (sha256 hex) and `format` of the image it starts as, empty for a blank one."""
+    """One disk: `size` GiB; `digest` (sha256 hex) and `format` of the image it starts as, empty for a blank one.
+
+    Format `tar` is a container's: its root file system, of which the disk holds what differs from the image.
+    """
 
     uuid: str
     ec2_id: str
@@ -80,10 +83,11 @@ class NicSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="instance"):
-    """A machine: size, disks, ports, power, and what its metadata service answers.
+    """A machine or a container: size, disks, ports, power, and what its metadata service answers.
 
-    `memory` in MiB, `user_data` base64, `satisfied` the power n that its guest ended on an earlier host or under an
-    order that its host lost, `rebooted` the reboots that were done then.
+    The image says which of the two (`machine`), not the flavor. `memory` in MiB, `user_data` base64, `satisfied` the
+    power n that its guest ended on an earlier host or under an order that its host lost, `rebooted` the
+    reboots that were done then.
     """
 
     KIND: ClassVar[str] = "instance"

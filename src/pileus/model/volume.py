@@ -16,7 +16,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     pool: str = "host-local"
     image: str = ""
     digest: str = ""
-    format: Literal["qcow2", "raw"] = "qcow2"
+    format: Literal["qcow2", "raw", "tar"] = "qcow2"
     delete_on_termination: bool = True
     gone: bool = False
 

@@ -147,13 +147,18 @@ class Incoming:
             os.fsync(self._file.fileno())
         return self._digest.hexdigest()
 
-    def keep(self) -> Stored:
-        """Keep the object; when this returns it survives a power cut. InvalidValue when its digest is another."""
+    def check(self) -> str:
+        """The digest of what was written, as `finish`. InvalidValue when it is another than was said."""
         digest = self.finish()
         if self._expected and digest != self._expected:
             raise InvalidValue(
                 f"The bytes have the sha256 {digest}, not {self._expected}.", ident=self._expected, reason="digest"
             )
+        return digest
+
+    def keep(self) -> Stored:
+        """Keep the object; when this returns it survives a power cut. InvalidValue when its digest is another."""
+        digest = self.check()
         self._file.close()
         with _disk():
             self._store.adopt(self.path, digest)

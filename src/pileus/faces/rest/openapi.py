@@ -25,6 +25,8 @@ _UPLOAD = (
     ("login_user", "string", "Who logs in by ssh."),
     ("public", "boolean", "Every project may start from it (administrators)."),
     ("digest", "string", "The sha256 that the body must have."),
+    ("kind", "string", "`machine` or `container`, refused unless the body is for that; as found if not given."),
+    ("format", "string", "`qcow2`, `raw` or `tar`, the same."),
 )
 
 

@@ -93,9 +93,24 @@ class Layout:
         return self.state / "instances"
 
     @property
+    def containers(self) -> Path:
+        """One folder per container: disk, order, console log, what LXC is told."""
+        return self.state / "containers"
+
+    @property
+    def ranges(self) -> Path:
+        """Which project of which cloud of this machine holds which range of user ids."""
+        return SHARED / "ranges"
+
+    @property
     def images(self) -> Path:
         """Images that were built here, with their descriptions."""
         return SHARED / "images"
+
+    @property
+    def bases(self) -> Path:
+        """Root file systems of containers, unpacked, by the digest of their image."""
+        return self.cache / ".bases"
 
     @property
     def templates(self) -> Path:

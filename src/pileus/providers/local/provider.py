@@ -1,4 +1,4 @@
-"""The provider that `pileus host run` runs: machines by libvirt, what guests reach, and the channels to their bytes."""
+"""The provider that `pileus host run` runs: machines by libvirt, containers by LXC, what they reach, their bytes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import re
 import shutil
 import socket
 import threading
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pileus.model.errors import Fault
-from pileus.model.host import Capacity
+from pileus.model.host import Capacity, Limits
+from pileus.model.spec import InstanceSpec
+from pileus.providers.local.container import monitor
+from pileus.providers.local.container.bases import Bases
+from pileus.providers.local.container.nic import SwitchWire as ContainerWire
+from pileus.providers.local.container.provider import ContainerProvider
 from pileus.providers.local.guestnet.server import GuestNet
 from pileus.providers.local.machine.images import CACHE_BYTES
 from pileus.providers.local.machine.kvm import accelerator
@@ -21,9 +27,8 @@ from pileus.providers.local.machine.wire import SwitchWire
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from pileus.model.host import Limits
     from pileus.model.provider import Access, Channel, Channels, Ref, Seen, Stream
-    from pileus.model.spec import AnySpec, InstanceSpec
+    from pileus.model.spec import AnySpec
     from pileus.providers.local.guestnet.upstream import Servers
     from pileus.providers.local.layout import Layout
 
@@ -60,14 +65,17 @@ class LocalProvider:
         self._layout = layout
         self._channels = channels
         self._machine = MachineProvider(layout, fetch, SwitchWire(layout), templates, cache_bytes)
+        bases = Bases(layout.bases, fetch, cache_bytes)
+        self._container = ContainerProvider(layout, bases, ContainerWire(layout))
         self._specs: dict[str, InstanceSpec] = {}
         self._guestnet = GuestNet(layout, self._held, respond, servers=servers)
         self._started = False
 
     @property
     def limits(self) -> Limits:
-        """What this machine cannot do."""
-        return self._machine.limits
+        """What this machine cannot do; containers need what not every machine has."""
+        kinds = self._machine.limits.kinds + (self._container.limits.kinds if monitor.available() else ())
+        return Limits(kinds=kinds)
 
     def start(self) -> None:
         """Serve metadata, names and the loopback listeners."""
@@ -78,6 +86,7 @@ class LocalProvider:
         """Stop serving."""
         self._started = False
         self._guestnet.stop()
+        self._container.close()
         self._machine.close()
 
     def serve(self, specs: Iterable[InstanceSpec]) -> None:
@@ -90,29 +99,37 @@ class LocalProvider:
         return self._specs
 
     def observe(self, ref: Ref) -> Seen | None:
-        """The domain as it is now."""
-        return self._machine.observe(ref)
+        """The domain or container as it is now."""
+        return self._holder(ref.uuid).observe(ref)
 
     def scan(self) -> Iterable[Seen]:
-        """Every domain of this cloud's libvirtd."""
-        return self._machine.scan()
+        """Every domain of this cloud's libvirtd, and every container."""
+        return chain(self._machine.scan(), self._container.scan())
 
     def ensure(self, spec: AnySpec) -> None:
-        """One step towards the domain that `spec` describes."""
-        self._machine.ensure(spec)
+        """One step towards the domain or container that `spec` describes."""
+        if isinstance(spec, InstanceSpec) and spec.machine == "container":
+            self._container.ensure(spec)
+        else:
+            self._machine.ensure(spec)
 
     def remove(self, ref: Ref) -> None:
-        """One step towards no domain, disk, console or TAP of it."""
-        self._machine.remove(ref)
+        """One step towards no domain or container, disk, console or interface of it."""
+        self._holder(ref.uuid).remove(ref)
 
     def watch(self, report: Callable[[Ref], None]) -> None:
-        """Pass libvirt's events on."""
+        """Pass libvirt's events on, and containers' ends."""
         self._machine.watch(report)
+        self._container.watch(report)
+
+    def _holder(self, uuid: str) -> ContainerProvider | MachineProvider:
+        """Who has the instance's body, or would know that there is none."""
+        return self._container if self._container.holds(uuid) else self._machine
 
     def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
-        """The end of the serial log, or a TCP stream to a port of the guest."""
+        """The end of the serial line's or console's log, or a TCP stream to a port of the guest."""
         if channel == "log":
-            path = self._machine.console_log(ref.uuid)
+            path = self._holder(ref.uuid).console_log(ref.uuid)
             return self._channels.offer(lambda link: link.sendall(tail(path)))
         spec = self._specs.get(ref.uuid)
         if channel == "connect" and spec is not None and spec.nics:

@@ -32,6 +32,8 @@ def lay(folder: Path) -> Path:
         ("tiny.py", True, False),
         ("files/tiny/rc", True, False),
         ("debian.py", False, True),
+        ("tinycontainer.py", False, False),
+        ("files/debian-12-container/etc/x", False, False),
         ("files/debian-12/etc/x", False, True),
         ("__pycache__/disk.cpython-311.pyc", False, False),
     ],
@@ -56,5 +58,10 @@ def test_an_image_is_current_by_its_description(tmp_path: Path) -> None:
     (tmp_path / "tiny.json").write_text(f'{{"recipe": "{digest}"}}')
     assert described_recipe(tmp_path / "tiny.json") == digest
     assert images.current("tiny", tmp_path)
+    digest = recipe_digest(resources.files(images), "tiny-container")
+    (tmp_path / "tiny-container.json").write_text(f'{{"recipe": "{digest}"}}')
+    assert not images.current("tiny-container", tmp_path)
+    (tmp_path / "tiny-container.tar.zst").write_bytes(b"")
+    assert images.current("tiny-container", tmp_path)
     (tmp_path / "tiny.qcow2").unlink()
     assert not images.current("tiny", tmp_path)

@@ -1,4 +1,4 @@
-"""Guests: libvirt's domains, and the QEMU processes themselves, against the host's orders."""
+"""Guests: libvirt's domains and our containers, and the QEMU processes themselves, against the host's orders."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _GUEST = re.compile(r"guest=([^,\0]+),")
 
 @dataclass(frozen=True)
 class Domain:
-    """One guest as libvirt knows it, by its own uuid; `spec` is what our metadata in it says, None for a stranger."""
+    """One guest by its own uuid as libvirt, or its folder, knows it; `spec` as told there, None for a stranger."""
 
     uuid: str
     name: str

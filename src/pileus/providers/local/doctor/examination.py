@@ -8,8 +8,19 @@ from typing import TypeVar
 
 from pileus.model.errors import Fault
 from pileus.model.finding import Finding
+from pileus.model.provider import Ref
 from pileus.model.views import Held, HostView, StoreView
-from pileus.providers.local.doctor import cache, domains, folders, links, listeners, machine, namespaces, ovn
+from pileus.providers.local.doctor import (
+    cache,
+    containers,
+    domains,
+    folders,
+    links,
+    listeners,
+    machine,
+    namespaces,
+    ovn,
+)
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.engine import switch
 from pileus.providers.local.layout import Layout
@@ -50,7 +61,9 @@ def look(layout: Layout, host: int | None, *, central: bool = True) -> Bodies:
     """
     bodies = Bodies()
     bodies.processes = domains.processes(layout)
-    bodies.domains = bodies.try_to("guests in libvirt", lambda: domains.domains(layout))
+    bodies.domains = bodies.try_to(
+        "guests in libvirt", lambda: [*domains.domains(layout), *containers.containers(layout)]
+    )
     bodies.folders = bodies.try_to("instances' folders", lambda: folders.folders(layout))
     bodies.cache = bodies.try_to("the image cache", lambda: cache.files(layout))
     bodies.links = bodies.try_to("guests' interfaces", lambda: links.links(layout))
@@ -93,7 +106,11 @@ def repair(layout: Layout, finding: Finding, host: HostView, store: StoreView | 
     if finding.code == "DomainLeaked":
         revision = Expected(host, store).removed(finding.ident)
         if revision is not None:
-            domains.remove(layout, finding.ident, revision)
+            ref = Ref(kind=domains.KIND, uuid=finding.ident, revision=revision)
+            if not containers.remove(layout, ref):
+                domains.remove(layout, finding.ident, revision)
+        return
+    if finding.code == "FolderLeaked" and containers.remove_folder(layout, finding.ident):
         return
     _REMOVE[finding.code](layout, finding.ident)
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from pileus.model.errors import Fault
 from pileus.model.finding import Finding
+from pileus.model.spec import InstanceSpec
+from pileus.providers.local.container import disk, order
+from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine.disk import Disks
@@ -17,7 +20,8 @@ KIND = "instance"
 
 def folders(layout: Layout) -> list[str]:
     """The names of what lies where the instances' folders are. Raises OSError."""
-    return sorted(path.name for path in layout.instances.iterdir()) if layout.instances.exists() else []
+    machines = (path.name for path in layout.instances.iterdir()) if layout.instances.exists() else ()
+    return sorted([*machines, *order.folders(layout)])
 
 
 def compare(expected: Expected, layout: Layout, found: Iterable[str]) -> Iterator[Finding]:
@@ -25,17 +29,27 @@ def compare(expected: Expected, layout: Layout, found: Iterable[str]) -> Iterato
     for name in found:
         if name in expected.specs or name in expected.host.orders or not expected.complete:
             continue
-        known, path = expected.removed(name) is not None, str(layout.instances / name)
-        yield Finding(code="FolderLeaked" if known else "FolderUnknown", kind="folder", ident=name, detail=path)
-    disks = disks_of(layout)
+        known = expected.removed(name) is not None
+        path = layout.containers / name if (layout.containers / name).exists() else layout.instances / name
+        yield Finding(code="FolderLeaked" if known else "FolderUnknown", kind="folder", ident=name, detail=str(path))
     for uuid, held in expected.settled.items():
-        if held.spec is None:
-            continue
-        for disk, file in disks.files(held.spec).items():
-            if not file.path.exists():
-                yield Finding(code="DiskMissing", kind=KIND, ident=uuid, detail=f"volume {disk}: {file.path}")
-            if file.base is not None and not file.base.exists():
-                yield Finding(code="BaseMissing", kind=KIND, ident=uuid, detail=str(file.base))
+        for volume, path, base in _files(layout, held.spec) if held.spec is not None else ():
+            if not path.exists():
+                yield Finding(code="DiskMissing", kind=KIND, ident=uuid, detail=f"volume {volume}: {path}")
+            if base is not None and not base.exists():
+                yield Finding(code="BaseMissing", kind=KIND, ident=uuid, detail=str(base))
+
+
+def _files(layout: Layout, spec: InstanceSpec) -> Iterator[tuple[str, Path, Path | None]]:
+    """Of each volume its uuid, its file, and what that leans on."""
+    if spec.machine == "container":
+        bases = Bases(layout.bases, no_fetch)
+        for one in spec.disks:
+            base = bases.root(one.digest) if one.digest else None
+            yield one.uuid, layout.containers / spec.uuid / disk.NAME, base
+        return
+    for volume, file in disks_of(layout).files(spec).items():
+        yield volume, file.path, file.base
 
 
 def remove(layout: Layout, name: str) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 
+from pileus.model.errors import Fault
 from pileus.model.finding import Finding
 from pileus.providers.local.doctor.domains import Domain
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.engine import switch
-from pileus.providers.local.guestnet.namespaces import outside, run_in
+from pileus.providers.local.guestnet.namespaces import ip, outside, run_in
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import tap
 
@@ -51,8 +53,14 @@ def compare(
 
 
 def remove_tap(layout: Layout, name: str) -> None:
-    """Remove a TAP, and its plug if it has one. Raises Fault while a process uses it."""
-    tap.remove(layout.netns, name)
+    """Remove a TAP, or a container's pair, and its plug if it has one. Raises Fault while a process uses it."""
+    try:
+        tap.remove(layout.netns, name)
+    except Fault as fault:
+        if not isinstance(fault.__cause__, OSError) or fault.__cause__.errno != errno.EINVAL:
+            raise
+        # No TAP but one end of a pair.
+        ip(layout.netns, f"link del {name}", absent_is_fine=True)
     switch.detach(layout, name)
 
 

@@ -6,6 +6,7 @@ Speaks OVSDB (RFC 7047) on one short connection a call: a millisecond, where ovs
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pileus.providers.local.engine.daemons import BRIDGE
 from pileus.providers.local.layout import Layout
 
 _TIMEOUT = 5.0
+_POLL = 0.005
 _BY_UUID = "_uuid"
 
 
@@ -69,6 +71,17 @@ def detach(layout: Layout, interface: str) -> None:
             },
             _changed(),
         )
+
+
+def settle(layout: Layout, patience: float = 5.0) -> None:
+    """Wait until the switch has done what it was told so far, for `patience` seconds at most. Raises Fault."""
+    until = time.monotonic() + patience
+    columns = {"columns": ["next_cfg", "cur_cfg"], "where": []}
+    while True:
+        found = _transact(layout, {"op": "select", "table": "Open_vSwitch", **columns})
+        if all(row["cur_cfg"] >= row["next_cfg"] for row in found[0]["rows"]) or time.monotonic() > until:
+            return
+        time.sleep(_POLL)
 
 
 def ports(layout: Layout) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Guest images built from Debian packages: `tiny`, small and quick for tests, and `debian-12`."""
+"""Images built from Debian packages: `tiny`, small and quick for tests, and `debian-12`; of machines and containers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 
-from pileus.providers.local.images import debian, tiny
+from pileus.providers.local.images import debian, debiancontainer, tiny, tinycontainer
 from pileus.providers.local.images.recipe import (
     ImageBuildError,
     ImageDescription,
@@ -35,7 +35,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Builder:
-    """A recipe and the function that makes its disk: `make(work, disk, progress)`, `work` an empty directory."""
+    """A recipe and the function that makes its file: `make(work, file, progress)`, `work` an empty directory."""
 
     recipe: ImageRecipe
     make: Callable[[Path, Path, Callable[[str], None]], None]
@@ -45,6 +45,8 @@ BUILDERS: Mapping[ImageName, Builder] = MappingProxyType(
     {
         "tiny": Builder(tiny.RECIPE, tiny.make),
         "debian-12": Builder(debian.RECIPE, debian.make),
+        "tiny-container": Builder(tinycontainer.RECIPE, tinycontainer.make),
+        "debian-12-container": Builder(debiancontainer.RECIPE, debiancontainer.make),
     }
 )
 """Every image that can be built, by name."""
@@ -53,11 +55,11 @@ BUILDERS: Mapping[ImageName, Builder] = MappingProxyType(
 def current(name: ImageName, out_dir: Path) -> bool:
     """Whether `out_dir` holds image `name` as today's recipe makes it (Debian's packages may be newer)."""
     made_from = described_recipe(out_dir / f"{name}.json")
-    return (out_dir / f"{name}.qcow2").exists() and made_from == _digest(name)
+    return (out_dir / BUILDERS[name].recipe.file).exists() and made_from == _digest(name)
 
 
 def build(name: ImageName, out_dir: Path, progress: Callable[[str], None]) -> Path:
-    """Build image `name` and return `out_dir/NAME.qcow2`; `out_dir/NAME.json` describes it (`ImageDescription`).
+    """Build image `name` and return its file in `out_dir`; `out_dir/NAME.json` describes it (`ImageDescription`).
 
     Needs root and network access through apt. Both files appear whole or not at all, an older pair is replaced.
     `progress` gets one line per step. Raises `ImageBuildError`.
@@ -68,15 +70,15 @@ def build(name: ImageName, out_dir: Path, progress: Callable[[str], None]) -> Pa
         work = Path(folder)
         # apt fetches as its own unprivileged user, which must be able to reach the files it writes.
         work.chmod(0o755)
-        disk = work / f"{name}.qcow2"
-        builder.make(work, disk, progress)
+        image = work / builder.recipe.file
+        builder.make(work, image, progress)
         progress("measuring the image")
         description = work / f"{name}.json"
-        write_description(describe(builder.recipe, disk, _digest(name)), description)
-        for path in (disk, description):
+        write_description(describe(builder.recipe, image, _digest(name)), description)
+        for path in (image, description):
             path.chmod(0o644)
             path.rename(out_dir / path.name)
-    return out_dir / disk.name
+    return out_dir / image.name
 
 
 def _digest(name: ImageName) -> str:

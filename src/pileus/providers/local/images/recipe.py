@@ -5,13 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, get_args
 
-ImageName = Literal["tiny", "debian-12"]
+from pileus.model.rootfs import Member, Tally
+
+ImageName = Literal["tiny", "debian-12", "tiny-container", "debian-12-container"]
+
+SUFFIXES: Mapping[str, str] = MappingProxyType({"qcow2": ".qcow2", "tar": ".tar.zst"})
+"""Format of an image → how its file's name ends."""
 
 _HASH_CHUNK = 1 << 20
 
@@ -34,12 +41,19 @@ class ImageRecipe:
     description: str
     architecture: str = "x86_64"
     hook: int = 0
+    format: Literal["qcow2", "tar"] = "qcow2"
+
+    @property
+    def file(self) -> str:
+        """The name of the image's file."""
+        return self.name + SUFFIXES[self.format]
 
 
 @dataclass(frozen=True)
 class ImageDescription:
-    """The contents of `NAME.json`; sizes in bytes, `sha256` of the qcow2 file in lower-case hex.
+    """The contents of `NAME.json`; sizes in bytes, `sha256` of the image's file in lower-case hex.
 
+    `virtual_size` is the disk's, or what a container's root file system takes once it is unpacked.
     `recipe` is the digest of all that the image was made from here (`recipe_digest`); packages do not count.
     """
 
@@ -60,7 +74,7 @@ class ImageDescription:
 def recipe_digest(sources: Traversable, name: ImageName) -> str:
     """The digest of everything below the folder `sources` that makes the image `name`: code, and files for it."""
     others = [other for other in get_args(ImageName) if other != name]
-    left_out = tuple(f"files/{other}/" for other in others) + tuple(f"{other.partition('-')[0]}.py" for other in others)
+    left_out = tuple(f"files/{other}/" for other in others) + tuple(f"{_module(other)}.py" for other in others)
     digest = hashlib.sha256()
     for path, file in sorted(_files(sources, "")):
         if path.endswith(".pyc") or path.startswith(left_out):
@@ -78,6 +92,11 @@ def described_recipe(description: Path) -> str:
         return ""
 
 
+def _module(name: str) -> str:
+    """The name of the module that makes an image."""
+    return name.replace("-12", "").replace("-", "")
+
+
 def _files(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
     for entry in folder.iterdir():
         if entry.is_dir():
@@ -86,21 +105,36 @@ def _files(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]
             yield f"{prefix}{entry.name}", entry
 
 
-def describe(recipe: ImageRecipe, disk: Path, made_from: str) -> ImageDescription:
-    """Measure the qcow2 file `disk` and join the result with its recipe, whose digest is `made_from`."""
-    with disk.open("rb") as file:
+def describe(recipe: ImageRecipe, image: Path, made_from: str) -> ImageDescription:
+    """Measure the file `image` and join the result with its recipe, whose digest is `made_from`."""
+    with image.open("rb") as file:
         digest = hashlib.sha256()
         while chunk := file.read(_HASH_CHUNK):
             digest.update(chunk)
-    info = subprocess.run(["qemu-img", "info", "--output=json", str(disk)], check=True, capture_output=True, text=True)
     return ImageDescription(
         sha256=digest.hexdigest(),
-        format="qcow2",
-        size=disk.stat().st_size,
-        virtual_size=int(json.loads(info.stdout)["virtual-size"]),
+        size=image.stat().st_size,
+        virtual_size=_virtual_size(image) if recipe.format == "qcow2" else _unpacked_size(image),
         recipe=made_from,
         **asdict(recipe),
     )
+
+
+def _virtual_size(disk: Path) -> int:
+    info = subprocess.run(["qemu-img", "info", "--output=json", str(disk)], check=True, capture_output=True, text=True)
+    return int(json.loads(info.stdout)["virtual-size"])
+
+
+def _unpacked_size(archive: Path) -> int:
+    """What the files of a root file system have in all; an entry that no cloud would take raises RefusedError."""
+    tally = Tally()
+    with (
+        subprocess.Popen(["zstd", "-dcq", str(archive)], stdout=subprocess.PIPE) as packed,
+        tarfile.open(fileobj=packed.stdout, mode="r|", tarinfo=Member, encoding="utf-8") as tar,
+    ):
+        for member in tar:
+            tally.entry(member)
+    return tally.bytes
 
 
 def write_description(description: ImageDescription, path: Path) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable
-from importlib import resources
 from pathlib import Path
 
-from pileus.providers.local.images import hook
+from pileus.providers.local.images import hook, programs
 from pileus.providers.local.images.archive import debian_root, execute
 from pileus.providers.local.images.disk import DiskLayout, make_disk
 from pileus.providers.local.images.recipe import ImageRecipe
@@ -47,9 +45,6 @@ _PROGRAMS = (
     "sbin/mke2fs",
 )
 
-_LIBRARIES = "usr/lib/x86_64-linux-gnu"
-_LOADER = "lib64/ld-linux-x86-64.so.2"
-
 _BOOT_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_scsi", "sd_mod", "ata_piix")
 
 _MODULES = (
@@ -59,7 +54,7 @@ _MODULES = (
 )
 
 _DIRECTORIES = (
-    *("bin", "sbin", "lib64", "proc", "sys", "dev", "run", "mnt", "usr/bin", "usr/sbin", _LIBRARIES),
+    *("bin", "sbin", "lib64", "proc", "sys", "dev", "run", "mnt", "usr/bin", "usr/sbin", programs.LIBRARIES),
     *("etc/dropbear", "etc/udhcpc", "etc/acpi/PWRF", "var/log", "var/lib/tiny", "boot/extlinux"),
 )
 
@@ -73,16 +68,16 @@ _LINKS = {
 }
 
 _GUEST_FILES = {
-    "rc": "etc/rc",
-    "rc.stop": "etc/rc.stop",
-    "metadata": "sbin/metadata",
-    "hotplug": "sbin/hotplug",
-    "udhcpc": "etc/udhcpc/default.script",
-    "shutdown": "sbin/shutdown",
-    "power": "etc/acpi/PWRF/00000080",
-    "bash": "bin/bash",
+    "tiny/rc": "etc/rc",
+    "tiny/rc.stop": "etc/rc.stop",
+    "busybox/metadata": "sbin/metadata",
+    "tiny/hotplug": "sbin/hotplug",
+    "busybox/udhcpc": "etc/udhcpc/default.script",
+    "tiny/shutdown": "sbin/shutdown",
+    "tiny/power": "etc/acpi/PWRF/00000080",
+    "busybox/bash": "bin/bash",
 }
-"""Executables of ours, by the name of their source file."""
+"""Executables of ours, by the path of their source file."""
 
 _SETTINGS = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run:/bin/false\n",
@@ -140,11 +135,6 @@ def needed_modules(modules_dep: str, names: Iterable[str]) -> set[str]:
     return paths
 
 
-def needed_libraries(objdump: str) -> list[str]:
-    """Return the names of shared libraries that `objdump -p` lists as NEEDED."""
-    return re.findall(r"^\s+NEEDED\s+(\S+)$", objdump, re.MULTILINE)
-
-
 def _lay_out(packages: Path, tree: Path) -> None:
     for directory in _DIRECTORIES:
         (tree / directory).mkdir(parents=True, exist_ok=True)
@@ -155,49 +145,18 @@ def _lay_out(packages: Path, tree: Path) -> None:
     for name in _PROGRAMS:
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(packages / name, tree / name)
-    _copy_libraries(packages, tree)
+    programs.copy_libraries(packages, tree, _PROGRAMS)
     for name, target in _LINKS.items():
         (tree / name).symlink_to(target)
-    _install_busybox(packages, tree)
+    programs.install_busybox(packages, tree)
     for name, text in _SETTINGS.items():
         (tree / name).write_text(text, encoding="utf-8")
     shadow = tree / "etc/shadow"
     shadow.write_text("root:*:19000:0:99999:7:::\n", encoding="utf-8")
     shadow.chmod(0o600)
     for source, target in _GUEST_FILES.items():
-        _install(source, tree / target)
+        programs.install(source, tree / target)
     hook.install(tree / "sbin/await-identity")
-
-
-def _install(source: str, target: Path) -> None:
-    target.write_bytes(resources.files(__package__).joinpath("files", "tiny", source).read_bytes())
-    target.chmod(0o755)
-
-
-def _install_busybox(packages: Path, tree: Path) -> None:
-    busybox = tree / "bin/busybox"
-    busybox.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(packages / "bin/busybox", busybox)
-    for applet in execute([busybox, "--list-full"]).split():
-        link = tree / applet
-        if applet != "linuxrc" and not link.is_symlink() and not link.exists():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to("/bin/busybox")
-
-
-def _copy_libraries(packages: Path, tree: Path) -> None:
-    found = {path.name: path for path in packages.rglob("*.so*") if path.exists()}
-    shutil.copy(found[Path(_LOADER).name], tree / _LOADER)
-    unread = [tree / name for name in _PROGRAMS]
-    while unread:
-        for library in needed_libraries(execute(["objdump", "-p", unread.pop()])):
-            target = tree / _LIBRARIES / library
-            if not library.startswith("ld-linux") and not target.exists():
-                shutil.copy(found[library], target)
-                unread.append(target)
-    (tree / "etc").mkdir(exist_ok=True)
-    (tree / "etc/ld.so.conf").write_text(f"/{_LIBRARIES}\n", encoding="utf-8")
-    execute(["ldconfig", "-r", tree])
 
 
 def _copy_modules(packages: Path, tree: Path, release: str, names: Iterable[str]) -> None:
@@ -217,9 +176,9 @@ def _pack_initrd(packages: Path, work: Path, release: str, initrd: Path) -> None
     tree = work / "initrd"
     for directory in ("bin", "sbin", "proc", "sys", "dev", "newroot"):
         (tree / directory).mkdir(parents=True)
-    _install_busybox(packages, tree)
+    programs.install_busybox(packages, tree)
     _copy_modules(packages, tree, release, _BOOT_MODULES)
-    _install("init", tree / "init")
+    programs.install("tiny/init", tree / "init")
     names = [str(path.relative_to(tree)) for path in sorted(tree.rglob("*"))]
     archive = work / "initrd.cpio"
     with archive.open("wb") as file:

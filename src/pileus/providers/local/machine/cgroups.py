@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import structlog
@@ -29,13 +30,13 @@ _CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blk
 
 def partition(layout: Layout) -> str | None:
     """What a domain's XML says as its resource partition; None where there is no group of ours to be in."""
-    return f"/{layout.netns}" if group(layout) else None
+    return f"/{layout.netns}" if folder(layout) else None
 
 
-def group(layout: Layout) -> Path | None:
+def folder(layout: Layout) -> Path | None:
     """The folder of the group that has the guests' CPU weight; None where there is none."""
-    folder = (_ROOT if _unified() else _ROOT / "cpu") / _name(layout)
-    return folder if folder.is_dir() else None
+    found = (_ROOT if unified() else _ROOT / "cpu") / group(layout)
+    return found if found.is_dir() else None
 
 
 def weight(shares: int) -> int:
@@ -51,7 +52,7 @@ def prepare(layout: Layout) -> None:
 
     Without a CPU controller, or where version 2 delegates nothing, there is none, and guests weigh what libvirt says.
     """
-    if _unified():
+    if unified():
         _prepare_unified(layout)
         return
     if not (_ROOT / "cpu" / "cpu.shares").exists():
@@ -62,13 +63,13 @@ def prepare(layout: Layout) -> None:
             for name in ("cpuset.cpus", "cpuset.mems"):
                 if (folder / name).exists() and not (folder / name).read_text().strip():
                     (folder / name).write_text((folder.parent / name).read_text())
-        (_ROOT / "cpu" / _name(layout) / "cpu.shares").write_text(str(SHARES))
+        (_ROOT / "cpu" / group(layout) / "cpu.shares").write_text(str(SHARES))
     except OSError as error:
         raise Fault("CgroupsUnavailable", f"the guests' cgroup cannot be made: {error}") from error
 
 
 def _prepare_unified(layout: Layout) -> None:
-    folder = _ROOT / _name(layout)
+    folder = _ROOT / group(layout)
     if "cpu" not in (_ROOT / "cgroup.controllers").read_text().split():
         return
     try:
@@ -82,33 +83,65 @@ def _prepare_unified(layout: Layout) -> None:
             folder.rmdir()
 
 
-def _unified() -> bool:
+def unified() -> bool:
     """Whether version 2 is in charge of all controllers, not of none beside those of version 1."""
     return (_ROOT / "cgroup.controllers").exists()
 
 
-def remove(layout: Layout) -> None:
-    """Remove the group where nothing is in it any more."""
-    for folder in _folders(layout):
-        if folder.is_dir():
-            # Empty groups of guests that libvirtd did not see end; only groups can be removed like this.
+def remove(layout: Layout, guest: str = "") -> bool:
+    """Remove the group, or those of the container that LXC calls `guest`, where nothing is in it any more.
+
+    Whether all of it is gone.
+    """
+    left = False
+    for hierarchy in _hierarchies():
+        top = hierarchy / group(layout)
+        for folder in (top / guest, top / f"{guest}.monitor") if guest else (top,):
+            # Empty groups of guests that nobody saw end; only groups can be removed like this.
             for path, _, _ in os.walk(folder, topdown=False):
                 with contextlib.suppress(OSError):
                     Path(path).rmdir()
+            left = left or folder.exists()
+    return not left
 
 
-def _name(layout: Layout) -> str:
+def end(layout: Layout, guest: str) -> None:
+    """Kill every process of the container that LXC calls `guest`, its monitor first."""
+    for hierarchy in _hierarchies():
+        for folder in (hierarchy / group(layout) / f"{guest}.monitor", hierarchy / group(layout) / guest):
+            for path in folder.glob("**/cgroup.procs"):
+                with contextlib.suppress(OSError):
+                    for number in path.read_text().split():
+                        os.kill(int(number), signal.SIGKILL)
+
+
+def limit(layout: Layout, guest: str, limits: Mapping[str, str]) -> None:
+    """Set these limits, by the names of their files, of the container that runs. Raises OSError."""
+    for file, value in limits.items():
+        for hierarchy in _hierarchies():
+            path = hierarchy / group(layout) / guest / file
+            if path.exists():
+                path.write_text(value)
+
+
+def group(layout: Layout) -> str:
+    """The group's path below the top of each hierarchy."""
     # libvirt's name for a partition that is not one of systemd's slices (src/util/vircgroup.c).
     return f"{layout.netns}.partition"
 
 
 def _folders(layout: Layout) -> Iterator[Path]:
-    if _unified():
-        yield _ROOT / _name(layout)
+    if unified():
+        yield _ROOT / group(layout)
         return
     seen = set()
     for controller in _CONTROLLERS:
         mounted = _ROOT / controller
         if (mounted / "cgroup.procs").exists() and mounted.resolve() not in seen:
             seen.add(mounted.resolve())
-            yield mounted / _name(layout)
+            yield mounted / group(layout)
+
+
+def _hierarchies() -> list[Path]:
+    """Where each hierarchy is mounted: LXC puts a container into every one, those without controllers included."""
+    return [_ROOT] if unified() else [path for path in sorted(_ROOT.iterdir()) if (path / "cgroup.procs").exists()]

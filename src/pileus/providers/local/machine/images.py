@@ -51,6 +51,7 @@ class ImageCache:
         self._folder = folder
         self._fetch = fetch
         self._most = most
+        self._uses = Uses(folder)
         self._verified: dict[str, tuple[int, ...]] = {}
 
     def have(self, digest: str, kind: str, user: Path | None = None, *, yields: bool = False) -> Path:
@@ -72,7 +73,7 @@ class ImageCache:
             owner.give(self._folder, 0, owner.group(), 0o710)
             with locked(self._lock(digest)):
                 if user is not None:
-                    self._use(digest, user, yields=yields)
+                    self._uses.add(digest, user, yields=yields)
                 if target.exists():
                     owner.give(target, 0, owner.group(), 0o440)
                 if not self._good(target):
@@ -88,25 +89,10 @@ class ImageCache:
 
     def release(self, user: Path) -> None:
         """`user` leans on no image any more."""
-        for link in self._folder.glob(f".uses/*/{_name(user)}"):
-            link.unlink(missing_ok=True)
+        self._uses.release(user)
 
     def _lock(self, digest: str) -> Path:
         return self._folder / f".{digest}.lock"
-
-    def _use(self, digest: str, user: Path, *, yields: bool) -> None:
-        link = self._folder / ".uses" / digest / (_name(user) + _YIELDS * yields)
-        link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with contextlib.suppress(FileExistsError):
-            link.symlink_to(user)
-
-    def _users(self, digest: str, *, yielding: bool) -> list[Path]:
-        """What leans on the image, of those that yield or of the others; links to what is gone go."""
-        links = [link for link in self._folder.glob(f".uses/{digest}/*") if (link.suffix == _YIELDS) == yielding]
-        for link in links:
-            if not link.exists():
-                link.unlink(missing_ok=True)
-        return [link.readlink() for link in links if link.is_symlink()]
 
     def _good(self, target: Path) -> bool:
         """Whether the image is here and whole; a damaged one is taken away. Who runs from it keeps what it has open."""
@@ -168,17 +154,17 @@ class ImageCache:
         """
         sizes = {path: path.stat().st_size for path in self._images()}
         for digest in {found[0] for path in self._folder.glob("*.part*") if (found := _DIGEST.search(path.name))}:
-            with _free(self._lock(digest)) as free:
-                if free:
+            with free(self._lock(digest)) as mine:
+                if mine:
                     self._clear(digest)
         gone = 0
-        yielding = {path: self._users(path.name, yielding=True) for path in sizes}
-        for path in sorted(sizes, key=lambda path: (bool(yielding[path]), _used_at(self._lock(path.name)))):
+        yielding = {path: self._uses.of(path.name, yielding=True) for path in sizes}
+        for path in sorted(sizes, key=lambda path: (bool(yielding[path]), used_at(self._lock(path.name)))):
             if sum(sizes.values()) <= most:
                 break
-            with _free(self._lock(path.name)) as free:
-                if free and path.name != but and not self._users(path.name, yielding=False):
-                    for user in self._users(path.name, yielding=True):
+            with free(self._lock(path.name)) as mine:
+                if mine and path.name != but and not self._uses.of(path.name, yielding=False):
+                    for user in self._uses.of(path.name, yielding=True):
                         shutil.rmtree(user, ignore_errors=True)
                         log.info("removed with its image", image=path.name, user=str(user))
                     path.unlink(missing_ok=True)
@@ -193,6 +179,33 @@ class ImageCache:
             left.unlink(missing_ok=True)
 
 
+class Uses:
+    """What leans on what is kept in `folder`, by digest: links in `folder`/.uses, which end with what they lead to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / ".uses"
+
+    def add(self, digest: str, user: Path, *, yields: bool = False) -> None:
+        """`user` leans on it from now on, and as long as that is there. Raises OSError."""
+        link = self._folder / digest / (_name(user) + _YIELDS * yields)
+        link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileExistsError):
+            link.symlink_to(user)
+
+    def of(self, digest: str, *, yielding: bool = False) -> list[Path]:
+        """What leans on it, of those that yield or of the others; links to what is gone go."""
+        links = [link for link in self._folder.glob(f"{digest}/*") if (link.suffix == _YIELDS) == yielding]
+        for link in links:
+            if not link.exists():
+                link.unlink(missing_ok=True)
+        return [link.readlink() for link in links if link.is_symlink()]
+
+    def release(self, user: Path) -> None:
+        """`user` leans on nothing any more."""
+        for link in self._folder.glob(f"*/{_name(user)}"):
+            link.unlink(missing_ok=True)
+
+
 def _name(user: Path) -> str:
     """The name of a user's links."""
     return hashlib.sha256(os.fsencode(user)).hexdigest()[:32]
@@ -204,7 +217,8 @@ def _identity(file: Any) -> tuple[int, ...]:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _used_at(lock: Path) -> float:
+def used_at(lock: Path) -> float:
+    """When what the lock stands for was asked for last; 0 for what never was."""
     try:
         return lock.stat().st_mtime
     except FileNotFoundError:
@@ -212,7 +226,7 @@ def _used_at(lock: Path) -> float:
 
 
 @contextlib.contextmanager
-def _free(lock: Path) -> Iterator[bool]:
+def free(lock: Path) -> Iterator[bool]:
     """Whether nobody else holds the lock; if so it is held here."""
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,14 +38,9 @@ from pileus.providers.local.machine.restore.freezer import is_template
 from pileus.providers.local.machine.restore.launch import Restores
 from pileus.providers.local.machine.restore.template import Template
 from pileus.providers.local.machine.wire import Wire
+from pileus.providers.local.stopping import Stopping
 
 KIND = InstanceSpec.KIND
-
-GRACE = 20.0
-"""Seconds that a guest has to shut down after it was asked to, before its power is cut."""
-
-AGAIN = 5.0
-"""Seconds after which the power button is pressed again: a guest that was booting did not hear it."""
 
 ROOM = 16 << 20
 """Bytes that have to be free for a guest that stood still on a full disk to go on."""
@@ -88,8 +82,7 @@ class MachineProvider:
         self._hypervisor = Hypervisor(layout)
         self._restores = Restores(layout, self._hypervisor, cache, self._disks, templates)
         self._instances: dict[str, str] = {}
-        self._first: dict[str, float] = {}
-        self._asked: dict[str, float] = {}
+        self._stopping = Stopping(self._disks.folder)
 
     # -- what there is -------------------------------------------------------------------------------------------
 
@@ -173,7 +166,7 @@ class MachineProvider:
             self._ensure_off(spec, mark)
 
     def _ensure_active(self, domain: Any, spec: InstanceSpec, mark: Mark | None) -> None:
-        if spec.power.state == "stopped" or self._stopping(spec.uuid).exists():
+        if spec.power.state == "stopped" or self._stopping.begun(spec.uuid):
             # A stop that the guest heard of cannot be taken back: it ends before the next start. And it comes before
             # all else, which a QEMU that hangs would keep from being done.
             self._stop(domain, spec.uuid)
@@ -203,28 +196,13 @@ class MachineProvider:
         self._call(domain.resume)
 
     def _stop(self, domain: Any, uuid: str) -> None:
-        """Press the power button, and again; cut the power once `GRACE` has passed since the first time."""
-        now = time.monotonic()
-        if now - self._since(uuid, now) >= GRACE:
+        """Press the power button, and again; cut the power once the guest has had its time since the first."""
+        if self._stopping.overdue(uuid):
             self._call(domain.destroy)
-        elif now - self._asked.get(uuid, -AGAIN) >= AGAIN:
-            self._asked[uuid] = now
+        elif self._stopping.due(uuid):
             power_button = libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
             with _tolerating(INVALID):
                 self._call(domain.shutdownFlags, power_button, seconds=_ASK)
-
-    def _since(self, uuid: str, now: float) -> float:
-        """When (monotonic seconds) the guest was first asked; kept on disk where that can be written."""
-        marker, since = self._stopping(uuid), self._first.get(uuid, now)
-        with contextlib.suppress(OSError, ValueError):
-            since = float(marker.read_text())
-        if since > now or not marker.exists():
-            # A later time than now is from before the machine's last boot, when its clock began anew.
-            since = min(since, now)
-            with contextlib.suppress(OSError):
-                marker.write_text(str(since))
-        self._first[uuid] = since
-        return since
 
     def _ensure_off(self, spec: InstanceSpec, mark: Mark | None) -> None:
         old = mark.made if mark is not None else frozenset[str]()
@@ -253,8 +231,7 @@ class MachineProvider:
             self._wire.plug(nic, spec.uuid)
         if spec.power.state == "running":
             ending.trim(self._layout, spec.ec2_id)
-            self._stopping(spec.uuid).unlink(missing_ok=True)
-            self._forget(spec.uuid)
+            self._stopping.started(spec.uuid)
             if template is None or not self._restored(domain, spec, template, places, made):
                 self._start(domain)
 
@@ -299,11 +276,7 @@ class MachineProvider:
             ending.forget(self._layout, domain.name())
         self._disks.remove(ref.uuid)
         self._instances.pop(domain_uuid(ref.uuid), None)
-        self._forget(ref.uuid)
-
-    def _forget(self, uuid: str) -> None:
-        self._first.pop(uuid, None)
-        self._asked.pop(uuid, None)
+        self._stopping.forget(ref.uuid)
 
     # -- domains -------------------------------------------------------------------------------------------------
 
@@ -341,8 +314,7 @@ class MachineProvider:
     def _cause(self, spec: InstanceSpec) -> Cause:
         cause = ending.cause(self._layout, spec.ec2_id)
         # It went down because it was asked to.
-        asked = spec.uuid in self._first or self._stopping(spec.uuid).exists()
-        return "other" if cause == "guest" and asked else cause
+        return "other" if cause == "guest" and self._stopping.begun(spec.uuid) else cause
 
     def _find(self, domain: str) -> str | None:
         """The instance whose domain has this uuid, where libvirtd can say; else None."""
@@ -354,10 +326,6 @@ class MachineProvider:
         except Fault:
             return None
         return mark.spec.uuid if mark is not None else None
-
-    def _stopping(self, uuid: str) -> Path:
-        """The file that says since when (monotonic seconds) the guest's shutdown is asked for."""
-        return self._disks.folder(uuid) / "stopping"
 
 
 @contextlib.contextmanager

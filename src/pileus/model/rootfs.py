@@ -1,0 +1,144 @@
+"""What an archive of a container's root file system may hold: rules for the entries of a stranger's archive. Pure.
+
+Device nodes are left out: a container is given its own, and an archive of a whole system often has some.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import tarfile
+from dataclasses import dataclass
+from typing import Literal
+
+ENTRIES = 1_000_000
+"""Files, folders and links of an archive: more than any real system has."""
+
+BYTES = 64 << 30
+"""Bytes of all its files, holes counted: what unpacks to more is refused."""
+
+DEPTH = 128
+"""Names of one path."""
+
+IDS = 65536
+"""Users, and groups: those that a container has."""
+
+CAPABILITY = "security.capability"
+"""The one extended attribute that is kept: what lets `ping` work for everybody."""
+
+INITS = ("sbin/init", "etc/init", "bin/init", "init", "usr/sbin/init")
+"""Where a system's first program may be."""
+
+ATTRIBUTE = "SCHILY.xattr."
+"""What tar writes before the name of an extended attribute."""
+_LARGEST_CAPABILITY = 24
+
+Kind = Literal["file", "folder", "symlink", "link", "pipe", "nothing"]
+
+
+class RefusedError(ValueError):
+    """An archive that is not taken; the text says why, to whoever sent it."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What a root file system takes once it is unpacked: bytes of its files, and their number with all the rest."""
+
+    bytes: int
+    entries: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry: where it goes, and for a `link` (a further name of a file) the `target` within the archive.
+
+    `kind` is `nothing` for what is left out, and for the root folder itself.
+    """
+
+    path: tuple[str, ...]
+    kind: Kind
+    target: tuple[str, ...] = ()
+    capability: bytes = b""
+
+
+@dataclass
+class Tally:
+    """What an archive has had so far, within its bounds; `bootable` once there was a first program to run."""
+
+    bytes: int = 0
+    entries: int = 0
+    bootable: bool = False
+    most_bytes: int = BYTES
+    most_entries: int = ENTRIES
+
+    def entry(self, member: tarfile.TarInfo) -> Entry:
+        """What becomes of `member`. Raises RefusedError for what no honest archive has, and beyond the bounds."""
+        self.entries += 1
+        if self.entries > self.most_entries:
+            raise RefusedError(f"the archive has more than {self.most_entries} entries")
+        path = parts(member.name)
+        self._look(member, path)
+        kind = _kind(member) if path else "nothing"
+        if kind in ("file", "nothing"):
+            self.bytes += member.size
+        if self.bytes > self.most_bytes:
+            raise RefusedError(f"the files of the archive have more than {self.most_bytes} bytes")
+        target = parts(member.linkname) if kind == "link" else ()
+        return Entry(path, kind, target, _capability(member))
+
+    def _look(self, member: tarfile.TarInfo, path: tuple[str, ...]) -> None:
+        if not (0 <= member.uid < IDS and 0 <= member.gid < IDS):
+            owner = f"{member.uid}:{member.gid}"
+            raise RefusedError(f"'{_shown(path)}' belongs to {owner}: a container's users end at {IDS - 1}")
+        if member.size < 0:
+            raise RefusedError(f"'{_shown(path)}' has a size below zero")
+        self.bootable |= "/".join(path) in INITS and not member.isdir()
+
+
+def parts(name: str) -> tuple[str, ...]:
+    """The names on a path within an archive, which is below its root whatever it begins with. Raises RefusedError."""
+    found = tuple(part for part in name.split("/") if part not in ("", "."))
+    if ".." in found:
+        raise RefusedError(f"'{_shown(found)}' leads out of the archive")
+    if len(found) > DEPTH:
+        raise RefusedError(f"a path of the archive is {len(found)} folders deep; {DEPTH} are taken")
+    if "\0" in name:
+        raise RefusedError("a name in the archive is no name")
+    return found
+
+
+def _kind(member: tarfile.TarInfo) -> Kind:
+    if member.isdir():
+        return "folder"
+    if member.issym():
+        return "symlink"
+    if member.islnk():
+        return "link"
+    if member.isfifo():
+        return "pipe"
+    return "file" if member.isreg() else "nothing"
+
+
+def _capability(member: tarfile.TarInfo) -> bytes:
+    found = member.pax_headers.get(ATTRIBUTE + CAPABILITY, "")
+    # As tarfile reads what is no UTF-8.
+    value = found.encode("utf-8", "surrogateescape")
+    return value if len(value) <= _LARGEST_CAPABILITY else b""
+
+
+def _shown(path: tuple[str, ...]) -> str:
+    """A name as it may be told: no control characters, and not too long."""
+    return ascii(posixpath.join(*path) if path else "/")[1:-1][-120:]
+
+
+class Member(tarfile.TarInfo):
+    """An archive's header; one that is damaged is an error, and never the archive's end."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Member:
+        """The next header. Raises tarfile.ReadError."""
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"the archive is damaged or cut short: {error}") from error

@@ -1,0 +1,249 @@
+"""Bases: what containers' root file systems begin as, each unpacked once per machine and shared by every launch.
+
+A base belongs to root with the users that its archive names, in a folder that nobody else may pass; containers see it
+read-only, under users of their own, by mounts that the runtime makes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import msgspec
+import structlog
+
+from pileus.model.errors import Fault
+from pileus.model.rootfs import BYTES, Tree
+from pileus.providers.local.container.unpack import FULL, REFUSED
+from pileus.providers.local.machine import owner
+from pileus.providers.local.machine.images import CACHE_BYTES, Uses, disk_fault, free, locked, sync_folder, used_at
+
+log = structlog.get_logger()
+
+_T = TypeVar("_T")
+_MEMORY = 1 << 30
+_CPU_SECONDS = 900
+_WAIT = 1800.0
+_CHUNK = 1 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_LEFT = re.compile(r"\.(tar|part|gone)\b")
+_PACKERS = {
+    b"\x1f\x8b": "gzip",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+}
+"""First bytes of a compressed archive → what decompresses it."""
+
+
+class Bases:
+    """Unpacked root file systems by digest in `folder`; `fetch(digest, target)` writes an archive or raises Fault.
+
+    At most `most` bytes are kept, but for those that some container leans on: what was used least lately goes first.
+    Several clouds may share a folder. A base is whole or not there, also after a power cut.
+    """
+
+    def __init__(self, folder: Path, fetch: Callable[[str, Path], None], most: int = CACHE_BYTES) -> None:
+        self._folder = folder
+        self._fetch = fetch
+        self._most = most
+        self._uses = Uses(folder)
+
+    def path(self, digest: str, user: Path | None = None) -> Path:
+        """The root folder of the image `digest`, made first if it is not; waits for another launch that is making it.
+
+        `user` is what will lean on it (a container's folder): while that is there the base stays. Nothing may ever be
+        written below it. Raises Fault: ImageCorrupt (not the bytes that `digest` names) and ImageRefused (nothing to be
+        unpacked), both permanent; ImageUnavailable, HostDiskFull, and whatever `fetch` raises.
+        """
+        if not _DIGEST.fullmatch(digest):
+            raise Fault("ImageRefused", f"no image can be {digest!r}", permanent=True)
+        made = False
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with locked(self._lock(digest)):
+                if user is not None:
+                    self._uses.add(digest, user)
+                if not self.root(digest).is_dir():
+                    self._make(digest)
+                    made = True
+                with contextlib.suppress(OSError):
+                    os.utime(self._lock(digest))
+            if made:
+                self._evict(self._most, but=digest)
+        except OSError as error:
+            raise disk_fault(error, "ImageUnavailable", f"image {digest} cannot be unpacked") from error
+        return self.root(digest)
+
+    def root(self, digest: str) -> Path:
+        """Where the base of the image is, or would be."""
+        return self._folder / digest / "rootfs"
+
+    def release(self, user: Path) -> None:
+        """`user` leans on no base any more."""
+        self._uses.release(user)
+
+    def _lock(self, digest: str) -> Path:
+        return self._folder / f".{digest}.lock"
+
+    def _make(self, digest: str) -> None:
+        archive, part = self._folder / f".{digest}.tar", self._folder / f".{digest}.part"
+        self._clear(digest)
+        began = time.monotonic()
+        try:
+            self._with_room(lambda: self._fetch(digest, archive))
+            with archive.open("rb") as file:
+                if (found := _sha256(file)) != digest:
+                    raise Fault("ImageCorrupt", f"image {digest} came as {found}", permanent=True)
+                tree = self._with_room(lambda: _unpack(file, part))
+            (part / "about.json").write_bytes(msgspec.json.encode(tree))
+            _sync_all(part)
+            part.rename(self._folder / digest)
+            sync_folder(self._folder)
+            log.info("image unpacked", image=digest, bytes=tree.bytes, seconds=round(time.monotonic() - began, 1))
+        finally:
+            self._clear(digest)
+
+    def _with_room(self, work: Callable[[], _T]) -> _T:
+        """What `work` returns; where the disk has no room for it, once more without what nobody leans on."""
+        while True:
+            try:
+                return work()
+            except Fault as fault:
+                if fault.code != "HostDiskFull" or not self._evict(sum(self._sizes().values()) - 1):
+                    raise
+
+    def _sizes(self) -> dict[str, int]:
+        """Bytes of every base, by digest."""
+        found = {}
+        for path in self._folder.iterdir():
+            if _DIGEST.fullmatch(path.name):
+                with contextlib.suppress(OSError, msgspec.DecodeError):
+                    found[path.name] = msgspec.json.decode((path / "about.json").read_bytes(), type=Tree).bytes
+        return found
+
+    def _evict(self, most: int, but: str = "") -> int:
+        """Forget bases that nothing leans on, least lately used first, until `most` bytes are kept; how many went."""
+        left = (path.name for path in self._folder.iterdir() if _LEFT.search(path.name))
+        for digest in {found[0] for name in left if (found := _DIGEST.search(name))}:
+            with free(self._lock(digest)) as mine:
+                if mine:
+                    self._clear(digest)
+        sizes, gone = self._sizes(), 0
+        for digest in sorted(sizes, key=lambda digest: used_at(self._lock(digest))):
+            if sum(sizes.values()) <= most:
+                break
+            with free(self._lock(digest)) as mine:
+                if mine and digest != but and not self._uses.of(digest):
+                    (self._folder / digest).rename(self._folder / f".{digest}.gone")
+                    self._clear(digest)
+                    del sizes[digest]
+                    gone += 1
+                    log.info("base evicted", image=digest)
+        return gone
+
+    def _clear(self, digest: str) -> None:
+        """Remove what was left half made or half removed; its lock is held."""
+        for left in self._folder.glob(f"*.{digest}.tar*"):
+            left.unlink(missing_ok=True)
+        for left in (self._folder / f".{digest}.part", self._folder / f".{digest}.gone"):
+            if left.exists():
+                remove_tree(left)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder from a stranger's archive, however deep it is. Raises OSError."""
+    done = subprocess.run(
+        ["rm", "-rf", "--one-file-system", "--", folder], check=False, capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode:
+        raise OSError(f"{folder} cannot be removed: {done.stderr.strip()[-300:]}")
+
+
+def _unpack(file: IO[bytes], part: Path) -> Tree:
+    """Unpack the archive to `part`/rootfs. Raises Fault ImageRefused (permanent), HostDiskFull, ImageUnavailable."""
+    if part.exists():
+        remove_tree(part)
+    part.mkdir(mode=0o700)
+    root = part / "rootfs"
+    root.mkdir(mode=0o755)
+    root.chmod(0o755)
+    try:
+        with _decompressed(file) as stream:
+            done = subprocess.run(
+                [*_bounds(f"--fsize={BYTES}"), sys.executable, "-I", "-m", f"{__package__}.unpack", root],
+                stdin=stream,
+                capture_output=True,
+                check=False,
+                timeout=_WAIT,
+                env={"LC_ALL": "C.UTF-8"},
+            )
+    except subprocess.TimeoutExpired as error:
+        raise Fault("ImageRefused", "the image cannot be unpacked in time", permanent=True) from error
+    said = (done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"])[-1]
+    if done.returncode == FULL:
+        raise Fault("HostDiskFull", f"{part.parent} has no room for the image: {said}")
+    if done.returncode == REFUSED or done.returncode < 0:
+        raise Fault("ImageRefused", f"the image cannot be unpacked: {said}", permanent=True)
+    if done.returncode:
+        raise Fault("ImageUnavailable", f"the image is not unpacked: {said}")
+    return msgspec.json.decode(done.stdout, type=Tree)
+
+
+@contextlib.contextmanager
+def _decompressed(file: IO[bytes]) -> Iterator[int]:
+    """What `file` holds once it is decompressed, to be read from a descriptor, by nobody's user with little memory."""
+    file.seek(0)
+    head = file.read(8)
+    file.seek(0)
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    packer = next((name for magic, name in _PACKERS.items() if head.startswith(magic)), None)
+    if packer is None:
+        yield file.fileno()
+        return
+    if shutil.which(packer) is None:
+        raise Fault("ImageUnavailable", f"the image needs the program {packer}, which is not installed")
+    with subprocess.Popen(
+        [*_bounds("--fsize=0"), packer, "-dc"],
+        stdin=file.fileno(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        **owner.nobody(),
+    ) as process:
+        try:
+            yield process.stdout.fileno() if process.stdout else -1
+        finally:
+            # Who reads has seen the archive's end, or does not want more of it.
+            process.kill()
+
+
+def _bounds(*more: str) -> list[str]:
+    return ["prlimit", f"--as={_MEMORY}", f"--cpu={_CPU_SECONDS}", "--core=0", "--nofile=64", *more]
+
+
+def _sync_all(folder: Path) -> None:
+    """Have all that is in the file system of `folder` survive a power cut. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(descriptor):
+            raise OSError(ctypes.get_errno(), f"{folder} cannot be synced")
+    finally:
+        os.close(descriptor)
+
+
+def _sha256(file: Any) -> str:
+    found = hashlib.sha256()
+    while part := file.read(_CHUNK):
+        found.update(part)
+    return found.hexdigest()

@@ -1,0 +1,127 @@
+"""A container's spec as LXC's configuration (lxc.container.conf(5)); all of it, nothing of the machine's defaults."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pileus.model.spec import InstanceSpec
+from pileus.providers.local.container.ranges import SIZE
+
+PIDS = 4096
+"""Processes and threads of one container."""
+
+FILES = (1024, 65536)
+"""Open files of one process: at first, and at most, where this machine allows as many."""
+
+_PERIOD = 100_000
+"""Microseconds in which a container has its processors' time."""
+
+_WEIGHT = 1024
+"""`cpu.shares` of one processor."""
+
+_REFUSED = (
+    *("audit_control", "audit_read", "block_suspend", "bpf", "lease", "mac_admin", "mac_override", "mknod", "perfmon"),
+    *("sys_module", "sys_rawio", "sys_time", "syslog", "wake_alarm"),
+)
+"""Capabilities (capabilities(7)) that not even the container's own root has over what is the container's."""
+
+_DEVICES = ("1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:1", "5:2", "136:*")
+"""null, zero, full, random, urandom, tty, console, ptmx, and the terminals."""
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where on this host the parts of one container are.
+
+    `interfaces` by port; `group` is the guests' cgroup, `hook` a command; `files` how many a process may have open.
+    """
+
+    root: Path
+    folder: Path
+    seccomp: Path
+    base: int
+    interfaces: dict[str, str]
+    hook: str
+    files: int
+    group: str
+    unified: bool
+
+
+def configuration(spec: InstanceSpec, places: Places) -> str:
+    """The text of the configuration file."""
+    lines = [
+        f"lxc.rootfs.path = dir:{places.root}",
+        f"lxc.uts.name = {spec.hostname or spec.ec2_id}",
+        f"lxc.idmap = u 0 {places.base} {SIZE}",
+        f"lxc.idmap = g 0 {places.base} {SIZE}",
+        f"lxc.seccomp.profile = {places.seccomp}",
+        f"lxc.cap.drop = {' '.join(_REFUSED)}",
+        # A profile by name needs a module that this machine may not have: what confines is what is listed here.
+        "lxc.apparmor.profile = unconfined",
+        "lxc.mount.auto = cgroup:mixed proc:mixed sys:mixed",
+        "lxc.autodev = 1",
+        "lxc.tty.max = 0",
+        "lxc.pty.max = 1024",
+        f"lxc.console.logfile = {places.folder / 'console.log'}",
+        f"lxc.hook.start-host = {places.hook}",
+        "lxc.environment = container=lxc",
+        f"lxc.prlimit.nofile = {min(FILES[0], places.files)}:{min(FILES[1], places.files)}",
+        # With 0 a handler that the machine pipes dumps to would run all the same (core(5)), as the machine's root.
+        "lxc.prlimit.core = 1",
+        *_interfaces(spec, places),
+        *_group(spec, places),
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def limits(spec: InstanceSpec, *, unified: bool) -> dict[str, str]:
+    """What the container's cgroup says, by file: memory without swap, processors, processes."""
+    memory = spec.memory * _MIB
+    if unified:
+        return {
+            "memory.max": f"{memory}",
+            "memory.swap.max": "0",
+            "cpu.max": f"{spec.vcpus * _PERIOD} {_PERIOD}",
+            "cpu.weight": f"{min(100 * spec.vcpus, 10000)}",
+            "pids.max": f"{PIDS}",
+        }
+    return {
+        "memory.limit_in_bytes": f"{memory}",
+        "cpu.cfs_period_us": f"{_PERIOD}",
+        "cpu.cfs_quota_us": f"{spec.vcpus * _PERIOD}",
+        "cpu.shares": f"{_WEIGHT * spec.vcpus}",
+        "pids.max": f"{PIDS}",
+    }
+
+
+def _group(spec: InstanceSpec, places: Places) -> list[str]:
+    prefix = "lxc.cgroup2" if places.unified else "lxc.cgroup"
+    devices = [f"{prefix}.devices.allow = c {device} rwm" for device in _DEVICES]
+    return [
+        f"lxc.cgroup.dir.container = {places.group}/{spec.ec2_id}",
+        f"lxc.cgroup.dir.monitor = {places.group}/{spec.ec2_id}.monitor",
+        "lxc.cgroup.dir.container.inner = guest",
+        f"{prefix}.devices.deny = a",
+        *devices,
+        *(f"{prefix}.{name} = {value}" for name, value in limits(spec, unified=places.unified).items()),
+    ]
+
+
+def _interfaces(spec: InstanceSpec, places: Places) -> list[str]:
+    lines = []
+    for at, nic in enumerate(spec.nics):
+        own, cidr = f"lxc.net.{at}", ipaddress.IPv4Network(nic.cidr)
+        lines += [
+            f"{own}.type = phys",
+            f"{own}.link = {places.interfaces[nic.uuid]}",
+            f"{own}.name = eth{nic.index}",
+            f"{own}.flags = up",
+            f"{own}.ipv4.address = {nic.address}/{cidr.prefixlen} {cidr.broadcast_address}",
+        ]
+        if at == 0:
+            lines.append(f"{own}.ipv4.gateway = {nic.gateway}")
+    return lines or ["lxc.net.0.type = empty"]

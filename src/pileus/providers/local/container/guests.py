@@ -1,0 +1,56 @@
+"""All containers of a cloud at once, for whoever ends it: they run without any process of ours."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from pileus.model.errors import Fault
+from pileus.model.spec import InstanceSpec
+from pileus.providers.local.container import order
+from pileus.providers.local.container.monitor import Monitor
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine import cgroups
+
+_POLL = 0.02
+_PATIENCE = 10.0
+"""Seconds that LXC has to tidy up after a container whose processes were killed."""
+
+
+def running(layout: Layout) -> list[InstanceSpec]:
+    """The containers that run now. Raises OSError."""
+    orders = (order.read(layout.containers / uuid) for uuid in order.folders(layout))
+    return [found.spec for found in orders if found is not None and monitor(layout, found.spec).running()]
+
+
+def monitor(layout: Layout, spec: InstanceSpec) -> Monitor:
+    """What the container of `spec` is seen through."""
+    return Monitor(layout.containers / spec.uuid, spec.ec2_id)
+
+
+def end(layout: Layout, spec: InstanceSpec) -> None:
+    """Nothing of the container of `spec` runs, whatever becomes of what it was doing; its folder and NICs stay.
+
+    Raises Fault while it lives.
+    """
+    found = monitor(layout, spec)
+    if found.running():
+        found.cut()
+        if not found.wait(_PATIENCE):
+            cgroups.end(layout, spec.ec2_id)
+    until = time.monotonic() + _PATIENCE
+    # A monitor that was killed leaves its groups behind, and perhaps processes that are about to end.
+    while found.running() or not cgroups.remove(layout, spec.ec2_id):
+        if time.monotonic() > until:
+            raise Fault("ContainerFailed", f"the container {spec.ec2_id} does not end")
+        if not found.running():
+            cgroups.end(layout, spec.ec2_id)
+        time.sleep(_POLL)
+
+
+def end_all(layout: Layout) -> None:
+    """Kill every container; disks and orders stay. Raises Fault and OSError."""
+    found = running(layout)
+    if found:
+        with ThreadPoolExecutor(max_workers=min(16, len(found))) as pool:
+            list(pool.map(lambda spec: end(layout, spec), found))

@@ -1,0 +1,314 @@
+"""A running container from outside: its monitor (LXC's process on this machine) and its first process.
+
+Nothing is asked of LXC, which would take ten milliseconds and more: a lock that the monitor's parent holds says that
+there is one, a hook says which the first process is, and a file when it began and how it ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import select
+import shlex
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pileus.model.errors import Fault
+from pileus.model.provider import Cause
+from pileus.providers.local.container import kernel
+from pileus.providers.local.engine import process
+from pileus.providers.local.guestnet.namespaces import NETNS
+
+_HOOK = "/bin/sh -c 'echo $LXC_PID >\"$0\"' {}"
+"""LXC runs it on this machine once the first process is there, at each start and each reboot from inside."""
+
+_NEEDED = (Path("/proc/self/ns/user"), Path("/proc/self/ns/cgroup"), Path("/dev/loop-control"), Path("/sys/fs/cgroup"))
+_SCRIPT = Path(__file__).with_name("run.sh")
+_START = 30.0
+_POLL = 0.005
+_BY_ITSELF = (["ended 0"], [f"ended {128 + signal.SIGINT}"])
+"""What is written down of a container that nobody ended from outside."""
+
+_LONGEST = 64 * 1024
+_KEPT = ("/", "/proc", "/sys", "/dev", "/usr", "/etc", "/lib", "/lib64", "/run/lxc", "/bin", "/sbin")
+_ERROR = re.compile(r" ERROR +\S+ - \S+? - (.*)$", re.MULTILINE)
+_SYSTEMD = signal.SIGRTMIN + 3
+_LOCK = 9
+
+
+def available() -> bool:
+    """Whether this machine can run containers: LXC is installed, and the kernel has what it needs."""
+    return shutil.which("lxc-start") is not None and all(path.exists() for path in _NEEDED)
+
+
+class Monitor:
+    """The monitor of the container whose folder is `folder`, called `name` by LXC."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._name = name
+
+    @property
+    def hook(self) -> str:
+        """What LXC's configuration has to say as `lxc.hook.start-host`."""
+        return _HOOK.format(shlex.quote(str(self._init)))
+
+    @property
+    def _init(self) -> Path:
+        return self._folder / "init"
+
+    @property
+    def _alive(self) -> Path:
+        return self._folder / "alive"
+
+    @property
+    def _life(self) -> Path:
+        return self._folder / "life"
+
+    # -- what is -------------------------------------------------------------------------------------------------
+
+    def running(self) -> bool:
+        """Whether the container is there, from its start on until its end is written down."""
+        return self._locked() or self.init() is not None
+
+    def pid(self) -> int | None:
+        """The process to wait for the end of; None where there is none."""
+        if not self._locked():
+            return None
+        with contextlib.suppress(OSError, ValueError):
+            return int(self._alive.read_text())
+        return None
+
+    def init(self) -> int | None:
+        """The container's first process, by its number on this machine; None while there is none."""
+        try:
+            number = int(self._init.read_text())
+            status = _status(number)
+            parent = Path(f"/proc/{status['PPid']}/cmdline").read_bytes()
+        except (OSError, ValueError, KeyError):
+            return None
+        # Numbers are used again: it is the child of a process that names this container.
+        ours = self._name.encode() in parent and status["NSpid"].split()[-1] == "1"
+        return number if ours and not status["State"].startswith("Z") else None
+
+    def cause(self) -> Cause:
+        """What ended it; empty when it never ran, "other" also for an end that nobody wrote down."""
+        try:
+            last = self._life.read_text().splitlines()[-1:]
+        except FileNotFoundError:
+            return ""
+        return "guest" if last in _BY_ITSELF else "other"
+
+    def _locked(self) -> bool:
+        try:
+            descriptor = os.open(self._alive, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    # -- what is done --------------------------------------------------------------------------------------------
+
+    def start(self, network: str, stage: Callable[[], None], keep: Iterable[Path], at: Path) -> int:
+        """Start it with what `stage` mounts, in the network namespace `network`; the process to wait for.
+
+        `stage` is called in the container's own mount namespace, where of the machine's own mounts only those that
+        `keep` lies on, or that lie below it, are left; `at` is a folder there that everybody may pass. Returns when
+        the first process is there. Raises Fault, OSError.
+        """
+        self._init.unlink(missing_ok=True)
+        if self._life.exists() and self._life.stat().st_size > _LONGEST:
+            self._life.unlink()
+        descriptor = os.open(self._alive, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            arguments = ["/bin/sh", str(_SCRIPT), str(self._folder), self._name, str(at)]
+            number = _apart(lambda: self._spawn(arguments, descriptor, network, stage, list(keep)))
+            os.pwrite(descriptor, f"{number}\n".encode(), 0)
+        finally:
+            os.close(descriptor)
+        until = time.monotonic() + _START
+        while not self._init.exists():
+            if process.ended(number):
+                raise Fault("ContainerFailed", f"LXC does not start it: {self._said()}")
+            if time.monotonic() > until:
+                raise Fault("ContainerFailed", f"LXC has not started it in {_START:.0f} s: {self._said()}")
+            time.sleep(_POLL)
+        return number
+
+    def _spawn(self, arguments: list[str], lock: int, network: str, stage: Callable[[], None], keep: list[Path]) -> int:
+        kernel.enter_network(NETNS / network)
+        kernel.leave_mounts()
+        _drop_mounts(keep)
+        stage()
+        (self._folder / "lxc.log").unlink(missing_ok=True)
+        output = str(self._folder / "lxc.out")
+        return os.posix_spawn(
+            arguments[0],
+            arguments,
+            {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                (os.POSIX_SPAWN_DUP2, lock, _LOCK),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
+        )
+
+    def _said(self) -> str:
+        try:
+            text = (self._folder / "lxc.log").read_text(errors="replace")
+        except OSError as error:
+            return f"it wrote no log ({error})"
+        return " | ".join(_ERROR.findall(text)[:3])[:600] or text[-600:]
+
+    def ask(self) -> None:
+        """Have the container shut itself down, by the signal that its first process takes for that."""
+        number = self.init()
+        if number is not None:
+            _signal(number, _shutdown_signal(number))
+
+    def cut(self) -> None:
+        """End every process of the container; the monitor sees it, and tidies up."""
+        number = self.init()
+        if number is not None:
+            _signal(number, signal.SIGKILL)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended within `seconds`."""
+        until = time.monotonic() + seconds
+        while self.running():
+            if time.monotonic() > until:
+                return False
+            time.sleep(_POLL)
+        return True
+
+
+class Watch:
+    """Calls back when a container's monitor has ended, by its instance's uuid; reaps those that are our children."""
+
+    def __init__(self) -> None:
+        self._tell: Callable[[str], None] | None = None
+        self._news = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._lock = threading.Lock()
+        self._waiting: dict[int, tuple[str, int]] = {}
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def add(self, uuid: str, number: int) -> None:
+        """Watch the process `number` for the instance `uuid`."""
+        try:
+            descriptor = os.pidfd_open(number)
+        except ProcessLookupError:
+            return
+        with self._lock:
+            self._waiting[descriptor] = (uuid, number)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="containers", daemon=True)
+                self._thread.start()
+        os.eventfd_write(self._news, 1)
+
+    def tell(self, report: Callable[[str], None]) -> None:
+        """From now on call `report`."""
+        self._tell = report
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._stopped = True
+        os.eventfd_write(self._news, 1)
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._news, select.POLLIN)
+        while not self._stopped:
+            with self._lock:
+                for descriptor in self._waiting:
+                    poll.register(descriptor, select.POLLIN)
+            for descriptor, _ in poll.poll():
+                if descriptor == self._news:
+                    with contextlib.suppress(BlockingIOError):
+                        os.eventfd_read(self._news)
+                    continue
+                poll.unregister(descriptor)
+                with self._lock:
+                    uuid, number = self._waiting.pop(descriptor)
+                os.close(descriptor)
+                process.ended(number)
+                if self._tell is not None:
+                    self._tell(uuid)
+
+
+def _apart(work: Callable[[], int]) -> int:
+    """What `work` returns, or raises, done in a thread that ends with it: it leaves namespaces for good."""
+    results: list[int] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001  (handed to the caller, who waits below)
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="container start", daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def _drop_mounts(keep: list[Path]) -> None:
+    """Leave only the system's mounts, and those that `keep` needs.
+
+    A copy of a mount keeps alive what was mounted: other clouds' network namespaces, other containers' disks.
+    """
+    points = [line.split()[4] for line in Path("/proc/thread-self/mountinfo").read_text().splitlines()]
+    for point in reversed([point.encode().decode("unicode_escape") for point in points]):
+        path = Path(point)
+        system = any(point == kept or (kept != "/" and point.startswith(f"{kept}/")) for kept in _KEPT)
+        if not system and not any(one.is_relative_to(path) or path.is_relative_to(one) for one in keep):
+            with contextlib.suppress(OSError):
+                kernel.unmount(path)
+
+
+def _status(number: int) -> dict[str, str]:
+    """/proc/PID/status (proc(5)) by field."""
+    lines = Path(f"/proc/{number}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _shutdown_signal(number: int) -> int:
+    """What has this first process shut its system down: systemd's, busybox's, or what LXC sends all others."""
+    status = _status(number)
+    taken = int(status["SigBlk"], 16) | int(status["SigCgt"], 16)
+    if taken >> (_SYSTEMD - 1) & 1:
+        return _SYSTEMD
+    with contextlib.suppress(OSError):
+        if Path(f"/proc/{number}/exe").readlink().name == "busybox":
+            return signal.SIGUSR2
+    return signal.SIGPWR
+
+
+def _signal(number: int, what: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(number)
+        try:
+            signal.pidfd_send_signal(descriptor, what)
+        finally:
+            os.close(descriptor)

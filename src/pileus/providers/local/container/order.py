@@ -1,0 +1,47 @@
+"""What a container's folder says of it, for whoever finds it: its spec, and which of its volumes were made once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from pileus.model.spec import InstanceSpec
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine.images import sync_folder
+
+NAME = "order.json"
+
+
+class Order(msgspec.Struct, frozen=True):
+    """The spec last taken, and the volumes (uuids) that were made once: one of those that is missing is lost."""
+
+    spec: InstanceSpec
+    made: tuple[str, ...] = ()
+
+
+def read(folder: Path) -> Order | None:
+    """The order in a container's folder; None for a container half made or half removed, and for a damaged one."""
+    try:
+        return msgspec.json.decode((folder / NAME).read_bytes(), type=Order)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def write(folder: Path, order: Order) -> None:
+    """Keep the order; it survives a power cut, or the one before it does. Raises OSError."""
+    aside = folder / f"{NAME}.new"
+    with aside.open("wb") as file:
+        file.write(msgspec.json.encode(order))
+        file.flush()
+        os.fsync(file.fileno())
+    aside.rename(folder / NAME)
+    sync_folder(folder)
+
+
+def folders(layout: Layout) -> list[str]:
+    """The names of all containers' folders: their instances' uuids. Raises OSError."""
+    if not layout.containers.exists():
+        return []
+    return sorted(path.name for path in layout.containers.iterdir() if not path.name.startswith("."))

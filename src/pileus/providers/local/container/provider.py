@@ -1,0 +1,239 @@
+"""The provider of containers: one folder per instance, with its disk, its order and what LXC is told.
+
+The order is written before anything else is made, and goes last: whatever a crash leaves half made is found by its
+folder, and made whole or removed by the same call again. Mounts and loop devices end with the monitor that they are
+for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import ClassVar
+
+import structlog
+
+from pileus.model.errors import Fault
+from pileus.model.host import Limits
+from pileus.model.noun import NEVER
+from pileus.model.provider import Access, Channel, Ref, Seen
+from pileus.model.spec import AnySpec, InstanceSpec
+from pileus.providers.local.container import configuration, disk, guests, identity, kernel, ranges, seccomp
+from pileus.providers.local.container import order as orders
+from pileus.providers.local.container.bases import Bases
+from pileus.providers.local.container.idmap import Maps
+from pileus.providers.local.container.monitor import Monitor, Watch
+from pileus.providers.local.container.nic import Wire
+from pileus.providers.local.container.order import Order
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine import cgroups, console
+from pileus.providers.local.machine.images import disk_fault
+from pileus.providers.local.stopping import Stopping
+
+KIND = InstanceSpec.KIND
+
+FORMAT = "tar"
+"""Of the images that containers begin as."""
+
+log = structlog.get_logger()
+
+
+class ContainerProvider:
+    """Instances as unprivileged containers of LXC; see the Provider protocol. Needs root.
+
+    `bases` has their images. Each Fault says whether it is permanent.
+    """
+
+    handles: ClassVar[frozenset[str]] = frozenset({KIND})
+    limits = Limits(kinds=("container",))
+
+    def __init__(self, layout: Layout, bases: Bases, wire: Wire) -> None:
+        self._layout = layout
+        self._bases = bases
+        self._wire = wire
+        self._maps = Maps()
+        self._watch = Watch()
+        self._stopping = Stopping(self.folder)
+
+    # -- what there is -------------------------------------------------------------------------------------------
+
+    def folder(self, uuid: str) -> Path:
+        """Where everything of one container is."""
+        return self._layout.containers / uuid
+
+    def holds(self, uuid: str) -> bool:
+        """Whether there is anything of a container for this instance."""
+        return self.folder(uuid).exists()
+
+    def observe(self, ref: Ref) -> Seen | None:
+        """The container as it is now; a folder without an order is a body too, half made or half removed."""
+        if not self.holds(ref.uuid):
+            return None
+        order = orders.read(self.folder(ref.uuid))
+        if order is None:
+            return Seen(kind=KIND, uuid=ref.uuid)
+        monitor = guests.monitor(self._layout, order.spec)
+        # First whether it runs: an end in between would be one that nobody wrote down.
+        running = monitor.running()
+        cause = "" if running else monitor.cause()
+        if cause == "guest" and self._stopping.begun(ref.uuid):
+            cause = "other"
+        return Seen(kind=KIND, uuid=ref.uuid, revision=order.spec.revision, running=running, cause=cause)
+
+    def scan(self) -> Iterable[Seen]:
+        """Every container's folder."""
+        return [seen for uuid in orders.folders(self._layout) if (seen := self.observe(Ref(kind=KIND, uuid=uuid)))]
+
+    def watch(self, report: Callable[[Ref], None]) -> None:
+        """Report containers that end, from a thread of its own; those that ran before included."""
+        self._watch.tell(lambda uuid: report(Ref(kind=KIND, uuid=uuid)))
+        for uuid in orders.folders(self._layout):
+            order = orders.read(self.folder(uuid))
+            number = guests.monitor(self._layout, order.spec).pid() if order is not None else None
+            if number is not None:
+                self._watch.add(uuid, number)
+
+    def console_log(self, uuid: str) -> Path:
+        """The file that all output of the console goes to, over all starts; absent before the first one."""
+        return self.folder(uuid) / "console.log"
+
+    def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
+        """Nothing is opened here: the log is a file (`console_log`)."""
+        raise Fault("Unsupported", f"containers have no channel '{channel}'")
+
+    def close(self) -> None:
+        """Watch no more; containers run on."""
+        self._watch.stop()
+        self._maps.close()
+
+    # -- what is to be -------------------------------------------------------------------------------------------
+
+    def ensure(self, spec: AnySpec) -> None:
+        """One step towards `spec`, see the Provider protocol; a spec older than the body's own does nothing.
+
+        Of a container that runs, memory and processors follow at once; other disks and NICs come with its next start.
+        Raises Fault.
+        """
+        if not isinstance(spec, InstanceSpec):
+            raise Fault("Unsupported", f"containers are not made from a spec of kind '{spec.KIND}'", permanent=True)
+        if len(spec.disks) != 1 or spec.disks[0].format != FORMAT:
+            raise Fault("Unsupported", "a container has one disk, from an image of format 'tar'", permanent=True)
+        try:
+            order = orders.read(self.folder(spec.uuid))
+            if order is not None and spec.revision < order.spec.revision:
+                return
+            console.trim(self.console_log(spec.uuid))
+            if order is not None and (monitor := guests.monitor(self._layout, order.spec)).running():
+                self._ensure_active(monitor, spec, order)
+            elif not spec.power.keep:
+                self._ensure_off(spec, order)
+        except OSError as error:
+            raise disk_fault(error, "HostDiskFailed", "this host's disk") from error
+
+    def _ensure_active(self, monitor: Monitor, spec: InstanceSpec, order: Order) -> None:
+        if spec.power.state == "stopped" or self._stopping.begun(spec.uuid):
+            # A stop that the guest heard of cannot be taken back: it ends before the next start.
+            if self._stopping.overdue(spec.uuid):
+                monitor.cut()
+            elif self._stopping.due(spec.uuid):
+                monitor.ask()
+        if order.spec != spec:
+            if (order.spec.vcpus, order.spec.memory) != (spec.vcpus, spec.memory):
+                limits = configuration.limits(spec, unified=cgroups.unified())
+                cgroups.limit(self._layout, spec.ec2_id, limits)
+            orders.write(self.folder(spec.uuid), Order(spec, order.made))
+
+    def _ensure_off(self, spec: InstanceSpec, order: Order | None) -> None:
+        made = order.made if order is not None else ()
+        root, folder = spec.disks[0], self.folder(spec.uuid)
+        fresh = root.uuid not in made
+        if not fresh and not (folder / disk.NAME).exists():
+            raise Fault("DiskLost", f"{folder} no longer holds the disk of {root.ec2_id}")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        image = self._bases.path(root.digest, folder) if root.digest else None
+        if order is not None and order.spec == spec and spec.power.state == "stopped" and not fresh:
+            return
+        for nic in order.spec.nics if order is not None else ():
+            if nic.uuid not in {one.uuid for one in spec.nics}:
+                self._wire.unplug(nic.uuid)
+        if fresh:
+            orders.write(self.folder(spec.uuid), Order(spec))
+            disk.make(folder / disk.NAME, root.size)
+        orders.write(self.folder(spec.uuid), Order(spec, (root.uuid,)))
+        if spec.power.state == "running":
+            self._start(spec, image)
+
+    def _start(self, spec: InstanceSpec, image: Path | None) -> None:
+        folder, stage, monitor = self.folder(spec.uuid), disk.Stage(), guests.monitor(self._layout, spec)
+        base = ranges.base(self._layout, spec.project)
+        # A monitor that was killed leaves things, and LXC wants to make them itself.
+        guests.end(self._layout, spec)
+        places = configuration.Places(
+            root=stage.root,
+            folder=folder,
+            seccomp=folder / "seccomp",
+            base=base,
+            interfaces={nic.uuid: self._wire.plug(nic) for nic in spec.nics},
+            hook=monitor.hook,
+            files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+            group=cgroups.group(self._layout),
+            unified=cgroups.unified(),
+        )
+        (folder / "seccomp").write_text(seccomp.profile())
+        (folder / "config").write_text(configuration.configuration(spec, places))
+        users = self._maps.namespace(base)
+
+        def mount() -> None:
+            disk.assemble(folder / disk.NAME, image, base, users, stage)
+            if not (stage.disk / _KNOWN).exists():
+                identity.write(stage.root, spec, base)
+                (stage.disk / _KNOWN).touch()
+            _hand_out(base, stage)
+
+        self._stopping.started(spec.uuid)
+        keep = [folder, stage.at, *([image] if image is not None else [])]
+        number = monitor.start(self._layout.netns, mount, keep, stage.at)
+        self._watch.add(spec.uuid, number)
+        log.info("container started", instance=spec.ec2_id)
+
+    def remove(self, ref: Ref) -> None:
+        """End the container at once; its NICs, cgroups and folder go. Raises Fault while one of them stays.
+
+        Does nothing for an order older than the body; one without a revision is no older than any.
+        """
+        if not self.holds(ref.uuid):
+            return
+        order = orders.read(self.folder(ref.uuid))
+        if order is not None:
+            if ref.revision != NEVER and ref.revision < order.spec.revision:
+                return
+            guests.end(self._layout, order.spec)
+            for nic in order.spec.nics:
+                self._wire.unplug(nic.uuid)
+        folder = self.folder(ref.uuid)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                # Its order last: by it the rest is found again.
+                for path in sorted(folder.iterdir(), key=lambda path: path.name == orders.NAME):
+                    path.unlink()
+                shutil.rmtree(folder)
+            self._bases.release(folder)
+        except OSError as error:
+            raise Fault("DiskFailed", f"{folder} cannot be removed: {error}") from error
+        self._stopping.forget(ref.uuid)
+
+
+_KNOWN = "known"
+"""Beside a disk's upper folder: the container was told who it is."""
+
+
+def _hand_out(base: int, stage: disk.Stage) -> None:
+    """Let the programs that LXC maps users by see that root may use this range: in this mount namespace alone."""
+    line = stage.at / "users"
+    line.write_text(f"root:{base}:{ranges.SIZE}\n")
+    for path in (Path("/etc/subuid"), Path("/etc/subgid")):
+        if path.exists():
+            kernel.mount(str(line), path, flags=kernel.BIND)

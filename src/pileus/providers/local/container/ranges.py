@@ -1,0 +1,108 @@
+"""Which user ids of this machine the containers of a project have: no two projects, of all clouds, share one.
+
+A container's user N is the machine's user BASE + N, who is nobody else's. The state directory keeps each project's
+range, and in a folder of all clouds of this machine the link NUMBER leads to that file. A link counts as long as the
+file says the same: a process that died between the two, or a state directory that was moved or copied, leaves nothing
+that needs mending (as in `pileus.providers.local.prefix`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pileus.model.errors import Fault
+from pileus.providers.local.layout import Layout
+
+SIZE = 65536
+"""User ids of one project's containers, and as many group ids."""
+
+FIRST, COUNT = 0x78010000, 2046
+"""Below 2**31 and beyond what shadow, systemd and our own QEMUs hand out (see `machine.owner`)."""
+
+
+def base(layout: Layout, project: str) -> int:
+    """The machine's user that is root in the containers of `project`, from the first time on. Raises Fault, OSError."""
+    file = layout.containers / ".ranges" / hashlib.sha256(project.encode()).hexdigest()[:32]
+    kept = _kept(file)
+    if kept is not None and _leads(layout.ranges / str(kept), file):
+        return FIRST + kept * SIZE
+    with _alone(layout.ranges):
+        # Another cloud may hold the number by now, where this state directory is a copy.
+        number = kept if kept is not None and not _taken(layout.ranges / str(kept), kept) else _free(layout.ranges)
+        _keep(file, number)
+        _link(layout.ranges / str(number), file)
+        return FIRST + number * SIZE
+
+
+def free(layout: Layout) -> None:
+    """Give up what this cloud holds. Idempotent."""
+    if layout.ranges.is_dir():
+        with _alone(layout.ranges):
+            for link in layout.ranges.iterdir():
+                if link.is_symlink() and link.readlink().is_relative_to(layout.containers):
+                    link.unlink()
+
+
+def _free(folder: Path) -> int:
+    for number in range(COUNT):
+        link = folder / str(number)
+        if not _taken(link, number):
+            link.unlink(missing_ok=True)
+            return number
+    raise Fault("RangesExhausted", f"{COUNT} projects have containers on this machine", permanent=True)
+
+
+def _taken(link: Path, number: int) -> bool:
+    return link.is_symlink() and _kept(link.readlink()) == number
+
+
+def _leads(link: Path, file: Path) -> bool:
+    return link.is_symlink() and link.readlink() == file
+
+
+def _link(link: Path, file: Path) -> None:
+    if not _leads(link, file):
+        aside = link.with_name(f".{link.name}.new")
+        aside.unlink(missing_ok=True)
+        aside.symlink_to(file)
+        aside.rename(link)
+
+
+def _kept(file: Path) -> int | None:
+    """The number in `file`; None where there is none. It may be anybody's by now: no link, no pipe."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as opened:
+        try:
+            number = int(opened.read(16))
+        except (OSError, ValueError):
+            return None
+    return number if number in range(COUNT) else None
+
+
+def _keep(file: Path, number: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    aside = file.with_suffix(".new")
+    with aside.open("w") as made:
+        made.write(f"{number}\n")
+        made.flush()
+        os.fsync(made.fileno())
+    aside.rename(file)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,39 @@
+"""Guests that are containers: what their folders say, looked at as domains are."""
+
+from __future__ import annotations
+
+from pileus.model.provider import Ref
+from pileus.providers.local.container import guests, order
+from pileus.providers.local.container.bases import Bases
+from pileus.providers.local.container.nic import SwitchWire
+from pileus.providers.local.container.provider import ContainerProvider
+from pileus.providers.local.doctor.domains import KIND, Domain
+from pileus.providers.local.doctor.folders import no_fetch
+from pileus.providers.local.layout import Layout
+
+
+def containers(layout: Layout) -> list[Domain]:
+    """Every container of this cloud; a folder that says of none is one of `folders`. Raises OSError."""
+    found = [order.read(layout.containers / uuid) for uuid in order.folders(layout)]
+    return [_domain(layout, one) for one in found if one is not None]
+
+
+def _domain(layout: Layout, found: order.Order) -> Domain:
+    return Domain(found.spec.uuid, found.spec.ec2_id, guests.monitor(layout, found.spec).running(), found.spec)
+
+
+def remove(layout: Layout, ref: Ref) -> bool:
+    """Whether `ref` is a container; it is removed, unless it is by a later order. Raises Fault."""
+    provider = ContainerProvider(layout, Bases(layout.bases, no_fetch), SwitchWire(layout))
+    try:
+        if not provider.holds(ref.uuid):
+            return False
+        provider.remove(ref)
+    finally:
+        provider.close()
+    return True
+
+
+def remove_folder(layout: Layout, name: str) -> bool:
+    """Whether a container's folder is called so; it is removed. Raises Fault."""
+    return remove(layout, Ref(kind=KIND, uuid=name))

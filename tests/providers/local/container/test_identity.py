@@ -1,0 +1,88 @@
+"""A new container learns its name and keys, and nothing that leads out of its root is followed on the way."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.providers.local.container import identity
+from tests.providers.local.machine import specs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pileus.model.spec import InstanceSpec
+
+BASE = 0x78010000
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root file system with two accounts."""
+    made = tmp_path / "root"
+    for folder in ("etc", "root", "home/ada"):
+        (made / folder).mkdir(parents=True)
+    (made / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nada:x:1000:1001:Ada:/home/ada:/bin/sh\n")
+    return made
+
+
+def spec(user: str = "root") -> InstanceSpec:
+    return specs.instance(hostname="ip-10-98-0-5", domain="internal", login_user=user, public_keys=("ssh-ed25519 A a",))
+
+
+def test_it_knows_its_name_and_lets_its_user_in(root: Path) -> None:
+    identity.write(root, spec("ada"), BASE)
+    assert (root / "etc/hostname").read_text() == "ip-10-98-0-5\n"
+    assert "127.0.1.1 ip-10-98-0-5.internal ip-10-98-0-5" in (root / "etc/hosts").read_text().splitlines()
+    keys = root / "home/ada/.ssh/authorized_keys"
+    assert keys.read_text() == "ssh-ed25519 A a\n"
+    for path, mode in ((keys, 0o600), (keys.parent, 0o700)):
+        found = path.stat()
+        assert (found.st_uid - BASE, found.st_gid - BASE, found.st_mode & 0o777) == (1000, 1001, mode)
+    assert (root / "etc/hostname").stat().st_uid == BASE
+
+
+def test_hosts_that_name_it_stay(root: Path) -> None:
+    (root / "etc/hosts").write_text("127.0.0.1 localhost ip-10-98-0-5\n")
+    identity.write(root, spec(), BASE)
+    assert (root / "etc/hosts").read_text() == "127.0.0.1 localhost ip-10-98-0-5\n"
+
+
+@pytest.mark.parametrize("target", ["{outside}", "../../../../../../../..{outside}"])
+def test_links_lead_nowhere_but_into_the_root(root: Path, tmp_path: Path, target: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for name in ("hostname", "passwd", "hosts"):
+        (outside / name).write_text("root:x:0:0:root:/root:/bin/sh\n")
+    lead = target.format(outside=outside)
+    for name in ("hostname", "hosts"):
+        (root / "etc" / name).symlink_to(f"{lead}/{name}")
+    (root / "root/.ssh").symlink_to(lead)
+    identity.write(root, spec(), BASE)
+    assert all(path.read_text() == "root:x:0:0:root:/root:/bin/sh\n" for path in outside.iterdir())
+    assert {path.name for path in outside.iterdir()} == {"hosts", "hostname", "passwd"}
+    assert (root / "etc/hostname").read_text() == "ip-10-98-0-5\n"
+    assert not (root / "etc/hostname").is_symlink()
+
+
+def test_a_root_that_has_no_place_for_it_gets_none(tmp_path: Path) -> None:
+    """An empty one, one whose files are folders, one whose password file is a pipe that nobody writes to."""
+    empty, strange = tmp_path / "empty", tmp_path / "strange"
+    empty.mkdir()
+    identity.write(empty, spec(), BASE)
+    assert list(empty.iterdir()) == []
+    (strange / "etc/hostname/full").mkdir(parents=True)
+    os.mkfifo(strange / "etc/passwd")
+    os.mkfifo(strange / "etc/hosts")
+    identity.write(strange, spec(), BASE)
+    assert (strange / "etc/hostname/full").is_dir()
+
+
+def test_a_link_within_the_root_is_followed_within_it(root: Path) -> None:
+    (root / "srv").mkdir()
+    (root / "etc/passwd").write_text("root:x:0:0:root:/data:/bin/sh\n")
+    (root / "data").symlink_to("/srv")
+    identity.write(root, spec(), BASE)
+    assert (root / "srv/.ssh/authorized_keys").read_text() == "ssh-ed25519 A a\n"
