@@ -109,6 +109,10 @@ reference: ## write docs/reference anew from the code
 reliability: ## write the kill matrix in docs/reliability.md from the results of make test-live AREA=kills
 	$(BIN)/python -m tests.kills
 
+.PHONY: deb
+deb: setup ## the wheel, and the Debian packages of the cloud and of the mcc tools, into dist/
+	packaging/deb
+
 .PHONY: changelog
 changelog: ## preview the next release's notes from changelog.d
 	$(BIN)/towncrier build --draft --version next

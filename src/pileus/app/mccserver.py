@@ -69,9 +69,11 @@ def _up(state: State, asked: Given) -> None:
         if found.get("mcc", "").rpartition(":")[2] != where.rpartition(":")[2]:
             raise Problem(f"A cloud runs in {state.root} already, with another door, or none: mccserver --stop first.")
         if provider == "local":
-            from pileus.app.build import add_all  # noqa: PLC0415  (the stub has its own)
+            from pileus.app.build import BUILT, add_all  # noqa: PLC0415  (the stub has its own)
 
             add_all(state.root, _tell)
+            if not any(BUILT.glob("*.tar.*")):
+                _tell("there is no image of containers yet: pileus image build debian-12-container")
         link = state.root / "log" / "mcc-server.log"
         with contextlib.suppress(FileExistsError):
             link.symlink_to("cloud.log")
