@@ -10,6 +10,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from botocore.exceptions import SSLError
 from cryptography import x509
 
 from pileus.app import certificates, processes, tls
+from pileus.app.state import write_file
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
 
@@ -174,6 +176,27 @@ def test_a_certificate_that_cannot_be_used_is_said_in_one_line(own: Stub, tmp_pa
     assert done.returncode == 1
     assert "key.pem cannot be used for TLS" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_processes_of_one_cloud_may_make_their_certificate_at_once(tmp_path: Path) -> None:
+    authority = certificates.authority(tmp_path)
+    pairs = [authority.server(["127.0.0.1"]) for _ in range(8)]
+    file, over = tmp_path / "own.pem", threading.Event()
+    write_file(file, pairs[0])
+
+    def others() -> None:
+        while not over.wait(0.0005):
+            pairs.append(pairs.pop(0))
+            write_file(file, pairs[0])
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        for _ in range(200):
+            tls.own(authority, file, ["127.0.0.1"]).refresh()
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_without_the_setting_nothing_is_left_of_it(own: Stub) -> None:

@@ -68,6 +68,11 @@ class Process:
             assert time.monotonic() < end, self.log.read_text(errors="replace")
             time.sleep(0.05)
 
+    def tell(self, number: signal.Signals) -> None:
+        """Signal the server; nothing when it does not run."""
+        if self._child is not None:
+            self._child.send_signal(number)
+
     def end(self, number: signal.Signals) -> None:
         """Signal the server, and wait for its end; nothing when it does not run."""
         if self._child is not None:

@@ -6,6 +6,7 @@ What cannot be handed over whole (images on their way in, streams to instances) 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 import uuid
@@ -17,6 +18,7 @@ from urllib.parse import parse_qsl
 import structlog
 
 from pileus.app import health, streams, uploads
+from pileus.app.health import Health
 from pileus.app.metrics import Metrics
 from pileus.app.wiring import Cloud
 from pileus.faces.rest import errors
@@ -53,11 +55,11 @@ class Gone(Exception):
 
 
 class Edge:
-    """The ASGI application of one cloud; without its faces, of its health and its figures alone."""
+    """The ASGI application of one cloud's process; without faces, of its health and its figures alone."""
 
-    def __init__(self, cloud: Cloud, *, faces: bool = True) -> None:
+    def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._faces = faces
+        self._faces = cloud.role.faces
         self._largest = cloud.settings.largest_request
         self._threads = ThreadPoolExecutor(cloud.settings.threads, thread_name_prefix="request")
         self._ec2 = cloud.ec2.handle
@@ -116,17 +118,24 @@ class Edge:
         return None
 
     async def _health(self) -> Response:
-        """200 when requests can be served, else 503 with the names of what is missing, and why."""
+        """200 while this process can do what it is for, else 503; with the names of what is missing, and why.
+
+        One that only answers requests is for taking them: kept from it because hosts are silent, clients would get
+        nothing at all. One with loops is for having hosts do the work.
+        """
+        cloud = self._cloud
         try:
-            missing = await asyncio.wait_for(
-                self._run(health.missing, self._cloud.core.store, self._cloud.recovery.missing), HEALTH
-            )
+            ask = functools.partial(health.look, cloud.core.store, cloud.recovery.missing, cloud.connected)
+            found = await asyncio.wait_for(self._run(ask), HEALTH)
         except TimeoutError:
-            missing = {"store": f"The cloud's database does not answer within {HEALTH:.0f} s."}
-        if not missing:
+            words = f"The cloud's database does not answer within {HEALTH:.0f} s."
+            found = Health(missing={"store": words})
+        why = {**found.missing, **found.late}
+        if not why:
             return Response(200, {"content-type": "text/plain"}, b"ok\n")
-        body = json.dumps({"status": "unavailable", "missing": list(missing), "why": missing}).encode()
-        return Response(503, {"content-type": "application/json"}, body)
+        well = not found.missing and not cloud.role.loops
+        body = {"status": "degraded" if well else "unavailable", "missing": list(why), "why": why}
+        return Response(200 if well else 503, {"content-type": "application/json"}, json.dumps(body).encode())
 
     async def _upload(self, scope: Scope, receive: Receive) -> Response:
         request, request_id = request_of(scope, b""), str(uuid.uuid4())

@@ -34,13 +34,27 @@ PROVIDERS = "pileus.providers"
 """The entry points' group."""
 
 
+@dataclass(frozen=True)
+class Role:
+    """What a process of a cloud does: it answers requests, or runs loops, or both; `alone` with the store or not."""
+
+    faces: bool = True
+    loops: bool = True
+    alone: bool = True
+
+
+CLOUD, API, LOOPS = Role(), Role(loops=False, alone=False), Role(faces=False, alone=False)
+
+
 @dataclass
 class Cloud:
-    """A cloud put together. `parts` are (start, stop) of what runs beside the HTTP server, in the order of starting.
+    """A cloud put together, or a process of one.
 
-    `mcc` is there once the store is open, where that face is asked for.
+    `connected` says whether messages pass to and from hosts. `parts` are (start, stop) of what runs beside the HTTP
+    server, in the order of starting. `mcc` is there once the store is open, where that face is asked for.
     """
 
+    role: Role
     settings: Settings
     core: Core
     authority: Authority
@@ -49,6 +63,7 @@ class Cloud:
     rest: RestFace
     metrics: Metrics
     recovery: Recovery | Awaited
+    connected: Callable[[], bool]
     mcc: MccFace | None = None
     parts: list[tuple[Callable[[], object], Callable[[], object]]] = field(default_factory=list)
 
@@ -62,18 +77,6 @@ class Cloud:
         for _, stop in reversed(self.parts):
             stop()
         self.core.store.close()
-
-
-@dataclass(frozen=True)
-class Role:
-    """What a process of a cloud does: it answers requests, or runs loops, or both; `alone` with the store or not."""
-
-    faces: bool = True
-    loops: bool = True
-    alone: bool = True
-
-
-CLOUD, API, LOOPS = Role(), Role(loops=False, alone=False), Role(faces=False, alone=False)
 
 
 def build(
@@ -193,6 +196,7 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
         opening = Awaited(core)
         spread_nudges(core)
     return Cloud(
+        role=role,
         settings=settings,
         core=core,
         authority=authority,
@@ -201,6 +205,7 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
         rest=RestFace(core, authority),
         metrics=metrics,
         recovery=opening,
+        connected=gate.connected,
         parts=parts,
     )
 

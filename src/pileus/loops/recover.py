@@ -72,6 +72,10 @@ class Gate:
         """Have a host open a channel."""
         return self.bus.open(host, request)
 
+    def connected(self) -> bool:
+        """Whether messages pass now, as far as is known; a bus that cannot tell has nothing that could be away."""
+        return bool(getattr(self.bus, "connected", True))
+
     def listen(self, on_report: Callable[[Report], None]) -> None:
         """Call `on_report` with every report, where the bus has some."""
         listen = getattr(self.bus, "listen", None)
