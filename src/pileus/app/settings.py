@@ -94,8 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     broker_admin: Annotated[
         str,
         _says(
-            "URL of the broker's management, https://USER:PASSWORD@HOST:PORT, where hosts get accounts as they join; "
-            "empty: the operator makes them"
+            "URL of the broker's management, https://USER:PASSWORD@HOST:PORT, where hosts get their accounts, and lose "
+            "them when they are removed; empty: the operator makes and removes them"
         ),
     ] = ""
     resolv_conf: Annotated[

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pileus.app.metrics import Metrics
+from pileus.app.registers import registers
 from pileus.app.settings import Settings
 from pileus.app.state import State, keep_once, write_file
 from pileus.faces.ec2 import Ec2Face
 from pileus.faces.rest import RestFace
+from pileus.loops.admission import Admission
 from pileus.loops.recover import Awaited, Gate, Recovery
 from pileus.loops.runner import Runner, spread_nudges
 from pileus.model.provider import Engine
@@ -94,7 +96,13 @@ def build(
         fingerprint=fingerprint,
     )
     build_one = _local if provider != "stub" else _stub if role.alone else _stubs
-    return build_one(state, settings, store, place, role)
+    made = build_one(state, settings, store, place, role)
+    found = registers(settings, provider, loops=role.loops)
+    if found:
+        # Where there are loops, each report touches a host: what verbs did is then found by looking.
+        admission = Admission(made.core, found, prompt=not role.loops)
+        made.parts.append((admission.start, admission.stop))
+    return made
 
 
 def load(name: str) -> Any:
@@ -182,7 +190,7 @@ def _nothing() -> None:
 
 
 def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Engine, role: Role) -> Cloud:
-    authority = Authority(core)
+    authority = Authority(core, shared=not role.alone)
     metrics = Metrics(core.store)
     opening: Recovery | Awaited
     parts: list[tuple[Callable[[], object], Callable[[], object]]] = []
