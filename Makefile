@@ -106,7 +106,7 @@ reference: ## write docs/reference anew from the code
 	$(BIN)/python docs/reference/make.py
 
 .PHONY: reliability
-reliability: ## write the kill matrices in docs/reliability.md from the results of make test-live AREA=kills, AREA=roles_kills
+reliability: ## write the kill matrices in docs/reliability.md from the results of make test-live AREA=kills, roles_kills, cluster_kills
 	$(BIN)/python -m tests.kills
 
 .PHONY: changelog

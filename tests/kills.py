@@ -18,6 +18,8 @@ DOCUMENT = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- kills: begin -->", "<!-- kills: end -->"
 ROLE_RESULTS = ROOT / "build" / "role-kills.jsonl"
 ROLE_BEGIN, ROLE_END = "<!-- role kills: begin -->", "<!-- role kills: end -->"
+CLUSTER_RESULTS = ROOT / "build" / "cluster-kills.jsonl"
+CLUSTER_BEGIN, CLUSTER_END = "<!-- cluster kills: begin -->", "<!-- cluster kills: end -->"
 
 PROCESSES = (
     "supervisor", "cloud", "host", "libvirtd", "qemu", "switch-db", "switch", "controller", "northbound",
@@ -41,6 +43,14 @@ ROLES = ("api", "loops", "host", "broker", "database")
 """The processes of a cloud of several."""
 
 ROLE_OPERATIONS = {"launch": 2, "stop": 2, "start": 2, "terminate": 2}
+
+CLUSTER_ROLES = ("api", "loops", "central", "broker", "database")
+"""What the cloud's side of several machines is made of; `central` is OVN's databases, northd and their supervisor."""
+
+CLUSTER_OPERATIONS = {"launch": 2, "stop": 1, "start": 1, "terminate": 1, "authorize": 2, "revoke": 2}
+
+SESSIONS = ("outer", "inner")
+"""Those that go on meanwhile: from outside to a guest, and from a guest of one host to one of another."""
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -72,6 +82,7 @@ def _cells(operations: dict[str, int], processes: Sequence[str]) -> tuple[Cell, 
 
 CELLS = _cells(OPERATIONS, PROCESSES) + tuple(Cell(operation, "cloud", asked=True) for operation in OPERATIONS)
 ROLE_CELLS = _cells(ROLE_OPERATIONS, ROLES)
+CLUSTER_CELLS = _cells(CLUSTER_OPERATIONS, CLUSTER_ROLES)
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -147,6 +158,31 @@ def role_table(results: Iterable[Result]) -> str:
     return "\n".join(lines)
 
 
+def cluster_table(results: Iterable[Result]) -> str:
+    """Markdown: the same of a cloud of several machines; no session of its guests' is carried by what is killed."""
+    kills = [
+        msgspec.structs.replace(result, once=result.once and not result.lost) for result in results if result.killed
+    ]
+    seeds = sorted({result.seed for result in kills})
+    ended = sum(len(result.lost) for result in kills)
+    good = sum(map(_good, kills))
+    lines = [
+        f"{len(kills)} kills, {good} as promised; sessions ended: {ended}; seeds {', '.join(map(str, seeds))}.",
+        "",
+        f"| killed | kills | by thirds | asked again | longest, s | silence, s | {' | '.join(CLUSTER_OPERATIONS)} |",
+        f"|---|--:|---|--:|--:|---|{'--:|' * len(CLUSTER_OPERATIONS)}",
+    ]
+    for role in CLUSTER_ROLES:
+        mine = [result for result in kills if result.process == role]
+        cells = [role, len(mine), _thirds(mine), sum(result.retries for result in mine)]
+        cells += [f"{max((result.took for result in mine), default=0.0):.1f}"]
+        silences = [max((result.silence.get(via, 0.0) for result in mine), default=0.0) for via in SESSIONS]
+        cells += [", ".join(f"{silence:.1f}" for silence in silences)]
+        cells += [_share([result for result in mine if result.operation == name]) for name in CLUSTER_OPERATIONS]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
 def _thirds(kills: Sequence[Result]) -> str:
     return ", ".join(str(sum(min(2, int(3 * result.moment)) == third for result in kills)) for third in range(3))
 
@@ -186,3 +222,6 @@ if __name__ == "__main__":
         DOCUMENT.write_text(render(DOCUMENT.read_text(), table(kept())))
     if ROLE_RESULTS.exists():
         DOCUMENT.write_text(render(DOCUMENT.read_text(), role_table(kept(ROLE_RESULTS)), ROLE_BEGIN, ROLE_END))
+    if CLUSTER_RESULTS.exists():
+        made = cluster_table(kept(CLUSTER_RESULTS))
+        DOCUMENT.write_text(render(DOCUMENT.read_text(), made, CLUSTER_BEGIN, CLUSTER_END))

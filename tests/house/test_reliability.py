@@ -43,7 +43,13 @@ def test_each_role_is_killed_in_each_operation() -> None:
     assert len(pairs) == len(kills.ROLE_OPERATIONS) * len(kills.ROLES)
 
 
-@given(st.sampled_from([*kills.CELLS, *kills.ROLE_CELLS]), st.integers(0))
+def test_each_part_of_the_clouds_side_is_killed_in_each_operation() -> None:
+    assert len(set(map(str, kills.CLUSTER_CELLS))) == len(kills.CLUSTER_CELLS) >= 30
+    pairs = {(cell.operation, cell.process) for cell in kills.CLUSTER_CELLS}
+    assert len(pairs) == len(kills.CLUSTER_OPERATIONS) * len(kills.CLUSTER_ROLES)
+
+
+@given(st.sampled_from([*kills.CELLS, *kills.ROLE_CELLS, *kills.CLUSTER_CELLS]), st.integers(0))
 def test_a_moment_lies_in_its_part_and_follows_from_the_seed(cell: kills.Cell, seed: int) -> None:
     parts = 1 if cell.asked else cell.parts
     assert cell.part / parts <= cell.moment(seed) <= (cell.part + 1) / parts
@@ -72,6 +78,13 @@ def test_the_table_of_roles_counts_the_same_way() -> None:
     assert "| api | 2 | 0, 1, 1 | 2 | 3.0 | 0 / 1 | 1 / 1 | — | — |" in lines
 
 
+def test_the_table_of_several_machines_counts_sessions_too() -> None:
+    made = [result(process="central", silence={"outer": 0.4, "inner": 1.2}), result(process="central", lost=["inner"])]
+    lines = kills.cluster_table(made).splitlines()
+    assert lines[0] == "2 kills, 1 as promised; sessions ended: 1; seeds 1."
+    assert "| central | 2 | 0, 2, 0 | 2 | 3.0 | 0.4, 1.2 | — | 1 / 2 | — | — | — | — |" in lines
+
+
 @given(st.text(alphabet=st.characters(exclude_characters="<"), max_size=50))
 def test_only_what_is_between_the_marks_is_written(text: str) -> None:
     document = f"before\n{kills.BEGIN}\nold\n{kills.END}\nafter\n"
@@ -81,6 +94,7 @@ def test_only_what_is_between_the_marks_is_written(text: str) -> None:
 MATRICES = {
     "one machine": (kills.BEGIN, kills.END, 100, kills.PROCESSES),
     "several processes": (kills.ROLE_BEGIN, kills.ROLE_END, 30, kills.ROLES),
+    "several machines": (kills.CLUSTER_BEGIN, kills.CLUSTER_END, 30, kills.CLUSTER_ROLES),
 }
 
 
