@@ -95,7 +95,7 @@ def folder() -> Iterator[Path]:
         yield Path(made)
 
 
-@pytest.mark.cost(300)
+@pytest.mark.cost(240)
 def test_the_cloud_runs_where_only_its_package_is(packages: Path, base: Path, folder: Path) -> None:
     said = inside(base, folder, sorted(packages.glob("*.deb")), STUB)
     assert said == (
