@@ -134,7 +134,7 @@ class Monitor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             arguments = ["/bin/sh", str(_SCRIPT), str(self._folder), self._name, str(at)]
-            number = _apart(lambda: self._spawn(arguments, descriptor, network, stage, list(keep)))
+            number = apart(lambda: self._spawn(arguments, descriptor, network, stage, list(keep)))
             os.pwrite(descriptor, f"{number}\n".encode(), 0)
         finally:
             os.close(descriptor)
@@ -254,7 +254,7 @@ class Watch:
                     self._tell(uuid)
 
 
-def _apart(work: Callable[[], int]) -> int:
+def apart(work: Callable[[], int]) -> int:
     """What `work` returns, or raises, done in a thread that ends with it: it leaves namespaces for good."""
     results: list[int] = []
     errors: list[BaseException] = []

@@ -191,7 +191,7 @@ class ContainerProvider:
             if not (stage.disk / _KNOWN).exists():
                 identity.write(stage.root, spec, base)
                 (stage.disk / _KNOWN).touch()
-            _hand_out(base, stage)
+            hand_out(base, stage)
 
         self._stopping.started(spec.uuid)
         keep = [folder, stage.at, *([image] if image is not None else [])]
@@ -230,7 +230,7 @@ _KNOWN = "known"
 """Beside a disk's upper folder: the container was told who it is."""
 
 
-def _hand_out(base: int, stage: disk.Stage) -> None:
+def hand_out(base: int, stage: disk.Stage) -> None:
     """Let the programs that LXC maps users by see that root may use this range: in this mount namespace alone."""
     line = stage.at / "users"
     line.write_text(f"root:{base}:{ranges.SIZE}\n")
