@@ -122,7 +122,7 @@ class Hand:
         """Seconds from the start to the answer; it has ended then. Raises Fault and TimeoutError."""
         file, stage, begun = self._folder / disk.NAME, disk.Stage(), [0.0]
         file.unlink(missing_ok=True)
-        disk.make(file, self._spec.disks[0].size)
+        disk.make(file, self._spec.disks[0].size, self._folder / "blanks")
         (self._folder / "config").write_text(self._config)
         (self._folder / "seccomp").write_text((self._layout.containers / self._spec.uuid / "seccomp").read_text())
         image = Bases(self._layout.bases, no_fetch).root(self._spec.disks[0].digest)
@@ -182,7 +182,7 @@ def clone(file: Path, image: Path, users: int) -> float:
     file.parent.mkdir(exist_ok=True)
     file.unlink(missing_ok=True)
     begun = time.monotonic()
-    disk.make(file, 4)
+    disk.make(file, 4, file.parent / "blanks")
 
     def mount() -> int:
         kernel.leave_mounts()

@@ -105,6 +105,10 @@ class Monitor:
             return ""
         return "guest" if last in _BY_ITSELF else "other"
 
+    def ran(self) -> bool:
+        """Whether it was ever started."""
+        return self._life.exists()
+
     def _locked(self) -> bool:
         try:
             descriptor = os.open(self._alive, os.O_RDONLY | os.O_CLOEXEC)
