@@ -94,7 +94,7 @@ class Monitor:
         except (OSError, ValueError, KeyError):
             return None
         # Numbers are used again: it is the child of a process that names this container.
-        ours = self._name.encode() in parent and status["NSpid"].split()[-1] == "1"
+        ours = os.fsencode(self._folder) in parent and status["NSpid"].split()[-1] == "1"
         return number if ours and not status["State"].startswith("Z") else None
 
     def cause(self) -> Cause:

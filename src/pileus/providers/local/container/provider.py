@@ -223,6 +223,11 @@ class ContainerProvider:
             for nic in order.spec.nics:
                 self._wire.unplug(nic.uuid)
         folder = self.folder(ref.uuid)
+        stray = Monitor(folder, folder.name)
+        if stray.running():
+            # Its order was damaged.
+            stray.cut()
+            raise Fault("ContainerFailed", f"the container in {folder} is being ended")
         try:
             with contextlib.suppress(FileNotFoundError):
                 # Its order last: by it the rest is found again.
