@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -66,7 +67,9 @@ def base() -> Iterator[Path]:
     """A clean root with Python, and with what the package of the cloud cannot do without."""
     with tempfile.TemporaryDirectory(prefix="pileus-base-", dir="/var/tmp") as folder:
         root = Path(folder) / "root"
-        debian_root("bookworm", root, ("python3", "libvirt0", "iproute2"))
+        # The release that they were built on: its Python is theirs.
+        release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+        debian_root(release, root, ("python3", "libvirt0", "iproute2"))
         yield root
 
 
