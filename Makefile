@@ -93,6 +93,10 @@ bench: setup ## figures against their yardsticks, one line each
 bench-boot: images ## boots against QEMU started by hand, memory and idle figures, one line each (root, 10 minutes)
 	$(BIN)/python -m bench.boot
 
+.PHONY: bench-container
+bench-container: images ## launches of containers against lxc-start by hand, many at once, new roots by size (root)
+	$(BIN)/python -m bench.container
+
 .PHONY: bench-bus
 bench-bus: setup services ## the bus over RabbitMQ against the unix socket, one line a figure
 	$(BIN)/python -m bench.bus

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 FLAVORS = {"tiny": "m1.tiny", "debian-12": "m1.small"}
 """Images that are booted, and the flavor that each of them gets."""
 
-USERS = {"tiny": "root", "debian-12": "admin"}
+CONTAINERS = {"tiny-container": "light", "debian-12-container": "vswap-512m"}
+"""The same of containers."""
+
+USERS = {"tiny": "root", "debian-12": "admin", "tiny-container": "root", "debian-12-container": "admin"}
 
 _PILEUS = str(Path(sys.executable).parent / "pileus")
 _VERSION = "Version=2016-11-15"
@@ -71,8 +74,9 @@ class LocalCloud:
 
     def launch(self, image: str, count: int = 1) -> list[tuple[str, Door]]:
         """RunInstances: the id of each, and where it answers."""
+        flavor = {**FLAVORS, **CONTAINERS}[image]
         found = self.ask(
-            f"RunInstances&ImageId={self.image(image)}&InstanceType={FLAVORS[image]}&MinCount={count}&MaxCount={count}"
+            f"RunInstances&ImageId={self.image(image)}&InstanceType={flavor}&MinCount={count}&MaxCount={count}"
             f"&KeyName=b&SecurityGroupId.1={self._group}"
         )
         addresses = re.findall(r"<ipAddress>(.+?)<", found)
@@ -84,7 +88,7 @@ class LocalCloud:
         try:
             return answered([door for _, door in made])
         except TimeoutError as error:
-            consoles = [self.layout.instances / self.uuid(ident) / "console.log" for ident, _ in made]
+            consoles = [self.folder(ident) / "console.log" for ident, _ in made]
             raise RuntimeError("\n".join([str(error), *map(tail, consoles)])) from error
 
     def arrivals(self, made: Sequence[tuple[str, Door]]) -> list[float | None]:
@@ -92,7 +96,7 @@ class LocalCloud:
         found = arrivals([door for _, door in made], {})
         for (ident, _), moment in zip(made, found, strict=True):
             if moment is None:
-                print("late:", tail(self.layout.instances / self.uuid(ident) / "console.log"), file=sys.stderr)
+                print("late:", tail(self.folder(ident) / "console.log"), file=sys.stderr)
         return found
 
     def end(self, action: str, ids: list[str], state: str) -> None:
@@ -124,7 +128,12 @@ class LocalCloud:
 
     def uuid(self, ident: str) -> str:
         """An instance's uuid, which names its folder, by its public id."""
-        return next(path.name for path in self.layout.instances.iterdir() if _public(path.name) == ident)
+        return self.folder(ident).name
+
+    def folder(self, ident: str) -> Path:
+        """An instance's folder, by its public id."""
+        parents = [path for path in (self.layout.instances, self.layout.containers) if path.exists()]
+        return next(path for parent in parents for path in parent.iterdir() if _public(path.name) == ident)
 
     def processes(self) -> list[int]:
         """Every process and daemon of the cloud, its guests apart."""

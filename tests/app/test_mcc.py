@@ -57,7 +57,7 @@ def server(own: Stub) -> Iterator[Callable[..., Tools]]:
         port = str(probe.getsockname()[1])
 
     def start(*words: str) -> Tools:
-        tools = Tools(own.state.root, f"127.0.0.1:{port}", PILEUS_STATE=str(own.state.root), **own.settings)
+        tools = Tools(own.state.root, f"127.0.0.1:{port}", PILEUS_STATE=str(own.state.root))
         status, out, err = tools.run("mccserver", "--provider", "stub", "-l", "localhost", "-p", port, *words)
         assert (status, out) == (0, ""), err
         return tools
@@ -269,7 +269,8 @@ def test_who_may_call_can_be_bounded(own: Stub) -> None:
         assert basic.openvz.get_images() == ["stub-container"]
     assert Tools(own.state.root, where, MCC_TOKEN="s3cret").out("mcc-list-images") == "IMAGE \tstub-container\n"
     assert "s3cret" not in own.state.log("cloud").read_text()
-    link = http.client.HTTPConnection(*where.split(":"), timeout=20, source_address=("127.0.0.2", 0))  # type: ignore[arg-type]
+    host, _, port = where.partition(":")
+    link = http.client.HTTPConnection(host, int(port), timeout=20, source_address=("127.0.0.2", 0))
     link.request("POST", "/", LIST, {**TEXT, "Authorization": "Bearer s3cret"})
     assert link.getresponse().status == 403
     link.close()

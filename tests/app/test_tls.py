@@ -25,6 +25,7 @@ from pileus.app import certificates, processes, tls
 from pileus.app.state import write_file
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
+from tests.app.mcc import Tools
 
 if TYPE_CHECKING:
     from tests.app.stub import Stub
@@ -58,6 +59,14 @@ def exported(stub: Stub) -> dict[str, str]:
     script = f"{stub.pileus('env').stdout}\nenv -0"
     said = subprocess.run(["sh", "-ec", script], env={"PATH": os.environ["PATH"]}, capture_output=True, check=True)
     return dict(line.split("=", 1) for line in said.stdout.decode().split("\0") if line)
+
+
+def test_the_mcc_tools_verify_the_cloud(sealed: Stub, tmp_path: Path) -> None:
+    url = sealed.endpoints["mcc"]
+    knowing = Tools(tmp_path, url, SSL_CERT_FILE=str(sealed.state.ca))
+    assert knowing.out("mcc-list-images") == "IMAGE \tstub-container\n"
+    assert "CERTIFICATE_VERIFY_FAILED" in Tools(tmp_path, url).run("mcc-list-images")[2]
+    assert Tools(tmp_path, url.removeprefix("https://")).run("mcc-list-images")[0] == 1
 
 
 def test_the_faces_are_https_and_everybody_may_read_by_what_to_know_them(sealed: Stub) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -21,7 +21,7 @@ from pileus.providers.local.machine import daemon, ending
 from pileus.providers.local.network.northbound import Northbound
 from pileus.store.store import Store
 from pileus.verbs import recount
-from tests.live.cloud import SSH, until
+from tests.live.cloud import KINDS, SSH, Kind, until
 from tests.live.sessions import Shell, counting, routes
 from tests.live.veth import within
 
@@ -48,6 +48,7 @@ class Guest:
 class World:
     """One cloud with guests to do things to, and a survivor that nothing is done to."""
 
+    kind: ClassVar[Kind] = KINDS[0]
     cloud: LiveCloud
     key: Path
     guests: list[Guest] = field(default_factory=list)
@@ -56,7 +57,7 @@ class World:
         self.state = State(self.cloud.state)
         self.layout = self.cloud.layout
         self.ec2: Any = self.cloud.client("ec2", retries=RETRIES)
-        self.image = self.cloud.image("tiny")
+        self.image = self.cloud.image(self.kind.image)
         self.group = str(self.ec2.create_security_group(GroupName="matrix", Description="ssh")["GroupId"])
         self.ec2.authorize_security_group_ingress(
             GroupId=self.group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0"
@@ -78,7 +79,7 @@ class World:
         """Ask for one guest; it, and how often the request was repeated."""
         asked = self.ec2.run_instances(
             ImageId=self.image,
-            InstanceType="m1.tiny",
+            InstanceType=self.kind.flavor,
             MinCount=1,
             MaxCount=1,
             KeyName=self.key.name,

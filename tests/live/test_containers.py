@@ -159,6 +159,17 @@ def test_what_its_monitor_takes_along_comes_back(cloud: LiveCloud, container: st
     assert len([trace for trace in cloud.traces() if trace.startswith("loop ") and folder in trace]) == 1
 
 
+@pytest.mark.cost(30)
+def test_a_container_that_reboots_itself_is_back_with_its_network(cloud: LiveCloud, container: str, key: Path) -> None:
+    """From inside, as its own root does it: no start of the host's, and the same disk and addresses."""
+    cloud.ssh(container, key, "echo kept >/root/kept; sync")
+    number = _init(cloud, container)
+    cloud.ssh(container, key, "reboot")
+    until("its first process is another one", lambda: monitor(cloud, container).init() not in (None, number))
+    assert cloud.ssh(container, key, "cat /root/kept") == "kept"
+    assert cloud.instance(container)["State"]["Name"] == "running"
+
+
 @pytest.mark.cost(40)
 def test_without_its_host_a_container_goes_on_and_ends(cloud: LiveCloud, container: str, key: Path) -> None:
     """A new host process finds it as it was; one that shut itself down meanwhile did that of its own will."""

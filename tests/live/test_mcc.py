@@ -118,7 +118,8 @@ def test_the_session_of_minicloud_s_own_description(mcc: Mcc) -> None:
 
 @pytest.mark.cost(60)
 def test_a_database_that_is_lost_changes_no_list_and_no_container(mcc: Mcc) -> None:
-    names = ("one", 'a"; touch /tmp/x; "')
+    trace = mcc.tools.home / "trace"
+    names = ("one", f'a"; touch {trace}; "')
     rows = [mcc.launch(name) for name in names]
     assert [row.split("\t")[1:3] for row in rows] == [["500", "10.0.0.100"], ["501", "10.0.0.101"]]
     assert [row.rstrip("\n").rpartition("\t")[2] for row in rows] == list(names)
@@ -131,7 +132,7 @@ def test_a_database_that_is_lost_changes_no_list_and_no_container(mcc: Mcc) -> N
     assert mcc.ssh(500, "stat -c %Y /proc/1") == began, "it runs on"
     assert " 0% packet loss" in mcc.ssh(501, "ping -c 3 -W 2 10.0.0.100")
     assert mcc.launch("three").split("\t")[1:3] == ["502", "10.0.0.102"]
-    assert not Path("/tmp/x").exists()
+    assert not trace.exists()
     for number in ("500", "501", "502"):
         mcc.tools.out("mcc-destroy-instance", "-i", number)
     until("all are gone", lambda: mcc.shown("--all") == [])

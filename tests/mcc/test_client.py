@@ -13,6 +13,7 @@ from pileus.mcc import ProtocolError, Server
         ("10.0.0.1:1", ("10.0.0.1", 1)),
         ("[::1]:8080", ("::1", 8080)),
         ("[::1]", ("::1", 80)),
+        ("https://host:8443", ("host", 8443)),
     ],
 )
 def test_a_place_is_a_host_and_a_port(where: str, place: tuple[str, int]) -> None:

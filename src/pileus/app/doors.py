@@ -60,7 +60,7 @@ class Doors:
         root = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         found = {"ec2": root, "sts": root}
         if self.mcc is not None:
-            found["mcc"] = mccdoor.url(settings, self.mcc)
+            found["mcc"] = mccdoor.url(settings, self.mcc, self.identity)
         return {**found, "rest": f"{root}/v1", "metrics": f"{root}/metrics"}
 
     @contextlib.asynccontextmanager
@@ -74,7 +74,7 @@ class Doors:
                 await open_.enter_async_context(serving.serving(server, inner.listener, inner.identity))
             if self.mcc is not None:
                 door = open_.enter_context(contextlib.closing(mccdoor.Door(cloud)))
-                server = serving.server(door, None, mccdoor.Protocol)
+                server = serving.server(door, self.identity, mccdoor.Protocol)
                 await open_.enter_async_context(serving.serving(server, self.mcc, None))
             server = serving.server(edge, self.identity)
             yield await open_.enter_async_context(serving.serving(server, self.listener, self.identity))

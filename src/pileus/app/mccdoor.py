@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from pileus.app import http
+from pileus.app import http, tls
 from pileus.app.settings import Settings
 from pileus.app.state import State
+from pileus.app.tls import Identity
 from pileus.cli.problem import Problem
 from pileus.faces.mcc import MccFace, page
 from pileus.faces.wire.http import Request, Response
@@ -178,12 +179,15 @@ def listen(state: State, settings: Settings, provider: str) -> socket.socket | N
     return made
 
 
-def url(settings: Settings, listener: socket.socket) -> str:
+def url(settings: Settings, listener: socket.socket, identity: Identity | None) -> str:
     """How clients of this machine reach it."""
     address, port = listener.getsockname()[:2]
-    if address in ("0.0.0.0", "::"):  # noqa: S104  (compared, not listened at)
+    if (settings.names and identity is not None) or address in ("0.0.0.0", "::"):  # noqa: S104  (compared, not listened at)
         address = settings.server_names[0]
-    return f"http://{f'[{address}]' if ':' in address else address}:{port}"
+    if identity is not None:
+        address = tls.shown(identity, address)
+    scheme = "https" if identity else "http"
+    return f"{scheme}://{f'[{address}]' if ':' in address else address}:{port}"
 
 
 def face(cloud: Cloud) -> MccFace:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pileus.cli.client import documents, trusted
 
@@ -33,7 +32,7 @@ def environment(state: Path) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": admin["secret_key"],
         "AWS_DEFAULT_REGION": REGION,
         "PILEUS_STATE": str(state),
-        **({"MCC_SERVER": urlsplit(endpoints["mcc"]).netloc} if "mcc" in endpoints else {}),
+        **({"MCC_SERVER": endpoints["mcc"].removeprefix("http://")} if "mcc" in endpoints else {}),
         **dict.fromkeys(BUNDLES if ca else (), str(ca)),
         **here,
     }

@@ -19,6 +19,9 @@ SERVER = "MCC_SERVER"
 TOKEN = "MCC_TOKEN"  # noqa: S105  (the variable's name)
 """The variable that holds the server's token, where it asks for one."""
 
+TLS = "https://"
+"""What stands before a place that is reached over TLS."""
+
 LARGEST = 64 << 20
 """Bytes of an answer."""
 
@@ -47,11 +50,14 @@ class Launched(NamedTuple):
 class Server:
     """The server at `where`, HOST[:PORT] (port 80 when none is given). Every call raises Fault, ProtocolError, OSError.
 
+    `https://HOST:PORT` is one that proves itself, by what this machine trusts or by the file that SSL_CERT_FILE names.
+
     `token` is sent as a bearer's, for servers that ask for one; `timeout` in seconds.
     """
 
     def __init__(self, where: str, *, token: str = "", timeout: float = 60.0) -> None:
-        self.host, self.port = _place(where)
+        self.tls = where.startswith(TLS)
+        self.host, self.port = _place(where.removeprefix(TLS))
         self._token = token
         self._timeout = timeout
 
@@ -104,7 +110,8 @@ class Server:
         headers = {"Content-Type": "text/xml; charset=utf-8", "User-Agent": "pileus-mcc", "Connection": "close"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        link = http.client.HTTPConnection(self.host, self.port, timeout=self._timeout)
+        kind = http.client.HTTPSConnection if self.tls else http.client.HTTPConnection
+        link = kind(self.host, self.port, timeout=self._timeout)
         try:
             link.request("POST", "/", body, headers)
             answer = link.getresponse()

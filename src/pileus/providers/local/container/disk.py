@@ -6,8 +6,10 @@ namespace of its monitor alone: whatever dies, no mount and no loop device is le
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,33 +52,70 @@ class Stage:
         return self.at / "root"
 
 
-def make(path: Path, size: int) -> None:
-    """Make an empty disk of `size` GiB; under another name first: it is there complete, or not at all.
+def make(path: Path, size: int, blanks: Path) -> None:
+    """Make an empty disk of `size` GiB, as a copy of one that is kept in `blanks`; it is there complete, or not at all.
 
-    Raises Fault (HostDiskFull, DiskFailed) and OSError.
+    A power cut may take it all the same: see `settle`. Raises Fault (HostDiskFull, DiskFailed) and OSError.
     """
-    part = path.with_suffix(".part")
+    blank, part = blanks / f"{size}.ext4", path.with_suffix(".part")
+    if not blank.exists():
+        blanks.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _format(blank, size)
     part.unlink(missing_ok=True)
     try:
-        with part.open("wb") as file:
-            part.chmod(0o600)
-            file.truncate(size * GIB)
-            command = ["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-J", "size=16", "-E", _FEATURES, str(part)]
-            try:
-                done = subprocess.run(
-                    command, capture_output=True, text=True, errors="replace", check=False, timeout=_WAIT
-                )
-            except subprocess.TimeoutExpired as error:
-                raise Fault("DiskFailed", f"mke2fs takes longer than {_WAIT:.0f} s") from error
-            if done.returncode:
-                full = "No space left" in done.stderr
-                raise Fault("HostDiskFull" if full else "DiskFailed", f"mke2fs: {done.stderr.strip()}")
-            os.fsync(file.fileno())
+        _copy(blank, part)
         part.rename(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def settle(path: Path) -> None:
+    """Have the disk, and its name, survive a power cut. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
     sync_folder(path.parent)
     sync_folder(path.parent.parent)
+
+
+def _format(path: Path, size: int) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent)
+    part = Path(name)
+    try:
+        os.truncate(descriptor, size * GIB)
+        command = ["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-J", "size=16", "-E", _FEATURES, name]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=_WAIT)
+        except subprocess.TimeoutExpired as error:
+            raise Fault("DiskFailed", f"mke2fs takes longer than {_WAIT:.0f} s") from error
+        if done.returncode:
+            full = "No space left" in done.stderr
+            raise Fault("HostDiskFull" if full else "DiskFailed", f"mke2fs: {done.stderr.strip()}")
+        os.fsync(descriptor)
+        part.rename(path)
+    finally:
+        os.close(descriptor)
+        part.unlink(missing_ok=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file of holes mostly, holes as holes."""
+    with source.open("rb") as read, target.open("xb") as write:
+        target.chmod(0o600)
+        size, at = os.fstat(read.fileno()).st_size, 0
+        write.truncate(size)
+        while at < size:
+            try:
+                at = os.lseek(read.fileno(), at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # no more data
+                    return
+                raise
+            end = os.lseek(read.fileno(), at, os.SEEK_HOLE)
+            while at < end:
+                at += os.copy_file_range(read.fileno(), write.fileno(), end - at, at, at)
 
 
 def assemble(disk: Path, image: Path | None, base: int, users: int, stage: Stage) -> None:

@@ -94,7 +94,7 @@ class Monitor:
         except (OSError, ValueError, KeyError):
             return None
         # Numbers are used again: it is the child of a process that names this container.
-        ours = self._name.encode() in parent and status["NSpid"].split()[-1] == "1"
+        ours = os.fsencode(self._folder) in parent and status["NSpid"].split()[-1] == "1"
         return number if ours and not status["State"].startswith("Z") else None
 
     def cause(self) -> Cause:
@@ -104,6 +104,10 @@ class Monitor:
         except FileNotFoundError:
             return ""
         return "guest" if last in _BY_ITSELF else "other"
+
+    def ran(self) -> bool:
+        """Whether it was ever started."""
+        return self._life.exists()
 
     def _locked(self) -> bool:
         try:
@@ -134,7 +138,7 @@ class Monitor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             arguments = ["/bin/sh", str(_SCRIPT), str(self._folder), self._name, str(at)]
-            number = _apart(lambda: self._spawn(arguments, descriptor, network, stage, list(keep)))
+            number = apart(lambda: self._spawn(arguments, descriptor, network, stage, list(keep)))
             os.pwrite(descriptor, f"{number}\n".encode(), 0)
         finally:
             os.close(descriptor)
@@ -254,7 +258,7 @@ class Watch:
                     self._tell(uuid)
 
 
-def _apart(work: Callable[[], int]) -> int:
+def apart(work: Callable[[], int]) -> int:
     """What `work` returns, or raises, done in a thread that ends with it: it leaves namespaces for good."""
     results: list[int] = []
     errors: list[BaseException] = []

@@ -29,15 +29,17 @@ def read(folder: Path) -> Order | None:
         return None
 
 
-def write(folder: Path, order: Order) -> None:
-    """Keep the order; it survives a power cut, or the one before it does. Raises OSError."""
+def write(folder: Path, order: Order, *, lasting: bool = True) -> None:
+    """Keep the order; a `lasting` one survives a power cut. Raises OSError."""
     aside = folder / f"{NAME}.new"
     with aside.open("wb") as file:
         file.write(msgspec.json.encode(order))
         file.flush()
-        os.fsync(file.fileno())
+        if lasting:
+            os.fsync(file.fileno())
     aside.rename(folder / NAME)
-    sync_folder(folder)
+    if lasting:
+        sync_folder(folder)
 
 
 def folders(layout: Layout) -> list[str]:

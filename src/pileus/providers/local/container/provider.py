@@ -140,31 +140,40 @@ class ContainerProvider:
                 monitor.cut()
             elif self._stopping.due(spec.uuid):
                 monitor.ask()
-        if order.spec != spec:
-            if (order.spec.vcpus, order.spec.memory) != (spec.vcpus, spec.memory):
-                limits = configuration.limits(spec, unified=cgroups.unified())
-                cgroups.limit(self._layout, spec.ec2_id, limits)
-            orders.write(self.folder(spec.uuid), Order(spec, order.made))
+        if (order.spec.vcpus, order.spec.memory) != (spec.vcpus, spec.memory):
+            limits = configuration.limits(spec, unified=cgroups.unified())
+            cgroups.limit(self._layout, spec.ec2_id, limits)
+        if order != (now := Order(spec, self._settled(spec, order.made))):
+            orders.write(self.folder(spec.uuid), now)
 
     def _ensure_off(self, spec: InstanceSpec, order: Order | None) -> None:
         made = order.made if order is not None else ()
         root, folder = spec.disks[0], self.folder(spec.uuid)
-        fresh = root.uuid not in made
-        if not fresh and not (folder / disk.NAME).exists():
+        there = (folder / disk.NAME).exists()
+        if root.uuid in made and not there:
             raise Fault("DiskLost", f"{folder} no longer holds the disk of {root.ec2_id}")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         image = self._bases.path(root.digest, folder) if root.digest else None
-        if order is not None and order.spec == spec and spec.power.state == "stopped" and not fresh:
+        if order is not None and order.spec == spec and spec.power.state == "stopped" and root.uuid in made:
             return
         for nic in order.spec.nics if order is not None else ():
             if nic.uuid not in {one.uuid for one in spec.nics}:
                 self._wire.unplug(nic.uuid)
-        if fresh:
-            orders.write(self.folder(spec.uuid), Order(spec))
-            disk.make(folder / disk.NAME, root.size)
-        orders.write(self.folder(spec.uuid), Order(spec, (root.uuid,)))
+        orders.write(folder, Order(spec, made), lasting=bool(made))
+        # What was not said to be made may be what a power cut left of it, but not once the container has run.
+        if root.uuid not in made and not (there and guests.monitor(self._layout, spec).ran()):
+            disk.make(folder / disk.NAME, root.size, self._layout.containers / _BLANKS)
         if spec.power.state == "running":
             self._start(spec, image)
+        if root.uuid not in made:
+            # Only now: a disk takes its time, and until here nobody was told of this one.
+            orders.write(folder, Order(spec, self._settled(spec, made)))
+
+    def _settled(self, spec: InstanceSpec, made: tuple[str, ...]) -> tuple[str, ...]:
+        """The volumes that are made for good, the disk included, which is from here on."""
+        if spec.disks[0].uuid not in made:
+            disk.settle(self.folder(spec.uuid) / disk.NAME)
+        return (spec.disks[0].uuid,)
 
     def _start(self, spec: InstanceSpec, image: Path | None) -> None:
         folder, stage, monitor = self.folder(spec.uuid), disk.Stage(), guests.monitor(self._layout, spec)
@@ -191,7 +200,7 @@ class ContainerProvider:
             if not (stage.disk / _KNOWN).exists():
                 identity.write(stage.root, spec, base)
                 (stage.disk / _KNOWN).touch()
-            _hand_out(base, stage)
+            hand_out(base, stage)
 
         self._stopping.started(spec.uuid)
         keep = [folder, stage.at, *([image] if image is not None else [])]
@@ -214,6 +223,11 @@ class ContainerProvider:
             for nic in order.spec.nics:
                 self._wire.unplug(nic.uuid)
         folder = self.folder(ref.uuid)
+        stray = Monitor(folder, folder.name)
+        if stray.running():
+            # Its order was damaged.
+            stray.cut()
+            raise Fault("ContainerFailed", f"the container in {folder} is being ended")
         try:
             with contextlib.suppress(FileNotFoundError):
                 # Its order last: by it the rest is found again.
@@ -226,11 +240,14 @@ class ContainerProvider:
         self._stopping.forget(ref.uuid)
 
 
+_BLANKS = ".blanks"
+"""The folder of empty disks, beside the containers'."""
+
 _KNOWN = "known"
 """Beside a disk's upper folder: the container was told who it is."""
 
 
-def _hand_out(base: int, stage: disk.Stage) -> None:
+def hand_out(base: int, stage: disk.Stage) -> None:
     """Let the programs that LXC maps users by see that root may use this range: in this mount namespace alone."""
     line = stage.at / "users"
     line.write_text(f"root:{base}:{ranges.SIZE}\n")
