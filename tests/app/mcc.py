@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pileus.mcc import Server
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,6 +20,7 @@ class Tools:
 
     def __init__(self, home: Path, where: str, programs: Path = PROGRAMS, **settings: str) -> None:
         self.home = home
+        self.where = where
         self.programs = programs
         self.environment: Mapping[str, str] = {
             "PATH": "/usr/bin:/bin",
@@ -37,6 +40,10 @@ class Tools:
             timeout=120,
         )
         return done.returncode, done.stdout, done.stderr
+
+    def states(self) -> list[str]:
+        """What the instances do, by number; asked without a tool, which costs a process."""
+        return [each.status for each in Server(self.where).instances(all=True)]
 
     def out(self, name: str, *words: str) -> str:
         """The output of a tool that does what it is told."""

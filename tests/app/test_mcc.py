@@ -79,10 +79,12 @@ def test_the_session_of_minicloud_s_own_description(server: Callable[..., Tools]
     run = ("-i", "stub-container", "-t", "basic", "-k", "doylenet", "-n", "my-web-server")
     assert tools.out("mcc-run-instances", *run) == "\t\tID\tIP\nINST\t500\t10.0.0.100\n"
     row = "INSTANCE\t500\t10.0.0.100\trunning\t\tstub-container\t\tmy-web-server\n"
-    until(lambda: tools.out("mcc-list-instances") == HEAD + row)
+    until(lambda: tools.states() == ["running"])
+    assert tools.out("mcc-list-instances") == HEAD + row
     assert tools.out("mcc-list-instances", "-i", "500") == HEAD + row
     assert tools.out("mcc-destroy-instance", "-i", "500") == ""
-    until(lambda: tools.out("mcc-list-instances", "--all") == HEAD)
+    until(lambda: tools.states() == [])
+    assert tools.out("mcc-list-instances", "--all") == HEAD
 
 
 def test_a_lost_database_changes_no_list(server: Callable[..., Tools], own: Stub) -> None:
@@ -90,9 +92,9 @@ def test_a_lost_database_changes_no_list(server: Callable[..., Tools], own: Stub
     tools.out("mcc-add-key", "-n", "k", "-p", "x")
     for name in ("one", "two", "three"):
         tools.out("mcc-run-instances", "-i", "stub-container", "-t", "light", "-k", "k", "-n", name)
-    until(lambda: tools.out("mcc-list-instances").count("running") == 3)
+    until(lambda: tools.states() == ["running"] * 3)
     tools.out("mcc-destroy-instance", "-i", "501")
-    until(lambda: tools.out("mcc-list-instances", "-a").count("INSTANCE") == 2)
+    until(lambda: tools.states() == ["running"] * 2)
     before = tools.out("mcc-list-instances")
     assert tools.run("mccserver", "--stop")[0] == 0
     for path in own.state.cloud.glob("pileus.db*"):
@@ -165,15 +167,15 @@ def test_what_is_launched_here_is_an_ordinary_instance_there(stub: Stub, tools: 
     (instance,) = found["Reservations"][0]["Instances"]
     assert (instance["InstanceType"], instance["Tags"][0]) == ("basic", {"Key": "Name", "Value": name})
     asked = ("mcc-list-instances", "--json", "-i", str(made["id"]))
-    until(lambda: json.loads(tools.out(*asked))[0]["status"] == "running")
+    until(lambda: [each.status for each in Server(tools.where).instances(str(made["id"]))] == ["running"])
     assert json.loads(tools.out(*asked)) == [
         {"id": str(made["id"]), "ip": made["ip"], "status": "running", "ostemplate": "stub-container", "name": name}
     ]
     ec2.stop_instances(InstanceIds=[instance["InstanceId"]])
-    until(lambda: json.loads(tools.out(*asked))[0]["status"] == "stopped")
+    until(lambda: [each.status for each in Server(tools.where).instances(str(made["id"]))] == ["stopped"])
     assert str(made["id"]) not in [each.id for each in Server(place(stub)).instances()]
     tools.out("mcc-destroy-instance", "-i", str(made["id"]))
-    until(lambda: json.loads(tools.out(*asked)) == [])
+    until(lambda: Server(tools.where).instances(str(made["id"])) == [])
 
 
 def test_tools_say_what_the_original_s_said(tools: Tools, stub: Stub) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from pileus.model.errors import InvalidValue, NoCapacity
 from pileus.model.instance import Instance
 from pileus.model.port import Port
 from pileus.model.record import recall
-from pileus.verbs import network, recount
+from pileus.verbs import network, recount, recover
 from pileus.verbs.instance import number, power
 from pileus.verbs.instance.launch import Launch
 
@@ -99,6 +100,20 @@ def test_sixty_four_at_once_have_sixty_four_numbers_and_addresses(site: Site, ti
     assert {address for _, address in made} == {f"10.0.0.{110 + place}" for place in range(64)}
     with site.store.read() as tx:
         assert recount.differences(tx) == []
+
+
+def test_of_two_with_one_number_the_younger_gets_another(site: Site, ann: Caller, tiny: Image, flat: Flat) -> None:
+    for _ in range(2):
+        one(site, ann, tiny, flat)
+    young = number.numbered(ann, site.core, 501)
+    assert young is not None
+    with site.store.write() as tx:
+        tx.unclaim(number.POOL, "501")
+        tx.assign(young, msgspec.structs.replace(young.assigned, number=500))
+        assert recover.recover(tx, {}, []).left == []
+        assert recount.differences(tx) == []
+    assert [view.instance.assigned.number for view in number.listing(ann, site.core)] == [500, 501]
+    assert site.row(young.uuid).assigned.number == 501
 
 
 def test_a_range_is_given_away_to_its_end(site: Site, ann: Caller, tiny: Image) -> None:

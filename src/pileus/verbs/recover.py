@@ -25,6 +25,7 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.verbs import adopt, contest, recount, securitygroup
+from pileus.verbs.instance import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -381,6 +382,12 @@ class _Merge:
                 tx.revise(noun, msgspec.structs.replace(noun.assigned, content=""))
                 tx.wake(noun)
 
+    def _renumber(self, losers: set[str]) -> bool:
+        """Of two that had one number while they did not know of each other, one gets another at the next look."""
+        for row in self.tx.many(Instance, losers).values():
+            self.tx.assign(row, msgspec.structs.replace(row.assigned, number=0))
+        return bool(losers)
+
     def _yield(self) -> bool:
         """Rows that lost what they claim to others, and of which nothing is left anywhere, were gone before.
 
@@ -388,9 +395,10 @@ class _Merge:
         """
         tx = self.tx
         kept = {claim for claim in tx.claims() if claim[0].startswith(recount.POOLS)}
-        losers = {uuid for _, _, uuid in recount.claims(tx) - kept}
+        lost = recount.claims(tx) - kept
+        losers = {uuid for _, _, uuid in lost}
         known = {told.uuid for told in self.engine if not told.gone}
-        found = False
+        found = self._renumber({uuid for pool, _, uuid in lost if pool == number.POOL})
         for row, standing in contest.losers(tx, lambda row: self._standing(row, known)):
             if standing == contest.NOTHING:
                 self._bury(row)
