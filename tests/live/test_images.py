@@ -210,7 +210,7 @@ def test_image_is_what_its_metadata_says_once_per_instance(guest: Guest) -> None
     ("name", "user", "first"),
     [
         pytest.param("tiny-container", "root", "busybox", marks=pytest.mark.cost(40)),
-        pytest.param("debian-12-container", "admin", "systemd", marks=pytest.mark.cost(180)),
+        pytest.param("debian-12-container", "admin", "systemd", marks=pytest.mark.cost(240)),
     ],
 )
 def test_a_containers_image_is_the_same_bytes_each_time_and_nobodys(
