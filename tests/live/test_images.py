@@ -261,8 +261,8 @@ def test_debian_in_a_container_is_who_its_cloud_says(cloud: LiveCloud, key: Path
         name = cloud.instance(ident)["PrivateDnsName"].partition(".")[0]
         assert said(ident, "hostname; sudo id -u").split() == [name, "0"]
     for ident, ran in zip(launched[1:], ("script", "config"), strict=True):
-        until(f"user data {ran}", lambda ident=ident: said(ident, "sudo cat /root/ran 2>/dev/null; true"))
-        assert said(ident, "sudo cat /root/ran") == ran
+        wait = "for _ in $(seq 100); do sudo test -s /root/ran && break; sleep 0.5; done; sudo cat /root/ran"
+        assert said(ident, wait) == ran
     until("all of it is up", lambda: said(launched[0], "systemctl is-system-running; true") == "running")
     assert said(launched[0], "cat /etc/resolv.conf").startswith(("search", "nameserver"))
     keys = [said(ident, "cat /etc/ssh/ssh_host_ed25519_key.pub /etc/machine-id") for ident in launched]
