@@ -110,8 +110,12 @@ reference: ## write docs/reference anew from the code
 	$(BIN)/python docs/reference/make.py
 
 .PHONY: reliability
-reliability: ## write the kill matrix in docs/reliability.md from the results of make test-live AREA=kills
+reliability: ## write the kill matrices in docs/reliability.md from the results of make test-live AREA=kills, roles_kills, cluster_kills
 	$(BIN)/python -m tests.kills
+
+.PHONY: deb
+deb: setup ## the wheel, and the Debian packages of the cloud and of the mcc tools, into dist/
+	packaging/deb
 
 .PHONY: changelog
 changelog: ## preview the next release's notes from changelog.d

@@ -1,6 +1,6 @@
-"""The kill matrix: which process is killed at which moment of which operation, what came of it, and the table of that.
+"""The kill matrices: which process is killed at which moment of which operation, what came of it, and tables of that.
 
-`python -m tests.kills` writes the table of all kept results into docs/reliability.md.
+`python -m tests.kills` writes the tables of all kept results into docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "build" / "kills.jsonl"
 DOCUMENT = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- kills: begin -->", "<!-- kills: end -->"
+ROLE_RESULTS = ROOT / "build" / "role-kills.jsonl"
+ROLE_BEGIN, ROLE_END = "<!-- role kills: begin -->", "<!-- role kills: end -->"
+CLUSTER_RESULTS = ROOT / "build" / "cluster-kills.jsonl"
+CLUSTER_BEGIN, CLUSTER_END = "<!-- cluster kills: begin -->", "<!-- cluster kills: end -->"
 
 PROCESSES = (
     "supervisor", "cloud", "host", "libvirtd", "qemu", "switch-db", "switch", "controller", "northbound",
@@ -35,29 +39,50 @@ OPERATIONS = {
 """Each operation, with the number of equal parts of its length of which each gets a kill: the cheap ones get two."""
 
 
+ROLES = ("api", "loops", "host", "broker", "database")
+"""The processes of a cloud of several."""
+
+ROLE_OPERATIONS = {"launch": 2, "stop": 2, "start": 2, "terminate": 2}
+
+CLUSTER_ROLES = ("api", "loops", "central", "broker", "database")
+"""What the cloud's side of several machines is made of; `central` is OVN's databases, northd and their supervisor."""
+
+CLUSTER_OPERATIONS = {"launch": 2, "stop": 1, "start": 1, "terminate": 1, "authorize": 2, "revoke": 2}
+
+SESSIONS = ("outer", "inner")
+"""Those that go on meanwhile: from outside to a guest, and from a guest of one host to one of another."""
+
+
 class Cell(msgspec.Struct, frozen=True):
-    """One kill: at a moment drawn from the seed within one part of the operation's length, or of the request's."""
+    """One kill: at a moment drawn from the seed within one of the operation's equal `parts`, or of the request's."""
 
     operation: str
     process: str
     part: int = 0
     asked: bool = False
+    parts: int = 1
 
     def __str__(self) -> str:
-        part = "-asked" if self.asked else f"-{self.part}" if OPERATIONS[self.operation] > 1 else ""
+        part = "-asked" if self.asked else f"-{self.part}" if self.parts > 1 else ""
         return f"{self.operation}-{self.process}{part}"
 
     def moment(self, seed: int) -> float:
         """When, as a fraction of the operation's length, or of the request's."""
-        parts = 1 if self.asked else OPERATIONS[self.operation]
+        parts = 1 if self.asked else self.parts
         return random.Random(f"{seed} {self}").uniform(self.part / parts, (self.part + 1) / parts)
 
 
-CELLS = tuple(
-    Cell(operation, process, part)
-    for (operation, parts), process in itertools.product(OPERATIONS.items(), PROCESSES)
-    for part in range(parts)
-) + tuple(Cell(operation, "cloud", asked=True) for operation in OPERATIONS)
+def _cells(operations: dict[str, int], processes: Sequence[str]) -> tuple[Cell, ...]:
+    return tuple(
+        Cell(operation, process, part, parts=parts)
+        for (operation, parts), process in itertools.product(operations.items(), processes)
+        for part in range(parts)
+    )
+
+
+CELLS = _cells(OPERATIONS, PROCESSES) + tuple(Cell(operation, "cloud", asked=True) for operation in OPERATIONS)
+ROLE_CELLS = _cells(ROLE_OPERATIONS, ROLES)
+CLUSTER_CELLS = _cells(CLUSTER_OPERATIONS, CLUSTER_ROLES)
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -77,8 +102,8 @@ class Result(msgspec.Struct, frozen=True):
     reached: bool
     once: bool
     retries: int
-    silence: dict[str, float]
-    lost: list[str]
+    silence: dict[str, float] = {}
+    lost: list[str] = []
 
 
 def keep(result: Result, path: Path = RESULTS) -> None:
@@ -114,10 +139,57 @@ def table(results: Iterable[Result]) -> str:
     return "\n".join(lines)
 
 
+def role_table(results: Iterable[Result]) -> str:
+    """Markdown: the same of a cloud of several processes over stub hosts, which have no sessions."""
+    kills = [result for result in results if result.killed]
+    seeds = sorted({result.seed for result in kills})
+    lines = [
+        f"{len(kills)} kills, {sum(map(_good, kills))} as promised; seeds {', '.join(map(str, seeds))}.",
+        "",
+        f"| killed | kills | by thirds | asked again | longest, s | {' | '.join(ROLE_OPERATIONS)} |",
+        f"|---|--:|---|--:|--:|{'--:|' * len(ROLE_OPERATIONS)}",
+    ]
+    for role in ROLES:
+        mine = [result for result in kills if result.process == role]
+        cells = [role, len(mine), _thirds(mine), sum(result.retries for result in mine)]
+        cells += [f"{max((result.took for result in mine), default=0.0):.1f}"]
+        cells += [_share([result for result in mine if result.operation == name]) for name in ROLE_OPERATIONS]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def cluster_table(results: Iterable[Result]) -> str:
+    """Markdown: the same of a cloud of several machines; no session of its guests' is carried by what is killed."""
+    kills = [
+        msgspec.structs.replace(result, once=result.once and not result.lost) for result in results if result.killed
+    ]
+    seeds = sorted({result.seed for result in kills})
+    ended = sum(len(result.lost) for result in kills)
+    good = sum(map(_good, kills))
+    lines = [
+        f"{len(kills)} kills, {good} as promised; sessions ended: {ended}; seeds {', '.join(map(str, seeds))}.",
+        "",
+        f"| killed | kills | by thirds | asked again | longest, s | silence, s | {' | '.join(CLUSTER_OPERATIONS)} |",
+        f"|---|--:|---|--:|--:|---|{'--:|' * len(CLUSTER_OPERATIONS)}",
+    ]
+    for role in CLUSTER_ROLES:
+        mine = [result for result in kills if result.process == role]
+        cells = [role, len(mine), _thirds(mine), sum(result.retries for result in mine)]
+        cells += [f"{max((result.took for result in mine), default=0.0):.1f}"]
+        silences = [max((result.silence.get(via, 0.0) for result in mine), default=0.0) for via in SESSIONS]
+        cells += [", ".join(f"{silence:.1f}" for silence in silences)]
+        cells += [_share([result for result in mine if result.operation == name]) for name in CLUSTER_OPERATIONS]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def _thirds(kills: Sequence[Result]) -> str:
+    return ", ".join(str(sum(min(2, int(3 * result.moment)) == third for result in kills)) for third in range(3))
+
+
 def _process_row(process: str, kills: Sequence[Result]) -> list[str]:
     if not kills:
         return []
-    thirds = [sum(min(2, int(3 * result.moment)) == third for result in kills) for third in range(3)]
     lost = [via for result in kills for via in result.lost]
     ended = ", ".join(f"{lost.count(via)} {via}" for via in sorted(set(lost))) or "none"
     silences = [max(result.silence.get(via, 0.0) for result in kills) for via in ("loopback", "switch")]
@@ -125,7 +197,7 @@ def _process_row(process: str, kills: Sequence[Result]) -> list[str]:
         "—" if via in lost else f"{longest:.1f}" for via, longest in zip(("loopback", "switch"), silences, strict=True)
     ]
     again = sum(result.retries for result in kills)
-    cells = [process, len(kills), ", ".join(map(str, thirds)), again, _share(kills), ended, ", ".join(shown)]
+    cells = [process, len(kills), _thirds(kills), again, _share(kills), ended, ", ".join(shown)]
     return [f"| {' | '.join(map(str, cells))} |"]
 
 
@@ -137,12 +209,19 @@ def _share(kills: Sequence[Result]) -> str:
     return f"{sum(map(_good, kills))} / {len(kills)}" if kills else "—"
 
 
-def render(document: str, text: str) -> str:
+def render(document: str, text: str, begin: str = BEGIN, end: str = END) -> str:
     """The document with `text` between the marks."""
-    before, _, rest = document.partition(BEGIN)
-    after = rest.partition(END)[2]
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+    before, _, rest = document.partition(begin)
+    after = rest.partition(end)[2]
+    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(render(DOCUMENT.read_text(), table(kept())))
+    # Of each matrix of which results are kept; the others' tables stay.
+    if RESULTS.exists():
+        DOCUMENT.write_text(render(DOCUMENT.read_text(), table(kept())))
+    if ROLE_RESULTS.exists():
+        DOCUMENT.write_text(render(DOCUMENT.read_text(), role_table(kept(ROLE_RESULTS)), ROLE_BEGIN, ROLE_END))
+    if CLUSTER_RESULTS.exists():
+        made = cluster_table(kept(CLUSTER_RESULTS))
+        DOCUMENT.write_text(render(DOCUMENT.read_text(), made, CLUSTER_BEGIN, CLUSTER_END))

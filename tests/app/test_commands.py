@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 AWS = str(Path(sys.executable).parent / "aws")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def box(stub: Stub) -> str:
     """The id of a running instance called `box`, with the key pair `mine`."""
     stub.pileus("key", "create", "mine")

@@ -1,10 +1,11 @@
-"""A cloud is healthy while its store answers and a host has reported lately; what is missing is named."""
+"""A cloud is healthy while its store answers and its work is done; what is missing, and what is late, is named."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.app import health
+from pileus.app.health import Health, look
+from pileus.loops import recover
 from pileus.model.errors import Unavailable
 from pileus.model.host import LOST_AFTER, Host, Seen
 from pileus.model.ids import new_uuid
@@ -15,20 +16,41 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_silent_host_and_a_store_without_tables_are_missing(tmp_path: Path) -> None:
+def yes() -> bool:
+    return True
+
+
+def test_without_its_store_a_cloud_refuses_and_without_a_host_it_is_late(tmp_path: Path) -> None:
     time = [1000.0]
     store = Store(f"sqlite:///{tmp_path}/pileus.db", now=lambda: time[0])
     try:
-        assert list(health.missing(store, dict)) == ["store"]
+        assert list(look(store, dict, yes).missing) == ["store"]
         migrate(store.engine)
-        assert list(health.missing(store, dict)) == ["host"]
+        assert list(look(store, dict, yes).late) == ["host"]
         with store.write() as tx:
             tx.see(tx.add(Host(uuid=new_uuid(), name="one")), Seen(epoch=1, heard=tx.now))
-        assert health.missing(store, dict) == {}
+        assert look(store, dict, yes) == Health()
         time[0] += LOST_AFTER - 1
-        assert health.missing(store, dict) == {}
+        assert look(store, dict, yes) == Health()
         time[0] += 1
-        assert list(health.missing(store, dict)) == ["host"]
+        assert look(store, dict, yes).missing == {}
+        assert list(look(store, dict, yes).late) == ["host"]
+    finally:
+        store.close()
+
+
+def test_without_its_broker_or_any_loops_one_of_several_processes_is_late(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/pileus.db")
+    store.shared = True
+    try:
+        migrate(store.engine)
+        with store.write() as tx:
+            tx.see(tx.add(Host(uuid=new_uuid(), name="one")), Seen(epoch=1, heard=tx.now))
+        assert list(look(store, dict, lambda: False).late) == ["broker", "loops"]
+        with store.write() as tx:
+            tx.keep_meta(recover.OPEN, tx.meta("incarnation"))
+            tx.keep_meta(recover.OPEN_UNTIL, int(tx.now + recover.STANDING))
+        assert look(store, dict, yes) == Health()
     finally:
         store.close()
 
@@ -40,8 +62,8 @@ def test_a_process_that_is_asked_nothing_while_it_is_not_well_finds_out_by_itsel
         with store.write() as tx:
             tx.see(tx.add(Host(uuid=new_uuid(), name="one")), Seen(epoch=1, heard=tx.now))
         store.engine.trouble = Unavailable("gone")
-        assert list(health.missing(store, dict)) == ["store"]
+        assert list(look(store, dict, yes).missing) == ["store"]
         store.shared = True
-        assert health.missing(store, dict) == {}
+        assert look(store, dict, yes).missing == {}
     finally:
         store.close()

@@ -67,9 +67,38 @@ def test_a_machine_joins_by_one_command_and_keeps_its_key_to_itself(cloud: Stub,
     found = joining.joined(machine)
     assert found is not None
     assert (found.name, found.url, found.zone, found.address) == ("alpha", said[3], "north", "127.0.0.1")
-    again = cloud.pileus(*words, check=False)
+    again = cloud.pileus(*words[:-4], "--name", "alpha-2", *words[-2:], check=False)
     assert again.returncode == 1
     assert "belongs to the cloud at" in again.stderr
+
+
+def test_a_host_that_was_removed_is_told_so_and_joins_anew_with_what_it_has(cloud: Stub, machine: State) -> None:
+    url, token = invited(cloud)
+    made = joining.join(machine, url, token, "theta", "", silent)
+    book = machine.root / "host" / "orders"
+    book.mkdir(parents=True)
+    assert joining.refusal(machine, made) == ""
+    # While it is one of the cloud's hosts nobody else becomes that, this machine included.
+    with pytest.raises(Problem, match="There is a host 'theta' already"):
+        joining.join(machine, *invited(cloud), "theta", "", silent)
+    cloud.pileus("host", "remove", "theta")
+    assert "'theta' was removed from this cloud" in joining.refusal(machine, made)
+    with pytest.raises(Problem, match=r"pileus host admit theta.*\(removed\)"):
+        _renewed(machine, made)
+    cloud.pileus("host", "admit", "theta")
+    assert joining.refusal(machine, made) == ""
+    cloud.pileus("host", "remove", "theta")
+    before = (machine.identity / "host.pem").read_bytes()
+    assert joining.join(machine, *invited(cloud), "theta", "", silent).name == "theta"
+    assert (machine.identity / "host.pem").read_bytes() != before
+    assert joining.refusal(machine, made) == ""
+    assert book.exists()
+
+
+def _renewed(machine: State, cloud: joining.Cloud) -> None:
+    """Ask for another certificate, due or not."""
+    _, request = certificates.new_request(cloud.name)
+    joining._ask(cloud.url, joining.papers(machine), "/internal/renew", {"request": request.decode()})
 
 
 def test_a_token_lets_one_host_in_once(cloud: Stub, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,10 @@ from botocore.exceptions import SSLError
 from cryptography import x509
 
 from pileus.app import certificates, processes, tls
+from pileus.app.state import write_file
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
+from tests.app.mcc import Tools
 
 if TYPE_CHECKING:
     from tests.app.stub import Stub
@@ -56,6 +59,14 @@ def exported(stub: Stub) -> dict[str, str]:
     script = f"{stub.pileus('env').stdout}\nenv -0"
     said = subprocess.run(["sh", "-ec", script], env={"PATH": os.environ["PATH"]}, capture_output=True, check=True)
     return dict(line.split("=", 1) for line in said.stdout.decode().split("\0") if line)
+
+
+def test_the_mcc_tools_verify_the_cloud(sealed: Stub, tmp_path: Path) -> None:
+    url = sealed.endpoints["mcc"]
+    knowing = Tools(tmp_path, url, SSL_CERT_FILE=str(sealed.state.ca))
+    assert knowing.out("mcc-list-images") == "IMAGE \tstub-container\n"
+    assert "CERTIFICATE_VERIFY_FAILED" in Tools(tmp_path, url).run("mcc-list-images")[2]
+    assert Tools(tmp_path, url.removeprefix("https://")).run("mcc-list-images")[0] == 1
 
 
 def test_the_faces_are_https_and_everybody_may_read_by_what_to_know_them(sealed: Stub) -> None:
@@ -174,6 +185,27 @@ def test_a_certificate_that_cannot_be_used_is_said_in_one_line(own: Stub, tmp_pa
     assert done.returncode == 1
     assert "key.pem cannot be used for TLS" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_processes_of_one_cloud_may_make_their_certificate_at_once(tmp_path: Path) -> None:
+    authority = certificates.authority(tmp_path)
+    pairs = [authority.server(["127.0.0.1"]) for _ in range(8)]
+    file, over = tmp_path / "own.pem", threading.Event()
+    write_file(file, pairs[0])
+
+    def others() -> None:
+        while not over.wait(0.0005):
+            pairs.append(pairs.pop(0))
+            write_file(file, pairs[0])
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        for _ in range(200):
+            tls.own(authority, file, ["127.0.0.1"]).refresh()
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_without_the_setting_nothing_is_left_of_it(own: Stub) -> None:

@@ -25,6 +25,7 @@ from botocore.config import Config
 from pileus.app.state import State
 from pileus.app.up import running
 from pileus.providers.local.engine.fabric import SOUTHBOUND_PORT
+from pileus.providers.local.engine.process import owner
 from pileus.providers.local.layout import Layout
 from tests.cluster.wires import OUTSIDE, RANGES, TUNNELS, Machine, Wires
 from tests.live.cloud import until
@@ -38,6 +39,8 @@ USER = "pileus"
 
 HOSTS = ("host1", "host2")
 ROLES = ("api-1", "api-2", "loops-1", "loops-2")
+PARTS = ("central", *ROLES, "broker", "database")
+"""What the cloud's side is made of."""
 
 
 class Cluster:
@@ -93,7 +96,7 @@ class Cluster:
                 until("the database has its tables", (self.state.cloud / "objects").exists)
         until("the cloud answers", self.state.endpoints.exists)
         for name in HOSTS:
-            self._join(name)
+            self.join(name)
         until("both hosts are active", lambda: list(self.states().values()) == ["active", "active"])
 
     def _services(self) -> None:
@@ -132,6 +135,11 @@ class Cluster:
         words = _as(USER, [PILEUS, role, "--listen", listen, "--state", str(self.state.root)])
         self._spawn(name, words, self._settings())
 
+    @property
+    def northbound(self) -> dict[str, str]:
+        """Where OVN's northbound database is."""
+        return {"PILEUS_NORTHBOUND": Layout(self.root / "x").northbound}
+
     def _settings(self) -> dict[str, str]:
         assert self.broker
         assert self.database
@@ -140,7 +148,7 @@ class Cluster:
             "PILEUS_STORE": self.database.url,
             "PILEUS_BUS": self.broker.url,
             "PILEUS_BROKER_ADMIN": self.broker.management.replace("://", f"://admin:{self.broker.password}@"),
-            "PILEUS_NORTHBOUND": Layout(self.root / "x").northbound,
+            **self.northbound,
             "PILEUS_SOUTHBOUND": f"ssl:{at}:{SOUTHBOUND_PORT}",
             "PILEUS_INTERNAL": f"{at}:{INTERNAL}",
             "PILEUS_NAMES": at,
@@ -148,7 +156,23 @@ class Cluster:
             "PILEUS_FLOATING_CIDR": f"{RANGES[OUTSIDE]}.0/24",
         }
 
-    def _join(self, name: str) -> None:
+    def more(self, name: str) -> None:
+        """Another machine that becomes a host."""
+        self.wires.machine(name)
+        self.hosts[name] = State(self.root / name)
+        self.join(name)
+
+    def leave(self, name: str) -> None:
+        """Remove such a host, and end its machine."""
+        if name not in self.hosts:
+            return
+        if self.states().get(name):
+            self.pileus("cloud", "host", "remove", name)
+        self._down(name)
+        self.wires.remove(name)
+        del self.hosts[name]
+
+    def join(self, name: str) -> None:
         """Have a machine join by a token, and start it."""
         told = self.pileus("cloud", "host", "token", "--name", name).split()
         assert told[:3] == ["pileus", "host", "join"], told
@@ -173,6 +197,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
+                start_new_session=True,  # a person's Ctrl-C is meant for the prompt alone
             )
 
     def said(self, name: str) -> str:
@@ -183,16 +208,20 @@ class Cluster:
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """Signal a part; with SIGKILL and SIGTERM, wait for its end. SIGSTOP pauses it until SIGCONT.
 
-        HOST/NAME is what `pileus status` of a host calls NAME; its supervisor starts it again.
+        `central` is all of OVN's: its process, and the databases that it looks after. HOST/NAME is what `pileus status`
+        of a host calls NAME; its supervisor starts it again.
         """
         host, _, own = name.partition("/")
         if own:
-            pid = running(self.hosts[host])[own]
-            assert pid, f"{name} does not run"
-            os.kill(pid, number)
+            os.kill(self._of_host(host, own), number)
             return
+        if not self.runs(name):
+            raise ValueError(f"{name} does not run")
         if name in self.parts:
             self.parts[name].send_signal(number)
+            if name == "central" and number != signal.SIGTERM:
+                for pid in self.databases():
+                    os.kill(pid, number)
             if number in (signal.SIGKILL, signal.SIGTERM):
                 self.parts.pop(name).wait(60)
             return
@@ -200,8 +229,37 @@ class Cluster:
         does = {signal.SIGTERM: "stop", signal.SIGKILL: "kill", signal.SIGSTOP: "pause", signal.SIGCONT: "resume"}
         self.cloud.run(getattr(server, does[number]))
 
+    def _of_host(self, host: str, name: str) -> int:
+        if host not in self.hosts:
+            raise ValueError(f"there is no host '{host}'; there are {', '.join(self.hosts)}")
+        found = running(self.hosts[host])
+        if name not in found:
+            raise ValueError(f"there is no '{name}' on {host}; there are {', '.join(found)}")
+        pid = found[name]
+        if pid is None:
+            raise ValueError(f"{name} does not run on {host}; its supervisor starts it")
+        return pid
+
+    def runs(self, name: str) -> bool:
+        """Whether a part was started, and not ended since; ValueError for what is no part."""
+        if name in ("central", *ROLES):
+            return name in self.parts and self.parts[name].poll() is None
+        if name == "broker":
+            return self.broker is not None and self.broker.runs
+        if name == "database":
+            return self.database is not None and self.database.process.runs
+        raise ValueError(f"there is no part '{name}'; there are {', '.join(PARTS)}, and HOST/NAME")
+
+    def databases(self) -> list[int]:
+        """The pids of OVN's databases and of northd, which outlive the process that looks after them."""
+        layout = Layout(self.root / "x")
+        found = [owner(layout.engine / "run" / f"{name}.pid") for name in ("northbound", "southbound", "northd")]
+        return [pid for pid in found if pid is not None]
+
     def run(self, name: str) -> None:
-        """Start a part again that was ended."""
+        """Start a part again that was ended; ValueError when it was not."""
+        if self.runs(name):
+            raise ValueError(f"{name} runs")
         if name == "central":
             self.run_central()
         elif name in ROLES:
@@ -225,6 +283,12 @@ class Cluster:
         assert done.returncode == 0, f"pileus {' '.join(words)}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def well(self, host: str) -> bool:
+        """Whether all that runs on a host answers, as `pileus status` there says."""
+        command = [PILEUS, "status", "--state", str(self.hosts[host].root)]
+        whole = self.wires.machines[host].command(*command)
+        return subprocess.run(whole, env=_environment({}), capture_output=True, check=False).returncode == 0
+
     def listed(self) -> list[dict[str, Any]]:
         """The hosts, as `pileus host list` has them."""
         found: list[dict[str, Any]] = json.loads(self.pileus("cloud", "host", "list", "--json"))
@@ -234,8 +298,8 @@ class Cluster:
         """The state of each host by its name."""
         return {one["name"]: one["state"] for one in self.listed()}
 
-    def client(self) -> Any:
-        """A boto3 client of EC2, that asks from `world`."""
+    def client(self, retries: int = 2) -> Any:
+        """A boto3 client of EC2, that asks from `world`, again `retries` times."""
         who = self.admin
         client: Any = boto3.Session().client(
             "ec2",
@@ -244,28 +308,34 @@ class Cluster:
             aws_access_key_id=who["access_key"],
             aws_secret_access_key=who["secret_key"],
             verify=str(self.state.ca),
-            config=Config(retries={"mode": "standard", "total_max_attempts": 3}, read_timeout=60),
+            config=Config(retries={"mode": "standard", "total_max_attempts": 1 + retries}, read_timeout=60),
         )
         return _There(self.world, client)
 
     def end(self) -> None:
         """Take everything down."""
-        for name, state in self.hosts.items():
-            if state.started.exists():
-                down = [PILEUS, "down", "--instances", "--state", str(state.root)]
-                whole = self.wires.machines[name].command(*down)
-                subprocess.run(whole, env=_environment({}), capture_output=True, check=False)
+        for name in self.hosts:
+            self._down(name)
         for part in self.parts.values():
             part.send_signal(signal.SIGCONT)
             part.terminate()
         for part in self.parts.values():
             part.wait(60)
+        for pid in self.databases():
+            os.kill(pid, signal.SIGKILL)  # whose process was killed, and not started again
         if self.broker is not None:
             self.broker.stop()
         if self.database is not None:
             self.database.remove()
         self.wires.end()
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def _down(self, name: str) -> None:
+        state = self.hosts[name]
+        if state.started.exists():
+            down = [PILEUS, "down", "--instances", "--state", str(state.root)]
+            whole = self.wires.machines[name].command(*down)
+            subprocess.run(whole, env=_environment({}), capture_output=True, check=False)
 
 
 class _There:

@@ -75,15 +75,25 @@ class Wires:
         self.machines[name] = made
         return made
 
+    def remove(self, name: str) -> None:
+        """Take a machine away, and its ends of the wires with it."""
+        ip("netns", "delete", self.machines.pop(name).namespace)
+
+    def known(self, name: str) -> Machine:
+        """The machine of this name; ValueError says which there are."""
+        if name not in self.machines:
+            raise ValueError(f"there is no machine '{name}'; there are {', '.join(self.machines)}")
+        return self.machines[name]
+
     def cut(self, name: str, *wires: str) -> None:
         """Part a machine from everybody else on `wires`, or on all: nothing is refused, nothing arrives."""
-        for wire in wires or RANGES:
-            ip("-n", self.mark, "link", "set", _end(wire, self.machines[name]), "nomaster")
+        for wire in _named(wires):
+            ip("-n", self.mark, "link", "set", _end(wire, self.known(name)), "nomaster")
 
     def mend(self, name: str, *wires: str) -> None:
         """Undo `cut`."""
-        for wire in wires or RANGES:
-            ip("-n", self.mark, "link", "set", _end(wire, self.machines[name]), "master", wire)
+        for wire in _named(wires):
+            ip("-n", self.mark, "link", "set", _end(wire, self.known(name)), "master", wire)
 
     @contextlib.contextmanager
     def parted(self, name: str, *wires: str) -> Iterator[None]:
@@ -96,7 +106,7 @@ class Wires:
 
     def slow(self, name: str, kilobits: int) -> None:
         """Let what a machine's processes are sent come at `kilobits` a second at most; 0 for no bound."""
-        end = _end(MANAGEMENT, self.machines[name])
+        end = _end(MANAGEMENT, self.known(name))
         subprocess.run(["tc", "-n", self.mark, "qdisc", "delete", "dev", end, "root"], check=False, capture_output=True)
         if kilobits:
             rate = ("tbf", "rate", f"{kilobits}kbit", "burst", "4kb", "latency", "400ms")
@@ -108,6 +118,13 @@ class Wires:
         """Take everything down."""
         for namespace in (*(machine.namespace for machine in self.machines.values()), self.mark):
             subprocess.run(["ip", "netns", "delete", namespace], check=False, capture_output=True)
+
+
+def _named(wires: tuple[str, ...]) -> tuple[str, ...]:
+    for wire in wires:
+        if wire not in RANGES:
+            raise ValueError(f"there is no wire '{wire}'; there are {', '.join(RANGES)}")
+    return wires or tuple(RANGES)
 
 
 def _end(wire: str, machine: Machine) -> str:

@@ -9,7 +9,7 @@ import pytest
 from tests.house import tree
 
 CONTRACTS = tree.ROOT / "pyproject.toml"
-ROOMS = ("app", "bus", "cli", "faces", "loops", "model", "objects", "providers", "store", "verbs")
+ROOMS = ("app", "bus", "cli", "faces", "loops", "mcc", "model", "objects", "providers", "store", "verbs")
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -70,6 +70,7 @@ def test_contracts_allow_what_the_rooms_are_for(tmp_path: Path) -> None:
         ("verbs/x.py", "def f():\n    from sqlalchemy import text\n"),
         ("loops/x.py", "import pileus.faces\n"),
         ("loops/x.py", "import pileus.providers.stub\n"),
+        ("mcc/x.py", "import pileus.model\n"),
         ("faces/ec2/x.py", "import pileus.faces.rest\n"),
         ("faces/wire/x.py", "import pileus.faces.ec2\n"),
         ("cli/x.py", "import pileus.app\n"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,9 +37,21 @@ def test_each_process_is_killed_in_each_operation() -> None:
     assert len(pairs) == len(kills.OPERATIONS) * len(kills.PROCESSES)
 
 
-@given(st.sampled_from(kills.CELLS), st.integers(0))
+def test_each_role_is_killed_in_each_operation() -> None:
+    assert len(set(map(str, kills.ROLE_CELLS))) == len(kills.ROLE_CELLS) >= 30
+    pairs = {(cell.operation, cell.process) for cell in kills.ROLE_CELLS}
+    assert len(pairs) == len(kills.ROLE_OPERATIONS) * len(kills.ROLES)
+
+
+def test_each_part_of_the_clouds_side_is_killed_in_each_operation() -> None:
+    assert len(set(map(str, kills.CLUSTER_CELLS))) == len(kills.CLUSTER_CELLS) >= 30
+    pairs = {(cell.operation, cell.process) for cell in kills.CLUSTER_CELLS}
+    assert len(pairs) == len(kills.CLUSTER_OPERATIONS) * len(kills.CLUSTER_ROLES)
+
+
+@given(st.sampled_from([*kills.CELLS, *kills.ROLE_CELLS, *kills.CLUSTER_CELLS]), st.integers(0))
 def test_a_moment_lies_in_its_part_and_follows_from_the_seed(cell: kills.Cell, seed: int) -> None:
-    parts = 1 if cell.asked else kills.OPERATIONS[cell.operation]
+    parts = 1 if cell.asked else cell.parts
     assert cell.part / parts <= cell.moment(seed) <= (cell.part + 1) / parts
     assert cell.moment(seed) == cell.moment(seed)
 
@@ -58,15 +71,38 @@ def test_the_table_counts_kills_and_shows_what_went_wrong(tmp_path: Path) -> Non
     assert "| host | 1 | 0, 1, 0 | 1 | 1 / 1 | 1 loopback | —, 0.4 |" in lines
 
 
+def test_the_table_of_roles_counts_the_same_way() -> None:
+    made = [result(process="api"), result(process="api", operation="launch", once=False, moment=1.4)]
+    lines = kills.role_table(made).splitlines()
+    assert lines[0] == "2 kills, 1 as promised; seeds 1."
+    assert "| api | 2 | 0, 1, 1 | 2 | 3.0 | 0 / 1 | 1 / 1 | — | — |" in lines
+
+
+def test_the_table_of_several_machines_counts_sessions_too() -> None:
+    made = [result(process="central", silence={"outer": 0.4, "inner": 1.2}), result(process="central", lost=["inner"])]
+    lines = kills.cluster_table(made).splitlines()
+    assert lines[0] == "2 kills, 1 as promised; sessions ended: 1; seeds 1."
+    assert "| central | 2 | 0, 2, 0 | 2 | 3.0 | 0.4, 1.2 | — | 1 / 2 | — | — | — | — |" in lines
+
+
 @given(st.text(alphabet=st.characters(exclude_characters="<"), max_size=50))
 def test_only_what_is_between_the_marks_is_written(text: str) -> None:
     document = f"before\n{kills.BEGIN}\nold\n{kills.END}\nafter\n"
     assert kills.render(document, text) == f"before\n{kills.BEGIN}\n{text}\n{kills.END}\nafter\n"
 
 
-def test_the_document_shows_a_hundred_kills_without_a_failure() -> None:
-    shown = kills.DOCUMENT.read_text().partition(kills.BEGIN)[2].partition(kills.END)[0].strip().splitlines()
+MATRICES = {
+    "one machine": (kills.BEGIN, kills.END, 100, kills.PROCESSES),
+    "several processes": (kills.ROLE_BEGIN, kills.ROLE_END, 30, kills.ROLES),
+    "several machines": (kills.CLUSTER_BEGIN, kills.CLUSTER_END, 30, kills.CLUSTER_ROLES),
+}
+
+
+@pytest.mark.parametrize("which", MATRICES)
+def test_the_document_shows_enough_kills_without_a_failure(which: str) -> None:
+    begin, end, least, processes = MATRICES[which]
+    shown = kills.DOCUMENT.read_text().partition(begin)[2].partition(end)[0].strip().splitlines()
     count, _, good = shown[0].split()[:3]
-    assert int(count) >= 100
+    assert int(count) >= least
     assert good == count
-    assert [row.split()[1] for row in shown[-len(kills.PROCESSES) :]] == list(kills.PROCESSES)
+    assert [row.split()[1] for row in shown[-len(processes) :]] == list(processes)

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import create_engine, text
 
+from pileus.app.processes import until
 from pileus.app.settings import Settings
 from pileus.model.errors import Duplicate, QuotaExceeded, Unavailable
 from pileus.model.flavor import Flavor
 from pileus.model.user import User
-from pileus.store.dialect import STOPPED, TURN, dialect_of
+from pileus.store.dialect import ANSWER, STOPPED, TURN, dialect_of
 from pileus.store.migrate import migrate
+from pileus.store.pulse import LOOK, PATIENCE
 from pileus.store.store import Store
 from tests.services.mariadb import Mariadb
 from tests.services.postgresql import Postgresql
@@ -54,8 +56,7 @@ def say(server: Server, *words: str) -> None:
 def url(server: Server, request: pytest.FixtureRequest) -> str:
     """A database of the test's own."""
     name = f"own_{abs(hash(request.node.name))}"
-    say(server, f"CREATE DATABASE {name}")
-    return f"{server.url.rpartition('/')[0]}/{name}"
+    return server.new(name)
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ SUITES = {
         f"tests/loops/test_promises.py::test_every_promise_holds{which}"
         for which in ("", "_of_a_database_that_was_recovered[copy-0-14]")
     ],
-    "verbs": ["tests/verbs/test_launch.py", "tests/verbs/test_recount.py", "tests/verbs/test_view.py"],
+    "verbs": [f"tests/verbs/test_{which}.py" for which in ("launch", "number", "recount", "view", "crowded", "host")],
 }
 
 
@@ -240,6 +241,43 @@ def test_a_server_that_comes_back_is_used_again(server: Server, store: Store, ho
     assert len(names(store)) == 16
     keep(store, "again")
     assert store.trouble is None
+
+
+@pytest.mark.cost(30)
+def test_nobody_waits_long_for_a_server_that_says_nothing(server: Server, store: Store) -> None:
+    keep(store, "before")
+    took: list[float] = []
+
+    def ask(number: int) -> None:
+        began = time.monotonic()
+        with pytest.raises(Unavailable) as caught:
+            keep(store, f"never-{number}") if number % 2 else names(store)
+        took.append(time.monotonic() - began)
+        # A commit that nobody confirmed is kept, or not.
+        assert caught.value.reason in ("unreachable", "unknown")
+
+    server.pause()
+    try:
+        together(8, ask)
+        assert max(took) < 0.75 * ANSWER
+        # Who comes while it is known to say nothing does not wait at all.
+        took.clear()
+        ask(0)
+        assert took[0] < PATIENCE + LOOK
+    finally:
+        server.resume()
+    assert until(lambda: "before" in answered(store), 30, 0.2)
+    keep(store, "after")
+    assert {"before", "after"} <= names(store)
+    assert store.trouble is None
+
+
+def answered(store: Store) -> set[str]:
+    """The names that there are, if the server answers."""
+    try:
+        return names(store)
+    except Unavailable:
+        return set()
 
 
 def test_a_user_without_rights_is_told_what_to_give(server: Server, url: str) -> None:

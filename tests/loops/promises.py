@@ -50,6 +50,7 @@ class Promises:
         self._selfended: dict[str, int] = {}
         self._binding: dict[str, int] = {}
         self._rebooted: set[str] = set()
+        self._let_go: set[str] = set()
         self._heard: dict[str, int] = {}
         self._answers = False
         self._before: list[tuple[object, ...]] | None = None
@@ -96,7 +97,8 @@ class Promises:
         """A body has come up."""
         uuid = spec.uuid
         row = self._row(uuid)
-        if self._compared(machine.name) and not self._world.store.closed and (row is None or row.gone is not None):
+        opened = self._compared(machine.name) and not self._world.store.closed
+        if opened and (row is None or row.gone is not None) and not self._leaving(machine, uuid):
             self.broken(GONE, f"{uuid} came up on {machine.name}, and is gone")
         for node in self._world.nodes.values():
             for other, held in node.machine.applied.items():
@@ -108,6 +110,11 @@ class Promises:
                     continue  # its silent host does not know that it was terminated, or it never had a port
                 if held.loopback == spec.loopback or _addresses(held) & _addresses(spec):
                     self.broken(COUNTS, f"{uuid} has come up with an address of {other}, which runs")
+
+    def _leaving(self, machine: Machine, uuid: str) -> bool:
+        """Whether its host was told to remove it by the store that was, and is still about what came before."""
+        held = next(node.book for node in self._world.nodes.values() if node.machine is machine).entries.get(uuid)
+        return self._world.restoring is not None and held is not None and held.spec is None
 
     def _compared(self, host: str) -> bool:
         """Whether the store was compared with this host, since it was replaced."""
@@ -129,6 +136,7 @@ class Promises:
             self.broken(UNKNOWN, "an unknown port was destroyed")
         for port in recall(spec.record) if isinstance(spec, PortSpec) else []:
             uuid = (port.wanted.instance or "") if isinstance(port, Port) else ""
+            self._let_go.add(uuid)
             row = self._row(uuid)
             if row is not None and (row.wanted.gone or row.gone is not None):
                 continue
@@ -163,22 +171,33 @@ class Promises:
     def recovered(self, rows: Mapping[str, Instance], heard: Iterable[Node]) -> None:
         """The store was recovered: what hosts hold is in it as they hold it, and what they removed is not."""
         self.counts()
+        for uuid in self._let_go & rows.keys():
+            row = rows[uuid]
+            if not row.wanted.gone and row.assigned.unheard is None:
+                self.broken(GONE, f"{uuid} had been terminated, the engine has let go of it, and it came back")
         for node in heard:
-            for uuid, removed in node.book.removed.items():
-                if removed.why == "gone" and uuid in rows and not rows[uuid].wanted.gone:
-                    self.broken(GONE, f"{uuid} was removed from {node.name}, and came back")
-            for uuid, entry in node.book.entries.items():
-                row = rows.get(uuid)
-                if entry.spec is None:
-                    if row is not None and not row.wanted.gone:
-                        self.broken(GONE, f"{uuid} is being removed from {node.name}, and came back")
-                elif row is None:
-                    self.broken(UNKNOWN, f"{uuid} runs on {node.name}, and nobody knows it any more")
-                elif not row.wanted.gone and (row.wanted.power.n, row.assigned.host) < (entry.spec.power.n, node.name):
-                    self.broken(POWER, f"{uuid} is {entry.spec.power} on {node.name}, and {row} in the store")
+            self._as_held(rows, node)
         for uuid, n in list(self._binding.items()):
             if uuid not in rows or rows[uuid].wanted.power.n != n:
                 del self._binding[uuid]
+
+    def _as_held(self, rows: Mapping[str, Instance], node: Node) -> None:
+        with self._world.store.read() as tx:
+            given = tx.meta("incarnation"), tx.meta("counter")
+        for uuid, removed in node.book.removed.items():
+            if removed.why == "gone" and uuid in rows and not rows[uuid].wanted.gone:
+                self.broken(GONE, f"{uuid} was removed from {node.name}, and came back")
+        for uuid, entry in node.book.entries.items():
+            row = rows.get(uuid)
+            if entry.revision > given:
+                continue  # under way when the store was opened: it will be closed, and recovered, for that
+            if entry.spec is None:
+                if row is not None and not row.wanted.gone:
+                    self.broken(GONE, f"{uuid} is being removed from {node.name}, and came back")
+            elif row is None:
+                self.broken(UNKNOWN, f"{uuid} runs on {node.name}, and nobody knows it any more")
+            elif not row.wanted.gone and (row.wanted.power.n, row.assigned.host) < (entry.spec.power.n, node.name):
+                self.broken(POWER, f"{uuid} is {entry.spec.power} on {node.name}, and {row} in the store")
 
     def same_token(self, token: str, first: list[str], again: list[str]) -> None:
         """A launch was answered."""

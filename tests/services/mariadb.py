@@ -29,6 +29,12 @@ class Mariadb:
         """The database that a server begins with; its user may make others."""
         return f"mariadb://root@127.0.0.1:{self.process.port}/mysql"
 
+    def new(self, name: str) -> str:
+        """Make a database; its URL."""
+        with pymysql.connect(host="127.0.0.1", port=self.process.port, user="root") as link, link.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+        return f"{self.url.rpartition('/')[0]}/{name}"
+
     def start(self) -> None:
         """Start it, again perhaps."""
         settings = {
@@ -60,6 +66,14 @@ class Mariadb:
     def kill(self) -> None:
         """End it without a word."""
         self.process.end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Stop it by SIGSTOP: its sockets stay, and nobody answers."""
+        self.process.tell(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self.process.tell(signal.SIGCONT)
 
     def remove(self) -> None:
         """End it, and remove all it has."""

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from tests.services.process import Process
 
@@ -37,6 +38,12 @@ class Postgresql:
     def url(self) -> str:
         """The database that a server begins with; its user may make others."""
         return f"postgresql://pileus:secret@127.0.0.1:{self.process.port}/postgres"
+
+    def new(self, name: str) -> str:
+        """Make a database; its URL."""
+        with psycopg.connect(self.url, autocommit=True) as link:
+            link.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return f"{self.url.rpartition('/')[0]}/{name}"
 
     def start(self) -> None:
         """Start it, again perhaps."""

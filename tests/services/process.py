@@ -60,13 +60,28 @@ class Process:
         """Start the server, and wait until it answers."""
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
-                self.command(*words), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command(*words),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # who ends a run by Ctrl-C leaves it to the run to end this
             )
         end = time.monotonic() + PATIENCE
         while not answers():
             assert self._child.poll() is None, self.log.read_text(errors="replace")
             assert time.monotonic() < end, self.log.read_text(errors="replace")
             time.sleep(0.05)
+
+    def tell(self, number: signal.Signals) -> None:
+        """Signal the server; nothing when it does not run."""
+        if self._child is not None:
+            self._child.send_signal(number)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and not ended since."""
+        return self._child is not None and self._child.poll() is None
 
     def end(self, number: signal.Signals) -> None:
         """Signal the server, and wait for its end; nothing when it does not run."""

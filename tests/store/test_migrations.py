@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import ColumnClause, column, inspect, select, table, text
+from sqlalchemy import ColumnClause, column, event, inspect, select, table, text
 
 from pileus.model.errors import Unavailable
 from pileus.store import migrations, tables
@@ -113,6 +114,46 @@ def test_repeating_changes_nothing(url: Callable[[str], str]) -> None:
     with store.read() as tx:
         assert tx.get(type(made), made.uuid) == made
     store.close()
+
+
+class Interrupted(Exception):
+    """As if the process had ended."""
+
+
+def statements(store: Store, most: int) -> list[str]:
+    """Bring it to the newest revision, but end after `most` statements that change the schema; those that were made."""
+    made: list[str] = []
+
+    def after(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if statement.lstrip().startswith(("CREATE", "ALTER", "DROP")):
+            made.append(statement)
+            if len(made) > most:
+                raise Interrupted
+
+    event.listen(store.engine.sql, "after_cursor_execute", after)
+    try:
+        with contextlib.suppress(Interrupted):
+            migrate(store.engine)
+    finally:
+        event.remove(store.engine.sql, "after_cursor_execute", after)
+    return made
+
+
+def test_a_migration_that_is_interrupted_anywhere_is_made_whole_by_the_next_start(
+    migrated: Store, url: Callable[[str], str]
+) -> None:
+    whole = Store(url("whole"))
+    migrate(whole.engine, "0001_pre_first")
+    steps = len(statements(whole, 1000))
+    whole.close()
+    assert steps > 3
+    for most in range(steps):
+        store = Store(url(f"interrupted-{most}"))
+        migrate(store.engine, "0001_pre_first")
+        assert len(statements(store, most)) == most + 1
+        statements(store, 1000)
+        assert _shape(store) == _shape(migrated)
+        store.close()
 
 
 def test_revisions_are_numbered_and_say_when_they_run() -> None:

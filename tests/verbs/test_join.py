@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
-import msgspec
 import pytest
 
 from pileus.model.caller import SYSTEM, Caller
@@ -13,6 +12,7 @@ from pileus.model.credential import Credential
 from pileus.model.errors import Conflict, Forbidden, InvalidValue, Unsupported
 from pileus.model.host import Host
 from pileus.model.image import Image
+from pileus.verbs import host as verbs
 from pileus.verbs import join
 from pileus.verbs.core import Core
 from pileus.verbs.credential import Authority
@@ -105,17 +105,35 @@ def test_only_the_certificate_that_was_given_last_is_good(core: Core) -> None:
 def test_a_removed_host_is_nobody_until_it_joins_again(core: Core) -> None:
     host = redeem(core, join.invite(SYSTEM, core).token)
     (serial,) = host.wanted.certificates
-    with core.store.write() as tx:
-        gone = tx.want(host, msgspec.structs.replace(host.wanted, gone=True))
-        tx.bury(gone)
-    with pytest.raises(Forbidden):
+    verbs.remove(SYSTEM, core, "alpha")
+    with pytest.raises(Forbidden, match=r"'alpha' was removed.*pileus host admit alpha") as caught:
         join.recognize(core, "alpha", serial)
+    assert caught.value.reason == "removed"
     with pytest.raises(Forbidden):
         join.renew(core, "alpha", serial, issue)
     again = redeem(core, join.invite(SYSTEM, core).token)
     with pytest.raises(Forbidden):
         join.recognize(core, "alpha", serial)
     assert join.recognize(core, "alpha", again.wanted.certificates[0]).uuid == again.uuid
+
+
+def test_a_host_that_is_let_in_again_is_so_by_the_certificates_that_it_has(site: Site, core: Core) -> None:
+    host = redeem(core, join.invite(SYSTEM, core).token)
+    (serial,) = host.wanted.certificates
+    verbs.turn(SYSTEM, core, "alpha", "drained")
+    verbs.remove(SYSTEM, core, "alpha")
+    site.now += 90 * 24 * 3600.0
+    core.store.forget_tombstones()
+    verbs.admit(SYSTEM, core, "alpha")
+    again = join.recognize(core, "alpha", serial)
+    assert (again.wanted.state, again.wanted.gone, again.gone) == ("drained", False, None)
+    assert again.uuid != host.uuid
+    renewed = join.renew(core, "alpha", serial, issue)
+    assert renewed
+    # And removed again, it is so for good until somebody says otherwise.
+    verbs.remove(SYSTEM, core, "alpha")
+    with pytest.raises(Forbidden, match="was removed"):
+        join.recognize(core, "alpha", serial)
 
 
 def test_a_host_may_have_what_its_own_instances_start_from(site: Site, core: Core, ann: Caller, tiny: Image) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,25 +9,16 @@ import hypothesis
 import msgspec
 from hypothesis import strategies as some
 
-from pileus.bus.messages import Report
-from pileus.loops import report
-from pileus.model.caller import SYSTEM, Caller
+from pileus.model.caller import Caller
 from pileus.model.errors import NoCapacity
-from pileus.model.host import Capacity, Host, Limits, Overcommit, room
-from pileus.model.image import Wanted as ImageWanted
+from pileus.model.host import Capacity, Host, Overcommit, room
 from pileus.model.placement import RESOURCES, Policy
-from pileus.providers.stub import StubProvider
-from pileus.store.migrate import migrate
-from pileus.store.store import Store
-from pileus.verbs import flavor, image, project, recount
-from pileus.verbs.core import Core
+from pileus.verbs import recount
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch, launch
 from tests.site import Site
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pileus.model.image import Image
 
 FLAVORS = {"m1.tiny": (1, 128, 1), "m1.small": (1, 512, 4), "m1.large": (2, 2048, 16), "m1.xlarge": (4, 4096, 32)}
@@ -110,58 +100,6 @@ def test_no_host_is_given_more_than_it_has(
             turn(site, f"h{int(str(first)) % len(hosts)}", str(second))
         for _, most, used in bounds(site, policy).values():
             assert all(used[name] <= (most[name] or 0) for name in RESOURCES)
-
-
-def crowded(store: Store, hosts: int, memory: int) -> tuple[Core, Caller, Image]:
-    """A cloud of hosts with room for so many MiB each."""
-    migrate(store.engine)
-    core = Core(store, None, StubProvider(), bytes(32))  # type: ignore[arg-type]
-    flavor.seed(SYSTEM, core)
-    made = project.ensure(SYSTEM, core, "blue", {})
-    ann = Caller(user="ann", user_name="ann", project=made.uuid, face="test")
-    tiny = image.register(ann, core, "tiny", ImageWanted(digest="0" * 64, size=1, virtual_size=1))
-    for number in range(hosts):
-        said = Report(host=f"h{number}", epoch=1, sequence=1, capacity=Capacity(memory=memory), limits=Limits())
-        report.absorb(core, said)
-    return core, ann, tiny
-
-
-def test_sixty_four_launches_at_once_fill_the_hosts_and_no_more(tmp_path: Path) -> None:
-    core, ann, tiny = crowded(Store(f"sqlite:///{tmp_path}/store.db"), hosts=5, memory=8 * 128)
-    done: list[int] = []
-    refused: list[NoCapacity] = []
-
-    def one() -> None:
-        try:
-            done.append(len(launch(ann, core, Launch(image=tiny.ec2_id, flavor="m1.tiny"))))
-        except NoCapacity as error:
-            refused.append(error)
-
-    threads = [threading.Thread(target=one) for _ in range(64)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (len(done), len(refused)) == (40, 24)
-    with core.store.read() as tx:
-        assert recount.differences(tx) == []
-        used = tx.usage()
-    assert {used[f"host:h{number}", "memory"] for number in range(5)} == {1024}
-    core.store.close()
-
-
-def test_room_that_others_took_meanwhile_is_not_taken_twice(tmp_path: Path) -> None:
-    """What an engine without one writer at a time may show: the snapshot is older than the conditional UPDATE."""
-    core, ann, tiny = crowded(Store(f"sqlite:///{tmp_path}/store.db"), hosts=2, memory=512)
-    asked = Launch(image=tiny.ec2_id)
-    with core.store.write() as tx:
-        assert tx.take_within([("host:h0", "memory", 512, 512), ("host:h0", "vcpus", 1, None)])
-    with core.store.write() as tx:
-        assert not tx.take_within([("host:h0", "memory", 1, 512)])
-    launch(ann, core, asked)
-    with core.store.read() as tx:
-        assert tx.usage("host:h1")["host:h1", "memory"] == 512
-    core.store.close()
 
 
 def test_a_host_that_was_never_counted_is_counted_from_its_first_instance_on(

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 
+from pileus.bus.memory import MemoryBus
 from pileus.model.caller import SYSTEM
 from pileus.model.errors import Duplicate
 from pileus.model.project import Project
+from pileus.providers.stub import StubProvider
+from pileus.store.migrate import migrate
+from pileus.store.store import Store
 from pileus.verbs import user
+from pileus.verbs.core import Core
+from pileus.verbs.credential import FRESH, Authority, revoke
 from tests.site import Site
 
 
@@ -27,3 +36,25 @@ def test_renewed_secrets_work_beside_the_old_ones(site: Site) -> None:
     found = user.checked(site.core, "eve", second.password)
     assert found is not None
     assert found[0].uuid == first.user_id
+
+
+def test_a_credential_that_another_process_revokes_opens_nothing_a_second_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes of a cloud have two stores over one database."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    migrate(Store(url).engine)
+    here, there = (Core(Store(url), MemoryBus(), StubProvider(), bytes(32)) for _ in range(2))
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    made = user.create(SYSTEM, here, "eve")
+    own, other = Authority(here), Authority(there, shared=True)
+    for authority in (own, other):
+        assert authority.by_access_key(made.access_key, "ec2")
+        assert authority.by_token(made.token, "rest")
+    for key in (made.access_key, made.token):
+        assert revoke(SYSTEM, here, key)
+    now[0] += FRESH + 0.01
+    for authority in (own, other):
+        assert authority.by_access_key(made.access_key, "ec2") is None
+        assert authority.by_token(made.token, "rest") is None

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 import uvloop
 
-from pileus.app import doors, logs, settings, stubimages
+from pileus.app import doors, logs, mccdoor, settings, stubimages
 from pileus.app.doors import Doors
 from pileus.app.http import Edge
 from pileus.app.internal import ObjectServer
@@ -40,7 +40,7 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
     sys.setswitchinterval(0.0005)
     chosen = settings.read()
     logs.configure(chosen.log_level)
-    found = doors.prepare(state, chosen, listener)
+    found = doors.prepare(state, chosen, listener, mccdoor.listen(state, chosen, provider))
     cloud = build(state, chosen, provider, join=found.join, fingerprint=found.fingerprint)
     try:
         # Whoever held wakes before is dead: this process has the pid file.
@@ -52,7 +52,7 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
             contextlib.closing(Edge(cloud)) as edge,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            is_open = functools.partial(_open, cloud, state, provider, before)
+            is_open = functools.partial(_open, cloud, state, provider, before, mcc=found.mcc is not None)
             runner.run(_serve(edge, cloud, state, found, is_open))
     finally:
         state.ready.unlink(missing_ok=True)
@@ -118,7 +118,7 @@ def heard(store: Store) -> Heard:
         return {host.name: (host.seen.epoch, host.seen.sequence) for host in tx.list(Host)}
 
 
-def _open(cloud: Cloud, state: State, provider: str, before: Heard) -> bool:
+def _open(cloud: Cloud, state: State, provider: str, before: Heard, *, mcc: bool = False) -> bool:
     """Whether requests can be served: the store was compared, and recovered if need be, and a host has reported.
 
     What every cloud has is made then.
@@ -134,6 +134,8 @@ def _open(cloud: Cloud, state: State, provider: str, before: Heard) -> bool:
         admin, renewed = begin(cloud, state)
         if provider == "stub":
             stubimages.register_all(admin, cloud)
+        if mcc:
+            cloud.mcc = mccdoor.face(cloud)
     except Unavailable as error:
         log.warning("the store does not answer", reason=error.message)
         return False

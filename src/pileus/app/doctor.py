@@ -5,6 +5,7 @@ Looks twice: what is on its way is in one look and not in the other. Destroys no
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import shutil
@@ -119,19 +120,43 @@ def adopt(state: State, ident: str, *, pause: float) -> Report:
 
 def _examine(state: State, pause: float) -> tuple[Report, _Look]:
     provider = (read_json(state.started) or {}).get("provider")
-    if provider is None:
+    apart = provider is None and state.endpoints.exists()
+    if provider is None and not apart:
         raise Problem(f"There is no cloud in {state.root}: pileus up makes one.")
-    look = _look(state, local=provider == "local")
+    see = functools.partial(_side, state) if apart else functools.partial(_look, state, local=provider == "local")
+    look = see()
     if look.findings:
         time.sleep(pause)
-        again = _look(state, local=provider == "local")
+        again = see()
         again.findings = {key: found for key, found in again.findings.items() if key in look.findings}
         look = again
-    facts = described(state)
+    facts = {"cloud": f"several processes, at {(read_json(state.endpoints) or {}).get('rest')}"}
+    facts = facts if apart else described(state)
     if provider == "local":
         facts |= importlib.import_module("pileus.providers.local.doctor.machine").facts()
     findings = tuple(sorted(look.findings.values(), key=lambda found: (found.meaning.severity, found)))
     return Report(facts=facts, findings=findings, unchecked=look.unchecked), look
+
+
+def _side(state: State) -> _Look:
+    """One look at the cloud's side of several machines; OVN's rows first, as below."""
+    unchecked = {"the hosts": "pileus doctor says on each of them what is there"}
+    found: list[Finding] = []
+    where = settings.read().northbound
+    bodies = _local().side(where) if where else None
+    if bodies is None:
+        unchecked["OVN's rows"] = "PILEUS_NORTHBOUND does not say where they are"
+    else:
+        unchecked |= bodies.unchecked
+    try:
+        store = msgspec.convert(connect(state.root).get("doctor"), StoreView)
+    except Problem as problem:
+        store, unchecked[STORE] = None, problem.message
+    if store is not None:
+        found += [*store.findings, *_objects(state, store)]
+    if store is not None and bodies is not None:
+        found += _local().agree(bodies, store)
+    return _Look(HostView(), store, {}, {one.key: one for one in found}, unchecked)
 
 
 def _look(state: State, *, local: bool) -> _Look:

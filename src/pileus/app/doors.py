@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pileus.app import certificates, hostdoor, serving, tls
+from pileus.app import certificates, hostdoor, mccdoor, serving, tls
 from pileus.app.certificates import CertificateAuthority
 from pileus.app.http import Edge
 from pileus.app.serving import Ended
@@ -38,6 +38,7 @@ class Doors:
     listener: socket.socket
     identity: Identity | None
     inner: Inner | None
+    mcc: socket.socket | None = None
 
     @property
     def join(self) -> str:
@@ -57,7 +58,10 @@ class Doors:
         host = tls.shown(self.identity, host) if self.identity else host
         scheme = "https" if self.identity else "http"
         root = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-        return {"ec2": root, "sts": root, "rest": f"{root}/v1", "metrics": f"{root}/metrics"}
+        found = {"ec2": root, "sts": root}
+        if self.mcc is not None:
+            found["mcc"] = mccdoor.url(settings, self.mcc, self.identity)
+        return {**found, "rest": f"{root}/v1", "metrics": f"{root}/metrics"}
 
     @contextlib.asynccontextmanager
     async def serving(self, edge: Edge, cloud: Cloud) -> AsyncIterator[Ended]:
@@ -68,15 +72,19 @@ class Doors:
                 application = open_.enter_context(contextlib.closing(hostdoor.HostDoor(cloud, inner.authority)))
                 server = serving.server(application, inner.identity, hostdoor.Protocol)
                 await open_.enter_async_context(serving.serving(server, inner.listener, inner.identity))
+            if self.mcc is not None:
+                door = open_.enter_context(contextlib.closing(mccdoor.Door(cloud)))
+                server = serving.server(door, self.identity, mccdoor.Protocol)
+                await open_.enter_async_context(serving.serving(server, self.mcc, None))
             server = serving.server(edge, self.identity)
             yield await open_.enter_async_context(serving.serving(server, self.listener, self.identity))
 
 
-def prepare(state: State, settings: Settings, listener: socket.socket) -> Doors:
+def prepare(state: State, settings: Settings, listener: socket.socket, mcc: socket.socket | None = None) -> Doors:
     """The doors as the settings have them; clients are left what they need to check them. Raises Problem."""
     if not settings.tls and not settings.internal:
         state.anchor.unlink(missing_ok=True)
-        return Doors(listener, None, None)
+        return Doors(listener, None, None, mcc)
     authority = certificates.authority(state.cloud)
     names = dict.fromkeys([*settings.server_names, str(listener.getsockname()[0])])
     identity = tls.faces(settings.tls, authority, state.cloud, list(names))
@@ -85,7 +93,7 @@ def prepare(state: State, settings: Settings, listener: socket.socket) -> Doors:
         write_file(state.anchor, found)
     else:
         state.anchor.unlink(missing_ok=True)
-    return Doors(listener, identity, _inner(state, settings, authority) if settings.internal else None)
+    return Doors(listener, identity, _inner(state, settings, authority) if settings.internal else None, mcc)
 
 
 def _inner(state: State, settings: Settings, authority: CertificateAuthority) -> Inner:

@@ -1,11 +1,13 @@
-"""Whether a cloud can do what it is asked: its store can be read and written, and a host reports."""
+"""Whether a cloud can do what it is asked: its store can be read and written, its loops run, and a host reports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
+from pileus.loops.recover import stands
 from pileus.model.errors import Unavailable
 from pileus.model.host import LOST_AFTER, Host, alive
 from pileus.store.store import Store
@@ -13,28 +15,47 @@ from pileus.store.store import Store
 log = structlog.get_logger()
 
 
-def missing(store: Store, opening: Callable[[], dict[str, str]]) -> dict[str, str]:
-    """What cannot be had, and why: "store", or "host" when none is heard of for as long as makes one count as lost.
+class Health(msgspec.Struct, frozen=True):
+    """What cannot be had, and why, by name.
 
-    `opening` says what is waited for until the store was compared with its hosts.
+    Without what is `missing` ("store", or what the opening of the store waits for) requests are refused. Without what
+    is `late` ("broker", "loops", "host") they are taken, and done when it is back.
+    """
+
+    missing: dict[str, str] = {}
+    late: dict[str, str] = {}
+
+
+def look(store: Store, opening: Callable[[], dict[str, str]], connected: Callable[[], bool]) -> Health:
+    """How a process does now.
+
+    `opening` says what is waited for until the store was compared with its hosts, `connected` whether messages pass to
+    and from hosts. A host that was not heard of for as long as makes one count as lost is none.
     """
     try:
         waiting = opening()
         if waiting:
-            return waiting
+            return Health(missing=waiting)
         with store.read() as tx:
-            hosts = tx.list(Host)
+            hosts, looped = tx.list(Host), not store.shared or stands(tx, store.now())
         # A process with loops writes reports every few seconds: what came of the last one is never old news. Another
         # one is asked for nothing while it is not well.
         if store.trouble is not None and store.shared:
             store.prove()
         if store.trouble is not None:
-            return {"store": store.trouble.message}
+            return Health(missing={"store": store.trouble.message})
     except Unavailable as error:
-        return {"store": error.message}
+        return Health(missing={"store": error.message})
     except Exception as error:
         log.exception("the store does not answer")
-        return {"store": f"The cloud's database cannot be used: {type(error).__name__}; the cloud's log tells more."}
-    if any(alive(host, store.now()) for host in hosts):
-        return {}
-    return {"host": f"No host has reported within the last {LOST_AFTER:.0f} s; 'pileus status' tells what runs."}
+        words = f"The cloud's database cannot be used: {type(error).__name__}; the cloud's log tells more."
+        return Health(missing={"store": words})
+    late = {
+        "broker": "" if connected() else "The broker does not answer; the log tells why.",
+        "loops": "" if looped else "No 'pileus loops' has said lately that it works.",
+        "host": "" if any(alive(host, store.now()) for host in hosts) else _NO_HOST,
+    }
+    return Health(late={name: why for name, why in late.items() if why})
+
+
+_NO_HOST = f"No host has reported within the last {LOST_AFTER:.0f} s; 'pileus status' tells what runs."

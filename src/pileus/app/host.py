@@ -63,6 +63,7 @@ class _Ways:
     link: HostEnd | BrokerEnd
     fetch: Callable[[str, Path], None]
     channels: ChannelServer | TlsChannelServer
+    refused: Callable[[], bool] = lambda: False
 
 
 def _here(state: State, settings: Settings, group: str) -> _Ways:
@@ -97,7 +98,7 @@ def _joined(state: State, settings: Settings, cloud: joining.Cloud) -> _Ways:
     told = cloud.address if address in ("0.0.0.0", "::") else address  # noqa: S104  (compared, not listened at)
     channels = TlsChannelServer(Door(address, int(port), told), tls)
     fetch = functools.partial(internal.fetch, functools.partial(joining.dial, state, cloud))
-    return _Ways(cloud.name, cloud.zone or settings.zone, link, fetch, channels)
+    return _Ways(cloud.name, cloud.zone or settings.zone, link, fetch, channels, lambda: link.refused)
 
 
 def serve(state: State, group: str, provider: str = "local") -> None:
@@ -117,6 +118,11 @@ def serve(state: State, group: str, provider: str = "local") -> None:
     if cloud is not None:
         renewed = functools.partial(_give_papers, state) if provider != "stub" else _nobody
         threading.Thread(target=joining.keep_renewed, args=(state, cloud, ended, renewed), daemon=True).start()
+        threading.Thread(target=joining.heed, args=(state, cloud, ended, ways.refused), daemon=True).start()
+    # Where this machine's supervisor asks whether this process answers; a host that joined gives no channels there.
+    pulse = ChannelServer(state.channels) if cloud is not None else None
+    if pulse is not None:
+        pulse.start()
     ways.channels.start()
     body.start()
     log.info("ready", host=ways.name)
@@ -124,6 +130,8 @@ def serve(state: State, group: str, provider: str = "local") -> None:
     body.stop()
     ways.link.stop()
     ways.channels.stop()
+    if pulse is not None:
+        pulse.stop()
 
 
 def _give_papers(state: State) -> None:

@@ -2,6 +2,7 @@
 
 GET  /internal/ca               the authority's certificate, for everybody; whoever joins compares its fingerprint
 POST /internal/join             a token and a certificate request; answered by what a host needs
+GET  /internal/host             who the caller is, by its certificate; a host that was removed is told so
 POST /internal/renew            a certificate request, by a host that still has a good certificate
 GET  /internal/objects/SHA256   an object that the host's instances start from
 """
@@ -9,6 +10,7 @@ GET  /internal/objects/SHA256   an object that the host's instances start from
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import socket
@@ -16,7 +18,7 @@ import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import structlog
@@ -24,11 +26,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pileus.app import http, tls
 from pileus.app.certificates import CertificateAuthority
+from pileus.app.registers import accounts_of
 from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.faces.rest import errors
 from pileus.faces.wire.http import Response
-from pileus.model.errors import Forbidden, InvalidValue, NotFound, PileusError
+from pileus.model.errors import Forbidden, InvalidValue, NotFound, PileusError, Unavailable
 from pileus.model.ids import new_uuid
 from pileus.verbs import join
 
@@ -159,6 +162,9 @@ class HostDoor:
         asked = (scope["method"], scope["path"])
         if asked == ("GET", "/internal/ca"):
             return Response(200, {"content-type": "application/x-pem-file"}, self._authority.pem)
+        if asked == ("GET", "/internal/host"):
+            host = join.recognize(self._cloud.core, *_shown(scope))
+            return Response(200, _JSON, msgspec.json.encode({"name": host.name, "id": host.uuid}))
         if asked == ("POST", "/internal/join"):
             return Response(201, _JSON, msgspec.json.encode(self._join(_read(body, Joining))))
         if asked == ("POST", "/internal/renew"):
@@ -175,8 +181,10 @@ class HostDoor:
             raise InvalidValue(text, noun="host", ident=asked.name, reason="name")
         host, certificate = join.redeem(core, asked.token, asked.name, asked.zone, self._issue(asked.request))
         log.info("host joined", host=host.name, zone=host.wanted.zone)
-        if settings.broker_admin:
-            _account(settings, host.name)
+        accounts = accounts_of(settings)
+        if accounts is not None:
+            with accounts, contextlib.suppress(Unavailable):  # it gets its account when the broker answers
+                accounts.add(host.name)
         return Joined(
             name=host.name,
             certificate=certificate.decode(),
@@ -223,18 +231,6 @@ def without_user(bus: str) -> str:
     """The broker's URL for others than this cloud: without its user, and without its password."""
     parts = urlsplit(bus)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _account(settings: Settings, host: str) -> None:
-    """Let a host in at the broker, by its certificate alone."""
-    from pileus.bus.rabbitmq import Accounts  # noqa: PLC0415  (dear, and most clouds have no broker)
-
-    parts = urlsplit(settings.broker_admin)
-    place = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    vhost = unquote(urlsplit(settings.bus).path[1:]) or "/"
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    with Accounts(place, user, password, vhost=vhost) as accounts:
-        accounts.add(host)
 
 
 def _shown(scope: Any) -> tuple[str, str]:

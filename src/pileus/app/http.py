@@ -6,6 +6,7 @@ What cannot be handed over whole (images on their way in, streams to instances) 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 import uuid
@@ -17,6 +18,8 @@ from urllib.parse import parse_qsl
 import structlog
 
 from pileus.app import health, streams, uploads
+from pileus.app.health import Health
+from pileus.app.metrics import Metrics
 from pileus.app.wiring import Cloud
 from pileus.faces.rest import errors
 from pileus.faces.rest.face import caller_of, created, unauthorized
@@ -52,11 +55,11 @@ class Gone(Exception):
 
 
 class Edge:
-    """The ASGI application of one cloud; without its faces, of its health and its figures alone."""
+    """The ASGI application of one cloud's process; without faces, of its health and its figures alone."""
 
-    def __init__(self, cloud: Cloud, *, faces: bool = True) -> None:
+    def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._faces = faces
+        self._faces = cloud.role.faces
         self._largest = cloud.settings.largest_request
         self._threads = ThreadPoolExecutor(cloud.settings.threads, thread_name_prefix="request")
         self._ec2 = cloud.ec2.handle
@@ -88,7 +91,7 @@ class Edge:
                 if handle is None:
                     response = Response(404, {"content-type": "text/plain"}, NOTHING)
                 else:
-                    request = _request(scope, await body_of(scope, receive, self._largest))
+                    request = request_of(scope, await body_of(scope, receive, self._largest))
                     loop = asyncio.get_running_loop()
                     response = await loop.run_in_executor(self._threads, handle, request)
         except TooLarge:
@@ -102,24 +105,8 @@ class Edge:
             request_id = str(uuid.uuid4())
             log.exception("request failed", path=path, request=request_id)
             response = errors.own("Internal", "Something is wrong here; the log tells what.", request_id)
-        self._note(response, time.perf_counter() - began)
+        note(self._cloud.metrics, response, time.perf_counter() - began)
         await respond(scope, send, response)
-
-    def _note(self, response: Response, seconds: float) -> None:
-        """Count an answer, and log it unless it only read."""
-        if not response.face:
-            return
-        self._cloud.metrics.request(response, seconds)
-        level = "debug" if response.reads and response.status < 500 and seconds < SLOW else "info"
-        getattr(log, level)(
-            "request",
-            face=response.face,
-            action=response.action,
-            status=response.status,
-            code=response.code or None,
-            ms=round(seconds * 1000, 2),
-            request=response.request or None,
-        )
 
     def _face(self, path: str) -> Handle | None:
         if not self._faces:
@@ -131,20 +118,27 @@ class Edge:
         return None
 
     async def _health(self) -> Response:
-        """200 when requests can be served, else 503 with the names of what is missing, and why."""
+        """200 while this process can do what it is for, else 503; with the names of what is missing, and why.
+
+        One that only answers requests is for taking them: kept from it because hosts are silent, clients would get
+        nothing at all. One with loops is for having hosts do the work.
+        """
+        cloud = self._cloud
         try:
-            missing = await asyncio.wait_for(
-                self._run(health.missing, self._cloud.core.store, self._cloud.recovery.missing), HEALTH
-            )
+            ask = functools.partial(health.look, cloud.core.store, cloud.recovery.missing, cloud.connected)
+            found = await asyncio.wait_for(self._run(ask), HEALTH)
         except TimeoutError:
-            missing = {"store": f"The cloud's database does not answer within {HEALTH:.0f} s."}
-        if not missing:
+            words = f"The cloud's database does not answer within {HEALTH:.0f} s."
+            found = Health(missing={"store": words})
+        why = {**found.missing, **found.late}
+        if not why:
             return Response(200, {"content-type": "text/plain"}, b"ok\n")
-        body = json.dumps({"status": "unavailable", "missing": list(missing), "why": missing}).encode()
-        return Response(503, {"content-type": "application/json"}, body)
+        well = not found.missing and not cloud.role.loops
+        body = {"status": "degraded" if well else "unavailable", "missing": list(why), "why": why}
+        return Response(200 if well else 503, {"content-type": "application/json"}, json.dumps(body).encode())
 
     async def _upload(self, scope: Scope, receive: Receive) -> Response:
-        request, request_id = _request(scope, b""), str(uuid.uuid4())
+        request, request_id = request_of(scope, b""), str(uuid.uuid4())
         try:
             caller = await self._run(caller_of, self._cloud.authority, request)
             if caller is None:
@@ -171,7 +165,7 @@ class Edge:
         try:
             caller = None
             if target is not None:
-                caller = await self._run(caller_of, self._cloud.authority, _request({"method": "GET", **scope}, b""))
+                caller = await self._run(caller_of, self._cloud.authority, request_of({"method": "GET", **scope}, b""))
             if target is None or caller is None or self._streams >= streams.MOST:
                 await send({"type": "websocket.close", "code": 1008})
                 return
@@ -193,7 +187,25 @@ class Edge:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
 
-def _request(scope: Scope, body: bytes) -> Request:
+def note(metrics: Metrics, response: Response, seconds: float) -> None:
+    """Count an answer, and log it unless it only read."""
+    if not response.face:
+        return
+    metrics.request(response, seconds)
+    level = "debug" if response.reads and response.status < 500 and seconds < SLOW else "info"
+    getattr(log, level)(
+        "request",
+        face=response.face,
+        action=response.action,
+        status=response.status,
+        code=response.code or None,
+        ms=round(seconds * 1000, 2),
+        request=response.request or None,
+    )
+
+
+def request_of(scope: Scope, body: bytes) -> Request:
+    """The request of an ASGI scope, with this body."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")

@@ -32,6 +32,9 @@ _LARGEST = 1 << 20
 LOOK = 3600.0
 """Seconds between looks at whether the certificate is to be renewed."""
 
+HEED = 10.0
+"""Seconds between questions to the cloud by a host that the broker refuses."""
+
 log = structlog.get_logger()
 
 
@@ -98,15 +101,14 @@ def join(state: State, url: str, token: str, name: str, zone: str, say: Callable
         raise Problem(f"This is no whole token. {HINT}")
     if urlsplit(url).scheme != "https" or not urlsplit(url).hostname:
         raise Problem(f"'{url}' is no https:// URL; 'pileus host token' prints it with the token.")
-    before = joined(state)
-    if before is not None or state.started.exists():
-        what = f"belongs to the cloud at {before.url}, as '{before.name}'" if before else "holds a cloud of its own"
-        raise Problem(f"{state.root} {what}: choose another --state, or remove it.")
+    own = papers(state)
+    before = _may_join(state, own, match[1], name)
     state.prepare()
     state.identity.mkdir(mode=0o700, exist_ok=True)
-    own = papers(state)
     say("verifying the cloud")
-    write_file(own.authority, _verified(url, match[1]), 0o600)
+    authority = _verified(url, match[1])
+    if before is None:
+        write_file(own.authority, authority, 0o600)
     key, request = certificates.new_request(name[:64])
     asked = {"token": token, "request": request.decode(), "name": name, "zone": zone}
     say(f"joining as '{name}'")
@@ -116,6 +118,48 @@ def join(state: State, url: str, token: str, name: str, zone: str, say: Callable
     made = Cloud(**{field: str(kept.get(field, "")) for field in Cloud.__dataclass_fields__})
     write_json(state.joined, {field: getattr(made, field) for field in Cloud.__dataclass_fields__}, 0o600)
     return made
+
+
+def _may_join(state: State, own: Papers, fingerprint: str, name: str) -> Cloud | None:
+    """The cloud that it belongs to, if it is to join the same anew under the same name. Raises Problem."""
+    before = joined(state)
+    if before is None:
+        if state.started.exists():
+            raise Problem(f"{state.root} holds a cloud of its own: choose another --state, or remove it.")
+        return None
+    held = ssl.PEM_cert_to_DER_cert(own.authority.read_text(encoding="ascii")) if own.authority.exists() else b""
+    if name != before.name or not hmac.compare_digest(hashlib.sha256(held).hexdigest(), fingerprint):
+        text = f"{state.root} belongs to the cloud at {before.url}, as '{before.name}'"
+        raise Problem(f"{text}: join that under this name again, choose another --state, or remove it.")
+    return before
+
+
+def refusal(state: State, cloud: Cloud, patience: float = 5.0) -> str:
+    """Why the cloud knows this host no more, in its words; empty while it does. Raises Problem when it does not say."""
+    with _Link(cloud.url, papers(state).context(), patience) as link:
+        status, said = link.ask("GET", "/internal/host", None)
+    if status != http.client.FORBIDDEN:
+        return ""
+    try:
+        return str(msgspec.json.decode(said)["error"]["message"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return f"The cloud at {cloud.url} refuses this host."
+
+
+def heed(state: State, cloud: Cloud, ended: threading.Event, refused: Callable[[], bool]) -> None:
+    """While the broker has `refused` this host, ask the cloud why, and log what it says; until `ended`."""
+    told = ""
+    while not ended.wait(HEED):
+        if not refused():
+            told = ""
+            continue
+        try:
+            said = refusal(state, cloud)
+        except (Problem, OSError, ValueError):
+            continue
+        if said != told:
+            log.warning("the cloud refuses this host", reason=said)
+        told = said
 
 
 def renew(state: State, cloud: Cloud) -> bool:
@@ -186,10 +230,10 @@ def _ask(url: str, own: Papers, path: str, body: dict[str, str]) -> tuple[dict[s
 class _Link:
     """One connection for one request. Raises Problem when the cloud does not answer, or is another."""
 
-    def __init__(self, url: str, context: ssl.SSLContext) -> None:
+    def __init__(self, url: str, context: ssl.SSLContext, patience: float = _PATIENCE) -> None:
         to = urlsplit(url)
         self._url = url
-        self._link = http.client.HTTPSConnection(to.hostname or "", to.port, timeout=_PATIENCE, context=context)
+        self._link = http.client.HTTPSConnection(to.hostname or "", to.port, timeout=patience, context=context)
 
     def __enter__(self) -> Self:
         return self

@@ -58,5 +58,15 @@ def up(state: State, chosen: Settings, say: Say) -> str:
         if processes.owner(state.pidfile("supervisor")) is None:
             with supervise.starting(state, local.supervised(state), -1):
                 pass
+    return _standing(state, part.chassis)
+
+
+def _standing(state: State, name: str) -> str:
     cloud = joining.joined(state)
-    return f"{part.chassis} is a host of the cloud at {cloud.url if cloud else '?'}"
+    if cloud is None:
+        return f"{name} is a host of no cloud"
+    try:
+        refusal = joining.refusal(state, cloud)
+    except (Problem, OSError) as trouble:
+        return f"{name} runs what it was ordered. {getattr(trouble, 'message', trouble)}"
+    return refusal or f"{name} is a host of the cloud at {cloud.url}"

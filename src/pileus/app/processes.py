@@ -67,6 +67,9 @@ def alone(lock: Path) -> Iterator[None]:
 STORE = "PILEUS_STORE"
 """The setting that may hold a password."""
 
+_CLOUDS = (STORE, "PILEUS_MCC_TOKEN")
+"""Settings that hold secrets of the cloud process, and of nobody else."""
+
 _DATABASE = frozenset({"cloud", "pileus.app.supervise"})
 """Words of the commands of those who use the database, and of who starts them again."""
 
@@ -125,11 +128,12 @@ def await_held(pidfile: Path, child: subprocess.Popen[bytes], log: Path, seconds
 def environment(*, database: bool = False) -> dict[str, str]:
     """The environment of a daemon: its settings and the search path, nothing else of whoever starts it.
 
-    The database's URL, which has a password, is for those alone who use the `database`.
+    The database's URL, which has a password, and the mcc tools' token are for those alone who use the `database`.
     """
     kept = {name: value for name, value in os.environ.items() if name.startswith("PILEUS_")}
     if not database:
-        kept.pop(STORE, None)
+        for name in _CLOUDS:
+            kept.pop(name, None)
     return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", **kept}
 
 

@@ -48,7 +48,7 @@ def serve(state: State, provider: str, role: Role, listen: str) -> None:
     try:
         cloud.start()
         with (
-            contextlib.closing(Edge(cloud, faces=role.faces)) as edge,
+            contextlib.closing(Edge(cloud)) as edge,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             ready = functools.partial(_ready, cloud, state, provider, role, found)

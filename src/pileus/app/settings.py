@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from pileus.cli.problem import Problem
+from pileus.model import addresses
 from pileus.model.addresses import OUTSIDE
 from pileus.model.host import Overcommit
 from pileus.model.placement import Policy
@@ -20,7 +21,7 @@ from pileus.model.placement import Policy
 PREFIX = "PILEUS_"
 """What the variables' names begin with; a setting's own name follows in capitals."""
 
-SECRET = frozenset({"store", "bus", "broker_admin"})
+SECRET = frozenset({"store", "bus", "broker_admin", "mcc_token"})
 """Settings that may hold passwords: never shown."""
 
 
@@ -94,8 +95,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     broker_admin: Annotated[
         str,
         _says(
-            "URL of the broker's management, https://USER:PASSWORD@HOST:PORT, where hosts get accounts as they join; "
-            "empty: the operator makes them"
+            "URL of the broker's management, https://USER:PASSWORD@HOST:PORT, where hosts get their accounts, and lose "
+            "them when they are removed; empty: the operator makes and removes them"
         ),
     ] = ""
     resolv_conf: Annotated[
@@ -154,6 +155,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning"],
         _says("what the processes log; debug: requests that change nothing, too"),
     ] = "info"
+    mcc_listen: Annotated[
+        str,
+        _says(
+            "ADDRESS:PORT at which the mcc tools are answered (port 0: a free one); off: nowhere; empty: on the stub "
+            "at a free loopback port, elsewhere nowhere"
+        ),
+    ] = ""
+    mcc_range: Annotated[str, _says("FIRST-LAST of the addresses that instances of the mcc tools have")] = (
+        "10.98.0.4-10.98.255.254"
+    )
+    mcc_project: Annotated[str, _says("the project in which the mcc tools act, whoever uses them")] = "admin"
+    mcc_allow: Annotated[
+        str, _says("ranges of addresses, with commas between them, from which the mcc tools are answered; empty: all")
+    ] = ""
+    mcc_token: Annotated[
+        str,
+        _says(
+            "what users of the mcc tools have to show, as a bearer's token or the password of HTTP's Basic; empty: "
+            "nothing"
+        ),
+    ] = ""
     stub_latency: Annotated[float, Meta(ge=0), _says("seconds that the stub pretends to work at each step")] = 0.0
 
     def __repr__(self) -> str:
@@ -212,5 +234,12 @@ def _check(settings: Settings) -> None:
         if not name or "/" not in address:
             raise ValueError("tunnels is an interface, and its address with prefix: eth1=10.0.1.11/24")
         ipaddress.IPv4Interface(address)
+    if settings.mcc_listen not in ("", "off") and not re.fullmatch(
+        r"(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}", settings.mcc_listen
+    ):
+        raise ValueError("mcc_listen is 'off', or an address of this machine and a port: 127.0.0.1:8080")
+    addresses.around(*addresses.pool(settings.mcc_range))
+    for part in filter(None, settings.mcc_allow.split(",")):
+        ipaddress.ip_network(part.strip(), strict=False)
     if settings.tls not in ("", "own") and not re.fullmatch(r"/[^:]+:/[^:]+", settings.tls):
         raise ValueError("tls is 'own', or the absolute paths of a certificate and its key: CERT.pem:KEY.pem")

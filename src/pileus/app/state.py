@@ -129,6 +129,11 @@ class State:
         return self.root / "identity"
 
     @property
+    def mcc_port(self) -> Path:
+        """The port at which the mcc tools were answered last."""
+        return self.cloud / "mcc.port"
+
+    @property
     def run(self) -> Path:
         """Pid files and locks of the processes."""
         return self.root / "run"

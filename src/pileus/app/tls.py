@@ -28,6 +28,9 @@ _REFUSED = (
     b"content-length: %d\r\n\r\n%s" % (len(_REFUSAL), _REFUSAL)
 )
 
+Stamp = tuple[int, int, int]
+"""Of a file: when it was changed (ns), its size and its number."""
+
 log = structlog.get_logger()
 
 
@@ -69,7 +72,7 @@ class Identity:
     def __init__(self, certificate: Path, key: Path, issue: Callable[[], None] | None = None) -> None:
         self._files = (certificate, key)
         self._issue = issue
-        self._seen: list[tuple[int, int, int]] = []
+        self._seen: list[Stamp] = []
         self.context = _context()
         self.refresh()
 
@@ -83,16 +86,32 @@ class Identity:
         try:
             if self._issue is not None:
                 self._issue()
-            seen = [(found.st_mtime_ns, found.st_size, found.st_ino) for found in (one.stat() for one in self._files)]
-            if seen == self._seen:
-                return
-            # Tried elsewhere first: half a pair would spoil the context that serves.
-            for context in (_context(), self.context):
-                context.load_cert_chain(*self._files)
+            seen = self._stamps()
+            while seen != self._seen:
+                seen = self._load(seen)
         except (OSError, ValueError) as error:
             what = " and ".join(dict.fromkeys(map(str, self._files)))
             raise Problem(f"{what} cannot be used for TLS: {error}.") from error
-        self._seen = seen
+
+    def _load(self, seen: list[Stamp]) -> list[Stamp]:
+        """Take the files, which were as `seen`; how they are now.
+
+        They are opened one after the other, even if they are one: what another process of this cloud puts in their
+        place meanwhile is half of another pair.
+        """
+        try:
+            # Tried elsewhere first: half a pair would spoil the context that serves.
+            for context in (_context(), self.context):
+                context.load_cert_chain(*self._files)
+        except ssl.SSLError:
+            if self._stamps() == seen:
+                raise
+        else:
+            self._seen = seen
+        return self._stamps()
+
+    def _stamps(self) -> list[Stamp]:
+        return [(found.st_mtime_ns, found.st_size, found.st_ino) for found in (one.stat() for one in self._files)]
 
     async def follow(self) -> None:
         """Keep it current until cancelled."""

@@ -275,6 +275,9 @@ def running(state: State) -> dict[str, int | None]:
     """The pid of each process and daemon of the cloud, None for one that does not run."""
     known = read_json(state.started)
     if known is None:
+        if state.endpoints.exists():
+            text = "is of a cloud of several processes, which are looked after by whoever started them"
+            raise Problem(f"{state.root} {text}: ask each for /healthz, and 'pileus host list' for the hosts.")
         raise Problem(f"There is no cloud in {state.root}: pileus up makes one.")
     local = known.get("provider") == "local"
     if local and os.geteuid() != 0:

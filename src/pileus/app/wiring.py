@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pileus.app.metrics import Metrics
+from pileus.app.registers import registers
 from pileus.app.settings import Settings
 from pileus.app.state import State, keep_once, write_file
 from pileus.faces.ec2 import Ec2Face
 from pileus.faces.rest import RestFace
+from pileus.loops.admission import Admission
 from pileus.loops.recover import Awaited, Gate, Recovery
 from pileus.loops.runner import Runner, spread_nudges
 from pileus.model.provider import Engine
@@ -28,35 +30,10 @@ if TYPE_CHECKING:
     from pileus.bus.rabbitmq import CloudEnd as BrokerEnd
     from pileus.bus.tls import Tls
     from pileus.bus.unix import CloudEnd as UnixEnd
+    from pileus.faces.mcc import MccFace
 
 PROVIDERS = "pileus.providers"
 """The entry points' group."""
-
-
-@dataclass
-class Cloud:
-    """A cloud put together. `parts` are (start, stop) of what runs beside the HTTP server, in the order of starting."""
-
-    settings: Settings
-    core: Core
-    authority: Authority
-    objects: ObjectStore
-    ec2: Ec2Face
-    rest: RestFace
-    metrics: Metrics
-    recovery: Recovery | Awaited
-    parts: list[tuple[Callable[[], object], Callable[[], object]]] = field(default_factory=list)
-
-    def start(self) -> None:
-        """Start the parts."""
-        for start, _ in self.parts:
-            start()
-
-    def stop(self) -> None:
-        """Stop the parts, last one first, and close the store."""
-        for _, stop in reversed(self.parts):
-            stop()
-        self.core.store.close()
 
 
 @dataclass(frozen=True)
@@ -69,6 +46,39 @@ class Role:
 
 
 CLOUD, API, LOOPS = Role(), Role(loops=False, alone=False), Role(faces=False, alone=False)
+
+
+@dataclass
+class Cloud:
+    """A cloud put together, or a process of one.
+
+    `connected` says whether messages pass to and from hosts. `parts` are (start, stop) of what runs beside the HTTP
+    server, in the order of starting. `mcc` is there once the store is open, where that face is asked for.
+    """
+
+    role: Role
+    settings: Settings
+    core: Core
+    authority: Authority
+    objects: ObjectStore
+    ec2: Ec2Face
+    rest: RestFace
+    metrics: Metrics
+    recovery: Recovery | Awaited
+    connected: Callable[[], bool]
+    mcc: MccFace | None = None
+    parts: list[tuple[Callable[[], object], Callable[[], object]]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start the parts."""
+        for start, _ in self.parts:
+            start()
+
+    def stop(self) -> None:
+        """Stop the parts, last one first, and close the store."""
+        for _, stop in reversed(self.parts):
+            stop()
+        self.core.store.close()
 
 
 def build(
@@ -88,7 +98,13 @@ def build(
         fingerprint=fingerprint,
     )
     build_one = _local if provider != "stub" else _stub if role.alone else _stubs
-    return build_one(state, settings, store, place, role)
+    made = build_one(state, settings, store, place, role)
+    found = registers(settings, provider, loops=role.loops)
+    if found:
+        # Where there are loops, each report touches a host: what verbs did is then found by looking.
+        admission = Admission(made.core, found, prompt=not role.loops)
+        made.parts.append((admission.start, admission.stop))
+    return made
 
 
 def load(name: str) -> Any:
@@ -176,7 +192,7 @@ def _nothing() -> None:
 
 
 def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Engine, role: Role) -> Cloud:
-    authority = Authority(core)
+    authority = Authority(core, shared=not role.alone)
     metrics = Metrics(core.store)
     opening: Recovery | Awaited
     parts: list[tuple[Callable[[], object], Callable[[], object]]] = []
@@ -188,6 +204,7 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
         opening = Awaited(core)
         spread_nudges(core)
     return Cloud(
+        role=role,
         settings=settings,
         core=core,
         authority=authority,
@@ -196,6 +213,7 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
         rest=RestFace(core, authority),
         metrics=metrics,
         recovery=opening,
+        connected=gate.connected,
         parts=parts,
     )
 

@@ -18,7 +18,7 @@ REGION = "us-east-1"
 
 
 def environment(state: Path) -> dict[str, str]:
-    """The variables by which AWS clients and these commands find the cloud in `state`."""
+    """The variables by which AWS clients, the mcc tools and these commands find the cloud in `state`."""
     endpoints, admin = documents(state)
     proxied = any(name.lower() in ("http_proxy", "all_proxy") for name in os.environ)
     direct = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
@@ -32,6 +32,7 @@ def environment(state: Path) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": admin["secret_key"],
         "AWS_DEFAULT_REGION": REGION,
         "PILEUS_STATE": str(state),
+        **({"MCC_SERVER": endpoints["mcc"].removeprefix("http://")} if "mcc" in endpoints else {}),
         **dict.fromkeys(BUNDLES if ca else (), str(ca)),
         **here,
     }

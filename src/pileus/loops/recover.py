@@ -72,6 +72,10 @@ class Gate:
         """Have a host open a channel."""
         return self.bus.open(host, request)
 
+    def connected(self) -> bool:
+        """Whether messages pass now, as far as is known; a bus that cannot tell has nothing that could be away."""
+        return bool(getattr(self.bus, "connected", True))
+
     def listen(self, on_report: Callable[[Report], None]) -> None:
         """Call `on_report` with every report, where the bus has some."""
         listen = getattr(self.bus, "listen", None)
@@ -149,13 +153,17 @@ class Recovery:
             self._advance()
             return False
         if report.host not in self._gate.admitted:
+            answer = self._answers.get(report.host)
+            if answer is not None and report.highest > answer.highest:
+                # It has taken an order since that was still under way: its answer is not the whole truth any more.
+                del self._answers[report.host]
             self._ask(report.host)
             return False
         return True
 
     def _given(self) -> Revision | None:
-        """The highest revision that an open, shared store has given; None of another."""
-        if not (self._shared and self.opened):
+        """The highest revision that an open store has given; None of one that is closed."""
+        if not self.opened:
             return None
         with self._store.read() as tx:
             return _given(tx)
@@ -267,9 +275,10 @@ class Recovery:
             self.opened = True
 
     def _outrun(self, report: Report, given: Revision) -> bool:
-        """Whether a host that reports to an open, shared store knows what it never gave: then it is closed for all.
+        """Whether a host that reports to an open store knows what it never gave: then it is closed for all.
 
-        It was put in another's place while processes ran. What a host has seen stays true however late it is told.
+        It was put in another's place while processes ran, or an order of the process before was under way when the
+        host was compared. What a host has seen stays true however late it is told.
         """
         if not self.opened or (report.highest <= given and report.incarnation <= given[0]):
             return False

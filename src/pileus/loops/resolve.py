@@ -34,7 +34,7 @@ from pileus.model.spec import (
     SecurityGroupSpec,
     SubnetSpec,
 )
-from pileus.model.subnet import Subnet
+from pileus.model.subnet import Subnet, gateway, localport
 from pileus.model.volume import Volume
 
 if TYPE_CHECKING:
@@ -137,8 +137,8 @@ def _nics(tx: Reader, ports: list[Port]) -> Iterable[NicSpec]:
             mac=port.assigned.mac,
             address=port.assigned.address,
             cidr=cidr,
-            gateway=addresses.gateway(cidr),
-            localport=addresses.localport(cidr),
+            gateway=gateway(subnet.wanted),
+            localport=localport(subnet.wanted),
             localport_mac=addresses.derived_mac(network.uuid, "localport"),
             network=network.uuid,
             subnet_id=subnet.ec2_id,
@@ -243,11 +243,11 @@ def _network(tx: Reader, row: Network, place: Place) -> NetworkSpec:
             SubnetSpec(
                 uuid=subnet.uuid,
                 cidr=subnet.wanted.cidr,
-                gateway=addresses.gateway(subnet.wanted.cidr),
+                gateway=gateway(subnet.wanted),
                 gateway_mac=addresses.derived_mac(subnet.uuid, "gateway"),
-                localport=addresses.localport(subnet.wanted.cidr),
+                localport=localport(subnet.wanted),
                 localport_mac=mac,
-                dns=addresses.dns(subnet.wanted.cidr),
+                dns=localport(subnet.wanted),
                 domain=place.domain,
             )
             for subnet in subnets

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import itertools
 import secrets
 
 METADATA = "169.254.169.254"
@@ -20,11 +21,6 @@ def gateway(cidr: str) -> str:
 def localport(cidr: str) -> str:
     """The metadata service's own address: the second of the range."""
     return str(ipaddress.IPv4Network(cidr)[2])
-
-
-def dns(cidr: str) -> str:
-    """The resolver's address: beside metadata, for it is the same place."""
-    return localport(cidr)
 
 
 def usable(cidr: str) -> range:
@@ -47,6 +43,43 @@ def offset(cidr: str, address: str) -> int:
     if ip not in net:
         raise ValueError(f"{address} is not in {cidr}")
     return int(ip) - int(net.network_address)
+
+
+def pool(text: str) -> tuple[str, str]:
+    """First and last address of FIRST-LAST, both included; ValueError for what is no range that guests can have."""
+    words = text.split("-")
+    if len(words) != 2:
+        raise ValueError(f"'{text}' is no range: FIRST-LAST, two IPv4 addresses")
+    try:
+        first, last = (ipaddress.IPv4Address(word.strip()) for word in words)
+    except ValueError as error:
+        raise ValueError(f"'{text}' is no range: {error}") from error
+    if last < first:
+        raise ValueError(f"'{text}' is no range: the second address is below the first")
+    if any(not 0 < end.packed[0] < 224 or end.is_loopback or end.is_link_local for end in (first, last)):
+        raise ValueError(f"'{text}' is no range that guests can have addresses from")
+    return str(first), str(last)
+
+
+def around(first: str, last: str) -> tuple[str, str, str]:
+    """The smallest range that holds all from `first` to `last` and two more: it, and these as gateway and localport.
+
+    ValueError when there is none of at least 8 bits.
+    """
+    low, high = (int(ipaddress.IPv4Address(end)) for end in (first, last))
+    for prefix in range(28, 7, -1):
+        net = ipaddress.IPv4Network((low, prefix), strict=False)
+        bottom, top = int(net.network_address), int(net.broadcast_address)
+        if not bottom < low <= high < top:
+            continue
+        # Those that end in 0 or 255 are good addresses here, and look as if they were none.
+        outside = (
+            n for part in (range(bottom + 1, low), range(high + 1, top)) for n in part if n % 256 not in (0, 255)
+        )
+        own = [str(ipaddress.IPv4Address(n)) for n in itertools.islice(outside, 2)]
+        if len(own) == 2:
+            return str(net), own[0], own[1]
+    raise ValueError(f"{first}-{last} is no range of one network")
 
 
 def new_mac() -> str:

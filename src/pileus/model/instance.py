@@ -67,7 +67,8 @@ class Assigned(Part, frozen=True, kw_only=True):
     `last` is the place it was moved from, told again when it goes; `carried` the satisfied n that went along with the
     last placement, or outlives an order that its host lost, as do the reboots that were done (`rebooted`); `content`
     the digest of the spec last given a revision; `loopback` the address for plain ssh. `unheard` is what
-    was wanted when the store was recovered without its host: nothing is decided before that one is heard.
+    was wanted when the store was recovered without its host: nothing is decided before that one is heard. `number` is
+    the one by which mcc's clients know it, a claim; 0: they have not looked at it yet.
     """
 
     host: str | None = None
@@ -79,6 +80,7 @@ class Assigned(Part, frozen=True, kw_only=True):
     content: str = ""
     loopback: str = ""
     unheard: Unheard | None = None
+    number: int = 0
 
 
 class Seen(Part, frozen=True, kw_only=True):

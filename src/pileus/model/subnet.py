@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+from pileus.model import addresses
 from pileus.model.noun import Noun, Part, Ref
 
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """The gateway is the range's first address, the metadata localport its second; the last is the broadcast."""
+    """The gateway is the range's first address, the metadata localport its second; the last is the broadcast.
+
+    Unless they are said: `gateway`, `localport`, and as `pool` (FIRST-LAST) the addresses that ports may have, as of
+    Neutron's subnets.
+    """
 
     network: Annotated[str, Ref("network", "owned")]
     cidr: str
     zone: str = ""
     default: bool = False
     gone: bool = False
+    pool: str = ""
+    gateway: str = ""
+    localport: str = ""
 
 
 class Subnet(Noun, frozen=True, kw_only=True):
@@ -25,3 +33,21 @@ class Subnet(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: None = None
     seen: None = None
+
+
+def gateway(wanted: Wanted) -> str:
+    """The router's address."""
+    return wanted.gateway or addresses.gateway(wanted.cidr)
+
+
+def localport(wanted: Wanted) -> str:
+    """The metadata service's own address, and the resolver's: it is the same place."""
+    return wanted.localport or addresses.localport(wanted.cidr)
+
+
+def usable(wanted: Wanted) -> range:
+    """Offsets into the range that ports may have."""
+    if not wanted.pool:
+        return addresses.usable(wanted.cidr)
+    first, _, last = wanted.pool.partition("-")
+    return range(addresses.offset(wanted.cidr, first), addresses.offset(wanted.cidr, last) + 1)

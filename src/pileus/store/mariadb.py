@@ -11,6 +11,7 @@ from pymysql.constants import CR, ER
 from pileus.model import disk
 from pileus.model.errors import Unavailable
 from pileus.store.dialect import ANSWER, CONNECT, STOPPED, TURN
+from pileus.store.pulse import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +63,45 @@ _SESSION = (
 )
 
 
+_Connection: Any = pymysql.Connection
+
+
+class Watched(_Connection):  # type: ignore[misc]  # the stubs lack the methods that are taken over here
+    """A connection on which nobody waits for a server that is silent.
+
+    PyMySQL reads packets, and a query's rows, by the methods that are taken over here; nobody else calls them.
+    """
+
+    pulse: Pulse | None = None
+    _waits = False
+
+    def _read_packet(self, *arguments: Any, **named: Any) -> Any:
+        if self._waits:
+            return super()._read_packet(*arguments, **named)
+        with self._waiting():
+            return super()._read_packet(*arguments, **named)
+
+    def _read_query_result(self, *arguments: Any, **named: Any) -> Any:
+        with self._waiting():
+            return super()._read_query_result(*arguments, **named)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Wait for the server, all rows being one wait. Raises OperationalError, and is closed, when that is silent."""
+        if self.pulse is None:
+            yield
+            return
+        if self.pulse.silent:
+            self._force_close()
+            raise pymysql.OperationalError(CR.CR_SERVER_LOST, "the server does not answer")
+        self._waits = True
+        try:
+            with self.pulse.waiting(self._sock):
+                yield
+        finally:
+            self._waits = False
+
+
 class Mariadb:
     """MariaDB 10.6 or newer. What the URL's query says is PyMySQL's: ssl_ca, read_default_file and more."""
 
@@ -71,6 +111,8 @@ class Mariadb:
     def __init__(self, url: URL) -> None:
         self.sql = url.set(drivername="mariadb+pymysql")
         self._database = url.database
+        self._parameters: dict[str, Any] = {}
+        self._pulse = Pulse(self._answers)
         self.options: dict[str, Any] = {
             "connect_args": {
                 "charset": "utf8mb4",
@@ -80,8 +122,24 @@ class Mariadb:
             }
         }
 
-    def connect(self, **_parameters: Any) -> None:
-        """By the driver's own words."""
+    def connect(self, **parameters: Any) -> Watched:
+        """A new connection. Raises OperationalError, at once while the server is known to be silent."""
+        self._parameters = parameters
+        if self._pulse.silent:
+            raise pymysql.OperationalError(CR.CR_CONN_HOST_ERROR, "the server does not answer")
+        made = Watched(**parameters, defer_connect=True)
+        made.pulse = self._pulse
+        made.connect()
+        return made
+
+    def _answers(self) -> bool:
+        """Whether the server lets somebody in, or says why not."""
+        bounded = dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), CONNECT)
+        try:
+            pymysql.connect(**{**self._parameters, **bounded}).close()
+        except pymysql.MySQLError as error:
+            return self.reason(error) != "unreachable"
+        return True
 
     def connected(self, connection: Any) -> None:
         """Set the session; a transaction begins with the first statement after a commit."""

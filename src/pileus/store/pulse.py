@@ -31,17 +31,17 @@ class Pulse:
     def __init__(self, answers: Callable[[], bool]) -> None:
         self.silent = False
         self._answers = answers
-        self._waiting: dict[object, tuple[float, int]] = {}
+        self._waiting: dict[object, tuple[float, int | socket.socket]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._process = 0
 
     @contextlib.contextmanager
-    def waiting(self, descriptor: int) -> Iterator[None]:
-        """Somebody waits inside the block, at this socket, which stays open as long."""
+    def waiting(self, link: int | socket.socket) -> Iterator[None]:
+        """Somebody waits inside the block, at this socket; one given by its number stays open as long."""
         this = object()
         with self._lock:
-            self._waiting[this] = time.monotonic(), descriptor
+            self._waiting[this] = time.monotonic(), link
             if self._thread is None or self._process != os.getpid():
                 self._process = os.getpid()
                 self._thread = threading.Thread(target=self._watch, name="pulse", daemon=True)
@@ -66,11 +66,16 @@ class Pulse:
         if not self.silent:
             return
         with self._lock:
-            for since, descriptor in self._waiting.values():
+            for since, link in self._waiting.values():
                 if since < began:
-                    self._cut(descriptor)
+                    self._cut(link)
 
     @staticmethod
-    def _cut(descriptor: int) -> None:
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as link:
-            link.shutdown(socket.SHUT_RDWR)
+    def _cut(link: int | socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            if isinstance(link, socket.socket):
+                # The plain word, for TLS too: its own one would pull the state away from under who reads.
+                socket.socket.shutdown(link, socket.SHUT_RDWR)
+            else:
+                with socket.socket(fileno=os.dup(link)) as copy:
+                    copy.shutdown(socket.SHUT_RDWR)

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import delete, update
 
 from pileus.model.errors import Unavailable
+from pileus.model.host import Host
 from pileus.model.nouns import NOUNS
 from pileus.store import statements, tables
 from pileus.store.cache import Cache
@@ -210,11 +211,15 @@ class Store:
                 tx.sql.execute(drop_dead)
 
     def forget_tombstones(self) -> None:
-        """Erase tombstones, and idempotency rows, that are older than a day."""
+        """Erase tombstones, and idempotency rows, that are older than a day.
+
+        Removed hosts are kept: whoever lets one in again finds its certificates.
+        """
         with self.write() as tx:
             before = self.now() - TOMBSTONE
             for cls in NOUNS.values():
-                tx.erase(cls, before)
+                if cls is not Host:
+                    tx.erase(cls, before)
             tx.sql.execute(delete(tables.idempotency).where(tables.idempotency.c.at < before))
 
     def close(self) -> None:

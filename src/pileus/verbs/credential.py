@@ -6,6 +6,7 @@ import base64
 import hashlib
 import secrets
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -60,6 +61,10 @@ def revoke(caller: Caller, core: Core, key: str) -> bool:
         return True
 
 
+FRESH = 1.0
+"""Seconds for which a credential that another process revokes may go on to open this one."""
+
+
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
@@ -73,10 +78,15 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Authority:
-    """Looks up credentials, and keeps what it found until any credential, user or project changes."""
+    """Looks up credentials, and keeps what it found until any credential, user or project changes.
 
-    def __init__(self, core: Core) -> None:
+    Of what other processes change nobody tells it: where there are some (`shared`), it keeps things for `FRESH` alone.
+    """
+
+    def __init__(self, core: Core, *, shared: bool = False) -> None:
         self._core = core
+        self._shared = shared
+        self._since = time.monotonic()
         self._found: dict[str, Known] = {}
         self._lock = threading.Lock()
         core.store.listen(self._changed)
@@ -103,6 +113,8 @@ class Authority:
 
     def _lookup(self, key: str) -> Known | None:
         with self._lock:
+            if self._shared and time.monotonic() - self._since > FRESH:
+                self._found, self._since = {}, time.monotonic()
             found = self._found
         known = found.get(key)
         if known is None:

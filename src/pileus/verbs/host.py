@@ -8,6 +8,7 @@ import msgspec
 
 from pileus.model.errors import Conflict, Forbidden, InvalidValue, NotFound
 from pileus.model.host import Condition, Host, alive, condition, heard_lately, room
+from pileus.model.ids import new_uuid
 from pileus.model.placement import RESOURCES
 from pileus.verbs import find
 
@@ -100,14 +101,23 @@ def remove(caller: Caller, core: Core, ident: str, *, forget: bool = False) -> H
 
 
 def admit(caller: Caller, core: Core, name: str) -> None:
-    """Let a removed host in again: it is known from its next report on, and its instances are as it says.
+    """Let a removed host in again, as it was when it was removed: its instances are as it says in its next report.
 
+    Its certificates are good again. One that has none, on the cloud's own machine, is known from its next report on.
     Raises Forbidden, NotFound when no host of that name was removed.
     """
     _administrator(caller)
     with core.store.write() as tx:
-        if not let_in(tx, name):
+        holder = tx.claimed(REMOVED, name)
+        if holder is None or not let_in(tx, name):
             raise NotFound(f"No host '{name}' was removed.", noun="host", ident=name)
+        removed = tx.get(Host, holder[1])
+        if removed is not None and removed.wanted.certificates:
+            wanted = msgspec.structs.replace(removed.wanted, gone=False)
+            host = tx.add(Host(uuid=new_uuid(), name=name, wanted=wanted))
+            tx.claim("host", name, host)
+            tx.open_usage(f"host:{name}", RESOURCES)
+            tx.record(caller, host, "host.admit", goal=host.generation, outcome="done")
 
 
 def let_in(tx: Writer, name: str) -> bool:

@@ -18,10 +18,11 @@ from pileus.model.host import Host
 from pileus.model.host import Wanted as HostWanted
 from pileus.model.ids import new_uuid
 from pileus.model.volume import Volume
-from pileus.verbs.host import let_in
+from pileus.verbs.host import REMOVED, let_in
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
+    from pileus.store.reader import Reader
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
@@ -111,7 +112,7 @@ def renew(core: Core, name: str, serial: str, issue: Issue) -> bytes:
         holder = tx.claimed("host", name)
         host = tx.get(Host, holder[1]) if holder else None
         if not _good(host, serial) or host is None:
-            raise _stranger(name)
+            raise _stranger(tx, name)
         certificate, new = issue(name)
         host = tx.want(host, msgspec.structs.replace(host.wanted, certificates=(serial, new)))
         tx.record(SYSTEM, host, "host.renew", goal=host.generation, outcome="done", detail=f"certificate {new}")
@@ -126,8 +127,8 @@ def recognize(core: Core, name: str, serial: str) -> Host:
     with core.store.read() as tx:
         holder = tx.claimed("host", name)
         host = tx.get(Host, holder[1]) if holder else None
-    if not _good(host, serial) or host is None:
-        raise _stranger(name)
+        if not _good(host, serial) or host is None:
+            raise _stranger(tx, name)
     if host.wanted.certificates[-1] == serial != host.wanted.certificates[0]:
         with core.store.write() as tx:
             host = tx.need(Host, host.uuid)
@@ -177,8 +178,14 @@ def _refused(reason: str, text: str) -> Forbidden:
     return Forbidden(f"{text} {HINT}", noun="credential", reason=reason)
 
 
-def _stranger(name: str) -> Forbidden:
-    text = f"This is not the certificate that the host '{name}' was given last, or that host was removed."
+def _stranger(tx: Reader, name: str) -> Forbidden:
+    if tx.claimed(REMOVED, name) is not None:
+        text = (
+            f"The host '{name}' was removed from this cloud, which listens to it no more. What it runs goes on. "
+            f"An administrator lets it in again by 'pileus host admit {name}'."
+        )
+        return Forbidden(text, noun="host", ident=name, reason=REMOVED)
+    text = f"This is not the certificate that the host '{name}' was given last."
     return Forbidden(text, noun="host", ident=name, reason="certificate")
 
 

@@ -10,10 +10,14 @@ import msgspec
 
 from pileus.model import addresses
 from pileus.model.errors import InvalidValue, NoCapacity, NotFound
+from pileus.model.ids import new_uuid
 from pileus.model.network import Network
+from pileus.model.network import Wanted as NetworkWanted
 from pileus.model.router import Router
-from pileus.model.subnet import Subnet
-from pileus.verbs import find
+from pileus.model.router import Wanted as RouterWanted
+from pileus.model.securitygroup import SecurityGroup
+from pileus.model.subnet import Subnet, Wanted, usable
+from pileus.verbs import find, securitygroup
 from pileus.verbs.securitygroup import default_router
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
 
@@ -56,7 +61,7 @@ def subnets(caller: Caller, core: Core, ids: Sequence[str] = ()) -> list[SubnetV
             network = networks[subnet.wanted.network]
             router = over.get(network.wanted.router or "")
             if router is not None and not subnet.wanted.gone:
-                total = len(addresses.usable(subnet.wanted.cidr))
+                total = len(usable(subnet.wanted))
                 free = total - taken.get(f"subnet:{subnet.uuid}", 0)
                 views.append(SubnetView(subnet=subnet, network=network, router=router, free=free))
     return views
@@ -77,6 +82,86 @@ def default_subnet(caller: Caller, tx: Reader, zone: str = "") -> Subnet:
     raise NotFound("This project has no default subnet; name one.", noun="subnet", reason="default")
 
 
+class Flat(msgspec.Struct, frozen=True, kw_only=True):
+    """A network of one range that everything on it is reached in: EC2 ids of its subnet, and of its open group."""
+
+    subnet: str
+    group: str
+
+
+FLAT = "mcc"
+"""What a flat network, its router, subnet and open group are called."""
+
+
+def flat(caller: Caller, core: Core, pool: str) -> Flat:
+    """The project's flat network, made unless there is one, with the addresses FIRST-LAST of `pool` to give away.
+
+    Raises InvalidValue for what is no range, or none of the network that there is.
+    """
+    try:
+        first, last = addresses.pool(pool)
+        cidr, gateway, localport = addresses.around(first, last)
+    except ValueError as error:
+        raise InvalidValue(f"{error}.", noun="subnet", ident=pool, reason="pool") from error
+    with core.store.write() as tx:
+        known = next((s for s in tx.list(Subnet, project=caller.project, name=FLAT) if not s.wanted.gone), None)
+        if known is not None:
+            return _repooled(caller, tx, known, first, last)
+        router = Router(uuid=new_uuid(), project=caller.project, name=FLAT, wanted=RouterWanted(cidr=cidr))
+        on = Network(uuid=new_uuid(), project=caller.project, name=FLAT, wanted=NetworkWanted(router=router.uuid))
+        wanted = Wanted(
+            network=on.uuid,
+            cidr=cidr,
+            zone=core.place.zone,
+            pool=f"{first}-{last}",
+            gateway=gateway,
+            localport=localport,
+        )
+        made = [
+            tx.add(router),
+            tx.add(on),
+            securitygroup.default(tx, caller.project, router.uuid),
+            securitygroup.open_(tx, caller.project, router.uuid, FLAT),
+        ]
+        subnet = tx.add(Subnet(uuid=new_uuid(), project=caller.project, name=FLAT, wanted=wanted))
+        for noun in made:
+            tx.record(caller, noun, f"{noun.KIND}.create")
+            tx.wake(noun)
+        tx.record(caller, subnet, "subnet.create", outcome="done")
+        return Flat(subnet=subnet.ec2_id, group=made[-1].ec2_id)
+
+
+def _repooled(caller: Caller, tx: Writer, subnet: Subnet, first: str, last: str) -> Flat:
+    """The flat network that there is, giving away another part of its range if need be."""
+    wanted, pool = subnet.wanted, f"{first}-{last}"
+    if wanted.pool != pool:
+        low, high = (int(ipaddress.IPv4Address(end)) for end in (first, last))
+        inside = ipaddress.IPv4Network(wanted.cidr)
+        own = {int(ipaddress.IPv4Address(address)) for address in (wanted.gateway, wanted.localport)}
+        fits = int(inside.network_address) < low <= high < int(inside.broadcast_address)
+        if not fits or any(low <= address <= high for address in own):
+            raise InvalidValue(
+                f"The network '{FLAT}' is {wanted.cidr}, with {wanted.gateway} and {wanted.localport} for itself, and "
+                f"gives away {wanted.pool}: {pool} is no part of it. Another range needs another state directory.",
+                noun="subnet",
+                ident=pool,
+                reason="pool",
+            )
+        subnet = tx.want(subnet, msgspec.structs.replace(wanted, pool=pool))
+        tx.record(caller, subnet, "subnet.modify", outcome="done")
+        network = tx.need(Network, wanted.network)
+        # The engine's record of the network has its subnets.
+        tx.wake(network)
+    router = tx.need(Network, wanted.network).wanted.router or ""
+    holder = tx.claimed(f"securitygroup:{router}", FLAT)
+    if holder is None:
+        group = securitygroup.open_(tx, caller.project, router, FLAT)
+        tx.record(caller, group, "securitygroup.create")
+        tx.wake(group)
+        return Flat(subnet=subnet.ec2_id, group=group.ec2_id)
+    return Flat(subnet=subnet.ec2_id, group=tx.need(SecurityGroup, holder[1]).ec2_id)
+
+
 def free_addresses(tx: Reader, subnet: Subnet, least: int, most: int, asked: str = "") -> list[str]:
     """From `least` to `most` addresses of the subnet that nobody has: the one that was `asked` for, or the lowest.
 
@@ -87,7 +172,7 @@ def free_addresses(tx: Reader, subnet: Subnet, least: int, most: int, asked: str
         return [_asked(subnet, taken, asked)]
     base = int(ipaddress.IPv4Network(subnet.wanted.cidr).network_address)
     free: list[str] = []
-    for offset in addresses.usable(subnet.wanted.cidr):
+    for offset in usable(subnet.wanted):
         address = inet_ntoa((base + offset).to_bytes(4, "big"))
         if address not in taken:
             free.append(address)
@@ -103,12 +188,28 @@ def free_addresses(tx: Reader, subnet: Subnet, least: int, most: int, asked: str
     )
 
 
+def free_loopbacks(tx: Writer, prefix: int, count: int) -> list[str]:
+    """`count` loopback addresses of 127.`prefix` that nobody has, the search going on where the last one ended.
+
+    Raises NoCapacity when there are fewer.
+    """
+    found: list[str] = []
+    for _ in range(addresses.LOOPBACKS):
+        offset = (tx.sequence("loopback") - 1) % addresses.LOOPBACKS
+        address = addresses.loopback(prefix, offset)
+        if tx.claimed("loopback", address) is None:
+            found.append(address)
+            if len(found) == count:
+                return found
+    raise NoCapacity("Every loopback address of this cloud is in use.", noun="instance", reason="loopback")
+
+
 def _asked(subnet: Subnet, taken: set[str], asked: str) -> str:
     try:
-        usable = addresses.offset(subnet.wanted.cidr, asked) in addresses.usable(subnet.wanted.cidr)
+        inside = addresses.offset(subnet.wanted.cidr, asked) in usable(subnet.wanted)
     except ValueError:
-        usable = False
-    if not usable:
+        inside = False
+    if not inside:
         raise InvalidValue(
             f"Address {asked} does not fall within the subnet's address range",
             noun="port",

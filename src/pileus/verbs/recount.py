@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
 
-POOLS = ("host:", "loopback", "floating", "subnet:", "mac", "securitygroup:", "keypair:", "placementgroup:")
+POOLS = ("host:", "loopback", "floating", "subnet:", "mac", "securitygroup:", "keypair:", "placementgroup:", "mcc")
 """The pools that are recounted here; names of projects, users and the like are not."""
 
 Claims = set[tuple[str, str, str]]
@@ -32,10 +32,7 @@ def claims(tx: Reader) -> Claims:
     found: Claims = set()
     instances = tx.list(Instance)
     for row in instances:
-        if row.assigned.loopback:
-            found.add(("loopback", row.assigned.loopback, row.uuid))
-        for host in {row.assigned.host, *row.assigned.clear} - {None}:
-            found.add((f"host:{host}", row.uuid, row.uuid))
+        found |= _of_instance(row)
     for router in tx.list(Router):
         if router.assigned.address:
             found.add(("floating", router.assigned.address, router.uuid))
@@ -52,6 +49,15 @@ def claims(tx: Reader) -> Claims:
             found.add((f"securitygroup:{group.wanted.router}", group.name, group.uuid))
     for named in (*tx.list(PlacementGroup), *tx.list(KeyPair)):
         found.add((f"{named.KIND}:{named.project}", named.name, named.uuid))
+    return found
+
+
+def _of_instance(row: Instance) -> Claims:
+    found = {(f"host:{host}", row.uuid, row.uuid) for host in {row.assigned.host, *row.assigned.clear} - {None}}
+    if row.assigned.loopback:
+        found.add(("loopback", row.assigned.loopback, row.uuid))
+    if row.assigned.number:
+        found.add(("mcc", str(row.assigned.number), row.uuid))
     return found
 
 

@@ -24,7 +24,7 @@ from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
-from pileus.verbs import adopt, recount, securitygroup
+from pileus.verbs import adopt, contest, recount, securitygroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -274,6 +274,12 @@ class _Merge:
         """The hosts that may have a body of it and did not answer."""
         return {host for host in (row.assigned.host, *row.assigned.clear) if host} - self.answers.keys()
 
+    def _standing(self, row: Instance, known: set[str]) -> contest.Standing:
+        """How much there is of an instance, `known` being what the engine has."""
+        if self._silent(row):
+            return contest.UNHEARD
+        return (row.uuid in self.held) + any(port.uuid in known for port in self.tx.referring(Port, [row.uuid]))
+
     def _defaults(self) -> None:
         """Every default router has its default group, should that have been nowhere."""
         for router in self.tx.list(Router):
@@ -376,18 +382,22 @@ class _Merge:
                 tx.wake(noun)
 
     def _yield(self) -> bool:
-        """Rows that lost what they claim to others, and of which nothing is left anywhere, were gone before."""
+        """Rows that lost what they claim to others, and of which nothing is left anywhere, were gone before.
+
+        An instance that is half there has never been reached: it gets other addresses.
+        """
         tx = self.tx
         kept = {claim for claim in tx.claims() if claim[0].startswith(recount.POOLS)}
         losers = {uuid for _, _, uuid in recount.claims(tx) - kept}
         known = {told.uuid for told in self.engine if not told.gone}
         found = False
-        instances = {*losers, *(port.wanted.instance or "" for port in tx.many(Port, losers).values())}
-        for row in tx.many(Instance, instances).values():
-            if row.gone is None and row.uuid not in self.held and not self._silent(row):
+        for row, standing in contest.losers(tx, lambda row: self._standing(row, known)):
+            if standing == contest.NOTHING:
                 self._bury(row)
                 self.done.removed.append(row.ec2_id)
-                found = True
+            else:
+                contest.move(tx, row)
+            found = True
         for floating in tx.many(FloatingIp, losers - known).values():
             tx.bury(floating)
             self.done.removed.append(floating.ec2_id)

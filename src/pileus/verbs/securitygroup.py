@@ -45,6 +45,16 @@ def default(tx: Writer, project: str, router: str) -> SecurityGroup:
     return tx.add(group)
 
 
+def open_(tx: Writer, project: str, router: str, name: str) -> SecurityGroup:
+    """A group that admits everything, from anywhere. Part of a network that has no filters."""
+    everything = Rule(id=new_ec2("sgr"), cidr="0.0.0.0/0")
+    wanted = Wanted(router=router, description="everything from anywhere", rules=(everything, anywhere()))
+    group = SecurityGroup(uuid=new_uuid(), project=project, name=name, wanted=wanted)
+    tx.claim(f"securitygroup:{router}", name, group)
+    tx.take(f"project:{project}", "securitygroups", 1, None)
+    return tx.add(group)
+
+
 def create(
     caller: Caller,
     core: Core,

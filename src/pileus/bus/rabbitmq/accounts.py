@@ -35,6 +35,9 @@ class Accounts:
         )
         self._vhost = quote(vhost, safe="")
 
+    admits = True
+    """Hosts come when they were added, and no sooner."""
+
     def __enter__(self) -> Self:
         return self
 
@@ -44,6 +47,11 @@ class Accounts:
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+    def hosts(self) -> set[str]:
+        """Who is let in here as a host, wholly: rights are what an account gets last."""
+        tagged = {user["name"] for user in self._list("users") if TAG in _words(user.get("tags", ""))}
+        return tagged & {one["user"] for one in self._list(f"vhosts/{self._vhost}/permissions")}
 
     def add(self, host: str, password: str = "") -> None:
         """Let a host in, with what a host may and no more; again is no harm.
@@ -70,18 +78,33 @@ class Accounts:
 
     def _free(self, host: str, user: str) -> None:
         found = self._call("GET", f"users/{user}", missing=True)
-        tags = found.get("tags", "") if found else TAG
-        held = tags if isinstance(tags, list) else str(tags).split(",")
-        if TAG not in held:
+        if found is not None and TAG not in _words(found.get("tags", "")):
             raise Conflict(f"The broker has a user '{host}' who is no host.", noun="host", ident=host, reason="user")
 
     def _call(self, method: str, path: str, body: object = None, *, missing: bool = False) -> dict[str, Any] | None:
-        try:
-            answer = self._client.request(method, path, json=body)
-        except httpx.HTTPError as error:
-            raise Unavailable(f"The broker's management does not answer: {error}", noun="host") from error
+        answer = self._answer(method, path, body)
         if missing and answer.status_code == httpx.codes.NOT_FOUND:
             return None
-        if answer.is_error:
-            raise Unavailable(f"The broker's management refuses: {answer.status_code} {answer.text[:200]}", noun="host")
+        _check(answer)
         return dict(answer.json()) if method == "GET" else {}
+
+    def _list(self, path: str) -> list[dict[str, Any]]:
+        answer = self._answer("GET", path, None)
+        _check(answer)
+        return list(answer.json())
+
+    def _answer(self, method: str, path: str, body: object) -> httpx.Response:
+        try:
+            return self._client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"The broker's management does not answer: {error}", noun="host") from error
+
+
+def _check(answer: httpx.Response) -> None:
+    if answer.is_error:
+        raise Unavailable(f"The broker's management refuses: {answer.status_code} {answer.text[:200]}", noun="host")
+
+
+def _words(tags: Any) -> list[str]:
+    """A user's tags: a list, or words with commas between them in older brokers."""
+    return tags if isinstance(tags, list) else str(tags).split(",")

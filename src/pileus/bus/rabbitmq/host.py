@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 QUESTIONS = 1000
 """Questions whose asker is remembered until they are answered."""
 
+_REFUSED = "ACCESS_REFUSED"
+"""What a broker says to who has no account."""
+
 
 class HostEnd:
     """Declares nothing, for it may not: until the cloud has made its queue it tries again."""
@@ -57,6 +60,11 @@ class HostEnd:
     def connected(self) -> bool:
         """Whether messages pass now, as far as is known."""
         return self._publisher.connected and self._consumer.connected
+
+    @property
+    def refused(self) -> bool:
+        """Whether the broker answers, and does not let this host in."""
+        return any(_REFUSED in part.session.trouble for part in (self._publisher, self._consumer))
 
     def _own(self, _channel: Any) -> str:
         return str(topology.of_host(self._host).name)

@@ -47,4 +47,5 @@ def back(tx: Writer, host: Host) -> None:
 
 
 def _news(host: Host, now: float) -> bool:
-    return not host.seen.lost and not alive(host, now)
+    # One that joined, and was never heard yet, has not fallen silent.
+    return host.seen.heard > 0 and not host.seen.lost and not alive(host, now)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from pileus.model import addresses
-from pileus.model.errors import DryRun, InvalidValue, NoCapacity, QuotaExceeded, Unavailable
+from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, Unavailable
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.instance import Assigned, Instance, Wanted
 from pileus.model.network import Network
@@ -23,7 +23,7 @@ from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.model.volume import Wanted as VolumeWanted
 from pileus.verbs import find, flavor, image, keypair, network, placementgroup, securitygroup, tag
-from pileus.verbs.instance import place
+from pileus.verbs.instance import number, place
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -44,7 +44,8 @@ GIB = 1 << 30
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """What a launch asks. `image`, `subnet`, `groups` by EC2 id; `user_data` base64; `disk` GiB (0: as needed).
 
-    `placementgroup` is a placement group's name or id.
+    `placementgroup` is a placement group's name or id. `numbered` ones have their numbers from the beginning, and are
+    called by them in their network.
 
     As many as possible from `least` to `most` are launched, or none.
     """
@@ -72,6 +73,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     disk: int = 0
     metadata_v2_only: bool = False
     dry_run: bool = False
+    numbered: bool = False
 
 
 class _Plan(msgspec.Struct):
@@ -254,15 +256,16 @@ def _within_quota(caller: Caller, tx: Writer, asked: Launch, need: Need) -> int:
 def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -> list[Instance]:
     given = plan.addresses
     reservation = new_ec2("r")
-    loopbacks = _loopbacks(core, tx, len(given))
+    loopbacks = network.free_loopbacks(tx, core.place.loopback_prefix, len(given))
+    numbers = number.free(tx, len(given)) if asked.numbered else [0] * len(given)
     instances = [
         Instance(
             uuid=new_uuid(),
             project=caller.project,
             name=asked.name or asked.tags.get("Name", ""),
             tags=asked.tags,
-            wanted=_wanted(asked, plan, reservation, index, given[index], core),
-            assigned=Assigned(host=host, ever=True, loopback=loopbacks[index]),
+            wanted=_wanted(asked, plan, reservation, index, _hostname(given[index], numbers[index]), core),
+            assigned=Assigned(host=host, ever=True, loopback=loopbacks[index], number=numbers[index]),
         )
         for index, host in enumerate(plan.placed.hosts)
     ]
@@ -272,6 +275,7 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
         [
             *((f"host:{i.assigned.host}", i.uuid, i) for i in instances),
             *(("loopback", instance.assigned.loopback, instance) for instance in instances),
+            *((number.POOL, str(i.assigned.number), i) for i in instances if i.assigned.number),
             *((f"subnet:{plan.subnet.uuid}", port.assigned.address, port) for port in ports),
             *(("mac", port.assigned.mac, port) for port in ports),
         ]
@@ -284,14 +288,18 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
     return instances
 
 
-def _wanted(asked: Launch, plan: _Plan, reservation: str, index: int, address: str, core: Core) -> Wanted:
+def _hostname(address: str, number: int) -> str:
+    return f"mcc-id-{number}" if number else f"ip-{address.replace('.', '-')}"
+
+
+def _wanted(asked: Launch, plan: _Plan, reservation: str, index: int, hostname: str, core: Core) -> Wanted:
     return Wanted(
         flavor=plan.flavor.uuid,
         image=plan.image.uuid,
         key_name=asked.key_name,
         public_keys=plan.public_keys,
         user_data=asked.user_data,
-        hostname=f"ip-{address.replace('.', '-')}",
+        hostname=hostname,
         on_shutdown=asked.on_shutdown,
         protected=asked.protected,
         reservation=reservation,
@@ -329,19 +337,6 @@ def _volume(asked: Launch, plan: _Plan, instance: Instance) -> Volume:
         format=plan.image.wanted.format,
     )
     return Volume(uuid=new_uuid(), project=instance.project, tags=asked.volume_tags, wanted=wanted)
-
-
-def _loopbacks(core: Core, tx: Writer, count: int) -> list[str]:
-    """`count` free loopback addresses, the search going on where the last one ended."""
-    found: list[str] = []
-    for _ in range(addresses.LOOPBACKS):
-        offset = (tx.sequence("loopback") - 1) % addresses.LOOPBACKS
-        address = addresses.loopback(core.place.loopback_prefix, offset)
-        if tx.claimed("loopback", address) is None:
-            found.append(address)
-            if len(found) == count:
-                return found
-    raise NoCapacity("Every loopback address of this cloud is in use.", noun="instance", reason="loopback")
 
 
 def _use(caller: Caller, tx: Writer, plan: _Plan) -> None:

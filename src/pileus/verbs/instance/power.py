@@ -44,7 +44,8 @@ def _power(caller: Caller, core: Core, ids: Sequence[str], wish: PowerState, *, 
             before, power = state(instance), instance.wanted.power
             # A guest may have ended itself, reported or not: a start is a new wish although it is wanted running.
             again = power.state == wish
-            if not dry_run and (wish == "running" or not again):
+            # What its host, not heard yet, holds may be newer than the row: a stop is a new wish against that.
+            if not dry_run and (wish == "running" or not again or instance.assigned.unheard is not None):
                 wanted = msgspec.structs.replace(
                     instance.wanted,
                     power=Power(state=wish, n=power.n + 1),

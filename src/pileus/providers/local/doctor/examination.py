@@ -70,7 +70,7 @@ def look(layout: Layout, host: int | None, *, central: bool = True) -> Bodies:
     bodies.plugs = bodies.try_to("the switch's ports", lambda: switch.ports(layout))
     bodies.networks = namespaces.networks(layout)
     if central:
-        bodies.ovn = bodies.try_to("OVN's rows", lambda: ovn.rows(layout))
+        bodies.ovn = bodies.try_to("OVN's rows", lambda: ovn.rows(layout.northbound))
     else:
         bodies.unchecked["OVN's rows"] = "they are on the cloud's side"
     if host is None:
@@ -92,7 +92,20 @@ def compare(layout: Layout, bodies: Bodies, host: HostView, store: StoreView | N
     if bodies.cache is not None:
         yield from cache.compare(layout, bodies.cache, store.images if store else {})
     yield from _wires(layout, bodies, expected)
-    if bodies.ovn is not None and store is not None:
+    if store is not None:
+        yield from agree(bodies, store)
+
+
+def side(remote: str) -> Bodies:
+    """The same of the cloud's side of several machines, which has OVN's rows alone, in the database at `remote`."""
+    bodies = Bodies()
+    bodies.ovn = bodies.try_to("OVN's rows", lambda: ovn.rows(remote))
+    return bodies
+
+
+def agree(bodies: Bodies, store: StoreView) -> Iterator[Finding]:
+    """Every disagreement between those and the rows of the store."""
+    if bodies.ovn is not None:
         yield from ovn.compare(store, bodies.ovn)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from pileus.model.finding import Finding
 from pileus.model.noun import NEVER, Revision
 from pileus.model.views import EngineRow, StoreView
-from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import acl, floatingip, network, port, router, securitygroup
 from pileus.providers.local.network.northbound import TABLES, Northbound
 from pileus.providers.local.network.rows import KIND, UUID, derived, revision_of
@@ -58,9 +57,9 @@ class Row:
     rules: tuple[Rule, ...] = ()
 
 
-def rows(layout: Layout, timeout: float = 5.0) -> list[Row]:
-    """Every row that a noun, or a stranger, may have made. Raises Fault."""
-    northbound = Northbound(layout.northbound, timeout)
+def rows(remote: str, timeout: float = 5.0) -> list[Row]:
+    """Every row that a noun, or a stranger, may have made, of the database at `remote`. Raises Fault."""
+    northbound = Northbound(remote, timeout)
     try:
         with northbound.read() as tables:
             memberships = port.all_memberships(tables)

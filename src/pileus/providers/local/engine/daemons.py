@@ -161,6 +161,7 @@ def _central(layout: Layout, root: Path, fabric: Fabric) -> list[Daemon]:
             *_database("ovnsb", f"{share}/ovn-sb.ovsschema", "/srv/run/ovnsb_db.sock"),
             *(_tls(fabric) if fabric.listen else ()),
             *listening,
+            *(("--remote=punix:/srv/nb/ovnsb_db.sock",) if fabric.listen else ()),
             here=bool(fabric.listen),
         ),
         _daemon(

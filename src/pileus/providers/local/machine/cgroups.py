@@ -30,8 +30,13 @@ _CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blk
 
 def partition(layout: Layout) -> str | None:
     """What a domain's XML says as its resource partition; None where there is no group of ours to be in."""
-    folder = (_ROOT if unified() else _ROOT / "cpu") / group(layout)
-    return f"/{layout.netns}" if folder.is_dir() else None
+    return f"/{layout.netns}" if folder(layout) else None
+
+
+def folder(layout: Layout) -> Path | None:
+    """The folder of the group that has the guests' CPU weight; None where there is none."""
+    found = (_ROOT if unified() else _ROOT / "cpu") / group(layout)
+    return found if found.is_dir() else None
 
 
 def weight(shares: int) -> int:

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from ovsdbapp.backend.ovs_idl import connection as ovsdb_connection
 from ovsdbapp.backend.ovs_idl import transaction as ovsdb_transaction
@@ -69,12 +69,16 @@ class _Step:
 
 
 class Northbound:
-    """The database at `remote` (a connection string), for any number of threads.
+    """The database at `remote` (a connection string), for any number of threads; `NAME` and `SCHEMA` say which.
 
     Every method ends within about `timeout` seconds, by Fault `NetworkEngineUnavailable` when the server does not
     answer. While it does not, one caller at a time waits for it, and the others are refused at once: what needs no
     network must not wait behind all that does.
     """
+
+    NAME: ClassVar[str] = "northbound"
+    SCHEMA: ClassVar[str] = "OVN_Northbound"
+    TABLES: ClassVar[tuple[str, ...]] = TABLES
 
     def __init__(self, remote: str, timeout: float = 5.0) -> None:
         self._remote = remote
@@ -159,7 +163,7 @@ class Northbound:
         time.sleep(_POLL)
 
     def _unavailable(self, why: str) -> Fault:
-        return Fault(UNAVAILABLE, f"the northbound database at {self._remote}: {why}")
+        return Fault(UNAVAILABLE, f"the {self.NAME} database at {self._remote}: {why}")
 
     @contextlib.contextmanager
     def _answering(self, until: float) -> Iterator[ovsdb_connection.Connection]:
@@ -185,7 +189,7 @@ class Northbound:
                 return self._connection
             if self._connecting is None or not self._connecting.is_alive():
                 # The library waits without bound for a server that accepts and then says nothing.
-                self._connecting = threading.Thread(target=self._connect, name="northbound", daemon=True)
+                self._connecting = threading.Thread(target=self._connect, name=self.NAME, daemon=True)
                 self._connecting.start()
             connecting = self._connecting
         connecting.join(max(0.0, until - time.monotonic()))
@@ -200,7 +204,7 @@ class Northbound:
 
     def _connect(self) -> None:
         try:
-            database = _Database.from_server(self._remote, "OVN_Northbound", helper_tables=TABLES)
+            database = _Database.from_server(self._remote, self.SCHEMA, helper_tables=self.TABLES)
             database.hook = self._changed
             database._session.reconnect.set_backoff(_RECONNECT, _RECONNECT)  # noqa: SLF001
             made = ovsdb_connection.Connection(database, self._timeout)

@@ -1,0 +1,239 @@
+"""The door of the mcc tools: a port of its own, for their dialect knows neither paths nor credentials.
+
+It is on this machine's loopback unless it is told otherwise. Who may call can be bounded by addresses and by a token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import ipaddress
+import socket
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pileus.app import http, tls
+from pileus.app.settings import Settings
+from pileus.app.state import State
+from pileus.app.tls import Identity
+from pileus.cli.problem import Problem
+from pileus.faces.mcc import MccFace, page
+from pileus.faces.wire.http import Request, Response
+from pileus.model.caller import SYSTEM, Caller
+from pileus.verbs import network, project
+
+if TYPE_CHECKING:
+    from pileus.app.wiring import Cloud
+
+LARGEST = 256 * 1024
+"""Bytes of a call's body."""
+
+LARGEST_HEAD = 64 * 1024
+"""Bytes of its head, about."""
+
+PATIENCE = 20.0
+"""Seconds for which a head may come, and then a body."""
+
+THREADS = 8
+
+log = structlog.get_logger()
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's, which ends connections whose requests do not come to the end of their heads."""
+
+    _coming: asyncio.TimerHandle | None = None
+    _head = 0
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to wait."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Count what comes of a head."""
+        if self._coming is not None:
+            self._head += len(data)
+            if self._head > LARGEST_HEAD + LARGEST:
+                self.transport.close()
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Wait anew, for another request on the same connection."""
+        super().on_message_begin()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """Leave the rest to the application."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more comes."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._stop_waiting()
+        self._head = 0
+        self._coming = self.loop.call_later(PATIENCE, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._coming is not None:
+            self._coming.cancel()
+            self._coming = None
+
+
+class Door:
+    """The ASGI application behind the port; it answers calls once the cloud has an mcc face."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._allowed = networks(cloud.settings.mcc_allow)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="mcc")
+
+    def close(self) -> None:
+        """End the threads, after the requests that are under way."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        began = time.perf_counter()
+        try:
+            response = await self._answer(scope, receive)
+        except http.Gone:
+            return
+        except http.TooLarge:
+            response = page(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        except TimeoutError:
+            response = page(HTTPStatus.REQUEST_TIMEOUT)
+        except Exception:
+            number = str(uuid.uuid4())
+            log.exception("request failed", path=scope["path"], request=number)
+            response = page(HTTPStatus.INTERNAL_SERVER_ERROR, number)
+        http.note(self._cloud.metrics, response, time.perf_counter() - began)
+        await http.respond(scope, send, response)
+
+    async def _answer(self, scope: Any, receive: Any) -> Response:
+        request = http.request_of(scope, b"")
+        refused = self._refused(scope, request)
+        if refused is not None:
+            return page(refused)
+        face = self._cloud.mcc
+        if face is None:
+            return page(HTTPStatus.SERVICE_UNAVAILABLE)
+        async with asyncio.timeout(PATIENCE):
+            body = await http.body_of(scope, receive, LARGEST)
+        whole = Request(request.method, request.path, request.query, request.headers, body)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, face.handle, whole)
+
+    def _refused(self, scope: Any, request: Request) -> HTTPStatus | None:
+        if self._allowed and not _within((scope.get("client") or ("",))[0], self._allowed):
+            return HTTPStatus.FORBIDDEN
+        token = self._cloud.settings.mcc_token
+        if token and not hmac.compare_digest(_shown(request.headers.get("authorization", "")), token.encode()):
+            return HTTPStatus.UNAUTHORIZED
+        return None
+
+
+def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """The ranges that `text` has, with commas between them. Raises ValueError."""
+    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+
+
+def listen(state: State, settings: Settings, provider: str) -> socket.socket | None:
+    """The listening socket, as the settings have it; by default a free loopback port on the stub, and none elsewhere.
+
+    Raises Problem.
+    """
+    where = settings.mcc_listen or ("127.0.0.1:0" if provider == "stub" else "off")
+    if where == "off":
+        return None
+    address, _, number = where.rpartition(":")
+    if number == "0":
+        # A cloud that is started again is where it was, if nobody else is there.
+        number = _before(state)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        try:
+            made = socket.create_server((address.strip("[]"), int(number)), family=family, backlog=512)
+        except OSError:
+            if where.endswith(":0") and number != "0":
+                made = socket.create_server((address.strip("[]"), 0), family=family, backlog=512)
+            else:
+                raise
+    except OSError as error:
+        raise Problem(f"mcc: {where} cannot be listened at: {error.strerror}.") from error
+    state.mcc_port.write_text(f"{made.getsockname()[1]}\n")
+    return made
+
+
+def url(settings: Settings, listener: socket.socket, identity: Identity | None) -> str:
+    """How clients of this machine reach it."""
+    address, port = listener.getsockname()[:2]
+    if (settings.names and identity is not None) or address in ("0.0.0.0", "::"):  # noqa: S104  (compared, not listened at)
+        address = settings.server_names[0]
+    if identity is not None:
+        address = tls.shown(identity, address)
+    scheme = "https" if identity else "http"
+    return f"{scheme}://{f'[{address}]' if ':' in address else address}:{port}"
+
+
+def face(cloud: Cloud) -> MccFace:
+    """The face of the project that the settings name, with its network; both are made. Raises InvalidValue."""
+    home = project.ensure(SYSTEM, cloud.core, cloud.settings.mcc_project)
+
+    def caller() -> Caller:
+        return Caller(
+            user="",
+            user_name="mcc",
+            project=home.uuid,
+            project_name=home.name,
+            account_id=home.wanted.account_id,
+            face="mcc",
+            request=str(uuid.uuid4()),
+        )
+
+    return MccFace(cloud.core, caller, network.flat(caller(), cloud.core, cloud.settings.mcc_range))
+
+
+def _before(state: State) -> str:
+    try:
+        text = state.mcc_port.read_text().strip()
+    except OSError:
+        return "0"
+    return text if text.isdecimal() and int(text) < 65536 else "0"
+
+
+def _within(address: str, allowed: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
+    try:
+        caller = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(caller, ipaddress.IPv6Address) and caller.ipv4_mapped is not None:
+        caller = caller.ipv4_mapped
+    return any(caller in one for one in allowed)
+
+
+def _shown(header: str) -> bytes:
+    """The token in an Authorization header: a bearer's, or the password of Basic, which old libraries can send."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip().encode()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
+        except (binascii.Error, ValueError):
+            return b""
+    return b""

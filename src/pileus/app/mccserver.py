@@ -1,0 +1,145 @@
+"""`mccserver`: a whole cloud of the shape that MiniCloud had. Containers on one flat network, and nothing to set up.
+
+It is `pileus up` with the mcc door open. Its database is one that may be lost: what runs tells of itself at the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+from pileus.app.state import State, read_json
+from pileus.cli.mcc import usage
+from pileus.cli.mcc.tools import Given, refusal, tool
+from pileus.cli.problem import Problem
+from pileus.model import addresses, disk
+
+LISTEN, PORT, RANGE = "0.0.0.0", "8080", "192.168.1.1-192.168.1.254"  # noqa: S104  (as the original's)
+
+ROOT = Path("/var/lib/pileus/mcc")
+"""The state directory where root names none."""
+
+
+def run() -> None:
+    """The executable."""
+    sys.exit(tool(usage.SERVER, (), _serve))
+
+
+def _serve(asked: Given) -> int:
+    try:
+        state = _state(asked)
+        if "stop" in asked:
+            from pileus.app.up import down  # noqa: PLC0415  (dear, and --help is to be quick)
+
+            down(state, say=_tell)
+        else:
+            _up(state, asked)
+    except Problem as problem:
+        _tell(problem.message)
+        return problem.status
+    except OSError as error:
+        told = disk.trouble(error)
+        if not told:
+            raise
+        _tell(f"{disk.WORDS[told]}. Mend that, and repeat the command.")
+        return 1
+    return 0
+
+
+def _up(state: State, asked: Given) -> None:
+    where, pool = _address(asked), _range(asked)
+    provider = asked.get("provider", "local")
+    if provider == "local" and os.geteuid() != 0:
+        raise Problem(
+            "Containers, and the network between them, need root to begin with: use sudo. Its database and all that "
+            "answers calls run as the user pileus even so. (--provider stub needs no root, and pretends.)"
+        )
+    os.environ |= {"PILEUS_MCC_LISTEN": where, "PILEUS_MCC_RANGE": pool}
+    from pileus.app.up import up  # noqa: PLC0415  (dear, and --help is to be quick)
+
+    with contextlib.ExitStack() as open_:
+        said = open_.enter_context(_log(state)) if "foreground" in asked else None
+        found = up(state, provider, None, _tell)
+        if found.get("mcc", "").rpartition(":")[2] != where.rpartition(":")[2]:
+            raise Problem(f"A cloud runs in {state.root} already, with another door, or none: mccserver --stop first.")
+        if provider == "local":
+            from pileus.app.build import BUILT, add_all  # noqa: PLC0415  (the stub has its own)
+
+            add_all(state.root, _tell)
+            if not any(BUILT.glob("*.tar.*")):
+                _tell("there is no image of containers yet: pileus image build debian-12-container")
+        link = state.root / "log" / "mcc-server.log"
+        with contextlib.suppress(FileExistsError):
+            link.symlink_to("cloud.log")
+        if said is not None:
+            _follow(state, said)
+
+
+def _log(state: State) -> IO[bytes]:
+    """The cloud's log, from its end on."""
+    state.prepare()
+    state.log("cloud").touch()
+    log = state.log("cloud").open("rb")
+    log.seek(0, os.SEEK_END)
+    return log
+
+
+def _follow(state: State, log: IO[bytes]) -> None:
+    """Print what the cloud says, until somebody ends this; then end the cloud."""
+    from pileus.app.up import down  # noqa: PLC0415  (dear)
+
+    ended: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda got, _frame: ended.append(got))
+    while True:
+        last = bool(ended)
+        if last:
+            down(state, say=_tell)
+        while part := log.read(1 << 16):
+            sys.stdout.buffer.write(part)
+            sys.stdout.buffer.flush()
+        if last or (read_json(state.endpoints) is None and not ended):
+            return
+        time.sleep(0.2)
+
+
+def _state(asked: Given) -> State:
+    given = asked.get("state") or os.environ.get("PILEUS_STATE") or ""
+    if given:
+        return State(Path(os.path.abspath(given)))  # noqa: PTH100  (links stay as they are written)
+    if os.geteuid() == 0:
+        return State(ROOT)
+    from pileus.cli.client import default_state  # noqa: PLC0415  (dear)
+
+    return State(default_state().with_name("mcc"))
+
+
+def _address(asked: Given) -> str:
+    port, listen = asked.get("port", PORT), asked.get("listen", LISTEN)
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise refusal(usage.SERVER, f"invalid argument: --port {port}")
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if listen == "localhost" else listen)
+    except ValueError as error:
+        raise refusal(usage.SERVER, f"invalid argument: --listen {listen}") from error
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
+def _range(asked: Given) -> str:
+    given = asked.get("iprange", RANGE)
+    try:
+        addresses.around(*addresses.pool(given))
+    except ValueError as error:
+        raise refusal(usage.SERVER, f"invalid argument: --iprange {given}") from error
+    return given
+
+
+def _tell(text: str) -> None:
+    sys.stdout.flush()
+    print(f"mccserver: {text}", file=sys.stderr)  # noqa: T201  (this is a command)

@@ -1,0 +1,129 @@
+"""From an HTTP request to a method and back. Every path is the same; only what is no call at all has an HTTP status."""
+
+from __future__ import annotations
+
+import inspect
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from xml.etree.ElementTree import Element, ParseError
+
+import structlog
+from defusedxml import DefusedXmlException, ElementTree
+
+from pileus.faces.mcc.methods import METHODS, Asked
+from pileus.faces.wire.http import Request, Response
+from pileus.mcc import xmlrpc
+from pileus.model.errors import Fault, PileusError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pileus.model.caller import Caller
+    from pileus.verbs.core import Core
+    from pileus.verbs.network import Flat
+
+FACE = "mcc"
+
+MISSING, UNCAUGHT = 1, 2
+"""The two fault codes: of a call that no method takes, and of everything that a method refuses."""
+
+log = structlog.get_logger()
+
+
+class MccFace:
+    """Answers calls as `caller` says at each one, launching on the network `flat`. Blocks: call it in a thread."""
+
+    def __init__(self, core: Core, caller: Callable[[], Caller], flat: Flat) -> None:
+        self._core = core
+        self._caller = caller
+        self._flat = flat
+
+    def handle(self, request: Request) -> Response:
+        """Answer; refusals are answers too."""
+        refused = _refused(request)
+        if refused is not None:
+            return page(refused)
+        try:
+            method, params = xmlrpc.read_call(_parsed(request.body))
+        except xmlrpc.Malformed:
+            return page(HTTPStatus.BAD_REQUEST)
+        return self._answer(method, params)
+
+    def _answer(self, method: str, params: list[Any]) -> Response:
+        work = METHODS.get(method)
+        if work is None or not _fits(work, params):
+            text = f"Method {method} missing or wrong number of parameters!"
+            return _response(xmlrpc.refusal(MISSING, text), action="", code=str(MISSING))
+        caller = self._caller()
+        try:
+            body, code = xmlrpc.answer(work(Asked(caller, self._core, self._flat), *params)), ""
+        except PileusError as error:
+            body, code = _uncaught(method, error.message), error.code
+        except Fault as fault:
+            body, code = _uncaught(method, f"{fault.code}: {fault.message}"), "Fault"
+        except Exception:
+            log.exception("request failed", method=method, request=caller.request)
+            body, code = _uncaught(method, f"something is wrong here; the log tells of {caller.request}"), "Internal"
+        return _response(body, action=method, code=code, request=caller.request)
+
+
+def page(status: HTTPStatus, why: str = "") -> Response:
+    """The answer to what is no call: a page for people, as such servers give."""
+    title = status.phrase
+    body = (
+        '<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.0//EN">\n'
+        f"<HTML>\n  <HEAD><TITLE>{title}</TITLE></HEAD>\n  <BODY>\n    <H1>{title}</H1>\n    {why}\n  </BODY>\n"
+        "</HTML>\n"
+    )
+    headers = {"content-type": "text/html; charset=utf-8", "connection": "close"}
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = "POST"
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = 'Basic realm="mcc"'
+    return Response(status.value, headers, body.encode(), face=FACE, code=title)
+
+
+def _refused(request: Request) -> HTTPStatus | None:
+    """Why a request is no call, from its head alone."""
+    if request.method != "POST":
+        return HTTPStatus.METHOD_NOT_ALLOWED
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != "text/xml":
+        return HTTPStatus.BAD_REQUEST
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal() or int(length) == 0:
+        return HTTPStatus.LENGTH_REQUIRED
+    return None
+
+
+def _parsed(body: bytes) -> Element:
+    try:
+        root: Element = ElementTree.fromstring(body, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise xmlrpc.Malformed(str(error)) from error
+    return root
+
+
+def _fits(work: Callable[..., object], params: list[Any]) -> bool:
+    try:
+        inspect.signature(work).bind(None, *params)
+    except TypeError:
+        return False
+    return True
+
+
+def _uncaught(method: str, message: str) -> bytes:
+    return xmlrpc.refusal(UNCAUGHT, f"Uncaught exception {message} in method {method}")
+
+
+def _response(body: bytes, *, action: str, code: str, request: str = "") -> Response:
+    return Response(
+        200,
+        {"content-type": "text/xml; charset=utf-8"},
+        body,
+        face=FACE,
+        action=action,
+        code=code,
+        request=request,
+        reads=".get_" in action or not action,
+    )

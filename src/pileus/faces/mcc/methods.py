@@ -1,0 +1,157 @@
+"""The five methods: MiniCloud's words for verbs and nouns. Exactly these are exposed."""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pileus.model.errors import InvalidValue, NoCapacity, NotFound
+from pileus.model.instance import State
+from pileus.verbs import flavor, image
+from pileus.verbs.instance import number, power
+from pileus.verbs.instance.launch import Launch, launch
+from pileus.verbs.instance.view import launched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
+    from pileus.verbs.core import Core
+    from pileus.verbs.instance.view import InstanceView
+    from pileus.verbs.network import Flat
+
+NOTHING = "-"
+"""What a list shows where there is nothing."""
+
+LONGEST_KEY = 16384
+"""Characters of the public keys of one instance."""
+
+_NUMBER = re.compile(r"\s*([+-]?)([0-9]+(?:_[0-9]+)*)", re.ASCII)
+
+STATUS: Mapping[State, str] = MappingProxyType(
+    {
+        State.PENDING: "mounted",
+        State.RUNNING: "running",
+        State.STOPPING: "running",
+        State.STOPPED: "stopped",
+        State.SHUTTING_DOWN: "stopped",
+        State.TERMINATED: "stopped",
+    }
+)
+"""Each state in the words of vzlist, of which clients take `running` alone for running."""
+
+
+class Asked(NamedTuple):
+    """Who calls, and what methods work with."""
+
+    caller: Caller
+    core: Core
+    flat: Flat
+
+
+def _get_instances(asked: Asked, which: Any = None) -> list[dict[str, str]]:
+    given = which if isinstance(which, dict) else {}
+    found = number.listing(asked.caller, asked.core)
+    if _true(given.get("instance")):
+        wanted = _number(given["instance"])
+        found = [view for view in found if view.instance.assigned.number == wanted]
+    elif not _true(given.get("all")):
+        found = [view for view in found if STATUS[view.state] == "running"]
+    return [_shown(view) for view in found]
+
+
+def _shown(view: InstanceView) -> dict[str, str]:
+    return {
+        "id": str(view.instance.assigned.number),
+        "ip": view.nics[0].port.assigned.address if view.nics else NOTHING,
+        "status": STATUS[view.state],
+        "ostemplate": view.image.name if view.image is not None else NOTHING,
+        "name": view.instance.name or NOTHING,
+    }
+
+
+def _get_images(asked: Asked) -> list[str]:
+    return sorted(_images(asked))
+
+
+def _images(asked: Asked) -> dict[str, Image]:
+    """Those of containers by name, the newest of a name."""
+    found = image.listing(asked.caller, asked.core)
+    return {each.name: each for each in found if each.wanted.kind == "container" and not each.wanted.gone}
+
+
+def _get_instance_types(asked: Asked) -> list[str]:
+    return sorted(each.name for each in flavor.listing(asked.caller, asked.core) if each.wanted.kind == "container")
+
+
+def _run_instance(
+    asked: Asked,
+    template: Any,
+    type: Any = "basic",
+    pubkey: Any = "",
+    name: Any = "",
+) -> dict[str, Any]:
+    if type not in _get_instance_types(asked):
+        raise InvalidValue(f"Instance type {type} not found", noun="flavor", ident=str(type))
+    chosen = _images(asked).get(template) if isinstance(template, str) else None
+    if chosen is None:
+        raise InvalidValue(f"Image template {template} not found!", noun="image", ident=str(template))
+    keys, called = str(pubkey), str(name)
+    if len(keys) > LONGEST_KEY:
+        raise InvalidValue(f"A public key has at most {LONGEST_KEY} characters", reason="key")
+    made = Launch(
+        image=chosen.ec2_id,
+        flavor=type,
+        name=called,
+        tags={"Name": called} if called else {},
+        public_keys=tuple(line.strip() for line in keys.splitlines() if line.strip()),
+        subnet=asked.flat.subnet,
+        groups=(asked.flat.group,),
+        numbered=True,
+    )
+    try:
+        uuids = launch(asked.caller, asked.core, made)
+    except NoCapacity as error:
+        if error.reason == "addresses":
+            raise NoCapacity("Do not have any more free leases!", noun="subnet", reason="addresses") from error
+        raise
+    view = launched(asked.caller, asked.core, uuids)[0]
+    return {"id": view.instance.assigned.number, "ip": view.nics[0].port.assigned.address}
+
+
+def _destroy_instance(asked: Asked, instance: Any) -> bool:
+    wanted = _number(instance)
+    # One that another face launched has its number from the first look at it.
+    found = next((v for v in number.listing(asked.caller, asked.core) if v.instance.assigned.number == wanted), None)
+    if found is None:
+        raise NotFound("Instance ID not found", noun="instance", ident=str(instance))
+    power.terminate(asked.caller, asked.core, [found.instance.ec2_id])
+    return True
+
+
+def _true(value: Any) -> bool:
+    """Whether it is true in Ruby, where 0 and an empty text are."""
+    return value is not None and value is not False
+
+
+def _number(value: Any) -> int:
+    """A number, or a text's beginning that is one, as Ruby reads it; 0 for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return 0
+    if isinstance(value, str):
+        found = _NUMBER.match(value)
+        return int(found[1] + found[2].replace("_", "")[:18]) if found else 0
+    return int(value) if abs(value) < 1 << 62 else 0
+
+
+METHODS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {
+        "openvz.get_instances": _get_instances,
+        "openvz.get_images": _get_images,
+        "openvz.get_instance_types": _get_instance_types,
+        "openvz.run_instance": _run_instance,
+        "openvz.destroy_instance": _destroy_instance,
+    }
+)

@@ -1,0 +1,126 @@
+"""Where else hosts are known than in the store (the broker's accounts, the engine's chassis): kept as the rows say."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from pileus.model.errors import Fault, PileusError
+from pileus.model.host import Host
+from pileus.verbs.host import REMOVED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pileus.verbs.core import Core
+
+LOOK = 20.0
+"""Seconds between looks: what was missed, or lost by whoever keeps it, is mended so much later at most."""
+
+APART = 1.0
+"""Seconds between two looks that were asked for."""
+
+_jitter = random.SystemRandom()
+
+log = structlog.get_logger()
+
+
+class Register(Protocol):
+    """Hosts by their names. Methods raise PileusError or Fault when it does not answer, or refuses."""
+
+    @property
+    def admits(self) -> bool:
+        """Whether hosts have to be added; else they come by themselves."""
+
+    def hosts(self) -> set[str]:
+        """Who is known."""
+
+    def add(self, host: str) -> None:
+        """Let it in; again is no harm."""
+
+    def remove(self, host: str) -> None:
+        """Forget it, and part from it; again is no harm."""
+
+    def close(self) -> None:
+        """End."""
+
+
+def settle(core: Core, registers: Sequence[Register]) -> None:
+    """Add whoever joined, remove whoever was removed. Who is neither is unknown, and left alone.
+
+    Nothing while the store is closed. Raises Unavailable when it does not answer.
+    """
+    if core.store.closed:
+        return
+    with core.store.read() as tx:
+        joined = {host.name for host in tx.list(Host) if host.wanted.certificates}
+        removed = tx.taken(REMOVED)
+    for register in registers:
+        if removed or (register.admits and joined):
+            _settle(core, register, joined, removed)
+
+
+def _settle(core: Core, register: Register, joined: set[str], removed: set[str]) -> None:
+    try:
+        known = register.hosts()
+    except (PileusError, Fault) as error:
+        log.warning("hosts not compared", register=type(register).__name__, reason=error.message)
+        return
+    for host in sorted((joined - known if register.admits else set()) | (removed & known)):
+        with core.store.read() as tx:
+            gone = tx.claimed(REMOVED, host) is not None  # it may have joined anew meanwhile
+        try:
+            if gone:
+                register.remove(host)
+            elif host not in known:
+                register.add(host)
+        except (PileusError, Fault) as error:
+            log.warning("host not settled", host=host, register=type(register).__name__, reason=error.message)
+        else:
+            log.info("host removed" if gone else "host added", host=host, register=type(register).__name__)
+
+
+class Admission:
+    """A thread that settles, now and then, and if `prompt` soon after each commit that touched a host."""
+
+    def __init__(self, core: Core, registers: Sequence[Register], *, prompt: bool) -> None:
+        self._core = core
+        self._registers = registers
+        self._asked = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="admission", daemon=True)
+        if prompt:
+            core.store.listen(self._committed)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._ended.set()
+        self._asked.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+        for register in self._registers:
+            register.close()
+
+    def _committed(self, _woken: bool, touched: set[str]) -> None:  # noqa: FBT001
+        if Host.KIND in touched:
+            self._asked.set()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                settle(self._core, self._registers)
+            except PileusError as error:
+                log.warning("hosts not compared", reason=error.message)
+            except Exception:
+                # A thread that ended here would be missed by everybody.
+                log.exception("hosts not compared")
+            if not self._ended.wait(APART):
+                self._asked.wait(LOOK * _jitter.uniform(0.8, 1.2))
+                self._asked.clear()

@@ -1,0 +1,72 @@
+"""Addresses that two instances have a right to once a store was recovered: who keeps them, and what the other gets.
+
+A store that was opened without a silent host may have given away an address that it did not know of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model.errors import NoCapacity
+from pileus.model.instance import Instance
+from pileus.model.port import Port
+from pileus.model.subnet import Subnet
+from pileus.verbs import network, recount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
+
+Standing = int
+"""How much of an instance there is: nothing anywhere (0), a body or a port (1), both (2), or nobody knows (3)."""
+
+NOTHING, PART, WHOLE, UNHEARD = range(4)
+
+Contested = dict[tuple[str, str], list[str]]
+
+
+def contested(tx: Reader) -> Contested:
+    """The (pool, value) pairs that several rows have a right to, with the uuids of these."""
+    rights: Contested = defaultdict(list)
+    for pool, value, uuid in sorted(recount.claims(tx)):
+        if pool == "loopback" or pool.startswith("subnet:"):
+            rights[pool, value].append(uuid)
+    return {key: uuids for key, uuids in rights.items() if len(uuids) > 1}
+
+
+def losers(tx: Reader, standing: Callable[[Instance], Standing]) -> list[tuple[Instance, Standing]]:
+    """The instances that have to yield: those of which there is less, then those that do not run, then the younger.
+
+    Nobody has reached an instance of which there is but a body or a port. One that is whole never yields.
+    """
+    found: dict[str, tuple[Instance, Standing]] = {}
+    for uuids in contested(tx).values():
+        holders = {**dict.fromkeys(uuids, ""), **{p.uuid: p.wanted.instance for p in tx.many(Port, uuids).values()}}
+        rows = tx.many(Instance, [instance or uuid for uuid, instance in holders.items()])
+        known = [(row, standing(row)) for row in rows.values() if row.gone is None]
+        known.sort(key=lambda pair: (-pair[1], not pair[0].seen.running, pair[0].created, pair[0].id))
+        # A port whose instance no row has is that of a host that was not heard: it keeps what it has.
+        first = 1 if len(known) == len(uuids) else 0
+        found.update({row.uuid: (row, weight) for row, weight in known[first:] if weight < WHOLE})
+    return list(found.values())
+
+
+def move(tx: Writer, row: Instance) -> None:
+    """Give an instance other addresses where its own are contested; left as it is when there are none."""
+    fought = contested(tx)
+    with contextlib.suppress(NoCapacity):
+        for port in tx.referring(Port, [row.uuid]):
+            pool = f"subnet:{port.wanted.subnet}"
+            if (pool, port.assigned.address) in fought:
+                address = network.free_addresses(tx, tx.need(Subnet, port.wanted.subnet), 1, 1)[0]
+                tx.claim(pool, address, tx.assign(port, msgspec.structs.replace(port.assigned, address=address)))
+        if ("loopback", row.assigned.loopback) in fought:
+            prefix = int(row.assigned.loopback.split(".")[1])
+            address = network.free_loopbacks(tx, prefix, 1)[0]
+            tx.claim("loopback", address, tx.assign(row, msgspec.structs.replace(row.assigned, loopback=address)))

@@ -1,0 +1,68 @@
+"""Two instances with one address after a recovery: who keeps it, and that the other gets one of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from pileus.model.port import Port
+from pileus.verbs import contest, recount
+from pileus.verbs.instance.launch import Launch
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
+    from pileus.model.instance import Instance
+    from pileus.store.writer import Writer
+    from tests.site import Site
+
+
+def _share(tx: Writer, first: Instance, second: Instance) -> None:
+    """Both instances have the addresses of the first."""
+    ports = {port.wanted.instance: port for port in tx.referring(Port, [first.uuid, second.uuid])}
+    held = ports[first.uuid].assigned.address
+    tx.assign(ports[second.uuid], msgspec.structs.replace(ports[second.uuid].assigned, address=held))
+    tx.assign(second, msgspec.structs.replace(second.assigned, loopback=first.assigned.loopback))
+    recount.set_right(tx)
+
+
+def _addresses(tx: Writer, row: Instance) -> tuple[str, str]:
+    return tx.referring(Port, [row.uuid])[0].assigned.address, tx.need(type(row), row.uuid).assigned.loopback
+
+
+@pytest.mark.parametrize(
+    ("standing", "who"),
+    [
+        ((contest.WHOLE, contest.PART), ["second"]),
+        ((contest.PART, contest.WHOLE), ["first"]),
+        ((contest.PART, contest.UNHEARD), ["first"]),
+        ((contest.PART, contest.PART), ["second"]),
+        ((contest.PART, contest.NOTHING), ["second"]),
+        ((contest.WHOLE, contest.WHOLE), []),
+    ],
+)
+def test_the_one_of_which_there_is_less_yields(
+    site: Site, ann: Caller, tiny: Image, standing: tuple[int, int], who: list[str]
+) -> None:
+    first, second = site.launch(ann, Launch(image=tiny.ec2_id, most=2))
+    names, weights = (
+        {first.uuid: "first", second.uuid: "second"},
+        dict(zip((first.uuid, second.uuid), standing, strict=True)),
+    )
+    with site.store.write() as tx:
+        _share(tx, first, second)
+        assert [names[row.uuid] for row, _ in contest.losers(tx, lambda row: weights[row.uuid])] == who
+
+
+def test_who_yields_gets_addresses_of_its_own(site: Site, ann: Caller, tiny: Image) -> None:
+    first, second = site.launch(ann, Launch(image=tiny.ec2_id, most=2))
+    with site.store.write() as tx:
+        _share(tx, first, second)
+        kept = _addresses(tx, first)
+        contest.move(tx, tx.need(type(second), second.uuid))
+        assert recount.set_right(tx) == []
+        assert _addresses(tx, first) == kept
+        assert not set(_addresses(tx, second)) & set(kept)
+        assert contest.contested(tx) == {}

@@ -1,0 +1,121 @@
+"""Numbers and addresses of mcc's instances: the lowest free ones, each one's own, and free again afterwards."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.model.errors import InvalidValue, NoCapacity
+from pileus.model.instance import Instance
+from pileus.model.port import Port
+from pileus.model.record import recall
+from pileus.verbs import network, recount
+from pileus.verbs.instance import number, power
+from pileus.verbs.instance.launch import Launch
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
+    from pileus.verbs.network import Flat
+    from tests.site import Site
+
+POOL = "10.0.0.110-10.0.0.200"
+
+
+@pytest.fixture
+def flat(site: Site, ann: Caller) -> Flat:
+    """The project's flat network."""
+    return network.flat(ann, site.core, POOL)
+
+
+def one(site: Site, caller: Caller, image: Image, flat: Flat) -> tuple[int, str]:
+    """Launch an instance as mcc does: its number and address."""
+    asked = Launch(image=image.ec2_id, subnet=flat.subnet, groups=(flat.group,), numbered=True)
+    row = site.launch(caller, asked)[0]
+    with site.store.read() as tx:
+        (port,) = tx.referring(Port, [row.uuid])
+    return row.assigned.number, port.assigned.address
+
+
+def ident(site: Site, caller: Caller, wanted: int) -> str:
+    found = number.numbered(caller, site.core, wanted)
+    assert found is not None
+    return found.ec2_id
+
+
+def test_the_lowest_free_ones_are_given_and_given_again(site: Site, ann: Caller, tiny: Image, flat: Flat) -> None:
+    assert [one(site, ann, tiny, flat) for _ in range(3)] == [
+        (500, "10.0.0.110"),
+        (501, "10.0.0.111"),
+        (502, "10.0.0.112"),
+    ]
+    power.terminate(ann, site.core, [ident(site, ann, 501)])
+    assert one(site, ann, tiny, flat) == (503, "10.0.0.113"), "what goes still has its own"
+    site.settle()
+    assert number.numbered(ann, site.core, 501) is None
+    assert one(site, ann, tiny, flat) == (501, "10.0.0.111")
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+
+
+def test_guests_are_called_by_their_numbers_in_their_network(site: Site, ann: Caller, tiny: Image, flat: Flat) -> None:
+    one(site, ann, tiny, flat)
+    assert number.listing(ann, site.core)[0].instance.wanted.hostname == "mcc-id-500"
+
+
+def test_those_of_other_faces_get_numbers_at_the_first_look(site: Site, ann: Caller, tiny: Image, flat: Flat) -> None:
+    rows = site.launch(ann, Launch(image=tiny.ec2_id, most=2))
+    other = site.caller("green")
+    site.launch(other, Launch(image=tiny.ec2_id))
+    one(site, ann, tiny, flat)
+    assert [row.assigned.number for row in site.rows([row.uuid for row in rows])] == [0, 0]
+    seen = [(view.instance.assigned.number, view.instance.uuid) for view in number.listing(ann, site.core)]
+    assert seen[1:] == [(501, rows[0].uuid), (502, rows[1].uuid)]
+    assert number.numbered(other, site.core, 501) is None, "another project's"
+    assert [view.instance.assigned.number for view in number.listing(other, site.core)] == [503]
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+
+
+def test_a_host_keeps_the_number_with_the_order(site: Site, ann: Caller, tiny: Image) -> None:
+    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    site.settle()
+    number.listing(ann, site.core)
+    site.settle()
+    spec = site.agents["h1"].book.entries[row.uuid].spec
+    assert spec is not None
+    held = [noun for noun in recall(spec.record) if isinstance(noun, Instance)]
+    assert [noun.assigned.number for noun in held] == [500]
+
+
+def test_sixty_four_at_once_have_sixty_four_numbers_and_addresses(site: Site, tiny: Image) -> None:
+    big = site.caller("big", quota={})
+    flat = network.flat(big, site.core, POOL)
+    with ThreadPoolExecutor(16) as threads:
+        made = list(threads.map(lambda _: one(site, big, tiny, flat), range(64)))
+    assert {number for number, _ in made} == set(range(500, 564))
+    assert {address for _, address in made} == {f"10.0.0.{110 + place}" for place in range(64)}
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+
+
+def test_a_range_is_given_away_to_its_end(site: Site, ann: Caller, tiny: Image) -> None:
+    flat = network.flat(ann, site.core, "10.0.0.1-10.0.0.2")
+    assert [one(site, ann, tiny, flat)[1] for _ in range(2)] == ["10.0.0.1", "10.0.0.2"]
+    with pytest.raises(NoCapacity) as caught:
+        one(site, ann, tiny, flat)
+    assert caught.value.reason == "addresses"
+    assert len(number.listing(ann, site.core)) == 2, "nothing is left of what was refused"
+
+
+def test_a_flat_network_is_made_once_and_changed_within_itself(site: Site, ann: Caller, tiny: Image) -> None:
+    flat = network.flat(ann, site.core, POOL)
+    assert network.flat(ann, site.core, POOL) == flat
+    one(site, ann, tiny, flat)
+    assert network.flat(ann, site.core, "10.0.0.105-10.0.0.120") == flat
+    assert one(site, ann, tiny, flat) == (501, "10.0.0.105")
+    for other in ("10.0.1.1-10.0.1.9", "10.0.0.1-10.0.0.20", "10.0.0.3-10.0.0.255", "nonsense"):
+        with pytest.raises(InvalidValue):
+            network.flat(ann, site.core, other)
