@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--together", nargs="*", type=int, default=list(TOGETHER), help="how many in one call")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leaves no cloud behind
-    with cloud.running() as ours:
+    with cloud.running({"PILEUS_OVERCOMMIT_CPU": "64"}) as ours:
         for image in given.images:
             compare(ours, image, given.rounds)
         for count in given.together:

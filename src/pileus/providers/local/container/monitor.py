@@ -283,12 +283,17 @@ def _drop_mounts(keep: list[Path]) -> None:
     A copy of a mount keeps alive what was mounted: other clouds' network namespaces, other containers' disks.
     """
     points = [line.split()[4] for line in Path("/proc/thread-self/mountinfo").read_text().splitlines()]
-    for point in reversed([point.encode().decode("unicode_escape") for point in points]):
+    dropped: list[str] = []
+    for point in sorted(point.encode().decode("unicode_escape") for point in points):
         path = Path(point)
+        # What is mounted below goes with what it is mounted on; every system call waits for all processors.
+        if point.startswith(tuple(f"{one}/" for one in dropped)):
+            continue
         system = any(point == kept or (kept != "/" and point.startswith(f"{kept}/")) for kept in _KEPT)
         if not system and not any(one.is_relative_to(path) or path.is_relative_to(one) for one in keep):
             with contextlib.suppress(OSError):
                 kernel.unmount(path)
+                dropped.append(point)
 
 
 def _status(number: int) -> dict[str, str]:

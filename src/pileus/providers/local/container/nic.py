@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Protocol
 
-from pileus.model.errors import Fault
 from pileus.model.spec import NicSpec
+from pileus.providers.local.container import veth
 from pileus.providers.local.engine import switch
-from pileus.providers.local.guestnet.namespaces import ip, run_in
 from pileus.providers.local.layout import Layout
 
 
@@ -31,35 +29,21 @@ class SwitchWire:
     def plug(self, nic: NicSpec) -> str:
         """See Wire. A pair that is whole stays; half of one is what an ended container left."""
         name, inside = self._layout.tap(nic.uuid), inner(nic.uuid)
-        if not {name, inside} <= self._there():
+        if not {name, inside} <= veth.names(self._layout.netns):
             if name in switch.ports(self._layout):
                 # One that vanishes and is back before the switch has seen it is lost to it.
                 switch.detach(self._layout, name)
                 switch.settle(self._layout)
-            ip(self._layout.netns, f"link del {name}", absent_is_fine=True)
-            ip(
-                self._layout.netns,
-                f"link add {name} mtu {nic.mtu} type veth peer name {inside} address {nic.mac} mtu {nic.mtu}",
-                # The host's end is a plug: addresses of its own would speak on the guest's network.
-                f"link set {name} addrgenmode none up",
-            )
+            veth.remove(self._layout.netns, name)
+            veth.make(self._layout.netns, name, inside, nic.mac, nic.mtu)
         switch.attach(self._layout, name, nic.uuid)
         return inside
 
     def unplug(self, port: str) -> None:
         """See Wire. The pair goes first: a switch that does not answer must not keep a guest's end alive."""
         name = self._layout.tap(port)
-        if name in self._there():
-            ip(self._layout.netns, f"link del {name}", absent_is_fine=True)
+        veth.remove(self._layout.netns, name)
         switch.detach(self._layout, name)
-
-    def _there(self) -> set[str]:
-        try:
-            return run_in(self._layout.netns, lambda: {name for _, name in socket.if_nameindex()})
-        except FileNotFoundError:
-            return set()
-        except OSError as error:
-            raise Fault("NetworkUnavailable", f"the interfaces of {self._layout.netns} cannot be read") from error
 
 
 def inner(port: str) -> str:

@@ -178,8 +178,9 @@ class ContainerProvider:
     def _start(self, spec: InstanceSpec, image: Path | None) -> None:
         folder, stage, monitor = self.folder(spec.uuid), disk.Stage(), guests.monitor(self._layout, spec)
         base = ranges.base(self._layout, spec.project)
-        # A monitor that was killed leaves things, and LXC wants to make them itself.
-        guests.end(self._layout, spec)
+        if monitor.ran():
+            # A monitor that was killed leaves things, and LXC wants to make them itself.
+            guests.end(self._layout, spec)
         places = configuration.Places(
             root=stage.root,
             folder=folder,

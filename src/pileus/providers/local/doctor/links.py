@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pileus.model.errors import Fault
 from pileus.model.finding import Finding
+from pileus.providers.local.container import veth
 from pileus.providers.local.doctor.domains import Domain
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.engine import switch
-from pileus.providers.local.guestnet.namespaces import ip, outside, run_in
+from pileus.providers.local.guestnet.namespaces import outside, run_in
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import tap
 
@@ -60,7 +61,7 @@ def remove_tap(layout: Layout, name: str) -> None:
         if not isinstance(fault.__cause__, OSError) or fault.__cause__.errno != errno.EINVAL:
             raise
         # No TAP but one end of a pair.
-        ip(layout.netns, f"link del {name}", absent_is_fine=True)
+        veth.remove(layout.netns, name)
     switch.detach(layout, name)
 
 

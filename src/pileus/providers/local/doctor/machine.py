@@ -30,6 +30,9 @@ PROGRAMS = {
     "mmdebstrap": "mmdebstrap",
     "extlinux": "extlinux",
     "ssh": "openssh-client",
+    "lxc-start": "lxc",
+    "newuidmap": "uidmap",
+    "mke2fs": "e2fsprogs",
 }
 """What is called, and the Debian package that has it."""
 

@@ -52,7 +52,7 @@ def ensure_network(layout: Layout, nic: NicSpec, *, attach: Attach = switch.atta
         if not _has_link(namespace):
             _make_veth(layout, nic)
         prefix = nic.cidr.partition("/")[2]
-        ip(
+        _ip(
             namespace,
             "link set lo up",
             f"link set {INSIDE} address {nic.localport_mac} mtu {nic.mtu} addrgenmode none up",
@@ -71,7 +71,7 @@ def set_neighbours(layout: Layout, network: str, old: Mapping[str, str], new: Ma
     told = {address: (mac, "stale") for address, mac in old.items() if address not in new}
     told |= {address: (mac, "permanent") for address, mac in new.items() if old.get(address) != mac}
     if told:
-        ip(
+        _ip(
             layout.network_netns(network),
             *(f"neigh replace {at} lladdr {mac} dev {INSIDE} nud {state}" for at, (mac, state) in told.items()),
         )
@@ -88,7 +88,7 @@ def remove_network(layout: Layout, network: str, *, detach: Detach = switch.deta
         detach(layout, device)
     finally:
         if (NETNS / layout.netns).exists():
-            ip(layout.netns, f"link del {device}", absent_is_fine=True)
+            _ip(layout.netns, f"link del {device}", absent_is_fine=True)
         if (NETNS / namespace).exists():
             _run(["ip", "netns", "del", namespace])
 
@@ -200,8 +200,8 @@ def _make_namespace(namespace: str) -> None:
 
 def _make_veth(layout: Layout, nic: NicSpec) -> None:
     device, namespace = outside(nic.network), layout.network_netns(nic.network)
-    ip(layout.netns, f"link del {device}", absent_is_fine=True)
-    ip(
+    _ip(layout.netns, f"link del {device}", absent_is_fine=True)
+    _ip(
         layout.netns,
         f"link add {device} mtu {nic.mtu} type veth peer name {INSIDE} mtu {nic.mtu} netns {namespace}",
         # Neither end needs IPv6 addresses of its own, and their discovery would only be noise on the network.
@@ -209,7 +209,7 @@ def _make_veth(layout: Layout, nic: NicSpec) -> None:
     )
 
 
-def ip(namespace: str, *commands: str, absent_is_fine: bool = False) -> None:
+def _ip(namespace: str, *commands: str, absent_is_fine: bool = False) -> None:
     """Run `ip` commands in a namespace, in order. Raises Fault NamespaceFailed."""
     batch = "".join(f"{command}\n" for command in commands)
     _run(["ip", "-n", namespace, "-batch", "-"], batch, absent_is_fine=absent_is_fine)

@@ -47,7 +47,12 @@ def exists(namespace: str, name: str) -> bool:
 def _make(name: str, mtu: int) -> None:
     if not _exists(name):
         _persist(name, 1)
-        _quiet(name)
+    settle(name, mtu)
+
+
+def settle(name: str, mtu: int) -> None:
+    """A guest's plug in this thread's namespace is up and has no addresses of its own. Raises OSError."""
+    _quiet(name)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, _SIOCSIFMTU, _request(name, "i", mtu))
         flags = struct.unpack_from("h", fcntl.ioctl(control, _SIOCGIFFLAGS, _request(name, "h", 0)), 16)[0]
