@@ -26,11 +26,13 @@ from pileus.providers.local.images.archive import parse_mirrors
 from pileus.providers.local.images.disk import partition_table
 from pileus.providers.local.images.programs import needed_libraries
 from pileus.providers.local.images.tiny import needed_modules
+from tests.live.cloud import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pileus.providers.local.images import ImageName
+    from tests.live.cloud import LiveCloud
 
 NETWORK = "user,id=nic,restrict=on,net=169.254.169.0/24,host=169.254.169.2,dhcpstart=169.254.169.15"
 SMBIOS_ID = "ec2f0000-0000-4000-8000-000000000001"
@@ -210,7 +212,7 @@ def test_image_is_what_its_metadata_says_once_per_instance(guest: Guest) -> None
     ("name", "user", "first"),
     [
         pytest.param("tiny-container", "root", "busybox", marks=pytest.mark.cost(40)),
-        pytest.param("debian-12-container", "admin", "systemd", marks=pytest.mark.cost(180)),
+        pytest.param("debian-12-container", "admin", "systemd", marks=pytest.mark.cost(240)),
     ],
 )
 def test_a_containers_image_is_the_same_bytes_each_time_and_nobodys(
@@ -233,6 +235,43 @@ def test_a_containers_image_is_the_same_bytes_each_time_and_nobodys(
     # Nobody's keys, and nobody's password.
     assert {line.split(":")[1][:1] for line in (root / "etc/shadow").read_text().splitlines()} <= {"*", "!"}
     assert [path for path in root.glob("home/*/.ssh/authorized_keys") if path.read_text()] == []
+
+
+@pytest.mark.cost(60)
+def test_debian_in_a_container_is_who_its_cloud_says(cloud: LiveCloud, key: Path) -> None:
+    """Name, keys, names of others, user data of both sorts; host keys that no other has, and that it keeps."""
+    cloud.open_ssh()
+    script, config = "#!/bin/sh\necho script >/root/ran\n", "#cloud-config\nruncmd: [echo config >/root/ran]\n"
+    launched = [
+        cloud.ec2.run_instances(
+            ImageId=cloud.image("debian-12-container"),
+            InstanceType="basic",
+            MinCount=1,
+            MaxCount=1,
+            KeyName="test",
+            UserData=data,
+        )["Instances"][0]["InstanceId"]
+        for data in ("", script, config)
+    ]
+
+    def said(ident: str, command: str) -> str:
+        return cloud.ssh(ident, key, command, user="admin")
+
+    for ident in launched:
+        name = cloud.instance(ident)["PrivateDnsName"].partition(".")[0]
+        assert said(ident, "hostname; sudo id -u").split() == [name, "0"]
+    for ident, ran in zip(launched[1:], ("script", "config"), strict=True):
+        wait = "for _ in $(seq 100); do sudo test -s /root/ran && break; sleep 0.5; done; sudo cat /root/ran"
+        assert said(ident, wait) == ran
+    until("all of it is up", lambda: said(launched[0], "systemctl is-system-running; true") == "running")
+    assert said(launched[0], "cat /etc/resolv.conf").startswith(("search", "nameserver"))
+    keys = [said(ident, "cat /etc/ssh/ssh_host_ed25519_key.pub /etc/machine-id") for ident in launched]
+    assert len(set(keys)) == 3
+    said(launched[0], "sudo touch /run/before")
+    cloud.ec2.reboot_instances(InstanceIds=[launched[0]])
+    until("it starts anew", lambda: said(launched[0], "test -e /run/before || echo anew") == "anew")
+    assert said(launched[0], "cat /etc/ssh/ssh_host_ed25519_key.pub /etc/machine-id") == keys[0]
+    cloud.ec2.terminate_instances(InstanceIds=launched)
 
 
 def test_mirrors_are_debians_and_no_other_archive() -> None:

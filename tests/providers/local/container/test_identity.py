@@ -86,3 +86,22 @@ def test_a_link_within_the_root_is_followed_within_it(root: Path) -> None:
     (root / "data").symlink_to("/srv")
     identity.write(root, spec(), BASE)
     assert (root / "srv/.ssh/authorized_keys").read_text() == "ssh-ed25519 A a\n"
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        f"ada:x:{'9' * 5000}:0::/home/ada:",
+        "ada:x:²:0::/home/ada:",
+        "ada:x:-1:0::/home/ada:",
+        f"ada:x:0:0::{'/a' * 3000}:",
+        f"ada:x:0:0::/{'a' * 300}:",
+        "ada:x:0:0::/a\0b:",
+        "ada",
+    ],
+)
+def test_an_account_that_cannot_be_leaves_everything_else_as_it_should(root: Path, account: str) -> None:
+    (root / "etc/passwd").write_text(account)
+    identity.write(root, spec("ada"), BASE)
+    assert (root / "etc/hostname").read_text() == "ip-10-98-0-5\n"
+    assert list(root.rglob("authorized_keys")) == []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +21,11 @@ from pileus.providers.local.container import kernel
 from pileus.providers.local.container.ranges import SIZE
 
 _LARGEST = 1 << 20
-_REFUSALS = (errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EXDEV, errno.ENXIO)
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_REFUSALS = (
+    *(errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT),
+    *(errno.EXDEV, errno.ENXIO, errno.ENAMETOOLONG),
+)
 """What strange roots answer: such a root gets no identity, which harms nobody else."""
 
 
@@ -47,7 +52,7 @@ def _let_in(inside: _Inside, spec: InstanceSpec) -> None:
     keys = "".join(f"{key.strip()}\n" for key in spec.public_keys)
     lines = (line.split(":") for line in inside.read("/etc/passwd").splitlines())
     account = next((line for line in lines if line[0] == spec.login_user and len(line) > 5), None)
-    if keys and account is not None and account[2].isdecimal() and account[3].isdecimal():
+    if keys and account is not None and _NUMBER.fullmatch(account[2]) and _NUMBER.fullmatch(account[3]):
         user, group = int(account[2]), int(account[3])
         inside.folder(f"{account[5]}/.ssh", user, group)
         inside.write(f"{account[5]}/.ssh/authorized_keys", keys, 0o600, user, group)
@@ -79,7 +84,7 @@ class _Inside:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=folder)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with os.fdopen(os.open(name, flags, mode, dir_fd=folder), "w") as file:
+            with os.fdopen(os.open(name, flags, mode, dir_fd=folder), "w", encoding="utf-8") as file:
                 file.write(text)
                 self._give(file.fileno(), mode, user, group)
         finally:

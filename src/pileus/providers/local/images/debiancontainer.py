@@ -51,7 +51,7 @@ _MASKED = (
 
 _ENABLED = (
     *("systemd-networkd.service", "pileus-identity.service", "pileus-metadata.service", "pileus-resolver.path"),
-    "ssh.service",
+    *("pileus-resolver.service", "ssh.service"),
 )
 
 _NO_GENERATORS = (
