@@ -67,7 +67,7 @@ class Site:
         made = project.ensure(SYSTEM, self.core, name, quota)
         return Caller(user=f"user of {name}", user_name=name, project=made.uuid, admin=admin, face="test")
 
-    def image(self, caller: Caller, name: str = "tiny", **wanted: int | bool) -> Image:
+    def image(self, caller: Caller, name: str = "tiny", **wanted: int | bool | str) -> Image:
         """An image of the caller's."""
         given = {"digest": "0" * 64, "size": 1, "virtual_size": 1, **wanted}
         registrar = msgspec.structs.replace(caller, admin=True)  # only an administrator makes public ones

@@ -106,19 +106,32 @@ def test_the_image_says_which_kind_it_is(cloud: LiveCloud, group: str, key: Path
     cloud.wait(ident, "terminated")
 
 
-@pytest.mark.cost(20)
-def test_a_container_gets_what_its_flavor_says_and_no_more(cloud: LiveCloud, container: str, key: Path) -> None:
-    """Memory, processors, processes and disk: what its users and the kernel say of each."""
-    number = _init(cloud, container)
+def _memory(number: int) -> int:
+    """How many bytes of memory the container may have whose first process is `number`."""
     groups = dict(line.split(":")[1:] for line in Path(f"/proc/{number}/cgroup").read_text().splitlines())
     if "memory" in groups:
         # The first process is in a group below the one with the limits, which its root may arrange.
         top = Path(groups["memory"].lstrip("/")).parents[-3]
-        limit = Path("/sys/fs/cgroup/memory", top, "memory.limit_in_bytes").read_text()
-    else:
-        top = Path(groups[""].lstrip("/")).parents[-3]
-        limit = Path("/sys/fs/cgroup", top, "memory.max").read_text()
-    assert int(limit) == 128 << 20
+        return int(Path("/sys/fs/cgroup/memory", top, "memory.limit_in_bytes").read_text())
+    top = Path(groups[""].lstrip("/")).parents[-3]
+    return int(Path("/sys/fs/cgroup", top, "memory.max").read_text())
+
+
+@pytest.mark.cost(20)
+def test_a_container_gets_another_size_while_it_runs(cloud: LiveCloud, container: str, key: Path) -> None:
+    number = _init(cloud, container)
+    for flavor, memory in (("vswap-512m", 512), (CONTAINER.flavor, 128)):
+        cloud.ec2.modify_instance_attribute(InstanceId=container, InstanceType={"Value": flavor})
+        until("its memory is that of the flavor", lambda m=memory: _memory(number) == m << 20)
+        assert cloud.instance(container)["InstanceType"] == flavor
+    assert _init(cloud, container) == number
+    cloud.ssh(container, key, "true")
+
+
+@pytest.mark.cost(20)
+def test_a_container_gets_what_its_flavor_says_and_no_more(cloud: LiveCloud, container: str, key: Path) -> None:
+    """Memory, processors, processes and disk: what its users and the kernel say of each."""
+    assert _memory(_init(cloud, container)) == 128 << 20
     said = cloud.ssh(container, key, "fallocate -l 2G /root/much && echo had || echo refused; rm -f /root/much")
     assert said == "refused", "the disk is as large as its volume"
     size = int(cloud.ssh(container, key, "df -k / | tail -n 1 | awk '{print $2}'"))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from pileus.model.caller import Caller
-from pileus.model.errors import Conflict, InvalidValue, NotFound
+from pileus.model.errors import Conflict, InvalidValue, NoCapacity, NotFound, QuotaExceeded
+from pileus.model.host import Capacity, Limits
 from pileus.model.image import Image
 from pileus.model.instance import Instance
 from pileus.model.port import Port
-from pileus.verbs import securitygroup
+from pileus.verbs import recount, securitygroup
 from pileus.verbs.instance.launch import Launch, launch
 from pileus.verbs.instance.modify import Change, modify
+from pileus.verbs.instance.power import start, stop
 from tests.site import Site
 
 
@@ -54,3 +56,58 @@ def test_another_projects_instance_is_not_there(site: Site, row: Instance) -> No
     bob = site.caller("red")
     with pytest.raises(NotFound):
         modify(bob, site.core, row.ec2_id, Change(protected=True))
+
+
+def usage(site: Site, scope: str) -> tuple[int, int]:
+    """Processors and memory in use of a scope."""
+    with site.store.read() as tx:
+        used = tx.usage()
+    return used.get((scope, "vcpus"), 0), used.get((scope, "memory"), 0)
+
+
+def test_a_stopped_machine_gets_another_size_on_its_host_and_in_its_quota(
+    site: Site, ann: Caller, row: Instance
+) -> None:
+    with pytest.raises(Conflict, match="stop it"):
+        modify(ann, site.core, row.ec2_id, Change(flavor="m1.large"))
+    stop(ann, site.core, [row.ec2_id])
+    site.settle()
+    changed = modify(ann, site.core, row.ec2_id, Change(flavor="m1.large"))
+    assert usage(site, "host:h1") == usage(site, f"project:{row.project}") == (2, 2048)
+    start(ann, site.core, [row.ec2_id])
+    site.settle()
+    spec = site.agents["h1"].book.entries[row.uuid].spec
+    assert spec is not None
+    assert (spec.flavor, spec.vcpus, spec.memory) == ("m1.large", 2, 2048)
+    assert changed.uuid == row.uuid
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+
+
+def test_a_container_gets_another_size_while_it_runs(site: Site, ann: Caller) -> None:
+    site.agents["h1"].provider.limits = Limits(kinds=("machine", "container"))  # type: ignore[misc]
+    site.hear("h1")
+    image = site.image(ann, "box", format="tar", kind="container")
+    (row,) = site.launch(ann, Launch(image=image.ec2_id, flavor="light"))
+    site.settle()
+    modify(ann, site.core, row.ec2_id, Change(flavor="vswap-512m"))
+    site.settle()
+    spec = site.agents["h1"].book.entries[row.uuid].spec
+    assert spec is not None
+    assert (spec.machine, spec.memory, site.row(row.uuid).seen.running) == ("container", 512, True)
+
+
+@pytest.mark.parametrize(("where", "refusal"), [("host", NoCapacity), ("project", QuotaExceeded)])
+def test_where_there_is_no_room_nothing_changes(site: Site, where: str, refusal: type[Exception]) -> None:
+    cay = site.caller("small", {"vcpus": 1} if where == "project" else None)
+    (row,) = site.launch(cay, Launch(image=site.image(cay).ec2_id))
+    site.settle()
+    stop(cay, site.core, [row.ec2_id])
+    site.settle()
+    if where == "host":
+        site.plain_host("h1", sequence=1000, capacity=Capacity(vcpus=1, memory=4096, disk=100))
+    before = usage(site, "host:h1"), usage(site, f"project:{row.project}")
+    with pytest.raises(refusal):
+        modify(cay, site.core, row.ec2_id, Change(flavor="m1.large"))
+    assert (usage(site, "host:h1"), usage(site, f"project:{row.project}")) == before
+    assert site.row(row.uuid).wanted.flavor == row.wanted.flavor

@@ -10,7 +10,7 @@ from pileus.model import addresses
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
-from pileus.model.image import Image
+from pileus.model.image import Image, kind_of
 from pileus.model.instance import Instance
 from pileus.model.network import Assigned as NetworkAssigned
 from pileus.model.network import Network
@@ -64,7 +64,8 @@ def instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
         rebooted=row.assigned.rebooted,
         vcpus=flavor.wanted.vcpus,
         memory=flavor.wanted.memory,
-        machine=image.wanted.kind if image else flavor.wanted.kind,
+        # Its image may be gone, and may not even be remembered.
+        machine=kind_of(disks[0].wanted.format) if disks else flavor.wanted.kind,
         disks=tuple(_disk(volume) for volume in disks),
         nics=tuple(_nics(tx, ports)),
         loopback=row.assigned.loopback,

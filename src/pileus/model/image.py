@@ -6,6 +6,14 @@ from typing import ClassVar, Literal
 
 from pileus.model.noun import Noun, Part
 
+Kind = Literal["machine", "container"]
+Format = Literal["qcow2", "raw", "tar"]
+
+
+def kind_of(form: str) -> Kind:
+    """What a disk that began as an image of this format is the root of."""
+    return "container" if form == "tar" else "machine"
+
 
 class Wanted(Part, frozen=True, kw_only=True):
     """`digest` is the sha256 (hex) of the bytes in the object store, `size` theirs; `virtual_size` the disk's.
@@ -18,8 +26,8 @@ class Wanted(Part, frozen=True, kw_only=True):
     digest: str
     size: int
     virtual_size: int
-    format: Literal["qcow2", "raw", "tar"] = "qcow2"
-    kind: Literal["machine", "container"] = "machine"
+    format: Format = "qcow2"
+    kind: Kind = "machine"
     public: bool = False
     login_user: str = "root"
     min_memory: int = 64

@@ -1,4 +1,4 @@
-"""Changing what is wanted of an instance besides its power: groups, protection, user data."""
+"""Changing what is wanted of an instance besides its power: groups, protection, user data, flavor."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pileus.model.network import Network
 from pileus.model.port import Port
 from pileus.verbs import find, securitygroup
 from pileus.verbs.instance.launch import check_user_data
+from pileus.verbs.instance.resize import resized
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -22,18 +23,22 @@ GROUPS_LIMIT = 16
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to change; None is left as it is. `groups` are EC2 ids, and then all that the first port is in."""
+    """What is to change; None is left as it is. `groups` are EC2 ids, and then all that the first port is in.
+
+    `flavor` is a name.
+    """
 
     groups: tuple[str, ...] | None = None
     protected: bool | None = None
     on_shutdown: Literal["stop", "terminate"] | None = None
     user_data: str | None = None
+    flavor: str | None = None
 
 
 def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
     """Change an instance (EC2 id) in one transaction. User data only while it is stopped, as on EC2.
 
-    Raises InvalidValue, NotFound, Conflict.
+    So is a machine's flavor. Raises InvalidValue, NotFound, Conflict, QuotaExceeded, Nowhere.
     """
     if change.user_data is not None:
         check_user_data(change.user_data)
@@ -46,8 +51,9 @@ def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
             raise _wrong_state(row, now)
         if change.groups is not None:
             _regroup(caller, tx, row, change.groups)
+        wanted = row.wanted if change.flavor is None else resized(core, tx, row, change.flavor)
         asked = {name: getattr(change, name) for name in ("protected", "on_shutdown", "user_data")}
-        wanted = msgspec.structs.replace(row.wanted, **{k: v for k, v in asked.items() if v is not None})
+        wanted = msgspec.structs.replace(wanted, **{k: v for k, v in asked.items() if v is not None})
         row = tx.want(row, wanted)
         tx.record(caller, row, "instance.modify", outcome="done")
         tx.wake(row)

@@ -78,8 +78,12 @@ def test_changes_that_cannot_be(account: Account) -> None:
     ident = account.launch()[0]
     with refused("IncorrectInstanceState"):
         account.ec2.modify_instance_attribute(InstanceId=ident, UserData={"Value": b"late"})
-    with refused("UnsupportedOperation"):
+    with refused("IncorrectInstanceState"):
         account.ec2.modify_instance_attribute(InstanceId=ident, InstanceType={"Value": "m1.large"})
+    with refused("InvalidParameterValue", match="m9.huge"):
+        account.ec2.modify_instance_attribute(InstanceId=ident, InstanceType={"Value": "m9.huge"})
+    with refused("UnsupportedOperation"):
+        account.ec2.modify_instance_attribute(InstanceId=ident, EbsOptimized={"Value": True})
     with refused("InvalidParameterValue"):
         account.ec2.modify_instance_attribute(InstanceId=ident, InstanceInitiatedShutdownBehavior={"Value": "explode"})
     with refused("InvalidParameterValue"):

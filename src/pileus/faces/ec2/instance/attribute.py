@@ -64,6 +64,7 @@ _CHANGES: dict[str, Callable[[Any], verb.Change]] = {
     "DisableApiTermination": lambda given: verb.Change(protected=_flag(given)),
     "Groups": lambda given: verb.Change(groups=tuple(given)),
     "InstanceInitiatedShutdownBehavior": _behaviour,
+    "InstanceType": lambda given: verb.Change(flavor=given["Value"] or ""),
     "UserData": _data,
 }
 

@@ -1,0 +1,74 @@
+"""Another flavor for an instance: its usage changes with it, on its host and in its project, or nothing does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model.errors import Conflict, InvalidValue, QuotaExceeded
+from pileus.model.flavor import Flavor
+from pileus.model.image import Image, kind_of
+from pileus.model.instance import Instance, State, Wanted, state
+from pileus.model.project import Project
+from pileus.model.volume import Volume
+from pileus.verbs import flavor
+from pileus.verbs.instance import place
+
+if TYPE_CHECKING:
+    from pileus.store.writer import Writer
+    from pileus.verbs.core import Core
+
+RESOURCES = ("vcpus", "memory")
+"""What a flavor gives that may be given anew; a disk keeps its size."""
+
+
+def resized(core: Core, tx: Writer, row: Instance, name: str) -> Wanted:
+    """What is wanted of `row` with the flavor `name`, its usage taken. A machine has to be stopped, as on EC2.
+
+    A container follows while it runs. Raises InvalidValue, Conflict, QuotaExceeded, Nowhere.
+    """
+    new, old = flavor.named(tx, name), tx.need(Flavor, row.wanted.flavor)
+    if new.uuid == old.uuid:
+        return row.wanted
+    container = any(kind_of(disk.wanted.format) == "container" for disk in tx.referring(Volume, [row.uuid]))
+    if not container and state(row) is not State.STOPPED:
+        raise Conflict(
+            f"The instance '{row.ec2_id}' is {state(row)}; stop it before its type is changed.",
+            noun="instance",
+            ident=row.ec2_id,
+            reason="state",
+        )
+    image = tx.get(Image, row.wanted.image)
+    if image is not None and image.wanted.min_memory > new.wanted.memory:
+        raise InvalidValue(
+            f"The image '{image.ec2_id}' needs {image.wanted.min_memory} MiB of memory, "
+            f"the instance type '{name}' has {new.wanted.memory}.",
+            noun="flavor",
+            reason="memory",
+        )
+    more = {each: getattr(new.wanted, each) - getattr(old.wanted, each) for each in RESOURCES}
+    _of_project(tx, row, more)
+    _of_hosts(core, tx, row, name, more)
+    return msgspec.structs.replace(row.wanted, flavor=new.uuid)
+
+
+def _of_project(tx: Writer, row: Instance, more: dict[str, int]) -> None:
+    project = tx.need(Project, row.project)
+    for resource, amount in more.items():
+        try:
+            tx.take(f"project:{row.project}", resource, amount, project.wanted.limit(resource))
+        except QuotaExceeded as error:
+            text = f"You have requested more {resource} than your current limit allows ({error})."
+            raise QuotaExceeded(text, noun="instance", reason=resource) from error
+
+
+def _of_hosts(core: Core, tx: Writer, row: Instance, name: str, more: dict[str, int]) -> None:
+    rooms = {one.name: one.facts.room for one in place.snapshot(tx, core.policy, core.store.now())}
+    for host in {row.assigned.host, *row.assigned.clear} - {None}:
+        for (resource, amount), most in zip(more.items(), rooms.get(host or "", (None, None)), strict=False):
+            try:
+                tx.take(f"{place.SCOPE}{host}", resource, amount, most)
+            except QuotaExceeded as error:
+                text = f"We currently do not have sufficient {name} capacity on the host of '{row.ec2_id}'."
+                raise place.Nowhere(text, f"{host}: {error}") from error
