@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,12 +118,17 @@ def _memory(number: int) -> int:
     return int(Path("/sys/fs/cgroup", top, "memory.max").read_text())
 
 
+def _memory_is(number: int, size: int) -> bool:
+    return _memory(number) == size
+
+
 @pytest.mark.cost(20)
 def test_a_container_gets_another_size_while_it_runs(cloud: LiveCloud, container: str, key: Path) -> None:
     number = _init(cloud, container)
-    for flavor, memory in (("vswap-512m", 512), (CONTAINER.flavor, 128)):
+    for flavor, memory in (("vswap-512m", 512 << 20), (CONTAINER.flavor, 128 << 20)):
         cloud.ec2.modify_instance_attribute(InstanceId=container, InstanceType={"Value": flavor})
-        until("its memory is that of the flavor", lambda m=memory: _memory(number) == m << 20)
+        wanted = partial(_memory_is, number, memory)
+        until("its memory is that of the flavor", wanted)
         assert cloud.instance(container)["InstanceType"] == flavor
     assert _init(cloud, container) == number
     cloud.ssh(container, key, "true")

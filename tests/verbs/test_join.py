@@ -137,7 +137,7 @@ def test_a_host_that_is_let_in_again_is_so_by_the_certificates_that_it_has(site:
 
 
 def test_a_host_may_have_what_its_own_instances_start_from(site: Site, core: Core, ann: Caller, tiny: Image) -> None:
-    site.image(ann, "other", digest="1" * 64)  # type: ignore[arg-type]
+    site.image(ann, "other", digest="1" * 64)
     assert join.objects(core, "h1") == frozenset()
     site.launch(ann, Launch(image=tiny.ec2_id))
     site.settle()
