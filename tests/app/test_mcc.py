@@ -210,7 +210,7 @@ def test_pythons_own_client_makes_the_five_calls(stub: Stub) -> None:
 
 
 def five_calls(openvz: Any) -> None:
-    assert openvz.get_images() == ["stub-container"]
+    assert "stub-container" in openvz.get_images()
     assert "basic" in openvz.get_instance_types()
     made: Any = openvz.run_instance("stub-container", "basic", "ssh-rsa AAAA\n", "python")
     assert isinstance(made["id"], int)
