@@ -14,6 +14,7 @@ from pileus.app import processes
 from pileus.app.state import State
 from pileus.providers.local.container import guests as containers
 from pileus.providers.local.container import ranges
+from pileus.providers.local.machine import cgroups
 from tests.live.cloud import KINDS, until
 
 if TYPE_CHECKING:
@@ -109,22 +110,20 @@ def test_the_image_says_which_kind_it_is(cloud: LiveCloud, group: str, key: Path
 @pytest.mark.cost(20)
 def test_a_container_gets_what_its_flavor_says_and_no_more(cloud: LiveCloud, container: str, key: Path) -> None:
     """Memory, processors, processes and disk: what its users and the kernel say of each."""
-    number = _init(cloud, container)
-    groups = dict(line.split(":")[1:] for line in Path(f"/proc/{number}/cgroup").read_text().splitlines())
-    if "memory" in groups:
-        # The first process is in a group below the one with the limits, which its root may arrange.
-        top = Path(groups["memory"].lstrip("/")).parents[-3]
-        limit = Path("/sys/fs/cgroup/memory", top, "memory.limit_in_bytes").read_text()
-    else:
-        top = Path(groups[""].lstrip("/")).parents[-3]
-        limit = Path("/sys/fs/cgroup", top, "memory.max").read_text()
-    assert int(limit) == 128 << 20
+    _init(cloud, container)
+    limits = [
+        path.read_text()
+        for name in ("memory.limit_in_bytes", "memory.max")
+        for path in Path("/sys/fs/cgroup").glob(f"**/{cgroups.group(cloud.layout)}/{container}/{name}")
+    ]
+    assert [int(limit) for limit in limits] == [128 << 20]
     said = cloud.ssh(container, key, "fallocate -l 2G /root/much && echo had || echo refused; rm -f /root/much")
     assert said == "refused", "the disk is as large as its volume"
     size = int(cloud.ssh(container, key, "df -k / | tail -n 1 | awk '{print $2}'"))
     assert size <= 1 << 20
-    said = cloud.ssh(container, key, "dd if=/dev/zero of=/dev/shm/much bs=1M count=200 2>&1; true", seconds=60)
-    assert "200+0 records out" not in said, "nor is memory, by whatever way"
+    said = cloud.ssh(container, key, "dd if=/dev/zero of=/dev/shm/much bs=16M count=12 2>&1; true")
+    # The greatest process is killed, and dd it is with such blocks.
+    assert "12+0 records out" not in said, "nor is memory, by whatever way"
     cloud.ssh(container, key, "rm -f /dev/shm/much; true")
 
 
