@@ -10,6 +10,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from pileus.bus.channels import ChannelServer
@@ -18,7 +19,7 @@ from pileus.model.instance import Power
 from pileus.model.spec import DiskSpec, InstanceSpec
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.layout import SHARED, Layout
-from pileus.providers.local.machine import daemon
+from pileus.providers.local.machine import cgroups, daemon
 from pileus.providers.local.network.provider import NetworkProvider
 from pileus.providers.local.provider import LocalProvider
 from tests.providers.contract import InstanceContract, NetworkContract, Rig, until
@@ -117,6 +118,26 @@ class TestContainers(InstanceContract):
         rig.close()
         provider.stop()
         channels.stop()
+
+    def test_its_size_follows_while_it_runs(self, rig: Rig, layout: Layout) -> None:
+        """Memory and processors are what the last order says, without a start."""
+        ident = str(uuid.uuid4())
+        rig.order(ident, (2, 1))
+        rig.reported(ident, (2, 1), running=True)
+        init = (layout.containers / ident / "init").read_text()
+        rig.shape = msgspec.structs.replace(rig.shape, memory=256, vcpus=2)
+        rig.order(ident, (2, 2))
+        rig.reported(ident, (2, 2), running=True)
+        ec2_id = f"i-{ident.replace('-', '')[:17]}"
+        found = {
+            path.name: path.read_text().split()[0]
+            for path in Path("/sys/fs/cgroup").glob(f"**/{cgroups.group(layout)}/{ec2_id}/*")
+            if path.name in ("memory.limit_in_bytes", "memory.max", "cpu.cfs_quota_us", "cpu.max")
+        }
+        assert sorted(found.values()) == ["200000", str(256 << 20)]
+        assert (layout.containers / ident / "init").read_text() == init
+        rig.remove(ident, (2, 3))
+        rig.gone(ident, (2, 3))
 
 
 def _domain(layout: Layout, ident: str) -> str:

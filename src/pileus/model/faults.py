@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 FAULTS: Mapping[str, str] = MappingProxyType(
     {
-        "CgroupsUnavailable": "The guests' control group cannot be made.",
+        "CgroupsUnavailable": "The guests' control group cannot be made, or a limit in it cannot be set.",
         "ContainerFailed": "LXC did not start or end a container; the message says why.",
         "DiskFailed": "qemu-img, mke2fs or the file system failed at an instance's disk.",
         "DiskLost": "The disk of an instance that has run is no longer there; it is not made anew.",

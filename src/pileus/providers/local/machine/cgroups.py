@@ -116,12 +116,16 @@ def end(layout: Layout, guest: str) -> None:
 
 
 def limit(layout: Layout, guest: str, limits: Mapping[str, str]) -> None:
-    """Set these limits, by the names of their files, of the container that runs. Raises OSError."""
+    """Set these limits, by the names of their files, of the container that runs. Raises Fault where one is refused."""
     for file, value in limits.items():
         for hierarchy in _hierarchies():
             path = hierarchy / group(layout) / guest / file
-            if path.exists():
-                path.write_text(value)
+            try:
+                if path.exists():
+                    path.write_text(value)
+            except OSError as error:
+                # Less memory, say, than is in use.
+                raise Fault("CgroupsUnavailable", f"{path} cannot be {value}: {error}") from error
 
 
 def group(layout: Layout) -> str:
