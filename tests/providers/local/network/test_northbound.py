@@ -22,7 +22,7 @@ def test_while_one_waits_for_an_answer_others_are_refused_at_once(tmp_path: Path
         server.listen()
         northbound = Northbound(f"unix:{path}", timeout=0.2)
         codes = []
-        waiting = threading.Event()
+        waiting, done = threading.Event(), threading.Event()
 
         def ask() -> None:
             with pytest.raises(Fault) as caught, northbound.read():
@@ -30,17 +30,20 @@ def test_while_one_waits_for_an_answer_others_are_refused_at_once(tmp_path: Path
             codes.append(caught.value.code)
 
         ask()
-        # From now on whoever waits does so for longer than this test may take.
-        northbound._timeout = 3600.0
         answering = northbound._answering
 
-        def answering_then(until: float) -> object:
+        def answering_late(until: float) -> object:
             waiting.set()
+            assert done.wait(30)
             return answering(until)
 
-        northbound._answering = answering_then  # type: ignore[method-assign,assignment]
-        threading.Thread(target=ask, daemon=True).start()
+        northbound._answering = answering_late  # type: ignore[method-assign,assignment]
+        who_waits = threading.Thread(target=ask)
+        who_waits.start()
         assert waiting.wait(10)
         for _ in range(3):
             ask()
-    assert codes == [UNAVAILABLE] * 4
+        assert codes == [UNAVAILABLE] * 4
+        done.set()
+        who_waits.join()
+    assert codes == [UNAVAILABLE] * 5
