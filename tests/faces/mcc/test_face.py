@@ -31,7 +31,7 @@ class Mcc:
         self.site.host("h1")
         self.ann: Caller = self.site.caller("blue")
         for name, kind in (("ubuntu", "container"), ("centos", "container"), ("vm", "machine")):
-            self.site.image(self.ann, name, kind=kind)  # type: ignore[arg-type]
+            self.site.image(self.ann, name, kind=kind)
         self.face = MccFace(self.site.core, lambda: self.ann, network.flat(self.ann, self.site.core, POOL))
 
     def post(self, body: bytes, path: str = "/", **headers: str) -> Response:
