@@ -23,7 +23,7 @@ from pileus.faces.wire.signing import Credential
 from pileus.model.caller import SYSTEM
 from pileus.model.host import Host
 from pileus.providers.stub import StubProvider
-from pileus.store.dialect import dialect_of
+from pileus.store.dialects import dialect_of
 from pileus.store.store import Store
 from pileus.verbs import project
 from pileus.verbs.core import Core, Place

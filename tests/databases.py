@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, func, insert, select, text
 
 from pileus.store.cache import Cache
-from pileus.store.dialect import dialect_of
+from pileus.store.dialects import dialect_of
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.store.tables import metadata

@@ -20,7 +20,8 @@ from pileus.app.settings import Settings
 from pileus.model.errors import Duplicate, QuotaExceeded, Unavailable
 from pileus.model.flavor import Flavor
 from pileus.model.user import User
-from pileus.store.dialect import ANSWER, STOPPED, TURN, dialect_of
+from pileus.store.dialect import ANSWER, STOPPED, TURN
+from pileus.store.dialects import dialect_of
 from pileus.store.migrate import migrate
 from pileus.store.pulse import LOOK, PATIENCE
 from pileus.store.store import Store

@@ -273,7 +273,7 @@ def _copy(file: Path, folder: Path) -> None:
 
 
 def _layout(state: State) -> Any:
-    return importlib.import_module("pileus.app.local").layout_of(state)
+    return importlib.import_module("pileus.app.machine").layout_of(state)
 
 
 def _local() -> ModuleType:

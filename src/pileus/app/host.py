@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pileus.app import internal, joining, logs, settings
-from pileus.app.local import fabric_of, layout_of
+from pileus.app.machine import fabric_of, layout_of
 from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.bus.channels import ChannelServer

@@ -8,7 +8,8 @@ import pwd
 from collections.abc import Callable
 from pathlib import Path
 
-from pileus.app import member, processes, settings
+from pileus.app import processes
+from pileus.app.machine import fabric_of, layout_of
 from pileus.app.state import State
 from pileus.app.supervise import Part
 from pileus.cli.problem import Problem
@@ -17,8 +18,6 @@ from pileus.providers.local import prefix
 from pileus.providers.local.container import guests as containers
 from pileus.providers.local.engine import chassis, control
 from pileus.providers.local.engine.daemons import daemons
-from pileus.providers.local.engine.fabric import Fabric, alone
-from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import daemon
 from pileus.providers.local.machine.daemon import libvirtd
 
@@ -29,18 +28,6 @@ IMAGES = Path("/var/lib/pileus/images")
 """Built images, shared between clouds: NAME.qcow2 or NAME.tar.zst, and NAME.json."""
 
 Say = Callable[[str], None]
-
-
-def layout_of(state: State) -> Layout:
-    """Where this cloud keeps its things, as the settings have it."""
-    return Layout(state.root, cache=settings.read().image_cache_folder)
-
-
-def fabric_of(state: State) -> Fabric:
-    """This machine's part in the cloud's networks, as the settings have it, or what it was told when it joined."""
-    if state.joined.exists():
-        return member.fabric(state, settings.read())
-    return alone(layout_of(state), settings.read().floating_cidr)
 
 
 def begin(state: State, say: Say) -> None:

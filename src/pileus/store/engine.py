@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pileus.model.errors import Unavailable
 from pileus.store import trouble
-from pileus.store.dialect import TURN, dialect_of
+from pileus.store.dialect import TURN
+from pileus.store.dialects import dialect_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pileus.app import (
+    machine,
     main,  # noqa: F401  (adds the commands that run processes)
-    member,
     settings,
 )
 from pileus.app.state import State, write_json
@@ -35,7 +35,7 @@ def joined(tmp_path: Path) -> State:
 
 
 def test_a_host_s_switch_is_called_as_the_host_and_shows_its_certificate(joined: State) -> None:
-    made = member.fabric(joined, settings.read(TOLD))
+    made = machine.joined_fabric(joined, settings.read(TOLD))
     assert (made.chassis, made.central, made.switches) == ("host1", False, True)
     assert (made.southbound, made.outside) == (JOINED["southbound"], JOINED["floating_cidr"])
     assert made.interfaces == ["eth1", "eth2"]
@@ -45,17 +45,17 @@ def test_a_host_s_switch_is_called_as_the_host_and_shows_its_certificate(joined:
 
 def test_its_interfaces_are_remembered_and_can_be_others(joined: State) -> None:
     write_json(joined.started, {"provider": "local", "tunnels": "eth1=10.91.0.12/24", "outside_interface": "eth2"})
-    assert member.fabric(joined, settings.read({})).interfaces == ["eth1", "eth2"]
+    assert machine.joined_fabric(joined, settings.read({})).interfaces == ["eth1", "eth2"]
     other = settings.read({"PILEUS_TUNNELS": "eth3=10.91.0.13/24"})
-    assert member.fabric(joined, other).interfaces == ["eth3", "eth2"]
+    assert machine.joined_fabric(joined, other).interfaces == ["eth3", "eth2"]
 
 
 def test_without_a_way_to_the_others_it_does_not_start(joined: State) -> None:
     with pytest.raises(Problem, match="PILEUS_TUNNELS"):
-        member.fabric(joined, settings.read({}))
+        machine.joined_fabric(joined, settings.read({}))
     write_json(joined.joined, {**JOINED, "southbound": ""})
     with pytest.raises(Problem, match="PILEUS_SOUTHBOUND"):
-        member.fabric(joined, settings.read(TOLD))
+        machine.joined_fabric(joined, settings.read(TOLD))
 
 
 @pytest.mark.parametrize("wrong", ["eth1", "eth1=10.91.0.12", "=10.91.0.12/24", "eth1=10.91.0.300/24"])
