@@ -24,7 +24,9 @@ GUESTS = 4
 HOGS = 3
 """Busy processes beside the guests, in a group that weighs as much as all guests together."""
 
-WATCHED = 10.0
+WATCHED = 30.0
+"""Seconds: for less, who happens to wake up more often gets more than its share."""
+
 BUSY = "#!/bin/sh\necho guest is BUSY >/dev/console\nwhile :; do :; done\n"
 
 
@@ -70,7 +72,7 @@ def says(cloud: LiveCloud, ident: str, word: str) -> bool:
     return word in cloud.ec2.get_console_output(InstanceId=ident).get("Output", "")
 
 
-@pytest.mark.cost(60)
+@pytest.mark.cost(75)
 def test_busy_guests_the_api_and_other_processes_all_get_their_share(cloud: LiveCloud) -> None:
     ec2 = cloud.ec2
     launched = ec2.run_instances(
@@ -89,9 +91,8 @@ def test_busy_guests_the_api_and_other_processes_all_get_their_share(cloud: Live
         spent = {pid: used(pid) - before[pid] for pid in before}
     assert set(states) == {"running"}
     inside, outside = [spent[pid] for pid in guests], [spent[pid] for pid in others]
-    # By weight both are equal, and stay within a factor of four on a busy machine: who wakes up more often gets more.
-    # Nobody starves, which is what weights are for: one without any would get next to nothing.
+    # By weight both are equal; one process's weight for all guests together would be a third.
     assert sum(inside) > sum(outside) / 2
-    assert sum(outside) > sum(inside) / 8
-    assert min(inside) > max(inside) / 8
+    assert sum(outside) > sum(inside) / 4
+    assert min(inside) > max(inside) / 4
     ec2.terminate_instances(InstanceIds=ids)

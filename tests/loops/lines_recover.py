@@ -93,6 +93,11 @@ def _not_missed(tx: Reader, report: Report) -> bool:
     return False
 
 
+def _never_outrun(recovery: Recovery, report: Report, given: Revision) -> bool:
+    del recovery, report, given
+    return False
+
+
 def _nothing_since(merge: _Merge, row: Instance, made: Instance) -> None:
     del merge, row, made
 
@@ -172,6 +177,13 @@ LINES: dict[str, Line] = {
         replaced(verb, "missed", _not_missed),
         LOST,
         seed=9,
+    ),
+    "late is noticed": Line(
+        11,
+        "a host that has taken more than the open store ever gave closes it again",
+        replaced(Recovery, "_outrun", _never_outrun),
+        POWER,
+        seed=254,
     ),
     "let go is gone": Line(
         11,
