@@ -5,7 +5,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest
+# SEED=n: the order of all tests, and the sample of live ones, as in the run that printed it.
+PYTEST := $(BIN)/python -m pytest$(if $(SEED), --randomly-seed=$(SEED))
 # bench/ is checked from its first file on.
 TYPED := src tests $(if $(wildcard bench/*.py),bench)
 JOBS ?= 2
@@ -48,8 +49,7 @@ first-light: ## one live path: a guest from RunInstances to ssh (root)
 
 .PHONY: test-live
 test-live: images services ## all that boots guests or real services (root); AREA=name MINUTES=25 SEED=n to narrow
-	$(PYTEST) --live tests/live $(if $(AREA),--area=$(AREA)) $(if $(MINUTES),--minutes=$(MINUTES)) \
-	    $(if $(SEED),--randomly-seed=$(SEED))
+	$(PYTEST) --live tests/live $(if $(AREA),--area=$(AREA)) $(if $(MINUTES),--minutes=$(MINUTES))
 
 .PHONY: cluster
 cluster: images services ## a cloud of three machines in network namespaces, and a prompt to cut, kill and slow them (root)
