@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.faces.ec2.call import Call, action
+from pileus.model.errors import InvalidValue
 from pileus.verbs import network, project
 
 _MANY = 1_000_000
@@ -26,9 +27,12 @@ def describe(call: Call) -> dict[str, Any]:
         "vpc-max-elastic-ips": [floating],
     }
     asked = call.args.get("AttributeNames") or values
+    for name in asked:
+        if name not in values:
+            known = ", ".join(sorted(values))
+            raise InvalidValue(f"The attribute '{name}' is not one of {known}", ident=name, reason="attribute")
     found = [
         {"AttributeName": name, "AttributeValues": [{"AttributeValue": value} for value in values[name]]}
         for name in asked
-        if name in values
     ]
     return {"AccountAttributes": found}

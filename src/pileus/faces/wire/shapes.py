@@ -20,8 +20,9 @@ from pileus.faces.wire import scalars
 from pileus.faces.wire.errors import malformed
 from pileus.faces.wire.model import Reference, ServiceModel, Shape
 
-OPEN_ENUMS: Final = frozenset({"InstanceType"})
-"""Shapes whose listed values are AWS's catalogue and not the protocol: this cloud has flavors of its own."""
+OPEN_ENUMS: Final = frozenset({"InstanceType", "AccountAttributeName"})
+"""Shapes whose listed values are not all that there are: this cloud has flavors of its own, and AWS documents, and
+answers, more attributes of an account than its model lists."""
 
 Tree = str | dict[str, Any]
 """A value's text, or trees by the next part of the parameter's name."""

@@ -47,6 +47,6 @@ def _dry(call: Call) -> bool:
 
 def _changes(changes: Iterable[verbs.Change]) -> list[dict[str, Any]]:
     return [
-        {"InstanceId": instance.ec2_id, "PreviousState": STATES[before], "CurrentState": STATES[after]}
+        {"InstanceId": instance.ec2_id, "CurrentState": STATES[after], "PreviousState": STATES[before]}
         for instance, before, after in changes
     ]
