@@ -141,44 +141,34 @@ def table(results: Iterable[Result]) -> str:
 
 def role_table(results: Iterable[Result]) -> str:
     """Markdown: the same of a cloud of several processes over stub hosts, which have no sessions."""
-    kills = [result for result in results if result.killed]
-    seeds = sorted({result.seed for result in kills})
-    lines = [
-        f"{len(kills)} kills, {sum(map(_good, kills))} as promised; seeds {', '.join(map(str, seeds))}.",
-        "",
-        f"| killed | kills | by thirds | asked again | longest, s | {' | '.join(ROLE_OPERATIONS)} |",
-        f"|---|--:|---|--:|--:|{'--:|' * len(ROLE_OPERATIONS)}",
-    ]
-    for role in ROLES:
-        mine = [result for result in kills if result.process == role]
-        cells = [role, len(mine), _thirds(mine), sum(result.retries for result in mine)]
-        cells += [f"{max((result.took for result in mine), default=0.0):.1f}"]
-        cells += [_share([result for result in mine if result.operation == name]) for name in ROLE_OPERATIONS]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+    return _table_by_role(results, ROLES, ROLE_OPERATIONS)
 
 
 def cluster_table(results: Iterable[Result]) -> str:
     """Markdown: the same of a cloud of several machines; no session of its guests' is carried by what is killed."""
+    return _table_by_role(results, CLUSTER_ROLES, CLUSTER_OPERATIONS, SESSIONS)
+
+
+def _table_by_role(
+    results: Iterable[Result], roles: Sequence[str], operations: Iterable[str], sessions: Sequence[str] = ()
+) -> str:
     kills = [
         msgspec.structs.replace(result, once=result.once and not result.lost) for result in results if result.killed
     ]
-    seeds = sorted({result.seed for result in kills})
-    ended = sum(len(result.lost) for result in kills)
-    good = sum(map(_good, kills))
-    lines = [
-        f"{len(kills)} kills, {good} as promised; sessions ended: {ended}; seeds {', '.join(map(str, seeds))}.",
-        "",
-        f"| killed | kills | by thirds | asked again | longest, s | silence, s | {' | '.join(CLUSTER_OPERATIONS)} |",
-        f"|---|--:|---|--:|--:|---|{'--:|' * len(CLUSTER_OPERATIONS)}",
-    ]
-    for role in CLUSTER_ROLES:
+    said = [f"{len(kills)} kills, {sum(map(_good, kills))} as promised"]
+    said += [f"sessions ended: {sum(len(result.lost) for result in kills)}"] if sessions else []
+    said += [f"seeds {', '.join(map(str, sorted({result.seed for result in kills})))}"]
+    columns = {"killed": "---", "kills": "--:", "by thirds": "---", "asked again": "--:", "longest, s": "--:"}
+    columns |= {"silence, s": "---"} if sessions else {}
+    columns |= dict.fromkeys(operations, "--:")
+    lines = [f"{'; '.join(said)}.", "", f"| {' | '.join(columns)} |", f"|{'|'.join(columns.values())}|"]
+    for role in roles:
         mine = [result for result in kills if result.process == role]
         cells = [role, len(mine), _thirds(mine), sum(result.retries for result in mine)]
         cells += [f"{max((result.took for result in mine), default=0.0):.1f}"]
-        silences = [max((result.silence.get(via, 0.0) for result in mine), default=0.0) for via in SESSIONS]
-        cells += [", ".join(f"{silence:.1f}" for silence in silences)]
-        cells += [_share([result for result in mine if result.operation == name]) for name in CLUSTER_OPERATIONS]
+        silences = [max((result.silence.get(via, 0.0) for result in mine), default=0.0) for via in sessions]
+        cells += [", ".join(f"{silence:.1f}" for silence in silences)] if sessions else []
+        cells += [_share([result for result in mine if result.operation == name]) for name in operations]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import itertools
 import json
 import os
+import shutil
 import socket
 import ssl
 import stat
 import subprocess
 import sys
-import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,25 +189,44 @@ def test_a_certificate_that_cannot_be_used_is_said_in_one_line(own: Stub, tmp_pa
     assert "Traceback" not in done.stderr
 
 
-def test_processes_of_one_cloud_may_make_their_certificate_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moments", [{0}, {1}, {0, 1}, {0, 2}, set(range(4))], ids=str)
+def test_processes_of_one_cloud_may_make_their_certificate_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moments: set[int]
+) -> None:
+    """Another one puts its own in the file's place between the two looks at it: of each of these times that it is read.
+
+    A certificate that has no key of its own is refused by OpenSSL itself.
+    """
     authority = certificates.authority(tmp_path)
-    pairs = [authority.server(["127.0.0.1"]) for _ in range(8)]
-    file, over = tmp_path / "own.pem", threading.Event()
-    write_file(file, pairs[0])
+    file, tries = tmp_path / "own.pem", itertools.count()
+    write_file(file, authority.server(["127.0.0.1"]))
+    load = ssl.SSLContext.load_cert_chain
 
-    def others() -> None:
-        while not over.wait(0.0005):
-            pairs.append(pairs.pop(0))
-            write_file(file, pairs[0])
+    def interrupted(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+        half = tmp_path / "half.pem"
+        shutil.copyfile(certificate, half)
+        if next(tries) in moments:
+            write_file(file, authority.server(["127.0.0.1"]))
+        load(context, half, key)
 
-    thread = threading.Thread(target=others)
-    thread.start()
-    try:
-        for _ in range(200):
-            tls.own(authority, file, ["127.0.0.1"]).refresh()
-    finally:
-        over.set()
-        thread.join()
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", interrupted)
+    identity = tls.own(authority, file, ["127.0.0.1"])
+    assert next(tries) > max(moments) + 1, "it was read again after each of them"
+    assert shown_by(identity) == x509.load_pem_x509_certificate(file.read_bytes())
+
+
+def shown_by(identity: tls.Identity) -> x509.Certificate:
+    """The certificate that a client of this one gets."""
+    asked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    asked.check_hostname, asked.verify_mode = False, ssl.CERT_NONE
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server, client = identity.context.wrap_bio(there, back, server_side=True), asked.wrap_bio(back, there)
+    for side in (client, server, client):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    shown = client.getpeercert(binary_form=True)
+    assert shown is not None
+    return x509.load_der_x509_certificate(shown)
 
 
 def test_without_the_setting_nothing_is_left_of_it(own: Stub) -> None:

@@ -11,10 +11,10 @@ import json
 import os
 import random
 import subprocess
-import threading
 import time
 from collections import Counter as Count
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,16 +31,15 @@ from tests.cluster.wires import MANAGEMENT, RANGES
 from tests.live.cloud import until
 from tests.live.operations import PING, repeated, retries
 from tests.live.sessions import COUNT, Counter, Shell, counting
+from tests.live.trials import BECOMES, Measures, struck, until_so
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.allow_hosts(["127.0.0.1", f"{RANGES[MANAGEMENT]}.0/24"])]
 
 RETRIES = 40
 """How often a request that is refused, or not answered, is asked again: a broker or a database takes its time."""
-
-BECOMES = {"launch": "running", "stop": "stopped", "start": "running", "terminate": "terminated"}
 
 
 @dataclass
@@ -296,90 +295,43 @@ class Operation:
         return found + [f"twice in OVN: {name}" for name in sorted(doubled - world.doubled)]
 
 
-def until_so(found: Callable[[], bool], seconds: float = 60.0) -> bool:
-    """Whether it comes to be."""
-    try:
-        return bool(until("so", found, seconds))
-    except AssertionError:
-        return False
-
-
-class Killer(threading.Thread):
-    """Kills a part once `at` (monotonic seconds) has come, and starts it again."""
-
-    def __init__(self, cluster: Cluster, part: str, at: float) -> None:
-        super().__init__()
-        self._cluster, self._part, self._at = cluster, part, at
-        self.when = 0.0
-        self.back = False
-
-    def run(self) -> None:
-        time.sleep(max(0.0, self._at - time.monotonic()))
-        self.when = time.monotonic()
-        self._cluster.kill(self._part)
-        self._cluster.run(self._part)
-        self.back = True
-
-
-class Lengths(dict[str, float]):
-    """How long each operation takes undisturbed, in seconds; measured when it is asked for first."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self._world = world
-
-    def __missing__(self, name: str) -> float:
-        operation = Operation.prepared(self._world, name)
-        began = time.monotonic()
-        operation.request()
-        until(name, operation.reached)
-        self[name] = time.monotonic() - began
-        assert operation.wrong() == []
-        return self[name]
+def length(world: World, name: str) -> float:
+    """How long an operation takes undisturbed, in seconds."""
+    operation = Operation.prepared(world, name)
+    began = time.monotonic()
+    operation.request()
+    until(name, operation.reached)
+    took = time.monotonic() - began
+    assert operation.wrong() == []
+    return took
 
 
 @pytest.fixture(scope="module")
-def lengths(world: World) -> Lengths:
-    """Of this machine, at this time."""
-    return Lengths(world)
+def lengths(world: World) -> Measures[float]:
+    """Of each operation."""
+    return Measures(partial(length, world))
 
 
 # One alone takes as long as the machines need to begin; after that each takes a fifth.
 @pytest.mark.cost(120)
 @pytest.mark.parametrize("cell", [pytest.param(cell, id=str(cell)) for cell in kills.CLUSTER_CELLS])
 def test_a_request_ends_as_asked_whichever_part_is_killed(
-    world: World, lengths: Lengths, cell: kills.Cell, request: pytest.FixtureRequest
+    world: World, lengths: Measures[float], cell: kills.Cell, request: pytest.FixtureRequest
 ) -> None:
     seed = int(request.config.getoption("randomly_seed"))
-    length = lengths[cell.operation]
     number = random.Random(f"{seed} {cell} which").randint(1, 2)
     part = f"{cell.process}-{number}" if cell.process in ("api", "loops") else cell.process
+
+    def strike() -> None:
+        world.cluster.kill(part)
+        world.cluster.run(part)
+
+    expected = lengths[cell.operation]
     operation = Operation.prepared(world, cell.operation)
-    began = time.monotonic()
-    killer = Killer(world.cluster, part, began + cell.moment(seed) * length)
-    killer.start()
-    again = operation.request()
-    killer.join(180)
-    reached = killer.back and until_so(operation.reached, 180)
-    took = time.monotonic() - began
-    wrong = operation.wrong() if reached else ["not reached"]
-    lost = world.whole(time.monotonic())
-    kills.keep(
-        kills.Result(
-            seed=seed,
-            operation=cell.operation,
-            process=cell.process,
-            moment=round((killer.when - began) / length, 3),
-            length=round(length, 2),
-            took=round(took, 2),
-            killed=killer.back,
-            reached=reached,
-            once=not wrong,
-            retries=again,
-            silence={via: round(counter.silence(began), 2) for via, counter in world.counters.items()},
-            lost=lost,
-        ),
-        kills.CLUSTER_RESULTS,
-    )
-    assert not wrong, f"SEED={seed} {cell}: {wrong}"
-    assert not lost, f"SEED={seed} {cell}: {lost} ended"
+    trial = struck(operation, strike, cell, expected, seed)
+    trial.wrong = operation.wrong() if trial.reached else trial.wrong
+    trial.lost = world.whole(time.monotonic())
+    trial.silence = {via: round(counter.silence(trial.began), 2) for via, counter in world.counters.items()}
+    trial.keep(kills.CLUSTER_RESULTS)
+    assert not trial.wrong, f"{trial}: {trial.wrong}"
+    assert not trial.lost, f"{trial}: {trial.lost} ended"

@@ -1,13 +1,13 @@
 """Containers keep what machines keep while processes are killed: each request is done, once, and leaves nothing behind.
 
-The same operations and killer as in the matrix of machines (`test_kills`), over what a container's parts are.
+The same operations and kills as in the matrix of machines (`test_kills`), over what a container's parts are.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,12 @@ from pileus.providers.local.container import guests as containers
 from pileus.providers.local.container import order
 from tests import kills
 from tests.live.cloud import KINDS, until
-from tests.live.operations import OPERATIONS, Guest, World
-from tests.live.test_kills import CARRIES, Measured, back, begin, findings, perform
+from tests.live.disturbed import Measured, findings, measure, tried
+from tests.live.operations import Guest, World
+from tests.live.trials import Measures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pileus.model.spec import InstanceSpec
     from tests.live.cloud import LiveCloud
@@ -90,37 +91,14 @@ def world(cloud: LiveCloud, key: Path) -> Iterator[Containers]:
 
 
 @pytest.fixture(scope="module")
-def measured(world: Containers) -> Callable[[str], Measured]:
-    """Each operation is measured once, when it is first asked for."""
-    known: dict[str, Measured] = {}
-
-    def measure(name: str) -> Measured:
-        if name not in known:
-            known[name] = perform(world, OPERATIONS[name](world))
-        return known[name]
-
-    return measure
+def measured(world: Containers) -> Measures[Measured]:
+    """Of each operation."""
+    return Measures(partial(measure, world))
 
 
 @pytest.mark.parametrize("cell", [pytest.param(cell, marks=pytest.mark.cost(8), id=str(cell)) for cell in CELLS])
 def test_a_request_ends_as_asked_whatever_is_killed(
-    world: Containers, measured: Callable[[str], Measured], cell: kills.Cell, request: pytest.FixtureRequest
+    world: Containers, measured: Measures[Measured], cell: kills.Cell, request: pytest.FixtureRequest
 ) -> None:
     """It is done, and done once; and no session into another container ends that the dead one did not carry."""
-    expected = measured(cell.operation)
-    operation = OPERATIONS[cell.operation](world)
-    trial = begin(world, operation, cell, expected, request.config.getoption("randomly_seed"))
-    try:
-        operation.request()
-        until(str(cell), operation.reached)
-    finally:
-        trial.killer.finish()
-    if trial.killer.dead is not None:
-        back(world, cell.process, trial.killer.dead)
-    until(f"{cell} after the kill", operation.reached)
-    wrong = operation.once(cell.process if trial.killer.dead is not None else "") + world.differences()
-    lost = world.hears(time.monotonic())
-    for via in lost:
-        world.reopen(via)
-    assert not wrong
-    assert set(lost) <= CARRIES.get(cell.process, set())
+    tried(world, cell, measured[cell.operation], request.config.getoption("randomly_seed"))

@@ -5,7 +5,6 @@ Each result is kept for `make reliability`. Whoever is killed is started again a
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -17,13 +16,13 @@ from pileus.app.processes import until
 from tests import kills
 from tests.live import processes
 from tests.live.processes import insist, token
+from tests.live.trials import BECOMES, Measures, struck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.live.processes import Cloud
 
-BECOMES = {"launch": "running", "stop": "stopped", "start": "running", "terminate": "terminated"}
 BOTH = ("api-1", "api-2")
 COUNT = 4
 """Instances that each operation is done to."""
@@ -78,18 +77,19 @@ def prepared(cloud: Cloud, name: str) -> Operation:
     return Operation(cloud, name, made)
 
 
+def length(cloud: Cloud, name: str) -> float:
+    """How long an operation takes undisturbed, in seconds."""
+    operation = prepared(cloud, name)
+    began = time.monotonic()
+    operation.request()
+    assert until(operation.reached, 120, 0.02)
+    return time.monotonic() - began
+
+
 @pytest.fixture(scope="module")
-def lengths(cloud: Cloud) -> dict[str, float]:
-    """How long each operation takes undisturbed."""
-    found = {}
-    for name in kills.ROLE_OPERATIONS:
-        operation = prepared(cloud, name)
-        began = time.monotonic()
-        operation.request()
-        assert until(operation.reached, 120, 0.02)
-        found[name] = time.monotonic() - began
-        clear(cloud)
-    return found
+def lengths(cloud: Cloud) -> Measures[float]:
+    """Of each operation."""
+    return Measures(partial(length, cloud))
 
 
 def clear(cloud: Cloud) -> None:
@@ -115,22 +115,6 @@ def strike(cloud: Cloud, role: str) -> None:
         cloud.again(name)
 
 
-class Killer(threading.Thread):
-    """Strikes at `at` (monotonic seconds)."""
-
-    def __init__(self, cloud: Cloud, role: str, at: float) -> None:
-        super().__init__()
-        self._cloud, self._role, self._at = cloud, role, at
-        self.when = 0.0
-        self.back = False
-
-    def run(self) -> None:
-        time.sleep(max(0.0, self._at - time.monotonic()))
-        self.when = time.monotonic()
-        strike(self._cloud, self._role)
-        self.back = True
-
-
 def doubled(cloud: Cloud, operation: Operation, role: str) -> list[str]:
     """What was done more than once, or to others."""
     states = cloud.states("api-1")
@@ -149,34 +133,14 @@ def doubled(cloud: Cloud, operation: Operation, role: str) -> list[str]:
 @pytest.mark.cost(15)
 @pytest.mark.parametrize("cell", [pytest.param(cell, id=str(cell)) for cell in kills.ROLE_CELLS])
 def test_a_request_ends_as_asked_whichever_role_is_killed(
-    cloud: Cloud, lengths: dict[str, float], cell: kills.Cell, request: pytest.FixtureRequest
+    cloud: Cloud, lengths: Measures[float], cell: kills.Cell, request: pytest.FixtureRequest
 ) -> None:
-    seed = int(request.config.getoption("randomly_seed"))
-    length = lengths[cell.operation]
+    expected = lengths[cell.operation]
     clear(cloud)
     operation = prepared(cloud, cell.operation)
-    began = time.monotonic()
-    killer = Killer(cloud, cell.process, began + cell.moment(seed) * length)
-    killer.start()
-    again = operation.request()
-    killer.join(240)
-    reached = killer.back and until(operation.reached, 180, 0.05)
-    took = time.monotonic() - began
+    strikes = partial(strike, cloud, cell.process)
+    trial = struck(operation, strikes, cell, expected, int(request.config.getoption("randomly_seed")))
     assert until(lambda: all(map(cloud.healthy, cloud.ports)), 120, 0.2), cloud.why()
-    wrong = doubled(cloud, operation, cell.process) if reached else ["not reached"]
-    kills.keep(
-        kills.Result(
-            seed=seed,
-            operation=cell.operation,
-            process=cell.process,
-            moment=round((killer.when - began) / length, 3),
-            length=round(length, 2),
-            took=round(took, 2),
-            killed=killer.back,
-            reached=reached,
-            once=not wrong,
-            retries=again,
-        ),
-        kills.ROLE_RESULTS,
-    )
-    assert not wrong, f"SEED={seed} {cell}: {wrong}"
+    trial.wrong = doubled(cloud, operation, cell.process) if trial.reached else trial.wrong
+    trial.keep(kills.ROLE_RESULTS)
+    assert not trial.wrong, f"{trial}: {trial.wrong}"

@@ -69,6 +69,16 @@ def test_the_same_bytes_are_one_object(store: ObjectStore) -> None:
     assert list(store.list()) == [Stored(DIGEST, 5)]
 
 
+def test_who_opens_the_store_leaves_alone_what_others_are_writing(store: ObjectStore) -> None:
+    with store.incoming() as writing:
+        writing.write(b"hel")
+        other = ObjectStore(store.root)
+        writing.write(b"lo")
+        assert writing.keep().digest == DIGEST
+    assert other.has(DIGEST)
+    assert leftovers(other) == []
+
+
 def test_another_digest_than_the_expected_one_is_refused(store: ObjectStore) -> None:
     with pytest.raises(InvalidValue):
         store.put([b"hullo"], DIGEST)

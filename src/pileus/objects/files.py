@@ -2,11 +2,13 @@
 
 An object is written to a temporary file, synced, renamed to its name and the folder synced: what was answered is
 there after a power cut, and what was not answered leaves nothing but a temporary file that the next start removes.
+Whoever writes holds a lock on that file (flock(2)), which ends with it: a start beside it leaves it alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -39,9 +41,10 @@ def place(root: Path, digest: str) -> Path:
 
 
 class ObjectStore:
-    """Objects below the folder `root`, which belongs to one process at a time.
+    """Objects below the folder `root`, which the processes of one cloud share.
 
-    Opening it makes the folder and removes what unfinished writes left behind. Safe to use from several threads.
+    Opening it makes the folder and removes what unfinished writes of processes that ended left behind. Safe to use
+    from several threads.
     """
 
     def __init__(self, root: Path) -> None:
@@ -50,7 +53,9 @@ class ObjectStore:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._incoming.mkdir(mode=0o700, exist_ok=True)
         for left in self._incoming.iterdir():
-            left.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), left.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
 
     def incoming(self, expected: str = "") -> Incoming:
         """Begin an object that comes in parts; with `expected` (a digest) nothing else will be kept."""
@@ -119,7 +124,7 @@ class Incoming:
         self.path = temporary
         self._expected = expected
         self._digest = hashlib.sha256()
-        self._file = temporary.open("xb")
+        self._file = _begun(temporary)
         self.size = 0
 
     def __enter__(self) -> Self:
@@ -159,10 +164,22 @@ class Incoming:
     def keep(self) -> Stored:
         """Keep the object; when this returns it survives a power cut. InvalidValue when its digest is another."""
         digest = self.check()
-        self._file.close()
         with _disk():
+            # Before it is closed, and its lock is gone.
             self._store.adopt(self.path, digest)
+        self._file.close()
         return Stored(digest, self.size)
+
+
+def _begun(path: Path) -> BinaryIO:
+    """A new file, with its lock held."""
+    while True:
+        file = path.open("xb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if path.exists():
+            return file
+        # Whoever was opening the store just then took it for a leftover.
+        file.close()
 
 
 @contextlib.contextmanager
