@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
+import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,9 +25,14 @@ from pileus.model.instance import Power
 from pileus.model.provider import Ref
 from pileus.model.spec import DiskSpec, InstanceSpec, NicSpec
 from pileus.providers.stub import StubProvider
+from tests.app.test_http import client
+from tests.app.test_metrics import launch, lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.app.stub import Stub
 
 HERE = "127.0.0.1:0"
 
@@ -85,6 +91,30 @@ def scraped(port: int, path: str = "/metrics") -> dict[str, dict[tuple[str, ...]
         for sample in family.samples:
             found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
     return found
+
+
+def test_a_cloud_tells_of_its_instances_on_every_way(stub: Stub) -> None:
+    """By its host's metrics, as a table and as JSON; a stopped one's figures are zero."""
+    ident, _ = launch(stub)
+    port = next(line["port"] for line in lines(stub) if line["event"] == "metrics")
+    (project,) = {project for named, project in scraped(port)["pileus_instance_running"] if named == ident}
+    assert scraped(port)["pileus_instance_start_time_seconds"][ident, project] > 0
+    (own,) = (one for one in json.loads(stub.pileus("stats", "--json").stdout) if one["id"] == ident)
+    assert (own["project"], own["state"]) == (project, "running")
+    heading, *rows = stub.pileus("stats").stdout.splitlines()
+    assert heading.split()[:5] == ["ID", "NAME", "STATE", "UPTIME", "VCPUS"]
+    assert any(row.split()[:3] == [ident, "-", "running"] for row in rows)
+    client(stub, "ec2").stop_instances(InstanceIds=[ident])
+    for _ in range(200):
+        if scraped(port)["pileus_instance_running"][ident, project] == 0:
+            break
+        time.sleep(0.05)
+    sheet = stub.pileus("stats", ident).stdout
+    assert "cpu      0.0 s" in sheet
+    assert "uptime   0m00s" in sheet
+    refused = stub.pileus("stats", "i-00000000000000000", check=False)
+    assert refused.returncode == 1
+    assert "does not exist" in refused.stderr
 
 
 def test_each_instance_has_its_series(metrics: HostMetrics) -> None:

@@ -109,6 +109,7 @@ class HostMetrics:
         except (OSError, OverflowError) as error:
             log.warning("no metrics", listen=self._where, reason=str(error))
             return
+        log.info("metrics", port=self.port)
         threading.Thread(target=self._server.serve_forever, name="host-metrics", daemon=True).start()
 
     def stop(self) -> None:
