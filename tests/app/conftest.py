@@ -25,8 +25,8 @@ def _folder() -> Path:
 
 @pytest.fixture(scope="session")
 def stub() -> Iterator[Stub]:
-    """A running cloud."""
-    made = Stub(_folder())
+    """A running cloud, whose host tells Prometheus of its instances."""
+    made = Stub(_folder(), PILEUS_HOST_METRICS="127.0.0.1:0")
     made.up()
     yield made
     made.down()

@@ -142,14 +142,16 @@ class LiveCloud:
         found: dict[str, Any] = until(f"{ident} {state}", reached)
         return found
 
-    def ssh(self, ident: str, key: Path, command: str, *, user: str = "root", seconds: float = 120.0) -> str:
-        """Run a command over plain ssh to the instance's loopback address, as soon as it answers."""
+    def ssh(
+        self, ident: str, key: Path, command: str, *, user: str = "root", seconds: float = 120.0, said: str = ""
+    ) -> str:
+        """Run a command over plain ssh to the instance's loopback address, as soon as it answers; it reads `said`."""
         address = self.instance(ident)["PublicIpAddress"]
         words = [*SSH, "-i", str(key), f"{user}@{address}", f"echo ANSWERED; {command}"]
 
         def answered() -> str | None:
             try:
-                run = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+                run = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, input=said or None)
             except subprocess.TimeoutExpired:
                 return None  # as a person would: end the call, and call again
             return run.stdout.partition("ANSWERED\n")[2] or " " if "ANSWERED\n" in run.stdout else None
@@ -228,11 +230,11 @@ def _mounts() -> set[str]:
 
 
 @contextlib.contextmanager
-def running(*options: str) -> Iterator[LiveCloud]:
-    """A cloud from `pileus up` to `pileus down`, in a new folder."""
+def running(*options: str, **settings: object) -> Iterator[LiveCloud]:
+    """A cloud from `pileus up` to `pileus down`, in a new folder, with settings of its own."""
     with tempfile.TemporaryDirectory(prefix="pileus-live-") as folder:
         Path(folder).chmod(0o755)
-        with running_in(Path(folder) / "s", *options) as cloud:
+        with running_in(Path(folder) / "s", *options, **settings) as cloud:
             yield cloud
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from pileus.app import processes
 from pileus.app.state import State
 from pileus.providers.local.container import guests as containers
 from pileus.providers.local.container import ranges
 from pileus.providers.local.machine import cgroups
-from tests.live.cloud import KINDS, until
+from tests.live.cloud import KINDS, running, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +26,13 @@ if TYPE_CHECKING:
     from tests.live.cloud import Kind, LiveCloud
 
 MACHINE, CONTAINER = KINDS
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LiveCloud]:
+    """A cloud whose host tells Prometheus of its instances."""
+    with running(host_metrics="127.0.0.1:0") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +103,80 @@ def test_a_machine_and_a_container_are_neighbours(cloud: LiveCloud, group: str, 
     cloud.ec2.terminate_instances(InstanceIds=pair)
     for ident in pair:
         cloud.wait(ident, "terminated")
+
+
+SENT = 4_000_000
+"""Bytes that a guest is sent, and sends, to see that they are counted."""
+
+
+@pytest.mark.cost(60)
+def test_what_guests_use_is_measured(cloud: LiveCloud, group: str, key: Path) -> None:
+    """Of a machine and of a container alike: a busy loop shows as processor time, bytes as bytes, by every way."""
+    pair = [launch(cloud, kind, group) for kind in KINDS]
+    for ident in pair:
+        cloud.ssh(ident, key, "true")
+
+    for ident in pair:
+        _works(cloud, ident, key)
+    shown = {one["id"]: one for one in json.loads(cloud.pileus("stats", "--json"))}
+    assert all(shown[ident]["trouble"] == "" for ident in pair)
+    table = cloud.pileus("stats")
+    assert all(ident in table for ident in pair)
+    told = _told(cloud)
+    for ident in pair:
+        assert told["pileus_instance_running", ident] == 1
+        assert told["pileus_instance_cpu_seconds_total", ident] >= shown[ident]["cpu_seconds"]
+        assert told["pileus_instance_network_sent_bytes_total", ident] >= SENT
+    cloud.ec2.stop_instances(InstanceIds=pair)
+    for ident in pair:
+        cloud.wait(ident, "stopped")
+        last = _use(cloud, ident)
+        assert (last["state"], last["cpu_seconds"], last["uptime"], last["memory_bytes"]) == ("stopped", 0, 0, 0)
+        assert last["disk_allocated_bytes"] > 0
+        assert _told(cloud)["pileus_instance_running", ident] == 0
+    cloud.ec2.terminate_instances(InstanceIds=pair)
+    for ident in pair:
+        cloud.wait(ident, "terminated")
+    assert not {ident for _, ident in _told(cloud)} & set(pair), "their series went with them"
+
+
+def _use(cloud: LiveCloud, ident: str) -> dict[str, Any]:
+    return dict(json.loads(cloud.pileus("stats", ident, "--json")))
+
+
+def _works(cloud: LiveCloud, ident: str, key: Path) -> None:
+    """Have a guest do some work of each sort, and see it in its figures."""
+    first = _use(cloud, ident)
+    assert (first["state"], first["trouble"]) == ("running", "")
+    assert 0 < first["disk_allocated_bytes"] <= first["disk_size_bytes"]
+    assert first["uptime"] > 0
+    (nic,) = first["nics"]
+
+    def port() -> dict[str, Any]:
+        return dict(_use(cloud, ident)["nics"][0])
+
+    cloud.ssh(ident, key, "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done")
+    until("its loop used a processor", lambda: _use(cloud, ident)["cpu_seconds"] > first["cpu_seconds"] + 0.1)
+    said = cloud.ssh(ident, key, f"head -c {SENT} /dev/zero | tr '\\0' a")
+    assert len(said) == SENT
+    until("what it sent is counted", lambda: port()["sent_bytes"] >= nic["sent_bytes"] + SENT)
+    received = port()["received_bytes"]
+    assert received < nic["received_bytes"] + SENT / 2, "and not as received"
+    cloud.ssh(ident, key, "wc -c", said="a" * SENT)
+    until("so is what it received", lambda: port()["received_bytes"] >= received + SENT)
+    assert port()["received_packets"] > nic["received_packets"]
+    cloud.ssh(ident, key, f"head -c {SENT} /dev/urandom >/root/much; sync")
+    until("so is what it wrote", lambda: _use(cloud, ident)["disk_written_bytes"] >= first["disk_written_bytes"] + SENT)
+    assert _use(cloud, ident)["memory_bytes"] > 0
+
+
+def _told(cloud: LiveCloud) -> dict[tuple[str, str], float]:
+    """What the host tells Prometheus, by a sample's name and the instance's id."""
+    lines = [json.loads(line) for line in State(cloud.state).log("host").read_text().splitlines() if "{" in line]
+    port = [line["port"] for line in lines if line["event"] == "metrics"][-1]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+        return {(one.name, one.labels["instance_id"]): one.value for family in families for one in family.samples}
 
 
 @pytest.mark.cost(30)

@@ -76,7 +76,7 @@ class TestInstances(InstanceContract):
 
         disk = DiskSpec(uuid=str(uuid.uuid4()), ec2_id="vol-1", size=1, digest=digest)
         shape = InstanceSpec(uuid="", ec2_id="", power=Power(), vcpus=1, memory=128, disks=(disk,))
-        rig = Rig(provider, end_guest, shape)
+        rig = Rig(provider, end_guest, shape, provider.serve)
         yield rig
         rig.close()
         provider.stop()
@@ -113,7 +113,7 @@ class TestContainers(InstanceContract):
 
         disk = DiskSpec(uuid=str(uuid.uuid4()), ec2_id="vol-1", size=1, digest=digest, format="tar")
         shape = InstanceSpec(uuid="", ec2_id="", power=Power(), vcpus=1, memory=128, machine="container", disks=(disk,))
-        rig = Rig(provider, end_guest, shape)
+        rig = Rig(provider, end_guest, shape, provider.serve)
         yield rig
         rig.close()
         provider.stop()

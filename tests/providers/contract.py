@@ -17,6 +17,7 @@ from pileus.bus.messages import BodyReport, Open, Order, Removed, Report
 from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import Book
 from pileus.loops.host.runner import HostRunner
+from pileus.model import statistics
 from pileus.model.instance import Power
 from pileus.model.provider import Ref
 from pileus.model.securitygroup import Rule
@@ -32,10 +33,11 @@ from pileus.model.spec import (
 from pileus.verbs.instance.console import read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pileus.model.noun import Revision
     from pileus.model.provider import Engine, Provider
+    from pileus.model.statistics import Statistics
 
 
 def until(what: str, found: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -49,11 +51,15 @@ def until(what: str, found: Callable[[], Any], seconds: float = 60.0) -> Any:
 
 @dataclass
 class Rig:
-    """One host's provider behind the bus, as the cloud sees it. `end_guest` has a guest shut itself down."""
+    """One host's provider behind the bus, as the cloud sees it. `end_guest` has a guest shut itself down.
+
+    `on_specs` is told the specs held, where the provider wants to know them.
+    """
 
     provider: Provider
     end_guest: Callable[[str], object]
     shape: InstanceSpec
+    on_specs: Callable[[Iterable[InstanceSpec]], None] | None = None
     bus: MemoryBus = field(default_factory=MemoryBus)
     bodies: dict[str, BodyReport] = field(default_factory=dict)
     removed: dict[str, Removed] = field(default_factory=dict)
@@ -62,7 +68,7 @@ class Rig:
     def __post_init__(self) -> None:
         """Begin."""
         self.bus.listen(self._report)
-        self.runner = HostRunner(Agent("rig", self.provider, Book()), self.bus.host("rig"))
+        self.runner = HostRunner(Agent("rig", self.provider, Book()), self.bus.host("rig"), on_specs=self.on_specs)
         self.runner.start()
 
     def close(self) -> None:
@@ -172,6 +178,35 @@ class InstanceContract:
         assert until("something is said", said)
         rig.remove(ident, (1, 31))
         rig.gone(ident, (1, 31))
+
+    def test_what_it_uses_is_measured(self, rig: Rig) -> None:
+        """Of one, and of all; a guest that runs uses its processor, and one that is stopped only its disk."""
+        ident = str(uuid.uuid4())
+        rig.order(ident, (1, 40))
+        rig.reported(ident, (1, 40), running=True)
+
+        def measured(named: str = ident) -> Statistics:
+            access = rig.bus.open("rig", Open(call=str(uuid.uuid4()), uuid=named, channel="stats"))
+            (found,) = (one for one in statistics.decode(read(access)) if one.uuid == ident)
+            assert found.fault == ""
+            return found
+
+        first = measured()
+        assert first.running
+        assert (first.vcpus, first.memory_limit_bytes) == (rig.shape.vcpus, rig.shape.memory << 20)
+        assert first.disk_size_bytes == 1 << 30
+        assert 0 < first.disk_allocated_bytes <= first.disk_size_bytes
+        until("memory is in use", lambda: (measured().memory_bytes or 0) > 0)
+        until("its processor was used", lambda: measured("").cpu_seconds > first.cpu_seconds)
+        rig.order(ident, (1, 41), "stopped", n=2)
+        rig.reported(ident, (1, 41), running=False)
+        last = measured()
+        assert (last.running, last.cpu_seconds, last.memory_bytes) == (False, 0.0, 0)
+        assert last.disk_allocated_bytes > 0
+        rig.remove(ident, (1, 42))
+        rig.gone(ident, (1, 42))
+        access = rig.bus.open("rig", Open(call=str(uuid.uuid4()), uuid=ident, channel="stats"))
+        assert statistics.decode(read(access)) == ()
 
 
 CIDR = "10.99.0.0/24"

@@ -8,6 +8,7 @@ import resource
 import secrets
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pileus.app import internal, joining, logs, settings
+from pileus.app import hostmetrics, internal, joining, logs, settings
 from pileus.app.machine import fabric_of, layout_of
 from pileus.app.settings import Settings
 from pileus.app.state import State
@@ -56,7 +57,10 @@ def _more_files() -> None:
 
 @dataclass(frozen=True)
 class _Ways:
-    """How this host reaches its cloud, and is reached: on one machine by sockets, across machines as it joined."""
+    """How this host reaches its cloud, and is reached: on one machine by sockets, across machines as it joined.
+
+    `tls` is what it proves itself with to whoever asks for its metrics.
+    """
 
     name: str
     zone: str
@@ -64,6 +68,7 @@ class _Ways:
     fetch: Callable[[str, Path], None]
     channels: ChannelServer | TlsChannelServer
     refused: Callable[[], bool] = lambda: False
+    tls: Callable[[], ssl.SSLContext] | None = None
 
 
 def _here(state: State, settings: Settings, group: str) -> _Ways:
@@ -98,7 +103,7 @@ def _joined(state: State, settings: Settings, cloud: joining.Cloud) -> _Ways:
     told = cloud.address if address in ("0.0.0.0", "::") else address  # noqa: S104  (compared, not listened at)
     channels = TlsChannelServer(Door(address, int(port), told), tls)
     fetch = functools.partial(internal.fetch, functools.partial(joining.dial, state, cloud))
-    return _Ways(cloud.name, cloud.zone or settings.zone, link, fetch, channels, lambda: link.refused)
+    return _Ways(cloud.name, cloud.zone or settings.zone, link, fetch, channels, lambda: link.refused, tls.server)
 
 
 def serve(state: State, group: str, provider: str = "local") -> None:
@@ -173,13 +178,16 @@ def _local(state: State, settings: Settings, ways: _Ways) -> _Body:
         traits=traits(),
     )
     runner = HostRunner(agent, ways.link, on_specs=provider.serve)
+    metrics = hostmetrics.of(settings, agent, provider.statistics, ways.tls)
 
     def start() -> None:
         provider.serve(agent.specs().values())
         provider.start()
         runner.start()
+        metrics.start()
 
     def stop() -> None:
+        metrics.stop()
         runner.stop()
         provider.stop()
 
@@ -190,5 +198,15 @@ def _stub(state: State, settings: Settings, ways: _Ways) -> _Body:
     from pileus.app.wiring import load  # noqa: PLC0415  (a host of our own has no need of the cloud's parts)
 
     provider = load("stub")(latency=settings.stub_latency, channels=ways.channels)
-    runner = HostRunner(Agent(ways.name, provider, FileBook(state.host), zone=ways.zone), ways.link)
-    return _Body(runner.start, runner.stop)
+    agent = Agent(ways.name, provider, FileBook(state.host), zone=ways.zone)
+    runner, metrics = HostRunner(agent, ways.link), hostmetrics.of(settings, agent, provider.statistics, ways.tls)
+
+    def start() -> None:
+        runner.start()
+        metrics.start()
+
+    def stop() -> None:
+        metrics.stop()
+        runner.stop()
+
+    return _Body(start, stop)

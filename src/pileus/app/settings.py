@@ -62,6 +62,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "the address by which it reached the cloud"
         ),
     ] = ""
+    host_metrics: Annotated[
+        str,
+        _says(
+            "ADDRESS:PORT at which a host tells Prometheus what its instances use, GET /metrics, by TLS where it has "
+            "joined a cloud; empty: nowhere"
+        ),
+    ] = ""
     southbound: Annotated[
         str,
         _says(
@@ -227,6 +234,8 @@ def _check(settings: Settings) -> None:
         raise ValueError("the outside network has a prefix of 16 to 28 bits")
     if settings.internal and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}", settings.internal):
         raise ValueError("internal is an address of this machine and a port: 10.0.0.1:8774")
+    if settings.host_metrics and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}", settings.host_metrics):
+        raise ValueError("host_metrics is an address of this machine and a port: 127.0.0.1:9464")
     if settings.southbound_listen and not re.fullmatch(r"[0-9.]+:[0-9]{1,5}", settings.southbound_listen):
         raise ValueError("southbound_listen is an IPv4 address of this machine and a port: 10.0.0.1:6642")
     if settings.tunnels:

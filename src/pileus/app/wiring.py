@@ -124,7 +124,8 @@ def _stubs(state: State, settings: Settings, store: Store, place: Place, role: R
 
 
 def _stub(state: State, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
-    from pileus.bus.channels import ChannelServer  # noqa: PLC0415  (each provider's own parts)
+    from pileus.app import hostmetrics  # noqa: PLC0415  (each provider's own parts)
+    from pileus.bus.channels import ChannelServer  # noqa: PLC0415
     from pileus.bus.memory import MemoryBus  # noqa: PLC0415
     from pileus.loops.host.agent import Agent  # noqa: PLC0415
     from pileus.loops.host.book import FileBook  # noqa: PLC0415
@@ -135,6 +136,7 @@ def _stub(state: State, settings: Settings, store: Store, place: Place, role: Ro
     bus = MemoryBus()
     agent = Agent("stub", provider, FileBook(state.host), zone=place.zone)
     host = HostRunner(agent, bus.host("stub"))
+    metrics = hostmetrics.of(settings, agent, provider.statistics)
     gate = Gate(bus)
     core = Core(store, gate, provider, _key(state), place, settings.policy)
     cloud = _cloud(state, settings, core, gate, provider, role)
@@ -143,6 +145,7 @@ def _stub(state: State, settings: Settings, store: Store, place: Place, role: Ro
         (bus.start, bus.stop),
         *cloud.parts,
         (host.start, host.stop),
+        (metrics.start, metrics.stop),
     ]
     return cloud
 

@@ -61,6 +61,26 @@ def list_(
 
 
 @cli.command()
+def stats(
+    instance: Annotated[str, typer.Argument(help="An id or a name; by default all of the project's.")] = "",
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Of every project.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    state: StateOption = None,
+) -> None:
+    """Show what instances use now: processors, memory, disks, network."""
+    from pileus.cli import use  # noqa: PLC0415  (commands start quickly)
+
+    client = connect(state_of(state))
+    if instance:
+        one = client.get("instances", instance, "stats")
+        print(json.dumps(one, indent=2) if as_json else use.sheet(one))
+        return
+    found = client.all("stats", **({"all": "1"} if everything else {}))
+    print(json.dumps(found, indent=2) if as_json else use.table(found))
+
+
+@cli.command()
 def explain(
     noun: Annotated[str, typer.Argument(help="instance, which may be left out, image, project, host …")],
     ident: Annotated[str, typer.Argument(metavar="ID", help="An id or a name.")] = "",

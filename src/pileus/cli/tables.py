@@ -39,7 +39,12 @@ def table(kind: str, nouns: Sequence[Mapping[str, Any]]) -> str:
     columns = COLUMNS.get(kind, OTHERS)
     rows = [[column.rpartition(".")[2].upper() for column in columns]]
     rows += [[_cell(noun, column) for column in columns] for noun in nouns]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+    return lined(rows)
+
+
+def lined(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of as many cells each, in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pileus.model.spec import AnySpec
 
 Cause = Literal["", "guest", "other"]
-Channel = Literal["log", "console", "screenshot", "connect"]
+Channel = Literal["log", "console", "screenshot", "connect", "stats"]
 
 
 class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -99,7 +99,10 @@ class Provider(Protocol):
         """From now on call `report` whenever a body may have changed by itself; losing such a hint loses nothing."""
 
     def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
-        """A way to the bytes of `channel` (`connect`: a TCP stream to the guest's `port`). Raises Fault."""
+        """A way to the bytes of `channel` (`connect`: a TCP stream to the guest's `port`). Raises Fault.
+
+        `stats` is what `pileus.model.statistics` encodes, of the body, or of all bodies when `ref` names none ("").
+        """
 
 
 class Engine(Provider, Protocol):

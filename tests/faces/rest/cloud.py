@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from pileus.bus.channels import ChannelServer
 from pileus.bus.memory import MemoryBus
 from pileus.faces.rest import RestFace
 from pileus.faces.wire.http import Request
@@ -40,7 +41,9 @@ class Cloud:
         store = Store(f"sqlite:///{folder}/pileus.db")
         migrate(store.engine)
         self.bus = MemoryBus()
-        self.provider = StubProvider()
+        self._channels = ChannelServer(folder / "channels.sock")
+        self._channels.start()
+        self.provider = StubProvider(channels=self._channels)
         self.core = Core(store, self.bus, self.provider, bytes(32))
         self.authority = Authority(self.core)
         self.face = RestFace(self.core, self.authority)
@@ -61,6 +64,7 @@ class Cloud:
         for part in reversed(self._parts):
             part.stop()
         self.bus.stop()
+        self._channels.stop()
         self.core.store.close()
 
     def account(self, *, admin: bool = False) -> Account:

@@ -12,10 +12,12 @@ from pileus.model.host import Host
 from pileus.model.instance import Instance
 from pileus.model.noun import Noun
 from pileus.model.nouns import NOUNS
+from pileus.model.statistics import Statistics
 from pileus.verbs import find
 from pileus.verbs.floatingip import views_of as views_of_addresses
 from pileus.verbs.host import Heard, HostView
 from pileus.verbs.host import views_of as views_of_hosts
+from pileus.verbs.instance.stats import Use
 from pileus.verbs.instance.view import InstanceView, views_of
 
 if TYPE_CHECKING:
@@ -36,6 +38,11 @@ SECRET: Mapping[str, frozenset[str]] = {
     "credential": frozenset({"sealed"}),
 }
 """Fields of `wanted`, by kind, that no document shows."""
+
+FIGURES = tuple(
+    field for field in Statistics.__struct_fields__ if field not in ("uuid", "id", "project", "running", "fault")
+)
+"""What is said of an instance's use."""
 
 _FOR_ADMINS = frozenset({"host"})
 _UNOWNED = frozenset({"flavor", "host", "image"})
@@ -105,6 +112,26 @@ def _trouble(instance: Instance, heard: Heard) -> str:
     if heard.lost(instance.assigned.host):
         return "host lost" if heard.since(instance.assigned.host) is not None else "host removed"
     return instance.seen.fault.code if instance.seen.fault else ""
+
+
+def use_document(use: Use) -> dict[str, Any]:
+    """What an instance uses: seconds, bytes and packets; null for what its host cannot say just now.
+
+    `uptime` is 0 and counters are unless it runs; `trouble` is "" unless nothing is known.
+    """
+    found = use.statistics
+    return {
+        "kind": "stats",
+        "id": use.instance.ec2_id,
+        "name": use.instance.name,
+        "project": use.instance.project,
+        "host": use.instance.assigned.host,
+        "state": str(use.state),
+        "since": use.since or None,
+        "uptime": max(0.0, use.asked - use.since) if use.since else 0.0,
+        **{field: whole(getattr(found, field)) for field in FIGURES},
+        "trouble": use.trouble,
+    }
 
 
 def address_document(view: AddressView) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pileus.model.instance import Body, Instance
 from pileus.model.spec import InstanceSpec
 from pileus.verbs import doctor, floatingip, host, image, join, keypair, user
 from pileus.verbs.core import Core
-from pileus.verbs.instance import console, launch, power, view
+from pileus.verbs.instance import console, launch, power, stats, view
 
 T = TypeVar("T")
 
@@ -180,6 +180,16 @@ def _console(asked: Asked) -> dict[str, Any]:
     return {"id": instance.ec2_id, "output": output.decode("utf-8", "replace")}
 
 
+def _stats(asked: Asked) -> dict[str, Any]:
+    start, limit = pages.after(asked.query.get("after")), _limit(asked.query.get("limit"))
+    found, rest = stats.of_all(asked.caller, asked.core, everywhere=asked.flag("all"), after=start, limit=limit)
+    return {"stats": [documents.use_document(use) for use in found], "next": rest}
+
+
+def _stats_of_one(asked: Asked) -> dict[str, Any]:
+    return documents.use_document(stats.of_one(asked.caller, asked.core, asked.path["id"]))
+
+
 def _doctor(asked: Asked) -> Any:
     return doctor.look(asked.caller, asked.core)
 
@@ -281,6 +291,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "instances/{id}/terminate", _powered(power.terminate), "Want it gone."),
     Route("DELETE", "instances/{id}", _powered(power.terminate), "Want it gone."),
     Route("GET", "instances/{id}/console", _console, "The end of what it wrote to its serial console."),
+    Route("GET", "instances/{id}/stats", _stats_of_one, "What it uses: processors, memory, disks, network."),
+    Route("GET", "stats", _stats, "What the project's instances use, oldest first; lists' parameters go with it."),
     Route("POST", "floatingips", _allocate_address, "Keep a floating address.", NewAddress, 201),
     Route("POST", "floatingips/{id}/associate", _associate_address, "Give it to an instance or port.", Association),
     Route("POST", "floatingips/{id}/disassociate", _disassociate_address, "Take it from what has it."),

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pileus.model import statistics
 from pileus.model.errors import Fault
 from pileus.model.host import Capacity, Limits
 from pileus.model.spec import InstanceSpec
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from pileus.model.provider import Access, Channel, Channels, Ref, Seen, Stream
     from pileus.model.spec import AnySpec
+    from pileus.model.statistics import Statistics
     from pileus.providers.local.guestnet.upstream import Servers
     from pileus.providers.local.layout import Layout
 
@@ -127,7 +129,10 @@ class LocalProvider:
         return self._container if self._container.holds(uuid) else self._machine
 
     def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
-        """The end of the serial line's or console's log, or a TCP stream to a port of the guest."""
+        """The end of the serial line's or console's log, a TCP stream to a port of the guest, or what it uses."""
+        if channel == "stats":
+            data = statistics.encode(self.statistics(ref.uuid))
+            return self._channels.offer(lambda link: link.sendall(data))
         if channel == "log":
             path = self._holder(ref.uuid).console_log(ref.uuid)
             return self._channels.offer(lambda link: link.sendall(tail(path)))
@@ -139,6 +144,13 @@ class LocalProvider:
                 raise Fault("NotReachable", f"The guest does not answer on port {port}: {error}") from error
             return self._channels.offer(lambda link: _splice(link, guest))
         raise Fault("Unsupported", f"There is no channel '{channel}' to {ref.uuid}.")
+
+    def statistics(self, uuid: str = "") -> tuple[Statistics, ...]:
+        """What one instance uses, or what all do."""
+        specs = [spec for spec in self._specs.values() if uuid in ("", spec.uuid)]
+        machines = [spec for spec in specs if spec.machine == "machine"]
+        containers = [spec for spec in specs if spec.machine == "container"]
+        return self._machine.statistics(machines) + self._container.statistics(containers)
 
 
 def tail(path: Path) -> bytes:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pileus.model import statistics
 from pileus.model.errors import Fault
 from pileus.model.host import Limits
 from pileus.model.noun import NEVER
 from pileus.model.provider import Recalled, Ref, Seen
 from pileus.model.spec import InstanceSpec, PortSpec
+from pileus.model.statistics import NicStatistics, Statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
     from pileus.model.noun import Revision
     from pileus.model.provider import Access, Channel, Channels, Stream
     from pileus.model.spec import AnySpec
+
+_RATE = 10_000
+"""Bytes and, a hundredth of it, packets that a pretended guest receives in a second; it sends half as much."""
+
+_BUSY = 0.05
+"""How much of a processor it uses."""
 
 
 class StubProvider:
@@ -39,6 +47,7 @@ class StubProvider:
         self.specs: dict[tuple[str, str], AnySpec] = {}
         self.logs: dict[str, list[str]] = {}
         self.removed: dict[tuple[str, str], Revision] = {}
+        self._since: dict[str, float] = {}
         self._latency = latency
         self._channels = channels
         self._faults = faults
@@ -94,6 +103,7 @@ class StubProvider:
         running = was if spec.power.keep else spec.power.state == "running"
         if running and not was:
             self.logs.setdefault(spec.uuid, []).append(f"{spec.ec2_id} starts as {spec.hostname}")
+            self._since[spec.uuid] = time.monotonic()
         if was and not running:
             self.logs.setdefault(spec.uuid, []).append(f"{spec.ec2_id} stops")
         cause = old.cause if old is not None and not running and not was else ("" if running else "other")
@@ -110,6 +120,7 @@ class StubProvider:
                 del self.bodies[key]
                 self.specs.pop(key, None)
                 self.logs.pop(ref.uuid, None)
+                self._since.pop(ref.uuid, None)
 
     def watch(self, report: Callable[[Ref], None]) -> None:
         """Hint at guests that end themselves."""
@@ -118,12 +129,51 @@ class StubProvider:
     def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
         """The log is what the body did; `connect` echoes; the console and the screen are not pretended yet."""
         self._before("open", ref.uuid)
-        if self._channels is None or channel not in ("log", "connect"):
+        if self._channels is None or channel not in ("log", "connect", "stats"):
             raise Fault("Unsupported", f"The stub has no channel '{channel}'.")
+        if channel == "stats":
+            data = statistics.encode(self.statistics(ref.uuid))
+            return self._channels.offer(lambda link: link.sendall(data))
         if channel == "log":
             text = "\n".join([*self.logs.get(ref.uuid, []), ""]).encode()
             return self._channels.offer(lambda link: link.sendall(text))
         return self._channels.offer(_echo)
+
+    def statistics(self, uuid: str = "") -> tuple[Statistics, ...]:
+        """Pretended figures of one instance, or of all: those of guests that run grow with time."""
+        with self._lock:
+            specs = [spec for spec in self.specs.values() if isinstance(spec, InstanceSpec) and uuid in ("", spec.uuid)]
+            running = {spec.uuid for spec in specs if self.bodies[("instance", spec.uuid)].running}
+            return tuple(self._measure(spec, running=spec.uuid in running) for spec in specs)
+
+    def _measure(self, spec: InstanceSpec, *, running: bool) -> Statistics:
+        seconds = time.monotonic() - self._since[spec.uuid] if running else 0.0
+        size = sum(disk.size for disk in spec.disks) << 30
+        received = int(seconds * _RATE)
+        return Statistics(
+            uuid=spec.uuid,
+            id=spec.ec2_id,
+            project=spec.project,
+            running=running,
+            vcpus=spec.vcpus,
+            cpu_seconds=seconds * _BUSY,
+            memory_bytes=(spec.memory << 20) // 4 if running else 0,
+            memory_limit_bytes=spec.memory << 20,
+            disk_read_bytes=received,
+            disk_written_bytes=received // 2,
+            disk_allocated_bytes=size // 8,
+            disk_size_bytes=size,
+            nics=tuple(
+                NicStatistics(
+                    id=nic.ec2_id,
+                    received_bytes=received,
+                    received_packets=received // 100,
+                    sent_bytes=received // 2,
+                    sent_packets=received // 200,
+                )
+                for nic in spec.nics
+            ),
+        )
 
     def end_guest(self, uuid: str, cause: str = "guest") -> None:
         """Have a pretended guest shut itself down, or (cause other) die."""

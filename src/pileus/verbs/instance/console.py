@@ -54,4 +54,4 @@ def read(access: Access, timeout: float = 10.0) -> bytes:
                 parts.append(part)
             return b"".join(parts)
     except OSError as error:
-        raise Unavailable(f"The host does not give the console now: {error}", noun="host") from error
+        raise Unavailable(f"The host does not give its bytes now: {error}", noun="host") from error

@@ -21,7 +21,8 @@ from pileus.model.host import Limits
 from pileus.model.noun import NEVER
 from pileus.model.provider import Access, Channel, Ref, Seen
 from pileus.model.spec import AnySpec, InstanceSpec
-from pileus.providers.local.container import configuration, disk, guests, identity, kernel, ranges, seccomp
+from pileus.model.statistics import Statistics
+from pileus.providers.local.container import configuration, disk, guests, identity, kernel, ranges, seccomp, statistics
 from pileus.providers.local.container import order as orders
 from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.container.idmap import Maps
@@ -99,6 +100,10 @@ class ContainerProvider:
     def console_log(self, uuid: str) -> Path:
         """The file that all output of the console goes to, over all starts; absent before the first one."""
         return self.folder(uuid) / "console.log"
+
+    def statistics(self, specs: Iterable[InstanceSpec]) -> tuple[Statistics, ...]:
+        """What these containers use."""
+        return statistics.measure(self._layout, specs)
 
     def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
         """Nothing is opened here: the log is a file (`console_log`)."""

@@ -1,4 +1,4 @@
-"""Where Open vSwitch and OVN come from: a Debian 13 root, in which the daemons run; the host's own are left alone.
+"""Where Open vSwitch, OVN and lxcfs come from: a Debian 13 root; the host's own are left alone.
 
 Older releases than 3.5 and 25.03 abort in the user-space datapath's connection tracking and lose TCP of guests with
 default offloads. `python -m pileus.providers.local.engine.root` builds the root where it is missing.
@@ -16,17 +16,17 @@ from pileus.providers.local.images.archive import debian_root, execute
 from pileus.providers.local.images.recipe import ImageBuildError
 from pileus.providers.local.layout import SHARED
 
-ROOT = SHARED / "engine"
-"""The root file system that holds Open vSwitch and OVN."""
+ROOT = SHARED / "engine-2"
+"""The root file system that holds Open vSwitch, OVN and lxcfs; clouds of earlier versions have theirs beside it."""
 
 LEAST = {"ovs-vswitchd": (3, 5), "ovn-controller": (25, 3)}
 """The oldest releases that serve, by the daemon that tells its own."""
 
 _SUITE = "trixie"
-_PACKAGES = ("openvswitch-switch", "ovn-central", "ovn-host")
+_PACKAGES = ("openvswitch-switch", "ovn-central", "ovn-host", "lxcfs")
 _STAMP = "etc/pileus-engine"
 # Raise it when the contents of the root are to change; bin/setup then builds it anew.
-_EDITION = f"{_SUITE} 1"
+_EDITION = f"{_SUITE} 2"
 _PLACES = ("usr/sbin", "usr/bin")
 
 

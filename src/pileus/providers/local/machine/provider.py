@@ -19,8 +19,9 @@ from pileus.model.host import Limits
 from pileus.model.noun import NEVER
 from pileus.model.provider import Access, Cause, Channel, Ref, Seen
 from pileus.model.spec import AnySpec, InstanceSpec
+from pileus.model.statistics import Statistics
 from pileus.providers.local.layout import Layout
-from pileus.providers.local.machine import cgroups, console, ending, kvm, owner
+from pileus.providers.local.machine import cgroups, console, ending, kvm, owner, statistics
 from pileus.providers.local.machine.disk import Disks
 from pileus.providers.local.machine.domain import (
     NAMESPACE,
@@ -122,6 +123,10 @@ class MachineProvider:
         Its beginning may be a hole of zero bytes, once a guest has said a lot.
         """
         return self._disks.folder(uuid) / "console.log"
+
+    def statistics(self, specs: Iterable[InstanceSpec]) -> tuple[Statistics, ...]:
+        """What these machines use; where libvirtd does not answer each says so."""
+        return statistics.measure(self._layout, self._hypervisor, self._disks, specs)
 
     def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
         """Nothing is opened here: the log is a file (`console_log`), the other channels are sockets beside it."""

@@ -1,0 +1,53 @@
+"""What one instance uses, as its host measures it when it is asked; nothing of it is kept."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class NicStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What passed one port since the guest started, as the guest sees it; `id` is the port's public one."""
+
+    id: str
+    received_bytes: int = 0
+    received_packets: int = 0
+    sent_bytes: int = 0
+    sent_packets: int = 0
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """One instance at one moment; counters begin anew with each start of the guest, and stopped ones are zero.
+
+    `cpu_seconds` is the time of all processors together. `memory_bytes` is what the guest occupies of this machine: a
+    machine's QEMU, its own needs included; a container's processes and what they keep in memory, without the cache of
+    files that can be dropped. What the disks take (`disk_allocated_bytes`) is there while it is stopped, too. None:
+    the backend cannot say just now. `fault` says why nothing is known; else it is empty.
+    """
+
+    uuid: str
+    id: str
+    project: str
+    running: bool = False
+    vcpus: int = 0
+    cpu_seconds: float = 0.0
+    memory_bytes: int | None = 0
+    memory_limit_bytes: int = 0
+    disk_read_bytes: int | None = 0
+    disk_written_bytes: int | None = 0
+    disk_allocated_bytes: int = 0
+    disk_size_bytes: int = 0
+    nics: tuple[NicStatistics, ...] = ()
+    fault: str = ""
+
+
+_DECODER = msgspec.json.Decoder(tuple[Statistics, ...])
+
+
+def encode(measured: tuple[Statistics, ...]) -> bytes:
+    """As bytes of the channel `stats`."""
+    return msgspec.json.encode(measured)
+
+
+def decode(data: bytes) -> tuple[Statistics, ...]:
+    """What `encode` gave. Raises msgspec.DecodeError."""
+    return _DECODER.decode(data)

@@ -1,0 +1,109 @@
+"""What the containers of this host use: by their cgroups, the loop devices below them, and their ends of the switch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec import structs
+
+from pileus.model.spec import InstanceSpec
+from pileus.model.statistics import NicStatistics, Statistics
+from pileus.providers.local.container import disk, guests
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine import cgroups
+from pileus.providers.local.measure import resting
+
+_SECTOR = 512
+"""Bytes of a sector in /sys/block/*/stat (the kernel's Documentation/block/stat.rst)."""
+
+_LOOPS = Path("/sys/block")
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """What is read once for all: (received, sent) of each interface of the switch, and loop devices by their file."""
+
+    interfaces: dict[str, tuple[int, int, int, int]]
+    loops: dict[str, Path]
+
+
+def measure(layout: Layout, specs: Iterable[InstanceSpec]) -> tuple[Statistics, ...]:
+    """The figures of these containers."""
+    found = []
+    machine: _Machine | None = None
+    for spec in specs:
+        file = layout.containers / spec.uuid / disk.NAME
+        still = resting(spec, [file])
+        monitor = guests.monitor(layout, spec)
+        number = monitor.pid() if monitor.init() is not None else None
+        if number is None:
+            found.append(still)
+            continue
+        machine = machine or _Machine(_interfaces(number), _loops())
+        found.append(_running(layout, spec, still, machine))
+    return tuple(found)
+
+
+def _running(layout: Layout, spec: InstanceSpec, still: Statistics, machine: _Machine) -> Statistics:
+    read, written = _sectors(machine.loops.get(str(layout.containers / spec.uuid / disk.NAME)))
+    used = cgroups.used(layout, spec.ec2_id)
+    return structs.replace(
+        still,
+        running=True,
+        cpu_seconds=used.cpu_seconds,
+        memory_bytes=used.memory,
+        disk_read_bytes=read,
+        disk_written_bytes=written,
+        nics=tuple(_nic(nic.ec2_id, machine.interfaces.get(layout.tap(nic.uuid))) for nic in spec.nics),
+    )
+
+
+def _nic(ident: str, counted: tuple[int, int, int, int] | None) -> NicStatistics:
+    """What the switch's end of a pair received, the container sent."""
+    if counted is None:
+        return NicStatistics(id=ident)
+    received, packets_received, sent, packets_sent = counted
+    return NicStatistics(
+        id=ident,
+        received_bytes=sent,
+        received_packets=packets_sent,
+        sent_bytes=received,
+        sent_packets=packets_received,
+    )
+
+
+def _interfaces(number: int) -> dict[str, tuple[int, int, int, int]]:
+    """What the interfaces in this process's network namespace counted: received bytes, packets, sent bytes, packets.
+
+    A container's monitor is in its cloud's namespace, where the switch's ends of all pairs are: see proc(5).
+    """
+    found = {}
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{number}/net/dev").read_text().splitlines()[2:]:
+            name, _, rest = line.partition(":")
+            words = rest.split()
+            found[name.strip()] = (int(words[0]), int(words[1]), int(words[8]), int(words[9]))
+    return found
+
+
+def _loops() -> dict[str, Path]:
+    """The loop devices of this machine by what they are over."""
+    found = {}
+    for path in _LOOPS.glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):
+            found[path.read_text().strip()] = path.parent.parent
+    return found
+
+
+def _sectors(device: Path | None) -> tuple[int | None, int | None]:
+    """Bytes read from, and written to, a loop device."""
+    if device is None:
+        return None, None
+    try:
+        words = (device / "stat").read_text().split()
+    except OSError:
+        return None, None
+    return int(words[2]) * _SECTOR, int(words[6]) * _SECTOR

@@ -1,0 +1,122 @@
+"""What instances use: asked of their hosts when somebody wants to know, one question a host, and never stored."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.bus.messages import Open
+from pileus.model import listing as pages
+from pileus.model import statistics
+from pileus.model.errors import Fault, PileusError, Unavailable
+from pileus.model.ids import new_uuid
+from pileus.model.instance import Instance, State, state
+from pileus.model.statistics import Statistics
+from pileus.verbs import find
+from pileus.verbs.host import Heard
+from pileus.verbs.instance import console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pileus.model.caller import Caller
+    from pileus.verbs.core import Core
+
+AT_ONCE = 16
+"""Hosts that are asked at the same time."""
+
+PATIENCE = 20.0
+"""Seconds that all of them have together to answer, for one page."""
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance and what it uses; `trouble` says why that is not known, else it is empty.
+
+    `since` is when it was seen to start (seconds since the epoch), 0 unless it runs; `asked` is the store's clock.
+    """
+
+    instance: Instance
+    state: State
+    statistics: Statistics
+    since: float
+    asked: float
+    trouble: str = ""
+
+
+def of_one(caller: Caller, core: Core, ident: str) -> Use:
+    """What the instance that a person means by `ident` uses. Raises NotFound, Unavailable, Fault."""
+    with core.store.read() as tx:
+        instance = find.by_any(caller, tx, Instance, ident)
+    host = instance.assigned.host
+    told = _asked(core, host, instance.uuid) if host is not None else {}
+    use = _use(instance, told, core.store.now())
+    if use.trouble:
+        raise Unavailable(f"The host cannot say what {instance.ec2_id} uses: {use.trouble}", noun="host")
+    return use
+
+
+def of_all(
+    caller: Caller, core: Core, *, everywhere: bool = False, after: int = 0, limit: int = 1000
+) -> tuple[list[Use], str | None]:
+    """What the project's instances use (an administrator: those of all projects), oldest first; then what continues.
+
+    Hosts are asked side by side, and those that are lost not at all: their instances say so.
+    """
+    project = None if everywhere and caller.admin else caller.project
+    with core.store.read() as tx:
+        found = tx.list(Instance, project=project, after=after, limit=limit + 1)
+        shown, rest = pages.page(found, lambda instance: instance.id, after, limit)
+        heard = Heard(tx, core.store.now())
+    hosts = {instance.assigned.host for instance in shown if instance.assigned.host is not None}
+    lost = {host for host in hosts if heard.lost(host)}
+    told, silent = _answers(core, hosts - lost)
+    silent |= dict.fromkeys(lost, "host lost")
+    now = core.store.now()
+    uses = []
+    for one in shown:
+        host = one.assigned.host or ""
+        uses.append(_use(one, told.get(host, {}), now, silent.get(host, "")))
+    return uses, rest
+
+
+def _answers(core: Core, hosts: Iterable[str]) -> tuple[dict[str, dict[str, Statistics]], dict[str, str]]:
+    """What each host said, by uuid (of instances that it has: of others nobody believes it), or why it said nothing."""
+    told: dict[str, dict[str, Statistics]] = {}
+    silent: dict[str, str] = {}
+    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="stats")
+    try:
+        asked = {pool.submit(_asked, core, host): host for host in hosts}
+        done, late = wait(asked, timeout=PATIENCE)
+        silent |= {asked[one]: "The host does not answer now; try again later." for one in late}
+        for one in done:
+            try:
+                told[asked[one]] = one.result()
+            except (PileusError, Fault) as error:
+                silent[asked[one]] = error.message
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return told, silent
+
+
+def _asked(core: Core, host: str, uuid: str = "") -> dict[str, Statistics]:
+    """What a host measures now, of one instance or of all. Raises Unavailable, Fault."""
+    access = core.hosts.open(host, Open(call=new_uuid(), uuid=uuid, channel="stats"))
+    try:
+        return {one.uuid: one for one in statistics.decode(console.read(access))}
+    except msgspec.DecodeError as error:
+        raise Unavailable(f"The host's figures came incomplete: {error}", noun="host") from error
+
+
+def _use(instance: Instance, told: dict[str, Statistics], now: float, trouble: str = "") -> Use:
+    none = Statistics(uuid=instance.uuid, id=instance.ec2_id, project=instance.project)
+    figures = told.get(instance.uuid, none)
+    return Use(
+        instance=instance,
+        state=state(instance),
+        statistics=figures,
+        since=instance.seen.since if figures.running else 0.0,
+        asked=now,
+        trouble=trouble or figures.fault,
+    )
