@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
 
 from pileus.model.flavor import Flavor
 from pileus.store.migrate import migrate
 from pileus.store.store import TOMBSTONE, Store
+from tests.statements import executed
 from tests.store.clock import Clock, flavor, instance
 
 if TYPE_CHECKING:
@@ -107,11 +107,10 @@ def test_a_tombstone_that_was_erased_is_forgotten(filed: Store, clock: Clock) ->
 def test_transactions_ask_for_what_changes_seldom_once(filed: Store) -> None:
     with filed.write() as tx:
         row = tx.add(flavor())
-    asked: list[str] = []
-    event.listen(filed.engine.sql, "before_cursor_execute", lambda *call: asked.append(call[2]))
-    for _ in range(3):
-        with filed.write() as tx:
-            tx.need(Flavor, row.uuid)
+    with executed(filed) as asked:
+        for _ in range(3):
+            with filed.write() as tx:
+                tx.need(Flavor, row.uuid)
     assert sum("FROM flavor" in statement for statement in asked) == 1
 
 

@@ -30,12 +30,13 @@ class Dialect(Protocol):
     """One kind of database.
 
     `sql` is what SQLAlchemy opens and `options` how. `alone` means that readers take turns with the writer, for there
-    is one connection.
+    is one connection, and `direct` that the driver takes and gives every value as it is.
     """
 
     sql: URL
     options: dict[str, Any]
     alone: bool
+    direct: bool
 
     @property
     def errors(self) -> type[Exception]:

@@ -14,6 +14,7 @@ from pileus.model.errors import Unavailable
 from pileus.store import trouble
 from pileus.store.dialect import TURN
 from pileus.store.dialects import dialect_of
+from pileus.store.direct import Direct, Session, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ class Engine:
             options |= {"pool_size": 16, "max_overflow": 32}
         # What is stored may be secret: it is no part of an error's text.
         self.sql = create_engine(self.dialect.sql, hide_parameters=True, **options)
+        self._texts = Texts(self.sql.dialect) if self.dialect.direct else None
         self.trouble: Unavailable | None = None
         self._sync = sync
         self._lasting = {yes: partial(self.dialect.begin_write, lasting=yes) for yes in (True, False)}
@@ -93,6 +95,10 @@ class Engine:
             kept = self.dialect.durability(connection)
         if _RANK[kept] < _RANK[self._sync]:
             raise trouble.undurable(self._sync)
+
+    def direct(self, connection: Connection) -> Session:
+        """The way to execute statements that are built once, within a transaction that was begun above."""
+        return Direct(connection, self._texts, self.dialect.errors) if self._texts is not None else connection
 
     def _begun(self, begin: Callable[[Connection], None]) -> Connection:
         """A connection in a transaction. One that died while nobody used it is no trouble: there are others."""

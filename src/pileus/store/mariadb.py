@@ -107,6 +107,7 @@ class Mariadb:
 
     errors = pymysql.MySQLError
     alone = False
+    direct = False
 
     def __init__(self, url: URL) -> None:
         self.sql = url.set(drivername="mariadb+pymysql")

@@ -71,6 +71,7 @@ class Postgresql:
 
     errors = psycopg.Error
     alone = False
+    direct = False
 
     def __init__(self, url: URL) -> None:
         self.sql = url.set(drivername="postgresql+psycopg")

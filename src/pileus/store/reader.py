@@ -17,9 +17,10 @@ from pileus.store.rows import SHAPES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import CompoundSelect, Connection, Select
+    from sqlalchemy import CompoundSelect, Select
 
     from pileus.store.cache import Cache
+    from pileus.store.direct import Session
 
 N = TypeVar("N", bound=Noun)
 
@@ -53,8 +54,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 class Reader:
     """What may be asked in one snapshot, or in one transaction."""
 
-    def __init__(self, connection: Connection, cache: Cache | None = None) -> None:
-        self.sql = connection
+    def __init__(self, session: Session, cache: Cache | None = None) -> None:
+        self.sql = session
         self._cache = cache
         self._versions: dict[str, int] | None = None
 
@@ -161,7 +162,7 @@ class Reader:
 
     def taken(self, pool: str) -> set[str]:
         """Every value of a pool that somebody holds."""
-        return {value for (value,) in self.sql.execute(_TAKEN, {"pool": pool}).all()}
+        return set(self.sql.execute(_TAKEN, {"pool": pool}).scalars())
 
     def claim_counts(self, pools: Iterable[str]) -> dict[str, int]:
         """How many values of each of these pools are taken."""
@@ -181,14 +182,14 @@ class Reader:
         """The newest lines, of one noun or of all, oldest first; `limit` None: every one."""
         given = {key: value for key, value in (("uuid", uuid), ("limit", limit)) if value is not None}
         statement = _journal(tuple(given), open_only)
-        found = [Entry(**row) for row in self.sql.execute(statement, given).mappings().all()]
+        found = [Entry(**row._asdict()) for row in self.sql.execute(statement, given).all()]
         return found[::-1]
 
     def unsettled(self, uuids: Iterable[str]) -> _List[Entry]:
         """The lines of these nouns that are open still, oldest first."""
         found: list[Entry] = []
         for part in chunks(uuids):
-            found += [Entry(**row) for row in self.sql.execute(_UNSETTLED, {"uuids": part}).mappings()]
+            found += [Entry(**row._asdict()) for row in self.sql.execute(_UNSETTLED, {"uuids": part}).all()]
         return found
 
     def meta(self, name: str) -> int:
@@ -196,9 +197,9 @@ class Reader:
         row = self.sql.execute(_META, {"name": name}).first()
         return int(row.value) if row else 0
 
-    def texts(self, cls: type[Noun]) -> Sequence[Any]:
+    def texts(self, cls: type[Noun]) -> _List[Any]:
         """Every living row of a kind as (uuid, name, wanted, seen), parts as JSON: for who reads many at each turn."""
-        return self.sql.execute(_texts(cls)).all()
+        return [*self.sql.execute(_texts(cls)).all()]
 
     def usage_by_scope(self, prefix: str, resources: tuple[str, ...]) -> dict[str, _List[int]]:
         """What is used of these resources, in this order, by each scope whose name begins with `prefix`."""
@@ -225,7 +226,8 @@ class Reader:
 
     def next_due(self) -> float | None:
         """The earliest stored due time."""
-        return self.sql.execute(_NEXT_DUE).scalar()
+        due: float | None = self.sql.execute(_NEXT_DUE).scalar()
+        return due
 
     def backlog(self, now: float) -> tuple[int, float | None]:
         """How many wakes are due at `now` and nobody's, and since when the first of them is."""

@@ -35,6 +35,7 @@ class Sqlite:
     """SQLite in WAL mode."""
 
     errors = sqlite3.Error
+    direct = True
 
     def __init__(self, url: URL, sync: str) -> None:
         self.sql = url

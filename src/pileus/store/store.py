@@ -21,7 +21,7 @@ from pileus.store.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from sqlalchemy import Connection
+    from pileus.store.direct import Session
 
 LEASE = 60.0
 """Seconds for which a claimed wake is nobody else's."""
@@ -80,7 +80,7 @@ class Store:
     def read(self) -> Iterator[Reader]:
         """One snapshot."""
         with self.engine.read() as connection:
-            yield Reader(connection, self._cache)
+            yield Reader(self.engine.direct(connection), self._cache)
 
     @contextmanager
     def write(self, *, recovering: bool = False, lasting: bool = True) -> Iterator[Writer]:
@@ -92,7 +92,7 @@ class Store:
         Raises Unavailable while the store is `closed`, to all but those who are `recovering` it.
         """
         with self.engine.write(lasting=lasting) as connection:
-            writer = Writer(connection, self.now(), self._cache)
+            writer = Writer(self.engine.direct(connection), self.now(), self._cache)
             if not recovering and (self.closed or (self.shared and writer.recovering)):
                 raise Unavailable(
                     "The cloud compares its database with what its hosts hold, and takes no changes until "
@@ -121,10 +121,10 @@ class Store:
         self._give_owed()
         now = self.now()
         with self.engine.read() as connection:
-            if connection.execute(statements.NEXT_WAKE, {"at": now, "most": 1}).first() is None:
+            if self.engine.direct(connection).execute(statements.NEXT_WAKE, {"at": now, "most": 1}).first() is None:
                 return []
         with self.engine.write(lasting=False) as connection:
-            return self._next(connection, now, most)
+            return self._next(self.engine.direct(connection), now, most)
 
     def finish_wake(
         self, held: Claimed, due: float | None, *, failed: bool = False, claim: bool = False
@@ -143,8 +143,9 @@ class Store:
         """
         try:
             with self.engine.write(lasting=False) as connection:
-                self._give(connection, done)
-                return self._next(connection, self.now(), claim) if claim else []
+                session = self.engine.direct(connection)
+                self._give(session, done)
+                return self._next(session, self.now(), claim) if claim else []
         except Unavailable:
             self._owed.update({held: (due, failed) for held, due, failed in done})
             raise
@@ -154,11 +155,11 @@ class Store:
         if not owed:
             return
         with self.engine.write(lasting=False) as connection:
-            self._give(connection, [(held, due, failed) for held, (due, failed) in owed.items()])
+            self._give(self.engine.direct(connection), [(held, due, failed) for held, (due, failed) in owed.items()])
         for held in owed:
             self._owed.pop(held, None)
 
-    def _give(self, connection: Connection, done: Iterable[tuple[Claimed, float | None, bool]]) -> None:
+    def _give(self, session: Session, done: Iterable[tuple[Claimed, float | None, bool]]) -> None:
         # A failure of a wake that nobody has touched since: the number of tries in the row is the one claimed.
         rows = [
             {
@@ -171,19 +172,19 @@ class Store:
             }
             for held, due, failed in done
         ]
-        if connection.execute(statements.GIVE_WAKE, rows).rowcount != len(rows):
+        if session.execute(statements.GIVE_WAKE, rows).rowcount != len(rows):
             woken = [{key: value for key, value in row.items() if key != "tries"} for row in rows]
-            connection.execute(statements.GIVE_WAKE_AT_ONCE, [{**row, "due": self.now()} for row in woken])
+            session.execute(statements.GIVE_WAKE_AT_ONCE, [{**row, "due": self.now()} for row in woken])
 
-    def _next(self, connection: Connection, now: float, most: int) -> list[Claimed]:
+    def _next(self, session: Session, now: float, most: int) -> list[Claimed]:
         if self.closed:
             return []
-        rows = connection.execute(statements.NEXT_WAKE, {"at": now, "most": most}).all()
+        rows = session.execute(statements.NEXT_WAKE, {"at": now, "most": most}).all()
         until = now + LEASE
         if rows:
             # Due again when the lease ends: a worker that dies has not lost the wake.
             held = [{"of_kind": row.kind, "key": row.uuid, "until": until, "due": until} for row in rows]
-            connection.execute(statements.HOLD_WAKE, held)
+            session.execute(statements.HOLD_WAKE, held)
         return [Claimed(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due) for row in rows]
 
     def release_wakes(self) -> None:

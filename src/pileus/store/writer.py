@@ -19,10 +19,9 @@ from pileus.store.rows import SHAPES, encode
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Connection
-
     from pileus.model.caller import Caller
     from pileus.store.cache import Cache
+    from pileus.store.direct import Session
 
 N = TypeVar("N", bound=Noun)
 
@@ -33,8 +32,8 @@ BOUNDLESS = 1 << 62
 class Writer(Reader):
     """A transaction. `woken` and `touched` are told to the process after the commit, never before."""
 
-    def __init__(self, connection: Connection, now: float, cache: Cache | None = None) -> None:
-        super().__init__(connection, cache)
+    def __init__(self, session: Session, now: float, cache: Cache | None = None) -> None:
+        super().__init__(session, cache)
         self.now = now
         self.woken = False
         self._request: str | None = None
@@ -147,7 +146,7 @@ class Writer(Reader):
         self.touched.add(cls.KIND)
         for statement in others:
             self.sql.execute(statement, when)
-        return self.sql.execute(rows, when).rowcount
+        return int(self.sql.execute(rows, when).rowcount)
 
     def _update(self, noun: Noun, values: dict[str, Any]) -> None:
         self.touched.add(noun.KIND)

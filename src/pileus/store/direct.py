@@ -1,0 +1,203 @@
+"""Statements that are executed again and again, given to the driver as the text that they became before.
+
+SQLAlchemy keeps what it compiled, but works out at every execution how to bind its values and what comes back: 16 to
+60 µs around the 1 µs that SQLite takes for a row. Where a driver takes and gives values as they are, that can be saved.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from functools import partial
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import BindParameter, Select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.visitors import iterate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection, Executable
+    from sqlalchemy import Dialect as Words
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+LONGEST = 100
+"""Values of an IN list up to which a text is kept for each number of them; around more the rest matters little."""
+
+
+class Session(Protocol):
+    """How a transaction executes its statements: SQLAlchemy's connection, or `Direct`."""
+
+    def execute(self, statement: Any, parameters: Any = None, /) -> Any:
+        """Execute it, for each of a list of parameters; what it gave is `Rows`, or SQLAlchemy's result."""
+
+    def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Any:
+        """Execute a statement in the database's own words."""
+
+
+class Rows:
+    """What a statement gave, read as SQLAlchemy's results are: rows are named tuples."""
+
+    def __init__(self, cursor: Any, row: Callable[[Any], Any] | None) -> None:
+        self._cursor = cursor
+        self._row = row or tuple
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows were changed."""
+        return int(self._cursor.rowcount)
+
+    def all(self) -> list[Any]:
+        """Every row."""
+        return list(map(self._row, self._cursor.fetchall()))
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._row, self._cursor.fetchall())
+
+    def scalars(self) -> list[Any]:
+        """The first value of every row."""
+        return [row[0] for row in self._cursor.fetchall()]
+
+    def first(self) -> Any:
+        """The first row, None without one."""
+        row = self._cursor.fetchone()
+        self._cursor.close()
+        return None if row is None else self._row(row)
+
+    def one(self) -> Any:
+        """The only row."""
+        (row,) = self.all()
+        return row
+
+    def scalar(self) -> Any:
+        """The first value of the first row, None without one."""
+        row = self.first()
+        return None if row is None else row[0]
+
+
+class _Text:
+    """A statement as the driver takes it, for parameters of these names and IN lists of these lengths."""
+
+    def __init__(
+        self,
+        text: str,
+        arguments: Callable[[Mapping[str, Any]], tuple[Any, ...]],
+        row: Callable[[Any], Any] | None,
+    ) -> None:
+        self.text = text
+        self.arguments = arguments
+        self.row = row
+
+
+class Texts:
+    """What the statements of one engine became. Only those that live longer than one execution are kept."""
+
+    def __init__(self, words: Words) -> None:
+        self._words = words
+        self._kept: WeakKeyDictionary[Executable, dict[Any, _Text | None]] = WeakKeyDictionary()
+        self._lists: WeakKeyDictionary[Executable, tuple[str, ...]] = WeakKeyDictionary()
+        """The names of each statement's IN lists."""
+
+    def of(self, statement: Any, parameters: Mapping[str, Any]) -> _Text | None:
+        """The statement for these parameters; None: SQLAlchemy is to execute it, the first time and some always."""
+        kept = self._kept.get(statement)
+        if kept is None:
+            binds = (each for each in iterate(statement) if isinstance(each, BindParameter))
+            self._lists[statement] = tuple({bind.key: None for bind in binds if bind.expanding and bind.required})
+            self._kept[statement] = {}
+            return None
+        key: tuple[object, ...] = tuple(parameters)
+        for name in self._lists[statement]:
+            key += (len(parameters[name]),)
+        try:
+            return kept[key]
+        except KeyError:
+            kept[key] = self._made(statement, parameters)
+            return kept[key]
+
+    def _made(self, statement: Any, parameters: Mapping[str, Any]) -> _Text | None:
+        if any(not 0 < len(parameters[name]) <= LONGEST for name in self._lists[statement]):
+            return None
+        compiled = statement.compile(dialect=self._words, column_keys=list(parameters))
+        if compiled.literal_execute_params or compiled.insert_prefetch or compiled.update_prefetch:
+            return None
+        row: Callable[[Any], Any] | None = None
+        if isinstance(statement, Select):
+            columns = statement.selected_columns
+            if any(column.type.dialect_impl(self._words).result_processor(self._words, None) for column in columns):
+                return None
+            shape: Any = namedtuple("Row", [column.key for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024
+            row = partial(tuple.__new__, shape)  # its own `_make` is not in C
+        elif compiled.effective_returning:
+            return None
+        expanded = compiled.construct_expanded_state(parameters)
+        if expanded.processors or expanded.positiontup is None:
+            return None
+        arguments = _arguments(compiled, expanded.positiontup, expanded.parameter_expansion, parameters)
+        return None if arguments is None else _Text(expanded.statement, arguments, row)
+
+
+def _constants(compiled: SQLCompiler) -> dict[str, Any]:
+    """The values that the statement has in it."""
+    return {bind.key: bind.effective_value for bind in compiled.bind_names if not bind.required}
+
+
+def _arguments(
+    compiled: SQLCompiler,
+    positions: Sequence[str],
+    expansion: Mapping[str, Sequence[str]],
+    parameters: Mapping[str, Any],
+) -> Callable[[Mapping[str, Any]], tuple[Any, ...]] | None:
+    """How parameters become the values of the text's places."""
+    binds: dict[str, BindParameter[Any]] = {name: bind for bind, name in compiled.bind_names.items()}
+    keys = {name: bind.key for name, bind in binds.items()}
+    constants = {key: value for key, value in _constants(compiled).items() if key not in parameters}
+    within = {part: (keys[name], index) for name, parts in expansion.items() for index, part in enumerate(parts)}
+    places: list[tuple[str, int | None]] = [within.get(name) or (keys[name], None) for name in positions]
+    if any(key not in parameters and key not in constants for key, _ in places):
+        return None
+    if not places:
+        return lambda _: ()
+    if constants or within:
+
+        def found(given: Mapping[str, Any]) -> tuple[Any, ...]:
+            values = {**constants, **given} if constants else given
+            return tuple([values[key] if index is None else values[key][index] for key, index in places])
+
+        return found
+    if len(places) == 1:
+        only = places[0][0]
+        return lambda given: (given[only],)
+    return itemgetter(*(key for key, _ in places))
+
+
+class Direct:
+    """A transaction's connection, which gives the driver itself what it has a text for."""
+
+    def __init__(self, connection: Connection, texts: Texts, errors: type[Exception]) -> None:
+        self._connection = connection
+        self._driver: Any = connection.connection.driver_connection
+        self._texts = texts
+        self._errors = errors
+
+    def execute(self, statement: Any, parameters: Any = None, /) -> Any:
+        """As SQLAlchemy's connection does. Raises its errors."""
+        many = isinstance(parameters, list)
+        first = (parameters[0] if many else parameters) or {}
+        text = self._texts.of(statement, first)
+        if text is None:
+            return self._connection.execute(statement, parameters)
+        try:
+            if many and len(parameters) > 1:
+                cursor = self._driver.executemany(text.text, [*map(text.arguments, parameters)])
+            else:
+                cursor = self._driver.execute(text.text, text.arguments(first))
+        except self._errors as error:
+            raise DBAPIError.instance(text.text, None, error, self._errors, hide_parameters=True) from error
+        return Rows(cursor, text.row)
+
+    def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Any:
+        """As SQLAlchemy's connection does."""
+        return self._connection.exec_driver_sql(statement, parameters)

@@ -1,0 +1,39 @@
+"""Which statements a store executes, by whatever way they reach the database."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pileus.store.store import Store
+
+
+@contextmanager
+def executed(store: Store) -> Iterator[list[str]]:
+    """The texts of what is executed inside the block, in order."""
+    engine, found = store.engine.sql, list[str]()
+
+    def traced(connection: Any, *_: object) -> None:
+        connection.set_trace_callback(found.append)
+
+    def untraced(connection: Any, *_: object) -> None:
+        connection.set_trace_callback(None)
+
+    def told(*call: Any) -> None:
+        found.append(call[2])
+
+    # SQLite is given most of its statements directly; it tells of every one itself.
+    direct = store.engine.dialect.direct
+    listeners = [("checkout", traced), ("checkin", untraced)] if direct else [("before_cursor_execute", told)]
+    for name, listener in listeners:
+        event.listen(engine, name, listener)
+    try:
+        yield found
+    finally:
+        for name, listener in listeners:
+            event.remove(engine, name, listener)
