@@ -102,6 +102,20 @@ def state(image: Image) -> State:
     return State.FAILED if seen is not None and seen.fault is not None and seen.fault.permanent else State.PENDING
 
 
+def waiting(image: Image) -> bool:
+    """Whether its source is still needed: it is not captured yet, and may still be."""
+    seen = image.seen
+    return state(image) is State.PENDING and seen is not None and not seen.captured
+
+
+def settled(image: Image) -> bool:
+    """Whether nothing is left to do: it has its bytes, or never will, and no host holds anything of it."""
+    assigned = image.assigned
+    if image.gone is not None or assigned is None:
+        return True
+    return assigned.host is None and not assigned.clear and state(image) in (State.AVAILABLE, State.FAILED)
+
+
 def content(image: Image) -> Wanted:
     """What there is of an image, wherever its bytes come from: `wanted` with what was seen of a captured one."""
     seen = image.seen

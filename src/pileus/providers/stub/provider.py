@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pileus.model.spec import AnySpec
 
 
+_KINDS = ("machine", "container")
+
 _HOSTS = frozenset({InstanceSpec.KIND, ImageSpec.KIND})
 """What hosts are ordered: their own books keep those orders."""
 
@@ -31,7 +33,7 @@ class StubProvider:
     """`latency` seconds pass before anything is done. `faults` is asked before each call (name, uuid) and may raise."""
 
     handles = frozenset({"instance", "image", "router", "network", "port", "securitygroup", "floatingip"})
-    limits = Limits(kinds=("machine", "container"), pause=True, live_migrate=True, hot_plug=True)
+    limits = Limits(kinds=_KINDS, pause=True, live_migrate=True, hot_plug=True, captures=_KINDS)
 
     def __init__(
         self,
