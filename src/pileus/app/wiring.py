@@ -17,6 +17,7 @@ from pileus.app.state import State, keep_once, write_file
 from pileus.faces.ec2 import Ec2Face
 from pileus.faces.rest import RestFace
 from pileus.loops.admission import Admission
+from pileus.loops.fetch import Fetcher
 from pileus.loops.recover import Awaited, Gate, Recovery
 from pileus.loops.runner import Runner, spread_nudges
 from pileus.model.provider import Engine
@@ -195,6 +196,9 @@ def _nothing() -> None:
 
 
 def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Engine, role: Role) -> Cloud:
+    objects = ObjectStore(state.objects)
+    if role.loops:
+        core = dataclasses.replace(core, captures=Fetcher(core.hosts, objects))
     authority = Authority(core, shared=not role.alone)
     metrics = Metrics(core.store)
     opening: Recovery | Awaited
@@ -211,7 +215,7 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
         settings=settings,
         core=core,
         authority=authority,
-        objects=ObjectStore(state.objects),
+        objects=objects,
         ec2=Ec2Face(core, authority),
         rest=RestFace(core, authority),
         metrics=metrics,

@@ -9,21 +9,22 @@ import structlog
 
 from pileus.model.host import Capacity, Limits
 from pileus.model.noun import NEVER, Fault, Revision
-from pileus.model.provider import Channel
-from pileus.model.spec import InstanceSpec
+from pileus.model.provider import Capture, Channel
+from pileus.model.spec import HostSpec
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="order"):
     """Make `uuid` as `spec` says; without a spec: remove it, `why` being gone (for good) or moved (elsewhere).
 
-    `request` is the id of the request for whose sake it is sent, for logs alone.
+    `request` is the id of the request for whose sake it is sent, for logs alone; `kind` that of the noun.
     """
 
     uuid: str
     revision: Revision
-    spec: InstanceSpec | None = None
+    spec: HostSpec | None = None
     why: str = ""
     request: str = ""
+    kind: str = "instance"
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -35,7 +36,10 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BodyReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One body. `revision` is the one applied, not merely stored; `ever`: it has run under Pileus."""
+    """One body. `revision` is the one applied, not merely stored; `ever`: it has run under Pileus.
+
+    `capture` is an image's, once it is whole.
+    """
 
     revision: Revision = NEVER
     running: bool = False
@@ -45,6 +49,7 @@ class BodyReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ever: bool = False
     since: float = 0.0
     fault: Fault | None = None
+    capture: Capture | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="report"):
@@ -93,6 +98,7 @@ class Open(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="o
     uuid: str
     channel: Channel
     port: int = 0
+    kind: str = "instance"
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="opened"):

@@ -154,6 +154,21 @@ def image_add(
     print(f"{made['id']}  {made['name']}")
 
 
+@images.command("create")
+def image_create(
+    instance: Annotated[str, typer.Argument(help="An id or a name.")],
+    name: str,
+    *,
+    description: str = "",
+    no_reboot: Annotated[bool, typer.Option("--no-reboot", help="Leave it running: as after a power cut.")] = False,
+    state: StateOption = None,
+) -> None:
+    """Make an image of an instance's root disk; it is pending until its bytes are in the cloud."""
+    asked = {"instance": instance, "name": name, "description": description, "reboot": not no_reboot}
+    made = connect(state_of(state)).post("images", "capture", body=asked)
+    print(f"{made['id']}  {made['name']}")
+
+
 @images.command("list")
 def image_list(*, state: StateOption = None) -> None:
     """List the images."""

@@ -12,9 +12,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "image": (
         "id",
         "name",
+        "state",
         "wanted.kind",
         "wanted.format",
-        "wanted.virtual_size",
+        "virtual_size",
         "wanted.login_user",
         "wanted.public",
     ),
@@ -82,7 +83,7 @@ def _cell(noun: Mapping[str, Any], column: str) -> str:
         return "-"
     if column.rpartition(".")[2] in _TIMES:
         return _moment(value)
-    if column == "wanted.virtual_size":
+    if column == "virtual_size":
         return f"{value / (1 << 30):.1f}G"
     return str(value).lower() if isinstance(value, bool) else str(value)
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.bus.messages import Ask
+from pileus.loops import image as captures
 from pileus.loops import instance as loop
 from pileus.loops.host import silence
 from pileus.model.caller import SYSTEM
 from pileus.model.host import Host, Wanted
 from pileus.model.host import Seen as HostSeen
 from pileus.model.ids import new_uuid
+from pileus.model.image import Image
 from pileus.model.instance import Instance, Seen, settled
 from pileus.model.noun import NEVER
 from pileus.model.placement import RESOURCES
@@ -53,6 +55,7 @@ def absorb_all(core: Core, reports: Sequence[Report]) -> None:
                     endings += _ending(rows[uuid])
         _carry_on(tx, changed)
         for report in news:
+            _captures(tx, report, rows)
             if report.full:
                 _confirm(tx, report, rows)
                 _absent(tx, report)
@@ -158,6 +161,21 @@ def _ending(row: Instance) -> list[tuple[str, int, str, str]]:
     if seen.fault is not None and seen.fault.permanent and not seen.ever:
         return [(row.uuid, n, "Server.InternalError", f"{seen.fault.code}: {seen.fault.message}")]
     return []
+
+
+def _captures(tx: Writer, report: Report, rows: dict[str, Instance]) -> None:
+    """What a report says of captures."""
+    named = [uuid for uuid in (*report.bodies, *report.removed) if uuid not in rows]
+    images = tx.many(Image, named) if named else {}
+    for uuid, row in images.items():
+        if row.gone is not None or row.assigned is None:
+            continue
+        if uuid in report.bodies and row.assigned.host == report.host:
+            captures.reported(tx, row, report.bodies[uuid])
+        elif report.full and uuid in report.removed and uuid not in report.bodies:
+            captures.cleared(tx, row, report.host, report.removed[uuid])
+    if report.full:
+        captures.absent(tx, report.host, set(report.bodies))
 
 
 def _confirm(tx: Writer, report: Report, rows: dict[str, Instance]) -> None:

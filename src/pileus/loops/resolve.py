@@ -10,7 +10,7 @@ from pileus.model import addresses
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
-from pileus.model.image import Image, kind_of
+from pileus.model.image import Image, imported, kind_of
 from pileus.model.instance import Instance
 from pileus.model.network import Assigned as NetworkAssigned
 from pileus.model.network import Network
@@ -25,6 +25,7 @@ from pileus.model.spec import (
     AnySpec,
     DiskSpec,
     FloatingIpSpec,
+    ImageSpec,
     Ingress,
     InstanceSpec,
     NetworkSpec,
@@ -89,12 +90,30 @@ def instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
     )
 
 
+def capture(tx: Reader, row: Image) -> ImageSpec:
+    """The whole order for an image that is captured, without its revision."""
+    wanted = row.wanted
+    return ImageSpec(
+        uuid=row.uuid,
+        name=row.name,
+        project=row.project,
+        tags=row.tags,
+        ec2_id=row.ec2_id,
+        instance=wanted.instance,
+        disk=wanted.disk,
+        format="tar" if wanted.format == "tar" else "qcow2",
+        machine=wanted.kind,
+        reboot=wanted.reboot,
+        record=record([tx.need(Project, row.project), msgspec.structs.replace(row, assigned=None)]),
+    )
+
+
 def _context(tx: Reader, ports: list[Port], project: Project, flavor: Flavor, image: Image | None) -> Iterable[Noun]:
     """What an instance's rows refer to, without what changes by itself: each change of it would be an order."""
     yield project
     yield flavor
     if image is not None and image.gone is None:
-        yield image
+        yield imported(image)
     networks = tx.many(Network, [port.wanted.network for port in ports])
     for router in tx.many(Router, [network.wanted.router or "" for network in networks.values()]).values():
         yield msgspec.structs.replace(router, tags={}, assigned=RouterAssigned())

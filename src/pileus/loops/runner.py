@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from pileus.loops import engine, instance, report
+from pileus.loops import engine, image, instance, report
 from pileus.loops.host import silence
 from pileus.loops.intake import Intake
 from pileus.model.errors import Fault, Unavailable
+from pileus.model.image import Image
 from pileus.model.instance import Instance
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ LARGEST = 16
 
 _jitter = random.SystemRandom()
 
-KINDS = (Instance.KIND, *engine.KEPT)
+KINDS = (Instance.KIND, Image.KIND, *engine.KEPT)
 """Every kind of noun that has a loop."""
 
 log = structlog.get_logger()
@@ -130,6 +131,8 @@ def _steps(core: Core, held: Sequence[Claimed]) -> dict[Claimed, float | Excepti
 def _step(core: Core, held: Claimed) -> float | None:
     if held.kind == Instance.KIND:
         return instance.step(core, held.uuid, held.request)
+    if held.kind == Image.KIND:
+        return image.step(core, held.uuid, held.request)
     if held.kind in engine.KEPT:
         return engine.step(core, held.kind, held.uuid)
     return None

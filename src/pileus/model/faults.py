@@ -7,8 +7,14 @@ from types import MappingProxyType
 
 FAULTS: Mapping[str, str] = MappingProxyType(
     {
+        "CaptureCorrupt": "A capture came with other bytes than its host had said; it is fetched again.",
+        "CaptureLost": "The host no longer has what it had captured, and the cloud had not fetched it yet.",
+        "CaptureMissing": "The host has not captured that.",
+        "CaptureUnavailable": "A capture cannot be fetched from its host now.",
         "CgroupsUnavailable": "The guests' control group cannot be made, or a limit in it cannot be set.",
         "ContainerFailed": "LXC did not start or end a container; the message says why.",
+        "CloudDiskFailed": "The file system of the cloud's object store failed.",
+        "CloudDiskFull": "The file system of the cloud's object store is full.",
         "DiskFailed": "qemu-img, mke2fs or the file system failed at an instance's disk.",
         "DiskLost": "The disk of an instance that has run is no longer there; it is not made anew.",
         "DiskTooSmall": "The root disk is smaller than the image.",
@@ -39,6 +45,8 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "RangesExhausted": "Every range of user ids for containers on this machine belongs to some project.",
         "RestoreFailed": "A guest could not be restored from a template; it boots from its image instead.",
         "RouterMissing": "The network's router is not there yet.",
+        "SourceGone": "The instance was gone before it was captured.",
+        "SourceMissing": "The host does not have the disk that it is to capture now.",
         "StatePathTooLong": "The state directory's path is too long for the sockets below it.",
         "TapFailed": "A guest's network interface cannot be made.",
         "TemplateRefused": "A booted guest cannot become a template, or no longer be one; guests boot as ever.",

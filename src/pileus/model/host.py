@@ -11,12 +11,16 @@ LOST_AFTER = 30.0
 
 
 class Limits(Part, frozen=True, kw_only=True):
-    """What a provider cannot do, as data: verbs refuse early instead of surprising later. Sizes: 0 is no bound."""
+    """What a provider cannot do, as data: verbs refuse early instead of surprising later. Sizes: 0 is no bound.
+
+    `captures` are the kinds whose disks it makes images of.
+    """
 
     kinds: tuple[str, ...] = ("machine",)
     pause: bool = False
     live_migrate: bool = False
     hot_plug: bool = False
+    captures: tuple[str, ...] = ()
 
 
 class Capacity(Part, frozen=True, kw_only=True):

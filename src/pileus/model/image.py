@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar, Literal
 
-from pileus.model.noun import Noun, Part
+import msgspec
+
+from pileus.model.noun import NEVER, Fault, Noun, Part, Revision
 
 Kind = Literal["machine", "container"]
 Format = Literal["qcow2", "raw", "tar"]
@@ -21,11 +24,14 @@ class Wanted(Part, frozen=True, kw_only=True):
     Format `tar` is a root file system with real user ids, perhaps compressed (zstd, gzip, xz); it is kind `container`'s
     only one, and no machine's. `virtual_size` is then that of its unpacked files.
     `traits` are what a host has to have for it.
+
+    One that is captured says of what: the root `disk` of an `instance` (uuids), which is shut down for it with
+    `reboot`. What its bytes are is seen when they are there.
     """
 
-    digest: str
-    size: int
-    virtual_size: int
+    digest: str = ""
+    size: int = 0
+    virtual_size: int = 0
     format: Format = "qcow2"
     kind: Kind = "machine"
     public: bool = False
@@ -36,13 +42,91 @@ class Wanted(Part, frozen=True, kw_only=True):
     description: str = ""
     traits: tuple[str, ...] = ()
     gone: bool = False
+    instance: str = ""
+    disk: str = ""
+    reboot: bool = False
+
+
+class Assigned(Part, frozen=True, kw_only=True):
+    """Where it is captured, as of an instance: `clear` names the hosts that may still hold the capture.
+
+    `content` is the digest of the order that was given a revision last.
+    """
+
+    host: str | None = None
+    clear: dict[str, Revision] = {}
+    content: str = ""
+
+
+class Seen(Part, frozen=True, kw_only=True):
+    """What its host reported of the capture at `revision`; `stored`: the cloud has the bytes, and they are verified.
+
+    `fault` is why there are no bytes yet, or, when permanent, why there will never be any.
+    """
+
+    revision: Revision = NEVER
+    captured: bool = False
+    digest: str = ""
+    size: int = 0
+    virtual_size: int = 0
+    stored: bool = False
+    fault: Fault | None = None
 
 
 class Image(Noun, frozen=True, kw_only=True):
-    """Public images are seen by every project; private ones by their own."""
+    """Public images are seen by every project; private ones by their own. One that was imported has no `seen`."""
 
     KIND: ClassVar[str] = "image"
     PREFIX: ClassVar[str] = "ami"
     wanted: Wanted
-    assigned: None = None
-    seen: None = None
+    assigned: Assigned | None = None
+    seen: Seen | None = None
+
+
+class State(StrEnum):
+    """The states of EC2's images; never stored, always computed."""
+
+    PENDING = "pending"
+    AVAILABLE = "available"
+    FAILED = "failed"
+    DEREGISTERED = "deregistered"
+
+
+def state(image: Image) -> State:
+    """The state that a user sees, from the three parts."""
+    seen = image.seen
+    if image.gone is not None or image.wanted.gone:
+        return State.DEREGISTERED
+    if not image.wanted.instance or (seen is not None and seen.stored):
+        return State.AVAILABLE
+    return State.FAILED if seen is not None and seen.fault is not None and seen.fault.permanent else State.PENDING
+
+
+def waiting(image: Image) -> bool:
+    """Whether its source is still needed: it is not captured yet, and may still be."""
+    seen = image.seen
+    return state(image) is State.PENDING and seen is not None and not seen.captured
+
+
+def settled(image: Image) -> bool:
+    """Whether nothing is left to do: it has its bytes, or never will, and no host holds anything of it."""
+    assigned = image.assigned
+    if image.gone is not None or assigned is None:
+        return True
+    return assigned.host is None and not assigned.clear and state(image) in (State.AVAILABLE, State.FAILED)
+
+
+def content(image: Image) -> Wanted:
+    """What there is of an image, wherever its bytes come from: `wanted` with what was seen of a captured one."""
+    seen = image.seen
+    if seen is None or not seen.stored:
+        return image.wanted
+    return msgspec.structs.replace(image.wanted, digest=seen.digest, size=seen.size, virtual_size=seen.virtual_size)
+
+
+def imported(image: Image) -> Image:
+    """A captured image as if it had been imported: its bytes are known, and where they came from does not count."""
+    if image.seen is None:
+        return image
+    wanted = msgspec.structs.replace(content(image), instance="", disk="", reboot=False)
+    return msgspec.structs.replace(image, wanted=wanted, assigned=None, seen=None)

@@ -185,7 +185,10 @@ class Step(StrEnum):
 
 
 class Body(Part, frozen=True, kw_only=True):
-    """What the host remembers and sees of one body. `ordered_stop`: a stop was signalled since it last started."""
+    """What the host remembers and sees of one body. `ordered_stop`: a stop was signalled since it last started.
+
+    `held`: it is down, and is not started, until a capture of its disk is made.
+    """
 
     exists: bool = False
     running: bool = False
@@ -193,6 +196,7 @@ class Body(Part, frozen=True, kw_only=True):
     reboot: int = 0
     satisfied: int = 0
     ordered_stop: bool = False
+    held: bool = False
 
 
 def next_step(power: Power, reboot: int, body: Body) -> Step:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
-from pileus.model.noun import NEVER, Revision
+from pileus.model.noun import NEVER, Fault, Revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pileus.model.spec import AnySpec
 
 Cause = Literal["", "guest", "other"]
-Channel = Literal["log", "console", "screenshot", "connect", "stats"]
+Channel = Literal["log", "console", "screenshot", "connect", "bytes", "stats"]
 
 
 class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,11 +26,25 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     revision: Revision = NEVER
 
 
+class Capture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What has come of a capture (the body of an image). One that is `captured` never changes any more.
+
+    `digest` is the sha256 (hex) and `size` the number of its bytes, `virtual_size` the bytes of the disk, or of the
+    files once unpacked; all of them of what was captured alone. `fault` is why it `failed`.
+    """
+
+    state: Literal["capturing", "captured", "failed"]
+    digest: str = ""
+    size: int = 0
+    virtual_size: int = 0
+    fault: Fault | None = None
+
+
 class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a provider sees of one body, `revision` as last ensured.
 
     `running` and `cause` are an instance's: `cause` says what ended it, "guest" being the guest's own shutdown.
-    `groups` are a port's memberships as the engine's own database has them.
+    `groups` are a port's memberships as the engine's own database has them; `capture` is an image's.
     """
 
     kind: str
@@ -39,6 +53,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     running: bool = False
     cause: Cause = ""
     groups: tuple[str, ...] = ()
+    capture: Capture | None = None
 
 
 class Recalled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,6 +105,11 @@ class Provider(Protocol):
         For an instance: its body exists, with its disks and ports, and its power is, or is becoming, what
         `spec.power.state` says (a graceful stop that is ignored for long ends in a hard one);
         with `spec.power.keep` its power is left as it is. What this or a later order removed is not made again.
+
+        For an image: its capture is being made, or is there; one that is whole is never made again. With `reboot` the
+        agent has shut the instance down before it asks, and keeps it so until the capture is there or has failed.
+        What fails is said by a Fault or by what `observe` gives: a permanent one ends it, after another one it
+        is asked for again.
         """
 
     def remove(self, ref: Ref) -> None:
@@ -102,6 +122,7 @@ class Provider(Protocol):
         """A way to the bytes of `channel` (`connect`: a TCP stream to the guest's `port`). Raises Fault.
 
         `stats` is what `pileus.model.statistics` encodes, of the body, or of all bodies when `ref` names none ("").
+        `bytes` is an image's, once captured: exactly the bytes that its digest is of, to the end of the stream.
         """
 
 

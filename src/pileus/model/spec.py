@@ -119,6 +119,24 @@ class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="ins
     metadata_v2_only: bool = False
 
 
+class ImageSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="image"):
+    """A capture: the bytes of an instance's root disk as they are, kept on its host until the cloud has them.
+
+    `instance` and `disk` are uuids of bodies that the same host has. Format `qcow2` is a machine's: the whole disk,
+    naming no other file; `tar` a container's: its root file system with real user ids. `reboot`: the guest is shut
+    down for it and started again, so that its files are whole; else they are as after a power cut. `ec2_id` is that of
+    the image.
+    """
+
+    KIND: ClassVar[str] = "image"
+    ec2_id: str
+    instance: str
+    disk: str
+    format: Literal["qcow2", "tar"] = "qcow2"
+    machine: Literal["machine", "container"] = "machine"
+    reboot: bool = False
+
+
 class RouterSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="router"):
     """A logical router; its networks attach themselves by naming it.
 
@@ -185,7 +203,10 @@ class FloatingIpSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="f
     router: str = ""
 
 
-AnySpec = InstanceSpec | RouterSpec | NetworkSpec | PortSpec | SecurityGroupSpec | FloatingIpSpec
+AnySpec = InstanceSpec | ImageSpec | RouterSpec | NetworkSpec | PortSpec | SecurityGroupSpec | FloatingIpSpec
+
+HostSpec = InstanceSpec | ImageSpec
+"""What hosts are ordered; the rest is the network engine's."""
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 

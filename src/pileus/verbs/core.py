@@ -43,6 +43,25 @@ class Place:
     fingerprint: str = ""
 
 
+class Captures(Protocol):
+    """What brings captures from hosts into the object store."""
+
+    def fetch(self, host: str, image: str, digest: str, size: int) -> bool:
+        """Whether the bytes with this digest are kept; False while they come in. `image` is the capture's uuid.
+
+        Never waits for long. Raises Fault: why they could not be had, the last time.
+        """
+
+
+class NoCaptures:
+    """A process that keeps no objects."""
+
+    def fetch(self, host: str, image: str, digest: str, size: int) -> bool:
+        """Never."""
+        del host, image, digest, size
+        return False
+
+
 @dataclass(frozen=True)
 class Core:
     """Second argument of every verb. `key` (32 bytes) seals secrets at rest; `policy` is how hosts are chosen."""
@@ -53,3 +72,4 @@ class Core:
     key: bytes
     place: Place = field(default_factory=Place)
     policy: Policy = field(default_factory=Policy)
+    captures: Captures = field(default_factory=NoCaptures)

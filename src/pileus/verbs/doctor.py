@@ -9,7 +9,7 @@ from pileus.model.errors import Forbidden, NotFound
 from pileus.model.finding import Finding
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host, condition
-from pileus.model.image import Image
+from pileus.model.image import Image, content
 from pileus.model.instance import Instance, settled
 from pileus.model.network import Network
 from pileus.model.noun import Noun
@@ -103,7 +103,7 @@ def view(tx: Reader, now: float) -> StoreView:
         highest=(tx.meta("incarnation"), tx.meta("counter")),
         instances=tuple(_instance(row) for row in tx.list(Instance, dead=True)),
         engine=tuple(_engine(row, subnets.get(row.uuid, ())) for cls in KEPT for row in tx.list(cls, dead=True)),
-        images={image.wanted.digest: image.wanted.size for image in tx.list(Image)},
+        images={what.digest: what.size for what in map(content, tx.list(Image)) if what.digest},
         findings=tuple(sorted({found.key: found for found in _findings(tx, now)}.values())),
     )
 

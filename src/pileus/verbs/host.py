@@ -11,6 +11,7 @@ from pileus.model.host import Condition, Host, alive, condition, heard_lately, r
 from pileus.model.ids import new_uuid
 from pileus.model.placement import RESOURCES
 from pileus.verbs import find
+from pileus.verbs.image import on_host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +86,10 @@ def remove(caller: Caller, core: Core, ident: str, *, forget: bool = False) -> H
             # A launch that has chosen it waits for these rows, or this for the launch; it finds none, and looks anew.
             tx.close_usage(scope)
         held = len(tx.taken(scope))
+        kept = len(tx.taken(on_host(host.name)))
+        if kept and not held and not forget:
+            text = f"The host '{host.name}' has captures that the cloud has not got yet: {kept}."
+            raise Conflict(text, noun="host", ident=host.name, reason="in-use")
         if held and not forget:
             raise Conflict(
                 f"The host '{host.name}' holds {held} instance{'' if held == 1 else 's'}: terminate them first, or, "

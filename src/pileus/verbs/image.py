@@ -1,21 +1,26 @@
-"""Images: registering disks whose bytes the object store holds."""
+"""Images: registering disks whose bytes the object store holds, and having instances' disks captured."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.model.errors import Forbidden, NotFound
+from pileus.model.errors import Conflict, Duplicate, Forbidden, InvalidValue, NotFound, Unsupported
+from pileus.model.host import Host
 from pileus.model.ids import new_uuid
-from pileus.model.image import Image, Wanted
-from pileus.verbs import find
+from pileus.model.image import Assigned, Image, Seen, State, Wanted, kind_of, state
+from pileus.model.instance import Instance
+from pileus.model.volume import Volume
+from pileus.verbs import find, tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
 
@@ -31,6 +36,126 @@ def register(caller: Caller, core: Core, name: str, wanted: Wanted) -> Image:
         return image
 
 
+class Capture(msgspec.Struct, frozen=True, kw_only=True):
+    """What an image is captured of: an instance by EC2 id, uuid or name, which is shut down for it with `reboot`."""
+
+    instance: str
+    name: str
+    description: str = ""
+    reboot: bool = True
+    tags: dict[str, str] = {}
+
+
+_NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}", re.ASCII)
+
+LONGEST_DESCRIPTION = 255
+"""Characters, as in EC2."""
+
+
+def capture(caller: Caller, core: Core, asked: Capture) -> Image:
+    """Have an image made of an instance's root disk as it is now. Its bytes follow; it is pending until they are here.
+
+    What the image says otherwise is as its instance's own image says. Raises NotFound; Duplicate for a name that the
+    project's other images have; Conflict for an instance that never ran or is to go; InvalidValue; Unsupported.
+    """
+    _named(asked.name)
+    tag.check(asked.tags)
+    if len(asked.description) > LONGEST_DESCRIPTION:
+        raise InvalidValue(f"A description has at most {LONGEST_DESCRIPTION} characters.", reason="description")
+    with core.store.write() as tx:
+        row = _source(caller, tx, asked.instance)
+        if any(not other.wanted.gone for other in tx.list(Image, project=row.project, name=asked.name)):
+            text = f"AMI name {asked.name} is already in use by another image."
+            raise Duplicate(text, noun="image", ident=asked.name)
+        wanted = _captured(tx, row, asked)
+        image = Image(
+            uuid=new_uuid(),
+            project=row.project,
+            name=asked.name,
+            tags=asked.tags,
+            wanted=wanted,
+            assigned=Assigned(),
+            seen=Seen(),
+        )
+        image = tx.add(image)
+        tx.claim(of_instance(row.uuid), image.uuid, image)
+        tx.record(caller, image, "image.capture", goal=image.generation)
+        tx.wake(image)
+        return image
+
+
+def _named(name: str) -> None:
+    """The names that EC2 takes. Raises InvalidValue."""
+    if not _NAME.fullmatch(name):
+        text = "AMI names must be between 3 and 128 characters long, of letters, digits, spaces and ( ) [ ] . / - ' @ _"
+        raise InvalidValue(text, noun="image", ident=name, reason="name")
+
+
+def _source(caller: Caller, tx: Reader, ident: str) -> Instance:
+    by_id = ident.startswith("i-")
+    row = find.by_ec2(caller, tx, Instance, [ident])[0] if by_id else find.by_any(caller, tx, Instance, ident)
+    if row.wanted.gone or not row.seen.ever or row.assigned.host is None:
+        why = "is to go" if row.wanted.gone else "has never run"
+        text = f"The instance '{row.ec2_id}' {why}: there is nothing to make an image of."
+        raise Conflict(text, noun="instance", ident=row.ec2_id, reason="state")
+    return row
+
+
+def _captured(tx: Reader, row: Instance, asked: Capture) -> Wanted:
+    """What is wanted of an image of `row`'s root disk."""
+    disks = [volume for volume in tx.referring(Volume, [row.uuid]) if not volume.wanted.gone]
+    if not disks:
+        text = f"The instance '{row.ec2_id}' has no disk to make an image of."
+        raise Unsupported(text, noun="instance", ident=row.ec2_id)
+    root, own = disks[0], tx.get(Image, row.wanted.image)
+    kind = kind_of(root.wanted.format)
+    holder = tx.claimed("host", row.assigned.host or "")
+    host = tx.get(Host, holder[1]) if holder else None
+    if host is None or kind not in host.seen.limits.captures:
+        text = f"The host of '{row.ec2_id}' makes no images of a {kind}'s disk."
+        raise Unsupported(text, noun="instance", ident=row.ec2_id)
+    said = own.wanted if own is not None else Wanted()
+    return Wanted(
+        format="tar" if kind == "container" else "qcow2",
+        kind=kind,
+        login_user=row.wanted.login_user or said.login_user,
+        min_memory=said.min_memory,
+        min_disk=root.wanted.size,
+        architecture=said.architecture,
+        description=asked.description,
+        traits=said.traits,
+        instance=row.uuid,
+        disk=root.uuid,
+        reboot=asked.reboot,
+    )
+
+
+def of_instance(uuid: str) -> str:
+    """The pool whose values are the images that still need this instance's disk."""
+    return f"capture:{uuid}"
+
+
+def on_host(name: str) -> str:
+    """The pool whose values are the images of which this host has a capture, or may have."""
+    return f"captured:{name}"
+
+
+def source(tx: Writer, image: Image) -> None:
+    """A capture needs its source no more: an instance that waited for it goes on."""
+    tx.unclaim(of_instance(image.wanted.instance), image.uuid)
+    instance = tx.get(Instance, image.wanted.instance)
+    if instance is not None and instance.gone is None and instance.wanted.gone:
+        tx.wake(instance)
+
+
+def bury(tx: Writer, image: Image) -> Image:
+    """No host holds anything of an image that is to go: a tombstone, and what was asked of it is over."""
+    tx.bury(image)
+    for line in tx.unsettled([image.uuid]):
+        tx.settle([line.id], "done" if line.verb == "image.deregister" else "superseded")
+    return msgspec.structs.replace(image, gone=tx.now)
+
+
 def allow(caller: Caller, *, public: bool) -> None:
     """Whether the caller may register such an image; asked again before its bytes are taken in. Raises Forbidden."""
     if public and not caller.admin:
@@ -41,26 +166,47 @@ def deregister(caller: Caller, core: Core, ident: str) -> None:
     """Forget an image; instances that were started from it keep their disks."""
     with core.store.write() as tx:
         image = find.by_any(caller, tx, Image, ident)
-        if image.project != caller.project and not caller.admin:
+        if image.wanted.gone or (image.project != caller.project and not caller.admin):
             raise find.not_found(Image, [ident])
-        tx.want(image, msgspec.structs.replace(image.wanted, gone=True))
-        tx.bury(image)
-        tx.record(caller, image, "image.deregister", outcome="done")
+        image = tx.want(image, msgspec.structs.replace(image.wanted, gone=True))
+        tx.record(caller, image, "image.deregister", goal=image.generation)
+        if image.wanted.instance:
+            source(tx, image)
+        if image.assigned is None or (image.assigned.host is None and not image.assigned.clear):
+            bury(tx, image)
+        else:
+            tx.wake(image)
 
 
 def listing(caller: Caller, core: Core, ids: Sequence[str] = ()) -> list[Image]:
     """The images that the caller may start from, oldest first; `ids` are EC2 ids, each of which must exist."""
     with core.store.read() as tx:
         if ids:
-            return find.by_ec2(caller, tx, Image, ids)
-        return [image for image in tx.list(Image) if find.visible(caller, image)]
+            return known(find.by_ec2(caller, tx, Image, ids))
+        return [image for image in tx.list(Image) if find.visible(caller, image) and not image.wanted.gone]
+
+
+def known(images: list[Image]) -> list[Image]:
+    """These images, unless one was forgotten: a host may hold something of that still, no user does. NotFound then."""
+    missing = [image.ec2_id for image in images if image.wanted.gone]
+    if missing:
+        raise find.not_found(Image, missing)
+    return images
 
 
 def needed(caller: Caller, tx: Reader, ident: str) -> Image:
-    """The image that a launch names: by EC2 id, as EC2 has it, or by uuid or name. NotFound otherwise."""
+    """The image that a launch names: by EC2 id, as EC2 has it, or by uuid or name.
+
+    Raises NotFound otherwise, and Conflict while it has no bytes.
+    """
     try:
-        return find.by_any(caller, tx, Image, ident)
+        found = find.by_any(caller, tx, Image, ident)
     except NotFound:
-        if ident.startswith("ami-"):
-            return find.by_ec2(caller, tx, Image, [ident])[0]
-        raise
+        if not ident.startswith("ami-"):
+            raise
+        found = find.by_ec2(caller, tx, Image, [ident])[0]
+    known([found])
+    if state(found) is not State.AVAILABLE:
+        text = f"The image ID '{found.ec2_id}' is {state(found)}: nothing can be launched from it."
+        raise Conflict(text, noun="image", ident=found.ec2_id, reason="unavailable")
+    return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
+from pileus.model.image import Assigned, Image, waiting
 from pileus.model.instance import Instance
 from pileus.model.keypair import KeyPair
 from pileus.model.placementgroup import PlacementGroup
@@ -14,13 +15,26 @@ from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.volume import Volume
+from pileus.verbs.image import of_instance, on_host
 
 if TYPE_CHECKING:
     from pileus.model.noun import Noun
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
 
-POOLS = ("host:", "loopback", "floating", "subnet:", "mac", "securitygroup:", "keypair:", "placementgroup:", "mcc")
+POOLS = (
+    "host:",
+    "loopback",
+    "floating",
+    "subnet:",
+    "mac",
+    "securitygroup:",
+    "keypair:",
+    "placementgroup:",
+    "mcc",
+    "capture:",
+    "captured:",
+)
 """The pools that are recounted here; names of projects, users and the like are not."""
 
 Claims = set[tuple[str, str, str]]
@@ -47,6 +61,8 @@ def claims(tx: Reader) -> Claims:
     for group in tx.list(SecurityGroup):
         if not group.wanted.gone:  # its name is free as soon as it is asked to go
             found.add((f"securitygroup:{group.wanted.router}", group.name, group.uuid))
+    for image in tx.list(Image):
+        found |= _of_image(image)
     for named in (*tx.list(PlacementGroup), *tx.list(KeyPair)):
         found.add((f"{named.KIND}:{named.project}", named.name, named.uuid))
     return found
@@ -59,6 +75,13 @@ def _of_instance(row: Instance) -> Claims:
     if row.assigned.number:
         found.add(("mcc", str(row.assigned.number), row.uuid))
     return found
+
+
+def _of_image(row: Image) -> Claims:
+    assigned = row.assigned or Assigned()
+    hosts = {assigned.host, *assigned.clear} - {None}
+    found = {(on_host(str(host)), row.uuid, row.uuid) for host in hosts}
+    return found | ({(of_instance(row.wanted.instance), row.uuid, row.uuid)} if waiting(row) else set())
 
 
 def usage(tx: Reader) -> Usage:
@@ -129,7 +152,7 @@ def _holders(tx: Reader) -> dict[str, tuple[tuple[bool, float, int], Noun]]:
     running = {row.uuid for row in instances if row.seen.running}
     known = {row.uuid for row in instances}
     found: dict[str, tuple[tuple[bool, float, int], Noun]] = {}
-    for cls in (Instance, Router, FloatingIp, Port, SecurityGroup, KeyPair, PlacementGroup):
+    for cls in (Instance, Router, FloatingIp, Port, SecurityGroup, KeyPair, PlacementGroup, Image):
         for row in tx.list(cls):
             runs = row.uuid in running
             if isinstance(row, Port):

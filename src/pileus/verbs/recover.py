@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pileus.model import image as images
 from pileus.model.caller import SYSTEM
 from pileus.model.errors import InvalidValue
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
+from pileus.model.image import Image
 from pileus.model.instance import Instance, Unheard, merged
 from pileus.model.network import Network
-from pileus.model.noun import NEVER
+from pileus.model.noun import NEVER, Fault
 from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
+from pileus.model.spec import InstanceSpec
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.verbs import adopt, contest, recount, securitygroup
@@ -137,17 +140,23 @@ class _Merge:
         self.engine = engine
         self.done = Outcome()
         self.held: dict[str, list[tuple[Order, str]]] = {}
+        self.captures: dict[str, list[tuple[Order, str]]] = {}
         self.ended: set[str] = set()
         for host, report in answers.items():
             for uuid, order in (report.orders or {}).items():
+                if order.kind == Image.KIND:
+                    self.captures.setdefault(uuid, []).append((order, host))
+                    continue
                 self.held.setdefault(uuid, []).append((order, host))
                 if order.spec is None and order.why == "gone":
                     self.ended.add(uuid)
             self.ended |= {uuid for uuid, removed in report.removed.items() if removed.why == "gone"}
+        self.fetched = {uuid for report in answers.values() for uuid in report.removed} - self.ended
 
     def run(self) -> Outcome:
         self._networks()
         self._instances()
+        self._images()
         self._ports()
         self._floating()
         self._defaults()
@@ -303,7 +312,7 @@ class _Merge:
         order: list[tuple[float, str]] = []
         for uuid, orders in self.held.items():
             spec = max(orders, key=lambda pair: pair[0].revision)[0].spec
-            order.append((spec.launched if spec else 0.0, uuid))
+            order.append((spec.launched if isinstance(spec, InstanceSpec) else 0.0, uuid))
         for _, uuid in sorted(order):
             self._instance(uuid, self.tx.get(Instance, uuid))
         for row in self.tx.many(Instance, self.ended - self.held.keys()).values():
@@ -317,7 +326,7 @@ class _Merge:
                 self._gone(row)
             return
         order, host = max(self.held[uuid], key=lambda pair: (pair[0].spec is not None, pair[0].revision))
-        if order.spec is None or (row is not None and row.gone is not None):
+        if not isinstance(order.spec, InstanceSpec) or (row is not None and row.gone is not None):
             return
         if row is None or (order.revision > row.revision and not row.wanted.gone):
             body = self.answers[host].bodies[uuid]
@@ -329,6 +338,31 @@ class _Merge:
                 self._since(row, made)
             self.tx.record(SYSTEM, made, "instance.recover", outcome="done")
             (self.done.adopted if row is None else self.done.advanced).append(made.ec2_id)
+
+    def _images(self) -> None:
+        """Captures are as the hosts that have them say. What was fetched in the time that is lost is not made anew."""
+        tx = self.tx
+        for uuid, orders in self.captures.items():
+            order, host = max(orders, key=lambda pair: (pair[0].spec is not None, pair[0].revision))
+            if order.spec is None and order.why == "gone":
+                self.ended.add(uuid)
+            for noun in adopt.recalled(order.spec.record) if order.spec is not None else []:
+                known = tx.get(Image, uuid) is not None or uuid in self.ended
+                if isinstance(noun, Image) and not known and tx.get(Project, noun.project) is not None:
+                    assigned = images.Assigned(host=host)
+                    made = tx.add(msgspec.structs.replace(noun, assigned=assigned, seen=images.Seen()))
+                    tx.record(SYSTEM, made, "image.recover", outcome="done")
+                    self.done.adopted.append(made.ec2_id)
+        for row in tx.many(Image, self.ended | self.fetched).values():
+            if row.gone is not None or row.wanted.gone or row.assigned is None:
+                continue
+            if row.uuid in self.ended:
+                tx.want(row, msgspec.structs.replace(row.wanted, gone=True))
+                self.done.removed.append(row.ec2_id)
+            elif images.state(row) is images.State.PENDING and row.uuid not in self.captures:
+                text = "The cloud had it, and forgot that when its database was restored."
+                lost = Fault(code="CaptureLost", message=text, permanent=True, at=tx.now)
+                tx.see(row, msgspec.structs.replace(row.seen or images.Seen(), fault=lost))
 
     def _since(self, row: Instance, made: Instance) -> None:
         """What was asked of it since the store was recovered without its host is the newer wish."""
@@ -377,6 +411,13 @@ class _Merge:
             clear = dict.fromkeys(sorted(hosts), fresh.revision)
             fresh = tx.assign(fresh, msgspec.structs.replace(fresh.assigned, content="", clear=clear, unheard=None))
             tx.wake(fresh)
+        for image in tx.list(Image):
+            held = {host for _, host in self.captures.get(image.uuid, ())}
+            assigned = image.assigned
+            if assigned is not None and (held or not images.settled(image)):
+                image = tx.revise(image)  # noqa: PLW2901
+                clear = dict.fromkeys(sorted({*assigned.clear, *held} - {assigned.host}), image.revision)
+                tx.wake(tx.assign(image, msgspec.structs.replace(assigned, content="", clear=clear)))
         for cls in ENGINE:
             for noun in tx.list(cls):
                 tx.revise(noun, msgspec.structs.replace(noun.assigned, content=""))

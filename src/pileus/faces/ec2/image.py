@@ -1,4 +1,4 @@
-"""Machine images."""
+"""Images: listing them, having an instance's disk captured as one, and forgetting them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action
-from pileus.faces.ec2.tag import shown
+from pileus.faces.ec2.instance.launch import ROOT_DEVICES
+from pileus.faces.ec2.instance.shape import ROOT_DEVICE
+from pileus.faces.ec2.names import ec2_id
+from pileus.faces.ec2.tag import shown, specified
 from pileus.faces.wire.scalars import from_timestamp
 from pileus.model.caller import SYSTEM
-from pileus.model.image import Image
+from pileus.model.errors import InvalidValue, Unsupported
+from pileus.model.image import Image, State, content, state
+from pileus.model.instance import Instance
 from pileus.verbs import image as verbs
 from pileus.verbs import project
 
@@ -36,6 +41,56 @@ def describe(call: Call) -> dict[str, Any]:
     return {"Images": page, **more}
 
 
+_HARMLESS = frozenset({"DeleteOnTermination", "VolumeType", "Iops", "Throughput"})
+"""What may be said of the root disk of an image: it is so already, or means nothing here."""
+
+
+@action("CreateImage")
+def create(call: Call) -> dict[str, Any]:
+    """Have an image made of an instance's root disk: pending until it is captured and its bytes are here.
+
+    The instance is shut down for it and started again, unless NoReboot.
+    """
+    args = call.args
+    for name in ("InstanceId", "Name"):
+        if not args.get(name):
+            raise InvalidValue(f"The request must contain the parameter {name}", reason="missing")
+    if args.get("SnapshotLocation", "regional") != "regional" or args.get("BootModeOverride"):
+        raise Unsupported("This cloud supports neither SnapshotLocation=local nor BootModeOverride.", noun="image")
+    for mapping in args.get("BlockDeviceMappings", ()):
+        _take(mapping)
+    asked = verbs.Capture(
+        instance=args["InstanceId"],
+        name=args["Name"],
+        description=args.get("Description", ""),
+        reboot=not args.get("NoReboot"),
+        tags=specified(args, "image")["image"],
+    )
+    return {"ImageId": verbs.capture(call.caller, call.core, asked).ec2_id}
+
+
+def _take(mapping: dict[str, Any]) -> None:
+    """Whether a mapping says nothing but how an image of one root disk is. Raises Unsupported."""
+    device, disk = mapping.get("DeviceName", ""), mapping.get("Ebs", {})
+    if "NoDevice" in mapping and device not in ROOT_DEVICES:
+        return
+    others = sorted(disk.keys() - _HARMLESS)
+    if mapping.get("VirtualName") or "NoDevice" in mapping or device not in ROOT_DEVICES or others:
+        what = f"{others[0]} for {device}" if others else f"a mapping of {device or 'no device'}"
+        raise Unsupported(f"Images have one disk, their root, as it is: this cloud cannot honour {what}.", noun="image")
+
+
+@action("DeregisterImage")
+def deregister(call: Call) -> dict[str, Any]:
+    """Forget an image, or give up one that is pending; what was launched from it keeps its disk."""
+    ident = call.args.get("ImageId", "")
+    if not ident:
+        raise InvalidValue("The request must contain the parameter ImageId", reason="missing")
+    verbs.listing(call.caller, call.core, [ident])  # by EC2 id alone, with EC2's words for what is none
+    verbs.deregister(call.caller, call.core, ident)
+    return {"Return": True}
+
+
 def _rendered(call: Call, images: Sequence[Image]) -> list[dict[str, Any]]:
     accounts = {"": NOBODY, call.caller.project: call.caller.account_id}
     if any(image.project not in accounts for image in images):
@@ -45,9 +100,9 @@ def _rendered(call: Call, images: Sequence[Image]) -> list[dict[str, Any]]:
 
 
 def _image(image: Image, account: str) -> dict[str, Any]:
-    wanted = image.wanted
+    wanted = content(image)
     root = {
-        "DeviceName": "/dev/vda",
+        "DeviceName": ROOT_DEVICE,
         "Ebs": {
             "DeleteOnTermination": True,
             "VolumeSize": max(wanted.min_disk, -(-wanted.virtual_size // GIB)),
@@ -63,7 +118,8 @@ def _image(image: Image, account: str) -> dict[str, Any]:
         "ImageOwnerAlias": "amazon" if wanted.public else None,
         "OwnerId": account,
         "Public": wanted.public,
-        "State": "available",
+        "State": str(state(image)),
+        **_source(image),
         "CreationDate": from_timestamp(image.created),
         "Architecture": wanted.architecture,
         "ImageType": "machine",
@@ -73,11 +129,22 @@ def _image(image: Image, account: str) -> dict[str, Any]:
         "VirtualizationType": "hvm",
         "BootMode": "legacy-bios",
         "EnaSupport": False,
-        "RootDeviceName": "/dev/vda",
+        "RootDeviceName": ROOT_DEVICE,
         "RootDeviceType": "ebs",
         "BlockDeviceMappings": [root],
         "Tags": shown(image.tags),
     }
+
+
+def _source(image: Image) -> dict[str, Any]:
+    """What there is to say of an image that was, or could not be, captured."""
+    if not image.wanted.instance:
+        return {}
+    found: dict[str, Any] = {"SourceInstanceId": ec2_id(Instance, image.wanted.instance)}
+    fault = image.seen.fault if image.seen is not None else None
+    if fault is not None and state(image) is not State.AVAILABLE:
+        found["StateReason"] = {"Code": f"Server.{fault.code}", "Message": fault.message}
+    return found
 
 
 _FILTERS = {
@@ -98,10 +165,13 @@ _FILTERS = {
         platform_details="PlatformDetails",
         root_device_name="RootDeviceName",
         root_device_type="RootDeviceType",
+        source_instance_id="SourceInstanceId",
         state="State",
         usage_operation="UsageOperation",
         virtualization_type="VirtualizationType",
     ),
+    "state-reason-code": filters.member("StateReason.Code"),
+    "state-reason-message": filters.member("StateReason.Message"),
     "block-device-mapping.delete-on-termination": filters.member("BlockDeviceMappings.Ebs.DeleteOnTermination"),
     "block-device-mapping.device-name": filters.member("BlockDeviceMappings.DeviceName"),
     "block-device-mapping.encrypted": filters.member("BlockDeviceMappings.Ebs.Encrypted"),
@@ -119,10 +189,7 @@ _FILTERS = {
             "ramdisk-id",
             "source-image-id",
             "source-image-region",
-            "source-instance-id",
             "sriov-net-support",
-            "state-reason-code",
-            "state-reason-message",
             "tpm-support",
         ),
         filters.none,

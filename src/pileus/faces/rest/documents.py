@@ -9,6 +9,7 @@ import msgspec
 from pileus.model.errors import NotFound
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
+from pileus.model.image import Image, content, state
 from pileus.model.instance import Instance
 from pileus.model.noun import Noun
 from pileus.model.nouns import NOUNS
@@ -145,6 +146,19 @@ def address_document(view: AddressView) -> dict[str, Any]:
     }
 
 
+def image_document(image: Image) -> dict[str, Any]:
+    """An image, with its state, and what its bytes are wherever they came from; `trouble` is "" if all is well."""
+    what, fault = content(image), image.seen.fault if image.seen is not None else None
+    return {
+        **document(image),
+        "state": str(state(image)),
+        "digest": what.digest,
+        "size": what.size,
+        "virtual_size": what.virtual_size,
+        "trouble": fault.code if fault is not None else "",
+    }
+
+
 def host_document(view: HostView) -> dict[str, Any]:
     """A host, with how it is, when it was heard last, and what is used of what may be given away (None: no bound)."""
     return {
@@ -166,6 +180,9 @@ def documents(core: Core, tx: Reader, nouns: Sequence[Noun]) -> list[dict[str, A
     hosts = [noun for noun in nouns if isinstance(noun, Host)]
     if hosts:
         return [host_document(view) for view in views_of_hosts(tx, core, hosts)]
+    images = [noun for noun in nouns if isinstance(noun, Image)]
+    if images:
+        return [image_document(image) for image in images]
     addresses = [noun for noun in nouns if isinstance(noun, FloatingIp)]
     if addresses:
         return [address_document(view) for view in views_of_addresses(tx, addresses)]

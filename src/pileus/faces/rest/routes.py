@@ -163,6 +163,10 @@ def _create_keypair(asked: Asked) -> dict[str, Any]:
     return {**documents.document(key), "private_key": private}
 
 
+def _capture_image(asked: Asked) -> dict[str, Any]:
+    return documents.image_document(image.capture(asked.caller, asked.core, asked.read(image.Capture)))
+
+
 def _delete_image(asked: Asked) -> dict[str, Any]:
     image.deregister(asked.caller, asked.core, asked.path["id"])
     return {}
@@ -283,6 +287,7 @@ def _invite(asked: Asked) -> join.Invitation:
 ROUTES: tuple[Route, ...] = (
     Route("POST", "users", _create_user, "Make a user, and its project if that is missing.", NewUser, 201),
     Route("POST", "keypairs", _create_keypair, "Make or import a key pair.", NewKeyPair, 201),
+    Route("POST", "images/capture", _capture_image, "Make an image of an instance's root disk.", image.Capture, 201),
     Route("DELETE", "images/{id}", _delete_image, "Forget an image."),
     Route("POST", "instances", _launch, "Launch instances.", launch.Launch, 201),
     Route("POST", "instances/{id}/start", _powered(power.start), "Want it running."),

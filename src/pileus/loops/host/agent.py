@@ -11,19 +11,20 @@ import structlog
 
 from pileus.bus.messages import Ask, BodyReport, Order, Removed, Report
 from pileus.loops.host.book import Book, Entry
+from pileus.loops.host.capture import Captures
 from pileus.model import disk
 from pileus.model.errors import Fault
 from pileus.model.host import Capacity
 from pileus.model.instance import Body, Power, Step, next_step
 from pileus.model.noun import Fault as SeenFault
 from pileus.model.provider import Ref
+from pileus.model.spec import ImageSpec, InstanceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pileus.model.instance import PowerState
     from pileus.model.provider import Provider, Seen
-    from pileus.model.spec import InstanceSpec
 
 SOON = 0.25
 """Seconds until a body that is on its way (a guest shutting down) is looked at again."""
@@ -67,6 +68,9 @@ class Agent:
         self._changed: set[str] = set()
         self._unknown: tuple[str, ...] = ()
         self._refused: dict[str, SeenFault] = {}
+        self._captures = Captures(provider, book)
+        self.stir: Callable[[str], None] = lambda _uuid: None
+        """Who has a body looked at, for whose step another one's waits."""
         book.begin()
 
     # -- orders --------------------------------------------------------------------------------------------------
@@ -100,25 +104,25 @@ class Agent:
             self._told.add(order.uuid)
             return False
         if held is None:
-            held = Entry(uuid=order.uuid, revision=order.revision)
+            held = Entry(uuid=order.uuid, revision=order.revision, kind=order.kind)
         body = held.body
-        if order.spec is not None:
+        if isinstance(order.spec, InstanceSpec):
             body = msgspec.structs.replace(
                 body,
                 satisfied=max(body.satisfied, order.spec.satisfied),
                 reboot=max(body.reboot, order.spec.rebooted),
             )
-        self.book.keep(
-            msgspec.structs.replace(
-                held,
-                revision=order.revision,
-                spec=order.spec,
-                why=order.why,
-                body=body,
-                fault=None,
-                request=order.request,
-            )
+        kept = msgspec.structs.replace(
+            held,
+            revision=order.revision,
+            spec=order.spec,
+            why=order.why,
+            body=body,
+            fault=None,
+            request=order.request,
         )
+        self.book.keep(kept)
+        self._captures.note(kept)
         return True
 
     def accepts(self, order: Order) -> bool:
@@ -136,9 +140,10 @@ class Agent:
         return True
 
     def specs(self) -> dict[str, InstanceSpec]:
-        """The specs held now, by uuid; removals are none."""
+        """The specs of instances held now, by uuid; removals are none."""
         with self._lock:
-            return {uuid: entry.spec for uuid, entry in self.book.entries.items() if entry.spec is not None}
+            entries = self.book.entries.items()
+            return {uuid: entry.spec for uuid, entry in entries if isinstance(entry.spec, InstanceSpec)}
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
@@ -164,15 +169,20 @@ class Agent:
         return after
 
     def _step(self, entry: Entry) -> tuple[Entry, float | None]:
-        ref = Ref(kind="instance", uuid=entry.uuid, revision=entry.revision)
-        entry = self._absorb(entry, self.provider.observe(ref))
         spec = entry.spec
+        if isinstance(spec, ImageSpec):
+            return self._captures.step(entry, spec, self.stir)
+        ref = Ref(kind=entry.kind, uuid=entry.uuid, revision=entry.revision)
+        entry = self._absorb(entry, self.provider.observe(ref))
         if spec is None:
             return self._remove(entry, ref)
-        step = next_step(spec.power, spec.reboot, entry.body)
+        entry, holding = self._held(entry)
+        step = next_step(_power(spec, "stopped").power if holding else spec.power, spec.reboot, entry.body)
+        if holding and step is Step.NONE:
+            return _with_body(entry, held=True), SOON
         if step is Step.STOP:
             # Written before the guest is asked: whatever dies now, its going down is not the guest's own wish.
-            entry = _with_body(entry, ordered_stop=True)
+            entry = _with_body(entry, ordered_stop=True, held=False)
             with self._lock:
                 self._save(entry.uuid, entry)
             self.provider.ensure(_power(spec, "stopped"))
@@ -184,7 +194,7 @@ class Agent:
                 times = f"it went down {entry.falls} times in a row soon after its start"
                 fault = Fault("GuestFalls", f"{times}; the console log may say why")
                 return msgspec.structs.replace(entry, fault=self._shown(fault)), left
-        start = step is Step.START or (step is Step.MAKE and _wants_start(entry))
+        start = step is Step.START or (step is Step.MAKE and _wants_start(entry) and not holding)
         if step is Step.NONE and entry.body.running:
             # Its guest may have ended itself since it was looked at: nothing here may start it again.
             self.provider.ensure(_power(spec, "running", keep=True))
@@ -198,10 +208,19 @@ class Agent:
             entry = self._absorb(entry, seen)
         return self._applied(entry, started=start)
 
+    def _held(self, entry: Entry) -> tuple[Entry, bool]:
+        """Whether it is kept down for a capture; what relies on that is told of the end before anything starts it."""
+        with self._lock:
+            holding = self._captures.hold(entry.uuid)
+            if entry.body.held and not holding:
+                entry = _with_body(entry, held=False)
+                self._save(entry.uuid, entry)
+        return entry, holding
+
     def _applied(self, entry: Entry, *, started: bool) -> tuple[Entry, float | None]:
         """After an `ensure`: whether the body now is what the spec says, and what is remembered then."""
         spec = entry.spec
-        if spec is None or not entry.body.exists or (started and not entry.body.running):
+        if not isinstance(spec, InstanceSpec) or not entry.body.exists or (started and not entry.body.running):
             return entry, SOON
         if next_step(spec.power, spec.reboot, entry.body) is not Step.NONE and not started:
             return entry, 0.0
@@ -248,7 +267,7 @@ class Agent:
             return
         if current.revision != done.revision:
             body = msgspec.structs.replace(done.body, satisfied=max(done.body.satisfied, current.body.satisfied))
-            done = msgspec.structs.replace(current, body=body, ever=done.ever, since=done.since)
+            done = msgspec.structs.replace(current, body=body, ever=done.ever, since=done.since, capture=done.capture)
         if done != current:
             self.book.keep(done)
             self._changed.add(uuid)
@@ -346,13 +365,13 @@ def _disk_fault(error: OSError) -> Fault:
 
 
 def _order(entry: Entry) -> Order:
-    return Order(uuid=entry.uuid, revision=entry.revision, spec=entry.spec, why=entry.why)
+    return Order(uuid=entry.uuid, revision=entry.revision, spec=entry.spec, why=entry.why, kind=entry.kind)
 
 
 def fell(entry: Entry) -> bool:
     """Whether a body that is down had been brought up for the present wish: what ended it nobody had asked for."""
     spec = entry.spec
-    return spec is not None and entry.body.n == spec.power.n and entry.body.reboot >= spec.reboot
+    return isinstance(spec, InstanceSpec) and entry.body.n == spec.power.n and entry.body.reboot >= spec.reboot
 
 
 def pause(falls: int) -> float:
@@ -362,7 +381,7 @@ def pause(falls: int) -> float:
 
 def _wants_start(entry: Entry) -> bool:
     spec = entry.spec
-    return spec is not None and spec.power.state == "running" and entry.body.satisfied != spec.power.n
+    return isinstance(spec, InstanceSpec) and spec.power.state == "running" and entry.body.satisfied != spec.power.n
 
 
 def _power(spec: InstanceSpec, state: PowerState, *, keep: bool = False) -> InstanceSpec:
@@ -386,4 +405,5 @@ def _body_report(entry: Entry) -> BodyReport:
         ever=entry.ever,
         since=entry.since,
         fault=entry.fault,
+        capture=entry.capture if entry.capture is not None and entry.capture.state == "captured" else None,
     )

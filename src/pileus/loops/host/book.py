@@ -13,7 +13,8 @@ import structlog
 from pileus.bus.messages import Removed
 from pileus.model.instance import Body
 from pileus.model.noun import NEVER, Fault, Revision
-from pileus.model.spec import InstanceSpec
+from pileus.model.provider import Capture
+from pileus.model.spec import HostSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,12 +30,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One order and what has come of it. Without a spec it is a removal; `why` is gone or moved.
 
     `request` is the id of the last request that the order was sent for; `falls` how often in a row the body went down
-    soon after its start, though nobody had asked it to.
+    soon after its start, though nobody had asked it to. `kind` is the noun's, `capture` what came of an image's order.
     """
 
     uuid: str
     revision: Revision
-    spec: InstanceSpec | None = None
+    spec: HostSpec | None = None
     why: str = ""
     body: Body = Body()
     applied: Revision = NEVER
@@ -43,6 +44,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fault: Fault | None = None
     request: str = ""
     falls: int = 0
+    kind: str = "instance"
+    capture: Capture | None = None
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):

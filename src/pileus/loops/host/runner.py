@@ -80,6 +80,7 @@ class HostRunner:
 
     def start(self) -> None:
         """Begin: what the book holds is made true, whether or not the cloud answers."""
+        self.agent.stir = self.wake
         self.agent.provider.watch(lambda ref: self.wake(ref.uuid))
         self._link.listen(self._message)
         self._specs_changed()
@@ -130,7 +131,7 @@ class HostRunner:
                 log.exception("specs not passed on")
 
     def _open(self, message: Open) -> None:
-        ref = Ref(kind="instance", uuid=message.uuid)
+        ref = Ref(kind=message.kind, uuid=message.uuid)
         try:
             access = self.agent.provider.open(ref, message.channel, message.port)
         except Fault as fault:

@@ -10,6 +10,7 @@ import msgspec
 from pileus.bus.messages import Removed
 from pileus.loops.host.book import DAMAGED, Entry, Start, read_entry
 from pileus.model.noun import Revision
+from pileus.model.spec import InstanceSpec
 from pileus.model.views import Held, HostView
 
 
@@ -21,11 +22,15 @@ def read(folder: Path) -> HostView:
     start = Start()
     with contextlib.suppress(FileNotFoundError):
         start = msgspec.json.decode((folder / "start.json").read_bytes(), type=Start)
-    entries = _entries(folder / "orders")
+    entries = [entry for entry in _entries(folder / "orders") if entry.kind == InstanceSpec.KIND]
     return HostView(
         orders={
             entry.uuid: Held(
-                uuid=entry.uuid, revision=entry.revision, spec=entry.spec, body=entry.body, applied=entry.applied
+                uuid=entry.uuid,
+                revision=entry.revision,
+                spec=entry.spec if isinstance(entry.spec, InstanceSpec) else None,
+                body=entry.body,
+                applied=entry.applied,
             )
             for entry in entries
         },

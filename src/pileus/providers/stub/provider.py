@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -12,8 +13,8 @@ from pileus.model import statistics
 from pileus.model.errors import Fault
 from pileus.model.host import Limits
 from pileus.model.noun import NEVER
-from pileus.model.provider import Recalled, Ref, Seen
-from pileus.model.spec import InstanceSpec, PortSpec
+from pileus.model.provider import Capture, Recalled, Ref, Seen
+from pileus.model.spec import ImageSpec, InstanceSpec, PortSpec
 from pileus.model.statistics import NicStatistics, Statistics
 
 if TYPE_CHECKING:
@@ -30,11 +31,17 @@ _BUSY = 0.05
 """How much of a processor it uses."""
 
 
+_KINDS = ("machine", "container")
+
+_HOSTS = frozenset({InstanceSpec.KIND, ImageSpec.KIND})
+"""What hosts are ordered: their own books keep those orders."""
+
+
 class StubProvider:
     """`latency` seconds pass before anything is done. `faults` is asked before each call (name, uuid) and may raise."""
 
-    handles = frozenset({"instance", "router", "network", "port", "securitygroup", "floatingip"})
-    limits = Limits(kinds=("machine", "container"), pause=True, live_migrate=True, hot_plug=True)
+    handles = frozenset({"instance", "image", "router", "network", "port", "securitygroup", "floatingip"})
+    limits = Limits(kinds=_KINDS, pause=True, live_migrate=True, hot_plug=True, captures=_KINDS)
 
     def __init__(
         self,
@@ -46,6 +53,7 @@ class StubProvider:
         self.bodies: dict[tuple[str, str], Seen] = {}
         self.specs: dict[tuple[str, str], AnySpec] = {}
         self.logs: dict[str, list[str]] = {}
+        self.captures: dict[str, bytes] = {}
         self.removed: dict[tuple[str, str], Revision] = {}
         self._since: dict[str, float] = {}
         self._latency = latency
@@ -72,12 +80,12 @@ class StubProvider:
             kept = [
                 Recalled(kind=kind, uuid=uuid, revision=spec.revision, record=spec.record)
                 for (kind, uuid), spec in self.specs.items()
-                if kind != InstanceSpec.KIND
+                if kind not in _HOSTS
             ]
             gone = [
                 Recalled(kind=kind, uuid=uuid, revision=revision, gone=True)
                 for (kind, uuid), revision in self.removed.items()
-                if kind != InstanceSpec.KIND
+                if kind not in _HOSTS
             ]
             return kept + gone
 
@@ -95,6 +103,8 @@ class StubProvider:
             seen = Seen(kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, groups=groups)
             if isinstance(spec, InstanceSpec):
                 seen = self._power(spec, old, seen)
+            if isinstance(spec, ImageSpec):
+                seen = self._captured(spec, old, seen)
             self.bodies[key] = seen
             self.specs[key] = spec
 
@@ -109,6 +119,22 @@ class StubProvider:
         cause = old.cause if old is not None and not running and not was else ("" if running else "other")
         return msgspec.structs.replace(seen, running=running, cause=cause)
 
+    def _captured(self, spec: ImageSpec, old: Seen | None, seen: Seen) -> Seen:
+        """A disk that is pretended to hold what its instance is and has done."""
+        if old is not None and old.capture is not None and old.capture.state == "captured":
+            return msgspec.structs.replace(seen, capture=old.capture)
+        source = self.specs.get((InstanceSpec.KIND, spec.instance))
+        disks = source.disks if isinstance(source, InstanceSpec) else ()
+        gib = next((disk.size for disk in disks if disk.uuid == spec.disk), None)
+        if gib is None:
+            raise Fault("SourceMissing", f"This host has no disk {spec.disk} of an instance {spec.instance}.")
+        data = "\n".join([spec.disk, *self.logs.get(spec.instance, []), ""]).encode()
+        self.captures[spec.uuid] = data
+        digest = hashlib.sha256(data).hexdigest()
+        return msgspec.structs.replace(
+            seen, capture=Capture(state="captured", digest=digest, size=len(data), virtual_size=gib << 30)
+        )
+
     def remove(self, ref: Ref) -> None:
         """Be gone, unless the body is newer than the order."""
         self._before("remove", ref.uuid)
@@ -121,18 +147,21 @@ class StubProvider:
                 self.specs.pop(key, None)
                 self.logs.pop(ref.uuid, None)
                 self._since.pop(ref.uuid, None)
+                self.captures.pop(ref.uuid, None)
 
     def watch(self, report: Callable[[Ref], None]) -> None:
         """Hint at guests that end themselves."""
         self._watchers.append(report)
 
     def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
-        """The log is what the body did; `connect` echoes; the console and the screen are not pretended yet."""
+        """The log is what the body did, `bytes` what was captured; `connect` echoes; neither console nor screen."""
         self._before("open", ref.uuid)
-        if self._channels is None or channel not in ("log", "connect", "stats"):
+        if self._channels is None or channel not in ("log", "connect", "bytes", "stats"):
             raise Fault("Unsupported", f"The stub has no channel '{channel}'.")
-        if channel == "stats":
-            data = statistics.encode(self.statistics(ref.uuid))
+        if channel in ("bytes", "stats"):
+            data = self.captures.get(ref.uuid) if channel == "bytes" else statistics.encode(self.statistics(ref.uuid))
+            if data is None:
+                raise Fault("CaptureMissing", f"This host has not captured {ref.uuid}.")
             return self._channels.offer(lambda link: link.sendall(data))
         if channel == "log":
             text = "\n".join([*self.logs.get(ref.uuid, []), ""]).encode()

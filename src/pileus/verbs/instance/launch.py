@@ -11,6 +11,7 @@ import msgspec
 from pileus.model import addresses
 from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, Unavailable
 from pileus.model.ids import new_ec2, new_uuid
+from pileus.model.image import Image, content
 from pileus.model.instance import Assigned, Instance, Wanted
 from pileus.model.network import Network
 from pileus.model.placement import Decision, Need, explanation
@@ -28,7 +29,6 @@ from pileus.verbs.instance import number, place
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.flavor import Flavor
-    from pileus.model.image import Image
     from pileus.model.placementgroup import PlacementGroup
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
@@ -179,7 +179,7 @@ def _resolve(caller: Caller, core: Core, tx: Writer, asked: Launch) -> _Plan:
 
 
 def _disk(asked: Launch, wanted: Image, size: Flavor) -> int:
-    needed = max(wanted.wanted.min_disk, -(-wanted.wanted.virtual_size // GIB))
+    needed = max(wanted.wanted.min_disk, -(-content(wanted).virtual_size // GIB))
     if asked.disk and asked.disk < needed:
         raise InvalidValue(
             f"Volume of size {asked.disk}GB is smaller than snapshot of the image, expect size>= {needed}GB",
@@ -333,7 +333,7 @@ def _volume(asked: Launch, plan: _Plan, instance: Instance) -> Volume:
         size=plan.disk,
         instance=instance.uuid,
         image=plan.image.uuid,
-        digest=plan.image.wanted.digest,
+        digest=content(plan.image).digest,
         format=plan.image.wanted.format,
     )
     return Volume(uuid=new_uuid(), project=instance.project, tags=asked.volume_tags, wanted=wanted)

@@ -1,0 +1,94 @@
+"""Captures on their host: what is asked of the provider for them, and which instances are kept down meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model.errors import Fault
+from pileus.model.noun import Fault as SeenFault
+from pileus.model.provider import Ref
+from pileus.model.spec import ImageSpec, InstanceSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pileus.loops.host.book import Book, Entry
+    from pileus.model.provider import Capture, Provider
+
+SOON = 0.25
+"""Seconds until a capture that is being made, or waits for its guest to be down, is looked at again."""
+
+
+class Captures:
+    """Those that a book orders. `stir` has a body looked at."""
+
+    def __init__(self, provider: Provider, book: Book) -> None:
+        self._provider = provider
+        self._book = book
+        self._ordered: set[str] = set()
+        for entry in book.entries.values():
+            self.note(entry)
+
+    def note(self, entry: Entry) -> None:
+        """An order is held."""
+        if isinstance(entry.spec, ImageSpec):
+            self._ordered.add(entry.uuid)
+
+    def hold(self, instance: str) -> bool:
+        """Whether this instance is to be down now, for a capture that is not made yet."""
+        for uuid in list(self._ordered):
+            entry = self._book.entries.get(uuid)
+            spec = entry.spec if entry is not None else None
+            if entry is None or not isinstance(spec, ImageSpec):
+                self._ordered.discard(uuid)
+            elif spec.reboot and spec.instance == instance and not _ended(entry):
+                return True
+        return False
+
+    def step(self, entry: Entry, spec: ImageSpec, stir: Callable[[str], None]) -> tuple[Entry, float | None]:
+        """One step towards a capture. Raises Fault."""
+        ref = Ref(kind=spec.KIND, uuid=entry.uuid, revision=entry.revision)
+        seen = self._provider.observe(ref)
+        made = seen.capture if seen is not None else None
+        if made is not None and made.state == "captured":
+            return msgspec.structs.replace(entry, capture=made, applied=entry.revision, fault=None), None
+        if entry.capture is not None and entry.capture.state == "captured":
+            raise Fault("CaptureLost", "What was captured is no longer there.", permanent=True)
+        if _ended(entry):
+            return entry, None
+        if spec.KIND not in self._provider.handles:
+            raise Fault("Unsupported", "This host captures no disks.", permanent=True)
+        source = self._book.entries.get(spec.instance)
+        if source is None or not isinstance(source.spec, InstanceSpec):
+            raise Fault("SourceMissing", f"This host was not ordered the instance {spec.instance}.")
+        if spec.reboot and not source.body.held:
+            stir(spec.instance)
+            return entry, SOON
+        try:
+            made = self._made(spec, ref)
+        except Fault as fault:
+            if spec.reboot and source.spec.power.state == "running":
+                # Its guest was put down for this, and is not to be again.
+                raise Fault(fault.code, fault.message, permanent=True) from fault
+            raise
+        entry = msgspec.structs.replace(entry, capture=made, fault=None)
+        if made is None or made.state != "captured":
+            return entry, SOON
+        return msgspec.structs.replace(entry, applied=entry.revision), None
+
+    def _made(self, spec: ImageSpec, ref: Ref) -> Capture | None:
+        self._provider.ensure(spec)
+        seen = self._provider.observe(ref)
+        capture = seen.capture if seen is not None else None
+        if capture is not None and capture.state == "failed":
+            why = capture.fault or SeenFault(code="CaptureMissing", message="The capture failed.")
+            raise Fault(why.code, why.message, permanent=why.permanent)
+        return capture
+
+
+def _ended(entry: Entry) -> bool:
+    """Whether nothing more is done for a capture: it is whole, or will never be."""
+    whole = entry.capture is not None and entry.capture.state == "captured"
+    return whole or (entry.fault is not None and entry.fault.permanent)
