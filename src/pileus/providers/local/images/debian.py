@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
-from pileus.providers.local.images import hook
-from pileus.providers.local.images.archive import debian_root, execute
+from pileus.providers.local.images import hook, systemd
+from pileus.providers.local.images.archive import execute
 from pileus.providers.local.images.disk import DiskLayout, make_disk, new_signature
 from pileus.providers.local.images.recipe import ImageRecipe
 
@@ -61,12 +57,6 @@ _DEFERRED = (
 _GROUPS = "adm,audio,cdrom,dialout,dip,floppy,netdev,plugdev,sudo,video"
 """Those of cloud-init's default user on Debian."""
 
-_IDENTITY = (
-    *("etc/ssh/ssh_host_*", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed"),
-    *("root/.bash_history", "var/log/*.log", "var/log/apt/*"),
-)
-"""What must not be the same in two guests, and traces of the build, by glob."""
-
 
 def make(work: Path, disk: Path, progress: Callable[[str], None]) -> None:
     """Make the qcow2 image `disk` in the empty directory `work`; needs root. Raises `ImageBuildError`."""
@@ -74,24 +64,22 @@ def make(work: Path, disk: Path, progress: Callable[[str], None]) -> None:
     signature = new_signature()
     _write_files(ours, f"{signature:08x}-01")
     progress("installing packages (takes about a minute)")
-    copied = f"--extract-hook=cp -a {shlex.quote(str(ours))}/. $1"
-    debian_root("bookworm", tree, _PACKAGES, options=[copied])
+    systemd.install(tree, _PACKAGES, ours)
     _add_user(tree)
     progress("removing what is not to be shared")
-    _clean(tree)
+    systemd.clean(tree, masked=_MASKED, enabled=_ENABLED)
+    systemd.mark_updated(tree, (tree / "usr").stat().st_mtime_ns)
     progress("writing the disk")
     make_disk(tree, disk, _LAYOUT, signature=signature)
 
 
 def _write_files(folder: Path, partuuid: str) -> None:
-    with resources.as_file(resources.files(__package__).joinpath("files", "debian-12")) as source:
-        shutil.copytree(source, folder)
-    for path in folder.rglob("*"):
-        runs = path.is_dir() or path.read_bytes().startswith(b"#!")
-        path.chmod(0o755 if runs else 0o644)
+    links = {f"system/sysinit.target.wants/{unit}": systemd.MASK for unit in _DEFERRED}
+    links |= {f"system-generators/{name}": systemd.MASK for name in _NO_GENERATORS}
+    links["system/multi-user.target.wants/cloud-init.target"] = "/lib/systemd/system/cloud-init.target"
+    systemd.write_files("debian-12", folder, links)
     (folder / "etc/fstab").write_text(f"PARTUUID={partuuid} / ext4 defaults,noatime 0 1\n", encoding="utf-8")
     hook.install(folder / "usr/lib/pileus/await-identity")
-    _link_units(folder / "etc/systemd")
     loader = folder / "boot/extlinux"
     loader.mkdir(parents=True)
     # The links in the root directory follow the newest kernel when the guest upgrades it. An emulated machine may stand
@@ -103,41 +91,8 @@ def _write_files(folder: Path, partuuid: str) -> None:
     )
 
 
-def _link_units(folder: Path) -> None:
-    """Which units and generators run at boot, as links in the new folder `folder` of systemd's."""
-    links = {f"system/sysinit.target.wants/{unit}": "/dev/null" for unit in _DEFERRED}
-    links |= {f"system-generators/{name}": "/dev/null" for name in _NO_GENERATORS}
-    links["system/multi-user.target.wants/cloud-init.target"] = "/lib/systemd/system/cloud-init.target"
-    for name, target in links.items():
-        (folder / name).parent.mkdir(mode=0o755, exist_ok=True)
-        (folder / name).symlink_to(target)
-
-
 def _add_user(tree: Path) -> None:
-    """Make the login user as cloud-init would in every guest; without a password, and nobody's keys."""
     user = RECIPE.login_user
-    execute(["chroot", tree, "useradd", "-m", "-c", "Debian", "-s", "/bin/bash", "-G", _GROUPS, user])
-    own = ["-o", user, "-g", user]
-    execute(["chroot", tree, "install", "-d", "-m", "700", *own, f"/home/{user}/.ssh"])
-    execute(["chroot", tree, "install", "-m", "600", *own, "/dev/null", f"/home/{user}/.ssh/authorized_keys"])
-    (tree / "var/lib/pileus").mkdir(mode=0o755)
-
-
-def _clean(tree: Path) -> None:
-    execute(["systemctl", f"--root={tree}", "mask", *_MASKED])
-    execute(["systemctl", f"--root={tree}", "enable", *_ENABLED])
-    for pattern in _IDENTITY:
-        for path in tree.glob(pattern):
-            path.unlink()
-    # Without this folder, a login runs no programs for a message of the day that tells the kernel's version.
-    shutil.rmtree(tree / "etc/update-motd.d")
-    # An empty file gets a new id at boot; without one, systemd would also apply all its presets anew.
-    (tree / "etc/machine-id").write_bytes(b"")
-    # As after a first boot, so that none repeats what installing the packages has done.
-    installed = (tree / "usr").stat()
-    for name in ("etc/.updated", "var/.updated"):
-        (tree / name).touch()
-        os.utime(tree / name, ns=(installed.st_mtime_ns, installed.st_mtime_ns))
-    (tree / "etc/resolv.conf").write_bytes(b"")
-    (tree / "etc/resolv.conf").chmod(0o644)
-    (tree / "etc/hostname").write_text("debian\n", encoding="utf-8")
+    systemd.add_user(tree, user, _GROUPS)
+    keys = ["-o", user, "-g", user, "/dev/null", f"/home/{user}/.ssh/authorized_keys"]
+    execute(["chroot", tree, "install", "-m", "600", *keys])

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
-from pileus.providers.local.images.archive import debian_root, execute
+from pileus.providers.local.images import systemd
+from pileus.providers.local.images.archive import execute
 from pileus.providers.local.images.recipe import ImageRecipe
 from pileus.providers.local.images.tar import make_tar, newest
 
@@ -65,74 +62,32 @@ _NO_GENERATORS = (
 _GROUPS = "adm,audio,cdrom,dialout,dip,floppy,plugdev,sudo,video"
 """Those of cloud-init's default user on Debian, which are in a container."""
 
-_IDENTITY = (
-    *("etc/ssh/ssh_host_*", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed", "root/.bash_history"),
-    *("var/log/*.log", "var/log/apt/*", "var/cache/apt/*.bin", "var/cache/ldconfig/*", "etc/*-", "var/lib/dpkg/*-old"),
-)
-"""What must not be the same in two containers, and traces of the build, by glob."""
+_TRACES = ("var/cache/apt/*.bin", "var/cache/ldconfig/*", "etc/*-", "var/lib/dpkg/*-old")
+"""Of the build, in an archive that is the same each time it is made."""
 
 
 def make(work: Path, archive: Path, progress: Callable[[str], None]) -> None:
     """Make the archive in the empty directory `work`; needs root. Raises `ImageBuildError`."""
     tree, ours = work / "tree", work / "files"
-    _write_files(ours)
+    generators = {f"system-generators/{name}": systemd.MASK for name in _NO_GENERATORS}
+    systemd.write_files("debian-12-container", ours, generators)
     progress("installing packages (takes about half a minute)")
-    copied = f"--extract-hook=cp -a {shlex.quote(str(ours))}/. $1"
-    debian_root("bookworm", tree, _PACKAGES, options=[copied])
+    systemd.install(tree, _PACKAGES, ours)
     _add_user(tree)
     progress("removing what is not to be shared")
-    _clean(tree)
+    systemd.clean(tree, masked=_MASKED, enabled=_ENABLED, traces=_TRACES)
+    (tree / "etc/fstab").write_bytes(b"")
     progress("packing the files")
     made = newest(tree)
-    _mark_updated(tree, made)
+    systemd.mark_updated(tree, made * 10**9)
     make_tar(tree, archive, made)
 
 
-def _write_files(folder: Path) -> None:
-    with resources.as_file(resources.files(__package__).joinpath("files", "debian-12-container")) as source:
-        shutil.copytree(source, folder)
-    for path in folder.rglob("*"):
-        runs = path.is_dir() or path.read_bytes().startswith(b"#!")
-        path.chmod(0o755 if runs else 0o644)
-    generators = folder / "etc/systemd/system-generators"
-    generators.mkdir(mode=0o755)
-    for name in _NO_GENERATORS:
-        (generators / name).symlink_to("/dev/null")
-
-
 def _add_user(tree: Path) -> None:
-    """Make the login user as cloud-init would; without a password, and nobody's keys."""
     user = RECIPE.login_user
-    execute(["chroot", tree, "useradd", "-m", "-c", "Debian", "-s", "/bin/bash", "-G", _GROUPS, user])
-    execute(["chroot", tree, "install", "-d", "-m", "700", "-o", user, "-g", user, f"/home/{user}/.ssh"])
+    systemd.add_user(tree, user, _GROUPS)
     sudo = tree / "etc/sudoers.d/90-cloud-init-users"
     sudo.write_text(f"{user} ALL=(ALL) NOPASSWD:ALL\n", encoding="utf-8")
     sudo.chmod(0o440)
     # The day it was made on, which two builds need not share.
     execute(["chroot", tree, "chage", "-d", "19000", user])
-    (tree / "var/lib/pileus").mkdir(mode=0o755)
-
-
-def _clean(tree: Path) -> None:
-    execute(["systemctl", f"--root={tree}", "mask", *_MASKED])
-    execute(["systemctl", f"--root={tree}", "enable", *_ENABLED])
-    for pattern in _IDENTITY:
-        for path in tree.glob(pattern):
-            path.unlink()
-    # Without this folder, a login runs no programs for a message of the day that tells the kernel's version.
-    shutil.rmtree(tree / "etc/update-motd.d", ignore_errors=True)
-    # An empty file gets a new id at the first start; without one, systemd would also apply all its presets anew.
-    (tree / "etc/machine-id").write_bytes(b"")
-    (tree / "etc/resolv.conf").unlink(missing_ok=True)
-    (tree / "etc/resolv.conf").write_bytes(b"")
-    (tree / "etc/resolv.conf").chmod(0o644)
-    (tree / "etc/hostname").write_text("debian\n", encoding="utf-8")
-    (tree / "etc/fstab").write_bytes(b"")
-
-
-def _mark_updated(tree: Path, made: int) -> None:
-    """As after a first start, so that none repeats what installing the packages has done."""
-    os.utime(tree / "usr", (made, made))
-    for name in ("etc/.updated", "var/.updated"):
-        (tree / name).touch()
-        os.utime(tree / name, (made, made))

@@ -34,11 +34,6 @@ def copy(source: Path, target: Path) -> None:
     shutil.copy2(source, target)
 
 
-def newest(packages: Path, programs: Sequence[str]) -> int:
-    """When the newest of these programs was last changed, in seconds since 1970."""
-    return max(int((packages / name).stat().st_mtime) for name in programs)
-
-
 def install_busybox(packages: Path, tree: Path) -> None:
     """Copy busybox from the unpacked `packages` into `tree`, with a link for each of its commands."""
     busybox = tree / "bin/busybox"

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pileus.providers.local.images import hook, programs
+from pileus.providers.local.images import busybox, hook, programs
 from pileus.providers.local.images.archive import debian_root, execute
 from pileus.providers.local.images.disk import DiskLayout, make_disk
 from pileus.providers.local.images.recipe import ImageRecipe
@@ -33,18 +33,6 @@ _PACKAGES = (
     "qemu-guest-agent",
 )
 
-_PROGRAMS = (
-    "usr/sbin/dropbear",
-    "usr/bin/dropbearkey",
-    "usr/bin/dbclient",
-    "usr/bin/scp",
-    "usr/lib/openssh/sftp-server",
-    "usr/sbin/qemu-ga",
-    "sbin/resize2fs",
-    "sbin/e2fsck",
-    "sbin/mke2fs",
-)
-
 _BOOT_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_scsi", "sd_mod", "ata_piix")
 
 _MODULES = (
@@ -53,55 +41,32 @@ _MODULES = (
     *("nls_cp437", "nls_iso8859-1", "nls_ascii", "loop", "overlay", "8021q", "i6300esb", "pvpanic-pci"),
 )
 
-_DIRECTORIES = (
-    *("bin", "sbin", "lib64", "proc", "sys", "dev", "run", "mnt", "usr/bin", "usr/sbin", programs.LIBRARIES),
-    *("etc/dropbear", "etc/udhcpc", "etc/acpi/PWRF", "var/log", "var/lib/tiny", "boot/extlinux"),
+_PARTS = busybox.Parts(
+    directories=("etc/acpi/PWRF", "boot/extlinux"),
+    programs=("usr/bin/scp", "usr/sbin/qemu-ga", "sbin/resize2fs", "sbin/e2fsck", "sbin/mke2fs"),
+    links={"sbin/mkfs.ext4": "mke2fs", "sbin/mkfs.ext2": "mke2fs"},
+    files={
+        "tiny/rc": "etc/rc",
+        "tiny/rc.stop": "etc/rc.stop",
+        "tiny/hotplug": "sbin/hotplug",
+        "busybox/udhcpc": "etc/udhcpc/default.script",
+        "tiny/shutdown": "sbin/shutdown",
+        "tiny/power": "etc/acpi/PWRF/00000080",
+    },
+    settings={
+        "etc/inittab": (
+            "::sysinit:/etc/rc\n"
+            "ttyS0::respawn:/sbin/getty -L 115200 ttyS0 vt100\n"
+            "tty1::respawn:/sbin/getty 38400 tty1 linux\n"
+            "::ctrlaltdel:/sbin/reboot\n"
+            "::shutdown:/etc/rc.stop\n"
+        ),
+        "boot/extlinux/extlinux.conf": (
+            "DEFAULT tiny\nPROMPT 0\nTIMEOUT 0\nLABEL tiny\n KERNEL /boot/vmlinuz\n INITRD /boot/initrd\n"
+            " APPEND console=tty0 console=ttyS0,115200 quiet no_timer_check mitigations=off init_on_alloc=0 nokaslr\n"
+        ),
+    },
 )
-
-_LINKS = {
-    "etc/mtab": "/proc/mounts",
-    "var/run": "/run",
-    "usr/lib/sftp-server": "openssh/sftp-server",
-    "usr/bin/ssh": "dbclient",
-    "sbin/mkfs.ext4": "mke2fs",
-    "sbin/mkfs.ext2": "mke2fs",
-}
-
-_GUEST_FILES = {
-    "tiny/rc": "etc/rc",
-    "tiny/rc.stop": "etc/rc.stop",
-    "busybox/metadata": "sbin/metadata",
-    "tiny/hotplug": "sbin/hotplug",
-    "busybox/udhcpc": "etc/udhcpc/default.script",
-    "tiny/shutdown": "sbin/shutdown",
-    "tiny/power": "etc/acpi/PWRF/00000080",
-    "busybox/bash": "bin/bash",
-}
-"""Executables of ours, by the path of their source file."""
-
-_SETTINGS = {
-    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run:/bin/false\n",
-    "etc/group": "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
-    "etc/shells": "/bin/sh\n/bin/bash\n",
-    "etc/hostname": "tiny\n",
-    "etc/hosts": "127.0.0.1 localhost\n",
-    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
-    "etc/profile": "export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n",
-    "etc/os-release": (
-        'NAME="Pileus tiny"\nPRETTY_NAME="Pileus tiny 1 (Debian 12 packages)"\nID=tiny\nID_LIKE=debian\nVERSION_ID=1\n'
-    ),
-    "etc/inittab": (
-        "::sysinit:/etc/rc\n"
-        "ttyS0::respawn:/sbin/getty -L 115200 ttyS0 vt100\n"
-        "tty1::respawn:/sbin/getty 38400 tty1 linux\n"
-        "::ctrlaltdel:/sbin/reboot\n"
-        "::shutdown:/etc/rc.stop\n"
-    ),
-    "boot/extlinux/extlinux.conf": (
-        "DEFAULT tiny\nPROMPT 0\nTIMEOUT 0\nLABEL tiny\n KERNEL /boot/vmlinuz\n INITRD /boot/initrd\n"
-        " APPEND console=tty0 console=ttyS0,115200 quiet no_timer_check mitigations=off init_on_alloc=0 nokaslr\n"
-    ),
-}
 
 
 def make(work: Path, disk: Path, progress: Callable[[str], None]) -> None:
@@ -112,7 +77,8 @@ def make(work: Path, disk: Path, progress: Callable[[str], None]) -> None:
     progress("laying out the files")
     kernel = next((packages / "boot").glob("vmlinuz-*"))
     release = kernel.name.removeprefix("vmlinuz-")
-    _lay_out(packages, tree)
+    busybox.lay_out(packages, tree, _PARTS)
+    hook.install(tree / "sbin/await-identity")
     _copy_modules(packages, tree, release, _MODULES)
     shutil.copy(kernel, tree / "boot/vmlinuz")
     progress("packing the initial file system")
@@ -133,30 +99,6 @@ def needed_modules(modules_dep: str, names: Iterable[str]) -> set[str]:
         if Path(module).stem.replace("-", "_") in wanted:
             paths.update([module, *dependencies.split()])
     return paths
-
-
-def _lay_out(packages: Path, tree: Path) -> None:
-    for directory in _DIRECTORIES:
-        (tree / directory).mkdir(parents=True, exist_ok=True)
-    (tree / "root/.ssh").mkdir(parents=True, mode=0o700)
-    (tree / "root").chmod(0o700)
-    (tree / "tmp").mkdir()
-    (tree / "tmp").chmod(0o1777)
-    for name in _PROGRAMS:
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(packages / name, tree / name)
-    programs.copy_libraries(packages, tree, _PROGRAMS)
-    for name, target in _LINKS.items():
-        (tree / name).symlink_to(target)
-    programs.install_busybox(packages, tree)
-    for name, text in _SETTINGS.items():
-        (tree / name).write_text(text, encoding="utf-8")
-    shadow = tree / "etc/shadow"
-    shadow.write_text("root:*:19000:0:99999:7:::\n", encoding="utf-8")
-    shadow.chmod(0o600)
-    for source, target in _GUEST_FILES.items():
-        programs.install(source, tree / target)
-    hook.install(tree / "sbin/await-identity")
 
 
 def _copy_modules(packages: Path, tree: Path, release: str, names: Iterable[str]) -> None:
