@@ -8,15 +8,15 @@ import msgspec
 
 from pileus.model.errors import Fault
 from pileus.model.instance import Power
-from pileus.model.provider import Seen
-from pileus.model.spec import InstanceSpec
+from pileus.model.noun import NEVER
+from pileus.model.provider import Capture, Ref, Seen
+from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.providers.stub import StubProvider
 from tests.loops.fibers import give_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pileus.model.provider import Ref
     from pileus.model.spec import AnySpec
     from tests.loops.world import World
 
@@ -35,6 +35,7 @@ class Machine(StubProvider):
         self.stopping: set[str] = set()
         self.applied: dict[str, InstanceSpec] = {}
         self.noticed: set[str] = set()
+        self.capturing: dict[str, ImageSpec] = {}
 
     def _fault(self, call: str, uuid: str) -> None:
         give_way()
@@ -55,6 +56,9 @@ class Machine(StubProvider):
 
     def ensure(self, spec: AnySpec) -> None:
         """As the stub does, but a stop may take a while; the world is told of what came of it."""
+        if isinstance(spec, ImageSpec):
+            self._capture(spec)
+            return
         if not isinstance(spec, InstanceSpec):
             raise TypeError(f"a host was given a {spec.KIND}")
         self._before("ensure", spec.uuid)
@@ -80,6 +84,40 @@ class Machine(StubProvider):
         if world.happens("fault after"):
             raise Fault("Unavailable", f"ensure of {uuid} gave no answer")
 
+    def _capture(self, spec: ImageSpec) -> None:
+        """Begin it, as the stub would: it takes a while, and its guest must not run meanwhile if it was to be down."""
+        self._before("ensure", spec.uuid)
+        key = (spec.KIND, spec.uuid)
+        self.world.promises.may_capture(self, spec)
+        if key not in self.bodies and spec.revision > self.removed.get(key, NEVER):
+            self.bodies[key] = Seen(
+                kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, capture=Capture(state="capturing")
+            )
+            self.capturing[spec.uuid] = spec
+            self.world.after(self.world.random.uniform(0.1, 5), lambda: self._ended(spec))
+            self.world.log(self.name, "captures", spec.uuid, spec.revision)
+        if self.world.happens("fault after"):
+            raise Fault("Unavailable", f"ensure of {spec.uuid} gave no answer")
+
+    def _ended(self, spec: ImageSpec) -> None:
+        """It is whole, unless it was given up meanwhile."""
+        if self.capturing.get(spec.uuid) is not spec:
+            return
+        del self.capturing[spec.uuid]
+        self.world.promises.may_capture(self, spec)
+        self._faults = None
+        try:
+            super().ensure(spec)
+        except Fault:
+            del self.bodies[spec.KIND, spec.uuid]
+        self._faults = self._fault
+        self.hint(spec.uuid)
+
+    def hint(self, uuid: str) -> None:
+        """Say that a body changed."""
+        for watcher in self._watchers:
+            watcher(Ref(kind=ImageSpec.KIND, uuid=uuid))
+
     def down(self, uuid: str) -> None:
         """A guest that was asked to stop has stopped."""
         if uuid in self.stopping and self.running(uuid):
@@ -94,11 +132,15 @@ class Machine(StubProvider):
         super().remove(ref)
         self._faults = self._fault
         self.stopping.discard(ref.uuid)
+        self.capturing.pop(ref.uuid, None)
         self.world.log(self.name, "removes", ref.uuid, ref.revision)
 
     def reboot(self) -> None:
         """The machine goes down and comes up: nothing of what is ours runs any more, and nobody knows why."""
         self.stopping.clear()
+        for uuid in self.capturing:
+            del self.bodies[ImageSpec.KIND, uuid]
+        self.capturing.clear()
         for key, body in self.bodies.items():
             if key[1] != ALIEN:
                 self.bodies[key] = msgspec.structs.replace(body, running=False, cause="other")

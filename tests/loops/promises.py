@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pileus.model import image as images
 from pileus.model.floatingip import FloatingIp
+from pileus.model.image import Image
 from pileus.model.instance import Instance, State, settled, state
 from pileus.model.network import Network
 from pileus.model.port import Port
 from pileus.model.record import recall
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
-from pileus.model.spec import InstanceSpec, PortSpec, SecurityGroupSpec
+from pileus.model.spec import ImageSpec, InstanceSpec, PortSpec, SecurityGroupSpec
 from pileus.store import tables
 from pileus.verbs import recount
 from tests.loops.machines import ALIEN
@@ -27,12 +29,16 @@ if TYPE_CHECKING:
     from tests.loops.nodes import Node
     from tests.loops.world import World
 
-POWER, TWO, GONE, UNKNOWN, COUNTS, STALE, BACK, TOKEN, REST, ADDRESS, PLACE = range(1, 12)
+POWER, TWO, GONE, UNKNOWN, COUNTS, STALE, BACK, TOKEN, REST, ADDRESS, PLACE, IMAGE = range(1, 13)
 """The promises by number: the last power wish holds (1), never two live bodies (2), what was confirmed gone stays gone
 (3), the unknown is never destroyed (4), claims and usage equal a recount and no address is used twice (5), stale orders
 and reports change nothing (6), guests come back after a host's reboot (7), one token, one set of instances (8), rest is
 reached and the journal tells the truth (9), a floating address leads to whom it was given last and nobody else (10), a
-host that is drained or was removed is given nothing new (11)."""
+host that is drained or was removed is given nothing new (11), an image that was available keeps its bytes, one that was
+deregistered leaves nothing on any host, and the guest of a capture with a reboot is down all the while (12)."""
+
+
+PENDING = images.State.PENDING
 
 
 class Violation(BaseException):
@@ -81,17 +87,39 @@ class Promises:
             self.broken(STALE, f"{uuid}: power order {spec.power.n} applied after {self._power[uuid]}")
         self._power[uuid] = spec.power.n
 
+    def may_capture(self, machine: Machine, spec: ImageSpec) -> None:
+        """A host begins to capture a disk, or has just ended it."""
+        if spec.reboot and machine.running(spec.instance) and self._wanted(spec):
+            self.broken(IMAGE, f"{spec.instance} runs on {machine.name} while {spec.uuid} is captured of it")
+
+    def _wanted(self, spec: ImageSpec) -> bool:
+        """Whether anybody still waits for a capture: its host may not have heard yet that nobody does."""
+        held = [node.book.entries.get(spec.uuid) for node in self._world.nodes.values()]
+        awaited = [entry for entry in held if entry is not None and entry.spec is not None]
+        return any(entry.capture is None or entry.capture.state != "failed" for entry in awaited)
+
     def may_remove(self, machine: Machine, ref: Ref) -> None:
         """A host is about to remove a body."""
         if ref.uuid == ALIEN:
             self.broken(UNKNOWN, "the unknown body was destroyed")
-        if (ref.kind, ref.uuid) in machine.bodies:
+        if ref.kind == Image.KIND:
+            self._may_forget(machine, ref)
+        elif (ref.kind, ref.uuid) in machine.bodies:
             row = self._row(ref.uuid)
             held = next(node.book for node in self._world.nodes.values() if node.machine is machine).entries[ref.uuid]
             if self._world.restoring is not None and held.spec is None and held.why == "gone":
                 return  # ordered by the store that was
             if row is None or not (row.wanted.gone or machine.name in row.assigned.clear):
                 self.broken(UNKNOWN, f"{ref.uuid} was destroyed, and nobody wanted that")
+
+    def _may_forget(self, machine: Machine, ref: Ref) -> None:
+        """A host is about to remove a capture: nobody wants it, or the cloud has its bytes."""
+        with self._world.store.read() as tx:
+            row = tx.get(Image, ref.uuid)
+        if row is None or self._world.restoring is not None or row.wanted.gone or images.state(row) is not PENDING:
+            return
+        if row.assigned is None or machine.name not in row.assigned.clear:
+            self.broken(UNKNOWN, f"the capture {ref.uuid} was removed, and the cloud has not got it")
 
     def started(self, machine: Machine, spec: InstanceSpec) -> None:
         """A body has come up."""
@@ -191,7 +219,9 @@ class Promises:
             row = rows.get(uuid)
             if entry.revision > given:
                 continue  # under way when the store was opened: it will be closed, and recovered, for that
-            if entry.spec is None:
+            if entry.kind == Image.KIND:
+                continue
+            if not isinstance(entry.spec, InstanceSpec):
                 if row is not None and not row.wanted.gone:
                     self.broken(GONE, f"{uuid} is being removed from {node.name}, and came back")
             elif row is None:
@@ -248,6 +278,8 @@ class Promises:
             for uuid, row in rows.items():
                 self._instance(uuid, row)
             self._engine(tx)
+            for complaint in world.users.captures.complaints(tx):
+                self.broken(IMAGE, complaint)
             for complaint in world.users.addresses.complaints(tx):
                 self.broken(ADDRESS, complaint)
             self._rest(tx, rows)

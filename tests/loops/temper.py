@@ -35,7 +35,7 @@ class Temper(msgspec.Struct, frozen=True):
 
     `restored`: amid the storm the database is replaced by an old copy, or is gone. `operators`: hosts are drained,
     removed, forgotten while they are lost, and let in again. `silent`: one of two hosts falls silent when the database
-    is replaced, for longer than is waited for it.
+    is replaced, for longer than is waited for it. `captures`: users have images made of their instances.
     """
 
     verbs: tuple[str, ...] = ()
@@ -44,6 +44,7 @@ class Temper(msgspec.Struct, frozen=True):
     restored: Literal["", "copy", "gone"] = ""
     operators: bool = False
     silent: bool = False
+    captures: bool = False
 
 
 def draw(chance: random.Random, asked: Temper) -> Temper:
@@ -51,11 +52,16 @@ def draw(chance: random.Random, asked: Temper) -> Temper:
     verbs = tuple(verb for verb in VERBS for _ in range(chance.choice((0, 1, 2, 5))))
     mishaps = tuple(what for what in MISHAPS for _ in range(chance.choice((0, 1, 3))))
     odds = {what: odd * chance.choice((0, 1, 2)) for what, odd in ODDS.items()}
+    verbs = asked.verbs or verbs or ("start",)
+    if asked.captures:
+        verbs = (*verbs, *["launch", "capture", "capture"] * max(1, len(verbs) // 4))
+        odds["slow fetch"] = 0.3
     return Temper(
-        verbs=asked.verbs or verbs or ("start",),
+        verbs=verbs,
         mishaps=asked.mishaps or mishaps or ("guest",),
         odds={**odds, **asked.odds},
         restored=asked.restored,
         operators=asked.operators,
         silent=asked.silent,
+        captures=asked.captures,
     )

@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 
 from pileus.model import placement
+from pileus.model.image import State
 from tests.loops.temper import Temper
 from tests.loops.world import World, run
 
@@ -46,6 +47,26 @@ def test_every_promise_holds_while_hosts_are_drained_removed_and_let_in_again(se
         done |= set(world.operators.done)
     assert broken == {}
     assert done >= {"drained", "maintenance", "active", "remove", "forget", "admit"}
+
+
+@pytest.mark.parametrize("seeds", [range(20), range(20, 40)], ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+def test_every_promise_holds_of_images_that_are_captured(seeds: range) -> None:
+    broken, seen = {}, set()
+    for seed in seeds:
+        world = World(seed, Temper(captures=True))
+        told = world.run()
+        if told is not None:
+            broken[seed] = told
+        seen |= world.users.captures.seen
+    assert broken == {}
+    assert seen >= {State.PENDING, State.AVAILABLE, State.DEREGISTERED}
+
+
+@pytest.mark.parametrize("what", ["copy", "gone"])
+def test_every_promise_holds_of_captures_in_a_database_that_was_recovered(what: Literal["copy", "gone"]) -> None:
+    temper = Temper(restored=what, captures=True)
+    broken = {seed: told for seed in range(12) if (told := run(seed, temper)) is not None}
+    assert broken == {}
 
 
 def test_a_host_that_is_drained_and_given_something_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

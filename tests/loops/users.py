@@ -11,6 +11,7 @@ from pileus.model.securitygroup import Rule
 from pileus.verbs import securitygroup, tag
 from pileus.verbs.instance import launch, power
 from tests.loops.addresses import Addresses
+from tests.loops.captures import Captures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,6 +51,7 @@ class Users:
         self._count = 0
         self._recovered = False
         self.addresses = Addresses(world, self._try)
+        self.captures = Captures(world, self._try)
 
     def relearn(self, rows: Mapping[str, Instance], away: set[str]) -> None:
         """After a recovery: what the users see now is what they expect; tokens may have been forgotten.
@@ -71,6 +73,7 @@ class Users:
         self.forgotten = {f"token-{number}" for number in range(self._count + 1)}
         self.tokens.clear()
         self.addresses.relearn()
+        self.captures.relearn()
 
     def begin(self) -> None:
         """The first one launches; others follow for as long as the storm lasts."""
@@ -105,6 +108,8 @@ class Users:
             self._rules()
         elif verb == "address":
             self.addresses.ask(living)
+        elif verb == "capture":
+            self.captures.ask(living)
         elif verb == "terminate-again":
             dead = [wish for wish in self.wishes.values() if wish.gone]
             if dead:

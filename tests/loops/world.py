@@ -23,6 +23,7 @@ from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import Fault
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.provider import Seen
+from pileus.model.spec import InstanceSpec
 from pileus.store import store as stores
 from pileus.store import tables
 from pileus.store.migrate import migrate
@@ -31,6 +32,7 @@ from pileus.verbs import flavor, image, project, securitygroup
 from pileus.verbs.core import Core
 from tests import databases
 from tests.loops import temper
+from tests.loops.captures import Objects
 from tests.loops.fibers import Fiber, give_way
 from tests.loops.machines import ALIEN, Net
 from tests.loops.nodes import Node
@@ -184,7 +186,8 @@ class World:
         self.store.world = self
         self.net = Net(self)
         self.net.bodies, self.net.specs = dict(self.cloud.bodies), dict(self.cloud.specs)
-        self.core = Core(self.store, self, self.net, bytes(32))  # type: ignore[arg-type]
+        self.objects = Objects(self)
+        self.core = Core(self.store, self, self.net, bytes(32), captures=self.objects)  # type: ignore[arg-type]
         self.promises = Promises(self)
         hosts = self.random.choice((1, 1, 2)) if self.temper.restored != "gone" else 1
         hosts = 2 if self.temper.silent else hosts
@@ -240,7 +243,8 @@ class World:
         self.sends += 1
         data = messages.encode(order)
         if isinstance(order, messages.Order):
-            self.log("sent to", host, order.uuid, order.revision, order.why or (order.spec and order.spec.power))
+            what = order.spec.power if isinstance(order.spec, InstanceSpec) else order.spec and "capture"
+            self.log("sent to", host, order.uuid, order.revision, order.why or what)
         node = self.nodes.get(host)
         if node is not None:
             self.carry(lambda: self._order(node, data))

@@ -5,6 +5,7 @@ A module makes the fixtures `rig` (for instances, reached through the bus) or `n
 
 from __future__ import annotations
 
+import hashlib
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -19,10 +20,11 @@ from pileus.loops.host.book import Book
 from pileus.loops.host.runner import HostRunner
 from pileus.model import statistics
 from pileus.model.instance import Power
-from pileus.model.provider import Ref
+from pileus.model.provider import Capture, Ref
 from pileus.model.securitygroup import Rule
 from pileus.model.spec import (
     FloatingIpSpec,
+    ImageSpec,
     InstanceSpec,
     NetworkSpec,
     PortSpec,
@@ -96,6 +98,33 @@ class Rig:
     def remove(self, ident: str, revision: Revision) -> None:
         """Order its removal."""
         self.bus.send("rig", Order(uuid=ident, revision=revision, why="gone"))
+
+    def capture(self, image: str, ident: str, revision: Revision, *, reboot: bool = False) -> None:
+        """Order a capture of the instance's root disk."""
+        spec = ImageSpec(
+            uuid=image, ec2_id=f"ami-{image.replace('-', '')[:17]}", revision=revision, instance=ident, disk=ident,
+            format="tar" if self.shape.machine == "container" else "qcow2", machine=self.shape.machine, reboot=reboot,
+        )  # fmt: skip
+        self.bus.send("rig", Order(uuid=image, revision=revision, spec=spec, kind="image"))
+
+    def captured(self, image: str, revision: Revision) -> Capture:
+        """Wait for a report that it is whole."""
+
+        def found() -> Capture | None:
+            body = self.bodies.get(image)
+            return body.capture if body and body.revision == revision else None
+
+        whole: Capture = until(f"{image} captured at {revision}; last {self.bodies.get(image)}", found)
+        return whole
+
+    def bytes_of(self, image: str) -> bytes:
+        """What was captured, through a channel."""
+        return read(self.bus.open("rig", Open(call=str(uuid.uuid4()), uuid=image, channel="bytes", kind="image")))
+
+    def forget(self, image: str, revision: Revision) -> None:
+        """Order the removal of a capture, and wait for its end."""
+        self.bus.send("rig", Order(uuid=image, revision=revision, why="gone", kind="image"))
+        self.gone(image, revision)
 
     def reported(self, ident: str, revision: Revision, *, running: bool) -> BodyReport:
         """Wait for a report that this revision is applied."""
@@ -207,6 +236,86 @@ class InstanceContract:
         rig.gone(ident, (1, 42))
         access = rig.bus.open("rig", Open(call=str(uuid.uuid4()), uuid=ident, channel="stats"))
         assert statistics.decode(read(access)) == ()
+
+
+class CaptureContract:
+    """What a provider promises that captures the disks of its instances. `rig` is as for instances."""
+
+    def test_a_running_guest_is_captured_as_it_is(self, rig: Rig) -> None:
+        """Without a reboot it runs on; the bytes are those of the digest; what is whole is never captured anew."""
+        ident, image = str(uuid.uuid4()), str(uuid.uuid4())
+        rig.order(ident, (1, 40))
+        rig.reported(ident, (1, 40), running=True)
+        rig.capture(image, ident, (1, 41))
+        whole = rig.captured(image, (1, 41))
+        assert rig.bodies[ident].running
+        assert whole.size > 0
+        assert whole.virtual_size >= whole.size or rig.shape.machine == "container"
+        for _ in range(2):
+            data = rig.bytes_of(image)
+            assert (hashlib.sha256(data).hexdigest(), len(data)) == (whole.digest, whole.size)
+        rig.order(ident, (1, 42), "stopped", n=2)
+        rig.reported(ident, (1, 42), running=False)
+        rig.capture(image, ident, (1, 43))
+        assert rig.captured(image, (1, 43)) == whole
+        rig.forget(image, (1, 44))
+        assert rig.provider.observe(Ref(kind="image", uuid=image)) is None
+        rig.remove(ident, (1, 45))
+        rig.gone(ident, (1, 45))
+
+    def test_with_a_reboot_the_guest_is_down_meanwhile(self, rig: Rig) -> None:
+        """It comes back under the same power number; its shutdown was not its own wish."""
+        ident, image = str(uuid.uuid4()), str(uuid.uuid4())
+        rig.order(ident, (1, 50))
+        rig.reported(ident, (1, 50), running=True)
+        rig.capture(image, ident, (1, 51), reboot=True)
+        rig.captured(image, (1, 51))
+        until("it runs again", lambda: rig.bodies[ident].running)
+        body = rig.bodies[ident]
+        assert (body.n, body.satisfied) == (1, 0)
+        rig.forget(image, (1, 52))
+        rig.remove(ident, (1, 53))
+        rig.gone(ident, (1, 53))
+
+    def test_a_capture_outlives_its_instance(self, rig: Rig) -> None:
+        """And what is stopped is captured too; nothing starts it for that, or after it."""
+        ident, image = str(uuid.uuid4()), str(uuid.uuid4())
+        rig.order(ident, (1, 60))
+        rig.reported(ident, (1, 60), running=True)
+        rig.order(ident, (1, 61), "stopped", n=2)
+        rig.reported(ident, (1, 61), running=False)
+        rig.capture(image, ident, (1, 62), reboot=True)
+        whole = rig.captured(image, (1, 62))
+        assert not rig.bodies[ident].running
+        rig.remove(ident, (1, 63))
+        rig.gone(ident, (1, 63))
+        assert hashlib.sha256(rig.bytes_of(image)).hexdigest() == whole.digest
+        rig.forget(image, (1, 64))
+
+    def test_what_is_not_there_is_not_captured(self, rig: Rig) -> None:
+        """Of an instance that the host was never given there is a fault, which goes with the order."""
+        image = str(uuid.uuid4())
+        rig.capture(image, str(uuid.uuid4()), (1, 70))
+
+        def faulty() -> bool:
+            body = rig.bodies.get(image)
+            return body is not None and body.fault is not None and body.capture is None
+
+        until("a fault", faulty)
+        rig.forget(image, (1, 71))
+        assert rig.provider.observe(Ref(kind="image", uuid=image)) is None
+
+    def test_one_that_is_given_up_leaves_nothing(self, rig: Rig) -> None:
+        """A removal ends what is being made, and an order that is older does not begin it anew."""
+        ident, image = str(uuid.uuid4()), str(uuid.uuid4())
+        rig.order(ident, (1, 80))
+        rig.reported(ident, (1, 80), running=True)
+        rig.capture(image, ident, (1, 81))
+        rig.forget(image, (1, 83))
+        rig.capture(image, ident, (1, 82))
+        assert rig.provider.observe(Ref(kind="image", uuid=image)) is None
+        rig.remove(ident, (1, 84))
+        rig.gone(ident, (1, 84))
 
 
 CIDR = "10.99.0.0/24"

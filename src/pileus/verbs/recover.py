@@ -363,6 +363,7 @@ class _Merge:
                 text = "The cloud had it, and forgot that when its database was restored."
                 lost = Fault(code="CaptureLost", message=text, permanent=True, at=tx.now)
                 tx.see(row, msgspec.structs.replace(row.seen or images.Seen(), fault=lost))
+                tx.settle([line.id for line in tx.unsettled([row.uuid])], "failed", f"{lost.code}: {lost.message}")
 
     def _since(self, row: Instance, made: Instance) -> None:
         """What was asked of it since the store was recovered without its host is the newer wish."""

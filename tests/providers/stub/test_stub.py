@@ -10,7 +10,7 @@ from pileus.bus.channels import ChannelServer
 from pileus.model.instance import Power
 from pileus.model.spec import DiskSpec, InstanceSpec
 from pileus.providers.stub import StubProvider
-from tests.providers.contract import InstanceContract, NetworkContract, Rig
+from tests.providers.contract import CaptureContract, InstanceContract, NetworkContract, Rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,8 @@ SHAPE = InstanceSpec(
 )
 
 
-class TestInstances(InstanceContract):
-    """The contract of instances."""
+class TestInstances(InstanceContract, CaptureContract):
+    """The contracts of instances, and of captures of their disks."""
 
     @pytest.fixture
     def rig(self, tmp_path: Path) -> Iterator[Rig]:

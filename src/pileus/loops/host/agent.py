@@ -68,7 +68,7 @@ class Agent:
         self._changed: set[str] = set()
         self._unknown: tuple[str, ...] = ()
         self._refused: dict[str, SeenFault] = {}
-        self._captures = Captures(provider, book)
+        self._captures = Captures(provider, book, now)
         self.stir: Callable[[str], None] = lambda _uuid: None
         """Who has a body looked at, for whose step another one's waits."""
         book.begin()

@@ -8,14 +8,14 @@ import msgspec
 
 from pileus.model.errors import Fault
 from pileus.model.noun import Fault as SeenFault
-from pileus.model.provider import Ref
+from pileus.model.provider import Capture, Ref
 from pileus.model.spec import ImageSpec, InstanceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pileus.loops.host.book import Book, Entry
-    from pileus.model.provider import Capture, Provider
+    from pileus.model.provider import Provider
 
 SOON = 0.25
 """Seconds until a capture that is being made, or waits for its guest to be down, is looked at again."""
@@ -24,9 +24,10 @@ SOON = 0.25
 class Captures:
     """Those that a book orders. `stir` has a body looked at."""
 
-    def __init__(self, provider: Provider, book: Book) -> None:
+    def __init__(self, provider: Provider, book: Book, now: Callable[[], float]) -> None:
         self._provider = provider
         self._book = book
+        self._now = now
         self._ordered: set[str] = set()
         for entry in book.entries.values():
             self.note(entry)
@@ -48,7 +49,19 @@ class Captures:
         return False
 
     def step(self, entry: Entry, spec: ImageSpec, stir: Callable[[str], None]) -> tuple[Entry, float | None]:
-        """One step towards a capture. Raises Fault."""
+        """One step towards a capture. Raises Fault; a permanent one is the capture's end, whatever is ordered later."""
+        if entry.capture is not None and entry.capture.state == "failed":
+            return msgspec.structs.replace(entry, fault=entry.capture.fault), None
+        try:
+            return self._step(entry, spec, stir)
+        except Fault as fault:
+            if not fault.permanent:
+                raise
+            shown = SeenFault(code=fault.code, message=fault.message, permanent=True, at=self._now())
+            failed = Capture(state="failed", fault=shown)
+            return msgspec.structs.replace(entry, capture=failed, fault=shown), None
+
+    def _step(self, entry: Entry, spec: ImageSpec, stir: Callable[[str], None]) -> tuple[Entry, float | None]:
         ref = Ref(kind=spec.KIND, uuid=entry.uuid, revision=entry.revision)
         seen = self._provider.observe(ref)
         made = seen.capture if seen is not None else None
@@ -56,8 +69,6 @@ class Captures:
             return msgspec.structs.replace(entry, capture=made, applied=entry.revision, fault=None), None
         if entry.capture is not None and entry.capture.state == "captured":
             raise Fault("CaptureLost", "What was captured is no longer there.", permanent=True)
-        if _ended(entry):
-            return entry, None
         if spec.KIND not in self._provider.handles:
             raise Fault("Unsupported", "This host captures no disks.", permanent=True)
         source = self._book.entries.get(spec.instance)
@@ -90,5 +101,4 @@ class Captures:
 
 def _ended(entry: Entry) -> bool:
     """Whether nothing more is done for a capture: it is whole, or will never be."""
-    whole = entry.capture is not None and entry.capture.state == "captured"
-    return whole or (entry.fault is not None and entry.fault.permanent)
+    return entry.capture is not None and entry.capture.state in ("captured", "failed")

@@ -1,0 +1,137 @@
+"""What users have captured of their instances, what they have a right to find, and where the bytes come in."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model.errors import Fault
+from pileus.model.image import Image, State, content, settled, state
+from pileus.verbs import image
+from tests.loops.fibers import give_way
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pileus.store.reader import Reader
+    from tests.loops.users import Wish
+    from tests.loops.world import World
+
+
+class Kept(msgspec.Struct):
+    """What was asked last of one image; `digest` is that of the bytes which it was shown to have."""
+
+    uuid: str
+    ec2_id: str
+    instance: str
+    reboot: bool
+    deregistered: bool = False
+    digest: str = ""
+
+
+class Objects:
+    """The object store, which hosts give captures to: as the fetcher of a cloud, but at once, or not at all."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.kept: dict[str, bytes] = {}
+
+    def fetch(self, host: str, image: str, digest: str, size: int) -> bool:
+        """Bring the bytes in."""
+        give_way()
+        node = self._world.nodes[host]
+        if node.agent is None or node.silent or self._world.happens("fault"):
+            raise Fault("CaptureUnavailable", f"{host} does not answer")
+        if self._world.happens("slow fetch"):
+            return False
+        data = node.machine.captures.get(image, b"")
+        if (hashlib.sha256(data).hexdigest(), len(data)) != (digest, size):
+            raise Fault("CaptureCorrupt", f"{host} gave other bytes of {image}")
+        self.kept[digest] = data
+        self._world.log("fetched", image, digest[:8])
+        return True
+
+
+class Captures:
+    """Asked for while instances run, stop, and go; looked at, and deregistered at any moment."""
+
+    def __init__(self, world: World, attempt: Callable[[Callable[[], object]], bool]) -> None:
+        self._world = world
+        self._attempt = attempt
+        self.kept: dict[str, Kept] = {}
+        self._count = 0
+        self.seen: set[State] = set()
+
+    def ask(self, living: list[Wish]) -> None:
+        """One request, of a kind that is possible now."""
+        random = self._world.random
+        mine = [kept for kept in self.kept.values() if not kept.deregistered]
+        deed = random.choice(("capture", "capture", "look", "deregister"))
+        if deed == "capture" and living:
+            self._capture(random.choice(living))
+        elif deed == "look":
+            with self._world.store.read() as tx:
+                self.look(tx)
+        elif mine:
+            self._deregister(random.choice(mine))
+
+    def _capture(self, wish: Wish) -> None:
+        world = self._world
+        self._count += 1
+        asked = image.Capture(instance=wish.ec2_id, name=f"capture-{self._count}", reboot=world.random.random() < 0.5)
+        world.log("user: capture", wish.uuid, asked.name, "with a reboot" if asked.reboot else "")
+        made: list[Image] = []
+        if self._attempt(lambda: made.append(image.capture(world.cloud.caller, world.core, asked))):
+            self.kept[made[0].uuid] = Kept(made[0].uuid, made[0].ec2_id, wish.uuid, asked.reboot)
+
+    def _deregister(self, kept: Kept) -> None:
+        world = self._world
+        world.log("user: deregister", kept.uuid)
+        if self._attempt(lambda: image.deregister(world.cloud.caller, world.core, kept.ec2_id)):
+            kept.deregistered = True
+
+    def look(self, tx: Reader) -> None:
+        """See which are available: they have to stay so."""
+        for row in tx.many(Image, self.kept).values():
+            kept = self.kept[row.uuid]
+            self.seen.add(state(row))
+            if state(row) is State.AVAILABLE and not kept.digest:
+                kept.digest = content(row).digest
+
+    def relearn(self) -> None:
+        """After a recovery: what the users see now is what they expect."""
+        with self._world.store.read() as tx:
+            rows = tx.many(Image, self.kept)
+        self.kept = {uuid: kept for uuid, kept in self.kept.items() if uuid in rows}
+        for uuid, kept in self.kept.items():
+            row = rows[uuid]
+            kept.deregistered = row.wanted.gone or row.gone is not None
+            kept.digest = content(row).digest if state(row) is State.AVAILABLE else ""
+
+    def complaints(self, tx: Reader) -> Iterator[str]:
+        """What is not as it was asked for, now that all is at rest."""
+        world = self._world
+        rows = tx.many(Image, self.kept)
+        for uuid, kept in self.kept.items():
+            row = rows[uuid]
+            if kept.deregistered:
+                if row.gone is None:
+                    yield f"{uuid} was deregistered, and is {row}"
+                continue
+            if not settled(row):
+                yield f"{uuid} is not at rest: {row}"
+            what = state(row)
+            if kept.digest and (what is not State.AVAILABLE or content(row).digest != kept.digest):
+                yield f"{uuid} was available as {kept.digest}, and is {row}"
+            if what is State.AVAILABLE and content(row).digest not in world.objects.kept:
+                yield f"{uuid} is available, and its bytes are nowhere"
+            wish = world.users.wishes.get(kept.instance)
+            excused = kept.reboot or wish is None or wish.gone or wish.ended or world.restoring is not None
+            if what is State.FAILED and not excused:
+                yield f"{uuid} failed, and its instance lives: {row}"
+        for node in world.nodes.values():
+            for uuid, entry in node.book.entries.items():
+                if entry.kind == Image.KIND:
+                    yield f"{node.name} still has an order for the capture {uuid}"
