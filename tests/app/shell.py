@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.app.shell", "pileus.app.main", "pileus.app.up", "pileus.cli.client"])
+_forks.set_forkserver_preload(["tests.app.shell", "tests.app.preloaded"])
 
 
 def run(words: Sequence[str], environment: Mapping[str, str], said: str = "") -> subprocess.CompletedProcess[str]:
