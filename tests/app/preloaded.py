@@ -19,6 +19,7 @@ import pileus.cli.tables
 import pileus.store.migrate  # noqa: F401
 from pileus.app.main import commands
 from pileus.cli.client import connect  # noqa: F401
+from tests.app import forked  # noqa: F401
 
 commands()
 # Nobody who is forked looks through it, and so makes copies of it.
