@@ -63,9 +63,9 @@ def sealed() -> Iterator[Stub]:
 
 
 @pytest.fixture
-def own() -> Iterator[Stub]:
-    """A state directory of the test's own; nothing runs in it yet."""
-    made = Stub(_folder())
+def own(request: pytest.FixtureRequest) -> Iterator[Stub]:
+    """A state directory of the test's own; nothing runs in it yet. What starts is the executable if it is marked so."""
+    made = Stub(_folder(), forks=request.node.get_closest_marker("executable") is None)
     yield made
     made.pileus("down", check=False)
     shutil.rmtree(made.state.root)

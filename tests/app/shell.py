@@ -19,18 +19,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.app.shell", "pileus.app.main", "pileus.app.up", "pileus.cli.client"])
+_forks.set_forkserver_preload(["tests.app.shell", "tests.app.preloaded"])
 
 
-def run(words: Sequence[str], environment: Mapping[str, str], said: str = "") -> subprocess.CompletedProcess[str]:
-    """Run `pileus WORDS` to its end, with `said` on its standard input."""
+def run(
+    words: Sequence[str], environment: Mapping[str, str], said: str = "", *, forks: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run `pileus WORDS` to its end, with `said` on its standard input; where it `forks` a cloud, see `forked`."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         reads, writes = os.pipe()
         # A pipe takes this much before anybody reads.
         assert len(said) < 4096
         os.write(writes, said.encode())
         os.close(writes)
-        command = _Command(words, environment, (reads, out.fileno(), err.fileno()))
+        command = _Command(words, environment, (reads, out.fileno(), err.fileno()), forks=forks)
         command.start()
         os.close(reads)
         command.join()
@@ -50,8 +52,11 @@ def _text(file: Any) -> str:
 class _Command(_forks.Process):  # type: ignore[name-defined,misc]
     """One command. Its descriptors travel with it when it is started."""
 
-    def __init__(self, words: Sequence[str], environment: Mapping[str, str], descriptors: tuple[int, ...]) -> None:
+    def __init__(
+        self, words: Sequence[str], environment: Mapping[str, str], descriptors: tuple[int, ...], *, forks: bool
+    ) -> None:
         super().__init__()
+        self._forks = forks
         self._words = ["pileus", *words]
         self._environment = dict(environment)
         self._descriptors: tuple[Any, ...] = descriptors
@@ -75,6 +80,9 @@ class _Command(_forks.Process):  # type: ignore[name-defined,misc]
         os.environ.clear()
         os.environ.update(self._environment)
         sys.argv = self._words
-        from pileus.app.main import run as main  # noqa: PLC0415  (imported before it was forked)
+        from pileus.app import main, processes  # noqa: PLC0415  (imported before it was forked)
+        from tests.app import forked  # noqa: PLC0415  (the same)
 
-        main()
+        if self._forks:
+            processes.execute = forked.execute  # type: ignore[assignment]
+        main.run()

@@ -20,15 +20,16 @@ PILEUS = str(Path(sys.executable).parent / "pileus")
 
 
 class Stub:
-    """One state directory, and the cloud in it when it runs."""
+    """One state directory, and the cloud in it when it runs; `forks` says how that starts (see `forked`)."""
 
-    def __init__(self, root: Path, **settings: str) -> None:
+    def __init__(self, root: Path, *, forks: bool = True, **settings: str) -> None:
         self.state = State(root)
+        self.forks = forks
         self.settings = settings
 
     def pileus(self, *words: str, check: bool = True, said: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command on this state directory, with `said` on its standard input."""
-        done = shell.run(words, self.environment(), said)
+        done = shell.run(words, self.environment(), said, forks=self.forks)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 

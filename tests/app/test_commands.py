@@ -90,7 +90,8 @@ def test_an_address_is_allocated_given_taken_and_released(stub: Stub, box: str) 
     assert (refused.returncode, refused.stderr) == (1, f"pileus: Address {address} is in use. (Conflict)\n")
     stub.pileus("address", "disassociate", ident)
     stub.pileus("address", "release", ident)
-    assert stub.pileus("address", "list").stdout.splitlines() == ["ID  ADDRESS  INSTANCE  PRIVATE"]
+    none = ["ID  ADDRESS  INSTANCE  PRIVATE"]
+    assert processes.until(lambda: stub.pileus("address", "list").stdout.splitlines() == none, 20)
 
 
 def test_ssh_becomes_plain_ssh_to_the_loopback_address(stub: Stub, box: str, tmp_path: Path) -> None:

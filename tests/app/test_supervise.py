@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from pileus.app.supervise import CALM, FIRST_PAUSE, LONGEST_PAUSE, Pause
 
 if TYPE_CHECKING:
     from tests.app.stub import Stub
+
+pytestmark = pytest.mark.executable
 
 
 def owner(stub: Stub, name: str) -> int | None:

@@ -19,6 +19,8 @@ from pileus.app.state import ACCOUNT_KEYS
 if TYPE_CHECKING:
     from tests.app.stub import Stub
 
+pytestmark = pytest.mark.executable
+
 
 def test_when_up_returns_everything_answers(own: Stub) -> None:
     endpoints = own.up()

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +19,10 @@ from pileus.app.settings import Settings
 from pileus.model.errors import Duplicate, QuotaExceeded, Unavailable
 from pileus.model.flavor import Flavor
 from pileus.model.user import User
-from pileus.store.dialect import ANSWER, STOPPED, TURN
+from pileus.store import mariadb, postgresql
+from pileus.store.dialect import STOPPED, TURN
 from pileus.store.dialects import dialect_of
 from pileus.store.migrate import migrate
-from pileus.store.pulse import LOOK, PATIENCE
 from pileus.store.store import Store
 from tests.services.mariadb import Mariadb
 from tests.services.postgresql import Postgresql
@@ -62,6 +61,17 @@ def url(server: Server, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
+    made = Store(url)
+    migrate(made.engine)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def patient(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """One whose connections would wait an hour for an answer: who is told sooner did not wait for that."""
+    for dialect in (postgresql, mariadb):
+        monkeypatch.setattr(dialect, "ANSWER", 3600)
     made = Store(url)
     migrate(made.engine)
     yield made
@@ -210,9 +220,10 @@ def test_a_process_that_is_stopped_while_it_writes_holds_nobody_up_for_long(stor
     try:
         assert holder.stdout.readline() == b"held\n"
         holder.send_signal(signal.SIGSTOP)
-        began = time.monotonic()
+        # Refused after a turn's time, if the server had not ended the other's transaction before.
+        assert STOPPED < TURN
         keep(store, "after")
-        assert time.monotonic() - began < STOPPED + 5 < TURN
+        assert holder.poll() is None
     finally:
         holder.kill()
         holder.communicate()
@@ -221,7 +232,8 @@ def test_a_process_that_is_stopped_while_it_writes_holds_nobody_up_for_long(stor
 
 @pytest.mark.cost(30)
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_a_server_that_comes_back_is_used_again(server: Server, store: Store, how: str) -> None:
+def test_a_server_that_comes_back_is_used_again(server: Server, patient: Store, how: str) -> None:
+    store = patient
     together(8, lambda number: keep(store, f"before-{number}"))
     getattr(server, how)()
     server.start()
@@ -233,10 +245,9 @@ def test_a_server_that_comes_back_is_used_again(server: Server, store: Store, ho
         getattr(server, how)()
         tx.add(flavor("never, too"))
     assert (caught.value.noun, caught.value.reason) == ("store", "unreachable")
-    began = time.monotonic()
+    # Nobody waits for it to come back: that is only now.
     with pytest.raises(Unavailable) as caught:
         names(store)
-    assert time.monotonic() - began < 10
     assert caught.value.reason == "unreachable"
     server.start()
     assert len(names(store)) == 16
@@ -245,26 +256,24 @@ def test_a_server_that_comes_back_is_used_again(server: Server, store: Store, ho
 
 
 @pytest.mark.cost(30)
-def test_nobody_waits_long_for_a_server_that_says_nothing(server: Server, store: Store) -> None:
+def test_nobody_waits_long_for_a_server_that_says_nothing(patient: Store, server: Server) -> None:
+    """Those who ask are answered while it is still silent, however long each of them would wait for it by itself."""
+    store = patient
     keep(store, "before")
-    took: list[float] = []
 
     def ask(number: int) -> None:
-        began = time.monotonic()
         with pytest.raises(Unavailable) as caught:
             keep(store, f"never-{number}") if number % 2 else names(store)
-        took.append(time.monotonic() - began)
         # A commit that nobody confirmed is kept, or not.
         assert caught.value.reason in ("unreachable", "unknown")
 
     server.pause()
     try:
         together(8, ask)
-        assert max(took) < 0.75 * ANSWER
-        # Who comes while it is known to say nothing does not wait at all.
-        took.clear()
-        ask(0)
-        assert took[0] < PATIENCE + LOOK
+        # Who comes while it is known to say nothing is sent away, and does not wait at all.
+        with pytest.raises(Unavailable) as caught:
+            names(store)
+        assert "the server does not answer" in str(caught.value.__cause__)
     finally:
         server.resume()
     assert until(lambda: "before" in answered(store), 30, 0.2)

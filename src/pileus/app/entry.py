@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import functools
 import gc
 import os
 import socket
@@ -13,7 +15,7 @@ from typing import NoReturn
 import pileus
 from pileus.app import processes
 from pileus.app.state import State
-from pileus.cli.problem import Problem
+from pileus.cli.problem import Problem, spoken
 from pileus.model.errors import InvalidValue, Unavailable
 
 
@@ -96,3 +98,19 @@ def _become(state: State, user: str) -> None:
     for needed in (package / "model", Path(sys.prefix) / "lib"):
         if not os.access(needed, os.R_OK | os.X_OK):
             raise Problem(f"The user '{user}' cannot read {needed}: chmod -R go+rX on the checkout.")
+
+
+def main() -> None:
+    """`python -m pileus.app.entry cloud`, as `pileus cloud`: all other commands take a third of its start to load."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("process", choices=["cloud"])
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--provider", required=True)
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--user", default="")
+    chosen = parser.parse_args()
+    spoken(functools.partial(cloud, chosen.state, chosen.provider, chosen.fd, chosen.user))
+
+
+if __name__ == "__main__":
+    main()

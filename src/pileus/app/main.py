@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -12,8 +13,7 @@ import typer
 from pileus.cli.commands import cli, images
 from pileus.cli.hosts import hosts
 from pileus.cli.options import StateOption, state_of
-from pileus.cli.problem import Problem
-from pileus.model import disk
+from pileus.cli.problem import Problem, spoken
 
 cli.add_typer(hosts, name="host")
 
@@ -273,22 +273,15 @@ def host_join(
     typer.echo(f"{made.name} belongs to {made.url}: 'pileus up --state {where.root}' starts it.")
 
 
+@functools.cache
+def commands() -> Callable[[], object]:
+    """All of them, put together: much of what a short one takes."""
+    return typer.main.get_command(cli)
+
+
 def run() -> None:
-    """The executable: what cannot be done is said in one line."""
-    try:
-        cli()
-    except Problem as problem:
-        typer.echo(f"pileus: {problem.message}", err=True)
-        sys.exit(problem.status)
-    except OSError as error:
-        told = disk.trouble(error)
-        if not told:
-            raise
-        where = f"{error.filename} cannot be written: " if error.filename else ""
-        typer.echo(f"pileus: {where}{disk.WORDS[told]}. Mend that, and repeat the command.", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    """The executable."""
+    spoken(commands())
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def _cloud_command(state: State, provider: str, listener: socket.socket) -> list
     arguments = ["cloud", "--state", str(state.root), "--provider", provider, "--fd", str(listener.fileno())]
     if provider == "local":
         arguments += ["--user", "pileus"]
-    return processes.pileus(*arguments)
+    return processes.module("pileus.app.entry", *arguments)
 
 
 def _parts(state: State, provider: str, listener: socket.socket) -> list[supervise.Part]:

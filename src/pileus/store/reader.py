@@ -106,10 +106,12 @@ class Reader:
         return {noun.ec2_id: noun for noun in self._where_in(cls, "ec2_id", ids)}
 
     def _where_in(self, cls: type[N], column: str, values: Iterable[str]) -> _List[N]:
-        shape, statement = SHAPES[cls], _in(cls, column)
+        shape = SHAPES[cls]
         found: list[N] = []
         for part in chunks(values):
-            found.extend(map(shape.noun, self.sql.execute(statement, {"values": part}).all()))
+            # One is asked for by far the most often, and a list is written into the statement's text each time.
+            asked = (_is(cls, column), {"value": part[0]}) if len(part) == 1 else (_in(cls, column), {"values": part})
+            found.extend(map(shape.noun, self.sql.execute(*asked).all()))
         return found
 
     def list(
@@ -246,6 +248,12 @@ class Reader:
 def _by_uuid(cls: type[Noun]) -> Select[Any]:
     table = tables.nouns[cls.KIND]
     return select(table).where(table.c.uuid == bindparam("uuid"))
+
+
+@cache
+def _is(cls: type[Noun], column: str) -> Select[Any]:
+    table = tables.nouns[cls.KIND]
+    return select(table).where(table.c[column] == bindparam("value")).order_by(table.c.id)
 
 
 @cache

@@ -65,6 +65,9 @@ def test_a_lost_host_is_shown_with_its_instances(hostless: Cloud) -> None:
     """A report that is the last one: its machine is switched off."""
     hostless.join()
     hostless._parts.pop().stop()
+    # And its link: an order that comes later is not answered any more.
+    hostless.bus.stop()
+    hostless.bus._hosts["stub"]._thread.join()
     one = hostless.post(hostless.admin, "instances", {"image": hostless.image()})["instances"][0]
     with hostless.core.store.write() as tx:
         (row,) = tx.list(Host)

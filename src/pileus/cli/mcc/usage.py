@@ -13,28 +13,28 @@ KEY = Option("n", "name", "KEYNAME", "What the key is called")
 _OPTIONS = ("", "Options:", "")
 
 
-def _example(*lines: str) -> tuple[str, ...]:
-    return ("", "Example:", "", *lines)
+def _usage(line: str, what: str, options: tuple[Option, ...], *example: str) -> Usage:
+    return Usage(f"Usage: {line}", (what, *_OPTIONS), options, ("", "Example:", "", *example) if example else ())
 
 
-LIST_IMAGES = Usage("Usage: mcc-list-images", ("List the images", *_OPTIONS), (HELP, JSON))
-LIST_TYPES = Usage("Usage: mcc-list-instance-types", ("List the sizes of instances", *_OPTIONS), (HELP, JSON))
-LIST_KEYS = Usage("Usage: mcc-list-keys", ("List the public keys in ~/.mcc/keys", *_OPTIONS), (HELP, JSON))
-ADD_KEY = Usage(
-    "Usage: mcc-add-key -n NAME -p PUBKEY",
-    ("Keep a public key in ~/.mcc/keys", *_OPTIONS),
+LIST_IMAGES = _usage("mcc-list-images", "List the images", (HELP, JSON))
+LIST_TYPES = _usage("mcc-list-instance-types", "List the sizes of instances", (HELP, JSON))
+LIST_KEYS = _usage("mcc-list-keys", "List the public keys in ~/.mcc/keys", (HELP, JSON))
+ADD_KEY = _usage(
+    "mcc-add-key -n NAME -p PUBKEY",
+    "Keep a public key in ~/.mcc/keys",
     (KEY, Option("p", "public-key", "PUBKEY", "The key itself, as in a .pub file of ssh"), HELP),
-    _example('$ mcc-add-key -n my-key -p "ssh-ed25519 AAAA... me@laptop"'),
+    '$ mcc-add-key -n my-key -p "ssh-ed25519 AAAA... me@laptop"',
 )
-DESTROY_KEY = Usage(
-    "Usage: mcc-destroy-key -n KEYNAME",
-    ("Forget a public key in ~/.mcc/keys; those in ~/.ssh stay", *_OPTIONS),
+DESTROY_KEY = _usage(
+    "mcc-destroy-key -n KEYNAME",
+    "Forget a public key in ~/.mcc/keys; those in ~/.ssh stay",
     (KEY, HELP, STRICT),
-    _example("$ mcc-destroy-key -n my-key"),
+    "$ mcc-destroy-key -n my-key",
 )
-RUN = Usage(
-    "Usage: mcc-run-instance -i IMAGE -t TYPE -k KEY [-n NAME]",
-    ("Run an instance", *_OPTIONS),
+RUN = _usage(
+    "mcc-run-instance -i IMAGE -t TYPE -k KEY [-n NAME]",
+    "Run an instance",
     (
         Option("i", "image", "IMAGE", "One of mcc-list-images"),
         Option("t", "instance-type", "TYPE", "One of mcc-list-instance-types"),
@@ -43,11 +43,11 @@ RUN = Usage(
         HELP,
         JSON,
     ),
-    _example("$ mcc-run-instances -i debian-12-container -t basic -k my-key -n web"),
+    "$ mcc-run-instances -i debian-12-container -t basic -k my-key -n web",
 )
-LIST_INSTANCES = Usage(
-    "Usage: mcc-list-instances [OPTIONS]",
-    ("List instances: those that run", *_OPTIONS),
+LIST_INSTANCES = _usage(
+    "mcc-list-instances [OPTIONS]",
+    "List instances: those that run",
     (
         Option("a", "all", "", "And those that do not"),
         ONLY,
@@ -55,15 +55,15 @@ LIST_INSTANCES = Usage(
         JSON,
     ),
 )
-DESTROY_INSTANCE = Usage(
-    "Usage: mcc-destroy-instance -i INSTANCE",
-    ("Destroy an instance", *_OPTIONS),
+DESTROY_INSTANCE = _usage(
+    "mcc-destroy-instance -i INSTANCE",
+    "Destroy an instance",
     (INSTANCE, HELP, STRICT),
-    _example("$ mcc-destroy-instance -i 500"),
+    "$ mcc-destroy-instance -i 500",
 )
-SERVER = Usage(
-    "Usage: mccserver [OPTIONS]",
-    ("A cloud of containers for the mcc tools", *_OPTIONS),
+SERVER = _usage(
+    "mccserver [OPTIONS]",
+    "A cloud of containers for the mcc tools",
     (
         Option("p", "port", "PORT", "Where it listens; 8080 by default"),
         Option("l", "listen", "ADDRESS", "The address there; 0.0.0.0 by default"),
@@ -74,5 +74,5 @@ SERVER = Usage(
         Option("", "state", "DIR", "Where it keeps its things; PILEUS_STATE, else /var/lib/pileus/mcc", exact=True),
         Option("", "provider", "NAME", "local (containers, needs root) or stub", exact=True),
     ),
-    _example("$ sudo mccserver -r 10.0.0.100-10.0.0.200"),
+    "$ sudo mccserver -r 10.0.0.100-10.0.0.200",
 )
