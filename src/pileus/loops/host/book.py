@@ -53,9 +53,6 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     highest: Revision = NEVER
 
 
-_NOTHING = Entry(uuid="", revision=NEVER)
-
-
 def _raised(start: Start, revision: Revision) -> Start:
     if revision <= start.highest and revision[0] <= start.incarnation:
         return start
@@ -113,8 +110,9 @@ class Book:
 
     def _recalled(self, written: Start) -> Start:
         """What was written of a start, raised to what the orders and removals show."""
-        highest = max(each.revision for each in (*self.entries.values(), *self.removed.values(), _NOTHING))
-        return _raised(written, highest)
+        known = [entry.revision for entry in self.entries.values()]
+        known += [removed.revision for removed in self.removed.values()]
+        return _raised(written, max(known, default=NEVER))
 
     def _set_start(self, start: Start) -> None:
         self._write_start(start)

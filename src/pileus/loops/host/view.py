@@ -29,7 +29,7 @@ def read(folder: Path) -> HostView:
             for entry in entries
         },
         removed={uuid: one.revision for uuid, one in removed if one.why == "gone"},
-        highest=max([start.highest, *(one.revision for one in (*entries, *(one for _, one in removed)))]),
+        highest=max([start.highest, *(entry.revision for entry in entries), *(one.revision for _, one in removed)]),
         newest=max((entry.since for entry in entries), default=0.0),
         damaged=tuple(sorted(path.name for path in (folder / DAMAGED).glob("*.json"))),
     )
