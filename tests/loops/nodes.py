@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pileus.bus import messages
 from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book
+from pileus.loops.host.book import Book, Start
 from pileus.loops.host.runner import REPEAT
 from pileus.loops.runner import backoff
 from pileus.model.errors import Fault
@@ -29,6 +29,14 @@ class MortalBook(Book):
     def __init__(self, world: World) -> None:
         super().__init__()
         self._world = world
+        self._written = self.start
+
+    def begin(self) -> None:
+        self.start = self._recalled(self._written)
+        super().begin()
+
+    def _write_start(self, start: Start) -> None:
+        self._written = start
 
     def _perhaps(self) -> None:
         if self._world.happens("death at the book"):

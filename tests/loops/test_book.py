@@ -175,3 +175,28 @@ def full_after(folder: Path, more: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_orders_and_removals_show_the_highest_revision(tmp_path: Path) -> None:
+    book = FileBook(tmp_path, lambda: 0.0)
+    book.begin()
+    book.witness((1, 1))
+    began = (tmp_path / "start.json").read_bytes()
+    book.witness((1, 4))
+    book.keep(entry("a", 4))
+    assert (tmp_path / "start.json").read_bytes() == began, "one file is written for an order"
+    assert same(book, FileBook(tmp_path))
+    book.witness((1, 6))
+    book.remember("a", Removed(revision=(1, 6), why="gone"))
+    assert same(book, FileBook(tmp_path))
+    assert FileBook(tmp_path).start.highest == (1, 6)
+
+
+def test_the_highest_revision_outlives_an_order_that_cannot_be_read(tmp_path: Path) -> None:
+    book = FileBook(tmp_path, lambda: 0.0)
+    book.begin()
+    book.witness((1, 4))
+    book.keep(entry("a", 4))
+    book.note()
+    (tmp_path / "orders" / "a.json").write_bytes(b"")
+    assert FileBook(tmp_path).start.highest == (1, 4)

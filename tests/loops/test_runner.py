@@ -11,14 +11,17 @@ from pileus.model.caller import SYSTEM
 from pileus.model.errors import Fault
 from pileus.model.port import Port
 from pileus.providers.stub import StubProvider
+from pileus.store.engine import UNTIDY
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, project
 from pileus.verbs.core import Core
 from pileus.verbs.instance.launch import Launch
+from tests.bus.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import pytest
 
@@ -129,3 +132,20 @@ def test_ports_that_the_engine_refuses_are_told_again_and_the_others_are_there(
     work(site.core)
     with site.store.read() as tx:
         assert tx.need(Port, ports[3].uuid).seen.present
+
+
+def test_the_log_of_the_database_is_copied_beside_the_loops(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/store.db")
+    migrate(store.engine)
+    core = Core(store, Hosts(), StubProvider(), bytes(32))  # type: ignore[arg-type]
+    runner = Runner(core, workers=1)
+    before = (tmp_path / "store.db").stat().st_size
+    flavor.seed(SYSTEM, core)
+    runner.start()
+    try:
+        for _ in range(UNTIDY):
+            store.prove()
+        until(lambda: (tmp_path / "store.db").stat().st_size > before)
+    finally:
+        runner.stop()
+        store.close()

@@ -176,6 +176,7 @@ class Runner:
         self._threads = [threading.Thread(target=self._work, name=f"loop-{i}", daemon=True) for i in range(workers)]
         self._threads.append(threading.Thread(target=self._scan, name="scan", daemon=True))
         self._threads.append(threading.Thread(target=self._watch_hosts, name="hosts", daemon=True))
+        self._threads.append(threading.Thread(target=self._tidy, name="tidy", daemon=True))
         if recovery is not None:
             self._threads.append(threading.Thread(target=self._compare, name="recovery", daemon=True))
         core.store.listen(self._committed)
@@ -197,6 +198,7 @@ class Runner:
     def stop(self) -> None:
         """End, after the steps that are under way."""
         self._stopping.set()
+        self._core.store.engine.untidy.set()
         with self._woken:
             self._woken.notify_all()
         for thread in filter(threading.Thread.is_alive, self._threads):
@@ -268,6 +270,16 @@ class Runner:
                 log.warning("scan failed", reason=error.message)
             except Exception:
                 log.exception("scan failed")
+
+    def _tidy(self) -> None:
+        engine = self._core.store.engine
+        while engine.untidy.wait() and not self._stopping.is_set():
+            try:
+                engine.tidy()
+            except Unavailable as error:
+                log.warning("database not tidied", reason=error.message)
+            except Exception:
+                log.exception("database not tidied")
 
     def _watch_hosts(self) -> None:
         self._inside.now = True

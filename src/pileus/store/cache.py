@@ -22,20 +22,32 @@ def version_name(kind: str) -> str:
     return f"version:{kind}"
 
 
+_NAMES = {kind: version_name(kind) for kind in KINDS}
+
+
+class Kept:
+    """Nouns of one kind by uuid and by EC2 id, and the living ones of a project, or of all."""
+
+    def __init__(self) -> None:
+        self.nouns: dict[str, Any] = {}
+        self.ec2: dict[str, Any] = {}
+        self.living: dict[str | None, list[Any]] = {}
+
+
 class Cache:
     """What one process keeps. Only the newest version of each kind is kept."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._kept: dict[str, tuple[int, Kept]] = {}
         self._lock = threading.Lock()
 
-    def at(self, kind: str, versions: Mapping[str, int]) -> dict[str, Any] | None:
-        """The nouns by uuid as the snapshot with these `versions` sees them; None when that snapshot is an old one."""
-        version = versions.get(version_name(kind), 0)
+    def at(self, kind: str, versions: Mapping[str, int]) -> Kept | None:
+        """What the snapshot with these `versions` sees of a kind; None when that snapshot is an old one."""
+        version = versions.get(_NAMES[kind], 0)
         kept = self._kept.get(kind)
-        if kept is None or kept[0] < version or len(kept[1]) > MOST:
+        if kept is None or kept[0] < version or len(kept[1].nouns) > MOST:
             with self._lock:
                 kept = self._kept.get(kind)
-                if kept is None or kept[0] < version or len(kept[1]) > MOST:
-                    kept = self._kept[kind] = (version, {})
+                if kept is None or kept[0] < version or len(kept[1].nouns) > MOST:
+                    kept = self._kept[kind] = (version, Kept())
         return kept[1] if kept[0] == version else None

@@ -60,6 +60,9 @@ class Dialect(Protocol):
     def making(self, connection: Connection) -> AbstractContextManager[None]:
         """Be the only one who changes the schema. On MariaDB each change is for good when it is made."""
 
+    def tidy(self, connection: Connection) -> None:
+        """Do what the engine would otherwise do in the way of some commit. Outside a transaction."""
+
     def durability(self, connection: Connection) -> Durability:
         """What a commit survives on this server."""
 

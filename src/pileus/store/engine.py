@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+UNTIDY = 64
+"""Commits after which somebody is to call `tidy`."""
+
 _RANK = {"none": 0, "normal": 1, "full": 2}
 
 
@@ -42,6 +45,9 @@ class Engine:
         self.trouble: Unavailable | None = None
         self._sync = sync
         self._lasting = {yes: partial(self.dialect.begin_write, lasting=yes) for yes in (True, False)}
+        self.untidy = threading.Event()
+        """Set when `tidy` is to be called."""
+        self._commits = 0
         # Writers of one process queue here, with no connection each; the database's own lock is between processes.
         self._writing = threading.RLock()
         event.listen(self.sql, "connect", self._connected)
@@ -78,6 +84,9 @@ class Engine:
             yield connection
             with self._telling(committing=True):
                 connection.commit()
+            self._commits += 1
+            if self._commits >= UNTIDY:
+                self.untidy.set()
         self.trouble = None
 
     @contextmanager
@@ -88,6 +97,15 @@ class Engine:
             with self.dialect.making(connection):
                 yield connection
                 connection.commit()
+
+    def tidy(self) -> None:
+        """Do what would otherwise be done in the way of some commit. Raises Unavailable."""
+        self.untidy.clear()
+        self._commits = 0
+        if self.dialect.alone:
+            return
+        with self._telling(), self.sql.connect() as connection:
+            self.dialect.tidy(connection)
 
     def check(self) -> None:
         """Raise Unavailable when the server would lose what `sync` promises to keep."""

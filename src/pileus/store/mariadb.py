@@ -172,6 +172,9 @@ class Mariadb:
             if not connection.invalidated:
                 connection.exec_driver_sql("SELECT RELEASE_LOCK(%s)", (name,))
 
+    def tidy(self, connection: Connection) -> None:
+        """The server does so by itself."""
+
     def durability(self, connection: Connection) -> Durability:
         """By the server's settings; with a binary log, a transaction that is not in it is undone after a power cut."""
         ask = "SELECT @@innodb_flush_log_at_trx_commit, @@log_bin, @@sync_binlog"

@@ -126,6 +126,9 @@ class Postgresql:
         self.begin_write(connection)
         yield
 
+    def tidy(self, connection: Connection) -> None:
+        """The server does so by itself."""
+
     def durability(self, connection: Connection) -> Durability:
         """By the server's settings: a commit that is not waited for may be lost with the server's processes."""
         ask = "SELECT current_setting('fsync'), current_setting('synchronous_commit')"

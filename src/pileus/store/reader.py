@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import CompoundSelect, Select
 
-    from pileus.store.cache import Cache
+    from pileus.store.cache import Cache, Kept
     from pileus.store.direct import Session
 
 N = TypeVar("N", bound=Noun)
@@ -75,16 +75,16 @@ class Reader:
 
     def many(self, cls: type[N], uuids: Iterable[str]) -> dict[str, N]:
         """The nouns with these uuids, by uuid; those that do not exist are left out."""
-        kept = self._kept(cls.KIND)
-        if kept is None:
+        found = self._kept(cls.KIND)
+        if found is None:
             return {noun.uuid: noun for noun in self._where_in(cls, "uuid", uuids)}
-        wanted = list(uuids)
+        kept, wanted = found.nouns, list(uuids)
         missing = [uuid for uuid in wanted if uuid not in kept]
         if missing:
             kept.update((noun.uuid, noun) for noun in self._where_in(cls, "uuid", missing))
         return {uuid: kept[uuid] for uuid in wanted if uuid in kept}
 
-    def _kept(self, kind: str) -> dict[str, Any] | None:
+    def _kept(self, kind: str) -> Kept | None:
         """What the process keeps of a kind that changes seldom, as this snapshot sees it; None: ask the database."""
         if self._cache is None or kind not in KINDS:
             return None
@@ -103,7 +103,14 @@ class Reader:
 
     def by_ec2(self, cls: type[N], ids: Iterable[str]) -> dict[str, N]:
         """The nouns with these EC2 ids, by EC2 id, tombstones included."""
-        return {noun.ec2_id: noun for noun in self._where_in(cls, "ec2_id", ids)}
+        found = self._kept(cls.KIND)
+        if found is None:
+            return {noun.ec2_id: noun for noun in self._where_in(cls, "ec2_id", ids)}
+        kept, wanted = found.ec2, list(ids)
+        missing = [ident for ident in wanted if ident not in kept]
+        if missing:
+            kept.update((noun.ec2_id, noun) for noun in self._where_in(cls, "ec2_id", missing))
+        return {ident: kept[ident] for ident in wanted if ident in kept}
 
     def _where_in(self, cls: type[N], column: str, values: Iterable[str]) -> _List[N]:
         shape = SHAPES[cls]
@@ -125,6 +132,17 @@ class Reader:
         limit: int | None = None,
     ) -> _List[N]:
         """Nouns in the order of their making, from behind the id `after`; tombstones only with `dead`."""
+        kept = None if dead or after or limit is not None or name is not None else self._kept(cls.KIND)
+        if kept is None:
+            return self._listed(cls, project, name, dead=dead, after=after, limit=limit)
+        if project not in kept.living:
+            kept.living[project] = found = self._listed(cls, project, name, dead=dead, after=after, limit=limit)
+            kept.nouns.update((noun.uuid, noun) for noun in found)
+        return [*kept.living[project]]
+
+    def _listed(
+        self, cls: type[N], project: str | None, name: str | None, *, dead: bool, after: int, limit: int | None
+    ) -> _List[N]:
         given = {"project": project, "name": name, "after": after or None, "limit": limit}
         given = {key: value for key, value in given.items() if value is not None}
         statement = _list(cls, tuple(given), dead)
@@ -323,7 +341,7 @@ _USAGE = select(tables.usage)
 _USAGE_OF = _USAGE.where(tables.usage.c.scope == bindparam("scope"))
 _META = select(tables.meta.c.value).where(tables.meta.c.name == bindparam("name"))
 _TAKEN = select(tables.claim.c.value).where(tables.claim.c.pool == bindparam("pool"))
-_NUMBERS = [RECOVERING, *(version_name(kind) for kind in sorted(KINDS))]
+_NUMBERS = [RECOVERING, "incarnation", "counter", "loopback", *(version_name(kind) for kind in sorted(KINDS))]
 _VERSIONS = select(tables.meta).where(tables.meta.c.name.in_(_NUMBERS))
 _CLAIMED = select(tables.claim.c.kind, tables.claim.c.uuid).where(
     tables.claim.c.pool == bindparam("pool"), tables.claim.c.value == bindparam("value")

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from pileus.store.dialect import Durability
 
+BACKSTOP = 8192
+"""Pages (32 MiB) in the log at which a commit copies them into the database's file itself, because nobody tidies."""
+
 _REASONS = {
     5: "locked",  # SQLITE_BUSY
     6: "locked",  # SQLITE_LOCKED
@@ -56,6 +59,7 @@ class Sqlite:
             f"synchronous={self._sync}",
             "busy_timeout=30000",
             "cache_size=-32768",
+            f"wal_autocheckpoint={BACKSTOP}",
             "temp_store=MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
@@ -73,6 +77,10 @@ class Sqlite:
         """A transaction holds changes of the schema too."""
         self.begin_write(connection)
         yield
+
+    def tidy(self, connection: Connection) -> None:
+        """Copy what is in the log into the database's file: others read and write meanwhile, and wait for no disk."""
+        connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()  # type: ignore[union-attr]
 
     def durability(self, connection: Connection) -> Durability:
         """As asked."""

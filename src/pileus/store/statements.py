@@ -83,7 +83,6 @@ STEP: Final[Update] = (
     .values(value=_meta.c.value + bindparam("by", type_=BigInteger))
 )
 ADD_META: Final[Insert] = insert(_meta)
-REVISION: Final[Select[Any]] = select(_meta.c.name, _meta.c.value).where(_meta.c.name.in_(["incarnation", "counter"]))
 
 _THESE = (_wake.c.kind == bindparam("of_kind")) & _wake.c.uuid.in_(bindparam("uuids", expanding=True))
 _AT = bindparam("at", type_=Double)

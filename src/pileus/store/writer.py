@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pileus.model.caller import Caller
-    from pileus.store.cache import Cache
+    from pileus.store.cache import Cache, Kept
     from pileus.store.direct import Session
 
 N = TypeVar("N", bound=Noun)
@@ -40,7 +40,7 @@ class Writer(Reader):
         self._reserved: list[Revision] = []
         self.touched: set[str] = set()
 
-    def _kept(self, kind: str) -> dict[str, Any] | None:
+    def _kept(self, kind: str) -> Kept | None:
         """As for every reader, until this transaction itself has written nouns of the kind."""
         return None if kind in self.touched else super()._kept(kind)
 
@@ -357,16 +357,17 @@ class Writer(Reader):
 
     def reserve(self, count: int) -> None:
         """Have the next `count` revisions ready; those that are not used are nobody's."""
-        self._step("counter", count)
-        found = {row.name: int(row.value) for row in self.sql.execute(statements.REVISION).all()}
-        last = found["counter"]
-        self._reserved = [(found.get("incarnation", 0), last - behind) for behind in range(count)]
+        last = self._step("counter", count)
+        incarnation = self._numbers().get("incarnation", 0)
+        self._reserved = [(incarnation, last - behind) for behind in range(count)]
 
     def keep_meta(self, name: str, value: int) -> None:
         """Set a number that the store keeps about itself."""
         table = tables.meta
         if not self.sql.execute(update(table).where(table.c.name == name).values(value=value)).rowcount:
             self.sql.execute(statements.ADD_META, {"name": name, "value": value})
+        if self._versions is not None:
+            self._versions[name] = value
 
     def void_wakes(self) -> None:
         """Forget every wake and who holds it."""
@@ -374,12 +375,18 @@ class Writer(Reader):
 
     def sequence(self, name: str) -> int:
         """The next number of a store-wide sequence, from 1."""
-        self._step(name)
-        return self.meta(name)
+        return self._step(name)
 
-    def _step(self, name: str, by: int = 1) -> None:
+    def _step(self, name: str, by: int = 1) -> int:
+        """Add to a number; what it is then. Nobody else can change one before this transaction ends."""
+        numbers = self._numbers()
+        value = numbers.get(name)
+        if value is None:
+            value = self.meta(name)
         if not self.sql.execute(statements.STEP, {"which": name, "by": by}).rowcount:
             self.sql.execute(statements.ADD_META, {"name": name, "value": by})
+        numbers[name] = value + by
+        return value + by
 
 
 def _wake(kind: str, uuid: str, due: float, request: str | None) -> dict[str, Any]:

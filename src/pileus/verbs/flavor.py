@@ -41,8 +41,7 @@ def listing(caller: Caller, core: Core) -> list[Flavor]:
 
 def named(tx: Reader, name: str) -> Flavor:
     """The flavor with this name; InvalidValue when there is none."""
-    holder = tx.claimed("flavor", name)
-    flavor = tx.get(Flavor, holder[1]) if holder else None
-    if flavor is None or flavor.gone is not None:
+    flavor = next((flavor for flavor in tx.list(Flavor) if flavor.name == name), None)
+    if flavor is None:
         raise InvalidValue(f"Invalid value '{name}' for InstanceType.", noun="flavor", ident=name, reason="flavor")
     return flavor

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
+from itertools import chain
 from socket import inet_ntoa
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ from pileus.verbs import find, securitygroup
 from pileus.verbs.securitygroup import default_router
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
@@ -170,10 +172,8 @@ def free_addresses(tx: Reader, subnet: Subnet, least: int, most: int, asked: str
     taken = tx.taken(f"subnet:{subnet.uuid}")
     if asked:
         return [_asked(subnet, taken, asked)]
-    base = int(ipaddress.IPv4Network(subnet.wanted.cidr).network_address)
     free: list[str] = []
-    for offset in usable(subnet.wanted):
-        address = inet_ntoa((base + offset).to_bytes(4, "big"))
+    for address in chain.from_iterable(_addresses(subnet.wanted)):
         if address not in taken:
             free.append(address)
             if len(free) == most:
@@ -186,6 +186,18 @@ def free_addresses(tx: Reader, subnet: Subnet, least: int, most: int, asked: str
         ident=subnet.ec2_id,
         reason="addresses",
     )
+
+
+def _addresses(wanted: Wanted) -> Iterable[tuple[str, ...]]:
+    """The addresses that ports of a subnet may have, lowest first, some at a time."""
+    base, offsets = int(ipaddress.IPv4Network(wanted.cidr).network_address), usable(wanted)
+    for first in range(base + offsets.start, base + offsets.stop, 256):
+        yield _run(first, min(first + 256, base + offsets.stop))
+
+
+@lru_cache(maxsize=256)
+def _run(first: int, end: int) -> tuple[str, ...]:
+    return tuple(inet_ntoa(number.to_bytes(4, "big")) for number in range(first, end))
 
 
 def free_loopbacks(tx: Writer, prefix: int, count: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -307,6 +308,8 @@ class Agent:
         unknown = tuple(sorted(uuid for uuid in seen if uuid not in known))
         self._found = self._found or unknown != self._unknown
         self._unknown = unknown
+        with self._lock, contextlib.suppress(OSError):
+            self.book.note()
         return list(known)
 
     def answer(self, ask: Ask) -> Report:

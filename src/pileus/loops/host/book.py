@@ -56,6 +56,14 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     highest: Revision = NEVER
 
 
+def _raised(start: Start, revision: Revision) -> Start:
+    if revision <= start.highest and revision[0] <= start.incarnation:
+        return start
+    return msgspec.structs.replace(
+        start, incarnation=max(start.incarnation, revision[0]), highest=max(start.highest, revision)
+    )
+
+
 class Book:
     """A book in memory, which is as lasting as this object: for the stub and for tests."""
 
@@ -69,13 +77,18 @@ class Book:
         self._set_start(msgspec.structs.replace(self.start, epoch=self.start.epoch + 1))
 
     def witness(self, revision: Revision) -> None:
-        """Remember the greatest revision and incarnation that were ever seen."""
-        start = self.start
-        changed = msgspec.structs.replace(
-            start, incarnation=max(start.incarnation, revision[0]), highest=max(start.highest, revision)
-        )
-        if changed != start:
-            self._set_start(changed)
+        """Remember the greatest revision and incarnation that were ever seen.
+
+        An incarnation at once. A revision is in the order, or the removal, that is kept next; see `note` for the rest.
+        """
+        raised = _raised(self.start, revision)
+        if raised.incarnation != self.start.incarnation:
+            self._set_start(raised)
+        self.start = raised
+
+    def note(self) -> None:
+        """Write down the greatest revision, in case that the order which shows it cannot be read some day."""
+        self._set_start(self.start)
 
     def enter(self, incarnation: int) -> None:
         """Be in this incarnation of the store from now on, if it is a higher one: orders of lower ones are refused."""
@@ -87,14 +100,22 @@ class Book:
         if self.entries.get(entry.uuid) != entry:
             self._write_entry(entry)
             self.entries[entry.uuid] = entry
+            self.start = _raised(self.start, entry.revision)
 
     def remember(self, uuid: str, removed: Removed) -> None:
         """Remember for ever that this was to be removed; the order for it is no longer held."""
         self._write_removed(uuid, removed)
         self.removed[uuid] = removed
+        self.start = _raised(self.start, removed.revision)
         if uuid in self.entries:
             self._erase_entry(uuid)
             del self.entries[uuid]
+
+    def _recalled(self, written: Start) -> Start:
+        """What was written of a start, raised to what the orders and removals show."""
+        known = [entry.revision for entry in self.entries.values()]
+        known += [removed.revision for removed in self.removed.values()]
+        return _raised(written, max(known, default=NEVER))
 
     def _set_start(self, start: Start) -> None:
         self._write_start(start)
@@ -133,7 +154,8 @@ class FileBook(Book):
                 self.entries[entry.uuid] = entry
         self._load_removed()
         # Perhaps an older start was lost: epochs go on above all of its, or the cloud would take reports for old.
-        self.start = begun or self._above(int(now()))
+        self._written = begun or Start(epoch=int(now()))
+        self.start = self._recalled(self._written)
 
     def _begun(self, path: Path, now: int) -> Start | None:
         """How it began last; None for a new book, and where that cannot be read any more."""
@@ -144,13 +166,6 @@ class FileBook(Book):
         except (OSError, msgspec.MsgspecError) as error:
             self._set_aside(path, error, now)
             return None
-
-    def _above(self, now: int) -> Start:
-        """A start that is not below what the orders and removals say was known already."""
-        known = [entry.revision for entry in self.entries.values()]
-        known += [removed.revision for removed in self.removed.values()]
-        highest = max(known, default=NEVER)
-        return Start(epoch=now, incarnation=highest[0], highest=highest)
 
     def _set_aside(self, path: Path, error: Exception, now: int) -> None:
         aside = self._folder / DAMAGED / f"{path.stem}.{now}.json"
@@ -179,7 +194,9 @@ class FileBook(Book):
                 del self.entries[uuid]
 
     def _write_start(self, start: Start) -> None:
-        _replace(self._folder / "start.json", msgspec.json.encode(start))
+        if start != self._written:
+            _replace(self._folder / "start.json", msgspec.json.encode(start))
+            self._written = start
 
     def _write_entry(self, entry: Entry) -> None:
         _replace(self._orders / f"{entry.uuid}.json", msgspec.json.encode(entry))

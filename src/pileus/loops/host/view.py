@@ -9,7 +9,6 @@ import msgspec
 
 from pileus.bus.messages import Removed
 from pileus.loops.host.book import DAMAGED, Entry, Start, read_entry
-from pileus.model.noun import Revision
 from pileus.model.spec import InstanceSpec
 from pileus.model.views import Held, HostView
 
@@ -22,7 +21,7 @@ def read(folder: Path) -> HostView:
     start = Start()
     with contextlib.suppress(FileNotFoundError):
         start = msgspec.json.decode((folder / "start.json").read_bytes(), type=Start)
-    entries = [entry for entry in _entries(folder / "orders") if entry.kind == InstanceSpec.KIND]
+    entries, removed = _entries(folder / "orders"), _removed(folder / "removed.jsonl")
     return HostView(
         orders={
             entry.uuid: Held(
@@ -33,9 +32,10 @@ def read(folder: Path) -> HostView:
                 applied=entry.applied,
             )
             for entry in entries
+            if entry.kind == InstanceSpec.KIND
         },
-        removed=_removed(folder / "removed.jsonl"),
-        highest=start.highest,
+        removed={uuid: one.revision for uuid, one in removed if one.why == "gone"},
+        highest=max([start.highest, *(entry.revision for entry in entries), *(one.revision for _, one in removed)]),
         newest=max((entry.since for entry in entries), default=0.0),
         damaged=tuple(sorted(path.name for path in (folder / DAMAGED).glob("*.json"))),
     )
@@ -49,14 +49,12 @@ def _entries(folder: Path) -> list[Entry]:
     return found
 
 
-def _removed(path: Path) -> dict[str, Revision]:
+def _removed(path: Path) -> list[tuple[str, Removed]]:
     line = msgspec.json.Decoder(tuple[str, Removed])
-    found: dict[str, Revision] = {}
+    found: list[tuple[str, Removed]] = []
     with contextlib.suppress(FileNotFoundError):
         for text in path.read_bytes().splitlines():
             # A line that is just being written, or was when the machine lost power.
             with contextlib.suppress(msgspec.DecodeError):
-                uuid, removed = line.decode(text)
-                if removed.why == "gone":
-                    found[uuid] = removed.revision
+                found.append(line.decode(text))
     return found

@@ -24,7 +24,7 @@ from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.model.volume import Wanted as VolumeWanted
 from pileus.verbs import find, flavor, image, keypair, network, placementgroup, securitygroup, tag
-from pileus.verbs.instance import number, place
+from pileus.verbs.instance import number, place, view
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pileus.model.placementgroup import PlacementGroup
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
+    from pileus.verbs.instance.view import InstanceView
 
 VERB = "instance.launch"
 TRIES = 100
@@ -97,6 +98,17 @@ def launch(caller: Caller, core: Core, asked: Launch) -> list[str]:
 
     Raises InvalidValue, NotFound, QuotaExceeded, NoCapacity, Unavailable, TokenReused, DryRun.
     """
+    return _tried(caller, core, asked)[0]
+
+
+def shown(caller: Caller, core: Core, asked: Launch) -> list[InstanceView]:
+    """Launch, and what a face shows of the instances; their `id` is not known yet. Raises as `launch` does."""
+    uuids, views = _tried(caller, core, asked)
+    return view.launched(caller, core, uuids) if views is None else views
+
+
+def _tried(caller: Caller, core: Core, asked: Launch) -> tuple[list[str], list[InstanceView] | None]:
+    """The instances, and their views unless the token was an old one."""
     _check(asked)
     for _ in range(TRIES):
         try:
@@ -109,20 +121,20 @@ def launch(caller: Caller, core: Core, asked: Launch) -> list[str]:
     raise Unavailable("Others launch too many instances at once; try again.", noun="instance", reason="busy")
 
 
-def _launch(caller: Caller, core: Core, asked: Launch) -> list[str]:
+def _launch(caller: Caller, core: Core, asked: Launch) -> tuple[list[str], list[InstanceView] | None]:
     with core.store.write() as tx:
         if asked.token:
             before = tx.repeated(caller.project, VERB, asked.token, msgspec.to_builtins(asked))
             if before is not None:
-                return list(before)
+                return list(before), None
         plan = _resolve(caller, core, tx, asked)
         if asked.dry_run:
             raise DryRun("Request would have succeeded, but DryRun flag is set.")
-        instances = _write(caller, core, tx, asked, plan)
-        uuids = [instance.uuid for instance in instances]
+        views = _write(caller, core, tx, asked, plan)
+        uuids = [each.instance.uuid for each in views]
         if asked.token:
             tx.remember(caller.project, VERB, asked.token, msgspec.to_builtins(asked), uuids)
-        return uuids
+        return uuids, views
 
 
 def check_user_data(text: str) -> None:
@@ -198,15 +210,14 @@ def _disk(asked: Launch, wanted: Image, size: Flavor) -> int:
 def _groups(caller: Caller, tx: Writer, asked: Launch, on: Network) -> tuple[SecurityGroup, ...]:
     found = [securitygroup.one(caller, tx, ident) for ident in asked.groups]
     router = on.wanted.router or ""
+    there = [group for group in tx.list(SecurityGroup, project=on.project) if group.wanted.router == router]
+    named = {group.name: group for group in there if not group.wanted.gone}
     for name in asked.group_names:
-        holder = tx.claimed(f"securitygroup:{router}", name)
-        group = tx.get(SecurityGroup, holder[1]) if holder else None
-        if group is None or group.wanted.gone:
+        if name not in named:
             raise securitygroup.absent(name)
-        found.append(group)
+        found.append(named[name])
     if not found:
-        holder = tx.claimed(f"securitygroup:{router}", "default")
-        found = [tx.need(SecurityGroup, holder[1])] if holder else []
+        found = [named["default"]] if "default" in named else []
     for group in found:
         if group.wanted.router != router:
             raise InvalidValue(
@@ -234,13 +245,12 @@ def _need(asked: Launch, size: Flavor, chosen: Image, disk: int, together: Place
 
 def _within_quota(caller: Caller, tx: Writer, asked: Launch, need: Need) -> int:
     project = tx.need(Project, caller.project)
-    used = tx.usage(f"project:{caller.project}")
     count = asked.most
     each = {"instances": 1, "vcpus": need.vcpus, "memory": need.memory, "disk": need.disk}
-    for resource, amount in each.items():
-        limit = project.wanted.limit(resource)
-        if limit is None:
-            continue
+    limits = {resource: limit for resource in each if (limit := project.wanted.limit(resource)) is not None}
+    used = tx.usage(f"project:{caller.project}") if limits else {}
+    for resource, limit in limits.items():
+        amount = each[resource]
         left = (limit - used.get((f"project:{caller.project}", resource), 0)) // amount
         if left < asked.least:
             raise QuotaExceeded(
@@ -253,7 +263,7 @@ def _within_quota(caller: Caller, tx: Writer, asked: Launch, need: Need) -> int:
     return count
 
 
-def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -> list[Instance]:
+def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -> list[InstanceView]:
     given = plan.addresses
     reservation = new_ec2("r")
     loopbacks = network.free_loopbacks(tx, core.place.loopback_prefix, len(given))
@@ -261,6 +271,7 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
     instances = [
         Instance(
             uuid=new_uuid(),
+            created=tx.now,
             project=caller.project,
             name=asked.name or asked.tags.get("Name", ""),
             tags=asked.tags,
@@ -270,7 +281,8 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
         for index, host in enumerate(plan.placed.hosts)
     ]
     ports = [_port(asked, plan, i, a) for i, a in zip(instances, given, strict=True)]
-    tx.insert(instances, ports, [_volume(asked, plan, instance) for instance in instances])
+    volumes = [_volume(asked, plan, instance) for instance in instances]
+    tx.insert(instances, ports, volumes)
     tx.claim_all(
         [
             *((f"host:{i.assigned.host}", i.uuid, i) for i in instances),
@@ -285,7 +297,7 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
         here = [instance for instance in instances if instance.assigned.host == host]
         tx.record_all(caller, here, VERB, goal=1, detail=explanation(plan.placed, host))
     tx.wake_new([*instances, *ports])
-    return instances
+    return view.joined(tx, instances, ports, volumes)
 
 
 def _hostname(address: str, number: int) -> str:
@@ -321,6 +333,7 @@ def _port(asked: Launch, plan: _Plan, instance: Instance, address: str) -> Port:
     )
     return Port(
         uuid=new_uuid(),
+        created=instance.created,
         project=instance.project,
         tags=asked.port_tags,
         wanted=wanted,
@@ -336,7 +349,9 @@ def _volume(asked: Launch, plan: _Plan, instance: Instance) -> Volume:
         digest=content(plan.image).digest,
         format=plan.image.wanted.format,
     )
-    return Volume(uuid=new_uuid(), project=instance.project, tags=asked.volume_tags, wanted=wanted)
+    return Volume(
+        uuid=new_uuid(), created=instance.created, project=instance.project, tags=asked.volume_tags, wanted=wanted
+    )
 
 
 def _use(caller: Caller, tx: Writer, plan: _Plan) -> None:

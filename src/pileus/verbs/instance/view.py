@@ -93,7 +93,7 @@ def launched(caller: Caller, core: Core, uuids: Sequence[str]) -> list[InstanceV
 
 
 def views_of(tx: Reader, instances: Sequence[Instance], *, whole_project: bool = False) -> list[InstanceView]:
-    """Join instances with all that is shown of them; with `whole_project` they are all of one project's."""
+    """Read all that is shown of instances; with `whole_project` they are all of one project's."""
     if not instances:
         return []
     uuids = [instance.uuid for instance in instances]
@@ -104,6 +104,17 @@ def views_of(tx: Reader, instances: Sequence[Instance], *, whole_project: bool =
     else:
         ports, volumes = tx.referring(Port, uuids), tx.referring(Volume, uuids)
         floating = tx.referring(FloatingIp, [port.uuid for port in ports])
+    return joined(tx, instances, ports, volumes, floating)
+
+
+def joined(
+    tx: Reader,
+    instances: Sequence[Instance],
+    ports: Sequence[Port],
+    volumes: Sequence[Volume],
+    floating: Sequence[FloatingIp] = (),
+) -> list[InstanceView]:
+    """Instances with what is theirs, and with what else is shown of them."""
     flavors = tx.many(Flavor, {instance.wanted.flavor for instance in instances})
     images = tx.many(Image, {instance.wanted.image for instance in instances})
     projects = tx.many(Project, {instance.project for instance in instances})

@@ -11,7 +11,6 @@ from pileus.model.errors import InvalidValue, Malformed, NotFound, Unsupported
 from pileus.model.flavor import DEFAULT
 from pileus.model.ids import is_ec2
 from pileus.verbs.instance import launch as verbs
-from pileus.verbs.instance import view
 from pileus.verbs.instance.launch import Launch
 
 ROOT_DEVICES = (shape.ROOT_DEVICE, "/dev/sda1", "/dev/xvda")
@@ -36,8 +35,7 @@ _UNSUPPORTED_OF_DISK = ("SnapshotId", "Encrypted", "KmsKeyId", "OutpostArn")
 @action("RunInstances", dry=True)
 def run(call: Call) -> dict[str, Any]:
     """Launch as many instances as possible from MinCount to MaxCount, or none."""
-    uuids = verbs.launch(call.caller, call.core, asked(call.args))
-    views = view.launched(call.caller, call.core, uuids)
+    views = verbs.shown(call.caller, call.core, asked(call.args))
     found = shape.reservations(views, call.core.place)
     return found[0] if found else {"OwnerId": call.caller.account_id, "Groups": [], "Instances": []}
 
