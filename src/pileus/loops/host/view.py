@@ -10,7 +10,7 @@ import msgspec
 from pileus.bus.messages import Removed
 from pileus.loops.host.book import DAMAGED, Entry, Start, read_entry
 from pileus.model.noun import Revision
-from pileus.model.spec import InstanceSpec
+from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.model.views import Held, HostView
 
 
@@ -22,7 +22,8 @@ def read(folder: Path) -> HostView:
     start = Start()
     with contextlib.suppress(FileNotFoundError):
         start = msgspec.json.decode((folder / "start.json").read_bytes(), type=Start)
-    entries = [entry for entry in _entries(folder / "orders") if entry.kind == InstanceSpec.KIND]
+    kept = _entries(folder / "orders")
+    entries = [entry for entry in kept if entry.kind == InstanceSpec.KIND]
     return HostView(
         orders={
             entry.uuid: Held(
@@ -37,6 +38,7 @@ def read(folder: Path) -> HostView:
         removed=_removed(folder / "removed.jsonl"),
         highest=start.highest,
         newest=max((entry.since for entry in entries), default=0.0),
+        captures=tuple(entry.uuid for entry in kept if entry.kind == ImageSpec.KIND),
         damaged=tuple(sorted(path.name for path in (folder / DAMAGED).glob("*.json"))),
     )
 

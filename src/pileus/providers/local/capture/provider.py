@@ -6,6 +6,7 @@ that died is used again, but the moment that it was of where the hypervisor stil
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -89,7 +90,21 @@ class CaptureProvider:
         capture = Capture(state="capturing")
         if about is not None and self._shelf.bytes(ref.uuid).exists():
             capture = Capture(state="captured", digest=about.digest, size=about.size, virtual_size=about.virtual_size)
+            self._settle(ref.uuid)
         return Seen(kind=KIND, uuid=ref.uuid, revision=spec.revision if spec else NEVER, capture=capture)
+
+    def _settle(self, uuid: str) -> None:
+        """What was kept for a capture that has become whole is let go, unless somebody is at the instance just now."""
+        spec = self._shelf.spec(uuid) if uuid in self._works else None
+        if spec is None or not self._locks.of(spec.instance).acquire(blocking=False):
+            return
+        try:
+            # Where it cannot be now, the instance's own steps do it.
+            with contextlib.suppress(Fault, OSError):
+                self._sources[spec.machine].done(spec)
+            self._works.pop(uuid, None)
+        finally:
+            self._locks.of(spec.instance).release()
 
     def scan(self) -> Iterable[Seen]:
         """Every capture's folder."""
@@ -126,7 +141,7 @@ class CaptureProvider:
     def close(self) -> None:
         """Give up what is being made; the next process makes it anew."""
         for work in list(self._works.values()):
-            work.cancel()
+            work.cancel(0.0)
 
     # -- what is to be -------------------------------------------------------------------------------------------
 

@@ -131,11 +131,10 @@ class Work:
         """Whether it is over, whatever came of it."""
         return not self._thread.is_alive()
 
-    def cancel(self) -> bool:
-        """Give it up; whether it has ended."""
+    def cancel(self, patience: float = _END) -> bool:
+        """Give it up; whether it has ended, within `patience` seconds."""
         self._watch.cancel()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=_END)
+        self._thread.join(timeout=patience)
         return self.ended
 
     def _run(self) -> None:

@@ -36,11 +36,11 @@ from pileus.providers.local.machine.domain import DiskFile
 from pileus.providers.local.machine.hypervisor import INVALID, Hypervisor
 from pileus.providers.local.machine.images import inspect
 
-FOLDER, OF, FROZEN = "capture", "capture.of", "capture.frozen"
-"""In the instance's folder: QEMU's socket and scratch file; which image these are for; and, perhaps, that the guest was
-told to hold its file systems still."""
+FOLDER, SCRATCH, OF, FROZEN = "capture", "capture.qcow2", "capture.of", "capture.frozen"
+"""In the instance's folder: that of QEMU's socket, the one that QEMU may write to; its scratch file; which image these
+are for; and, perhaps, that the guest was told to hold its file systems still."""
 
-_SOCKET, _SCRATCH, _EXPORT = "s", "scratch", "disk"
+_SOCKET, _EXPORT = "s", "disk"
 _UUID = 36
 _PATIENCE = 5
 """Seconds that a guest's agent has to answer."""
@@ -170,17 +170,18 @@ class MachineCaptures:
         return True
 
     def _begin(self, domain: Any, image: ImageSpec, source: InstanceSpec) -> None:
-        folder, user, group = self._folder(source.uuid), owner.user(source.uuid), owner.group()
+        folder, scratch = self._folder(source.uuid), self._disks.folder(source.uuid) / SCRATCH
+        user, group = owner.user(source.uuid), owner.group()
         self._clear(source.uuid)
         device = Path(source.disks[0].device).name
         size = self._call(domain.blockInfo, device)[0]
         (self._disks.folder(source.uuid) / OF).write_text(image.uuid)
+        qemu_img("create", "-q", "-f", "qcow2", str(scratch), str(size))
+        owner.give(scratch, user, group, 0o600)
         folder.mkdir(mode=0o700)
-        qemu_img("create", "-q", "-f", "qcow2", str(folder / _SCRATCH), str(size))
-        owner.give(folder / _SCRATCH, user, group, 0o600)
         owner.give(folder, user, group, 0o700)
         try:
-            self._call(domain.backupBegin, _job_xml(device, folder), None, _REUSE)
+            self._call(domain.backupBegin, _job_xml(device, folder / _SOCKET, scratch), None, _REUSE)
             self._ended.pop(source.uuid, None)
         except Fault:
             self._clear(source.uuid)
@@ -190,6 +191,7 @@ class MachineCaptures:
         """The files of a job are gone; QEMU may have them open as long as it wants."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._folder(uuid))
+        (self._disks.folder(uuid) / SCRATCH).unlink(missing_ok=True)
         (self._disks.folder(uuid) / OF).unlink(missing_ok=True)
 
     # -- a guest that holds still --------------------------------------------------------------------------------
@@ -298,12 +300,11 @@ def _convert(source: InstanceSpec, what: list[str], files: list[int], part: Path
     return inspect(part, "qcow2")
 
 
-def _job_xml(device: str, folder: Path) -> str:
-    server, scratch = quoteattr(str(folder / _SOCKET)), quoteattr(str(folder / _SCRATCH))
+def _job_xml(device: str, server: Path, scratch: Path) -> str:
     return (
-        f"<domainbackup mode='pull'><server transport='unix' socket={server}/><disks>"
+        f"<domainbackup mode='pull'><server transport='unix' socket={quoteattr(str(server))}/><disks>"
         f"<disk name={quoteattr(device)} backup='yes' type='file' exportname='{_EXPORT}'>"
-        f"<driver type='qcow2'/><scratch file={scratch}/></disk></disks></domainbackup>"
+        f"<driver type='qcow2'/><scratch file={quoteattr(str(scratch))}/></disk></disks></domainbackup>"
     )
 
 
