@@ -183,6 +183,7 @@ def test_a_new_process_makes_half_a_capture_anew(provider: CaptureProvider, sour
     provider.ensure(order)
     until("it is being written", lambda: source.writing)
     provider.close()
+    until("the old process has ended", lambda: not source.writing)
     source.go.set()
     following = CaptureProvider(Shelf(tmp_path / "captures"), {"machine": source}, Locks(), provider._channels)
     assert state(following, order) == "capturing"
