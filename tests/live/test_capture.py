@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from botocore.exceptions import BotoCoreError
 from pileus.app import processes
 from pileus.app.state import State
 from pileus.providers.local.machine import daemon
-from tests.live.cloud import KINDS, until
+from tests.live.cloud import KINDS, running_in, until
+from tests.live.loop import small_disk
 from tests.live.sessions import COUNT, Session, routes
 
 if TYPE_CHECKING:
@@ -222,3 +224,27 @@ def test_an_instance_that_is_terminated_meanwhile(cloud: LiveCloud, kind: Kind, 
     available(cloud, image)
     cloud.ec2.deregister_image(ImageId=image)
     until("nothing is left", lambda: not cloud.left((ident[2:],)))
+
+
+@pytest.mark.cost(60)
+def test_a_disk_without_room_is_said_and_the_image_comes_once_there_is(tmp_path: Path) -> None:
+    """The instances do not notice, and nothing half made takes what room there is."""
+    with small_disk(1000) as disk, running_in(disk.path / "s") as cloud:
+        key = cloud.key("test", tmp_path)
+        cloud.open_ssh()
+        idents = [launch(cloud, kind, cloud.image(kind.image)) for kind in KINDS]
+        lives = [
+            cloud.ssh(ident, key, "cat /proc/sys/kernel/random/uuid >/run/life; cat /run/life") for ident in idents
+        ]
+        with (disk.path / "ballast").open("wb") as ballast:
+            os.posix_fallocate(ballast.fileno(), 0, shutil.disk_usage(disk.path).free - (40 << 20))
+        images = [ask(cloud, ident, f"roomless {kind}") for ident, kind in zip(idents, KINDS, strict=True)]
+        for image in images:
+            until("it is said", lambda image=image: "HostDiskFull" in str(shown(cloud, image).get("StateReason")))
+            assert shown(cloud, image)["State"] == "pending"
+        until("nothing is half made", lambda: all(path.endswith("order.json") for path in captures(cloud)))
+        disk.empty()
+        for image in images:
+            available(cloud, image)
+        assert [cloud.ssh(ident, key, "cat /run/life") for ident in idents] == lives
+        end(cloud, *idents)

@@ -22,7 +22,7 @@ from pileus.model.noun import NEVER
 from pileus.model.provider import Access, Capture, Channel, Channels, Ref, Seen, Stream
 from pileus.model.spec import AnySpec, ImageSpec
 from pileus.providers.local.capture.shelf import About, Shelf
-from pileus.providers.local.capture.work import View, Work
+from pileus.providers.local.capture.work import View, Work, need_room
 from pileus.providers.local.machine.images import disk_fault
 
 KIND = ImageSpec.KIND
@@ -176,6 +176,7 @@ class CaptureProvider:
             source.done(spec)
             raise work.fault
         if sum(not one.ended for one in self._works.values()) < MOST:
+            need_room(self._shelf.folder(spec.uuid))
             view = source.view(spec)
             if view is not None:
                 self.begin(spec, view)

@@ -40,6 +40,15 @@ class ProgramFault(Fault):
         self.status = status
 
 
+def need_room(folder: Path, size: int = 0) -> None:
+    """Raises Fault HostDiskFull unless `size` bytes can be written in `folder`, and more; OSError."""
+    free = shutil.disk_usage(folder).free
+    if free < LEAST + size:
+        raise Fault(
+            "HostDiskFull", f"{free >> 20} MiB are free at {folder}; to capture a disk takes {LEAST + size >> 20} MiB"
+        )
+
+
 class View(Protocol):
     """An instance's disk as it is at one moment. Both methods end with what `watch` raises; Fault and OSError else."""
 
@@ -69,9 +78,7 @@ class Watch:
         """Raises CancelledError; Fault for a disk that is full, and for a capture that takes too long."""
         if self._cancelled.is_set():
             raise CancelledError
-        free = shutil.disk_usage(self._folder).free
-        if free < LEAST:
-            raise Fault("HostDiskFull", f"{free >> 20} MiB are free at {self._folder}, too few to capture a disk")
+        need_room(self._folder)
         if time.monotonic() > self._until:
             raise Fault("CaptureFailed", f"the capture takes longer than {LONGEST / 3600:.0f} hours", permanent=True)
 

@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ import structlog
 
 from pileus.model.errors import Fault
 from pileus.model.spec import ImageSpec, InstanceSpec
-from pileus.providers.local.capture.work import GENTLY, LEAST, ProgramFault, View, Watch, Work
+from pileus.providers.local.capture.work import GENTLY, ProgramFault, View, Watch, Work, need_room
 from pileus.providers.local.container import disk, guests, kernel, ranges, still, tally
 from pileus.providers.local.container.bases import Bases, decompressed
 from pileus.providers.local.container.idmap import Maps
@@ -85,9 +84,7 @@ class ContainerCaptures:
             raise Fault("SourceMissing", f"the disk {image.disk} is not that of {source.ec2_id}")
         if source.uuid in self._copying or _locked(folder / STILL):
             return None
-        taken, free = (folder / disk.NAME).stat().st_blocks * 512, shutil.disk_usage(folder).free
-        if free - taken < LEAST:
-            raise Fault("HostDiskFull", f"a copy of the disk takes {taken >> 20} MiB, and {free >> 20} MiB are free")
+        need_room(folder, (folder / disk.NAME).stat().st_blocks * 512)
         # It stays for as long as the capture's folder leans on it.
         below = self._bases.path(root.digest, self._layout.captures / image.uuid) if root.digest else None
         base = ranges.base(self._layout, source.project)
