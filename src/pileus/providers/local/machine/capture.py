@@ -29,7 +29,7 @@ import structlog
 
 from pileus.model.errors import Fault
 from pileus.model.spec import ImageSpec, InstanceSpec
-from pileus.providers.local.capture.work import GENTLY, CancelledError, Watch, Work
+from pileus.providers.local.capture.work import GENTLY, CancelledError, Watch, Work, need_room
 from pileus.providers.local.machine import owner
 from pileus.providers.local.machine.disk import Disks, qemu_img
 from pileus.providers.local.machine.domain import DiskFile
@@ -173,6 +173,7 @@ class MachineCaptures:
         folder, scratch = self._folder(source.uuid), self._disks.folder(source.uuid) / SCRATCH
         user, group = owner.user(source.uuid), owner.group()
         self._clear(source.uuid)
+        need_room(self._disks.folder(source.uuid))
         device = Path(source.disks[0].device).name
         size = self._call(domain.blockInfo, device)[0]
         (self._disks.folder(source.uuid) / OF).write_text(image.uuid)
