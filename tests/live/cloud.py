@@ -181,7 +181,7 @@ class LiveCloud:
             check=True,
         )
         found += [f"domain {name}" for name in virsh.stdout.split()]
-        for folder in (self.layout.instances, self.layout.containers):
+        for folder in (self.layout.instances, self.layout.containers, self.layout.captures):
             found += [f"disk {path}" for path in folder.rglob("*")] if folder.exists() else []
         found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/{cgroups.group(self.layout)}/**/")]
         # Of every mount namespace there is, for containers have theirs.

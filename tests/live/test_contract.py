@@ -22,7 +22,7 @@ from pileus.providers.local.layout import SHARED, Layout
 from pileus.providers.local.machine import cgroups, daemon
 from pileus.providers.local.network.provider import NetworkProvider
 from pileus.providers.local.provider import LocalProvider
-from tests.providers.contract import InstanceContract, NetworkContract, Rig, until
+from tests.providers.contract import CaptureContract, InstanceContract, NetworkContract, Rig, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +44,8 @@ def layout() -> Iterator[Layout]:
     shutil.rmtree(folder)
 
 
-class TestInstances(InstanceContract):
-    """The contract of instances, over libvirt."""
+class TestInstances(InstanceContract, CaptureContract):
+    """The contract of instances and of captures, over libvirt."""
 
     @pytest.fixture
     def rig(self, layout: Layout, tmp_path: Path) -> Iterator[Rig]:
@@ -83,8 +83,8 @@ class TestInstances(InstanceContract):
         channels.stop()
 
 
-class TestContainers(InstanceContract):
-    """The contract of instances, over LXC."""
+class TestContainers(InstanceContract, CaptureContract):
+    """The contract of instances and of captures, over LXC."""
 
     @pytest.fixture
     def rig(self, layout: Layout, tmp_path: Path) -> Iterator[Rig]:

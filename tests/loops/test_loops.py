@@ -24,6 +24,7 @@ from pileus.model.nouns import NOUNS
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
+from pileus.model.spec import InstanceSpec
 from pileus.providers.stub import StubProvider
 from pileus.store import tables
 from pileus.store.migrate import migrate
@@ -53,7 +54,7 @@ class TestOrders:
         ((host, order),) = site.sent
         assert (host, order.revision, order.uuid) == ("h1", row.revision, row.uuid)
         spec = order.spec
-        assert spec is not None
+        assert isinstance(spec, InstanceSpec)
         assert (spec.revision, spec.project, spec.flavor, spec.loopback) == (
             row.revision,
             ann.project,

@@ -13,6 +13,7 @@ from pileus.loops import report
 from pileus.model.host import Host
 from pileus.model.instance import Seen, State, state
 from pileus.model.noun import NEVER, Fault
+from pileus.model.spec import InstanceSpec
 from pileus.verbs import recount
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
@@ -79,7 +80,7 @@ def test_an_order_that_a_host_lost_is_given_again_with_what_was_done(site: Site,
     say(site, 2, full=True)
     site.work()
     spec = site.sent[-1][1].spec
-    assert spec is not None
+    assert isinstance(spec, InstanceSpec)
     assert (spec.satisfied, spec.rebooted) == (1, 3)
 
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 FAULTS: Mapping[str, str] = MappingProxyType(
     {
         "CaptureCorrupt": "A capture came with other bytes than its host had said; it is fetched again.",
+        "CaptureFailed": "A disk could not be captured; the message says why.",
         "CaptureLost": "The host no longer has what it had captured, and the cloud had not fetched it yet.",
         "CaptureMissing": "The host has not captured that.",
         "CaptureUnavailable": "A capture cannot be fetched from its host now.",

@@ -291,6 +291,19 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "It is left alone for ever; a disk in it may be all that is left of an instance.",
             "Look into it; move what is of worth, and remove it by hand.",
         ),
+        "CaptureLeaked": Meaning(
+            "warning",
+            "A capture is left whose removal is known.",
+            "It takes space.",
+            _REPAIR + "removes it.",
+            "repair",
+        ),
+        "CaptureUnknown": Meaning(
+            "warning",
+            "A capture is there that no order names.",
+            "It is left alone for ever; it may be all that is left of an instance.",
+            "`pileus image add` takes its file `image` in; then remove the folder by hand.",
+        ),
         "DiskMissing": Meaning(
             "error",
             "The disk of an instance is not there.",

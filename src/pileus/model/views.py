@@ -71,6 +71,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 class HostView(msgspec.Struct, frozen=True, kw_only=True):
     """A host's book: orders by uuid, the revision of every removal that it has confirmed as gone, and its clock's word.
 
+    `orders` are of instances; `captures` are the uuids of the images that it is ordered, or was.
+
     `highest` is the greatest revision that any order brought; `newest` the newest time in the book (seconds);
     `damaged` are the files, UUID.TIME.json of orders and start.TIME.json, that could not be read and were set aside.
     """
@@ -80,3 +82,4 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     highest: Revision = NEVER
     newest: float = 0.0
     damaged: tuple[str, ...] = ()
+    captures: tuple[str, ...] = ()

@@ -227,8 +227,9 @@ class Cloud:
         self.last: Response | None = None
         self.client: Any = None
         with store.write() as tx:
-            seen = HostSeen(heard=now, capacity=capacity or Capacity(), limits=Limits())
-            tx.add(Host(uuid=new_uuid(), name="host-1", wanted=HostWanted(zone=self.core.place.zone), seen=seen))
+            seen = HostSeen(heard=now, capacity=capacity or Capacity(), limits=Limits(captures=("machine",)))
+            host = Host(uuid=new_uuid(), name="host-1", wanted=HostWanted(zone=self.core.place.zone), seen=seen)
+            tx.claim("host", host.name, tx.add(host))
         flavor.seed(SYSTEM, self.core)
         self.image = self.add_image("tiny")
         self.large = self.add_image("debian-12", virtual_size=3 << 30, min_memory=512)

@@ -13,7 +13,8 @@ from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.tag import shown, specified
 from pileus.faces.wire.scalars import from_timestamp
 from pileus.model.caller import SYSTEM
-from pileus.model.errors import InvalidValue, Unsupported
+from pileus.model.errors import InvalidValue, Malformed, Unsupported
+from pileus.model.ids import is_ec2
 from pileus.model.image import Image, State, content, state
 from pileus.model.instance import Instance
 from pileus.verbs import image as verbs
@@ -55,12 +56,15 @@ def create(call: Call) -> dict[str, Any]:
     for name in ("InstanceId", "Name"):
         if not args.get(name):
             raise InvalidValue(f"The request must contain the parameter {name}", reason="missing")
+    source = args["InstanceId"]
+    if not is_ec2(Instance.PREFIX, source):
+        raise Malformed(f'Invalid id: "{source}" (expecting "i-...")', noun=Instance.KIND, ident=source)
     if args.get("SnapshotLocation", "regional") != "regional" or args.get("BootModeOverride"):
         raise Unsupported("This cloud supports neither SnapshotLocation=local nor BootModeOverride.", noun="image")
     for mapping in args.get("BlockDeviceMappings", ()):
         _take(mapping)
     asked = verbs.Capture(
-        instance=args["InstanceId"],
+        instance=source,
         name=args["Name"],
         description=args.get("Description", ""),
         reboot=not args.get("NoReboot"),

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pileus.faces.rest import documents
+from pileus.model import image as images
 from pileus.model.host import Host, alive, condition
+from pileus.model.image import Image
 from pileus.model.instance import Instance, settled, state
 from pileus.model.network import Seen as EngineSeen
 from pileus.model.port import Port
 from pileus.model.router import NO_WAY_OUT
 from pileus.verbs.host import REMOVED
+from pileus.verbs.image import of_instance
 from pileus.verbs.instance.launch import VERB
 
 if TYPE_CHECKING:
@@ -58,6 +61,8 @@ def waits_for(tx: Reader, noun: Noun, now: float) -> list[str]:
         return _instance(tx, noun, now)
     if isinstance(noun, Host):
         return [f"a report: it was last heard of {now - noun.seen.heard:.0f} s ago"] * (condition(noun, now) == "lost")
+    if isinstance(noun, Image):
+        return _image(tx, noun, now)
     waits: list[str] = []
     if isinstance(noun.seen, EngineSeen):
         waits += _engine(noun)
@@ -95,7 +100,9 @@ def _instance(tx: Reader, instance: Instance, now: float) -> list[str]:
         ends = "; trying again cannot help" if seen.fault.permanent else ""
         waits.append(f"host {assigned.host}, which said {seen.fault.code}: {seen.fault.message}{ends}")
     if wanted.gone:
-        if not assigned.clear:
+        captures = sorted(tx.taken(of_instance(instance.uuid)))
+        waits += [f"the image {named.ec2_id} to be made of it" for named in tx.many(Image, captures).values()]
+        if not assigned.clear and not captures:
             waits.append(f"host {assigned.host} to confirm that its body is gone")
         return waits
     # It may run long before the network knows its ports.
@@ -112,6 +119,24 @@ def _instance(tx: Reader, instance: Instance, now: float) -> list[str]:
         )
     if seen.reboot < wanted.reboot:
         waits.append(f"host {assigned.host} to reboot it (reboot {wanted.reboot}; it has done {seen.reboot})")
+    return waits
+
+
+def _image(tx: Reader, image: Image, now: float) -> list[str]:
+    assigned, seen = image.assigned, image.seen
+    if assigned is None or seen is None:
+        return []
+    waits = [f"host {name} to confirm that it holds nothing of it" for name in assigned.clear]
+    if images.state(image) is not images.State.PENDING:
+        return waits
+    if assigned.host is None:
+        waits.append("a place: its instance is on no host")
+    else:
+        waits += _host(tx, assigned.host, now)
+        deed = "give its bytes to the cloud" if seen.captured else f"capture the disk {image.wanted.disk}"
+        waits.append(f"host {assigned.host} to {deed}")
+    if seen.fault is not None:
+        waits.append(f"{seen.fault.code} to end: {seen.fault.message}")
     return waits
 
 

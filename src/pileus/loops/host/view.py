@@ -9,7 +9,7 @@ import msgspec
 
 from pileus.bus.messages import Removed
 from pileus.loops.host.book import DAMAGED, Entry, Start, read_entry
-from pileus.model.spec import InstanceSpec
+from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.model.views import Held, HostView
 
 
@@ -37,6 +37,7 @@ def read(folder: Path) -> HostView:
         removed={uuid: one.revision for uuid, one in removed if one.why == "gone"},
         highest=max([start.highest, *(entry.revision for entry in entries), *(one.revision for _, one in removed)]),
         newest=max((entry.since for entry in entries), default=0.0),
+        captures=tuple(entry.uuid for entry in entries if entry.kind == ImageSpec.KIND),
         damaged=tuple(sorted(path.name for path in (folder / DAMAGED).glob("*.json"))),
     )
 

@@ -98,6 +98,11 @@ class Layout:
         return self.state / "containers"
 
     @property
+    def captures(self) -> Path:
+        """One folder per capture: its order, and its bytes until the cloud has them."""
+        return self.state / "captures"
+
+    @property
     def ranges(self) -> Path:
         """Which project of which cloud of this machine holds which range of user ids."""
         return SHARED / "ranges"

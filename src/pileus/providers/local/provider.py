@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pileus.model import statistics
 from pileus.model.errors import Fault
 from pileus.model.host import Capacity, Limits
-from pileus.model.spec import InstanceSpec
+from pileus.model.spec import ImageSpec, InstanceSpec
+from pileus.providers.local.capture.provider import CaptureProvider, Locks, Source
+from pileus.providers.local.capture.shelf import Shelf
 from pileus.providers.local.container import monitor
 from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.container.nic import SwitchWire as ContainerWire
@@ -51,7 +53,7 @@ class LocalProvider:
     restore, 0 for never.
     """
 
-    handles: ClassVar[frozenset[str]] = frozenset({"instance"})
+    handles: ClassVar[frozenset[str]] = frozenset({"instance", "image"})
 
     def __init__(
         self,
@@ -69,6 +71,10 @@ class LocalProvider:
         self._machine = MachineProvider(layout, fetch, SwitchWire(layout), templates, cache_bytes)
         bases = Bases(layout.bases, fetch, cache_bytes)
         self._container = ContainerProvider(layout, bases, ContainerWire(layout))
+        sources: dict[str, Source] = {"machine": self._machine, "container": self._container}
+        self._locks = Locks()
+        self._captures = CaptureProvider(Shelf(layout.captures), sources, self._locks, channels)
+        self._machine.captures.desk = self._container.captures.desk = self._captures
         self._specs: dict[str, InstanceSpec] = {}
         self._guestnet = GuestNet(layout, self._held, respond, servers=servers)
         self._started = False
@@ -77,7 +83,7 @@ class LocalProvider:
     def limits(self) -> Limits:
         """What this machine cannot do; containers need what not every machine has."""
         kinds = self._machine.limits.kinds + (self._container.limits.kinds if monitor.available() else ())
-        return Limits(kinds=kinds)
+        return Limits(kinds=kinds, captures=kinds)
 
     def start(self) -> None:
         """Serve metadata, names and the loopback listeners."""
@@ -88,6 +94,7 @@ class LocalProvider:
         """Stop serving."""
         self._started = False
         self._guestnet.stop()
+        self._captures.close()
         self._container.close()
         self._machine.close()
 
@@ -101,23 +108,33 @@ class LocalProvider:
         return self._specs
 
     def observe(self, ref: Ref) -> Seen | None:
-        """The domain or container as it is now."""
+        """The domain, container or capture as it is now."""
+        if ref.kind == ImageSpec.KIND:
+            return self._captures.observe(ref)
         return self._holder(ref.uuid).observe(ref)
 
     def scan(self) -> Iterable[Seen]:
-        """Every domain of this cloud's libvirtd, and every container."""
-        return chain(self._machine.scan(), self._container.scan())
+        """Every domain of this cloud's libvirtd, every container, and every capture."""
+        return chain(self._machine.scan(), self._container.scan(), self._captures.scan())
 
     def ensure(self, spec: AnySpec) -> None:
-        """One step towards the domain or container that `spec` describes."""
-        if isinstance(spec, InstanceSpec) and spec.machine == "container":
-            self._container.ensure(spec)
-        else:
-            self._machine.ensure(spec)
+        """One step towards the domain, container or capture that `spec` describes."""
+        if isinstance(spec, ImageSpec):
+            self._captures.ensure(spec)
+            return
+        with self._locks.of(spec.uuid):
+            if isinstance(spec, InstanceSpec) and spec.machine == "container":
+                self._container.ensure(spec)
+            else:
+                self._machine.ensure(spec)
 
     def remove(self, ref: Ref) -> None:
-        """One step towards no domain or container, disk, console or interface of it."""
-        self._holder(ref.uuid).remove(ref)
+        """One step towards no domain, container or capture, disk, console or interface of it."""
+        if ref.kind == ImageSpec.KIND:
+            self._captures.remove(ref)
+            return
+        with self._locks.of(ref.uuid):
+            self._holder(ref.uuid).remove(ref)
 
     def watch(self, report: Callable[[Ref], None]) -> None:
         """Pass libvirt's events on, and containers' ends."""
@@ -129,10 +146,12 @@ class LocalProvider:
         return self._container if self._container.holds(uuid) else self._machine
 
     def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
-        """The end of the serial line's or console's log, a TCP stream to a port of the guest, or what it uses."""
+        """A log's end, a TCP stream to a port of the guest, what guests use, or a capture's bytes."""
         if channel == "stats":
             data = statistics.encode(self.statistics(ref.uuid))
             return self._channels.offer(lambda link: link.sendall(data))
+        if ref.kind == ImageSpec.KIND:
+            return self._captures.open(ref, channel)
         if channel == "log":
             path = self._holder(ref.uuid).console_log(ref.uuid)
             return self._channels.offer(lambda link: link.sendall(tail(path)))

@@ -50,6 +50,13 @@ def test_hosts_that_name_it_stay(root: Path) -> None:
     assert (root / "etc/hosts").read_text() == "127.0.0.1 localhost ip-10-98-0-5\n"
 
 
+def test_the_name_of_the_instance_that_its_image_was_made_of_goes(root: Path) -> None:
+    (root / "etc/hosts").write_text("127.0.0.1 localhost\n127.0.1.1 older.internal older\n10.0.0.1 other")
+    identity.write(root, spec(), BASE)
+    expected = "127.0.0.1 localhost\n10.0.0.1 other\n127.0.1.1 ip-10-98-0-5.internal ip-10-98-0-5\n"
+    assert (root / "etc/hosts").read_text() == expected
+
+
 @pytest.mark.parametrize("target", ["{outside}", "../../../../../../../..{outside}"])
 def test_links_lead_nowhere_but_into_the_root(root: Path, tmp_path: Path, target: str) -> None:
     outside = tmp_path / "outside"

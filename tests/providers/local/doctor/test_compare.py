@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pileus.model.securitygroup import Rule
+from pileus.model.spec import ImageSpec
 from pileus.model.views import EngineRow, HostView, StoreView
-from pileus.providers.local.doctor import cache, domains, folders, links, listeners, namespaces, ovn
+from pileus.providers.local.capture.shelf import Shelf
+from pileus.providers.local.doctor import cache, captures, domains, folders, links, listeners, namespaces, ovn
 from pileus.providers.local.doctor.domains import Domain
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.doctor.ovn import Row
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 INSTANCE = "aaaaaaaa-0000-4000-8000-000000000001"
 PORT = "bbbbbbbb-0000-4000-8000-000000000002"
 NETWORK = "cccccccc-0000-4000-8000-000000000003"
+PORT = "bbbbbbbb-0000-4000-8000-000000000002"
+VOLUME = "eeeeeeee-0000-4000-8000-000000000005"
 SUBNET = "dddddddd-0000-4000-8000-000000000004"
 GROUP = "ffffffff-0000-4000-8000-000000000006"
 LEFT, OTHER = "tap00000000000", "tap11111111111"
@@ -105,6 +109,21 @@ def test_a_folder_is_a_leak_only_if_its_instance_is_known_to_be_gone(machine: Ma
     assert disks(machine, complete=False) == [], "a guest that cannot be seen may have it"
     folders.remove(machine.layout, INSTANCE)
     assert disks(machine) == [("FolderUnknown", "notes")]
+
+
+def test_a_capture_is_a_leak_only_if_its_removal_is_known(machine: Machine) -> None:
+    shelf, wanted, gone, other = Shelf(machine.layout.captures), INSTANCE, VOLUME, PORT
+    for uuid in (wanted, gone, other):
+        shelf.hold(ImageSpec(uuid=uuid, ec2_id="ami-1", instance=INSTANCE, disk=VOLUME))
+    host = HostView(captures=(wanted,), removed={gone: (0, 8)})
+
+    def found() -> list[tuple[str, str]]:
+        told = captures.compare(Expected(host), machine.layout, captures.captures(machine.layout))
+        return sorted((finding.code, finding.ident) for finding in told)
+
+    assert found() == [("CaptureLeaked", gone), ("CaptureUnknown", other)]
+    captures.remove(machine.layout, gone)
+    assert found() == [("CaptureUnknown", other)]
 
 
 def test_a_base_image_that_is_not_cached_is_told(machine: Machine) -> None:

@@ -179,7 +179,7 @@ def _unpack(file: IO[bytes], part: Path) -> Tree:
     root.mkdir(mode=0o755)
     root.chmod(0o755)
     try:
-        with _decompressed(file) as stream:
+        with decompressed(file) as stream:
             done = subprocess.run(
                 [*_bounds(f"--fsize={BYTES}"), sys.executable, "-I", "-m", f"{__package__}.unpack", root],
                 stdin=stream,
@@ -201,8 +201,11 @@ def _unpack(file: IO[bytes], part: Path) -> Tree:
 
 
 @contextlib.contextmanager
-def _decompressed(file: IO[bytes]) -> Iterator[int]:
-    """What `file` holds once it is decompressed, to be read from a descriptor, by nobody's user with little memory."""
+def decompressed(file: IO[bytes]) -> Iterator[int]:
+    """What `file` holds once it is decompressed, to be read from a descriptor, by nobody's user with little memory.
+
+    Raises Fault ImageUnavailable where what decompresses it is not installed.
+    """
     file.seek(0)
     head = file.read(8)
     file.seek(0)

@@ -21,6 +21,7 @@ from pileus.providers.local.container import kernel
 from pileus.providers.local.container.ranges import SIZE
 
 _LARGEST = 1 << 20
+_OWN = "127.0.1.1 "
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _REFUSALS = (
     *(errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT),
@@ -41,7 +42,9 @@ def write(root: Path, spec: InstanceSpec, base: int) -> None:
         with _tolerating():
             hosts = inside.read("/etc/hosts") or "127.0.0.1 localhost\n"
             if name not in hosts.split():
-                inside.write("/etc/hosts", f"{hosts.rstrip()}\n127.0.1.1 {qualified}\n")
+                # The name of the instance that this one's image was made of goes.
+                kept = [line for line in hosts.rstrip().split("\n") if not line.startswith(_OWN)]
+                inside.write("/etc/hosts", "\n".join([*kept, f"{_OWN}{qualified}", ""]))
         with _tolerating():
             _let_in(inside, spec)
     finally:

@@ -154,7 +154,7 @@ class Monitor:
     def _spawn(self, arguments: list[str], lock: int, network: str, stage: Callable[[], None], keep: list[Path]) -> int:
         kernel.enter_network(NETNS / network)
         kernel.leave_mounts()
-        _drop_mounts(keep)
+        drop_mounts(keep)
         stage()
         (self._folder / "lxc.log").unlink(missing_ok=True)
         output = str(self._folder / "lxc.out")
@@ -277,7 +277,7 @@ def apart(work: Callable[[], int]) -> int:
     return results[0]
 
 
-def _drop_mounts(keep: list[Path]) -> None:
+def drop_mounts(keep: list[Path]) -> None:
     """Leave only the system's mounts, and those that `keep` needs.
 
     A copy of a mount keeps alive what was mounted: other clouds' network namespaces, other containers' disks.

@@ -20,11 +20,13 @@ from pileus.model.errors import Fault
 from pileus.model.host import Limits
 from pileus.model.noun import NEVER
 from pileus.model.provider import Access, Channel, Ref, Seen
-from pileus.model.spec import AnySpec, InstanceSpec
+from pileus.model.spec import AnySpec, ImageSpec, InstanceSpec
 from pileus.model.statistics import Statistics
+from pileus.providers.local.capture.work import View
 from pileus.providers.local.container import configuration, disk, guests, identity, kernel, ranges, seccomp, statistics
 from pileus.providers.local.container import order as orders
 from pileus.providers.local.container.bases import Bases
+from pileus.providers.local.container.capture import ContainerCaptures
 from pileus.providers.local.container.idmap import Maps
 from pileus.providers.local.container.monitor import Monitor, Watch
 from pileus.providers.local.container.nic import Wire
@@ -56,6 +58,7 @@ class ContainerProvider:
         self._bases = bases
         self._wire = wire
         self._maps = Maps()
+        self.captures = ContainerCaptures(layout, bases, self._maps)
         self._watch = Watch()
         self._stopping = Stopping(self.folder)
 
@@ -139,6 +142,7 @@ class ContainerProvider:
             raise disk_fault(error, "HostDiskFailed", "this host's disk") from error
 
     def _ensure_active(self, monitor: Monitor, spec: InstanceSpec, order: Order) -> None:
+        self.captures.tidy(order.spec)
         if spec.power.state == "stopped" or self._stopping.begun(spec.uuid):
             # A stop that the guest heard of cannot be taken back: it ends before the next start.
             if self._stopping.overdue(spec.uuid):
@@ -165,6 +169,8 @@ class ContainerProvider:
             if nic.uuid not in {one.uuid for one in spec.nics}:
                 self._wire.unplug(nic.uuid)
         orders.write(folder, Order(spec, made), lasting=bool(made))
+        if spec.power.state == "running" and root.uuid in made and self.captures.starting(spec):
+            return
         # What was not said to be made may be what a power cut left of it, but not once the container has run.
         if root.uuid not in made and not (there and guests.monitor(self._layout, spec).ran()):
             disk.make(folder / disk.NAME, root.size, self._layout.containers / _BLANKS)
@@ -244,6 +250,19 @@ class ContainerProvider:
         except OSError as error:
             raise Fault("DiskFailed", f"{folder} cannot be removed: {error}") from error
         self._stopping.forget(ref.uuid)
+
+    # -- captures ------------------------------------------------------------------------------------------------
+
+    def view(self, image: ImageSpec) -> View | None:
+        """The root of an instance, to be captured; see `capture.provider.Source`."""
+        order = orders.read(self.folder(image.instance))
+        if order is None or image.disk not in order.made:
+            raise Fault("SourceMissing", f"this host has no disk {image.disk} of an instance {image.instance}")
+        return self.captures.view(image, order.spec)
+
+    def done(self, image: ImageSpec) -> None:
+        """Nothing has to be kept for this image any more."""
+        self.captures.done(image)
 
 
 _BLANKS = ".blanks"

@@ -12,6 +12,7 @@ from pileus.model.provider import Ref
 from pileus.model.views import Held, HostView, StoreView
 from pileus.providers.local.doctor import (
     cache,
+    captures,
     containers,
     domains,
     folders,
@@ -35,6 +36,7 @@ class Bodies:
     domains: list[domains.Domain] | None = None
     processes: dict[str, int] = field(default_factory=dict)
     folders: list[str] | None = None
+    captures: list[str] | None = None
     cache: dict[str, int] | None = None
     links: list[str] | None = None
     plugs: dict[str, str] | None = None
@@ -65,6 +67,7 @@ def look(layout: Layout, host: int | None, *, central: bool = True) -> Bodies:
         "guests in libvirt", lambda: [*domains.domains(layout), *containers.containers(layout)]
     )
     bodies.folders = bodies.try_to("instances' folders", lambda: folders.folders(layout))
+    bodies.captures = bodies.try_to("captures", lambda: captures.captures(layout))
     bodies.cache = bodies.try_to("the image cache", lambda: cache.files(layout))
     bodies.links = bodies.try_to("guests' interfaces", lambda: links.links(layout))
     bodies.plugs = bodies.try_to("the switch's ports", lambda: switch.ports(layout))
@@ -89,6 +92,8 @@ def compare(layout: Layout, bodies: Bodies, host: HostView, store: StoreView | N
         yield from domains.compare(expected, bodies.domains, bodies.processes)
     if bodies.folders is not None:
         yield from folders.compare(expected, layout, bodies.folders)
+    if bodies.captures is not None:
+        yield from captures.compare(expected, layout, bodies.captures)
     if bodies.cache is not None:
         yield from cache.compare(layout, bodies.cache, store.images if store else {})
     yield from _wires(layout, bodies, expected)
@@ -130,6 +135,7 @@ def repair(layout: Layout, finding: Finding, host: HostView, store: StoreView | 
 
 _REMOVE: dict[str, Callable[[Layout, str], None]] = {
     "FolderLeaked": folders.remove,
+    "CaptureLeaked": captures.remove,
     "CacheLeaked": cache.remove,
     "TapLeaked": links.remove_tap,
     "PlugLeaked": links.remove_plug,

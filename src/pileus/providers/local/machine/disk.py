@@ -102,7 +102,7 @@ def make(disk: DiskSpec, file: DiskFile, start: Path | None = None) -> None:
         if start is not None:
             shutil.copyfile(start, part)
         else:
-            _qemu_img("create", "-q", "-f", "qcow2", *base, str(part), str(size))
+            qemu_img("create", "-q", "-f", "qcow2", *base, str(part), str(size))
         with part.open("rb") as made:
             os.fsync(made.fileno())
         part.rename(file.path)
@@ -120,7 +120,8 @@ def _size(image: Path, kind: str) -> int:
         return int.from_bytes(file.read(32)[24:32], "big")
 
 
-def _qemu_img(*arguments: str) -> None:
+def qemu_img(*arguments: str) -> None:
+    """Run a subcommand of qemu-img that is over soon. Raises Fault (HostDiskFull, DiskFailed)."""
     try:
         done = subprocess.run(
             ["qemu-img", *arguments], capture_output=True, text=True, errors="replace", check=False, timeout=_WAIT

@@ -34,7 +34,12 @@ _KEEPALIVE = (4, 3)
 _WATCH = 2.0
 _CODES = {libvirt.VIR_ERR_NO_DOMAIN: GONE, libvirt.VIR_ERR_OPERATION_INVALID: INVALID}
 
-_CHANGES = frozenset({"defineXML", "create", "resume", "shutdownFlags", "destroy", "undefine"})
+_CHANGES = frozenset(
+    {
+        *("defineXML", "create", "createWithFlags", "resume", "shutdownFlags", "destroy", "undefine"),
+        *("backupBegin", "abortJob", "fsFreeze", "fsThaw"),
+    }
+)
 """Calls that are logged, under the id of the request for whose sake they are made."""
 
 log = structlog.get_logger()

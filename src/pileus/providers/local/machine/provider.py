@@ -18,10 +18,12 @@ from pileus.model.errors import Fault
 from pileus.model.host import Limits
 from pileus.model.noun import NEVER
 from pileus.model.provider import Access, Cause, Channel, Ref, Seen
-from pileus.model.spec import AnySpec, InstanceSpec
+from pileus.model.spec import AnySpec, ImageSpec, InstanceSpec
 from pileus.model.statistics import Statistics
+from pileus.providers.local.capture.work import View
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import cgroups, console, ending, kvm, owner, statistics
+from pileus.providers.local.machine.capture import MachineCaptures
 from pileus.providers.local.machine.disk import Disks
 from pileus.providers.local.machine.domain import (
     NAMESPACE,
@@ -82,6 +84,7 @@ class MachineProvider:
         self._disks = Disks(layout, cache)
         self._hypervisor = Hypervisor(layout)
         self._restores = Restores(layout, self._hypervisor, cache, self._disks, templates)
+        self.captures = MachineCaptures(self._hypervisor, self._disks)
         self._instances: dict[str, str] = {}
         self._stopping = Stopping(self._disks.folder)
 
@@ -177,6 +180,7 @@ class MachineProvider:
             self._stop(domain, spec.uuid)
         elif (found := self._call(domain.state)) in _RESUMABLE:
             self._resume(domain, spec.uuid, full=found[1] == libvirt.VIR_DOMAIN_PAUSED_IOERROR)
+        self.captures.tidy(domain, spec.uuid)
         if mark is None or mark.spec != spec:
             made = mark.made if mark is not None else frozenset[str]()
             words = (_METADATA, mark_xml(Mark(spec, made)), PREFIX, NAMESPACE)
@@ -238,7 +242,7 @@ class MachineProvider:
             ending.trim(self._layout, spec.ec2_id)
             self._stopping.started(spec.uuid)
             if template is None or not self._restored(domain, spec, template, places, made):
-                self._start(domain)
+                self._start(domain, spec)
 
     def _restored(
         self, domain: Any, spec: InstanceSpec, template: Template, places: Places, made: frozenset[str]
@@ -253,9 +257,9 @@ class MachineProvider:
             return False
         return True
 
-    def _start(self, domain: Any) -> None:
+    def _start(self, domain: Any, spec: InstanceSpec) -> None:
         try:
-            self._call(domain.create)
+            self.captures.start(domain, spec)
         except Fault as fault:
             if fault.code == INVALID and self._active(domain):
                 return
@@ -282,6 +286,23 @@ class MachineProvider:
         self._disks.remove(ref.uuid)
         self._instances.pop(domain_uuid(ref.uuid), None)
         self._stopping.forget(ref.uuid)
+
+    # -- captures ------------------------------------------------------------------------------------------------
+
+    def view(self, image: ImageSpec) -> View | None:
+        """The root disk of an instance, to be captured; see `capture.provider.Source`."""
+        domain = self._hypervisor.domain(domain_uuid(image.instance))
+        mark = self._mark(domain) if domain is not None else None
+        if mark is None or image.disk not in mark.made:
+            raise Fault("SourceMissing", f"this host has no disk {image.disk} of an instance {image.instance}")
+        if self._restores.pending(image.instance):
+            return None
+        return self.captures.view(image, mark.spec, domain)
+
+    def done(self, image: ImageSpec) -> None:
+        """Nothing has to be kept for this image any more."""
+        if self.captures.of(image.instance) == image.uuid:
+            self.captures.end(self._hypervisor.domain(domain_uuid(image.instance)), image.instance)
 
     # -- domains -------------------------------------------------------------------------------------------------
 

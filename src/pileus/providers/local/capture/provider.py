@@ -1,0 +1,226 @@
+"""The provider of captures: what an instance's root disk holds becomes one file, and stays until it is removed.
+
+At one moment only a few are made; each by a thread of its own and by programs that yield to guests. Nothing of a try
+that died is used again, but the moment that it was of where the hypervisor still knows it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import structlog
+
+from pileus.model.errors import Fault
+from pileus.model.noun import NEVER
+from pileus.model.provider import Access, Capture, Channel, Channels, Ref, Seen, Stream
+from pileus.model.spec import AnySpec, ImageSpec
+from pileus.providers.local.capture.shelf import About, Shelf
+from pileus.providers.local.capture.work import View, Work, need_room
+from pileus.providers.local.machine.images import disk_fault
+
+KIND = ImageSpec.KIND
+
+MOST = 2
+"""Captures that are written at once."""
+
+LATELY, LONG = 10.0, 120.0
+"""Seconds since a capture was asked for last: it still is, and it is no longer."""
+
+_CHUNK = 1 << 20
+
+log = structlog.get_logger()
+
+
+class Source(Protocol):
+    """Who has the bodies of instances of one kind. Called with the instance's lock held; raises Fault and OSError."""
+
+    def view(self, image: ImageSpec) -> View | None:
+        """The disk that is to be captured, as it is at a moment from now on; None: ask again soon."""
+
+    def done(self, image: ImageSpec) -> None:
+        """Nothing has to be kept for this image any more."""
+
+
+class Locks:
+    """A lock for each instance: what is done to it, and what is captured of it, come one after the other."""
+
+    def __init__(self) -> None:
+        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._lock = threading.Lock()
+
+    def of(self, instance: str) -> threading.RLock:
+        """That of one instance, by its uuid."""
+        with self._lock:
+            return self._locks[instance]
+
+
+class CaptureProvider:
+    """Captures on `shelf` of what `sources` have, by kind of instance; see the Provider protocol."""
+
+    handles: ClassVar[frozenset[str]] = frozenset({KIND})
+
+    def __init__(self, shelf: Shelf, sources: dict[str, Source], locks: Locks, channels: Channels) -> None:
+        self._shelf = shelf
+        self._sources = sources
+        self._locks = locks
+        self._channels = channels
+        self._works: dict[str, Work] = {}
+        self._asked: dict[str, float] = {}
+        self._born = time.monotonic()
+        self._slots = threading.BoundedSemaphore(MOST)
+
+    # -- what there is -------------------------------------------------------------------------------------------
+
+    def holds(self, uuid: str) -> bool:
+        """Whether there is anything of such a capture."""
+        return self._shelf.holds(uuid)
+
+    def observe(self, ref: Ref) -> Seen | None:
+        """A capture as it is now; a folder without an order is one too, half made or half removed."""
+        if not self._shelf.holds(ref.uuid):
+            return None
+        spec, about = self._shelf.spec(ref.uuid), self._shelf.about(ref.uuid)
+        capture = Capture(state="capturing")
+        if about is not None and self._shelf.bytes(ref.uuid).exists():
+            capture = Capture(state="captured", digest=about.digest, size=about.size, virtual_size=about.virtual_size)
+            self._settle(ref.uuid)
+        return Seen(kind=KIND, uuid=ref.uuid, revision=spec.revision if spec else NEVER, capture=capture)
+
+    def _settle(self, uuid: str) -> None:
+        """What was kept for a capture that has become whole is let go, unless somebody is at the instance just now."""
+        spec = self._shelf.spec(uuid) if uuid in self._works else None
+        if spec is None or not self._locks.of(spec.instance).acquire(blocking=False):
+            return
+        try:
+            # Where it cannot be now, the instance's own steps do it.
+            with contextlib.suppress(Fault, OSError):
+                self._sources[spec.machine].done(spec)
+            self._works.pop(uuid, None)
+        finally:
+            self._locks.of(spec.instance).release()
+
+    def scan(self) -> Iterable[Seen]:
+        """Every capture's folder."""
+        return [seen for uuid in self._shelf.uuids() if (seen := self.observe(Ref(kind=KIND, uuid=uuid)))]
+
+    def waiting(self, instance: str) -> ImageSpec | None:
+        """A capture of the instance that is asked for, and not whole."""
+        spec = self._shelf.waiting(instance)
+        asked = self._asked.get(spec.uuid) if spec is not None else None
+        return spec if asked is not None and time.monotonic() - asked < LATELY else None
+
+    def wanted(self, uuid: str) -> bool:
+        """Whether the capture may still be asked for, and is not whole."""
+        asked = max(self._born, self._asked.get(uuid, 0.0))
+        return time.monotonic() - asked < LONG and self._shelf.holds(uuid) and self._shelf.about(uuid) is None
+
+    def reading(self, instance: str) -> list[Work]:
+        """What reads the instance's disk now."""
+        return [work for work in list(self._works.values()) if work.instance == instance and not work.ended]
+
+    def open(self, ref: Ref, channel: Channel) -> Access:
+        """The bytes of a whole capture. Raises Fault."""
+        if channel != "bytes":
+            raise Fault("Unsupported", f"captures have no channel '{channel}'")
+        try:
+            if self._shelf.about(ref.uuid) is None:
+                raise Fault("CaptureMissing", f"this host has not captured {ref.uuid}")
+            file = self._shelf.bytes(ref.uuid).open("rb")
+        except FileNotFoundError as error:
+            raise Fault("CaptureMissing", f"this host has not captured {ref.uuid}") from error
+        file.close()
+        return self._channels.offer(lambda link: _send(self._shelf.bytes(ref.uuid), link))
+
+    def close(self) -> None:
+        """Give up what is being made; the next process makes it anew."""
+        for work in list(self._works.values()):
+            work.cancel(0.0)
+
+    # -- what is to be -------------------------------------------------------------------------------------------
+
+    def ensure(self, spec: AnySpec) -> None:
+        """One step towards the capture, see the Provider protocol. Raises Fault."""
+        if not isinstance(spec, ImageSpec) or spec.machine not in self._sources:
+            raise Fault("Unsupported", f"no capture is made from a spec of kind '{spec.KIND}'", permanent=True)
+        try:
+            with self._locks.of(spec.instance):
+                self._ensure(spec)
+        except OSError as error:
+            raise disk_fault(error, "HostDiskFailed", "this host's disk") from error
+
+    def _ensure(self, spec: ImageSpec) -> None:
+        held = self._shelf.spec(spec.uuid)
+        if held is not None and spec.revision < held.revision:
+            return
+        if held != spec:
+            self._shelf.hold(spec)
+        source = self._sources[spec.machine]
+        self._asked[spec.uuid] = time.monotonic()
+        if self._shelf.about(spec.uuid) is not None:
+            self._works.pop(spec.uuid, None)
+            source.done(spec)
+            return
+        work = self._works.get(spec.uuid)
+        if work is not None and not work.ended:
+            return
+        self._works.pop(spec.uuid, None)
+        if work is not None and work.fault is not None:
+            self._shelf.give_up(spec.uuid)
+            source.done(spec)
+            raise work.fault
+        if sum(not one.ended for one in self._works.values()) < MOST:
+            need_room(self._shelf.folder(spec.uuid))
+            view = source.view(spec)
+            if view is not None:
+                self.begin(spec, view)
+
+    def begin(self, spec: ImageSpec, view: View) -> None:
+        """Begin to write what `view` shows. Raises OSError."""
+        part = self._shelf.begin(spec.uuid)
+        self._works[spec.uuid] = Work(
+            spec.instance, view, part, self._slots, lambda size: self._finish(spec, part, size)
+        )
+        log.info("capture begun", image=spec.ec2_id, instance=spec.instance)
+
+    def _finish(self, spec: ImageSpec, part: Path, virtual_size: int) -> None:
+        with part.open("rb") as file:
+            digest = hashlib.sha256()
+            while data := file.read(_CHUNK):
+                digest.update(data)
+        about = About(digest.hexdigest(), part.stat().st_size, virtual_size)
+        self._shelf.keep(spec.uuid, about)
+        log.info("capture made", image=spec.ec2_id, instance=spec.instance, bytes=about.size)
+
+    def remove(self, ref: Ref) -> None:
+        """Give it up, and remove what there is of it; nothing for an order older than its own. Raises Fault."""
+        try:
+            spec = self._shelf.spec(ref.uuid)
+            if spec is None:
+                self._shelf.drop(ref.uuid)
+                return
+            with self._locks.of(spec.instance):
+                if ref.revision != NEVER and ref.revision < spec.revision:
+                    return
+                work = self._works.get(ref.uuid)
+                if work is not None and not work.cancel():
+                    raise Fault("CaptureFailed", "the capture is being given up")
+                self._works.pop(ref.uuid, None)
+                self._asked.pop(ref.uuid, None)
+                if (source := self._sources.get(spec.machine)) is not None:
+                    source.done(spec)
+                self._shelf.drop(ref.uuid)
+        except OSError as error:
+            raise Fault("DiskFailed", f"the capture {ref.uuid} cannot be removed: {error}") from error
+
+
+def _send(path: Path, link: Stream) -> None:
+    with path.open("rb") as file:
+        while data := file.read(_CHUNK):
+            link.sendall(data)

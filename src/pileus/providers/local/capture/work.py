@@ -1,0 +1,163 @@
+"""The making of one capture beside everything else: in a thread, by programs that yield to the guests."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+from pileus.model.errors import Fault
+from pileus.providers.local.machine.images import disk_fault
+
+LEAST = 64 << 20
+"""Bytes that stay free while something is captured: guests write to the same disk."""
+
+LONGEST = 6 * 3600.0
+"""Seconds for one capture."""
+
+GENTLY = ("setpriv", "--pdeathsig", "KILL", "nice", "-n", "19", "ionice", "-c", "3")
+"""What a program is started by that is to yield to guests, and to end with the thread that waits for it."""
+
+_POLL = 0.05
+_END = 10.0
+
+
+class CancelledError(Exception):
+    """The capture is not wanted any more, or is to begin anew."""
+
+
+class ProgramFault(Fault):
+    """A program ended with the exit status `status`."""
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__("HostDiskFull" if os.strerror(errno.ENOSPC) in said else "CaptureFailed", said)
+        self.status = status
+
+
+def need_room(folder: Path, size: int = 0) -> None:
+    """Raises Fault HostDiskFull unless `size` bytes can be written in `folder`, and more; OSError."""
+    free = shutil.disk_usage(folder).free
+    if free < LEAST + size:
+        raise Fault(
+            "HostDiskFull", f"{free >> 20} MiB are free at {folder}; to capture a disk takes {LEAST + size >> 20} MiB"
+        )
+
+
+class View(Protocol):
+    """An instance's disk as it is at one moment. Both methods end with what `watch` raises; Fault and OSError else."""
+
+    def take(self, part: Path, watch: Watch) -> None:
+        """Have the moment be now, beside `part`, where it is not already; does not take long."""
+
+    def write(self, part: Path, watch: Watch) -> int:
+        """Write it as an image to `part`; returns the bytes of the disk, or of its files unpacked.
+
+        Takes long.
+        """
+
+
+class Watch:
+    """Looks, again and again, whether a capture in `folder` may go on."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._until = time.monotonic() + LONGEST
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """It may not."""
+        self._cancelled.set()
+
+    def look(self) -> None:
+        """Raises CancelledError; Fault for a disk that is full, and for a capture that takes too long."""
+        if self._cancelled.is_set():
+            raise CancelledError
+        need_room(self._folder)
+        if time.monotonic() > self._until:
+            raise Fault("CaptureFailed", f"the capture takes longer than {LONGEST / 3600:.0f} hours", permanent=True)
+
+    def run(self, arguments: Iterable[object], *, stays: bool = False, **options: Any) -> bytes:
+        """Run a program to its end; what it wrote to standard output. `options` are subprocess.Popen's.
+
+        One that `stays` is not ended before its time. Raises ProgramFault, and what `look` raises.
+        """
+        words = [str(word) for word in arguments]
+        options = {"stdout": subprocess.PIPE, **options}
+        with subprocess.Popen(
+            words, stdin=options.pop("stdin", subprocess.DEVNULL), stderr=subprocess.PIPE, **options
+        ) as process:
+            said, wrong = self._await(process, stays=stays)
+        if process.returncode:
+            text = wrong.decode(errors="replace").strip()[-300:]
+            raise ProgramFault(process.returncode, text or f"status {process.returncode}")
+        return said
+
+    def _await(self, process: subprocess.Popen[bytes], *, stays: bool) -> tuple[bytes, bytes]:
+        try:
+            while True:
+                self.look()
+                try:
+                    said, wrong = process.communicate(timeout=_POLL)
+                except subprocess.TimeoutExpired:
+                    continue
+                return said or b"", wrong or b""
+        except BaseException:
+            if not stays:
+                process.kill()
+            raise
+
+
+class Work:
+    """A view that is being written, from a thread of its own.
+
+    `instance` is whose disk it reads. `finish` is called with the bytes of the disk once all is written; `slots` bounds
+    how many write at once. Once it has ended, `fault` says what was wrong; None after it was given up, too.
+    """
+
+    def __init__(
+        self, instance: str, view: View, part: Path, slots: threading.Semaphore, finish: Callable[[int], None]
+    ) -> None:
+        self.instance = instance
+        self.fault: Fault | None = None
+        self._view = view
+        self._part = part
+        self._slots = slots
+        self._finish = finish
+        self._watch = Watch(part.parent)
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over, whatever came of it."""
+        return not self._thread.is_alive()
+
+    def cancel(self, patience: float = _END) -> bool:
+        """Give it up; whether it has ended, within `patience` seconds."""
+        self._watch.cancel()
+        self._thread.join(timeout=patience)
+        return self.ended
+
+    def _run(self) -> None:
+        try:
+            self._view.take(self._part, self._watch)
+            while not self._slots.acquire(timeout=_POLL):
+                self._watch.look()
+            try:
+                self._finish(self._view.write(self._part, self._watch))
+            finally:
+                self._slots.release()
+        except CancelledError:
+            pass
+        except Fault as fault:
+            self.fault = fault
+        except OSError as error:
+            self.fault = disk_fault(error, "CaptureFailed", "the capture is not written")
+        except Exception as error:  # noqa: BLE001  (told by the next step, which logs it)
+            self.fault = Fault("CaptureFailed", f"{type(error).__name__}: {error}")

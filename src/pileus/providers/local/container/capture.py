@@ -1,0 +1,262 @@
+"""Containers' roots as they were at one moment: a copy of the disk, made while its file system holds still.
+
+Of the copy, which nobody else has, and of the image beneath it, the root is put together as at a start, in a mount
+namespace that ends with the packing of it. What packs it is in the container's own user namespace: it sees the users
+that the container sees, may read nothing else of this machine, and follows no link. Mounts, loop devices and the copy's
+name end with whatever dies; only a file system that holds still is told to go on by whoever comes next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from pileus.model.errors import Fault
+from pileus.model.spec import ImageSpec, InstanceSpec
+from pileus.providers.local.capture.work import GENTLY, ProgramFault, View, Watch, Work, need_room
+from pileus.providers.local.container import disk, guests, kernel, ranges, still, tally
+from pileus.providers.local.container.bases import Bases, decompressed
+from pileus.providers.local.container.idmap import Maps
+from pileus.providers.local.container.monitor import apart, drop_mounts
+from pileus.providers.local.layout import Layout
+
+COPY = "copy"
+"""Beside the bytes of a capture: the copy of the disk."""
+
+STILL = "still"
+"""In the container's folder: its file system holds still, as long as some process has this file locked."""
+
+_TAR = (
+    *("tar", "--sort=name", "--numeric-owner", "--format=posix", "--sparse"),
+    *("--xattrs", "--xattrs-include=security.capability", "--warning=no-file-ignored"),
+    # Times to the second, and no name of the process that packs.
+    *("--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime,delete=mtime",),
+    "--use-compress-program=zstd -q -3 -T1",
+)
+
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_POLL = 0.05
+
+log = structlog.get_logger()
+
+
+class Desk(Protocol):
+    """Who asks for captures."""
+
+    def waiting(self, instance: str) -> ImageSpec | None:
+        """A capture of the instance that is asked for, and not whole."""
+
+    def reading(self, instance: str) -> list[Work]:
+        """What reads the instance's disk now."""
+
+    def begin(self, spec: ImageSpec, view: View) -> None:
+        """Begin to write what `view` shows."""
+
+
+class ContainerCaptures:
+    """The views of containers' disks. Called with the instance's lock held; all methods raise Fault and OSError.
+
+    `desk` says what is asked for.
+    """
+
+    def __init__(self, layout: Layout, bases: Bases, maps: Maps) -> None:
+        self._layout = layout
+        self._bases = bases
+        self._maps = maps
+        self.desk: Desk | None = None
+        self._copying: set[str] = set()
+        self._tried: set[str] = set()
+
+    def view(self, image: ImageSpec, source: InstanceSpec) -> CopyView | None:
+        """The root of `source` as it is when it is copied, which is soon; None: ask again."""
+        root, folder = source.disks[0], self._layout.containers / source.uuid
+        if root.uuid != image.disk:
+            raise Fault("SourceMissing", f"the disk {image.disk} is not that of {source.ec2_id}")
+        if source.uuid in self._copying or _locked(folder / STILL):
+            return None
+        need_room(folder, (folder / disk.NAME).stat().st_blocks * 512)
+        # It stays for as long as the capture's folder leans on it.
+        below = self._bases.path(root.digest, self._layout.captures / image.uuid) if root.digest else None
+        base = ranges.base(self._layout, source.project)
+        self._copying.add(source.uuid)
+        self._tried.add(image.uuid)
+        return CopyView(self._layout, source, below, base, self._maps.namespace(base), self._copying.discard)
+
+    def starting(self, source: InstanceSpec) -> bool:
+        """Whether the container has to wait: its disk is being copied as it is, for a capture that it began after."""
+        if self.desk is None:
+            return False
+        if not self.desk.reading(source.uuid):
+            self._copying.discard(source.uuid)
+        image = self.desk.waiting(source.uuid)
+        if image is not None and source.uuid not in self._copying and image.uuid not in self._tried:
+            self._tried.add(image.uuid)
+            try:
+                view = self.view(image, source)
+                if view is not None:
+                    self.desk.begin(image, view)
+            except (Fault, OSError) as error:
+                # What the user wants comes first; the capture is of a later moment then.
+                self._copying.discard(source.uuid)
+                log.warning("not captured at start", instance=source.ec2_id, image=image.ec2_id, error=str(error))
+        return source.uuid in self._copying
+
+    def tidy(self, source: InstanceSpec) -> None:
+        """A container whose file system was left holding still goes on."""
+        marker = self._layout.containers / source.uuid / STILL
+        if not marker.exists() or _locked(marker):
+            return
+        mounted = _mounted(self._layout, source)
+        if mounted is not None:
+            try:
+                still.thaw(mounted)
+            finally:
+                os.close(mounted)
+            log.warning("a container's disk was left still, and goes on", instance=source.ec2_id)
+        marker.unlink(missing_ok=True)
+
+    def done(self, image: ImageSpec) -> None:
+        """Nothing has to be kept for this image any more."""
+        self._tried.discard(image.uuid)
+        self._bases.release(self._layout.captures / image.uuid)
+
+
+@dataclass(frozen=True, eq=False)
+class CopyView:
+    """The disk of `source`, which lies over the image `below`.
+
+    `base` is the machine's user that is the container's root, `users` the user namespace in which that is so. `copied`
+    is called, by the instance's uuid, once the container may write again.
+    """
+
+    layout: Layout
+    source: InstanceSpec
+    below: Path | None
+    base: int
+    users: int
+    copied: Callable[[str], None]
+
+    def take(self, part: Path, watch: Watch) -> None:
+        """See View: the disk is copied."""
+        folder, target = self.layout.containers / self.source.uuid, part.with_name(COPY)
+        try:
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+            mounted = self._at_rest(watch)
+            kept = [] if mounted is None else [mounted]
+            try:
+                words = [sys.executable, "-I", "-m", still.__name__, folder / STILL, folder / disk.NAME, target]
+                # To its end, whatever becomes of this process: it has the container go on.
+                watch.run([*words, *kept], pass_fds=kept, start_new_session=True, stays=True)
+            finally:
+                for descriptor in kept:
+                    os.close(descriptor)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+        finally:
+            self.copied(self.source.uuid)
+
+    def _at_rest(self, watch: Watch) -> int | None:
+        """A descriptor of a folder on the disk that some mount shows; None once none does, and all is written."""
+        file = self.layout.containers / self.source.uuid / disk.NAME
+        while True:
+            watch.look()
+            mounted = _mounted(self.layout, self.source)
+            if mounted is not None or not _in_use(file):
+                return mounted
+            time.sleep(_POLL)
+
+    def write(self, part: Path, watch: Watch) -> int:
+        """See View: the copy is packed."""
+        copy = part.with_name(COPY)
+        target = os.open(part, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            # In a thread whose mounts end with it and what it starts.
+            apart(lambda: self._pack(copy, target, watch))
+        finally:
+            copy.unlink(missing_ok=True)
+            os.close(target)
+        return self._size(part, watch)
+
+    def _pack(self, copy: Path, target: int, watch: Watch) -> int:
+        stage = disk.Stage()
+        kernel.leave_mounts()
+        drop_mounts([copy.parent, stage.at, *([self.below] if self.below is not None else [])])
+        disk.assemble(copy, self.below, self.base, self.users, stage)
+        # The loop device keeps the bytes, which need no name any more.
+        copy.unlink()
+        enter = ["nsenter", f"--user=/proc/self/fd/{self.users}", "--setuid=0", "--setgid=0"]
+        words = [*enter, *GENTLY, *_TAR, "-C", stage.root, "-cf", "-", "."]
+        watch.run(words, stdout=target, pass_fds=[self.users], env={"PATH": _PATH, "TZ": "UTC"}, cwd="/")
+        return 0
+
+    def _size(self, part: Path, watch: Watch) -> int:
+        """The bytes of the files, once it is known that a launch would take the archive."""
+        words = [*GENTLY, "prlimit", f"--as={1 << 30}", "--core=0", sys.executable, "-I", "-m", tally.__name__]
+        with part.open("rb") as file, decompressed(file) as plain:
+            try:
+                said = watch.run(words, stdin=plain, env={"LC_ALL": "C.UTF-8"})
+            except ProgramFault as fault:
+                if fault.status == tally.REFUSED:
+                    message = f"no container could be launched from it: {fault.message}"
+                    raise Fault("CaptureFailed", message, permanent=True) from fault
+                raise
+        return int(json.loads(said)["bytes"])
+
+
+def _mounted(layout: Layout, source: InstanceSpec) -> int | None:
+    """A descriptor of a folder on the disk of a container that runs, as its monitor has it mounted; else None."""
+    number = guests.monitor(layout, source).pid()
+    if number is None:
+        return None
+    try:
+        found = os.open(f"/proc/{number}/root{disk.Stage().disk}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    # Numbers are used again, and what is mounted comes and goes.
+    if _backing(os.fstat(found).st_dev) == str(layout.containers / source.uuid / disk.NAME):
+        return found
+    os.close(found)
+    return None
+
+
+def _backing(device: int) -> str:
+    """The file that a loop device shows; empty for another device."""
+    try:
+        path = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/loop/backing_file")
+        return path.read_text().rstrip("\n")
+    except OSError:
+        return ""
+
+
+def _in_use(file: Path) -> bool:
+    """Whether a loop device shows the file: a file system that is going down may still write."""
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):
+            if path.read_text().rstrip("\n") == str(file):
+                return True
+    return False
+
+
+def _locked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

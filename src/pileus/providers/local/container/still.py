@@ -1,0 +1,103 @@
+"""Copies a container's disk while its file system holds still: a program of its own, which ends what it began.
+
+`python -m pileus.providers.local.container.still MARKER SOURCE TARGET [MOUNTED]`: MARKER is made before anything holds
+still, locked by this process, and removed once all goes on; SOURCE and TARGET are files, MOUNTED the descriptor of a
+folder of the file system in SOURCE, of a container that runs. Whoever started it may die meanwhile. Writes to the file
+system wait until it is copied, holes as holes.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+FREEZE, THAW = 0xC0045877, 0xC0045878
+"""FIFREEZE and FITHAW of <linux/fs.h>: written data is in the file, and no more is written; it goes on."""
+
+LONGEST = 120.0
+"""Seconds that a container may wait."""
+
+SLOW, FULL = 3, 4
+"""Exit statuses: not copied in time, and no room."""
+
+_STEP = 16 << 20
+
+
+def main() -> int:
+    """Copy as the command line says; an exit status."""
+    marker, source, target = (Path(word) for word in sys.argv[1:4])
+    mounted = int(sys.argv[4]) if len(sys.argv) > 4 else None
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    lock = os.open(marker, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        if mounted is not None:
+            freeze(mounted)
+        try:
+            copy(source, target, time.monotonic() + LONGEST)
+        finally:
+            if mounted is not None:
+                thaw(mounted)
+    except TimeoutError as error:
+        return _end(SLOW, error)
+    except OSError as error:
+        return _end(FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else 1, error)
+    finally:
+        marker.unlink(missing_ok=True)
+        os.close(lock)
+    return 0
+
+
+def freeze(mounted: int) -> None:
+    """Have the file system hold still; one that does already was left so, and is made to again. Raises OSError."""
+    try:
+        fcntl.ioctl(mounted, FREEZE, 0)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        thaw(mounted)
+        fcntl.ioctl(mounted, FREEZE, 0)
+
+
+def thaw(mounted: int) -> None:
+    """Have the file system go on; nothing where it does. Raises OSError."""
+    try:
+        fcntl.ioctl(mounted, THAW, 0)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+
+
+def copy(source: Path, target: Path, until: float) -> None:
+    """Copy a file of holes mostly, before `until` (monotonic seconds). Raises OSError, TimeoutError."""
+    with source.open("rb") as read, target.open("r+b") as write:
+        size, at = os.fstat(read.fileno()).st_size, 0
+        write.truncate(0)
+        write.truncate(size)
+        while at < size:
+            try:
+                at = os.lseek(read.fileno(), at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # no more data
+                    return
+                raise
+            end = os.lseek(read.fileno(), at, os.SEEK_HOLE)
+            while at < end:
+                if time.monotonic() > until:
+                    raise TimeoutError(f"{at >> 20} of {size >> 20} MiB are copied after {LONGEST:.0f} s")
+                at += os.copy_file_range(read.fileno(), write.fileno(), min(_STEP, end - at), at, at)
+
+
+def _end(status: int, error: Exception) -> int:
+    sys.stderr.write(f"{error}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

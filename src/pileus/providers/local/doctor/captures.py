@@ -1,0 +1,28 @@
+"""Captures that nobody asks for any more: they go when the cloud has them, and take space until then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pileus.model.finding import Finding
+from pileus.providers.local.capture.shelf import Shelf
+from pileus.providers.local.doctor.expected import Expected
+from pileus.providers.local.layout import Layout
+
+
+def captures(layout: Layout) -> list[str]:
+    """The uuids of all captures that there is something of. Raises OSError."""
+    return Shelf(layout.captures).uuids()
+
+
+def compare(expected: Expected, layout: Layout, found: Iterable[str]) -> Iterator[Finding]:
+    """Captures that no order names."""
+    for uuid in found:
+        if uuid not in expected.host.captures:
+            code = "CaptureLeaked" if uuid in expected.host.removed else "CaptureUnknown"
+            yield Finding(code=code, kind="image", ident=uuid, detail=str(Shelf(layout.captures).folder(uuid)))
+
+
+def remove(layout: Layout, uuid: str) -> None:
+    """Remove one whose removal is known. Raises OSError."""
+    Shelf(layout.captures).drop(uuid)
