@@ -26,7 +26,7 @@ from pileus.loops.host.book import Entry
 from pileus.providers.local.container import disk, identity, kernel, ranges
 from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.container.idmap import Maps
-from pileus.providers.local.container.monitor import Monitor, apart
+from pileus.providers.local.container.monitor import Monitor
 from pileus.providers.local.container.provider import hand_out
 from pileus.providers.local.doctor.folders import no_fetch
 
@@ -189,7 +189,7 @@ def clone(file: Path, image: Path, users: int) -> float:
         disk.assemble(file, image, ranges.FIRST, users, disk.Stage())
         return 0
 
-    apart(mount)
+    kernel.apart(mount)
     return time.monotonic() - begun
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import tempfile
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +14,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pileus.app import processes
+from pileus.app import processes, supervise
 from pileus.app.state import State
+from pileus.app.up import running as parts_of
 from pileus.providers.local.container import guests as containers
-from pileus.providers.local.container import ranges
+from pileus.providers.local.container import lxcfs, ranges, views
 from pileus.providers.local.machine import cgroups
-from tests.live.cloud import KINDS, running, until
+from tests.live.cloud import KINDS, PILEUS, LiveCloud, running, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pileus.providers.local.container.monitor import Monitor
-    from tests.live.cloud import Kind, LiveCloud
+    from tests.live.cloud import Kind
 
 MACHINE, CONTAINER = KINDS
 
@@ -224,6 +227,88 @@ def test_a_container_gets_what_its_flavor_says_and_no_more(cloud: LiveCloud, con
     # The greatest process is killed, and dd it is with such blocks.
     assert "12+0 records out" not in said, "nor is memory, by whatever way"
     cloud.ssh(container, key, "rm -f /dev/shm/much; true")
+
+
+def _sees(cloud: LiveCloud, ident: str, key: Path) -> tuple[int, int, int]:
+    """What a container takes for its memory (MiB) and its processors: those it may run on, and those it is told of."""
+    said = cloud.ssh(
+        ident, key, "awk '/^MemTotal/ {print $2}' /proc/meminfo; nproc; grep -c ^processor /proc/cpuinfo; true"
+    ).split()
+    return (int(said[0]) >> 10, int(said[1]), int(said[2])) if len(said) == 3 else (0, 0, 0)
+
+
+@pytest.mark.cost(30)
+def test_a_container_sees_its_own_figures(cloud: LiveCloud, container: str, key: Path) -> None:
+    """Memory and processors are its flavor's, after a resize too; uptime, load and swap its own."""
+    until("they are there", lambda: _sees(cloud, container, key) == (128, 1, 1))
+    machine = float(Path("/proc/uptime").read_text().split()[0])
+    assert float(cloud.ssh(container, key, "cat /proc/uptime").split()[0]) < machine
+    mounts = [line.split() for line in cloud.ssh(container, key, "grep lxcfs /proc/mounts").splitlines()]
+    assert {line[1] for line in mounts} == {f"/{name}" for name in views.FILES}
+    assert all({"ro", "nosuid", "nodev", "noexec"} <= set(line[3].split(",")) for line in mounts)
+    assert cloud.ssh(container, key, "cat /sys/devices/system/cpu/online").count(",") == 0
+    assert cloud.ssh(container, key, "tail -n +2 /proc/swaps") == ""
+    assert len(cloud.ssh(container, key, "cat /proc/loadavg").split()) == 5
+    assert cloud.ssh(container, key, "grep -c ^cpu[0-9] /proc/stat") == "1"
+    two = min(2, os.cpu_count() or 1)
+    cloud.ec2.modify_instance_attribute(InstanceId=container, InstanceType={"Value": "m1.large"})
+    until("it sees more", lambda: _sees(cloud, container, key) == (2048, two, two))
+    cloud.ec2.modify_instance_attribute(InstanceId=container, InstanceType={"Value": CONTAINER.flavor})
+    until("and less again", lambda: _sees(cloud, container, key) == (128, 1, 1))
+
+
+@pytest.mark.cost(60)
+def test_figures_outlive_what_gives_them(cloud: LiveCloud, container: str, key: Path) -> None:
+    """lxcfs is killed, and hangs: the container reads its figures again, and nothing else was started again."""
+    state, number = State(cloud.state), _init(cloud, container)
+    until("they are there", lambda: _sees(cloud, container, key) == (128, 1, 1))
+    parts, counts = parts_of(state), supervise.restarts(state)
+    for what in (signal.SIGKILL, signal.SIGSTOP):
+        dead = lxcfs.pid(cloud.layout)
+        assert dead is not None
+        os.kill(dead, what)
+        until("there is another one", lambda dead=dead: lxcfs.pid(cloud.layout) not in (None, dead))  # type: ignore[misc]
+        until("figures are there again", lambda: _sees(cloud, container, key) == (128, 1, 1))
+    assert _init(cloud, container) == number
+    assert {**parts_of(state), lxcfs.NAME: None} == {**parts, lxcfs.NAME: None}
+    assert supervise.restarts(state) == {**counts, lxcfs.NAME: counts.get(lxcfs.NAME, 0) + 2}
+    # LXC binds what is dead by now; the host gives it what is alive.
+    cloud.ssh(container, key, "reboot")
+    until("it is another life", lambda: _init(cloud, container) != number)
+    until("with its figures", lambda: _sees(cloud, container, key) == (128, 1, 1))
+
+
+@pytest.mark.cost(60)
+def test_without_lxcfs_containers_run_all_the_same(tmp_path: Path) -> None:
+    """Where it cannot run they see the machine's figures; `up` and the doctor say so."""
+    with tempfile.TemporaryDirectory(prefix="pileus-live-") as folder:
+        Path(folder).chmod(0o755)
+        state = Path(folder) / "s"
+        hidden = ["unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /dev/fuse && exec "$@"', "sh"]
+        try:
+            up = subprocess.run(
+                [*hidden, PILEUS, "up", "--state", str(state)], capture_output=True, text=True, check=False
+            )
+            assert up.returncode == 0, f"{up.stdout}{up.stderr}"
+            assert "lxcfs does not run" in up.stderr
+            own = LiveCloud(state)
+            own.open_ssh()
+            (group,) = own.ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"]
+            key = own.key("test", tmp_path)
+            ident = launch(own, CONTAINER, str(group["GroupId"]))
+            assert own.ssh(ident, key, "grep -c lxcfs /proc/mounts; true") == "0"
+            assert _sees(own, ident, key)[0] > 128
+
+            def found() -> bool:
+                asked = [PILEUS, "doctor", "--json", "--state", str(state)]
+                said = json.loads(subprocess.run(asked, capture_output=True, text=True, check=False).stdout)
+                return ("PartDown", "lxcfs") in {(one["code"], one["ident"]) for one in said["findings"]}
+
+            # Not while it is just being started once more, which ends at once.
+            until("the doctor says so", found)
+        finally:
+            down = [PILEUS, "down", "--instances", "--state", str(state)]
+            subprocess.run(down, capture_output=True, check=False)
 
 
 @pytest.mark.cost(30)

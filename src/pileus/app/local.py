@@ -16,6 +16,7 @@ from pileus.cli.problem import Problem
 from pileus.model.errors import Fault
 from pileus.providers.local import prefix
 from pileus.providers.local.container import guests as containers
+from pileus.providers.local.container import lxcfs, monitor
 from pileus.providers.local.engine import chassis, control
 from pileus.providers.local.engine.daemons import daemons
 from pileus.providers.local.machine import daemon
@@ -48,6 +49,8 @@ def begin(state: State, say: Say) -> None:
         chassis.up(layout, fabric=fabric_of(state))
         say("starting libvirtd")
         daemon.up(layout)
+        if monitor.available() and (why := lxcfs.up(layout)):
+            say(f"containers will see this machine's memory and processors: lxcfs does not run ({why})")
     except Fault as fault:
         raise Problem(f"{fault.code}: {fault.message}") from fault
 
@@ -73,6 +76,8 @@ def supervised(state: State) -> list[Part]:
         Part(one.name, one.argv, str(one.pidfile), str(one.output), at=str(one.at), question=one.question)
         for one in (*daemons(layout, fabric=fabric_of(state)), libvirtd(layout))
     ]
+    if _shows_figures():
+        found.append(Part(lxcfs.NAME, lxcfs.argv(layout), str(lxcfs.pidfile(layout)), str(lxcfs.output(layout))))
     host = Part(
         "host", tuple(host_command(state)), str(state.pidfile("host")), str(state.log("host")), at=str(state.channels)
     )
@@ -92,6 +97,7 @@ def end(state: State, *, instances: bool, say: Say) -> None:
             say(f"{count} instances run on, with libvirtd and the network engine (--instances ends them)")
             return
         say("ending libvirtd and the network engine")
+        lxcfs.down(layout)
         daemon.down(layout)
         chassis.down(layout, fabric=fabric_of(state))
     except Fault as fault:
@@ -101,7 +107,13 @@ def end(state: State, *, instances: bool, say: Say) -> None:
 def parts(state: State) -> dict[str, int | None]:
     """The daemons' pids, None for one that does not run."""
     layout = layout_of(state)
-    return {"libvirtd": daemon.pid(layout), **chassis.status(layout, fabric_of(state))}
+    figures = {lxcfs.NAME: lxcfs.pid(layout)} if _shows_figures() else {}
+    return {"libvirtd": daemon.pid(layout), **figures, **chassis.status(layout, fabric_of(state))}
+
+
+def _shows_figures() -> bool:
+    """Whether this machine can run containers, and what shows them their own figures."""
+    return monitor.available() and lxcfs.available()
 
 
 def silent(state: State) -> list[str]:

@@ -78,6 +78,12 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "No instance can have a network interface.",
             "Load the module: modprobe tun. In a container, pass the device in.",
         ),
+        "FiguresMissing": Meaning(
+            "warning",
+            "This machine cannot run lxcfs.",
+            "Containers run, and are held to their sizes; `free`, `uptime` and the like show the machine's figures.",
+            "Load the module: modprobe fuse. In a container, pass the device /dev/fuse in. Run bin/setup.",
+        ),
         "SpaceLow": Meaning(
             "warning",
             "A file system that the cloud writes to is nearly full.",

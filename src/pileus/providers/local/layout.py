@@ -103,6 +103,11 @@ class Layout:
         return self.state / "captures"
 
     @property
+    def lxcfs(self) -> Path:
+        """What shows containers their own figures: its pid file, and where it is mounted, in its own namespace."""
+        return self.state / "lxcfs"
+
+    @property
     def ranges(self) -> Path:
         """Which project of which cloud of this machine holds which range of user ids."""
         return SHARED / "ranges"

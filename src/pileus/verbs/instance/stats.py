@@ -72,7 +72,7 @@ def of_all(
     hosts = {instance.assigned.host for instance in shown if instance.assigned.host is not None}
     lost = {host for host in hosts if heard.lost(host)}
     told, silent = _answers(core, hosts - lost)
-    silent |= dict.fromkeys(lost, "host lost")
+    silent |= {host: "host removed" if heard.since(host) is None else "host lost" for host in lost}
     now = core.store.now()
     uses = []
     for one in shown:

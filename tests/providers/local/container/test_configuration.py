@@ -21,6 +21,7 @@ PLACES = Places(
     files=65536,
     group="pileus-1.partition",
     unified=False,
+    figures=Path("/stage/figures"),
 )
 
 
@@ -106,3 +107,11 @@ def test_the_profile_refuses_by_name() -> None:
     assert "bpf errno 1" in lines
     assert "open_by_handle_at errno 1" in lines
     assert len(set(lines)) == len(lines)
+
+
+def test_lxcfs_is_no_condition_of_a_start() -> None:
+    """Its files are bound where there are such, one by one: never all of it, which has everybody's."""
+    said = told()["lxc.mount.entry"]
+    assert "/stage/figures/proc/meminfo proc/meminfo none bind,optional 0 0" in said
+    assert all(line.endswith(" none bind,optional 0 0") for line in said)
+    assert {line.split()[1].partition("/")[0] for line in said} == {"proc", "sys"}

@@ -27,7 +27,7 @@ from pileus.providers.local.capture.work import GENTLY, ProgramFault, View, Watc
 from pileus.providers.local.container import disk, guests, kernel, ranges, still, tally
 from pileus.providers.local.container.bases import Bases, decompressed
 from pileus.providers.local.container.idmap import Maps
-from pileus.providers.local.container.monitor import apart, drop_mounts
+from pileus.providers.local.container.monitor import drop_mounts
 from pileus.providers.local.layout import Layout
 
 COPY = "copy"
@@ -182,7 +182,7 @@ class CopyView:
         target = os.open(part, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             # In a thread whose mounts end with it and what it starts.
-            apart(lambda: self._pack(copy, target, watch))
+            kernel.apart(lambda: self._pack(copy, target, watch))
         finally:
             copy.unlink(missing_ok=True)
             os.close(target)

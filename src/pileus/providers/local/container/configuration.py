@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pileus.model.spec import InstanceSpec
+from pileus.providers.local.container import views
 from pileus.providers.local.container.ranges import SIZE
 
 PIDS = 4096
@@ -37,7 +38,8 @@ _MIB = 1 << 20
 class Places:
     """Where on this host the parts of one container are.
 
-    `interfaces` by port; `group` is the guests' cgroup, `hook` a command; `files` how many a process may have open.
+    `interfaces` by port; `group` is the guests' cgroup, `hook` a command; `files` how many a process may have open;
+    `figures` is where lxcfs's file system is, if there is one.
     """
 
     root: Path
@@ -49,6 +51,7 @@ class Places:
     files: int
     group: str
     unified: bool
+    figures: Path
 
 
 def configuration(spec: InstanceSpec, places: Places) -> str:
@@ -72,6 +75,7 @@ def configuration(spec: InstanceSpec, places: Places) -> str:
         f"lxc.prlimit.nofile = {min(FILES[0], places.files)}:{min(FILES[1], places.files)}",
         # With 0 a handler that the machine pipes dumps to would run all the same (core(5)), as the machine's root.
         "lxc.prlimit.core = 1",
+        *views.entries(places.figures),
         *_interfaces(spec, places),
         *_group(spec, places),
     ]

@@ -47,6 +47,11 @@ class Stage:
         return self.at / "disk"
 
     @property
+    def figures(self) -> Path:
+        """lxcfs's file system, if there is one."""
+        return self.at / "figures"
+
+    @property
     def root(self) -> Path:
         """The container's root."""
         return self.at / "root"

@@ -9,15 +9,20 @@ import fcntl
 import os
 import stat
 import struct
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 NODEV, REMOUNT, BIND, REC, PRIVATE = 0x4, 0x20, 0x1000, 0x4000, 0x40000
 """Flags of mount(2)."""
 
-CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
+CLONE_FS, CLONE_NEWNS, CLONE_NEWNET = 0x200, 0x20000, 0x40000000
 
-DETACH = 2
-"""MNT_DETACH of umount2(2)."""
+DETACH, _NOFOLLOW = 2, 8
+"""MNT_DETACH and UMOUNT_NOFOLLOW of umount2(2)."""
 
 _HERE = -100
 _OPEN_TREE, _MOVE_MOUNT, _OPENAT2, _MOUNT_SETATTR = 428, 429, 437, 442
@@ -25,7 +30,7 @@ _OPEN_TREE, _MOVE_MOUNT, _OPENAT2, _MOUNT_SETATTR = 428, 429, 437, 442
 
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 _EMPTY_PATH, _MOVE_EMPTY_PATH = 0x1000, 0x4
-_ATTR_RDONLY, _ATTR_NODEV, _ATTR_IDMAP = 0x1, 0x4, 0x100000
+_ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV, _ATTR_NOEXEC, _ATTR_IDMAP = 0x1, 0x2, 0x4, 0x8, 0x100000
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x2, 0x10
 
 _LOOP_GET_FREE, _LOOP_CONFIGURE = 0x4C82, 0x4C0A
@@ -51,7 +56,7 @@ def mount(source: str, target: Path | str, kind: str = "", flags: int = 0, data:
 
 def unmount(target: Path | str) -> None:
     """Take the mount off the tree of this mount namespace; it goes when nothing uses it. Raises OSError."""
-    _check(_libc.umount2(os.fsencode(target), DETACH), f"umount {target}")
+    _check(_libc.umount2(os.fsencode(target), DETACH | _NOFOLLOW), f"umount {target}")
 
 
 def leave_mounts() -> None:
@@ -70,6 +75,62 @@ def enter_network(namespace: Path) -> None:
         _check(_libc.setns(descriptor, CLONE_NEWNET), f"setns {namespace}")
     finally:
         os.close(descriptor)
+
+
+def enter_mounts(namespace: Path) -> None:
+    """This thread, and what it starts, is in the mount namespace at `namespace`, at its root. Raises OSError.
+
+    The thread can never go back: it has to end.
+    """
+    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.unshare(CLONE_FS), "unshare")
+        _check(_libc.setns(descriptor, CLONE_NEWNS), f"setns {namespace}")
+    finally:
+        os.close(descriptor)
+
+
+def apart(work: Callable[[], T]) -> T:
+    """What `work` returns, or raises, done in a thread that ends with it: it leaves namespaces for good."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001  (handed to the caller, who waits below)
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="container", daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def clone_mount(source: Path) -> int:
+    """A descriptor of a mount, on nothing yet, of what is at `source`: read-only, and no way to run or own anything.
+
+    See open_tree(2). Raises OSError.
+    """
+    flags = ctypes.c_uint(_OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC)
+    tree = _check(_libc.syscall(_OPEN_TREE, _HERE, os.fsencode(source), flags), f"open_tree {source}")
+    wanted = struct.pack("QQQQ", _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV | _ATTR_NOEXEC, 0, 0, 0)
+    size = ctypes.c_size_t(len(wanted))
+    try:
+        done = _libc.syscall(_MOUNT_SETATTR, tree, b"", ctypes.c_uint(_EMPTY_PATH), wanted, size)
+        _check(done, f"mount_setattr {source}")
+    except OSError:
+        os.close(tree)
+        raise
+    return tree
+
+
+def attach_mount(tree: int, target: Path) -> None:
+    """Mount what `clone_mount` gave at `target`, in this thread's mount namespace. Raises OSError."""
+    moved = _libc.syscall(_MOVE_MOUNT, tree, b"", _HERE, os.fsencode(target), ctypes.c_uint(_MOVE_EMPTY_PATH))
+    _check(moved, f"move_mount {target}")
 
 
 def mount_mapped(source: Path, target: Path, users: int) -> None:

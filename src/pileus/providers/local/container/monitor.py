@@ -138,7 +138,7 @@ class Monitor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             arguments = ["/bin/sh", str(_SCRIPT), str(self._folder), self._name, str(at)]
-            number = apart(lambda: self._spawn(arguments, descriptor, network, stage, list(keep)))
+            number = kernel.apart(lambda: self._spawn(arguments, descriptor, network, stage, list(keep)))
             os.pwrite(descriptor, f"{number}\n".encode(), 0)
         finally:
             os.close(descriptor)
@@ -256,25 +256,6 @@ class Watch:
                 process.ended(number)
                 if self._tell is not None:
                     self._tell(uuid)
-
-
-def apart(work: Callable[[], int]) -> int:
-    """What `work` returns, or raises, done in a thread that ends with it: it leaves namespaces for good."""
-    results: list[int] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001  (handed to the caller, who waits below)
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="container start", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
 
 
 def drop_mounts(keep: list[Path]) -> None:

@@ -23,11 +23,23 @@ from pileus.model.provider import Access, Channel, Ref, Seen
 from pileus.model.spec import AnySpec, ImageSpec, InstanceSpec
 from pileus.model.statistics import Statistics
 from pileus.providers.local.capture.work import View
-from pileus.providers.local.container import configuration, disk, guests, identity, kernel, ranges, seccomp, statistics
+from pileus.providers.local.container import (
+    configuration,
+    disk,
+    guests,
+    identity,
+    kernel,
+    lxcfs,
+    ranges,
+    seccomp,
+    statistics,
+    views,
+)
 from pileus.providers.local.container import order as orders
 from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.container.capture import ContainerCaptures
 from pileus.providers.local.container.idmap import Maps
+from pileus.providers.local.container.keeper import Keeper
 from pileus.providers.local.container.monitor import Monitor, Watch
 from pileus.providers.local.container.nic import Wire
 from pileus.providers.local.container.order import Order
@@ -60,6 +72,7 @@ class ContainerProvider:
         self._maps = Maps()
         self.captures = ContainerCaptures(layout, bases, self._maps)
         self._watch = Watch()
+        self._keeper = Keeper(layout)
         self._stopping = Stopping(self.folder)
 
     # -- what there is -------------------------------------------------------------------------------------------
@@ -89,11 +102,18 @@ class ContainerProvider:
 
     def scan(self) -> Iterable[Seen]:
         """Every container's folder."""
+        self._keeper.wake()
         return [seen for uuid in orders.folders(self._layout) if (seen := self.observe(Ref(kind=KIND, uuid=uuid)))]
 
     def watch(self, report: Callable[[Ref], None]) -> None:
         """Report containers that end, from a thread of its own; those that ran before included."""
-        self._watch.tell(lambda uuid: report(Ref(kind=KIND, uuid=uuid)))
+
+        def ended(uuid: str) -> None:
+            report(Ref(kind=KIND, uuid=uuid))
+            self._keeper.wake()
+
+        self._watch.tell(ended)
+        self._keeper.start()
         for uuid in orders.folders(self._layout):
             order = orders.read(self.folder(uuid))
             number = guests.monitor(self._layout, order.spec).pid() if order is not None else None
@@ -114,6 +134,7 @@ class ContainerProvider:
 
     def close(self) -> None:
         """Watch no more; containers run on."""
+        self._keeper.stop()
         self._watch.stop()
         self._maps.close()
 
@@ -154,6 +175,7 @@ class ContainerProvider:
             cgroups.limit(self._layout, spec.ec2_id, limits)
         if order != (now := Order(spec, self._settled(spec, order.made))):
             orders.write(self.folder(spec.uuid), now)
+            self._keeper.wake()
 
     def _ensure_off(self, spec: InstanceSpec, order: Order | None) -> None:
         made = order.made if order is not None else ()
@@ -202,10 +224,11 @@ class ContainerProvider:
             files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
             group=cgroups.group(self._layout),
             unified=cgroups.unified(),
+            figures=stage.figures,
         )
         (folder / "seccomp").write_text(seccomp.profile())
         (folder / "config").write_text(configuration.configuration(spec, places))
-        users = self._maps.namespace(base)
+        users, figures = self._maps.namespace(base), lxcfs.tree(self._layout)
 
         def mount() -> None:
             disk.assemble(folder / disk.NAME, image, base, users, stage)
@@ -213,11 +236,13 @@ class ContainerProvider:
                 identity.write(stage.root, spec, base)
                 (stage.disk / _KNOWN).touch()
             hand_out(base, stage)
+            views.stage(figures, stage.figures)
 
         self._stopping.started(spec.uuid)
         keep = [folder, stage.at, *([image] if image is not None else [])]
         number = monitor.start(self._layout.netns, mount, keep, stage.at)
         self._watch.add(spec.uuid, number)
+        self._keeper.wake()
         log.info("container started", instance=spec.ec2_id)
 
     def remove(self, ref: Ref) -> None:

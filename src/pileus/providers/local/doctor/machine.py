@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pileus.model.errors import Fault
 from pileus.model.finding import Finding
+from pileus.providers.local.container import lxcfs, monitor
 from pileus.providers.local.engine import root
 from pileus.providers.local.engine.chassis import CLOUD_GROUP
 from pileus.providers.local.engine.daemons import datapath
@@ -67,6 +68,8 @@ def compare(layout: Layout) -> Iterator[Finding]:
     if len(os.fsencode(layout.state)) > LONGEST:
         detail = f"{len(os.fsencode(layout.state))} bytes, of {LONGEST} at most"
         yield Finding(code="StatePathTooLong", kind=KIND, ident=str(layout.state), detail=detail)
+    if monitor.available() and not lxcfs.available():
+        yield Finding(code="FiguresMissing", kind=KIND, ident=lxcfs.NAME, detail="no /dev/fuse, or no lxcfs")
     if not _TUN.exists():
         yield Finding(code="TunMissing", kind=KIND, ident=str(_TUN))
     try:

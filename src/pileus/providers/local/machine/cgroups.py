@@ -129,6 +129,12 @@ def limit(layout: Layout, guest: str, limits: Mapping[str, str]) -> None:
                 raise Fault("CgroupsUnavailable", f"{path} cannot be {value}: {error}") from error
 
 
+def processors(layout: Layout) -> Path | None:
+    """The folder of the group in which processors are given to containers; None where that cannot be done."""
+    found = (_ROOT if unified() else _ROOT / "cpuset") / group(layout)
+    return found if (found / "cpuset.cpus").exists() else None
+
+
 @dataclass(frozen=True)
 class Used:
     """What a container has used: seconds of all processors, and bytes of memory; None where they cannot be read."""

@@ -1,0 +1,145 @@
+"""This cloud's lxcfs, which answers what containers read of memory, processors and load with figures of their own.
+
+It runs in a mount namespace of its own and keeps nothing: killed, it is started anew, with another file system, and
+whoever has the old one mounted reads ENOTCONN until that is replaced (`views`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pileus.providers.local.container import kernel
+from pileus.providers.local.engine import process
+from pileus.providers.local.engine.root import ROOT
+from pileus.providers.local.layout import Layout
+
+NAME = "lxcfs"
+
+TYPE = "fuse.lxcfs"
+"""Of its file system, in mountinfo (proc_pid_mountinfo(5))."""
+
+_SCRIPT = Path(__file__).with_name("lxcfs.sh")
+_FUSE = Path("/dev/fuse")
+_READY = 10.0
+_POLL = 0.005
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The file system of an lxcfs that runs: `device` is its number, by which mounts of it are known."""
+
+    process: int
+    device: str
+    place: Path
+
+
+def available(root: Path = ROOT) -> bool:
+    """Whether this machine can run it: the kernel has FUSE, and the engine's root has lxcfs."""
+    return _FUSE.exists() and (root / "usr" / "bin" / "lxcfs").exists()
+
+
+def argv(layout: Layout, root: Path = ROOT) -> tuple[str, ...]:
+    """The command that runs it in the foreground; needs root, and `prepare` before."""
+    unshared = ("unshare", "--mount", "--propagation=private")
+    return (*unshared, "/bin/sh", str(_SCRIPT), str(root), str(layout.lxcfs))
+
+
+def pidfile(layout: Layout) -> Path:
+    """What it keeps locked for life."""
+    return layout.lxcfs / "pid"
+
+
+def output(layout: Layout) -> Path:
+    """Where it says what it has to say."""
+    return layout.lxcfs / "lxcfs.out"
+
+
+def pid(layout: Layout) -> int | None:
+    """The running lxcfs's process, or None."""
+    return process.owner(pidfile(layout))
+
+
+def up(layout: Layout) -> str:
+    """Start it unless it runs; "" once it answers, else why it does not. Containers can do without. Raises OSError."""
+    for folder in (layout.lxcfs, layout.lxcfs / "mount", layout.lxcfs / "run"):
+        folder.mkdir(mode=0o700, exist_ok=True, parents=True)
+    if not available():
+        return "this machine has no /dev/fuse" if not _FUSE.exists() else f"there is none in {ROOT}"
+    with (layout.lxcfs / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        child = pid(layout) or process.spawn(list(argv(layout)), output(layout))
+        until = time.monotonic() + _READY
+        while tree(layout) is None:
+            if process.ended(child) and pid(layout) is None:
+                return f"it ends at once, see {output(layout)}"
+            if time.monotonic() > until:
+                return f"it is not ready in {_READY:.0f} s, see {output(layout)}"
+            time.sleep(_POLL)
+    return ""
+
+
+def down(layout: Layout) -> None:
+    """End it. It has nothing to put away, and takes seconds when it is asked."""
+    number = pid(layout)
+    if number is not None:
+        os.kill(number, signal.SIGKILL)
+        process.stop(number, 0.0)
+
+
+def tree(layout: Layout) -> Tree | None:
+    """Its file system; None while it does not run, or is not mounted yet."""
+    number = pid(layout)
+    if number is None:
+        return None
+    place = layout.lxcfs / "mount"
+    for point, device in mounts(number).items():
+        if point == str(place):
+            return Tree(number, device, place)
+    return None
+
+
+def read(found: Tree) -> None:
+    """Have it answer one question. Blocks for as long as it hangs, and no longer than it lives. Raises OSError."""
+    # Through its root, for its mount is in no other namespace.
+    Path(f"/proc/{found.process}/root{found.place}/proc/uptime").read_bytes()
+
+
+def mounts(number: int) -> dict[str, str]:
+    """Where a process has lxcfs's files mounted, as it names these places, and of which device each is."""
+    found = {}
+    try:
+        lines = Path(f"/proc/{number}/mountinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return {}
+    for line in lines:
+        own, _, shared = line.partition(" - ")
+        words = own.split()
+        if shared.startswith(f"{TYPE} "):
+            found[words[4]] = words[2]
+    return found
+
+
+def clones(found: Tree, names: list[str]) -> list[int]:
+    """Descriptors of copies of its mount, of one file or folder each ("": of all), that can be attached anywhere once.
+
+    Read-only. Whoever gets them closes them. Raises OSError.
+    """
+    made: list[int] = []
+
+    def work() -> None:
+        kernel.enter_mounts(Path(f"/proc/{found.process}/ns/mnt"))
+        for name in names:
+            made.append(kernel.clone_mount(found.place / name))  # noqa: PERF401  (those before a failure are closed)
+
+    try:
+        kernel.apart(work)
+    except OSError:
+        for descriptor in made:
+            os.close(descriptor)
+        raise
+    return made

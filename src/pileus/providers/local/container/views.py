@@ -1,0 +1,69 @@
+"""Files in which containers see their own figures instead of the machine's, and how they stay so.
+
+LXC mounts them when a container starts or reboots, from a copy of lxcfs's file system in its monitor's mount namespace.
+When lxcfs is killed all of these are dead, and a container that runs is given new ones from outside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from pileus.providers.local.container import kernel, lxcfs
+
+FILES = (
+    *("proc/cpuinfo", "proc/diskstats", "proc/loadavg", "proc/meminfo", "proc/stat", "proc/swaps", "proc/uptime"),
+    "sys/devices/system/cpu/online",
+)
+"""What is lxcfs's in a container."""
+
+
+def entries(place: Path) -> list[str]:
+    """The lines of LXC's configuration that mount them from below `place`; without lxcfs they do nothing."""
+    return [f"lxc.mount.entry = {place}/{name} {name} none bind,optional 0 0" for name in FILES]
+
+
+def stage(found: lxcfs.Tree | None, place: Path) -> None:
+    """Have this lxcfs's file system at the folder `place` in this thread's mount namespace.
+
+    To be called in a thread that never goes back. A container that finds none there sees the machine's figures.
+    """
+    place.mkdir()
+    if found is None:
+        return
+    with contextlib.suppress(OSError):
+        (descriptor,) = lxcfs.clones(found, [""])
+        try:
+            kernel.attach_mount(descriptor, place)
+        finally:
+            os.close(descriptor)
+
+
+def mend(found: lxcfs.Tree, number: int) -> bool:
+    """Have the container whose first process is `number` read these files of this lxcfs; whether any had to be mended.
+
+    What is mounted there of an lxcfs that ended goes. Raises OSError.
+    """
+    held = lxcfs.mounts(number)
+    wanted = [name for name in FILES if held.get(f"/{name}") != found.device]
+    if not wanted:
+        return False
+    copies = lxcfs.clones(found, wanted)
+
+    def work() -> None:
+        kernel.enter_mounts(Path(f"/proc/{number}/ns/mnt"))
+        for name, copy in zip(wanted, copies, strict=True):
+            # A container may have hidden or removed what is there: that is its own affair.
+            with contextlib.suppress(OSError):
+                if f"/{name}" in held:
+                    kernel.unmount(f"/{name}")
+            with contextlib.suppress(OSError):
+                kernel.attach_mount(copy, Path(f"/{name}"))
+
+    try:
+        kernel.apart(work)
+    finally:
+        for copy in copies:
+            os.close(copy)
+    return True
