@@ -282,6 +282,12 @@ def running_in(state: Path, *options: str, **settings: object) -> Iterator[LiveC
 
 
 def logs(state: Path) -> str:
-    """The ends of the processes' logs."""
-    found = (state / "log").glob("*.log") if (state / "log").exists() else ()
-    return "".join(f"\n== {path.name}\n{path.read_text()[-3000:]}" for path in found)
+    """The ends of the processes' logs, and of what guests and their monitors said."""
+    found = [(path, 3000) for path in sorted(state.glob("log/*.log"))]
+    found += [(path, 1500) for path in sorted(state.glob("instances/*/console.log"))]
+    found += [(path, 1500) for name in ("console", "lxc") for path in sorted(state.glob(f"containers/*/{name}.log"))]
+    told = []
+    for path, most in found:
+        with contextlib.suppress(OSError):
+            told.append(f"\n== {path.relative_to(state)}\n{path.read_text(errors='replace')[-most:]}")
+    return "".join(told)
