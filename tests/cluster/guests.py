@@ -104,6 +104,10 @@ class Guests:
             return None
         return None if done.returncode else done.stdout.strip()
 
+    def told(self, address: str, command: str) -> str:
+        """What a command in a guest prints, as soon as it can be asked and prints something."""
+        return str(until(f"{address} says something", lambda: self.ask(address, command)))
+
     def admit(self, *, ssh: bool) -> None:
         """Let guests of the group log in to each other, or no more."""
         change = self.ec2.authorize_security_group_ingress if ssh else self.ec2.revoke_security_group_ingress
@@ -120,9 +124,8 @@ class Guests:
         for one in found:
             until(f"ssh to {one.outside}", lambda at=one.outside: self.ask(at, "true") is not None, 240)  # type: ignore[misc]
         make = "dropbearkey -t ed25519 -f /root/.ssh/id_dropbear >/dev/null; dropbearkey -y -f /root/.ssh/id_dropbear"
-        made = self.ask(found[0].outside, f"mkdir -p /root/.ssh; {make} | grep ^ssh-")
-        assert made
-        assert self.ask(found[1].outside, f"echo '{made}' >> /root/.ssh/authorized_keys") is not None
+        made = self.told(found[0].outside, f"mkdir -p /root/.ssh; {make} | grep ^ssh-")
+        self.told(found[1].outside, f"echo '{made}' >> /root/.ssh/authorized_keys; echo done")
         return found
 
     def bodies(self) -> dict[str, Count[str]]:

@@ -7,6 +7,7 @@ databases, two `pileus api` behind one address and two `pileus loops`; hosts hav
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -320,9 +321,14 @@ class Cluster:
             part.send_signal(signal.SIGCONT)
             part.terminate()
         for part in self.parts.values():
-            part.wait(60)
+            try:
+                part.wait(60)
+            except subprocess.TimeoutExpired:
+                part.kill()
+                part.wait()
         for pid in self.databases():
-            os.kill(pid, signal.SIGKILL)  # whose process was killed, and not started again
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)  # whose process was killed, and not started again
         if self.broker is not None:
             self.broker.stop()
         if self.database is not None:

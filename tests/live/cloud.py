@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from pileus.app.state import State
+from pileus.app.up import running as parts_of
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import cgroups
 
@@ -32,11 +34,14 @@ SSH = [
 ]  # fmt: skip
 
 
+_ENGINE = 60.0
+"""Seconds that the network engine may take to answer: it may have been killed a moment ago."""
+
 ENDING = threading.Event()
 """Set when somebody ends the run: all that is left to do is to take the clouds down."""
 
 
-def until(what: str, found: Callable[[], Any], seconds: float = 120.0) -> Any:
+def until(what: str, found: Callable[[], Any], seconds: float = 240.0) -> Any:
     """Poll until `found()` is true; its value, or a failure that names `what`, at once when the run is `ENDING`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -171,19 +176,31 @@ class LiveCloud:
         """Every trace of these names (uuids, ids, interfaces) in libvirt, the kernel, OVN, the switch and the store."""
         return [trace for trace in self.traces() if any(word in trace for word in words)]
 
+    def part(self, name: str) -> int:
+        """The process of one of its parts, as soon as it runs: to a part that does not, nothing can be sent."""
+        found: int = until(f"{name} runs", lambda: parts_of(State(self.state))[name])
+        return found
+
+    def domains(self) -> list[str]:
+        """The names of all domains, as soon as libvirtd answers: it may have been killed a moment ago."""
+        command = ["virsh", "-c", self.layout.libvirt_uri, "list", "--all", "--name"]
+
+        def listed() -> subprocess.CompletedProcess[str] | None:
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
+            return run if run.returncode == 0 else None
+
+        run: subprocess.CompletedProcess[str] = until("libvirtd answers", listed)
+        return run.stdout.split()
+
     def traces(self) -> list[str]:
         """All names that this cloud has anywhere."""
-        found = []
-        virsh = subprocess.run(
-            ["virsh", "-c", self.layout.libvirt_uri, "list", "--all", "--name"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found += [f"domain {name}" for name in virsh.stdout.split()]
+        found = [f"domain {name}" for name in self.domains()]
         for folder in (self.layout.instances, self.layout.containers, self.layout.captures):
-            found += [f"disk {path}" for path in folder.rglob("*")] if folder.exists() else []
-        found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/{cgroups.group(self.layout)}/**/")]
+            found += [f"disk {path}" for path in under(folder)]
+        group = cgroups.group(self.layout)
+        found += [
+            f"cgroup {path.parent}" for path in under(Path("/sys/fs/cgroup"), "cgroup.procs") if group in path.parts
+        ]
         # Of every mount namespace there is, for containers have theirs.
         found += [f"mount {line}" for line in _mounts() if str(self.state) in line]
         loops = subprocess.run(["losetup", "--list", "--noheadings"], capture_output=True, text=True, check=True)
@@ -202,7 +219,7 @@ class LiveCloud:
     def _northbound(self) -> Iterator[str]:
         from pileus.providers.local.network.provider import NetworkProvider  # noqa: PLC0415
 
-        provider = NetworkProvider(self.layout.northbound)
+        provider = NetworkProvider(self.layout.northbound, timeout=_ENGINE)
         try:
             for seen in provider.scan():
                 yield f"{seen.kind} {seen.uuid} {','.join(seen.groups)}"
@@ -220,12 +237,21 @@ class LiveCloud:
             store.close()
 
 
+def under(folder: Path, name: str = "") -> Iterator[Path]:
+    """All that is below a folder, or what is called `name`; while it is looked for, any of it may go."""
+    for place, folders, files in os.walk(folder):
+        yield from (Path(place) / each for each in (*folders, *files) if name in ("", each))
+
+
 def _mounts() -> set[str]:
-    """A line for each mount of each process of this machine."""
+    """What is mounted where, for any process of this machine: device, root, place, type and source of each mount."""
     found = set()
     for path in Path("/proc").glob("[0-9]*/mountinfo"):
         with contextlib.suppress(OSError):
-            found |= set(path.read_text().splitlines())
+            for line in path.read_text().splitlines():
+                # Without the kernel's numbers: a daemon that was started again has the same mounts by other ones.
+                where, _, what = line.partition(" - ")
+                found.add(" ".join(where.split()[2:5] + what.split()[:2]))
     return found
 
 
@@ -258,6 +284,12 @@ def running_in(state: Path, *options: str, **settings: object) -> Iterator[LiveC
 
 
 def logs(state: Path) -> str:
-    """The ends of the processes' logs."""
-    found = (state / "log").glob("*.log") if (state / "log").exists() else ()
-    return "".join(f"\n== {path.name}\n{path.read_text()[-3000:]}" for path in found)
+    """The ends of the processes' logs, and of what guests and their monitors said."""
+    found = [(path, 3000) for path in sorted(state.glob("log/*.log"))]
+    found += [(path, 1500) for path in sorted(state.glob("instances/*/console.log"))]
+    found += [(path, 1500) for name in ("console", "lxc") for path in sorted(state.glob(f"containers/*/{name}.log"))]
+    told = []
+    for path, most in found:
+        with contextlib.suppress(OSError):
+            told.append(f"\n== {path.relative_to(state)}\n{path.read_text(errors='replace')[-most:]}")
+    return "".join(told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -91,10 +92,12 @@ class Killer(threading.Thread):
         self._over.wait(max(0.0, self._at - time.monotonic()))
         while True:
             found = self._find()
-            if found is not None:
-                os.kill(found, signal.SIGKILL)
-                self.dead, self.when = found, time.monotonic()
-                return
+            # It may end by itself just before.
+            with contextlib.suppress(ProcessLookupError):
+                if found is not None:
+                    os.kill(found, signal.SIGKILL)
+                    self.dead, self.when = found, time.monotonic()
+                    return
             if self._over.is_set():
                 return
             time.sleep(0.002)
@@ -112,7 +115,7 @@ def back(world: World, process: str, dead: int) -> None:
     if process == "supervisor":
         world.cloud.pileus("up")
     if process != "qemu":
-        until(f"{process} is back", lambda: parts_of(world.state)[process] not in (None, dead), 60)
+        until(f"{process} is back", lambda: parts_of(world.state)[process] not in (None, dead))
 
 
 def begin(world: World, operation: Operation, cell: kills.Cell, expected: Measured, seed: int) -> tuple[Trial, Killer]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Ends:
-    """Makes clouds' and hosts' ends on a broker."""
+    """Makes clouds' and hosts' ends on a broker, in which nothing waits that was said to the ends of another test."""
 
     def __init__(self, broker: RabbitMq) -> None:
         self.broker = broker
@@ -24,6 +24,7 @@ class Ends:
         self.accounts = self._stack.enter_context(Accounts(broker.management, "admin", broker.password))
 
     def __enter__(self) -> Self:
+        self.broker.clear()
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from tests.live.cloud import LiveCloud
 
 RETRIES = 9
+_ENGINE = 60.0
+"""Seconds that the network engine may take to answer: it may have been killed a moment ago."""
+
 PING = {"IpProtocol": "icmp", "FromPort": -1, "ToPort": -1, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
 
 
@@ -160,8 +163,7 @@ class World:
 
     def domains(self, guest: Guest) -> int:
         """How many domains libvirt has for it."""
-        command = ["virsh", "-c", self.layout.libvirt_uri, "list", "--all", "--name"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split().count(guest.ident)
+        return self.cloud.domains().count(guest.ident)
 
     def banner(self, address: str) -> bool:
         """Whether a guest's ssh server speaks to somebody on the outside network."""
@@ -169,7 +171,7 @@ class World:
 
     def translations(self, address: str) -> int:
         """How many rows of address translation OVN has for a floating address."""
-        northbound = Northbound(self.layout.northbound)
+        northbound = Northbound(self.layout.northbound, _ENGINE)
         try:
             with northbound.read() as tables:
                 return sum(row.external_ip == address for row in tables["NAT"].rows.values())
@@ -178,7 +180,7 @@ class World:
 
     def doubled_rules(self) -> int:
         """How many access rules OVN holds that it holds already."""
-        northbound = Northbound(self.layout.northbound)
+        northbound = Northbound(self.layout.northbound, _ENGINE)
         try:
             with northbound.read() as tables:
                 rules = [(row.direction, row.priority, row.match) for row in tables["ACL"].rows.values()]
@@ -506,7 +508,12 @@ class Disassociate(_Addressed):
         return retries(self.world.ec2.disassociate_address(PublicIp=self.address))
 
     def reached(self) -> bool:
-        return self.world.banner(self.world.addresses[1]) and not self.world.banner(self.address)
+        # Silence alone may be that of a guest that is slow.
+        return (
+            self.world.banner(self.world.addresses[1])
+            and not self.world.banner(self.address)
+            and self.world.translations(self.address) == 0
+        )
 
 
 OPERATIONS: dict[str, type[Operation]] = {

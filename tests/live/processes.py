@@ -7,7 +7,7 @@ import json
 import random
 import shutil
 import signal
-import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -27,10 +27,12 @@ from pileus.app.state import State
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
 from pileus.model.instance import Instance
+from pileus.store.migrate import newest
 from pileus.store.store import Store
 from pileus.verbs import recount
 from tests.services.mariadb import Mariadb
 from tests.services.postgresql import Postgresql
+from tests.services.process import free_port
 from tests.services.rabbitmq import RabbitMq
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ class Cloud:
 
     def role(self, name: str, role: str, **settings: str) -> None:
         """Start an `api` or a `loops`."""
-        self.ports[name] = free()
+        self.ports[name] = free_port()
         words = [role, "--provider", "stub", "--state", str(self.state.root)]
         own = {"PILEUS_TLS": "own", "PILEUS_BUS": self.broker.url, **settings}
         if self.database is not None:
@@ -112,7 +114,7 @@ class Cloud:
         """End one in order."""
         process = self.processes.pop(name)
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
     def pause(self, name: str) -> None:
         """Stop one by SIGSTOP."""
@@ -268,13 +270,6 @@ def insist(asks: list[Callable[[], T]], seconds: float = 120.0) -> tuple[T, int]
             time.sleep(0.2)
 
 
-def free() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as link:
-        link.bind(("127.0.0.1", 0))
-        return int(link.getsockname()[1])
-
-
 def draw(seed: int, what: str) -> random.Random:
     """Numbers that follow from the seed, which is printed."""
     print(f"{what}: SEED={seed}")
@@ -311,14 +306,23 @@ def running(server: type[Database] | None = Postgresql, **settings: str) -> Iter
         shutil.rmtree(root, ignore_errors=True)
 
 
+def _has_tables(database: Path) -> bool:
+    """Whether all tables are there."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as link:
+            return bool(link.execute("SELECT version_num FROM alembic_version").fetchone() == (newest(),))
+    except sqlite3.Error:
+        return False
+
+
 def begin(cloud: Cloud) -> None:
     """Start all of them, and wait until they work."""
     admin = f"http://admin:{cloud.broker.password}@127.0.0.1:{cloud.broker.management_port}"
     cloud.role("loops-1", "loops")
     if cloud.database is None:
-        assert until((cloud.state.cloud / "pileus.db").exists, 120, 0.2)
-        time.sleep(2.0)  # its tables are made by then; two that make them at once are another test's
-    cloud.role("api-1", "api", PILEUS_INTERNAL=f"127.0.0.1:{free()}", PILEUS_BROKER_ADMIN=admin)
+        # Two that make its tables at once are another test's.
+        assert until(lambda: _has_tables(cloud.state.cloud / "pileus.db"), 120, 0.2)
+    cloud.role("api-1", "api", PILEUS_INTERNAL=f"127.0.0.1:{free_port()}", PILEUS_BROKER_ADMIN=admin)
     assert until(cloud.state.endpoints.exists, 240, 0.2), cloud.why()
     for name in ("east", "west"):
         cloud.join(name)

@@ -87,7 +87,7 @@ def world(cloud: LiveCloud, key: Path) -> Iterator[Containers]:
     made = Containers(cloud, key)
     yield made
     made.end()
-    until("the doctor agrees", lambda: findings(cloud) <= found, 60)
+    until("the doctor agrees", lambda: findings(cloud) <= found)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from pileus.app.up import running as parts_of
 from pileus.providers.local.container import guests as containers
 from pileus.providers.local.container import lxcfs, ranges, views
 from pileus.providers.local.machine import cgroups
-from tests.live.cloud import KINDS, PILEUS, LiveCloud, running, until
+from tests.live.cloud import KINDS, PILEUS, LiveCloud, running, under, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,10 +92,10 @@ def test_a_machine_and_a_container_are_neighbours(cloud: LiveCloud, group: str, 
     assert shown[0]["SubnetId"] == shown[1]["SubnetId"]
     assert shown[0]["SecurityGroups"] == shown[1]["SecurityGroups"]
     for ident, other in zip(pair, reversed(shown), strict=True):
-        said = cloud.ssh(ident, key, f"ping -c 3 -W 2 {other['PrivateIpAddress']}")
-        assert " 0% packet loss" in said, f"{ident} reaches its neighbour"
-        said = cloud.ssh(ident, key, f"nc -w 2 {other['PrivateIpAddress']} 22 </dev/null | head -c 3")
-        assert said == "SSH", "by TCP as well"
+        ping = f"ping -c 3 -W 2 {other['PrivateIpAddress']} || true"
+        until("its neighbour answers", lambda i=ident, c=ping: " 0% packet loss" in cloud.ssh(i, key, c))  # type: ignore[misc]
+        connect = f"nc -w 5 {other['PrivateIpAddress']} 22 </dev/null | head -c 3"
+        until("by TCP as well", lambda i=ident, c=connect: cloud.ssh(i, key, c) == "SSH")  # type: ignore[misc]
     ask = "wget -q -O - http://169.254.169.254/latest/meta-data/{}"
     for ident, own in zip(pair, shown, strict=True):
         told = {name: cloud.ssh(ident, key, ask.format(name)) for name in ("instance-id", "local-ipv4", "mac")}
@@ -198,7 +198,8 @@ def _memory(cloud: LiveCloud, ident: str) -> list[int]:
     return [
         int(path.read_text())
         for name in ("memory.limit_in_bytes", "memory.max")
-        for path in Path("/sys/fs/cgroup").glob(f"**/{cgroups.group(cloud.layout)}/{ident}/{name}")
+        for path in under(Path("/sys/fs/cgroup"), name)
+        if path.parts[-3:-1] == (cgroups.group(cloud.layout), ident)
     ]
 
 
@@ -338,7 +339,8 @@ def test_what_its_monitor_takes_along_comes_back(cloud: LiveCloud, container: st
     until("the old one is gone", lambda: not Path(f"/proc/{number}").exists())
     assert cloud.ssh(container, key, "cat /root/kept") == "kept"
     assert _init(cloud, container) != number
-    folder = str(cloud.layout.containers)
+    (spec,) = (spec for spec in containers.running(cloud.layout) if spec.ec2_id == container)
+    folder = f"{cloud.layout.containers}/{spec.uuid}/"
     assert len([trace for trace in cloud.traces() if trace.startswith("loop ") and folder in trace]) == 1
 
 
@@ -347,7 +349,7 @@ def test_a_container_that_reboots_itself_is_back_with_its_network(cloud: LiveClo
     """From inside, as its own root does it: no start of the host's, and the same disk and addresses."""
     cloud.ssh(container, key, "echo kept >/root/kept; sync")
     number = _init(cloud, container)
-    cloud.ssh(container, key, "reboot")
+    cloud.ssh(container, key, "(sleep 1; reboot) </dev/null >/dev/null 2>&1 &")
     until("its first process is another one", lambda: monitor(cloud, container).init() not in (None, number))
     assert cloud.ssh(container, key, "cat /root/kept") == "kept"
     assert cloud.instance(container)["State"]["Name"] == "running"

@@ -22,6 +22,7 @@ from pileus.providers.local.layout import SHARED, Layout
 from pileus.providers.local.machine import cgroups, daemon
 from pileus.providers.local.network.provider import NetworkProvider
 from pileus.providers.local.provider import LocalProvider
+from tests.live.cloud import under
 from tests.providers.contract import CaptureContract, InstanceContract, NetworkContract, Rig, until
 
 if TYPE_CHECKING:
@@ -131,8 +132,9 @@ class TestContainers(InstanceContract, CaptureContract):
         ec2_id = f"i-{ident.replace('-', '')[:17]}"
         found = {
             path.name: path.read_text().split()[0]
-            for path in Path("/sys/fs/cgroup").glob(f"**/{cgroups.group(layout)}/{ec2_id}/*")
-            if path.name in ("memory.limit_in_bytes", "memory.max", "cpu.cfs_quota_us", "cpu.max")
+            for path in under(Path("/sys/fs/cgroup"))
+            if path.parts[-3:-1] == (cgroups.group(layout), ec2_id)
+            and path.name in ("memory.limit_in_bytes", "memory.max", "cpu.cfs_quota_us", "cpu.max")
         }
         assert sorted(found.values()) == ["200000", str(256 << 20)]
         assert (layout.containers / ident / "init").read_text() == init
@@ -145,7 +147,8 @@ def _domain(layout: Layout, ident: str) -> str:
     virsh = ["virsh", "-q", "-c", layout.libvirt_uri]
     names = subprocess.run([*virsh, "list", "--all", "--name"], capture_output=True, text=True, check=True)
     for name in names.stdout.split():
-        xml = subprocess.run([*virsh, "dumpxml", name], capture_output=True, text=True, check=True).stdout
+        # Another test's may have gone since it was listed.
+        xml = subprocess.run([*virsh, "dumpxml", name], capture_output=True, text=True, check=False).stdout
         if ident in xml:
             return name
     raise AssertionError(f"no domain of {ident}")

@@ -101,7 +101,7 @@ def test_a_full_state_directory_refuses_and_goes_on_by_itself(disk: SmallDisk) -
         added = subprocess.run(words, capture_output=True, text=True, check=False)
         assert added.returncode == 1
         assert "the disk is full" in added.stderr
-        assert not list((state / "cloud" / "objects" / "incoming").iterdir())
+        until("nothing is left of it", lambda: not list((state / "cloud" / "objects" / "incoming").iterdir()))
         disk.empty()
         until("it is well again", lambda: not health(cloud))
         made += launch(cloud, image)
@@ -224,20 +224,23 @@ def test_guests_whose_hosts_disk_is_full_stand_still_and_go_on(tmp_path: Path) -
         key = cloud.key("full", tmp_path)
         (one,) = launch(cloud, cloud.image("tiny"), KeyName="full")
         cloud.ssh(one, key, "true")
+        # It writes when the disk becomes full: what stands still then takes no orders any more.
+        some = "dd if=/dev/zero bs=256k count=1 | tr '\\0' x >> /root/x; sync; sleep 0.5"
+        write = f"for n in $(seq 80); do {some}; done; md5sum /root/x > /root/sum"
+        cloud.ssh(one, key, f"({write}) </dev/null >/dev/null 2>&1 &")
         disk.fill()
-        write = "dd if=/dev/zero bs=1M count=24 | tr '\\0' x > /root/x; sync; md5sum /root/x > /root/sum"
-        cloud.ssh(one, key, f"({write}) >/dev/null 2>&1 &")
 
-        def status() -> dict[str, Any]:
+        def status() -> str:
+            # Nothing is said of one that is not known to run yet.
             found = cloud.ec2.describe_instance_status(InstanceIds=[one])["InstanceStatuses"]
-            return found[0] if found else {}
+            return str(found[0]["InstanceStatus"]["Status"]) if found else ""
 
-        until("impaired", lambda: status()["InstanceStatus"]["Status"] == "impaired")
+        until("impaired", lambda: status() == "impaired")
         assert cloud.instance(one)["State"]["Name"] == "running"
         (two,) = launch(cloud, cloud.image("tiny"), KeyName="full")
         until("two says why", lambda: "HostDiskFull" in cloud.instance(two).get("StateReason", {}).get("Message", ""))
         disk.empty()
-        until("one goes on", lambda: status()["InstanceStatus"]["Status"] == "ok")
+        until("one goes on", lambda: status() == "ok")
         until("all was written", lambda: cloud.ssh(one, key, "cat /root/sum").strip())
         assert cloud.ssh(one, key, "md5sum /root/x") == cloud.ssh(one, key, "cat /root/sum")
         cloud.wait(two, "running")

@@ -42,7 +42,7 @@ def test_an_instance_from_launch_to_ssh_to_nothing(cloud: LiveCloud, key: Path, 
     until("user data ran", lambda: cloud.ssh(ident, key, "cat /root/nonce") == nonce)
     assert "ID=" in cloud.ssh(ident, key, "cat /etc/os-release")
     assert launched["PrivateIpAddress"] in cloud.ssh(ident, key, "ip -4 addr")
-    assert "READY" in ec2.get_console_output(InstanceId=ident)["Output"]
+    until("the console says so", lambda: "READY" in ec2.get_console_output(InstanceId=ident).get("Output", ""))
 
     said = [json.loads(line) for line in (cloud.state / "log/host.log").read_text().splitlines()]
     done = [line.get("call", line["event"]) for line in said if line.get("request") == request]

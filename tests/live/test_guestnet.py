@@ -377,10 +377,11 @@ def test_the_hosts_book_counts_when_nobody_says_otherwise(stage: Stage) -> None:
     stage.net(one, interval=0.02)
     stage.specs[two.uuid] = two
     until(lambda: namespaces.identity(stage.layout.network_netns(NETWORKS[1])) is not None)
-    assert listens(two.loopback, PORT)
+    # Its namespace comes first, then the places where it listens.
+    until(lambda: listens(two.loopback, PORT))
     del stage.specs[one.uuid]
     until(lambda: namespaces.identity(stage.layout.network_netns(NETWORKS[0])) is None)
-    assert not listens(one.loopback, PORT)
+    until(lambda: not listens(one.loopback, PORT))
 
 
 def test_a_network_that_cannot_be_made_keeps_no_other_from_it(stage: Stage) -> None:

@@ -7,7 +7,6 @@ import hashlib
 import http.server
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +26,7 @@ from pileus.providers.local.images.disk import partition_table
 from pileus.providers.local.images.programs import needed_libraries
 from pileus.providers.local.images.tiny import needed_modules
 from tests.live.cloud import until
+from tests.services.process import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,8 +118,7 @@ class Guest:
 
     @contextlib.contextmanager
     def boot(self) -> Iterator[Guest]:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         public_key = (self.folder / "key.pub").read_text()
         handler = partial(Metadata, tree(self.instance_id, public_key))
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -19,7 +19,7 @@ from tests import kills
 from tests.live.cloud import until
 from tests.live.disturbed import Measured, back, findings, measure, tried
 from tests.live.operations import OPERATIONS, World
-from tests.live.trials import Measures
+from tests.live.trials import Measures, until_so
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +36,11 @@ def world(cloud: LiveCloud, key: Path) -> Iterator[World]:
     before, found = cloud.traces(), findings(cloud)
     made = World(cloud, key)
     yield made
-    until("the doctor agrees", lambda: findings(cloud) <= found, 60)
+    until("the doctor agrees", lambda: findings(cloud) <= found)
     made.end()
-    until("the doctor agrees", lambda: findings(cloud) <= found, 60)
+    until("the doctor agrees", lambda: findings(cloud) <= found)
+    # Addresses that were given back leave the engine after that.
+    until_so(lambda: not _left(made, before))
     assert _left(made, before) == []
 
 
@@ -83,10 +85,10 @@ def test_what_is_killed_again_while_it_starts_comes_up_all_the_same(
     launch = OPERATIONS["launch"](world)
     launch.request()
     for name in names:
-        dead = parts_of(world.state)[name] or 0
+        dead = world.cloud.part(name)
         os.kill(dead, signal.SIGKILL)
         for _ in range(2):
-            dead = until(f"{name} starts", lambda name=name, dead=dead: _another(world, name, dead), 60)  # type: ignore[misc]
+            dead = until(f"{name} starts", lambda name=name, dead=dead: _another(world, name, dead))  # type: ignore[misc]
             time.sleep(draw.uniform(0.0, 0.3))
             os.kill(dead, signal.SIGKILL)
         back(world, name, dead)

@@ -194,7 +194,9 @@ def test_a_guest_lives_through_its_hypervisors_death_and_its_own_shutdowns(layou
     qemu = body.pid()
 
     # libvirtd dies: the provider says so, a new one finds the guest and its spec.
-    os.kill(daemon.pid(layout) or 0, signal.SIGKILL)
+    dead = daemon.pid(layout)
+    assert dead is not None
+    os.kill(dead, signal.SIGKILL)
     until("libvirtd dead", lambda: daemon.pid(layout) is None)
     with pytest.raises(Fault) as caught:
         body.seen()
@@ -313,7 +315,8 @@ def test_a_nic_is_plugged_before_the_start_and_leaves_with_its_instance(layout: 
 @pytest.mark.cost(40)
 def test_a_libvirtd_that_hangs_is_a_fault_in_time_and_forgiven(layout: Layout, body: Body) -> None:
     body.ensure("running")
-    pid = daemon.pid(layout) or 0
+    pid = daemon.pid(layout)
+    assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
         assert not daemon.answers(layout, 0.5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pytest
 from pileus.mcc import Server
 from tests.app.mcc import Tools
 from tests.live.cloud import PILEUS, SSH, LiveCloud, logs, until
+from tests.services.process import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,8 +84,7 @@ def mcc() -> Iterator[Mcc]:
     """A server from `mccserver` to `pileus down`, and somebody with a key."""
     with tempfile.TemporaryDirectory(prefix="pileus-mcc-") as folder:
         Path(folder).chmod(0o755)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            where = f"127.0.0.1:{probe.getsockname()[1]}"
+        where = f"127.0.0.1:{free_port()}"
         state, home = Path(folder) / "s", Path(folder) / "home"
         home.mkdir(mode=0o700)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / "id")], check=True)
@@ -130,7 +129,8 @@ def test_a_database_that_is_lost_changes_no_list_and_no_container(mcc: Mcc) -> N
     mcc.start()
     assert mcc.shown() == rows
     assert mcc.ssh(500, "stat -c %Y /proc/1") == began, "it runs on"
-    assert " 0% packet loss" in mcc.ssh(501, "ping -c 3 -W 2 10.0.0.100")
+    ping = "ping -c 3 -W 2 10.0.0.100 || true"
+    until("its neighbour answers", lambda: " 0% packet loss" in mcc.ssh(501, ping))
     assert mcc.launch("three").split("\t")[1:3] == ["502", "10.0.0.102"]
     assert not trace.exists()
     for number in ("500", "501", "502"):

@@ -123,7 +123,7 @@ class Cloud:
 
     def settled(self) -> None:
         """Return when the switch does what the northbound database says."""
-        command = ("ovn-nbctl", "--db=unix:/srv/nb/ovnnb_db.sock", "--wait=hv", "--timeout=30", "sync")
+        command = ("ovn-nbctl", "--db=unix:/srv/nb/ovnnb_db.sock", "--wait=hv", "--timeout=120", "sync")
         subprocess.run(enter(self.layout, *command), check=True, capture_output=True)
 
     def close(self) -> None:
@@ -215,7 +215,7 @@ def test_guests_of_one_group_reach_each_other_while_its_rule_stands(cloud: Cloud
     within = Rule(id="in", protocol="icmp", group=group.uuid)
     cloud.group(OUT, within, own=group.uuid)
     eventually(lambda: one.pings(two.address), "the rule lets them ping")
-    assert two.pings(one.address)
+    eventually(lambda: two.pings(one.address), "and back")
     cloud.group(OUT, own=group.uuid)
     eventually(lambda: not one.pings(two.address), "revoking it ends that")
 
@@ -238,7 +238,7 @@ def test_rules_admit_what_they_say_and_no_more(cloud: Cloud) -> None:
     for each in sockets:
         veth.serve(each, b"hello")
     eventually(lambda: friend.fetches(server.address, 80) == b"hello", "a member of the named group is served")
-    assert friend.fetches(server.address, 22) == b"hello"
+    eventually(lambda: friend.fetches(server.address, 22) == b"hello", "and so is its address")
     # A port's flows follow the port: what is to be refused is asked only after something was admitted.
     eventually(lambda: stranger.fetches(server.address, 22) == b"hello", "an address of the named range is served")
     assert not friend.fetches(server.address, 81)
@@ -274,6 +274,8 @@ def test_the_engine_understands_every_form_of_rule(cloud: Cloud) -> None:
     rules = [Rule(id=new(), **side, **what, **way) for side in sides for what in whats for way in ways]
     wide: dict[str, Any] = {"protocol": "icmpv6", "port_min": 128, "port_max": 0}
     rules += [Rule(id=new(), **side, **wide, **way) for side in (sides[3], sides[4]) for way in ways]
+    # What it has to say of what was there before, and of daemons that were killed, it has said then.
+    cloud.settled()
     logs = [cloud.layout.engine / "log" / f"{name}.log" for name in ("northd", "controller")]
     before = [len(log.read_bytes()) for log in logs]
     group = cloud.group(*rules)
@@ -281,7 +283,9 @@ def test_the_engine_understands_every_form_of_rule(cloud: Cloud) -> None:
     cloud.guest(network, group.uuid)
     cloud.settled()
     said = [log.read_bytes()[start:] for log, start in zip(logs, before, strict=True)]
-    assert not [line for text in said for line in text.splitlines() if b"|WARN|" in line or b"|ERR|" in line]
+    told = [line for text in said for line in text.splitlines() if b"|WARN|" in line or b"|ERR|" in line]
+    # That a round took long is about this machine's load.
+    assert not [line for line in told if b"|timeval|" not in line]
     seen = {seen.uuid: seen.revision for seen in cloud.provider.scan() if seen.kind == "securitygroup"}
     assert seen == {group.uuid: group.revision, other: NEVER}
 
@@ -290,7 +294,7 @@ def test_guests_reach_each_other_across_the_router(cloud: Cloud) -> None:
     group = cloud.group(OUT, Rule(id="in", protocol="icmp", cidr="10.41.0.0/16"))
     (one, _), (two, _) = cloud.guest(cloud.network(3), group.uuid), cloud.guest(cloud.network(4), group.uuid)
     eventually(lambda: one.pings(two.address), "they ping across the router")
-    assert two.pings(one.address)
+    eventually(lambda: two.pings(one.address), "and back")
 
 
 def test_dhcp_serves_a_guest_whose_groups_admit_nothing(cloud: Cloud) -> None:
@@ -305,7 +309,7 @@ def test_dhcp_serves_a_guest_whose_groups_admit_nothing(cloud: Cloud) -> None:
     assert address == spec.address
     assert options[53] == b"\x02"
     asked = bytes([50, 4]) + socket.inet_aton(address) + bytes([54, 4]) + options[54]
-    acknowledged = veth.dhcp(guest, 3, asked)
+    acknowledged = eventually(lambda: veth.dhcp(guest, 3, asked), "DHCP acknowledges it")
     assert acknowledged is not None
     address, options = acknowledged
     gateway, localport = socket.inet_aton(subnet.gateway), socket.inet_aton(subnet.localport)
@@ -331,13 +335,13 @@ def test_metadata_and_names_are_served_whatever_the_groups_say(cloud: Cloud) -> 
     veth.ip("-n", guest.namespace, "route", "add", f"{addresses.METADATA}/32", "via", subnet.localport)
     metadata, other = local.listen(addresses.METADATA, 80), local.listen(subnet.localport, 8080)
     names = local.listen(subnet.localport, 53, socket.SOCK_DGRAM)
-    names.settimeout(1)
+    names.settimeout(veth.PATIENCE)
     veth.serve(metadata, b"ami-id")
     veth.serve(other, b"secret")
     eventually(lambda: guest.fetches(addresses.METADATA, 80) == b"ami-id", "metadata is served")
     assert not guest.fetches(subnet.localport, 8080)
     client = guest.listen(guest.address, 0, socket.SOCK_DGRAM)
-    client.settimeout(1)
+    client.settimeout(veth.PATIENCE)
     client.sendto(b"who", (subnet.localport, 53))
     question, asker = names.recvfrom(64)
     assert (question, asker[0]) == (b"who", guest.address)
@@ -375,6 +379,7 @@ def test_spoofed_frames_are_dropped(cloud: Cloud) -> None:
         return struct.pack("!HHBBH", 1, _IPV4, 6, 4, 2) + claim + target + socket.inet_aton(two.address)
 
     with one.wire() as sender, two.wire() as receiver:
+        receiver.settimeout(veth.PATIENCE)
         sender.send(veth.frame(false_mac, target, _IPV4, udp(one.address, b"false mac")))
         sender.send(veth.frame(one.mac, target, _IPV4, udp(false_ip, b"false ip!")))
         sender.send(veth.frame(one.mac, target, _ARP, arp(one.mac, false_ip)))

@@ -66,7 +66,7 @@ def without_cloud(cloud: LiveCloud) -> Iterator[Path]:
         pid = processes.owner(state.pidfile(name))
         assert pid is not None, name
         os.kill(pid, signal.SIGKILL)
-        assert processes.until(lambda name=name: processes.owner(state.pidfile(name)) is None, 10)  # type: ignore[misc]
+        assert processes.until(lambda name=name: processes.owner(state.pidfile(name)) is None, 60)  # type: ignore[misc]
     path = state.cloud / "pileus.db"
     yield path
     for more in ("-wal", "-shm"):
@@ -123,11 +123,19 @@ def test_an_old_copy_is_brought_up_to_its_hosts(cloud: LiveCloud, key: Path, gro
     guests |= launch(cloud, key, group, "comes")
     cloud.ec2.stop_instances(InstanceIds=[guests["stops"]], Force=True)
     cloud.ec2.terminate_instances(InstanceIds=[guests["goes"]])
+    (peers,) = (
+        rule["SecurityGroupRuleId"]
+        for rule in cloud.ec2.describe_security_group_rules()["SecurityGroupRules"]
+        if rule["GroupId"] == group and not rule["IsEgress"] and rule["IpProtocol"] == "-1"
+    )
+    assert recalled(cloud, group, peers)
     cloud.ec2.revoke_security_group_ingress(
         GroupId=group, IpPermissions=[{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}]
     )
     cloud.wait(guests["stops"], "stopped")
     cloud.wait(guests["goes"], "terminated")
+    # What a database loses, and nobody else was told of, is lost.
+    until("the rule is gone from the engine", lambda: not recalled(cloud, group, peers))
     session = Shell(routes(cloud, guests["stays"], key)["loopback"])
     try:
         assert session.say("before") == "before"
@@ -150,7 +158,7 @@ def test_an_old_copy_is_brought_up_to_its_hosts(cloud: LiveCloud, key: Path, gro
         assert session.say("after") == "after"
     finally:
         session.end()
-    until("nothing is left of what went", lambda: not cloud.left((guests["goes"],)), 30)
+    until("nothing is left of what went", lambda: not cloud.left((guests["goes"],)))
     assert disagreements(cloud) == []
     cloud.ssh(guests["comes"], key, "true")
 
@@ -168,7 +176,12 @@ def test_a_database_that_is_gone_is_made_again(cloud: LiveCloud, key: Path, grou
         assert session.say("before") == "before"
         before, running = shown(cloud), daemon._processes(cloud.layout)
         secret = cloud.admin["secret_key"]
-        until("the group's tag is in the engine", lambda: recalled(cloud, group, "colour"), 60)
+        # What was told to nobody else yet would be lost.
+        until("the group's tag is in the engine", lambda: recalled(cloud, group, "colour"))
+        (nic,) = cloud.instance(guest)["NetworkInterfaces"]
+        port = nic["NetworkInterfaceId"].partition("-")[2][:8]
+        until("and the address's holder", lambda: recalled(cloud, floating["AllocationId"], port))
+        until("the guest's tag is at its host", lambda: ordered(cloud, guest, "colour"))
         with without_cloud(cloud) as database:
             database.unlink()
         said = up(cloud)
@@ -188,18 +201,29 @@ def test_a_database_that_is_gone_is_made_again(cloud: LiveCloud, key: Path, grou
     cloud.ssh(again, key, "true")
     cloud.ec2.terminate_instances(InstanceIds=[guest])
     cloud.wait(guest, "terminated")
-    until("nothing is left of it", lambda: not cloud.left((guest,)), 30)
+    until("nothing is left of it", lambda: not cloud.left((guest,)))
 
 
 def answers(words: list[str]) -> bool:
     """Whether the guest does what it is told."""
-    return "alive" in subprocess.run(words, capture_output=True, text=True, check=False, timeout=30).stdout
+    try:
+        return "alive" in subprocess.run(words, capture_output=True, text=True, check=False, timeout=30).stdout
+    except subprocess.TimeoutExpired:
+        return False
 
 
-def recalled(cloud: LiveCloud, group: str, word: str) -> bool:
-    """Whether the engine's record of a group has this word."""
+def recalled(cloud: LiveCloud, ident: str, word: str) -> bool:
+    """Whether the engine's record of a noun with this EC2 id has this word."""
     provider = NetworkProvider(cloud.layout.northbound)
     try:
-        return any(word in told.record and group[3:11] in told.uuid for told in provider.recall())
+        return any(
+            word in told.record and told.uuid.startswith(ident.partition("-")[2][:8]) for told in provider.recall()
+        )
     finally:
         provider.close()
+
+
+def ordered(cloud: LiveCloud, ident: str, word: str) -> bool:
+    """Whether the host holds an order for an instance that has this word."""
+    (path,) = (cloud.state / "host" / "orders").glob(f"{ident[2:10]}-*.json")
+    return word in path.read_text()

@@ -20,7 +20,7 @@ from pileus.providers.local.layout import Layout
 T = TypeVar("T")
 
 _CLONE_NEWNET = 0x40000000
-_PATIENCE = 20.0
+PATIENCE = 60.0
 _BROADCAST = b"\xff" * 6
 _IPV4 = 0x0800
 _COOKIE = b"\x63\x82\x53\x63"
@@ -58,7 +58,7 @@ def within(namespace: str, work: Callable[[], T]) -> T:
 
 def eventually(condition: Callable[[], T], what: str) -> T:
     """The first true value of `condition`, asked again and again."""
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + PATIENCE
     while True:
         value = condition()
         if value:

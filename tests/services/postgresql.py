@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 
 import psycopg
@@ -72,11 +73,16 @@ class Postgresql:
         self.process.end(signal.SIGINT)
 
     def kill(self) -> None:
-        """End it without a word; its children see that it is gone."""
-        for child in (int(pid) for pid in self._children()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+        """End it and its children without a word; the next one refuses to start as long as any of these is there."""
+        # Who sees a child die makes others.
+        self.process.tell(signal.SIGSTOP)
+        children = [Path("/proc") / pid for pid in self._children()]
         self.process.end(signal.SIGKILL)
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child.name), signal.SIGKILL)
+        while any(_lives(child) for child in children):
+            time.sleep(0.01)
 
     def pause(self) -> None:
         """Stop it and its children by SIGSTOP: its sockets stay, and nobody answers."""
@@ -100,3 +106,11 @@ class Postgresql:
         """End it, and remove all it has."""
         self.stop()
         self.process.remove()
+
+
+def _lives(process: Path) -> bool:
+    """Whether a process, by its folder in /proc, has not ended."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

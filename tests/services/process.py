@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -20,11 +22,32 @@ PATIENCE = 60.0
 """Seconds for a server to answer, or to end."""
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens at now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_CHOICE = 12_000
+_given: set[int] = set()
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    """A port of `address` that nobody listens at now, and that this process was not given before.
+
+    It is below those that the kernel hands to clients. One of these could be a client's, of whatever program, by the
+    time the server takes it, or takes it again after it was killed; and a client that asks for its dead server again
+    and again can come to be connected to itself.
+    """
+    end = int(_RANGE.read_text().split()[0])
+    while True:
+        # Not by the seed of the tests: what runs beside these has the same one.
+        port = end - 1 - secrets.randbelow(min(_CHOICE, end - 1024))
+        if port in _given:
+            continue
+        with socket.socket() as listener:
+            try:
+                listener.bind((address, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+        _given.add(port)
         return port
 
 

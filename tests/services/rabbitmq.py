@@ -12,10 +12,12 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 
 from tests.services.authority import Authority
+from tests.services.process import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +42,9 @@ class RabbitMq:
         self.tls = self.authority.issue(self.address)
         self.cloud = self.authority.issue("cloud")
         self.password = secrets.token_urlsafe(12)
-        self.port, self.tls_port, self.management_port, self._epmd, self._distribution = _free_ports(5, self.address)
+        self.port, self.tls_port, self.management_port, self._epmd, self._distribution = (
+            free_port(self.address) for _ in range(5)
+        )
         self.url = f"amqps://admin:{self.password}@{self.address}:{self.tls_port}/"
         self.plain = f"amqp://admin:{self.password}@{self.address}:{self.port}/"
         self.management = f"http://{self.address}:{self.management_port}"
@@ -95,11 +99,20 @@ class RabbitMq:
         """The names of its queues."""
         return {str(one["name"]) for one in self._api("queues")}
 
+    def clear(self) -> None:
+        """Remove its queues, with what waits in them."""
+        for name in self.queues():
+            self._call("DELETE", f"queues/%2F/{quote(name, safe='')}")
+
     def _api(self, path: str) -> list[dict[str, Any]]:
-        answer = httpx.get(f"{self.management}/api/{path}", auth=("admin", self.password), timeout=10, trust_env=False)
-        answer.raise_for_status()
-        found: list[dict[str, Any]] = answer.json()
+        found: list[dict[str, Any]] = self._call("GET", path).json()
         return found
+
+    def _call(self, method: str, path: str) -> httpx.Response:
+        url, account = f"{self.management}/api/{path}", ("admin", self.password)
+        answer = httpx.request(method, url, auth=account, timeout=60, trust_env=False)
+        answer.raise_for_status()
+        return answer
 
     def _answers(self) -> bool:
         try:
@@ -189,14 +202,6 @@ class RabbitMq:
             "ERL_EPMD_PORT": str(self._epmd),
             "ERL_EPMD_ADDRESS": ADDRESS,
         }
-
-
-def _free_ports(count: int, address: str) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in held:
-            one.bind((address, 0))
-        return [int(one.getsockname()[1]) for one in held]
 
 
 @contextlib.contextmanager

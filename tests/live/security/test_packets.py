@@ -11,7 +11,7 @@ import pytest
 from pileus.model import addresses
 from tests.live import veth
 from tests.live.security.site import arrived, connects, drained, leaked
-from tests.live.veth import frame
+from tests.live.veth import eventually, frame
 
 if TYPE_CHECKING:
     from tests.live.security.site import Site
@@ -133,7 +133,7 @@ def test_no_guest_is_a_dhcp_server(site: Site) -> None:
         assert arrived(site.victim, own, frames) == {"port-apart"}
     # And what guests themselves ask is answered by the network alone, and heard by nobody else.
     with site.mallory.wire() as ear:
-        offered = veth.dhcp(site.victim, 1)
+        offered = eventually(lambda: veth.dhcp(site.victim, 1), "an address is offered")
         assert offered is not None
         assert offered[0] == site.victim.address
         assert not [one for one in drained(ear) if b"\x63\x82\x53\x63" in one]
@@ -176,9 +176,9 @@ def test_the_same_addresses_in_two_projects_are_two_places(site: Site) -> None:
             # Longer than it takes until a first packet that was lost is sent again.
             return guest.fetches(address, 80, 5.0)
 
-        assert says(site.mallory, site.victim.address) == b"victim"
-        assert says(site.twin, site.stranger.address) == b"stranger"
-        assert says(site.mallory, site.neighbour.address) == b"neighbour"
+        assert eventually(lambda: says(site.mallory, site.victim.address), "its neighbour answers") == b"victim"
+        assert eventually(lambda: says(site.twin, site.stranger.address), "and so does the other's") == b"stranger"
+        assert eventually(lambda: says(site.mallory, site.neighbour.address), "across the router") == b"neighbour"
         # No way leads from one project to what only the other has.
         assert says(site.twin, site.neighbour.address) == b""
         assert not connects(site.twin, site.neighbour.address, 22)
