@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def until(condition: Callable[[], object], bound: float = 60.0) -> None:
+def until(condition: Callable[[], object], bound: float = 20.0) -> None:
     """Return once `condition` holds; AssertionError when it does not within `bound` seconds."""
     end = time.monotonic() + bound
     while not condition():

@@ -41,7 +41,7 @@ ENDING = threading.Event()
 """Set when somebody ends the run: all that is left to do is to take the clouds down."""
 
 
-def until(what: str, found: Callable[[], Any], seconds: float = 240.0) -> Any:
+def until(what: str, found: Callable[[], Any], seconds: float = 120.0) -> Any:
     """Poll until `found()` is true; its value, or a failure that names `what`, at once when the run is `ENDING`."""
     deadline = time.monotonic() + seconds
     while True:

@@ -114,7 +114,7 @@ class Cloud:
         """End one in order."""
         process = self.processes.pop(name)
         process.terminate()
-        process.wait(120)
+        process.wait(30)
 
     def pause(self, name: str) -> None:
         """Stop one by SIGSTOP."""

@@ -321,8 +321,8 @@ def test_killed_for_a_while(ends: Ends) -> None:
         clouds[0].end.open("h1", Open(call="c", uuid="u", channel="log"))
     assert not ends.broker.runs  # all of that returned while it was down
     ends.broker.start()
-    until(lambda: all(cloud.end.connected for cloud in clouds), 120)
-    until(lambda: all(host.end.connected for host in hosts), 120)
+    until(lambda: all(cloud.end.connected for cloud in clouds), 60)
+    until(lambda: all(host.end.connected for host in hosts), 60)
     for host in hosts:
         seen = Cloud(ends.end())
         until(lambda: seen.end.connected)  # noqa: B023
@@ -346,10 +346,10 @@ def test_hung_until_it_is_given_up(ends: Ends, monkeypatch: pytest.MonkeyPatch) 
         for number in range(WAITING + 2000):  # more than sockets and queues hold
             cloud.end.send("h1", order(number, size=2000))
             host.report(number)
-        until(lambda: not cloud.end.connected and not host.end.connected, 120)
+        until(lambda: not cloud.end.connected and not host.end.connected, 60)
     finally:
         ends.broker.resume()
-    until(lambda: cloud.end.connected and host.end.connected, 120)
+    until(lambda: cloud.end.connected and host.end.connected, 60)
     repeat(cloud, host, 60_000)
 
 

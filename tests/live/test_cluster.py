@@ -81,13 +81,13 @@ def test_guests_of_two_hosts_are_on_one_subnet(guests: Guests, pair: list[Reache
     name = guests.told(other, "hostname")
     # What is between the guests is as their group says at the time, on both hosts.
     banner = [f"timeout 3 nc {one.private} 22 </dev/null | head -c 3" for one in reversed(pair)]
-    until("they are strangers", lambda: guests.ask(outside, banner[0]) == "", 180)
+    until("they are strangers", lambda: guests.ask(outside, banner[0]) == "", 60)
     guests.admit(ssh=True)
-    until("one logs in to the other", lambda: guests.ask(outside, across(pair[1], "hostname")) == name, 180)
-    until("and is reached by it", lambda: guests.ask(other, banner[1]) == "SSH", 180)
+    until("one logs in to the other", lambda: guests.ask(outside, across(pair[1], "hostname")) == name, 60)
+    until("and is reached by it", lambda: guests.ask(other, banner[1]) == "SSH", 60)
     guests.admit(ssh=False)
-    until("no more", lambda: guests.ask(outside, banner[0]) == "", 180)
-    until("neither way", lambda: guests.ask(other, banner[1]) == "", 180)
+    until("no more", lambda: guests.ask(outside, banner[0]) == "", 60)
+    until("neither way", lambda: guests.ask(other, banner[1]) == "", 60)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_host_that_is_cut_off_is_lost_and_its_guests_go_on(
     lost = guests.on("host2", four)
     with cluster.wires.parted("host2"):
         begun = time.monotonic()
-        until("host2 is lost", lambda: cluster.states()["host2"] == "lost", 180)
+        until("host2 is lost", lambda: cluster.states()["host2"] == "lost", 90)
         assert cluster.states()["host1"] == "active"
         assert _impaired(guests, lost) == set(lost)
         assert all(guests.rows()[ident]["state"] == "running" for ident in lost)
@@ -145,7 +145,7 @@ def test_a_host_that_is_cut_off_is_lost_and_its_guests_go_on(
     healed = time.monotonic()
     # What was on its way is sent once more when TCP tries again: that long after two minutes as those were.
     for session in (outer, inner):
-        until("the session goes on", lambda one=session: one.goes_on(healed) or not one.open, 600)  # type: ignore[misc]
+        until("the session goes on", lambda one=session: one.goes_on(healed) or not one.open, 180)  # type: ignore[misc]
         assert session.open
         assert session.whole()
     for host in HOSTS:
@@ -166,13 +166,13 @@ def test_a_removed_host_is_nobody_until_it_is_let_in_again(cluster: Cluster) -> 
     try:
         cluster.more("host3")
         state = cluster.hosts["host3"]
-        until("host3 is active", lambda: cluster.states().get("host3") == "active", 180)
-        until("it is in the engine", lambda: "host3" in chassis.hosts(), 180)
+        until("host3 is active", lambda: cluster.states().get("host3") == "active", 60)
+        until("it is in the engine", lambda: "host3" in chassis.hosts(), 60)
         with cluster.wires.parted("host3"):
             cluster.pileus("cloud", "host", "remove", "host3")
             assert "host3" not in cluster.states()
-            until("its account is gone", lambda: "host3" not in cluster.cloud.run(accounts.hosts), 180)
-            until("its switch is forgotten", lambda: "host3" not in chassis.hosts(), 180)
+            until("its account is gone", lambda: "host3" not in cluster.cloud.run(accounts.hosts), 60)
+            until("its switch is forgotten", lambda: "host3" not in chassis.hosts(), 90)
         log = state.log("host")
         until("it reads why", lambda: "'host3' was removed from this cloud" in log.read_text(), 120)
         assert "pileus host admit host3" in cluster.up("host3")
@@ -199,10 +199,10 @@ def test_a_launch_outlives_the_death_of_a_part(cluster: Cluster, guests: Guests,
         made += guests.launch(1)  # whoever is left takes requests
     assert not console.onecmd(f"start {part}")
     guests.running(made)
-    until("every instance has one body", guests.once, 240)
+    until("every instance has one body", guests.once, 60)
     guests.ec2.terminate_instances(InstanceIds=made)
-    until("all are gone", lambda: guests.states(made) == {"terminated": len(made)}, 240)
-    until("with their bodies", guests.once, 240)
+    until("all are gone", lambda: guests.states(made) == {"terminated": len(made)}, 120)
+    until("with their bodies", guests.once, 60)
 
 
 @pytest.mark.cost(420)
@@ -218,4 +218,4 @@ def test_twenty_guests_land_on_both_hosts(cluster: Cluster, guests: Guests) -> N
     assert len({guests.private(ident) for ident in made}) == 20
     guests.ec2.terminate_instances(InstanceIds=made)
     until("all are gone", lambda: guests.states(made) == {"terminated": 20}, 240)
-    until("with their bodies", guests.once, 240)
+    until("with their bodies", guests.once, 60)

@@ -162,7 +162,7 @@ class World:
         """Wait until each session was heard after `since`, and shown to have lost nothing; those that ended."""
         lost = []
         for via, counter in self.counters.items():
-            until(f"the {via} session", lambda one=counter: one.goes_on(since) or not one.open, 180)  # type: ignore[misc]
+            until(f"the {via} session", lambda one=counter: one.goes_on(since) or not one.open, 60)  # type: ignore[misc]
             if not (counter.open and counter.whole()):
                 lost.append(via)
         return lost
@@ -184,7 +184,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         if made.permitted():
             made.permit(ping=False)
         # A rule is taken back by a loop; the rest went before its instance was shown as gone.
-        until("no rule is left", lambda: made.engine()["ACL"] <= before[0]["ACL"])
+        until("no rule is left", lambda: made.engine()["ACL"] <= before[0]["ACL"], 60)
         until("the doctor agrees", lambda: made.findings() <= before[1])
         left = {table: names - before[0][table] for table, names in made.engine().items()}
         assert not any(left.values()), left
@@ -219,7 +219,7 @@ def _clear(world: World, keep: list[str]) -> None:
     if rest:
         world.guests.ec2.terminate_instances(InstanceIds=rest)
         until("all are gone", lambda: world.guests.states(rest) == {"terminated": len(rest)})
-    until("every instance has one body", world.guests.once, 240)
+    until("every instance has one body", world.guests.once, 60)
 
 
 @dataclass

@@ -87,7 +87,7 @@ def world(cloud: LiveCloud, key: Path) -> Iterator[Containers]:
     made = Containers(cloud, key)
     yield made
     made.end()
-    until("the doctor agrees", lambda: findings(cloud) <= found)
+    until("the doctor agrees", lambda: findings(cloud) <= found, 60)
 
 
 @pytest.fixture(scope="module")

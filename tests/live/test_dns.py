@@ -35,7 +35,7 @@ def named(spec: InstanceSpec, hostname: str) -> InstanceSpec:
 def by_datagram(guest: str, name: str, kind: str = "A", source: str = "0.0.0.0") -> dns.message.Message:  # noqa: S104
     query = dns.message.make_query(name, kind, use_edns=0)
     with namespaces.open_socket(guest, socket.SOCK_DGRAM) as link:
-        link.settimeout(60)
+        link.settimeout(10)
         link.bind((source, 0))
         link.connect(SERVER)
         link.send(b"junk that is no query, and gets no answer")
@@ -50,7 +50,7 @@ def by_stream(guest: str, *names: str) -> list[dns.message.Message]:
     queries = [dns.message.make_query(name, "A").to_wire() for name in names]
     answers = []
     with namespaces.open_socket(guest) as link:
-        link.settimeout(60)
+        link.settimeout(10)
         link.connect(SERVER)
         link.sendall(b"".join(struct.pack(">H", len(query)) + query for query in queries))
         for query in queries:
@@ -107,7 +107,7 @@ def test_who_is_no_guest_of_the_network_gets_no_answer(stage: Stage) -> None:
         with pytest.raises(BlockingIOError):
             stranger.recv(1)
     with namespaces.open_socket(guest) as stranger:
-        stranger.settimeout(60)
+        stranger.settimeout(10)
         stranger.bind(("10.77.0.99", 0))
         stranger.connect(SERVER)
         assert guestnet.broke(stranger)
@@ -154,7 +154,7 @@ def test_questions_under_way_are_bounded(stage: Stage) -> None:
         try:
             guest = bridged(stage, spec)
             with namespaces.open_socket(guest, socket.SOCK_DGRAM) as link:
-                link.settimeout(60)
+                link.settimeout(10)
                 link.connect(SERVER)
                 queries = [dns.message.make_query(f"{number}.example.", "A", id=number) for number in range(MOST + 3)]
                 for query in queries:

@@ -221,10 +221,10 @@ def _asks(site: Site, papers: Tls, *more: str) -> int:
     for name, path in (("key", papers.key), ("certificate", papers.certificate), ("ca", papers.ca)):
         (folder / name).write_bytes(path.read_bytes())
     at = f"ssl:{site.wires.machines['cloud'].address()}:{SOUTHBOUND_PORT}"
-    options = [f"--db={at}", "--timeout=20", "-p", "/srv/tls-asking/key", "-c", "/srv/tls-asking/certificate"]
+    options = [f"--db={at}", "--timeout=5", "-p", "/srv/tls-asking/key", "-c", "/srv/tls-asking/certificate"]
     command = enter(site.hosts["host1"], "ovn-sbctl", *options, "-C", "/srv/tls-asking/ca", "show", *more, here=True)
     machine = site.wires.machines["host1"]
-    done = subprocess.run(machine.command(*command), capture_output=True, check=False, timeout=60)
+    done = subprocess.run(machine.command(*command), capture_output=True, check=False, timeout=30)
     return done.returncode
 
 

@@ -104,7 +104,7 @@ def await_said(cloud: LiveCloud, name: str, fresh: str) -> None:
 @pytest.mark.parametrize("name", PARTS)
 def test_a_hung_part_is_said_and_holds_up_nobody_else(cloud: LiveCloud, guest: str, key: Path, name: str) -> None:
     """`status` names it, a launch says what it waits for, all else is answered; it goes on when the part does."""
-    until("all answer", lambda: status(cloud).returncode == 0)
+    until("all answer", lambda: status(cloud).returncode == 0, 60)
     (group,) = (held["GroupId"] for held in cloud.instance(guest)["SecurityGroups"])
     ways = routes(cloud, guest, key)
     # What the part itself carries stands still with it; a hung switch carries nothing.
@@ -120,7 +120,7 @@ def test_a_hung_part_is_said_and_holds_up_nobody_else(cloud: LiveCloud, guest: s
             assert all(shell.say("during") == "during" for shell in shells.values())
             if name != "cloud":
                 assert cloud.instance(guest)["State"]["Name"] == "running"
-        until("all answer", lambda: status(cloud).returncode == 0)
+        until("all answer", lambda: status(cloud).returncode == 0, 60)
         fresh = fresh or launch(cloud, key, group)
         cloud.wait(fresh, "running")
         cloud.ssh(fresh, key, "true")
@@ -137,7 +137,7 @@ def test_a_hung_part_is_said_and_holds_up_nobody_else(cloud: LiveCloud, guest: s
 def test_what_goes_on_hanging_is_started_again(cloud: LiveCloud, guest: str, key: Path) -> None:
     """All at once, as bad as it gets; a session that only the switch carries outlives it."""
     state = State(cloud.state)
-    until("all answer", lambda: status(cloud).returncode == 0)
+    until("all answer", lambda: status(cloud).returncode == 0, 60)
     # Whoever has not been asked yet is not judged: he may be long in starting.
     time.sleep(2 * PERIOD)
     session = Shell(routes(cloud, guest, key)["switch"])
@@ -149,7 +149,7 @@ def test_what_goes_on_hanging_is_started_again(cloud: LiveCloud, guest: str, key
         until(
             "each has another process",
             lambda: all(parts_of(state)[name] not in (None, before[name]) for name in PARTS),
-            300,
+            120,
         )
         cloud.pileus("up")
         assert session.say("after") == "after"

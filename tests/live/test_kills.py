@@ -36,9 +36,9 @@ def world(cloud: LiveCloud, key: Path) -> Iterator[World]:
     before, found = cloud.traces(), findings(cloud)
     made = World(cloud, key)
     yield made
-    until("the doctor agrees", lambda: findings(cloud) <= found)
+    until("the doctor agrees", lambda: findings(cloud) <= found, 60)
     made.end()
-    until("the doctor agrees", lambda: findings(cloud) <= found)
+    until("the doctor agrees", lambda: findings(cloud) <= found, 60)
     # Addresses that were given back leave the engine after that.
     until_so(lambda: not _left(made, before))
     assert _left(made, before) == []
@@ -88,7 +88,7 @@ def test_what_is_killed_again_while_it_starts_comes_up_all_the_same(
         dead = world.cloud.part(name)
         os.kill(dead, signal.SIGKILL)
         for _ in range(2):
-            dead = until(f"{name} starts", lambda name=name, dead=dead: _another(world, name, dead))  # type: ignore[misc]
+            dead = until(f"{name} starts", lambda name=name, dead=dead: _another(world, name, dead), 60)  # type: ignore[misc]
             time.sleep(draw.uniform(0.0, 0.3))
             os.kill(dead, signal.SIGKILL)
         back(world, name, dead)

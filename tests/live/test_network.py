@@ -123,7 +123,7 @@ class Cloud:
 
     def settled(self) -> None:
         """Return when the switch does what the northbound database says."""
-        command = ("ovn-nbctl", "--db=unix:/srv/nb/ovnnb_db.sock", "--wait=hv", "--timeout=120", "sync")
+        command = ("ovn-nbctl", "--db=unix:/srv/nb/ovnnb_db.sock", "--wait=hv", "--timeout=30", "sync")
         subprocess.run(enter(self.layout, *command), check=True, capture_output=True)
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ pileus up --provider stub --state /tmp/s >/dev/null
 export MCC_SERVER=$(python3 -c 'import json; print(json.load(open("/tmp/s/endpoints.json"))["mcc"][7:])')
 mcc-add-key -n k -p 'ssh-rsa AAAA k'
 mcc-run-instances -i stub-container -t basic -k k -n web
-for _ in $(seq 600); do mcc-list-instances | grep -q running && break; sleep 0.2; done
+for _ in $(seq 100); do mcc-list-instances | grep -q running && break; sleep 0.2; done
 mcc-list-instances
 pileus list --state /tmp/s | grep -c web
 pileus down --instances --state /tmp/s

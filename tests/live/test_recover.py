@@ -66,7 +66,7 @@ def without_cloud(cloud: LiveCloud) -> Iterator[Path]:
         pid = processes.owner(state.pidfile(name))
         assert pid is not None, name
         os.kill(pid, signal.SIGKILL)
-        assert processes.until(lambda name=name: processes.owner(state.pidfile(name)) is None, 60)  # type: ignore[misc]
+        assert processes.until(lambda name=name: processes.owner(state.pidfile(name)) is None, 10)  # type: ignore[misc]
     path = state.cloud / "pileus.db"
     yield path
     for more in ("-wal", "-shm"):
@@ -158,7 +158,7 @@ def test_an_old_copy_is_brought_up_to_its_hosts(cloud: LiveCloud, key: Path, gro
         assert session.say("after") == "after"
     finally:
         session.end()
-    until("nothing is left of what went", lambda: not cloud.left((guests["goes"],)))
+    until("nothing is left of what went", lambda: not cloud.left((guests["goes"],)), 30)
     assert disagreements(cloud) == []
     cloud.ssh(guests["comes"], key, "true")
 
@@ -177,7 +177,7 @@ def test_a_database_that_is_gone_is_made_again(cloud: LiveCloud, key: Path, grou
         before, running = shown(cloud), daemon._processes(cloud.layout)
         secret = cloud.admin["secret_key"]
         # What was told to nobody else yet would be lost.
-        until("the group's tag is in the engine", lambda: recalled(cloud, group, "colour"))
+        until("the group's tag is in the engine", lambda: recalled(cloud, group, "colour"), 60)
         (nic,) = cloud.instance(guest)["NetworkInterfaces"]
         port = nic["NetworkInterfaceId"].partition("-")[2][:8]
         until("and the address's holder", lambda: recalled(cloud, floating["AllocationId"], port))
@@ -201,7 +201,7 @@ def test_a_database_that_is_gone_is_made_again(cloud: LiveCloud, key: Path, grou
     cloud.ssh(again, key, "true")
     cloud.ec2.terminate_instances(InstanceIds=[guest])
     cloud.wait(guest, "terminated")
-    until("nothing is left of it", lambda: not cloud.left((guest,)))
+    until("nothing is left of it", lambda: not cloud.left((guest,)), 30)
 
 
 def answers(words: list[str]) -> bool:

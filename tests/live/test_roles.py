@@ -63,5 +63,5 @@ def test_a_host_without_its_certificate_is_nobody_to_broker_and_cloud(cloud: Clo
     key, asked = certificates.new_request("east")
     (stranger.identity / "host.pem").write_bytes(key + other.host(asked, "east")[0])
     cloud.run("stranger", "host", "run", "--provider", "stub", "--state", str(stranger.root))
-    assert until(lambda: "broker does not answer" in (cloud.root / "stranger.log").read_text(), 120, 0.2)
+    assert until(lambda: "broker does not answer" in (cloud.root / "stranger.log").read_text(), 30, 0.2)
     cloud.kill("stranger")

@@ -62,12 +62,12 @@ def test_what_is_killed_comes_back_under_a_running_guest(cloud: LiveCloud, guest
         for name in names:
             dead = cloud.part(name)
             os.kill(dead, signal.SIGKILL)
-            until(f"{name} is back", lambda name=name, dead=dead: parts_of(state)[name] not in (None, dead), 60)  # type: ignore[misc]
+            until(f"{name} is back", lambda name=name, dead=dead: parts_of(state)[name] not in (None, dead), 30)  # type: ignore[misc]
             if name == CARRIES_LOOPBACK:
                 opened.pop("loopback").end()
             assert {via: one.say(name) for via, one in opened.items()} == dict.fromkeys(opened, name)
             cloud.pileus("up")
-            cloud.ssh(guest, key, "true")
+            cloud.ssh(guest, key, "true", seconds=30)
             assert cloud.instance(guest)["State"]["Name"] == "running"
         assert daemon._processes(cloud.layout) == before
         assert supervise.restarts(state) == {name: counts.get(name, 0) + 1 for name in names}
@@ -89,19 +89,19 @@ def test_all_at_once_then_the_supervisor_then_up(cloud: LiveCloud, guest: str, k
         now = parts_of(state)
         return all(pid and (name == "supervisor" or pid != before[name]) for name, pid in now.items())
 
-    until("all is back", back)
+    until("all is back", back, 60)
     cloud.pileus("up")
-    cloud.ssh(guest, key, "true")
+    cloud.ssh(guest, key, "true", seconds=60)
     now = parts_of(state)
     os.kill(cloud.part("supervisor"), signal.SIGKILL)
-    assert processes.until(lambda: parts_of(state)["supervisor"] is None, 60)
+    assert processes.until(lambda: parts_of(state)["supervisor"] is None, 10)
     cloud.pileus("up")
     after = parts_of(state)
     assert after.pop("supervisor") not in (None, now.pop("supervisor"))
     assert after == now
     # A new supervisor has the listening socket of a cloud that it did not start.
     os.kill(cloud.part("cloud"), signal.SIGKILL)
-    assert processes.until(lambda: parts_of(state)["cloud"] != after["cloud"], 60)
+    assert processes.until(lambda: parts_of(state)["cloud"] != after["cloud"], 10)
     assert cloud.instance(guest)["State"]["Name"] == "running"
 
 
@@ -115,7 +115,7 @@ def test_down_leaves_the_guest_and_up_finds_it(cloud: LiveCloud, guest: str, key
     assert daemon.guests(cloud.layout) == guests
     cloud.pileus("up")
     assert all(parts_of(state).values())
-    cloud.ssh(guest, key, "true")
+    cloud.ssh(guest, key, "true", seconds=60)
 
 
 @pytest.mark.cost(90)
@@ -127,7 +127,7 @@ def test_up_after_a_power_cut_brings_the_guest_back(cloud: LiveCloud, guest: str
     # The supervisor is the first of them.
     for pid in running.values():
         os.kill(pid, signal.SIGKILL)
-    assert processes.until(lambda: not (any(parts_of(state).values()) or daemon.guests(layout)), 60)
+    assert processes.until(lambda: not (any(parts_of(state).values()) or daemon.guests(layout)), 20)
     for name in subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout.split():
         if name.startswith(layout.netns):
             subprocess.run(["ip", "netns", "delete", name], check=True)

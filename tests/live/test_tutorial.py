@@ -34,7 +34,7 @@ def test_the_tutorial_as_printed() -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=1400,
+            timeout=500,
             check=False,
         )
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]

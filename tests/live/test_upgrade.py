@@ -169,11 +169,11 @@ def test_one_side_is_upgraded_and_then_the_other(empty: Cloud, tmp_path: Path, p
         for name in names:
             empty.stop(name)
             empty.again(name)
-        assert until(lambda: all(map(empty.healthy, empty.ports)), 180, 0.5), empty.why()
+        assert until(lambda: all(map(empty.healthy, empty.ports)), 90, 0.5), empty.why()
         assert until(lambda: set(empty.hosts().values()) == {"active"}, 120, 0.5), empty.hosts()
         assert until(lambda: empty.all_in("running", kept, "api-1"), 120, 0.2)
         works(empty, "api-2")
-    assert empty.settles(180) == []
+    assert empty.settles(90) == []
 
 
 def become(cloud: Cloud, source: Path | None, names: tuple[str, ...]) -> None:
@@ -230,4 +230,4 @@ def works_with(cloud: Cloud, at: str, kept: list[str]) -> None:
     works(cloud, at)
     assert until(lambda: cloud.all_in("running", kept, at), 120, 0.2)
     assert [ident for ident in kept if cloud.starts(ident, at) != 1] == []
-    assert cloud.settles(180) == []
+    assert cloud.settles(90) == []

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pileus.model.statistics import Statistics
 
 
-def until(what: str, found: Callable[[], Any], seconds: float = 120.0) -> Any:
+def until(what: str, found: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Poll until `found()` is true; its value, or a failure that names `what`."""
     deadline = time.monotonic() + seconds
     while not (value := found()):

@@ -39,7 +39,7 @@ TTL = "X-aws-ec2-metadata-token-ttl-seconds: 60"
 ID = "/latest/meta-data/instance-id"
 
 
-def ask(guest: Guest, *lines: str, source: str = "", body: bytes = b"", seconds: float = 30.0) -> tuple[int, bytes]:
+def ask(guest: Guest, *lines: str, source: str = "", body: bytes = b"", seconds: float = 5.0) -> tuple[int, bytes]:
     """Status and body of one request to the metadata service; (0, b"") when nobody answers."""
     head = "\r\n".join([f"{lines[0]} HTTP/1.1", "Host: x", "Connection: close", *lines[1:], "", ""]).encode("latin-1")
 
@@ -133,7 +133,7 @@ def test_one_guest_cannot_keep_the_service_from_others(site: Site) -> None:
         for port in (80, 53):
             where = addresses.METADATA if port == 80 else site.subnet.localport
             for _ in range(4 * MOST_PER_GUEST):
-                link = socket.create_connection((where, port), 30)
+                link = socket.create_connection((where, port), 5)
                 with contextlib.suppress(OSError):
                     link.sendall(b"GET /latest HTTP/1.1\r\nX: " if port == 80 else b"\x00")
                 links.append(link)
@@ -170,7 +170,7 @@ def lookup(guest: Guest, name: str, kind: str = "A", source: str = "") -> dns.me
 
     def talk() -> dns.message.Message | None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
-            link.settimeout(30.0)
+            link.settimeout(3.0)
             if source:
                 link.bind((source, 0))
             link.sendto(query.to_wire(), (guest_dns(guest), 53))
