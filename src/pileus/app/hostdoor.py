@@ -14,7 +14,6 @@ import contextlib
 import os
 import re
 import socket
-import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -116,10 +115,7 @@ def url(settings: Settings, listener: socket.socket) -> str:
 def prove(state: State, settings: Settings, authority: CertificateAuthority, listener: socket.socket) -> Identity:
     """What it proves itself with; it asks callers for certificates of the same authority, and does without."""
     names = dict.fromkeys([*settings.server_names, str(listener.getsockname()[0])])
-    made = tls.own(authority, state.cloud / "internal.pem", list(names))
-    made.context.load_verify_locations(cadata=authority.pem.decode())
-    made.context.verify_mode = ssl.CERT_OPTIONAL
-    return made
+    return tls.own(authority, state.cloud / "internal.pem", list(names), callers=authority.pem)
 
 
 class HostDoor:

@@ -63,17 +63,38 @@ class _Context(ssl.SSLContext):
         return made
 
 
+class _Serving(ssl.SSLContext):
+    """Stands for the context that is current.
+
+    A context takes a certificate and its key one after the other: a connection that began in between had half of each.
+    """
+
+    current: ssl.SSLContext
+
+    def wrap_bio(self, *given: Any, **named: Any) -> ssl.SSLObject:
+        """As the current one does."""
+        return self.current.wrap_bio(*given, **named)
+
+    def wrap_socket(self, *given: Any, **named: Any) -> ssl.SSLSocket:
+        """As the current one does."""
+        return self.current.wrap_socket(*given, **named)
+
+
 class Identity:
     """What a listener proves itself with: `context` serves new connections with what `refresh` found last.
 
-    `certificate` and `key` are PEM files, perhaps one and the same; `issue` writes them when that is due.
+    `certificate` and `key` are PEM files, perhaps one and the same; `issue` writes them when that is due. Callers are
+    asked for a certificate where there is a PEM of `callers`, the authority that vouches for them; they may do without.
     """
 
-    def __init__(self, certificate: Path, key: Path, issue: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, certificate: Path, key: Path, issue: Callable[[], None] | None = None, callers: bytes = b""
+    ) -> None:
         self._files = (certificate, key)
         self._issue = issue
+        self._callers = callers
         self._seen: list[Stamp] = []
-        self.context = _context()
+        self.context = _Serving(ssl.PROTOCOL_TLS_SERVER)
         self.refresh()
 
     @property
@@ -100,15 +121,23 @@ class Identity:
         place meanwhile is half of another pair.
         """
         try:
-            # Tried elsewhere first: half a pair would spoil the context that serves.
-            for context in (_context(), self.context):
-                context.load_cert_chain(*self._files)
+            context = self._fresh()
+            context.load_cert_chain(*self._files)
         except ssl.SSLError:
             if self._stamps() == seen:
                 raise
         else:
-            self._seen = seen
+            self.context.current, self._seen = context, seen
         return self._stamps()
+
+    def _fresh(self) -> ssl.SSLContext:
+        made = _Context(ssl.PROTOCOL_TLS_SERVER)
+        made.minimum_version = ssl.TLSVersion.TLSv1_2
+        made.set_alpn_protocols(["http/1.1"])
+        if self._callers:
+            made.load_verify_locations(cadata=self._callers.decode())
+            made.verify_mode = ssl.CERT_OPTIONAL
+        return made
 
     def _stamps(self) -> list[Stamp]:
         return [(found.st_mtime_ns, found.st_size, found.st_ino) for found in (one.stat() for one in self._files)]
@@ -123,21 +152,14 @@ class Identity:
                 log.warning("certificate not renewed", reason=problem.message)
 
 
-def _context() -> ssl.SSLContext:
-    made = _Context(ssl.PROTOCOL_TLS_SERVER)
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
-    made.set_alpn_protocols(["http/1.1"])
-    return made
-
-
-def own(authority: CertificateAuthority, file: Path, names: Sequence[str]) -> Identity:
+def own(authority: CertificateAuthority, file: Path, names: Sequence[str], callers: bytes = b"") -> Identity:
     """A server of these names, as `authority` says; key and certificates are kept in `file`."""
 
     def issue() -> None:
         if not _good(authority, file, names):
             write_file(file, authority.server(names), 0o600)
 
-    return Identity(file, file, issue)
+    return Identity(file, file, issue, callers)
 
 
 def _good(authority: CertificateAuthority, file: Path, names: Sequence[str]) -> bool:
