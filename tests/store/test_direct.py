@@ -6,7 +6,7 @@ import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, union_all, update
 from sqlalchemy.exc import IntegrityError
 
 from pileus.store import tables
@@ -65,6 +65,14 @@ def test_rows_are_what_they_would_be(connection: Connection, direct: Direct) -> 
         assert tuple(direct.execute(_ALL).first()) == tuple(connection.execute(_ALL).first() or ())
         assert direct.execute(_ALL).first()._asdict() == row(0)
         assert [*direct.execute(_ALL).scalars()] == [row(number)["scope"] for number in range(9)]
+
+
+def test_rows_of_a_union_have_names(connection: Connection, direct: Direct) -> None:
+    both = union_all(select(_usage.c.used.label("one")), select(func.count().label("one")).select_from(_usage))
+    direct.execute(_ADD, row(5))
+    for _ in range(3):
+        assert [each.one for each in direct.execute(both).all()] == [5, 1]
+        assert [each.one for each in connection.execute(both).all()] == [5, 1]
 
 
 def test_what_is_changed_is_counted(direct: Direct) -> None:

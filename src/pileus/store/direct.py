@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import BindParameter, Select
+from sqlalchemy import BindParameter, SelectBase
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.visitors import iterate
 
@@ -124,13 +124,13 @@ class Texts:
         if compiled.literal_execute_params or compiled.insert_prefetch or compiled.update_prefetch:
             return None
         row: Callable[[Any], Any] | None = None
-        if isinstance(statement, Select):
+        if isinstance(statement, SelectBase):
             columns = statement.selected_columns
             if any(column.type.dialect_impl(self._words).result_processor(self._words, None) for column in columns):
                 return None
             shape: Any = namedtuple("Row", [column.key for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024
             row = partial(tuple.__new__, shape)  # its own `_make` is not in C
-        elif compiled.effective_returning:
+        elif not statement.is_dml or compiled.effective_returning:
             return None
         expanded = compiled.construct_expanded_state(parameters)
         if expanded.processors or expanded.positiontup is None:
