@@ -20,6 +20,7 @@ import msgspec
 from bench.answer import Door
 from bench.cloud import tail
 from pileus.loops.host.book import Entry
+from pileus.model.spec import InstanceSpec
 from pileus.providers.local.guestnet.namespaces import run_in
 from pileus.providers.local.machine import cgroups
 from pileus.providers.local.machine.ending import domain_log
@@ -27,7 +28,6 @@ from pileus.providers.local.machine.ending import domain_log
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pileus.model.spec import InstanceSpec
     from pileus.providers.local.layout import Layout
 
 _START = re.compile(r"^\S+ \S+: starting up libvirt version.*$", re.MULTILINE)
@@ -66,8 +66,8 @@ class Twin:
 
     def __init__(self, layout: Layout, uuid: str, key: str, folder: Path) -> None:
         entry = msgspec.json.decode((layout.state / "host" / "orders" / f"{uuid}.json").read_bytes(), type=Entry)
-        if entry.spec is None:
-            raise RuntimeError(f"{uuid} is on its way out")
+        if not isinstance(entry.spec, InstanceSpec):
+            raise RuntimeError(f"{uuid} is on its way out")  # noqa: TRY004  (a removal has no spec)
         self.spec: InstanceSpec = entry.spec
         nic, disk = self.spec.nics[0], self.spec.disks[0]
         self.door = Door(self.spec.login_user, key, nic.address, layout.network_netns(nic.network), nic.localport)

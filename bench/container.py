@@ -23,6 +23,7 @@ import msgspec
 from bench import cloud
 from bench.answer import Door, answered
 from pileus.loops.host.book import Entry
+from pileus.model.spec import InstanceSpec
 from pileus.providers.local.container import disk, identity, kernel, ranges
 from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.container.idmap import Maps
@@ -109,8 +110,8 @@ class Hand:
         uuid = ours.uuid(ident)
         kept = (ours.state / "host" / "orders" / f"{uuid}.json").read_bytes()
         spec = msgspec.json.decode(kept, type=Entry).spec
-        if spec is None:
-            raise RuntimeError(f"{ident} is on its way out")
+        if not isinstance(spec, InstanceSpec):
+            raise RuntimeError(f"{ident} is on its way out")  # noqa: TRY004  (a removal has no spec)
         self._layout, self._spec, self._folder = ours.layout, spec, folder
         nic = spec.nics[0]
         self._door = Door(spec.login_user, ours.key, nic.address, ours.layout.network_netns(nic.network), nic.localport)
