@@ -229,7 +229,7 @@ def test_an_instance_that_is_terminated_meanwhile(cloud: LiveCloud, kind: Kind, 
 @pytest.mark.cost(60)
 def test_a_disk_without_room_is_said_and_the_image_comes_once_there_is(tmp_path: Path) -> None:
     """The instances do not notice, and nothing half made takes what room there is."""
-    with small_disk(1000) as disk, running_in(disk.path / "s") as cloud:
+    with small_disk(5000) as disk, running_in(disk.path / "s") as cloud:
         key = cloud.key("test", tmp_path)
         cloud.open_ssh()
         idents = [launch(cloud, kind, cloud.image(kind.image)) for kind in KINDS]
