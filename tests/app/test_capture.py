@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.providers.contract import until
 
 if TYPE_CHECKING:
@@ -22,25 +24,31 @@ def running(stub: Stub, name: str, image: str) -> dict[str, Any]:
     return made
 
 
-def test_an_image_is_made_of_an_instance_and_started_from(stub: Stub) -> None:
-    for kind, form in (("machine", "qcow2"), ("container", "tar")):
-        source = running(stub, f"source-{kind}", f"stub-{kind}")
-        ident = stub.pileus("image", "create", source["name"], f"made-of-{kind}").stdout.split()[0]
-        until("it is available", lambda ident=ident: shown(stub, ident)["state"] == "available")
-        image = shown(stub, ident)
-        assert (image["wanted"]["kind"], image["wanted"]["format"], image["trouble"]) == (kind, form, "")
-        assert (stub.state.objects / image["digest"][:2] / image["digest"]).stat().st_size == image["size"] > 0
-        until(
-            "its source runs again",
-            lambda ident=source["id"]: stub.client.get("instances", ident)["state"] == "running",
-        )
-        until("no host holds it", lambda ident=ident: not shown(stub, ident)["assigned"]["clear"])
-        assert shown(stub, ident)["assigned"]["host"] is None
-        copy = running(stub, f"copy-{kind}", image["name"])
-        assert copy["image"] == image["name"]
-        assert "made-of" in stub.pileus("image", "list").stdout
-        stub.client.delete("images", ident)
-        assert shown(stub, ident)["gone"]
+def until_it_is(stub: Stub, noun: str, ident: str, state: str) -> dict[str, Any]:
+    until(f"{ident} is {state}", lambda: stub.client.get(noun, ident)["state"] == state)
+    found: dict[str, Any] = stub.client.get(noun, ident)
+    return found
+
+
+@pytest.mark.parametrize(("kind", "form"), [("machine", "qcow2"), ("container", "tar")])
+def test_an_image_is_made_of_an_instance_and_started_from(stub: Stub, kind: str, form: str) -> None:
+    source = running(stub, f"source-{kind}", f"stub-{kind}")
+    ident = stub.pileus("image", "create", source["name"], f"made-of-{kind}").stdout.split()[0]
+    image = until_it_is(stub, "images", ident, "available")
+    assert (image["wanted"]["kind"], image["wanted"]["format"], image["trouble"]) == (kind, form, "")
+    assert (stub.state.objects / image["digest"][:2] / image["digest"]).stat().st_size == image["size"] > 0
+    until_it_is(stub, "instances", source["id"], "running")
+
+    def let_go() -> bool:
+        assigned = shown(stub, ident)["assigned"]
+        return assigned["host"] is None and not assigned["clear"]
+
+    until("no host holds it", let_go)
+    copy = running(stub, f"copy-{kind}", image["name"])
+    assert stub.client.get("instances", copy["id"])["image"] == image["name"]
+    assert image["name"] in stub.pileus("image", "list").stdout
+    stub.client.delete("images", ident)
+    assert shown(stub, ident)["gone"]
 
 
 def test_a_terminate_waits_for_what_was_asked_before_it(stub: Stub) -> None:

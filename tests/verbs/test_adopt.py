@@ -14,6 +14,7 @@ from pileus.model.keypair import KeyPair
 from pileus.model.network import Network
 from pileus.model.port import Port
 from pileus.model.securitygroup import SecurityGroup
+from pileus.model.spec import InstanceSpec
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.store import tables
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.image import Image
     from pileus.model.noun import Noun
-    from pileus.model.spec import InstanceSpec
     from pileus.store.writer import Writer
     from tests.site import Site
 
@@ -53,7 +53,7 @@ def held(site: Site, uuid: str) -> Held:
     said = site.agents["h1"].answer(Ask(call="x", orders=True))
     assert said.orders is not None
     spec = said.orders[uuid].spec
-    assert spec is not None
+    assert isinstance(spec, InstanceSpec)
     return spec, said.bodies[uuid]
 
 

@@ -13,6 +13,7 @@ from pileus.model.noun import Fault
 from pileus.model.port import Port
 from pileus.model.port import Wanted as PortWanted
 from pileus.model.provider import Ref, Seen
+from pileus.model.spec import InstanceSpec
 from pileus.model.views import StoreView
 from pileus.model.volume import Volume
 from pileus.store import tables
@@ -143,7 +144,7 @@ def test_an_instance_that_no_row_names_is_taken_in_and_goes_on(
     site: Site, ann: Caller, admin: Caller, row: Instance
 ) -> None:
     held = site.agents["h1"].book.entries[row.uuid]
-    assert held.spec is not None
+    assert isinstance(held.spec, InstanceSpec)
     with site.store.write() as tx:
         for noun in (row, *tx.referring(Port, [row.uuid]), *tx.referring(Volume, [row.uuid])):
             tx.bury(noun)

@@ -10,6 +10,7 @@ from pileus.model.host import Capacity, Limits
 from pileus.model.image import Image
 from pileus.model.instance import Instance
 from pileus.model.port import Port
+from pileus.model.spec import InstanceSpec
 from pileus.verbs import recount, securitygroup
 from pileus.verbs.instance.launch import Launch, launch
 from pileus.verbs.instance.modify import Change, modify
@@ -77,7 +78,7 @@ def test_a_stopped_machine_gets_another_size_on_its_host_and_in_its_quota(
     start(ann, site.core, [row.ec2_id])
     site.settle()
     spec = site.agents["h1"].book.entries[row.uuid].spec
-    assert spec is not None
+    assert isinstance(spec, InstanceSpec)
     assert (spec.flavor, spec.vcpus, spec.memory) == ("m1.large", 2, 2048)
     assert changed.uuid == row.uuid
     with site.store.read() as tx:
@@ -93,7 +94,7 @@ def test_a_container_gets_another_size_while_it_runs(site: Site, ann: Caller) ->
     modify(ann, site.core, row.ec2_id, Change(flavor="vswap-512m"))
     site.settle()
     spec = site.agents["h1"].book.entries[row.uuid].spec
-    assert spec is not None
+    assert isinstance(spec, InstanceSpec)
     assert (spec.machine, spec.memory, site.row(row.uuid).seen.running) == ("container", 512, True)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import event
 from pileus.loops import runner
 from pileus.model.errors import InvalidValue, NotFound
 from pileus.model.image import Wanted as ImageWanted
+from pileus.model.spec import InstanceSpec
 from pileus.verbs import image, keypair, network, securitygroup
 from pileus.verbs.instance import power, view
 from pileus.verbs.instance.launch import Launch
@@ -59,7 +60,7 @@ def test_the_login_user_outlives_the_image(site: Site, ann: Caller) -> None:
     (shown,), _ = view.listing(ann, site.core)
     assert (shown.image, shown.login_user) == (None, "admin")
     spec = site.agents["h1"].book.entries[row.uuid].spec
-    assert spec is not None
+    assert isinstance(spec, InstanceSpec)
     assert spec.login_user == "admin"
 
 

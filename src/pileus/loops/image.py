@@ -110,11 +110,15 @@ def _doomed(tx: Writer, row: Image, instance: Instance | None) -> Image:
         return noted(tx, row, _failed(seen, seen.fault)) if seen.fault is not None and lost else row
     if instance is None or instance.gone is not None:
         text = f"{row.wanted.instance} was gone before it was captured"
-        return noted(tx, row, _failed(seen, SeenFault(code="SourceGone", message=text, at=tx.now)))
+        return noted(tx, row, _failed(seen, _shown(Fault("SourceGone", text), tx.now)))
     if seen.fault is not None or instance.assigned.host is None:
-        why = seen.fault or SeenFault(code="SourceGone", message="It was terminated before it ran.", at=tx.now)
+        why = seen.fault or _shown(Fault("SourceGone", "It was terminated before it was captured."), tx.now)
         return noted(tx, row, _failed(seen, why))
     return row
+
+
+def _shown(fault: Fault, now: float) -> SeenFault:
+    return SeenFault(code=fault.code, message=fault.message, at=now)
 
 
 def _failed(seen: Seen, fault: SeenFault) -> Seen:
@@ -140,8 +144,7 @@ def _fetch(core: Core, row: Image) -> bool:
         if not core.captures.fetch(host, row.uuid, seen.digest, seen.size):
             return False
     except Fault as fault:
-        shown = SeenFault(code=fault.code, message=fault.message, at=core.store.now())
-        _see(core, row, msgspec.structs.replace(seen, fault=shown))
+        _see(core, row, msgspec.structs.replace(seen, fault=_shown(fault, core.store.now())))
         raise
     _see(core, row, msgspec.structs.replace(seen, stored=True, fault=None))
     return True

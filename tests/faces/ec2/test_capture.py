@@ -117,7 +117,7 @@ def test_of_what_an_image_is_made(cloud: Cloud, account: Account) -> None:
     with refused("IncorrectInstanceState", match="is to go"):
         account.ec2.create_image(InstanceId=new, Name="what")
     for params in ({"InstanceId": new}, {"Name": "what"}):
-        answer = account.post(Action="CreateImage", **params)
+        answer = account.post(params={"Action": "CreateImage", **params})
         assert b"MissingParameter" in answer.body
 
 

@@ -68,6 +68,8 @@ ATTEMPTS: list[Attempt] = [
     ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "SecurityGroupId.1": "{group}"}, NO_GROUP),
     ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "SecurityGroup.1": "{group_name}"}, NO_GROUP),
     ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "SubnetId": "{subnet}"}, "InvalidSubnetID.NotFound"),
+    ("CreateImage", {"InstanceId": "{instance}", "Name": "taken over"}, NO_INSTANCE),
+    ("DeregisterImage", {"ImageId": "{image}"}, "InvalidAMIID.NotFound"),
     ("DescribeImages", {"ImageId.1": "{image}"}, "InvalidAMIID.NotFound"),
     ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "Placement.GroupName": "{together}"}, NO_TOGETHER),
     ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "Placement.GroupId": "{together_id}"}, NO_TOGETHER),

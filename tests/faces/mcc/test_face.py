@@ -12,6 +12,7 @@ from pileus.faces.mcc.methods import METHODS, STATUS
 from pileus.faces.wire.http import Request, Response
 from pileus.model.errors import ERRORS
 from pileus.model.instance import State
+from pileus.model.spec import InstanceSpec
 from pileus.verbs import network
 from pileus.verbs.instance.launch import Launch
 from tests.site import Site
@@ -212,7 +213,7 @@ def test_what_a_shell_would_run_is_kept_as_it_is(mcc: Mcc) -> None:
     mcc.site.settle()
     assert [each["name"] for each in mcc.call("openvz.get_instances")] == [name]
     (entry,) = mcc.site.agents["h1"].book.entries.values()
-    assert entry.spec is not None
+    assert isinstance(entry.spec, InstanceSpec)
     assert entry.spec.public_keys == ('ssh-rsa AAAA "; touch x; "', "ssh-rsa BBBB $(id)")
 
 

@@ -6,6 +6,7 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pileus.model import image as images
 from pileus.model.errors import InvalidValue, NoCapacity, NotFound
 from pileus.model.instance import State
 from pileus.verbs import flavor, image
@@ -77,9 +78,9 @@ def _get_images(asked: Asked) -> list[str]:
 
 
 def _images(asked: Asked) -> dict[str, Image]:
-    """Those of containers by name, the newest of a name."""
-    found = image.listing(asked.caller, asked.core)
-    return {each.name: each for each in found if each.wanted.kind == "container" and not each.wanted.gone}
+    """Those of containers that can be started from, by name, the newest of a name."""
+    found = [each for each in image.listing(asked.caller, asked.core) if each.wanted.kind == "container"]
+    return {each.name: each for each in found if images.state(each) is images.State.AVAILABLE}
 
 
 def _get_instance_types(asked: Asked) -> list[str]:
