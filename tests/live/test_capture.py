@@ -229,7 +229,7 @@ def test_an_instance_that_is_terminated_meanwhile(cloud: LiveCloud, kind: Kind, 
 @pytest.mark.cost(60)
 def test_a_disk_without_room_is_said_and_the_image_comes_once_there_is(tmp_path: Path) -> None:
     """The instances do not notice, and nothing half made takes what room there is."""
-    with small_disk(1000) as disk, running_in(disk.path / "s") as cloud:
+    with small_disk(5000) as disk, running_in(disk.path / "s") as cloud:
         key = cloud.key("test", tmp_path)
         cloud.open_ssh()
         idents = [launch(cloud, kind, cloud.image(kind.image)) for kind in KINDS]
@@ -239,9 +239,12 @@ def test_a_disk_without_room_is_said_and_the_image_comes_once_there_is(tmp_path:
         with (disk.path / "ballast").open("wb") as ballast:
             os.posix_fallocate(ballast.fileno(), 0, shutil.disk_usage(disk.path).free - (40 << 20))
         images = [ask(cloud, ident, f"roomless {kind}") for ident, kind in zip(idents, KINDS, strict=True)]
-        for image in images:
-            until("it is said", lambda image=image: "HostDiskFull" in str(shown(cloud, image).get("StateReason")))
-            assert shown(cloud, image)["State"] == "pending"
+
+        def told() -> bool:
+            return all("HostDiskFull" in str(shown(cloud, image).get("StateReason")) for image in images)
+
+        until("it is said of each", told)
+        assert [shown(cloud, image)["State"] for image in images] == ["pending"] * len(images)
         until("nothing is half made", lambda: all(path.endswith("order.json") for path in captures(cloud)))
         disk.empty()
         for image in images:

@@ -47,7 +47,8 @@ def test_a_copy_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_copied_is_said(tmp_path: Path) -> None:
-    words = [sys.executable, "-I", "-m", still.__name__, tmp_path / "still", tmp_path / "none", tmp_path / "copy"]
+    files = [str(tmp_path / name) for name in ("still", "none", "copy")]
+    words = [sys.executable, "-I", "-m", still.__name__, *files]
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     assert done.returncode == 1
     assert "No such file" in done.stderr
