@@ -21,6 +21,7 @@ import pytest
 
 from pileus.loops.host.book import Entry
 from pileus.model.errors import Fault
+from pileus.model.spec import InstanceSpec
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.images import hook
 from pileus.providers.local.layout import SHARED, Layout
@@ -135,8 +136,8 @@ def source_of(cloud: LiveCloud, kind: Kind) -> Path:
     """The template that guests of this kind are copied from; it is there, made now or before, by whatever cloud."""
     first = launch_one(cloud, kind, 0)
     cloud.wait(first, "running")
-    held = [msgspec.json.decode(path.read_bytes(), type=Entry) for path in cloud.state.glob("host/orders/*.json")]
-    (spec,) = [entry.spec for entry in held if entry.spec is not None and entry.spec.ec2_id == first]
+    held = [msgspec.json.decode(path.read_bytes(), type=Entry).spec for path in cloud.state.glob("host/orders/*.json")]
+    (spec,) = [each for each in held if isinstance(each, InstanceSpec) and each.ec2_id == first]
     version = json.loads((SHARED / "images" / f"{kind.image}.json").read_text())["hook"]
     key = launch.key_of(spec, version, kvm.accelerator(), launch.emulator())
     assert key is not None

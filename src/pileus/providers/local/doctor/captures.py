@@ -19,8 +19,12 @@ def compare(expected: Expected, layout: Layout, found: Iterable[str]) -> Iterato
     """Captures that no order names."""
     for uuid in found:
         if uuid not in expected.host.captures:
-            code = "CaptureLeaked" if uuid in expected.host.removed else "CaptureUnknown"
-            yield Finding(code=code, kind="image", ident=uuid, detail=str(Shelf(layout.captures).folder(uuid)))
+            yield Finding(
+                code="CaptureLeaked" if uuid in expected.host.removed else "CaptureUnknown",
+                kind="image",
+                ident=uuid,
+                detail=str(Shelf(layout.captures).folder(uuid)),
+            )
 
 
 def remove(layout: Layout, uuid: str) -> None:
