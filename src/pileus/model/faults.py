@@ -9,6 +9,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
     {
         "CgroupsUnavailable": "The guests' control group cannot be made, or a limit in it cannot be set.",
         "ContainerFailed": "LXC did not start or end a container; the message says why.",
+        "DiskBusy": "A container's disk is still mounted by what ran last.",
         "DiskFailed": "qemu-img, mke2fs or the file system failed at an instance's disk.",
         "DiskLost": "The disk of an instance that has run is no longer there; it is not made anew.",
         "DiskTooSmall": "The root disk is smaller than the image.",
