@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -353,6 +354,28 @@ def test_a_container_that_reboots_itself_is_back_with_its_network(cloud: LiveClo
     until("its first process is another one", lambda: monitor(cloud, container).init() not in (None, number))
     assert cloud.ssh(container, key, "cat /root/kept") == "kept"
     assert cloud.instance(container)["State"]["Name"] == "running"
+
+
+@pytest.mark.cost(30)
+def test_a_disk_is_mounted_again_only_after_its_last_life_let_go_of_it(
+    cloud: LiveCloud, container: str, key: Path
+) -> None:
+    """What a container wrote last is written to its disk after it ended: until then the next start waits."""
+    (spec,) = (spec for spec in containers.running(cloud.layout) if spec.ec2_id == container)
+    cloud.ssh(container, key, "echo kept >/root/kept")
+    cloud.ec2.stop_instances(InstanceIds=[container])
+    cloud.wait(container, "stopped")
+    command = ["losetup", "--find", "--show", f"{cloud.layout.containers}/{spec.uuid}/disk.ext4"]
+    device = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        cloud.ec2.start_instances(InstanceIds=[container])
+        time.sleep(3.0)
+        assert cloud.instance(container)["State"]["Name"] == "pending"
+        assert containers.monitor(cloud.layout, spec).init() is None
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+    assert cloud.ssh(container, key, "cat /root/kept") == "kept"
+    cloud.wait(container, "running")
 
 
 @pytest.mark.cost(40)

@@ -16,6 +16,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "ContainerFailed": "LXC did not start or end a container; the message says why.",
         "CloudDiskFailed": "The file system of the cloud's object store failed.",
         "CloudDiskFull": "The file system of the cloud's object store is full.",
+        "DiskBusy": "A container's disk is still mounted by what ran last.",
         "DiskFailed": "qemu-img, mke2fs or the file system failed at an instance's disk.",
         "DiskLost": "The disk of an instance that has run is no longer there; it is not made anew.",
         "DiskTooSmall": "The root disk is smaller than the image.",

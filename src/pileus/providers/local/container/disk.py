@@ -10,6 +10,7 @@ import errno
 import os
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ STAGE = Path("/dev/shm")  # noqa: S108  (a place to mount on, in a namespace of 
 
 _FEATURES = "lazy_itable_init=1,lazy_journal_init=1,nodiscard,packed_meta_blocks=1"
 _WAIT = 60.0
+_POLL = 0.005
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def assemble(disk: Path, image: Path | None, base: int, users: int, stage: Stage) -> None:
-    """Mount the container's root at `stage.root`, in this thread's own mount namespace. Raises OSError.
+    """Mount the container's root at `stage.root`, in this thread's own mount namespace. Raises Fault and OSError.
 
     `image` is the root file system that it begins as (None: empty), `base` the machine's user that is its root,
     `users` the user namespace in which that is so.
@@ -132,6 +134,7 @@ def assemble(disk: Path, image: Path | None, base: int, users: int, stage: Stage
     kernel.mount("stage", stage.at, "tmpfs", kernel.NODEV, "mode=755,size=1m")
     for folder in (stage.base, stage.disk, stage.root):
         folder.mkdir()
+    _await_free(disk)
     device = kernel.loop(disk)
     try:
         kernel.mount(f"/proc/self/fd/{device}", stage.disk, "ext4", kernel.NODEV, "discard")
@@ -147,6 +150,19 @@ def assemble(disk: Path, image: Path | None, base: int, users: int, stage: Stage
         os.chown(work, base, base)
     options = f"lowerdir={stage.base},upperdir={upper},workdir={work}"
     kernel.mount("overlay", stage.root, "overlay", kernel.NODEV, options)
+
+
+def _await_free(disk: Path) -> None:
+    """Wait until the container's last life has let go of its disk. Raises Fault (DiskBusy) and OSError.
+
+    Its monitor's lock is free a little earlier than its mounts are: what the container wrote last is being written to
+    the disk until then. Mounted a second time meanwhile, the file system would be damaged, or lose that.
+    """
+    until = time.monotonic() + _WAIT
+    while kernel.looped(disk):
+        if time.monotonic() > until:
+            raise Fault("DiskBusy", f"{disk} is still mounted by what ran last")
+        time.sleep(_POLL)
 
 
 def _like(image: Path, upper: Path, base: int) -> None:

@@ -33,7 +33,10 @@ _EMPTY_PATH, _MOVE_EMPTY_PATH = 0x1000, 0x4
 _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV, _ATTR_NOEXEC, _ATTR_IDMAP = 0x1, 0x2, 0x4, 0x8, 0x100000
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x2, 0x10
 
-_LOOP_GET_FREE, _LOOP_CONFIGURE = 0x4C82, 0x4C0A
+_LOOP_GET_FREE, _LOOP_CONFIGURE, _LOOP_GET_STATUS64 = 0x4C82, 0x4C0A, 0x4C05
+_LOOP_INFO = 232
+"""Bytes of a struct loop_info64."""
+
 _LOOP_AUTOCLEAR, _LOOP_MAJOR = 4, 7
 _LOOP_CONFIG = "=II 5Q4I64s64s32s2Q 8Q"
 """struct loop_config of <linux/loop.h>: descriptor, block size, struct loop_info64, reserved."""
@@ -182,6 +185,26 @@ def loop(file: Path) -> int:
     finally:
         os.close(control)
         os.close(backing)
+
+
+def looped(file: Path) -> bool:
+    """Whether a loop device over `file` is there, in whatever mount namespace it is used. Raises OSError."""
+    found = file.stat()
+    for path in Path("/sys/block").glob("loop*/loop"):
+        try:
+            device = _open_loop(int(path.parent.name.removeprefix("loop")))
+        except OSError:
+            continue  # it goes
+        try:
+            info = fcntl.ioctl(device, _LOOP_GET_STATUS64, bytes(_LOOP_INFO))
+        except OSError:
+            continue  # it went
+        finally:
+            os.close(device)
+        # Its first two fields: the device and the inode of the file.
+        if struct.unpack_from("=2Q", info) == (found.st_dev, found.st_ino):
+            return True
+    return False
 
 
 def _open_loop(number: int) -> int:
