@@ -67,7 +67,7 @@ class Twin:
     def __init__(self, layout: Layout, uuid: str, key: str, folder: Path) -> None:
         entry = msgspec.json.decode((layout.state / "host" / "orders" / f"{uuid}.json").read_bytes(), type=Entry)
         if not isinstance(entry.spec, InstanceSpec):
-            raise RuntimeError(f"{uuid} is on its way out")
+            raise TypeError(f"{uuid} is on its way out")
         self.spec = entry.spec
         nic, disk = self.spec.nics[0], self.spec.disks[0]
         self.door = Door(self.spec.login_user, key, nic.address, layout.network_netns(nic.network), nic.localport)

@@ -111,7 +111,7 @@ class Hand:
         kept = (ours.state / "host" / "orders" / f"{uuid}.json").read_bytes()
         spec = msgspec.json.decode(kept, type=Entry).spec
         if not isinstance(spec, InstanceSpec):
-            raise RuntimeError(f"{ident} is on its way out")  # noqa: TRY004  (a removal has no spec)
+            raise TypeError(f"{ident} is on its way out")
         self._layout, self._spec, self._folder = ours.layout, spec, folder
         nic = spec.nics[0]
         self._door = Door(spec.login_user, ours.key, nic.address, ours.layout.network_netns(nic.network), nic.localport)
