@@ -19,12 +19,8 @@ def compare(expected: Expected, layout: Layout, found: Iterable[str]) -> Iterato
     """Captures that no order names."""
     for uuid in found:
         if uuid not in expected.host.captures:
-            yield Finding(
-                code="CaptureLeaked" if uuid in expected.host.removed else "CaptureUnknown",
-                kind="image",
-                ident=uuid,
-                detail=str(Shelf(layout.captures).folder(uuid)),
-            )
+            known, path = uuid in expected.host.removed, str(layout.captures / uuid)
+            yield Finding(code="CaptureLeaked" if known else "CaptureUnknown", kind="image", ident=uuid, detail=path)
 
 
 def remove(layout: Layout, uuid: str) -> None:
