@@ -36,11 +36,12 @@ test: setup check unit images first-light ## the gate: check, all tests without 
 
 # Half of what a worker begins with is compiling the tests: whatever the shell says, that is done once.
 unit: export PYTHONDONTWRITEBYTECODE :=
+# One worker more than there are jobs: tests wait for clouds of theirs, and for what must not happen.
 # In memory, where there is such a folder: no test is about the disk, and clouds that start wait for it.
 unit: export TMPDIR := $(or $(TMPDIR),$(if $(wildcard /dev/shm/.),/dev/shm,/tmp))
 .PHONY: unit
 unit: ## all tests that boot nothing, in parallel (JOBS=2); those of `house` are part of `check`
-	$(PYTEST) -n $(JOBS) --dist worksteal tests --ignore tests/house --ignore tests/live \
+	$(PYTEST) -n $(shell echo $$(($(JOBS) + 1))) --dist worksteal tests --ignore tests/house --ignore tests/live \
 	    -o tmp_path_retention_policy=failed
 
 .PHONY: first-light
