@@ -144,6 +144,31 @@ def test_what_guests_use_is_measured(cloud: LiveCloud, group: str, key: Path) ->
     assert not {ident for _, ident in _told(cloud)} & set(pair), "their series went with them"
 
 
+@pytest.mark.cost(15)
+def test_what_others_wrote_by_its_loop_device_is_not_the_containers(
+    cloud: LiveCloud, group: str, key: Path, tmp_path: Path
+) -> None:
+    """The next one that is free is the one that was used last, and the kernel counts on."""
+    file, size = tmp_path / "others", 256 << 20
+    with file.open("wb") as made:
+        made.truncate(size)
+    attached = subprocess.run(["losetup", "--find", "--show", file], check=True, capture_output=True, text=True)
+    device = attached.stdout.strip()
+    try:
+        subprocess.run(
+            ["dd", "if=/dev/zero", f"of={device}", "bs=1M", "count=256", "conv=fsync", "status=none"], check=True
+        )
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+    ident = launch(cloud, CONTAINER, group)
+    cloud.ssh(ident, key, "true")
+    found = _use(cloud, ident)
+    assert 0 <= found["disk_written_bytes"] < size
+    assert 0 <= found["disk_read_bytes"] < size
+    cloud.ec2.terminate_instances(InstanceIds=[ident])
+    cloud.wait(ident, "terminated")
+
+
 def _use(cloud: LiveCloud, ident: str) -> dict[str, Any]:
     return dict(json.loads(cloud.pileus("stats", ident, "--json")))
 

@@ -46,9 +46,9 @@ class Mcc:
         assert head == HEAD
         return rows
 
-    def launch(self, name: str) -> str:
+    def launch(self, name: str, image: str = IMAGE) -> str:
         """Launch one; its row once it runs."""
-        said = self.tools.out("mcc-run-instances", "-i", IMAGE, "-t", "light", "-k", "me", "-n", name)
+        said = self.tools.out("mcc-run-instances", "-i", image, "-t", "light", "-k", "me", "-n", name)
         number = said.splitlines()[1].split("\t")[1]
         rows: list[str] = until(f"{number} runs", lambda: [r for r in self.shown() if f"\t{number}\t" in r])
         return rows[0]
@@ -113,6 +113,14 @@ def test_the_session_of_minicloud_s_own_description(mcc: Mcc) -> None:
     assert "10.0.0.100/24" in mcc.ssh(500, "ip -4 addr show eth0")
     assert tools.out("mcc-destroy-instance", "-i", "500") == ""
     until("500 is gone", lambda: mcc.shown("--all") == [])
+
+
+@pytest.mark.cost(15)
+def test_root_is_let_in_whatever_user_the_image_has_for_that(mcc: Mcc) -> None:
+    number = int(mcc.launch("debian", "debian-12-container").split("\t")[1])
+    assert mcc.ssh(number, "id -un; . /etc/os-release; echo $ID $VERSION_ID").split() == ["root", "debian", "12"]
+    assert mcc.tools.out("mcc-destroy-instance", "-i", str(number)) == ""
+    until("it is gone", lambda: mcc.shown("--all") == [])
 
 
 @pytest.mark.cost(60)

@@ -217,6 +217,15 @@ def test_what_a_shell_would_run_is_kept_as_it_is(mcc: Mcc) -> None:
     assert entry.spec.public_keys == ('ssh-rsa AAAA "; touch x; "', "ssh-rsa BBBB $(id)")
 
 
+def test_keys_are_roots_whatever_the_image_says(mcc: Mcc) -> None:
+    mcc.site.image(mcc.ann, "debian", kind="container", login_user="admin")
+    mcc.call("openvz.run_instance", "debian", "basic", "ssh-rsa AAAA")
+    mcc.site.settle()
+    (entry,) = mcc.site.agents["h1"].book.entries.values()
+    assert isinstance(entry.spec, InstanceSpec)
+    assert entry.spec.login_user == "root"
+
+
 def test_any_path_but_only_calls(mcc: Mcc) -> None:
     body = call("openvz.get_images")
     for path in ("/", "/RPC2", "/foo/../bar"):

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 NOTHING = "-"
 """What a list shows where there is nothing."""
 
+LOGIN = "root"
+"""Whose keys a container's are, whatever user its image has for that elsewhere: `ssh root@ADDRESS`."""
+
 LONGEST_KEY = 16384
 """Characters of the public keys of one instance."""
 
@@ -111,6 +114,7 @@ def _run_instance(
         subnet=asked.flat.subnet,
         groups=(asked.flat.group,),
         numbered=True,
+        login_user=LOGIN,
     )
     try:
         uuids = launch(asked.caller, asked.core, made)

@@ -75,6 +75,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     metadata_v2_only: bool = False
     dry_run: bool = False
     numbered: bool = False
+    login_user: str = ""
 
 
 class _Plan(msgspec.Struct):
@@ -320,7 +321,7 @@ def _wanted(asked: Launch, plan: _Plan, reservation: str, index: int, hostname: 
         zone=core.place.zone,
         metadata_v2_only=asked.metadata_v2_only,
         placementgroup=plan.together.uuid if plan.together else None,
-        login_user=plan.image.wanted.login_user,
+        login_user=asked.login_user or plan.image.wanted.login_user,
     )
 
 

@@ -6,6 +6,7 @@ namespace of its monitor alone: whatever dies, no mount and no loop device is le
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -23,6 +24,9 @@ GIB = 1 << 30
 
 NAME = "disk.ext4"
 """The file's name in its container's folder."""
+
+COUNTED = "disk.counted"
+"""And of the file that says what its loop device had read and written (bytes) before it was this disk's."""
 
 STAGE = Path("/dev/shm")  # noqa: S108  (a place to mount on, in a namespace of its own, that is on every machine)
 """What a monitor's mounts are on: nobody's files are below it, and everybody may pass it."""
@@ -137,6 +141,9 @@ def assemble(disk: Path, image: Path | None, base: int, users: int, stage: Stage
     _await_free(disk)
     device = kernel.loop(disk)
     try:
+        with contextlib.suppress(OSError):
+            read, written = kernel.counted(os.minor(os.fstat(device).st_rdev))
+            disk.with_name(COUNTED).write_text(f"{read} {written}")
         kernel.mount(f"/proc/self/fd/{device}", stage.disk, "ext4", kernel.NODEV, "discard")
     finally:
         os.close(device)

@@ -38,6 +38,7 @@ _LOOP_INFO = 232
 """Bytes of a struct loop_info64."""
 
 _LOOP_AUTOCLEAR, _LOOP_MAJOR = 4, 7
+_SECTOR = 512
 _LOOP_CONFIG = "=II 5Q4I64s64s32s2Q 8Q"
 """struct loop_config of <linux/loop.h>: descriptor, block size, struct loop_info64, reserved."""
 
@@ -185,6 +186,15 @@ def loop(file: Path) -> int:
     finally:
         os.close(control)
         os.close(backing)
+
+
+def counted(number: int) -> tuple[int, int]:
+    """Bytes that the loop device of this number has read and written, for whatever file. Raises OSError.
+
+    The kernel counts on when a device is over another file. See its Documentation/block/stat.rst.
+    """
+    words = Path(f"/sys/block/loop{number}/stat").read_text().split()
+    return int(words[2]) * _SECTOR, int(words[6]) * _SECTOR
 
 
 def looped(file: Path) -> bool:

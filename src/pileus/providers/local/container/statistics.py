@@ -11,13 +11,10 @@ from msgspec import structs
 
 from pileus.model.spec import InstanceSpec
 from pileus.model.statistics import NicStatistics, Statistics
-from pileus.providers.local.container import disk, guests
+from pileus.providers.local.container import disk, guests, kernel
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import cgroups
 from pileus.providers.local.measure import resting
-
-_SECTOR = 512
-"""Bytes of a sector in /sys/block/*/stat (the kernel's Documentation/block/stat.rst)."""
 
 _LOOPS = Path("/sys/block")
 
@@ -27,7 +24,7 @@ class _Machine:
     """What is read once for all: (received, sent) of each interface of the switch, and loop devices by their file."""
 
     interfaces: dict[str, tuple[int, int, int, int]]
-    loops: dict[str, Path]
+    loops: dict[str, int]
 
 
 def measure(layout: Layout, specs: Iterable[InstanceSpec]) -> tuple[Statistics, ...]:
@@ -48,7 +45,7 @@ def measure(layout: Layout, specs: Iterable[InstanceSpec]) -> tuple[Statistics, 
 
 
 def _running(layout: Layout, spec: InstanceSpec, still: Statistics, machine: _Machine) -> Statistics:
-    read, written = _sectors(machine.loops.get(str(layout.containers / spec.uuid / disk.NAME)))
+    read, written = _transferred(layout.containers / spec.uuid / disk.NAME, machine.loops)
     used = cgroups.used(layout, spec.ec2_id)
     return structs.replace(
         still,
@@ -89,21 +86,20 @@ def _interfaces(number: int) -> dict[str, tuple[int, int, int, int]]:
     return found
 
 
-def _loops() -> dict[str, Path]:
+def _loops() -> dict[str, int]:
     """The loop devices of this machine by what they are over."""
     found = {}
     for path in _LOOPS.glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):
-            found[path.read_text().strip()] = path.parent.parent
+            found[path.read_text().strip()] = int(path.parts[-3].removeprefix("loop"))
     return found
 
 
-def _sectors(device: Path | None) -> tuple[int | None, int | None]:
-    """Bytes read from, and written to, a loop device."""
-    if device is None:
-        return None, None
+def _transferred(file: Path, loops: dict[str, int]) -> tuple[int | None, int | None]:
+    """Bytes read from, and written to, a disk since its container began; None where that is not known."""
     try:
-        words = (device / "stat").read_text().split()
-    except OSError:
+        read, written = kernel.counted(loops[str(file)])
+        before = [int(word) for word in file.with_name(disk.COUNTED).read_text().split()]
+        return read - before[0], written - before[1]
+    except (KeyError, OSError, ValueError, IndexError):
         return None, None
-    return int(words[2]) * _SECTOR, int(words[6]) * _SECTOR
