@@ -525,5 +525,21 @@ def test_a_database_that_fails_while_an_answer_is_taken_in_leaves_its_host_waiti
     assert site.row(row.uuid).seen.running
 
 
+def test_what_a_host_remembers_as_gone_is_buried_when_the_engine_refuses_its_ports(
+    site: Site, ann: Caller, tiny: Image
+) -> None:
+    """It never heard of this one: a worker that sleeps since before the recovery may still order it."""
+    goes = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    with site.store.read() as tx:
+        ports = [port.uuid for port in tx.referring(Port, [goes.uuid])]
+    site.agents["h1"].take(Order(uuid=goes.uuid, revision=(1, 1000), why="gone"))
+    Process(site).opened()
+    assert (site.row(goes.uuid).wanted.gone, site.row(goes.uuid).gone) == (True, None)
+    site.settle()
+    assert site.row(goes.uuid).gone is not None
+    assert all(("port", uuid) in site.engine.removed for uuid in ports)
+    assert site.agents["h1"].book.removed[goes.uuid].revision > (1, 1000)
+
+
 def _down(*_: object) -> None:
     raise Unavailable("The database is away.")
