@@ -459,11 +459,13 @@ def test_what_the_store_that_was_had_decided_is_refused_however_late_it_comes(
     site: Site, ann: Caller, row: Instance
 ) -> None:
     """Though the store that was put in its place has given that revision to something else by then."""
+    Process(site).opened()
     old = copied(site)
     tag.put(ann, site.core, [row.ec2_id], {"colour": "red"})
     runner.once(site.core)
     late = [order for _, order in site.sent if order.uuid == row.uuid]
     site.sent.clear()
+    site.now += 1
     replaced(site, old)
     process = Process(site).opened()
     assert process.recovery.outcome is None

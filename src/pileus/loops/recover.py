@@ -129,7 +129,7 @@ class Recovery:
         self._since = self._store.now()
         self._answers: dict[str, Report] = {}
         self._highest: Revision | None = None
-        self._opening = 0
+        self._opening: int | None = None
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
@@ -242,13 +242,13 @@ class Recovery:
         return report.opening > self._latest
 
     def _ask(self, host: str) -> None:
-        if not self._opening:
+        if self._opening is None:
             self._draw()
         with self._store.read() as tx:
             recovering = bool(tx.meta(RECOVERING))
             incarnation = tx.meta("incarnation")
         incarnation = incarnation if recovering else 0
-        ask = Ask(call=self._call, incarnation=incarnation, opening=self._opening, orders=recovering)
+        ask = Ask(call=self._call, incarnation=incarnation, opening=self._opening or 0, orders=recovering)
         self._gate.bus.send(host, ask)
 
     def _advance(self) -> None:

@@ -129,7 +129,8 @@ class Agent:
     def accepts(self, order: Order) -> bool:
         """Whether an order is news: not of an earlier incarnation or opening, above what is held or was removed."""
         start = self.book.start
-        if order.revision[0] < start.incarnation or order.opening < start.opening:
+        # Processes of a version that knows no openings, which may run beside those that do, name none.
+        if order.revision[0] < start.incarnation or 0 < order.opening < start.opening:
             return False
         removed = self.book.removed.get(order.uuid)
         if removed is not None and order.revision <= removed.revision:
