@@ -177,6 +177,8 @@ class Promises:
         """A guest shuts itself down, or dies; when the host can know the cause, its wish binds."""
         machine, wish = node.machine, self._world.users.wishes.get(uuid)
         entry, row = node.book.entries.get(uuid), self._row(uuid)
+        if by_itself and wish is not None and entry is not None and uuid not in machine.stopping:
+            wish.ended_n = entry.body.n
         if by_itself and wish is not None and row is None and uuid not in machine.stopping:
             wish.ended = True  # while the store is recovered
         if by_itself and wish is not None and row is not None and uuid not in machine.stopping:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.bus.messages import Ask, Order
-from pileus.loops import recover, runner
+from pileus.loops import recover, report, runner
 from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import Book
 from pileus.model.caller import SYSTEM
@@ -453,3 +453,95 @@ def test_a_host_that_was_away_and_knows_nothing_newer_goes_on(site: Site, ann: C
     site.settle()
     assert process.recovery.outcome is None
     assert state(site.row(away.uuid)) is State.STOPPED
+
+
+def test_what_the_store_that_was_had_decided_is_refused_however_late_it_comes(
+    site: Site, ann: Caller, row: Instance
+) -> None:
+    """Though the store that was put in its place has given that revision to something else by then."""
+    Process(site).opened()
+    old = copied(site)
+    tag.put(ann, site.core, [row.ec2_id], {"colour": "red"})
+    runner.once(site.core)
+    late = [order for _, order in site.sent if order.uuid == row.uuid]
+    site.sent.clear()
+    site.now += 1
+    replaced(site, old)
+    process = Process(site).opened()
+    assert process.recovery.outcome is None
+    for name in ("a", "b", "c"):
+        securitygroup.create(ann, process.core, name, "")
+    site.settle()
+    with site.store.read() as tx:
+        assert late[-1].revision <= (tx.meta("incarnation"), tx.meta("counter"))
+    assert late[-1].revision > site.row(row.uuid).revision
+    assert not site.agents["h1"].take(late[-1])
+    power.stop(ann, process.core, [row.ec2_id])
+    site.settle()
+    assert (state(site.row(row.uuid)), site.row(row.uuid).tags) == (State.STOPPED, row.tags)
+
+
+def test_a_copy_from_before_the_last_opening_is_found_though_it_has_counted_on(
+    site: Site, ann: Caller, row: Instance
+) -> None:
+    """It is put in the other's place while a process runs."""
+    old = copied(site)
+    process = Process(site).opened()
+    power.stop(ann, process.core, [row.ec2_id])
+    site.settle()
+    replaced(site, old)
+    for name in ("a", "b", "c"):
+        securitygroup.create(ann, process.core, name, "")
+        while runner.once(process.core):
+            pass
+    with site.store.read() as tx:
+        assert site.agents["h1"].book.start.highest <= (tx.meta("incarnation"), tx.meta("counter"))
+    process.opened()
+    assert process.recovery.outcome is not None
+    site.settle()
+    assert state(site.row(row.uuid)) is State.STOPPED
+
+
+def test_a_clock_that_was_set_back_makes_no_earlier_opening(site: Site, ann: Caller, row: Instance) -> None:
+    old = copied(site)
+    Process(site).opened()
+    replaced(site, old)
+    site.now -= 3600
+    process = Process(site).opened()
+    power.stop(ann, process.core, [row.ec2_id])
+    site.settle()
+    assert state(site.row(row.uuid)) is State.STOPPED
+
+
+def test_a_database_that_fails_while_an_answer_is_taken_in_leaves_its_host_waiting_for_another(
+    site: Site, row: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Process(site)
+    with monkeypatch.context() as broken:
+        broken.setattr(report, "absorb_all", _down)
+        with pytest.raises(Unavailable):
+            process.opened()
+    assert not process.gate.admitted
+    process.hear("h1")
+    assert process.gate.admitted == {"h1"}
+    assert site.row(row.uuid).seen.running
+
+
+def test_what_a_host_remembers_as_gone_is_buried_when_the_engine_refuses_its_ports(
+    site: Site, ann: Caller, tiny: Image
+) -> None:
+    """It never heard of this one: a worker that sleeps since before the recovery may still order it."""
+    goes = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    with site.store.read() as tx:
+        ports = [port.uuid for port in tx.referring(Port, [goes.uuid])]
+    site.agents["h1"].take(Order(uuid=goes.uuid, revision=(1, 1000), why="gone"))
+    Process(site).opened()
+    assert (site.row(goes.uuid).wanted.gone, site.row(goes.uuid).gone) == (True, None)
+    site.settle()
+    assert site.row(goes.uuid).gone is not None
+    assert all(("port", uuid) in site.engine.removed for uuid in ports)
+    assert site.agents["h1"].book.removed[goes.uuid].revision > (1, 1000)
+
+
+def _down(*_: object) -> None:
+    raise Unavailable("The database is away.")

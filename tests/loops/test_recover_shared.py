@@ -56,6 +56,9 @@ def test_who_starts_alone_compares_and_who_comes_while_another_keeps_it_open_nee
     assert not second.gate.admitted
     second.hear("h1")
     assert second.gate.admitted == {"h1"}
+    # What the first one's loops have decided goes on to be taken.
+    opening = meta(site, "opening")
+    assert site.agents["h1"].book.start.opening == opening
     site.now += recover.STANDING + 1
     late = Shared(site, silent=("h1",))
     late.recovery.tick()

@@ -28,7 +28,7 @@ class StoreDown(Exception):
 class Wish(msgspec.Struct):
     """What was asked last of one instance, `asked` since the last recovery.
 
-    `ended`: its guest went down by itself since the last start.
+    `ended`: its guest went down by itself since the last start; `ended_n` is the power number that it ran for then.
     """
 
     uuid: str
@@ -37,6 +37,7 @@ class Wish(msgspec.Struct):
     running: bool = True
     gone: bool = False
     ended: bool = False
+    ended_n: int = 0
     asked: bool = False
 
 
@@ -68,7 +69,8 @@ class Users:
             gone = row.wanted.gone or row.gone is not None
             if not asked or gone:  # terminated in the time that was lost, which nobody saw when asking
                 wish.running, wish.gone = row.wanted.power.state == "running", gone
-            wish.ended = wish.ended or row.seen.satisfied == row.wanted.power.n
+            # A later start may be lost with the database; its host may not have noticed yet that the guest ended.
+            wish.ended = wish.ended or row.wanted.power.n in (row.seen.satisfied, wish.ended_n)
         self._recovered = True
         self.forgotten = {f"token-{number}" for number in range(self._count + 1)}
         self.tokens.clear()

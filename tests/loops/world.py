@@ -131,6 +131,8 @@ class Cloud:
         self.groups = [securitygroup.create(self.caller, core, name, "") for name in ("web", "db")]
         while runner.once(core):
             pass
+        with self.store.write() as tx:
+            tx.keep_meta(stores.OPENING, 1)
         self.bodies, self.specs = dict(net.bodies), dict(net.specs)
         self.bodies[("port", ALIEN)] = Seen(kind="port", uuid=ALIEN)
         self._image = databases.copy(self.store)

@@ -16,7 +16,8 @@ from pileus.model.spec import HostSpec
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="order"):
     """Make `uuid` as `spec` says; without a spec: remove it, `why` being gone (for good) or moved (elsewhere).
 
-    `request` is the id of the request for whose sake it is sent, for logs alone; `kind` that of the noun.
+    `request` is the id of the request for whose sake it is sent, for logs alone; `kind` that of the noun. `opening` is
+    the store's when it was decided: a host refuses what an earlier one than its own decided.
     """
 
     uuid: str
@@ -25,6 +26,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
     why: str = ""
     request: str = ""
     kind: str = "instance"
+    opening: int = 0
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,6 +68,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     sequence: int
     after: int = 0
     incarnation: int = 0
+    opening: int = 0
     highest: Revision = NEVER
     full: bool = False
     bodies: dict[str, BodyReport] = {}
@@ -83,11 +86,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
 class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ask"):
     """Report in full, now, as the answer to `call`; with all that is held if `orders`.
 
-    A host that is asked in a higher `incarnation` of the store than its own is in that one from then on.
+    A host that is asked in a higher `incarnation`, or `opening`, of the store than its own is in that from then on.
     """
 
     call: str = ""
     incarnation: int = 0
+    opening: int = 0
     orders: bool = False
 
 

@@ -44,8 +44,9 @@ def step(core: Core, uuid: str, request: str = "") -> float | None:
         if row is None or settled(row):
             return None
         orders, row = plan(tx, row)
+        opening = tx.opening
     for host, order in orders:
-        core.hosts.send(host, msgspec.structs.replace(order, request=request))
+        core.hosts.send(host, msgspec.structs.replace(order, request=request, opening=opening))
         log.debug("order sent", image=row.ec2_id, host=host, revision=order.revision, remove=order.spec is None)
     if row.gone is not None or settled(row):
         return None

@@ -51,21 +51,23 @@ def steps(core: Core, asked: Mapping[str, str]) -> dict[str, float | None]:
         for uuid, row in rows.items():
             if row.gone is None:
                 planned[uuid] = (row, *plan(core, tx, row))
+        opening = tx.opening
     again = core.store.now() + AGAIN
     due = dict.fromkeys(asked)
     for uuid, (before, orders, row) in planned.items():
-        _send(core, orders, row, asked[uuid], changed=row.revision != before.revision)
+        sent = [(host, msgspec.structs.replace(each, request=asked[uuid], opening=opening)) for host, each in orders]
+        _send(core, sent, row, changed=row.revision != before.revision)
         if row.gone is None and not settled(row) and row.assigned.unheard is None:
             due[uuid] = again
     return due
 
 
-def _send(core: Core, orders: list[tuple[str, Order]], row: Instance, request: str, *, changed: bool) -> None:
+def _send(core: Core, orders: list[tuple[str, Order]], row: Instance, *, changed: bool) -> None:
     # An order is sent until a report answers it: a host that is away is not to fill the log.
     tell = log.info if changed else log.debug
     for host, order in orders:
-        core.hosts.send(host, msgspec.structs.replace(order, request=request))
-        with structlog.contextvars.bound_contextvars(request=request or None):
+        core.hosts.send(host, order)
+        with structlog.contextvars.bound_contextvars(request=order.request or None):
             tell("order sent", instance=row.ec2_id, host=host, revision=order.revision, remove=order.spec is None)
 
 

@@ -17,7 +17,7 @@ from pileus.model.errors import Fault
 from pileus.model.host import LOST_AFTER, Host
 from pileus.model.ids import new_uuid
 from pileus.model.noun import NEVER, Revision
-from pileus.store.store import RECOVERING
+from pileus.store.store import OPENING, RECOVERING
 from pileus.verbs import recover as verb
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ class Recovery:
         self._heard: dict[str, float] = {}
         self._placed: set[str] = set()
         self._asked = asked
+        self._known = self._latest = 0
         self.opened = False
         self.outcome: verb.Outcome | None = None
         """What the last recovery of this process did; None when there was nothing to recover."""
@@ -128,6 +129,7 @@ class Recovery:
         self._since = self._store.now()
         self._answers: dict[str, Report] = {}
         self._highest: Revision | None = None
+        self._opening: int | None = None
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
@@ -146,6 +148,7 @@ class Recovery:
     def _admits(self, report: Report, given: Revision | None) -> bool:
         """Whether a report is of a host that was compared. `given` is what the store had given after all were told."""
         self._heard[report.host] = self._store.now()
+        self._known = max(self._known, report.opening)
         if given is not None and self._outrun(report, given):
             return False
         if report.answer and report.answer == self._call and report.full:
@@ -166,7 +169,12 @@ class Recovery:
         if not self.opened:
             return None
         with self._store.read() as tx:
-            return _given(tx)
+            return self._reached(tx)
+
+    def _reached(self, tx: Reader) -> Revision:
+        """The highest revision that the store has given; beside that, note the latest opening that it had."""
+        self._latest = tx.opening
+        return tx.meta("incarnation"), tx.meta("counter")
 
     def tick(self) -> None:
         """Look at the engine, ask again those who have not answered, and go on without those who are away."""
@@ -215,16 +223,37 @@ class Recovery:
 
     # -- one thing after the other ---------------------------------------------------------------------------------
 
+    def _draw(self) -> None:
+        """Give the store a new opening, unless another process holds it open: hosts refuse what was decided before.
+
+        An order of the store that was may be under way for long. Were it taken after the comparison, at a revision that
+        this store has given to something else, nobody would notice.
+        """
+        with self._store.write(recovering=True) as tx:
+            opening = tx.opening
+            if not stands(tx, self._store.now()):
+                # By the clock: an old copy does not know how often the store was opened after it was made.
+                opening = max(opening, self._known, int(self._store.now() * 1000)) + 1
+                tx.keep_meta(OPENING, opening)
+        self._opening = opening
+
+    def _overtaken(self, report: Report) -> bool:
+        """Whether a host was asked in an opening that this store never had: it was put in another's place."""
+        return report.opening > self._latest
+
     def _ask(self, host: str) -> None:
+        if self._opening is None:
+            self._draw()
         with self._store.read() as tx:
             recovering = bool(tx.meta(RECOVERING))
             incarnation = tx.meta("incarnation")
-        ask = Ask(call=self._call, incarnation=incarnation if recovering else 0, orders=recovering)
+        incarnation = incarnation if recovering else 0
+        ask = Ask(call=self._call, incarnation=incarnation, opening=self._opening or 0, orders=recovering)
         self._gate.bus.send(host, ask)
 
     def _advance(self) -> None:
         with self._store.read() as tx:
-            given, recovering = _given(tx), bool(tx.meta(RECOVERING))
+            given, recovering = self._reached(tx), bool(tx.meta(RECOVERING))
         if self._behind(given, recovering=recovering):
             self._close(given)
             return
@@ -280,7 +309,9 @@ class Recovery:
         It was put in another's place while processes ran, or an order of the process before was under way when the
         host was compared. What a host has seen stays true however late it is told.
         """
-        if not self.opened or (report.highest <= given and report.incarnation <= given[0]):
+        if not self.opened:
+            return False
+        if report.highest <= given and report.incarnation <= given[0] and not self._overtaken(report):
             return False
         self._answers = {report.host: report}
         self._close(given)
@@ -289,7 +320,7 @@ class Recovery:
     def _behind(self, given: Revision, *, recovering: bool) -> bool:
         """Whether a host, or the engine, knows of what this store never gave, or a host of another incarnation."""
         held = [report for report in self._answers.values() if report.highest != NEVER]
-        if any(report.incarnation > given[0] for report in self._answers.values()):
+        if any(report.incarnation > given[0] or self._overtaken(report) for report in self._answers.values()):
             return True
         if recovering:
             return False
@@ -347,9 +378,11 @@ class Recovery:
                     verb.without(tx, host)
 
     def _admit(self) -> None:
-        """Let orders pass to those who answered, and take in what they said."""
-        self._gate.admitted |= self._answers.keys()
-        answers, self._answers = self._answers, {}
+        """Take in what those said who answered, and let orders pass to them.
+
+        In this order: who is admitted is believed, and what it had said before its answer may still come.
+        """
+        answers = self._answers
         with self._store.read() as tx:
             late = [host for host in answers if verb.late(tx, host)]
         if late:
@@ -358,6 +391,8 @@ class Recovery:
                     verb.caught_up(tx, host)
         if answers:
             reports.absorb_all(self._core, list(answers.values()))
+        self._gate.admitted |= answers.keys()
+        self._answers = {}
 
 
 def stands(tx: Reader, now: float) -> bool:
@@ -389,8 +424,3 @@ class Awaited:
         # From then on what was acknowledged waits in the store, whether or not there are loops.
         self._store.closed, self.opened = False, True
         return {}
-
-
-def _given(tx: Reader) -> Revision:
-    """The highest revision that the store ever gave."""
-    return tx.meta("incarnation"), tx.meta("counter")

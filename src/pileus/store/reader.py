@@ -32,6 +32,9 @@ _CHUNK = 500
 RECOVERING = "recovering"
 """The number in `meta` that says that a recovery has begun and not ended."""
 
+OPENING = "opening"
+"""The number in `meta` that rises each time that the store is opened by a process alone, and with every recovery."""
+
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the journal. `outcome`: open, done, failed, superseded."""
@@ -94,6 +97,11 @@ class Reader:
     def recovering(self) -> bool:
         """Whether a recovery has begun and not ended, as it was when this began."""
         return bool(self._numbers().get(RECOVERING))
+
+    @property
+    def opening(self) -> int:
+        """The latest opening of the store, as it was when this began: what is decided here says so to hosts."""
+        return self._numbers().get(OPENING, 0)
 
     def _numbers(self) -> dict[str, int]:
         """The numbers that nearly every transaction looks at, asked for once."""
@@ -341,7 +349,7 @@ _USAGE = select(tables.usage)
 _USAGE_OF = _USAGE.where(tables.usage.c.scope == bindparam("scope"))
 _META = select(tables.meta.c.value).where(tables.meta.c.name == bindparam("name"))
 _TAKEN = select(tables.claim.c.value).where(tables.claim.c.pool == bindparam("pool"))
-_NUMBERS = [RECOVERING, "incarnation", "counter", "loopback", *(version_name(kind) for kind in sorted(KINDS))]
+_NUMBERS = [RECOVERING, OPENING, "incarnation", "counter", "loopback", *(version_name(kind) for kind in sorted(KINDS))]
 _VERSIONS = select(tables.meta).where(tables.meta.c.name.in_(_NUMBERS))
 _CLAIMED = select(tables.claim.c.kind, tables.claim.c.uuid).where(
     tables.claim.c.pool == bindparam("pool"), tables.claim.c.value == bindparam("value")

@@ -15,7 +15,7 @@ from pileus.model.nouns import NOUNS
 from pileus.store import statements, tables
 from pileus.store.cache import Cache
 from pileus.store.engine import Engine
-from pileus.store.reader import RECOVERING, Reader
+from pileus.store.reader import OPENING, RECOVERING, Reader
 from pileus.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -228,4 +228,4 @@ class Store:
         self.engine.close()
 
 
-__all__ = ["LEASE", "RECOVERING", "TOMBSTONE", "Claimed", "Store"]
+__all__ = ["LEASE", "OPENING", "RECOVERING", "TOMBSTONE", "Claimed", "Store"]

@@ -73,11 +73,11 @@ def sweep(caller: Caller, core: Core, kind: str, uuid: str) -> None:
         if row is None or row.gone is None:
             raise NotFound(f"No {kind} '{uuid}' was confirmed to be gone.", noun=kind, ident=uuid)
         # Above every order that it was ever given.
-        revision = tx.bump()
+        revision, opening = tx.bump(), tx.opening
         hosts = [host.name for host in tx.list(Host)]
     if isinstance(row, Instance):
         for host in hosts:
-            core.hosts.send(host, Order(uuid=uuid, revision=revision, why="gone"))
+            core.hosts.send(host, Order(uuid=uuid, revision=revision, why="gone", opening=opening))
     else:
         core.networks.remove(Ref(kind=kind, uuid=uuid, revision=revision))
 

@@ -382,8 +382,10 @@ class _Merge:
         for noun in owned:
             if not noun.wanted.gone:
                 tx.want(noun, msgspec.structs.replace(noun.wanted, gone=True))
-        kept = {told.uuid for told in self.engine if not told.gone}
-        if row.uuid not in self.held and not self._silent(row) and not any(noun.uuid in kept for noun in owned):
+        let_go = {told.uuid for told in self.engine if told.gone}
+        # Of a port that the engine never heard of, an order may be under way still: it has to be told to refuse that.
+        refused = all(noun.uuid in let_go for noun in owned if isinstance(noun, Port))
+        if row.uuid not in self.held and not self._silent(row) and refused:
             self._bury(row)
 
     def _bury(self, row: Instance) -> None:

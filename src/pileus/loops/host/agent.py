@@ -127,8 +127,10 @@ class Agent:
         return True
 
     def accepts(self, order: Order) -> bool:
-        """Whether an order is news: not of an earlier incarnation, above what is held or was removed."""
-        if order.revision[0] < self.book.start.incarnation:
+        """Whether an order is news: not of an earlier incarnation or opening, above what is held or was removed."""
+        start = self.book.start
+        # Processes of a version that knows no openings, which may run beside those that do, name none.
+        if order.revision[0] < start.incarnation or 0 < order.opening < start.opening:
             return False
         removed = self.book.removed.get(order.uuid)
         if removed is not None and order.revision <= removed.revision:
@@ -315,7 +317,7 @@ class Agent:
     def answer(self, ask: Ask) -> Report:
         """The full report that was asked for, in the incarnation that asks."""
         with self._lock:
-            self.book.enter(ask.incarnation)
+            self.book.enter(ask.incarnation, ask.opening)
             report = self.report(full=True)
             if not ask.orders:
                 return msgspec.structs.replace(report, answer=ask.call)
@@ -334,6 +336,7 @@ class Agent:
                 sequence=self._sequence,
                 after=self._spoke,
                 incarnation=self.book.start.incarnation,
+                opening=self.book.start.opening,
                 highest=self.book.start.highest,
                 full=full,
                 bodies={

@@ -49,10 +49,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """`epoch` counts starts; `incarnation` and `highest` are the greatest that any order brought."""
+    """`epoch` counts starts; `incarnation` and `highest` are the greatest that any order brought.
+
+    `opening` is the latest of the store in which it was asked.
+    """
 
     epoch: int = 0
     incarnation: int = 0
+    opening: int = 0
     highest: Revision = NEVER
 
 
@@ -90,10 +94,14 @@ class Book:
         """Write down the greatest revision, in case that the order which shows it cannot be read some day."""
         self._set_start(self.start)
 
-    def enter(self, incarnation: int) -> None:
-        """Be in this incarnation of the store from now on, if it is a higher one: orders of lower ones are refused."""
-        if incarnation > self.start.incarnation:
-            self._set_start(msgspec.structs.replace(self.start, incarnation=incarnation))
+    def enter(self, incarnation: int, opening: int = 0) -> None:
+        """Be in this incarnation and this opening of the store from now on, or stay in what is higher.
+
+        Orders of lower ones are refused.
+        """
+        incarnation, opening = max(incarnation, self.start.incarnation), max(opening, self.start.opening)
+        if (incarnation, opening) != (self.start.incarnation, self.start.opening):
+            self._set_start(msgspec.structs.replace(self.start, incarnation=incarnation, opening=opening))
 
     def keep(self, entry: Entry) -> None:
         """Hold an order, or what has come of it."""
