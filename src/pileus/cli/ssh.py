@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
 
 if TYPE_CHECKING:
-    from websockets.sync.client import ClientConnection
+    from websockets.asyncio.client import ClientConnection
 
 FOLDER = Path.home() / ".pileus"
 """Keys that `pileus key create` made, and the host keys of instances."""
+
+OPEN = 60.0
+"""Seconds that the cloud may take to open a stream."""
+
+AHEAD = 8
+"""Pieces of input that are read before they are sent."""
 
 
 def key_file(name: str) -> Path:
@@ -60,34 +67,70 @@ def command(client: Client, instance: str, identity: Path | None, words: Sequenc
 
 def splice(client: Client, instance: str, port: int) -> None:
     """Join this process's input and output with a TCP port of the instance, until the instance closes it."""
-    from websockets.exceptions import ConnectionClosed, InvalidHandshake  # noqa: PLC0415  (slow to load)
-    from websockets.sync.client import connect  # noqa: PLC0415
+    from websockets.exceptions import InvalidHandshake  # noqa: PLC0415  (slow to load)
 
-    url = client.url.replace("http", "ws", 1) + f"/instances/{quote(instance, safe='')}/connect/{port}"
-    headers = {"authorization": f"Bearer {client.token}"}
     try:
-        with connect(
-            url, ssl=client.tls(), additional_headers=headers, proxy=None, max_size=None, compression=None
-        ) as link:
-            threading.Thread(target=_send, args=(link, sys.stdin.buffer), daemon=True).start()
-            try:
-                while True:
-                    data = link.recv(decode=False)
-                    sys.stdout.buffer.write(data)
-                    sys.stdout.buffer.flush()
-            except ConnectionClosed as closed:
-                reason = closed.rcvd.reason if closed.rcvd else "the cloud hung up"
-                if closed.rcvd is None or closed.rcvd.code != 1000:
-                    raise Problem(f"{instance}: {reason}") from closed
+        asyncio.run(_splice(client, instance, port))
     except (OSError, InvalidHandshake) as error:
         raise Problem(f"No stream to {instance}, port {port}: {error}") from error
 
 
-def _send(link: ClientConnection, source: BinaryIO) -> None:
+async def _splice(client: Client, instance: str, port: int) -> None:
+    # One thread alone has the connection: OpenSSL's breaks when one reads it while another one writes.
+    from websockets.asyncio.client import connect  # noqa: PLC0415  (slow to load)
+    from websockets.exceptions import ConnectionClosed  # noqa: PLC0415
+
+    url = client.url.replace("http", "ws", 1) + f"/instances/{quote(instance, safe='')}/connect/{port}"
+    async with connect(
+        url,
+        ssl=client.tls(),
+        additional_headers={"authorization": f"Bearer {client.token}"},
+        proxy=None,
+        open_timeout=OPEN,
+        max_size=None,
+        compression=None,
+    ) as link:
+        sending = asyncio.create_task(_send(link, sys.stdin.fileno()))
+        try:
+            while True:
+                data = await link.recv(decode=False)
+                await asyncio.to_thread(_say, data)
+        except ConnectionClosed as closed:
+            reason = closed.rcvd.reason if closed.rcvd else "the cloud hung up"
+            if closed.rcvd is None or closed.rcvd.code != 1000:
+                raise Problem(f"{instance}: {reason}") from closed
+        finally:
+            sending.cancel()
+
+
+def _say(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+async def _send(link: ClientConnection, source: int) -> None:
+    """Send what `source` says; an empty message is the last."""
     from websockets.exceptions import ConnectionClosed  # noqa: PLC0415  (slow to load)
 
+    said: asyncio.Queue[bytes] = asyncio.Queue()
+    room = threading.Semaphore(AHEAD)
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        data = b" "
+        # The loop ends with the stream, which may be before the input does.
+        with contextlib.suppress(RuntimeError):
+            while data:
+                room.acquire()
+                data = os.read(source, 65536)
+                loop.call_soon_threadsafe(said.put_nowait, data)
+
+    # Nobody waits for a thread that reads what nobody says any more.
+    threading.Thread(target=read, daemon=True).start()
     # Whoever receives says how the stream ended.
     with contextlib.suppress(ConnectionClosed):
-        while data := os.read(source.fileno(), 65536):
-            link.send(data)
-        link.send(b"")
+        data = b" "
+        while data:
+            data = await said.get()
+            await link.send(data)
+            room.release()
