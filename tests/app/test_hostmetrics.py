@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pileus.app import hostmetrics
+from pileus.app import hostmetrics, processes
 from pileus.app.certificates import authority
 from pileus.app.hostmetrics import MOST, HostMetrics
 from pileus.app.settings import Settings
@@ -105,10 +104,7 @@ def test_a_cloud_tells_of_its_instances_on_every_way(stub: Stub) -> None:
     assert heading.split()[:5] == ["ID", "NAME", "STATE", "UPTIME", "VCPUS"]
     assert any(row.split()[:3] == [ident, "-", "running"] for row in rows)
     client(stub, "ec2").stop_instances(InstanceIds=[ident])
-    for _ in range(200):
-        if scraped(port)["pileus_instance_running"][ident, project] == 0:
-            break
-        time.sleep(0.05)
+    assert processes.until(lambda: scraped(port)["pileus_instance_running"][ident, project] == 0, 30, 0.05)
     sheet = stub.pileus("stats", ident).stdout
     assert "cpu      0.0 s" in sheet
     assert "uptime   0m00s" in sheet

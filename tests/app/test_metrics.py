@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from pileus.app import processes
 from tests.app.test_http import client
 
 if TYPE_CHECKING:
     from tests.app.stub import Stub
+
+STEPS = (("step", "instance"), ("lag", "port"))
+"""What is told of loops, and a kind of noun that a launch has them look at."""
 
 
 def scraped(stub: Stub) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -34,14 +37,23 @@ def launch(stub: Stub) -> tuple[str, str]:
     image = ec2.describe_images()["Images"][0]["ImageId"]
     made = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)
     ident = made["Instances"][0]["InstanceId"]
-    for _ in range(200):
-        if ec2.describe_instances(InstanceIds=[ident])["Reservations"][0]["Instances"][0]["State"]["Name"] == "running":
-            return ident, made["ResponseMetadata"]["RequestId"]
-        time.sleep(0.05)
-    raise AssertionError("the instance does not run")
+
+    def runs() -> bool:
+        (found,) = ec2.describe_instances(InstanceIds=[ident])["Reservations"][0]["Instances"]
+        return bool(found["State"]["Name"] == "running")
+
+    assert processes.until(runs, 30, 0.05)
+    return ident, made["ResponseMetadata"]["RequestId"]
+
+
+def settled(stub: Stub) -> None:
+    """Wait for the end of what other tests gave up."""
+    states = ("pending", "shutting-down")
+    assert processes.until(lambda: not any(one["state"] in states for one in stub.client.all("instances")), 30)
 
 
 def test_requests_loops_and_hosts_are_counted(stub: Stub) -> None:
+    settled(stub)
     before = scraped(stub)
     launch(stub)
     stub.http("GET", "/?Action=DescribeNothing", token=False)
@@ -52,10 +64,15 @@ def test_requests_loops_and_hosts_are_counted(stub: Stub) -> None:
         key = (name, frozenset(labels.items()))
         return after.get(key, 0.0) - before.get(key, 0.0)
 
+    def counted() -> bool:
+        # A step is counted after all that it brings about.
+        after.update(scraped(stub))
+        return all(more(f"pileus_loop_{name}_seconds_count", kind=kind) for name, kind in STEPS)
+
+    assert processes.until(counted, 30)
+
     assert more("pileus_request_seconds_count", face="ec2", action="RunInstances", code="ok") == 1
     assert more("pileus_request_seconds_count", face="rest", action="", code="Unauthorized") == 1
-    assert more("pileus_loop_step_seconds_count", kind="instance") >= 1
-    assert more("pileus_loop_lag_seconds_count", kind="port") >= 1
     assert more("pileus_nouns", kind="instance") == 1
     assert 0 <= after["pileus_host_report_age_seconds", frozenset({("host", "stub")})] < 60
     assert "DescribeNothing" not in {label for _, labels in after for _, label in labels}, "clients name no series"
@@ -64,7 +81,13 @@ def test_requests_loops_and_hosts_are_counted(stub: Stub) -> None:
 
 def test_a_requests_id_is_in_every_line_that_it_led_to(stub: Stub) -> None:
     ident, request = launch(stub)
-    told = {line["event"]: line for line in lines(stub) if line.get("request") == request}
+
+    def said() -> dict[str, dict[str, Any]]:
+        return {line["event"]: line for line in lines(stub) if line.get("request") == request}
+
+    # An order is taken, and may come about, before its sender says that it was sent.
+    assert processes.until(lambda: {"request", "order sent", "order taken"} <= said().keys(), 30)
+    told = said()
     assert told["request"]["action"] == "RunInstances"
     assert told["order sent"]["instance"] == ident
     assert told["order taken"]["revision"] == told["order sent"]["revision"]
