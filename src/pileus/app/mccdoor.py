@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from pileus.app import http, tls
+from pileus.app import http, ports, tls
 from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.app.tls import Identity
@@ -161,22 +161,19 @@ def listen(state: State, settings: Settings, provider: str) -> socket.socket | N
     if where == "off":
         return None
     address, _, number = where.rpartition(":")
-    if number == "0":
-        # A cloud that is started again is where it was, if nobody else is there.
-        number = _before(state)
+    # A cloud that is started again is where it was, if nobody else is there.
+    wanted = [int(number)] if number != "0" else [*_before(state), *ports.choices()]
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
+    for port in wanted:
         try:
-            made = socket.create_server((address.strip("[]"), int(number)), family=family, backlog=512)
-        except OSError:
-            if where.endswith(":0") and number != "0":
-                made = socket.create_server((address.strip("[]"), 0), family=family, backlog=512)
-            else:
-                raise
-    except OSError as error:
-        raise Problem(f"mcc: {where} cannot be listened at: {error.strerror}.") from error
-    state.mcc_port.write_text(f"{made.getsockname()[1]}\n")
-    return made
+            made = socket.create_server((address.strip("[]"), port), family=family, backlog=512)
+        except OSError as error:
+            if port == wanted[-1]:
+                raise Problem(f"mcc: {where} cannot be listened at: {error.strerror}.") from error
+        else:
+            state.mcc_port.write_text(f"{made.getsockname()[1]}\n")
+            return made
+    raise AssertionError
 
 
 def url(settings: Settings, listener: socket.socket, identity: Identity | None) -> str:
@@ -208,12 +205,12 @@ def face(cloud: Cloud) -> MccFace:
     return MccFace(cloud.core, caller, network.flat(caller(), cloud.core, cloud.settings.mcc_range))
 
 
-def _before(state: State) -> str:
+def _before(state: State) -> list[int]:
     try:
         text = state.mcc_port.read_text().strip()
     except OSError:
-        return "0"
-    return text if text.isdecimal() and int(text) < 65536 else "0"
+        return []
+    return [int(text)] if text.isdecimal() and 0 < int(text) < 65536 else []
 
 
 def _within(address: str, allowed: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from types import ModuleType
 
-from pileus.app import processes, supervise
+from pileus.app import ports, processes, supervise
 from pileus.app.state import ACCOUNT_KEYS, LONGEST, State, read_json, write_file, write_json
 from pileus.cli.problem import Problem
 from pileus.model import disk
@@ -145,7 +145,7 @@ def _parts(state: State, provider: str, listener: socket.socket) -> list[supervi
 
 def _listen(port: int | None, before: object) -> socket.socket:
     """On the port that is asked for, else on the one that it had before if that is free, else on a free one."""
-    wanted = [port] if port else [before, 0] if isinstance(before, int) else [0]
+    wanted = [port] if port else [*([before] if isinstance(before, int) else []), *ports.choices()]
     for number in wanted:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

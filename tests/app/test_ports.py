@@ -1,0 +1,37 @@
+"""Ports that a cloud chooses are none that the kernel gives to clients: it is to have them again after a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pileus.app import mccdoor, ports
+from pileus.app.settings import Settings
+from pileus.app.state import State
+
+if TYPE_CHECKING:
+    import pytest
+
+RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def test_no_client_is_given_one(tmp_path: Path) -> None:
+    begin = int(RANGE.read_text().split()[0])
+    *some, last = ports.choices()
+    assert last == 0
+    assert some
+    assert all(1024 <= one < begin for one in some)
+    state = State(tmp_path)
+    state.prepare()
+    made = mccdoor.listen(state, Settings(), "stub")
+    assert made is not None
+    with made:
+        assert made.getsockname()[1] < begin
+
+
+def test_where_nobody_says_which_those_are_any_is_as_good(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for text in (None, "", "none", "1000\t2000"):
+        if text is not None:
+            (tmp_path / "range").write_text(text)
+        monkeypatch.setattr(ports, "_RANGE", tmp_path / "range")
+        assert ports.choices() == [0]
