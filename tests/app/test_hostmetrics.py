@@ -151,14 +151,26 @@ def test_a_port_that_is_taken_keeps_no_host_from_its_work(metrics: HostMetrics) 
     second.stop()
 
 
-def test_silent_callers_hold_up_nobody_for_long(metrics: HostMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hostmetrics, "PATIENCE", 0.5)
-    monkeypatch.setattr(hostmetrics._Handler, "timeout", 0.5)
+def patient(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """How long callers may be silent from now on."""
+    monkeypatch.setattr(hostmetrics, "PATIENCE", seconds)
+    monkeypatch.setattr(hostmetrics._Handler, "timeout", seconds)
+
+
+def test_silent_callers_hold_up_nobody(metrics: HostMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient(monkeypatch, 60)
     silent = [socket.create_connection(("127.0.0.1", metrics.port)) for _ in range(MOST - 1)]
     assert scraped(metrics.port)["pileus_instance_running"], "there is room beside them"
     for one in silent:
-        one.settimeout(10)
-        assert one.recv(1) == b"", "they are hung up on"
+        one.close()
+
+
+def test_silent_callers_are_hung_up_on(metrics: HostMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient(monkeypatch, 0.5)
+    silent = [socket.create_connection(("127.0.0.1", metrics.port)) for _ in range(MOST - 1)]
+    for one in silent:
+        one.settimeout(30)
+        assert one.recv(1) == b""
         one.close()
 
 

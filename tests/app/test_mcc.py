@@ -20,6 +20,7 @@ from pileus.cli.problem import Problem
 from pileus.mcc import ProtocolError, Server
 from tests.app import mcc
 from tests.app.mcc import Tools
+from tests.services.process import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,8 +54,7 @@ def tools(stub: Stub, tmp_path: Path) -> Tools:
 @pytest.fixture
 def server(own: Stub) -> Iterator[Callable[..., Tools]]:
     """Starts `mccserver` over the stub on a free port; the tools for it."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
 
     def start(*words: str) -> Tools:
         tools = Tools(own.state.root, f"127.0.0.1:{port}", PILEUS_STATE=str(own.state.root))
@@ -127,8 +127,7 @@ def test_mccserver_says_what_is_wrong(own: Stub, tmp_path: Path) -> None:
 
 
 def test_mccserver_in_the_foreground_ends_with_what_ends_it(own: Stub) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     running = subprocess.Popen(
         [str(mcc.PROGRAMS / "mccserver"), "-f", "--provider=stub", "-l", "127.0.0.1", "-p", port],
         env={**own.environment()},

@@ -15,6 +15,7 @@ import pytest
 
 from pileus.app import processes
 from pileus.app.state import ACCOUNT_KEYS
+from tests.services.process import free_port
 
 if TYPE_CHECKING:
     from tests.app.stub import Stub
@@ -90,8 +91,8 @@ def test_only_one_cloud_has_a_state_directory(stub: Stub) -> None:
 
 
 def test_the_port_that_is_asked_for_is_used_or_refused(own: Stub) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
         refused = own.pileus("up", "--provider", "stub", "--port", str(port), check=False)
         assert refused.returncode == 1
         assert f"Port {port} cannot be used" in refused.stderr

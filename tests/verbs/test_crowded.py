@@ -23,6 +23,7 @@ from pileus.verbs import flavor, image, project, recount
 from pileus.verbs import host as operators
 from pileus.verbs.core import Core
 from pileus.verbs.instance.launch import Launch, launch
+from tests.bus.waiting import until
 from tests.databases import url
 
 if TYPE_CHECKING:
@@ -93,17 +94,22 @@ def test_after_a_drain_was_acknowledged_no_launch_lands_there(
     root = msgspec.structs.replace(ann, admin=True)
     draw = random.Random(request.config.getoption("randomly_seed"))
     over = threading.Event()
+    launched: list[list[str]] = []
 
     def users() -> None:
         while not over.is_set():
-            launch(ann, core, Launch(image=tiny.ec2_id, flavor="m1.tiny", most=3))
+            launched.append(launch(ann, core, Launch(image=tiny.ec2_id, flavor="m1.tiny", most=3)))
 
     threads = [threading.Thread(target=users) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for _ in range(10):
+    for number in range(10):
         over.wait(draw.uniform(0.0, 0.02))
         operators.turn(root, core, "h0", draw.choice(["drained", "maintenance"]))
+        if number == 0:
+            # Once at least somebody launches meanwhile: of so many launches one is a user's second, begun after it.
+            so_many = len(launched) + len(threads) + 1
+            until(lambda: len(launched) >= so_many, 60)  # noqa: B023  (it ends within the loop)
         over.wait(draw.uniform(0.0, 0.02))
         operators.turn(root, core, "h0", "active")
     over.set()

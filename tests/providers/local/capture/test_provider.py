@@ -38,6 +38,7 @@ class Source:
     most: int = 0
     released: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def view(self, image: ImageSpec) -> Source:
         """Always there."""
@@ -49,8 +50,9 @@ class Source:
 
     def write(self, part: Path, watch: Watch) -> int:
         """Write it."""
-        self.writing += 1
-        self.most = max(self.most, self.writing)
+        with self.lock:
+            self.writing += 1
+            self.most = max(self.most, self.writing)
         try:
             part.write_bytes(DISK[:5])
             while not self.go.wait(0.01):
@@ -59,7 +61,8 @@ class Source:
                 raise self.faults.pop()
             part.write_bytes(DISK)
         finally:
-            self.writing -= 1
+            with self.lock:
+                self.writing -= 1
         return 1 << 30
 
     def done(self, image: ImageSpec) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pileus.model.errors import Fault
 from pileus.providers.local.capture import work
 from pileus.providers.local.capture.work import GENTLY, CancelledError, ProgramFault, Watch
+from tests.providers.contract import until
 
 
 def test_a_program_yields_to_everything_else(tmp_path: Path) -> None:
@@ -27,22 +28,41 @@ def test_a_program_that_fails_is_heard(tmp_path: Path) -> None:
         Watch(tmp_path).run(["sh", "-c", "echo x: No space left on device >&2; exit 1"])
 
 
+def cancelling(watch: Watch, mark: Path, then: Path | None = None) -> threading.Thread:
+    """A thread that gives a program up once it has made its `mark`, and makes `then`."""
+
+    def cancel() -> None:
+        until("the program runs", mark.exists)
+        watch.cancel()
+        if then is not None:
+            then.touch()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    return thread
+
+
 def test_one_that_is_not_wanted_any_more_is_ended(tmp_path: Path) -> None:
     watch, mark = Watch(tmp_path), tmp_path / "pid"
-    threading.Timer(0.2, watch.cancel).start()
+    thread = cancelling(watch, mark)
     with pytest.raises(CancelledError):
-        watch.run(["sh", "-c", 'echo $$ >"$0"; exec sleep 60', mark])
+        watch.run(["sh", "-c", 'echo $$ >"$0.new"; mv "$0.new" "$0"; exec sleep 600', mark])
+    thread.join()
     assert not Path(f"/proc/{mark.read_text().strip()}").exists()
     with pytest.raises(CancelledError):
         watch.look()
 
 
 def test_one_that_stays_is_let_to_its_end(tmp_path: Path) -> None:
-    watch, mark = Watch(tmp_path), tmp_path / "done"
-    threading.Timer(0.1, watch.cancel).start()
+    watch, mark = Watch(tmp_path), tmp_path / "mark"
+    thread = cancelling(watch, mark, tmp_path / "mark.go")
     with pytest.raises(CancelledError):
-        watch.run(["sh", "-c", 'sleep 0.5; : >"$0"', mark], stays=True)
-    assert mark.exists()
+        watch.run(
+            ["sh", "-c", ': >"$0"; until [ -e "$0.go" ]; do sleep 0.01; done; sleep 0.3; : >"$0.done"', mark],
+            stays=True,
+        )
+    thread.join()
+    assert (tmp_path / "mark.done").exists()
 
 
 def test_a_full_disk_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
