@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError
 from pileus.app import processes
 from pileus.app.state import State
 from pileus.providers.local.machine import daemon
-from tests.live.cloud import KINDS, running_in, until
+from tests.live.cloud import KINDS, running_in, second, until
 from tests.live.loop import small_disk
 from tests.live.sessions import COUNT, Session, routes
 
@@ -76,10 +76,9 @@ def available(cloud: LiveCloud, image: str) -> dict[str, Any]:
 
 def captures(cloud: LiveCloud) -> list[str]:
     """What lies where hosts keep captures, and what is left of them beside instances' disks."""
-    found = [str(path) for path in cloud.layout.captures.glob("*/*")]
-    for folder in (cloud.layout.instances, cloud.layout.containers):
-        found += [str(path) for name in ("capture*", "still") for path in folder.glob(f"*/{name}")]
-    return found
+    beside = [*second(cloud.layout.instances), *second(cloud.layout.containers)]
+    left = [path for path in beside if path.name == "still" or path.name.startswith("capture")]
+    return [str(path) for path in (*second(cloud.layout.captures), *left)]
 
 
 @pytest.fixture(params=KINDS, ids=str, scope="module")
@@ -141,7 +140,7 @@ def test_with_a_reboot_what_the_guest_had_in_memory_is_in_the_image(
     image = ask(cloud, source, f"rebooted {kind}", reboot=True)
     available(cloud, image)
     until("another life", lambda: cloud.ssh(source, key, "cat /run/life 2>/dev/null || echo none") != began)
-    assert cloud.instance(source)["State"]["Name"] == "running"
+    cloud.wait(source, "running")
     other = launch(cloud, kind, image)
     assert cloud.ssh(other, key, "cat /root/late") == "late"
     end(cloud, other)
