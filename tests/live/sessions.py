@@ -7,13 +7,12 @@ import queue
 import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.live.cloud import SSH, until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.live.cloud import LiveCloud
 
 _ANSWER = 60.0
@@ -24,11 +23,8 @@ COUNT = "n=0; while echo $n; do n=$((n+1)); sleep 0.2; done"
 def routes(cloud: LiveCloud, ident: str, key: Path) -> dict[str, list[str]]:
     """The ssh commands for the two ways: `loopback`, and `switch` from the network's own namespace."""
     found = cloud.instance(ident)
-    (namespace,) = [
-        line.split()[0]
-        for line in subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout.splitlines()
-        if line.startswith(f"{cloud.layout.netns}-")
-    ]
+    names = (path.name for path in Path("/run/netns").iterdir())
+    (namespace,) = [name for name in names if name.startswith(f"{cloud.layout.netns}-")]
     # Nothing but TCP itself may give a session up.
     quiet = [*SSH, "-T", "-o", "ServerAliveInterval=0", "-i", str(key)]
     return {
