@@ -114,11 +114,25 @@ class Counter(Session):
         return [number for _, number in self.heard] == [str(n) for n in range(len(self.heard))]
 
 
-def counting(words: list[str]) -> Counter:
-    """A counter over a session that is made as soon as the guest can be reached."""
+def talking(words: list[str]) -> Shell:
+    """A shell over a session that is made as soon as the guest can be reached."""
+
+    def begin() -> Shell | None:
+        shell = Shell(words)
+        if shell.say("hello") == "hello":
+            return shell
+        shell.end()
+        return None
+
+    found: Shell = until("a session that answers", begin)
+    return found
+
+
+def counting(words: list[str], command: str = "") -> Counter:
+    """A counter, by `command` if the guest is to ask another one, over a session that is made as soon as it can be."""
 
     def begin() -> Counter | None:
-        counter = Counter(words)
+        counter = Counter(words, command)
         if counter.read() == "0":
             return counter
         counter.end()

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError
 
 from tests.live.cloud import KINDS, running_in, second, until
 from tests.live.loop import small_disk
-from tests.live.sessions import COUNT, Session, routes
+from tests.live.sessions import counting, routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +99,7 @@ def test_an_image_is_what_the_instance_was_and_its_instances_are_others(
     cloud: LiveCloud, kind: Kind, source: str, key: Path
 ) -> None:
     """The source loses no session; who is launched from the image has name, keys and user data of its own."""
-    session = Session(routes(cloud, source, key)["switch"], COUNT)
+    session = counting(routes(cloud, source, key)["switch"])
     try:
         until("the source counts", lambda: len(session.heard) > 5)
         image = ask(cloud, source, f"golden {kind}")

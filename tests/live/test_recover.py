@@ -20,7 +20,7 @@ from pileus.providers.local.network import NetworkProvider
 from pileus.store.store import Store
 from pileus.verbs import recount
 from tests.live.cloud import PILEUS, SSH, LiveCloud, logs, until
-from tests.live.sessions import Shell, routes
+from tests.live.sessions import routes, talking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,7 +143,7 @@ def test_an_old_copy_is_brought_up_to_its_hosts(cloud: LiveCloud, key: Path, gro
     cloud.wait(guests["goes"], "terminated")
     # What a database loses, and nobody else was told of, is lost.
     until("the rule is gone from the engine", lambda: not recalled(cloud, group, peers))
-    session = Shell(routes(cloud, guests["stays"], key)["loopback"])
+    session = talking(routes(cloud, guests["stays"], key)["loopback"])
     try:
         assert session.say("before") == "before"
         boot = session.ask("cat /proc/sys/kernel/random/boot_id")
@@ -179,7 +179,7 @@ def test_a_database_that_is_gone_is_made_again(cloud: LiveCloud, key: Path, grou
     floating = cloud.ec2.allocate_address(Domain="vpc")
     cloud.ec2.associate_address(AllocationId=floating["AllocationId"], InstanceId=guest)
     cloud.ec2.create_tags(Resources=[group, guest], Tags=[{"Key": "colour", "Value": "blue"}])
-    session = Shell(routes(cloud, guest, key)["switch"])
+    session = talking(routes(cloud, guest, key)["switch"])
     try:
         assert session.say("before") == "before"
         before, running = shown(cloud), daemon._processes(cloud.layout)
