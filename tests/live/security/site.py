@@ -131,6 +131,9 @@ class Site:
             yield
         finally:
             self._guard(f"{self.mallory.mac} {self.mallory.address}")
+            # What was forged meanwhile was believed, and would be for most of a minute.
+            for guest, _ in self.guests.values():
+                veth.ip("-n", guest.namespace, "neigh", "flush", "all")
 
     def _guard(self, *allowed: str) -> None:
         nbctl = enter(self.layout, "ovn-nbctl", "--db=unix:/srv/nb/ovnnb_db.sock", "--timeout=20", "--wait=hv")
