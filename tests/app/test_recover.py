@@ -7,7 +7,12 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING
 
-from pileus.app import processes
+import msgspec
+import pytest
+
+from pileus.app import processes, up
+from pileus.app.state import State, write_json
+from pileus.verbs.recover import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +55,18 @@ def test_a_database_that_is_gone_is_made_again(own: Stub) -> None:
     assert own.http("GET", "/healthz", token=False)[0] == 200
     launched(own, "two")
     assert "recovered" not in own.pileus("up").stderr
+
+
+@pytest.mark.parametrize("told", [None, ["recovery", "host h1"]])
+def test_a_recovery_is_told_of_once_also_when_it_is_over_before_it_is_seen(
+    tmp_path: Path, told: list[str] | None
+) -> None:
+    state, said = State(tmp_path), list[str]()
+    state.cloud.mkdir()
+    write_json(state.recovery, {**msgspec.to_builtins(Outcome(adopted=["i-1"])), "credentials": "kept"})
+    up._recovered(state, told, said.append)
+    assert len([line for line in said if "recovering it from them" in line]) == (told is None)
+    assert said[-1] == "recovered: 1 rebuilt: i-1"
 
 
 def test_an_old_copy_is_brought_up_to_date(own: Stub) -> None:

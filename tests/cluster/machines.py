@@ -124,9 +124,14 @@ class Cluster:
             "PILEUS_SOUTHBOUND_LISTEN": f"{self.cloud.address()}:{SOUTHBOUND_PORT}",
             "PILEUS_SOUTHBOUND_CERTIFICATE": str(self._certificate),
         }
-        before = self.said("central").count("ready")
+        log = self.root / "central.log"
+
+        def served() -> int:
+            return log.read_text(errors="replace").count("ready") if log.exists() else 0
+
+        before = served()
         self._spawn("central", [PILEUS, "central", "--state", str(self.root / "x")], settings)
-        until("OVN's databases serve", lambda: self.said("central").count("ready") > before)
+        until("OVN's databases serve", lambda: served() > before)
 
     def run_role(self, name: str) -> None:
         """Start an `api` or a `loops`; all `api` listen at one address."""

@@ -243,6 +243,16 @@ def under(folder: Path, name: str = "") -> Iterator[Path]:
         yield from (Path(place) / each for each in (*folders, *files) if name in ("", each))
 
 
+def second(folder: Path) -> list[Path]:
+    """What is in the folders of a folder; while it is looked for, any of it may go, which `Path.glob` does not bear."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        if Path(place) != folder:
+            found += [Path(place) / each for each in (*folders, *files)]
+            folders.clear()
+    return found
+
+
 def _mounts() -> set[str]:
     """What is mounted where, for any process of this machine: device, root, place, type and source of each mount."""
     found = set()

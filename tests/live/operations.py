@@ -22,7 +22,7 @@ from pileus.providers.local.network.northbound import Northbound
 from pileus.store.store import Store
 from pileus.verbs import recount
 from tests.live.cloud import KINDS, SSH, Kind, until
-from tests.live.sessions import Shell, counting, routes
+from tests.live.sessions import counting, routes, talking
 from tests.live.veth import within
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class World:
         self.ways = routes(self.cloud, self.survivor.ident, self.key)
         self.ec2.associate_address(AllocationId=self.allocations[1], InstanceId=self.survivor.ident)
         self.counters = {via: counting(words) for via, words in self.ways.items()}
-        self.shell = Shell(self.ways["switch"])
+        self.shell = talking(self.ways["switch"])
         until("the survivor is seen outside", lambda: self.banner(self.addresses[1]))
 
     # -- guests --------------------------------------------------------------------------------------------------

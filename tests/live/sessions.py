@@ -7,13 +7,12 @@ import queue
 import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.live.cloud import SSH, until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.live.cloud import LiveCloud
 
 _ANSWER = 60.0
@@ -24,11 +23,8 @@ COUNT = "n=0; while echo $n; do n=$((n+1)); sleep 0.2; done"
 def routes(cloud: LiveCloud, ident: str, key: Path) -> dict[str, list[str]]:
     """The ssh commands for the two ways: `loopback`, and `switch` from the network's own namespace."""
     found = cloud.instance(ident)
-    (namespace,) = [
-        line.split()[0]
-        for line in subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout.splitlines()
-        if line.startswith(f"{cloud.layout.netns}-")
-    ]
+    names = (path.name for path in Path("/run/netns").iterdir())
+    (namespace,) = [name for name in names if name.startswith(f"{cloud.layout.netns}-")]
     # Nothing but TCP itself may give a session up.
     quiet = [*SSH, "-T", "-o", "ServerAliveInterval=0", "-i", str(key)]
     return {
@@ -118,11 +114,25 @@ class Counter(Session):
         return [number for _, number in self.heard] == [str(n) for n in range(len(self.heard))]
 
 
-def counting(words: list[str]) -> Counter:
-    """A counter over a session that is made as soon as the guest can be reached."""
+def talking(words: list[str]) -> Shell:
+    """A shell over a session that is made as soon as the guest can be reached."""
+
+    def begin() -> Shell | None:
+        shell = Shell(words)
+        if shell.say("hello") == "hello":
+            return shell
+        shell.end()
+        return None
+
+    found: Shell = until("a session that answers", begin)
+    return found
+
+
+def counting(words: list[str], command: str = "") -> Counter:
+    """A counter, by `command` if the guest is to ask another one, over a session that is made as soon as it can be."""
 
     def begin() -> Counter | None:
-        counter = Counter(words)
+        counter = Counter(words, command)
         if counter.read() == "0":
             return counter
         counter.end()

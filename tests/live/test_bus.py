@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import amqp.exceptions
@@ -24,7 +26,6 @@ from tests.services.authority import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from typing import Any
 
     from tests.services.rabbitmq import RabbitMq
@@ -60,6 +61,18 @@ def test_two_hosts_and_two_processes_of_the_cloud(ends: Ends) -> None:
         assert sorted(heard) == list(range(1, 201))
     assert one.heard
     assert two.heard
+
+
+def test_a_broker_that_was_stopped_leaves_no_process(tmp_path: Path) -> None:
+    """Neither its Erlang machine nor the port mapper, which is a daemon of its own."""
+    with rabbitmq.running(tmp_path / "mq") as broker:
+        names = set()
+        for pid in broker.relatives():
+            # The Erlang machine has others do small things for it, which end.
+            with contextlib.suppress(OSError):
+                names.add(Path(f"/proc/{pid}/comm").read_text().strip())
+        assert {"beam.smp", "epmd"} <= names
+    assert broker.relatives() == []
 
 
 def test_answers_go_to_who_asked(ends: Ends) -> None:

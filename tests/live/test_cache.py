@@ -107,8 +107,7 @@ def test_an_image_for_which_there_is_no_room_waits_until_there_is(
     def reason() -> str:
         return str(cloud.instance(two).get("StateReason", {}).get("Message", ""))
 
-    until("it says why", lambda: "HostDiskFull" in reason())
-    assert f"{cache} has room for" in reason()
+    until("it says why", lambda: "HostDiskFull" in (why := reason()) and f"{cache} has room for" in why)
     assert cloud.instance(two)["State"]["Name"] == "pending"
     cloud.ssh(one, key, "true")
     end(cloud, one)

@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import BotoCoreError
 
-from pileus.app import processes
-from pileus.app.state import State
-from pileus.providers.local.machine import daemon
-from tests.live.cloud import KINDS, running_in, until
+from tests.live.cloud import KINDS, running_in, second, until
 from tests.live.loop import small_disk
-from tests.live.sessions import COUNT, Session, routes
+from tests.live.sessions import counting, routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,10 +73,9 @@ def available(cloud: LiveCloud, image: str) -> dict[str, Any]:
 
 def captures(cloud: LiveCloud) -> list[str]:
     """What lies where hosts keep captures, and what is left of them beside instances' disks."""
-    found = [str(path) for path in cloud.layout.captures.glob("*/*")]
-    for folder in (cloud.layout.instances, cloud.layout.containers):
-        found += [str(path) for name in ("capture*", "still") for path in folder.glob(f"*/{name}")]
-    return found
+    beside = [*second(cloud.layout.instances), *second(cloud.layout.containers)]
+    left = [path for path in beside if path.name == "still" or path.name.startswith("capture")]
+    return [str(path) for path in (*second(cloud.layout.captures), *left)]
 
 
 @pytest.fixture(params=KINDS, ids=str, scope="module")
@@ -103,7 +99,7 @@ def test_an_image_is_what_the_instance_was_and_its_instances_are_others(
     cloud: LiveCloud, kind: Kind, source: str, key: Path
 ) -> None:
     """The source loses no session; who is launched from the image has name, keys and user data of its own."""
-    session = Session(routes(cloud, source, key)["switch"], COUNT)
+    session = counting(routes(cloud, source, key)["switch"])
     try:
         until("the source counts", lambda: len(session.heard) > 5)
         image = ask(cloud, source, f"golden {kind}")
@@ -141,7 +137,7 @@ def test_with_a_reboot_what_the_guest_had_in_memory_is_in_the_image(
     image = ask(cloud, source, f"rebooted {kind}", reboot=True)
     available(cloud, image)
     until("another life", lambda: cloud.ssh(source, key, "cat /run/life 2>/dev/null || echo none") != began)
-    assert cloud.instance(source)["State"]["Name"] == "running"
+    cloud.wait(source, "running")
     other = launch(cloud, kind, image)
     assert cloud.ssh(other, key, "cat /root/late") == "late"
     end(cloud, other)
@@ -181,9 +177,8 @@ def test_whatever_is_killed_it_ends_in_one_image(
     name = f"{process} dies under a {kind}"
     image = ask(cloud, source, name)
     _under_way(cloud, image)
-    pid = daemon.pid(cloud.layout) if process == "libvirtd" else processes.owner(State(cloud.state).pidfile(process))
-    assert pid
-    os.kill(pid, signal.SIGKILL)
+    # Waited for: an earlier test may have killed it, and ended without it.
+    os.kill(cloud.part(process), signal.SIGKILL)
     client = cloud.client("ec2", retries=8)
 
     def there() -> bool:

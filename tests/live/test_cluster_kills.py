@@ -30,7 +30,7 @@ from tests.cluster.machines import HOSTS, PILEUS, Cluster
 from tests.cluster.wires import MANAGEMENT, RANGES
 from tests.live.cloud import until
 from tests.live.operations import PING, repeated, retries
-from tests.live.sessions import COUNT, Counter, Shell, counting
+from tests.live.sessions import COUNT, Counter, Shell, counting, talking
 from tests.live.trials import BECOMES, Measures, struck, until_so
 
 if TYPE_CHECKING:
@@ -203,10 +203,9 @@ def _world(guests: Guests, sessions: contextlib.ExitStack) -> World:
     first, second = pair
     outer = counting(guests.words(second.outside))
     sessions.callback(outer.end)
-    inner = Counter(guests.words(first.outside), across(second, COUNT))
+    inner = counting(guests.words(first.outside), across(second, COUNT))
     sessions.callback(inner.end)
-    until("a session from host to host", lambda: inner.heard)
-    shell = Shell(guests.words(first.outside))
+    shell = talking(guests.words(first.outside))
     sessions.callback(shell.end)
     kept = [one.ident for one in pair]
     spare = [ident for ident in four if ident not in kept]

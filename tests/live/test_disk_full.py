@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import select
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,9 @@ from botocore.exceptions import ClientError
 
 from pileus.store.store import Store
 from pileus.verbs import recount
-from tests.live.cloud import PILEUS, SSH, running_in, until
+from tests.live.cloud import PILEUS, running_in, until
 from tests.live.loop import small_disk
+from tests.live.sessions import routes, talking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,26 +143,6 @@ def test_a_state_directory_that_became_read_only_is_said_and_can_be_mended(disk:
         assert disk_is_free.returncode == 1
 
 
-class Session:
-    """An ssh session into a guest that says again whatever it is told."""
-
-    def __init__(self, cloud: LiveCloud, ident: str, key: Path) -> None:
-        words = [*SSH, "-i", str(key), f"root@{cloud.instance(ident)['PublicIpAddress']}", "cat"]
-        self._ssh = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def says(self, word: str) -> bool:
-        assert self._ssh.stdin is not None
-        assert self._ssh.stdout is not None
-        self._ssh.stdin.write(f"{word}\n")
-        self._ssh.stdin.flush()
-        assert select.select([self._ssh.stdout], [], [], 60.0)[0], f"no answer to {word}"
-        return self._ssh.stdout.readline() == f"{word}\n"
-
-    def end(self) -> None:
-        self._ssh.kill()
-        self._ssh.communicate()
-
-
 def tag_until_refused(cloud: LiveCloud, ident: str, before: Callable[[], None]) -> tuple[str, ClientError]:
     """The last value of the tag `count` that was acknowledged, and the refusal."""
     last = ""
@@ -187,9 +167,9 @@ def test_a_cloud_whose_state_directory_is_full_keeps_its_guests_and_comes_back(t
         # A guest that writes stands still until there is room, which is another test's matter: this one does not.
         quiet = "sync; echo u > /proc/sysrq-trigger; until grep -q ' / ext4 ro' /proc/mounts; do sleep 0.1; done"
         cloud.ssh(one, key, quiet)
-        session = Session(cloud, one, key)
+        session = talking(routes(cloud, one, key)["loopback"])
         try:
-            assert session.says("before")
+            assert session.say("before") == "before"
             count, error = tag_until_refused(cloud, one, disk.fill)
             assert error.response["Error"]["Code"] == "Unavailable"
             with pytest.raises(ClientError, match="the disk is full") as refused:
@@ -197,12 +177,12 @@ def test_a_cloud_whose_state_directory_is_full_keeps_its_guests_and_comes_back(t
             assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
             until("healthz says it", lambda: "the disk is full" in health(cloud).get("why", {}).get("store", ""))
             assert shown(cloud) == {one: "running"}
-            assert session.says("meanwhile")
+            assert session.say("meanwhile") == "meanwhile"
             disk.empty()
             until("it is well again", lambda: not health(cloud))
             (two,) = launch(cloud, image, KeyName="full")
             assert cloud.ssh(two, key, "cat /proc/sys/kernel/random/boot_id") != boot
-            assert session.says("after")
+            assert session.say("after") == "after"
         finally:
             session.end()
         assert cloud.ssh(one, key, "cat /proc/sys/kernel/random/boot_id") == boot

@@ -392,4 +392,4 @@ def test_a_guest_that_no_row_names_is_left_alone_until_it_is_adopted(
     assert cloud.ssh(ident, key, "cat /tmp/witness") == "kept", "it was never started anew"
     cloud.ec2.terminate_instances(InstanceIds=[ident])
     cloud.wait(ident, "terminated")
-    assert cloud.left((uuid, port, ident)) == []
+    until("nothing is left of it", lambda: not cloud.left((uuid, port, ident)), 30)

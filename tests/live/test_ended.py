@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_a_run_that_is_ended_takes_its_cloud_down(tmp_path: Path) -> None:
     assert "KeyboardInterrupt" in run.stdout, run.stdout
     assert run.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     state = run.stdout.partition("in ")[2].split()[0]
-    assert state.startswith("/tmp/"), run.stdout
+    assert state.startswith(f"{tempfile.gettempdir()}/"), run.stdout
     assert not Path(state).parent.exists()
     assert not any(state in line for line in command_lines())
 

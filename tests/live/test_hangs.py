@@ -15,7 +15,7 @@ from pileus.app.pulse import PERIOD
 from pileus.app.state import State
 from pileus.app.up import running as parts_of
 from tests.live.cloud import PILEUS, until
-from tests.live.sessions import Shell, routes
+from tests.live.sessions import routes, talking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +109,7 @@ def test_a_hung_part_is_said_and_holds_up_nobody_else(cloud: LiveCloud, guest: s
     ways = routes(cloud, guest, key)
     # What the part itself carries stands still with it; a hung switch carries nothing.
     quiet = {"host": {"loopback"}, "switch": {"loopback", "switch"}}.get(name, set())
-    shells = {via: Shell(words) for via, words in ways.items() if via not in quiet}
+    shells = {via: talking(words) for via, words in ways.items() if via not in quiet}
     fresh = ""
     try:
         assert all(shell.say("before") == "before" for shell in shells.values())
@@ -140,7 +140,7 @@ def test_what_goes_on_hanging_is_started_again(cloud: LiveCloud, guest: str, key
     until("all answer", lambda: status(cloud).returncode == 0, 60)
     # Whoever has not been asked yet is not judged: he may be long in starting.
     time.sleep(2 * PERIOD)
-    session = Shell(routes(cloud, guest, key)["switch"])
+    session = talking(routes(cloud, guest, key)["switch"])
     before = {name: cloud.part(name) for name in PARTS}
     try:
         assert session.say("before") == "before"

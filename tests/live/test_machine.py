@@ -31,7 +31,7 @@ from pileus.providers.local.machine import provider as machine_provider
 from pileus.providers.local.machine.domain import domain_uuid
 from pileus.providers.local.machine.provider import MachineProvider
 from pileus.providers.local.machine.wire import SwitchWire
-from tests.live.cloud import until
+from tests.live.cloud import under, until
 from tests.providers.local.machine import specs
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def traces(body: Body) -> list[str]:
     """Everything on this machine that has to do with the instance."""
     found = [domain.name() for domain in libvirt.open(body.layout.libvirt_uri).listAllDomains()]
     found = [name for name in found if name == body.spec.ec2_id]
-    state = [str(path) for path in body.layout.state.rglob("*")]
+    state = [str(path) for path in under(body.layout.state)]
     groups = [str(path) for path in Path("/sys/fs/cgroup/cpu").glob(f"{body.layout.netns}.partition/*/")]
     found += [name for name in state + groups if body.spec.uuid in name or body.spec.ec2_id in name]
     names = [body.layout.tap(nic.uuid) for nic in body.spec.nics]
@@ -184,6 +184,19 @@ def ask_to_power_off(body: Body) -> None:
         return False
 
     until("the guest's agent answers", asked)
+
+
+@pytest.mark.cost(10)
+def test_a_libvirtd_that_is_about_to_end_is_replaced(layout: Layout) -> None:
+    """Who waits for one that hangs, and dies then, gets another."""
+    dying = daemon.pid(layout)
+    assert dying is not None
+    os.kill(dying, signal.SIGSTOP)
+    ending = threading.Timer(0.5, os.kill, (dying, signal.SIGKILL))
+    ending.start()
+    daemon.up(layout)
+    ending.join()
+    assert daemon.pid(layout) not in (None, dying)
 
 
 @pytest.mark.cost(60)

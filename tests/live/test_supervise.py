@@ -15,7 +15,7 @@ from pileus.app.state import State
 from pileus.app.up import running as parts_of
 from pileus.providers.local.machine import daemon
 from tests.live.cloud import PILEUS, until
-from tests.live.sessions import Shell, routes
+from tests.live.sessions import routes, talking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def test_what_is_killed_comes_back_under_a_running_guest(cloud: LiveCloud, guest
     """In an order that the seed gives; the guest's QEMU and sessions stay, but for sessions the dead one carried."""
     state = State(cloud.state)
     cloud.ssh(guest, key, "true")
-    opened = {via: Shell(words) for via, words in routes(cloud, guest, key).items()}
+    opened = {via: talking(words) for via, words in routes(cloud, guest, key).items()}
     before, counts = daemon._processes(cloud.layout), supervise.restarts(state)
     names = sorted(name for name in parts_of(state) if name != "supervisor")
     random.shuffle(names)

@@ -70,12 +70,16 @@ class RabbitMq:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """End it, and the port mapper that it started."""
+        """End it, and the port mapper that it started: a daemon of its own, in the network that the server was in."""
         self.resume()
         self._signal(signal.SIGTERM)
         self._wait()
-        epmd = ["/usr/bin/epmd", "-port", str(self._epmd), "-kill"]
-        subprocess.run(epmd, env=self._environment(), check=False, capture_output=True)
+        deadline = time.monotonic() + 30
+        while (left := self.relatives()) and time.monotonic() < deadline:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
 
     def kill(self) -> None:
         """End it by SIGKILL."""
@@ -135,6 +139,16 @@ class RabbitMq:
                 with contextlib.suppress(OSError):
                     fields = (entry / "stat").read_text().rpartition(")")[2].split()
                     if int(fields[3]) == session and fields[0] != "Z":
+                        found.append(int(entry.name))
+        return found
+
+    def relatives(self) -> list[int]:
+        """Every process that was started with its home, the port mapper too; none of them is a zombie."""
+        home, found = f"HOME={self.folder / 'home'}".encode(), []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if home in (entry / "environ").read_bytes().split(b"\0"):
                         found.append(int(entry.name))
         return found
 

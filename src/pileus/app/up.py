@@ -28,6 +28,8 @@ STOP = 15.0
 ROOM = 8 << 20
 """Bytes that have to be free where the state directory is."""
 
+_BEHIND = "the database is older than what this cloud's hosts hold: recovering it from them"
+
 Say = Callable[[str], None]
 
 
@@ -182,7 +184,7 @@ def _await(state: State, provider: str, say: Say, *, supervised: bool) -> dict[s
             raise Problem(f"The cloud does not answer after {READY:.0f} s; look into {state.log('cloud').parent}.")
         time.sleep(0.005)
     if waited:
-        _recovered(state, say)
+        _recovered(state, told, say)
     account = read_json(state.account) or {}
     # Taken over key by key: the cloud's user must not choose what root's files hold.
     write_json(state.admin, {key: str(account.get(key, "")) for key in ACCOUNT_KEYS}, 0o600)
@@ -212,13 +214,15 @@ def _recovering(state: State, told: list[str] | None, say: Say) -> list[str] | N
         return told
     hosts = ", ".join(str(name) for name in missing if name != "recovery")
     waits = f", waiting for: {hosts}" if hosts else ""
-    say(f"the database is older than what this cloud's hosts hold: recovering it from them{waits}")
+    say(f"{_BEHIND}{waits}")
     return missing
 
 
-def _recovered(state: State, say: Say) -> None:
-    """Say what a recovery did."""
+def _recovered(state: State, told: list[str] | None, say: Say) -> None:
+    """Say what a recovery did, and that there was one, unless that was `told`: it may be over before it is seen."""
     found = read_json(state.recovery) or {}
+    if told is None and "adopted" in found:
+        say(_BEHIND)
     for key, words in (("adopted", "rebuilt"), ("advanced", "brought up to date"), ("removed", "known to be gone")):
         if found.get(key):
             say(f"recovered: {len(found[key])} {words}: {', '.join(map(str, found[key][:8]))}")

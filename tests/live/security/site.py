@@ -87,7 +87,9 @@ class Site:
 
     def __init__(self, layout: Layout, provider: NetworkProvider) -> None:
         self.layout = layout
-        self.net = GuestNet(layout, dict, metadata.bind(SECRET))
+        self.specs: dict[str, InstanceSpec] = {}
+        # Asked every half minute: what is not in it then is served no more.
+        self.net = GuestNet(layout, lambda: self.specs, metadata.bind(SECRET))
         # First of all: it takes every namespace of this cloud that is there before it for an old network's.
         self.net.start()
         self.own, self.other = Project(routed(layout, provider, 10)), Project(routed(layout, provider, 11))
@@ -102,8 +104,11 @@ class Site:
         for guest, spec in self.guests.values():
             way = ("route", "add", addresses.METADATA, "via", spec.nics[0].localport)
             veth.ip("-n", guest.namespace, *way)
-        self.net.sync(spec for _, spec in self.guests.values()).result(60)
+        self.specs = {spec.uuid: spec for _, spec in self.guests.values()}
+        self.net.sync(self.specs.values()).result(60)
         self.own.cloud.settled()
+        for guest, _ in self.guests.values():
+            eventually(lambda one=guest: connects(one, addresses.METADATA, 80), "metadata is served")  # type: ignore[misc]
         for asker, asked in ((self.mallory, self.victim), (self.mallory, self.neighbour), (self.twin, self.stranger)):
             eventually(lambda one=asker, other=asked: one.pings(other.address), "guests of one project meet")  # type: ignore[misc]
 
@@ -126,6 +131,9 @@ class Site:
             yield
         finally:
             self._guard(f"{self.mallory.mac} {self.mallory.address}")
+            # What was forged meanwhile was believed, and would be for most of a minute.
+            for guest, _ in self.guests.values():
+                veth.ip("-n", guest.namespace, "neigh", "flush", "all")
 
     def _guard(self, *allowed: str) -> None:
         nbctl = enter(self.layout, "ovn-nbctl", "--db=unix:/srv/nb/ovnnb_db.sock", "--timeout=20", "--wait=hv")

@@ -14,7 +14,7 @@ import pytest
 from pileus.app.state import State
 from pileus.providers.local.layout import SHARED, Layout
 from pileus.providers.local.machine import owner, tap
-from tests.live.cloud import until
+from tests.live.cloud import under, until
 from tests.live.security.probe import Somebody, reached
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ ROOTS = {"/root": "folder", "/etc/shadow": "file", "/proc/1/environ": "file", "/
 def everything(cloud: LiveCloud) -> dict[str, str]:
     """All files, folders and sockets of the cloud and of the image cache, as root sees them."""
     found = {str(cloud.state): "folder"}
-    for path in (*cloud.state.rglob("*"), SHARED / "cache", *(SHARED / "cache").iterdir()):
+    for path in (*under(cloud.state), SHARED / "cache", *(SHARED / "cache").iterdir()):
         try:
             mode = path.lstat().st_mode
         except FileNotFoundError:
@@ -226,7 +226,7 @@ def test_secrets_are_in_no_log_no_command_line_and_no_environment(cloud: LiveClo
     private = key.read_text().splitlines()[2]
     secrets = [account[name] for account in (cloud.admin, other) for name in ("secret_key", "password", "token")]
     secrets += [private, MARKER, State(cloud.state).key.read_bytes().hex()]
-    logs = [path for path in cloud.state.rglob("*") if path.is_file() and path.suffix in (".log", ".out")]
+    logs = [path for path in under(cloud.state) if path.is_file() and path.suffix in (".log", ".out")]
     assert {"cloud.log", "host.log", f"{guests[0]['InstanceId']}.log"} <= {path.name for path in logs}
     said = "".join(path.read_text(errors="replace") for path in logs)
     told = "".join(

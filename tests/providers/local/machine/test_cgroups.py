@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,6 +45,26 @@ def test_version_2_gives_the_guests_their_weight(root: Path) -> None:
     (folder / "cpu.weight").unlink()  # the kernel's files need not be removed
     cgroups.remove(layout)
     assert not folder.exists()
+
+
+def test_a_container_is_ended_whose_groups_go_meanwhile(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel and LXC's monitor have it, once the processes in them have ended."""
+    layout, kill = Layout(root / "state"), os.kill
+    top = root / f"{layout.netns}.partition" / "i-1"
+    with subprocess.Popen(["sleep", "600"]) as victim:
+        for name in ("a", "b", "c"):
+            (top / name / "nested").mkdir(parents=True)
+            (top / name / "cgroup.procs").write_text(f"{victim.pid}\n")
+
+        def end(number: int, how: int) -> None:
+            kill(number, how)
+            shutil.rmtree(top)
+
+        monkeypatch.setattr("os.kill", end)
+        cgroups.end(layout, "i-1")
+        monkeypatch.undo()
+        assert victim.wait() == -signal.SIGKILL
+    assert not top.exists()
 
 
 def test_guests_start_without_a_group_where_nothing_is_delegated(root: Path) -> None:

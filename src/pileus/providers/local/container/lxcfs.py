@@ -72,11 +72,15 @@ def up(layout: Layout) -> str:
         return "this machine has no /dev/fuse" if not _FUSE.exists() else f"there is none in {ROOT}"
     with (layout.lxcfs / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        child = pid(layout) or process.spawn(list(argv(layout)), output(layout))
+        child: int | None = None
         until = time.monotonic() + _READY
         while tree(layout) is None:
-            if process.ended(child) and pid(layout) is None:
-                return f"it ends at once, see {output(layout)}"
+            if pid(layout) is None:
+                if child is None:
+                    # None runs, or the one that was found was about to end.
+                    child = process.spawn(list(argv(layout)), output(layout))
+                elif process.ended(child):
+                    return f"it ends at once, see {output(layout)}"
             if time.monotonic() > until:
                 return f"it is not ready in {_READY:.0f} s, see {output(layout)}"
             time.sleep(_POLL)

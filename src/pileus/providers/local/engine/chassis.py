@@ -41,8 +41,7 @@ def up(layout: Layout, root: Path = ROOT, fabric: Fabric | None = None) -> None:
     prepare(layout, fabric)
     with _alone(layout):
         for daemon in daemons(layout, root, fabric):
-            pid = process.owner(daemon.pidfile)
-            _await(daemon, start(daemon) if pid is None else pid)
+            _serving(daemon)
             if daemon.name == "southbound" and fabric.listen:
                 _listen(layout, root, fabric.listen)
 
@@ -155,11 +154,16 @@ def _alone(layout: Layout) -> Iterator[None]:
         yield
 
 
-def _await(daemon: Daemon, pid: int) -> None:
+def _serving(daemon: Daemon) -> None:
+    """Start it unless it runs, and return when it serves. Raises Fault."""
+    child: int | None = None
     until = time.monotonic() + _READY
     # A killed daemon lets go of its pid file moments before its socket: the answer must be the new one's.
-    while process.owner(daemon.pidfile) is None or not daemon.ready():
-        if process.ended(pid) and process.owner(daemon.pidfile) is None:
+    while (running := process.owner(daemon.pidfile)) is None or not daemon.ready():
+        if running is None and child is None:
+            # Or it ran when it was looked for first, and was about to end.
+            child = start(daemon)
+        elif running is None and child is not None and process.ended(child):
             raise Fault("NetworkEngineFailed", f"{daemon.name} ended while starting: {_tail(daemon)}")
         if time.monotonic() > until:
             raise Fault("NetworkEngineFailed", f"{daemon.name} is not ready in time: {_tail(daemon)}")

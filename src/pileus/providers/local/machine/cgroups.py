@@ -110,9 +110,10 @@ def end(layout: Layout, guest: str) -> None:
     """Kill every process of the container that LXC calls `guest`, its monitor first."""
     for hierarchy in _hierarchies():
         for folder in (hierarchy / group(layout) / f"{guest}.monitor", hierarchy / group(layout) / guest):
-            for path in folder.glob("**/cgroup.procs"):
+            # A walk, which passes over groups that go meanwhile, with the processes that were in them.
+            for place, _, _ in os.walk(folder):
                 with contextlib.suppress(OSError):
-                    for number in path.read_text().split():
+                    for number in (Path(place) / "cgroup.procs").read_text().split():
                         os.kill(int(number), signal.SIGKILL)
 
 

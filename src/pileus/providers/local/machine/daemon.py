@@ -150,11 +150,15 @@ def up(layout: Layout) -> None:
     with _alone(layout):
         prepare(layout)
         daemon = libvirtd(layout)
-        child = process.owner(daemon.pidfile) or process.spawn(list(daemon.argv), daemon.output)
+        child: int | None = None
         until = time.monotonic() + _READY
         while not daemon.ready():
-            if process.ended(child) and process.owner(daemon.pidfile) is None:
-                raise Fault("HypervisorFailed", f"libvirtd ended while starting: {_said(layout)}")
+            if process.owner(daemon.pidfile) is None:
+                if child is None:
+                    # None runs, or the one that was found was about to end.
+                    child = process.spawn(list(daemon.argv), daemon.output)
+                elif process.ended(child):
+                    raise Fault("HypervisorFailed", f"libvirtd ended while starting: {_said(layout)}")
             if time.monotonic() > until:
                 raise Fault("HypervisorFailed", f"libvirtd is not ready in time: {_said(layout)}")
             time.sleep(_POLL)
