@@ -80,6 +80,23 @@ def test_a_host_is_listed_drained_and_activated(stub: Stub, box: str) -> None:
     assert "stub by spread: 1 host known, 1 fit" in stub.pileus("explain", box).stdout
 
 
+def test_a_host_is_given_traits_and_a_flavor_demands_them(stub: Stub) -> None:
+    words = ("flavor", "create", "fast", "--vcpus", "1", "--memory", "128", "--disk", "1", "--trait", "ssd")
+    assert stub.pileus(*words).stdout == "fast  ssd\n"
+    with pytest.raises(Problem, match="do not have sufficient"):
+        stub.client.post("instances", body={"image": "stub-machine", "flavor": "fast"})
+    assert stub.pileus("host", "traits", "stub", "--add", "ssd", "--add", "rack:3").stdout == "stub  rack:3  ssd\n"
+    assert "rack:3,ssd" in stub.pileus("host", "list").stdout
+    assert '"rack:3"' in stub.pileus("host", "show", "stub").stdout
+    assert stub.client.post("instances", body={"image": "stub-machine", "flavor": "fast"})["instances"]
+    assert stub.pileus("host", "traits", "stub", "--remove", "ssd").stdout == "stub  rack:3\n"
+    assert stub.pileus("flavor", "traits", "fast", "--add", "kvm").stdout == "fast  kvm  ssd\n"
+    assert stub.pileus("flavor", "retire", "fast").stdout == "fast  kvm  ssd  retired\n"
+    line = next(line for line in stub.pileus("flavor", "list").stdout.splitlines() if line.startswith("fast"))
+    assert line.split() == ["fast", "1", "128", "1", "kvm,ssd", "true"]
+    assert stub.pileus("flavor", "offer", "fast").stdout == "fast  kvm  ssd\n"
+
+
 def test_an_address_is_allocated_given_taken_and_released(stub: Stub, box: str) -> None:
     ident, address = stub.pileus("address", "allocate").stdout.split()
     given = stub.pileus("address", "associate", address, "box").stdout.split()

@@ -9,9 +9,9 @@ from pileus.model.nouns import NOUNS
 def test_columns_are_aligned_and_gaps_are_dashes() -> None:
     found = tables.table("flavor", [{"name": "m1.small", "wanted": {"vcpus": 1, "memory": 512}}, {"name": "x"}])
     assert found.splitlines() == [
-        "NAME      VCPUS  MEMORY  DISK",
-        "m1.small  1      512     -",
-        "x         -      -       -",
+        "NAME      VCPUS  MEMORY  DISK  TRAITS  RETIRED",
+        "m1.small  1      512     -     -       -",
+        "x         -      -       -     -       -",
     ]
 
 

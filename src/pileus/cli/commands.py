@@ -10,6 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from pileus.cli.client import connect
+from pileus.cli.flavors import flavors
 from pileus.cli.hosts import hosts
 from pileus.cli.options import StateOption, state_of
 
@@ -24,6 +25,7 @@ addresses = typer.Typer(
 )
 cli.add_typer(keys, name="key")
 cli.add_typer(addresses, name="address")
+cli.add_typer(flavors, name="flavor")
 cli.add_typer(hosts, name="host")
 
 

@@ -15,6 +15,15 @@ StateOption = Annotated[
     typer.Option("--state", help="State directory of the cloud.", show_default=False),
 ]
 
+Add = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--add", help="A trait; may be said again for more.", show_default=False),
+]
+Remove = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--remove", help="One that it has no longer; may be said again.", show_default=False),
+]
+
 
 def state_of(given: Path | None) -> Path:
     """The state directory that is meant, absolute."""

@@ -19,7 +19,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "wanted.login_user",
         "wanted.public",
     ),
-    "flavor": ("name", "wanted.vcpus", "wanted.memory", "wanted.disk"),
+    "flavor": ("name", "wanted.vcpus", "wanted.memory", "wanted.disk", "wanted.traits", "wanted.retired"),
     "keypair": ("id", "name", "wanted.type", "wanted.fingerprint"),
     "volume": ("id", "wanted.size", "wanted.instance", "wanted.device"),
     "port": ("id", "assigned.address", "assigned.mac", "wanted.instance"),
@@ -27,7 +27,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "floatingip": ("id", "address", "instance", "private"),
     "user": ("id", "name", "wanted.admin"),
     "project": ("id", "name", "wanted.account_id"),
-    "host": ("name", "state", "heard", "wanted.zone", "instances", "vcpus", "memory", "disk"),
+    "host": ("name", "state", "heard", "wanted.zone", "wanted.traits", "instances", "vcpus", "memory", "disk"),
 }
 """What is shown of each noun; of others `OTHERS`."""
 
@@ -79,8 +79,10 @@ def _cell(noun: Mapping[str, Any], column: str) -> str:
     value: Any = noun
     for name in column.split("."):
         value = (value or {}).get(name)
-    if value is None or value == "":
+    if value is None or value in ("", []):
         return "-"
+    if isinstance(value, list):
+        return ",".join(map(str, value))
     if column.rpartition(".")[2] in _TIMES:
         return _moment(value)
     if column == "virtual_size":

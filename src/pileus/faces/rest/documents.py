@@ -160,12 +160,16 @@ def image_document(image: Image) -> dict[str, Any]:
 
 
 def host_document(view: HostView) -> dict[str, Any]:
-    """A host, with how it is, when it was heard last, and what is used of what may be given away (None: no bound)."""
+    """A host, with how it is, when it was heard last, and what is used of what may be given away (None: no bound).
+
+    `traits` are those that it found out by itself, and those that it was given.
+    """
     return {
         **document(view.host),
         "state": view.condition,
         "heard": view.host.seen.heard,
         "instances": view.instances,
+        "traits": sorted({*view.host.seen.traits, *view.host.wanted.traits}),
         "used": view.used,
         "room": view.room,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -12,11 +12,12 @@ from pileus.faces.rest.explain import explain
 from pileus.model import listing as pages
 from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
+from pileus.model.flavor import Wanted as FlavorWanted
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Duty, Host, Overcommit
 from pileus.model.instance import Body, Instance
 from pileus.model.spec import InstanceSpec
-from pileus.verbs import doctor, floatingip, host, image, join, keypair, user
+from pileus.verbs import doctor, flavor, floatingip, host, image, join, keypair, user
 from pileus.verbs.core import Core
 from pileus.verbs.instance import console, launch, power, stats, view
 
@@ -98,6 +99,24 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
     body: Body = Body()
 
 
+class NewFlavor(msgspec.Struct, frozen=True, kw_only=True):
+    """A flavor to make: `memory` in MiB, `disk` in GiB, and what it demands of hosts."""
+
+    name: str
+    vcpus: int
+    memory: int
+    disk: int
+    kind: Literal["machine", "container"] = "machine"
+    traits: tuple[str, ...] = ()
+
+
+class Traits(msgspec.Struct, frozen=True, kw_only=True):
+    """Traits that are given, or demanded, from now on, and those that no longer are."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
     """How a host is removed: with `forget` one that is lost, whatever it holds."""
 
@@ -161,6 +180,21 @@ def _create_keypair(asked: Asked) -> dict[str, Any]:
         return documents.document(keypair.import_(asked.caller, asked.core, new.name, new.public_key.encode()))
     key, private = keypair.create(asked.caller, asked.core, new.name, new.type)
     return {**documents.document(key), "private_key": private}
+
+
+def _create_flavor(asked: Asked) -> dict[str, Any]:
+    new = asked.read(NewFlavor)
+    wanted = FlavorWanted(vcpus=new.vcpus, memory=new.memory, disk=new.disk, kind=new.kind, traits=new.traits)
+    return documents.document(flavor.create(asked.caller, asked.core, new.name, wanted))
+
+
+def _demand(asked: Asked) -> dict[str, Any]:
+    new = asked.read(Traits)
+    return documents.document(flavor.demand(asked.caller, asked.core, asked.path["id"], new.add, new.remove))
+
+
+def _offered(*, retired: bool) -> Callable[[Asked], dict[str, Any]]:
+    return lambda asked: documents.document(flavor.offer(asked.caller, asked.core, asked.path["id"], retired=retired))
 
 
 def _capture_image(asked: Asked) -> dict[str, Any]:
@@ -264,6 +298,11 @@ def _give_host(asked: Asked) -> dict[str, Any]:
     return _host(asked, host.give(asked.caller, asked.core, asked.path["id"], asked.read(Overcommit)))
 
 
+def _mark_host(asked: Asked) -> dict[str, Any]:
+    new = asked.read(Traits)
+    return _host(asked, host.mark(asked.caller, asked.core, asked.path["id"], new.add, new.remove))
+
+
 def _remove_host(asked: Asked) -> dict[str, Any]:
     forget = asked.read(Removal).forget
     return _host(asked, host.remove(asked.caller, asked.core, asked.path["id"], forget=forget))
@@ -289,6 +328,10 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "keypairs", _create_keypair, "Make or import a key pair.", NewKeyPair, 201),
     Route("POST", "images/capture", _capture_image, "Make an image of an instance's root disk.", image.Capture, 201),
     Route("DELETE", "images/{id}", _delete_image, "Forget an image."),
+    Route("POST", "flavors", _create_flavor, "Make a flavor.", NewFlavor, 201),
+    Route("POST", "flavors/{id}/traits", _demand, "Change what it demands of hosts.", Traits),
+    Route("POST", "flavors/{id}/retire", _offered(retired=True), "Launch nothing in it any more."),
+    Route("POST", "flavors/{id}/offer", _offered(retired=False), "Offer it again."),
     Route("POST", "instances", _launch, "Launch instances.", launch.Launch, 201),
     Route("POST", "instances/{id}/start", _powered(power.start), "Want it running."),
     Route("POST", "instances/{id}/stop", _powered(power.stop), "Want it stopped."),
@@ -306,6 +349,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "hosts/{id}/activate", _turned("active"), "Give it new ones again."),
     Route("POST", "hosts/{id}/maintenance", _turned("maintenance"), "Drain it, and let it be silent."),
     Route("POST", "hosts/{id}/overcommit", _give_host, "Give it its own ratios of overcommit.", Overcommit),
+    Route("POST", "hosts/{id}/traits", _mark_host, "Give it traits, or take them from it.", Traits),
     Route("POST", "hosts/{id}/remove", _remove_host, "Take it out of the cloud.", Removal),
     Route("POST", "hosts/{id}/admit", _admit_host, "Let a removed host in again."),
     Route("POST", "hosttokens", _invite, "Make a token by which one host may join, once.", NewToken, 201),
