@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.app import processes
+from pileus.cli.client import Client
 from pileus.cli.problem import Problem
 
 if TYPE_CHECKING:
@@ -38,6 +39,27 @@ def test_a_user_is_made_and_shown_once(stub: Stub) -> None:
     again = stub.pileus("user", "create", "ann", check=False)
     assert (again.returncode, again.stdout) == (1, "")
     assert again.stderr == "pileus: The user 'ann' exists already. (Duplicate)\n"
+
+
+def test_a_leaked_key_is_replaced_and_deleted(stub: Stub) -> None:
+    account = json.loads(stub.pileus("user", "create", "ivy", "--json").stdout)
+    made = json.loads(stub.pileus("credential", "create", "--user", "ivy", "--token", "--json").stdout)
+    assert made.keys() == {"id", "user", "project", "token"}
+    ivy = Client(stub.endpoints["rest"], made["token"])
+    assert ivy.all("instances") == []
+    lines = stub.pileus("credential", "list", "--all").stdout.splitlines()
+    assert lines[0].split() == ["ID", "TYPE", "KEY", "USER", "CREATED"]
+    assert sorted(line.split()[1:4] for line in lines if " ivy " in line) == [
+        ["aws", account["access_key"], "ivy"],
+        *[["token", "-", "ivy"]] * 2,
+    ]
+    for ident in (account["access_key"], made["id"]):
+        assert stub.pileus("credential", "delete", ident).stdout == f"{ident}  deleted\n"
+    with pytest.raises(Problem, match="Unauthorized"):
+        ivy.all("instances")
+    again = stub.pileus("credential", "delete", made["id"], check=False)
+    assert again.stderr == "pileus: There is no such credential. (NotFound)\n"
+    assert "secret_key" in stub.pileus("credential", "create").stdout
 
 
 @pytest.mark.parametrize("noun", ["instances", "images", "flavors", "hosts", "users", "networks", "credentials"])

@@ -10,15 +10,17 @@ from typing import Annotated, Optional
 import typer
 
 from pileus.cli.client import connect
+from pileus.cli.credentials import credentials
 from pileus.cli.flavors import flavors
 from pileus.cli.hosts import hosts
-from pileus.cli.options import StateOption, state_of
+from pileus.cli.options import StateOption, show, state_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 users = typer.Typer(help="Users.", no_args_is_help=True)
 images = typer.Typer(help="Images.", no_args_is_help=True)
 keys = typer.Typer(help="Key pairs.", no_args_is_help=True)
 cli.add_typer(users, name="user")
+cli.add_typer(credentials, name="credential")
 cli.add_typer(images, name="image")
 addresses = typer.Typer(
     help="Floating addresses, which lead from the outside network to instances.", no_args_is_help=True
@@ -40,11 +42,7 @@ def user_create(
 ) -> None:
     """Make a user with an access key and a token; they are shown once."""
     account = connect(state_of(state)).post("users", body={"name": name, "project": project, "admin": admin})
-    if as_json:
-        print(json.dumps(account, indent=2))
-        return
-    width = max(map(len, account))
-    print("\n".join(f"{key.ljust(width)}  {value}" for key, value in account.items()))
+    show(account, as_json=as_json)
 
 
 @cli.command("list")

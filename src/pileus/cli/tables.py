@@ -26,6 +26,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "subnet": ("id", "name", "wanted.cidr", "wanted.zone"),
     "floatingip": ("id", "address", "instance", "private"),
     "user": ("id", "name", "wanted.admin"),
+    "credential": ("id", "wanted.type", "key", "user", "created"),
     "project": ("id", "name", "wanted.account_id"),
     "host": ("name", "state", "heard", "wanted.zone", "wanted.traits", "instances", "vcpus", "memory", "disk"),
 }

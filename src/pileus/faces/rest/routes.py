@@ -17,7 +17,7 @@ from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Duty, Host, Overcommit
 from pileus.model.instance import Body, Instance
 from pileus.model.spec import InstanceSpec
-from pileus.verbs import doctor, flavor, floatingip, host, image, join, keypair, user
+from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, user
 from pileus.verbs.core import Core
 from pileus.verbs.instance import console, launch, power, stats, view
 
@@ -59,6 +59,13 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     project: str = ""
     admin: bool = False
+
+
+class NewCredential(msgspec.Struct, frozen=True, kw_only=True):
+    """One more credential: an access key or a token, for whoever asks, or for another user (by name or id)."""
+
+    type: Literal["aws", "token"] = "aws"
+    user: str = ""
 
 
 class NewKeyPair(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,6 +179,16 @@ def _explain(asked: Asked) -> dict[str, Any]:
 def _create_user(asked: Asked) -> user.Account:
     new = asked.read(NewUser)
     return user.create(asked.caller, asked.core, new.name, new.project, admin=new.admin)
+
+
+def _create_credential(asked: Asked) -> credential.Made:
+    new = asked.read(NewCredential)
+    return credential.create(asked.caller, asked.core, new.type, new.user)
+
+
+def _revoke_credential(asked: Asked) -> dict[str, Any]:
+    credential.revoke(asked.caller, asked.core, asked.path["id"])
+    return {}
 
 
 def _create_keypair(asked: Asked) -> dict[str, Any]:
@@ -325,6 +342,8 @@ def _invite(asked: Asked) -> join.Invitation:
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", "users", _create_user, "Make a user, and its project if that is missing.", NewUser, 201),
+    Route("POST", "credentials", _create_credential, "Make an access key or a token.", NewCredential, 201),
+    Route("DELETE", "credentials/{id}", _revoke_credential, "Make it worthless, from now on."),
     Route("POST", "keypairs", _create_keypair, "Make or import a key pair.", NewKeyPair, 201),
     Route("POST", "images/capture", _capture_image, "Make an image of an instance's root disk.", image.Capture, 201),
     Route("DELETE", "images/{id}", _delete_image, "Forget an image."),
