@@ -145,6 +145,11 @@ def test_ssh_becomes_plain_ssh_to_the_loopback_address(stub: Stub, box: str, tmp
     assert done.returncode == 5
     assert said[-4:] == [f"admin@{address}", "ls", "-l", "--all"]
     assert f"HostKeyAlias={box}" in said
+    # It is on another machine than the test: ssh comes over the API, and the stub says what it is told.
+    (stream,) = (word.removeprefix("ProxyCommand=") for word in said if word.startswith("ProxyCommand="))
+    words = ["sh", "-c", stream.replace("%%", "%")]
+    told = subprocess.run(words, env=environment, input="SSH-2.0-me\n", capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (0, "SSH-2.0-me\n")
     kept = Path(said[said.index("-i") + 1])
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert kept.read_text().startswith("-----BEGIN OPENSSH PRIVATE KEY-----")

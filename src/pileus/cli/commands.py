@@ -104,10 +104,11 @@ def ssh(
     identity: Annotated[Optional[Path], typer.Option("-i", help="Private key.")] = None,  # noqa: UP045
     state: StateOption = None,
 ) -> None:
-    """Log in to an instance by plain ssh, or run a command there."""
+    """Log in to an instance by plain ssh, or run a command there; over the API where it is on another machine."""
     from pileus.cli import ssh as ways  # noqa: PLC0415  (commands start quickly)
 
-    words = ways.command(connect(state_of(state)), instance, identity, command or [])
+    where = state_of(state)
+    words = ways.command(connect(where), where, instance, identity, command or [])
     os.execvp(words[0], words)  # noqa: S606  (this process becomes ssh)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -77,6 +78,8 @@ def _cell(noun: Mapping[str, Any], column: str) -> str:
     if column in noun.get("room", {}):
         most = noun["room"][column]
         return f"{noun['used'][column]}/{'-' if most is None else most}"
+    if column == "loopback" and noun.get("host") not in (None, socket.gethostname(), "stub"):
+        return f"on {noun['host']}"  # from where this is read its address leads nowhere; 'pileus ssh' does
     value: Any = noun
     for name in column.split("."):
         value = (value or {}).get(name)
