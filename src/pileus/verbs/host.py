@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -146,7 +147,18 @@ def let_in(tx: Writer, name: str) -> bool:
     removed = tx.claimed(REMOVED, name) is not None
     if removed:
         tx.unclaim(REMOVED, name)
+        # Until it reports, perhaps long after its tombstone has gone, nothing else tells that it was here.
+        tx.keep_meta(_let_in(name), 1)
     return removed
+
+
+def known(tx: Reader, name: str) -> bool:
+    """Whether the store knows a host, or has known one that it may hear of again."""
+    return bool(tx.claimed("host", name) or tx.claimed(REMOVED, name) or tx.meta(_let_in(name)))
+
+
+def _let_in(name: str) -> str:
+    return f"in {hashlib.sha256(name.encode()).hexdigest()[:24]}"
 
 
 def views_of(tx: Reader, core: Core, hosts: Sequence[Host]) -> list[HostView]:
