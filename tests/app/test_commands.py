@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.app import processes
+from pileus.cli.client import Client
 from pileus.cli.problem import Problem
 
 if TYPE_CHECKING:
@@ -38,6 +39,27 @@ def test_a_user_is_made_and_shown_once(stub: Stub) -> None:
     again = stub.pileus("user", "create", "ann", check=False)
     assert (again.returncode, again.stdout) == (1, "")
     assert again.stderr == "pileus: The user 'ann' exists already. (Duplicate)\n"
+
+
+def test_a_leaked_key_is_replaced_and_deleted(stub: Stub) -> None:
+    account = json.loads(stub.pileus("user", "create", "ivy", "--json").stdout)
+    made = json.loads(stub.pileus("credential", "create", "--user", "ivy", "--token", "--json").stdout)
+    assert made.keys() == {"id", "user", "project", "token"}
+    ivy = Client(stub.endpoints["rest"], made["token"])
+    assert ivy.all("instances") == []
+    lines = stub.pileus("credential", "list", "--all").stdout.splitlines()
+    assert lines[0].split() == ["ID", "TYPE", "KEY", "USER", "CREATED"]
+    assert sorted(line.split()[1:4] for line in lines if " ivy " in line) == [
+        ["aws", account["access_key"], "ivy"],
+        *[["token", "-", "ivy"]] * 2,
+    ]
+    for ident in (account["access_key"], made["id"]):
+        assert stub.pileus("credential", "delete", ident).stdout == f"{ident}  deleted\n"
+    with pytest.raises(Problem, match="Unauthorized"):
+        ivy.all("instances")
+    again = stub.pileus("credential", "delete", made["id"], check=False)
+    assert again.stderr == "pileus: There is no such credential. (NotFound)\n"
+    assert "secret_key" in stub.pileus("credential", "create").stdout
 
 
 @pytest.mark.parametrize("noun", ["instances", "images", "flavors", "hosts", "users", "networks", "credentials"])
@@ -80,6 +102,23 @@ def test_a_host_is_listed_drained_and_activated(stub: Stub, box: str) -> None:
     assert "stub by spread: 1 host known, 1 fit" in stub.pileus("explain", box).stdout
 
 
+def test_a_host_is_given_traits_and_a_flavor_demands_them(stub: Stub) -> None:
+    words = ("flavor", "create", "fast", "--vcpus", "1", "--memory", "128", "--disk", "1", "--trait", "ssd")
+    assert stub.pileus(*words).stdout == "fast  ssd\n"
+    with pytest.raises(Problem, match="do not have sufficient"):
+        stub.client.post("instances", body={"image": "stub-machine", "flavor": "fast"})
+    assert stub.pileus("host", "traits", "stub", "--add", "ssd", "--add", "rack:3").stdout == "stub  rack:3  ssd\n"
+    assert "rack:3,ssd" in stub.pileus("host", "list").stdout
+    assert '"rack:3"' in stub.pileus("host", "show", "stub").stdout
+    assert stub.client.post("instances", body={"image": "stub-machine", "flavor": "fast"})["instances"]
+    assert stub.pileus("host", "traits", "stub", "--remove", "ssd").stdout == "stub  rack:3\n"
+    assert stub.pileus("flavor", "traits", "fast", "--add", "kvm").stdout == "fast  kvm  ssd\n"
+    assert stub.pileus("flavor", "retire", "fast").stdout == "fast  kvm  ssd  retired\n"
+    line = next(line for line in stub.pileus("flavor", "list").stdout.splitlines() if line.startswith("fast"))
+    assert line.split() == ["fast", "1", "128", "1", "kvm,ssd", "true"]
+    assert stub.pileus("flavor", "offer", "fast").stdout == "fast  kvm  ssd\n"
+
+
 def test_an_address_is_allocated_given_taken_and_released(stub: Stub, box: str) -> None:
     ident, address = stub.pileus("address", "allocate").stdout.split()
     given = stub.pileus("address", "associate", address, "box").stdout.split()
@@ -106,6 +145,11 @@ def test_ssh_becomes_plain_ssh_to_the_loopback_address(stub: Stub, box: str, tmp
     assert done.returncode == 5
     assert said[-4:] == [f"admin@{address}", "ls", "-l", "--all"]
     assert f"HostKeyAlias={box}" in said
+    # It is on another machine than the test: ssh comes over the API, and the stub says what it is told.
+    (stream,) = (word.removeprefix("ProxyCommand=") for word in said if word.startswith("ProxyCommand="))
+    words = ["sh", "-c", stream.replace("%%", "%")]
+    told = subprocess.run(words, env=environment, input="SSH-2.0-me\n", capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (0, "SSH-2.0-me\n")
     kept = Path(said[said.index("-i") + 1])
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert kept.read_text().startswith("-----BEGIN OPENSSH PRIVATE KEY-----")

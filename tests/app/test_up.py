@@ -15,6 +15,8 @@ import pytest
 
 from pileus.app import processes
 from pileus.app.state import ACCOUNT_KEYS
+from pileus.cli.client import Client
+from pileus.cli.problem import Problem
 from tests.services.process import free_port
 
 if TYPE_CHECKING:
@@ -77,10 +79,20 @@ def test_a_killed_cloud_comes_back_with_all_that_was_acknowledged(own: Stub) -> 
     assert own.pileus("status").returncode == 0
 
 
-def test_a_first_start_that_died_before_it_told_its_secrets_is_made_good(ended: Stub) -> None:
-    ended.state.account.unlink()
+def test_an_administrators_secrets_that_nobody_was_told_or_that_were_deleted_are_made_anew(ended: Stub) -> None:
+    ended.state.account.unlink()  # a first start that died before it told them
     ended.up()
     assert ended.client.all("users")[0]["name"] == "admin"
+    leaked = ended.admin
+    ended.pileus("credential", "delete", leaked["access_key"])
+    token = Client(ended.endpoints["rest"], leaked["token"])
+    token.delete("credentials", leaked["token"])
+    with pytest.raises(Problem, match="Unauthorized"):
+        token.all("users")
+    ended.down()
+    assert "the administrator's token was not known any more" in ended.pileus("up").stderr
+    assert ended.client.all("users")[0]["name"] == "admin"
+    assert ended.admin["access_key"] != leaked["access_key"]
 
 
 def test_only_one_cloud_has_a_state_directory(stub: Stub) -> None:

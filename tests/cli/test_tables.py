@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from pileus.cli import tables
+import socket
+
+from pileus.cli import ssh, tables
 from pileus.model.nouns import NOUNS
 
 
 def test_columns_are_aligned_and_gaps_are_dashes() -> None:
     found = tables.table("flavor", [{"name": "m1.small", "wanted": {"vcpus": 1, "memory": 512}}, {"name": "x"}])
     assert found.splitlines() == [
-        "NAME      VCPUS  MEMORY  DISK",
-        "m1.small  1      512     -",
-        "x         -      -       -",
+        "NAME      VCPUS  MEMORY  DISK  TRAITS  RETIRED",
+        "m1.small  1      512     -     -       -",
+        "x         -      -       -     -       -",
     ]
+
+
+def test_an_address_is_shown_where_it_leads_to_its_instance() -> None:
+    here, there = ({"id": "i-1", "loopback": "127.77.0.1", "host": host} for host in (socket.gethostname(), "far-away"))
+    heading, first, second = tables.table("instance", [here, there]).splitlines()
+    at = heading.index("LOOPBACK")
+    assert first[at:].split()[0] == "127.77.0.1"
+    assert second[at:].startswith("on far-away")
+    assert (ssh.here(socket.gethostname()), ssh.here("far-away")) == (True, False)
 
 
 def test_columns_are_of_nouns_that_exist() -> None:

@@ -115,7 +115,10 @@ SUITES = {
         f"tests/loops/test_promises.py::test_every_promise_holds{which}"
         for which in ("", "_of_a_database_that_was_recovered[copy-0-14]")
     ],
-    "verbs": [f"tests/verbs/test_{which}.py" for which in ("launch", "number", "recount", "view", "crowded", "host")],
+    "verbs": [
+        f"tests/verbs/test_{which}.py"
+        for which in ("launch", "number", "recount", "view", "crowded", "place", "placementgroup", "host")
+    ],
 }
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.bus.messages import Removed
-from pileus.loops.host.book import DAMAGED, Book, Entry, FileBook
+from pileus.loops.host import view
+from pileus.loops.host.book import DAMAGED, MARK, Book, Entry, FileBook
 from pileus.model.instance import Body, Power
 from pileus.model.spec import InstanceSpec
 
@@ -101,7 +102,7 @@ def test_a_damaged_order_is_set_aside_and_costs_no_other(tmp_path: Path, damage:
     (orders / "a.json").write_bytes(data)
     again = FileBook(tmp_path, lambda: 7.0)
     assert again.entries == {"b": entry("b", 1)}
-    assert [path.name for path in orders.iterdir()] == ["b.json"]
+    assert [path.name for path in orders.glob("*.json")] == ["b.json"]
     assert (tmp_path / DAMAGED / "a.7.json").read_bytes() == data
     again.keep(entry("a", 1))
     assert FileBook(tmp_path).entries == {"a": entry("a", 1), "b": entry("b", 1)}
@@ -161,7 +162,7 @@ def test_a_full_disk_leaves_the_order_that_was_held(tmp_path: Path) -> None:
     with full_after(tmp_path, 12), pytest.raises(OSError, match="large"):
         book.keep(entry("a", 2))
     assert book.entries == FileBook(tmp_path).entries == {"a": entry("a", 1)}
-    assert [path.name for path in (tmp_path / "orders").iterdir()] == ["a.json"]
+    assert {path.suffix for path in (tmp_path / "orders").iterdir()} == {".json", MARK}
 
 
 @contextlib.contextmanager
@@ -199,4 +200,39 @@ def test_the_highest_revision_outlives_an_order_that_cannot_be_read(tmp_path: Pa
     book.keep(entry("a", 4))
     book.note()
     (tmp_path / "orders" / "a.json").write_bytes(b"")
+    assert FileBook(tmp_path).start.highest == (1, 4)
+
+
+def test_the_highest_revision_needs_no_file_that_can_be_read(tmp_path: Path) -> None:
+    """Of the moment before: nothing else was written since the order, or the removal, came."""
+    book = FileBook(tmp_path, lambda: 0.0)
+    book.begin()
+    for counter in (4, 9, 11):
+        book.witness((1, counter))
+        book.keep(entry("a", counter))
+    spoil(tmp_path)
+    again = FileBook(tmp_path, lambda: 0.0)
+    assert (again.entries, again.start.highest) == ({}, (1, 11))
+    assert view.read(tmp_path).highest == (1, 11)
+    again.witness((1, 15))
+    again.remember("b", Removed(revision=(1, 15), why="gone"))
+    again.keep(entry("c", 12))
+    spoil(tmp_path)
+    last = FileBook(tmp_path, lambda: 0.0)
+    assert (last.entries, last.removed, last.start.highest) == ({}, {}, (1, 15))
+    assert [path.name for path in (tmp_path / "orders").glob(f"*{MARK}")] == [f"1.15{MARK}"]
+
+
+def spoil(folder: Path) -> None:
+    """Have no file say anything any more."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"\0" * path.stat().st_size)
+
+
+def test_names_that_show_no_revision_are_passed_over(tmp_path: Path) -> None:
+    book = FileBook(tmp_path, lambda: 0.0)
+    book.keep(entry("a", 4))
+    for name in (f"x{MARK}", f"1.x{MARK}", f"{MARK}", f"2{MARK}"):
+        (tmp_path / "orders" / name).touch()
     assert FileBook(tmp_path).start.highest == (1, 4)

@@ -28,6 +28,7 @@ from pileus.model.volume import Volume
 from pileus.providers.stub import StubProvider
 from pileus.store.cache import Cache
 from pileus.verbs import doctor, flavor, floatingip, project, recount, securitygroup, tag
+from pileus.verbs import host as hosts
 from pileus.verbs import recover as verb
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
@@ -435,6 +436,54 @@ def test_a_copy_that_only_a_silent_host_shows_to_be_old_is_recovered_when_that_r
     assert state(site.row(away.uuid)) is State.STOPPED
     assert site.row(away.uuid).tags == {"colour": "blue"}
     assert site.row(away.uuid).assigned.unheard is None
+
+
+def test_a_copy_from_before_a_host_came_is_recovered_when_that_reports(
+    site: Site, ann: Caller, tiny: Image, row: Instance
+) -> None:
+    """The engine's databases are as old as the copy, and the store has counted past all that the host holds."""
+    old, engine = copied(site), site.engine
+    before = dict(engine.bodies), dict(engine.specs), dict(engine.removed)
+    site.host("h2")
+    with moved_to(site, "h2"):
+        away = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        site.settle()
+    replaced(site, old)
+    engine.bodies, engine.specs, engine.removed = before
+    agent = site.agents.pop("h2")
+    process = Process(site).opened()
+    for number in range(12):
+        tag.put(ann, process.core, [row.ec2_id], {"number": str(number)})
+        site.settle(1)
+    with site.store.read() as tx:
+        assert agent.book.start.highest < (tx.meta("incarnation"), tx.meta("counter"))
+    assert (process.recovery.opened, process.recovery.outcome) == (True, None)
+    site.agents["h2"] = agent
+    process.hear("h2")
+    process.opened()
+    site.settle()
+    assert process.recovery.outcome is not None
+    assert site.row(away.uuid).assigned.host == "h2"
+    assert [state(site.row(uuid)) for uuid in (row.uuid, away.uuid)] == [State.RUNNING, State.RUNNING]
+    assert site.row(row.uuid).tags["number"] == "11"
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+
+
+def test_a_host_that_was_removed_and_let_in_again_is_no_stranger(site: Site, ann: Caller, tiny: Image) -> None:
+    root = site.caller("admin", admin=True)
+    site.host("h2")
+    with moved_to(site, "h2"):
+        row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        site.settle()
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+    hosts.remove(root, site.core, "h2")
+    assert Process(site).opened().recovery.outcome is None
+    hosts.admit(root, site.core, "h2")
+    process = Process(site).opened()
+    assert process.recovery.outcome is None
+    assert process.gate.admitted == {"h1", "h2"}
 
 
 def test_a_host_that_was_away_and_knows_nothing_newer_goes_on(site: Site, ann: Caller, tiny: Image) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import hypothesis
 import msgspec
 from hypothesis import strategies as some
+from sqlalchemy import delete
 
 from pileus.model.caller import Caller
 from pileus.model.errors import NoCapacity
 from pileus.model.host import Capacity, Host, Overcommit, room
 from pileus.model.placement import RESOURCES, Policy
+from pileus.store.tables import usage
 from pileus.verbs import recount
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch, launch
+from tests.databases import SERVER
 from tests.site import Site
 
 if TYPE_CHECKING:
@@ -27,6 +32,11 @@ launches = some.tuples(some.just("launch"), some.sampled_from(sorted(FLAVORS)), 
 ends = some.tuples(some.just("terminate"), some.integers(0, 20), some.booleans())
 turns = some.tuples(some.just("state"), some.integers(0, 3), some.sampled_from(("active", "drained", "maintenance")))
 sizes = some.tuples(some.integers(0, 3), some.integers(0, 5000), some.integers(0, 40))
+policies = some.builds(
+    Policy,
+    overcommit=some.builds(Overcommit, vcpus=some.sampled_from((1.0, 2.5)), memory=some.just(1.0), disk=some.just(1)),
+    strategy=some.sampled_from(("spread", "stack")),
+)
 
 
 def bounds(site: Site, policy: Policy) -> dict[str, tuple[str, dict[str, int | None], dict[str, int]]]:
@@ -54,6 +64,21 @@ def fits(site: Site, policy: Policy, need: tuple[int, int, int]) -> int:
     return total
 
 
+def check(site: Site, policy: Policy) -> None:
+    """Nothing of any host is given away twice."""
+    for _, most, used in bounds(site, policy).values():
+        assert all(used[name] <= (most[name] or 0) for name in RESOURCES)
+
+
+def sized(hosts: list[tuple[int, int, int]], policy: Policy) -> Site:
+    """A site with hosts of so many processors, MiB and GiB."""
+    site = Site()
+    site.core = replace(site.core, policy=policy)
+    for number, (vcpus, memory, disk) in enumerate(hosts):
+        site.host(f"h{number}", Capacity(vcpus=vcpus, memory=memory, disk=disk))
+    return site
+
+
 def turn(site: Site, name: str, state: str) -> None:
     with site.store.write() as tx:
         (host,) = tx.list(Host, name=name)
@@ -63,22 +88,13 @@ def turn(site: Site, name: str, state: str) -> None:
 @hypothesis.settings(max_examples=30, deadline=None)
 @hypothesis.given(
     hosts=some.lists(sizes, min_size=1, max_size=4),
-    policy=some.builds(
-        Policy,
-        overcommit=some.builds(
-            Overcommit, vcpus=some.sampled_from((1.0, 2.5)), memory=some.just(1.0), disk=some.just(1)
-        ),
-        strategy=some.sampled_from(("spread", "stack")),
-    ),
+    policy=policies,
     deeds=some.lists(launches | ends | turns, max_size=12),
 )
 def test_no_host_is_given_more_than_it_has(
     hosts: list[tuple[int, int, int]], policy: Policy, deeds: list[tuple[str, object, object]]
 ) -> None:
-    site = Site()
-    site.core = replace(site.core, policy=policy)
-    for number, (vcpus, memory, disk) in enumerate(hosts):
-        site.host(f"h{number}", Capacity(vcpus=vcpus, memory=memory, disk=disk))
+    site = sized(hosts, policy)
     ann = site.caller("blue", {})
     tiny = site.image(ann)
     made: list[str] = []
@@ -98,16 +114,63 @@ def test_no_host_is_given_more_than_it_has(
                 site.settle(3)
         elif what == "state":
             turn(site, f"h{int(str(first)) % len(hosts)}", str(second))
-        for _, most, used in bounds(site, policy).values():
-            assert all(used[name] <= (most[name] or 0) for name in RESOURCES)
+        check(site, policy)
+
+
+THREADS = 64
+
+
+@hypothesis.settings(max_examples=4 if SERVER else 2, deadline=None)
+@hypothesis.given(
+    hosts=some.lists(
+        some.tuples(some.integers(4, 20), some.integers(2000, 8000), some.integers(16, 80)), min_size=2, max_size=4
+    ),
+    policy=policies,
+    left=some.integers(0, 4),
+    asked=some.lists(
+        some.tuples(some.sampled_from(sorted(FLAVORS)), some.integers(1, 3)), min_size=THREADS, max_size=THREADS
+    ),
+    ended=some.just(0) | some.integers(1, 8),
+)
+def test_sixty_four_who_launch_at_once_where_little_is_left_are_given_no_more_than_there_is(
+    hosts: list[tuple[int, int, int]], policy: Policy, left: int, asked: list[tuple[str, int]], ended: int
+) -> None:
+    """While instances end, too, and their room is given back. A site is full but for `left` of the smallest ones."""
+    site = sized(hosts, policy)
+    ann = site.caller("blue", {})
+    tiny = site.image(ann)
+    space = fits(site, policy, FLAVORS["m1.tiny"])
+    filling = Launch(image=tiny.ec2_id, flavor="m1.tiny", most=max(1, space - left))
+    made = launch(ann, site.core, filling)
+    site.settle(2)
+    start = threading.Barrier(THREADS)
+    refused: list[tuple[tuple[int, int, int], int]] = []
+
+    def ask(name: str, count: int) -> None:
+        start.wait()
+        try:
+            launch(ann, site.core, Launch(image=tiny.ec2_id, flavor=name, least=count, most=count))
+        except NoCapacity:
+            refused.append((FLAVORS[name], count))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        asking = [pool.submit(ask, *each) for each in asked]
+        if made[:ended]:
+            power.terminate(ann, site.core, [site.row(uuid).ec2_id for uuid in made[:ended]])
+        while not all(each.done() for each in asking):
+            site.settle(1)
+            check(site, policy)
+    for each in asking:
+        each.result()
+    check(site, policy)
+    assert ended or all(fits(site, policy, need) < count for need, count in refused)
 
 
 def test_a_host_that_was_never_counted_is_counted_from_its_first_instance_on(
     site: Site, ann: Caller, tiny: Image
 ) -> None:
     with site.store.write() as tx:
-        for name in RESOURCES:
-            tx.sql.exec_driver_sql("DELETE FROM usage WHERE resource = ?", (name,))
+        tx.sql.execute(delete(usage).where(usage.c.resource.in_(RESOURCES)))
     assert site.launch(ann, Launch(image=tiny.ec2_id))[0].assigned.host == "h1"
     with site.store.read() as tx:
         assert tx.usage("host:h1")["host:h1", "memory"] == 512

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from unittest.mock import ANY
 
+import msgspec
 import pytest
 
 from pileus.bus.memory import MemoryBus
 from pileus.model.caller import SYSTEM
-from pileus.model.errors import Duplicate
+from pileus.model.errors import Duplicate, Forbidden, NotFound
 from pileus.model.project import Project
 from pileus.providers.stub import StubProvider
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import user
 from pileus.verbs.core import Core
-from pileus.verbs.credential import FRESH, Authority, revoke
+from pileus.verbs.credential import FRESH, Authority, create, revoke
 from tests.site import Site
 
 
@@ -53,8 +55,51 @@ def test_a_credential_that_another_process_revokes_opens_nothing_a_second_later(
         assert authority.by_access_key(made.access_key, "ec2")
         assert authority.by_token(made.token, "rest")
     for key in (made.access_key, made.token):
-        assert revoke(SYSTEM, here, key)
+        revoke(SYSTEM, here, key)
     now[0] += FRESH + 0.01
     for authority in (own, other):
         assert authority.by_access_key(made.access_key, "ec2") is None
         assert authority.by_token(made.token, "rest") is None
+
+
+def test_a_leaked_key_is_replaced(site: Site) -> None:
+    authority = Authority(site.core)
+    account = user.create(SYSTEM, site.core, "eve")
+    eve = authority.by_access_key(account.access_key, "ec2")
+    assert eve is not None
+    new = create(eve, site.core)
+    assert (new.user, new.project, new.token) == ("eve", "eve", "")
+    assert authority.secret(new.access_key) == new.secret_key.encode()
+    assert authority.by_access_key(account.access_key, "ec2")  # both, until the old one is not used any more
+    revoke(eve, site.core, account.access_key)
+    assert authority.by_access_key(account.access_key, "ec2") is None
+    assert authority.by_access_key(new.access_key, "ec2") == msgspec.structs.replace(eve, request=ANY)
+    again = create(eve, site.core, "token")
+    assert authority.by_token(again.token, "rest")
+    for ident in (again.id, new.id, account.token):
+        revoke(eve, site.core, ident)
+        with pytest.raises(NotFound):
+            revoke(eve, site.core, ident)
+    assert authority.by_token(again.token, "rest") is None
+    assert authority.by_access_key(new.access_key, "ec2") is None
+
+
+def test_credentials_of_others_are_an_administrators(site: Site) -> None:
+    authority = Authority(site.core)
+    eve, bob = (user.create(SYSTEM, site.core, name, "lab") for name in ("eve", "bob"))
+    caller = authority.by_token(bob.token, "rest")
+    assert caller is not None
+    with pytest.raises(NotFound):
+        revoke(caller, site.core, eve.access_key)
+    with pytest.raises(Forbidden):
+        create(caller, site.core, name="eve")
+    assert authority.by_access_key(eve.access_key, "ec2")
+    root = site.caller("admin", admin=True)
+    made = create(root, site.core, name="eve")
+    found = authority.by_access_key(made.access_key, "ec2")
+    assert found is not None
+    assert (found.user_name, found.project_name, found.admin) == ("eve", "lab", False)
+    revoke(root, site.core, eve.access_key)
+    assert authority.by_access_key(eve.access_key, "ec2") is None
+    with pytest.raises(NotFound):
+        create(root, site.core, name="nobody")

@@ -9,6 +9,7 @@ import gc
 import socket
 import sys
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 import structlog
@@ -69,31 +70,36 @@ def _tune_collector() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def begin(cloud: Cloud, state: State) -> tuple[Caller, bool]:
+Credentials = Literal["kept", "renewed", "new"]
+
+
+def begin(cloud: Cloud, state: State) -> tuple[Caller, Credentials]:
     """Make what every cloud has from its first start on: flavors, and an administrator.
 
-    Returns its caller, and whether its credentials are new in the place of some that this store does not know.
+    Returns its caller, and what became of its credentials: kept, renewed for those that the store does not know (any
+    more), or new with a user that had been lost with its store.
     """
     flavor.seed(SYSTEM, cloud.core)
     account = read_json(state.account)
     caller = cloud.authority.by_token(str(account.get("token")), "app") if account else None
     if caller is not None:
-        return caller, False
-    made = _administrator(cloud)
+        return caller, "kept"
+    made, known = _administrator(cloud)
     write_json(state.account, made, 0o600)
     caller = cloud.authority.by_token(made["token"], "app")
     if caller is None:
         raise RuntimeError(f"{state.account}: its token is unknown, though it was made just now")
-    return caller, account is not None
+    return caller, "kept" if account is None else "renewed" if known else "new"
 
 
-def _administrator(cloud: Cloud) -> dict[str, str]:
+def _administrator(cloud: Cloud) -> tuple[dict[str, str], bool]:
+    """Its account, made now, and whether it had one: its token was revoked, or a start ended before it could say it."""
+    known = False
     try:
         account = user.create(SYSTEM, cloud.core, ADMIN, ADMIN, admin=True, limits={})
     except Duplicate:
-        # Made by a start that ended before it could say so.
-        account = user.renew(SYSTEM, cloud.core, ADMIN)
-    return {name: getattr(account, name) for name in ACCOUNT_KEYS}
+        account, known = user.renew(SYSTEM, cloud.core, ADMIN), True
+    return {name: getattr(account, name) for name in ACCOUNT_KEYS}, known
 
 
 async def _serve(edge: Edge, cloud: Cloud, state: State, found: Doors, is_open: Callable[[], bool]) -> None:
@@ -131,7 +137,7 @@ def _open(cloud: Cloud, state: State, provider: str, before: Heard, *, mcc: bool
             return False
         if heard(cloud.core.store) == before:
             return False
-        admin, renewed = begin(cloud, state)
+        admin, credentials = begin(cloud, state)
         if provider == "stub":
             stubimages.register_all(admin, cloud)
         if mcc:
@@ -142,7 +148,7 @@ def _open(cloud: Cloud, state: State, provider: str, before: Heard, *, mcc: bool
     outcome = cloud.recovery.outcome
     if outcome is not None:
         state.recover.unlink(missing_ok=True)
-    if outcome is not None or renewed:
+    if outcome is not None or credentials != "kept":
         done = msgspec.to_builtins(outcome) if outcome is not None else {}
-        write_json(state.recovery, {**done, "credentials": "new" if renewed else "kept"})
+        write_json(state.recovery, {**done, "credentials": credentials})
     return True

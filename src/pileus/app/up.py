@@ -231,6 +231,8 @@ def _recovered(state: State, told: list[str] | None, say: Say) -> None:
         say(f"recovered without {hosts}: what is there is left as it is, and recovered when it reports")
     if found.get("left"):
         say(f"{len(found['left'])} claims are in conflict: {'; '.join(map(str, found['left'][:8]))}")
+    if found.get("credentials") == "renewed":
+        say("the administrator's token was not known any more: admin.json holds new credentials")
     if found.get("credentials") == "new":
         say(
             "the credentials were lost with the database: admin.json holds new ones for the administrator; "

@@ -10,20 +10,24 @@ from typing import Annotated, Optional
 import typer
 
 from pileus.cli.client import connect
+from pileus.cli.credentials import credentials
+from pileus.cli.flavors import flavors
 from pileus.cli.hosts import hosts
-from pileus.cli.options import StateOption, state_of
+from pileus.cli.options import StateOption, show, state_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 users = typer.Typer(help="Users.", no_args_is_help=True)
 images = typer.Typer(help="Images.", no_args_is_help=True)
 keys = typer.Typer(help="Key pairs.", no_args_is_help=True)
 cli.add_typer(users, name="user")
+cli.add_typer(credentials, name="credential")
 cli.add_typer(images, name="image")
 addresses = typer.Typer(
     help="Floating addresses, which lead from the outside network to instances.", no_args_is_help=True
 )
 cli.add_typer(keys, name="key")
 cli.add_typer(addresses, name="address")
+cli.add_typer(flavors, name="flavor")
 cli.add_typer(hosts, name="host")
 
 
@@ -38,11 +42,7 @@ def user_create(
 ) -> None:
     """Make a user with an access key and a token; they are shown once."""
     account = connect(state_of(state)).post("users", body={"name": name, "project": project, "admin": admin})
-    if as_json:
-        print(json.dumps(account, indent=2))
-        return
-    width = max(map(len, account))
-    print("\n".join(f"{key.ljust(width)}  {value}" for key, value in account.items()))
+    show(account, as_json=as_json)
 
 
 @cli.command("list")
@@ -104,10 +104,11 @@ def ssh(
     identity: Annotated[Optional[Path], typer.Option("-i", help="Private key.")] = None,  # noqa: UP045
     state: StateOption = None,
 ) -> None:
-    """Log in to an instance by plain ssh, or run a command there."""
+    """Log in to an instance by plain ssh, or run a command there; over the API where it is on another machine."""
     from pileus.cli import ssh as ways  # noqa: PLC0415  (commands start quickly)
 
-    words = ways.command(connect(state_of(state)), instance, identity, command or [])
+    where = state_of(state)
+    words = ways.command(connect(where), where, instance, identity, command or [])
     os.execvp(words[0], words)  # noqa: S606  (this process becomes ssh)
 
 

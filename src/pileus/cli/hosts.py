@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from pileus.cli.client import connect
-from pileus.cli.options import StateOption, state_of
+from pileus.cli.options import Add, Remove, StateOption, state_of
 from pileus.cli.problem import Problem
 
 hosts = typer.Typer(help="Hosts, the machines that run instances.", no_args_is_help=True)
@@ -65,6 +65,13 @@ def overcommit(
     """Set how many times over its processors, memory and disk are given away."""
     body = {"vcpus": vcpus, "memory": memory, "disk": disk}
     _told(connect(state_of(state)).post("hosts", host, "overcommit", body=body))
+
+
+@hosts.command()
+def traits(host: Name, *, add: Add = None, remove: Remove = None, state: StateOption = None) -> None:
+    """Give it traits that flavors may demand (ssd, gpu:a100), or take some from it; prints all that it has."""
+    made = connect(state_of(state)).post("hosts", host, "traits", body={"add": add or [], "remove": remove or []})
+    print("  ".join([made["name"], *made["traits"]]))
 
 
 @hosts.command()

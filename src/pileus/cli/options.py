@@ -1,8 +1,10 @@
-"""What many commands take."""
+"""What many commands take, and how they show it."""
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -15,7 +17,23 @@ StateOption = Annotated[
     typer.Option("--state", help="State directory of the cloud.", show_default=False),
 ]
 
+Add = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--add", help="A trait; may be said again for more.", show_default=False),
+]
+Remove = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--remove", help="One that it has no longer; may be said again.", show_default=False),
+]
+
 
 def state_of(given: Path | None) -> Path:
     """The state directory that is meant, absolute."""
     return Path(os.path.abspath(given or default_state()))  # noqa: PTH100  (links stay as they are written)
+
+
+def show(found: Mapping[str, str], *, as_json: bool) -> None:
+    """Print named values, one a line, or as JSON."""
+    width = max(map(len, found))
+    lines = [f"{key.ljust(width)}  {value}" for key, value in found.items()]
+    print(json.dumps(found, indent=2) if as_json else "\n".join(lines))

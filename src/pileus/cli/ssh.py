@@ -1,10 +1,12 @@
-"""Ways into an instance: plain ssh at its loopback address, and a TCP stream over the API."""
+"""Ways into an instance: plain ssh at its loopback address on this machine, and a TCP stream over the API."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import shlex
+import socket
 import sys
 import threading
 from collections.abc import Sequence
@@ -44,8 +46,12 @@ def keep_key(name: str, private: str) -> Path:
     return path
 
 
-def command(client: Client, instance: str, identity: Path | None, words: Sequence[str]) -> list[str]:
-    """The ssh command that runs `words` in the instance, or a shell. Problem when it has no address."""
+def command(client: Client, state: Path, instance: str, identity: Path | None, words: Sequence[str]) -> list[str]:
+    """The ssh command that runs `words` in the instance, or a shell. Problem when it has no address.
+
+    On another machine than this its loopback address leads nowhere, or to what listens here at every address: ssh goes
+    over the API of the cloud of `state`.
+    """
     found = client.get("instances", instance)
     if found["state"] != "running" or not found["loopback"]:
         raise Problem(f"{instance} is {found['state']}: 'pileus explain instance {instance}' says why.")
@@ -60,9 +66,21 @@ def command(client: Client, instance: str, identity: Path | None, words: Sequenc
         *("-o", f"UserKnownHostsFile={FOLDER / 'known_hosts'}"),
         *("-o", "StrictHostKeyChecking=accept-new"),
         *(("-i", str(identity), "-o", "IdentitiesOnly=yes") if identity else ()),
+        *(() if here(found["host"]) else ("-o", f"ProxyCommand={_stream(state, found['id'])}")),
         f"{found['login_user']}@{found['loopback']}",
         *words,
     ]
+
+
+def here(host: str) -> bool:
+    """Whether the host of this name is on this machine: one that did not join is called as its machine is."""
+    return host == socket.gethostname()
+
+
+def _stream(state: Path, ident: str) -> str:
+    """What ssh is to run for a stream to port 22 of an instance; % means something to ssh."""
+    words = [sys.executable, "-m", "pileus.app.main", "connect", ident, "22", "--state", str(state)]
+    return shlex.join(words).replace("%", "%%")
 
 
 def splice(client: Client, instance: str, port: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,15 +20,16 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "wanted.login_user",
         "wanted.public",
     ),
-    "flavor": ("name", "wanted.vcpus", "wanted.memory", "wanted.disk"),
+    "flavor": ("name", "wanted.vcpus", "wanted.memory", "wanted.disk", "wanted.traits", "wanted.retired"),
     "keypair": ("id", "name", "wanted.type", "wanted.fingerprint"),
     "volume": ("id", "wanted.size", "wanted.instance", "wanted.device"),
     "port": ("id", "assigned.address", "assigned.mac", "wanted.instance"),
     "subnet": ("id", "name", "wanted.cidr", "wanted.zone"),
     "floatingip": ("id", "address", "instance", "private"),
     "user": ("id", "name", "wanted.admin"),
+    "credential": ("id", "wanted.type", "key", "user", "created"),
     "project": ("id", "name", "wanted.account_id"),
-    "host": ("name", "state", "heard", "wanted.zone", "instances", "vcpus", "memory", "disk"),
+    "host": ("name", "state", "heard", "wanted.zone", "wanted.traits", "instances", "vcpus", "memory", "disk"),
 }
 """What is shown of each noun; of others `OTHERS`."""
 
@@ -76,11 +78,15 @@ def _cell(noun: Mapping[str, Any], column: str) -> str:
     if column in noun.get("room", {}):
         most = noun["room"][column]
         return f"{noun['used'][column]}/{'-' if most is None else most}"
+    if column == "loopback" and noun.get("host") not in (None, socket.gethostname(), "stub"):
+        return f"on {noun['host']}"  # from where this is read its address leads nowhere; 'pileus ssh' does
     value: Any = noun
     for name in column.split("."):
         value = (value or {}).get(name)
-    if value is None or value == "":
+    if value is None or value in ("", []):
         return "-"
+    if isinstance(value, list):
+        return ",".join(map(str, value))
     if column.rpartition(".")[2] in _TIMES:
         return _moment(value)
     if column == "virtual_size":

@@ -8,13 +8,17 @@ from pileus.model.noun import Noun, Part
 
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """`memory` in MiB, `disk` in GiB; `kind` says whether it runs machines or containers, `traits` what of a host."""
+    """`memory` in MiB, `disk` in GiB; `kind` says whether it runs machines or containers, `traits` what of a host.
+
+    One that is `retired` takes no new instances; those that have it keep it.
+    """
 
     vcpus: int
     memory: int
     disk: int
     kind: Literal["machine", "container"] = "machine"
     traits: tuple[str, ...] = ()
+    retired: bool = False
     gone: bool = False
 
 

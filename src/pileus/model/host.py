@@ -51,13 +51,14 @@ class Wanted(Part, frozen=True, kw_only=True):
 
     `gone` is said of a host that was removed: what it says is not listened to until it is let in again. `certificates`
     are the serial numbers (hex) of those that it may show: the one that it has, and after it the one that it was given
-    last, if it has not shown that yet.
+    last, if it has not shown that yet. `traits` are those that operators gave it; what it can do by itself is seen.
     """
 
     zone: str = ""
     state: Duty = "active"
     overcommit: Overcommit = Overcommit()
     certificates: tuple[str, ...] = ()
+    traits: tuple[str, ...] = ()
     gone: bool = False
 
 

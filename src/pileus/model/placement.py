@@ -72,13 +72,16 @@ class Candidate(msgspec.Struct):
 
 
 def facts(wanted: Wanted, capacity: Capacity, limits: Limits, traits: Iterable[str], default: Overcommit) -> Facts:
-    """What placement has to know of a host's parts; `default` are the ratios of hosts that have none of their own."""
+    """What placement has to know of a host's parts; `default` are the ratios of hosts that have none of their own.
+
+    `traits` are those that it found out by itself; those that it was given are as good.
+    """
     there = room(wanted, capacity, default)
     return Facts(
         zone=wanted.zone,
         state="removed" if wanted.gone else wanted.state,
         kinds=limits.kinds,
-        traits=frozenset(traits),
+        traits=frozenset((*traits, *wanted.traits)),
         room=tuple(there[name] for name in RESOURCES),
     )
 

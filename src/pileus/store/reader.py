@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 from sqlalchemy import Integer, bindparam, case, func, literal, select, union_all
@@ -78,14 +78,7 @@ class Reader:
 
     def many(self, cls: type[N], uuids: Iterable[str]) -> dict[str, N]:
         """The nouns with these uuids, by uuid; those that do not exist are left out."""
-        found = self._kept(cls.KIND)
-        if found is None:
-            return {noun.uuid: noun for noun in self._where_in(cls, "uuid", uuids)}
-        kept, wanted = found.nouns, list(uuids)
-        missing = [uuid for uuid in wanted if uuid not in kept]
-        if missing:
-            kept.update((noun.uuid, noun) for noun in self._where_in(cls, "uuid", missing))
-        return {uuid: kept[uuid] for uuid in wanted if uuid in kept}
+        return self._by(cls, "uuid", uuids)
 
     def _kept(self, kind: str) -> Kept | None:
         """What the process keeps of a kind that changes seldom, as this snapshot sees it; None: ask the database."""
@@ -111,14 +104,17 @@ class Reader:
 
     def by_ec2(self, cls: type[N], ids: Iterable[str]) -> dict[str, N]:
         """The nouns with these EC2 ids, by EC2 id, tombstones included."""
+        return self._by(cls, "ec2_id", ids)
+
+    def _by(self, cls: type[N], key: Literal["uuid", "ec2_id"], values: Iterable[str]) -> dict[str, N]:
         found = self._kept(cls.KIND)
         if found is None:
-            return {noun.ec2_id: noun for noun in self._where_in(cls, "ec2_id", ids)}
-        kept, wanted = found.ec2, list(ids)
-        missing = [ident for ident in wanted if ident not in kept]
+            return {getattr(noun, key): noun for noun in self._where_in(cls, key, values)}
+        kept, wanted = found.nouns if key == "uuid" else found.ec2, list(values)
+        missing = [value for value in wanted if value not in kept]
         if missing:
-            kept.update((noun.ec2_id, noun) for noun in self._where_in(cls, "ec2_id", missing))
-        return {ident: kept[ident] for ident in wanted if ident in kept}
+            kept.update((getattr(noun, key), noun) for noun in self._where_in(cls, key, missing))
+        return {value: kept[value] for value in wanted if value in kept}
 
     def _where_in(self, cls: type[N], column: str, values: Iterable[str]) -> _List[N]:
         shape = SHAPES[cls]

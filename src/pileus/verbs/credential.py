@@ -7,16 +7,18 @@ import hashlib
 import secrets
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from cryptography.fernet import Fernet
 
 from pileus.model.caller import Caller, calling
 from pileus.model.credential import Credential, Wanted
+from pileus.model.errors import Forbidden, NotFound
 from pileus.model.ids import new_access_key, new_uuid
 from pileus.model.project import Project
 from pileus.model.user import User
+from pileus.verbs import find
 
 if TYPE_CHECKING:
     from pileus.store.writer import Writer
@@ -48,17 +50,52 @@ def add_token(caller: Caller, tx: Writer, user: User, project: Project) -> str:
     return token
 
 
-def revoke(caller: Caller, core: Core, key: str) -> bool:
-    """Make an access key id or a token worthless from now on; False when it was not known."""
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """A new credential: an access key with its secret, or a token. The secret is readable here and nowhere later."""
+
+    id: str = ""
+    user: str
+    project: str
+    access_key: str = ""
+    secret_key: str = ""
+    token: str = ""
+
+
+def create(caller: Caller, core: Core, kind: Literal["aws", "token"] = "aws", name: str = "") -> Made:
+    """One more credential for the caller, or (for an administrator) for the user `name` in its own project.
+
+    Those that there are stay good. Raises Forbidden, NotFound.
+    """
     with core.store.write() as tx:
-        holder = tx.claimed("credential", key) or tx.claimed("credential", _digest(key))
-        if holder is None:
-            return False
-        found = tx.need(Credential, holder[1])
+        if name in ("", caller.user_name):
+            user, project = tx.need(User, caller.user), tx.need(Project, caller.project)
+        elif caller.admin:
+            user = find.by_any(caller, tx, User, name)
+            project = tx.need(Project, user.wanted.home)
+        else:
+            raise Forbidden("Only an administrator makes credentials for others.", noun="credential")
+        if kind == "aws":
+            access_key, secret = add_aws(caller, core, tx, user, project)
+            made = Made(user=user.name, project=project.name, access_key=access_key, secret_key=secret)
+        else:
+            made = Made(user=user.name, project=project.name, token=add_token(caller, tx, user, project))
+        holder = tx.claimed("credential", made.access_key or _digest(made.token))
+        return msgspec.structs.replace(made, id=tx.need(Credential, holder[1] if holder else "").ec2_id)
+
+
+def revoke(caller: Caller, core: Core, ident: str) -> None:
+    """Make a credential worthless from now on: by its id, an access key's id, or a token. One's own; an admin any.
+
+    Processes that are not this one may let it in for `FRESH` more. Raises NotFound.
+    """
+    with core.store.write() as tx:
+        holder = tx.claimed("credential", ident) or tx.claimed("credential", _digest(ident))
+        found = tx.get(Credential, holder[1]) if holder else tx.by_ec2(Credential, [ident]).get(ident)
+        if found is None or found.gone is not None or not (caller.admin or found.wanted.user == caller.user):
+            raise NotFound("There is no such credential.", noun="credential")
         tx.want(found, msgspec.structs.replace(found.wanted, gone=True))
         tx.bury(found)
         tx.record(caller, found, "credential.revoke", outcome="done")
-        return True
 
 
 FRESH = 1.0

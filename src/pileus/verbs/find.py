@@ -9,7 +9,7 @@ from pileus.model.ids import is_ec2
 from pileus.model.noun import Noun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
@@ -48,6 +48,27 @@ def by_any(caller: Caller, tx: Reader, cls: type[N], ident: str) -> N:
     if len(own) == 1:
         return own[0]
     raise not_found(cls, [ident], " (or more than one has this name: use the id)" if own else "")
+
+
+def chosen(
+    caller: Caller,
+    tx: Reader,
+    cls: type[N],
+    names: Sequence[str],
+    ids: Sequence[str],
+    absent: Callable[[str], NotFound],
+) -> list[N]:
+    """The living nouns of the caller's project with these names or EC2 ids, all if neither is given.
+
+    Raises NotFound for an id that is wrong, and what `absent` makes of a name that is.
+    """
+    found = tx.list(cls, project=caller.project)
+    if ids:
+        by_ec2(caller, tx, cls, ids)
+    missing = set(names) - {noun.name for noun in found}
+    if missing:
+        raise absent(min(missing))
+    return [noun for noun in found if not (names or ids) or noun.name in names or noun.ec2_id in ids]
 
 
 def not_found(cls: type[Noun], idents: Sequence[str], more: str = "") -> NotFound:

@@ -1,18 +1,78 @@
-"""Flavors: the sizes that this cloud offers."""
+"""Flavors: the sizes that this cloud offers, and what they demand of hosts."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pileus.model import flavor as model
-from pileus.model.errors import InvalidValue
+from pileus.model.errors import Duplicate, Forbidden, InvalidValue
 from pileus.model.flavor import Flavor
 from pileus.model.ids import new_uuid
+from pileus.model.traits import changed
+from pileus.verbs import find
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
     from pileus.verbs.core import Core
+
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
+_MOST = {"vcpus": 1024, "memory": 1 << 24, "disk": 1 << 16}
+
+
+def create(caller: Caller, core: Core, name: str, wanted: model.Wanted) -> Flavor:
+    """Make a flavor. Its size is for ever: a name never means another one, retired or not.
+
+    Raises Forbidden, InvalidValue, Duplicate.
+    """
+    _administrator(caller)
+    if not _NAME.fullmatch(name):
+        text = f"'{name}' is no flavor name: lower-case letters, digits, - and . only, at most 64."
+        raise InvalidValue(text, noun="flavor", ident=name, reason="name")
+    for field, most in _MOST.items():
+        amount = getattr(wanted, field)
+        if not 1 <= amount <= most:
+            text = f"A flavor has no {amount} of {field}: 1 to {most}."
+            raise InvalidValue(text, noun="flavor", ident=name, reason="size")
+    with core.store.write() as tx:
+        return _add(caller, tx, name, msgspec.structs.replace(wanted, traits=changed((), wanted.traits, ())))
+
+
+def demand(caller: Caller, core: Core, ident: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Flavor:
+    """Change what a flavor demands of hosts, from the next launch on: what runs, runs on.
+
+    Raises Forbidden, NotFound, InvalidValue.
+    """
+    with core.store.write() as tx:
+        found = _one(caller, tx, ident)
+        traits = changed(found.wanted.traits, add, remove)
+        if traits == found.wanted.traits:
+            return found
+        found = tx.want(found, msgspec.structs.replace(found.wanted, traits=traits))
+        tx.record(caller, found, "flavor.traits", goal=found.generation, outcome="done", detail=" ".join(traits))
+        return found
+
+
+def offer(caller: Caller, core: Core, ident: str, *, retired: bool = False) -> Flavor:
+    """Offer a flavor, or retire it: nothing is launched in it then, and what has it keeps it.
+
+    Raises Forbidden, NotFound.
+    """
+    with core.store.write() as tx:
+        found = _one(caller, tx, ident)
+        if found.wanted.retired == retired:
+            return found
+        found = tx.want(found, msgspec.structs.replace(found.wanted, retired=retired))
+        verb = "flavor.retire" if retired else "flavor.offer"
+        tx.record(caller, found, verb, goal=found.generation, outcome="done")
+        return found
 
 
 def seed(caller: Caller, core: Core) -> list[Flavor]:
@@ -25,23 +85,41 @@ def seed(caller: Caller, core: Core) -> list[Flavor]:
         for name, (vcpus, memory, disk), kind in sizes:
             if name not in have:
                 wanted = model.Wanted(vcpus=vcpus, memory=memory, disk=disk, kind=kind)  # type: ignore[arg-type]
-                flavor = tx.add(Flavor(uuid=new_uuid(), name=name, wanted=wanted))
-                tx.claim("flavor", name, flavor)
-                tx.record(caller, flavor, "flavor.create", outcome="done")
-                made.append(flavor)
+                made.append(_add(caller, tx, name, wanted))
     return made
 
 
 def listing(caller: Caller, core: Core) -> list[Flavor]:
-    """Every flavor, in the order of their making."""
+    """Every flavor that is offered, in the order of their making."""
     del caller
     with core.store.read() as tx:
-        return tx.list(Flavor)
+        return [flavor for flavor in tx.list(Flavor) if not flavor.wanted.retired]
 
 
 def named(tx: Reader, name: str) -> Flavor:
-    """The flavor with this name; InvalidValue when there is none."""
+    """The flavor with this name; InvalidValue when none that is offered has it."""
     flavor = next((flavor for flavor in tx.list(Flavor) if flavor.name == name), None)
-    if flavor is None:
+    if flavor is None or flavor.wanted.retired:
         raise InvalidValue(f"Invalid value '{name}' for InstanceType.", noun="flavor", ident=name, reason="flavor")
     return flavor
+
+
+def _one(caller: Caller, tx: Reader, ident: str) -> Flavor:
+    _administrator(caller)
+    return find.by_any(caller, tx, Flavor, ident)
+
+
+def _add(caller: Caller, tx: Writer, name: str, wanted: model.Wanted) -> Flavor:
+    flavor = Flavor(uuid=new_uuid(), name=name, wanted=wanted)
+    try:
+        tx.claim("flavor", name, flavor)
+    except Duplicate as error:
+        raise Duplicate(f"The flavor '{name}' exists already.", noun="flavor", ident=name) from error
+    flavor = tx.add(flavor)
+    tx.record(caller, flavor, "flavor.create", outcome="done")
+    return flavor
+
+
+def _administrator(caller: Caller) -> None:
+    if not caller.admin:
+        raise Forbidden("Only an administrator looks after flavors.", noun="flavor")

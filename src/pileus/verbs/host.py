@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,11 +11,12 @@ from pileus.model.errors import Conflict, Forbidden, InvalidValue, NotFound
 from pileus.model.host import Condition, Host, alive, condition, heard_lately, room
 from pileus.model.ids import new_uuid
 from pileus.model.placement import RESOURCES
+from pileus.model.traits import given
 from pileus.verbs import find
 from pileus.verbs.image import on_host
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pileus.model.caller import Caller
     from pileus.model.host import Duty, Overcommit
@@ -65,6 +67,21 @@ def give(caller: Caller, core: Core, ident: str, ratios: Overcommit) -> Host:
         host = _one(caller, tx, ident)
         host = tx.want(host, msgspec.structs.replace(host.wanted, overcommit=ratios))
         tx.record(caller, host, "host.overcommit", goal=host.generation, outcome="done")
+        return host
+
+
+def mark(caller: Caller, core: Core, ident: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Host:
+    """Give a host traits, or take them from it: where flavors that demand them go from now on. What runs, runs on.
+
+    Raises Forbidden, NotFound, InvalidValue for words that are no traits, or that hosts alone can say of themselves.
+    """
+    with core.store.write() as tx:
+        host = _one(caller, tx, ident)
+        traits = given(host.wanted.traits, add, remove)
+        if traits == host.wanted.traits:
+            return host
+        host = tx.want(host, msgspec.structs.replace(host.wanted, traits=traits))
+        tx.record(caller, host, "host.traits", goal=host.generation, outcome="done", detail=" ".join(traits))
         return host
 
 
@@ -130,7 +147,18 @@ def let_in(tx: Writer, name: str) -> bool:
     removed = tx.claimed(REMOVED, name) is not None
     if removed:
         tx.unclaim(REMOVED, name)
+        # Until it reports, perhaps long after its tombstone has gone, nothing else tells that it was here.
+        tx.keep_meta(_let_in(name), 1)
     return removed
+
+
+def known(tx: Reader, name: str) -> bool:
+    """Whether the store knows a host, or has known one that it may hear of again."""
+    return bool(tx.claimed("host", name) or tx.claimed(REMOVED, name) or tx.meta(_let_in(name)))
+
+
+def _let_in(name: str) -> str:
+    return f"in {hashlib.sha256(name.encode()).hexdigest()[:24]}"
 
 
 def views_of(tx: Reader, core: Core, hosts: Sequence[Host]) -> list[HostView]:

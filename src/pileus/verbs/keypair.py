@@ -144,15 +144,7 @@ def delete(caller: Caller, core: Core, *, name: str = "", ident: str = "") -> Ke
 def listing(caller: Caller, core: Core, names: Sequence[str] = (), ids: Sequence[str] = ()) -> list[KeyPair]:
     """The project's key pairs; NotFound when a named one does not exist."""
     with core.store.read() as tx:
-        keys = tx.list(KeyPair, project=caller.project)
-        if ids:
-            find.by_ec2(caller, tx, KeyPair, ids)
-    missing = set(names) - {key.name for key in keys}
-    if missing:
-        raise absent(min(missing))
-    if names or ids:
-        keys = [key for key in keys if key.name in names or key.ec2_id in ids]
-    return keys
+        return find.chosen(caller, tx, KeyPair, names, ids, absent)
 
 
 def named(caller: Caller, tx: Reader, name: str) -> KeyPair:

@@ -55,15 +55,7 @@ def delete(caller: Caller, core: Core, name: str) -> None:
 def listing(caller: Caller, core: Core, names: Sequence[str] = (), ids: Sequence[str] = ()) -> list[PlacementGroup]:
     """The project's groups; NotFound when one that is named does not exist."""
     with core.store.read() as tx:
-        groups = tx.list(PlacementGroup, project=caller.project)
-        if ids:
-            find.by_ec2(caller, tx, PlacementGroup, ids)
-    missing = set(names) - {group.name for group in groups}
-    if missing:
-        raise unknown(min(missing))
-    if names or ids:
-        groups = [group for group in groups if group.name in names or group.ec2_id in ids]
-    return groups
+        return find.chosen(caller, tx, PlacementGroup, names, ids, unknown)
 
 
 def named(caller: Caller, tx: Reader, name: str) -> PlacementGroup:

@@ -28,6 +28,7 @@ from pileus.model.spec import InstanceSpec
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.verbs import adopt, contest, recount, securitygroup
+from pileus.verbs.host import known
 from pileus.verbs.instance import number
 
 if TYPE_CHECKING:
@@ -92,9 +93,15 @@ def without(tx: Writer, host: str) -> None:
 
 
 def ahead(tx: Reader, report: Report) -> bool:
-    """Whether a host holds what the store had not given when it was opened without that one."""
-    mark = tx.meta(_left(report.host))
-    return mark > 0 and report.highest >= (tx.meta("incarnation"), mark)
+    """Whether a host holds what the store had not given when it was opened without that one.
+
+    To one that it has never known it gave nothing at all: who holds something of its incarnation had it from the store
+    that this one is an old copy of, however far it has counted since.
+    """
+    mark, incarnation = tx.meta(_left(report.host)), tx.meta("incarnation")
+    if mark > 0:
+        return report.highest >= (incarnation, mark)
+    return report.highest != NEVER and report.highest[0] == incarnation and not known(tx, report.host)
 
 
 def late(tx: Reader, host: str) -> bool:

@@ -125,6 +125,18 @@ def absent(name: str) -> NotFound:
     return NotFound(f"The security group '{name}' does not exist in default VPC", noun="securitygroup", ident=name)
 
 
+def within(groups: Iterable[SecurityGroup], router: str, where: str) -> None:
+    """Whether these groups are of the VPC of a subnet or an instance (`where`). Raises InvalidValue."""
+    for group in groups:
+        if group.wanted.router != router:
+            raise InvalidValue(
+                f"The security group '{group.ec2_id}' is not in the VPC of the {where}.",
+                noun="securitygroup",
+                ident=group.ec2_id,
+                reason="other-vpc",
+            )
+
+
 def one(caller: Caller, tx: Reader, ident: str = "", name: str = "") -> SecurityGroup:
     """The living group with this EC2 id, or this name in the default VPC."""
     if ident:

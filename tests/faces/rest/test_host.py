@@ -44,6 +44,24 @@ def test_a_host_is_drained_and_activated(cloud: Cloud, account: Account) -> None
     assert given["wanted"]["overcommit"] == {"vcpus": 4.0, "memory": None, "disk": None}
 
 
+def test_a_host_is_given_traits_that_a_flavor_demands(cloud: Cloud, account: Account) -> None:
+    size = {"name": "fast", "vcpus": 1, "memory": 128, "disk": 1, "traits": ["ssd"]}
+    assert cloud.refused(account, "POST", "flavors", size) == "Forbidden"
+    assert cloud.post(cloud.admin, "flavors", size)["wanted"]["traits"] == ["ssd"]
+    asked = {"image": cloud.image(), "flavor": "fast"}
+    assert cloud.refused(account, "POST", "instances", asked) == "NoCapacity"
+    assert cloud.post(cloud.admin, "hosts/stub/traits", {"add": ["ssd"]})["traits"] == ["ssd"]
+    assert ",ssd" in f",{tables.table('host', [host(cloud)]).splitlines()[1].split()[5]}"
+    one = cloud.post(account, "instances", asked)["instances"][0]
+    assert cloud.post(cloud.admin, "flavors/fast/retire")["wanted"]["retired"]
+    assert cloud.refused(account, "POST", "instances", asked) == "InvalidValue"
+    assert cloud.get(account, f"instances/{one['id']}")["flavor"] == "fast"
+    cloud.post(cloud.admin, "flavors/fast/offer")
+    assert cloud.post(cloud.admin, "flavors/fast/traits", {"remove": ["ssd"]})["wanted"]["traits"] == []
+    assert cloud.post(cloud.admin, "hosts/stub/traits", {"remove": ["ssd"]})["traits"] == []
+    cloud.post(account, f"instances/{one['id']}/terminate")
+
+
 def test_why_an_instance_is_where_it_is(cloud: Cloud, account: Account) -> None:
     one = cloud.post(account, "instances", {"image": cloud.image()})["instances"][0]
     path = f"explain/instance/{one['id']}"
@@ -55,7 +73,7 @@ def test_why_an_instance_is_where_it_is(cloud: Cloud, account: Account) -> None:
 
 
 def test_only_administrators_have_hosts(cloud: Cloud, account: Account) -> None:
-    for word in ("drain", "activate", "maintenance", "overcommit", "remove", "admit"):
+    for word in ("drain", "activate", "maintenance", "overcommit", "traits", "remove", "admit"):
         assert cloud.refused(account, "POST", f"hosts/stub/{word}", {}) == "Forbidden"
     assert cloud.get(account, "hosts")["hosts"] == []
     assert cloud.refused(cloud.admin, "POST", "hosts/nowhere/drain") == "NotFound"

@@ -148,19 +148,18 @@ def _no_prefix_list(ident: str) -> NotFound:
 
 def _cidr(text: str) -> str:
     """The range with the bits behind its prefix cleared, as EC2 stores it."""
-    if _CIDR.fullmatch(text):
-        try:
-            return str(ipaddress.IPv4Network(text, strict=False))
-        except ValueError:
-            pass
-    raise InvalidValue(f"CIDR block {text[:40]} is malformed", ident=text[:40], reason="cidr")
+    return _range(text, _CIDR, ipaddress.IPv4Network)
 
 
 def _cidr6(text: str) -> str:
     """The same for IPv6, in its shortest form."""
-    if _CIDR6.fullmatch(text):
+    return _range(text, _CIDR6, ipaddress.IPv6Network)
+
+
+def _range(text: str, form: re.Pattern[str], kind: type[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> str:
+    if form.fullmatch(text):
         try:
-            return str(ipaddress.IPv6Network(text, strict=False))
+            return str(kind(text, strict=False))
         except ValueError:
             pass
     raise InvalidValue(f"CIDR block {text[:40]} is malformed", ident=text[:40], reason="cidr")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from pileus.model.credential import Credential
 from pileus.model.errors import NotFound
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
@@ -14,6 +15,7 @@ from pileus.model.instance import Instance
 from pileus.model.noun import Noun
 from pileus.model.nouns import NOUNS
 from pileus.model.statistics import Statistics
+from pileus.model.user import User
 from pileus.verbs import find
 from pileus.verbs.floatingip import views_of as views_of_addresses
 from pileus.verbs.host import Heard, HostView
@@ -160,15 +162,25 @@ def image_document(image: Image) -> dict[str, Any]:
 
 
 def host_document(view: HostView) -> dict[str, Any]:
-    """A host, with how it is, when it was heard last, and what is used of what may be given away (None: no bound)."""
+    """A host, with how it is, when it was heard last, and what is used of what may be given away (None: no bound).
+
+    `traits` are those that it found out by itself, and those that it was given.
+    """
     return {
         **document(view.host),
         "state": view.condition,
         "heard": view.host.seen.heard,
         "instances": view.instances,
+        "traits": sorted({*view.host.seen.traits, *view.host.wanted.traits}),
         "used": view.used,
         "room": view.room,
     }
+
+
+def credential_document(credential: Credential, user: User | None) -> dict[str, Any]:
+    """A credential, with whose it is; `key` is an access key's id, "" for what is told by its secret alone."""
+    key = credential.wanted.key if credential.wanted.type == "aws" else ""
+    return {**document(credential), "user": user.name if user else "", "key": key}
 
 
 def documents(core: Core, tx: Reader, nouns: Sequence[Noun]) -> list[dict[str, Any]]:
@@ -186,6 +198,10 @@ def documents(core: Core, tx: Reader, nouns: Sequence[Noun]) -> list[dict[str, A
     addresses = [noun for noun in nouns if isinstance(noun, FloatingIp)]
     if addresses:
         return [address_document(view) for view in views_of_addresses(tx, addresses)]
+    credentials = [noun for noun in nouns if isinstance(noun, Credential)]
+    if credentials:
+        users = tx.many(User, {each.wanted.user for each in credentials})
+        return [credential_document(each, users.get(each.wanted.user)) for each in credentials]
     return [document(noun) for noun in nouns]
 
 

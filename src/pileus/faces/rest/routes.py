@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -12,11 +12,12 @@ from pileus.faces.rest.explain import explain
 from pileus.model import listing as pages
 from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
+from pileus.model.flavor import Wanted as FlavorWanted
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Duty, Host, Overcommit
 from pileus.model.instance import Body, Instance
 from pileus.model.spec import InstanceSpec
-from pileus.verbs import doctor, floatingip, host, image, join, keypair, user
+from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, user
 from pileus.verbs.core import Core
 from pileus.verbs.instance import console, launch, power, stats, view
 
@@ -60,6 +61,13 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True):
     admin: bool = False
 
 
+class NewCredential(msgspec.Struct, frozen=True, kw_only=True):
+    """One more credential: an access key or a token, for whoever asks, or for another user (by name or id)."""
+
+    type: Literal["aws", "token"] = "aws"
+    user: str = ""
+
+
 class NewKeyPair(msgspec.Struct, frozen=True, kw_only=True):
     """A key pair to make, or with `public_key` (OpenSSH or PEM) to import."""
 
@@ -96,6 +104,24 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
     spec: InstanceSpec
     host: str
     body: Body = Body()
+
+
+class NewFlavor(msgspec.Struct, frozen=True, kw_only=True):
+    """A flavor to make: `memory` in MiB, `disk` in GiB, and what it demands of hosts."""
+
+    name: str
+    vcpus: int
+    memory: int
+    disk: int
+    kind: Literal["machine", "container"] = "machine"
+    traits: tuple[str, ...] = ()
+
+
+class Traits(msgspec.Struct, frozen=True, kw_only=True):
+    """Traits that are given, or demanded, from now on, and those that no longer are."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,12 +181,37 @@ def _create_user(asked: Asked) -> user.Account:
     return user.create(asked.caller, asked.core, new.name, new.project, admin=new.admin)
 
 
+def _create_credential(asked: Asked) -> credential.Made:
+    new = asked.read(NewCredential)
+    return credential.create(asked.caller, asked.core, new.type, new.user)
+
+
+def _revoke_credential(asked: Asked) -> dict[str, Any]:
+    credential.revoke(asked.caller, asked.core, asked.path["id"])
+    return {}
+
+
 def _create_keypair(asked: Asked) -> dict[str, Any]:
     new = asked.read(NewKeyPair)
     if new.public_key:
         return documents.document(keypair.import_(asked.caller, asked.core, new.name, new.public_key.encode()))
     key, private = keypair.create(asked.caller, asked.core, new.name, new.type)
     return {**documents.document(key), "private_key": private}
+
+
+def _create_flavor(asked: Asked) -> dict[str, Any]:
+    new = asked.read(NewFlavor)
+    wanted = FlavorWanted(vcpus=new.vcpus, memory=new.memory, disk=new.disk, kind=new.kind, traits=new.traits)
+    return documents.document(flavor.create(asked.caller, asked.core, new.name, wanted))
+
+
+def _demand(asked: Asked) -> dict[str, Any]:
+    new = asked.read(Traits)
+    return documents.document(flavor.demand(asked.caller, asked.core, asked.path["id"], new.add, new.remove))
+
+
+def _offered(*, retired: bool) -> Callable[[Asked], dict[str, Any]]:
+    return lambda asked: documents.document(flavor.offer(asked.caller, asked.core, asked.path["id"], retired=retired))
 
 
 def _capture_image(asked: Asked) -> dict[str, Any]:
@@ -264,6 +315,11 @@ def _give_host(asked: Asked) -> dict[str, Any]:
     return _host(asked, host.give(asked.caller, asked.core, asked.path["id"], asked.read(Overcommit)))
 
 
+def _mark_host(asked: Asked) -> dict[str, Any]:
+    new = asked.read(Traits)
+    return _host(asked, host.mark(asked.caller, asked.core, asked.path["id"], new.add, new.remove))
+
+
 def _remove_host(asked: Asked) -> dict[str, Any]:
     forget = asked.read(Removal).forget
     return _host(asked, host.remove(asked.caller, asked.core, asked.path["id"], forget=forget))
@@ -286,9 +342,15 @@ def _invite(asked: Asked) -> join.Invitation:
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", "users", _create_user, "Make a user, and its project if that is missing.", NewUser, 201),
+    Route("POST", "credentials", _create_credential, "Make an access key or a token.", NewCredential, 201),
+    Route("DELETE", "credentials/{id}", _revoke_credential, "Make it worthless, from now on."),
     Route("POST", "keypairs", _create_keypair, "Make or import a key pair.", NewKeyPair, 201),
     Route("POST", "images/capture", _capture_image, "Make an image of an instance's root disk.", image.Capture, 201),
     Route("DELETE", "images/{id}", _delete_image, "Forget an image."),
+    Route("POST", "flavors", _create_flavor, "Make a flavor.", NewFlavor, 201),
+    Route("POST", "flavors/{id}/traits", _demand, "Change what it demands of hosts.", Traits),
+    Route("POST", "flavors/{id}/retire", _offered(retired=True), "Launch nothing in it any more."),
+    Route("POST", "flavors/{id}/offer", _offered(retired=False), "Offer it again."),
     Route("POST", "instances", _launch, "Launch instances.", launch.Launch, 201),
     Route("POST", "instances/{id}/start", _powered(power.start), "Want it running."),
     Route("POST", "instances/{id}/stop", _powered(power.stop), "Want it stopped."),
@@ -306,6 +368,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "hosts/{id}/activate", _turned("active"), "Give it new ones again."),
     Route("POST", "hosts/{id}/maintenance", _turned("maintenance"), "Drain it, and let it be silent."),
     Route("POST", "hosts/{id}/overcommit", _give_host, "Give it its own ratios of overcommit.", Overcommit),
+    Route("POST", "hosts/{id}/traits", _mark_host, "Give it traits, or take them from it.", Traits),
     Route("POST", "hosts/{id}/remove", _remove_host, "Take it out of the cloud.", Removal),
     Route("POST", "hosts/{id}/admit", _admit_host, "Let a removed host in again."),
     Route("POST", "hosttokens", _invite, "Make a token by which one host may join, once.", NewToken, 201),

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 DAMAGED = "damaged"
 """The folder, in that of a book, of files that could not be read: kept for whoever looks for the cause."""
 
+MARK = ".highest"
+"""How the name of the file ends that shows the highest revision, beside the orders: `INCARNATION.COUNTER.highest`."""
+
 log = structlog.get_logger()
 
 
@@ -83,7 +86,8 @@ class Book:
     def witness(self, revision: Revision) -> None:
         """Remember the greatest revision and incarnation that were ever seen.
 
-        An incarnation at once. A revision is in the order, or the removal, that is kept next; see `note` for the rest.
+        An incarnation at once. A revision is in the order, or the removal, that is kept next, and in the name of a file
+        beside it; see `note` for the rest.
         """
         raised = _raised(self.start, revision)
         if raised.incarnation != self.start.incarnation:
@@ -91,7 +95,7 @@ class Book:
         self.start = raised
 
     def note(self) -> None:
-        """Write down the greatest revision, in case that the order which shows it cannot be read some day."""
+        """Write down the greatest revision, that of what was refused, too."""
         self._set_start(self.start)
 
     def enter(self, incarnation: int, opening: int = 0) -> None:
@@ -143,6 +147,8 @@ class FileBook(Book):
 
     An order that cannot be read is set aside, and missing: the host's next report does not name its body, and the
     cloud orders it again. So is what was kept of earlier starts: the host begins above all that its book still shows.
+    What orders and removals brought is known however little can be read: the highest revision is the name of an empty
+    file in the orders' folder, which is synced with each order.
     """
 
     def __init__(self, folder: Path, now: Callable[[], float] = time.time) -> None:
@@ -161,9 +167,10 @@ class FileBook(Book):
             else:
                 self.entries[entry.uuid] = entry
         self._load_removed()
+        self._marked = max(marks(self._orders), default=NEVER)
         # Perhaps an older start was lost: epochs go on above all of its, or the cloud would take reports for old.
         self._written = begun or Start(epoch=int(now()))
-        self.start = self._recalled(self._written)
+        self.start = _raised(self._recalled(self._written), self._marked)
 
     def _begun(self, path: Path, now: int) -> Start | None:
         """How it began last; None for a new book, and where that cannot be read any more."""
@@ -206,13 +213,27 @@ class FileBook(Book):
             _replace(self._folder / "start.json", msgspec.json.encode(start))
             self._written = start
 
+    def _mark(self, revision: Revision) -> None:
+        """Show a revision by a name in the orders' folder, which is lasting as soon as the folder is synced."""
+        if revision > self._marked:
+            # A disk that is too full for a name may have room for what is more important.
+            with contextlib.suppress(OSError):
+                new = self._orders / "{}.{}{}".format(*revision, MARK)
+                try:
+                    (self._orders / "{}.{}{}".format(*self._marked, MARK)).rename(new)
+                except FileNotFoundError:
+                    new.touch(mode=0o600)
+                self._marked = revision
+
     def _write_entry(self, entry: Entry) -> None:
+        self._mark(entry.revision)
         _replace(self._orders / f"{entry.uuid}.json", msgspec.json.encode(entry))
 
     def _erase_entry(self, uuid: str) -> None:
         (self._orders / f"{uuid}.json").unlink(missing_ok=True)
 
     def _write_removed(self, uuid: str, removed: Removed) -> None:
+        self._mark(removed.revision)
         with (self._folder / "removed.jsonl").open("ab+") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - 1))
@@ -221,6 +242,16 @@ class FileBook(Book):
             file.write(b"\n" * torn + msgspec.json.encode((uuid, removed)) + b"\n")
             file.flush()
             os.fdatasync(file.fileno())
+
+
+def marks(orders: Path) -> list[Revision]:
+    """The highest revision as the names in its folder show it; none, or several, where somebody else was at work."""
+    found = []
+    for path in orders.glob(f"*{MARK}"):
+        incarnation, _, counter = path.name.removesuffix(MARK).partition(".")
+        if incarnation.isdecimal() and counter.isdecimal():
+            found.append((int(incarnation), int(counter)))
+    return found
 
 
 def read_entry(path: Path) -> Entry:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from pileus.bus.messages import Removed
-from pileus.loops.host.book import DAMAGED, Entry, Start, read_entry
+from pileus.loops.host.book import DAMAGED, Entry, Start, marks, read_entry
 from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.model.views import Held, HostView
 
@@ -22,6 +22,8 @@ def read(folder: Path) -> HostView:
     with contextlib.suppress(FileNotFoundError):
         start = msgspec.json.decode((folder / "start.json").read_bytes(), type=Start)
     entries, removed = _entries(folder / "orders"), _removed(folder / "removed.jsonl")
+    shown = [start.highest, *marks(folder / "orders")]
+    shown += [*(entry.revision for entry in entries), *(one.revision for _, one in removed)]
     return HostView(
         orders={
             entry.uuid: Held(
@@ -35,7 +37,7 @@ def read(folder: Path) -> HostView:
             if entry.kind == InstanceSpec.KIND
         },
         removed={uuid: one.revision for uuid, one in removed if one.why == "gone"},
-        highest=max([start.highest, *(entry.revision for entry in entries), *(one.revision for _, one in removed)]),
+        highest=max(shown),
         newest=max((entry.since for entry in entries), default=0.0),
         captures=tuple(entry.uuid for entry in entries if entry.kind == ImageSpec.KIND),
         damaged=tuple(sorted(path.name for path in (folder / DAMAGED).glob("*.json"))),

@@ -219,14 +219,7 @@ def _groups(caller: Caller, tx: Writer, asked: Launch, on: Network) -> tuple[Sec
         found.append(named[name])
     if not found:
         found = [named["default"]] if "default" in named else []
-    for group in found:
-        if group.wanted.router != router:
-            raise InvalidValue(
-                f"The security group '{group.ec2_id}' is not in the VPC of the subnet.",
-                noun="securitygroup",
-                ident=group.ec2_id,
-                reason="other-vpc",
-            )
+    securitygroup.within(found, router, "subnet")
     if len(found) > 16:
         raise QuotaExceeded("A port is in at most 16 security groups.", noun="port", reason="groups")
     return tuple({group.uuid: group for group in found}.values())

@@ -76,14 +76,7 @@ def _regroup(caller: Caller, tx: Writer, row: Instance, ids: tuple[str, ...]) ->
     port = min(tx.referring(Port, [row.uuid]), key=lambda port: port.wanted.index)
     router = tx.need(Network, port.wanted.network).wanted.router
     groups = [securitygroup.one(caller, tx, ident) for ident in dict.fromkeys(ids)]
-    for group in groups:
-        if group.wanted.router != router:
-            raise InvalidValue(
-                f"The security group '{group.ec2_id}' is not in the VPC of the instance.",
-                noun="securitygroup",
-                ident=group.ec2_id,
-                reason="other-vpc",
-            )
+    securitygroup.within(groups, router or "", "instance")
     changed = tx.want(port, msgspec.structs.replace(port.wanted, groups=tuple(group.uuid for group in groups)))
     tx.record(caller, changed, "port.modify", goal=changed.generation)
     tx.wake(changed)

@@ -49,7 +49,7 @@ def resized(core: Core, tx: Writer, row: Instance, name: str) -> Wanted:
         )
     more = {each: getattr(new.wanted, each) - getattr(old.wanted, each) for each in RESOURCES}
     _of_project(tx, row, more)
-    _of_hosts(core, tx, row, name, more)
+    _of_hosts(core, tx, row, new, more)
     return msgspec.structs.replace(row.wanted, flavor=new.uuid)
 
 
@@ -63,12 +63,18 @@ def _of_project(tx: Writer, row: Instance, more: dict[str, int]) -> None:
             raise QuotaExceeded(text, noun="instance", reason=resource) from error
 
 
-def _of_hosts(core: Core, tx: Writer, row: Instance, name: str, more: dict[str, int]) -> None:
-    rooms = {one.name: one.facts.room for one in place.snapshot(tx, core.policy, core.store.now())}
+def _of_hosts(core: Core, tx: Writer, row: Instance, new: Flavor, more: dict[str, int]) -> None:
+    facts = {one.name: one.facts for one in place.snapshot(tx, core.policy, core.store.now())}
+    rooms = {name: known.room for name, known in facts.items()}
+    here = facts.get(row.assigned.host or "")
+    missing = set(new.wanted.traits) - here.traits if here is not None else ()
+    if missing:
+        text = f"The host of '{row.ec2_id}' has not all that the instance type '{new.name}' demands."
+        raise place.Nowhere(text, f"{row.assigned.host}: without {', '.join(sorted(missing))}")
     for host in {row.assigned.host, *row.assigned.clear} - {None}:
         for (resource, amount), most in zip(more.items(), rooms.get(host or "", (None, None)), strict=False):
             try:
                 tx.take(f"{place.SCOPE}{host}", resource, amount, most)
             except QuotaExceeded as error:
-                text = f"We currently do not have sufficient {name} capacity on the host of '{row.ec2_id}'."
+                text = f"We currently do not have sufficient {new.name} capacity on the host of '{row.ec2_id}'."
                 raise place.Nowhere(text, f"{host}: {error}") from error

@@ -1,0 +1,68 @@
+"""`pileus flavor`: the sizes that a cloud offers."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Optional
+
+import typer
+
+from pileus.cli.client import connect
+from pileus.cli.options import Add, Remove, StateOption, state_of
+
+flavors = typer.Typer(help="Flavors, the sizes of instances.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="FLAVOR", help="Its name, or its id.")]
+
+
+@flavors.command("list")
+def list_(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False, state: StateOption = None
+) -> None:
+    """List the flavors: their processors, MiB of memory, GiB of disk, and the traits that they demand of hosts."""
+    from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
+
+    found = connect(state_of(state)).all("flavors")
+    print(json.dumps(found, indent=2) if as_json else tables.table("flavor", found))
+
+
+@flavors.command()
+def create(
+    name: str,
+    *,
+    vcpus: Annotated[int, typer.Option(help="Processors.")],
+    memory: Annotated[int, typer.Option(help="MiB.")],
+    disk: Annotated[int, typer.Option(help="GiB.")],
+    container: Annotated[bool, typer.Option("--container", help="Meant for containers.")] = False,
+    trait: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="What a host has to have; may be said again for more.", show_default=False),
+    ] = None,
+    state: StateOption = None,
+) -> None:
+    """Make a flavor, for administrators; its name never means another size."""
+    size = {"vcpus": vcpus, "memory": memory, "disk": disk, "kind": "container" if container else "machine"}
+    _told(connect(state_of(state)).post("flavors", body={"name": name, **size, "traits": trait or []}))
+
+
+@flavors.command()
+def traits(flavor: Name, *, add: Add = None, remove: Remove = None, state: StateOption = None) -> None:
+    """Change what it demands of hosts, from the next launch on; prints all that it demands."""
+    body = {"add": add or [], "remove": remove or []}
+    _told(connect(state_of(state)).post("flavors", flavor, "traits", body=body))
+
+
+@flavors.command()
+def retire(flavor: Name, *, state: StateOption = None) -> None:
+    """Launch nothing in it any more; instances that have it keep it."""
+    _told(connect(state_of(state)).post("flavors", flavor, "retire"))
+
+
+@flavors.command()
+def offer(flavor: Name, *, state: StateOption = None) -> None:
+    """Offer it again."""
+    _told(connect(state_of(state)).post("flavors", flavor, "offer"))
+
+
+def _told(flavor: dict[str, Any]) -> None:
+    print("  ".join([flavor["name"], *flavor["wanted"]["traits"], *["retired"] * flavor["wanted"]["retired"]]))

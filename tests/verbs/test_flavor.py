@@ -1,0 +1,150 @@
+"""Flavors that administrators make, and what they demand of hosts: instances go where it is, or nowhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.model.errors import Duplicate, Forbidden, InvalidValue, NoCapacity, NotFound
+from pileus.model.flavor import Flavor, Wanted
+from pileus.verbs import flavor as verbs
+from pileus.verbs import host as hosts
+from pileus.verbs import recount
+from pileus.verbs.instance.launch import Launch, launch
+from pileus.verbs.instance.modify import Change, modify
+from pileus.verbs.instance.power import start, stop
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
+    from tests.site import Site
+
+SMALL = Wanted(vcpus=1, memory=256, disk=2, traits=("ssd",))
+
+
+@pytest.fixture
+def root(site: Site) -> Caller:
+    return site.caller("admin", admin=True)
+
+
+@pytest.fixture
+def fast(site: Site, root: Caller) -> str:
+    """The name of a flavor that demands `ssd`, which h2 alone is said to have."""
+    site.host("h2")
+    hosts.mark(root, site.core, "h2", ["ssd", "rack:3"])
+    return verbs.create(root, site.core, "fast", SMALL).name
+
+
+def test_a_flavor_goes_where_its_traits_are_and_nowhere_else(
+    site: Site, ann: Caller, tiny: Image, root: Caller, fast: str
+) -> None:
+    asked = Launch(image=tiny.ec2_id, flavor=fast)
+    assert {site.launch(ann, asked)[0].assigned.host for _ in range(3)} == {"h2"}
+    hosts.mark(root, site.core, "h2", remove=["ssd"])
+    with pytest.raises(NoCapacity) as caught:
+        launch(ann, site.core, asked)
+    assert "ssd" not in caught.value.message  # what hosts have is no tenant's business
+    with site.store.read() as tx:
+        why = tx.journal(ann.project, limit=1)[0].detail
+    assert "refused 2 by traits" in why
+    assert "h2: without ssd" in why
+    hosts.mark(root, site.core, "h1", ["ssd"])
+    assert site.launch(ann, asked)[0].assigned.host == "h1"
+    verbs.demand(root, site.core, fast, ["gpu:a100"], ["ssd"])
+    with pytest.raises(NoCapacity):
+        launch(ann, site.core, asked)
+    verbs.demand(root, site.core, fast, (), ["gpu:a100"])
+    assert site.launch(ann, asked)[0].assigned.host
+
+
+def test_what_runs_runs_on_without_the_trait(site: Site, ann: Caller, tiny: Image, root: Caller, fast: str) -> None:
+    row = site.launch(ann, Launch(image=tiny.ec2_id, flavor=fast))[0]
+    site.settle()
+    hosts.mark(root, site.core, "h2", remove=["ssd"])
+    for verb in (stop, start):
+        verb(ann, site.core, [row.ec2_id])
+        site.settle()
+    assert (site.row(row.uuid).seen.running, site.row(row.uuid).assigned.host) == (True, "h2")
+
+
+def test_a_host_without_the_trait_does_not_take_the_flavor_by_another_way(
+    site: Site, ann: Caller, tiny: Image, root: Caller, fast: str
+) -> None:
+    hosts.turn(root, site.core, "h2", "drained")
+    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    site.settle()
+    stop(ann, site.core, [row.ec2_id])
+    site.settle()
+    with pytest.raises(NoCapacity):
+        modify(ann, site.core, row.ec2_id, Change(flavor=fast))
+    hosts.mark(root, site.core, "h1", ["ssd"])
+    modify(ann, site.core, row.ec2_id, Change(flavor=fast))
+    wanted = site.row(row.uuid).wanted
+    with site.store.read() as tx:
+        assert tx.need(Flavor, wanted.flavor).name == fast
+        assert recount.differences(tx) == []
+
+
+def test_a_hosts_traits_outlive_its_reports(site: Site, root: Caller) -> None:
+    hosts.mark(root, site.core, "h1", ["ssd", "ssd"])
+    marked = hosts.mark(root, site.core, "h1", ["ssd"])  # no news
+    assert marked.wanted.traits == ("ssd",)
+    site.settle()
+    with site.store.read() as tx:
+        assert tx.need(type(marked), marked.uuid).wanted.traits == ("ssd",)
+        assert [line.verb for line in tx.journal(marked.uuid)] == ["host.traits"]
+
+
+@pytest.mark.parametrize("word", ["", "SSD", "a b", "-x", "kvm", "tcg", "cpu:avx2", "arch:arm64", "x" * 65])
+def test_what_hosts_find_out_and_what_is_no_word_is_not_given(site: Site, root: Caller, word: str) -> None:
+    with pytest.raises(InvalidValue):
+        hosts.mark(root, site.core, "h1", [word])
+    with pytest.raises(InvalidValue):
+        hosts.mark(root, site.core, "h1", [f"x{number}" for number in range(65)])
+
+
+def test_a_flavor_may_demand_what_hosts_find_out(site: Site, ann: Caller, tiny: Image, root: Caller) -> None:
+    site.plain_host("h3", traits=("kvm", "cpu:avx2"))
+    wide = Wanted(vcpus=1, memory=256, disk=2, traits=("cpu:avx2",))
+    verbs.create(root, site.core, "wide", wide)
+    assert site.launch(ann, Launch(image=tiny.ec2_id, flavor="wide"))[0].assigned.host == "h3"
+
+
+def test_a_retired_flavor_is_kept_by_who_has_it_and_given_to_nobody(
+    site: Site, ann: Caller, tiny: Image, root: Caller, fast: str
+) -> None:
+    row = site.launch(ann, Launch(image=tiny.ec2_id, flavor=fast))[0]
+    for _ in range(2):
+        assert verbs.offer(root, site.core, fast, retired=True).wanted.retired
+    assert fast not in {one.name for one in verbs.listing(ann, site.core)}
+    with pytest.raises(InvalidValue):
+        launch(ann, site.core, Launch(image=tiny.ec2_id, flavor=fast))
+    with pytest.raises(Duplicate):
+        verbs.create(root, site.core, fast, SMALL)
+    site.settle()
+    assert site.row(row.uuid).seen.running
+    verbs.offer(root, site.core, fast)
+    assert site.launch(ann, Launch(image=tiny.ec2_id, flavor=fast))
+
+
+def test_only_an_administrator_makes_flavors_and_marks_hosts(site: Site, ann: Caller, root: Caller, fast: str) -> None:
+    with pytest.raises(Forbidden):
+        verbs.create(ann, site.core, "mine", SMALL)
+    with pytest.raises(Forbidden):
+        verbs.demand(ann, site.core, fast, (), ["ssd"])
+    with pytest.raises(Forbidden):
+        verbs.offer(ann, site.core, fast, retired=True)
+    with pytest.raises(Forbidden):
+        hosts.mark(ann, site.core, "h1", ["ssd"])
+    with pytest.raises(NotFound):
+        verbs.demand(root, site.core, "nothing", ["ssd"])
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("Big", {}), ("", {}), ("a b", {}), ("big", {"vcpus": 0}), ("big", {"memory": -1}), ("big", {"disk": 1 << 20})],
+)
+def test_what_is_no_flavor_is_refused(site: Site, root: Caller, name: str, size: dict[str, int]) -> None:
+    with pytest.raises(InvalidValue):
+        verbs.create(root, site.core, name, Wanted(**{"vcpus": 1, "memory": 1, "disk": 1, **size}))  # type: ignore[arg-type]
