@@ -39,9 +39,9 @@ def listing(caller: Caller, core: Core) -> list[Flavor]:
         return tx.list(Flavor)
 
 
-def named(tx: Reader, name: str) -> Flavor:
-    """The flavor with this name; InvalidValue when there is none."""
+def named(tx: Reader, name: str, noun: str = Flavor.KIND) -> Flavor:
+    """The flavor with this name; InvalidValue, of a `noun` that was to have it, when there is none."""
     flavor = next((flavor for flavor in tx.list(Flavor) if flavor.name == name), None)
     if flavor is None:
-        raise InvalidValue(f"Invalid value '{name}' for InstanceType.", noun="flavor", ident=name, reason="flavor")
+        raise InvalidValue(f"Invalid value '{name}' for InstanceType.", noun=noun, ident=name, reason="flavor")
     return flavor

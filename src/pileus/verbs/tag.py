@@ -51,11 +51,11 @@ Change = Callable[[dict[str, str]], dict[str, str]]
 
 
 def check(tags: Mapping[str, str]) -> None:
-    """Whether these can be tags: keys of 1 to 127 characters not starting with aws:, values of at most 255."""
+    """Whether these can be tags: keys of 1 to 127 characters not starting with aws:, values of at most 256."""
     for key, value in tags.items():
-        if not 1 <= len(key) <= 127 or len(value) > 255:
+        if not 1 <= len(key) <= 127 or len(value) > 256:
             raise InvalidValue(
-                f"Tag key '{key[:40]}' exceeds the maximum length of 127, or its value 255.", reason="tag"
+                f"Tag key '{key[:40]}' exceeds the maximum length of 127, or its value 256.", reason="tag"
             )
         if key.lower().startswith("aws:"):
             raise InvalidValue(f"Tag keys starting with 'aws:' are reserved for internal use: {key}", reason="tag")
