@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 from typing import IO
 
-from pileus.app.state import State, read_json
+from pileus.app.state import State, opened, read_json
 from pileus.cli.mcc import usage
 from pileus.cli.mcc.tools import Given, refusal, tool
-from pileus.cli.problem import Problem
-from pileus.model import addresses, disk
+from pileus.cli.problem import Problem, words
+from pileus.model import addresses
 
 LISTEN, PORT, RANGE = "0.0.0.0", "8080", "192.168.1.1-192.168.1.254"  # noqa: S104  (as the original's)
 
@@ -33,7 +33,7 @@ def run() -> None:
 
 def _serve(asked: Given) -> int:
     try:
-        state = _state(asked)
+        state = opened(_state(asked).root)
         if "stop" in asked:
             from pileus.app.up import down  # noqa: PLC0415  (dear, and --help is to be quick)
 
@@ -44,10 +44,10 @@ def _serve(asked: Given) -> int:
         _tell(problem.message)
         return problem.status
     except OSError as error:
-        told = disk.trouble(error)
+        told = words(error)
         if not told:
             raise
-        _tell(f"{disk.WORDS[told]}. Mend that, and repeat the command.")
+        _tell(told)
         return 1
     return 0
 
