@@ -96,6 +96,12 @@ def test_a_lost_database_changes_no_list(server: Callable[..., Tools], own: Stub
     tools.out("mcc-destroy-instance", "-i", "501")
     until(lambda: tools.states() == ["running"] * 2)
     before = tools.out("mcc-list-instances")
+    server("-r", "10.0.0.110-10.0.0.112")
+    for wrong in (("-r", "10.0.0.110-10.0.0.113"), ("-r", "10.0.0.110-10.0.0.112", "-l", "127.0.0.2")):
+        port = tools.where.rpartition(":")[2]
+        status, _, err = tools.run("mccserver", "--provider", "stub", "-l", "localhost", "-p", port, *wrong)
+        assert status == 1
+        assert f"at 127.0.0.1:{port}, with the range 10.0.0.110-10.0.0.112: mccserver --stop first." in err
     assert tools.run("mccserver", "--stop")[0] == 0
     for path in own.state.cloud.glob("pileus.db*"):
         path.unlink()
