@@ -184,6 +184,16 @@ def test_what_is_launched_here_is_an_ordinary_instance_there(stub: Stub, tools: 
     until(lambda: Server(tools.where).instances(str(made["id"])) == [])
 
 
+def test_a_name_is_one_cell_of_one_line(tools: Tools, stub: Stub) -> None:
+    image = stub.client.get("images", "stub-container")["id"]
+    body = {"image": image, "name": "a\nINSTANCE\t1\x7f"}
+    made = stub.client.post("instances", body=body)["instances"][0]["id"]
+    number = next(each.id for each in Server(tools.where).instances(all=True) if each.name == body["name"])
+    (_, row) = tools.out("mcc-list-instances", "-i", number).splitlines()
+    assert row.endswith("\t\ta\ufffdINSTANCE\ufffd1\ufffd")
+    stub.client.delete("instances", made)
+
+
 def test_tools_say_what_the_original_s_said(tools: Tools, stub: Stub) -> None:
     nowhere = Tools(tools.home, "")
     for name, words in (("mcc-list-images", ()), ("mcc-destroy-instance", ("-i", "1"))):

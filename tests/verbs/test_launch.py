@@ -228,6 +228,8 @@ BAD: list[tuple[dict[str, Any], type[PileusError], str]] = [
     ({"flavor": "m9.huge"}, InvalidValue, "flavor"),
     ({"image": "ami-00000000000000000"}, NotFound, ""),
     ({"image": "nothing of this name"}, NotFound, ""),
+    ({"name": "n" * 257}, InvalidValue, "tag"),
+    ({"name": "a\x1b[2J"}, InvalidValue, "tag"),
     ({"key_name": "none"}, NotFound, "name"),
     ({"groups": ("sg-00000000000000000",)}, NotFound, ""),
     ({"groups": ("web",)}, Malformed, ""),
