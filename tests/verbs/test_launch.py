@@ -228,6 +228,8 @@ BAD: list[tuple[dict[str, Any], type[PileusError], str]] = [
     ({"flavor": "m9.huge"}, InvalidValue, "flavor"),
     ({"image": "ami-00000000000000000"}, NotFound, ""),
     ({"image": "nothing of this name"}, NotFound, ""),
+    ({"login_user": "-oProxyCommand=x"}, InvalidValue, "login-user"),
+    ({"login_user": "a b"}, InvalidValue, "login-user"),
     ({"name": "n" * 257}, InvalidValue, "tag"),
     ({"name": "a\x1b[2J"}, InvalidValue, "tag"),
     ({"key_name": "none"}, NotFound, "name"),

@@ -53,7 +53,8 @@ def command(client: Client, instance: str, identity: Path | None, words: Sequenc
         *("-o", f"UserKnownHostsFile={FOLDER / 'known_hosts'}"),
         *("-o", "StrictHostKeyChecking=accept-new"),
         *(("-i", str(identity), "-o", "IdentitiesOnly=yes") if identity else ()),
-        f"{found['login_user']}@{found['loopback']}",
+        # A user of another project chose that name: it is no option, whatever it looks like.
+        *("-l", found["login_user"], "--", found["loopback"]),
         *words,
     ]
 

@@ -169,6 +169,8 @@ def _check(asked: Launch) -> None:
     if len(asked.token) > 64:
         raise InvalidValue("ClientToken exceeds the maximum length of 64 characters.", reason="token")
     check_user_data(asked.user_data)
+    if asked.login_user:
+        image.check_login(asked.login_user)
     for tags in (asked.tags, asked.volume_tags, asked.port_tags, {"Name": asked.name}):
         tag.check(tags)
 
