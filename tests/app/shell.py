@@ -23,16 +23,24 @@ _forks.set_forkserver_preload(["tests.app.shell", "tests.app.preloaded"])
 
 
 def run(
-    words: Sequence[str], environment: Mapping[str, str], said: str = "", *, forks: bool = False
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    said: str = "",
+    *,
+    forks: bool = False,
+    uid: int | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `pileus WORDS` to its end, with `said` on its standard input; where it `forks` a cloud, see `forked`."""
+    """Run `pileus WORDS` to its end, with `said` on its standard input; where it `forks` a cloud, see `forked`.
+
+    `uid` is who runs it, if it is another; for root alone to say.
+    """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         reads, writes = os.pipe()
         # A pipe takes this much before anybody reads.
         assert len(said) < 4096
         os.write(writes, said.encode())
         os.close(writes)
-        command = _Command(words, environment, (reads, out.fileno(), err.fileno()), forks=forks)
+        command = _Command(words, environment, (reads, out.fileno(), err.fileno()), forks=forks, uid=uid)
         command.start()
         os.close(reads)
         command.join()
@@ -53,10 +61,17 @@ class _Command(_forks.Process):  # type: ignore[name-defined,misc]
     """One command. Its descriptors travel with it when it is started."""
 
     def __init__(
-        self, words: Sequence[str], environment: Mapping[str, str], descriptors: tuple[int, ...], *, forks: bool
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        descriptors: tuple[int, ...],
+        *,
+        forks: bool,
+        uid: int | None,
     ) -> None:
         super().__init__()
         self._forks = forks
+        self._uid = uid
         self._words = ["pileus", *words]
         self._environment = dict(environment)
         self._descriptors: tuple[Any, ...] = descriptors
@@ -83,6 +98,10 @@ class _Command(_forks.Process):  # type: ignore[name-defined,misc]
         from pileus.app import main, processes  # noqa: PLC0415  (imported before it was forked)
         from tests.app import forked  # noqa: PLC0415  (the same)
 
+        if self._uid is not None:
+            os.setgroups([])
+            os.setresgid(self._uid, self._uid, self._uid)
+            os.setresuid(self._uid, self._uid, self._uid)
         if self._forks:
             processes.execute = forked.execute  # type: ignore[assignment]
         main.run()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import os
 import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from pileus.app import processes
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
-
-if TYPE_CHECKING:
-    from tests.app.stub import Stub
+from tests.app import shell
+from tests.app.stub import Stub
 
 AWS = str(Path(sys.executable).parent / "aws")
 
@@ -29,6 +29,30 @@ def box(stub: Stub) -> str:
     made: str = stub.client.post("instances", body=body)["instances"][0]["id"]
     assert processes.until(lambda: stub.client.get("instances", made)["state"] == "running", 20)
     return made
+
+
+def test_the_version_is_told(stub: Stub) -> None:
+    assert stub.pileus("--version").stdout == f"pileus {importlib.metadata.version('pileus')}\n"
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "down", "recover", "up"])
+def test_what_is_another_users_is_said_to_be_so(tmp_path: Path, command: str) -> None:
+    kept = Stub(tmp_path / "s")
+    kept.state.prepare()
+    kept.state.run.chmod(0)  # to whom root is, who is another below, it is closed by its owner
+    other = 65534 if os.geteuid() == 0 else None
+    done = shell.run([command], kept.environment(), uid=other)
+    kept.state.run.chmod(0o700)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"pileus: {kept.state.root} is not yours to use: use sudo, or another --state.\n"
+
+
+def test_a_state_directory_that_cannot_be_one_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    for root, why in ((tmp_path / "file", "File exists"), (tmp_path / "file" / "s", "Not a directory")):
+        done = Stub(root).pileus("up", "--provider", "stub", check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", f"pileus: {root} cannot be used: {why}.\n")
+    assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_a_user_is_made_and_shown_once(stub: Stub) -> None:
@@ -143,7 +167,7 @@ def test_ssh_becomes_plain_ssh_to_the_loopback_address(stub: Stub, box: str, tmp
     said = done.stdout.splitlines()
     address = stub.client.get("instances", box)["loopback"]
     assert done.returncode == 5
-    assert said[-4:] == [f"admin@{address}", "ls", "-l", "--all"]
+    assert said[-7:] == ["-l", "admin", "--", address, "ls", "-l", "--all"]
     assert f"HostKeyAlias={box}" in said
     # It is on another machine than the test: ssh comes over the API, and the stub says what it is told.
     (stream,) = (word.removeprefix("ProxyCommand=") for word in said if word.startswith("ProxyCommand="))

@@ -115,6 +115,13 @@ def test_an_image_is_uploaded_inspected_and_kept(stub: Stub, tmp_path: Path) -> 
     assert target.read_bytes() == path.read_bytes()
 
 
+def test_names_that_cannot_be_are_refused_before_any_bytes(stub: Stub, tmp_path: Path) -> None:
+    path = qcow2(tmp_path / "good.qcow2")
+    for wrong in ({"login_user": "-oProxyCommand=x"}, {"login_user": ""}, {"name": ""}, {"name": "a%1b[2J"}):
+        error = upload(stub, path, **wrong)["error"]
+        assert (error["code"], error["reason"]) == ("InvalidValue", "name" if "name" in wrong else "login-user")
+
+
 def test_images_that_refer_to_other_files_or_are_absurd_are_refused(stub: Stub, tmp_path: Path) -> None:
     base = qcow2(tmp_path / "base.qcow2")
     backed = tmp_path / "backed.qcow2"

@@ -96,6 +96,12 @@ def test_a_lost_database_changes_no_list(server: Callable[..., Tools], own: Stub
     tools.out("mcc-destroy-instance", "-i", "501")
     until(lambda: tools.states() == ["running"] * 2)
     before = tools.out("mcc-list-instances")
+    server("-r", "10.0.0.110-10.0.0.112")
+    for wrong in (("-r", "10.0.0.110-10.0.0.113"), ("-r", "10.0.0.110-10.0.0.112", "-l", "127.0.0.2")):
+        port = tools.where.rpartition(":")[2]
+        status, _, err = tools.run("mccserver", "--provider", "stub", "-l", "localhost", "-p", port, *wrong)
+        assert status == 1
+        assert f"at 127.0.0.1:{port}, with the range 10.0.0.110-10.0.0.112: mccserver --stop first." in err
     assert tools.run("mccserver", "--stop")[0] == 0
     for path in own.state.cloud.glob("pileus.db*"):
         path.unlink()
@@ -175,6 +181,16 @@ def test_what_is_launched_here_is_an_ordinary_instance_there(stub: Stub, tools: 
     assert str(made["id"]) not in [each.id for each in Server(place(stub)).instances()]
     tools.out("mcc-destroy-instance", "-i", str(made["id"]))
     until(lambda: Server(tools.where).instances(str(made["id"])) == [])
+
+
+def test_a_name_is_one_cell_of_one_line(tools: Tools, stub: Stub) -> None:
+    image = stub.client.get("images", "stub-container")["id"]
+    body = {"image": image, "name": "a\nINSTANCE\t1\x7f"}
+    made = stub.client.post("instances", body=body)["instances"][0]["id"]
+    number = next(each.id for each in Server(tools.where).instances(all=True) if each.name == body["name"])
+    (_, row) = tools.out("mcc-list-instances", "-i", number).splitlines()
+    assert row.endswith("\t\ta\ufffdINSTANCE\ufffd1\ufffd")
+    stub.client.delete("instances", made)
 
 
 def test_tools_say_what_the_original_s_said(tools: Tools, stub: Stub) -> None:

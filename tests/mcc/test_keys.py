@@ -35,7 +35,7 @@ def test_names_are_used_once_and_lost_ones_are_missed(keys: Keys) -> None:
             work("other")
 
 
-@pytest.mark.parametrize("name", ["", "/etc/x", "../x", "a/b", "a\0b", "a\nb", "\x1b[2J"])
+@pytest.mark.parametrize("name", ["", ".", "..", "/etc/x", "../x", "a/b", "a\0b", "a\nb", "\x1b[2J"])
 def test_names_that_lead_elsewhere_are_refused(keys: Keys, name: str) -> None:
     for work in (lambda: keys.add(name, "x"), lambda: keys.text(name), lambda: keys.remove(name)):
         with pytest.raises(ValueError, match="Invalid key name"):

@@ -67,7 +67,15 @@ def test_tags_are_taken(
 
 def test_bad_tags_are_refused(site: Site, ann: Caller, row: Instance) -> None:
     before = tags(site, row)
-    for wrong in ({"": "x"}, {"x" * 128: ""}, {"x": "y" * 256}, {"aws:x": ""}, {"AWS:x": ""}):
+    for wrong in (
+        {"": "x"},
+        {"x" * 128: ""},
+        {"x": "y" * 257},
+        {"x": "a\x1b"},
+        {"a\0": "x"},
+        {"aws:x": ""},
+        {"AWS:x": ""},
+    ):
         with pytest.raises(InvalidValue):
             tag.put(ann, site.core, [row.ec2_id], wrong)
     with pytest.raises(QuotaExceeded):

@@ -45,9 +45,12 @@ def begin(state: State, say: Say) -> None:
     layout = layout_of(state)
     try:
         prefix.take(layout)
-        say("starting the network engine")
+        found = parts(state)
+        if None in (found[one.name] for one in daemons(layout, fabric=fabric_of(state))):
+            say("starting the network engine")
         chassis.up(layout, fabric=fabric_of(state))
-        say("starting libvirtd")
+        if found["libvirtd"] is None:
+            say("starting libvirtd")
         daemon.up(layout)
         if monitor.available() and (why := lxcfs.up(layout)):
             say(f"containers will see this machine's memory and processors: lxcfs does not run ({why})")

@@ -22,6 +22,25 @@ def _say(text: str) -> None:
     typer.echo(f"pileus: {text}", err=True)
 
 
+def _version(*, asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415  (dear)
+
+        typer.echo(f"pileus {version('pileus')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def everything(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=lambda asked: _version(asked=asked), is_eager=True, help="Say which it is."),
+    ] = False,
+) -> None:
+    """A cloud in one command."""
+
+
 @cli.command()
 def up(
     *,
@@ -30,10 +49,10 @@ def up(
     port: Annotated[Optional[int], typer.Option(help="By default a free one.")] = None,  # noqa: UP045
 ) -> None:
     """Start a cloud, or a host that joined one, or what of it does not run; returns when everything answers."""
-    from pileus.app.state import State, read_json  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.state import opened, read_json  # noqa: PLC0415  (commands start quickly)
     from pileus.app.up import up as run_up  # noqa: PLC0415
 
-    where = State(state_of(state))
+    where = opened(state_of(state))
     if where.joined.exists():
         from pileus.app import member, settings  # noqa: PLC0415
 
@@ -58,19 +77,19 @@ def down(
     state: StateOption = None,
 ) -> None:
     """End a cloud's processes; its instances run on."""
-    from pileus.app.state import State  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
     from pileus.app.up import down as run_down  # noqa: PLC0415
 
-    run_down(State(state_of(state)), instances=instances, say=_say)
+    run_down(opened(state_of(state)), instances=instances, say=_say)
 
 
 @cli.command()
 def recover(*, state: StateOption = None) -> None:
     """Bring the database up to what the hosts hold, and start the cloud; up does it by itself when it is needed."""
-    from pileus.app.state import State  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
     from pileus.app.up import recover as run_recover  # noqa: PLC0415
 
-    run_recover(State(state_of(state)), _say)
+    run_recover(opened(state_of(state)), _say)
 
 
 @cli.command()
@@ -89,11 +108,11 @@ def purge(
 @cli.command()
 def status(*, state: StateOption = None) -> None:
     """Show which processes run, and where the faces are; status 1 when something does not run or answer."""
-    from pileus.app.state import State, read_json  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.state import opened, read_json  # noqa: PLC0415  (commands start quickly)
     from pileus.app.supervise import restarts, silent  # noqa: PLC0415
     from pileus.app.up import running  # noqa: PLC0415
 
-    where = State(state_of(state))
+    where = opened(state_of(state))
     found, again, hung = running(where), restarts(where), silent(where)
     width = max(map(len, found))
     for name, pid in found.items():
@@ -119,10 +138,10 @@ def doctor(
 ) -> None:
     """Examine the machine, and whether store, host, libvirt, OVN and disk agree; status 1 with findings."""
     from pileus.app import doctor as doctors  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.state import State  # noqa: PLC0415
+    from pileus.app.state import opened  # noqa: PLC0415
     from pileus.cli import findings  # noqa: PLC0415
 
-    where = State(state_of(state))
+    where = opened(state_of(state))
     if adopt and repair:
         raise Problem("Adopt first, then repair: one of the two at a time.")
     if adopt:
@@ -266,9 +285,9 @@ def host_join(
 ) -> None:
     """Make this machine one of a cloud's hosts."""
     from pileus.app import joining  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.state import State  # noqa: PLC0415
+    from pileus.app.state import opened  # noqa: PLC0415
 
-    where = State(state_of(state))
+    where = opened(state_of(state))
     made = joining.join(where, url, token, name or joining.hostname(), zone, _say)
     typer.echo(f"{made.name} belongs to {made.url}: 'pileus up --state {where.root}' starts it.")
 

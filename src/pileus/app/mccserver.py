@@ -14,16 +14,20 @@ import time
 from pathlib import Path
 from typing import IO
 
-from pileus.app.state import State, read_json
+from pileus.app import processes
+from pileus.app.state import State, opened, read_json, write_json
 from pileus.cli.mcc import usage
 from pileus.cli.mcc.tools import Given, refusal, tool
-from pileus.cli.problem import Problem
-from pileus.model import addresses, disk
+from pileus.cli.problem import Problem, words
+from pileus.model import addresses
 
 LISTEN, PORT, RANGE = "0.0.0.0", "8080", "192.168.1.1-192.168.1.254"  # noqa: S104  (as the original's)
 
 ROOT = Path("/var/lib/pileus/mcc")
 """The state directory where root names none."""
+
+DOOR = "mcc.json"
+"""Where it is kept how the server was started that runs, among what is said of its processes."""
 
 
 def run() -> None:
@@ -33,7 +37,7 @@ def run() -> None:
 
 def _serve(asked: Given) -> int:
     try:
-        state = _state(asked)
+        state = opened(_state(asked).root)
         if "stop" in asked:
             from pileus.app.up import down  # noqa: PLC0415  (dear, and --help is to be quick)
 
@@ -44,10 +48,10 @@ def _serve(asked: Given) -> int:
         _tell(problem.message)
         return problem.status
     except OSError as error:
-        told = disk.trouble(error)
+        told = words(error)
         if not told:
             raise
-        _tell(f"{disk.WORDS[told]}. Mend that, and repeat the command.")
+        _tell(told)
         return 1
     return 0
 
@@ -63,11 +67,20 @@ def _up(state: State, asked: Given) -> None:
     os.environ |= {"PILEUS_MCC_LISTEN": where, "PILEUS_MCC_RANGE": pool}
     from pileus.app.up import up  # noqa: PLC0415  (dear, and --help is to be quick)
 
+    runs = any(processes.owner(state.pidfile(name)) for name in ("supervisor", "cloud"))
+    before = read_json(state.run / DOOR) if runs else None
+    if before not in (None, {"listen": where, "range": pool}):
+        raise Problem(
+            f"A server runs in {state.root} already, at {before['listen']}, with the range {before['range']}: "
+            "mccserver --stop first."
+        )
     with contextlib.ExitStack() as open_:
         said = open_.enter_context(_log(state)) if "foreground" in asked else None
         found = up(state, provider, None, _tell)
         if found.get("mcc", "").rpartition(":")[2] != where.rpartition(":")[2]:
             raise Problem(f"A cloud runs in {state.root} already, with another door, or none: mccserver --stop first.")
+        if not runs:
+            write_json(state.run / DOOR, {"listen": where, "range": pool}, 0o600)
         if provider == "local":
             from pileus.app.build import BUILT, add_all  # noqa: PLC0415  (the stub has its own)
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pileus.cli.problem import Problem
+
 LONGEST = 80
 """Bytes that a state directory's path may have: the kernel takes 107 for a socket below it (unix(7))."""
 
@@ -161,6 +163,18 @@ class State:
         self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
         for folder in (self.cloud, self.run, self.host, self.root / "log", self.channels.parent):
             folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def opened(root: Path) -> State:
+    """The state directory `root`, there or not; a Problem where it is another user's, who alone can say what runs."""
+    state = State(root)
+    try:
+        closed = state.run.exists() and not os.access(state.run, os.R_OK | os.X_OK, effective_ids=True)
+    except PermissionError:
+        closed = True
+    if closed:
+        raise Problem(f"{root} is not yours to use: use sudo, or another --state.")
+    return state
 
 
 def write_json(path: Path, value: object, mode: int = 0o644) -> None:

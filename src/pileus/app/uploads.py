@@ -63,8 +63,8 @@ def read(query: dict[str, str]) -> Upload:
         asked = msgspec.convert(query, Upload, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidValue(f"The query is not what an upload takes: {error}", reason="query") from error
-    if not asked.name:
-        raise InvalidValue("An image needs a name.", reason="name")
+    image.check_name(asked.name)
+    image.check_login(asked.login_user)
     return asked
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 
 from pileus.model import disk
+
+_NOT_OURS = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
+"""What is wrong with a path that a person named, rather than with us."""
 
 
 class Problem(Exception):
@@ -25,11 +29,23 @@ def spoken(command: Callable[[], object]) -> None:
         sys.stderr.write(f"pileus: {problem.message}\n")
         sys.exit(problem.status)
     except OSError as error:
-        told = disk.trouble(error)
+        told = words(error)
         if not told:
             raise
-        where = f"{error.filename} cannot be written: " if error.filename else ""
-        sys.stderr.write(f"pileus: {where}{disk.WORDS[told]}. Mend that, and repeat the command.\n")
+        sys.stderr.write(f"pileus: {told}\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def words(error: OSError) -> str:
+    """What a person is told of a disk that fails, or a path that is not his; empty for what is a fault of ours."""
+    told = disk.trouble(error)
+    if told:
+        where = f"{error.filename} cannot be written: " if error.filename else ""
+        return f"{where}{disk.WORDS[told]}. Mend that, and repeat the command."
+    if error.errno not in _NOT_OURS or not isinstance(error.filename, str):
+        return ""
+    if isinstance(error, PermissionError):
+        return f"{error.filename} is not yours to use: use sudo, or another --state."
+    return f"{error.filename} cannot be used: {error.strerror}."

@@ -67,7 +67,8 @@ def command(client: Client, state: Path, instance: str, identity: Path | None, w
         *("-o", "StrictHostKeyChecking=accept-new"),
         *(("-i", str(identity), "-o", "IdentitiesOnly=yes") if identity else ()),
         *(() if here(found["host"]) else ("-o", f"ProxyCommand={_stream(state, found['id'])}")),
-        f"{found['login_user']}@{found['loopback']}",
+        # A user of another project chose that name: it is no option, whatever it looks like.
+        *("-l", found["login_user"], "--", found["loopback"]),
         *words,
     ]
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pileus.cli.mcc.plain import plain
+
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "instance": ("id", "name", "state", "flavor", "image", "address", "loopback", "login_user", "trouble"),
     "image": (
@@ -47,6 +49,7 @@ def table(kind: str, nouns: Sequence[Mapping[str, Any]]) -> str:
 
 def lined(rows: Sequence[Sequence[str]]) -> str:
     """Rows of as many cells each, in columns."""
+    rows = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -55,10 +58,10 @@ def lined(rows: Sequence[Sequence[str]]) -> str:
 
 def explanation(found: Mapping[str, Any]) -> str:
     """One noun: what it waits for first, then its three parts and its journal."""
-    title = f"{found['kind']} {found['id']}" + (f" ({found['name']})" if found["name"] else "")
+    title = f"{found['kind']} {found['id']}" + (f" ({plain(found['name'])})" if found["name"] else "")
     state = f", {found['state']}" if "state" in found else ""
     lines = [f"{title}{state}", "", "waits for"]
-    lines += [f"  {wait}" for wait in found["waits_for"]]
+    lines += [f"  {plain(wait)}" for wait in found["waits_for"]]
     if found.get("due"):
         lines.append(f"  looked at next {_ago(found['due'])}")
     for part in ("wanted", "assigned", "seen"):
@@ -67,9 +70,9 @@ def explanation(found: Mapping[str, Any]) -> str:
             lines += ["", part, *shown]
     lines += ["", "journal"]
     for row in found["journal"]:
-        detail = f" {row['detail']}" if row["detail"] else ""
+        detail = f" {plain(row['detail'])}" if row["detail"] else ""
         lines.append(
-            f"  {_moment(row['at'])}  {row['verb']}  by {row['user']} ({row['face']})  {row['outcome']}{detail}"
+            f"  {_moment(row['at'])}  {row['verb']}  by {plain(row['user'])} ({row['face']})  {row['outcome']}{detail}"
         )
     return "\n".join(lines)
 

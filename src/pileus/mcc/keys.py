@@ -36,6 +36,6 @@ class Keys:
 
     def path(self, name: str) -> Path:
         """Where a key is kept; ValueError for a name that leads elsewhere."""
-        if not name or "/" in name or not name.isprintable():
+        if name in ("", ".", "..") or "/" in name or not name.isprintable():
             raise ValueError(f"Invalid key name {name!r}")
         return self.folder / f"{name}{END}"

@@ -45,6 +45,15 @@ def offset(cidr: str, address: str) -> int:
     return int(ip) - int(net.network_address)
 
 
+def valid(text: str) -> bool:
+    """Whether `text` is an IPv4 address: four numbers and dots."""
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def pool(text: str) -> tuple[str, str]:
     """First and last address of FIRST-LAST, both included; ValueError for what is no range that guests can have."""
     words = text.split("-")

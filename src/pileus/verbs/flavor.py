@@ -96,11 +96,11 @@ def listing(caller: Caller, core: Core) -> list[Flavor]:
         return [flavor for flavor in tx.list(Flavor) if not flavor.wanted.retired]
 
 
-def named(tx: Reader, name: str) -> Flavor:
-    """The flavor with this name; InvalidValue when none that is offered has it."""
+def named(tx: Reader, name: str, noun: str = Flavor.KIND) -> Flavor:
+    """The flavor with this name; InvalidValue, of a `noun` that was to have it, when none that is offered has it."""
     flavor = next((flavor for flavor in tx.list(Flavor) if flavor.name == name), None)
     if flavor is None or flavor.wanted.retired:
-        raise InvalidValue(f"Invalid value '{name}' for InstanceType.", noun="flavor", ident=name, reason="flavor")
+        raise InvalidValue(f"Invalid value '{name}' for InstanceType.", noun=noun, ident=name, reason="flavor")
     return flavor
 
 

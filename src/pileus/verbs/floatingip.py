@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model import addresses
-from pileus.model.errors import Conflict, InvalidValue, NoCapacity, NotFound
+from pileus.model.errors import Conflict, InvalidValue, Malformed, NoCapacity, NotFound
 from pileus.model.floatingip import Assigned, FloatingIp, Wanted
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.instance import Instance
@@ -222,6 +222,9 @@ def _one(caller: Caller, tx: Reader, ident: str, address: str = "") -> FloatingI
     for one in _all(caller, tx):
         if one.assigned.address == address:
             return one
+    if not addresses.valid(address):
+        text = f"Invalid value '{address}' for an address: expecting four numbers and dots."
+        raise Malformed(text, noun=FloatingIp.KIND, ident=address, reason="address")
     raise NotFound(f"Address '{address}' not found.", noun=FloatingIp.KIND, ident=address, reason="address")
 
 

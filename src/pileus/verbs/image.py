@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 
 
 def register(caller: Caller, core: Core, name: str, wanted: Wanted) -> Image:
-    """Register an image by its digest. The same name with the same digest is the same image (safe to repeat)."""
+    """Register an image by its digest. The same name with the same digest is the same image (safe to repeat).
+
+    Raises Forbidden; InvalidValue for a name or a login user that cannot be.
+    """
     allow(caller, public=wanted.public)
+    check_name(name)
+    check_login(wanted.login_user)
     with core.store.write() as tx:
         for image in tx.list(Image, project=caller.project, name=name):
             if image.wanted == wanted:
@@ -34,6 +39,20 @@ def register(caller: Caller, core: Core, name: str, wanted: Wanted) -> Image:
         image = tx.add(Image(uuid=new_uuid(), project=caller.project, name=name, wanted=wanted))
         tx.record(caller, image, "image.register", outcome="done")
         return image
+
+
+def check_name(name: str) -> None:
+    """Whether an image may be called that. Raises InvalidValue."""
+    if not (name.isprintable() and 1 <= len(name) <= LONGEST_NAME):
+        text = f"An image's name has 1 to {LONGEST_NAME} printable characters."
+        raise InvalidValue(text, ident=name[:40], reason="name")
+
+
+def check_login(user: str) -> None:
+    """Whether somebody may log in as `user`: as useradd(8) has it, with capitals and dots. Raises InvalidValue."""
+    if not _LOGIN.fullmatch(user):
+        text = f"'{user[:40]}' can be no login user: 1 to 32 letters, digits and . _ -, a letter or _ first."
+        raise InvalidValue(text, ident=user[:40], reason="login-user")
 
 
 class Capture(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +66,11 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}", re.ASCII)
+
+LONGEST_NAME = 128
+"""Characters, as in EC2."""
+
+_LOGIN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}", re.ASCII)
 
 LONGEST_DESCRIPTION = 255
 """Characters, as in EC2."""

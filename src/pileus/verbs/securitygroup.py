@@ -71,6 +71,10 @@ def create(
             ident=name,
             reason="name",
         )
+    if name == "default":
+        raise Duplicate(
+            f"Cannot use reserved security group name: {name}", noun="securitygroup", ident=name, reason="reserved"
+        )
     with core.store.write() as tx:
         router = find.by_ec2(caller, tx, Router, [vpc])[0] if vpc else default_router(caller, tx)
         group = SecurityGroup(

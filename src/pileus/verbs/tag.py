@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -47,16 +48,22 @@ TAGGED: dict[str, type[Noun]] = {
     )
 }
 LIMIT = 50
+
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""Characters that XML has not: no list could show them."""
+
 Change = Callable[[dict[str, str]], dict[str, str]]
 
 
 def check(tags: Mapping[str, str]) -> None:
-    """Whether these can be tags: keys of 1 to 127 characters not starting with aws:, values of at most 255."""
+    """Whether these can be tags: text, keys of 1 to 127 characters not starting with aws:, values of at most 256."""
     for key, value in tags.items():
-        if not 1 <= len(key) <= 127 or len(value) > 255:
-            raise InvalidValue(
-                f"Tag key '{key[:40]}' exceeds the maximum length of 127, or its value 255.", reason="tag"
-            )
+        if not 1 <= len(key) <= 127:
+            raise InvalidValue(f"Tag key '{key[:40]}' does not have from 1 to 127 characters.", reason="tag")
+        if len(value) > 256:
+            raise InvalidValue(f"Tag value exceeds the maximum length of 256 characters: {key}", reason="tag")
+        if _NO_TEXT.search(key) or _NO_TEXT.search(value):
+            raise InvalidValue("Tags cannot have characters that are no text.", reason="tag")
         if key.lower().startswith("aws:"):
             raise InvalidValue(f"Tag keys starting with 'aws:' are reserved for internal use: {key}", reason="tag")
     if len(tags) > LIMIT:

@@ -54,6 +54,12 @@ def test_executable_users(cloud: Cloud, account: Account) -> None:
     assert names(account, ExecutableUsers=["self"]) == set()
 
 
+@pytest.mark.parametrize("asked", [{"Owners": ["self", "somebody"]}, {"ExecutableUsers": ["12345"]}])
+def test_owners_that_cannot_be(account: Account, asked: dict[str, list[str]]) -> None:
+    with refused("InvalidUserID.Malformed"):
+        names(account, **asked)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -112,6 +112,8 @@ def test_rules_are_modified_in_place(account: Account, group: str) -> None:
     with refused("InvalidSecurityGroupRuleId.NotFound"):
         other: Any = {"SecurityGroupRuleId": "sgr-" + "0" * 17, "SecurityGroupRule": {"IpProtocol": "-1"}}
         account.ec2.modify_security_group_rules(GroupId=group, SecurityGroupRules=[other])
+    with refused("InvalidSecurityGroupRuleId.Malformed"):
+        account.ec2.describe_security_group_rules(SecurityGroupRuleIds=["sgr-1"])
     authorize(account, group, IpProtocol="-1", IpRanges=ANYWHERE)
     with refused("InvalidPermission.Duplicate"):
         modify(IpProtocol="-1", CidrIpv4="0.0.0.0/0")
@@ -239,7 +241,7 @@ def test_describe_rules(cloud: Cloud, account: Account, group: str) -> None:
     assert len(account.ec2.describe_security_group_rules()["SecurityGroupRules"]) == 4
     with refused("InvalidSecurityGroupRuleId.NotFound"):
         cloud.account().ec2.describe_security_group_rules(SecurityGroupRuleIds=[ident])
-    with refused("InvalidParameterValue"):
+    with refused("InvalidSecurityGroupRuleId.Malformed"):
         account.ec2.describe_security_group_rules(SecurityGroupRuleIds=["rule"])
 
 

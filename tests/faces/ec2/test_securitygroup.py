@@ -79,6 +79,13 @@ def test_unknown_groups(cloud: Cloud, account: Account) -> None:
         account.ec2.delete_security_group()
     with refused("InvalidVpcID.NotFound"):
         account.ec2.create_security_group(GroupName="web", Description="d", VpcId="vpc-" + "0" * 17)
+    with refused("InvalidVpcID.Malformed"):
+        account.ec2.create_security_group(GroupName="web", Description="d", VpcId="mine")
+
+
+def test_the_default_groups_name_is_taken(account: Account) -> None:
+    with refused("InvalidGroup.Reserved"):
+        account.ec2.create_security_group(GroupName="default", Description="d")
 
 
 def test_groups_in_use_stay(account: Account) -> None:

@@ -75,7 +75,9 @@ def test_all_or_none(account: Account) -> None:
         ("ami-" + "0" * 17, "InvalidAMIID.NotFound"),
         ("sg-" + "0" * 17, "InvalidGroup.NotFound"),
         ("subnet-" + "0" * 17, "InvalidSubnetID.NotFound"),
+        ("subnet-1", "InvalidSubnetID.Malformed"),
         ("vpc-" + "0" * 17, "InvalidVpcID.NotFound"),
+        ("vpc-1", "InvalidVpcID.Malformed"),
         ("eni-" + "0" * 17, "InvalidNetworkInterfaceID.NotFound"),
         ("eni-1", "InvalidNetworkInterfaceId.Malformed"),
     ],
@@ -90,7 +92,7 @@ def test_unknown_resources(account: Account, resource: str, code: str) -> None:
     [
         ("", "x", "InvalidParameterValue"),
         ("k" * 128, "x", "InvalidParameterValue"),
-        ("k", "v" * 256, "InvalidParameterValue"),
+        ("k", "v" * 257, "InvalidParameterValue"),
         ("aws:mine", "x", "InvalidParameterValue"),
         ("pileus:address", "x", "InvalidParameterValue"),
     ],
@@ -100,6 +102,12 @@ def test_bad_tags(account: Account, key: str, value: str, code: str) -> None:
     with refused(code):
         account.ec2.create_tags(Resources=[ident], Tags=[{"Key": key, "Value": value}])
     assert tags_of(account, ident) == {}
+
+
+def test_the_longest_tag(account: Account) -> None:
+    ident = account.launch()[0]
+    account.ec2.create_tags(Resources=[ident], Tags=[{"Key": "k" * 127, "Value": "v" * 256}])
+    assert tags_of(account, ident) == {"k" * 127: "v" * 256}
 
 
 def test_key_twice_and_too_many(account: Account) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pileus.cli.mcc import usage
 from pileus.cli.mcc.options import Refused, Usage, parse
+from pileus.cli.mcc.plain import plain
 from pileus.mcc.client import SERVER, Fault, ProtocolError, Server
 from pileus.mcc.keys import Keys
 
@@ -130,7 +131,7 @@ def _rows(asked: Given, names: list[str], head: str) -> int:
     if "json" in asked:
         return _json(names)
     for name in names:
-        say(f"{head}\t{name}")
+        say(f"{head}\t{plain(name)}")
     return 0
 
 
@@ -189,7 +190,8 @@ def _list_instances(asked: Given) -> int:
     for each in found:
         # What has no address is narrow: one more tab brings the rest under its heading.
         gap = "\t\t" if each.ip == "-" else "\t"
-        say(f"INSTANCE\t{each.id}\t{each.ip}{gap}{each.status}\t\t{each.ostemplate}\t\t{each.name}")
+        names = f"{plain(each.ostemplate)}\t\t{plain(each.name)}"
+        say(f"INSTANCE\t{each.id}\t{each.ip}{gap}{each.status}\t\t{names}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ from pileus.verbs import image as verbs
 from pileus.verbs import project
 
 GIB = 1 << 30
+OWNERS = ("self", "amazon", "aws-marketplace", "aws-backup-vault")
+"""Amazon's words for owners of images."""
+
 NOBODY = "000000000000"
 """The account of images that are the cloud's and no project's."""
 
@@ -32,14 +36,23 @@ def describe(call: Call) -> dict[str, Any]:
     images = verbs.listing(call.caller, call.core, args.get("ImageIds", ()))
     found = _rendered(call, images)
     if owners := args.get("Owners"):
+        _accounts(owners, OWNERS)
         wanted = {call.caller.account_id if owner == "self" else owner for owner in owners}
         found = [item for item in found if wanted & {item["OwnerId"], item.get("ImageOwnerAlias")}]
     if users := args.get("ExecutableUsers"):
+        _accounts(users, ("self", "all"))
         # Images are for everybody or for their project alone: there are no lists of accounts.
         found = [item for item in found if "all" in users and item["Public"]]
     keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
     page, more = paging.paged(args, [item for item in found if keep is None or keep(item)])
     return {"Images": page, **more}
+
+
+def _accounts(given: list[str], words: tuple[str, ...]) -> None:
+    """Whether each of them is one of `words` or an account's number; raises Malformed."""
+    for each in given:
+        if each not in words and not re.fullmatch(r"[0-9]{12}", each):
+            raise Malformed(f'Invalid user id: "{each[:40]}"', noun="owner", ident=each)
 
 
 _HARMLESS = frozenset({"DeleteOnTermination", "VolumeType", "Iops", "Throughput"})

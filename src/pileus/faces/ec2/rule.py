@@ -9,7 +9,7 @@ from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.permission import Direction, described, group_of, missing, parsed, protocol, replacement
 from pileus.faces.ec2.tag import shown, specified
-from pileus.model.errors import InvalidValue
+from pileus.model.errors import InvalidValue, Malformed
 from pileus.model.ids import is_ec2
 from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.verbs import securitygroup as verbs
@@ -138,7 +138,7 @@ def describe(call: Call) -> dict[str, Any]:
 def unknown_rule(ident: str) -> Exception:
     """The error for a rule id that names nothing here."""
     if not is_ec2("sgr", ident):
-        return InvalidValue(f'Invalid id: "{ident}" (expecting "sgr-...")', ident=ident, reason="rule-id")
+        return Malformed(f'Invalid id: "{ident}" (expecting "sgr-...")', noun="securitygrouprule", ident=ident)
     return verbs.unknown_rule(ident)
 
 

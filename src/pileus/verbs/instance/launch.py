@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from pileus.model import addresses
-from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, Unavailable
+from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, TokenReused, Unavailable
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.image import Image, content
-from pileus.model.instance import Assigned, Instance, Wanted
+from pileus.model.instance import Assigned, Instance, State, Wanted
 from pileus.model.network import Network
 from pileus.model.placement import Decision, Need, explanation
 from pileus.model.port import Assigned as PortAssigned
@@ -103,9 +103,17 @@ def launch(caller: Caller, core: Core, asked: Launch) -> list[str]:
 
 
 def shown(caller: Caller, core: Core, asked: Launch) -> list[InstanceView]:
-    """Launch, and what a face shows of the instances; their `id` is not known yet. Raises as `launch` does."""
+    """Launch, and what a face shows of the instances; their `id` is not known yet.
+
+    Raises as `launch` does; and TokenReused when all that the token's launch made are terminated, or forgotten.
+    """
     uuids, views = _tried(caller, core, asked)
-    return view.launched(caller, core, uuids) if views is None else views
+    if views is None:
+        views = view.launched(caller, core, uuids)
+        if all(each.state is State.TERMINATED for each in views):
+            text = f"The token '{asked.token}' is of a launch whose instances are terminated."
+            raise TokenReused(text, noun=Instance.KIND, ident=asked.token, reason="terminated")
+    return views
 
 
 def _tried(caller: Caller, core: Core, asked: Launch) -> tuple[list[str], list[InstanceView] | None]:
@@ -161,7 +169,9 @@ def _check(asked: Launch) -> None:
     if len(asked.token) > 64:
         raise InvalidValue("ClientToken exceeds the maximum length of 64 characters.", reason="token")
     check_user_data(asked.user_data)
-    for tags in (asked.tags, asked.volume_tags, asked.port_tags):
+    if asked.login_user:
+        image.check_login(asked.login_user)
+    for tags in (asked.tags, asked.volume_tags, asked.port_tags, {"Name": asked.name}):
         tag.check(tags)
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Change = tuple[Instance, State, State]
 """An instance after a verb, with the state before it and after it."""
 
+_DONE = {"instance.start": "started", "instance.stop": "stopped", "instance.reboot": "rebooted"}
+
 
 def start(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool = False) -> list[Change]:
     """Want these (EC2 ids) running. One that runs goes on, or comes up again should it just have ended itself.
@@ -127,8 +129,7 @@ def _living(caller: Caller, tx: Writer, ids: Sequence[str], verb: str) -> list[I
         now = state(instance)
         if now in (State.TERMINATED, State.SHUTTING_DOWN):
             raise Conflict(
-                f"The instance '{instance.ec2_id}' is not in a state from which it can be "
-                f"{'started' if verb == 'instance.start' else verb.partition('.')[2] + 'ed'} (it is {now}).",
+                f"The instance '{instance.ec2_id}' is not in a state from which it can be {_DONE[verb]} (it is {now}).",
                 noun="instance",
                 ident=instance.ec2_id,
                 reason="state",

@@ -28,7 +28,7 @@ def resized(core: Core, tx: Writer, row: Instance, name: str) -> Wanted:
 
     A container follows while it runs. Raises InvalidValue, Conflict, QuotaExceeded, Nowhere.
     """
-    new, old = flavor.named(tx, name), tx.need(Flavor, row.wanted.flavor)
+    new, old = flavor.named(tx, name, Instance.KIND), tx.need(Flavor, row.wanted.flavor)
     if new.uuid == old.uuid:
         return row.wanted
     container = any(kind_of(disk.wanted.format) == "container" for disk in tx.referring(Volume, [row.uuid]))

@@ -80,7 +80,7 @@ def test_changes_that_cannot_be(account: Account) -> None:
         account.ec2.modify_instance_attribute(InstanceId=ident, UserData={"Value": b"late"})
     with refused("IncorrectInstanceState"):
         account.ec2.modify_instance_attribute(InstanceId=ident, InstanceType={"Value": "m1.large"})
-    with refused("InvalidParameterValue", match="m9.huge"):
+    with refused("InvalidInstanceAttributeValue", match="m9.huge"):
         account.ec2.modify_instance_attribute(InstanceId=ident, InstanceType={"Value": "m9.huge"})
     with refused("UnsupportedOperation"):
         account.ec2.modify_instance_attribute(InstanceId=ident, EbsOptimized={"Value": True})

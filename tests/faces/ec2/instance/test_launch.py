@@ -151,7 +151,18 @@ def test_same_token_is_the_same_launch(account: Account) -> None:
 def test_token_outlives_the_instances(cloud: Cloud, account: Account) -> None:
     (ident,) = account.launch(ClientToken="t")
     cloud.end(ident)
-    assert account.launch(ClientToken="t") == [ident]
+    with refused("IdempotentInstanceTerminated"):
+        account.launch(ClientToken="t")
+    shown = [each for group in account.ec2.describe_instances()["Reservations"] for each in group["Instances"]]
+    assert [(each["InstanceId"], each["State"]["Name"]) for each in shown] == [(ident, "terminated")]
+    with refused("IdempotentParameterMismatch"):
+        account.launch(2, ClientToken="t")
+
+
+def test_a_token_whose_instances_are_in_part_terminated_shows_them(cloud: Cloud, account: Account) -> None:
+    first, second = account.launch(2, ClientToken="t")
+    cloud.end(first)
+    assert account.launch(2, ClientToken="t") == [first, second]
 
 
 def test_dry_run(account: Account) -> None:
@@ -181,11 +192,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"SecurityGroupIds": ["sg-" + "0" * 17]}, "InvalidGroup.NotFound"),
     ({"SecurityGroups": ["none"]}, "InvalidGroup.NotFound"),
     ({"SubnetId": "subnet-" + "0" * 17}, "InvalidSubnetID.NotFound"),
-    ({"SubnetId": "mine"}, "InvalidSubnetID.NotFound"),
+    ({"SubnetId": "mine"}, "InvalidSubnetID.Malformed"),
     ({"SubnetId": "subnet-" + "0" * 17, "SecurityGroups": ["default"]}, "InvalidParameterCombination"),
     ({"PrivateIpAddress": "10.0.0.1"}, "InvalidParameterValue"),
     ({"PrivateIpAddress": "172.31.0.1"}, "InvalidParameterValue"),
     ({"PrivateIpAddress": "here"}, "InvalidParameterValue"),
+    ({"MetadataOptions": {"HttpPutResponseHopLimit": 0}}, "InvalidParameterValue"),
+    ({"MetadataOptions": {"HttpPutResponseHopLimit": 65}}, "InvalidParameterValue"),
     ({"PrivateIpAddress": "172.31.0.9", "most": 2}, "InvalidParameterCombination"),
     ({"Placement": {"AvailabilityZone": "us-west-2a"}}, "InvalidParameterValue"),
     ({"Placement": {"Tenancy": "dedicated"}}, "UnsupportedOperation"),

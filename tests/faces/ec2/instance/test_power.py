@@ -51,11 +51,11 @@ def actions(account: Account) -> dict[str, Callable[..., Any]]:
     }
 
 
-@pytest.mark.parametrize("name", ["start", "stop", "reboot"])
-def test_ended_instances_stay_ended(cloud: Cloud, account: Account, name: str) -> None:
+@pytest.mark.parametrize(("name", "done"), [("start", "started"), ("stop", "stopped"), ("reboot", "rebooted")])
+def test_ended_instances_stay_ended(cloud: Cloud, account: Account, name: str, done: str) -> None:
     ident = account.launch()[0]
     account.ec2.terminate_instances(InstanceIds=[ident])
-    with refused("IncorrectInstanceState"):
+    with refused("IncorrectInstanceState", match=f"can be {done} "):
         actions(account)[name](InstanceIds=[ident])
     cloud.end(ident)
     with refused("IncorrectInstanceState"):

@@ -113,6 +113,10 @@ def _metadata_v2_only(args: dict[str, Any]) -> bool:
     options = args.get("MetadataOptions", {})
     if options.get("HttpEndpoint", "enabled") != "enabled":
         raise Unsupported("This cloud's instances always have the metadata service.", noun="instance")
+    hops = options.get("HttpPutResponseHopLimit", 1)
+    if not 1 <= hops <= 64:
+        text = f"Value ({hops}) for parameter HttpPutResponseHopLimit is invalid. Expecting a value from 1 to 64."
+        raise InvalidValue(text, reason="hop-limit")
     required: bool = options.get("HttpTokens") == "required"
     return required
 
