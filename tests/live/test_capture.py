@@ -13,13 +13,14 @@ from botocore.exceptions import BotoCoreError
 
 from pileus.app import processes
 from pileus.app.state import State
+from pileus.providers.local.container.monitor import Monitor
 from pileus.providers.local.machine import daemon
 from tests.live.cloud import KINDS, running_in, until
 from tests.live.loop import small_disk
 from tests.live.sessions import COUNT, Session, routes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.live.cloud import Kind, LiveCloud
@@ -145,6 +146,49 @@ def test_with_a_reboot_what_the_guest_had_in_memory_is_in_the_image(
     other = launch(cloud, kind, image)
     assert cloud.ssh(other, key, "cat /root/late") == "late"
     end(cloud, other)
+    cloud.ec2.deregister_image(ImageId=image)
+
+
+def _guest(cloud: LiveCloud, kind: Kind, ident: str) -> int | None:
+    """The process that is an instance; None where it does not run."""
+    if kind is MACHINE:
+        with contextlib.suppress(FileNotFoundError):
+            return int((cloud.layout.libvirt / "run" / "qemu" / f"{ident}.pid").read_text())
+        return None
+    (folder,) = cloud.layout.containers.glob(f"{ident[2:10]}-*")
+    return Monitor(folder, folder.name).pid()
+
+
+@pytest.mark.cost(60)
+@pytest.mark.parametrize("process", ["host", "libvirtd", "guest"])
+def test_with_a_reboot_the_guest_comes_back_whatever_is_killed_once_the_moment_is_there(
+    cloud: LiveCloud, kind: Kind, source: str, key: Path, process: str
+) -> None:
+    """The image is of the shutdown, or, where the guest itself was killed, perhaps none; nobody stays down."""
+    word = f"late {process}"
+    cloud.ssh(source, key, f"echo {word} >/root/late; touch /run/before")
+    image = ask(cloud, source, f"{process} dies after a {kind}", reboot=True)
+    moments = cloud.layout.captures.glob
+
+    def fixed() -> bool:
+        return bool(list(moments("*/moment.json"))) or shown(cloud, image)["State"] != "pending"
+
+    until("the moment is there", fixed)
+    find: dict[str, Callable[[], int | None]] = {
+        "host": lambda: processes.owner(State(cloud.state).pidfile("host")),
+        "libvirtd": lambda: daemon.pid(cloud.layout),
+        "guest": lambda: _guest(cloud, kind, source),
+    }
+    os.kill(until(f"{process} runs", find[process]), signal.SIGKILL)
+    until("it is over", lambda: shown(cloud, image)["State"] != "pending")
+    until("nothing is left of it on the host", lambda: not captures(cloud))
+    assert shown(cloud, image)["State"] == "available" or process == "guest"
+    until("it is another life", lambda: cloud.ssh(source, key, "ls /run/before 2>/dev/null || echo none") == "none")
+    assert cloud.ssh(source, key, "cat /root/late") == word
+    if shown(cloud, image)["State"] == "available":
+        other = launch(cloud, kind, image)
+        assert cloud.ssh(other, key, "cat /root/late") == word
+        end(cloud, other)
     cloud.ec2.deregister_image(ImageId=image)
 
 
