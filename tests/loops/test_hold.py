@@ -10,6 +10,7 @@ import pytest
 from pileus.bus.messages import Order
 from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import Book
+from pileus.model.errors import Fault
 from pileus.model.instance import Power
 from pileus.model.provider import Capture
 from pileus.model.spec import ImageSpec, InstanceSpec
@@ -29,6 +30,7 @@ class Slow(StubProvider):
         super().__init__()
         self.asked: list[tuple[str, bool]] = []
         self.now: dict[str, Capture] = {}
+        self.trouble: Fault | None = None
 
     def ensure(self, spec: AnySpec) -> None:
         """Of captures: note whether the guest ran."""
@@ -36,6 +38,8 @@ class Slow(StubProvider):
             super().ensure(spec)
             return
         self.asked.append((spec.uuid, self.bodies["instance", "u"].running))
+        if self.trouble is not None:
+            raise self.trouble
         if spec.uuid in self.now:
             super().ensure(spec)
             self.say(spec.uuid)
@@ -168,6 +172,35 @@ def test_a_moment_that_could_not_be_kept_is_not_waited_for_with_the_guest_down(h
     found = host.seen("a")
     assert found is not None
     assert found.state == "failed"
+    assert host.running
+
+
+def test_a_fault_that_passes_is_not_the_end_once_the_moment_is_there(host: Host) -> None:
+    host.order("a")
+    host.given("a", moment("m1"))
+    host.steps("a", "u")
+    host.stub.trouble = Fault("HypervisorUnavailable", "gone for a moment")
+    with pytest.raises(Fault, match="for a moment"):
+        host.agent.step("a")
+    host.steps("u")
+    assert host.running
+    host.stub.trouble = None
+    host.given("a", WHOLE)
+    host.steps("a")
+    assert host.seen("a") == WHOLE
+
+
+def test_a_fault_that_takes_the_moment_along_is_the_end(host: Host) -> None:
+    host.order("a")
+    host.given("a", moment("m1"))
+    host.steps("a", "u")
+    host.given("a", moment(""))
+    host.stub.trouble = Fault("HostDiskFull", "no room")
+    host.steps("a", "u")
+    found = host.seen("a")
+    assert found is not None
+    assert found.fault is not None
+    assert (found.state, found.fault.code) == ("failed", "HostDiskFull")
     assert host.running
 
 

@@ -92,7 +92,7 @@ class Captures:
                     return entry, SOON
                 _excuse(source, source.spec.power.n, made)
         except Fault as fault:
-            if spec.reboot and source.spec.power.state == "running":
+            if spec.reboot and source.spec.power.state == "running" and not self._keeps(entry, ref):
                 # Its guest was put down for this, and is not to be again.
                 raise Fault(fault.code, fault.message, permanent=True) from fault
             raise
@@ -100,6 +100,12 @@ class Captures:
         if made is None or made.state != "captured":
             return entry, SOON
         return msgspec.structs.replace(entry, applied=entry.revision), None
+
+    def _keeps(self, entry: Entry, ref: Ref) -> bool:
+        """Whether a capture that has its moment still has it: nobody is down for it, and it can be tried again."""
+        seen = self._provider.observe(ref)
+        made = seen.capture if seen is not None else None
+        return bool(_moment(entry)) and not _lost(entry, made)
 
     def _unseen(self, source: Entry) -> bool:
         """Whether an instance has ended, and its own steps have not looked yet at what ended it."""
