@@ -14,6 +14,7 @@ from pileus.model.finding import MEANINGS
 from pileus.model.ids import new_uuid
 from pileus.model.port import Port
 from pileus.model.port import Wanted as PortWanted
+from pileus.objects import ObjectStore
 from pileus.providers.local.doctor import examination
 from pileus.store.store import Store
 
@@ -65,7 +66,9 @@ def test_a_cloud_that_is_down_is_examined_from_a_copy_of_its_database(own: Stub)
     os.kill(own.pid, signal.SIGKILL)
     leak(own)
     assert processes.until(lambda: processes.owner(own.state.pidfile("cloud")) is None, 10)
+    ObjectStore(own.state.objects).put([b"named by nothing"])
     report = examine(own.state, pause=0.0)
+    assert report.facts["objects"].startswith("1, of 0.0 GiB, are named by nothing any more")
     found = {one.code for one in report.findings}
     assert {"ClaimLeaked", "PartDown"} <= found, report
     own.down()

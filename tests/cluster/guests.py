@@ -43,14 +43,14 @@ class Guests:
         )
         (self.image,) = (one["ImageId"] for one in self.ec2.describe_images(Owners=["self"])["Images"])
 
-    def launch(self, count: int) -> list[str]:
-        """Ask for some; their ids."""
-        return [one["InstanceId"] for one in self.asked(count)["Instances"]]
+    def launch(self, count: int, image: str = "") -> list[str]:
+        """Ask for some, of tiny or of another image; their ids."""
+        return [one["InstanceId"] for one in self.asked(count, image)["Instances"]]
 
-    def asked(self, count: int) -> dict[str, Any]:
+    def asked(self, count: int, image: str = "") -> dict[str, Any]:
         """The answer to who asks for some, with a token."""
         made: dict[str, Any] = self.ec2.run_instances(
-            ImageId=self.image,
+            ImageId=image or self.image,
             InstanceType="m1.tiny",
             MinCount=count,
             MaxCount=count,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import BotoCoreError
 
-from tests.live.cloud import KINDS, running_in, second, until
+from pileus.app import processes
+from pileus.app.state import State
+from pileus.providers.local.container.monitor import Monitor
+from pileus.providers.local.machine import daemon
+from tests.live.cloud import KINDS, Kind, running_in, second, until
 from tests.live.loop import small_disk
 from tests.live.sessions import counting, routes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.live.cloud import Kind, LiveCloud
+    from tests.live.cloud import LiveCloud
 
 MACHINE, CONTAINER = KINDS
 CHANGES = """set -e
@@ -141,6 +146,94 @@ def test_with_a_reboot_what_the_guest_had_in_memory_is_in_the_image(
     other = launch(cloud, kind, image)
     assert cloud.ssh(other, key, "cat /root/late") == "late"
     end(cloud, other)
+    cloud.ec2.deregister_image(ImageId=image)
+
+
+def _guest(cloud: LiveCloud, kind: Kind, ident: str) -> int | None:
+    """The process that is an instance; None where it does not run."""
+    if kind is MACHINE:
+        with contextlib.suppress(FileNotFoundError):
+            return int((cloud.layout.libvirt / "run" / "qemu" / f"{ident}.pid").read_text())
+        return None
+    (folder,) = cloud.layout.containers.glob(f"{ident[2:10]}-*")
+    return Monitor(folder, folder.name).pid()
+
+
+@pytest.mark.cost(60)
+@pytest.mark.parametrize("process", ["host", "libvirtd", "guest"])
+def test_with_a_reboot_the_guest_comes_back_whatever_is_killed_once_the_moment_is_there(
+    cloud: LiveCloud, kind: Kind, source: str, key: Path, process: str
+) -> None:
+    """The image is of the shutdown, or, where the guest itself was killed, perhaps none; nobody stays down."""
+    word = f"late {process}"
+    cloud.ssh(source, key, f"echo {word} >/root/late; touch /run/before")
+    image = ask(cloud, source, f"{process} dies after a {kind}", reboot=True)
+    moments = cloud.layout.captures.glob
+
+    def fixed() -> bool:
+        return bool(list(moments("*/moment.json"))) or shown(cloud, image)["State"] != "pending"
+
+    until("the moment is there", fixed)
+    find: dict[str, Callable[[], int | None]] = {
+        "host": lambda: processes.owner(State(cloud.state).pidfile("host")),
+        "libvirtd": lambda: daemon.pid(cloud.layout),
+        "guest": lambda: _guest(cloud, kind, source),
+    }
+    os.kill(until(f"{process} runs", find[process]), signal.SIGKILL)
+    until("it is over", lambda: shown(cloud, image)["State"] != "pending")
+    until("nothing is left of it on the host", lambda: not captures(cloud))
+    assert shown(cloud, image)["State"] == "available" or process == "guest"
+    until("it is another life", lambda: cloud.ssh(source, key, "ls /run/before 2>/dev/null || echo none") == "none")
+    assert cloud.ssh(source, key, "cat /root/late") == word
+    if shown(cloud, image)["State"] == "available":
+        other = launch(cloud, kind, image)
+        assert cloud.ssh(other, key, "cat /root/late") == word
+        end(cloud, other)
+    cloud.ec2.deregister_image(ImageId=image)
+
+
+DEBIAN = {
+    "file": "cat /root/file",
+    "instance id": "cat /var/lib/cloud/data/instance-id",
+    "host name": "hostname",
+    "machine id": "cat /etc/machine-id",
+    "host key": "cat /etc/ssh/ssh_host_ed25519_key.pub",
+    "keys": "cut -d' ' -f1-2 /home/admin/.ssh/authorized_keys | tail -n 1",
+    "user data": "cat /root/told 2>/dev/null || echo nothing",
+}
+"""What a guest of debian-12 is asked."""
+
+
+@pytest.mark.cost(200)
+def test_a_debian_machine_that_was_captured_is_another_when_it_is_launched(
+    cloud: LiveCloud, key: Path, tmp_path: Path
+) -> None:
+    """cloud-init takes the new machine for what it is: name, keys and user data are its own, the files are the old."""
+    kind, words = Kind("machine", "debian-12", "m1.small"), f"sudo -n sh -c {shlex.quote('; '.join(DEBIAN.values()))}"
+
+    def said(ident: str, key: Path) -> dict[str, str]:
+        return dict(zip(DEBIAN, cloud.ssh(ident, key, words, user="admin", seconds=300).splitlines(), strict=True))
+
+    ident = launch(cloud, kind, cloud.image(kind.image))
+    cloud.ssh(ident, key, "sudo -n sh -c 'echo kept >/root/file'", user="admin", seconds=300)
+    before = said(ident, key)
+    image = ask(cloud, ident, "golden debian", reboot=True)
+    available(cloud, image)
+    mine = cloud.key("second", tmp_path)
+    made = cloud.ec2.run_instances(
+        ImageId=image, InstanceType=kind.flavor, MinCount=1, MaxCount=1, KeyName="second",
+        UserData="#!/bin/sh\necho told >/root/told\n",
+    )  # fmt: skip
+    other = str(made["Instances"][0]["InstanceId"])
+    until("its user data ran", lambda: said(other, mine)["user data"] == "told", 300)
+    after = said(other, mine)
+    assert (before["file"], after["file"]) == ("kept", "kept")
+    assert (before["instance id"], after["instance id"]) == (ident, other)
+    assert after["host name"] == cloud.instance(other)["PrivateDnsName"].partition(".")[0]
+    for what in ("machine id", "host key", "keys", "host name"):
+        assert before[what] != after[what], what
+    assert said(ident, key) == before
+    end(cloud, ident, other)
     cloud.ec2.deregister_image(ImageId=image)
 
 

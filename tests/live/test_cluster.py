@@ -90,6 +90,34 @@ def test_guests_of_two_hosts_are_on_one_subnet(guests: Guests, pair: list[Reache
     until("neither way", lambda: guests.ask(other, banner[1]) == "", 60)
 
 
+@pytest.mark.cost(120)
+def test_an_image_of_a_guest_on_a_joined_host_is_launched_on_every_host(
+    cluster: Cluster, guests: Guests, pair: list[Reached]
+) -> None:
+    """Its bytes come from the host's machine to the cloud's, and from there to whoever has to run it."""
+    source = pair[1]
+    guests.told(source.outside, "echo kept >/root/file; sync; cat /root/file")
+    image = guests.ec2.create_image(InstanceId=source.ident, Name="from afar", NoReboot=True)["ImageId"]
+
+    def found() -> dict[str, Any]:
+        listed: dict[str, Any] = guests.ec2.describe_images(ImageIds=[image])["Images"][0]
+        return listed
+
+    until(f"{image} is available", lambda: found()["State"] == "available")
+    made = guests.launch(2, image)
+    guests.running(made)
+    assert {host: len(guests.on(host, made)) for host in HOSTS} == dict.fromkeys(HOSTS, 1)
+    for ident in made:
+        outside = guests.floating(ident)
+        assert guests.told(outside, "cat /root/file") == "kept"
+        assert guests.told(outside, "cat /var/lib/tiny/instance-id") == ident
+    for host in HOSTS:
+        until(f"{host} keeps nothing of it", lambda at=host: not list(cluster.layout(at).captures.glob("*")))  # type: ignore[misc]
+    guests.ec2.terminate_instances(InstanceIds=made)
+    until("they are gone", lambda: guests.states(made) == {"terminated": 2})
+    guests.ec2.deregister_image(ImageId=image)
+
+
 @pytest.fixture
 def sessions() -> Iterator[Callable[[Counter], Counter]]:
     """Keeps one that is open, and ends it after the test."""

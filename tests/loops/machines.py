@@ -36,6 +36,7 @@ class Machine(StubProvider):
         self.applied: dict[str, InstanceSpec] = {}
         self.noticed: set[str] = set()
         self.capturing: dict[str, ImageSpec] = {}
+        self.moments: dict[str, Seen] = {}
 
     def _fault(self, call: str, uuid: str) -> None:
         give_way()
@@ -85,33 +86,55 @@ class Machine(StubProvider):
             raise Fault("Unavailable", f"ensure of {uuid} gave no answer")
 
     def _capture(self, spec: ImageSpec) -> None:
-        """Begin it, as the stub would: it takes a while, and its guest must not run meanwhile if it was to be down."""
+        """Begin it, as the stub would: its guest must not run before the moment is there if it was to be down.
+
+        Both the moment and the bytes take a while.
+        """
         self._before("ensure", spec.uuid)
         key = (spec.KIND, spec.uuid)
-        self.world.promises.may_capture(self, spec)
-        if key not in self.bodies and spec.revision > self.removed.get(key, NEVER):
+        # Once it had its moment the guest goes on, and another one that no shutdown came before is none.
+        late = self._had_moment(spec) and spec.reboot and self.running(spec.instance)
+        if key not in self.bodies and not late and spec.revision > self.removed.get(key, NEVER):
+            self.world.promises.may_capture(self, spec)
             self.bodies[key] = Seen(
                 kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, capture=Capture(state="capturing")
             )
             self.capturing[spec.uuid] = spec
-            self.world.after(self.world.random.uniform(0.1, 5), lambda: self._ended(spec))
+            self.world.after(self.world.random.uniform(0.1, 3), lambda: self._kept(spec))
             self.world.log(self.name, "captures", spec.uuid, spec.revision)
         if self.world.happens("fault after"):
             raise Fault("Unavailable", f"ensure of {spec.uuid} gave no answer")
 
-    def _ended(self, spec: ImageSpec) -> None:
-        """It is whole, unless it was given up meanwhile."""
+    def _had_moment(self, spec: ImageSpec) -> bool:
+        """Whether the host has written down that the capture has its moment."""
+        entry = self.world.nodes[self.name].book.entries.get(spec.uuid)
+        return entry is not None and entry.capture is not None and entry.capture.moment != ""
+
+    def _kept(self, spec: ImageSpec) -> None:
+        """It is of this moment, unless it was given up meanwhile."""
+        key = (spec.KIND, spec.uuid)
         if self.capturing.get(spec.uuid) is not spec:
             return
-        del self.capturing[spec.uuid]
         self.world.promises.may_capture(self, spec)
         self._faults = None
         try:
             super().ensure(spec)
         except Fault:
-            del self.bodies[spec.KIND, spec.uuid]
+            del self.bodies[key], self.capturing[spec.uuid]
+        else:
+            self.moments[spec.uuid] = self.bodies[key]
+            moment = Capture(state="capturing", moment=f"moment-{self.world.now}")
+            self.bodies[key] = msgspec.structs.replace(self.bodies[key], capture=moment)
+            self.world.after(self.world.random.uniform(0.1, 5), lambda: self._ended(spec))
         self._faults = self._fault
         self.hint(spec.uuid)
+
+    def _ended(self, spec: ImageSpec) -> None:
+        """It is whole, unless it was given up meanwhile."""
+        if self.capturing.get(spec.uuid) is spec:
+            del self.capturing[spec.uuid]
+            self.bodies[spec.KIND, spec.uuid] = self.moments.pop(spec.uuid)
+            self.hint(spec.uuid)
 
     def hint(self, uuid: str) -> None:
         """Say that a body changed."""
@@ -133,6 +156,7 @@ class Machine(StubProvider):
         self._faults = self._fault
         self.stopping.discard(ref.uuid)
         self.capturing.pop(ref.uuid, None)
+        self.moments.pop(ref.uuid, None)
         self.world.log(self.name, "removes", ref.uuid, ref.revision)
 
     def reboot(self) -> None:
@@ -141,6 +165,7 @@ class Machine(StubProvider):
         for uuid in self.capturing:
             del self.bodies[ImageSpec.KIND, uuid]
         self.capturing.clear()
+        self.moments.clear()
         for key, body in self.bodies.items():
             if key[1] != ALIEN:
                 self.bodies[key] = msgspec.structs.replace(body, running=False, cause="other")

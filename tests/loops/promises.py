@@ -88,7 +88,7 @@ class Promises:
         self._power[uuid] = spec.power.n
 
     def may_capture(self, machine: Machine, spec: ImageSpec) -> None:
-        """A host begins to capture a disk, or has just ended it."""
+        """A host begins to capture a disk, or its moment has just come."""
         if spec.reboot and machine.running(spec.instance) and self._wanted(spec):
             self.broken(IMAGE, f"{spec.instance} runs on {machine.name} while {spec.uuid} is captured of it")
 

@@ -33,7 +33,7 @@ from pileus.model import agreement
 from pileus.model.errors import Fault, NotFound
 from pileus.model.finding import Finding
 from pileus.model.views import Held, HostView, StoreView
-from pileus.objects.files import place
+from pileus.objects.files import listed, place
 from pileus.store.store import Store
 from pileus.verbs import doctor
 
@@ -134,6 +134,7 @@ def _examine(state: State, pause: float) -> tuple[Report, _Look]:
     facts = facts if apart else described(state)
     if provider == "local":
         facts |= importlib.import_module("pileus.providers.local.doctor.machine").facts()
+    facts |= _unneeded(state, look.store)
     findings = tuple(sorted(look.findings.values(), key=lambda found: (found.meaning.severity, found)))
     return Report(facts=facts, findings=findings, unchecked=look.unchecked), look
 
@@ -212,6 +213,19 @@ def _objects(state: State, store: StoreView) -> Iterator[Finding]:
             there = False
         if not there:
             yield Finding(code="ObjectMissing", kind="image", ident=digest)
+
+
+def _unneeded(state: State, store: StoreView | None) -> dict[str, str]:
+    """What the object store keeps though nothing names it any more, in words."""
+    if store is None or store.objects is None:
+        return {}
+    needed = frozenset(store.objects)
+    left = [stored.size for stored in listed(state.objects) if stored.digest not in needed]
+    if not left:
+        return {}
+    days = settings.read().keep_objects
+    when = f"they go {days} days after they were named last" if days else "they stay"
+    return {"objects": f"{len(left)}, of {sum(left) / (1 << 30):.1f} GiB, are named by nothing any more: {when}"}
 
 
 def _store(state: State, unchecked: dict[str, str], found: list[Finding]) -> StoreView | None:

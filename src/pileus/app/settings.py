@@ -150,6 +150,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     threads: Annotated[int, Meta(ge=1, le=256), _says("threads that answer requests")] = 16
     largest_request: Annotated[int, Meta(ge=1024), _says("bytes of a request's body")] = 2 << 20
     largest_image: Annotated[int, _says("bytes of an uploaded image")] = 64 << 30
+    keep_objects: Annotated[
+        int,
+        Meta(ge=0),
+        _says(
+            "days for which an image's bytes stay after no image and no disk names them any more: at least as many as "
+            "the age of any copy of the database that may be put back; 0: for ever"
+        ),
+    ] = 7
     image_cache: Annotated[
         int,
         Meta(ge=0),

@@ -17,6 +17,7 @@ from pileus.app.state import State, keep_once, write_file
 from pileus.faces.ec2 import Ec2Face
 from pileus.faces.rest import RestFace
 from pileus.loops.admission import Admission
+from pileus.loops.collect import Collector
 from pileus.loops.fetch import Fetcher
 from pileus.loops.recover import Awaited, Gate, Recovery
 from pileus.loops.runner import Runner, spread_nudges
@@ -199,6 +200,7 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
     objects = ObjectStore(state.objects)
     if role.loops:
         core = dataclasses.replace(core, captures=Fetcher(core.hosts, objects))
+        collector = Collector(core, objects, settings.keep_objects)
     authority = Authority(core, shared=not role.alone)
     metrics = Metrics(core.store)
     opening: Recovery | Awaited
@@ -206,7 +208,7 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
     if role.loops:
         opening = Recovery(core, gate, engine, asked=state.recover.exists(), shared=not role.alone)
         runner = Runner(core, workers=settings.loop_workers, watch=metrics.step, recovery=opening)
-        parts.append((runner.start, runner.stop))
+        parts += [(runner.start, runner.stop), (collector.start, collector.stop)]
     else:
         opening = Awaited(core)
         spread_nudges(core)

@@ -58,7 +58,7 @@ class Fetcher:
         """Whether the bytes with this digest are kept; False while they come in. Raises Fault."""
         with self._lock:
             fetch = self._fetches.get(image)
-            if fetch is None and self._objects.has(digest):
+            if fetch is None and self._objects.use(digest):
                 return True
             if fetch is None:
                 if sum(not other.ended.is_set() for other in self._fetches.values()) >= MOST:

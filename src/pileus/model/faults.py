@@ -9,6 +9,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
     {
         "CaptureCorrupt": "A capture came with other bytes than its host had said; it is fetched again.",
         "CaptureFailed": "A disk could not be captured; the message says why.",
+        "CaptureInterrupted": "The guest, shut down for a capture and started again, ended before that was whole.",
         "CaptureLost": "The host no longer has what it had captured, and the cloud had not fetched it yet.",
         "CaptureMissing": "The host has not captured that.",
         "CaptureUnavailable": "A capture cannot be fetched from its host now.",

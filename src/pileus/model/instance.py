@@ -187,7 +187,7 @@ class Step(StrEnum):
 class Body(Part, frozen=True, kw_only=True):
     """What the host remembers and sees of one body. `ordered_stop`: a stop was signalled since it last started.
 
-    `held`: it is down, and is not started, until a capture of its disk is made.
+    `held`: it is down, and is not started, until a capture of its disk has its moment.
     """
 
     exists: bool = False

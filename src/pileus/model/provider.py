@@ -29,11 +29,14 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Capture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What has come of a capture (the body of an image). One that is `captured` never changes any more.
 
-    `digest` is the sha256 (hex) and `size` the number of its bytes, `virtual_size` the bytes of the disk, or of the
-    files once unpacked; all of them of what was captured alone. `fault` is why it `failed`.
+    `moment` names the moment that it will be of, once nothing that its instance does is in it any more; another name
+    means that the one before was lost. `digest` is the sha256 (hex) and `size` the number of its bytes, `virtual_size`
+    the bytes of the disk, or of the files once unpacked; all of them of what was captured alone. `fault` is why it
+    `failed`.
     """
 
     state: Literal["capturing", "captured", "failed"]
+    moment: str = ""
     digest: str = ""
     size: int = 0
     virtual_size: int = 0

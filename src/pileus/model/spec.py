@@ -124,8 +124,8 @@ class ImageSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="image"
 
     `instance` and `disk` are uuids of bodies that the same host has. Format `qcow2` is a machine's: the whole disk,
     naming no other file; `tar` a container's: its root file system with real user ids. `reboot`: the guest is shut
-    down for it and started again, so that its files are whole; else they are as after a power cut. `ec2_id` is that of
-    the image.
+    down until its moment is there, so that its files are whole; else they are as after a power cut. `ec2_id` is that
+    of the image.
     """
 
     KIND: ClassVar[str] = "image"

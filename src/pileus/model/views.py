@@ -46,7 +46,7 @@ class StoreView(msgspec.Struct, frozen=True, kw_only=True):
     """All of the store that others can be compared with, and what it finds in itself.
 
     `now` is the store's clock, `newest` the newest time in it (seconds); `highest` the greatest revision that it ever
-    gave; `images` maps digests to bytes.
+    gave; `images` maps digests to bytes; `objects` are the digests of all that is needed, None where nobody says.
     """
 
     now: float
@@ -55,6 +55,7 @@ class StoreView(msgspec.Struct, frozen=True, kw_only=True):
     instances: tuple[InstanceRow, ...] = ()
     engine: tuple[EngineRow, ...] = ()
     images: dict[str, int] = {}
+    objects: tuple[str, ...] | None = None
     findings: tuple[Finding, ...] = ()
 
 

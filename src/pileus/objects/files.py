@@ -3,6 +3,9 @@
 An object is written to a temporary file, synced, renamed to its name and the folder synced: what was answered is
 there after a power cut, and what was not answered leaves nothing but a temporary file that the next start removes.
 Whoever writes holds a lock on that file (flock(2)), which ends with it: a start beside it leaves it alone.
+
+An object's modification time is when it was last kept, used or known to be needed. Only one whose time is long past is
+removed as unneeded, under a lock that nobody has who keeps or uses an object: whoever does has that long to name it.
 """
 
 from __future__ import annotations
@@ -10,10 +13,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import math
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -40,15 +45,25 @@ def place(root: Path, digest: str) -> Path:
     return root / digest[:2] / digest
 
 
+def listed(root: Path) -> Iterator[Stored]:
+    """The objects below `root`, in the order of their digests, for whoever only looks."""
+    for folder in sorted(root.glob("[0-9a-f][0-9a-f]")):
+        for path in sorted(folder.iterdir()):
+            if _DIGEST.fullmatch(path.name):
+                with contextlib.suppress(FileNotFoundError):
+                    yield Stored(path.name, path.stat().st_size)
+
+
 class ObjectStore:
     """Objects below the folder `root`, which the processes of one cloud share.
 
     Opening it makes the folder and removes what unfinished writes of processes that ended left behind. Safe to use
-    from several threads.
+    from several threads. `now` gives seconds since the epoch.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, now: Callable[[], float] = time.time) -> None:
         self.root = root
+        self._now = now
         self._incoming = root / "incoming"
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._incoming.mkdir(mode=0o700, exist_ok=True)
@@ -75,6 +90,32 @@ class ObjectStore:
         """Whether the object is kept."""
         return self._place(digest).is_file()
 
+    def use(self, digest: str) -> bool:
+        """Whether the object is kept, and stays: whoever asks is about to name it, or knows that it is needed."""
+        with self._locked(fcntl.LOCK_SH):
+            try:
+                self._touch(self._place(digest))
+            except FileNotFoundError:
+                return False
+            return True
+
+    def sweep(self, needed: Collection[str], unused: float) -> list[Stored]:
+        """Use the objects that are needed, and forget the others that nobody has used for so many seconds.
+
+        Returns those that went. `needed` may be a little old, of much less than `unused`. Raises OSError.
+        """
+        gone, before = [], self._now() - unused
+        for stored in self.list():
+            path = self._place(stored.digest)
+            if stored.digest in needed:
+                self.use(stored.digest)
+            elif _used(path) < before:
+                with self._locked(fcntl.LOCK_EX):
+                    # Perhaps it was used meanwhile.
+                    if _used(path) < before and self.delete(stored.digest):
+                        gone.append(stored)
+        return gone
+
     def path(self, digest: str) -> Path:
         """The file that holds exactly the object's bytes; it never changes. NotFound when there is none."""
         path = self._place(digest)
@@ -98,10 +139,20 @@ class ObjectStore:
 
     def list(self) -> Iterator[Stored]:
         """Every object, in the order of their digests."""
-        for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
-            for path in sorted(folder.iterdir()):
-                if _DIGEST.fullmatch(path.name):
-                    yield Stored(path.name, path.stat().st_size)
+        return listed(self.root)
+
+    def _touch(self, path: Path) -> None:
+        now = self._now()
+        os.utime(path, (now, now))
+
+    @contextlib.contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, how)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _place(self, digest: str) -> Path:
         return place(self.root, digest)
@@ -112,7 +163,9 @@ class ObjectStore:
         if not path.parent.is_dir():
             path.parent.mkdir(mode=0o700, exist_ok=True)
             sync_folder(self.root)
-        temporary.rename(path)
+        with self._locked(fcntl.LOCK_SH):
+            self._touch(temporary)
+            temporary.rename(path)
         sync_folder(path.parent)
 
 
@@ -169,6 +222,14 @@ class Incoming:
             self._store.adopt(self.path, digest)
         self._file.close()
         return Stored(digest, self.size)
+
+
+def _used(path: Path) -> float:
+    """When an object was used last (seconds since the epoch); for ever to come where there is none."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _begun(path: Path) -> BinaryIO:

@@ -22,6 +22,7 @@ from pileus.model.subnet import Subnet
 from pileus.model.views import EngineRow, InstanceRow, StoreView
 from pileus.verbs import adopt as adoption
 from pileus.verbs import recount
+from pileus.verbs.image import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -104,6 +105,7 @@ def view(tx: Reader, now: float) -> StoreView:
         instances=tuple(_instance(row) for row in tx.list(Instance, dead=True)),
         engine=tuple(_engine(row, subnets.get(row.uuid, ())) for cls in KEPT for row in tx.list(cls, dead=True)),
         images={what.digest: what.size for what in map(content, tx.list(Image)) if what.digest},
+        objects=tuple(sorted(named(tx))),
         findings=tuple(sorted({found.key: found for found in _findings(tx, now)}.values())),
     )
 

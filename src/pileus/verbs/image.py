@@ -10,7 +10,7 @@ import msgspec
 from pileus.model.errors import Conflict, Duplicate, Forbidden, InvalidValue, NotFound, Unsupported
 from pileus.model.host import Host
 from pileus.model.ids import new_uuid
-from pileus.model.image import Assigned, Image, Seen, State, Wanted, kind_of, state
+from pileus.model.image import Assigned, Image, Seen, State, Wanted, content, kind_of, state
 from pileus.model.instance import Instance
 from pileus.model.volume import Volume
 from pileus.verbs import find, tag
@@ -200,6 +200,18 @@ def deregister(caller: Caller, core: Core, ident: str) -> None:
             bury(tx, image)
         else:
             tx.wake(image)
+
+
+def named(tx: Reader) -> set[str]:
+    """The digests of all objects that anything in the store still needs.
+
+    They are those of images, of captures that are on their way, and of the images that instances' disks began as.
+    """
+    images = tx.list(Image)
+    found = {content(image).digest for image in images}
+    found |= {image.seen.digest for image in images if image.seen is not None}
+    found |= {volume.wanted.digest for volume in tx.list(Volume)}
+    return found - {""}
 
 
 def listing(caller: Caller, core: Core, ids: Sequence[str] = ()) -> list[Image]:

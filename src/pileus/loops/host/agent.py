@@ -174,7 +174,13 @@ class Agent:
     def _step(self, entry: Entry) -> tuple[Entry, float | None]:
         spec = entry.spec
         if isinstance(spec, ImageSpec):
-            return self._captures.step(entry, spec, self.stir)
+            done, after = self._captures.step(entry, spec, self.stir)
+            if spec.reboot and done.capture != entry.capture:
+                # Its instance may be waiting for just this.
+                with self._lock:
+                    self._save(entry.uuid, done)
+                self.stir(spec.instance)
+            return done, after
         ref = Ref(kind=entry.kind, uuid=entry.uuid, revision=entry.revision)
         entry = self._absorb(entry, self.provider.observe(ref))
         if spec is None:
@@ -182,7 +188,12 @@ class Agent:
         entry, holding = self._held(entry)
         step = next_step(_power(spec, "stopped").power if holding else spec.power, spec.reboot, entry.body)
         if holding and step is Step.NONE:
-            return _with_body(entry, held=True), SOON
+            if not entry.body.held:
+                entry = _with_body(entry, held=True)
+                with self._lock:
+                    self._save(entry.uuid, entry)
+                self.stir(holding)
+            return entry, SOON
         if step is Step.STOP:
             # Written before the guest is asked: whatever dies now, its going down is not the guest's own wish.
             entry = _with_body(entry, ordered_stop=True, held=False)
@@ -211,8 +222,8 @@ class Agent:
             entry = self._absorb(entry, seen)
         return self._applied(entry, started=start)
 
-    def _held(self, entry: Entry) -> tuple[Entry, bool]:
-        """Whether it is kept down for a capture; what relies on that is told of the end before anything starts it."""
+    def _held(self, entry: Entry) -> tuple[Entry, str]:
+        """The capture it is kept down for; what relies on that is told of the end before anything starts it."""
         with self._lock:
             holding = self._captures.hold(entry.uuid)
             if entry.body.held and not holding:

@@ -37,16 +37,23 @@ class Captures:
         if isinstance(entry.spec, ImageSpec):
             self._ordered.add(entry.uuid)
 
-    def hold(self, instance: str) -> bool:
-        """Whether this instance is to be down now, for a capture that is not made yet."""
+    def hold(self, instance: str) -> str:
+        """The capture for which this instance is to be down now, for it has no moment yet; none while another is made.
+
+        To put the guest down would lose the moment of that one.
+        """
+        found = ""
         for uuid in list(self._ordered):
             entry = self._book.entries.get(uuid)
             spec = entry.spec if entry is not None else None
             if entry is None or not isinstance(spec, ImageSpec):
                 self._ordered.discard(uuid)
-            elif spec.reboot and spec.instance == instance and not _ended(entry):
-                return True
-        return False
+            elif spec.instance == instance and not _ended(entry):
+                if _moment(entry) and entry.fault is None:
+                    return ""
+                if spec.reboot and not _moment(entry):
+                    found = uuid
+        return found
 
     def step(self, entry: Entry, spec: ImageSpec, stir: Callable[[str], None]) -> tuple[Entry, float | None]:
         """One step towards a capture. Raises Fault; a permanent one is the capture's end, whatever is ordered later."""
@@ -74,13 +81,18 @@ class Captures:
         source = self._book.entries.get(spec.instance)
         if source is None or not isinstance(source.spec, InstanceSpec):
             raise Fault("SourceMissing", f"This host was not ordered the instance {spec.instance}.")
-        if spec.reboot and not source.body.held:
+        if spec.reboot and not _moment(entry) and not source.body.held:
             stir(spec.instance)
             return entry, SOON
         try:
             made = self._made(spec, ref)
+            if spec.reboot and _lost(entry, made):
+                if self._unseen(source):
+                    stir(spec.instance)
+                    return entry, SOON
+                _excuse(source, source.spec.power.n, made)
         except Fault as fault:
-            if spec.reboot and source.spec.power.state == "running":
+            if spec.reboot and source.spec.power.state == "running" and not self._keeps(entry, ref):
                 # Its guest was put down for this, and is not to be again.
                 raise Fault(fault.code, fault.message, permanent=True) from fault
             raise
@@ -88,6 +100,17 @@ class Captures:
         if made is None or made.state != "captured":
             return entry, SOON
         return msgspec.structs.replace(entry, applied=entry.revision), None
+
+    def _keeps(self, entry: Entry, ref: Ref) -> bool:
+        """Whether a capture that has its moment still has it: nobody is down for it, and it can be tried again."""
+        seen = self._provider.observe(ref)
+        made = seen.capture if seen is not None else None
+        return bool(_moment(entry)) and not _lost(entry, made)
+
+    def _unseen(self, source: Entry) -> bool:
+        """Whether an instance has ended, and its own steps have not looked yet at what ended it."""
+        seen = self._provider.observe(Ref(kind=source.kind, uuid=source.uuid))
+        return source.body.running and (seen is None or not seen.running)
 
     def _made(self, spec: ImageSpec, ref: Ref) -> Capture | None:
         self._provider.ensure(spec)
@@ -97,6 +120,28 @@ class Captures:
             why = capture.fault or SeenFault(code="CaptureMissing", message="The capture failed.")
             raise Fault(why.code, why.message, permanent=why.permanent)
         return capture
+
+
+def _moment(entry: Entry) -> str:
+    """The moment that a capture is of; empty while there is none."""
+    return entry.capture.moment if entry.capture is not None else ""
+
+
+def _lost(entry: Entry, made: Capture | None) -> bool:
+    """Whether a capture that had its moment is now of another one, or of none yet."""
+    now = made if made is not None else Capture(state="capturing")
+    return _moment(entry) not in ("", now.moment) and now.state == "capturing"
+
+
+def _excuse(source: Entry, n: int, made: Capture | None) -> None:
+    """A moment was lost for which the guest had been put down. Raises Fault unless it went down in order once more.
+
+    What a guest leaves that ended otherwise is not what was asked for. `n` is of the power that is wanted of it.
+    """
+    fell = source.falls and source.body.satisfied != n
+    if fell or made is None or not made.moment:
+        text = "The instance ended, or could not be kept as it was, while its disk was being captured."
+        raise Fault("CaptureInterrupted", text, permanent=True)
 
 
 def _ended(entry: Entry) -> bool:

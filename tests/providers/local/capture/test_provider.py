@@ -212,6 +212,31 @@ def test_who_starts_an_instance_is_told_what_waits_for_its_disk(provider: Captur
     assert not provider.wanted(order.uuid)
 
 
+def test_who_starts_an_instance_in_a_new_process_is_told_of_the_moment_that_lies_at_rest(
+    provider: CaptureProvider, source: Source, tmp_path: Path
+) -> None:
+    order, other = spec(), msgspec.structs.replace(spec(1), instance=spec().instance)
+    provider.ensure(order)
+    provider.rest(order.uuid)
+    seen = provider.observe(ref(order))
+    assert seen is not None
+    assert seen.capture is not None
+    assert seen.capture.moment
+    provider.close()
+    following = CaptureProvider(Shelf(tmp_path / "captures"), {"machine": source}, Locks(), provider._channels)
+    assert following.waiting(order.instance) == order
+    # Another one of the same instance has to wait until this one is whole.
+    views = source.views
+    following.ensure(other)
+    assert following.waiting(order.instance) == order
+    assert source.views == views
+    source.go.set()
+    following.ensure(order)
+    until("it is captured", lambda: state(following, order) == "captured")
+    following.ensure(other)
+    until("so is the other", lambda: state(following, other) == "captured")
+
+
 def test_only_images_are_captured(provider: CaptureProvider) -> None:
     container = msgspec.structs.replace(spec(), machine="container", format="tar")
     with pytest.raises(Fault, match="Unsupported"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.model.spec import ImageSpec
-from pileus.providers.local.capture.shelf import ABOUT, ORDER, PART, WHOLE, About, Shelf
+from pileus.providers.local.capture.shelf import ABOUT, COPY, ORDER, PART, WHOLE, About, Moment, Shelf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +28,8 @@ def test_an_order_is_held_until_it_is_dropped(shelf: Shelf) -> None:
     assert not shelf.holds(UUID)
     shelf.hold(SPEC)
     assert shelf.spec(UUID) == SPEC
-    assert shelf.waiting(OTHER) == SPEC
-    assert shelf.waiting(UUID) is None
+    assert shelf.waiting(OTHER) == [SPEC]
+    assert shelf.waiting(UUID) == []
     assert shelf.about(UUID) is None
     assert shelf.uuids() == [UUID]
     shelf.drop(UUID)
@@ -50,8 +50,41 @@ def test_half_a_capture_is_begun_anew_and_a_whole_one_is_kept(shelf: Shelf) -> N
     shelf.keep(UUID, ABOUT_IT)
     assert shelf.about(UUID) == ABOUT_IT
     assert shelf.bytes(UUID).read_bytes() == b"whole"
-    assert shelf.waiting(OTHER) is None
+    assert shelf.waiting(OTHER) == []
     assert {path.name for path in shelf.folder(UUID).iterdir()} == {ORDER, WHOLE, ABOUT}
+
+
+def test_a_moment_at_rest_is_kept_under_its_name_and_a_later_one_has_another(shelf: Shelf) -> None:
+    shelf.hold(SPEC)
+    assert shelf.moment(UUID) is None
+    shelf.rest(UUID)
+    rest = shelf.moment(UUID)
+    assert rest is not None
+    assert rest.at == "rest"
+    shelf.rest(UUID)
+    assert shelf.moment(UUID) == rest
+    shelf.kept(UUID, "somebody")
+    assert shelf.moment(UUID) == Moment(rest.name, "kept", "somebody")
+    for again in (lambda: shelf.kept(UUID), lambda: shelf.rest(UUID)):
+        names = {shelf.moment(UUID)}
+        again()
+        assert shelf.moment(UUID) not in names
+    shelf.lose(UUID)
+    shelf.lose(UUID)
+    assert shelf.moment(UUID) is None
+
+
+def test_what_shows_the_moment_outlives_a_try_and_goes_with_the_moment(shelf: Shelf) -> None:
+    shelf.hold(SPEC)
+    shelf.begin(UUID)
+    shelf.kept(UUID)
+    copy = shelf.folder(UUID) / COPY
+    copy.touch()
+    shelf.begin(UUID)
+    assert copy.exists()
+    shelf.lose(UUID)
+    shelf.begin(UUID)
+    assert not copy.exists()
 
 
 def test_what_a_try_leaves_goes_and_the_order_stays(shelf: Shelf) -> None:

@@ -1,13 +1,14 @@
 """The provider of captures: what an instance's root disk holds becomes one file, and stays until it is removed.
 
 At one moment only a few are made; each by a thread of its own and by programs that yield to guests. Nothing of a try
-that died is used again, but the moment that it was of where the hypervisor still knows it.
+that died is used again, but the moment that it was of where somebody still shows that.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import threading
 import time
 from collections import defaultdict
@@ -21,7 +22,7 @@ from pileus.model.errors import Fault
 from pileus.model.noun import NEVER
 from pileus.model.provider import Access, Capture, Channel, Channels, Ref, Seen, Stream
 from pileus.model.spec import AnySpec, ImageSpec
-from pileus.providers.local.capture.shelf import About, Shelf
+from pileus.providers.local.capture.shelf import About, Moment, Shelf
 from pileus.providers.local.capture.work import View, Work, need_room
 from pileus.providers.local.machine.images import disk_fault
 
@@ -87,7 +88,8 @@ class CaptureProvider:
         if not self._shelf.holds(ref.uuid):
             return None
         spec, about = self._shelf.spec(ref.uuid), self._shelf.about(ref.uuid)
-        capture = Capture(state="capturing")
+        moment = self._shelf.moment(ref.uuid)
+        capture = Capture(state="capturing", moment=moment.name if moment is not None else "")
         if about is not None and self._shelf.bytes(ref.uuid).exists():
             capture = Capture(state="captured", digest=about.digest, size=about.size, virtual_size=about.virtual_size)
             self._settle(ref.uuid)
@@ -111,10 +113,29 @@ class CaptureProvider:
         return [seen for uuid in self._shelf.uuids() if (seen := self.observe(Ref(kind=KIND, uuid=uuid)))]
 
     def waiting(self, instance: str) -> ImageSpec | None:
-        """A capture of the instance that is asked for, and not whole."""
-        spec = self._shelf.waiting(instance)
-        asked = self._asked.get(spec.uuid) if spec is not None else None
-        return spec if asked is not None and time.monotonic() - asked < LATELY else None
+        """A capture of the instance whose moment its disk at rest is, else one that is asked for and not whole."""
+        now, found = time.monotonic(), self._shelf.waiting(instance)
+        for spec in found:
+            moment = self._shelf.moment(spec.uuid)
+            if moment is not None and moment.at == "rest":
+                return spec
+        return next((spec for spec in found if now - self._asked.get(spec.uuid, -math.inf) < LATELY), None)
+
+    def moment(self, uuid: str) -> Moment | None:
+        """The moment of a capture."""
+        return self._shelf.moment(uuid)
+
+    def rest(self, uuid: str) -> None:
+        """Its instance is off, and waits with every start until `kept` or `lose` is called."""
+        self._shelf.rest(uuid)
+
+    def kept(self, uuid: str, by: str = "") -> None:
+        """Somebody shows the disk as it was."""
+        self._shelf.kept(uuid, by)
+
+    def lose(self, uuid: str) -> None:
+        """Nobody does."""
+        self._shelf.lose(uuid)
 
     def wanted(self, uuid: str) -> bool:
         """Whether the capture may still be asked for, and is not whole."""
@@ -175,11 +196,16 @@ class CaptureProvider:
             self._shelf.give_up(spec.uuid)
             source.done(spec)
             raise work.fault
-        if sum(not one.ended for one in self._works.values()) < MOST:
+        if sum(not one.ended for one in self._works.values()) < MOST and not self._another(spec):
             need_room(self._shelf.folder(spec.uuid))
             view = source.view(spec)
             if view is not None:
                 self.begin(spec, view)
+
+    def _another(self, spec: ImageSpec) -> bool:
+        """Whether another capture of the same instance has its moment, and is still wanted: one after the other."""
+        others = (other.uuid for other in self._shelf.waiting(spec.instance) if other.uuid != spec.uuid)
+        return any(self._shelf.moment(uuid) is not None and self.wanted(uuid) for uuid in others)
 
     def begin(self, spec: ImageSpec, view: View) -> None:
         """Begin to write what `view` shows. Raises OSError."""

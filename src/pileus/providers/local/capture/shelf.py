@@ -1,7 +1,8 @@
 """Where captures are kept: a folder for each, with its order, its bytes, and what is known of it once it is whole.
 
 The order is written before anything else is made, and goes last; what says that a capture is whole is written last, and
-goes first. So whatever a crash leaves is found by its folder, and made again from the start or removed.
+goes first. So whatever a crash leaves is found by its folder, and removed, or made again: of the same moment where that
+can still be seen.
 """
 
 from __future__ import annotations
@@ -11,13 +12,18 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
+from pileus.model.ids import new_uuid
 from pileus.model.spec import ImageSpec
 from pileus.providers.local.machine.images import sync_folder
 
-ORDER, WHOLE, PART, ABOUT = "order.json", "image", "part", "about.json"
+ORDER, WHOLE, PART, ABOUT, MOMENT = "order.json", "image", "part", "about.json", "moment.json"
+
+COPY = "copy"
+"""Beside the bytes: what a source keeps of the disk as it was at the moment."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -28,6 +34,17 @@ class About(msgspec.Struct, frozen=True):
     digest: str
     size: int
     virtual_size: int
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """What a capture is of. At `rest`: its instance is off, and is not started before somebody keeps its disk as it is.
+
+    `kept`: whatever the instance does, somebody shows its disk as it was; `by` says who, in the words of its source.
+    """
+
+    name: str
+    at: Literal["rest", "kept"]
+    by: str = ""
 
 
 class Shelf:
@@ -66,14 +83,17 @@ class Shelf:
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
 
-    def waiting(self, instance: str) -> ImageSpec | None:
-        """A capture of the instance that is not whole."""
-        for uuid in self.uuids():
-            if self.about(uuid) is None:
-                spec = self.spec(uuid)
-                if spec is not None and spec.instance == instance:
-                    return spec
-        return None
+    def moment(self, uuid: str) -> Moment | None:
+        """The moment of a capture; None where there is none yet, or none that can be read."""
+        try:
+            return msgspec.json.decode((self.folder(uuid) / MOMENT).read_bytes(), type=Moment)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
+
+    def waiting(self, instance: str) -> list[ImageSpec]:
+        """The captures of the instance that are not whole."""
+        specs = [self.spec(uuid) for uuid in self.uuids() if self.about(uuid) is None]
+        return [spec for spec in specs if spec is not None and spec.instance == instance]
 
     def bytes(self, uuid: str) -> Path:
         """The file of a whole capture."""
@@ -88,11 +108,31 @@ class Shelf:
         _write(folder / ORDER, msgspec.json.encode(spec))
         sync_folder(folder.parent)
 
+    def rest(self, uuid: str) -> None:
+        """The moment of this capture is now, and lasts while the instance is off; it survives a power cut."""
+        found = self.moment(uuid)
+        if found is None or found.at != "rest":
+            self._fix(uuid, Moment(new_uuid(), "rest"))
+
+    def kept(self, uuid: str, by: str = "") -> None:
+        """Somebody shows the disk as it was at the moment of this capture, or as it is now; survives a power cut."""
+        found = self.moment(uuid)
+        name = found.name if found is not None and found.at == "rest" else new_uuid()
+        self._fix(uuid, Moment(name, "kept", by))
+
+    def lose(self, uuid: str) -> None:
+        """Nobody shows the disk as it was at the moment of this capture any more."""
+        (self.folder(uuid) / MOMENT).unlink(missing_ok=True)
+
+    def _fix(self, uuid: str, moment: Moment) -> None:
+        _write(self.folder(uuid) / MOMENT, msgspec.json.encode(moment))
+
     def begin(self, uuid: str) -> Path:
-        """An empty file to write the bytes to, in place of what an earlier try has left."""
+        """An empty file to write the bytes to, in place of what a try has left; what is of the moment stays."""
         folder = self.folder(uuid)
+        kept = {ORDER} if self.moment(uuid) is None else {ORDER, MOMENT, COPY}
         for path in folder.iterdir():
-            if path.name != ORDER:
+            if path.name not in kept:
                 path.unlink()
         part = folder / PART
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

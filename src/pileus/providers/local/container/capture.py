@@ -2,14 +2,13 @@
 
 Of the copy, which nobody else has, and of the image beneath it, the root is put together as at a start, in a mount
 namespace that ends with the packing of it. What packs it is in the container's own user namespace: it sees the users
-that the container sees, may read nothing else of this machine, and follows no link. Mounts, loop devices and the copy's
-name end with whatever dies; only a file system that holds still is told to go on by whoever comes next.
+that the container sees, may read nothing else of this machine, and follows no link. Mounts and loop devices end with
+whatever dies; a copy that is whole is packed by whoever comes next, who also tells a file system that holds still to go
+on. A container that is off is not started before it is copied.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import sys
@@ -17,21 +16,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
 from pileus.model.errors import Fault
 from pileus.model.spec import ImageSpec, InstanceSpec
-from pileus.providers.local.capture.work import GENTLY, ProgramFault, View, Watch, Work, need_room
+from pileus.providers.local.capture.desk import NOBODY, Desk
+from pileus.providers.local.capture.shelf import COPY
+from pileus.providers.local.capture.work import GENTLY, ProgramFault, Watch, need_room
 from pileus.providers.local.container import disk, guests, kernel, ranges, still, tally
 from pileus.providers.local.container.bases import Bases, decompressed
 from pileus.providers.local.container.idmap import Maps
 from pileus.providers.local.container.monitor import drop_mounts
 from pileus.providers.local.layout import Layout
-
-COPY = "copy"
-"""Beside the bytes of a capture: the copy of the disk."""
 
 STILL = "still"
 """In the container's folder: its file system holds still, as long as some process has this file locked."""
@@ -50,19 +47,6 @@ _POLL = 0.05
 log = structlog.get_logger()
 
 
-class Desk(Protocol):
-    """Who asks for captures."""
-
-    def waiting(self, instance: str) -> ImageSpec | None:
-        """A capture of the instance that is asked for, and not whole."""
-
-    def reading(self, instance: str) -> list[Work]:
-        """What reads the instance's disk now."""
-
-    def begin(self, spec: ImageSpec, view: View) -> None:
-        """Begin to write what `view` shows."""
-
-
 class ContainerCaptures:
     """The views of containers' disks. Called with the instance's lock held; all methods raise Fault and OSError.
 
@@ -73,48 +57,73 @@ class ContainerCaptures:
         self._layout = layout
         self._bases = bases
         self._maps = maps
-        self.desk: Desk | None = None
+        self.desk: Desk = NOBODY
         self._copying: set[str] = set()
         self._tried: set[str] = set()
 
     def view(self, image: ImageSpec, source: InstanceSpec) -> CopyView | None:
-        """The root of `source` as it is when it is copied, which is soon; None: ask again."""
+        """The root of `source` as it is when it is copied, which is soon, or as it was then; None: ask again.
+
+        Of a container that was shut down for it no other moment counts than when it was.
+        """
         root, folder = source.disks[0], self._layout.containers / source.uuid
         if root.uuid != image.disk:
             raise Fault("SourceMissing", f"the disk {image.disk} is not that of {source.ec2_id}")
-        if source.uuid in self._copying or _locked(folder / STILL):
+        if source.uuid in self._copying or kernel.locked(folder / STILL):
             return None
-        need_room(folder, (folder / disk.NAME).stat().st_blocks * 512)
+        there = self._copied(image.uuid)
+        if not there:
+            if guests.monitor(self._layout, source).running():
+                if image.reboot:
+                    self.desk.lose(image.uuid)
+                    return None
+            else:
+                self.desk.rest(image.uuid)
+            need_room(folder, (folder / disk.NAME).stat().st_blocks * 512)
         # It stays for as long as the capture's folder leans on it.
         below = self._bases.path(root.digest, self._layout.captures / image.uuid) if root.digest else None
         base = ranges.base(self._layout, source.project)
-        self._copying.add(source.uuid)
+        if not there:
+            self._copying.add(source.uuid)
         self._tried.add(image.uuid)
-        return CopyView(self._layout, source, below, base, self._maps.namespace(base), self._copying.discard)
+        told = Told(lambda: self.desk.kept(image.uuid, _boot()), lambda: self._copying.discard(source.uuid))
+        return CopyView(self._layout, source, below, base, self._maps.namespace(base), None if there else told)
+
+    def _copied(self, image: str) -> bool:
+        """Whether there is a whole copy for this image: nothing has had it written through to the disk."""
+        moment = self.desk.moment(image)
+        kept = moment is not None and moment.at == "kept" and moment.by == _boot()
+        return kept and (self._layout.captures / image / COPY).exists()
 
     def starting(self, source: InstanceSpec) -> bool:
         """Whether the container has to wait: its disk is being copied as it is, for a capture that it began after."""
-        if self.desk is None:
-            return False
         if not self.desk.reading(source.uuid):
             self._copying.discard(source.uuid)
         image = self.desk.waiting(source.uuid)
-        if image is not None and source.uuid not in self._copying and image.uuid not in self._tried:
+        if image is None or source.uuid in self._copying or self._copied(image.uuid):
+            return source.uuid in self._copying
+        moment = self.desk.moment(image.uuid)
+        if moment is not None and moment.at == "rest" and kernel.locked(self._layout.containers / source.uuid / STILL):
+            # A process that has died began to copy it, for this or for what went before it: that ends by itself.
+            return True
+        if image.uuid not in self._tried:
             self._tried.add(image.uuid)
             try:
                 view = self.view(image, source)
                 if view is not None:
                     self.desk.begin(image, view)
+                    return True
             except (Fault, OSError) as error:
                 # What the user wants comes first; the capture is of a later moment then.
                 self._copying.discard(source.uuid)
                 log.warning("not captured at start", instance=source.ec2_id, image=image.ec2_id, error=str(error))
-        return source.uuid in self._copying
+        self.desk.lose(image.uuid)
+        return False
 
     def tidy(self, source: InstanceSpec) -> None:
         """A container whose file system was left holding still goes on."""
         marker = self._layout.containers / source.uuid / STILL
-        if not marker.exists() or _locked(marker):
+        if not marker.exists() or kernel.locked(marker):
             return
         mounted = _mounted(self._layout, source)
         if mounted is not None:
@@ -131,12 +140,20 @@ class ContainerCaptures:
         self._bases.release(self._layout.captures / image.uuid)
 
 
+@dataclass(frozen=True)
+class Told:
+    """Who is told that the disk is `copied`, and, whatever came of it, that the container may write again: `over`."""
+
+    copied: Callable[[], None]
+    over: Callable[[], None]
+
+
 @dataclass(frozen=True, eq=False)
 class CopyView:
     """The disk of `source`, which lies over the image `below`.
 
-    `base` is the machine's user that is the container's root, `users` the user namespace in which that is so. `copied`
-    is called, by the instance's uuid, once the container may write again.
+    `base` is the machine's user that is the container's root, `users` the user namespace in which that is so. Without
+    `told` the disk is copied already.
     """
 
     layout: Layout
@@ -144,10 +161,12 @@ class CopyView:
     below: Path | None
     base: int
     users: int
-    copied: Callable[[str], None]
+    told: Told | None
 
     def take(self, part: Path, watch: Watch) -> None:
         """See View: the disk is copied."""
+        if self.told is None:
+            return
         folder, target = self.layout.containers / self.source.uuid, part.with_name(COPY)
         try:
             os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
@@ -160,11 +179,9 @@ class CopyView:
             finally:
                 for descriptor in kept:
                     os.close(descriptor)
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
+            self.told.copied()
         finally:
-            self.copied(self.source.uuid)
+            self.told.over()
 
     def _at_rest(self, watch: Watch) -> int | None:
         """A descriptor of a folder on the disk that some mount shows; None once none does, and all is written."""
@@ -172,7 +189,7 @@ class CopyView:
         while True:
             watch.look()
             mounted = _mounted(self.layout, self.source)
-            if mounted is not None or not _in_use(file):
+            if mounted is not None or not kernel.looped(file):
                 return mounted
             time.sleep(_POLL)
 
@@ -184,17 +201,16 @@ class CopyView:
             # In a thread whose mounts end with it and what it starts.
             kernel.apart(lambda: self._pack(copy, target, watch))
         finally:
-            copy.unlink(missing_ok=True)
             os.close(target)
-        return self._size(part, watch)
+        size = self._size(part, watch)
+        copy.unlink()
+        return size
 
     def _pack(self, copy: Path, target: int, watch: Watch) -> int:
         stage = disk.Stage()
         kernel.leave_mounts()
         drop_mounts([copy.parent, stage.at, *([self.below] if self.below is not None else [])])
         disk.assemble(copy, self.below, self.base, self.users, stage)
-        # The loop device keeps the bytes, which need no name any more.
-        copy.unlink()
         enter = ["nsenter", f"--user=/proc/self/fd/{self.users}", "--setuid=0", "--setgid=0"]
         words = [*enter, *GENTLY, *_TAR, "-C", stage.root, "-cf", "-", "."]
         watch.run(words, stdout=target, pass_fds=[self.users], env={"PATH": _PATH, "TZ": "UTC"}, cwd="/")
@@ -239,24 +255,6 @@ def _backing(device: int) -> str:
         return ""
 
 
-def _in_use(file: Path) -> bool:
-    """Whether a loop device shows the file: a file system that is going down may still write."""
-    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
-        with contextlib.suppress(OSError):
-            if path.read_text().rstrip("\n") == str(file):
-                return True
-    return False
-
-
-def _locked(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+def _boot() -> str:
+    """The life of this machine: what was not written through to a disk ends with it."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -75,11 +75,11 @@ class Monitor:
 
     def running(self) -> bool:
         """Whether the container is there, from its start on until its end is written down."""
-        return self._locked() or self.init() is not None
+        return kernel.locked(self._alive) or self.init() is not None
 
     def pid(self) -> int | None:
         """The process to wait for the end of; None where there is none."""
-        if not self._locked():
+        if not kernel.locked(self._alive):
             return None
         with contextlib.suppress(OSError, ValueError):
             return int(self._alive.read_text())
@@ -108,19 +108,6 @@ class Monitor:
     def ran(self) -> bool:
         """Whether it was ever started."""
         return self._life.exists()
-
-    def _locked(self) -> bool:
-        try:
-            descriptor = os.open(self._alive, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
 
     # -- what is done --------------------------------------------------------------------------------------------
 

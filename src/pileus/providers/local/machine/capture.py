@@ -6,8 +6,9 @@ own disk is not touched by it: whatever dies, there is nothing to be put back. A
 and the next process goes on with the moment that it is of.
 
 The disk of a guest that is off is read from its files. One that is started meanwhile is started paused, and its job
-begins before its first instruction. Whatever a guest may have written is read by programs that are that guest's own
-user, and are told which files to open: none is followed that a header names.
+begins before its first instruction: a guest that was shut down for it is down no longer than that takes. Whatever a
+guest may have written is read by programs that are that guest's own user, and are told which files to open: none is
+followed that a header names.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import libvirt
@@ -29,7 +30,8 @@ import structlog
 
 from pileus.model.errors import Fault
 from pileus.model.spec import ImageSpec, InstanceSpec
-from pileus.providers.local.capture.work import GENTLY, CancelledError, Watch, Work, need_room
+from pileus.providers.local.capture.desk import NOBODY, Desk
+from pileus.providers.local.capture.work import GENTLY, CancelledError, Watch, need_room
 from pileus.providers.local.machine import owner
 from pileus.providers.local.machine.disk import Disks, qemu_img
 from pileus.providers.local.machine.domain import DiskFile
@@ -55,19 +57,6 @@ _REUSE = libvirt.VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL
 log = structlog.get_logger()
 
 
-class Desk(Protocol):
-    """Who asks for captures."""
-
-    def waiting(self, instance: str) -> ImageSpec | None:
-        """A capture of the instance that is asked for, and not whole."""
-
-    def reading(self, instance: str) -> list[Work]:
-        """What reads the instance's disk now."""
-
-    def wanted(self, uuid: str) -> bool:
-        """Whether this capture may still be asked for."""
-
-
 class MachineCaptures:
     """The views of machines' disks. Called with the instance's lock held; all methods raise Fault and OSError.
 
@@ -77,15 +66,19 @@ class MachineCaptures:
     def __init__(self, hypervisor: Hypervisor, disks: Disks) -> None:
         self._hypervisor = hypervisor
         self._disks = disks
-        self.desk: Desk | None = None
+        self.desk: Desk = NOBODY
         self._ended: dict[str, float] = {}
 
     def view(self, image: ImageSpec, source: InstanceSpec, domain: Any) -> LiveView | FileView | None:
-        """The root disk of `source` as it is now, or was when a job for this image began; None: ask again soon."""
+        """The root disk of `source` as it is now, or was when a job for this image began; None: ask again soon.
+
+        Of a guest that was shut down for it no other moment counts than when it was.
+        """
         if not source.disks or source.disks[0].uuid != image.disk:
             raise Fault("SourceMissing", f"the disk {image.disk} is not the root disk of {source.ec2_id}")
         if not self._call(domain.isActive):
             self._clear(source.uuid)
+            self.desk.rest(image.uuid)
             return FileView(source, self._disks.files(source)[image.disk])
         if not self._job(domain):
             state, reason = self._call(domain.state)
@@ -93,40 +86,64 @@ class MachineCaptures:
                 if reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR:
                     raise Fault("HostDiskFull", "the guest stands still, for its host's disk is full")
                 return None
+            if image.reboot:
+                self.desk.lose(image.uuid)
+                return None
             with self._still(domain, source.uuid):
                 self._begin(domain, image, source)
         elif (of := self.of(source.uuid)) != image.uuid:
-            if not of or self.desk is None or not self.desk.wanted(of):
+            if not of or not self.desk.wanted(of):
                 # Left by an earlier one; it takes a moment to end.
                 self.end(domain, source.uuid)
             return None
+        elif self.desk.moment(image.uuid) is None:
+            # Begun by a process that died then.
+            self.desk.kept(image.uuid)
         return LiveView(source, self._folder(source.uuid))
 
     def start(self, domain: Any, spec: InstanceSpec) -> None:
-        """Start the domain; where a capture waits for its disk, the moment of that is before its first instruction."""
+        """Start the domain; where a capture waits for its disk, the moment of that is before its first instruction.
+
+        A process that dies in between leaves it paused, and the next one goes on with `resume`.
+        """
         (self._disks.folder(spec.uuid) / FROZEN).unlink(missing_ok=True)
         self._clear(spec.uuid)
-        works = self.desk.reading(spec.uuid) if self.desk else []
-        if not all(work.cancel() for work in works):
+        if not all(work.cancel() for work in self.desk.reading(spec.uuid)):
             raise Fault("DomainBusy", "the disk is still being read for a capture")
-        image = self.desk.waiting(spec.uuid) if self.desk else None
+        image = self.desk.waiting(spec.uuid)
         if image is None:
             self._call(domain.create)
             return
         self._call(domain.createWithFlags, libvirt.VIR_DOMAIN_START_PAUSED)
+        self._keep(domain, image, spec)
+        self._call(domain.resume)
+
+    def resume(self, domain: Any, spec: InstanceSpec) -> None:
+        """Have a guest that is paused go on; one that has not run yet since its start, as `start` would have."""
+        image = self.desk.waiting(spec.uuid)
+        moment = self.desk.moment(image.uuid) if image is not None else None
+        if image is not None and moment is not None and moment.at == "rest":
+            self._keep(domain, image, spec)
+        self._call(domain.resume)
+
+    def _keep(self, domain: Any, image: ImageSpec, spec: InstanceSpec) -> None:
+        """A job shows the disk of a guest that is yet to run as it is."""
         try:
-            self._begin(domain, image, spec)
+            if self.of(spec.uuid) == image.uuid and self._job(domain):
+                self.desk.kept(image.uuid)
+            else:
+                self._begin(domain, image, spec)
         except (Fault, OSError) as error:
             # What the user wants comes first; the capture is of a later moment then.
             log.warning("not captured at start", instance=spec.ec2_id, image=image.ec2_id, error=str(error))
-        self._call(domain.resume)
+            self.desk.lose(image.uuid)
 
     def tidy(self, domain: Any, uuid: str) -> None:
         """A guest that may hold its file systems still goes on, and a job whose image is not wanted any more ends."""
         if (self._disks.folder(uuid) / FROZEN).exists():
             self._thaw(domain, uuid)
         of = self.of(uuid)
-        if of and (self.desk is None or not self.desk.wanted(of)):
+        if of and not self.desk.wanted(of):
             self.end(domain, uuid)
 
     def of(self, uuid: str) -> str:
@@ -184,6 +201,7 @@ class MachineCaptures:
         try:
             self._call(domain.backupBegin, _job_xml(device, folder / _SOCKET, scratch), None, _REUSE)
             self._ended.pop(source.uuid, None)
+            self.desk.kept(image.uuid)
         except Fault:
             self._clear(source.uuid)
             raise

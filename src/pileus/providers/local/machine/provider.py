@@ -179,7 +179,7 @@ class MachineProvider:
             # all else, which a QEMU that hangs would keep from being done.
             self._stop(domain, spec.uuid)
         elif (found := self._call(domain.state)) in _RESUMABLE:
-            self._resume(domain, spec.uuid, full=found[1] == libvirt.VIR_DOMAIN_PAUSED_IOERROR)
+            self._resume(domain, spec, full=found[1] == libvirt.VIR_DOMAIN_PAUSED_IOERROR)
         self.captures.tidy(domain, spec.uuid)
         if mark is None or mark.spec != spec:
             made = mark.made if mark is not None else frozenset[str]()
@@ -192,9 +192,9 @@ class MachineProvider:
                 # It went down meanwhile.
                 self._call(domain.setMetadata, *words, _CONFIG)
 
-    def _resume(self, domain: Any, uuid: str, *, full: bool) -> None:
+    def _resume(self, domain: Any, spec: InstanceSpec, *, full: bool) -> None:
         """Have a guest that stands still go on; one whose disk was `full`, once there is room for what it writes."""
-        folder = self._disks.folder(uuid)
+        folder = self._disks.folder(spec.uuid)
         free = shutil.disk_usage(folder).free
         if full and free < ROOM:
             raise Fault(
@@ -202,7 +202,7 @@ class MachineProvider:
                 f"the guest stands still, for its host's disk is full ({free >> 20} MiB are free at {folder}); "
                 "it goes on by itself once there is room",
             )
-        self._call(domain.resume)
+        self.captures.resume(domain, spec)
 
     def _stop(self, domain: Any, uuid: str) -> None:
         """Press the power button, and again; cut the power once the guest has had its time since the first."""

@@ -1,0 +1,120 @@
+"""Objects that nothing names go after their time, and not while it is unknown what names them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.loops.collect import DAY, OFTEN, Collector
+from pileus.model.errors import Unavailable
+from pileus.model.image import Image, Wanted
+from pileus.objects import ObjectStore
+from pileus.verbs import image
+from pileus.verbs.instance.launch import Launch
+from pileus.verbs.instance.power import terminate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pileus.model.caller import Caller
+    from tests.site import Site
+
+
+class Kept:
+    """Objects with a clock of their own, and who collects them."""
+
+    def __init__(self, site: Site, folder: Path, days: float = 7) -> None:
+        self.now = 1e9
+        self.store = ObjectStore(folder, lambda: self.now)
+        self.collector = Collector(site.core, self.store, days)
+
+    def put(self, data: bytes) -> str:
+        """The digest of what is stored."""
+        return self.store.put([data]).digest
+
+    def look(self) -> list[str]:
+        """What goes now."""
+        return [stored.digest for stored in self.collector.look()]
+
+    def later(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds
+
+
+@pytest.fixture
+def kept(site: Site, tmp_path: Path) -> Kept:
+    """An empty store."""
+    return Kept(site, tmp_path)
+
+
+def test_an_image_goes_when_nothing_has_named_it_for_its_time(site: Site, ann: Caller, kept: Kept) -> None:
+    digest, other = kept.put(b"one"), kept.put(b"other")
+    made = image.register(ann, site.core, "mine", Wanted(digest=digest))
+    image.register(ann, site.core, "other", Wanted(digest=other))
+    kept.later(30 * DAY)
+    assert kept.look() == []
+    image.deregister(ann, site.core, made.ec2_id)
+    kept.later(7 * DAY)
+    assert kept.look() == []
+    kept.later(OFTEN + 1)
+    assert kept.look() == [digest]
+    assert not kept.store.has(digest)
+    assert kept.store.has(other)
+
+
+def test_the_first_look_takes_nothing(kept: Kept) -> None:
+    digest = kept.put(b"left")
+    kept.later(30 * DAY)
+    assert kept.look() == []
+    assert kept.look() == [digest]
+
+
+def test_what_a_disk_began_as_stays_as_long_as_the_disk(site: Site, ann: Caller, kept: Kept) -> None:
+    digest = kept.put(b"one")
+    made = image.register(ann, site.core, "mine", Wanted(digest=digest, format="qcow2"))
+    (row,) = site.launch(ann, Launch(image=made.ec2_id))
+    site.settle()
+    image.deregister(ann, site.core, made.ec2_id)
+    for _ in range(2):
+        kept.later(30 * DAY)
+        assert kept.look() == []
+    terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+    assert kept.look() == []
+    kept.later(8 * DAY)
+    assert kept.look() == [digest]
+
+
+def test_what_a_capture_will_be_is_needed_before_it_is_there(site: Site, ann: Caller, tiny: Image, kept: Kept) -> None:
+    (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    site.settle()
+    made = image.capture(ann, site.core, image.Capture(instance=row.ec2_id, name="captured"))
+    site.settle()
+    with site.store.read() as tx:
+        found = tx.get(Image, made.uuid)
+        assert found is not None
+        assert found.seen is not None
+        assert not found.seen.stored
+        assert found.seen.digest in image.named(tx)
+
+
+def test_nothing_goes_while_a_host_is_silent_or_the_store_is_compared(site: Site, tiny: Image, kept: Kept) -> None:
+    digest = kept.put(b"left")
+    kept.look()
+    kept.later(30 * DAY)
+    site.now += 100
+    assert kept.look() == []
+    site.now -= 100
+    site.store.closed = True
+    with pytest.raises(Unavailable):
+        kept.look()
+    site.store.closed = False
+    assert kept.look() == [digest]
+
+
+def test_for_ever_is_for_ever(site: Site, tmp_path: Path) -> None:
+    kept = Kept(site, tmp_path, days=0)
+    kept.collector.start()
+    kept.collector.stop()
+    assert not kept.collector._thread.is_alive()

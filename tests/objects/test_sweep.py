@@ -1,0 +1,155 @@
+"""What is forgotten of the objects: nothing that is needed, in whatever order things happen, and all else in time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import math
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from pileus.objects import ObjectStore
+
+KEPT = 7 * 24.0
+"""Hours that an object stays unneeded."""
+
+AFTERWARDS = 5.0
+"""Hours that may pass between bytes that are stored and their name, and between what a look reads and what it does."""
+
+BYTES = [b"a", b"b", b"c"]
+WHICH = st.integers(0, len(BYTES) - 1)
+DIGESTS = [hashlib.sha256(data).hexdigest() for data in BYTES]
+
+
+class Sweeping(RuleBasedStateMachine):
+    """Processes that store, use and name objects, a database with copies of itself, and two who sweep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.now = 1e6
+        self.store = ObjectStore(self.folder, lambda: self.now)
+        self.named: dict[str, int] = {}
+        self.copies: list[tuple[float, dict[str, int]]] = []
+        self.coming: list[tuple[float, str]] = []
+        self.read: dict[int, tuple[float, set[str]]] = {}
+
+    @initialize()
+    def begin(self) -> None:
+        """The database is empty."""
+        self.copies.append((self.now, {}))
+
+    @rule(hours=st.sampled_from([0.5, 1.0, 3.0, 20.0, 100.0, 200.0]))
+    def wait(self, hours: float) -> None:
+        """Time passes; who was to name something, or to sweep, has done it by then or never will."""
+        self.now += hours
+        self.coming = [(at, digest) for at, digest in self.coming if self.now - at <= AFTERWARDS]
+        self.read = {who: (at, seen) for who, (at, seen) in self.read.items() if self.now - at <= AFTERWARDS}
+        # Whoever runs the cloud looks often: what is named is known to be needed.
+        if hours > AFTERWARDS:
+            self.store.sweep(set(self.named), hours + KEPT)
+
+    @rule(which=WHICH)
+    def stored(self, which: int) -> None:
+        """An upload, or a capture that was fetched; its name comes later."""
+        self.coming.append((self.now, self.store.put([BYTES[which]]).digest))
+
+    @rule(which=WHICH)
+    def used(self, which: int) -> None:
+        """Somebody finds the bytes there, and does not bring them again."""
+        if self.store.use(DIGESTS[which]):
+            self.coming.append((self.now, DIGESTS[which]))
+
+    @rule(data=st.data())
+    def name(self, data: st.DataObject) -> None:
+        """What was stored is registered."""
+        if self.coming:
+            _, digest = data.draw(st.sampled_from(self.coming))
+            self.named[digest] = self.named.get(digest, 0) + 1
+
+    @rule(which=WHICH)
+    def launched(self, which: int) -> None:
+        """A disk names what an image names."""
+        if DIGESTS[which] in self.named:
+            self.named[DIGESTS[which]] += 1
+
+    @rule(which=WHICH)
+    def unnamed(self, which: int) -> None:
+        """An image is deregistered, or a disk is gone."""
+        left = self.named.pop(DIGESTS[which], 0) - 1
+        if left > 0:
+            self.named[DIGESTS[which]] = left
+
+    @rule()
+    def copied(self) -> None:
+        """Somebody keeps a copy of the database."""
+        self.copies.append((self.now, dict(self.named)))
+
+    @rule(data=st.data())
+    def restored(self, data: st.DataObject) -> None:
+        """One that is not too old takes the database's place; all processes start again, and look first."""
+        young = [copy for copy in self.copies if self.now - copy[0] <= KEPT - 2 * AFTERWARDS]
+        if young:
+            self.named = dict(data.draw(st.sampled_from(young))[1])
+            self.coming, self.read = [], {}
+            self.store = ObjectStore(self.folder, lambda: self.now)
+            self.store.sweep(set(self.named), math.inf)
+
+    @rule(who=st.integers(0, 1))
+    def looks(self, who: int) -> None:
+        """One who sweeps reads what is needed."""
+        self.read[who] = (self.now, set(self.named))
+
+    @rule(who=st.integers(0, 1))
+    def sweeps(self, who: int) -> None:
+        """And does it, some time later."""
+        if who in self.read:
+            _, needed = self.read.pop(who)
+            self.store.sweep(needed, KEPT)
+
+    @invariant()
+    def what_is_named_is_there(self) -> None:
+        """So is what somebody is about to name."""
+        for digest in {*self.named, *(digest for _, digest in self.coming)}:
+            assert self.store.has(digest)
+
+    def teardown(self) -> None:
+        """In the end what nothing names has gone, and nothing else has."""
+        self.store.sweep(set(self.named), math.inf)
+        self.now += KEPT + 1
+        gone = self.store.sweep(set(self.named), KEPT)
+        assert {stored.digest for stored in self.store.list()} == set(self.named)
+        assert not {stored.digest for stored in gone} & set(self.named)
+        shutil.rmtree(self.folder)
+
+
+TestSweeping = Sweeping.TestCase
+TestSweeping.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+
+
+def test_what_is_used_between_a_look_and_its_end_stays(tmp_path: Path) -> None:
+    """The second look, under the lock, is the one that counts."""
+    now = 0.0
+    others = ObjectStore(tmp_path, lambda: now)
+    digest = others.put([b"hello"]).digest
+
+    class Late(ObjectStore):
+        """One that another process is always quicker than."""
+
+        def _locked(self, how: int) -> contextlib.AbstractContextManager[None]:
+            if how == fcntl.LOCK_EX:
+                assert others.use(digest)
+            return super()._locked(how)
+
+    now = 1000.0
+    assert Late(tmp_path, lambda: now).sweep(set(), 500.0) == []
+    assert others.has(digest)
+    now = 2000.0
+    assert [stored.digest for stored in others.sweep(set(), 500.0)] == [digest]
+    assert not others.use(digest)
