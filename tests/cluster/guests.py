@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections import Counter as Count
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pileus.cli.client import Client
 from pileus.providers.local.machine.domain import domain_uuid
-from tests.cluster.machines import HOSTS, PORT, Cluster
+from tests.cluster.machines import HOSTS, PILEUS, PORT, Cluster
 from tests.cluster.wires import OUTSIDE, RANGES
 from tests.live.cloud import SSH, until
 
@@ -102,6 +103,15 @@ class Guests:
             done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
         except subprocess.TimeoutExpired:
             return None
+        return None if done.returncode else done.stdout.strip()
+
+    def by_api(self, ident: str, command: str) -> str | None:
+        """What a command in a guest prints to `pileus ssh` on the cloud's machine; None when it fails."""
+        state = self.cluster.state.root
+        words = [PILEUS, "ssh", "-i", str(self._key), "--state", str(state), ident, command]
+        home = {**os.environ, "HOME": str(self._key.parent)}
+        whole = self.cluster.cloud.command(*words)
+        done = subprocess.run(whole, env=home, capture_output=True, text=True, check=False, timeout=60)
         return None if done.returncode else done.stdout.strip()
 
     def told(self, address: str, command: str) -> str:

@@ -79,6 +79,11 @@ def test_guests_of_two_hosts_are_on_one_subnet(guests: Guests, pair: list[Reache
     assert "OVN's rows" not in said
     outside, other = (one.outside for one in pair)
     name = guests.told(other, "hostname")
+    # What has its loopback address on another machine is reached over the API.
+    until("the cloud's machine logs in to both", lambda: guests.by_api(pair[1].ident, "hostname") == name, 60)
+    assert guests.by_api(pair[0].ident, "hostname") == guests.told(outside, "hostname")
+    listed = guests.cluster.pileus("cloud", "list")
+    assert all(f"on {host}" in listed for host in HOSTS)
     # What is between the guests is as their group says at the time, on both hosts.
     banner = [f"timeout 3 nc {one.private} 22 </dev/null | head -c 3" for one in reversed(pair)]
     until("they are strangers", lambda: guests.ask(outside, banner[0]) == "", 60)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pileus.loops import runner
 from pileus.model.errors import Duplicate, Forbidden, InvalidValue, NoCapacity, NotFound
 from pileus.model.flavor import Flavor, Wanted
 from pileus.verbs import flavor as verbs
@@ -65,7 +66,16 @@ def test_what_runs_runs_on_without_the_trait(site: Site, ann: Caller, tiny: Imag
     for verb in (stop, start):
         verb(ann, site.core, [row.ec2_id])
         site.settle()
-    assert (site.row(row.uuid).seen.running, site.row(row.uuid).assigned.host) == (True, "h2")
+    before = site.row(row.uuid)
+    assert (before.seen.running, before.assigned.host) == (True, "h2")
+    # Its order says what it was made from, and is given anew; its guest notices nothing.
+    verbs.demand(root, site.core, fast, ["gpu"])
+    verbs.offer(root, site.core, fast, retired=True)
+    runner.scan(site.core)
+    site.settle()
+    after = site.row(row.uuid)
+    assert after.seen.revision == after.revision > before.revision
+    assert (after.seen.running, after.seen.since) == (True, before.seen.since)
 
 
 def test_a_host_without_the_trait_does_not_take_the_flavor_by_another_way(
