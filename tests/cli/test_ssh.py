@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ class Lenient(Client):
             "loopback": "127.255.255.254",
             "key": "",
             "login_user": self.login,
+            "host": socket.gethostname(),
         }
 
 
@@ -37,7 +39,7 @@ def test_a_login_user_is_no_option_of_sshs(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(ssh, "FOLDER", tmp_path)
     marker = tmp_path / "ran"
     login = f"-oProxyCommand=touch {marker};#"
-    words = ssh.command(Lenient(login), "box", None, ["true"])
+    words = ssh.command(Lenient(login), tmp_path, "box", None, ["true"])
     assert subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 255
     assert not marker.exists()
     told = [*words[: words.index("-l")], f"{login}@127.255.255.254", "true"]
