@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pileus.app.processes import until
 from pileus.app.state import State
 from pileus.cli.client import Client, connect
 from tests.app import shell
@@ -67,6 +68,11 @@ class Stub:
     def client(self) -> Client:
         """A client as the administrator."""
         return connect(self.state.root)
+
+    def settle(self) -> None:
+        """Wait until no instance begins or ends: for who counts them, beside those that other tests gave up."""
+        changing = {"pending", "stopping", "shutting-down"}
+        assert until(lambda: not changing & {one["state"] for one in self.client.all("instances")}, 30)
 
     @property
     def pid(self) -> int:

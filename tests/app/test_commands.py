@@ -88,6 +88,7 @@ def test_a_leaked_key_is_replaced_and_deleted(stub: Stub) -> None:
 
 @pytest.mark.parametrize("noun", ["instances", "images", "flavors", "hosts", "users", "networks", "credentials"])
 def test_every_list_has_a_heading_and_its_nouns(stub: Stub, box: str, noun: str) -> None:
+    stub.settle()
     lines = stub.pileus("list", noun).stdout.splitlines()
     assert lines[0] == lines[0].upper()
     assert len(lines) == 1 + len(json.loads(stub.pileus("list", noun, "--json").stdout)) > 1

@@ -46,14 +46,8 @@ def launch(stub: Stub) -> tuple[str, str]:
     return ident, made["ResponseMetadata"]["RequestId"]
 
 
-def settled(stub: Stub) -> None:
-    """Wait for the end of what other tests gave up."""
-    states = ("pending", "shutting-down")
-    assert processes.until(lambda: not any(one["state"] in states for one in stub.client.all("instances")), 30)
-
-
 def test_requests_loops_and_hosts_are_counted(stub: Stub) -> None:
-    settled(stub)
+    stub.settle()
     before = scraped(stub)
     launch(stub)
     stub.http("GET", "/?Action=DescribeNothing", token=False)

@@ -22,9 +22,8 @@ from tests.services.process import free_port
 if TYPE_CHECKING:
     from tests.app.stub import Stub
 
-pytestmark = pytest.mark.executable
 
-
+@pytest.mark.executable
 def test_when_up_returns_everything_answers(own: Stub) -> None:
     endpoints = own.up()
     assert endpoints.keys() >= {"ec2", "sts", "rest"}
@@ -67,6 +66,7 @@ def test_what_was_made_outlives_down_and_up(own: Stub) -> None:
     assert [key["name"] for key in own.client.all("keypairs")] == ["kept"]
 
 
+@pytest.mark.executable
 def test_a_killed_cloud_comes_back_with_all_that_was_acknowledged(own: Stub) -> None:
     own.up()
     made = own.client.post("instances", body={"image": "stub-machine"})["instances"][0]

@@ -381,7 +381,7 @@ LINES: dict[str, Line] = {
         "the token is stored in the transaction that it guards",
         _token_later,
         Temper(verbs=("launch", "terminate"), mishaps=("crash",), odds={"commit fails": 0.4}),
-        seed=1,
+        seed=2,
     ),
     "claims until gone": Line(
         1,
@@ -423,6 +423,7 @@ LINES: dict[str, Line] = {
         "the satisfied n survives the agent",
         replaced(Book, "begin", _forgets_causes),
         Temper(verbs=("tag", "reboot"), mishaps=("guest", "agent")),
+        seed=2,
     ),
     "an ordered stop is kept": Line(
         2,
@@ -442,19 +443,21 @@ LINES: dict[str, Line] = {
         "finishing clears a wake only if nobody woke it since (without the scan)",
         _forgotten_wakes,
         Temper(verbs=("rules",), mishaps=("crash",), odds={"worker pauses": 0.2, "worker dies": 0.0, "fault": 0.0}),
+        seed=6,
     ),
     "a claim ends": Line(
         3,
         "a claimed wake is due again when its lease ends (without the scan)",
         _lost_with_the_worker,
         Temper(odds={"worker dies": 0.05}),
+        seed=2,
     ),
     "commit first": Line(
         4,
         "orders are sent after the commit",
         _one_by_one(_send_first),
         Temper(verbs=("tag", "start", "stop"), mishaps=("guest",), odds={"commit fails": 0.5}),
-        seed=19,
+        seed=26,
     ),
     "the revision covers all": Line(
         4,
@@ -468,7 +471,7 @@ LINES: dict[str, Line] = {
         "a revision below the one held is refused",
         replaced(Agent, "accepts", _takes_lower),
         Temper(verbs=("tag", "start", "stop", "reboot")),
-        seed=1,
+        seed=5,
     ),
     "refuse the removed": Line(
         5,
@@ -485,7 +488,7 @@ LINES: dict[str, Line] = {
         "removals of what was not held are remembered too",
         _only_what_was_held,
         Temper(verbs=("launch", "terminate"), mishaps=("cut",), odds={"fault": 0.0, "worker dies": 0.0}),
-        seed=5,
+        seed=8,
     ),
     "restart by itself": Line(
         5,
@@ -508,14 +511,14 @@ LINES: dict[str, Line] = {
         "an entry's revision is the one applied",
         replaced(report, "_see", _stored_is_applied),
         Temper(verbs=("tag",), mishaps=("guest", "crash"), odds={"fault": 0.0, "worker dies": 0.05}),
-        seed=2,
+        seed=8,
     ),
     "removed by name": Line(
         8,
         "a removal is confirmed by name, not by absence",
         replaced(report, "_confirm", _absence_confirms),
         Temper(verbs=("launch", "terminate", "terminate"), mishaps=("agent",), odds={"late step": 0.4}),
-        seed=8,
+        seed=11,
     ),
     "tombstone when confirmed": Line(
         8, "no tombstone before the host confirmed", replaced(instance, "_leave", _leave_at_once)
@@ -536,7 +539,7 @@ LINES: dict[str, Line] = {
                 "late step": 0.0,
             },
         ),
-        seed=3,
+        seed=7,
     ),
     "the engine remembers": Line(
         8,
@@ -547,7 +550,7 @@ LINES: dict[str, Line] = {
             mishaps=("crash",),
             odds={"worker pauses": 0.08, "worker dies": 0.0, "fault": 0.0},
         ),
-        seed=4,
+        seed=8,
     ),
     **lines_recover.LINES,
 }

@@ -123,20 +123,21 @@ LINES: dict[str, Line] = {
         "only what a host answers to this process is compared, not what it said before",
         replaced(Recovery, "heard", _any_report_answers),
         COPY,
-        seed=3,
+        seed=11,
     ),
     "another incarnation": Line(
         11,
         "a recovered store is in a higher incarnation, and hosts refuse what an earlier one sent",
         replaced(Writer, "keep_meta", _same_incarnation),
         BUSY,
+        seed=1,
     ),
     "another opening": Line(
         11,
         "hosts refuse what was decided before the store was opened last",
         replaced(Recovery, "_draw", _same_opening),
         COUNTED,
-        seed=60,
+        seed=62,
     ),
     "the host wins": Line(
         11,
@@ -163,6 +164,7 @@ LINES: dict[str, Line] = {
         "everything is ordered again, above all that was ordered before",
         replaced(verb._Merge, "_again", _not_again),
         COPY,
+        seed=1,
     ),
     "the unheard keeps its ports": Line(
         11,
@@ -175,20 +177,21 @@ LINES: dict[str, Line] = {
         "nothing is ordered anew, or decided, for a row whose host was not heard",
         replaced(verb._Merge, "_again", _no_wait),
         POWER,
-        seed=80,
+        seed=81,
     ),
     "asked since": Line(
         11,
         "what was asked since a recovery without its host is newer than what that one holds",
         replaced(verb._Merge, "_since", _nothing_since),
         POWER,
+        seed=1,
     ),
     "late is compared": Line(
         11,
         "a host whose answer the recovery had to do without is compared, in the store's incarnation too",
         replaced(verb, "missed", _not_missed),
         LOST,
-        seed=9,
+        seed=18,
     ),
     "late is noticed": Line(
         11,
@@ -203,5 +206,6 @@ LINES: dict[str, Line] = {
         "what the engine was told to let go of was terminated, whatever a silent host holds",
         replaced(verb._Merge, "_let_go", _holds_on),
         ENDS,
+        seed=3,
     ),
 }

@@ -140,8 +140,8 @@ class Cloud:
     def next_due(self) -> float | None:
         """When the next wake can be claimed."""
         with self.store.engine.read() as connection:
-            found: float | None = connection.execute(NEXT).scalar()
-        return found
+            (found,) = self.store.engine.direct(connection).execute(NEXT).first()
+        return None if found is None else float(found)
 
     def reset(self) -> None:
         """The database as it was in the beginning."""

@@ -220,11 +220,13 @@ def test_an_archive_that_is_cut_short_or_none_is_refused(tmp_path: Path, size: i
 def test_a_header_that_asks_for_all_memory_is_refused(tmp_path: Path) -> None:
     head = tarfile.TarInfo("x")
     head.type, head.size = tarfile.XHDTYPE, 8 << 30
-    plain, path = tmp_path / "greedy", tmp_path / "greedy.tar.zst"
-    with plain.open("wb") as file:
-        file.write(head.tobuf(tarfile.GNU_FORMAT))
-        file.truncate(9 << 27)
-    subprocess.run(["zstd", "-q", "-1", plain, "-o", path], check=True)
+    path = tmp_path / "greedy.tar.zst"
+    first, more = (
+        subprocess.run(["zstd", "-q", "-1", "-c"], input=data, capture_output=True, check=True).stdout
+        for data in (head.tobuf(tarfile.GNU_FORMAT), bytes(1 << 26))
+    )
+    # Packed parts, one after the other, are the whole packed: 9 << 27 bytes of it.
+    path.write_bytes(first + 18 * more)
     with pytest.raises(Fault) as caught:
         Bases(tmp_path / "bases", Source(path)).path(digest_of(path))
     assert caught.value.code == "ImageRefused"
