@@ -9,12 +9,16 @@ import math
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from pileus.objects import ObjectStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KEPT = 7 * 24.0
 """Hours that an object stays unneeded."""
@@ -142,10 +146,12 @@ def test_what_is_used_between_a_look_and_its_end_stays(tmp_path: Path) -> None:
     class Late(ObjectStore):
         """One that another process is always quicker than."""
 
-        def _locked(self, how: int) -> contextlib.AbstractContextManager[None]:
+        @contextlib.contextmanager
+        def _locked(self, how: int) -> Iterator[None]:
             if how == fcntl.LOCK_EX:
                 assert others.use(digest)
-            return super()._locked(how)
+            with super()._locked(how):
+                yield
 
     now = 1000.0
     assert Late(tmp_path, lambda: now).sweep(set(), 500.0) == []
