@@ -13,12 +13,12 @@ from pileus.objects import ObjectStore
 from pileus.verbs import image
 from pileus.verbs.instance.launch import Launch
 from pileus.verbs.instance.power import terminate
+from tests.site import Site
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pileus.model.caller import Caller
-    from tests.site import Site
 
 
 class Kept:
@@ -63,11 +63,34 @@ def test_an_image_goes_when_nothing_has_named_it_for_its_time(site: Site, ann: C
     assert kept.store.has(other)
 
 
-def test_the_first_look_takes_nothing(kept: Kept) -> None:
+def test_the_first_look_of_a_process_takes_nothing(site: Site, kept: Kept) -> None:
+    assert kept.look() == []
     digest = kept.put(b"left")
     kept.later(30 * DAY)
+    kept.collector = Collector(site.core, kept.store, 7)
     assert kept.look() == []
     assert kept.look() == [digest]
+
+
+@pytest.mark.parametrize("how", ["recovered", "another"])
+def test_what_a_database_has_never_known_stays(site: Site, ann: Caller, kept: Kept, how: str) -> None:
+    """An older copy, or an empty one, names less than was named: that destroys nothing."""
+    digest = kept.put(b"one")
+    image.register(ann, site.core, "mine", Wanted(digest=digest))
+    kept.look()
+    other = Site() if how == "another" else site
+    if how == "recovered":
+        with site.store.write() as tx:
+            tx.keep_meta("incarnation", tx.meta("incarnation") + 1)
+            (row,) = tx.list(Image)
+            tx.bury(row)
+    kept.later(DAY)
+    kept.collector = Collector(other.core, kept.store, 7)
+    assert kept.look() == []
+    later = kept.put(b"later")
+    kept.later(30 * DAY)
+    assert kept.look() == [later]
+    assert kept.store.has(digest)
 
 
 def test_what_a_disk_began_as_stays_as_long_as_the_disk(site: Site, ann: Caller, kept: Kept) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pileus.objects import ObjectStore
 
@@ -40,14 +40,18 @@ class Sweeping(RuleBasedStateMachine):
         self.now = 1e6
         self.store = ObjectStore(self.folder, lambda: self.now)
         self.named: dict[str, int] = {}
-        self.copies: list[tuple[float, dict[str, int]]] = []
+        self.line = 0
+        self.copies: list[tuple[float, int, dict[str, int]]] = []
+        self.unknown: set[str] = set()
         self.coming: list[tuple[float, str]] = []
         self.read: dict[int, tuple[float, set[str]]] = {}
+        self.copied()
+        self.looked()
 
-    @initialize()
-    def begin(self) -> None:
-        """The database is empty."""
-        self.copies.append((self.now, {}))
+    def looked(self, unused: float = math.inf) -> set[str]:
+        """A whole look at once; what went."""
+        since = self.store.known(lambda: (1, self.line))
+        return {stored.digest for stored in self.store.sweep(set(self.named), unused, since)}
 
     @rule(hours=st.sampled_from([0.5, 1.0, 3.0, 20.0, 100.0, 200.0]))
     def wait(self, hours: float) -> None:
@@ -57,18 +61,20 @@ class Sweeping(RuleBasedStateMachine):
         self.read = {who: (at, seen) for who, (at, seen) in self.read.items() if self.now - at <= AFTERWARDS}
         # Whoever runs the cloud looks often: what is named is known to be needed.
         if hours > AFTERWARDS:
-            self.store.sweep(set(self.named), hours + KEPT)
+            self.looked(hours + KEPT)
 
     @rule(which=WHICH)
     def stored(self, which: int) -> None:
         """An upload, or a capture that was fetched; its name comes later."""
         self.coming.append((self.now, self.store.put([BYTES[which]]).digest))
+        self.unknown.discard(DIGESTS[which])
 
     @rule(which=WHICH)
     def used(self, which: int) -> None:
         """Somebody finds the bytes there, and does not bring them again."""
         if self.store.use(DIGESTS[which]):
             self.coming.append((self.now, DIGESTS[which]))
+            self.unknown.discard(DIGESTS[which])
 
     @rule(data=st.data())
     def name(self, data: st.DataObject) -> None:
@@ -76,16 +82,19 @@ class Sweeping(RuleBasedStateMachine):
         if self.coming:
             _, digest = data.draw(st.sampled_from(self.coming))
             self.named[digest] = self.named.get(digest, 0) + 1
+            self.line += 1
 
     @rule(which=WHICH)
     def launched(self, which: int) -> None:
         """A disk names what an image names."""
         if DIGESTS[which] in self.named:
             self.named[DIGESTS[which]] += 1
+            self.line += 1
 
     @rule(which=WHICH)
     def unnamed(self, which: int) -> None:
         """An image is deregistered, or a disk is gone."""
+        self.line += DIGESTS[which] in self.named
         left = self.named.pop(DIGESTS[which], 0) - 1
         if left > 0:
             self.named[DIGESTS[which]] = left
@@ -93,17 +102,24 @@ class Sweeping(RuleBasedStateMachine):
     @rule()
     def copied(self) -> None:
         """Somebody keeps a copy of the database."""
-        self.copies.append((self.now, dict(self.named)))
+        self.copies.append((self.now, self.line, dict(self.named)))
+        self.looked()
 
     @rule(data=st.data())
     def restored(self, data: st.DataObject) -> None:
-        """One that is not too old takes the database's place; all processes start again, and look first."""
-        young = [copy for copy in self.copies if self.now - copy[0] <= KEPT - 2 * AFTERWARDS]
-        if young:
-            self.named = dict(data.draw(st.sampled_from(young))[1])
-            self.coming, self.read = [], {}
-            self.store = ObjectStore(self.folder, lambda: self.now)
-            self.store.sweep(set(self.named), math.inf)
+        """One takes the database's place; all processes start again, and look first.
+
+        Of one that is too old nobody expects that what it names is there, but nothing else goes because of it.
+        """
+        self.looked()
+        at, line, named = data.draw(st.sampled_from(self.copies))
+        if line < self.line:
+            self.unknown = {stored.digest for stored in self.store.list()} - set(named)
+        young = self.now - at <= KEPT - 2 * AFTERWARDS
+        self.named = {digest: count for digest, count in named.items() if young or self.store.has(digest)}
+        self.line, self.coming, self.read = line, [], {}
+        self.store = ObjectStore(self.folder, lambda: self.now)
+        self.looked()
 
     @rule(who=st.integers(0, 1))
     def looks(self, who: int) -> None:
@@ -115,21 +131,20 @@ class Sweeping(RuleBasedStateMachine):
         """And does it, some time later."""
         if who in self.read:
             _, needed = self.read.pop(who)
-            self.store.sweep(needed, KEPT)
+            self.store.sweep(needed, KEPT, self.store.known(lambda: (1, self.line)))
 
     @invariant()
     def what_is_named_is_there(self) -> None:
-        """So is what somebody is about to name."""
-        for digest in {*self.named, *(digest for _, digest in self.coming)}:
+        """So is what somebody is about to name, and what the database that was may have named."""
+        for digest in {*self.named, *self.unknown, *(digest for _, digest in self.coming)}:
             assert self.store.has(digest)
 
     def teardown(self) -> None:
-        """In the end what nothing names has gone, and nothing else has."""
-        self.store.sweep(set(self.named), math.inf)
+        """In the end what nothing names has gone, as far as the database knows it, and nothing else has."""
+        self.looked()
         self.now += KEPT + 1
-        gone = self.store.sweep(set(self.named), KEPT)
-        assert {stored.digest for stored in self.store.list()} == set(self.named)
-        assert not {stored.digest for stored in gone} & set(self.named)
+        assert not self.looked(KEPT) & {*self.named, *self.unknown}
+        assert {stored.digest for stored in self.store.list()} - self.unknown == set(self.named)
         shutil.rmtree(self.folder)
 
 
