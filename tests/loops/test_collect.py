@@ -26,8 +26,13 @@ class Kept:
 
     def __init__(self, site: Site, folder: Path, days: float = 7) -> None:
         self.now = 1e9
-        self.store = ObjectStore(folder, lambda: self.now)
+        self.store = ObjectStore(folder, self.clock)
         self.collector = Collector(site.core, self.store, days)
+
+    def clock(self) -> float:
+        """No two things happen at once."""
+        self.now += 0.001
+        return self.now
 
     def put(self, data: bytes) -> str:
         """The digest of what is stored."""
@@ -65,6 +70,7 @@ def test_an_image_goes_when_nothing_has_named_it_for_its_time(site: Site, ann: C
 
 def test_the_first_look_of_a_process_takes_nothing(site: Site, kept: Kept) -> None:
     assert kept.look() == []
+    kept.later(1)
     digest = kept.put(b"left")
     kept.later(30 * DAY)
     kept.collector = Collector(site.core, kept.store, 7)
@@ -87,6 +93,7 @@ def test_what_a_database_has_never_known_stays(site: Site, ann: Caller, kept: Ke
     kept.later(DAY)
     kept.collector = Collector(other.core, kept.store, 7)
     assert kept.look() == []
+    kept.later(1)
     later = kept.put(b"later")
     kept.later(30 * DAY)
     assert kept.look() == [later]
@@ -123,8 +130,9 @@ def test_what_a_capture_will_be_is_needed_before_it_is_there(site: Site, ann: Ca
 
 
 def test_nothing_goes_while_a_host_is_silent_or_the_store_is_compared(site: Site, tiny: Image, kept: Kept) -> None:
-    digest = kept.put(b"left")
     kept.look()
+    kept.later(1)
+    digest = kept.put(b"left")
     kept.later(30 * DAY)
     site.now += 100
     assert kept.look() == []

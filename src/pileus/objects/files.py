@@ -130,10 +130,10 @@ class ObjectStore:
             sync_folder(self.root)
         return since
 
-    def sweep(self, needed: Collection[str], unused: float, since: float = 0.0) -> list[Stored]:
+    def sweep(self, needed: Collection[str], unused: float, since: float = -math.inf) -> list[Stored]:
         """Use the objects that are needed, and forget the others that nobody has used for `unused` seconds.
 
-        What nobody has used `since` then stays. Returns those that went. `needed` may be a little old, of much less
+        What nobody has used after `since` stays. Returns those that went. `needed` may be a little old, of much less
         than `unused`. Raises OSError.
         """
         gone, before = [], self._now() - unused
@@ -141,7 +141,7 @@ class ObjectStore:
             path = self._place(stored.digest)
             if stored.digest in needed:
                 self.use(stored.digest)
-            elif since <= _used(path) < before:
+            elif since < _used(path) < before:
                 with self._locked(fcntl.LOCK_EX):
                     # Perhaps it was used meanwhile.
                     if _used(path) < before and self.delete(stored.digest):

@@ -90,6 +90,11 @@ def test_what_shows_the_moment_outlives_a_try_and_goes_with_the_moment(shelf: Sh
     shelf.lose(UUID)
     shelf.begin(UUID)
     assert not copy.exists()
+    shelf.kept(UUID)
+    copy.touch()
+    shelf.begin(UUID)
+    shelf.keep(UUID, ABOUT_IT)
+    assert not copy.exists()
 
 
 def test_what_a_try_leaves_goes_and_the_order_stays(shelf: Shelf) -> None:
