@@ -21,9 +21,13 @@ import libvirt_qemu
 import msgspec
 import pytest
 
+from pileus.bus.channels import ChannelServer
 from pileus.model.errors import Fault
 from pileus.model.provider import Ref, Seen
+from pileus.model.spec import ImageSpec
 from pileus.providers.local import stopping
+from pileus.providers.local.capture.provider import CaptureProvider, Locks
+from pileus.providers.local.capture.shelf import Shelf
 from pileus.providers.local.engine import chassis, switch
 from pileus.providers.local.layout import SHARED, Layout
 from pileus.providers.local.machine import cgroups, daemon, tap
@@ -436,3 +440,58 @@ def test_two_clouds_libvirtds_do_not_meet(layout: Layout, body: Body) -> None:
         assert list(Path("/sys/fs/cgroup").glob(f"*/{other.netns}*")) == []
         assert [path.name for path in other.state.iterdir()] == ["instances"]
     assert body.seen().running
+
+
+def captures_of(body: Body, channels: ChannelServer) -> CaptureProvider:
+    """What a host process has for captures, as it begins."""
+    found = CaptureProvider(Shelf(body.layout.captures), {"machine": body.provider}, Locks(), channels)
+    body.provider.captures.desk = found
+    return found
+
+
+@pytest.mark.cost(60)
+@pytest.mark.parametrize("died", ["paused", "begun"])
+def test_a_guest_that_was_left_paused_for_a_capture_is_kept_as_it_was_and_goes_on(
+    layout: Layout, body: Body, died: str
+) -> None:
+    """The process died between the start of QEMU and the guest's first instruction; its job had begun, or not yet."""
+    channels = ChannelServer(layout.state / "c.sock")
+    channels.start()
+    body.ensure("running")
+    body.wait_ready()
+    body.ensure("stopped")
+    until("off", body.off)
+    captures = captures_of(body, channels)
+    image = ImageSpec(
+        uuid=body.spec.uuid.replace("1111", "2222"), revision=(1, 1), ec2_id="ami-1",
+        instance=body.spec.uuid, disk=body.spec.disks[0].uuid, reboot=True,
+    )  # fmt: skip
+    captures.ensure(image)
+    moment = captures.moment(image.uuid)
+    assert moment is not None
+    assert moment.at == "rest"
+    captures.close()
+    until("nobody reads", lambda: not captures.reading(body.spec.uuid))
+    body.provider._stopping.started(body.spec.uuid)
+    body.domain().createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+    following = captures_of(body, channels)
+    if died == "begun":
+        body.provider.captures._begin(body.domain(), image, body.spec)
+        following._shelf._fix(image.uuid, moment)
+    # Asked for first, the capture waits: what its guest is about to do is not in it.
+    following.ensure(image)
+    assert following.moment(image.uuid) == moment
+    body.ensure("running")
+    assert following.moment(image.uuid) == msgspec.structs.replace(moment, at="kept")
+    assert body.domain().state()[0] == libvirt.VIR_DOMAIN_RUNNING
+    body.wait_ready(2)
+
+    def made() -> bool:
+        following.ensure(image)
+        seen = following.observe(Ref(kind="image", uuid=image.uuid))
+        return seen is not None and seen.capture is not None and seen.capture.state == "captured"
+
+    until("it is captured", made)
+    following.remove(Ref(kind="image", uuid=image.uuid))
+    assert body.provider.captures.of(body.spec.uuid) == ""
+    channels.stop()

@@ -13,12 +13,12 @@ from pileus.objects import ObjectStore
 from pileus.verbs import image
 from pileus.verbs.instance.launch import Launch
 from pileus.verbs.instance.power import terminate
+from tests.site import Site
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pileus.model.caller import Caller
-    from tests.site import Site
 
 
 class Kept:
@@ -26,8 +26,13 @@ class Kept:
 
     def __init__(self, site: Site, folder: Path, days: float = 7) -> None:
         self.now = 1e9
-        self.store = ObjectStore(folder, lambda: self.now)
+        self.store = ObjectStore(folder, self.clock)
         self.collector = Collector(site.core, self.store, days)
+
+    def clock(self) -> float:
+        """No two things happen at once."""
+        self.now += 0.001
+        return self.now
 
     def put(self, data: bytes) -> str:
         """The digest of what is stored."""
@@ -63,11 +68,36 @@ def test_an_image_goes_when_nothing_has_named_it_for_its_time(site: Site, ann: C
     assert kept.store.has(other)
 
 
-def test_the_first_look_takes_nothing(kept: Kept) -> None:
+def test_the_first_look_of_a_process_takes_nothing(site: Site, kept: Kept) -> None:
+    assert kept.look() == []
+    kept.later(1)
     digest = kept.put(b"left")
     kept.later(30 * DAY)
+    kept.collector = Collector(site.core, kept.store, 7)
     assert kept.look() == []
     assert kept.look() == [digest]
+
+
+@pytest.mark.parametrize("how", ["recovered", "another"])
+def test_what_a_database_has_never_known_stays(site: Site, ann: Caller, kept: Kept, how: str) -> None:
+    """An older copy, or an empty one, names less than was named: that destroys nothing."""
+    digest = kept.put(b"one")
+    image.register(ann, site.core, "mine", Wanted(digest=digest))
+    kept.look()
+    other = Site() if how == "another" else site
+    if how == "recovered":
+        with site.store.write() as tx:
+            tx.keep_meta("incarnation", tx.meta("incarnation") + 1)
+            (row,) = tx.list(Image)
+            tx.bury(row)
+    kept.later(DAY)
+    kept.collector = Collector(other.core, kept.store, 7)
+    assert kept.look() == []
+    kept.later(1)
+    later = kept.put(b"later")
+    kept.later(30 * DAY)
+    assert kept.look() == [later]
+    assert kept.store.has(digest)
 
 
 def test_what_a_disk_began_as_stays_as_long_as_the_disk(site: Site, ann: Caller, kept: Kept) -> None:
@@ -100,8 +130,9 @@ def test_what_a_capture_will_be_is_needed_before_it_is_there(site: Site, ann: Ca
 
 
 def test_nothing_goes_while_a_host_is_silent_or_the_store_is_compared(site: Site, tiny: Image, kept: Kept) -> None:
-    digest = kept.put(b"left")
     kept.look()
+    kept.later(1)
+    digest = kept.put(b"left")
     kept.later(30 * DAY)
     site.now += 100
     assert kept.look() == []

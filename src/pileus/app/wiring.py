@@ -200,7 +200,6 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
     objects = ObjectStore(state.objects)
     if role.loops:
         core = dataclasses.replace(core, captures=Fetcher(core.hosts, objects))
-        collector = Collector(core, objects, settings.keep_objects)
     authority = Authority(core, shared=not role.alone)
     metrics = Metrics(core.store)
     opening: Recovery | Awaited
@@ -208,6 +207,7 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
     if role.loops:
         opening = Recovery(core, gate, engine, asked=state.recover.exists(), shared=not role.alone)
         runner = Runner(core, workers=settings.loop_workers, watch=metrics.step, recovery=opening)
+        collector = Collector(core, objects, settings.keep_objects)
         parts += [(runner.start, runner.stop), (collector.start, collector.stop)]
     else:
         opening = Awaited(core)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 OFTEN = 3600.0
 """Seconds between looks. An object that is needed is known to be, at the latest that long after it was named."""
 
+SOON = 5.0
+"""Seconds before the first one."""
+
 DAY = 24 * 3600.0
 
 log = structlog.get_logger()
@@ -27,8 +30,8 @@ log = structlog.get_logger()
 class Collector:
     """Has `objects` forget what nothing in the store has named for `days` (0: never). Any number may look at once.
 
-    A copy of the database that is not older than that finds all that it names. The first look only says what is
-    needed: whatever went on before this process began, nothing is forgotten that was not unneeded at two looks.
+    A copy of the database that is not older than that finds all that it names, and what it does not know stays. The
+    first look only says what is needed: nothing is forgotten that was not unneeded at two looks of a process.
     """
 
     def __init__(self, core: Core, objects: ObjectStore, days: float, often: float = OFTEN) -> None:
@@ -41,7 +44,7 @@ class Collector:
         self._thread = threading.Thread(target=self._run, name="collect", daemon=True)
 
     def start(self) -> None:
-        """Look from now on, for the first time after a pause."""
+        """Look from now on, for the first time soon."""
         if self._unused > self._often:
             self._thread.start()
 
@@ -57,19 +60,24 @@ class Collector:
         with store.write():
             # Nobody recovers it now: not everything that is to be in it would be there.
             pass
+        since = self._objects.known(self._database)
         with store.read() as tx:
             needed = named(tx)
             # One that is silent may have orders that a restored database has still to hear of.
             heard = all(condition(host, store.now()) != "lost" for host in tx.list(Host))
         sure = self._looked and heard
-        gone = self._objects.sweep(needed, self._unused if sure else math.inf)
+        gone = self._objects.sweep(needed, self._unused if sure else math.inf, since)
         self._looked = True
         for stored in gone:
             log.info("object forgotten", digest=stored.digest, bytes=stored.size)
         return gone
 
+    def _database(self) -> tuple[int, int]:
+        with self._core.store.read() as tx:
+            return tx.meta("incarnation"), max((line.id for line in tx.journal(limit=1)), default=0)
+
     def _run(self) -> None:
-        while not self._stopping.wait(self._often):
+        while not self._stopping.wait(self._often if self._looked else SOON):
             try:
                 self.look()
             except (PileusError, OSError) as error:

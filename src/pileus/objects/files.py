@@ -6,6 +6,7 @@ Whoever writes holds a lock on that file (flock(2)), which ends with it: a start
 
 An object's modification time is when it was last kept, used or known to be needed. Only one whose time is long past is
 removed as unneeded, under a lock that nobody has who keeps or uses an object: whoever does has that long to name it.
+And only one that the present database has known: what there was before it, another one may name, and it stays.
 """
 
 from __future__ import annotations
@@ -29,6 +30,14 @@ from pileus.model import disk
 from pileus.model.errors import InvalidValue, NotFound, Unavailable
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+class Known(msgspec.Struct, frozen=True):
+    """The database that says what is needed: its incarnation and newest line of the journal, and since when it does."""
+
+    incarnation: int
+    line: int
+    since: float
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -99,17 +108,40 @@ class ObjectStore:
                 return False
             return True
 
-    def sweep(self, needed: Collection[str], unused: float) -> list[Stored]:
-        """Use the objects that are needed, and forget the others that nobody has used for so many seconds.
+    def known(self, ask: Callable[[], tuple[int, int]]) -> float:
+        """Since when (seconds since the epoch) the database of which `ask` gives incarnation and newest line is known.
 
-        Returns those that went. `needed` may be a little old, of much less than `unused`. Raises OSError.
+        It is another one, or an older copy, when its incarnation changed or its journal has become shorter.
+        """
+        path = self.root / "known.json"
+        with self._locked(fcntl.LOCK_EX):
+            incarnation, line = ask()
+            found = None
+            with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
+                found = msgspec.json.decode(path.read_bytes(), type=Known)
+            same = found is not None and found.incarnation == incarnation and found.line <= line
+            since = found.since if found is not None and same else self._now()
+            aside = path.with_suffix(".new")
+            with aside.open("wb") as file:
+                file.write(msgspec.json.encode(Known(incarnation, line, since)))
+                file.flush()
+                os.fsync(file.fileno())
+            aside.rename(path)
+            sync_folder(self.root)
+        return since
+
+    def sweep(self, needed: Collection[str], unused: float, since: float = -math.inf) -> list[Stored]:
+        """Use the objects that are needed, and forget the others that nobody has used for `unused` seconds.
+
+        What nobody has used after `since` stays. Returns those that went. `needed` may be a little old, of much less
+        than `unused`. Raises OSError.
         """
         gone, before = [], self._now() - unused
         for stored in self.list():
             path = self._place(stored.digest)
             if stored.digest in needed:
                 self.use(stored.digest)
-            elif _used(path) < before:
+            elif since < _used(path) < before:
                 with self._locked(fcntl.LOCK_EX):
                     # Perhaps it was used meanwhile.
                     if _used(path) < before and self.delete(stored.digest):

@@ -10,6 +10,7 @@ from pileus.model.spec import ImageSpec
 from pileus.providers.local.capture.shelf import ABOUT, COPY, ORDER, PART, WHOLE, About, Moment, Shelf
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 UUID, OTHER = (f"{number}0000000-1111-4222-8333-444455556666" for number in "ab")
@@ -65,10 +66,14 @@ def test_a_moment_at_rest_is_kept_under_its_name_and_a_later_one_has_another(she
     assert shelf.moment(UUID) == rest
     shelf.kept(UUID, "somebody")
     assert shelf.moment(UUID) == Moment(rest.name, "kept", "somebody")
-    for again in (lambda: shelf.kept(UUID), lambda: shelf.rest(UUID)):
-        names = {shelf.moment(UUID)}
-        again()
-        assert shelf.moment(UUID) not in names
+    again: tuple[Callable[[str], None], ...] = (shelf.kept, shelf.rest)
+    for fix in again:
+        before = shelf.moment(UUID)
+        fix(UUID)
+        after = shelf.moment(UUID)
+        assert before is not None
+        assert after is not None
+        assert after.name != before.name
     shelf.lose(UUID)
     shelf.lose(UUID)
     assert shelf.moment(UUID) is None
@@ -84,6 +89,11 @@ def test_what_shows_the_moment_outlives_a_try_and_goes_with_the_moment(shelf: Sh
     assert copy.exists()
     shelf.lose(UUID)
     shelf.begin(UUID)
+    assert not copy.exists()
+    shelf.kept(UUID)
+    copy.touch()
+    shelf.begin(UUID)
+    shelf.keep(UUID, ABOUT_IT)
     assert not copy.exists()
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.providers.local.container import still, tally
+from pileus.providers.local.container import sparse, still, tally
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ def test_a_copy_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     _disk(disk)
     copy.touch()
     with pytest.raises(TimeoutError, match="MiB are copied"):
-        still.copy(disk, copy, time.monotonic() - 1)
+        sparse.copy(disk, copy, time.monotonic() - 1)
 
 
 def test_what_cannot_be_copied_is_said(tmp_path: Path) -> None:

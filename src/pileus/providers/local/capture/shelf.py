@@ -155,6 +155,8 @@ class Shelf:
             os.close(descriptor)
         (folder / PART).rename(folder / WHOLE)
         _write(folder / ABOUT, msgspec.json.encode(about))
+        # Not before: who dies in between has it written again.
+        (folder / COPY).unlink(missing_ok=True)
 
     def drop(self, uuid: str) -> None:
         """Nothing is there of it."""

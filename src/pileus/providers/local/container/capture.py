@@ -202,9 +202,7 @@ class CopyView:
             kernel.apart(lambda: self._pack(copy, target, watch))
         finally:
             os.close(target)
-        size = self._size(part, watch)
-        copy.unlink()
-        return size
+        return self._size(part, watch)
 
     def _pack(self, copy: Path, target: int, watch: Watch) -> int:
         stage = disk.Stage()

@@ -7,7 +7,6 @@ namespace of its monitor alone: whatever dies, no mount and no loop device is le
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import subprocess
 import tempfile
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pileus.model.errors import Fault
-from pileus.providers.local.container import kernel
+from pileus.providers.local.container import kernel, sparse
 from pileus.providers.local.container.ranges import SIZE
 from pileus.providers.local.machine.images import sync_folder
 
@@ -74,7 +73,8 @@ def make(path: Path, size: int, blanks: Path) -> None:
         _format(blank, size)
     part.unlink(missing_ok=True)
     try:
-        _copy(blank, part)
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        sparse.copy(blank, part)
         part.rename(path)
     finally:
         part.unlink(missing_ok=True)
@@ -109,24 +109,6 @@ def _format(path: Path, size: int) -> None:
     finally:
         os.close(descriptor)
         part.unlink(missing_ok=True)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file of holes mostly, holes as holes."""
-    with source.open("rb") as read, target.open("xb") as write:
-        target.chmod(0o600)
-        size, at = os.fstat(read.fileno()).st_size, 0
-        write.truncate(size)
-        while at < size:
-            try:
-                at = os.lseek(read.fileno(), at, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:  # no more data
-                    return
-                raise
-            end = os.lseek(read.fileno(), at, os.SEEK_HOLE)
-            while at < end:
-                at += os.copy_file_range(read.fileno(), write.fileno(), end - at, at, at)
 
 
 def assemble(disk: Path, image: Path | None, base: int, users: int, stage: Stage) -> None:

@@ -3,7 +3,7 @@
 `python -m pileus.providers.local.container.still MARKER SOURCE TARGET [MOUNTED]`: MARKER is made before anything holds
 still, locked by this process, and removed once all goes on; SOURCE and TARGET are files, MOUNTED the descriptor of a
 folder of the file system in SOURCE, of a container that runs. Whoever started it may die meanwhile. Writes to the file
-system wait until it is copied, holes as holes.
+system wait until it is copied.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import sys
 import time
 from pathlib import Path
 
+from pileus.providers.local.container import sparse
+
 FREEZE, THAW = 0xC0045877, 0xC0045878
 """FIFREEZE and FITHAW of <linux/fs.h>: written data is in the file, and no more is written; it goes on."""
 
@@ -24,8 +26,6 @@ LONGEST = 120.0
 
 SLOW, FULL = 3, 4
 """Exit statuses: not copied in time, and no room."""
-
-_STEP = 16 << 20
 
 
 def main() -> int:
@@ -40,7 +40,7 @@ def main() -> int:
         if mounted is not None:
             freeze(mounted)
         try:
-            copy(source, target, time.monotonic() + LONGEST)
+            sparse.copy(source, target, time.monotonic() + LONGEST)
         finally:
             if mounted is not None:
                 thaw(mounted)
@@ -72,26 +72,6 @@ def thaw(mounted: int) -> None:
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-
-
-def copy(source: Path, target: Path, until: float) -> None:
-    """Copy a file of holes mostly, before `until` (monotonic seconds). Raises OSError, TimeoutError."""
-    with source.open("rb") as read, target.open("r+b") as write:
-        size, at = os.fstat(read.fileno()).st_size, 0
-        write.truncate(0)
-        write.truncate(size)
-        while at < size:
-            try:
-                at = os.lseek(read.fileno(), at, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:  # no more data
-                    return
-                raise
-            end = os.lseek(read.fileno(), at, os.SEEK_HOLE)
-            while at < end:
-                if time.monotonic() > until:
-                    raise TimeoutError(f"{at >> 20} of {size >> 20} MiB are copied after {LONGEST:.0f} s")
-                at += os.copy_file_range(read.fileno(), write.fileno(), min(_STEP, end - at), at, at)
 
 
 def _end(status: int, error: Exception) -> int:

@@ -35,7 +35,7 @@ from pileus.providers.local.capture.work import GENTLY, CancelledError, Watch, n
 from pileus.providers.local.machine import owner
 from pileus.providers.local.machine.disk import Disks, qemu_img
 from pileus.providers.local.machine.domain import DiskFile
-from pileus.providers.local.machine.hypervisor import INVALID, Hypervisor
+from pileus.providers.local.machine.hypervisor import INVALID, Hypervisor, tolerating
 from pileus.providers.local.machine.images import inspect
 
 FOLDER, SCRATCH, OF, FROZEN = "capture", "capture.qcow2", "capture.of", "capture.frozen"
@@ -159,7 +159,7 @@ class MachineCaptures:
         """Nothing is left of a job; `domain` is None where there is none."""
         lately = time.monotonic() - self._ended.get(uuid, -_ENDING) < _ENDING
         if domain is not None and not lately and self._job(domain):
-            with _tolerating(INVALID):
+            with tolerating(INVALID):
                 self._call(domain.abortJob)
             self._ended[uuid] = time.monotonic()
         self._clear(uuid)
@@ -340,12 +340,3 @@ def _unheard(fault: Fault) -> bool:
     """Whether the guest cannot have heard what it was to do: its agent did not answer before it was told."""
     cause = fault.__cause__
     return isinstance(cause, libvirt.libvirtError) and cause.get_error_code() == libvirt.VIR_ERR_AGENT_UNRESPONSIVE
-
-
-@contextlib.contextmanager
-def _tolerating(code: str) -> Iterator[None]:
-    try:
-        yield
-    except Fault as fault:
-        if fault.code != code:
-            raise

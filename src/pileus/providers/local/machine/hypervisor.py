@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import libvirt
@@ -46,6 +46,16 @@ log = structlog.get_logger()
 
 _loop = threading.Lock()
 _looping = False
+
+
+@contextlib.contextmanager
+def tolerating(code: str) -> Iterator[None]:
+    """A Fault of this code is none."""
+    try:
+        yield
+    except Fault as fault:
+        if fault.code != code:
+            raise
 
 
 class Hypervisor:

@@ -6,9 +6,8 @@ leaves half made is found by the domain or by its folder, and made whole or remo
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,7 +34,7 @@ from pileus.providers.local.machine.domain import (
     mark_xml,
     read_mark,
 )
-from pileus.providers.local.machine.hypervisor import GONE, INVALID, Hypervisor
+from pileus.providers.local.machine.hypervisor import GONE, INVALID, Hypervisor, tolerating
 from pileus.providers.local.machine.images import CACHE_BYTES, ImageCache, disk_fault
 from pileus.providers.local.machine.restore.freezer import is_template
 from pileus.providers.local.machine.restore.launch import Restores
@@ -94,7 +93,7 @@ class MachineProvider:
         """The instance's domain; a folder without one is a body too, half made or half removed. Raises Fault."""
         domain = self._hypervisor.domain(domain_uuid(ref.uuid))
         if domain is not None:
-            with _tolerating(GONE):
+            with tolerating(GONE):
                 return self._seen(domain, ref.uuid)
         return Seen(kind=KIND, uuid=ref.uuid) if self._disks.folder(ref.uuid).exists() else None
 
@@ -102,7 +101,7 @@ class MachineProvider:
         """Every domain of this libvirtd, those of others by the domain's own uuid, and folders without one."""
         seen = []
         for domain in self._hypervisor.call(self._hypervisor.connection().listAllDomains):
-            with _tolerating(GONE):
+            with tolerating(GONE):
                 if not is_template(domain.UUIDString()):
                     seen.append(self._seen(domain, domain.UUIDString()))
         known = {body.uuid for body in seen}
@@ -164,7 +163,7 @@ class MachineProvider:
         active = domain is not None and self._active(domain)
         if active and self._restores.pending(spec.uuid):
             # Left by a crash: half a copy, which never ran. It may end by itself meanwhile.
-            with _tolerating(INVALID):
+            with tolerating(INVALID):
                 self._call(domain.destroy)
             active = False
         self._restores.tidy(spec.uuid)
@@ -210,7 +209,7 @@ class MachineProvider:
             self._call(domain.destroy)
         elif self._stopping.due(uuid):
             power_button = libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
-            with _tolerating(INVALID):
+            with tolerating(INVALID):
                 self._call(domain.shutdownFlags, power_button, seconds=_ASK)
 
     def _ensure_off(self, spec: InstanceSpec, mark: Mark | None) -> None:
@@ -251,7 +250,7 @@ class MachineProvider:
         try:
             self._restores.start(spec, template, places, made)
         except (Fault, OSError) as error:
-            with _tolerating(INVALID):
+            with tolerating(INVALID):
                 self._call(domain.destroy)
             self._restores.failed(spec, template, error)
             return False
@@ -275,9 +274,9 @@ class MachineProvider:
             mark = self._mark(domain)
             if mark is not None and ref.revision != NEVER and ref.revision < mark.spec.revision:
                 return
-            with _tolerating(GONE):
+            with tolerating(GONE):
                 if self._active(domain):
-                    with _tolerating(INVALID):
+                    with tolerating(INVALID):
                         self._call(domain.destroy)
                 for nic in mark.spec.nics if mark is not None else ():
                     self._wire.unplug(nic.uuid)
@@ -352,12 +351,3 @@ class MachineProvider:
         except Fault:
             return None
         return mark.spec.uuid if mark is not None else None
-
-
-@contextlib.contextmanager
-def _tolerating(code: str) -> Iterator[None]:
-    try:
-        yield
-    except Fault as fault:
-        if fault.code != code:
-            raise
