@@ -48,6 +48,8 @@ def test_a_second_up_changes_nothing(stub: Stub) -> None:
     taken = stub.pileus("up", "--port", "1", check=False)
     assert taken.returncode == 1
     assert "runs already" in taken.stderr
+    nowhere = stub.pileus("up", "--port", "65536", check=False)
+    assert (nowhere.returncode, "Traceback" in nowhere.stderr) == (2, False)
     assert stub.pileus("up", "--provider", "local", check=False).returncode == 1
 
 

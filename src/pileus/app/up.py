@@ -35,8 +35,13 @@ def silent(_text: str) -> None:
     """Say nothing."""
 
 
-def up(state: State, provider: str = "", port: int | None = None, say: Say = silent) -> dict[str, str]:
-    """Have the cloud of `state` run; its endpoints. What runs already is left alone. Raises Problem."""
+def up(
+    state: State, provider: str = "", port: int | None = None, say: Say = silent, *, recovers: bool = False
+) -> dict[str, str]:
+    """Have the cloud of `state` run; its endpoints. What runs already is left alone. Raises Problem.
+
+    `recovers` when it was made to recover its store, be that behind or not.
+    """
     _check(state)
     known = read_json(state.started) or {}
     provider = provider or str(known.get("provider") or "local")
@@ -65,7 +70,7 @@ def up(state: State, provider: str = "", port: int | None = None, say: Say = sil
                 _local().host(state, say)
             if listener is not None:
                 starting.enter_context(supervise.starting(state, _parts(state, provider, listener), listener.fileno()))
-        return _await(state, provider, say, supervised=supervisor is not None)
+        return _await(state, provider, say, supervised=supervisor is not None, recovers=recovers)
 
 
 def _local() -> ModuleType:
@@ -161,7 +166,7 @@ def _listen(port: int | None, before: object) -> socket.socket:
     raise AssertionError
 
 
-def _await(state: State, provider: str, say: Say, *, supervised: bool) -> dict[str, str]:
+def _await(state: State, provider: str, say: Say, *, supervised: bool, recovers: bool) -> dict[str, str]:
     """Until the cloud serves; its endpoints. What ends meanwhile is started again if all is `supervised` already."""
     names = ("cloud", "host") if provider == "local" else ("cloud",)
     end = time.monotonic() + READY
@@ -173,7 +178,7 @@ def _await(state: State, provider: str, say: Say, *, supervised: bool) -> dict[s
         found = read_json(state.ready)
         if found is not None and not gone:
             break
-        waited, told = True, _recovering(state, told, say)
+        waited, told = True, _recovering(state, told, say, asked=recovers)
         late = time.monotonic() > end
         if gone and (late or not supervised):
             log = state.log(gone[0])
@@ -205,14 +210,16 @@ def _show_anchor(state: State) -> None:
     write_file(state.ca, ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(said.decode("ascii").strip())).encode())
 
 
-def _recovering(state: State, told: list[str] | None, say: Say) -> list[str] | None:
-    """Say what a recovery waits for, whenever that changes."""
+def _recovering(state: State, told: list[str] | None, say: Say, *, asked: bool) -> list[str] | None:
+    """Say what a recovery, `asked` for or needed, waits for, whenever that changes."""
     missing = (read_json(state.recovery) or {}).get("missing")
     if not isinstance(missing, list) or missing == told:
         return told
     hosts = ", ".join(str(name) for name in missing if name != "recovery")
     waits = f", waiting for: {hosts}" if hosts else ""
-    say(f"the database is older than what this cloud's hosts hold: recovering it from them{waits}")
+    older = "the database is older than what this cloud's hosts hold: recovering it from them"
+    wanted = "recovering the database from what this cloud's hosts hold"
+    say(f"{wanted if asked else older}{waits}")
     return missing
 
 
@@ -246,7 +253,7 @@ def recover(state: State, say: Say = silent) -> None:
     if pid is not None:
         say("ending the cloud")
         processes.stop(pid, STOP)
-    up(state, say=say)
+    up(state, say=say, recovers=True)
 
 
 def down(state: State, *, instances: bool = False, say: Say = silent) -> None:
