@@ -15,6 +15,7 @@ import pytest
 
 from pileus.app import processes
 from pileus.app.state import ACCOUNT_KEYS
+from tests.app import shell
 
 if TYPE_CHECKING:
     from tests.app.stub import Stub
@@ -38,6 +39,15 @@ def test_when_up_returns_everything_answers(own: Stub) -> None:
     body = {"image": "stub-machine", "flavor": "m1.tiny"}
     made = own.client.post("instances", body=body)["instances"][0]
     assert processes.until(lambda: own.client.get("instances", made["id"])["state"] == "running", 20)
+
+
+def test_a_setting_that_is_none_is_said(stub: Stub) -> None:
+    settings = {"PILEUS_OVERCOMIT_CPU": "2", "PILEUS_COLOUR": "blue", "PILEUS_THREADS": "16", "OTHER": "x"}
+    said = shell.run(["up"], {**stub.environment(), **settings}).stderr.splitlines()
+    assert said == [
+        "pileus: PILEUS_COLOUR is no setting, and is passed over",
+        "pileus: PILEUS_OVERCOMIT_CPU is no setting, and is passed over: is PILEUS_OVERCOMMIT_CPU meant?",
+    ]
 
 
 def test_a_second_up_changes_nothing(stub: Stub) -> None:

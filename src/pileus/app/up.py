@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from types import ModuleType
 
-from pileus.app import processes, supervise
+from pileus.app import processes, settings, supervise
 from pileus.app.state import ACCOUNT_KEYS, LONGEST, State, read_json, write_file, write_json
 from pileus.cli.problem import Problem
 from pileus.model import disk
@@ -43,6 +43,8 @@ def up(
     `recovers` when it was made to recover its store, be that behind or not.
     """
     _check(state)
+    for name, meant in settings.misspelt().items():
+        say(f"{name} is no setting, and is passed over" + (f": is {meant} meant?" if meant else ""))
     known = read_json(state.started) or {}
     provider = provider or str(known.get("provider") or "local")
     if provider not in ("local", "stub"):
