@@ -150,7 +150,7 @@ def _settings() -> str:
         rows.append(row)
     text = (
         f"A setting is read from the environment of `pileus up`; `{settings.PREFIX}STATE` names the state directory"
-        " for every command that is not told by `--state`."
+        " for every command that is not told by `--state`. `up` says which variables begin so and are none."
     )
     return _page("Settings", text, _table(("Setting", "Variable", "Default", "Type", "Meaning"), rows))
 

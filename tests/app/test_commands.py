@@ -47,12 +47,13 @@ def test_what_is_another_users_is_said_to_be_so(tmp_path: Path, command: str) ->
     assert done.stderr == f"pileus: {kept.state.root} is not yours to use: use sudo, or another --state.\n"
 
 
-def test_a_state_directory_that_cannot_be_one_is_said_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("kept")
-    for root, why in ((tmp_path / "file", "File exists"), (tmp_path / "file" / "s", "Not a directory")):
+def test_a_state_directory_that_cannot_be_one_is_said_in_one_line(own: Stub) -> None:
+    file = own.state.root / "file"
+    file.write_text("kept")
+    for root, why in ((file, "File exists"), (file / "s", "Not a directory")):
         done = Stub(root).pileus("up", "--provider", "stub", check=False)
         assert (done.returncode, done.stdout, done.stderr) == (1, "", f"pileus: {root} cannot be used: {why}.\n")
-    assert (tmp_path / "file").read_text() == "kept"
+    assert file.read_text() == "kept"
 
 
 def test_a_user_is_made_and_shown_once(stub: Stub) -> None:

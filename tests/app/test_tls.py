@@ -69,6 +69,9 @@ def test_the_mcc_tools_verify_the_cloud(sealed: Stub, tmp_path: Path) -> None:
     url = sealed.endpoints["mcc"]
     knowing = Tools(tmp_path, url, SSL_CERT_FILE=str(sealed.state.ca))
     assert knowing.out("mcc-list-images") == "IMAGE \tstub-container\n"
+    told = Tools(tmp_path, url, MCC_CA=exported(sealed)["MCC_CA"])
+    assert told.out("mcc-list-images") == "IMAGE \tstub-container\n"
+    assert "No such file" in Tools(tmp_path, url, MCC_CA="/nowhere").run("mcc-list-images")[2]
     assert "CERTIFICATE_VERIFY_FAILED" in Tools(tmp_path, url).run("mcc-list-images")[2]
     assert Tools(tmp_path, url.removeprefix("https://")).run("mcc-list-images")[0] == 1
 

@@ -17,6 +17,7 @@ from pileus.app import processes
 from pileus.app.state import ACCOUNT_KEYS
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
+from tests.app import shell
 from tests.services.process import free_port
 
 if TYPE_CHECKING:
@@ -42,6 +43,15 @@ def test_when_up_returns_everything_answers(own: Stub) -> None:
     assert processes.until(lambda: own.client.get("instances", made["id"])["state"] == "running", 20)
 
 
+def test_a_setting_that_is_none_is_said(stub: Stub) -> None:
+    settings = {"PILEUS_OVERCOMIT_CPU": "2", "PILEUS_COLOUR": "blue", "PILEUS_THREADS": "16", "OTHER": "x"}
+    said = shell.run(["up"], {**stub.environment(), **settings}).stderr.splitlines()
+    assert said == [
+        "pileus: PILEUS_COLOUR is no setting, and is passed over",
+        "pileus: PILEUS_OVERCOMIT_CPU is no setting, and is passed over: is PILEUS_OVERCOMMIT_CPU meant?",
+    ]
+
+
 def test_a_second_up_changes_nothing(stub: Stub) -> None:
     before = (stub.pid, stub.endpoints, stub.admin)
     stub.up()
@@ -50,6 +60,8 @@ def test_a_second_up_changes_nothing(stub: Stub) -> None:
     taken = stub.pileus("up", "--port", "1", check=False)
     assert taken.returncode == 1
     assert "runs already" in taken.stderr
+    nowhere = stub.pileus("up", "--port", "65536", check=False)
+    assert (nowhere.returncode, "Traceback" in nowhere.stderr) == (2, False)
     assert stub.pileus("up", "--provider", "local", check=False).returncode == 1
 
 

@@ -46,7 +46,10 @@ def up(
     *,
     state: StateOption = None,
     provider: Annotated[str, typer.Option(help="local (machines, needs root) or stub.", show_default=False)] = "",
-    port: Annotated[Optional[int], typer.Option(help="By default a free one.")] = None,  # noqa: UP045
+    port: Annotated[
+        Optional[int],  # noqa: UP045  (typer reads it)
+        typer.Option(help="By default a free one.", min=0, max=65535),
+    ] = None,
 ) -> None:
     """Start a cloud, or a host that joined one, or what of it does not run; returns when everything answers."""
     from pileus.app.state import opened, read_json  # noqa: PLC0415  (commands start quickly)

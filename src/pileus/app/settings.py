@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
 import re
@@ -20,6 +21,9 @@ from pileus.model.placement import Policy
 
 PREFIX = "PILEUS_"
 """What the variables' names begin with; a setting's own name follows in capitals."""
+
+OTHERS = ("PILEUS_STATE", "PILEUS_DEBIAN_MIRROR")
+"""Variables that commands read, and that are no settings of a cloud's."""
 
 SECRET = frozenset({"store", "bus", "broker_admin", "mcc_token"})
 """Settings that may hold passwords: never shown."""
@@ -226,6 +230,13 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
             shown = "" if name in SECRET else f"={value}"
             raise Problem(f"{variable(name)}{shown} cannot be used: {why}.") from error
     return msgspec.convert(given, Settings, strict=False, dec_hook=_path)
+
+
+def misspelt(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables that look like settings and are none, each with the one that was meant, perhaps; else ""."""
+    known = {*map(variable, Settings.__struct_fields__), *OTHERS}
+    strange = [name for name in environment if name.startswith(PREFIX) and name not in known]
+    return {name: next(iter(difflib.get_close_matches(name, known, 1, 0.8)), "") for name in sorted(strange)}
 
 
 def variable(name: str) -> str:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from types import ModuleType
 
-from pileus.app import ports, processes, supervise
+from pileus.app import ports, processes, settings, supervise
 from pileus.app.state import ACCOUNT_KEYS, LONGEST, State, read_json, write_file, write_json
 from pileus.cli.problem import Problem
 from pileus.model import disk
@@ -28,6 +28,7 @@ STOP = 15.0
 ROOM = 8 << 20
 """Bytes that have to be free where the state directory is."""
 
+_ASKED = "recovering the database from what this cloud's hosts hold"
 _BEHIND = "the database is older than what this cloud's hosts hold: recovering it from them"
 
 Say = Callable[[str], None]
@@ -37,9 +38,16 @@ def silent(_text: str) -> None:
     """Say nothing."""
 
 
-def up(state: State, provider: str = "", port: int | None = None, say: Say = silent) -> dict[str, str]:
-    """Have the cloud of `state` run; its endpoints. What runs already is left alone. Raises Problem."""
+def up(
+    state: State, provider: str = "", port: int | None = None, say: Say = silent, *, recovers: bool = False
+) -> dict[str, str]:
+    """Have the cloud of `state` run; its endpoints. What runs already is left alone. Raises Problem.
+
+    `recovers` when it was made to recover its store, be that behind or not.
+    """
     _check(state)
+    for name, meant in settings.misspelt().items():
+        say(f"{name} is no setting, and is passed over" + (f": is {meant} meant?" if meant else ""))
     known = read_json(state.started) or {}
     provider = provider or str(known.get("provider") or "local")
     if provider not in ("local", "stub"):
@@ -67,7 +75,7 @@ def up(state: State, provider: str = "", port: int | None = None, say: Say = sil
                 _local().host(state, say)
             if listener is not None:
                 starting.enter_context(supervise.starting(state, _parts(state, provider, listener), listener.fileno()))
-        return _await(state, provider, say, supervised=supervisor is not None)
+        return _await(state, provider, say, supervised=supervisor is not None, recovers=recovers)
 
 
 def _local() -> ModuleType:
@@ -163,7 +171,7 @@ def _listen(port: int | None, before: object) -> socket.socket:
     raise AssertionError
 
 
-def _await(state: State, provider: str, say: Say, *, supervised: bool) -> dict[str, str]:
+def _await(state: State, provider: str, say: Say, *, supervised: bool, recovers: bool) -> dict[str, str]:
     """Until the cloud serves; its endpoints. What ends meanwhile is started again if all is `supervised` already."""
     names = ("cloud", "host") if provider == "local" else ("cloud",)
     end = time.monotonic() + READY
@@ -175,7 +183,7 @@ def _await(state: State, provider: str, say: Say, *, supervised: bool) -> dict[s
         found = read_json(state.ready)
         if found is not None and not gone:
             break
-        waited, told = True, _recovering(state, told, say)
+        waited, told = True, _recovering(state, told, say, asked=recovers)
         late = time.monotonic() > end
         if gone and (late or not supervised):
             log = state.log(gone[0])
@@ -184,7 +192,7 @@ def _await(state: State, provider: str, say: Say, *, supervised: bool) -> dict[s
             raise Problem(f"The cloud does not answer after {READY:.0f} s; look into {state.log('cloud').parent}.")
         time.sleep(0.005)
     if waited:
-        _recovered(state, told, say)
+        _recovered(state, told, say, asked=recovers)
     account = read_json(state.account) or {}
     # Taken over key by key: the cloud's user must not choose what root's files hold.
     write_json(state.admin, {key: str(account.get(key, "")) for key in ACCOUNT_KEYS}, 0o600)
@@ -207,22 +215,22 @@ def _show_anchor(state: State) -> None:
     write_file(state.ca, ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(said.decode("ascii").strip())).encode())
 
 
-def _recovering(state: State, told: list[str] | None, say: Say) -> list[str] | None:
-    """Say what a recovery waits for, whenever that changes."""
+def _recovering(state: State, told: list[str] | None, say: Say, *, asked: bool) -> list[str] | None:
+    """Say what a recovery, `asked` for or needed, waits for, whenever that changes."""
     missing = (read_json(state.recovery) or {}).get("missing")
     if not isinstance(missing, list) or missing == told:
         return told
     hosts = ", ".join(str(name) for name in missing if name != "recovery")
     waits = f", waiting for: {hosts}" if hosts else ""
-    say(f"{_BEHIND}{waits}")
+    say(f"{_ASKED if asked else _BEHIND}{waits}")
     return missing
 
 
-def _recovered(state: State, told: list[str] | None, say: Say) -> None:
-    """Say what a recovery did, and that there was one, unless that was `told`: it may be over before it is seen."""
+def _recovered(state: State, told: list[str] | None, say: Say, *, asked: bool) -> None:
+    """Say what a recovery, `asked` for or needed, did, and that there was one, unless that was `told`: it may be over before it is seen."""
     found = read_json(state.recovery) or {}
     if told is None and "adopted" in found:
-        say(_BEHIND)
+        say(_ASKED if asked else _BEHIND)
     for key, words in (("adopted", "rebuilt"), ("advanced", "brought up to date"), ("removed", "known to be gone")):
         if found.get(key):
             say(f"recovered: {len(found[key])} {words}: {', '.join(map(str, found[key][:8]))}")
@@ -252,7 +260,7 @@ def recover(state: State, say: Say = silent) -> None:
     if pid is not None:
         say("ending the cloud")
         processes.stop(pid, STOP)
-    up(state, say=say)
+    up(state, say=say, recovers=True)
 
 
 def down(state: State, *, instances: bool = False, say: Say = silent) -> None:

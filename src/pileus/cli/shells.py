@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pileus.cli.client import documents, trusted
 
-BUNDLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+BUNDLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "MCC_CA")
 """Variables that name the certificates which clients trust."""
 
-REMOVED = ("AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_SESSION_TOKEN")
+REMOVED = ("AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_SESSION_TOKEN", "MCC_CA")
 """Variables that would lead clients elsewhere."""
 
 REGION = "us-east-1"

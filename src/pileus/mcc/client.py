@@ -19,6 +19,9 @@ SERVER = "MCC_SERVER"
 TOKEN = "MCC_TOKEN"  # noqa: S105  (the variable's name)
 """The variable that holds the server's token, where it asks for one."""
 
+CA = "MCC_CA"
+"""The variable that names a file with the certificate which vouches for the server."""
+
 TLS = "https://"
 """What stands before a place that is reached over TLS."""
 
@@ -50,21 +53,23 @@ class Launched(NamedTuple):
 class Server:
     """The server at `where`, HOST[:PORT] (port 80 when none is given). Every call raises Fault, ProtocolError, OSError.
 
-    `https://HOST:PORT` is one that proves itself, by what this machine trusts or by the file that SSL_CERT_FILE names.
+    `https://HOST:PORT` is one that proves itself, by the certificates in the file `ca`; without one by what this
+    machine trusts, or the file that SSL_CERT_FILE names.
 
     `token` is sent as a bearer's, for servers that ask for one; `timeout` in seconds.
     """
 
-    def __init__(self, where: str, *, token: str = "", timeout: float = 60.0) -> None:
+    def __init__(self, where: str, *, token: str = "", timeout: float = 60.0, ca: str = "") -> None:
         self.tls = where.startswith(TLS)
         self.host, self.port = _place(where.removeprefix(TLS))
         self._token = token
         self._timeout = timeout
+        self._ca = ca
 
     @classmethod
     def named(cls, environment: Mapping[str, str] = os.environ) -> Server:
-        """The one that MCC_SERVER names, with the token of MCC_TOKEN; KeyError where none is named."""
-        return cls(environment[SERVER], token=environment.get(TOKEN, ""))
+        """The one that MCC_SERVER names, with the token of MCC_TOKEN and by MCC_CA; KeyError where none is named."""
+        return cls(environment[SERVER], token=environment.get(TOKEN, ""), ca=environment.get(CA, ""))
 
     def images(self) -> list[str]:
         """The names of what instances start from."""
@@ -110,8 +115,15 @@ class Server:
         headers = {"Content-Type": "text/xml; charset=utf-8", "User-Agent": "pileus-mcc", "Connection": "close"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        kind = http.client.HTTPSConnection if self.tls else http.client.HTTPConnection
-        link = kind(self.host, self.port, timeout=self._timeout)
+        if self.tls:
+            import ssl  # noqa: PLC0415  (dear, and seldom needed)
+
+            context = ssl.create_default_context(cafile=self._ca or None)
+            link: http.client.HTTPConnection = http.client.HTTPSConnection(
+                self.host, self.port, timeout=self._timeout, context=context
+            )
+        else:
+            link = http.client.HTTPConnection(self.host, self.port, timeout=self._timeout)
         try:
             link.request("POST", "/", body, headers)
             answer = link.getresponse()

@@ -167,7 +167,7 @@ def test_what_a_launch_is_refused_for(mcc: Mcc) -> None:
     assert mcc.fault(run, 7, "basic") == uncaught("Image template 7 not found!")
     assert mcc.fault(run, "centos", ["basic"]) == uncaught("Instance type ['basic'] not found")
     assert mcc.fault(run, "centos", "basic", "k" * 20000)[0] == 2
-    assert mcc.fault(run, "centos", "basic", "", "n" * 256)[0] == 2
+    assert mcc.fault(run, "centos", "basic", "", "n" * 257)[0] == 2
     assert [mcc.call(run, "centos")["id"] for _ in range(2)] == [500, 501]
     assert mcc.fault(run, "centos") == uncaught("Do not have any more free leases!")
     assert len(mcc.call("openvz.get_instances", {"all": True})) == 2
@@ -285,7 +285,9 @@ def test_what_is_no_call_is_refused_without_being_read_on(mcc: Mcc, body: bytes)
     assert b"root:" not in answer.body
 
 
-def test_text_that_xml_cannot_carry_does_not_break_a_list(mcc: Mcc) -> None:
+def test_text_that_xml_cannot_carry_does_not_break_a_list(mcc: Mcc, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A version that did not look at names may have let it into the database.
+    monkeypatch.setattr("pileus.verbs.tag.check", lambda _: None)
     mcc.site.launch(mcc.ann, Launch(image="centos", name="a\x01\x1b[2Jb"))
     assert mcc.call("openvz.get_instances", {"all": True})[0]["name"] == "a\ufffd\ufffd[2Jb"
 
