@@ -57,15 +57,17 @@ def test_a_database_that_is_gone_is_made_again(own: Stub) -> None:
     assert "recovered" not in own.pileus("up").stderr
 
 
+@pytest.mark.parametrize("asked", [False, True])
 @pytest.mark.parametrize("told", [None, ["recovery", "host h1"]])
 def test_a_recovery_is_told_of_once_also_when_it_is_over_before_it_is_seen(
-    tmp_path: Path, told: list[str] | None
+    tmp_path: Path, told: list[str] | None, *, asked: bool
 ) -> None:
     state, said = State(tmp_path), list[str]()
     state.cloud.mkdir()
     write_json(state.recovery, {**msgspec.to_builtins(Outcome(adopted=["i-1"])), "credentials": "kept"})
-    up._recovered(state, told, said.append)
-    assert len([line for line in said if "recovering it from them" in line]) == (told is None)
+    up._recovered(state, told, said.append, asked=asked)
+    assert len([line for line in said if line.startswith("recovering the database")]) == (told is None and asked)
+    assert len([line for line in said if "recovering it from them" in line]) == (told is None and not asked)
     assert said[-1] == "recovered: 1 rebuilt: i-1"
 
 

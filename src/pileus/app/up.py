@@ -216,7 +216,10 @@ def _show_anchor(state: State) -> None:
 
 
 def _recovering(state: State, told: list[str] | None, say: Say, *, asked: bool) -> list[str] | None:
-    """Say what a recovery, `asked` for or needed, waits for, whenever that changes."""
+    """Say what a recovery, `asked` for or needed, did, and that there was one, unless that was `told`.
+
+    It may be over before it is seen.
+    """
     missing = (read_json(state.recovery) or {}).get("missing")
     if not isinstance(missing, list) or missing == told:
         return told
