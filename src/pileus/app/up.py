@@ -216,10 +216,7 @@ def _show_anchor(state: State) -> None:
 
 
 def _recovering(state: State, told: list[str] | None, say: Say, *, asked: bool) -> list[str] | None:
-    """Say what a recovery, `asked` for or needed, did, and that there was one, unless that was `told`.
-
-    It may be over before it is seen.
-    """
+    """Say what a recovery, `asked` for or needed, waits for, whenever that changes."""
     missing = (read_json(state.recovery) or {}).get("missing")
     if not isinstance(missing, list) or missing == told:
         return told
@@ -230,7 +227,10 @@ def _recovering(state: State, told: list[str] | None, say: Say, *, asked: bool) 
 
 
 def _recovered(state: State, told: list[str] | None, say: Say, *, asked: bool) -> None:
-    """Say what a recovery, `asked` for or needed, did, and that there was one, unless that was `told`: it may be over before it is seen."""
+    """Say what a recovery, `asked` for or needed, did, and that there was one, unless that was `told`.
+
+    It may be over before it is seen.
+    """
     found = read_json(state.recovery) or {}
     if told is None and "adopted" in found:
         say(_ASKED if asked else _BEHIND)
