@@ -217,12 +217,14 @@ def test_who_starts_an_instance_in_a_new_process_is_told_of_the_moment_that_lies
 ) -> None:
     order, other = spec(), msgspec.structs.replace(spec(1), instance=spec().instance)
     provider.ensure(order)
+    until("it is being written", lambda: source.writing)
     provider.rest(order.uuid)
     seen = provider.observe(ref(order))
     assert seen is not None
     assert seen.capture is not None
     assert seen.capture.moment
     provider.close()
+    until("the old process has ended", lambda: not provider.reading(order.instance))
     following = CaptureProvider(Shelf(tmp_path / "captures"), {"machine": source}, Locks(), provider._channels)
     assert following.waiting(order.instance) == order
     # Another one of the same instance has to wait until this one is whole.
