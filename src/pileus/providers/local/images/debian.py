@@ -38,10 +38,7 @@ _MASKED = (
 """Units that cost time at boot or wake an idle guest; no network interface needs a device event first, or is
 configured by cloud-init."""
 
-_ENABLED = (
-    *("deferred-start.service", "pileus-awake.service", "pileus-cloud-init.service", "pileus-lease.service"),
-    "pileus-template.service",
-)
+_ENABLED = ("deferred-start.service", "pileus-cloud-init.service", "pileus-lease.service", "pileus-template.service")
 
 _NO_GENERATORS = (
     *("cloud-init-generator", "systemd-cryptsetup-generator", "systemd-gpt-auto-generator"),
