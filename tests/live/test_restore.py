@@ -214,12 +214,41 @@ def test_copies_are_strangers_to_each_other_and_to_their_template(cloud: LiveClo
     cloud.ec2.terminate_instances(InstanceIds=idents)
 
 
-@pytest.mark.cost(200)
+@pytest.mark.cost(240)
 def test_copies_of_debian_are_strangers_and_cloud_init_makes_them_who_they_are(cloud: LiveCloud, key: Path) -> None:
     said = strangers(cloud, DEBIAN, key, 2)
     for each in said.values():
         assert each["machine id"] == each["journal"] == each["uuid"].replace("-", "")
+    for ident in said:
+        follows_its_first_login(cloud, key, ident)
+    raises_its_own_interfaces(cloud, key, next(iter(said)))
     cloud.ec2.terminate_instances(InstanceIds=list(said))
+
+
+def follows_its_first_login(cloud: LiveCloud, key: Path, ident: str) -> None:
+    """What a first login does not wait for is there after it: dhclient keeps the address, and all services go on."""
+    wait = "systemctl is-system-running --wait"
+    ask = (
+        "pgrep -x dhclient | wc -l; ip -4 -o address show dev eth0 dynamic; ip route show default; systemctl is-active"
+    )
+    services = ("systemd-journald", "dbus", "systemd-logind", "ssh", "networking", "pileus-lease", "cloud-init")
+    state, count, address, route, *active = cloud.ssh(
+        ident, key, f"{wait}; {ask} {' '.join(services)}", user=DEBIAN.user
+    ).splitlines()
+    assert (state, count, active) == ("running", "1", ["active"] * len(services))
+    shown = cloud.instance(ident)["PrivateIpAddress"]
+    assert f" {shown}/" in address
+    assert "dev eth0" in route
+    assert "File exists" not in cloud.ssh(ident, key, "sudo journalctl -b -u pileus-lease", user=DEBIAN.user)
+
+
+def raises_its_own_interfaces(cloud: LiveCloud, key: Path, ident: str) -> None:
+    """What an administrator says of the interfaces is done at the next boot, before ssh."""
+    said = "/^iface eth0/a \\    up touch /run/raised"
+    cloud.ssh(ident, key, f"sudo sed -i {shlex.quote(said)} /etc/network/interfaces", user=DEBIAN.user)
+    cloud.ssh(ident, key, "(sleep 1; sudo reboot) </dev/null >/dev/null 2>&1 &", user=DEBIAN.user)
+    raised = "test -e /run/raised && pgrep -x dhclient | wc -l; test ! -e /run/pileus/leased && echo ifup"
+    until("own interfaces", lambda: cloud.ssh(ident, key, raised, user=DEBIAN.user).split() == ["1", "ifup"])
 
 
 # -- one machine, without a cloud around it ----------------------------------------------------------------------------

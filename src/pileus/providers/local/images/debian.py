@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +38,7 @@ _MASKED = (
 """Units that cost time at boot or wake an idle guest; no network interface needs a device event first, or is
 configured by cloud-init."""
 
-_ENABLED = ("deferred-start.service", "pileus-cloud-init.service", "pileus-template.service")
+_ENABLED = ("deferred-start.service", "pileus-cloud-init.service", "pileus-lease.service", "pileus-template.service")
 
 _NO_GENERATORS = (
     *("cloud-init-generator", "systemd-cryptsetup-generator", "systemd-gpt-auto-generator"),
@@ -80,6 +81,9 @@ def _write_files(folder: Path, partuuid: str) -> None:
     systemd.write_files("debian-12", folder, links)
     (folder / "etc/fstab").write_text(f"PARTUUID={partuuid} / ext4 defaults,noatime 0 1\n", encoding="utf-8")
     hook.install(folder / "usr/lib/pileus/await-identity")
+    hook.compiled("first-login", folder / "usr/lib/pileus/first-login")
+    # What first-login compares with: an administrator's own interfaces are ifupdown's from the start.
+    shutil.copyfile(folder / "etc/network/interfaces", folder / "usr/lib/pileus/interfaces")
     loader = folder / "boot/extlinux"
     loader.mkdir(parents=True)
     # The links in the root directory follow the newest kernel when the guest upgrades it. An emulated machine may stand

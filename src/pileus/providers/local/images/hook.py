@@ -27,7 +27,6 @@ MAGIC = bytes(byte | 0x80 for byte in b"pileus: an identity belongs here")
 SEED = 64
 """Bytes of randomness that each copy is given."""
 
-_SOURCE = "await-identity.c"
 _VERSION_AT, _BOOT_ID_AT, _GIVEN_AT = 32, 40, 80
 
 
@@ -45,7 +44,12 @@ def given(nanoseconds: int, seed: bytes) -> tuple[int, bytes]:
 
 def install(target: Path) -> None:
     """Compile the program to `target`, leaning on no library of the guest's. Raises `ImageBuildError`."""
+    compiled("hook", target)
+
+
+def compiled(source: str, target: Path) -> None:
+    """Compile all of the folder `source` of our files to the program `target`; see `install`."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with resources.as_file(resources.files(__package__).joinpath("files", "hook", _SOURCE)) as source:
-        execute(["gcc", "-O2", "-static", "-s", "-o", target, source])
+    with resources.as_file(resources.files(__package__).joinpath("files", source)) as folder:
+        execute(["gcc", "-O2", "-static", "-s", "-o", target, *sorted(folder.glob("*.c"))])
     target.chmod(0o755)
