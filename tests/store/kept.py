@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
 
 @functools.cache
+def _made() -> tuple[Store, databases.Image]:
+    """The store, and what it held before any test used it."""
+    store = databases.opened(Clock())
+    return store, databases.copy(store)
+
+
 def kept() -> Store:
     """The store that all tests of this process use in turn: making tables takes longer than emptying them."""
-    return databases.opened(Clock())
+    return _made()[0]
 
 
-@functools.cache
 def empty() -> databases.Image:
     """What a new database holds."""
-    return databases.copy(kept())
+    return _made()[1]
