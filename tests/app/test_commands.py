@@ -67,21 +67,21 @@ def test_a_user_is_made_and_shown_once(stub: Stub) -> None:
 
 
 def test_a_leaked_key_is_replaced_and_deleted(stub: Stub) -> None:
-    account = json.loads(stub.pileus("user", "create", "ivy", "--json").stdout)
-    made = json.loads(stub.pileus("credential", "create", "--user", "ivy", "--token", "--json").stdout)
+    account = json.loads(stub.pileus("user", "create", "mia", "--json").stdout)
+    made = json.loads(stub.pileus("credential", "create", "--user", "mia", "--token", "--json").stdout)
     assert made.keys() == {"id", "user", "project", "token"}
-    ivy = Client(stub.endpoints["rest"], made["token"])
-    assert ivy.all("instances") == []
+    mia = Client(stub.endpoints["rest"], made["token"])
+    assert mia.all("instances") == []
     lines = stub.pileus("credential", "list", "--all").stdout.splitlines()
     assert lines[0].split() == ["ID", "TYPE", "KEY", "USER", "CREATED"]
-    assert sorted(line.split()[1:4] for line in lines if " ivy " in line) == [
-        ["aws", account["access_key"], "ivy"],
-        *[["token", "-", "ivy"]] * 2,
+    assert sorted(line.split()[1:4] for line in lines if " mia " in line) == [
+        ["aws", account["access_key"], "mia"],
+        *[["token", "-", "mia"]] * 2,
     ]
     for ident in (account["access_key"], made["id"]):
         assert stub.pileus("credential", "delete", ident).stdout == f"{ident}  deleted\n"
     with pytest.raises(Problem, match="Unauthorized"):
-        ivy.all("instances")
+        mia.all("instances")
     again = stub.pileus("credential", "delete", made["id"], check=False)
     assert again.stderr == "pileus: There is no such credential. (NotFound)\n"
     assert "secret_key" in stub.pileus("credential", "create").stdout
