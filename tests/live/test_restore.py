@@ -221,7 +221,9 @@ def test_copies_of_debian_are_strangers_and_cloud_init_makes_them_who_they_are(c
         assert each["machine id"] == each["journal"] == each["uuid"].replace("-", "")
     for ident in said:
         follows_its_first_login(cloud, key, ident)
-    raises_its_own_interfaces(cloud, key, next(iter(said)))
+    one, other = said
+    keeps_its_host_keys(cloud, key, other)
+    raises_its_own_interfaces(cloud, key, one)
     cloud.ec2.terminate_instances(InstanceIds=list(said))
 
 
@@ -249,6 +251,18 @@ def raises_its_own_interfaces(cloud: LiveCloud, key: Path, ident: str) -> None:
     cloud.ssh(ident, key, "(sleep 1; sudo reboot) </dev/null >/dev/null 2>&1 &", user=DEBIAN.user)
     raised = "test -e /run/raised && pgrep -x dhclient | wc -l; test ! -e /run/pileus/leased && echo ifup"
     until("own interfaces", lambda: cloud.ssh(ident, key, raised, user=DEBIAN.user).split() == ["1", "ifup"])
+
+
+def keeps_its_host_keys(cloud: LiveCloud, key: Path, ident: str) -> None:
+    """Also when its first boot ends before cloud-init comes to host keys, and makes others if it is not told."""
+    shown = f"{DEBIAN.asked['host key']}; {DEBIAN.asked['other host key']}"
+    before = cloud.ssh(ident, key, shown, user=DEBIAN.user)
+    turn = "/var/lib/cloud/instance/sem/config_ssh"
+    away = f"sudo rm {turn}; (sleep 1; sudo reboot) </dev/null >/dev/null 2>&1 &"
+    cloud.ssh(ident, key, away, user=DEBIAN.user)
+    asked = f"test -e {turn} && {shown}"
+    after = until("cloud-init's turn", lambda: cloud.ssh(ident, key, asked, user=DEBIAN.user))
+    assert after == before != ""
 
 
 # -- one machine, without a cloud around it ----------------------------------------------------------------------------

@@ -221,6 +221,20 @@ static void choose_exchange(void)
         unlink(EMULATED);
 }
 
+/* Whether the host keys on this disk were made for the instance `id`. */
+static int known(const char *id)
+{
+    static char seen[256];
+    read_line(KNOWN, seen, sizeof seen);
+    return there(KNOWN) && strcmp(seen, id) == 0;
+}
+
+/* cloud-init, whose turn may come at a later boot of the same instance, does not make other host keys. */
+static int keep_keys(const char *id)
+{
+    return known(id) ? write_file("/run/cloud-init/cloud.cfg", 0644, "ssh_deletekeys: false\n") : 0;
+}
+
 /* To the letter what cloud-init looks for before it adds its own. */
 static const char rule[] = "# First login\n\n# User rules for " USER "\n" USER " ALL=(ALL) NOPASSWD:ALL\n";
 
@@ -235,10 +249,8 @@ static int become(const char *id, const char *name, const char *keys)
         return -1;
     if (end_keys(name) || write_file(KEYS, 0600, keys) || write_file("/etc/sudoers.d/90-cloud-init-users", 0440, rule))
         return -1;
-    /* cloud-init keeps these host keys when its turn comes. Before it had that, another boot of this instance comes by
-       here. */
     snprintf(line, sizeof line, "%s\n", id);
-    return write_file(KNOWN, 0644, line) || write_file("/run/cloud-init/cloud.cfg", 0644, "ssh_deletekeys: false\n");
+    return write_file(KNOWN, 0644, line) || keep_keys(id);
 }
 
 static int identify(void)
@@ -256,10 +268,9 @@ static int identify(void)
     if (unanswered)
         return -1;
     if (there(DONE))
-        /* All of it stands on the disk since the first boot. */
-        return strcmp(seen, id) == 0 ? 0 : -1;
-    read_line(KNOWN, seen, sizeof seen);
-    if (there(KNOWN) && strcmp(seen, id) != 0)
+        /* All of it stands on the disk since the first boot, which cloud-init may not have come to the end of. */
+        return strcmp(seen, id) == 0 ? keep_keys(id) : -1;
+    if (there(KNOWN) && !known(id))
         return -1;
     if (!get("meta-data/local-hostname"))
         return -1;
