@@ -260,7 +260,7 @@ def keeps_its_host_keys(cloud: LiveCloud, key: Path, ident: str) -> None:
     turn = "/var/lib/cloud/instance/sem/config_ssh"
     away = f"sudo rm {turn}; (sleep 1; sudo reboot) </dev/null >/dev/null 2>&1 &"
     cloud.ssh(ident, key, away, user=DEBIAN.user)
-    asked = f"test -e {turn} && {shown}"
+    asked = f"test -e {turn} || exit; {shown}"
     after = until("cloud-init's turn", lambda: cloud.ssh(ident, key, asked, user=DEBIAN.user))
     assert after == before != ""
 
