@@ -22,9 +22,11 @@ from pileus.faces.ec2.face import Ec2Face
 from pileus.faces.rest import errors as rest_errors
 from pileus.faces.rest.openapi import openapi
 from pileus.faces.wire.sigv4 import codes_of
+from pileus.model.bounds import BOUNDS
 from pileus.model.errors import ERRORS
 from pileus.model.faults import FAULTS
 from pileus.model.finding import MEANINGS
+from pileus.model.project import DEFAULT_QUOTA
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src" / "pileus"
@@ -43,6 +45,7 @@ def pages() -> dict[str, str]:
         "ec2.md": _ec2(),
         "errors.md": _errors(),
         "findings.md": _findings(),
+        "limits.md": _limits(),
         "rest.md": _rest(),
         "settings.md": _settings(),
         "verbs.md": _verbs(),
@@ -109,6 +112,7 @@ def _index() -> str:
         ("[rest.md](rest.md)", "paths of Pileus's own REST API"),
         ("[errors.md](errors.md)", "codes of errors and faults: what they mean and where they show"),
         ("[findings.md](findings.md)", "codes of what `pileus doctor` finds: what they mean and what to do"),
+        ("[limits.md](limits.md)", "bounds: the limit of each thing that can be used up, and the answer at the limit"),
         ("[verbs.md](verbs.md)", "what all faces call: the core's own functions"),
     ]
     return _page("Reference", "Made from the code; a test fails when a page is behind it.", _table(("Page", ""), rows))
@@ -199,6 +203,29 @@ def _findings() -> str:
         "What `pileus doctor` may find. An *error*: something that was asked for is not so. A *warning*: nothing is"
         " lost yet, or something is left over.",
         _table(("Code", "Severity", "Meaning", "What to do", "Doctor mends it by"), rows),
+    )
+
+
+def _limits() -> str:
+    rows = [
+        (
+            f"`{name}`",
+            bound.what,
+            bound.per,
+            f"{bound.most}",
+            f"`{bound.setting}`" if bound.setting else "",
+            bound.answer,
+        )
+        for name, bound in BOUNDS.items()
+    ]
+    quotas = [(f"`{resource}`", str(most)) for resource, most in sorted(DEFAULT_QUOTA.items())]
+    return _page(
+        "Limits",
+        "A *bound* is the limit of one thing that a request, a tenant, a guest or a host can use up. A bound with a"
+        " setting is changed by that setting.",
+        "## Bounds\n\n" + _table(("Bound", "Counted", "Per", "Default", "Setting", "Answer at the limit"), rows),
+        "## Quotas\n\nA project has these limits unless its own are set; an administrator's project has none. The"
+        " answer at the limit is the core's `QuotaExceeded`.\n\n" + _table(("Resource", "Default"), quotas),
     )
 
 

@@ -93,6 +93,12 @@ class Unavailable(PileusError):
     code = "Unavailable"
 
 
+class Throttled(PileusError):
+    """The caller, its project or its address asks for more at once than its share; asking later helps."""
+
+    code = "Throttled"
+
+
 class Fault(Exception):
     """A provider could not do one step. `permanent` means that trying again cannot help (a corrupt image)."""
 
@@ -116,4 +122,5 @@ ERRORS: tuple[type[PileusError], ...] = (
     DryRun,
     Unsupported,
     Unavailable,
+    Throttled,
 )

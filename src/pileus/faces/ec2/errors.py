@@ -106,6 +106,7 @@ TABLE: dict[tuple[str, str, str], tuple[str, int]] = {
     ("DryRun", "", ""): ("DryRunOperation", 412),
     ("Unsupported", "", ""): ("UnsupportedOperation", _BAD),
     ("Unavailable", "", ""): ("Unavailable", 503),
+    ("Throttled", "", ""): ("RequestLimitExceeded", 503),
 }
 """(core code, noun, reason) → (Amazon's code, status); an empty noun or reason stands for any."""
 

@@ -20,6 +20,7 @@ STATUS: dict[str, int] = {
     "DryRun": 412,
     "Unsupported": 501,
     "Unavailable": 503,
+    "Throttled": 429,
 }
 """HTTP status of every code of the core."""
 

@@ -1,0 +1,69 @@
+"""Bounds: the limit of each thing that a request, a tenant, a guest or a host can use up, as data.
+
+Every limit in the source is one `Bound` of the table `BOUNDS`; code reads its number as `bounds.TAGS.most`, or from the
+setting that the bound names. `docs/reference/limits.md` is made from this table and from the default quotas of a
+project (`model/project.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+Scope = Literal["request", "connection", "address", "caller", "project", "noun", "instance", "host", "process", "cloud"]
+"""What a bound counts within: `process` is one process of the cloud or of a host, `cloud` is all of its processes."""
+
+
+class Bound(msgspec.Struct, frozen=True, kw_only=True):
+    """The limit of one thing.
+
+    `what` names the thing that is counted, in the plural, with its unit. `most` is the default. `setting` names the
+    field of the settings that changes it; empty: the bound is fixed. `answer` says what happens at the limit: a code of
+    the core's errors, an HTTP status, or one sentence.
+    """
+
+    what: str
+    per: Scope
+    most: int
+    answer: str
+    setting: str = ""
+
+
+# -- nouns and the values that requests give them ------------------------------------------------------------------
+
+TAGS: Final = Bound(what="tags", per="noun", most=50, answer="QuotaExceeded (TagLimitExceeded)")
+
+# -- HTTP: connections, heads, bodies ------------------------------------------------------------------------------
+
+REQUEST_BODY: Final = Bound(
+    what="bytes of a request's body", per="request", most=2 << 20, setting="largest_request", answer="413"
+)
+
+# -- fair shares: threads, streams, waits, rates -------------------------------------------------------------------
+
+REQUEST_THREADS: Final = Bound(
+    what="requests that verbs work on at once", per="process", most=16, setting="threads", answer="the request waits"
+)
+
+# -- images: uploads, inspections, archives, caches ----------------------------------------------------------------
+
+IMAGE_BYTES: Final = Bound(
+    what="bytes of an uploaded image", per="request", most=64 << 30, setting="largest_image", answer="InvalidValue"
+)
+
+# -- hosts and guests: listeners, descriptors, kernel resources ----------------------------------------------------
+
+# -- the bus and the protocol: queues, frames, removals ------------------------------------------------------------
+
+BUS_FRAME: Final = Bound(
+    what="bytes of one message", per="connection", most=64 << 20, answer="the connection is closed"
+)
+
+# -- the store: journal, tombstones, tokens, waits -----------------------------------------------------------------
+
+
+BOUNDS: Final[dict[str, Bound]] = {
+    name.lower().replace("_", "-"): value for name, value in sorted(globals().items()) if isinstance(value, Bound)
+}
+"""Every bound by its name: `request-body`."""
