@@ -52,6 +52,12 @@ first-light: ## one live path: a guest from RunInstances to ssh (root)
 test-live: images services ## all that boots guests or real services (root); AREA=name MINUTES=25 SEED=n to narrow
 	$(PYTEST) --live tests/live $(if $(AREA),--area=$(AREA)) $(if $(MINUTES),--minutes=$(MINUTES))
 
+.PHONY: fuzz
+fuzz: ## a million inputs for each parser, guided by coverage (RUNS=n, TARGET=name to narrow)
+	@for target in $(or $(TARGET),$$($(BIN)/python -m tests.fuzz --list 2>/dev/null)); do \
+	    echo "── $$target"; $(BIN)/python -m tests.fuzz $$target $(if $(RUNS),--runs $(RUNS)) 2>&1 | grep -e stat:: -e ERROR -e Error; \
+	done
+
 .PHONY: cluster
 cluster: images services ## a cloud of three machines in network namespaces, and a prompt to cut, kill and slow them (root)
 	@$(BIN)/python -m tests.cluster
