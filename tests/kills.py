@@ -19,6 +19,8 @@ BEGIN, END = "<!-- kills: begin -->", "<!-- kills: end -->"
 ROLE_RESULTS = ROOT / "build" / "role-kills.jsonl"
 ROLE_BEGIN, ROLE_END = "<!-- role kills: begin -->", "<!-- role kills: end -->"
 CLUSTER_RESULTS = ROOT / "build" / "cluster-kills.jsonl"
+STORM_RESULTS = ROOT / "build" / "storm.jsonl"
+STORM_BEGIN, STORM_END = "<!-- storm: begin -->", "<!-- storm: end -->"
 CLUSTER_BEGIN, CLUSTER_END = "<!-- cluster kills: begin -->", "<!-- cluster kills: end -->"
 
 PROCESSES = (
@@ -104,6 +106,50 @@ class Result(msgspec.Struct, frozen=True):
     retries: int
     silence: dict[str, float] = {}
     lost: list[str] = []
+
+
+class Storm(msgspec.Struct, frozen=True):
+    """One squall: requests of users, troubles by kind, and instances that were not as their users last wished."""
+
+    seed: str
+    acknowledged: int
+    repeated: int
+    instances: int
+    troubles: dict[str, int]
+    took: float
+    wrong: int
+
+
+def keep_storm(squall: Storm, path: Path = STORM_RESULTS) -> None:
+    """Add a squall to the results that are kept."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("ab") as file:
+        file.write(msgspec.json.encode(squall) + b"\n")
+
+
+def kept_storms(path: Path = STORM_RESULTS) -> list[Storm]:
+    """Return all squalls that are kept."""
+    return [msgspec.json.decode(line, type=Storm) for line in path.read_bytes().splitlines()]
+
+
+TROUBLES = ("kill", "pause", "partition", "broker", "database", "roll_back")
+
+
+def storm_table(squalls: Sequence[Storm]) -> str:
+    """Markdown: one row for each squall, and their sum."""
+    head = ["seed", "acknowledged", "repeated", "instances", *(name.replace("_", " ") for name in TROUBLES), "wrong"]
+    numbers = [
+        [squall.acknowledged, squall.repeated, squall.instances]
+        + [squall.troubles.get(name, 0) for name in TROUBLES]
+        + [squall.wrong]
+        for squall in squalls
+    ]
+    sums = [sum(column) for column in zip(*numbers, strict=True)]
+    seeds = [*(squall.seed for squall in squalls), "all"]
+    lines = [f"| {' | '.join(head)} |", f"|{'--:|' * len(head)}"]
+    for seed, row in zip(seeds, [*numbers, sums], strict=True):
+        lines.append(f"| {seed} | {' | '.join(map(str, row))} |")
+    return "\n".join(lines)
 
 
 def keep(result: Result, path: Path = RESULTS) -> None:
@@ -215,3 +261,6 @@ if __name__ == "__main__":
     if CLUSTER_RESULTS.exists():
         made = cluster_table(kept(CLUSTER_RESULTS))
         DOCUMENT.write_text(render(DOCUMENT.read_text(), made, CLUSTER_BEGIN, CLUSTER_END))
+    if STORM_RESULTS.exists():
+        made = storm_table(kept_storms())
+        DOCUMENT.write_text(render(DOCUMENT.read_text(), made, STORM_BEGIN, STORM_END))

@@ -200,6 +200,12 @@ class Cloud:
         self.run(name, "host", "run", "--provider", "stub", "--state", str(machine.root))
         return machine
 
+    def reroute(self, name: str, bus: str) -> None:
+        """Have a host's process begin anew, with the broker at `bus`."""
+        words, settings = self._commands[name]
+        self.kill(name)
+        self.run(name, *words, **{**settings, "PILEUS_BUS": bus})
+
     # -- what there is -------------------------------------------------------------------------------------------
 
     def launched(self, at: str, count: int, token: str = "") -> list[str]:

@@ -79,6 +79,13 @@ class Process:
             )
         assert done.returncode == 0, self.log.read_text(errors="replace")
 
+    def own(self, folder: Path) -> None:
+        """Give everything in `folder` to the server's user."""
+        if os.geteuid() == 0:
+            account = pwd.getpwnam(self._user)
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
     def spawn(self, words: Sequence[str | Path], answers: Callable[[], bool]) -> None:
         """Start the server, and wait until it answers."""
         with self.log.open("ab") as log:
