@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.live.processes import Cloud
 
 HOSTS = ("east", "west", "north")
-SQUALLS = 8
+SQUALLS = 6
 RAGES = 60.0
 """Seconds for which the troubles of one squall come."""
 
