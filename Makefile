@@ -58,6 +58,10 @@ fuzz: ## a million inputs for each parser, guided by coverage (RUNS=n, TARGET=na
 	    echo "── $$target"; $(BIN)/python -m tests.fuzz $$target $(if $(RUNS),--runs $(RUNS)) 2>&1 | grep -e stat:: -e ERROR -e Error; \
 	done
 
+.PHONY: storm
+storm: images ## twelve attackers at once on a real cloud beside a victim (root; LENGTH=n seconds)
+	$(BIN)/python -m tests.attack $(if $(LENGTH),--seconds $(LENGTH))
+
 .PHONY: cluster
 cluster: images services ## a cloud of three machines in network namespaces, and a prompt to cut, kill and slow them (root)
 	@$(BIN)/python -m tests.cluster

@@ -1,0 +1,162 @@
+"""Twelve attackers at once on a real cloud, beside a victim: `python -m tests.attack [--seconds S] [--only NAME]`.
+
+Prints the victim's latencies on the quiet cloud and under attack, its refusals, and the descriptors, memory, inodes and
+rows before and after. Ends with status 1 when something was refused to the victim, or when more than a tenth is left.
+Needs root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pileus.app.state import State
+from pileus.app.up import running as parts_of
+from pileus.store.store import Store
+from tests.attack import attackers
+from tests.attack.victim import Victim
+from tests.live.cloud import PILEUS, LiveCloud, logs, running, until
+
+RUN = "import sys; from tests.attack.attackers import main; main(*sys.argv[1:])"
+REST = 30.0
+"""Seconds after which what the attackers used has to be back."""
+
+SLACK = {"descriptors": 64, "memory, MiB": 48, "inodes": 2000, "rows": 50}
+"""Amounts that may be left beside a tenth."""
+
+
+def account(cloud: LiveCloud, name: str) -> dict[str, str]:
+    """Make a user in a project of its own."""
+    made: dict[str, str] = json.loads(cloud.pileus("user", "create", name, "--project", name, "--json"))
+    return made
+
+
+def used(cloud: LiveCloud) -> dict[str, int]:
+    """Return descriptors and memory of the cloud's two processes, inodes of its folders, and living rows."""
+    pids = [pid for name, pid in parts_of(State(cloud.state)).items() if name in ("cloud", "host") and pid]
+    folders = (cloud.state, Path("/var/lib/pileus/cache"))
+    store = Store(f"sqlite:///{cloud.state}/cloud/pileus.db")
+    try:
+        with store.read() as tx:
+            rows = sum(tx.counts().values())
+    finally:
+        store.close()
+    return {
+        "descriptors": sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids),
+        "memory, MiB": sum(_resident(pid) for pid in pids),
+        "inodes": sum(1 + len(names) + len(files) for folder in folders for _, names, files in os.walk(folder)),
+        "rows": rows,
+    }
+
+
+def _resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 >> 20
+
+
+def strike(cloud: LiveCloud, names: list[str], seconds: float) -> list[subprocess.Popen[bytes]]:
+    """Start the attackers, each in a process and as a tenant of its own."""
+    endpoints = json.loads((cloud.state / "endpoints.json").read_text())
+    tenants = {name: account(cloud, name.replace("_", "-")) for name in names}
+    end = time.monotonic() + seconds
+    return [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-c", RUN, name),
+                attackers.described(
+                    attackers.Target(
+                        endpoints["ec2"], endpoints["rest"], tenants[name], cloud.image("tiny-container"), end
+                    )
+                ),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for name in names
+    ]
+
+
+def clear(cloud: LiveCloud) -> None:
+    """Terminate the instances of all tenants, and take their images, groups, addresses and keys away."""
+    client = cloud.ec2
+    rows = json.loads(cloud.pileus("list", "--all", "--json"))
+    idents = [row["id"] for row in rows if row["state"] != "terminated" and row.get("project") != "victim"]
+    if idents:
+        client.terminate_instances(InstanceIds=idents)
+
+
+def show(title: str, quiet: dict[str, list[float]], stormy: dict[str, list[float]]) -> None:
+    """Print the median and the longest latency of each action, on the quiet cloud and under attack."""
+    print(f"\n{title:16} {'quiet p50':>10} {'max':>8} {'storm p50':>10} {'max':>8} {'ratio':>7}  (ms)")
+    for name in sorted(quiet):
+        before, after = quiet[name], stormy.get(name) or [float("nan")]
+        medians = statistics.median(before), statistics.median(after)
+        numbers = medians[0], max(before), medians[1], max(after)
+        row = " ".join(f"{1000 * number:>{width}.0f}" for number, width in zip(numbers, (10, 8, 10, 8), strict=True))
+        print(f"{name:16} {row} {medians[1] / medians[0]:7.1f}")
+
+
+def main() -> int:
+    """Run it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.attack")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--only", choices=attackers.ATTACKERS, action="append")
+    chosen = parser.parse_args()
+    with contextlib.ExitStack() as open_:
+        folder = Path(open_.enter_context(tempfile.TemporaryDirectory()))
+        cloud = open_.enter_context(running())
+        victim = Victim(cloud, account(cloud, "victim"), folder)
+        victim.act(chosen.seconds / 3)
+        quiet = victim.take()
+        before = used(cloud)
+        processes = strike(cloud, chosen.only or list(attackers.ATTACKERS), chosen.seconds)
+        try:
+            victim.act(chosen.seconds)
+        finally:
+            for process in processes:
+                try:
+                    _, errors = process.communicate(timeout=60)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    _, errors = process.communicate()
+                if process.returncode not in (0, -9):
+                    print(errors.decode(errors="replace")[-1500:])
+        stormy = victim.take()
+        show("victim", quiet, stormy)
+        return settle(cloud, victim, before)
+
+
+def settle(cloud: LiveCloud, victim: Victim, before: dict[str, int]) -> int:
+    """Clear up, compare what is used with `before`, and print it; the status."""
+    clear(cloud)
+
+    def left() -> dict[str, int]:
+        now = used(cloud)
+        return {name: now[name] for name in before if now[name] > before[name] * 1.1 + SLACK[name]}
+
+    with contextlib.suppress(AssertionError):
+        until("all is back", lambda: not left(), REST)
+    now, over = used(cloud), left()
+    print(f"\n{'':16} {'before':>10} {'after':>10}")
+    for name, amount in before.items():
+        print(f"{name:16} {amount:>10} {now[name]:>10}{'  LEFT' if name in over else ''}")
+    findings = subprocess.run(
+        [PILEUS, "doctor", "--state", str(cloud.state)], capture_output=True, text=True, check=False
+    )
+    print(f"\ndoctor ({findings.returncode}): {findings.stdout.strip()[:2000]}")
+    print(f"\nrefused to the victim: {len(victim.refusals)}", *victim.refusals[:10], sep="\n  ")
+    if victim.refusals:
+        print(logs(cloud.state)[-6000:])
+    return 1 if victim.refusals or over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
