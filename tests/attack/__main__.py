@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pileus.app.state import State
 from pileus.app.up import running as parts_of
@@ -61,10 +63,9 @@ def _resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 >> 20
 
 
-def strike(cloud: LiveCloud, names: list[str], seconds: float) -> list[subprocess.Popen[bytes]]:
+def strike(cloud: LiveCloud, tenants: dict[str, dict[str, str]], seconds: float) -> list[subprocess.Popen[bytes]]:
     """Start the attackers, each in a process and as a tenant of its own."""
     endpoints = json.loads((cloud.state / "endpoints.json").read_text())
-    tenants = {name: account(cloud, name.replace("_", "-")) for name in names}
     end = time.monotonic() + seconds
     return [
         subprocess.Popen(
@@ -80,17 +81,36 @@ def strike(cloud: LiveCloud, names: list[str], seconds: float) -> list[subproces
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        for name in names
+        for name in tenants
     ]
 
 
-def clear(cloud: LiveCloud) -> None:
-    """Terminate the instances of all tenants, and take their images, groups, addresses and keys away."""
-    client = cloud.ec2
-    rows = json.loads(cloud.pileus("list", "--all", "--json"))
-    idents = [row["id"] for row in rows if row["state"] != "terminated" and row.get("project") != "victim"]
-    if idents:
-        client.terminate_instances(InstanceIds=idents)
+def clear(cloud: LiveCloud, tenants: dict[str, dict[str, str]]) -> None:
+    """Take away all that the tenants made."""
+    clients = {name: cloud.client("ec2", tenant) for name, tenant in tenants.items()}
+    for client in clients.values():
+        rows = [row for each in client.describe_instances()["Reservations"] for row in each["Instances"]]
+        idents = [row["InstanceId"] for row in rows if row["State"]["Name"] != "terminated"]
+        if idents:
+            client.terminate_instances(InstanceIds=idents)
+    for client in clients.values():
+        until("the tenants' instances are gone", partial(_empty, client), 120)
+        for image in client.describe_images(Owners=["self"])["Images"]:
+            client.deregister_image(ImageId=image["ImageId"])
+        for address in client.describe_addresses()["Addresses"]:
+            client.release_address(AllocationId=address["AllocationId"])
+        for key in client.describe_key_pairs()["KeyPairs"]:
+            client.delete_key_pair(KeyName=key["KeyName"])
+        for group in client.describe_placement_groups()["PlacementGroups"]:
+            client.delete_placement_group(GroupName=group["GroupName"])
+        for group in client.describe_security_groups()["SecurityGroups"]:
+            if group["GroupName"] != "default":
+                client.delete_security_group(GroupId=group["GroupId"])
+
+
+def _empty(client: Any) -> bool:
+    rows = [row for each in client.describe_instances()["Reservations"] for row in each["Instances"]]
+    return all(row["State"]["Name"] == "terminated" for row in rows)
 
 
 def show(title: str, quiet: dict[str, list[float]], stormy: dict[str, list[float]]) -> None:
@@ -116,8 +136,9 @@ def main() -> int:
         victim = Victim(cloud, account(cloud, "victim"), folder)
         victim.act(chosen.seconds / 3)
         quiet = victim.take()
+        tenants = {name: account(cloud, name.replace("_", "-")) for name in chosen.only or list(attackers.ATTACKERS)}
         before = used(cloud)
-        processes = strike(cloud, chosen.only or list(attackers.ATTACKERS), chosen.seconds)
+        processes = strike(cloud, tenants, chosen.seconds)
         try:
             victim.act(chosen.seconds)
         finally:
@@ -131,12 +152,12 @@ def main() -> int:
                     print(errors.decode(errors="replace")[-1500:])
         stormy = victim.take()
         show("victim", quiet, stormy)
-        return settle(cloud, victim, before)
+        return settle(cloud, victim, tenants, before)
 
 
-def settle(cloud: LiveCloud, victim: Victim, before: dict[str, int]) -> int:
+def settle(cloud: LiveCloud, victim: Victim, tenants: dict[str, dict[str, str]], before: dict[str, int]) -> int:
     """Clear up, compare what is used with `before`, and print it; the status."""
-    clear(cloud)
+    clear(cloud, tenants)
 
     def left() -> dict[str, int]:
         now = used(cloud)

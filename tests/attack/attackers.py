@@ -27,13 +27,14 @@ import httpx
 import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from tests.live.cloud import SSH
 
 LINKS = 1500
 """Connections that one attacker holds at most."""
 
-REFUSED = (ClientError, BotoCoreError, httpx.HTTPError, OSError, ValueError)
+REFUSED = (ClientError, BotoCoreError, ResponseParserError, httpx.HTTPError, OSError, ValueError)
 
 
 class Target(msgspec.Struct, frozen=True):
