@@ -19,11 +19,10 @@ from websockets.sync.client import connect
 from pileus.app import processes
 from pileus.app.internal import fetch, near
 from pileus.model.errors import Fault
+from tests.app.stub import Stub
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tests.app.stub import Stub
 
 
 _session = functools.cache(boto3.Session)
@@ -205,3 +204,23 @@ def test_a_stream_to_an_instance(stub: Stub) -> None:
     for wrong, says in ((url.replace("echo", "nobody"), "does not exist"), (url.replace("/22", "/0"), "no TCP port")):
         with connect(wrong, additional_headers=token, proxy=None) as link, pytest.raises(ConnectionClosed, match=says):
             link.recv(timeout=20)
+
+
+@pytest.mark.parametrize("body", [b'{"name": "\xff"}', b'{"a":' * 3000, b"[]", b"\x00"])
+def test_a_body_that_is_no_json_is_refused_in_words(stub: Stub, body: bytes) -> None:
+    status, _, answer = stub.http("POST", "/v1/users", body)
+    assert status == 400
+    assert "not what this path takes" in json.loads(answer)["error"]["message"]
+
+
+def test_figures_are_for_admitted_addresses_and_for_administrators(tmp_path: Path) -> None:
+    stub = Stub(tmp_path / "s", PILEUS_METRICS_ALLOW="10.0.0.0/8")
+    stub.up()
+    try:
+        user = json.loads(stub.pileus("user", "create", "ann", "--json").stdout)
+        assert stub.http("GET", "/metrics", token=False)[0] == 403
+        headers = {"authorization": f"Bearer {user['token']}"}
+        assert stub.http("GET", "/metrics", headers=headers, token=False)[0] == 403
+        assert stub.http("GET", "/metrics")[0] == 200
+    finally:
+        stub.down()

@@ -8,14 +8,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from uvicorn.server import ServerState
 
-from pileus.app import mccdoor, serving
+from pileus.app import mccdoor
 from pileus.app.metrics import Metrics
 from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.cli.problem import Problem
 from pileus.faces.mcc import MccFace
+from pileus.mcc import xmlrpc
 from pileus.verbs import network
 from tests.site import Site
 
@@ -73,38 +73,21 @@ def test_a_body_that_does_not_come_is_not_waited_for_for_ever(door: mccdoor.Door
     assert said[0]["status"] == 408
 
 
-class Transport(asyncio.Transport):
-    """Notes that it was closed."""
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("", 200), ("127.0.0.1:1", 200), ("[::1]:1", 200), ("localhost", 200), ("10.0.0.9", 200), ("evil.example", 421)],
+)
+def test_a_page_of_another_name_gets_no_answer(door: mccdoor.Door, host: str, status: int) -> None:
+    answers: list[Any] = []
 
-    closed = False
+    async def receive() -> Any:
+        return {"type": "http.request", "body": xmlrpc.call("openvz.get_images", [])}
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Nothing is known."""
-        return default
+    async def send(message: Any) -> None:
+        answers.append(message)
 
-    def is_closing(self) -> bool:
-        """Whether it was closed."""
-        return self.closed
-
-    def close(self) -> None:
-        """Note it."""
-        self.closed = True
-
-
-@pytest.mark.parametrize("data", [b"", b"POST / HT", b"POST / HTTP/1.1\r\nA: " + b"x" * (1 << 20)])
-def test_a_head_that_does_not_end_is_not_waited_for_for_ever(door: mccdoor.Door, data: bytes) -> None:
-    async def begin() -> bool:
-        config = serving.server(door, None, mccdoor.Protocol).config
-        config.load()
-        link = Transport()
-        protocol = mccdoor.Protocol(config, ServerState(), {})
-        protocol.connection_made(link)
-        if data:
-            protocol.data_received(data)
-        for _ in range(200):
-            if link.closed:
-                return True
-            await asyncio.sleep(PATIENCE)
-        return False
-
-    assert asyncio.run(begin())
+    headers = [(b"content-type", b"text/xml"), (b"content-length", b"10")]
+    headers += [(b"host", host.encode())] if host else []
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
+    asyncio.run(door(scope, receive, send))
+    assert answers[0]["status"] == status

@@ -9,19 +9,16 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.app import processes
-from pileus.app.state import ACCOUNT_KEYS
+from pileus.app import processes, up
+from pileus.app.state import ACCOUNT_KEYS, State
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
 from tests.app import shell
+from tests.app.stub import Stub
 from tests.services.process import free_port
-
-if TYPE_CHECKING:
-    from tests.app.stub import Stub
 
 
 @pytest.mark.executable
@@ -159,3 +156,18 @@ def test_run_gives_a_command_a_cloud_and_removes_it(own: Stub) -> None:
     assert not state.exists()
     assert own.pileus("run", "--", "no-such-command", check=False).returncode == 127
     assert own.pileus("run", "--", "sh", "-c", "kill -9 $$", check=False).returncode == 128 + 9
+
+
+def test_a_directory_that_others_control_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    refused = Stub(shared).pileus("up", "--provider", "stub", check=False)
+    assert (refused.returncode, list(shared.iterdir())) == (1, [])
+    assert "Others may write" in refused.stderr
+    own = tmp_path / "own"
+    own.mkdir(mode=0o755)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    with pytest.raises(Problem, match="belongs to"):
+        up.up(State(own), "stub")
+    assert list(own.iterdir()) == []

@@ -70,11 +70,11 @@ class Doors:
             if self.inner is not None:
                 inner = self.inner
                 application = open_.enter_context(contextlib.closing(hostdoor.HostDoor(cloud, inner.authority)))
-                server = serving.server(application, inner.identity, hostdoor.Protocol)
+                server = serving.server(application, inner.identity)
                 await open_.enter_async_context(serving.serving(server, inner.listener, inner.identity))
             if self.mcc is not None:
                 door = open_.enter_context(contextlib.closing(mccdoor.Door(cloud)))
-                server = serving.server(door, self.identity, mccdoor.Protocol)
+                server = serving.server(door, self.identity)
                 await open_.enter_async_context(serving.serving(server, self.mcc, None))
             server = serving.server(edge, self.identity)
             yield await open_.enter_async_context(serving.serving(server, self.listener, self.identity))

@@ -21,7 +21,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pileus.app import http, tls
 from pileus.app.certificates import CertificateAuthority
@@ -29,6 +28,7 @@ from pileus.app.registers import accounts_of
 from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.faces.rest import errors
+from pileus.faces.wire.body import decoded
 from pileus.faces.wire.http import Response
 from pileus.model.errors import Forbidden, InvalidValue, NotFound, PileusError, Unavailable
 from pileus.model.ids import new_uuid
@@ -79,23 +79,6 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = ""
     region: str = ""
     floating_cidr: str = ""
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's, which also says whose certificate a request came with: `scope["host"]` is (name, serial) or None."""
-
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        super().on_message_begin()
-        self.scope["host"] = _peer(self.transport)  # type: ignore[typeddict-unknown-key]
-
-
-def _peer(transport: Any) -> tuple[str, str] | None:
-    shown = transport.get_extra_info("peercert")
-    if not shown:
-        return None
-    names = [value for part in shown["subject"] for key, value in part if key == "commonName"]
-    return names[0], f"{int(shown['serialNumber'], 16):x}"
 
 
 def listen(setting: str) -> socket.socket:
@@ -237,7 +220,4 @@ def _shown(scope: Any) -> tuple[str, str]:
 
 
 def _read(body: bytes, shape: type[Any]) -> Any:
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except msgspec.DecodeError as error:
-        raise InvalidValue(f"The body is not what this path takes: {error}", reason="body") from error
+    return decoded(body, shape)

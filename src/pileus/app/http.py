@@ -6,6 +6,7 @@ What cannot be handed over whole (images on their way in, streams to instances) 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import time
@@ -17,14 +18,15 @@ from urllib.parse import parse_qsl
 
 import structlog
 
-from pileus.app import health, streams, uploads
+from pileus.app import health, origins, streams, uploads
 from pileus.app.health import Health
 from pileus.app.metrics import Metrics
 from pileus.app.wiring import Cloud
 from pileus.faces.rest import errors
 from pileus.faces.rest.face import caller_of, created, unauthorized
 from pileus.faces.wire.http import Request, Response
-from pileus.model.errors import Fault, InvalidValue, PileusError
+from pileus.model import bounds
+from pileus.model.errors import Fault, Forbidden, InvalidValue, PileusError
 from pileus.verbs import image
 
 Scope = MutableMapping[str, Any]
@@ -39,6 +41,9 @@ SLOW = 1.0
 """Seconds from which on an answer is logged, whatever it says."""
 
 NOTHING = b"There is nothing here; see /v1/openapi.json.\n"
+
+DRAIN = 2.0
+"""Seconds for which the rest of a body that is refused is read."""
 
 HEALTH = 5.0
 """Seconds after which a store that does not answer is missing."""
@@ -65,6 +70,7 @@ class Edge:
         self._ec2 = cloud.ec2.handle
         self._rest = cloud.rest.handle
         self._streams = 0
+        self._scrapers = origins.ranges(cloud.settings.metrics_allow)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one websocket."""
@@ -85,7 +91,7 @@ class Edge:
             elif path == "/healthz":
                 response = await self._health()
             elif path == "/metrics":
-                response = await self._run(self._cloud.metrics.page)
+                response = await self._run(self._figures, scope)
             else:
                 handle = self._face(path)
                 if handle is None:
@@ -107,6 +113,15 @@ class Edge:
             response = errors.own("Internal", "Something is wrong here; the log tells what.", request_id)
         note(self._cloud.metrics, response, time.perf_counter() - began)
         await respond(scope, send, response)
+
+    def _figures(self, scope: Scope) -> Response:
+        """Answer with the figures a caller from an admitted address, or with an administrator's token."""
+        if not origins.within((scope.get("client") or ("",))[0], self._scrapers):
+            caller = caller_of(self._cloud.authority, request_of(scope, b""))
+            if caller is None or not caller.admin:
+                text = "Figures are for the addresses of PILEUS_METRICS_ALLOW, and for an administrator's token."
+                return errors.of(Forbidden(text), str(uuid.uuid4()))
+        return self._cloud.metrics.page()
 
     def _face(self, path: str) -> Handle | None:
         if not self._faces:
@@ -216,23 +231,39 @@ def request_of(scope: Scope, body: bytes) -> Request:
 
 
 async def body_of(scope: Scope, receive: Receive, largest: int) -> bytes:
-    """The body of a request, whole. Raises TooLarge, Gone."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > largest:
+    """The body of a request, whole. Raises TooLarge, Gone.
+
+    The rest of a body that is too large is read and dropped, within bounds: a client that still sends would lose the
+    answer with a reset of the connection.
+    """
+    headers = dict(scope["headers"])
+    declared = int(headers.get(b"content-length", 0))
+    if declared > largest and b"expect" in headers:
+        raise TooLarge  # the client sends its body only when it is told to
+    parts, size, more = list[bytes](), 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        parts.append(message.get("body", b""))
+        size, more = size + len(parts[-1]), message.get("more_body", False)
+        if max(size, declared) > largest:
+            if more:
+                await _discard(receive)
             raise TooLarge
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise Gone
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body
-    parts, size = [body], len(body)
-    async for part in _parts(receive):
-        size += len(part)
-        if size > largest:
-            raise TooLarge
-        parts.append(part)
-    return b"".join(parts)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _discard(receive: Receive) -> None:
+    """Read and drop what comes of a body, within bounds."""
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN):
+            while size < bounds.DRAINED_BYTES.most:
+                message = await receive()
+                size += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
 
 
 async def _parts(receive: Receive) -> Any:

@@ -16,11 +16,11 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from pileus.app import http, ports, tls
+from pileus.app import http, origins, ports, tls
 from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.app.tls import Identity
@@ -36,61 +36,12 @@ if TYPE_CHECKING:
 LARGEST = 256 * 1024
 """Bytes of a call's body."""
 
-LARGEST_HEAD = 64 * 1024
-"""Bytes of its head, about."""
-
 PATIENCE = 20.0
-"""Seconds for which a head may come, and then a body."""
+"""Seconds for which a body may come."""
 
 THREADS = 8
 
 log = structlog.get_logger()
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's, which ends connections whose requests do not come to the end of their heads."""
-
-    _coming: asyncio.TimerHandle | None = None
-    _head = 0
-
-    def connection_made(self, transport: Any) -> None:
-        """Begin to wait."""
-        super().connection_made(transport)
-        self._await_head()
-
-    def data_received(self, data: bytes) -> None:
-        """Count what comes of a head."""
-        if self._coming is not None:
-            self._head += len(data)
-            if self._head > LARGEST_HEAD + LARGEST:
-                self.transport.close()
-                return
-        super().data_received(data)
-
-    def on_message_begin(self) -> None:
-        """Wait anew, for another request on the same connection."""
-        super().on_message_begin()
-        self._await_head()
-
-    def on_headers_complete(self) -> None:
-        """Leave the rest to the application."""
-        self._stop_waiting()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more comes."""
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def _await_head(self) -> None:
-        self._stop_waiting()
-        self._head = 0
-        self._coming = self.loop.call_later(PATIENCE, self.transport.close)
-
-    def _stop_waiting(self) -> None:
-        if self._coming is not None:
-            self._coming.cancel()
-            self._coming = None
 
 
 class Door:
@@ -98,7 +49,8 @@ class Door:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._allowed = networks(cloud.settings.mcc_allow)
+        self._allowed = origins.ranges(cloud.settings.mcc_allow)
+        self._names = {*cloud.settings.server_names, socket.gethostname()}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="mcc")
 
     def close(self) -> None:
@@ -139,17 +91,14 @@ class Door:
         return await asyncio.get_running_loop().run_in_executor(self._threads, face.handle, whole)
 
     def _refused(self, scope: Any, request: Request) -> HTTPStatus | None:
-        if self._allowed and not _within((scope.get("client") or ("",))[0], self._allowed):
+        if self._allowed and not origins.within((scope.get("client") or ("",))[0], self._allowed):
             return HTTPStatus.FORBIDDEN
+        if not _own(request.headers.get("host", ""), self._names):
+            return HTTPStatus.MISDIRECTED_REQUEST
         token = self._cloud.settings.mcc_token
         if token and not hmac.compare_digest(_shown(request.headers.get("authorization", "")), token.encode()):
             return HTTPStatus.UNAUTHORIZED
         return None
-
-
-def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    """The ranges that `text` has, with commas between them. Raises ValueError."""
-    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
 def listen(state: State, settings: Settings, provider: str) -> socket.socket | None:
@@ -213,14 +162,17 @@ def _before(state: State) -> list[int]:
     return [int(text)] if text.isdecimal() and 0 < int(text) < 65536 else []
 
 
-def _within(address: str, allowed: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
+def _own(host: str, names: set[str]) -> bool:
+    """Tell whether a Host header names this server: without it, by an address, or by one of its own names.
+
+    A page in a browser that has its own name resolved to this machine is refused: its requests carry that name.
+    """
+    name = urlsplit(f"//{host}").hostname or ""
     try:
-        caller = ipaddress.ip_address(address.partition("%")[0])
+        ipaddress.ip_address(name)
     except ValueError:
-        return False
-    if isinstance(caller, ipaddress.IPv6Address) and caller.ipv4_mapped is not None:
-        caller = caller.ipv4_mapped
-    return any(caller in one for one in allowed)
+        return not host or name in names
+    return True
 
 
 def _shown(header: str) -> bytes:

@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator, Callable
 
 import uvicorn
 
+from pileus.app.connections import Connection
 from pileus.app.tls import Identity
 
 KEEP_ALIVE = 75
 """Seconds for which an idle connection is kept: longer than clients' pools keep theirs."""
 
-MOST_CONNECTIONS = 4000
-"""More are answered that the service is busy."""
+HANDSHAKE = 10.0
+"""Seconds that a TLS handshake may take."""
 
 
 Ended = asyncio.Task[None]
@@ -31,14 +32,27 @@ class _Server(uvicorn.Server):
         """Leave the signals alone: uvicorn's own would end the process as well, before the cloud is put away."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, as uvicorn does, with a bound on the time of TLS handshakes."""
+        loop, config = asyncio.get_running_loop(), self.config
+        patience = HANDSHAKE if config.ssl else None
+        self.servers = [
+            await loop.create_server(
+                self._connection, sock=listener, ssl=config.ssl, ssl_handshake_timeout=patience, backlog=config.backlog
+            )
+            for listener in sockets or ()
+        ]
+        self.started = True
 
-def server(
-    application: Callable[..., object], identity: Identity | None = None, protocol: type[asyncio.Protocol] | None = None
-) -> uvicorn.Server:
+    def _connection(self) -> asyncio.Protocol:
+        return Connection(self.config, self.server_state, {})
+
+
+def server(application: Callable[..., object], identity: Identity | None = None) -> uvicorn.Server:
     """A server of an ASGI application; with an identity it speaks TLS alone."""
     config = uvicorn.Config(
         application,
-        http=protocol or "httptools",
+        http=Connection,
         ws="websockets-sansio",
         loop="none",
         lifespan="off",
@@ -47,7 +61,6 @@ def server(
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=5,
-        limit_concurrency=MOST_CONNECTIONS,
         ws_max_size=1 << 20,
         ssl_context_factory=(lambda *_: identity.context) if identity else None,
     )

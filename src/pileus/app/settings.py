@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from pileus.app import origins
 from pileus.cli.problem import Problem
 from pileus.model import addresses
 from pileus.model.addresses import OUTSIDE
@@ -170,6 +171,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     image_cache_folder: Annotated[Path, _says("where they are kept, for all clouds that name this folder")] = Path(
         "/var/lib/pileus/cache"
     )
+    metrics_allow: Annotated[
+        str,
+        _says(
+            "ranges of addresses, with commas between them, from which /metrics is answered; other callers show an "
+            "administrator's token"
+        ),
+    ] = "127.0.0.0/8,::1"
     log_level: Annotated[
         Literal["debug", "info", "warning"],
         _says("what the processes log; debug: requests that change nothing, too"),
@@ -267,7 +275,7 @@ def _check(settings: Settings) -> None:
     ):
         raise ValueError("mcc_listen is 'off', or an address of this machine and a port: 127.0.0.1:8080")
     addresses.around(*addresses.pool(settings.mcc_range))
-    for part in filter(None, settings.mcc_allow.split(",")):
-        ipaddress.ip_network(part.strip(), strict=False)
+    for text in (settings.mcc_allow, settings.metrics_allow):
+        origins.ranges(text)
     if settings.tls not in ("", "own") and not re.fullmatch(r"/[^:]+:/[^:]+", settings.tls):
         raise ValueError("tls is 'own', or the absolute paths of a certificate and its key: CERT.pem:KEY.pem")

@@ -40,6 +40,34 @@ REQUEST_BODY: Final = Bound(
     what="bytes of a request's body", per="request", most=2 << 20, setting="largest_request", answer="413"
 )
 
+REQUEST_HEAD: Final = Bound(
+    what="bytes of a request's head, and of its trailers", per="request", most=64 << 10, answer="431"
+)
+HEAD_TIME: Final = Bound(what="seconds until a request's head is whole", per="request", most=15, answer="408")
+BODY_START: Final = Bound(what="seconds before the rate of a body counts", per="request", most=20, answer="408")
+BODY_RATE: Final = Bound(what="bytes a second of a body, at least", per="request", most=1024, answer="408")
+PIPELINED_REQUESTS: Final = Bound(
+    what="requests that wait for an answer to an earlier one",
+    per="connection",
+    most=32,
+    answer="the connection is closed",
+)
+CONNECTIONS: Final = Bound(
+    what="connections of one listener",
+    per="process",
+    most=4000,
+    answer="the idle connection of the address with the most is closed, else 503",
+)
+ADDRESS_CONNECTIONS: Final = Bound(
+    what="connections of one listener", per="address", most=3000, answer="the oldest idle one is closed, else 503"
+)
+DRAINED_BYTES: Final = Bound(
+    what="bytes of a body that is refused, read before the answer",
+    per="request",
+    most=16 << 20,
+    answer="the connection is closed",
+)
+
 # -- fair shares: threads, streams, waits, rates -------------------------------------------------------------------
 
 REQUEST_THREADS: Final = Bound(

@@ -9,6 +9,7 @@ import msgspec
 
 from pileus.faces.rest import documents
 from pileus.faces.rest.explain import explain
+from pileus.faces.wire.body import decoded
 from pileus.model import listing as pages
 from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
@@ -38,8 +39,8 @@ class Asked(msgspec.Struct, frozen=True):
 
     def read(self, shape: type[T]) -> T:
         """The body as `shape`; InvalidValue naming what is missing, ill-typed or unknown."""
+        given = decoded(self.body or b"{}", dict[str, Any])
         try:
-            given = msgspec.json.decode(self.body or b"{}", type=dict[str, Any])
             known = {field.encode_name for field in msgspec.structs.fields(shape)}  # type: ignore[arg-type]
             unknown = sorted(given.keys() - known)
             if unknown:
