@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from pileus.app.health import Health, look
+from pileus.app.metrics import Metrics
 from pileus.loops import recover
 from pileus.model.errors import Unavailable
 from pileus.model.host import LOST_AFTER, Host, Seen
 from pileus.model.ids import new_uuid
+from pileus.model.threads import Thread
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
+from tests.bus.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,4 +70,27 @@ def test_a_process_that_is_asked_nothing_while_it_is_not_well_finds_out_by_itsel
         store.shared = True
         assert look(store, dict, yes).missing == {}
     finally:
+        store.close()
+
+
+def test_a_thread_that_fails_is_named(tmp_path: Path) -> None:
+    store, stopping = Store(f"sqlite:///{tmp_path}/pileus.db"), threading.Event()
+
+    def turn() -> None:
+        raise OSError(24, "Too many open files")
+
+    thread = Thread("bus-accept", turn, stopping)
+    try:
+        migrate(store.engine)
+        with store.write() as tx:
+            tx.see(tx.add(Host(uuid=new_uuid(), name="one")), Seen(epoch=1, heard=tx.now))
+        thread.start()
+        until(lambda: look(store, dict, yes).late)
+        late = look(store, dict, yes).late
+        assert list(late) == ["threads"]
+        assert "bus-accept" in late["threads"]
+        assert 'pileus_thread_failing{thread="bus-accept"} 1.0' in Metrics(store).page().body.decode()
+    finally:
+        stopping.set()
+        thread.join(10)
         store.close()

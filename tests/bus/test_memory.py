@@ -40,3 +40,18 @@ def test_channels() -> None:
     with pytest.raises(Unavailable):
         bus.open("nobody", Open(call="c", uuid="u", channel="log"))
     bus.stop()
+
+
+def test_a_message_whose_handling_fails_takes_no_others_with_it() -> None:
+    bus, got = MemoryBus(), list[ToHost]()
+
+    def take(message: ToHost) -> None:
+        if isinstance(message, Order) and message.uuid == "bad":
+            raise OSError(28, "No space left on device")
+        got.append(message)
+
+    bus.host("h1").listen(take)
+    bus.send("h1", Order(uuid="bad", revision=(1, 1), why="gone"))
+    bus.send("h1", Order(uuid="good", revision=(1, 2), why="gone"))
+    until(lambda: got)
+    bus.stop()

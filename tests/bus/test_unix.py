@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import threading
@@ -261,3 +262,49 @@ def test_no_answer_is_an_error_after_a_while(
     one.end.send(report(1))
     until(lambda: cloud.heard)
     assert cloud.end._calls._answers == {}
+
+
+def test_a_cloud_that_had_no_descriptor_for_a_host_takes_it_in_later(
+    cloud: Cloud, host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloud.end, "_socket", Exhausted(cloud.end._socket, 3))
+    one, two = host("h1"), host("h2")
+    until(lambda: cloud.connected("h1") and cloud.connected("h2"))
+    one.end.send(report(1))
+    two.end.send(report(1, "h2"))
+    until(lambda: len(cloud.heard) == 2)
+
+
+class Exhausted:
+    """A listening socket whose first connections find no descriptor left."""
+
+    def __init__(self, link: socket.socket, times: int) -> None:
+        self._link = link
+        self._left = times
+
+    def accept(self) -> tuple[socket.socket, object]:
+        link, address = self._link.accept()
+        if not self._left:
+            return link, address
+        self._left -= 1
+        link.close()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._link, name)
+
+
+def test_a_message_whose_handling_fails_ends_no_connection(cloud: Cloud, host: Callable[..., Host]) -> None:
+    def take(heard: Report) -> None:
+        if heard.sequence == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        cloud.heard.append(heard)
+
+    cloud.end.listen(take)
+    one = host()
+    until(lambda: cloud.connected("h1"))
+    one.end.send(report(1))
+    one.end.send(report(2))
+    until(lambda: cloud.heard)
+    assert cloud.heard == [report(2)]
+    assert one.got == [Ask()], "it is the same connection"

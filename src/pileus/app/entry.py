@@ -7,6 +7,7 @@ import contextlib
 import functools
 import gc
 import os
+import resource
 import socket
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from pileus.model.errors import InvalidValue, Unavailable
 def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
     """The cloud process on the listening socket `descriptor`, as `user` if one is given."""
     state = State(root)
+    _raise_descriptors()
     _hold(state, "cloud")
     if user:
         _become(state, user)
@@ -43,6 +45,7 @@ def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
 
 def role(name: str, root: Path, provider: str, listen: str) -> NoReturn:
     """A process `api` or `loops` of a cloud of several, as whoever starts it."""
+    _raise_descriptors()
     os.umask(0o077)
     gc.disable()  # until it serves, as for the cloud
     from pileus.app import wiring  # noqa: PLC0415  (dear)
@@ -59,6 +62,7 @@ def role(name: str, root: Path, provider: str, listen: str) -> NoReturn:
 def host(root: Path, group: str, provider: str) -> NoReturn:
     """The host process, over the provider `local` or `stub`."""
     state = State(root)
+    _raise_descriptors()
     state.prepare()
     _hold(state, "host")
     os.umask(0o077)
@@ -81,6 +85,12 @@ def _end() -> NoReturn:
 def _no_terminal() -> None:
     """Have structlog do without rich, with which it colours what it says on a terminal: it takes as long to load."""
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # as the import system has it for what is not there
+
+
+def _raise_descriptors() -> None:
+    """Raise the soft limit of open descriptors to the hard one: each connection takes one or two."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _hold(state: State, name: str) -> None:

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from pileus.loops.recover import stands
+from pileus.model import threads
 from pileus.model.errors import Unavailable
 from pileus.model.host import LOST_AFTER, Host, alive
 from pileus.store.store import Store
@@ -19,7 +20,7 @@ class Health(msgspec.Struct, frozen=True):
     """What cannot be had, and why, by name.
 
     Without what is `missing` ("store", or what the opening of the store waits for) requests are refused. Without what
-    is `late` ("broker", "loops", "host") they are taken, and done when it is back.
+    is `late` ("broker", "loops", "host", "threads") they are taken, and done when it is back.
     """
 
     missing: dict[str, str] = {}
@@ -54,6 +55,7 @@ def look(store: Store, opening: Callable[[], dict[str, str]], connected: Callabl
         "broker": "" if connected() else "The broker does not answer; the log tells why.",
         "loops": "" if looped else "No 'pileus loops' has said lately that it works.",
         "host": "" if any(alive(host, store.now()) for host in hosts) else _NO_HOST,
+        "threads": "; ".join(f"{name}: {why}" for name, why in sorted(threads.failing().items())),
     }
     return Health(late={name: why for name, why in late.items() if why})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import grp
-import resource
 import secrets
 import signal
 import socket
@@ -27,6 +26,7 @@ from pileus.faces.metadata.service import bind
 from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import FileBook
 from pileus.loops.host.runner import HostRunner
+from pileus.model.threads import Thread
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.guestnet.upstream import host_servers
 from pileus.providers.local.provider import LocalProvider, capacity, traits
@@ -47,12 +47,6 @@ def _token_secret(state: State) -> bytes:
         aside.chmod(0o600)
         aside.rename(kept)
     return kept.read_bytes()
-
-
-def _more_files() -> None:
-    """Let this process hold as many connections as the machine allows: each to a guest takes two descriptors."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @dataclass(frozen=True)
@@ -118,12 +112,11 @@ def serve(state: State, group: str, provider: str = "local") -> None:
     logs.configure(chosen.log_level)
     cloud = joining.joined(state)
     ways = _joined(state, chosen, cloud) if cloud else _here(state, chosen, group)
-    _more_files()
     body = _stub(state, chosen, ways) if provider == "stub" else _local(state, chosen, ways)
     if cloud is not None:
         renewed = functools.partial(_give_papers, state) if provider != "stub" else _nobody
-        threading.Thread(target=joining.keep_renewed, args=(state, cloud, ended, renewed), daemon=True).start()
-        threading.Thread(target=joining.heed, args=(state, cloud, ended, ways.refused), daemon=True).start()
+        Thread("certificate", functools.partial(joining.keep_renewed, state, cloud, ended, renewed), ended).start()
+        Thread("refusal", functools.partial(joining.heed, state, cloud, ended, ways.refused), ended).start()
     # Where this machine's supervisor asks whether this process answers; a host that joined gives no channels there.
     pulse = ChannelServer(state.channels) if cloud is not None else None
     if pulse is not None:

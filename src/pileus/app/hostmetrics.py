@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from pileus.model.statistics import Statistics
+from pileus.model.threads import Thread
 
 if TYPE_CHECKING:
     from pileus.app.settings import Settings
@@ -93,6 +94,7 @@ class HostMetrics:
         self._page = page
         self._tls = tls
         self._server: _Server | None = None
+        self._stopping = threading.Event()
 
     @property
     def port(self) -> int:
@@ -110,10 +112,11 @@ class HostMetrics:
             log.warning("no metrics", listen=self._where, reason=str(error))
             return
         log.info("metrics", port=self.port)
-        threading.Thread(target=self._server.serve_forever, name="host-metrics", daemon=True).start()
+        Thread("host-metrics", self._server.serve_forever, self._stopping).start()
 
     def stop(self) -> None:
         """Answer no more."""
+        self._stopping.set()
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -208,9 +211,12 @@ def of(
         from prometheus_client import CollectorRegistry  # noqa: PLC0415  (few hosts are asked)
         from prometheus_client.exposition import generate_latest  # noqa: PLC0415
 
+        from pileus.app.metrics import Failing  # noqa: PLC0415
+
         registry = CollectorRegistry(auto_describe=False)
         # Anew each time: to register is to collect nothing, and a page is a measurement.
         registry.register(_Instances(measure, since))
+        registry.register(Failing())
         return generate_latest(registry)
 
     return HostMetrics(settings.host_metrics, page, tls)

@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from pileus.faces.wire.http import Response
+from pileus.model import threads
 from pileus.model.host import Host, condition
 from pileus.model.nouns import NOUNS
 
@@ -59,6 +60,7 @@ class Metrics:
             registry=self._registry,
         )
         self._registry.register(_Stored(store))
+        self._registry.register(Failing())
         ProcessCollector(registry=self._registry)
 
     def request(self, response: Response, seconds: float) -> None:
@@ -75,6 +77,19 @@ class Metrics:
     def page(self) -> Response:
         """All of them, in Prometheus's text format. Reads the store."""
         return Response(200, {"content-type": CONTENT_TYPE_LATEST}, generate_latest(self._registry))
+
+
+class Failing:
+    """The threads of this process that fail now."""
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge, with a sample for each of them."""
+        family = GaugeMetricFamily(
+            "pileus_thread_failing", "1 for a thread whose last turns failed unexpectedly.", labels=["thread"]
+        )
+        for name in sorted(threads.failing()):
+            family.add_metric([name], 1.0)
+        yield family
 
 
 class _Stored:

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pileus.model import threads
 from pileus.model.provider import Access
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class ChannelServer:
         self._group = group
         self._offers = Offers()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._stopping = threading.Event()
 
     def start(self) -> None:
         """Begin to accept."""
@@ -74,10 +76,11 @@ class ChannelServer:
             os.chown(self._path, -1, self._group)
         self._path.chmod(0o660)
         self._socket.listen(64)
-        threading.Thread(target=self._accept, name="channels", daemon=True).start()
+        threads.Thread("channels", self._accept, self._stopping).start()
 
     def stop(self) -> None:
         """Stop accepting; open channels go on to their end."""
+        self._stopping.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # or the thread that accepts would take one more
         self._socket.close()
@@ -88,12 +91,12 @@ class ChannelServer:
         return Access(address=str(self._path), ticket=self._offers.make(serve))
 
     def _accept(self) -> None:
-        while True:
-            try:
-                link, _ = self._socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(link,), name="channel", daemon=True).start()
+        link, _ = self._socket.accept()
+        try:
+            threads.once("channel", lambda: self._serve(link))
+        except RuntimeError:
+            link.close()
+            raise
 
     def _serve(self, link: socket.socket) -> None:
         with link, contextlib.suppress(OSError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pileus.bus import messages
 from pileus.bus.calls import Calls
+from pileus.model.threads import Thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,8 @@ class MemoryLink:
         self._bus = bus
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._on_message: Callable[[ToHost], None] | None = None
-        self._thread = threading.Thread(target=self._run, name="memory-bus", daemon=True)
+        self._ended = threading.Event()
+        self._thread = Thread("memory-bus", self._deliver, self._ended)
 
     def listen(self, on_message: Callable[[ToHost], None]) -> None:
         """Begin to deliver."""
@@ -87,10 +89,11 @@ class MemoryLink:
 
     def close(self) -> None:
         """End the thread."""
+        self._ended.set()
         self._queue.put(None)
 
-    def _run(self) -> None:
-        while (data := self._queue.get()) is not None:
-            message = messages.decode_to_host(data)
-            if self._on_message is not None and message is not None:
-                self._on_message(message)
+    def _deliver(self) -> None:
+        data = self._queue.get()
+        message = messages.decode_to_host(data) if data is not None else None
+        if self._on_message is not None and message is not None:
+            self._on_message(message)

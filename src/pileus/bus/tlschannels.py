@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pileus.bus.channels import LONGEST_TICKET, TCP, Offers
+from pileus.model import threads
 from pileus.model.provider import Access
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class TlsChannelServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._socket = socket.create_server((door.address, door.port), family=_family(door.address), backlog=64)
-        self._thread = threading.Thread(target=self._run, name="channels", daemon=True)
+        self._thread: threading.Thread | None = None
 
     @property
     def port(self) -> int:
@@ -61,11 +62,11 @@ class TlsChannelServer:
 
     def start(self) -> None:
         """Begin to accept."""
-        self._thread.start()
+        self._thread = threads.once("channels", self._run)
 
     def stop(self) -> None:
         """Stop accepting, and end what is open."""
-        if self._thread.is_alive():
+        if self._thread is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(5)
         self._socket.close()
@@ -162,16 +163,15 @@ async def _bridge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, se
         with far, contextlib.suppress(OSError):
             serve(far)
 
-    thread = threading.Thread(target=served, name="channel", daemon=True)
     try:
         inner, outer = await asyncio.open_unix_connection(sock=near)
     except BaseException:
         near.close()
         far.close()
         raise
-    thread.start()
     up = asyncio.create_task(_copy(reader, outer))
     try:
+        threads.once("channel", served)
         # What the guest says last is passed on; TLS could not say that the other direction goes on.
         await _copy(inner, writer)
     finally:

@@ -15,6 +15,7 @@ import structlog
 
 from pileus.bus import messages
 from pileus.bus.calls import Calls
+from pileus.model import threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +42,16 @@ class _Wire:
         self._arrived = arrived
         self._ended = ended
         self._queue: queue.Queue[bytes | None] = queue.Queue(WAITING)
-        for run in (self._read, self._write):
-            threading.Thread(target=run, name=f"bus{run.__name__}", daemon=True).start()
+
+    def start(self) -> None:
+        """Begin to read and write. Raises RuntimeError when the machine has no thread left; it is closed then."""
+        try:
+            for run in (self._read, self._write):
+                threads.once(f"bus{run.__name__}", run)
+        except RuntimeError:
+            self.close()
+            self._link.close()
+            raise
 
     def send(self, data: bytes) -> None:
         with contextlib.suppress(queue.Full):
@@ -65,13 +74,22 @@ class _Wire:
                 (size,) = struct.unpack("!I", self._exactly(4))
                 if size > LARGEST:
                     raise ConnectionError(f"a frame of {size} bytes")
-                self._arrived(self._exactly(size))
+                self._deliver(self._exactly(size))
         except (OSError, EOFError, msgspec.DecodeError) as error:
             log.info("bus connection ended", reason=str(error))
         finally:
             self.close()
             self._link.close()
             self._ended()
+
+    def _deliver(self, data: bytes) -> None:
+        """Hand one message over. An error that its handling raises is logged: the next message may be fine."""
+        try:
+            self._arrived(data)
+        except (EOFError, msgspec.DecodeError):
+            raise
+        except Exception:
+            log.exception("message not taken in")
 
     def _exactly(self, size: int) -> bytes:
         parts = bytearray()
@@ -92,6 +110,7 @@ class CloudEnd:
         self._calls = Calls()
         self._on_report: Callable[[Report], None] = _ignore
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._stopping = threading.Event()
 
     def listen(self, on_report: Callable[[Report], None]) -> None:
         """Call `on_report` with every report, from the connection's thread: a host's reports stay in order."""
@@ -105,10 +124,11 @@ class CloudEnd:
         aside.chmod(0o600)
         self._socket.listen(16)
         aside.rename(self._path)
-        threading.Thread(target=self._accept, name="bus-accept", daemon=True).start()
+        threads.Thread("bus-accept", self._accept, self._stopping).start()
 
     def stop(self) -> None:
         """Close every connection."""
+        self._stopping.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # or the thread that accepts would take one more
         self._socket.close()
@@ -127,12 +147,8 @@ class CloudEnd:
         return self._calls.ask(request, (lambda: wire.send(messages.encode(request))) if wire else None)
 
     def _accept(self) -> None:
-        while True:
-            try:
-                link, _ = self._socket.accept()
-            except OSError:
-                return
-            _Accepted(self, link)
+        link, _ = self._socket.accept()
+        _Accepted(self, link).start()
 
     def joined(self, host: str, wire: _Wire) -> None:
         """A host said its name: its earlier connection, if there is one, is of no use any more."""
@@ -162,12 +178,13 @@ class _Accepted:
     def __init__(self, end: CloudEnd, link: socket.socket) -> None:
         self._end = end
         self._host = ""
-        self._ready = threading.Event()
         self._wire = _Wire(link, self._arrived, self._ended)
-        self._ready.set()
+
+    def start(self) -> None:
+        """Begin to take messages. Raises RuntimeError as `_Wire.start` does."""
+        self._wire.start()
 
     def _arrived(self, data: bytes) -> None:
-        self._ready.wait()
         message = messages.decode_to_cloud(data)
         if message is None and self._host:
             return
@@ -180,7 +197,6 @@ class _Accepted:
             self._end.said(message)
 
     def _ended(self) -> None:
-        self._ready.wait()
         if self._host:
             self._end.left(self._host, self._wire)
 
@@ -199,7 +215,7 @@ class HostEnd:
     def listen(self, on_message: Callable[[ToHost], None]) -> None:
         """Begin to connect and deliver."""
         self._on_message = on_message
-        threading.Thread(target=self._run, name="bus-connect", daemon=True).start()
+        threads.Thread("bus-connect", self._connect, self._stopping).start()
 
     def send(self, message: Report | Opened) -> None:
         """Send to the cloud; lost while not connected."""
@@ -214,23 +230,26 @@ class HostEnd:
         if self._wire is not None:
             self._wire.close()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._lost.clear()
-            link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                link.connect(os.fspath(self._path))
-            except OSError:
-                link.close()
-                self._stopping.wait(0.2)
-                continue
-            wire = _Wire(link, self._arrived, self._lost.set)
-            wire.send(messages.encode(messages.Hello(host=self._host)))
-            self._wire = wire
+    def _connect(self) -> None:
+        """Connect once, and return when that connection has ended."""
+        self._lost.clear()
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            link.connect(os.fspath(self._path))
+        except OSError:
+            link.close()
+            self._stopping.wait(0.2)
+            return
+        wire = self._wire = _Wire(link, self._arrived, self._lost.set)
+        wire.send(messages.encode(messages.Hello(host=self._host)))
+        try:
+            wire.start()
             # A new connection begins with all that there is to say.
             self._on_message(messages.Ask())
             self._lost.wait()
+        finally:
             self._wire = None
+            wire.close()
 
     def _arrived(self, data: bytes) -> None:
         message = messages.decode_to_host(data)

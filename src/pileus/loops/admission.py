@@ -10,6 +10,7 @@ import structlog
 
 from pileus.model.errors import Fault, PileusError
 from pileus.model.host import Host
+from pileus.model.threads import Thread
 from pileus.verbs.host import REMOVED
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Admission:
         self._registers = registers
         self._asked = threading.Event()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="admission", daemon=True)
+        self._thread = Thread("admission", self._look, self._ended)
         if prompt:
             core.store.listen(self._committed)
 
@@ -103,8 +104,7 @@ class Admission:
         """End."""
         self._ended.set()
         self._asked.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=10)
+        self._thread.join(timeout=10)
         for register in self._registers:
             register.close()
 
@@ -112,15 +112,8 @@ class Admission:
         if Host.KIND in touched:
             self._asked.set()
 
-    def _run(self) -> None:
-        while not self._ended.is_set():
-            try:
-                settle(self._core, self._registers)
-            except PileusError as error:
-                log.warning("hosts not compared", reason=error.message)
-            except Exception:
-                # A thread that ended here would be missed by everybody.
-                log.exception("hosts not compared")
-            if not self._ended.wait(APART):
-                self._asked.wait(LOOK * _jitter.uniform(0.8, 1.2))
-                self._asked.clear()
+    def _look(self) -> None:
+        settle(self._core, self._registers)
+        if not self._ended.wait(APART):
+            self._asked.wait(LOOK * _jitter.uniform(0.8, 1.2))
+            self._asked.clear()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pileus.model.errors import PileusError
 from pileus.model.host import Host, condition
+from pileus.model.threads import Thread
 from pileus.verbs.image import named
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Collector:
         self._often = often
         self._looked = False
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="collect", daemon=True)
+        self._thread = Thread("collect", self._wait_and_look, self._stopping)
 
     def start(self) -> None:
         """Look from now on, for the first time soon."""
@@ -51,8 +51,7 @@ class Collector:
     def stop(self) -> None:
         """Look no more."""
         self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.join()
 
     def look(self) -> list[Stored]:
         """One look; the objects that were forgotten. Raises Unavailable and OSError."""
@@ -76,9 +75,6 @@ class Collector:
         with self._core.store.read() as tx:
             return tx.meta("incarnation"), max((line.id for line in tx.journal(limit=1)), default=0)
 
-    def _run(self) -> None:
-        while not self._stopping.wait(self._often if self._looked else SOON):
-            try:
-                self.look()
-            except (PileusError, OSError) as error:
-                log.warning("objects not looked at", error=str(error))
+    def _wait_and_look(self) -> None:
+        if not self._stopping.wait(self._often if self._looked else SOON):
+            self.look()

@@ -14,6 +14,7 @@ from pileus.model import disk
 from pileus.model.errors import Fault, InvalidValue, PileusError, Unavailable
 from pileus.model.ids import new_uuid
 from pileus.model.image import Image
+from pileus.model.threads import once
 
 if TYPE_CHECKING:
     from pileus.objects import ObjectStore
@@ -64,8 +65,11 @@ class Fetcher:
                 if sum(not other.ended.is_set() for other in self._fetches.values()) >= MOST:
                     return False
                 fetch = self._fetches[image] = _Fetch(digest)
-                args = (fetch, host, image, size)
-                threading.Thread(target=self._run, args=args, name="fetch", daemon=True).start()
+                try:
+                    once("fetch", lambda: self._run(fetch, host, image, size))
+                except RuntimeError:
+                    del self._fetches[image]
+                    raise
         if not fetch.ended.wait(BRIEFLY):
             return False
         with self._lock:

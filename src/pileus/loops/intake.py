@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pileus.model.errors import Unavailable
+from pileus.model.threads import Thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,8 +36,8 @@ class Intake:
     def __init__(self, take: Callable[[Sequence[Report]], None]) -> None:
         self._take = take
         self._queue: queue.Queue[Report | None] = queue.Queue(WAITING)
-        self._ending = False
-        self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
+        self._ending = threading.Event()
+        self._thread = Thread("reports", self._take_in, self._ending)
 
     def start(self) -> None:
         """Begin."""
@@ -44,27 +45,25 @@ class Intake:
 
     def stop(self) -> None:
         """End, after what is being taken in; hosts will repeat what waits."""
-        self._ending = True
-        if self._thread.is_alive():
-            with contextlib.suppress(queue.Full):
-                self._queue.put_nowait(None)
-            self._thread.join(timeout=10)
+        self._ending.set()
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(None)
+        self._thread.join(timeout=10)
 
     def put(self, report: Report) -> None:
         """Have a report taken in; waits while too many do. Never raises."""
-        while not self._ending:
+        while not self._ending.is_set():
             with contextlib.suppress(queue.Full):
                 self._queue.put(report, timeout=1.0)
                 return
 
-    def _run(self) -> None:
-        while not self._ending:
-            first = self._queue.get()
-            if first is not None:
-                began = time.monotonic()
-                for batch in batches([first, *self._waiting()]):
-                    self._give(batch)
-                time.sleep(max(0.0, began + APART - time.monotonic()))
+    def _take_in(self) -> None:
+        first = self._queue.get()
+        if first is not None:
+            began = time.monotonic()
+            for batch in batches([first, *self._waiting()]):
+                self._give(batch)
+            time.sleep(max(0.0, began + APART - time.monotonic()))
 
     def _waiting(self) -> list[Report]:
         found: list[Report] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import threading
 import time
@@ -16,6 +17,7 @@ from pileus.loops.intake import Intake
 from pileus.model.errors import Fault, Unavailable
 from pileus.model.image import Image
 from pileus.model.instance import Instance
+from pileus.model.threads import Thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -173,12 +175,11 @@ class Runner:
         self._inside = threading.local()
         """`now`: whether this thread does the loops' own work, and no request's."""
         self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._work, name=f"loop-{i}", daemon=True) for i in range(workers)]
-        self._threads.append(threading.Thread(target=self._scan, name="scan", daemon=True))
-        self._threads.append(threading.Thread(target=self._watch_hosts, name="hosts", daemon=True))
-        self._threads.append(threading.Thread(target=self._tidy, name="tidy", daemon=True))
+        turns = {f"loop-{number}": self._work for number in range(workers)}
+        turns |= {"scan": self._scan, "hosts": self._watch_hosts, "tidy": self._tidy}
         if recovery is not None:
-            self._threads.append(threading.Thread(target=self._compare, name="recovery", daemon=True))
+            turns["recovery"] = functools.partial(self._compare, recovery)
+        self._threads = [Thread(name, turn, self._stopping) for name, turn in turns.items()]
         core.store.listen(self._committed)
         self._intake = Intake(self._reports)
         listen = getattr(core.hosts, "listen", None)
@@ -201,7 +202,7 @@ class Runner:
         self._core.store.engine.untidy.set()
         with self._woken:
             self._woken.notify_all()
-        for thread in filter(threading.Thread.is_alive, self._threads):
+        for thread in self._threads:
             thread.join(timeout=10)
         self._intake.stop()
 
@@ -228,20 +229,11 @@ class Runner:
 
     def _work(self) -> None:
         self._inside.now = True
-        while not self._stopping.is_set():
-            self._give_way()
-            seen = self._pending
-            try:
-                if not work(self._core, self._watch, stop=self._stopping.is_set):
-                    self._waiting = 0.0
-                    self._rest(seen)
-            except Unavailable as error:
-                log.warning("queue does not answer", reason=error.message)
-                self._stopping.wait(1.0)
-            except Exception:
-                # A thread that ended here would be missed by everybody: it outlives every mistake.
-                log.exception("queue does not answer")
-                self._stopping.wait(1.0)
+        self._give_way()
+        seen = self._pending
+        if not work(self._core, self._watch, stop=self._stopping.is_set):
+            self._waiting = 0.0
+            self._rest(seen)
 
     def _give_way(self) -> None:
         """Steps and requests share an interpreter: while requests come in, steps wait."""
@@ -263,41 +255,20 @@ class Runner:
                 self._woken.wait(pause)
 
     def _scan(self) -> None:
-        while not self._stopping.wait(SCAN * _jitter.uniform(0.8, 1.2)):
-            try:
-                scan(self._core)
-            except Unavailable as error:
-                log.warning("scan failed", reason=error.message)
-            except Exception:
-                log.exception("scan failed")
+        if not self._stopping.wait(SCAN * _jitter.uniform(0.8, 1.2)):
+            scan(self._core)
 
     def _tidy(self) -> None:
         engine = self._core.store.engine
-        while engine.untidy.wait() and not self._stopping.is_set():
-            try:
-                engine.tidy()
-            except Unavailable as error:
-                log.warning("database not tidied", reason=error.message)
-            except Exception:
-                log.exception("database not tidied")
+        engine.untidy.wait()
+        if not self._stopping.is_set():
+            engine.tidy()
 
     def _watch_hosts(self) -> None:
         self._inside.now = True
-        while not self._stopping.wait(silence.LOOK):
-            try:
-                silence.watch(self._core)
-            except Unavailable as error:
-                log.warning("hosts not looked after", reason=error.message)
-            except Exception:
-                log.exception("hosts not looked after")
+        if not self._stopping.wait(silence.LOOK):
+            silence.watch(self._core)
 
-    def _compare(self) -> None:
-        recovery = self._recovery
-        while recovery is not None and not self._stopping.is_set():
-            try:
-                recovery.tick()
-            except Unavailable as error:
-                log.warning("not compared", reason=error.message)
-            except Exception:
-                log.exception("not compared")
-            self._stopping.wait(1.0 if recovery.opened else ASK)
+    def _compare(self, recovery: Recovery) -> None:
+        recovery.tick()
+        self._stopping.wait(1.0 if recovery.opened else ASK)

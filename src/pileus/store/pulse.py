@@ -12,6 +12,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from pileus.model.threads import Thread
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -33,7 +35,7 @@ class Pulse:
         self._answers = answers
         self._waiting: dict[object, tuple[float, int | socket.socket]] = {}
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
         self._process = 0
 
     @contextlib.contextmanager
@@ -44,7 +46,7 @@ class Pulse:
             self._waiting[this] = time.monotonic(), link
             if self._thread is None or self._process != os.getpid():
                 self._process = os.getpid()
-                self._thread = threading.Thread(target=self._watch, name="pulse", daemon=True)
+                self._thread = Thread("pulse", self._watch, threading.Event())
                 self._thread.start()
         try:
             yield
@@ -53,12 +55,11 @@ class Pulse:
                 del self._waiting[this]
 
     def _watch(self) -> None:
-        while True:
-            time.sleep(LOOK)
-            with self._lock:
-                longest = min((since for since, _ in self._waiting.values()), default=time.monotonic())
-            if self.silent or time.monotonic() - longest > PATIENCE:
-                self._ask()
+        time.sleep(LOOK)
+        with self._lock:
+            longest = min((since for since, _ in self._waiting.values()), default=time.monotonic())
+        if self.silent or time.monotonic() - longest > PATIENCE:
+            self._ask()
 
     def _ask(self) -> None:
         began = time.monotonic()

@@ -16,6 +16,7 @@ import structlog
 from kombu.connection import Connection
 
 from pileus.bus.tls import Tls
+from pileus.model.threads import Thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +104,8 @@ class Session:
         self._name = name
         self._broker = broker
         self._use = use
-        self._thread = threading.Thread(target=self._run, name=f"bus-{name}", daemon=True)
+        self._tries = 0
+        self._thread = Thread(f"bus-{name}", self._attempt, self.stopping)
 
     def start(self) -> None:
         """Begin to connect."""
@@ -112,8 +114,7 @@ class Session:
     def stop(self) -> None:
         """End; a thread that a hung broker keeps waiting ends by itself."""
         self.stopping.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(2 * BEAT)
+        self._thread.join(2 * BEAT)
 
     def works(self) -> None:
         """What the connection is for goes on now."""
@@ -121,17 +122,16 @@ class Session:
             log.info("broker answers", broker=self._broker.place, session=self._name)
         self.trouble = ""
 
-    def _run(self) -> None:
-        tries = 0
-        while not self.stopping.is_set():
-            began = time.monotonic()
-            try:
-                self._once()
-            except Exception as error:  # noqa: BLE001  (a thread that ended here would be missed by everybody)
-                # Whatever the broker or the library came up with: a connection is made anew.
-                self._complain(error)
-            tries = 0 if time.monotonic() - began > LATEST else tries + 1
-            self.stopping.wait(min(LATEST, SOONEST * 2.0**tries) * _jitter.uniform(0.5, 1.0))
+    def _attempt(self) -> None:
+        """Connect once, use the connection until it breaks, and wait before the next one."""
+        began = time.monotonic()
+        try:
+            self._once()
+        except Exception as error:  # noqa: BLE001  (`trouble` shows it)
+            # Whatever the broker or the library came up with: a connection is made anew.
+            self._complain(error)
+        self._tries = 0 if time.monotonic() - began > LATEST else self._tries + 1
+        self.stopping.wait(min(LATEST, SOONEST * 2.0 ** min(self._tries, 10)) * _jitter.uniform(0.5, 1.0))
 
     def _complain(self, error: Exception) -> None:
         trouble = f"{type(error).__name__}: {error}"

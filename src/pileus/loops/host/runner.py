@@ -13,6 +13,7 @@ from pileus.bus.messages import Ask, Open, Opened, Order
 from pileus.loops.runner import backoff
 from pileus.model.errors import Fault
 from pileus.model.provider import Ref
+from pileus.model.threads import Thread, once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -75,8 +76,10 @@ class HostRunner:
         self._news = threading.Event()
         self._full = False
         self._stopping = threading.Event()
-        names = [self._work] * workers + [self._report, self._survey]
-        self._threads = [threading.Thread(target=run, name=f"host{run.__name__}", daemon=True) for run in names]
+        turns = {f"host-worker-{number}": self._work for number in range(workers)}
+        turns |= {"host-reports": self._report, "host-survey": self._survey}
+        self._threads = [Thread(name, turn, self._stopping) for name, turn in turns.items()]
+        self._repeated = -REPEAT
 
     def start(self) -> None:
         """Begin: what the book holds is made true, whether or not the cloud answers."""
@@ -95,7 +98,7 @@ class HostRunner:
         self._news.set()
         with self._wake:
             self._wake.notify_all()
-        for thread in filter(threading.Thread.is_alive, self._threads):
+        for thread in self._threads:
             thread.join(timeout=10)
 
     def wake(self, uuid: str, after: float = 0.0) -> None:
@@ -121,7 +124,7 @@ class HostRunner:
             self._full = True
             self._news.set()
         elif isinstance(message, Open):
-            threading.Thread(target=self._open, args=(message,), daemon=True).start()
+            once("open", lambda: self._open(message))
 
     def _specs_changed(self) -> None:
         if self._on_specs is not None:
@@ -146,11 +149,13 @@ class HostRunner:
     # -- steps ---------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while not self._stopping.is_set():
-            uuid = self._next()
-            if uuid is None:
-                continue
+        uuid = self._next()
+        if uuid is None:
+            return
+        after: float | None = backoff(1)
+        try:
             after = self._step(uuid)
+        finally:
             with self._wake:
                 self._busy.discard(uuid)
                 again = uuid in self._again
@@ -198,31 +203,25 @@ class HostRunner:
     # -- reports -------------------------------------------------------------------------------------------------
 
     def _report(self) -> None:
-        self._link.send(self.agent.report(full=True))
-        repeated = time.monotonic()
-        while not self._stopping.is_set():
-            told = self._news.wait(BEAT)
-            if told:
-                self._news.clear()
-                self._stopping.wait(GATHER)
-            due = not told and time.monotonic() - repeated >= REPEAT
-            full, self._full = self._full or due, False
-            repeated = time.monotonic() if full else repeated
-            try:
-                self._link.send(self.agent.report(full=full))
-            except Exception:
-                log.exception("report failed")
+        """Send one report: at once the first time, then with news, or when the next one is due."""
+        told = self._repeated >= 0 and self._news.wait(BEAT)
+        if told:
+            self._news.clear()
+            self._stopping.wait(GATHER)
+        due = not told and time.monotonic() - self._repeated >= REPEAT
+        full, self._full = self._full or due, False
+        try:
+            self._link.send(self.agent.report(full=full))
+        except Exception:
+            # The agent may have counted as reported what this one was to say.
+            self._full = True
+            raise
+        self._repeated = time.monotonic() if full else self._repeated
 
     def _survey(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                for uuid in self.agent.survey():
-                    self.wake(uuid)
-                if self.agent.news:
-                    self._news.set()
-            except Fault as fault:
-                # The backend may be away; the next survey finds out.
-                log.warning("survey failed", code=fault.code, message=fault.message)
-            except Exception:
-                log.exception("survey failed")
-            self._stopping.wait(SURVEY)
+        """Look at every body; the backend may be away, and then the next survey finds out."""
+        for uuid in self.agent.survey():
+            self.wake(uuid)
+        if self.agent.news:
+            self._news.set()
+        self._stopping.wait(SURVEY)

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import socket
-import threading
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,6 +14,7 @@ from pileus.model import statistics
 from pileus.model.errors import Fault
 from pileus.model.host import Capacity, Limits
 from pileus.model.spec import ImageSpec, InstanceSpec
+from pileus.model.threads import once
 from pileus.providers.local.capture.provider import CaptureProvider, Locks, Source
 from pileus.providers.local.capture.shelf import Shelf
 from pileus.providers.local.container import monitor
@@ -187,8 +187,7 @@ def _splice(link: Stream, guest: socket.socket) -> None:
     """Copy both ways until both sides have ended; closing is the channel's, and the guest's side is closed here."""
     user = socket.socket(fileno=os.dup(link.fileno()))
     with guest, user:
-        back = threading.Thread(target=_copy, args=(guest, user), daemon=True)
-        back.start()
+        back = once("channel back", lambda: _copy(guest, user))
         _copy(user, guest)
         back.join()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pileus.model.errors import Fault
+from pileus.model.threads import once
 from pileus.providers.local.machine.images import disk_fault
 
 LEAST = 64 << 20
@@ -130,8 +131,7 @@ class Work:
         self._slots = slots
         self._finish = finish
         self._watch = Watch(part.parent)
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
-        self._thread.start()
+        self._thread = once("capture", self._run)
 
     @property
     def ended(self) -> bool:

@@ -6,6 +6,7 @@ Woken when one starts, ends or gets another size, when lxcfs ends, and by each s
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import signal
@@ -14,6 +15,7 @@ import time
 
 import structlog
 
+from pileus.model.threads import Thread, once
 from pileus.providers.local.container import guests, lxcfs, order, processors, views
 from pileus.providers.local.layout import Layout
 
@@ -35,8 +37,8 @@ class Keeper:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._news = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._thread: threading.Thread | None = None
-        self._stopped = False
+        self._thread: Thread | None = None
+        self._stopped = threading.Event()
         self._mended: dict[str, tuple[int, str]] = {}
         self._tree: lxcfs.Tree | None = None
         self._handle = -1
@@ -47,7 +49,7 @@ class Keeper:
     def start(self) -> None:
         """Begin."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+            self._thread = Thread("keeper", self._run, self._stopped)
             self._thread.start()
             self.wake()
 
@@ -57,7 +59,7 @@ class Keeper:
 
     def stop(self) -> None:
         """Look no more."""
-        self._stopped = True
+        self._stopped.set()
         self.wake()
         if self._thread is not None:
             self._thread.join(timeout=5)
@@ -65,7 +67,7 @@ class Keeper:
     def _run(self) -> None:
         poll = select.poll()
         poll.register(self._news, select.POLLIN)
-        while not self._stopped:
+        while not self._stopped.is_set():
             soon = self._tree is None and time.monotonic() - self._ended < _AGAIN
             for descriptor, _ in poll.poll(_SOON * 1000 if soon else None):
                 if descriptor == self._news:
@@ -106,9 +108,8 @@ class Keeper:
         if self._tree is None:
             return
         if self._asking is None or not self._asking.is_alive():
-            self._asking = threading.Thread(target=_question, args=(self._tree,), name="lxcfs question", daemon=True)
             self._asked = time.monotonic()
-            self._asking.start()
+            self._asking = once("lxcfs question", functools.partial(_question, self._tree))
         elif time.monotonic() - self._asked > _HANGS:
             log.warning("lxcfs hangs: killed", process=self._tree.process)
             with contextlib.suppress(OSError):

@@ -9,10 +9,11 @@ import fcntl
 import os
 import stat
 import struct
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+
+from pileus.model.threads import once
 
 T = TypeVar("T")
 
@@ -105,9 +106,7 @@ def apart(work: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001  (handed to the caller, who waits below)
             errors.append(error)
 
-    thread = threading.Thread(target=run, name="container", daemon=True)
-    thread.start()
-    thread.join()
+    once("container", run).join()
     if errors:
         raise errors[0]
     return results[0]

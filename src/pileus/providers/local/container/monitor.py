@@ -21,6 +21,7 @@ from pathlib import Path
 
 from pileus.model.errors import Fault
 from pileus.model.provider import Cause
+from pileus.model.threads import Thread
 from pileus.providers.local.container import kernel
 from pileus.providers.local.engine import process
 from pileus.providers.local.guestnet.namespaces import NETNS
@@ -197,8 +198,8 @@ class Watch:
         self._news = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._lock = threading.Lock()
         self._waiting: dict[int, tuple[str, int]] = {}
-        self._thread: threading.Thread | None = None
-        self._stopped = False
+        self._thread: Thread | None = None
+        self._stopped = threading.Event()
 
     def add(self, uuid: str, number: int) -> None:
         """Watch the process `number` for the instance `uuid`."""
@@ -209,7 +210,7 @@ class Watch:
         with self._lock:
             self._waiting[descriptor] = (uuid, number)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="containers", daemon=True)
+                self._thread = Thread("containers", self._run, self._stopped)
                 self._thread.start()
         os.eventfd_write(self._news, 1)
 
@@ -219,7 +220,7 @@ class Watch:
 
     def stop(self) -> None:
         """Watch no more."""
-        self._stopped = True
+        self._stopped.set()
         os.eventfd_write(self._news, 1)
         if self._thread is not None:
             self._thread.join(timeout=5)
@@ -227,7 +228,7 @@ class Watch:
     def _run(self) -> None:
         poll = select.poll()
         poll.register(self._news, select.POLLIN)
-        while not self._stopped:
+        while not self._stopped.is_set():
             with self._lock:
                 for descriptor in self._waiting:
                     poll.register(descriptor, select.POLLIN)

@@ -11,7 +11,6 @@ import ctypes
 import os
 import socket
 import subprocess
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +18,7 @@ from typing import TypeVar
 from pileus.model.addresses import METADATA
 from pileus.model.errors import Fault
 from pileus.model.spec import NicSpec
+from pileus.model.threads import once
 from pileus.providers.local.engine import switch
 from pileus.providers.local.layout import Layout, localport_name
 
@@ -134,9 +134,7 @@ def run_in(namespace: str, function: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001  (handed to the caller, who waits below)
             errors.append(error)
 
-    thread = threading.Thread(target=enter, name=f"in {namespace}", daemon=True)
-    thread.start()
-    thread.join()
+    once(f"in {namespace}", enter).join()
     if errors:
         raise errors[0]
     return results[0]

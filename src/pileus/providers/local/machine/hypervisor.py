@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import queue
 import threading
@@ -15,6 +16,7 @@ import libvirt
 import structlog
 
 from pileus.model.errors import Fault
+from pileus.model.threads import Thread, once
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import daemon
 
@@ -71,6 +73,7 @@ class Hypervisor:
         self._connecting = threading.Lock()
         self._failed: tuple[float, str] | None = None
         self._events: queue.SimpleQueue[str] | None = None
+        self._unwatched = threading.Event()
 
     def call(self, function: Callable[..., Any], *arguments: Any, seconds: float = PATIENCE) -> Any:
         """What `function(*arguments)`, a call of libvirt's, returns; for at most `seconds`.
@@ -122,26 +125,28 @@ class Hypervisor:
 
         The connection is kept up for it; what happens while there is none is not told later.
         """
+        self._unwatched.set()
+        self._unwatched = threading.Event()
         self._events = queue.SimpleQueue()
         with self._connecting:
             self._drop()
-        threading.Thread(target=self._tell, args=(self._events, changed), name="libvirt watch", daemon=True).start()
+        Thread("libvirt watch", functools.partial(self._tell, self._events, changed), self._unwatched).start()
 
     def close(self) -> None:
         """Let go of the connection; nothing is watched any more."""
+        self._unwatched.set()
         self._events = None
         with self._connecting:
             self._drop()
 
     def _tell(self, events: queue.SimpleQueue[str], changed: Callable[[str], None]) -> None:
-        while self._events is events:
-            try:
-                self.connection()
-                changed(events.get(timeout=_WATCH))
-            except queue.Empty:
-                continue
-            except Fault:
-                time.sleep(_WATCH)
+        try:
+            self.connection()
+            changed(events.get(timeout=_WATCH))
+        except queue.Empty:
+            return
+        except Fault:
+            self._unwatched.wait(_WATCH)
 
     def _connect(self) -> Any:
         # libvirt has no time limit for opening: only what answers just now is opened.
@@ -171,7 +176,7 @@ class Hypervisor:
         registered, self._registered = self._registered, None
         if old != [None]:
             # Closing says goodbye to the daemon, which may hang: only the thread holds on to what it closes.
-            threading.Thread(target=_close, args=(old, registered), name="libvirt close", daemon=True).start()
+            once("libvirt close", functools.partial(_close, old, registered))
 
 
 def _on_lifecycle(_: Any, domain: Any, _event: int, _detail: int, events: queue.SimpleQueue[str]) -> None:
@@ -201,7 +206,7 @@ def _bounded(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: 
         except BaseException as error:  # noqa: BLE001  (handed to the caller, who waits below)
             results.put((None, error))
 
-    threading.Thread(target=run, name="libvirt call", daemon=True).start()
+    once("libvirt call", run)
     try:
         value, error = results.get(timeout=seconds)
     except queue.Empty:
@@ -229,10 +234,5 @@ def _ensure_loop() -> None:
             return
         libvirt.registerErrorHandler(lambda *_: None, None)
         libvirt.virEventRegisterDefaultImpl()
-        threading.Thread(target=_run_loop, name="libvirt events", daemon=True).start()
+        Thread("libvirt events", libvirt.virEventRunDefaultImpl, threading.Event()).start()
         _looping = True
-
-
-def _run_loop() -> None:
-    while True:
-        libvirt.virEventRunDefaultImpl()

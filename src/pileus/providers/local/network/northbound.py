@@ -13,6 +13,7 @@ from ovsdbapp.backend.ovs_idl import transaction as ovsdb_transaction
 from ovsdbapp.exceptions import TimeoutException
 
 from pileus.model.errors import Fault
+from pileus.model.threads import once
 
 TABLES = (
     "Logical_Router",
@@ -189,8 +190,7 @@ class Northbound:
                 return self._connection
             if self._connecting is None or not self._connecting.is_alive():
                 # The library waits without bound for a server that accepts and then says nothing.
-                self._connecting = threading.Thread(target=self._connect, name=self.NAME, daemon=True)
-                self._connecting.start()
+                self._connecting = once(self.NAME, self._connect)
             connecting = self._connecting
         connecting.join(max(0.0, until - time.monotonic()))
         made = self._connection_made()

@@ -13,6 +13,7 @@ from pileus.model.errors import Fault
 from pileus.model.host import Limits
 from pileus.model.provider import Access, Channel, Recalled, Ref, Seen
 from pileus.model.spec import AnySpec, FloatingIpSpec, NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec
+from pileus.model.threads import Thread
 from pileus.providers.local.network import floatingip, network, port, removals, router, securitygroup
 from pileus.providers.local.network.northbound import Northbound
 from pileus.providers.local.network.rows import KIND, RECORD, REVISION, UUID, Rows, Superseded, revision_of
@@ -140,10 +141,6 @@ class NetworkProvider:
         """Call `report` when a row goes, or changes although its order did not: what other hands do."""
         hints: queue.SimpleQueue[Ref] = queue.SimpleQueue()
 
-        def tell() -> None:
-            while True:
-                report(hints.get())
-
         def changed(event: str, table: str, row: Any, old: Any) -> None:
             if table in _KINDS and _foreign(event, row, old):
                 uuid = row.external_ids.get(UUID)
@@ -151,7 +148,7 @@ class NetworkProvider:
                     hints.put(Ref(kind=_KINDS[table], uuid=uuid, revision=revision_of(row)))
 
         # Reporting may take a transaction of the store; the replica must not wait for it.
-        threading.Thread(target=tell, name="northbound-watch", daemon=True).start()
+        Thread("northbound-watch", lambda: report(hints.get()), threading.Event()).start()
         self._northbound.notify(changed)
 
     def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:

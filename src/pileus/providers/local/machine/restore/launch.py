@@ -19,6 +19,7 @@ import structlog
 
 from pileus.model.errors import Fault
 from pileus.model.spec import InstanceSpec
+from pileus.model.threads import Thread
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import kvm
 from pileus.providers.local.machine.disk import Disks
@@ -65,7 +66,7 @@ class Restores:
         self._failed: dict[str, int] = {}
         self._busy = 0.0
         self._news = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
 
     # -- one instance --------------------------------------------------------------------------------------------
 
@@ -161,7 +162,7 @@ class Restores:
             if self._failed.get(key, 0) < TRIES:
                 self._wanted[key] = spec
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._make, name="templates", daemon=True)
+                    self._thread = Thread("templates", self._make, self._stopped)
                     self._thread.start()
                 self._news.notify()
 
@@ -174,20 +175,22 @@ class Restores:
             self._thread.join(timeout=5)
 
     def _make(self) -> None:
-        while not self._stopped.is_set():
-            with self._news:
-                if not self._wanted:
-                    self._news.wait()
-                    continue
-                key, spec = next(iter(self._wanted.items()))
-            if time.monotonic() - self._busy < QUIET:
-                self._stopped.wait(QUIET / 4)
-                continue
-            try:
-                self._freezer.make(key, spec)
-            except (Fault, OSError) as error:
-                self._failed[key] = self._failed.get(key, 0) + 1
-                _log.warning("template not made", template=key, error=str(error))
+        with self._news:
+            if not self._wanted:
+                self._news.wait()
+                return
+            key, spec = next(iter(self._wanted.items()))
+        if time.monotonic() - self._busy < QUIET:
+            self._stopped.wait(QUIET / 4)
+            return
+        try:
+            self._freezer.make(key, spec)
+        except Exception as error:
+            self._failed[key] = self._failed.get(key, 0) + 1
+            if not isinstance(error, Fault | OSError):
+                raise
+            _log.warning("template not made", template=key, error=str(error))
+        finally:
             with self._news:
                 self._wanted.pop(key, None)
 
