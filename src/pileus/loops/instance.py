@@ -119,6 +119,8 @@ def _leave(tx: Writer, row: Instance) -> Instance:
 def bury(tx: Writer, row: Instance) -> Instance:
     """Make it a tombstone with all it owns, and free what they held; not before the engine let go of its ports."""
     ports, volumes = tx.referring(Port, [row.uuid]), tx.referring(Volume, [row.uuid])
+    if tx.unreadable and any(source in tx.unreadable for _, source, _ in tx.referrers(row.uuid)):
+        return row  # nobody knows whether the engine let go of that port
     if not all(port.wanted.gone and _let_go(port) for port in ports):
         return row
     for noun in (*ports, *volumes):

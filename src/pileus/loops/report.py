@@ -72,7 +72,7 @@ def _hosts(tx: Writer, reports: Sequence[Report], ask: list[str]) -> list[Report
     news: list[Report] = []
     seen: list[tuple[Host, HostSeen]] = []
     for report in reports:
-        host = known[held[report.host]] if report.host in held else _new(tx, report)
+        host = known.get(held[report.host]) if report.host in held else _new(tx, report)
         if host is None or stale(report, host.seen):
             continue
         if missed(report, host.seen):

@@ -186,6 +186,13 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "Its loop fails, again and again.",
             "Terminate or delete it; report how it came about.",
         ),
+        "RowUnreadable": Meaning(
+            "error",
+            "A row of the database cannot be decoded: it is damaged.",
+            "Lists leave it out, requests for it are answered Unavailable, no loop works on it. It keeps its claims.",
+            "Look for the cause, a failing disk perhaps. `pileus recover` makes the row anew where a host or the"
+            " network engine holds a record of it; else restore the database from a backup.",
+        ),
         "RowFaulty": Meaning(
             "warning",
             "A host or the network engine could not do what a row wants.",

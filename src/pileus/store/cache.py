@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,6 +27,16 @@ def version_name(kind: str) -> str:
 _NAMES = {kind: version_name(kind) for kind in KINDS}
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """A row that this version cannot decode: it was damaged. Lists leave it out; its claims stay."""
+
+    kind: str
+    uuid: str
+    ec2_id: str
+    project: str
+    name: str
+
+
 class Kept:
     """Nouns of one kind by uuid and by EC2 id, and the living ones of a project, or of all."""
 
@@ -32,6 +44,7 @@ class Kept:
         self.nouns: dict[str, Any] = {}
         self.ec2: dict[str, Any] = {}
         self.living: dict[str | None, list[Any]] = {}
+        self.unreadable: dict[str, Unreadable] = {}
 
 
 class Cache:
@@ -40,6 +53,8 @@ class Cache:
     def __init__(self) -> None:
         self._kept: dict[str, tuple[int, Kept]] = {}
         self._lock = threading.Lock()
+        self.logged: set[str] = set()
+        """The uuids of unreadable rows that the log names already."""
 
     def at(self, kind: str, versions: Mapping[str, int]) -> Kept | None:
         """What the snapshot with these `versions` sees of a kind; None when that snapshot is an old one."""

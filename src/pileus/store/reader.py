@@ -6,13 +6,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
+import structlog
 from sqlalchemy import Integer, bindparam, case, func, literal, select, union_all
 
-from pileus.model.errors import NotFound
+from pileus.model.errors import NotFound, Unavailable
 from pileus.model.noun import Noun
 from pileus.store import tables
-from pileus.store.cache import KINDS, version_name
-from pileus.store.rows import SHAPES
+from pileus.store.cache import KINDS, Unreadable, version_name
+from pileus.store.rows import SHAPES, UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,6 +37,9 @@ OPENING = "opening"
 """The number in `meta` that rises each time that the store is opened by a process alone, and with every recovery."""
 
 
+log = structlog.get_logger()
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the journal. `outcome`: open, done, failed, superseded."""
 
@@ -55,29 +59,62 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reader:
-    """What may be asked in one snapshot, or in one transaction."""
+    """What may be asked in one snapshot, or in one transaction.
+
+    `unreadable` are the rows, by uuid, that were read here and could not be decoded. Lists leave them out.
+    """
+
+    replacing = False
+    """Whether an unreadable row counts as missing, because it may be made anew: in a recovery."""
 
     def __init__(self, session: Session, cache: Cache | None = None) -> None:
+        self.unreadable: dict[str, Unreadable] = {}
         self.sql = session
         self._cache = cache
         self._versions: dict[str, int] | None = None
 
     def get(self, cls: type[N], uuid: str) -> N | None:
-        """The noun with this uuid, tombstones included; None when there is none."""
+        """The noun with this uuid, tombstones included; None when there is none. Raises Unavailable if unreadable."""
         if self._cache is not None and cls.KIND in KINDS:
-            return self.many(cls, [uuid]).get(uuid)
-        row = self.sql.execute(_by_uuid(cls), {"uuid": uuid}).first()
-        return SHAPES[cls].noun(row) if row else None
+            noun = self.many(cls, [uuid]).get(uuid)
+        else:
+            noun = next(iter(self._decoded(cls, self.sql.execute(_by_uuid(cls), {"uuid": uuid}).all())), None)
+        if noun is None and uuid in self.unreadable and not self.replacing:
+            raise self.refusal(self.unreadable[uuid])
+        return noun
+
+    @staticmethod
+    def refusal(row: Unreadable) -> Unavailable:
+        """The error for an unreadable row that a caller names."""
+        text = f"The {row.kind} '{row.ec2_id}' cannot be read: its row is damaged. 'pileus doctor' says how to mend it."
+        return Unavailable(text, noun=row.kind, ident=row.ec2_id, reason="unreadable")
+
+    def _decoded(self, cls: type[N], rows: _List[Any]) -> _List[N]:
+        """The nouns in these rows; unreadable ones are noted, logged once, and left out."""
+        shape = SHAPES[cls]
+        try:
+            return [*map(shape.noun, rows)]
+        except UNDECODABLE:
+            nouns: list[N] = []
+        for row in rows:
+            try:
+                nouns.append(shape.noun(row))
+            except UNDECODABLE as error:
+                self.unreadable[row.uuid] = Unreadable(cls.KIND, row.uuid, row.ec2_id, row.project, row.name)
+                if self._cache is not None and row.uuid not in self._cache.logged:
+                    self._cache.logged.add(row.uuid)
+                    log.warning("row cannot be read", kind=cls.KIND, uuid=row.uuid, id=row.ec2_id, reason=str(error))
+        return nouns
 
     def need(self, cls: type[N], uuid: str) -> N:
-        """The living noun with this uuid; NotFound otherwise."""
+        """The living noun with this uuid; NotFound otherwise. Raises Unavailable if its row is unreadable."""
         noun = self.get(cls, uuid)
         if noun is None or noun.gone is not None:
             raise NotFound(f"The {cls.KIND} '{uuid}' does not exist.", noun=cls.KIND, ident=uuid)
         return noun
 
     def many(self, cls: type[N], uuids: Iterable[str]) -> dict[str, N]:
-        """The nouns with these uuids, by uuid; those that do not exist are left out."""
+        """The nouns with these uuids, by uuid; those that do not exist, or cannot be read, are left out."""
         return self._by(cls, "uuid", uuids)
 
     def _kept(self, kind: str) -> Kept | None:
@@ -117,12 +154,11 @@ class Reader:
         return {value: kept[value] for value in wanted if value in kept}
 
     def _where_in(self, cls: type[N], column: str, values: Iterable[str]) -> _List[N]:
-        shape = SHAPES[cls]
         found: list[N] = []
         for part in chunks(values):
             # One is asked for by far the most often, and a list is written into the statement's text each time.
             asked = (_is(cls, column), {"value": part[0]}) if len(part) == 1 else (_in(cls, column), {"values": part})
-            found.extend(map(shape.noun, self.sql.execute(*asked).all()))
+            found += self._decoded(cls, self.sql.execute(*asked).all())
         return found
 
     def list(
@@ -142,6 +178,8 @@ class Reader:
         if project not in kept.living:
             kept.living[project] = found = self._listed(cls, project, name, dead=dead, after=after, limit=limit)
             kept.nouns.update((noun.uuid, noun) for noun in found)
+            kept.unreadable.update((uuid, row) for uuid, row in self.unreadable.items() if row.kind == cls.KIND)
+        self.unreadable.update(kept.unreadable)
         return [*kept.living[project]]
 
     def _listed(
@@ -150,15 +188,21 @@ class Reader:
         given = {"project": project, "name": name, "after": after or None, "limit": limit}
         given = {key: value for key, value in given.items() if value is not None}
         statement = _list(cls, tuple(given), dead)
-        return [*map(SHAPES[cls].noun, self.sql.execute(statement, given).all())]
+        rows = self.sql.execute(statement, given).all()
+        nouns = self._decoded(cls, rows)
+        if limit is not None and len(nouns) < len(rows) == limit:
+            # A page is as long as was asked: a shorter one would be taken for the last.
+            more = limit + len(rows) - len(nouns)
+            return self._listed(cls, project, name, dead=dead, after=after, limit=more)[:limit]
+        return nouns
 
     def referring(self, cls: type[N], targets: Iterable[str], *, dead: bool = False) -> _List[N]:
         """The nouns of `cls` that refer to any of the uuids `targets`, in the order of their making."""
-        shape, statement = SHAPES[cls], _referring(cls, dead)
+        statement = _referring(cls, dead)
         found: dict[str, N] = {}
         for part in chunks(targets):
-            rows = self.sql.execute(statement, {"targets": part}).all()
-            found.update((row.uuid, shape.noun(row)) for row in rows)
+            nouns = self._decoded(cls, self.sql.execute(statement, {"targets": part}).all())
+            found.update((noun.uuid, noun) for noun in nouns)
         return list(found.values())
 
     def referrers(self, uuid: str) -> Sequence[tuple[str, str, str]]:

@@ -10,6 +10,9 @@ from pileus.model.noun import Noun, Ref, references
 from pileus.model.nouns import NOUNS
 
 _ENCODER = msgspec.json.Encoder()
+UNDECODABLE = (msgspec.MsgspecError, TypeError, ValueError)
+"""Raised by `Shape.noun` for a row that was damaged."""
+
 _TAGS = msgspec.json.Decoder(dict[str, str])
 
 
@@ -31,7 +34,7 @@ class Shape:
         self.references: dict[str, Ref] = references(cls)
 
     def noun(self, row: Any) -> Any:
-        """The noun in `row`, whose columns are those of the table in order."""
+        """The noun in `row`, whose columns are those of the table in order. Raises `UNDECODABLE`."""
         (
             ident,
             uuid,

@@ -32,6 +32,13 @@ def change_noun(kind: str) -> Update:
 
 
 @cache
+def drop_noun(kind: str) -> Delete:
+    """The row of the noun `key`, gone."""
+    table = tables.nouns[kind]
+    return delete(table).where(table.c.uuid == bindparam("key"))
+
+
+@cache
 def noun_ids(kind: str) -> Select[Any]:
     """The numbers that the nouns `uuids` were given."""
     table = tables.nouns[kind]

@@ -93,6 +93,7 @@ class Store:
         """
         with self.engine.write(lasting=lasting) as connection:
             writer = Writer(self.engine.direct(connection), self.now(), self._cache)
+            writer.replacing = recovering
             if not recovering and (self.closed or (self.shared and writer.recovering)):
                 raise Unavailable(
                     "The cloud compares its database with what its hosts hold, and takes no changes until "

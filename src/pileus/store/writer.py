@@ -57,6 +57,10 @@ class Writer(Reader):
             shape, kind = SHAPES[type(nouns[0])], nouns[0].KIND
             made = [msgspec.structs.replace(noun, created=noun.created or self.now) for noun in nouns]
             self.touched.add(kind)
+            for uuid in [noun.uuid for noun in made if noun.uuid in self.unreadable]:
+                self.sql.execute(statements.DROP_REFERENCES, {"key": uuid})
+                self.sql.execute(statements.drop_noun(kind), {"key": uuid})
+                del self.unreadable[uuid]
             self.sql.execute(statements.add_noun(kind), [shape.row(noun) for noun in made])
             every += made
         self._refer(every)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pileus.bus.messages import BodyReport, Order
-from pileus.model.errors import Forbidden, NotFound
+from pileus.model.errors import Forbidden, NotFound, Unavailable
 from pileus.model.finding import Finding
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host, condition
@@ -163,6 +163,8 @@ def _findings(tx: Reader, now: float) -> Iterator[Finding]:
     yield from _wakes(tx, rows, now)
     yield from _hosts(tx, now)
     yield from _without(rows)
+    for bad in tx.unreadable.values():
+        yield Finding(code="RowUnreadable", kind=bad.kind, ident=bad.uuid, detail=bad.ec2_id)
     for row in rows.values():
         fault = getattr(row.seen, "fault", None)
         if fault is not None:
@@ -182,9 +184,10 @@ def _counts(tx: Reader) -> Iterator[Finding]:
     """Claims and usage against what the rows add up to."""
     try:
         should, counted = recount.claims(tx), recount.usage(tx)
-    except NotFound:
-        return  # a row refers to nothing, which is a finding of its own
-    kept, used = {claim for claim in tx.claims() if claim[0].startswith(recount.POOLS)}, tx.usage()
+    except (NotFound, Unavailable):
+        return  # a row refers to nothing, or to what cannot be read, which is a finding of its own
+    kept = {one for one in tx.claims() if one[0].startswith(recount.POOLS) and one[2] not in tx.unreadable}
+    used = tx.usage() if not tx.unreadable else counted
     for pool, value, uuid in kept ^ should:
         leaked = (pool, value, uuid) in kept
         ident = f"{pool} {value}"
@@ -198,7 +201,7 @@ def _counts(tx: Reader) -> Iterator[Finding]:
 
 def _references(tx: Reader, rows: dict[str, Noun]) -> Iterator[Finding]:
     for source, kind, target in tx.references():
-        if source in rows and target not in rows and not _unheard(rows[source]):
+        if source in rows and target not in rows and target not in tx.unreadable and not _unheard(rows[source]):
             detail = f"{rows[source].ec2_id} refers to {kind} {target}"
             yield Finding(code="ReferenceBroken", kind=rows[source].KIND, ident=source, detail=detail)
 
@@ -224,6 +227,8 @@ def _without(rows: dict[str, Noun]) -> Iterator[Finding]:
 
 def _wakes(tx: Reader, rows: dict[str, Noun], now: float) -> Iterator[Finding]:
     for kind, uuid, due in tx.wakes():
+        if uuid in tx.unreadable:
+            continue
         if uuid not in rows and tx.get(NOUNS[kind], uuid) is None:
             yield Finding(code="WakeLeaked", kind=kind, ident=uuid)
         elif due is not None and now - due > LATE:

@@ -33,6 +33,9 @@ def by_ec2(caller: Caller, tx: Reader, cls: type[N], ids: Iterable[str], *, dead
     held = {ident: noun for ident, noun in found.items() if visible(caller, noun) and (dead or noun.gone is None)}
     missing = [ident for ident in wanted if ident not in held]
     if missing:
+        for row in tx.unreadable.values():
+            if row.ec2_id in missing and (caller.admin or row.project == caller.project):
+                raise tx.refusal(row)
         raise not_found(cls, missing)
     return [held[ident] for ident in wanted]
 

@@ -81,6 +81,7 @@ def seed(caller: Caller, core: Core) -> list[Flavor]:
     sizes += [(name, size, "container") for name, size in model.CONTAINERS.items()]
     with core.store.write() as tx:
         have = {flavor.name for flavor in tx.list(Flavor)}
+        have |= {row.name for row in tx.unreadable.values() if row.kind == Flavor.KIND}
         made = []
         for name, (vcpus, memory, disk), kind in sizes:
             if name not in have:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -183,7 +184,10 @@ class Heard:
 
     def __init__(self, tx: Reader, now: float) -> None:
         self._now = now
-        self._at = {name: _SAID.decode(seen).heard for _, name, _, seen in tx.texts(Host)}
+        self._at: dict[str, float] = {}
+        for _, name, _, seen in tx.texts(Host):
+            with contextlib.suppress(msgspec.MsgspecError):  # a damaged row is no host that was heard
+                self._at[name] = _SAID.decode(seen).heard
 
     def lost(self, name: str | None) -> bool:
         """Whether nothing is known of how the bodies on this host are; no host at all is no loss."""

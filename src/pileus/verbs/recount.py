@@ -91,6 +91,8 @@ def usage(tx: Reader) -> Usage:
     for volume in tx.list(Volume):
         disks[volume.wanted.instance or ""] += volume.wanted.size
     for row in tx.list(Instance):
+        if row.wanted.flavor not in tx.many(Flavor, [row.wanted.flavor]) and row.wanted.flavor in tx.unreadable:
+            continue
         flavor = tx.need(Flavor, row.wanted.flavor).wanted
         each = {"vcpus": flavor.vcpus, "memory": flavor.memory, "disk": disks[row.uuid]}
         found[f"project:{row.project}", "instances"] += 1
@@ -109,10 +111,12 @@ def usage(tx: Reader) -> Usage:
 
 def differences(tx: Reader) -> list[str]:
     """Where the store's claims and usage are not what the rows say, in words; empty when all is well."""
-    kept = {claim for claim in tx.claims() if claim[0].startswith(POOLS)}
     should, used, counted = claims(tx), tx.usage(), usage(tx)
+    kept = {claim for claim in tx.claims() if claim[0].startswith(POOLS) and claim[2] not in tx.unreadable}
     found = [f"claim without a right: {claim}" for claim in sorted(kept - should)]
     found += [f"claim missing: {claim}" for claim in sorted(should - kept)]
+    if tx.unreadable:
+        return found  # what such rows use cannot be counted
     found += [
         f"usage of {key}: {used.get(key, 0)}, counted {counted.get(key, 0)}"
         for key in sorted(used.keys() | counted.keys())
@@ -125,11 +129,13 @@ def set_right(tx: Writer) -> list[str]:
     """Make claims and usage what the rows say; the differences that are left.
 
     Those are values to which two rows have a right, one of which gets it: what runs before what does not, then the
-    older one. Safe to repeat.
+    older one. Safe to repeat. Unreadable rows keep their claims, and while there are any no usage is lowered.
     """
     should = claims(tx)
     rights = Counter((pool, value) for pool, value, _ in should)
     for pool, value, uuid in tx.claims():
+        if uuid in tx.unreadable:
+            continue
         if pool.startswith(POOLS) and ((pool, value, uuid) not in should or rights[pool, value] > 1):
             tx.unclaim(pool, value)
     taken = {(pool, value) for pool, value, _ in tx.claims()}
@@ -141,7 +147,7 @@ def set_right(tx: Writer) -> list[str]:
     used, counted = tx.usage(), usage(tx)
     for scope, resource in used.keys() | counted.keys():
         amount = counted.get((scope, resource), 0) - used.get((scope, resource), 0)
-        if amount:
+        if amount > 0 or (amount and not tx.unreadable):
             tx.take(scope, resource, amount, None)
     return differences(tx)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ SCOPE = "host:"
 """How the scopes of what is used of hosts begin."""
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
@@ -110,15 +111,25 @@ def remember(caller: Caller, core: Core, verb: str, why: str) -> None:
 def snapshot(tx: Reader, policy: Policy, now: float, members: Mapping[str, int] | None = None) -> list[Candidate]:
     """Every host as placement sees it: one query for hosts, one for what is used of them."""
     used = tx.usage_by_scope(SCOPE, RESOURCES)
-    rows = [(name, wanted, _SAID.decode(seen)) for _, name, wanted, seen in tx.texts(Host)]
+    rows = list(_readable(tx))
     listened = _listened((said.heard for _, _, said in rows), now)
     found = []
     for name, wanted, said in rows:
-        facts = _facts(wanted, bytes(said.capacity), bytes(said.limits), bytes(said.traits), policy.overcommit)
+        try:
+            facts = _facts(wanted, bytes(said.capacity), bytes(said.limits), bytes(said.traits), policy.overcommit)
+        except msgspec.MsgspecError:
+            continue  # its row is damaged, which `doctor` says
         here = used.get(SCOPE + name) or [0] * len(RESOURCES)
         count = members.get(name, 0) if members else 0
         found.append(Candidate(name, facts, heard_lately(said.heard, listened), here, count))
     return found
+
+
+def _readable(tx: Reader) -> Iterator[tuple[str, str, _Said]]:
+    """Each host's name, what is wanted of it, and what it said; none whose row is damaged."""
+    for _, name, wanted, seen in tx.texts(Host):
+        with contextlib.suppress(msgspec.MsgspecError):
+            yield name, wanted, _SAID.decode(seen)
 
 
 def _listened(heard: Iterable[float], now: float) -> float:

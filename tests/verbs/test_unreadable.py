@@ -1,0 +1,136 @@
+"""A damaged row stops nothing but itself: reports, lists, loops and the doctor go on, and a recovery makes it anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import update
+
+from pileus.loops.runner import scan
+from pileus.model.errors import NotFound, Unavailable
+from pileus.model.flavor import Flavor
+from pileus.model.host import Host
+from pileus.model.instance import Instance, State, state
+from pileus.model.port import Port
+from pileus.store import tables
+from pileus.store.cache import Cache
+from pileus.verbs import doctor, find, flavor, recount
+from pileus.verbs.instance import power
+from pileus.verbs.instance.launch import Launch
+from tests.loops.test_recover import Process
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
+    from pileus.model.noun import Noun
+    from tests.site import Site
+
+
+@pytest.fixture
+def admin(site: Site) -> Caller:
+    return site.caller("root", admin=True)
+
+
+@pytest.fixture
+def rows(site: Site, ann: Caller, tiny: Image) -> list[Instance]:
+    """Three instances that run; the second one's row is damaged."""
+    made = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=3, most=3))
+    site.settle()
+    damage(site, Instance, made[1].uuid)
+    return made
+
+
+def damage(site: Site, cls: type[Noun], uuid: str, column: str = "assigned") -> None:
+    table = tables.nouns[cls.KIND]
+    with site.store.write() as tx:
+        tx.sql.execute(update(table).where(table.c.uuid == uuid).values(**{column: '{"host": 7'}))
+    site.store._cache = Cache()
+
+
+def test_its_project_its_host_and_the_others_go_on(site: Site, ann: Caller, rows: list[Instance]) -> None:
+    one, bad, other = rows
+    with site.store.read() as tx:
+        assert [row.uuid for row in tx.list(Instance, project=ann.project)] == [one.uuid, other.uuid]
+        page = tx.list(Instance, project=ann.project, limit=2)
+        assert [row.uuid for row in page] == [one.uuid, other.uuid], "a page is whole"
+    power.stop(ann, site.core, [one.ec2_id])
+    scan(site.core)
+    site.settle()
+    assert state(site.row(one.uuid)) is State.STOPPED, "its host's reports are taken in"
+    with pytest.raises(Unavailable, match="damaged") as caught:
+        power.stop(ann, site.core, [bad.ec2_id])
+    assert (caught.value.ident, caught.value.reason) == (bad.ec2_id, "unreadable")
+
+
+def test_it_is_not_told_to_strangers(site: Site, rows: list[Instance]) -> None:
+    stranger = site.caller("green")
+    with site.store.read() as tx, pytest.raises(NotFound):
+        find.by_ec2(stranger, tx, Instance, [rows[1].ec2_id])
+
+
+def test_the_doctor_names_it_and_mends_nothing_away_from_it(site: Site, admin: Caller, rows: list[Instance]) -> None:
+    bad = rows[1]
+    with site.store.read() as tx:
+        before, used = tx.claims(uuid=bad.uuid), tx.usage()
+    assert before
+    findings = [(one.code, one.ident) for one in doctor.look(admin, site.core).findings]
+    assert findings == [("RowUnreadable", bad.uuid)]
+    assert doctor.mend(admin, site.core) == []
+    with site.store.read() as tx:
+        assert (tx.claims(uuid=bad.uuid), tx.usage()) == (before, used)
+
+
+def test_its_wake_is_no_busy_loop(site: Site, rows: list[Instance]) -> None:
+    bad = rows[1]
+    with site.store.write() as tx:
+        tx.wake_all(Instance.KIND, [bad.uuid])
+        tx.wake_all(Flavor.KIND, [bad.uuid])
+    assert site.work() < 10
+    with site.store.read() as tx:
+        due = tx.due(Instance.KIND, bad.uuid)
+    assert due is None or due > site.now
+
+
+def test_a_host_whose_row_is_damaged_takes_no_other_with_it(site: Site, ann: Caller, tiny: Image) -> None:
+    site.host("h2")
+    with site.store.read() as tx:
+        first = next(host for host in tx.list(Host) if host.name == "h1")
+    damage(site, Host, first.uuid, "seen")
+    site.hear("h1")
+    site.hear("h2")
+    (made,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    site.settle()
+    assert made.assigned.host == "h2"
+    assert state(site.row(made.uuid)) is State.RUNNING
+
+
+def test_an_instance_waits_for_its_end_while_its_ports_row_is_damaged(site: Site, ann: Caller, tiny: Image) -> None:
+    (made,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    site.settle()
+    with site.store.read() as tx:
+        (port,) = tx.referring(Port, [made.uuid])
+    damage(site, Port, port.uuid)
+    power.terminate(ann, site.core, [made.ec2_id])
+    site.settle()
+    assert site.row(made.uuid).gone is None, "nobody knows whether the engine let go of the port"
+
+
+def test_what_every_cloud_has_is_made_beside_a_damaged_flavor(site: Site, ann: Caller) -> None:
+    with site.store.read() as tx:
+        one = tx.list(Flavor)[0]
+    damage(site, Flavor, one.uuid, "wanted")
+    assert flavor.seed(ann, site.core) == []
+
+
+def test_a_recovery_makes_it_anew_of_what_its_host_holds(site: Site, ann: Caller, rows: list[Instance]) -> None:
+    bad = rows[1]
+    process = Process(site)
+    process.recovery._asked = True
+    process.opened()
+    site.settle()
+    row = site.row(bad.uuid)
+    assert (state(row), row.ec2_id, row.assigned.host) == (State.RUNNING, bad.ec2_id, "h1")
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+        assert not tx.unreadable
