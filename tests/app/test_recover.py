@@ -106,3 +106,25 @@ def test_a_recovery_may_be_asked_for(own: Stub) -> None:
     own.down()
     own.pileus("recover")
     assert named(own) == {ident: ("one", "running")}
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_database_that_is_deleted_or_replaced_under_a_cloud_is_noticed_and_recovered(
+    own: Stub, *, replaced: bool
+) -> None:
+    own.up()
+    copy = own.state.root / "copy.db"
+    with contextlib.closing(sqlite3.connect(database(own))) as now, contextlib.closing(sqlite3.connect(copy)) as aside:
+        now.backup(aside)
+    ident, before = launched(own, "one"), own.pid
+    if replaced:
+        copy.rename(database(own))
+    else:
+        database(own).unlink()
+    assert processes.until(lambda: own.state.ready.exists() and own.pid != before, 40)
+    assert "was deleted or replaced" in own.state.log("cloud").read_text()
+    own.pileus("up")
+    assert named(own) == {ident: ("one", "running")}
+    with contextlib.closing(sqlite3.connect(database(own))) as link:
+        assert link.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    launched(own, "two")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import event
 
+from pileus.model import bounds
 from pileus.model.errors import Unavailable
 from pileus.model.flavor import Flavor
+from pileus.store import engine
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
+from tests.bus.waiting import until
 from tests.store.clock import flavor
 
 if TYPE_CHECKING:
@@ -110,6 +114,49 @@ def test_a_database_that_another_program_locks_is_not_waited_for_without_end(fil
     other.execute("ROLLBACK")
     other.close()
     fill(file_store)
+
+
+@pytest.mark.parametrize("way", ["deleted", "replaced"])
+def test_what_is_written_to_a_file_that_has_no_name_any_more_is_not_acknowledged(
+    file_store: Store, tmp_path: Path, way: str
+) -> None:
+    fill(file_store)
+    (tmp_path / "store.db").unlink()
+    if way == "replaced":
+        (tmp_path / "store.db").write_bytes(b"")
+    with pytest.raises(Unavailable) as caught, file_store.write() as tx:
+        tx.add(flavor("lost"))
+    assert caught.value.reason == "replaced"
+    assert file_store.replaced
+    with pytest.raises(Unavailable):
+        names(file_store)
+    file_store.engine.abandon()
+    assert not (tmp_path / "store.db-wal").exists(), "the next one would apply it to another file"
+
+
+def test_readers_do_not_wait_behind_writers_that_another_program_holds_up(
+    file_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BRIEF", 0.05)
+    monkeypatch.setattr(engine, "_POLL", 0.02)
+    other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    def write(number: int) -> None:
+        with file_store.write() as tx:
+            tx.add(flavor(f"late-{number}"))
+
+    with ThreadPoolExecutor(16) as requests:
+        writing = [requests.submit(write, number) for number in range(16)]
+        assert requests.submit(names, file_store).result(5) == set(), "well before the lock's end"
+        until(lambda: sum(done.done() for done in writing) == 16 - 1 - bounds.HELD_UP_WRITERS.most)
+        other.execute("ROLLBACK")
+        outcomes = [done.exception() for done in writing]
+    other.close()
+    refused = [error for error in outcomes if error is not None]
+    assert len(refused) == 16 - 1 - bounds.HELD_UP_WRITERS.most
+    assert {error.reason for error in refused if isinstance(error, Unavailable)} == {"locked"}
+    assert len(names(file_store)) == 1 + bounds.HELD_UP_WRITERS.most
 
 
 def test_a_damaged_file_is_named_so(tmp_path: Path) -> None:

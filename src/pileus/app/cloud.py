@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import functools
 import gc
+import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Literal
 
 import msgspec
@@ -29,6 +30,9 @@ from pileus.verbs import flavor, user
 
 ADMIN = "admin"
 Heard = dict[str, tuple[int, int]]
+
+REPLACED = 0.5
+"""Seconds between looks at whether the database's file is still the one that was opened."""
 
 log = structlog.get_logger()
 
@@ -106,7 +110,7 @@ async def _serve(edge: Edge, cloud: Cloud, state: State, found: Doors, is_open: 
     objects = ObjectServer(cloud.objects, state.internal)
     await objects.start()
     try:
-        async with found.serving(edge, cloud) as ended:
+        async with found.serving(edge, cloud) as ended, _ending_when_replaced(cloud.core.store):
             while not ended.done() and not await asyncio.to_thread(is_open):  # noqa: ASYNC110  (once, at the start)
                 await asyncio.sleep(0.02)
             if not ended.done():
@@ -116,6 +120,30 @@ async def _serve(edge: Edge, cloud: Cloud, state: State, found: Doors, is_open: 
             await asyncio.wait([ended])
     finally:
         await objects.stop()
+
+
+@contextlib.asynccontextmanager
+async def _ending_when_replaced(store: Store) -> AsyncIterator[None]:
+    """Within the block, end this process at once when the database's file is not the one that it opened.
+
+    The supervisor starts it anew: it then compares the file that is there with its hosts, and recovers what is missing.
+    Nothing is closed: SQLite would delete the log of the new file.
+    """
+
+    async def watch() -> None:
+        while not store.replaced:  # noqa: ASYNC110  (threads find it out)
+            await asyncio.sleep(REPLACED)
+        log.critical("the database's file was deleted or replaced: this process ends, to begin anew with what is there")
+        with contextlib.suppress(OSError):
+            store.abandon()
+        sys.stdout.flush()
+        os._exit(1)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
 
 
 def heard(store: Store) -> Heard:

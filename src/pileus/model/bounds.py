@@ -90,6 +90,13 @@ BUS_FRAME: Final = Bound(
 
 # -- the store: journal, tombstones, tokens, waits -----------------------------------------------------------------
 
+HELD_UP_WRITERS: Final = Bound(
+    what="writers that wait behind one that another program's lock on the database holds up",
+    per="process",
+    most=4,
+    answer="Unavailable",
+)
+
 
 BOUNDS: Final[dict[str, Bound]] = {
     name.lower().replace("_", "-"): value for name, value in sorted(globals().items()) if isinstance(value, Bound)

@@ -30,13 +30,15 @@ class Dialect(Protocol):
     """One kind of database.
 
     `sql` is what SQLAlchemy opens and `options` how. `alone` means that readers take turns with the writer, for there
-    is one connection, and `direct` that the driver takes and gives every value as it is.
+    is one connection, and `direct` that the driver takes and gives every value as it is. `file` is the path of the
+    database where that is a file, else empty.
     """
 
     sql: URL
     options: dict[str, Any]
     alone: bool
     direct: bool
+    file: str
 
     @property
     def errors(self) -> type[Exception]:

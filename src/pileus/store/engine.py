@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from pileus.model import bounds
 from pileus.model.errors import Unavailable
 from pileus.store import trouble
 from pileus.store.dialect import TURN
@@ -24,6 +27,15 @@ if TYPE_CHECKING:
 UNTIDY = 64
 """Commits after which somebody is to call `tidy`."""
 
+BRIEF = 1.0
+"""Seconds that a writer waits for the database's own lock before it counts as held up by somebody else's."""
+
+PATIENCE = 10.0
+"""Seconds that other writers of this process wait behind one that is held up."""
+
+_POLL = 0.25
+"""Seconds between looks at whether the writer whose turn it is has been held up."""
+
 _RANK = {"none": 0, "normal": 1, "full": 2}
 
 
@@ -31,6 +43,7 @@ class Engine:
     """Opens `url`. `sync` full: a commit survives a power cut; normal: it survives the death of every process.
 
     `trouble` is what the database could not be used for when that was tried last; None since it could be written.
+    `replaced`: the database's file was deleted, or another one took its place; nothing is read or written from then on.
     Raises InvalidValue for a URL that is none.
     """
 
@@ -43,6 +56,9 @@ class Engine:
         self.sql = create_engine(self.dialect.sql, hide_parameters=True, **options)
         self._texts = Texts(self.sql.dialect) if self.dialect.direct else None
         self.trouble: Unavailable | None = None
+        self.replaced = False
+        self._opened: tuple[int, int] | None = None
+        """Device and inode of the database's file when it was opened."""
         self._sync = sync
         self._lasting = {yes: partial(self.dialect.begin_write, lasting=yes) for yes in (True, False)}
         self.untidy = threading.Event()
@@ -50,6 +66,9 @@ class Engine:
         self._commits = 0
         # Writers of one process queue here, with no connection each; the database's own lock is between processes.
         self._writing = threading.RLock()
+        self._behind = threading.BoundedSemaphore(bounds.HELD_UP_WRITERS.most)
+        self._asked = 0.0
+        """When the writer whose turn it is began to wait for the database's own lock; 0 once it has that."""
         event.listen(self.sql, "connect", self._connected)
         event.listen(self.sql, "do_connect", self._connect)
 
@@ -59,6 +78,19 @@ class Engine:
 
     def _connected(self, connection: Any, _record: object) -> None:
         self.dialect.connected(connection)
+        if self.dialect.file and self._opened is None:
+            self._opened = _identity(self.dialect.file)
+        self._look()
+
+    def _look(self) -> None:
+        """Raise Unavailable once the database's file is not the one that was opened.
+
+        What is written goes to a file that has no name any more, and what is read comes from there.
+        """
+        if self.replaced or (self.dialect.file and _identity(self.dialect.file) != self._opened):
+            self.replaced = True
+            self.trouble = trouble.replaced()
+            raise self.trouble
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -80,10 +112,12 @@ class Engine:
         Raises Unavailable, and then nothing was changed; but when the server went away during the commit itself, that
         is not known, and its reason is `unknown`.
         """
-        with self._turn(), self._telling(), closing(self._begun(self._lasting[lasting])) as connection:
+        with self._turn(), self._telling(), closing(self._begun_write(lasting=lasting)) as connection:
             yield connection
             with self._telling(committing=True):
                 connection.commit()
+            # After the commit: a file that is deleted later has what was acknowledged.
+            self._look()
             self._commits += 1
             if self._commits >= UNTIDY:
                 self.untidy.set()
@@ -118,8 +152,18 @@ class Engine:
         """The way to execute statements that are built once, within a transaction that was begun above."""
         return Direct(connection, self._texts, self.dialect.errors) if self._texts is not None else connection
 
+    def _begun_write(self, *, lasting: bool) -> Connection:
+        """A connection in a transaction that is alone among writers."""
+        self._asked = time.monotonic()
+        try:
+            return self._begun(self._lasting[lasting])
+        finally:
+            self._asked = 0.0
+
     def _begun(self, begin: Callable[[Connection], None]) -> Connection:
         """A connection in a transaction. One that died while nobody used it is no trouble: there are others."""
+        if self.replaced:
+            self._look()
         for again in (True, False):
             connection = self.sql.connect()
             try:
@@ -138,12 +182,32 @@ class Engine:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._writing.acquire(timeout=2 * TURN):
-            raise trouble.waited()
+        if not self._writing.acquire(blocking=False):
+            self._wait()
         try:
             yield
         finally:
             self._writing.release()
+
+    def _wait(self) -> None:
+        """Wait for this process's other writers. Raises Unavailable.
+
+        While the one whose turn it is waits for another program's lock, few wait behind it, and not for long: each
+        holds a thread that could answer somebody who only reads.
+        """
+        began, behind = time.monotonic(), False
+        try:
+            while not self._writing.acquire(timeout=_POLL):
+                now, asked = time.monotonic(), self._asked
+                if asked and now - asked > BRIEF:
+                    behind = behind or self._behind.acquire(blocking=False)
+                    if not behind or now - began > PATIENCE:
+                        raise trouble.locked()
+                if now - began > 2 * TURN:
+                    raise trouble.waited()
+        finally:
+            if behind:
+                self._behind.release()
 
     @contextmanager
     def _telling(self, *, committing: bool = False) -> Iterator[None]:
@@ -157,6 +221,26 @@ class Engine:
                 self.trouble = told
             raise told from error
 
+    def abandon(self) -> None:
+        """Remove the log of a file that was replaced, for a process that ends without closing its connections.
+
+        SQLite would apply that log to the file that is there now. One that belongs to that file stays.
+        """
+        own = {_identity(descriptor.path) for descriptor in os.scandir("/proc/self/fd")}
+        for log in (f"{self.dialect.file}-wal", f"{self.dialect.file}-shm"):
+            if _identity(log) in own - {None}:
+                os.unlink(log)  # noqa: PTH108  (as above)
+
     def close(self) -> None:
         """Close every connection."""
         self.sql.dispose()
+        self._opened = None
+
+
+def _identity(file: str) -> tuple[int, int] | None:
+    """Device and inode of a file; None when there is none."""
+    try:
+        found = os.stat(file)  # noqa: PTH116  (at each commit; a Path takes longer to make)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -72,6 +72,7 @@ class Postgresql:
     errors = psycopg.Error
     alone = False
     direct = False
+    file = ""
 
     def __init__(self, url: URL) -> None:
         self.sql = url.set(drivername="postgresql+psycopg")

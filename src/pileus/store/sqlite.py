@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 BACKSTOP = 8192
 """Pages (32 MiB) in the log at which a commit copies them into the database's file itself, because nobody tidies."""
 
+LOCKED = 10.0
+"""Seconds for which a statement waits for a lock that another program holds."""
+
 _REASONS = {
     5: "locked",  # SQLITE_BUSY
     6: "locked",  # SQLITE_LOCKED
@@ -44,8 +47,9 @@ class Sqlite:
         self.sql = url
         # An in-memory database is one connection: its readers take turns with its writer.
         self.alone = url.database in (None, "", ":memory:")
+        self.file = "" if self.alone else str(url.database)
         pool: dict[str, Any] = {"poolclass": StaticPool} if self.alone else {}
-        self.options = {"connect_args": {"check_same_thread": False, "timeout": 30.0}, **pool}
+        self.options = {"connect_args": {"check_same_thread": False, "timeout": LOCKED}, **pool}
         self._sync = sync
 
     def connect(self, **_parameters: Any) -> None:
@@ -57,7 +61,7 @@ class Sqlite:
         for pragma in (
             "journal_mode=WAL",
             f"synchronous={self._sync}",
-            "busy_timeout=30000",
+            f"busy_timeout={LOCKED * 1000:.0f}",
             "cache_size=-32768",
             f"wal_autocheckpoint={BACKSTOP}",
             "temp_store=MEMORY",

@@ -72,6 +72,15 @@ class Store:
         """Why the database could not be used when that was tried last; None since it could be written."""
         return self.engine.trouble
 
+    @property
+    def replaced(self) -> bool:
+        """Whether the database's file was deleted or replaced: this process cannot go on, and is to begin anew."""
+        return self.engine.replaced
+
+    def abandon(self) -> None:
+        """Leave nothing of a replaced database beside the file that is there; the process is to end at once then."""
+        self.engine.abandon()
+
     def listen(self, callback: Callable[[bool, set[str]], None]) -> None:
         """Call back after each commit with whether anything was woken, and the kinds of nouns touched."""
         self._on_commit.append(callback)

@@ -20,6 +20,7 @@ _WORDS = {
     "unreadable": "its file cannot be opened",
     "damaged": "its contents are damaged",
     "busy": "too many wait for it",
+    "replaced": "its file was deleted or replaced while the cloud ran, which starts anew with the file that is there",
     "slow": "it took too long",
     "unreachable": "its server does not answer",
     "login": "its server refuses the user or the password of PILEUS_STORE",
@@ -56,6 +57,16 @@ def told(error: Exception, dialect: Dialect, *, committing: bool = False) -> Pil
 def waited() -> Unavailable:
     """For who waited too long behind others of this process."""
     return _unavailable("busy")
+
+
+def locked() -> Unavailable:
+    """For who would wait behind a writer that another program's lock holds up."""
+    return _unavailable("locked")
+
+
+def replaced() -> Unavailable:
+    """For a database whose file is not the one that was opened."""
+    return _unavailable("replaced")
 
 
 def undurable(asked: str) -> Unavailable:
