@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 from sqlalchemy import delete, update
 
 from pileus.model.errors import Unavailable
@@ -14,6 +14,7 @@ from pileus.model.host import Host
 from pileus.model.nouns import NOUNS
 from pileus.store import statements, tables
 from pileus.store.cache import Cache
+from pileus.store.clock import Clock
 from pileus.store.engine import Engine
 from pileus.store.reader import OPENING, RECOVERING, Reader
 from pileus.store.writer import Writer
@@ -35,6 +36,15 @@ PROVED = "proved"
 TOMBSTONE = 24 * 3600.0
 """Seconds for which a tombstone answers; longer than any pause of any process."""
 
+ERASED = "erased"
+"""The number in `meta` that says until when, in seconds, tombstones and tokens were erased."""
+
+HASTE = 2
+"""Seconds by which `ERASED` moves at most in a second of a steady clock: so long does a jump of the time take."""
+
+
+log = structlog.get_logger()
+
 
 class Claimed(msgspec.Struct, frozen=True):
     """A wake that a worker holds: which noun, how often it had been woken, and how often it was tried in vain.
@@ -52,16 +62,23 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class Store:
-    """Opens `url`; `migrate` must have run on it before. `now` is the clock of everything stored."""
+    """Opens `url`; `migrate` must have run on it before. `now` is the clock of everything stored, in seconds.
 
-    def __init__(self, url: str, *, sync: str = "normal", now: Callable[[], float] = time.time) -> None:
+    A `now` that is no `Clock` is one that nobody sets.
+    """
+
+    def __init__(self, url: str, *, sync: str = "normal", now: Callable[[], float] | None = None) -> None:
         self.engine = Engine(url, sync=sync)
-        self.now = now
+        self.now = now or Clock()
+        self._swept: tuple[int, float] | None = None
+        """`ERASED` as this process saw it last, and when that was by the steady clock."""
         self._cache = Cache()
         self.closed = False
         """Whether nothing may be written but what recovers it, and no wake be had."""
         self.shared = False
         """Whether other processes may begin to recover it: every transaction looks whether one has."""
+        self._set_back = False
+        """Whether the clock was set back, and due times are still those of before."""
         self._scanned: dict[str, str] = {}
         """Up to which uuid the last slow scan came, by kind."""
         self._owed: dict[Claimed, tuple[float | None, bool]] = {}
@@ -128,6 +145,10 @@ class Store:
         """Take up to `most` of those wakes."""
         if self.closed:
             return []
+        self._set_back = self._set_back or (isinstance(self.now, Clock) and self.now.was_set_back())
+        if self._set_back:
+            self._bring_forward()
+            self._set_back = False
         self._give_owed()
         now = self.now()
         with self.engine.read() as connection:
@@ -198,10 +219,22 @@ class Store:
         return [Claimed(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due) for row in rows]
 
     def release_wakes(self) -> None:
-        """Give back every wake that is held; for a process that knows it is the only one, as it starts."""
-        table = tables.wake
+        """Give back every wake that is held; for a process that knows it is the only one, as it starts.
+
+        What is due later is due now: that time may be of a clock that was set back since.
+        """
+        table, now = tables.wake, self.now()
         with self.engine.write() as connection:
-            connection.execute(update(table).where(table.c.until > 0.0).values(until=0.0, due=self.now()))
+            late = (table.c.until > 0.0) | (table.c.due > now)
+            connection.execute(update(table).where(late).values(until=0.0, due=now))
+
+    def _bring_forward(self) -> None:
+        """What is due later is due now, and no lease lasts longer than one can: the clock was set back."""
+        log.warning("the machine's clock was set back")
+        now = self.now()
+        with self.engine.write(lasting=False) as connection:
+            connection.execute(statements.END_LEASES, {"beyond": now + LEASE})
+            connection.execute(statements.BRING_FORWARD, {"beyond": now, "at": now})
 
     def wake_everything(self, kinds: Iterable[str]) -> None:
         """The slow scan: living nouns of these kinds are due, and wakes of what ended are dropped.
@@ -222,16 +255,33 @@ class Store:
                 tx.sql.execute(drop_dead)
 
     def forget_tombstones(self) -> None:
-        """Erase tombstones, and idempotency rows, that are older than a day.
+        """Erase tombstones, and idempotency rows, that are older than a day; half a day, where the clock was set.
 
         Removed hosts are kept: whoever lets one in again finds its certificates.
         """
         with self.write() as tx:
-            before = self.now() - TOMBSTONE
+            before = self._erasable(tx)
             for cls in NOUNS.values():
                 if cls is not Host:
                     tx.erase(cls, before)
             tx.sql.execute(delete(tables.idempotency).where(tables.idempotency.c.at < before))
+
+    def _erasable(self, tx: Writer) -> int:
+        """The time before which rows may be erased: a day ago, but never further ahead than steady time has passed.
+
+        It is never above a day before the time that rows are given now. So a row is erased only after it has moved by
+        a day, which takes half a day of some process's life, whatever becomes of the wall clock meanwhile.
+        """
+        steady = self.now.steady if isinstance(self.now, Clock) else self.now
+        before, stored, now = int(self.now() - TOMBSTONE), tx.meta(ERASED), steady()
+        if stored:
+            # Of several processes that sweep, only the one that moved it last goes on.
+            passed = now - self._swept[1] if self._swept is not None and self._swept[0] == stored else 0.0
+            before = min(before, stored + int(HASTE * passed))
+        if before != stored:
+            tx.keep_meta(ERASED, before)
+        self._swept = before, now
+        return before
 
     def close(self) -> None:
         """Close every connection."""

@@ -18,6 +18,9 @@ TABLE = "DHCP_Options"
 KEPT = 86400.0
 """Seconds: longer than any worker can be paused."""
 
+_BEGUN = time.time() - time.monotonic()
+"""By how much the wall clock was ahead of the steady one when this process began."""
+
 _REMOVED, _AT = "removed", "pileus-at"
 
 
@@ -54,7 +57,8 @@ def recall(tables: Any) -> Iterator[Recalled]:
 
 def forget(rows: Rows) -> None:
     """Drop the removals that are older than any pause."""
-    before = time.time() - KEPT
+    # A step of the clock makes none older by more than an hour.
+    before = min(time.time(), _BEGUN + time.monotonic() + 3600) - KEPT
     for row in list(rows.tables[TABLE].rows.values()):
         if row.external_ids.get(KIND) == _REMOVED and float(row.external_ids.get(_AT, "0")) < before:
             rows.delete(TABLE, row.uuid)
