@@ -9,6 +9,7 @@ import structlog
 
 from pileus.bus.messages import Order
 from pileus.loops import resolve
+from pileus.loops.host import silence
 from pileus.model.errors import Fault
 from pileus.model.image import Assigned, Image, Seen, State, settled, state, waiting
 from pileus.model.instance import Instance
@@ -43,7 +44,10 @@ def step(core: Core, uuid: str, request: str = "") -> float | None:
         row = tx.get(Image, uuid)
         if row is None or settled(row):
             return None
+        before = row.revision
         orders, row = plan(tx, row)
+        hosts = {host for host, _ in orders}
+        waits = bool(hosts) and row.revision == before and silence.silent(tx, hosts) == hosts
         opening = tx.opening
     for host, order in orders:
         core.hosts.send(host, msgspec.structs.replace(order, request=request, opening=opening))
@@ -52,7 +56,7 @@ def step(core: Core, uuid: str, request: str = "") -> float | None:
         return None
     if _fetchable(row):
         return core.store.now() + (0.0 if _fetch(core, row) else SOON)
-    return core.store.now() + AGAIN
+    return core.store.now() + (silence.LATER if waits else AGAIN)
 
 
 def plan(tx: Writer, row: Image) -> tuple[Orders, Image]:

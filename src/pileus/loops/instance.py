@@ -9,6 +9,7 @@ import structlog
 
 from pileus.bus.messages import Order
 from pileus.loops import resolve
+from pileus.loops.host import silence
 from pileus.model.flavor import Flavor
 from pileus.model.instance import Assigned, Instance, Seen, settled
 from pileus.model.port import Port
@@ -51,14 +52,17 @@ def steps(core: Core, asked: Mapping[str, str]) -> dict[str, float | None]:
         for uuid, row in rows.items():
             if row.gone is None:
                 planned[uuid] = (row, *plan(core, tx, row))
+        repeated = [orders for before, orders, row in planned.values() if row.revision == before.revision]
+        silent = silence.silent(tx, (host for orders in repeated for host, _ in orders))
         opening = tx.opening
-    again = core.store.now() + AGAIN
+    now = core.store.now()
     due = dict.fromkeys(asked)
     for uuid, (before, orders, row) in planned.items():
         sent = [(host, msgspec.structs.replace(each, request=asked[uuid], opening=opening)) for host, each in orders]
         _send(core, sent, row, changed=row.revision != before.revision)
         if row.gone is None and not settled(row) and row.assigned.unheard is None:
-            due[uuid] = again
+            waits = orders and all(host in silent for host, _ in orders)
+            due[uuid] = now + (silence.LATER if waits else AGAIN)
     return due
 
 

@@ -79,6 +79,8 @@ def _hosts(tx: Writer, reports: Sequence[Report], ask: list[str]) -> list[Report
             ask.append(report.host)
         if host.seen.lost:
             silence.back(tx, host)
+        if silence.returned(host, tx.now):
+            silence.wake_waiting(tx, host.name)
         seen.append((host, _said(tx, report, host.seen)))
         news.append(report)
     tx.see_all(seen)

@@ -8,14 +8,23 @@ import msgspec
 import structlog
 
 from pileus.model.caller import SYSTEM
-from pileus.model.host import Host, alive
+from pileus.model.host import Host, alive, heard_lately
+from pileus.model.image import Image
+from pileus.model.image import settled as kept
+from pileus.model.instance import Instance, settled
+from pileus.verbs.image import on_host
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
 LOOK = 5.0
 """Seconds between looks: a host is shown as lost at once, its line in the journal comes so much later at most."""
+
+LATER = 60.0
+"""Seconds after which an order is sent again to a host that is silent: its next report wakes what waits for it."""
 
 LOST, BACK = "host.lost", "host.back"
 
@@ -37,6 +46,28 @@ def watch(core: Core) -> None:
                 tx.see(host, msgspec.structs.replace(host.seen, lost=True))
                 tx.record(SYSTEM, host, LOST, outcome="done", detail=f"last heard of {silent:.0f} s ago")
                 log.warning("host lost", host=host.name, silent=round(silent))
+
+
+def silent(tx: Writer, hosts: Iterable[str]) -> set[str]:
+    """Those of these hosts, by name, that were not heard lately, or that the store does not know."""
+    names = set(hosts)
+    if not names:
+        return set()
+    rows = tx.many(Host, tx.holders("host", names).values()).values()
+    return names - {host.name for host in rows if alive(host, tx.now)}
+
+
+def returned(host: Host, now: float) -> bool:
+    """Whether a host that reports now was silent before."""
+    return host.seen.lost or not heard_lately(host.seen.heard, now)
+
+
+def wake_waiting(tx: Writer, host: str) -> None:
+    """Have loops look at what waits for this host, which is heard again."""
+    instances = tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")])
+    tx.wake_all(Instance.KIND, [uuid for uuid, row in instances.items() if row.gone is None and not settled(row)])
+    images = tx.many(Image, [uuid for _, uuid, _ in tx.claims(pool=on_host(host))])
+    tx.wake_all(Image.KIND, [uuid for uuid, row in images.items() if row.gone is None and not kept(row)])
 
 
 def back(tx: Writer, host: Host) -> None:
