@@ -88,6 +88,10 @@ BUS_FRAME: Final = Bound(
     what="bytes of one message", per="connection", most=64 << 20, answer="the connection is closed"
 )
 
+HOST_STEPS: Final = Bound(
+    what="steps of bodies that a host does at once, for each backend", per="host", most=4, answer="the step waits"
+)
+
 # -- the store: journal, tombstones, tokens, waits -----------------------------------------------------------------
 
 HELD_UP_WRITERS: Final = Bound(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import threading
 import time
@@ -11,8 +12,10 @@ import structlog
 
 from pileus.bus.messages import Ask, Open, Opened, Order
 from pileus.loops.runner import backoff
+from pileus.model import bounds
 from pileus.model.errors import Fault
 from pileus.model.provider import Ref
+from pileus.model.spec import InstanceSpec
 from pileus.model.threads import Thread, once
 
 if TYPE_CHECKING:
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
 
     from pileus.bus.messages import Report, ToHost
     from pileus.loops.host.agent import Agent
-    from pileus.model.spec import InstanceSpec
 
 SURVEY = 10.0
 """Seconds between looks at every body, named or not."""
@@ -33,6 +35,9 @@ REPEAT = 30.0
 
 GATHER = 0.03
 """Seconds for which news is gathered into one report."""
+
+REST = 5.0
+"""Seconds for which a worker without work waits at most."""
 
 log = structlog.get_logger()
 
@@ -47,8 +52,19 @@ class Link(Protocol):
         """Send, at once or not at all. Never blocks, never raises."""
 
 
+class _Lane:
+    """The bodies of one backend that are due, and how many workers there are for them.
+
+    A backend that hangs holds its own workers: those of another one go on.
+    """
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self.due: list[tuple[float, str]] = []
+        self.changed = threading.Condition(lock)
+
+
 class HostRunner:
-    """Runs one agent. `on_specs` is told the specs held after every change of them.
+    """Runs one agent. `on_specs` is told the specs held after every change of them. `workers` are for each backend.
 
     `now` is a clock that nobody sets: a look that is due in a second is not due in an hour when the machine's time is
     put back.
@@ -59,7 +75,7 @@ class HostRunner:
         agent: Agent,
         link: Link,
         *,
-        workers: int = 4,
+        workers: int = bounds.HOST_STEPS.most,
         on_specs: Callable[[Iterable[InstanceSpec]], None] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -67,18 +83,21 @@ class HostRunner:
         self._link = link
         self._on_specs = on_specs
         self._now = now
-        self._due: list[tuple[float, str]] = []
+        self._workers = workers
+        self._lanes: dict[str, _Lane] = {}
+        self._backends: dict[str, str] = {}
+        """The backend of each body, by what its last spec said: a removal says nothing of that."""
         self._when: dict[str, float] = {}
         self._tries: dict[str, int] = {}
         self._busy: set[str] = set()
         self._again: set[str] = set()
-        self._wake = threading.Condition()
+        self._lock = threading.Lock()
         self._news = threading.Event()
         self._full = False
         self._stopping = threading.Event()
-        turns = {f"host-worker-{number}": self._work for number in range(workers)}
-        turns |= {"host-reports": self._report, "host-survey": self._survey}
+        turns = {"host-reports": self._report, "host-survey": self._survey}
         self._threads = [Thread(name, turn, self._stopping) for name, turn in turns.items()]
+        self._started = False
         self._repeated = -REPEAT
 
     def start(self) -> None:
@@ -89,27 +108,53 @@ class HostRunner:
         self._specs_changed()
         for uuid in list(self.agent.book.entries):
             self.wake(uuid)
-        for thread in self._threads:
-            thread.start()
+        with self._lock:
+            self._started = True
+            for thread in self._threads:
+                thread.start()
 
     def stop(self) -> None:
         """End, after the steps that are under way; bodies stay as they are."""
         self._stopping.set()
         self._news.set()
-        with self._wake:
-            self._wake.notify_all()
+        with self._lock:
+            for lane in self._lanes.values():
+                lane.changed.notify_all()
         for thread in self._threads:
             thread.join(timeout=10)
 
     def wake(self, uuid: str, after: float = 0.0) -> None:
         """Have a body looked at, `after` seconds from now; an earlier look stays."""
         when = self._now() + after
-        with self._wake:
+        with self._lock:
             if uuid in self._when and self._when[uuid] <= when:
                 return
             self._when[uuid] = when
-            heapq.heappush(self._due, (when, uuid))
-            self._wake.notify()
+            lane = self._lane(self._backend(uuid))
+            heapq.heappush(lane.due, (when, uuid))
+            lane.changed.notify()
+
+    def _backend(self, uuid: str) -> str:
+        """Which of the provider's backends has the body; empty for a removal of what was never held here."""
+        entry = self.agent.book.entries.get(uuid)
+        if entry is None:
+            return ""
+        if entry.spec is not None:
+            spec = entry.spec
+            self._backends[uuid] = spec.machine if isinstance(spec, InstanceSpec) else entry.kind
+        return self._backends.get(uuid, "")
+
+    def _lane(self, backend: str) -> _Lane:
+        """The lane of a backend, which gets its workers when there is something to do for it."""
+        lane = self._lanes.get(backend)
+        if lane is None:
+            lane = self._lanes[backend] = _Lane(self._lock)
+            for number in range(self._workers):
+                name = f"host-{backend or 'removal'}-{number}"
+                self._threads.append(Thread(name, functools.partial(self._work, lane), self._stopping))
+                if self._started:
+                    self._threads[-1].start()
+        return lane
 
     def _message(self, message: ToHost) -> None:
         if isinstance(message, Order):
@@ -148,15 +193,15 @@ class HostRunner:
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
-        uuid = self._next()
+    def _work(self, lane: _Lane) -> None:
+        uuid = self._next(lane)
         if uuid is None:
             return
         after: float | None = backoff(1)
         try:
             after = self._step(uuid)
         finally:
-            with self._wake:
+            with self._lock:
                 self._busy.discard(uuid)
                 again = uuid in self._again
                 self._again.discard(uuid)
@@ -167,12 +212,12 @@ class HostRunner:
             if self.agent.news:
                 self._news.set()
 
-    def _next(self) -> str | None:
+    def _next(self, lane: _Lane) -> str | None:
         """The next body that is due and that no other worker is at; None after a rest."""
-        with self._wake:
+        with self._lock:
             now = self._now()
-            while self._due and self._due[0][0] <= now:
-                when, uuid = heapq.heappop(self._due)
+            while lane.due and lane.due[0][0] <= now:
+                when, uuid = heapq.heappop(lane.due)
                 if self._when.get(uuid) != when:
                     continue
                 del self._when[uuid]
@@ -181,9 +226,9 @@ class HostRunner:
                     continue
                 self._busy.add(uuid)
                 return uuid
-            pause = min(1.0, self._due[0][0] - now) if self._due else 1.0
+            pause = min(REST, lane.due[0][0] - now) if lane.due else REST
             if not self._stopping.is_set():
-                self._wake.wait(max(pause, 0.001))
+                lane.changed.wait(max(pause, 0.001))
             return None
 
     def _step(self, uuid: str) -> float | None:
@@ -197,6 +242,7 @@ class HostRunner:
             return backoff(self._tries[uuid])
         self._tries.pop(uuid, None)
         if held and uuid not in self.agent.book.entries:
+            self._backends.pop(uuid, None)
             self._specs_changed()
         return after
 
