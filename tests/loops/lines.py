@@ -22,7 +22,7 @@ from pileus.store import store as stores
 from pileus.store import tables
 from pileus.store.store import Store
 from pileus.store.writer import Writer
-from pileus.verbs.instance import launch, power
+from pileus.verbs.instance import launch, place, power
 from tests.loops import lines_recover, machines
 from tests.loops.line import Line, replaced
 from tests.loops.temper import Temper
@@ -42,25 +42,26 @@ if TYPE_CHECKING:
 
 # -- 1: the verb ---------------------------------------------------------------------------------------------------
 
-_launch, _use, _end = launch.launch, launch._use, power._end
+_launch, _end = launch.launch, power._end
 
 
 @contextmanager
 def _usage_later() -> Iterator[None]:
-    held: list[Any] = []
+    use, take = Writer.use, place.take
 
     def split(caller: Caller, core: Core, asked: launch.Launch) -> list[str]:
-        held.clear()
-        uuids = _launch(caller, core, asked)
-        for plan in held:
+        held: list[Callable[[Writer], None]] = []
+        with (
+            mock.patch.object(Writer, "use", lambda _tx, amounts: held.append(lambda tx: use(tx, amounts))),
+            mock.patch.object(place, "take", lambda _tx, *chosen: held.append(lambda tx: take(tx, *chosen))),
+        ):
+            uuids = _launch(caller, core, asked)
+        for later in held:
             with core.store.write() as tx:
-                _use(caller, tx, plan)
+                later(tx)
         return uuids
 
-    with (
-        mock.patch.object(launch, "_use", lambda _caller, _tx, plan: held.append(plan)),
-        mock.patch.object(launch, "launch", split),
-    ):
+    with mock.patch.object(launch, "launch", split):
         yield
 
 

@@ -14,6 +14,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import ColumnClause, column, event, inspect, select, table, text
 
 from pileus.model.errors import Unavailable
+from pileus.model.image import Image
+from pileus.model.image import Wanted as ImageWanted
+from pileus.model.project import Project
+from pileus.model.project import Wanted as ProjectWanted
+from pileus.model.securitygroup import Rule, SecurityGroup
+from pileus.model.securitygroup import Wanted as GroupWanted
 from pileus.store import migrations, tables
 from pileus.store.migrate import migrate, newest
 from pileus.store.store import Store
@@ -73,6 +79,32 @@ def test_an_older_database_is_brought_to_the_newest_revision_and_keeps_its_rows(
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all() == [newest()]
         assert connection.exec_driver_sql("SELECT uuid, request FROM wake").all() == [("a", "")]
         assert connection.exec_driver_sql("SELECT count(*) FROM floatingip").scalar() == 0
+    store.close()
+
+
+def test_what_projects_of_an_older_database_use_is_counted(url: Callable[[str], str]) -> None:
+    store = Store(url("x"))
+    migrate(store.engine)
+    project = Project(uuid="p", project="p", name="p", wanted=ProjectWanted(account_id="1", canonical_id="2"))
+    rules = (Rule(id="sgr-1", cidr="0.0.0.0/0"), Rule(id="sgr-2", direction="egress", cidr="0.0.0.0/0"))
+    group = SecurityGroup(uuid="g", project="p", name="g", wanted=GroupWanted(router="r", rules=rules))
+    images = [
+        Image(uuid="i", project="p", name="i", wanted=ImageWanted(size=(3 << 30) + 1)),
+        Image(uuid="j", project="p", name="j", wanted=ImageWanted(instance="n", min_disk=8)),
+    ]
+    with store.write() as tx:
+        tx.insert([project], [group], images)
+        used = tx.usage()
+    with store.engine.write() as connection:
+        connection.execute(tables.usage.delete().where(tables.usage.c.resource != "securitygroups"))
+        connection.execute(
+            table("alembic_version", column("version_num")).update().values(version_num="0004_pre_placementgroup")
+        )
+    migrate(store.engine)
+    with store.read() as tx:
+        assert tx.usage() == used
+        assert used["project:p", "imagespace"] == 12
+        assert used["project:p", "rules"] == 2
     store.close()
 
 

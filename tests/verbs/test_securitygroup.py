@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pileus.model import bounds
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound, PileusError, QuotaExceeded
 from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup
@@ -179,7 +180,7 @@ def test_a_missing_rule_and_none_is_taken(site: Site, ann: Caller, web: Security
 
 
 def test_a_group_has_so_many_rules(site: Site, ann: Caller, web: SecurityGroup) -> None:
-    room = securitygroup.RULES_LIMIT
+    room = bounds.RULES.most
     securitygroup.authorize(ann, site.core, [rule(port) for port in range(room)], ident=web.ec2_id)
     with pytest.raises(QuotaExceeded):
         securitygroup.authorize(ann, site.core, [rule(9999)], ident=web.ec2_id)

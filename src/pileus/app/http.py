@@ -161,6 +161,7 @@ class Edge:
             request_id = caller.request
             asked = uploads.read(dict(parse_qsl(request.query, keep_blank_values=True)))
             image.allow(caller, public=asked.public)
+            room = await self._run(image.room, caller, self._cloud.core)
             incoming = await self._run(self._cloud.objects.incoming, asked.digest)
             with incoming:
                 size = 0
@@ -168,6 +169,8 @@ class Edge:
                     size += len(part)
                     if size > self._cloud.settings.largest_image:
                         raise InvalidValue("The image is larger than this cloud takes.", reason="size")
+                    if room is not None and size > room:
+                        raise image.full(room)
                     await self._run(incoming.write, part)
                 made = await self._run(uploads.finish, caller, self._cloud.core, self._cloud.objects, incoming, asked)
             return created(caller, made)

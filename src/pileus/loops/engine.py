@@ -181,8 +181,4 @@ def _end(tx: Writer, row: Noun) -> None:
             tx.wake(instance)
             return
     tx.bury(row)
-    if isinstance(row, SecurityGroup):
-        tx.take(f"project:{row.project}", "securitygroups", -1, None)
-    if isinstance(row, FloatingIp):
-        tx.take(f"project:{row.project}", "floatingips", -1, None)
     tx.settle([entry.id for entry in tx.journal(row.uuid, open_only=True, limit=None)], "done")

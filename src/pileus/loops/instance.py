@@ -127,10 +127,8 @@ def bury(tx: Writer, row: Instance) -> Instance:
         return row  # nobody knows whether the engine let go of that port
     if not all(port.wanted.gone and _let_go(port) for port in ports):
         return row
-    for noun in (*ports, *volumes):
-        tx.bury(noun)
-    give_back(tx, row, [volume.wanted.size for volume in volumes])
-    tx.bury(row)
+    tx.bury(*ports, *volumes, row)
+    give_back(tx, row)
     settle(tx, row, buried=True)
     return msgspec.structs.replace(row, gone=tx.now)
 
@@ -140,15 +138,12 @@ def _let_go(port: Port) -> bool:
     return not port.seen.present and port.seen.revision == port.revision
 
 
-def give_back(tx: Writer, row: Instance, sizes: list[int]) -> None:
-    """Return to its project what an instance used."""
+def give_back(tx: Writer, row: Instance) -> None:
+    """Return to its project what an instance used by its flavor."""
     flavor = tx.get(Flavor, row.wanted.flavor)
-    scope = f"project:{row.project}"
-    tx.take(scope, "instances", -1, None)
-    tx.take(scope, "disk", -sum(sizes), None)
     if flavor is not None:
-        tx.take(scope, "vcpus", -flavor.wanted.vcpus, None)
-        tx.take(scope, "memory", -flavor.wanted.memory, None)
+        vcpus, memory = flavor.wanted.vcpus, flavor.wanted.memory
+        tx.use({(row.project, "vcpus"): -vcpus, (row.project, "memory"): -memory})
 
 
 def cleared(tx: Writer, row: Instance, host: str) -> Instance:

@@ -33,6 +33,27 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
 # -- nouns and the values that requests give them ------------------------------------------------------------------
 
 TAGS: Final = Bound(what="tags", per="noun", most=50, answer="QuotaExceeded (TagLimitExceeded)")
+TAG_KEY: Final = Bound(what="characters of a tag's key", per="noun", most=127, answer="InvalidValue")
+TAG_VALUE: Final = Bound(what="characters of a tag's value", per="noun", most=256, answer="InvalidValue")
+NAME: Final = Bound(what="characters of a name", per="noun", most=255, answer="InvalidValue")
+DESCRIPTION: Final = Bound(
+    what="characters of the description of an image, a security group or a rule",
+    per="noun",
+    most=255,
+    answer="InvalidValue",
+)
+RULES: Final = Bound(
+    what="rules of a security group in each direction",
+    per="noun",
+    most=60,
+    answer="QuotaExceeded (RulesPerSecurityGroupLimitExceeded)",
+)
+GROUPS: Final = Bound(
+    what="security groups of a port",
+    per="noun",
+    most=16,
+    answer="QuotaExceeded (SecurityGroupsPerInterfaceLimitExceeded)",
+)
 
 # -- HTTP: connections, heads, bodies ------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ class Flavor(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "flavor"
     PREFIX: ClassVar[str] = "flv"
+    QUOTED: ClassVar[bool] = False
     wanted: Wanted
     assigned: None = None
     seen: None = None

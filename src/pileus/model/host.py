@@ -89,6 +89,7 @@ class Host(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "host"
     PREFIX: ClassVar[str] = "h"
+    QUOTED: ClassVar[bool] = False
     wanted: Wanted = Wanted()
     assigned: None = None
     seen: Seen = Seen()

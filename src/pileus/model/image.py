@@ -7,10 +7,16 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from pileus.model import bounds, tag
 from pileus.model.noun import NEVER, Fault, Noun, Part, Revision
 
 Kind = Literal["machine", "container"]
 Format = Literal["qcow2", "raw", "tar"]
+
+
+def gibibytes(size: int) -> int:
+    """GiB that so many bytes count for in a quota: at least one."""
+    return max(1, -(-size // (1 << 30)))
 
 
 def kind_of(form: str) -> Kind:
@@ -81,6 +87,17 @@ class Image(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: Assigned | None = None
     seen: Seen | None = None
+
+    def check(self, before: Noun | None = None) -> None:
+        """Of its description as well."""
+        super().check(before)
+        if before is None or self.wanted.description != before.wanted.description:
+            tag.check_text(self.wanted.description, bounds.DESCRIPTION.most, "A description")
+
+    def amounts(self) -> dict[str, int]:
+        """Itself, and its GiB, begun ones too: those of its bytes, or of the disk that it is captured of."""
+        wanted = self.wanted
+        return {**super().amounts(), "imagespace": wanted.min_disk if wanted.instance else gibibytes(wanted.size)}
 
 
 class State(StrEnum):

@@ -6,6 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_
 
 import msgspec
 
+from pileus.model import bounds, tag
+
 Revision = tuple[int, int]
 """(incarnation of the store, counter from one store-wide sequence); ordered, never reused."""
 
@@ -47,6 +49,8 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = ""
     PREFIX: ClassVar[str] = ""
+    QUOTED: ClassVar[bool] = True
+    """Whether a project's quota says how many of them it may have; administrators alone make the others."""
 
     id: int = 0
     uuid: str
@@ -66,6 +70,20 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     def ec2_id(self) -> str:
         """Amazon's form of the id: prefix, a dash, the first 17 hex digits of the uuid."""
         return f"{self.PREFIX}-{self.uuid.replace('-', '')[:17]}"
+
+    def check(self, before: Noun | None = None) -> None:
+        """Whether name and tags, as far as they are not those of `before`, are within their bounds.
+
+        The store asks this of every noun that is written. Raises InvalidValue, QuotaExceeded.
+        """
+        if before is None or self.name != before.name:
+            tag.check_text(self.name, bounds.NAME.most, "A name")
+        if before is None or self.tags != before.tags:
+            tag.check(self.tags)
+
+    def amounts(self) -> dict[str, int]:
+        """What a living noun takes of its project's quota, by resource. It follows from `wanted` alone."""
+        return {f"{self.KIND}s": 1} if self.QUOTED else {}
 
 
 def references(cls: type[Noun]) -> dict[str, Ref]:

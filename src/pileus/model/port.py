@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+from pileus.model import bounds
+from pileus.model.errors import QuotaExceeded
 from pileus.model.network import Seen
 from pileus.model.noun import Noun, Part, Ref
 
@@ -42,3 +44,11 @@ class Port(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
+
+    def check(self, before: Noun | None = None) -> None:
+        """Of the number of its groups as well."""
+        super().check(before)
+        changed = before is None or self.wanted.groups != before.wanted.groups
+        if changed and len(self.wanted.groups) > bounds.GROUPS.most:
+            text = f"A port is in at most {bounds.GROUPS.most} security groups."
+            raise QuotaExceeded(text, noun=self.KIND, reason="groups")

@@ -11,17 +11,33 @@ DEFAULT_QUOTA: dict[str, int] = {
     "vcpus": 40,
     "memory": 32768,
     "disk": 400,
-    "securitygroups": 100,
+    "volumes": 100,
+    "ports": 100,
+    "images": 50,
+    "imagespace": 200,
     "keypairs": 100,
+    "placementgroups": 50,
+    "securitygroups": 100,
+    "rules": 1000,
+    "routers": 5,
+    "networks": 20,
+    "subnets": 20,
     "floatingips": 10,
+    "credentials": 100,
 }
-"""What a project may use when nothing else was said."""
+"""What a project may use when nothing else was said, by resource: memory in MiB, disk and imagespace in GiB.
+
+A noun's resource is its kind in the plural; `Noun.amounts` says what each noun takes.
+"""
+
+UNLIMITED = -1
+"""The limit of a resource of which a project may use any amount."""
 
 
 class Wanted(Part, frozen=True, kw_only=True):
     """`account_id` has 12 digits, `canonical_id` 64 hex digits. `quota` maps resources to limits; empty: no limits.
 
-    Resources: those of `DEFAULT_QUOTA`, whose limit holds for one that is not named; memory in MiB, disk in GiB.
+    Resources: those of `DEFAULT_QUOTA`, whose limit holds for one that is not named; `UNLIMITED`: any amount.
     """
 
     account_id: str
@@ -31,7 +47,8 @@ class Wanted(Part, frozen=True, kw_only=True):
 
     def limit(self, resource: str) -> int | None:
         """How much of a resource there may be; None: any amount. A quota may be older than the resource."""
-        return self.quota.get(resource, DEFAULT_QUOTA.get(resource)) if self.quota else None
+        limit = self.quota.get(resource, DEFAULT_QUOTA.get(resource)) if self.quota else None
+        return None if limit == UNLIMITED else limit
 
 
 class Project(Noun, frozen=True, kw_only=True):
@@ -39,6 +56,7 @@ class Project(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "project"
     PREFIX: ClassVar[str] = "prj"
+    QUOTED: ClassVar[bool] = False
     wanted: Wanted
     assigned: None = None
     seen: None = None

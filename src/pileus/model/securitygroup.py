@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, ClassVar, Literal
 
+from pileus.model import bounds, tag
+from pileus.model.errors import QuotaExceeded
 from pileus.model.network import Assigned, Seen
 from pileus.model.noun import Noun, Part, Ref
 
@@ -64,3 +67,25 @@ class SecurityGroup(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
+
+    def check(self, before: Noun | None = None) -> None:
+        """Of its description and its rules as well, as far as `before` has not got them."""
+        super().check(before)
+        if before is None or self.wanted.description != before.wanted.description:
+            tag.check_text(self.wanted.description, bounds.DESCRIPTION.most, "A security group's description")
+        rules_before: tuple[Rule, ...] = before.wanted.rules if before else ()
+        known_rules = {rule.id: rule for rule in rules_before}
+        for rule in self.wanted.rules:
+            if rule != known_rules.get(rule.id):
+                tag.check(rule.tags)
+                tag.check_text(rule.description, bounds.DESCRIPTION.most, "A rule's description")
+        counts = Counter(rule.direction for rule in self.wanted.rules)
+        counts_before = Counter(rule.direction for rule in rules_before)
+        for direction, count in counts.items():
+            if count > max(bounds.RULES.most, counts_before[direction]):
+                text = f"A security group has at most {bounds.RULES.most} {direction} rules."
+                raise QuotaExceeded(text, noun=self.KIND, ident=self.ec2_id, reason="rules")
+
+    def amounts(self) -> dict[str, int]:
+        """Itself, and its rules."""
+        return {**super().amounts(), "rules": len(self.wanted.rules)}

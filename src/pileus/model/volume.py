@@ -29,3 +29,7 @@ class Volume(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: None = None
     seen: None = None
+
+    def amounts(self) -> dict[str, int]:
+        """Itself, and its GiB."""
+        return {**super().amounts(), "disk": self.wanted.size}

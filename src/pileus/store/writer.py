@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -11,13 +12,14 @@ from sqlalchemy.exc import IntegrityError
 
 from pileus.model.errors import Duplicate, QuotaExceeded, TokenReused
 from pileus.model.noun import Noun, Part, Revision, referred
+from pileus.model.project import Project
 from pileus.store import statements, tables
 from pileus.store.cache import KINDS, version_name
 from pileus.store.reader import Reader, chunks
 from pileus.store.rows import SHAPES, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pileus.model.caller import Caller
     from pileus.store.cache import Cache, Kept
@@ -35,6 +37,8 @@ class Writer(Reader):
     def __init__(self, session: Session, now: float, cache: Cache | None = None) -> None:
         super().__init__(session, cache)
         self.now = now
+        self.limited = True
+        """Whether nouns have to be within their bounds and quotas; those that hosts have already need not."""
         self.woken = False
         self._request: str | None = None
         self._reserved: list[Revision] = []
@@ -50,12 +54,18 @@ class Writer(Reader):
         """Insert a new noun, its references too; returned with its id and time."""
         return self.add_all([noun])[0]
 
-    def insert(self, *kinds: list[Any]) -> None:
-        """Insert new nouns, each list of one kind, and their references."""
+    def insert(self, *kinds: list[Any], using: Mapping[tuple[str, str], int] | None = None) -> None:
+        """Insert new nouns, each list of one kind, and their references.
+
+        Their projects use them from now on, and with them the amounts `using`, by (project, resource).
+        """
         every: list[Noun] = []
         for nouns in filter(None, kinds):
             shape, kind = SHAPES[type(nouns[0])], nouns[0].KIND
             made = [msgspec.structs.replace(noun, created=noun.created or self.now) for noun in nouns]
+            if self.limited:
+                for noun in made:
+                    noun.check()
             self.touched.add(kind)
             for uuid in [noun.uuid for noun in made if noun.uuid in self.unreadable]:
                 self.sql.execute(statements.DROP_REFERENCES, {"key": uuid})
@@ -63,6 +73,9 @@ class Writer(Reader):
                 del self.unreadable[uuid]
             self.sql.execute(statements.add_noun(kind), [shape.row(noun) for noun in made])
             every += made
+        amounts = _amounts(every)
+        amounts.update(using or {})
+        self.use(amounts)
         self._refer(every)
 
     def add_all(self, nouns: list[N]) -> list[N]:
@@ -98,6 +111,12 @@ class Writer(Reader):
         changed = msgspec.structs.replace(
             noun, wanted=noun.wanted if wanted is None else wanted, generation=noun.generation + 1, **other
         )
+        if self.limited:
+            changed.check(noun)
+        if wanted is not None:
+            amounts = _amounts([changed])
+            amounts.subtract(_amounts([noun]))
+            self.use(amounts)
         values = {"wanted": encode(changed.wanted), "generation": changed.generation}
         values |= {key: encode(value) if key == "tags" else value for key, value in other.items()}
         self._update(noun, values)
@@ -135,11 +154,13 @@ class Writer(Reader):
         self._update(noun, values)
         return msgspec.structs.replace(noun, revision=revision, assigned=assigned)
 
-    def bury(self, noun: Noun) -> None:
-        """Make the row a tombstone: its claims are free and its references gone."""
-        self._update(noun, {"gone": self.now})
-        self.free(noun.uuid)
-        self.sql.execute(statements.DROP_REFERENCES, {"key": noun.uuid})
+    def bury(self, *nouns: Noun) -> None:
+        """Make these rows tombstones: their claims are free, their references gone, and what they used given back."""
+        for noun in nouns:
+            self._update(noun, {"gone": self.now})
+            self.free(noun.uuid)
+            self.sql.execute(statements.DROP_REFERENCES, {"key": noun.uuid})
+        self.use(_amounts(nouns, -1))
 
     def erase(self, cls: type[Noun], before: float) -> int:
         """Forget tombstones older than `before`, and how they came about."""
@@ -166,6 +187,26 @@ class Writer(Reader):
         self.sql.execute(statements.change_noun(noun.KIND), {"key": noun.uuid, "name": noun.name})
 
     # -- claims and usage ----------------------------------------------------------------------------------------
+
+    def use(self, amounts: Mapping[tuple[str, str], int]) -> None:
+        """Add to what projects use, by (uuid, resource); negative amounts are given back.
+
+        Nouns do so by themselves as they are added, changed and buried. Raises QuotaExceeded.
+        """
+        boundless, owners = [], dict[str, Project | None]()
+        # In one order, so that two transactions never wait for each other.
+        for (project, resource), amount in sorted(amounts.items()):
+            limit = None
+            if amount > 0 and self.limited:
+                if project not in owners:
+                    owners[project] = self.get(Project, project)
+                owner = owners[project]
+                limit = owner.wanted.limit(resource) if owner else None
+            if limit is not None:
+                self.take(project_scope(project), resource, amount, limit)
+            elif amount:
+                boundless.append((project_scope(project), resource, amount))
+        self.take_all(boundless)
 
     def claim(self, pool: str, value: str, noun: Noun) -> None:
         """Take `value` of `pool` for `noun`; Duplicate when another holds it."""
@@ -209,7 +250,7 @@ class Writer(Reader):
             self.sql.execute(statements.ADD_USAGE, {"scope": scope, "resource": resource, "used": amount})
             return
         raise QuotaExceeded(
-            f"{resource}: {used or 0} in use and {amount} asked, of at most {limit}.",
+            f"{resource}: {used or 0} in use and {amount} more asked for, of at most {limit}.",
             ident=scope,
             reason=resource,
         )
@@ -391,6 +432,20 @@ class Writer(Reader):
             self.sql.execute(statements.ADD_META, {"name": name, "value": by})
         numbers[name] = value + by
         return value + by
+
+
+def project_scope(project: str) -> str:
+    """The scope of what a project uses."""
+    return f"project:{project}"
+
+
+def _amounts(nouns: Iterable[Noun], sign: int = 1) -> Counter[tuple[str, str]]:
+    """What these nouns take of their projects' quotas, by (project, resource)."""
+    amounts: Counter[tuple[str, str]] = Counter()
+    for noun in nouns:
+        for resource, amount in noun.amounts().items():
+            amounts[noun.project, resource] += sign * amount
+    return amounts
 
 
 def _wake(kind: str, uuid: str, due: float, request: str | None) -> dict[str, Any]:

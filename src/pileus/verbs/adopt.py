@@ -44,6 +44,7 @@ def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: BodyR
     something else has its addresses.
     """
     with core.store.write() as tx:
+        tx.limited = False
         if tx.get(Instance, spec.uuid) is not None:
             raise Conflict(f"The instance '{spec.ec2_id}' is known already.", noun="instance", ident=spec.ec2_id)
         if spec.revision > (tx.meta("incarnation"), tx.meta("counter")):

@@ -14,7 +14,6 @@ from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.instance import Instance
 from pileus.model.port import Port
 from pileus.verbs import find
-from pileus.verbs.quota import quota
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +62,6 @@ def allocate(caller: Caller, core: Core, tags: Mapping[str, str] | None = None, 
     Raises QuotaExceeded, NoCapacity when none is left, InvalidValue for an address that cannot be had.
     """
     with core.store.write() as tx:
-        tx.take(f"project:{caller.project}", "floatingips", 1, quota(tx, caller.project, "floatingips"))
         address = _asked(tx, core.place, asked) if asked else free(tx, core.place)
         if not address:
             raise NoCapacity("The outside network has no free address left.", noun=FloatingIp.KIND, reason="floating")

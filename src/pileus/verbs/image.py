@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.model.errors import Conflict, Duplicate, Forbidden, InvalidValue, NotFound, Unsupported
+from pileus.model.errors import Conflict, Duplicate, Forbidden, InvalidValue, NotFound, QuotaExceeded, Unsupported
 from pileus.model.host import Host
 from pileus.model.ids import new_uuid
 from pileus.model.image import Assigned, Image, Seen, State, Wanted, content, kind_of, state
 from pileus.model.instance import Instance
+from pileus.model.project import Project
 from pileus.model.volume import Volume
-from pileus.verbs import find, tag
+from pileus.store.writer import project_scope
+from pileus.verbs import find
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,9 +74,6 @@ LONGEST_NAME = 128
 
 _LOGIN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}", re.ASCII)
 
-LONGEST_DESCRIPTION = 255
-"""Characters, as in EC2."""
-
 
 def capture(caller: Caller, core: Core, asked: Capture) -> Image:
     """Have an image made of an instance's root disk as it is now. Its bytes follow; it is pending until they are here.
@@ -83,9 +82,6 @@ def capture(caller: Caller, core: Core, asked: Capture) -> Image:
     project's other images have; Conflict for an instance that never ran or is to go; InvalidValue; Unsupported.
     """
     _named(asked.name)
-    tag.check(asked.tags)
-    if len(asked.description) > LONGEST_DESCRIPTION:
-        raise InvalidValue(f"A description has at most {LONGEST_DESCRIPTION} characters.", reason="description")
     with core.store.write() as tx:
         row = _source(caller, tx, asked.instance)
         if any(not other.wanted.gone for other in tx.list(Image, project=row.project, name=asked.name)):
@@ -184,6 +180,31 @@ def allow(caller: Caller, *, public: bool) -> None:
     """Whether the caller may register such an image; asked again before its bytes are taken in. Raises Forbidden."""
     if public and not caller.admin:
         raise Forbidden("Only an administrator makes an image public.", noun="image")
+
+
+def room(caller: Caller, core: Core) -> int | None:
+    """How many bytes one more image of the caller's project may have; None: any number. Raises QuotaExceeded.
+
+    Asked before bytes are taken in: what is registered has the last word.
+    """
+    with core.store.read() as tx:
+        quota = tx.need(Project, caller.project).wanted
+        used = tx.usage(project_scope(caller.project))
+    left = {
+        resource: limit - used.get((project_scope(caller.project), resource), 0)
+        for resource in ("images", "imagespace")
+        if (limit := quota.limit(resource)) is not None
+    }
+    for resource, amount in left.items():
+        if amount < 1:
+            text = f"{resource}: this project has all {quota.limit(resource)} that it may have."
+            raise QuotaExceeded(text, noun="image", reason=resource)
+    return left["imagespace"] << 30 if "imagespace" in left else None
+
+
+def full(room: int) -> QuotaExceeded:
+    """The error for an image of more bytes than the `room` that its project has left."""
+    return QuotaExceeded(f"This project has room for {room} more bytes of images.", noun="image", reason="imagespace")
 
 
 def deregister(caller: Caller, core: Core, ident: str) -> None:

@@ -15,7 +15,6 @@ from pileus.model.errors import Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_uuid
 from pileus.model.keypair import KeyPair, Wanted
 from pileus.verbs import find
-from pileus.verbs.quota import quota
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,7 +116,6 @@ def _add(caller: Caller, core: Core, name: str, wanted: Wanted, tags: Mapping[st
             raise Duplicate(
                 f"The keypair '{name}' already exists.", noun="keypair", ident=name, reason="name"
             ) from error
-        tx.take(f"project:{caller.project}", "keypairs", 1, quota(tx, caller.project, "keypairs"))
         key = tx.add(key)
         tx.record(caller, key, verb, outcome="done")
         return key
@@ -136,7 +134,6 @@ def delete(caller: Caller, core: Core, *, name: str = "", ident: str = "") -> Ke
             return None
         tx.want(key, msgspec.structs.replace(key.wanted, gone=True))
         tx.bury(key)
-        tx.take(f"project:{key.project}", "keypairs", -1, None)
         tx.record(caller, key, "keypair.delete", outcome="done")
         return key
 

@@ -10,7 +10,7 @@ from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_uuid
 from pileus.model.instance import Instance
 from pileus.model.placementgroup import PlacementGroup, Wanted
-from pileus.verbs import find, tag
+from pileus.verbs import find
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,6 @@ def create(
     """Make a group. Raises InvalidValue, Duplicate when the project has one of this name."""
     if not 1 <= len(name) <= 255 or not name.isascii():
         raise InvalidValue("A group's name has 1 to 255 ASCII characters.", noun="placementgroup", reason="name")
-    tag.check(tags or {})
     with core.store.write() as tx:
         group = PlacementGroup(uuid=new_uuid(), project=caller.project, name=name, tags=dict(tags or {}), wanted=wanted)
         if tx.claimed(_pool(caller), name) is not None:

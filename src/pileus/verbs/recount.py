@@ -10,11 +10,13 @@ from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Assigned, Image, waiting
 from pileus.model.instance import Instance
 from pileus.model.keypair import KeyPair
+from pileus.model.nouns import NOUNS
 from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.volume import Volume
+from pileus.store.writer import project_scope
 from pileus.verbs.image import of_instance, on_host
 
 if TYPE_CHECKING:
@@ -87,6 +89,10 @@ def _of_image(row: Image) -> Claims:
 def usage(tx: Reader) -> Usage:
     """What is used, by (scope, resource), zeros left out."""
     found: Counter[tuple[str, str]] = Counter()
+    for cls in NOUNS.values():
+        for noun in tx.list(cls):
+            for resource, amount in noun.amounts().items():
+                found[project_scope(noun.project), resource] += amount
     disks: Counter[str] = Counter()
     for volume in tx.list(Volume):
         disks[volume.wanted.instance or ""] += volume.wanted.size
@@ -94,18 +100,12 @@ def usage(tx: Reader) -> Usage:
         if row.wanted.flavor not in tx.many(Flavor, [row.wanted.flavor]) and row.wanted.flavor in tx.unreadable:
             continue
         flavor = tx.need(Flavor, row.wanted.flavor).wanted
-        each = {"vcpus": flavor.vcpus, "memory": flavor.memory, "disk": disks[row.uuid]}
-        found[f"project:{row.project}", "instances"] += 1
-        hosts = {row.assigned.host, *row.assigned.clear} - {None}
-        for scope in (f"project:{row.project}", *(f"host:{host}" for host in hosts)):
-            for resource, amount in each.items():
-                found[scope, resource] += amount
-    for group in tx.list(SecurityGroup):
-        found[f"project:{group.project}", "securitygroups"] += 1
-    for floating in tx.list(FloatingIp):
-        found[f"project:{floating.project}", "floatingips"] += 1
-    for key in tx.list(KeyPair):
-        found[f"project:{key.project}", "keypairs"] += 1
+        each = {"vcpus": flavor.vcpus, "memory": flavor.memory}
+        for resource, amount in each.items():
+            found[project_scope(row.project), resource] += amount
+        for host in {row.assigned.host, *row.assigned.clear} - {None}:
+            for resource, amount in {**each, "disk": disks[row.uuid]}.items():
+                found[f"host:{host}", resource] += amount
     return {key: amount for key, amount in found.items() if amount}
 
 

@@ -63,6 +63,7 @@ def recover(tx: Writer, answers: Mapping[str, Report], engine: Iterable[Recalled
     What a host has that did not answer stays as it is, in its rows, in the engine, and its addresses with it.
     Afterwards every row that a loop looks after is due, and the next order for it is above all that were given before.
     """
+    tx.limited = False
     return _Merge(tx, answers, list(engine)).run()
 
 

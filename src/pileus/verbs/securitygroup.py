@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound, QuotaExceeded
+from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup, Wanted
-from pileus.verbs import find, tag
-from pileus.verbs.quota import quota
+from pileus.verbs import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
-
-RULES_LIMIT = 60
-"""How many rules a group has at most in each direction, as on EC2."""
 
 
 def anywhere() -> Rule:
@@ -41,7 +37,6 @@ def default(tx: Writer, project: str, router: str) -> SecurityGroup:
     )
     group = SecurityGroup(uuid=uuid, project=project, name="default", wanted=wanted)
     tx.claim(f"securitygroup:{router}", "default", group)
-    tx.take(f"project:{project}", "securitygroups", 1, None)
     return tx.add(group)
 
 
@@ -51,7 +46,6 @@ def open_(tx: Writer, project: str, router: str, name: str) -> SecurityGroup:
     wanted = Wanted(router=router, description="everything from anywhere", rules=(everything, anywhere()))
     group = SecurityGroup(uuid=new_uuid(), project=project, name=name, wanted=wanted)
     tx.claim(f"securitygroup:{router}", name, group)
-    tx.take(f"project:{project}", "securitygroups", 1, None)
     return tx.add(group)
 
 
@@ -93,7 +87,6 @@ def create(
                 ident=name,
                 reason="name",
             ) from error
-        tx.take(f"project:{caller.project}", "securitygroups", 1, quota(tx, caller.project, "securitygroups"))
         group = tx.add(group)
         tx.record(caller, group, "securitygroup.create", goal=group.generation)
         tx.wake(group)
@@ -194,7 +187,6 @@ def authorize(
 ) -> list[Rule]:
     """Add rules (their ids are made here), with `tags`; Duplicate when one is there already: then none is added."""
     _once(rules)
-    tag.check(tags or {})
     with core.store.write() as tx:
         group = one(caller, tx, ident, name)
         have = {rule.match() for rule in group.wanted.rules}
@@ -203,13 +195,6 @@ def authorize(
             _fits(caller, tx, group, rule, have)
             added.append(msgspec.structs.replace(rule, id=new_ec2("sgr"), tags=dict(tags or {})))
         after = (*group.wanted.rules, *added)
-        for direction in ("ingress", "egress"):
-            if sum(rule.direction == direction for rule in after) > RULES_LIMIT:
-                raise QuotaExceeded(
-                    f"A security group has at most {RULES_LIMIT} {direction} rules.",
-                    noun="securitygroup",
-                    reason="rules",
-                )
         _replace(caller, tx, group, after, "securitygroup.authorize")
         return added
 

@@ -1,14 +1,13 @@
-"""Tags: on any noun that has an EC2 id, at most fifty each."""
+"""Tags: on any noun that has an EC2 id; `Noun.check` bounds them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.model.errors import Forbidden, InvalidValue, NotFound, QuotaExceeded
+from pileus.model.errors import Forbidden, NotFound
 from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image
 from pileus.model.instance import Instance
@@ -47,32 +46,11 @@ TAGGED: dict[str, type[Noun]] = {
         PlacementGroup,
     )
 }
-LIMIT = 50
-
-_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-"""Characters that XML has not: no list could show them."""
-
 Change = Callable[[dict[str, str]], dict[str, str]]
-
-
-def check(tags: Mapping[str, str]) -> None:
-    """Whether these can be tags: text, keys of 1 to 127 characters not starting with aws:, values of at most 256."""
-    for key, value in tags.items():
-        if not 1 <= len(key) <= 127:
-            raise InvalidValue(f"Tag key '{key[:40]}' does not have from 1 to 127 characters.", reason="tag")
-        if len(value) > 256:
-            raise InvalidValue(f"Tag value exceeds the maximum length of 256 characters: {key}", reason="tag")
-        if _NO_TEXT.search(key) or _NO_TEXT.search(value):
-            raise InvalidValue("Tags cannot have characters that are no text.", reason="tag")
-        if key.lower().startswith("aws:"):
-            raise InvalidValue(f"Tag keys starting with 'aws:' are reserved for internal use: {key}", reason="tag")
-    if len(tags) > LIMIT:
-        raise QuotaExceeded(f"The maximum number of tags is {LIMIT}.", reason="tags")
 
 
 def put(caller: Caller, core: Core, ids: Sequence[str], tags: Mapping[str, str]) -> None:
     """Set these tags on every one of the nouns, or rules of groups, with these EC2 ids, or on none."""
-    check(tags)
     _change(caller, core, ids, lambda old: {**old, **tags}, "tag.put")
 
 
@@ -93,7 +71,6 @@ def _change(caller: Caller, core: Core, ids: Sequence[str], change: Change, verb
         nouns = [_one(caller, tx, ident) for ident in dict.fromkeys(ids) if ident not in rules]
         for noun in nouns:
             tags = change(dict(noun.tags))
-            check(tags)
             if tags == noun.tags:
                 continue
             changed = tx.want(noun, tags=tags)
@@ -111,8 +88,6 @@ def _change_rules(caller: Caller, tx: Writer, ids: set[str], change: Change, ver
             for rule in group.wanted.rules
         ]
         left -= {rule.id for rule in group.wanted.rules}
-        for rule in changed:
-            check(rule.tags)
         if tuple(changed) != group.wanted.rules:
             written = tx.want(group, msgspec.structs.replace(group.wanted, rules=tuple(changed)))
             tx.record(caller, written, verb, goal=written.generation, outcome="done")

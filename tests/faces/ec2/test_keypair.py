@@ -89,5 +89,5 @@ def test_delete_by_name_and_id_and_again(account: Account) -> None:
 def test_quota(cloud: Cloud) -> None:
     limited = cloud.account({"keypairs": 1})
     limited.ec2.create_key_pair(KeyName="one", KeyType="ed25519")
-    with refused("ResourceLimitExceeded"):
+    with refused("KeyPairLimitExceeded"):
         limited.ec2.create_key_pair(KeyName="two", KeyType="ed25519")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from pileus.model import addresses
+from pileus.model import addresses, bounds, tag
 from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, TokenReused, Unavailable
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.image import Image, content
@@ -23,7 +23,7 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.model.volume import Wanted as VolumeWanted
-from pileus.verbs import find, flavor, image, keypair, network, placementgroup, securitygroup, tag
+from pileus.verbs import find, flavor, image, keypair, network, placementgroup, securitygroup
 from pileus.verbs.instance import number, place, view
 
 if TYPE_CHECKING:
@@ -230,8 +230,6 @@ def _groups(caller: Caller, tx: Writer, asked: Launch, on: Network) -> tuple[Sec
     if not found:
         found = [named["default"]] if "default" in named else []
     securitygroup.within(found, router, "subnet")
-    if len(found) > 16:
-        raise QuotaExceeded("A port is in at most 16 security groups.", noun="port", reason="groups")
     return tuple({group.uuid: group for group in found}.values())
 
 
@@ -250,7 +248,7 @@ def _need(asked: Launch, size: Flavor, chosen: Image, disk: int, together: Place
 def _within_quota(caller: Caller, tx: Writer, asked: Launch, need: Need) -> int:
     project = tx.need(Project, caller.project)
     count = asked.most
-    each = {"instances": 1, "vcpus": need.vcpus, "memory": need.memory, "disk": need.disk}
+    each = {"instances": 1, "ports": 1, "volumes": 1, "vcpus": need.vcpus, "memory": need.memory, "disk": need.disk}
     limits = {resource: limit for resource in each if (limit := project.wanted.limit(resource)) is not None}
     used = tx.usage(f"project:{caller.project}") if limits else {}
     for resource, limit in limits.items():
@@ -277,7 +275,7 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
             uuid=new_uuid(),
             created=tx.now,
             project=caller.project,
-            name=asked.name or asked.tags.get("Name", ""),
+            name=(asked.name or asked.tags.get("Name", ""))[: bounds.NAME.most],
             tags=asked.tags,
             wanted=_wanted(asked, plan, reservation, index, _hostname(given[index], numbers[index]), core),
             assigned=Assigned(host=host, ever=True, loopback=loopbacks[index], number=numbers[index]),
@@ -286,7 +284,9 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
     ]
     ports = [_port(asked, plan, i, a) for i, a in zip(instances, given, strict=True)]
     volumes = [_volume(asked, plan, instance) for instance in instances]
-    tx.insert(instances, ports, volumes)
+    size, count = plan.flavor.wanted, len(instances)
+    using = {(caller.project, "vcpus"): size.vcpus * count, (caller.project, "memory"): size.memory * count}
+    tx.insert(instances, ports, volumes, using=using)
     tx.claim_all(
         [
             *((f"host:{i.assigned.host}", i.uuid, i) for i in instances),
@@ -296,7 +296,7 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
             *(("mac", port.assigned.mac, port) for port in ports),
         ]
     )
-    _use(caller, tx, plan)
+    place.take(tx, plan.need, plan.placed)
     for host in dict.fromkeys(plan.placed.hosts):
         here = [instance for instance in instances if instance.assigned.host == host]
         tx.record_all(caller, here, VERB, goal=1, detail=explanation(plan.placed, host))
@@ -356,18 +356,3 @@ def _volume(asked: Launch, plan: _Plan, instance: Instance) -> Volume:
     return Volume(
         uuid=new_uuid(), created=instance.created, project=instance.project, tags=asked.volume_tags, wanted=wanted
     )
-
-
-def _use(caller: Caller, tx: Writer, plan: _Plan) -> None:
-    size = plan.flavor.wanted
-    each = {"vcpus": size.vcpus, "memory": size.memory, "disk": plan.disk}
-    project, scope, count = tx.need(Project, caller.project), f"project:{caller.project}", len(plan.placed.hosts)
-    unlimited = []
-    for resource, amount in {"instances": 1, **each}.items():
-        limit = project.wanted.limit(resource)
-        if limit is None:
-            unlimited.append((scope, resource, amount * count))
-        else:
-            tx.take(scope, resource, amount * count, limit)
-    tx.take_all(unlimited)
-    place.take(tx, plan.need, plan.placed)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
-GROUPS_LIMIT = 16
-
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What is to change; None is left as it is. `groups` are EC2 ids, and then all that the first port is in.
@@ -71,8 +69,8 @@ def _wrong_state(row: Instance, now: State) -> Conflict:
 
 def _regroup(caller: Caller, tx: Writer, row: Instance, ids: tuple[str, ...]) -> None:
     """Put the instance's first port into exactly these groups of its VPC."""
-    if not 1 <= len(set(ids)) <= GROUPS_LIMIT:
-        raise InvalidValue(f"An interface is in 1 to {GROUPS_LIMIT} security groups.", noun="port", reason="groups")
+    if not ids:
+        raise InvalidValue("An interface is in at least one security group.", noun="port", reason="groups")
     port = min(tx.referring(Port, [row.uuid]), key=lambda port: port.wanted.index)
     router = tx.need(Network, port.wanted.network).wanted.router
     groups = [securitygroup.one(caller, tx, ident) for ident in dict.fromkeys(ids)]

@@ -10,7 +10,6 @@ from pileus.model.errors import Conflict, InvalidValue, QuotaExceeded
 from pileus.model.flavor import Flavor
 from pileus.model.image import Image, kind_of
 from pileus.model.instance import Instance, State, Wanted, state
-from pileus.model.project import Project
 from pileus.model.volume import Volume
 from pileus.verbs import flavor
 from pileus.verbs.instance import place
@@ -54,13 +53,11 @@ def resized(core: Core, tx: Writer, row: Instance, name: str) -> Wanted:
 
 
 def _of_project(tx: Writer, row: Instance, more: dict[str, int]) -> None:
-    project = tx.need(Project, row.project)
-    for resource, amount in more.items():
-        try:
-            tx.take(f"project:{row.project}", resource, amount, project.wanted.limit(resource))
-        except QuotaExceeded as error:
-            text = f"You have requested more {resource} than your current limit allows ({error})."
-            raise QuotaExceeded(text, noun="instance", reason=resource) from error
+    try:
+        tx.use({(row.project, resource): amount for resource, amount in more.items()})
+    except QuotaExceeded as error:
+        text = f"You have requested more {error.reason} than your current limit allows ({error})."
+        raise QuotaExceeded(text, noun="instance", reason=error.reason) from error
 
 
 def _of_hosts(core: Core, tx: Writer, row: Instance, new: Flavor, more: dict[str, int]) -> None:

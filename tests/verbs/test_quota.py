@@ -1,0 +1,156 @@
+"""What a project owns is counted by the store itself: refused at the limit, and given back with the last of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from pileus.model.errors import InvalidValue, QuotaExceeded
+from pileus.model.image import Wanted as ImageWanted
+from pileus.model.nouns import NOUNS
+from pileus.model.placementgroup import Wanted as GroupWanted
+from pileus.model.project import DEFAULT_QUOTA, UNLIMITED, Project
+from pileus.model.securitygroup import Rule
+from pileus.verbs import credential, floatingip, image, keypair, placementgroup, recount, securitygroup, user
+from pileus.verbs.instance import power
+from pileus.verbs.instance.launch import Launch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
+    from tests.site import Site
+
+TAGS = {"k": "v" * 257}
+
+
+def _rules(site: Site, caller: Caller, number: int) -> list[Rule]:
+    group = securitygroup.listing(caller, site.core, names=["default"])[0]
+    rule = Rule(id="", protocol="tcp", port_min=number, port_max=number, cidr="0.0.0.0/0")
+    return securitygroup.authorize(caller, site.core, [rule], ident=group.ec2_id)
+
+
+MAKE: dict[str, Callable[[Site, Caller, int], object]] = {
+    "images": lambda site, caller, number: image.register(caller, site.core, f"i{number}", ImageWanted(size=1)),
+    "imagespace": lambda site, caller, number: image.register(
+        caller, site.core, f"i{number}", ImageWanted(size=1 << 30)
+    ),
+    "keypairs": lambda site, caller, number: keypair.create(caller, site.core, f"k{number}"),
+    "placementgroups": lambda site, caller, number: placementgroup.create(
+        caller, site.core, f"p{number}", GroupWanted()
+    ),
+    "securitygroups": lambda site, caller, number: securitygroup.create(caller, site.core, f"s{number}", "d"),
+    "rules": _rules,
+    "floatingips": lambda site, caller, _: floatingip.allocate(caller, site.core),
+}
+
+
+def used(site: Site, caller: Caller) -> dict[str, int]:
+    with site.store.read() as tx:
+        return {resource: amount for (_, resource), amount in tx.usage(f"project:{caller.project}").items()}
+
+
+@pytest.mark.parametrize("resource", MAKE)
+def test_a_noun_more_than_the_quota_has_is_refused_and_leaves_nothing(site: Site, resource: str) -> None:
+    free = used(site, site.caller("plain")).get(resource, 0)
+    caller = site.caller("small", {resource: free + 2})
+    for number in range(2):
+        MAKE[resource](site, caller, number)
+    before = used(site, caller)
+    with pytest.raises(QuotaExceeded) as refused:
+        MAKE[resource](site, caller, 9)
+    assert refused.value.reason == resource
+    assert used(site, caller) == before
+    assert before[resource] == free + 2
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+
+
+def test_what_goes_is_given_back(site: Site, ann: Caller, tiny: Image) -> None:
+    site.host()
+    before = used(site, ann)
+    row = site.launch(ann, Launch(image=tiny.ec2_id, most=1))[0]
+    assert used(site, ann)["ports"] == 1
+    made = image.register(ann, site.core, "i", ImageWanted(size=5 << 30))
+    assert used(site, ann)["imagespace"] == before["imagespace"] + 5
+    image.deregister(ann, site.core, made.ec2_id)
+    keypair.create(ann, site.core, "k")
+    keypair.delete(ann, site.core, name="k")
+    site.settle()
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+    assert used(site, ann) == before
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+
+
+def test_rules_that_are_revoked_are_given_back(site: Site, ann: Caller) -> None:
+    before = used(site, ann)
+    rule = _rules(site, ann, 22)[0]
+    assert used(site, ann)["rules"] == before["rules"] + 1
+    securitygroup.revoke(ann, site.core, rule_ids=[rule.id], name="default")
+    assert used(site, ann) == before
+
+
+def test_credentials_of_a_project_are_limited(site: Site) -> None:
+    admin = site.caller("ops", {}, admin=True)
+    account = user.create(admin, site.core, "cyd", limits={"credentials": 2})
+    with site.store.read() as tx:
+        home = tx.claimed("project", account.project)
+    assert home is not None
+    cyd = msgspec.structs.replace(admin, user=account.user_id, user_name="cyd", project=home[1], admin=False)
+    with pytest.raises(QuotaExceeded):
+        credential.create(cyd, site.core)
+    credential.revoke(cyd, site.core, account.token)
+    credential.create(cyd, site.core)
+
+
+def test_an_image_of_more_bytes_than_the_quota_has_is_not_taken_in(site: Site) -> None:
+    caller = site.caller("small", {"imagespace": 3, "images": 2})
+    assert image.room(caller, site.core) == 3 << 30
+    image.register(caller, site.core, "i", ImageWanted(size=2 << 30))
+    assert image.room(caller, site.core) == 1 << 30
+    image.register(caller, site.core, "j", ImageWanted(size=1))
+    with pytest.raises(QuotaExceeded):
+        image.room(caller, site.core)
+
+
+def test_a_quota_without_limits_and_an_unlimited_resource(site: Site) -> None:
+    assert image.room(site.caller("any", {}), site.core) is None
+    caller = site.caller("some", {"keypairs": UNLIMITED})
+    with site.store.read() as tx:
+        quota = tx.need(Project, caller.project).wanted
+    assert quota.limit("keypairs") is None
+    assert quota.limit("images") == DEFAULT_QUOTA["images"]
+
+
+def test_every_noun_of_a_project_has_a_default_limit() -> None:
+    assert {f"{kind}s" for kind, cls in NOUNS.items() if cls.QUOTED} <= DEFAULT_QUOTA.keys()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda site, ann: securitygroup.create(ann, site.core, "s", "d", tags=TAGS),
+        lambda site, ann: keypair.create(ann, site.core, "k", tags=TAGS),
+        lambda site, ann: floatingip.allocate(ann, site.core, TAGS),
+        lambda site, ann: placementgroup.create(ann, site.core, "p", GroupWanted(), TAGS),
+    ],
+    ids=["securitygroup", "keypair", "floatingip", "placementgroup"],
+)
+def test_a_tag_that_is_too_long_makes_nothing(site: Site, ann: Caller, make: Callable[[Site, Caller], object]) -> None:
+    before = used(site, ann)
+    with pytest.raises(InvalidValue, match="Tag value exceeds"):
+        make(site, ann)
+    assert used(site, ann) == before
+
+
+def test_a_description_that_is_too_long_makes_nothing(site: Site, ann: Caller) -> None:
+    with pytest.raises(InvalidValue, match="description"):
+        securitygroup.create(ann, site.core, "s", "d" * 256)
+    rule = Rule(id="", cidr="10.0.0.0/8", description="d" * 256)
+    with pytest.raises(InvalidValue, match="description"):
+        securitygroup.authorize(ann, site.core, [rule], name="default")
