@@ -319,3 +319,31 @@ def test_what_is_not_ones_own_is_not_there(site: Site, ann: Caller) -> None:
         with pytest.raises(NotFound):
             launch(bob, site.core, wrong)
         assert everything(site) == before
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"public_keys": ("ssh-ed25519 AAAA",) * 17},
+        {"public_keys": ("k" * 16385,)},
+        {"public_keys": ("k" * 9000, "k" * 9000)},
+        {"public_keys": ("one\ntwo",)},
+        {"name": "n" * 300},
+        {"key_name": "k" * 300},
+        {"group_names": ("default",) * 1001},
+        {"disk": 1 << 80},
+        {"login_user": "u" * 300},
+    ],
+    ids=lambda asked: next(iter(asked)),
+)
+def test_a_launch_is_bounded_in_every_value(site: Site, ann: Caller, tiny: Image, asked: dict[str, Any]) -> None:
+    with pytest.raises(InvalidValue):
+        launch(ann, site.core, Launch(image=tiny.ec2_id, **asked))
+    with site.store.read() as tx:
+        assert tx.list(Instance) == []
+        assert recount.differences(tx) == []
+
+
+def test_a_name_is_as_long_as_a_tags_value_at_most(site: Site, ann: Caller, tiny: Image) -> None:
+    row = site.launch(ann, Launch(image=tiny.ec2_id, tags={"Name": "n" * 256}))[0]
+    assert (row.name, row.tags["Name"]) == ("n" * 255, "n" * 256)

@@ -6,15 +6,18 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from pileus.app.rootfs import is_archive, plain
 from pileus.faces.rest.documents import document
+from pileus.model import bounds
 from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
 from pileus.model.image import Image, Wanted
+from pileus.model.sizes import Description, Ident, Name
 from pileus.objects import Incoming, ObjectStore
 from pileus.verbs import image
 from pileus.verbs.core import Core
@@ -30,16 +33,16 @@ LARGEST_DISK = 16 << 40
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
     """What the query of an upload says. `digest`: refuse other bytes. `kind`, `format`: as found in the bytes."""
 
-    name: str
-    login_user: str = "root"
+    name: Name
+    login_user: Ident = "root"
     kind: Literal["", "machine", "container"] = ""
     format: Literal["", "qcow2", "raw", "tar"] = ""
     public: bool = False
-    digest: str = ""
-    min_memory: int = 64
-    min_disk: int = 1
-    architecture: str = "x86_64"
-    description: str = ""
+    digest: Ident = ""
+    min_memory: Annotated[int, Meta(ge=0, le=1 << 31)] = 64
+    min_disk: Annotated[int, Meta(ge=0, le=bounds.DISK.most)] = 1
+    architecture: Annotated[str, Meta(max_length=32)] = "x86_64"
+    description: Description = ""
 
 
 class Disk(msgspec.Struct, frozen=True):

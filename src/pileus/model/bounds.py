@@ -55,6 +55,42 @@ GROUPS: Final = Bound(
     answer="QuotaExceeded (SecurityGroupsPerInterfaceLimitExceeded)",
 )
 
+DISK: Final = Bound(what="GiB of a disk", per="noun", most=65536, answer="InvalidValue")
+PUBLIC_KEY: Final = Bound(
+    what="characters of a public key", per="noun", most=16384, answer="InvalidValue (InvalidKey.Format)"
+)
+PUBLIC_KEYS: Final = Bound(what="public keys of an instance", per="instance", most=16, answer="InvalidValue")
+PUBLIC_KEYS_SIZE: Final = Bound(
+    what="characters of an instance's public keys", per="instance", most=16384, answer="InvalidValue"
+)
+RSA_BITS: Final = Bound(
+    what="bits of an imported RSA key", per="noun", most=16384, answer="InvalidValue (InvalidKey.Format)"
+)
+USER_DATA: Final = Bound(what="bytes of user data", per="instance", most=16384, answer="InvalidValue")
+LAUNCHES: Final = Bound(what="instances of one launch", per="request", most=1000, answer="InvalidValue")
+TOKEN: Final = Bound(what="characters of a client token", per="request", most=64, answer="InvalidValue")
+IDENT: Final = Bound(
+    what="characters of an id, or of a name, that a request refers to", per="request", most=255, answer="InvalidValue"
+)
+TRAITS: Final = Bound(what="traits of a flavor or a host", per="noun", most=100, answer="InvalidValue")
+LISTED: Final = Bound(
+    what="elements of one list of a request", per="request", most=1000, answer="InvalidValue (InvalidParameterValue)"
+)
+PARAMETERS: Final = Bound(
+    what="parameters of a query request", per="request", most=10_000, answer="400 (MalformedQueryString)"
+)
+FILTERS: Final = Bound(what="filters", per="request", most=50, answer="InvalidValue (FilterLimitExceeded)")
+FILTER_VALUES: Final = Bound(
+    what="values of all filters", per="request", most=200, answer="InvalidValue (FilterLimitExceeded)"
+)
+FILTER_VALUE: Final = Bound(what="characters of a filter's value", per="request", most=255, answer="InvalidValue")
+FILTER_PATTERNS: Final = Bound(
+    what="characters of all filter values with wildcards",
+    per="request",
+    most=1024,
+    answer="InvalidValue (FilterLimitExceeded)",
+)
+
 # -- HTTP: connections, heads, bodies ------------------------------------------------------------------------------
 
 REQUEST_BODY: Final = Bound(

@@ -8,12 +8,17 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
+from pileus.model import bounds
 from pileus.model.errors import InvalidValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 T = TypeVar("T")
+
+
+_DIGITS = 19
+"""An id with fewer decimal digits than these fits into 63 bits."""
 
 
 @lru_cache(maxsize=1024)
@@ -37,6 +42,31 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(first + middle + (f".*{others[-1]}" if others else ""), re.DOTALL)
 
 
+def is_pattern(text: str) -> bool:
+    """Whether a filter's value has wildcards, or takes one literally."""
+    return any(sign in text for sign in "*?\\")
+
+
+def check(filters: Sequence[Sequence[str]]) -> None:
+    """Whether a request may have these filters, each a list of values: their number, their lengths, what they cost.
+
+    Raises InvalidValue.
+    """
+    values = [value for each in filters for value in each]
+    if len(filters) > bounds.FILTERS.most:
+        text = f"The maximum number of filters specified on a single call is {bounds.FILTERS.most}"
+        raise InvalidValue(text, reason="filter-limit")
+    if len(values) > bounds.FILTER_VALUES.most:
+        text = f"The maximum number of filter values specified on a single call is {bounds.FILTER_VALUES.most}"
+        raise InvalidValue(text, reason="filter-limit")
+    if any(len(value) > bounds.FILTER_VALUE.most for value in values):
+        raise InvalidValue(f"A filter's value has at most {bounds.FILTER_VALUE.most} characters", reason="filter")
+    # One pattern takes up to the product of its length and the value's: some microseconds a character.
+    if sum(len(value) for value in values if is_pattern(value)) > bounds.FILTER_PATTERNS.most:
+        text = f"Filter values with wildcards have at most {bounds.FILTER_PATTERNS.most} characters on a single call"
+        raise InvalidValue(text, reason="filter-limit")
+
+
 def matches(values: Iterable[str], patterns: Iterable[str]) -> bool:
     """Whether any of `values` fits any of `patterns` (as EC2 filters do: case counts, the whole value must fit)."""
     held = list(values)
@@ -54,7 +84,7 @@ def after(text: str | None) -> int:
         return 0
     try:
         word, _, number = base64.urlsafe_b64decode(text.encode()).decode().partition("/")
-        if word == "pileus" and number.isdecimal():
+        if word == "pileus" and number.isdecimal() and len(number) < _DIGITS:
             return int(number)
     except (binascii.Error, ValueError):
         pass

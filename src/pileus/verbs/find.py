@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from pileus.model.errors import Malformed, NotFound
 from pileus.model.ids import is_ec2
 from pileus.model.noun import Noun
@@ -41,16 +43,29 @@ def by_ec2(caller: Caller, tx: Reader, cls: type[N], ids: Iterable[str], *, dead
 
 
 def by_any(caller: Caller, tx: Reader, cls: type[N], ident: str) -> N:
-    """The living noun that a person means: by EC2 id, uuid, or name if only one has it; NotFound otherwise."""
+    """The living noun that a person means: by EC2 id, uuid, or name; NotFound otherwise, or when two have the name.
+
+    A name is one of the caller's own project, or of something that belongs to everybody. An administrator names
+    another project's noun as PROJECT/NAME: a tenant's choice of a name never makes a command land there.
+    """
     for look in (tx.by_ec2, tx.many):
         for noun in look(cls, [ident]).values():
             if visible(caller, noun) and noun.gone is None:
                 return noun
-    named = [noun for noun in tx.list(cls, name=ident) if visible(caller, noun)]
+    named = _named(caller, tx, cls, ident)
     own = [noun for noun in named if noun.project == caller.project] or named
     if len(own) == 1:
         return own[0]
     raise not_found(cls, [ident], " (or more than one has this name: use the id)" if own else "")
+
+
+def _named(caller: Caller, tx: Reader, cls: type[N], name: str) -> list[N]:
+    """The living nouns that a caller means by a name."""
+    everybodys = msgspec.structs.replace(caller, admin=caller.admin and not cls.QUOTED)
+    named = [noun for noun in tx.list(cls, name=name) if visible(everybodys, noun)]
+    project, slash, rest = name.partition("/")
+    holder = tx.claimed("project", project) if caller.admin and slash and not named else None
+    return tx.list(cls, project=holder[1], name=rest) if holder else named
 
 
 def chosen(

@@ -13,6 +13,7 @@ from pileus.model.ids import new_uuid
 from pileus.model.image import Assigned, Image, Seen, State, Wanted, content, kind_of, state
 from pileus.model.instance import Instance
 from pileus.model.project import Project
+from pileus.model.sizes import Description, Ident, Name, Tags
 from pileus.model.volume import Volume
 from pileus.store.writer import project_scope
 from pileus.verbs import find
@@ -60,11 +61,11 @@ def check_login(user: str) -> None:
 class Capture(msgspec.Struct, frozen=True, kw_only=True):
     """What an image is captured of: an instance by EC2 id, uuid or name, which is shut down for it with `reboot`."""
 
-    instance: str
-    name: str
-    description: str = ""
+    instance: Ident
+    name: Name
+    description: Description = ""
     reboot: bool = True
-    tags: dict[str, str] = {}
+    tags: Tags = {}
 
 
 _NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}", re.ASCII)

@@ -11,6 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from pileus.model import bounds
 from pileus.model.errors import Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_uuid
 from pileus.model.keypair import KeyPair, Wanted
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
     from pileus.verbs.core import Core
+
+LEAST_RSA_BITS = 1024
+"""As on EC2; sshd refuses what is shorter."""
 
 KeyType = Literal["rsa", "ed25519"]
 
@@ -70,14 +74,19 @@ def known(project: str, name: str, line: str) -> KeyPair:
 def _parse(material: bytes) -> Wanted:
     error = InvalidValue("Key is not in valid OpenSSH public key format", noun="keypair", reason="key-format")
     text = material.strip()
+    if len(text) > bounds.PUBLIC_KEY.most:
+        raise error
     try:
         if text.startswith(b"-----"):
             public = serialization.load_pem_public_key(text)
         else:
             public = serialization.load_ssh_public_key(b" ".join(text.split()[:2]))
-    except (ValueError, UnsupportedAlgorithm) as bad:
+    except (ValueError, UnsupportedAlgorithm, NotImplementedError) as bad:
         raise error from bad
     if isinstance(public, rsa.RSAPublicKey):
+        if not LEAST_RSA_BITS <= public.key_size <= bounds.RSA_BITS.most:
+            bits = f"RSA keys have from {LEAST_RSA_BITS} to {bounds.RSA_BITS.most} bits, this one has {public.key_size}"
+            raise InvalidValue(bits, noun="keypair", reason="key-format")
         der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         fingerprint = _colons(hashlib.md5(der, usedforsecurity=False).hexdigest())
         return Wanted(public_key=_one_line(public), fingerprint=fingerprint, type="rsa")

@@ -100,3 +100,19 @@ def test_value_quoted_matches_itself_alone(text: str) -> None:
     assert keep is not None
     assert keep({"Name": text})
     assert not keep({"Name": text + "x"})
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([["x"]] * 51, "filter-limit"),
+        ([["x"] * 100, ["x"] * 101], "filter-limit"),
+        ([["x" * 256]], "filter"),
+        ([["*" + "a" * 200 + "b*"] * 6], "filter-limit"),
+    ],
+    ids=["filters", "values", "value", "patterns"],
+)
+def test_filters_are_bounded(values: list[list[str]], reason: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        filters.compiled([{"Name": "name", "Values": each} for each in values], KNOWN, filters.tags_of)
+    assert caught.value.reason == reason

@@ -1,5 +1,7 @@
 """Key pairs: made, imported, listed, deleted."""
 
+import base64
+
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ed25519, rsa
@@ -43,6 +45,34 @@ def test_import(account: Account) -> None:
     (listed,) = account.ec2.describe_key_pairs(KeyNames=["theirs"], IncludePublicKey=True)["KeyPairs"]
     assert listed["KeyPairId"] == made["KeyPairId"]
     assert listed["PublicKey"].encode() == material + b" theirs"
+
+
+def rsa_line(bits: int) -> bytes:
+    """A public key of so many bits that nobody made."""
+
+    def packed(number: int) -> bytes:
+        octets = number.to_bytes(number.bit_length() // 8 + 1, "big")
+        return len(octets).to_bytes(4, "big") + octets
+
+    kind = b"ssh-rsa"
+    body = len(kind).to_bytes(4, "big") + kind + packed(65537) + packed((1 << (bits - 1)) | 1)
+    return b"ssh-rsa " + base64.b64encode(body)
+
+
+COMPRESSED = b"ecdsa-sha2-nistp256 " + base64.b64encode(
+    b"\x00\x00\x00\x13ecdsa-sha2-nistp256\x00\x00\x00\x08nistp256\x00\x00\x00\x21\x02" + b"\x11" * 32
+)
+
+
+@pytest.mark.parametrize("bits", [1024, 2048, 3072, 4096])
+def test_import_of_rsa(account: Account, bits: int) -> None:
+    account.ec2.import_key_pair(KeyName="theirs", PublicKeyMaterial=rsa_line(bits))
+
+
+@pytest.mark.parametrize("material", [rsa_line(512), rsa_line(32768), rsa_line(1_000_000), COMPRESSED])
+def test_import_of_keys_that_no_guest_could_use(account: Account, material: bytes) -> None:
+    with refused("InvalidKey.Format"):
+        account.ec2.import_key_pair(KeyName="bad", PublicKeyMaterial=material)
 
 
 @pytest.mark.parametrize("material", [b"", b"nonsense", b"ssh-rsa AAAA", b"-----BEGIN PUBLIC KEY-----\nAA\n"])

@@ -1,5 +1,7 @@
 """Pages, as one simple list shows them."""
 
+import base64
+
 import pytest
 
 from tests.faces.ec2.cloud import Account, filtered, refused
@@ -21,7 +23,12 @@ def test_last_page_has_no_token(account: Account) -> None:
     assert "NextToken" not in found
 
 
-@pytest.mark.parametrize("token", ["x", "AAAA", "cGlsZXVzL3g=", "\u00e4", "cGlsZXVzLy0x"])
+BEYOND = base64.urlsafe_b64encode(f"pileus/{1 << 64}".encode()).decode()
+
+
+@pytest.mark.parametrize("token", ["x", "AAAA", "cGlsZXVzL3g=", "\u00e4", "cGlsZXVzLy0x", BEYOND])
 def test_tokens_are_checked(account: Account, token: str) -> None:
     with refused("InvalidNextToken"):
         account.ec2.describe_vpcs(NextToken=token)
+    with refused("InvalidNextToken"):
+        account.ec2.describe_instances(NextToken=token)

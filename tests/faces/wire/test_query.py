@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pileus.faces.wire import query
 from pileus.faces.wire.errors import WireError
 from pileus.faces.wire.model import ServiceModel
+from pileus.model import bounds
 from tests.faces.wire import generated
 
 EC2 = ServiceModel.load("ec2")
@@ -137,9 +138,12 @@ def test_indexes_order_and_need_not_be_contiguous() -> None:
 
 
 def test_a_long_list_is_read() -> None:
-    params = {f"InstanceId.{n}": f"i-{n}" for n in range(query.MAX_PARAMETERS - 2)}
-    _, found = query.parse(EC2, {"Action": "DescribeInstances", "Version": "2016-11-15", **params})
+    params = {f"InstanceId.{n}": f"i-{n}" for n in range(bounds.LISTED.most)}
+    asked = {"Action": "DescribeInstances", "Version": "2016-11-15", **params}
+    _, found = query.parse(EC2, asked)
     assert len(found["InstanceIds"]) == len(params)
+    with pytest.raises(WireError, match="length less than or equal to 1000"):
+        query.parse(EC2, {**asked, "InstanceId.999999999": "i-x"})
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from pileus.model import listing
 from pileus.model.errors import InvalidValue
 from pileus.model.listing import matches
 
@@ -13,9 +14,6 @@ Values = Callable[[T], Iterable[str]]
 """What an item has under a filter's name: none, one or several texts."""
 
 Keep = Callable[[T], bool]
-
-VALUES_LIMIT = 200
-"""Values in one request, as on EC2."""
 
 
 def none(_: object) -> Iterable[str]:
@@ -36,19 +34,14 @@ def compiled(
     `known` names the filters that the action has; `tag:KEY` and `tag-key` look at `tags`. Raises InvalidValue.
     """
     tests: list[tuple[Values[T], frozenset[str], tuple[str, ...]]] = []
-    count = 0
+    listing.check([each.get("Values", ()) for each in filters or ()])
     for each in filters or ():
         name, values = each.get("Name", ""), each.get("Values", ())
         found = _values(name, known, tags)
         if not values:
             raise InvalidValue(f"The filter '{name}' needs at least one value", ident=name, reason="filter")
-        count += len(values)
-        plain = frozenset(value for value in values if not any(sign in value for sign in "*?\\"))
+        plain = frozenset(value for value in values if not listing.is_pattern(value))
         tests.append((found, plain, tuple(value for value in values if value not in plain)))
-    if count > VALUES_LIMIT:
-        raise InvalidValue(
-            f"The maximum number of filter values specified on a single call is {VALUES_LIMIT}", reason="filter-limit"
-        )
     if not tests:
         return None
 

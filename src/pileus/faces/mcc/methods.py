@@ -6,6 +6,7 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pileus.model import bounds
 from pileus.model import image as images
 from pileus.model.errors import InvalidValue, NoCapacity, NotFound
 from pileus.model.instance import State
@@ -28,9 +29,6 @@ NOTHING = "-"
 
 LOGIN = "root"
 """Whose keys a container's are, whatever user its image has for that elsewhere: `ssh root@ADDRESS`."""
-
-LONGEST_KEY = 16384
-"""Characters of the public keys of one instance."""
 
 _NUMBER = re.compile(r"\s*([+-]?)([0-9]+(?:_[0-9]+)*)", re.ASCII)
 
@@ -103,8 +101,8 @@ def _run_instance(
     if chosen is None:
         raise InvalidValue(f"Image template {template} not found!", noun="image", ident=str(template))
     keys, called = str(pubkey), str(name)
-    if len(keys) > LONGEST_KEY:
-        raise InvalidValue(f"A public key has at most {LONGEST_KEY} characters", reason="key")
+    if len(keys) > bounds.PUBLIC_KEYS_SIZE.most:
+        raise InvalidValue(f"A public key has at most {bounds.PUBLIC_KEYS_SIZE.most} characters", reason="key")
     made = Launch(
         image=chosen.ec2_id,
         flavor=type,

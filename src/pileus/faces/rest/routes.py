@@ -17,6 +17,7 @@ from pileus.model.flavor import Wanted as FlavorWanted
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Duty, Host, Overcommit
 from pileus.model.instance import Body, Instance
+from pileus.model.sizes import Ident, Name, PublicKey, Tags, Traits
 from pileus.model.spec import InstanceSpec
 from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, user
 from pileus.verbs.core import Core
@@ -57,8 +58,8 @@ class Asked(msgspec.Struct, frozen=True):
 class NewUser(msgspec.Struct, frozen=True, kw_only=True):
     """A user to make; its project is made too when it is missing (by default one of the user's name)."""
 
-    name: str
-    project: str = ""
+    name: Name
+    project: Name = ""
     admin: bool = False
 
 
@@ -66,36 +67,36 @@ class NewCredential(msgspec.Struct, frozen=True, kw_only=True):
     """One more credential: an access key or a token, for whoever asks, or for another user (by name or id)."""
 
     type: Literal["aws", "token"] = "aws"
-    user: str = ""
+    user: Ident = ""
 
 
 class NewKeyPair(msgspec.Struct, frozen=True, kw_only=True):
     """A key pair to make, or with `public_key` (OpenSSH or PEM) to import."""
 
-    name: str
+    name: Name
     type: keypair.KeyType = "ed25519"
-    public_key: str = ""
+    public_key: PublicKey = ""
 
 
 class NewAddress(msgspec.Struct, frozen=True, kw_only=True):
     """A floating address to keep: the one that is asked for, or any free one."""
 
-    address: str = ""
-    tags: dict[str, str] = {}
+    address: Ident = ""
+    tags: Tags = {}
 
 
 class Association(msgspec.Struct, frozen=True, kw_only=True):
     """What an address is given to: an instance, by id or name, or a port, by id; from another one unless refused."""
 
-    instance: str = ""
-    port: str = ""
+    instance: Ident = ""
+    port: Ident = ""
     reassociate: bool = True
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True):
     """A token by which one host joins, once: under the name `host` if given, within `valid` seconds."""
 
-    host: str = ""
+    host: Name = ""
     valid: float = 3600.0
 
 
@@ -103,26 +104,26 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
     """An instance that no row knows: the order that it was made by, the host that has it, and how it is there."""
 
     spec: InstanceSpec
-    host: str
+    host: Name
     body: Body = Body()
 
 
 class NewFlavor(msgspec.Struct, frozen=True, kw_only=True):
     """A flavor to make: `memory` in MiB, `disk` in GiB, and what it demands of hosts."""
 
-    name: str
+    name: Name
     vcpus: int
     memory: int
     disk: int
     kind: Literal["machine", "container"] = "machine"
-    traits: tuple[str, ...] = ()
+    traits: Traits = ()
 
 
-class Traits(msgspec.Struct, frozen=True, kw_only=True):
+class NewTraits(msgspec.Struct, frozen=True, kw_only=True):
     """Traits that are given, or demanded, from now on, and those that no longer are."""
 
-    add: tuple[str, ...] = ()
-    remove: tuple[str, ...] = ()
+    add: Traits = ()
+    remove: Traits = ()
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,7 +208,7 @@ def _create_flavor(asked: Asked) -> dict[str, Any]:
 
 
 def _demand(asked: Asked) -> dict[str, Any]:
-    new = asked.read(Traits)
+    new = asked.read(NewTraits)
     return documents.document(flavor.demand(asked.caller, asked.core, asked.path["id"], new.add, new.remove))
 
 
@@ -317,7 +318,7 @@ def _give_host(asked: Asked) -> dict[str, Any]:
 
 
 def _mark_host(asked: Asked) -> dict[str, Any]:
-    new = asked.read(Traits)
+    new = asked.read(NewTraits)
     return _host(asked, host.mark(asked.caller, asked.core, asked.path["id"], new.add, new.remove))
 
 
@@ -349,7 +350,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "images/capture", _capture_image, "Make an image of an instance's root disk.", image.Capture, 201),
     Route("DELETE", "images/{id}", _delete_image, "Forget an image."),
     Route("POST", "flavors", _create_flavor, "Make a flavor.", NewFlavor, 201),
-    Route("POST", "flavors/{id}/traits", _demand, "Change what it demands of hosts.", Traits),
+    Route("POST", "flavors/{id}/traits", _demand, "Change what it demands of hosts.", NewTraits),
     Route("POST", "flavors/{id}/retire", _offered(retired=True), "Launch nothing in it any more."),
     Route("POST", "flavors/{id}/offer", _offered(retired=False), "Offer it again."),
     Route("POST", "instances", _launch, "Launch instances.", launch.Launch, 201),
@@ -369,7 +370,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "hosts/{id}/activate", _turned("active"), "Give it new ones again."),
     Route("POST", "hosts/{id}/maintenance", _turned("maintenance"), "Drain it, and let it be silent."),
     Route("POST", "hosts/{id}/overcommit", _give_host, "Give it its own ratios of overcommit.", Overcommit),
-    Route("POST", "hosts/{id}/traits", _mark_host, "Give it traits, or take them from it.", Traits),
+    Route("POST", "hosts/{id}/traits", _mark_host, "Give it traits, or take them from it.", NewTraits),
     Route("POST", "hosts/{id}/remove", _remove_host, "Take it out of the cloud.", Removal),
     Route("POST", "hosts/{id}/admit", _admit_host, "Let a removed host in again."),
     Route("POST", "hosttokens", _invite, "Make a token by which one host may join, once.", NewToken, 201),

@@ -23,8 +23,9 @@ from urllib.parse import unquote_to_bytes
 from pileus.faces.wire.errors import WireError, malformed
 from pileus.faces.wire.model import ServiceModel
 from pileus.faces.wire.shapes import Tree, input_reader
+from pileus.model import bounds
 
-MAX_PARAMETERS = 10_000
+MAX_PARAMETERS = bounds.PARAMETERS.most
 """Parameters in one request; the largest that AWS's own limits allow has about 2,000."""
 
 MAX_NAME = 512

@@ -19,6 +19,7 @@ from typing import Any, Final
 from pileus.faces.wire import scalars
 from pileus.faces.wire.errors import malformed
 from pileus.faces.wire.model import Reference, ServiceModel, Shape
+from pileus.model import bounds
 
 OPEN_ENUMS: Final = frozenset({"InstanceType", "AccountAttributeName"})
 """Shapes whose listed values are not all that there are: this cloud has flavors of its own, and AWS documents, and
@@ -126,6 +127,8 @@ def _list(service: ServiceModel, shape: Shape) -> Reader:
         if label is not None:
             tree, path = _only(service, tree, label, path)
         indexes = _indexes(service, tree, path)
+        if len(indexes) > bounds.LISTED.most:
+            raise faults.outside(path, f"{len(indexes)} elements", f"length less than or equal to {bounds.LISTED.most}")
         check(len(indexes), path, f"{len(indexes)} elements")
         return [reader(tree[indexes[index]], f"{path}.{index}") for index in sorted(indexes)]
 

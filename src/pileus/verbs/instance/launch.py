@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
-from pileus.model import addresses, bounds, tag
+from pileus.model import addresses, bounds, sizes, tag
 from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, TokenReused, Unavailable
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.image import Image, content
@@ -20,6 +21,7 @@ from pileus.model.port import Port
 from pileus.model.port import Wanted as PortWanted
 from pileus.model.project import Project
 from pileus.model.securitygroup import SecurityGroup
+from pileus.model.sizes import Base64, Ident, Idents, PublicKeys, Tags, Token
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.model.volume import Wanted as VolumeWanted
@@ -38,7 +40,6 @@ VERB = "instance.launch"
 TRIES = 100
 """How often a launch is begun anew because others took the room that it had seen: each time one of them got it."""
 
-USER_DATA_LIMIT = 16384
 GIB = 1 << 30
 
 
@@ -51,31 +52,31 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     As many as possible from `least` to `most` are launched, or none.
     """
 
-    image: str
-    flavor: str = "m1.small"
+    image: Ident
+    flavor: Ident = "m1.small"
     least: int = 1
     most: int = 1
-    name: str = ""
-    key_name: str = ""
-    public_keys: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    group_names: tuple[str, ...] = ()
-    subnet: str = ""
-    address: str = ""
-    zone: str = ""
-    placementgroup: str = ""
-    user_data: str = ""
-    tags: dict[str, str] = {}
-    volume_tags: dict[str, str] = {}
-    port_tags: dict[str, str] = {}
-    token: str = ""
+    name: Annotated[str, Meta(max_length=bounds.TAG_VALUE.most)] = ""
+    key_name: Ident = ""
+    public_keys: PublicKeys = ()
+    groups: Idents = ()
+    group_names: Idents = ()
+    subnet: Ident = ""
+    address: Ident = ""
+    zone: Ident = ""
+    placementgroup: Ident = ""
+    user_data: Base64 = ""
+    tags: Tags = {}
+    volume_tags: Tags = {}
+    port_tags: Tags = {}
+    token: Token = ""
     on_shutdown: Literal["stop", "terminate"] = "stop"
     protected: bool = False
-    disk: int = 0
+    disk: Annotated[int, Meta(ge=0, le=bounds.DISK.most)] = 0
     metadata_v2_only: bool = False
     dry_run: bool = False
     numbered: bool = False
-    login_user: str = ""
+    login_user: Ident = ""
 
 
 class _Plan(msgspec.Struct):
@@ -152,8 +153,8 @@ def check_user_data(text: str) -> None:
         size = len(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError) as error:
         raise InvalidValue("Invalid BASE64 encoding of user data.", reason="user-data") from error
-    if size > USER_DATA_LIMIT:
-        raise InvalidValue(f"User data is limited to {USER_DATA_LIMIT} bytes", reason="user-data-size")
+    if size > bounds.USER_DATA.most:
+        raise InvalidValue(f"User data is limited to {bounds.USER_DATA.most} bytes", reason="user-data-size")
 
 
 def _check(asked: Launch) -> None:
@@ -162,17 +163,29 @@ def _check(asked: Launch) -> None:
             f"Invalid value '{asked.least}' for MinCount: it must be from 1 to MaxCount ({asked.most}).",
             reason="count",
         )
-    if asked.most > 1000:
-        raise InvalidValue(f"Invalid value '{asked.most}' for MaxCount: at most 1000.", reason="count")
+    if asked.most > bounds.LAUNCHES.most:
+        text = f"Invalid value '{asked.most}' for MaxCount: at most {bounds.LAUNCHES.most}."
+        raise InvalidValue(text, reason="count")
     if asked.address and asked.most > 1:
         raise InvalidValue("An address can be given to one instance only.", reason="address-count")
-    if len(asked.token) > 64:
-        raise InvalidValue("ClientToken exceeds the maximum length of 64 characters.", reason="token")
+    if len(asked.token) > bounds.TOKEN.most:
+        text = f"ClientToken exceeds the maximum length of {bounds.TOKEN.most} characters."
+        raise InvalidValue(text, reason="token")
     check_user_data(asked.user_data)
     if asked.login_user:
         image.check_login(asked.login_user)
     for tags in (asked.tags, asked.volume_tags, asked.port_tags, {"Name": asked.name}):
         tag.check(tags)
+    sizes.check(asked)
+    _check_keys(asked.public_keys)
+
+
+def _check_keys(keys: tuple[str, ...]) -> None:
+    if not all(key.isprintable() for key in keys):
+        raise InvalidValue("A public key is one line of printable characters.", reason="key")
+    if sum(map(len, keys)) > bounds.PUBLIC_KEYS_SIZE.most:
+        text = f"The public keys of an instance have at most {bounds.PUBLIC_KEYS_SIZE.most} characters."
+        raise InvalidValue(text, reason="key")
 
 
 def _resolve(caller: Caller, core: Core, tx: Writer, asked: Launch) -> _Plan:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from pileus.model import sizes
 from pileus.model.errors import Conflict, InvalidValue
 from pileus.model.instance import Instance, State, state
 from pileus.model.network import Network
 from pileus.model.port import Port
+from pileus.model.sizes import Base64, Ident, Idents
 from pileus.verbs import find, securitygroup
 from pileus.verbs.instance.launch import check_user_data
 from pileus.verbs.instance.resize import resized
@@ -26,11 +28,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     `flavor` is a name.
     """
 
-    groups: tuple[str, ...] | None = None
+    groups: Idents | None = None
     protected: bool | None = None
     on_shutdown: Literal["stop", "terminate"] | None = None
-    user_data: str | None = None
-    flavor: str | None = None
+    user_data: Base64 | None = None
+    flavor: Ident | None = None
 
 
 def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
@@ -40,6 +42,7 @@ def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
     """
     if change.user_data is not None:
         check_user_data(change.user_data)
+    sizes.check(change)
     with core.store.write() as tx:
         row = find.by_ec2(caller, tx, Instance, [ident], dead=True)[0]
         now = state(row)
