@@ -87,6 +87,18 @@ def test_a_leaked_key_is_replaced_and_deleted(stub: Stub) -> None:
     assert "secret_key" in stub.pileus("credential", "create").stdout
 
 
+def test_limits_are_shown_and_changed(stub: Stub) -> None:
+    stub.pileus("user", "create", "kim")
+    lines = [line.split() for line in stub.pileus("limits", "set", "kim", "images=3", "rules=none").stdout.splitlines()]
+    assert ["RESOURCE", "USED", "LIMIT"] in lines
+    assert ["images", "0", "3"] in lines
+    assert ["rules", "2", "none"] in lines
+    assert "credentials" in stub.pileus("limits").stdout
+    assert "request-threads" in stub.pileus("limits", "show", "--bounds").stdout
+    wrong = stub.pileus("limits", "set", "kim", "images", check=False)
+    assert wrong.stderr == "pileus: 'images' is not RESOURCE=N, as in images=20 or images=none.\n"
+
+
 @pytest.mark.parametrize("noun", ["instances", "images", "flavors", "hosts", "users", "networks", "credentials"])
 def test_every_list_has_a_heading_and_its_nouns(stub: Stub, box: str, noun: str) -> None:
     stub.settle()

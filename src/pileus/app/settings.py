@@ -17,6 +17,7 @@ from pileus.app import origins
 from pileus.cli.problem import Problem
 from pileus.model import addresses
 from pileus.model.addresses import OUTSIDE
+from pileus.model.bounds import BOUNDS, Bound
 from pileus.model.host import Overcommit
 from pileus.model.placement import Policy
 
@@ -218,6 +219,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """What the cloud is called, the name in URLs first."""
         given = [name.strip() for name in self.names.split(",") if name.strip()]
         return tuple(dict.fromkeys([*given, "127.0.0.1", "localhost"]))
+
+    @property
+    def bounds(self) -> dict[str, Bound]:
+        """The bounds in force, by name: those of the table, with what these settings say otherwise."""
+        return {
+            name: msgspec.structs.replace(bound, most=getattr(self, bound.setting)) if bound.setting else bound
+            for name, bound in BOUNDS.items()
+        }
 
     @property
     def policy(self) -> Policy:

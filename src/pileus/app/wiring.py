@@ -120,7 +120,8 @@ def _stubs(state: State, settings: Settings, store: Store, place: Place, role: R
     """One of several processes over stub hosts: these are processes of their own, `pileus host run --provider stub`."""
     bus, engine = _bus(state, settings), load("stub")(latency=settings.stub_latency)
     gate = Gate(bus)
-    cloud = _cloud(state, settings, Core(store, gate, engine, _key(state), place, settings.policy), gate, engine, role)
+    core = Core(store, gate, engine, _key(state), place, settings.policy, bounds=settings.bounds)
+    cloud = _cloud(state, settings, core, gate, engine, role)
     cloud.parts = [*cloud.parts, (bus.start, bus.stop)]
     return cloud
 
@@ -140,7 +141,7 @@ def _stub(state: State, settings: Settings, store: Store, place: Place, role: Ro
     host = HostRunner(agent, bus.host("stub"))
     metrics = hostmetrics.of(settings, agent, provider.statistics)
     gate = Gate(bus)
-    core = Core(store, gate, provider, _key(state), place, settings.policy)
+    core = Core(store, gate, provider, _key(state), place, settings.policy, bounds=settings.bounds)
     cloud = _cloud(state, settings, core, gate, provider, role)
     cloud.parts = [
         (channels.start, channels.stop),
@@ -162,7 +163,7 @@ def _local(state: State, settings: Settings, store: Store, place: Place, role: R
     place = dataclasses.replace(place, loopback_prefix=prefix.of(layout))
     networks = NetworkProvider(settings.northbound or layout.northbound, gateway=layout.netns)
     gate = Gate(bus)
-    core = Core(store, gate, networks, _key(state), place, settings.policy)
+    core = Core(store, gate, networks, _key(state), place, settings.policy, bounds=settings.bounds)
     cloud = _cloud(state, settings, core, gate, networks, role)
     cloud.parts = [(_nothing, networks.close), *cloud.parts, (bus.start, bus.stop)]
     return cloud

@@ -13,6 +13,7 @@ from pileus.cli.client import connect
 from pileus.cli.credentials import credentials
 from pileus.cli.flavors import flavors
 from pileus.cli.hosts import hosts
+from pileus.cli.limits import limits
 from pileus.cli.options import StateOption, show, state_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -29,6 +30,7 @@ cli.add_typer(keys, name="key")
 cli.add_typer(addresses, name="address")
 cli.add_typer(flavors, name="flavor")
 cli.add_typer(hosts, name="host")
+cli.add_typer(limits, name="limits")
 
 
 @users.command("create")

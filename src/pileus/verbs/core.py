@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from pileus.model.addresses import OUTSIDE
+from pileus.model.bounds import BOUNDS, Bound
 from pileus.model.placement import Policy
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pileus.bus.messages import Ask, Open, Order
     from pileus.model.provider import Access, Provider
     from pileus.store.store import Store
@@ -64,7 +67,10 @@ class NoCaptures:
 
 @dataclass(frozen=True)
 class Core:
-    """Second argument of every verb. `key` (32 bytes) seals secrets at rest; `policy` is how hosts are chosen."""
+    """Second argument of every verb. `key` (32 bytes) seals secrets at rest; `policy` is how hosts are chosen.
+
+    `bounds` are those in force, by name, as `pileus limits` shows them.
+    """
 
     store: Store
     hosts: Hosts
@@ -73,3 +79,4 @@ class Core:
     place: Place = field(default_factory=Place)
     policy: Policy = field(default_factory=Policy)
     captures: Captures = field(default_factory=NoCaptures)
+    bounds: Mapping[str, Bound] = field(default_factory=lambda: BOUNDS)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from pileus.faces.rest import documents
 from pileus.faces.rest.explain import explain
@@ -17,9 +18,10 @@ from pileus.model.flavor import Wanted as FlavorWanted
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Duty, Host, Overcommit
 from pileus.model.instance import Body, Instance
+from pileus.model.project import DEFAULT_QUOTA
 from pileus.model.sizes import Ident, Name, PublicKey, Tags, Traits
 from pileus.model.spec import InstanceSpec
-from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, user
+from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, limit, user
 from pileus.verbs.core import Core
 from pileus.verbs.instance import console, launch, power, stats, view
 
@@ -124,6 +126,12 @@ class NewTraits(msgspec.Struct, frozen=True, kw_only=True):
 
     add: Traits = ()
     remove: Traits = ()
+
+
+class NewLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of a project by resource, in place of those that it had; null: any amount."""
+
+    limits: Annotated[dict[Ident, int | None], Meta(max_length=len(DEFAULT_QUOTA))]
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,6 +253,14 @@ def _stats(asked: Asked) -> dict[str, Any]:
 
 def _stats_of_one(asked: Asked) -> dict[str, Any]:
     return documents.use_document(stats.of_one(asked.caller, asked.core, asked.path["id"]))
+
+
+def _limits(asked: Asked) -> Any:
+    return limit.show(asked.caller, asked.core, asked.query.get("project", ""))
+
+
+def _change_limits(asked: Asked) -> Any:
+    return limit.change(asked.caller, asked.core, asked.path["id"], asked.read(NewLimits).limits)
 
 
 def _doctor(asked: Asked) -> Any:
@@ -374,6 +390,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "hosts/{id}/remove", _remove_host, "Take it out of the cloud.", Removal),
     Route("POST", "hosts/{id}/admit", _admit_host, "Let a removed host in again."),
     Route("POST", "hosttokens", _invite, "Make a token by which one host may join, once.", NewToken, 201),
+    Route("GET", "limits", _limits, "What the project (`project`: another one) may use and uses, and all bounds."),
+    Route("POST", "projects/{id}/limits", _change_limits, "Give a project other limits.", NewLimits),
     Route("GET", "explain/{kind}/{id}", _explain, "What is wanted, assigned and seen, and what it waits for."),
     Route("GET", "doctor", _doctor, "What the store says there should be, and where it disagrees with itself."),
     Route("POST", "doctor/mend", _mend, "Set claims, usage and wakes right, by what the rows say."),

@@ -1,0 +1,82 @@
+"""Limits: what a project may use and uses, and the cloud's bounds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model.bounds import Bound
+from pileus.model.errors import Forbidden, InvalidValue
+from pileus.model.project import DEFAULT_QUOTA, UNLIMITED, Project
+from pileus.store.writer import project_scope
+from pileus.verbs import find
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pileus.model.caller import Caller
+    from pileus.store.reader import Reader
+    from pileus.verbs.core import Core
+
+MOST = 1 << 40
+"""The highest limit of a resource; what is beyond it may as well be none."""
+
+
+class Resource(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a resource a project uses, and may use (None: any amount), in the units of `DEFAULT_QUOTA`."""
+
+    used: int
+    limit: int | None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """A project's resources by name, and the bounds that hold for everybody."""
+
+    project: str
+    resources: dict[str, Resource]
+    bounds: dict[str, Bound]
+
+
+def show(caller: Caller, core: Core, name: str = "") -> Limits:
+    """The limits of the caller's project, or (for an administrator) of the one with this name or id. NotFound."""
+    with core.store.read() as tx:
+        project = _project(caller, tx, name)
+        scope = project_scope(project.uuid)
+        used = tx.usage(scope)
+    resources = {
+        resource: Resource(used=used.get((scope, resource), 0), limit=project.wanted.limit(resource))
+        for resource in sorted(DEFAULT_QUOTA)
+    }
+    return Limits(project=project.name, resources=resources, bounds=dict(core.bounds))
+
+
+def change(caller: Caller, core: Core, name: str, limits: Mapping[str, int | None]) -> Limits:
+    """Give a project other limits; None: any amount. What it uses beyond a new limit stays.
+
+    Raises Forbidden, NotFound, InvalidValue for what is no resource or no amount.
+    """
+    if not caller.admin:
+        raise Forbidden("Only an administrator changes limits.", noun="project")
+    for resource, limit in limits.items():
+        if resource not in DEFAULT_QUOTA:
+            text = f"'{resource[:40]}' is no resource; there are: {', '.join(sorted(DEFAULT_QUOTA))}."
+            raise InvalidValue(text, ident=resource[:40], reason="resource")
+        if limit is not None and not 0 <= limit <= MOST:
+            raise InvalidValue(f"{limit} is no limit of {resource}: 0 to {MOST}.", ident=resource, reason="limit")
+    with core.store.write() as tx:
+        project = _project(caller, tx, name)
+        # A project without a quota has no limits: those that are not named stay so.
+        quota = project.wanted.quota or dict.fromkeys(DEFAULT_QUOTA, UNLIMITED)
+        new = {resource: UNLIMITED if limit is None else limit for resource, limit in limits.items()}
+        project = tx.want(project, msgspec.structs.replace(project.wanted, quota={**quota, **new}))
+        words = " ".join(f"{resource}={limit}" for resource, limit in sorted(new.items()))
+        tx.record(caller, project, "project.limit", goal=project.generation, outcome="done", detail=words)
+    return show(caller, core, name)
+
+
+def _project(caller: Caller, tx: Reader, name: str) -> Project:
+    project = find.by_any(caller, tx, Project, name) if name else tx.need(Project, caller.project)
+    if project.uuid != caller.project and not caller.admin:
+        raise find.not_found(Project, [name])
+    return project
