@@ -146,6 +146,7 @@ def scan(core: Core) -> None:
         return
     core.store.wake_everything(KINDS)
     core.store.forget_tombstones()
+    core.store.shorten_journal()
 
 
 def backoff(tries: int) -> float:

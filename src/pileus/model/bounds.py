@@ -157,6 +157,12 @@ HELD_UP_WRITERS: Final = Bound(
     most=4,
     answer="Unavailable",
 )
+JOURNAL: Final = Bound(
+    what="settled journal lines older than a week",
+    per="noun",
+    most=200,
+    answer="the oldest are erased, some at each scan",
+)
 
 
 BOUNDS: Final[dict[str, Bound]] = {

@@ -16,6 +16,7 @@ from pileus.store import statements, tables
 from pileus.store.cache import Cache
 from pileus.store.clock import Clock
 from pileus.store.engine import Engine
+from pileus.store.journal import JournalSweep
 from pileus.store.reader import OPENING, RECOVERING, Reader
 from pileus.store.writer import Writer
 
@@ -81,6 +82,7 @@ class Store:
         """Whether the clock was set back, and due times are still those of before."""
         self._scanned: dict[str, str] = {}
         """Up to which uuid the last slow scan came, by kind."""
+        self._sweep = JournalSweep()
         self._owed: dict[Claimed, tuple[float | None, bool]] = {}
         self._on_commit: list[Callable[[bool, set[str]], None]] = []
 
@@ -282,6 +284,10 @@ class Store:
             tx.keep_meta(ERASED, before)
         self._swept = before, now
         return before
+
+    def shorten_journal(self) -> int:
+        """Erase some of the journal's lines that `bounds.JOURNAL` is too short for; how many."""
+        return self._sweep.sweep(self)
 
     def close(self) -> None:
         """Close every connection."""
