@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.model.errors import TokenReused
+from pileus.model.errors import QuotaExceeded, TokenReused
+from pileus.store import statements
 
 if TYPE_CHECKING:
     from pileus.store.store import Store
@@ -41,3 +42,17 @@ def test_tokens_are_good_for_a_day(store: Store, clock: Clock) -> None:
         store.forget_tombstones()
         with store.write() as tx:
             assert tx.repeated("p", "launch", "t", {}) == kept
+
+
+def test_a_project_has_so_many_tokens_a_day(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statements, "LAST_TOKEN", statements.LAST_TOKEN.offset(2))
+    with store.write() as tx:
+        for number in range(3):
+            tx.remember("p", "launch", f"t{number}", {}, [])
+        with pytest.raises(QuotaExceeded):
+            tx.remember("p", "launch", "t3", {}, [])
+        tx.remember("q", "launch", "t3", {}, [])
+    clock.now += 86401
+    store.forget_tombstones()
+    with store.write() as tx:
+        tx.remember("p", "launch", "t3", {}, [])

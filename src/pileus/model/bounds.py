@@ -163,6 +163,12 @@ JOURNAL: Final = Bound(
     most=200,
     answer="the oldest are erased, some at each scan",
 )
+TOKENS: Final = Bound(
+    what="client tokens that are remembered, each for a day",
+    per="project",
+    most=100_000,
+    answer="QuotaExceeded (ResourceLimitExceeded)",
+)
 
 
 BOUNDS: Final[dict[str, Bound]] = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import BigInteger, Double, String, bindparam, case, delete, func, insert, or_, select, update
 
+from pileus.model import bounds
 from pileus.store import tables
 
 if TYPE_CHECKING:
@@ -83,6 +84,14 @@ ADD_USAGE: Final[Insert] = insert(_usage)
 
 ADD_JOURNAL: Final[Insert] = insert(tables.journal)
 SETTLE: Final[Update] = update(tables.journal).where(tables.journal.c.id.in_(bindparam("ids", expanding=True)))
+
+LAST_TOKEN: Final[Select[Any]] = (
+    select(tables.idempotency.c.token)
+    .where(tables.idempotency.c.project == bindparam("of_project"), tables.idempotency.c.verb == bindparam("of_verb"))
+    .limit(1)
+    .offset(bounds.TOKENS.most - 1)
+)
+"""A row when a project has as many tokens of a verb as it may have."""
 
 STEP: Final[Update] = (
     update(_meta)

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from pileus.model import bounds
 from pileus.model.errors import Duplicate, QuotaExceeded, TokenReused
 from pileus.model.noun import Noun, Part, Revision, referred
 from pileus.model.project import Project
@@ -382,7 +383,10 @@ class Writer(Reader):
         return msgspec.json.decode(row.result)
 
     def remember(self, project: str, verb: str, token: str, parameters: object, result: object) -> None:
-        """Store what this token led to, in the transaction that does it."""
+        """Store what this token led to, in the transaction that does it. Raises QuotaExceeded."""
+        if self.sql.execute(statements.LAST_TOKEN, {"of_project": project, "of_verb": verb}).first() is not None:
+            text = f"This project used {bounds.TOKENS.most} client tokens within a day; later there is room for more."
+            raise QuotaExceeded(text, ident=project, reason="tokens")
         self.sql.execute(
             insert(tables.idempotency).values(
                 project=project,
