@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pileus.faces.rest.explain import waits_for
-from pileus.loops import engine
+from pileus.loops import engine, resolve
 from pileus.model.errors import Conflict, InvalidValue, NoCapacity, NotFound, QuotaExceeded
 from pileus.model.instance import Instance
 from pileus.model.project import DEFAULT_QUOTA, Project
@@ -64,6 +64,31 @@ def test_routers_follow_when_another_range_is_chosen(site: Site, ann: Caller) ->
     assert (spec.address, spec.outside) == ("203.0.113.10", "203.0.113.0/24")
     with site.store.read() as tx:
         assert recount.differences(tx) == []
+
+
+def test_the_order_of_an_instance_names_its_public_address(site: Site, ann: Caller, vms: list[str]) -> None:
+    def public(ident: str) -> str:
+        site.work()
+        with site.store.read() as tx:
+            row = tx.by_ec2(Instance, [ident])[ident]
+            return resolve.instance(tx, row, site.core.place).nics[0].public
+
+    def ordered(ident: str) -> str:
+        """The content of the order that was given last."""
+        with site.store.read() as tx:
+            return tx.by_ec2(Instance, [ident])[ident].assigned.content
+
+    loopback, before = public(vms[0]), ordered(vms[0])
+    assert loopback.startswith("127.")
+    made = floatingip.allocate(ann, site.core)
+    floatingip.associate(ann, site.core, made.ec2_id, instance=vms[0])
+    assert public(vms[0]) == made.assigned.address
+    assert ordered(vms[0]) != before
+    floatingip.associate(ann, site.core, made.ec2_id, instance=vms[1])
+    assert (public(vms[0]), public(vms[1])) == (loopback, made.assigned.address)
+    assert ordered(vms[0]) == before
+    floatingip.disassociate(ann, site.core, ident=made.ec2_id)
+    assert public(vms[1]) != made.assigned.address
 
 
 def test_an_address_goes_to_a_port_and_comes_back(site: Site, ann: Caller, vms: list[str]) -> None:

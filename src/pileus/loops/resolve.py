@@ -11,7 +11,7 @@ from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
 from pileus.model.image import Image, imported, kind_of
-from pileus.model.instance import Instance
+from pileus.model.instance import Instance, login_user
 from pileus.model.network import Assigned as NetworkAssigned
 from pileus.model.network import Network
 from pileus.model.placementgroup import PlacementGroup
@@ -68,7 +68,7 @@ def instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
         # Its image may be gone, and may not even be remembered.
         machine=kind_of(disks[0].wanted.format) if disks else flavor.wanted.kind,
         disks=tuple(_disk(volume) for volume in disks),
-        nics=tuple(_nics(tx, ports)),
+        nics=tuple(_nics(tx, row, ports)),
         loopback=row.assigned.loopback,
         ec2_id=row.ec2_id,
         reservation=wanted.reservation,
@@ -81,7 +81,7 @@ def instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
         zone=wanted.zone or place.zone,
         domain=place.domain,
         hostname=wanted.hostname,
-        login_user=wanted.login_user or (image.wanted.login_user if image else "root"),
+        login_user=login_user(row, image),
         key_name=wanted.key_name,
         public_keys=wanted.public_keys,
         user_data=wanted.user_data,
@@ -141,11 +141,13 @@ def _disk(volume: Volume) -> DiskSpec:
     )
 
 
-def _nics(tx: Reader, ports: list[Port]) -> Iterable[NicSpec]:
+def _nics(tx: Reader, row: Instance, ports: list[Port]) -> Iterable[NicSpec]:
     subnets = tx.many(Subnet, [port.wanted.subnet for port in ports])
     networks = tx.many(Network, [port.wanted.network for port in ports])
     routers = tx.many(Router, [network.wanted.router or "" for network in networks.values()])
     groups = tx.many(SecurityGroup, [group for port in ports for group in port.wanted.groups])
+    associated = tx.referring(FloatingIp, [port.uuid for port in ports])
+    floating = {each.wanted.port: each.assigned.address for each in associated if not each.wanted.gone}
     for port in sorted(ports, key=lambda port: port.wanted.index):
         subnet, network = subnets[port.wanted.subnet], networks[port.wanted.network]
         router = routers.get(network.wanted.router or "")
@@ -166,6 +168,7 @@ def _nics(tx: Reader, ports: list[Port]) -> Iterable[NicSpec]:
             vpc_cidr=router.wanted.cidr if router else "",
             mtu=network.wanted.mtu,
             index=port.wanted.index,
+            public=floating.get(port.uuid) or (row.assigned.loopback if port.wanted.map_public else ""),
             groups=tuple(group.uuid for group in held),
             group_names=tuple(group.name for group in held),
             group_ids=tuple(group.ec2_id for group in held),

@@ -91,6 +91,14 @@ def around(first: str, last: str) -> tuple[str, str, str]:
     raise ValueError(f"{first}-{last} is no range of one network")
 
 
+def public_name(address: str, domain: str) -> str:
+    """The name of a public address, as EC2 forms it: `ec2-198-51-100-7.DOMAIN`; empty for no address."""
+    if not address:
+        return ""
+    name = f"ec2-{address.replace('.', '-')}"
+    return f"{name}.{domain}" if domain else name
+
+
 def new_mac() -> str:
     """A random locally administered unicast MAC, in the range that QEMU guests use (52:54:00) left alone."""
     octets = [0x02, 0x50, *secrets.token_bytes(4)]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import msgspec
 
 from pileus.model.noun import NEVER, Fault, Noun, Part, Ref, Revision
+
+if TYPE_CHECKING:
+    from pileus.model.image import Image
 
 PowerState = Literal["running", "stopped"]
 
@@ -131,6 +134,11 @@ def state(instance: Instance) -> State:
     if not seen.running and seen.satisfied == wanted.power.n:
         return State.STOPPED
     return State.PENDING
+
+
+def login_user(instance: Instance, image: Image | None) -> str:
+    """The user to log in as by ssh: the image's as it was at the launch, or as it is, or root."""
+    return instance.wanted.login_user or (image.wanted.login_user if image else "root")
 
 
 def settled(instance: Instance) -> bool:

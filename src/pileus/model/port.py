@@ -11,13 +11,17 @@ from pileus.model.noun import Noun, Part, Ref
 
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """`groups` are uuids; a port is in its groups and in the drop group, nowhere else."""
+    """`groups` are uuids; a port is in its groups and in the drop group, nowhere else.
+
+    `map_public`: without a floating address, its instance's loopback address is its public one.
+    """
 
     network: Annotated[str, Ref("network", "uses")]
     subnet: Annotated[str, Ref("subnet", "uses")]
     instance: Annotated[str | None, Ref("instance", "owned")] = None
     groups: Annotated[tuple[str, ...], Ref("securitygroup", "uses")] = ()
     index: int = 0
+    map_public: bool = True
     description: str = ""
     gone: bool = False
 

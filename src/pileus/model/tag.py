@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """Characters that XML has not: no list could show them."""
 
+SYSTEM_PREFIX = "aws:"
+"""Keys of tags that the cloud makes begin so, in any case: users neither set nor remove them, and EC2's clients, the
+declarative ones too, pass over them."""
+
 
 def check(tags: Mapping[str, str]) -> None:
     """Whether a noun may have these tags: at most `bounds.TAGS`, of text, no key beginning with `aws:`.
@@ -30,8 +34,7 @@ def check(tags: Mapping[str, str]) -> None:
             raise InvalidValue(f"Tag value exceeds the maximum length of {most_value} characters: {key}", reason="tag")
         if _NO_TEXT.search(key) or _NO_TEXT.search(value):
             raise InvalidValue("Tags cannot have characters that are no text.", reason="tag")
-        if key.lower().startswith("aws:"):
-            raise InvalidValue(f"Tag keys starting with 'aws:' are reserved for internal use: {key}", reason="tag")
+        check_key_prefix(key)
 
 
 def check_text(text: str, most: int, what: str) -> None:
@@ -40,3 +43,10 @@ def check_text(text: str, most: int, what: str) -> None:
         raise InvalidValue(f"{what} has at most {most} characters, this one has {len(text)}.", reason="length")
     if _NO_TEXT.search(text):
         raise InvalidValue(f"{what} cannot have characters that are no text.", reason="text")
+
+
+def check_key_prefix(key: str) -> None:
+    """Refuse the key of a system tag. Raises InvalidValue."""
+    if key.lower().startswith(SYSTEM_PREFIX):
+        text = f"Tag keys starting with '{SYSTEM_PREFIX}' are reserved for internal use: {key}"
+        raise InvalidValue(text, reason="tag")

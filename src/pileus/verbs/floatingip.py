@@ -117,8 +117,11 @@ def associate(
             )
         leave(caller, tx, target)
         wanted = msgspec.structs.replace(floating.wanted, port=target.uuid, association=new_ec2("eipassoc"))
+        if floating.wanted.port:
+            _wake_holder(tx, floating.wanted.port)
         floating = tx.want(floating, wanted)
         _changed(caller, tx, floating, "associate")
+        _wake_holder(tx, target.uuid)
         return floating
 
 
@@ -227,9 +230,18 @@ def _one(caller: Caller, tx: Reader, ident: str, address: str = "") -> FloatingI
 
 
 def _unused(caller: Caller, tx: Writer, floating: FloatingIp) -> FloatingIp:
+    if floating.wanted.port:
+        _wake_holder(tx, floating.wanted.port)
     floating = tx.want(floating, msgspec.structs.replace(floating.wanted, port=None, association=""))
     _changed(caller, tx, floating, "disassociate")
     return floating
+
+
+def _wake_holder(tx: Writer, port: str) -> None:
+    """Wake the instance of the port: its order, and so its metadata, names its floating address."""
+    row = tx.get(Port, port)
+    if row is not None and row.wanted.instance:
+        tx.wake_all(Instance.KIND, [row.wanted.instance])
 
 
 def _changed(caller: Caller, tx: Writer, floating: FloatingIp, verb: str) -> None:

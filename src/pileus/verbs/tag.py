@@ -10,7 +10,7 @@ import msgspec
 from pileus.model.errors import Forbidden, NotFound
 from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image
-from pileus.model.instance import Instance
+from pileus.model.instance import Instance, login_user
 from pileus.model.keypair import KeyPair
 from pileus.model.network import Network
 from pileus.model.placementgroup import PlacementGroup
@@ -18,6 +18,7 @@ from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
+from pileus.model.tag import check_key_prefix
 from pileus.model.volume import Volume
 from pileus.verbs import find
 
@@ -46,7 +47,20 @@ TAGGED: dict[str, type[Noun]] = {
         PlacementGroup,
     )
 }
+ADDRESS = "aws:pileus:address"
+"""The system tag with an instance's address for plain ssh."""
+
+LOGIN = "aws:pileus:login"
+"""The system tag with the user to log in as."""
+
 Change = Callable[[dict[str, str]], dict[str, str]]
+
+
+def shown(instance: Instance, login_user: str) -> dict[str, str]:
+    """The user's tags of an instance, and its system tags while it is there."""
+    if instance.gone is not None or not instance.assigned.loopback:
+        return instance.tags
+    return {**instance.tags, ADDRESS: instance.assigned.loopback, LOGIN: login_user}
 
 
 def put(caller: Caller, core: Core, ids: Sequence[str], tags: Mapping[str, str]) -> None:
@@ -55,7 +69,12 @@ def put(caller: Caller, core: Core, ids: Sequence[str], tags: Mapping[str, str])
 
 
 def remove(caller: Caller, core: Core, ids: Sequence[str], tags: Mapping[str, str | None] | None) -> None:
-    """Take tags away: a key with a value goes only if the value is that; None as value: whatever it is; None: all."""
+    """Take tags away: a key with a value goes only if the value is that; None as value: whatever it is; None: all.
+
+    Raises InvalidValue for a system tag; those stay where all others are taken away.
+    """
+    for key in tags or ():
+        check_key_prefix(key)
 
     def left(old: dict[str, str]) -> dict[str, str]:
         if tags is None:
@@ -119,7 +138,10 @@ def _one(caller: Caller, tx: Reader, ident: str) -> Noun:
 
 
 def listing(caller: Caller, core: Core) -> list[tuple[str, str, str, str]]:
-    """Every tag in the project: (EC2 id, noun, key, value), by noun and key; a group's rule is a securitygrouprule."""
+    """Every tag in the project, system tags too: (EC2 id, noun, key, value), by noun and key.
+
+    A group's rule is a securitygrouprule.
+    """
     found: list[tuple[str, str, str, str]] = []
 
     def of(ident: str, kind: str, tags: Mapping[str, str]) -> None:
@@ -127,8 +149,14 @@ def listing(caller: Caller, core: Core) -> list[tuple[str, str, str, str]]:
 
     with core.store.read() as tx:
         for cls in TAGGED.values():
-            for noun in tx.list(cls, project=caller.project):
-                of(noun.ec2_id, noun.KIND, noun.tags)
+            nouns = tx.list(cls, project=caller.project)
+            instances = [noun for noun in nouns if isinstance(noun, Instance)]
+            images = tx.many(Image, {row.wanted.image for row in instances if not row.wanted.login_user})
+            for noun in nouns:
+                if isinstance(noun, Instance):
+                    of(noun.ec2_id, noun.KIND, shown(noun, login_user(noun, images.get(noun.wanted.image))))
+                else:
+                    of(noun.ec2_id, noun.KIND, noun.tags)
                 if isinstance(noun, SecurityGroup):
                     for rule in noun.wanted.rules:
                         of(rule.id, "securitygrouprule", rule.tags)

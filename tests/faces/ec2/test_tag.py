@@ -6,6 +6,11 @@ from tests.faces.ec2.cloud import Account, Cloud, filtered, refused
 
 
 def tags_of(account: Account, ident: str) -> dict[str, str]:
+    """Those that users set."""
+    return {key: value for key, value in every_tag(account, ident).items() if not key.startswith("aws:")}
+
+
+def every_tag(account: Account, ident: str) -> dict[str, str]:
     found = account.ec2.describe_tags(Filters=filtered("resource-id", ident))["Tags"]
     return {tag["Key"]: tag["Value"] for tag in found}
 
@@ -23,6 +28,20 @@ def test_life_of_tags(account: Account) -> None:
     assert tags_of(account, ident) == {"a": "9"}
     account.ec2.delete_tags(Resources=[ident, group])
     assert tags_of(account, ident) == tags_of(account, group) == {}
+
+
+def test_both_lists_show_the_system_tags_and_nobody_takes_them_away(account: Account) -> None:
+    ident = account.launch(TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "b"}]}])[0]
+    shown = account.show(ident)
+    expected = {"a": "b", "aws:pileus:address": shown["PublicIpAddress"], "aws:pileus:login": "root"}
+    assert {tag["Key"]: tag["Value"] for tag in shown["Tags"]} == every_tag(account, ident) == expected
+    for tags in ([{"Key": "aws:pileus:login"}, {"Key": "a"}], [{"Key": "aws:pileus:address", "Value": "x"}]):
+        with refused("InvalidParameterValue", match="reserved"):
+            account.ec2.delete_tags(Resources=[ident], Tags=tags)  # type: ignore[arg-type]
+    assert every_tag(account, ident) == expected
+    account.ec2.delete_tags(Resources=[ident])
+    del expected["a"]
+    assert every_tag(account, ident) == expected
 
 
 def test_every_kind_can_be_tagged(cloud: Cloud, account: Account) -> None:
@@ -54,7 +73,7 @@ def test_filters_and_pages(account: Account) -> None:
     assert len(account.ec2.describe_tags(Filters=filtered("tag:a", "v*"))["Tags"]) == 3
     assert len(account.ec2.describe_tags(Filters=filtered("resource-type", "volume"))["Tags"]) == 0
     pages = list(account.ec2.get_paginator("describe_tags").paginate(PaginationConfig={"PageSize": 5}))
-    assert [len(page["Tags"]) for page in pages] == [5, 5, 2]
+    assert [len(page["Tags"]) for page in pages] == [5, 5, 5, 3]
 
 
 def test_all_or_none(account: Account) -> None:
@@ -94,7 +113,7 @@ def test_unknown_resources(account: Account, resource: str, code: str) -> None:
         ("k" * 128, "x", "InvalidParameterValue"),
         ("k", "v" * 257, "InvalidParameterValue"),
         ("aws:mine", "x", "InvalidParameterValue"),
-        ("pileus:address", "x", "InvalidParameterValue"),
+        ("aws:pileus:address", "x", "InvalidParameterValue"),
     ],
 )
 def test_bad_tags(account: Account, key: str, value: str, code: str) -> None:

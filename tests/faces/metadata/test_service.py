@@ -167,6 +167,14 @@ def test_values(path: str, value: str) -> None:
     assert get(f"/latest/meta-data/{path}") == value
 
 
+def test_the_public_address_is_the_one_that_the_api_shows() -> None:
+    spec = msgspec.structs.replace(SPEC, nics=(msgspec.structs.replace(SPEC.nics[0], public="198.51.100.20"),))
+    assert get("/latest/meta-data/public-ipv4", spec) == "198.51.100.20"
+    assert get("/latest/meta-data/public-hostname", spec) == "ec2-198-51-100-20.ec2.internal"
+    assert get(f"/latest/meta-data/network/interfaces/macs/{MAC}/public-ipv4s", spec) == "198.51.100.20"
+    assert ask("/latest/meta-data/public-ipv4").status == 404
+
+
 def test_own_hostname_and_bare_instance() -> None:
     named = msgspec.structs.replace(SPEC, hostname="web1")
     assert get("/latest/meta-data/local-hostname", named) == "web1.ec2.internal"

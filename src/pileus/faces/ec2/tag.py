@@ -10,9 +10,6 @@ from pileus.faces.ec2.call import Call, action
 from pileus.model.errors import InvalidValue
 from pileus.verbs import tag as verbs
 
-RESERVED = "pileus:"
-"""How the keys of computed tags begin; no user may set one."""
-
 _TYPES = {
     "keypair": "key-pair",
     "router": "vpc",
@@ -54,10 +51,6 @@ def _pairs(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
             raise InvalidValue("The request must contain the parameter Tag.Key", reason="missing")
         if key in found:
             raise _twice(key)
-        if key.startswith(RESERVED):
-            raise InvalidValue(
-                f"Tag keys starting with '{RESERVED}' are reserved for this cloud's own: {key}", reason="tag"
-            )
         found[key] = each.get("Value", "")
     return found
 
@@ -84,7 +77,7 @@ def delete(call: Call) -> dict[str, Any]:
 
 @action("DescribeTags")
 def describe(call: Call) -> dict[str, Any]:
-    """List the tags that users set."""
+    """List tags: those that users set, and those of the cloud that tell how to log in to instances."""
     found = [
         {"ResourceId": ident, "ResourceType": _TYPES.get(kind, kind), "Key": key, "Value": value}
         for ident, kind, key, value in verbs.listing(call.caller, call.core)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pileus.model import addresses
 from pileus.model.spec import InstanceSpec, NicSpec
 
 VERSIONS = (
@@ -122,6 +123,8 @@ def _metadata(spec: InstanceSpec) -> Directory:
         children |= {
             "local-ipv4": nic.address,
             "mac": nic.mac,
+            "public-hostname": addresses.public_name(nic.public, spec.domain),
+            "public-ipv4": nic.public,
             "network": _directory({"interfaces": _directory({"macs": _directory(macs)})}),
             "security-groups": "\n".join(nic.group_names),
         }
@@ -149,6 +152,8 @@ def _interface(spec: InstanceSpec, nic: NicSpec) -> Directory:
             "local-ipv4s": nic.address,
             "mac": nic.mac,
             "owner-id": spec.account_id,
+            "public-hostname": addresses.public_name(nic.public, spec.domain),
+            "public-ipv4s": nic.public,
             "security-group-ids": "\n".join(nic.group_ids),
             "security-groups": "\n".join(nic.group_names),
             "subnet-id": nic.subnet_id,

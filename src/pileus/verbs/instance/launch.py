@@ -21,7 +21,7 @@ from pileus.model.port import Port
 from pileus.model.port import Wanted as PortWanted
 from pileus.model.project import Project
 from pileus.model.securitygroup import SecurityGroup
-from pileus.model.sizes import Base64, Ident, Idents, PublicKeys, Tags, Token
+from pileus.model.sizes import Base64, Description, Ident, Idents, PublicKeys, Tags, Token
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.model.volume import Wanted as VolumeWanted
@@ -47,7 +47,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """What a launch asks. `image`, `subnet`, `groups` by EC2 id; `user_data` base64; `disk` GiB (0: as needed).
 
     `placementgroup` is a placement group's name or id. `numbered` ones have their numbers from the beginning, and are
-    called by them in their network.
+    called by them in their network. `map_public`: the port's public address is the loopback one.
 
     As many as possible from `least` to `most` are launched, or none.
     """
@@ -63,6 +63,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     group_names: Idents = ()
     subnet: Ident = ""
     address: Ident = ""
+    map_public: bool = True
+    port_description: Description = ""
     zone: Ident = ""
     placementgroup: Ident = ""
     user_data: Base64 = ""
@@ -172,6 +174,9 @@ def _check(asked: Launch) -> None:
         text = f"ClientToken exceeds the maximum length of {bounds.TOKEN.most} characters."
         raise InvalidValue(text, reason="token")
     check_user_data(asked.user_data)
+    if len(asked.port_description) > bounds.DESCRIPTION.most:
+        text = f"The description of a network interface has at most {bounds.DESCRIPTION.most} characters."
+        raise InvalidValue(text, noun="port", reason="description")
     if asked.login_user:
         image.check_login(asked.login_user)
     for tags in (asked.tags, asked.volume_tags, asked.port_tags, {"Name": asked.name}):
@@ -347,6 +352,8 @@ def _port(asked: Launch, plan: _Plan, instance: Instance, address: str) -> Port:
         subnet=plan.subnet.uuid,
         instance=instance.uuid,
         groups=tuple(group.uuid for group in plan.groups),
+        map_public=asked.map_public,
+        description=asked.port_description,
     )
     return Port(
         uuid=new_uuid(),

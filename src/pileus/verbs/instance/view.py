@@ -10,7 +10,7 @@ from pileus.model import listing as pages
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image
-from pileus.model.instance import Instance, State, state
+from pileus.model.instance import Instance, State, login_user, state
 from pileus.model.network import Network
 from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
@@ -55,7 +55,7 @@ class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def login_user(self) -> str:
         """Who logs in by ssh, as the image said when it was launched."""
-        return self.instance.wanted.login_user or (self.image.wanted.login_user if self.image else "root")
+        return login_user(self.instance, self.image)
 
 
 def listing(

@@ -20,7 +20,7 @@ def test_running(cloud: Cloud, account: Account) -> None:
     assert found["StateTransitionReason"] == ""
     assert "StateReason" not in found
     assert found["PublicIpAddress"].startswith("127.77.")
-    assert found["PublicDnsName"] == found["PublicIpAddress"]
+    assert found["PublicDnsName"] == f"ec2-{found['PublicIpAddress'].replace('.', '-')}.internal"
     (interface,) = found["NetworkInterfaces"]
     assert interface["Association"]["PublicIp"] == found["PublicIpAddress"]
     assert interface["PrivateIpAddress"] == found["PrivateIpAddress"]
@@ -55,6 +55,23 @@ def test_stopped_by_its_user(cloud: Cloud, account: Account) -> None:
     assert found["State"] == {"Code": 80, "Name": "stopped"}
     assert found["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
     assert found["StateTransitionReason"] == "User initiated (1970-01-02 00:00:00 GMT)"
+
+
+def test_a_stopped_instance_keeps_its_elastic_address_alone(cloud: Cloud, account: Account) -> None:
+    ident = account.launch()[0]
+    account.ec2.stop_instances(InstanceIds=[ident])
+    cloud.observe(ident, running=False)
+    found = account.show(ident)
+    assert "PublicIpAddress" not in found
+    assert found["PublicDnsName"] == ""
+    assert "Association" not in found["NetworkInterfaces"][0]
+    assert ids(account, Filters=filtered("ip-address", "*")) == []
+    address = account.ec2.allocate_address(Domain="vpc")["PublicIp"]
+    account.ec2.associate_address(PublicIp=address, InstanceId=ident)
+    found = account.show(ident)
+    assert found["PublicIpAddress"] == address
+    assert found["PublicDnsName"] == f"ec2-{address.replace('.', '-')}.internal"
+    assert ids(account, Filters=filtered("dns-name", found["PublicDnsName"])) == [ident]
 
 
 def test_stopped_by_its_guest(cloud: Cloud, account: Account) -> None:
@@ -181,7 +198,7 @@ def test_filters_that_one_fits(account: Account) -> None:
         "private-dns-name": "ip-172-31-2-5*",
         "private-ip-address": "172.31.2.*",
         "tag-key": "role",
-        "tag:pileus:address": shown["PublicIpAddress"],
+        "tag:aws:pileus:address": shown["PublicIpAddress"],
         "tag:role": "front-*",
     }.items():
         assert ids(account, Filters=filtered(name, value)) == [ident], name
@@ -213,7 +230,7 @@ def test_filters_that_all_fit(cloud: Cloud, account: Account) -> None:
         "root-device-type": "ebs",
         "source-dest-check": "true",
         "subnet-id": shown["SubnetId"],
-        "tag:pileus:login": "root",
+        "tag:aws:pileus:login": "root",
         "tenancy": "default",
         "virtualization-type": "hvm",
         "vpc-id": shown["VpcId"],

@@ -65,8 +65,8 @@ def test_everything_that_can_be_asked(cloud: Cloud, account: Account) -> None:
     tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
     assert tags == {
         "Name": "my instance",
-        "pileus:address": instance["PublicIpAddress"],
-        "pileus:login": "root",
+        "aws:pileus:address": instance["PublicIpAddress"],
+        "aws:pileus:login": "root",
     }
     (volume,) = account.ec2.describe_volumes()["Volumes"]
     assert (volume["Size"], volume["Tags"]) == (9, [{"Key": "Name", "Value": "my volume"}])
@@ -111,14 +111,24 @@ def test_network_interface_form(account: Account) -> None:
         "PrivateIpAddress": "172.31.1.1",
         "AssociatePublicIpAddress": True,
         "DeleteOnTermination": True,
+        "Description": "the front",
     }
     shown = account.show(account.launch(NetworkInterfaces=[interface])[0])
+    assert shown["NetworkInterfaces"][0]["Description"] == "the front"
     assert (shown["SubnetId"], shown["PrivateIpAddress"]) == (subnet, "172.31.1.1")
     assert shown["SecurityGroups"] == [{"GroupId": group, "GroupName": "web"}]
     del interface["PrivateIpAddress"]
     addresses = [{"Primary": True, "PrivateIpAddress": "172.31.1.2"}]
     shown = account.show(account.launch(NetworkInterfaces=[{**interface, "PrivateIpAddresses": addresses}])[0])
     assert shown["PrivateIpAddress"] == "172.31.1.2"
+
+
+def test_a_launch_without_a_public_address(account: Account) -> None:
+    interface = {"DeviceIndex": 0, "AssociatePublicIpAddress": False}
+    shown = account.show(account.launch(NetworkInterfaces=[interface])[0])
+    assert "PublicIpAddress" not in shown
+    assert shown["PublicDnsName"] == ""
+    assert "Association" not in shown["NetworkInterfaces"][0]
 
 
 def test_groups_by_name(account: Account) -> None:
@@ -231,6 +241,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"NetworkInterfaces": [INTERFACE, {"DeviceIndex": 1}]}, "UnsupportedOperation"),
     ({"NetworkInterfaces": [{**INTERFACE, "NetworkInterfaceId": "eni-1"}]}, "UnsupportedOperation"),
     ({"NetworkInterfaces": [{**INTERFACE, "Ipv6AddressCount": 1}]}, "UnsupportedOperation"),
+    ({"NetworkInterfaces": [{**INTERFACE, "Description": "x" * 256}]}, "InvalidParameterValue"),
     ({"NetworkInterfaces": [{**INTERFACE, "DeleteOnTermination": False}]}, "UnsupportedOperation"),
     ({"NetworkInterfaces": [INTERFACE], "SubnetId": "subnet-1"}, "InvalidParameterCombination"),
     ({"NetworkInterfaces": [INTERFACE], "SecurityGroupIds": ["sg-1"]}, "InvalidParameterCombination"),

@@ -20,6 +20,7 @@ import dns.rdatatype
 import dns.reversename
 import dns.rrset
 import dns.update
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,6 +162,13 @@ def test_what_is_no_question_for_a_resolver_is_refused(name: str) -> None:
     assert answer is not None
     assert answer.rcode() == dns.rcode.NOTIMP
     assert answer.to_wire()[2:4] == struct.pack(">H", 0x8000 | dns.opcode.UPDATE << 11 | 0x0080 | dns.rcode.NOTIMP)
+
+
+def test_a_public_name_is_the_private_address_inside() -> None:
+    public = msgspec.structs.replace(nic(ONE, "172.31.0.8"), public="198.51.100.20")
+    said = resolver.answer(asked("ec2-198-51-100-20.internal"), resolver.zone(ONE, [spec("db", public)]))
+    assert said is not None
+    assert [record.to_text() for rrset in said.answer for record in rrset] == ["172.31.0.8"]
 
 
 def test_a_name_that_dns_cannot_carry_is_left_out() -> None:

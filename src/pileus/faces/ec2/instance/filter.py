@@ -80,7 +80,6 @@ def _image(view: InstanceView) -> str:
 _OWN: dict[str, Filter] = {
     "architecture": _one(lambda view: view.image.wanted.architecture if view.image else "x86_64"),
     "client-token": _one(lambda view: view.instance.wanted.token),
-    "dns-name": _one(_public),
     "image-id": _one(_image),
     "instance-id": _one(lambda view: view.instance.ec2_id),
     "instance-state-code": _one(lambda view: str(CODES[view.state])),
@@ -113,10 +112,14 @@ _OWN: dict[str, Filter] = {
 def _of_place(place: Place) -> dict[str, Filter]:
     parts = Parts(place)
     name = _one(lambda view: parts.private_name(view) if view.nics else "")
+    public_name = _one(lambda view: parts.public_name(view, view.nics[0]) if view.nics else "")
     return {
         "availability-zone": _one(parts.zone),
+        "dns-name": public_name,
         "availability-zone-id": _one(lambda view: zone_id(parts.zone(view))),
+        "network-interface.addresses.association.public-dns-name": public_name,
         "network-interface.addresses.private-dns-name": name,
+        "network-interface.association.public-dns-name": public_name,
         "network-interface.availability-zone": _one(lambda view: parts.zone(view) if view.nics else ""),
         "network-interface.private-dns-name": name,
         "private-dns-name": name,
@@ -217,12 +220,10 @@ _ABSENT: dict[str, Filter] = dict.fromkeys(
         "network-interface.addresses.association.association-id",
         "network-interface.addresses.association.carrier-ip",
         "network-interface.addresses.association.customer-owned-ip",
-        "network-interface.addresses.association.public-dns-name",
         "network-interface.association.allocation-id",
         "network-interface.association.association-id",
         "network-interface.association.carrier-ip",
         "network-interface.association.customer-owned-ip",
-        "network-interface.association.public-dns-name",
         "network-interface.deny-all-igw-traffic",
         "network-interface.ipv4-prefixes.ipv4-prefix",
         "network-interface.ipv6-address",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pileus.faces.ec2.names import ec2_id
+from pileus.model import addresses
 from pileus.model.errors import Malformed
 from pileus.model.flavor import Flavor
 from pileus.model.ids import is_ec2
@@ -46,8 +47,14 @@ def chosen(cls: type[Noun], items: Mapping[str, T], ids: Iterable[str]) -> list[
 
 
 def public_address(view: InstanceView, nic: NicView) -> str:
-    """Where the port is reached from outside: its floating address, or else the instance's loopback address."""
-    return nic.floating.assigned.address if nic.floating else view.instance.assigned.loopback
+    """The address that outsiders use: the port's floating address, or else the instance's loopback address.
+
+    A stopped instance, and one launched without a public address, has at most a floating one, as on EC2.
+    """
+    if nic.floating:
+        return nic.floating.assigned.address
+    shown = nic.port.wanted.map_public and view.state is not State.STOPPED
+    return view.instance.assigned.loopback if shown else ""
 
 
 class Parts:
@@ -103,6 +110,10 @@ class Parts:
         name = view.instance.wanted.hostname
         return name if not self._place.domain or "." in name else f"{name}.{self._place.domain}"
 
+    def public_name(self, view: InstanceView, nic: NicView) -> str:
+        """The name of the port's public address, which the cloud's resolver answers; empty for no address."""
+        return addresses.public_name(public_address(view, nic), self._place.domain)
+
     def interface(self, view: InstanceView, nic: NicView) -> dict[str, Any]:
         """A port, as a member of `NetworkInterfaces`."""
         port = nic.port
@@ -136,7 +147,7 @@ class Parts:
         }
         if public:
             owner = view.project.wanted.account_id if nic.floating else "amazon"
-            association = {"IpOwnerId": owner, "PublicDnsName": public, "PublicIp": public}
+            association = {"IpOwnerId": owner, "PublicDnsName": self.public_name(view, nic), "PublicIp": public}
             found["Association"] = ours["Association"] = association
         return found
 

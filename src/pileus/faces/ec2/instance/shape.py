@@ -10,14 +10,9 @@ from pileus.faces.ec2.instance.part import STATES, Parts, mapping, public_addres
 from pileus.faces.ec2.names import ec2_id
 from pileus.model.image import Image
 from pileus.model.instance import Instance, State
+from pileus.verbs import tag
 from pileus.verbs.core import Place
 from pileus.verbs.instance.view import InstanceView
-
-ADDRESS = "pileus:address"
-"""The computed tag that tells the address for plain ssh."""
-
-LOGIN = "pileus:login"
-"""The computed tag that tells the user to log in as."""
 
 ROOT_DEVICE = "/dev/vda"
 
@@ -104,7 +99,7 @@ def _network(view: InstanceView, parts: Parts) -> dict[str, Any]:
     return {
         "PrivateDnsName": parts.private_name(view),
         "PrivateIpAddress": nic.port.assigned.address,
-        "PublicDnsName": public,
+        "PublicDnsName": parts.public_name(view, nic),
         "PublicIpAddress": public or None,
         "SecurityGroups": parts.groups(nic),
         "SubnetId": subnet,
@@ -113,11 +108,8 @@ def _network(view: InstanceView, parts: Parts) -> dict[str, Any]:
 
 
 def tags(view: InstanceView) -> Mapping[str, str]:
-    """The user's tags, and the computed ones that say how to log in; those only while there is a body."""
-    instance = view.instance
-    if instance.gone is not None or not instance.assigned.loopback:
-        return instance.tags
-    return {**instance.tags, ADDRESS: instance.assigned.loopback, LOGIN: view.login_user}
+    """The user's tags, and the system tags that say how to log in."""
+    return tag.shown(view.instance, view.login_user)
 
 
 def reason(view: InstanceView) -> dict[str, str] | None:

@@ -21,6 +21,7 @@ import dns.rdatatype
 import dns.reversename
 import dns.rrset
 
+from pileus.model import addresses
 from pileus.model.spec import InstanceSpec
 
 LARGEST_QUERY = 4096
@@ -63,7 +64,8 @@ def zone(network: str, specs: Iterable[InstanceSpec]) -> Zone:
     """The names of the instances that have a port in the network with the uuid `network`, and of no others.
 
     An instance's name, alone and under its domain, is the address of its first port there; each further port
-    has the name that EC2 makes of its address. A name that DNS cannot carry is left out.
+    has the name that EC2 makes of its address. The name of a public address is the port's own address, as EC2 answers
+    inside of a VPC. A name that DNS cannot carry is left out.
     """
     names: dict[dns.name.Name, tuple[str, ...]] = {}
     pointers: dict[dns.name.Name, dns.name.Name] = {}
@@ -83,7 +85,9 @@ def zone(network: str, specs: Iterable[InstanceSpec]) -> Zone:
                 continue
             if spec.domain:
                 domains.add(domain)
-            for name in {full, alone}:
+            public = addresses.public_name(nic.public, spec.domain)
+            known = {full, alone, _name(public)} if public else {full, alone}
+            for name in known:
                 names[name] = (*names.get(name, ()), nic.address)
             pointers[dns.reversename.from_address(nic.address)] = full
     return Zone(names, pointers, frozenset(domains), frozenset(networks))
