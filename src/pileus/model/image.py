@@ -32,7 +32,8 @@ class Wanted(Part, frozen=True, kw_only=True):
     `traits` are what a host has to have for it.
 
     One that is captured says of what: the root `disk` of an `instance` (uuids), which is shut down for it with
-    `reboot`. What its bytes are is seen when they are there.
+    `reboot`. What its bytes are is seen when they are there. `snapshot_tags` are those of the snapshot that
+    EC2's clients see as the source of the image's disk.
     """
 
     digest: str = ""
@@ -51,6 +52,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     instance: str = ""
     disk: str = ""
     reboot: bool = False
+    snapshot_tags: dict[str, str] = {}
 
 
 class Assigned(Part, frozen=True, kw_only=True):
@@ -98,6 +100,11 @@ class Image(Noun, frozen=True, kw_only=True):
         """Itself, and its GiB, begun ones too: those of its bytes, or of the disk that it is captured of."""
         wanted = self.wanted
         return {**super().amounts(), "imagespace": wanted.min_disk if wanted.instance else gibibytes(wanted.size)}
+
+
+def snapshot_id(image: str) -> str:
+    """The EC2 id of the snapshot behind the image with this EC2 id; there is one for each image, and no other."""
+    return f"snap-{image.removeprefix(f'{Image.PREFIX}-')}"
 
 
 class State(StrEnum):

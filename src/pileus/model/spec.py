@@ -59,8 +59,8 @@ class Ingress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class NicSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One port as its host needs it. `address` with prefix length of `cidr`; `localport` is the metadata address.
 
-    `network` is a uuid: the metadata service and the listeners live in that network's namespace on the host. `public` is
-    the address that EC2's API shows as the port's public one, empty for none.
+    `network` is a uuid: the metadata service and the listeners live in that network's namespace on the host. `public`
+    is the address that EC2's API shows as the port's public one, empty for none.
     """
 
     uuid: str

@@ -6,9 +6,15 @@ from typing import Annotated, ClassVar, Literal
 
 from pileus.model.noun import Noun, Part, Ref
 
+DEFAULT_TYPE = "standard"
+"""EC2's type of the disk of a launch that names none."""
+
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """`size` in GiB; `digest` and `format` are those of the source image, empty for a blank disk."""
+    """`size` in GiB; `digest` and `format` are those of the source image, empty for a blank disk.
+
+    `type` is EC2's, as the launch said it: disks of all types are alike.
+    """
 
     size: int
     instance: Annotated[str | None, Ref("instance", "owned")] = None
@@ -17,6 +23,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     image: str = ""
     digest: str = ""
     format: Literal["qcow2", "raw", "tar"] = "qcow2"
+    type: str = DEFAULT_TYPE
     delete_on_termination: bool = True
     gone: bool = False
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pileus.model import tag
 from pileus.model.errors import Conflict, Duplicate, Forbidden, InvalidValue, NotFound, QuotaExceeded, Unsupported
 from pileus.model.host import Host
 from pileus.model.ids import new_uuid
@@ -66,6 +67,7 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True):
     description: Description = ""
     reboot: bool = True
     tags: Tags = {}
+    snapshot_tags: Tags = {}
 
 
 _NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}", re.ASCII)
@@ -83,6 +85,7 @@ def capture(caller: Caller, core: Core, asked: Capture) -> Image:
     project's other images have; Conflict for an instance that never ran or is to go; InvalidValue; Unsupported.
     """
     _named(asked.name)
+    tag.check(asked.snapshot_tags)
     with core.store.write() as tx:
         row = _source(caller, tx, asked.instance)
         if any(not other.wanted.gone for other in tx.list(Image, project=row.project, name=asked.name)):
@@ -148,6 +151,7 @@ def _captured(tx: Reader, row: Instance, asked: Capture) -> Wanted:
         instance=row.uuid,
         disk=root.uuid,
         reboot=asked.reboot,
+        snapshot_tags=asked.snapshot_tags,
     )
 
 

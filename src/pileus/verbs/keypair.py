@@ -20,6 +20,9 @@ from pileus.verbs import find
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+    from cryptography.hazmat.primitives.serialization.ssh import SSHPublicKeyTypes
+
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
     from pileus.verbs.core import Core
@@ -28,6 +31,9 @@ LEAST_RSA_BITS = 1024
 """As on EC2; sshd refuses what is shorter."""
 
 KeyType = Literal["rsa", "ed25519"]
+
+_RFC4716_BEGIN = b"---- BEGIN SSH2 PUBLIC KEY ----"
+_RFC4716_END = b"---- END SSH2 PUBLIC KEY ----"
 
 
 def create(
@@ -61,7 +67,9 @@ def create(
 
 
 def import_(caller: Caller, core: Core, name: str, material: bytes, tags: Mapping[str, str] | None = None) -> KeyPair:
-    """Register a public key in OpenSSH or PEM form; InvalidValue when it is neither."""
+    """Register a public key: OpenSSH's form, RFC 4716's, PEM, or base64 of DER. InvalidValue for anything else."""
+    if not material.strip():
+        raise InvalidValue("The request must contain the parameter PublicKeyMaterial", reason="missing")
     wanted = _parse(material)
     return _add(caller, core, name, wanted, tags or {}, "keypair.import")
 
@@ -77,10 +85,7 @@ def _parse(material: bytes) -> Wanted:
     if len(text) > bounds.PUBLIC_KEY.most:
         raise error
     try:
-        if text.startswith(b"-----"):
-            public = serialization.load_pem_public_key(text)
-        else:
-            public = serialization.load_ssh_public_key(b" ".join(text.split()[:2]))
+        public = _loaded(text)
     except (ValueError, UnsupportedAlgorithm, NotImplementedError) as bad:
         raise error from bad
     if isinstance(public, rsa.RSAPublicKey):
@@ -95,6 +100,36 @@ def _parse(material: bytes) -> Wanted:
         kind: Literal["ed25519", "ecdsa"] = "ed25519" if isinstance(public, ed25519.Ed25519PublicKey) else "ecdsa"
         return Wanted(public_key=line, fingerprint=_sha256(line), type=kind)
     raise error
+
+
+def _loaded(text: bytes) -> PublicKeyTypes | SSHPublicKeyTypes:
+    """Return the key in `text`; raises ValueError or UnsupportedAlgorithm."""
+    if text.startswith(b"-----"):
+        return serialization.load_pem_public_key(text)
+    if text.startswith(_RFC4716_BEGIN):
+        blob = _rfc4716_body(text)
+        size = int.from_bytes(base64.b64decode(blob)[:4], "big")
+        algorithm = base64.b64decode(blob)[4 : 4 + size]
+        return serialization.load_ssh_public_key(algorithm + b" " + blob)
+    words = text.split()
+    # In base64 a DER sequence begins so; no algorithm of OpenSSH does.
+    if words[0].startswith(b"M"):
+        return serialization.load_der_public_key(base64.b64decode(b"".join(words), validate=True))
+    return serialization.load_ssh_public_key(b" ".join(words[:2]))
+
+
+def _rfc4716_body(text: bytes) -> bytes:
+    """Return the base64 of a key between the marks of RFC 4716, without headers and their continuation lines."""
+    body, marked, _ = text[len(_RFC4716_BEGIN) :].partition(_RFC4716_END)
+    if not marked:
+        raise ValueError("the end of the key is missing")
+    lines, continued = [], False
+    for line in body.split(b"\n"):
+        header = continued or b":" in line
+        continued = header and line.rstrip().endswith(b"\\")
+        if not header:
+            lines.append(line.strip())
+    return b"".join(lines)
 
 
 def _one_line(public: rsa.RSAPublicKey | ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey) -> str:

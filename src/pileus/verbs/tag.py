@@ -9,7 +9,7 @@ import msgspec
 
 from pileus.model.errors import Forbidden, NotFound
 from pileus.model.floatingip import FloatingIp
-from pileus.model.image import Image
+from pileus.model.image import Image, snapshot_id
 from pileus.model.instance import Instance, login_user
 from pileus.model.keypair import KeyPair
 from pileus.model.network import Network
@@ -140,7 +140,7 @@ def _one(caller: Caller, tx: Reader, ident: str) -> Noun:
 def listing(caller: Caller, core: Core) -> list[tuple[str, str, str, str]]:
     """Every tag in the project, system tags too: (EC2 id, noun, key, value), by noun and key.
 
-    A group's rule is a securitygrouprule.
+    A group's rule is a securitygrouprule, the snapshot behind an image a snapshot.
     """
     found: list[tuple[str, str, str, str]] = []
 
@@ -155,6 +155,9 @@ def listing(caller: Caller, core: Core) -> list[tuple[str, str, str, str]]:
             for noun in nouns:
                 if isinstance(noun, Instance):
                     of(noun.ec2_id, noun.KIND, shown(noun, login_user(noun, images.get(noun.wanted.image))))
+                elif isinstance(noun, Image):
+                    of(noun.ec2_id, noun.KIND, noun.tags)
+                    of(snapshot_id(noun.ec2_id), "snapshot", noun.wanted.snapshot_tags)
                 else:
                     of(noun.ec2_id, noun.KIND, noun.tags)
                 if isinstance(noun, SecurityGroup):

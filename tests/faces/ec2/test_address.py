@@ -77,8 +77,14 @@ def test_refusals(cloud: Cloud, account: Account) -> None:
         account.ec2.disassociate_address(AssociationId="eipassoc-" + "0" * 17)
     with refused("InvalidAddress.NotFound"):
         account.ec2.release_address(PublicIp="198.51.100.250")
-    with refused("InvalidAddress.Malformed"):
+    with refused("InvalidParameterValue", match="198.51.100"):
         account.ec2.describe_addresses(PublicIps=["198.51.100"])
+    with refused("InvalidParameterCombination"):
+        account.ec2.release_address(PublicIp=made["PublicIp"], AllocationId=made["AllocationId"])
+    with refused("InvalidParameterCombination"):
+        account.ec2.associate_address(PublicIp=made["PublicIp"], AllocationId=made["AllocationId"], InstanceId=other)
+    with refused("UnsupportedOperation"):
+        account.ec2.allocate_address(Domain="standard")
     with refused("InvalidIPAddress.InUse"):
         account.ec2.allocate_address(Address=made["PublicIp"])
     with refused("MissingParameter"):

@@ -139,8 +139,8 @@ def test_only_a_root_disk_as_it_is(cloud: Cloud, account: Account) -> None:
     ]
     account.ec2.create_image(InstanceId=source, Name="mapped", BlockDeviceMappings=mappings)
     with refused("InvalidParameterValue"):
-        snapshot: Any = [{"ResourceType": "snapshot", "Tags": [{"Key": "a", "Value": "b"}]}]
-        account.ec2.create_image(InstanceId=source, Name="tagged", TagSpecifications=snapshot)
+        volume: Any = [{"ResourceType": "volume", "Tags": [{"Key": "a", "Value": "b"}]}]
+        account.ec2.create_image(InstanceId=source, Name="tagged", TagSpecifications=volume)
     with refused("InvalidParameterValue"):
         account.ec2.create_image(InstanceId=source, Name="long", Description="d" * 256)
 

@@ -1,6 +1,7 @@
 """Key pairs: made, imported, listed, deleted."""
 
 import base64
+import textwrap
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -75,7 +76,42 @@ def test_import_of_keys_that_no_guest_could_use(account: Account, material: byte
         account.ec2.import_key_pair(KeyName="bad", PublicKeyMaterial=material)
 
 
-@pytest.mark.parametrize("material", [b"", b"nonsense", b"ssh-rsa AAAA", b"-----BEGIN PUBLIC KEY-----\nAA\n"])
+@pytest.mark.parametrize("kind", ["rsa", "ed25519"])
+def test_import_in_every_form_that_ec2_takes(account: Account, kind: str) -> None:
+    key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey = ed25519.Ed25519PrivateKey.generate()
+    if kind == "rsa":
+        key = rsa.generate_private_key(65537, 2048)
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    der = base64.encodebytes(key.public_key().public_bytes(serialization.Encoding.DER, form))
+    line = openssh(key)
+    body = "\n".join(textwrap.wrap(line.split()[1].decode(), 70)).encode()
+    header = b'Subject: me\nComment: "a long \\\nremark"\n'
+    rfc4716 = b"---- BEGIN SSH2 PUBLIC KEY ----\n" + header + body + b"\n---- END SSH2 PUBLIC KEY ----\n"
+    for number, material in enumerate((line, der, rfc4716, rfc4716.replace(b"\n", b"\r\n"))):
+        account.ec2.import_key_pair(KeyName=f"k{number}", PublicKeyMaterial=material)
+    shown = account.ec2.describe_key_pairs(IncludePublicKey=True)["KeyPairs"]
+    assert {each["PublicKey"].rpartition(" ")[0].encode() for each in shown} == {line}
+    assert len({each["KeyFingerprint"] for each in shown}) == 1
+
+
+def test_import_of_nothing(account: Account) -> None:
+    with refused("MissingParameter", match="PublicKeyMaterial"):
+        account.ec2.import_key_pair(KeyName="none", PublicKeyMaterial=b"")
+
+
+BROKEN = [
+    b"nonsense",
+    b"ssh-rsa AAAA",
+    b"-----BEGIN PUBLIC KEY-----\nAA\n",
+    b"MIIB",
+    b"MII!",
+    b"---- BEGIN SSH2 PUBLIC KEY ----\nAAAA",
+    b"---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----",
+    b"---- BEGIN SSH2 PUBLIC KEY ----\n!\n---- END SSH2 PUBLIC KEY ----",
+]
+
+
+@pytest.mark.parametrize("material", BROKEN)
 def test_import_of_nonsense(account: Account, material: bytes) -> None:
     with refused("InvalidKey.Format"):
         account.ec2.import_key_pair(KeyName="bad", PublicKeyMaterial=material)

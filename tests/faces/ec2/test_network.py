@@ -16,7 +16,14 @@ def test_default_vpc_and_subnet(account: Account) -> None:
 
 def test_filters(account: Account) -> None:
     vpc = account.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
-    for name, value in (("isDefault", "true"), ("is-default", "true"), ("cidr", "172.*"), ("vpc-id", vpc)):
+    for name, value in (
+        ("isDefault", "true"),
+        ("is-default", "true"),
+        ("cidr", "172.*"),
+        ("vpc-id", vpc),
+        ("cidr-block", "172.31.0.0/16"),
+        ("cidrBlock", "172.31.0.0/16"),
+    ):
         assert len(account.ec2.describe_vpcs(Filters=filtered(name, value))["Vpcs"]) == 1
     for name, value in (("vpc-id", vpc), ("default-for-az", "true"), ("availability-zone", "us-east-1a")):
         assert len(account.ec2.describe_subnets(Filters=filtered(name, value))["Subnets"]) == 1

@@ -6,12 +6,14 @@ from pileus.model.host import Capacity
 from tests.faces.ec2.cloud import Account, Cloud, filtered, refused
 
 
-def test_made_listed_and_deleted(account: Account) -> None:
+def test_made_listed_and_deleted(cloud: Cloud, account: Account) -> None:
     ec2 = account.ec2
     tags = [{"ResourceType": "placement-group", "Tags": [{"Key": "k", "Value": "v"}]}]
     made = ec2.create_placement_group(GroupName="near", TagSpecifications=tags)["PlacementGroup"]  # type: ignore[arg-type]
     assert (made["GroupName"], made["Strategy"], made["State"]) == ("near", "cluster", "available")
     assert made["GroupId"].startswith("pg-")
+    assert cloud.last is not None
+    assert b"<return>true</return>" in cloud.last.body
     apart = ec2.create_placement_group(GroupName="apart", Strategy="spread")["PlacementGroup"]
     assert (apart["Strategy"], apart["SpreadLevel"]) == ("spread", "host")
     found = ec2.describe_placement_groups()["PlacementGroups"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pileus.faces.ec2.call import ACTIONS
+from pileus.faces.ec2.listed import EMPTY
 from tests.faces.ec2.cloud import code_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ WITHOUT = {
     "DescribeTags",
     "GetCallerIdentity",
     "ImportKeyPair",
+    "DescribeDhcpOptions",
+    *EMPTY,
 }
 """Actions that name nothing of anybody's."""
 
@@ -119,6 +122,10 @@ ATTEMPTS: list[Attempt] = [
     ("DescribeSecurityGroupRules", {"SecurityGroupRuleId.1": "{rule}"}, NO_RULE),
     ("DescribeVpcs", {"VpcId.1": "{vpc}"}, NO_VPC),
     ("DescribeVpcAttribute", {"VpcId": "{vpc}", "Attribute": "enableDnsSupport"}, NO_VPC),
+    ("DescribeSnapshots", {"SnapshotId.1": "{snapshot}"}, "InvalidSnapshot.NotFound"),
+    ("DescribeInternetGateways", {"InternetGatewayId.1": "{gateway}"}, "InvalidInternetGatewayID.NotFound"),
+    ("DescribeRouteTables", {"RouteTableId.1": "{table}"}, "InvalidRouteTableID.NotFound"),
+    ("DescribeNetworkAcls", {"NetworkAclId.1": "{acl}"}, "InvalidNetworkAclID.NotFound"),
     ("DescribeSubnets", {"SubnetId.1": "{subnet}"}, "InvalidSubnetID.NotFound"),
     ("DescribeVolumes", {"VolumeId.1": "{volume}"}, "InvalidVolume.NotFound"),
     ("DescribeNetworkInterfaces", {"NetworkInterfaceId.1": "{port}"}, NO_PORT),
@@ -182,6 +189,10 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         "instance": ident,
         "subnet": shown["SubnetId"],
         "vpc": shown["VpcId"],
+        "snapshot": image.ec2_id.replace("ami-", "snap-"),
+        "gateway": shown["VpcId"].replace("vpc-", "igw-"),
+        "table": shown["VpcId"].replace("vpc-", "rtb-"),
+        "acl": shown["VpcId"].replace("vpc-", "acl-"),
         "volume": shown["BlockDeviceMappings"][0]["Ebs"]["VolumeId"],
         "port": shown["NetworkInterfaces"][0]["NetworkInterfaceId"],
         "allocation": allocation["AllocationId"],

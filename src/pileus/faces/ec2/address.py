@@ -7,6 +7,8 @@ from typing import Any
 from pileus.faces.ec2 import filters
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.tag import shown, specified
+from pileus.model import addresses
+from pileus.model.errors import InvalidValue
 from pileus.verbs import floatingip as verbs
 
 _POOL, _DOMAIN = "amazon", "vpc"
@@ -30,6 +32,7 @@ def allocate(call: Call) -> dict[str, Any]:
 def associate(call: Call) -> dict[str, Any]:
     """Give an address to an instance or a network interface; from another one unless AllowReassociation is false."""
     args = call.args
+    _either(args, "AllocationId", "PublicIp")
     made = verbs.associate(
         call.caller,
         call.core,
@@ -46,6 +49,7 @@ def associate(call: Call) -> dict[str, Any]:
 @action("DisassociateAddress")
 def disassociate(call: Call) -> dict[str, Any]:
     """Take an address from what has it."""
+    _either(call.args, "AssociationId", "PublicIp")
     verbs.disassociate(call.caller, call.core, call.args.get("AssociationId", ""), "", call.args.get("PublicIp", ""))
     return {}
 
@@ -53,6 +57,7 @@ def disassociate(call: Call) -> dict[str, Any]:
 @action("ReleaseAddress")
 def release(call: Call) -> dict[str, Any]:
     """Give an address back."""
+    _either(call.args, "AllocationId", "PublicIp")
     verbs.release(call.caller, call.core, call.args.get("AllocationId", ""), call.args.get("PublicIp", ""))
     return {}
 
@@ -61,10 +66,21 @@ def release(call: Call) -> dict[str, Any]:
 def describe(call: Call) -> dict[str, Any]:
     """List addresses, by allocation, by address, or all."""
     args = call.args
+    for address in args.get("PublicIps", ()):
+        if not addresses.valid(address):
+            text = f"Value ({address[:40]}) for parameter publicIp is invalid: an IPv4 address has four numbers."
+            raise InvalidValue(text, ident=address[:40], reason="address")
     views = verbs.listing(call.caller, call.core, args.get("AllocationIds", ()), args.get("PublicIps", ()))
     found = [_address(call, view) for view in views]
     keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
     return {"Addresses": [item for item in found if keep is None or keep(item)]}
+
+
+def _either(args: dict[str, Any], first: str, second: str) -> None:
+    """Raise InvalidValue when a request names an address in both ways."""
+    if args.get(first) and args.get(second):
+        text = f"You may specify {first} or {second}, but not both in the same call"
+        raise InvalidValue(text, reason="combination")
 
 
 def _address(call: Call, view: verbs.AddressView) -> dict[str, Any]:

@@ -16,21 +16,25 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
     image,
     instance,
     keypair,
+    listed,
     network,
     place,
     placementgroup,
     port,
     rule,
     securitygroup,
+    snapshot,
     tag,
+    unsupported,
     volume,
 )
 from pileus.faces.ec2.call import ACTIONS, Call
+from pileus.faces.ec2.instance import power
 from pileus.faces.wire import query, signing, sigv2, sigv4, xml
 from pileus.faces.wire.errors import WireError
 from pileus.faces.wire.http import Request, Response
 from pileus.faces.wire.model import ServiceModel
-from pileus.model.errors import DryRun
+from pileus.model.errors import DryRun, InvalidValue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +107,11 @@ class Ec2Face:
         entry = ACTIONS.get(name)
         if entry is None:
             raise service.unsupported(name)
+        if name in power.OF_INSTANCES and not any(param.startswith("InstanceId") for param in params):
+            # An empty list leaves no trace in a query.
+            raise InvalidValue("No instances specified", reason="combination")
         _, args = query.parse(service, params)
+        unsupported.check(name, args)
         if args.get("DryRun") and not entry.dry:
             raise DryRun("Request would have succeeded, but DryRun flag is set.")
         return entry.run(Call(self._core, caller, args, host))

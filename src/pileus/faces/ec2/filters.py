@@ -86,15 +86,16 @@ def member(path: str) -> Values[dict[str, Any]]:
     parts = path.split(".")
 
     def values(item: dict[str, Any]) -> Iterable[str]:
-        return [_text(value) for value in _reached(item, parts)]
+        return [_text(value) for value in reached(item, parts)]
 
     return values
 
 
-def _reached(value: Any, parts: list[str]) -> list[Any]:
+def reached(value: Any, parts: list[str]) -> list[Any]:
+    """Return the values at the path `parts` of nested members; a list on the way means each of its elements."""
     for position, part in enumerate(parts):
         if isinstance(value, list):
-            return [found for element in value for found in _reached(element, parts[position:])]
+            return [found for element in value for found in reached(element, parts[position:])]
         value = value.get(part)
         if value is None:
             return []

@@ -16,7 +16,7 @@ from pileus.faces.wire.scalars import from_timestamp
 from pileus.model.caller import SYSTEM
 from pileus.model.errors import InvalidValue, Malformed, Unsupported
 from pileus.model.ids import is_ec2
-from pileus.model.image import Image, State, content, state
+from pileus.model.image import Image, State, content, snapshot_id, state
 from pileus.model.instance import Instance
 from pileus.verbs import image as verbs
 from pileus.verbs import project
@@ -35,12 +35,12 @@ def describe(call: Call) -> dict[str, Any]:
     args = call.args
     images = verbs.listing(call.caller, call.core, args.get("ImageIds", ()))
     found = _rendered(call, images)
-    if owners := args.get("Owners"):
-        _accounts(owners, OWNERS)
-        wanted = {call.caller.account_id if owner == "self" else owner for owner in owners}
+    if asked := args.get("Owners"):
+        check_accounts(asked, OWNERS)
+        wanted = {call.caller.account_id if owner == "self" else owner for owner in asked}
         found = [item for item in found if wanted & {item["OwnerId"], item.get("ImageOwnerAlias")}]
     if users := args.get("ExecutableUsers"):
-        _accounts(users, ("self", "all"))
+        check_accounts(users, ("self", "all"))
         # Images are for everybody or for their project alone: there are no lists of accounts.
         found = [item for item in found if "all" in users and item["Public"]]
     keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
@@ -48,7 +48,7 @@ def describe(call: Call) -> dict[str, Any]:
     return {"Images": page, **more}
 
 
-def _accounts(given: list[str], words: tuple[str, ...]) -> None:
+def check_accounts(given: list[str], words: tuple[str, ...]) -> None:
     """Whether each of them is one of `words` or an account's number; raises Malformed."""
     for each in given:
         if each not in words and not re.fullmatch(r"[0-9]{12}", each):
@@ -76,12 +76,14 @@ def create(call: Call) -> dict[str, Any]:
         raise Unsupported("This cloud supports neither SnapshotLocation=local nor BootModeOverride.", noun="image")
     for mapping in args.get("BlockDeviceMappings", ()):
         _take(mapping)
+    tags = specified(args, "image", "snapshot")
     asked = verbs.Capture(
         instance=source,
         name=args["Name"],
         description=args.get("Description", ""),
         reboot=not args.get("NoReboot"),
-        tags=specified(args, "image")["image"],
+        tags=tags["image"],
+        snapshot_tags=tags["snapshot"],
     )
     return {"ImageId": verbs.capture(call.caller, call.core, asked).ec2_id}
 
@@ -108,11 +110,23 @@ def deregister(call: Call) -> dict[str, Any]:
     return {"Return": True}
 
 
-def _rendered(call: Call, images: Sequence[Image]) -> list[dict[str, Any]]:
+def size(image: Image) -> int:
+    """The least size of a root disk that starts as the image, in GiB."""
+    wanted = content(image)
+    return max(wanted.min_disk, -(-wanted.virtual_size // GIB))
+
+
+def owners(call: Call, images: Sequence[Image]) -> dict[str, str]:
+    """The accounts of the images' projects, by project; NOBODY's for the cloud's own images."""
     accounts = {"": NOBODY, call.caller.project: call.caller.account_id}
     if any(image.project not in accounts for image in images):
         # Whose a public image is, is public: the caller need not see that project otherwise.
         accounts |= {each.uuid: each.wanted.account_id for each in project.listing(SYSTEM, call.core)}
+    return accounts
+
+
+def _rendered(call: Call, images: Sequence[Image]) -> list[dict[str, Any]]:
+    accounts = owners(call, images)
     return [_image(image, accounts.get(image.project, NOBODY)) for image in images]
 
 
@@ -122,7 +136,8 @@ def _image(image: Image, account: str) -> dict[str, Any]:
         "DeviceName": ROOT_DEVICE,
         "Ebs": {
             "DeleteOnTermination": True,
-            "VolumeSize": max(wanted.min_disk, -(-wanted.virtual_size // GIB)),
+            "SnapshotId": snapshot_id(image.ec2_id),
+            "VolumeSize": size(image),
             "VolumeType": "standard",
             "Encrypted": False,
         },
@@ -192,11 +207,11 @@ _FILTERS = {
     "block-device-mapping.delete-on-termination": filters.member("BlockDeviceMappings.Ebs.DeleteOnTermination"),
     "block-device-mapping.device-name": filters.member("BlockDeviceMappings.DeviceName"),
     "block-device-mapping.encrypted": filters.member("BlockDeviceMappings.Ebs.Encrypted"),
+    "block-device-mapping.snapshot-id": filters.member("BlockDeviceMappings.Ebs.SnapshotId"),
     "block-device-mapping.volume-size": filters.member("BlockDeviceMappings.Ebs.VolumeSize"),
     "block-device-mapping.volume-type": filters.member("BlockDeviceMappings.Ebs.VolumeType"),
     **dict.fromkeys(
         (
-            "block-device-mapping.snapshot-id",
             "free-tier-eligible",
             "image-allowed",
             "kernel-id",

@@ -92,6 +92,9 @@ def _subnet(call: Call, view: SubnetView) -> dict[str, Any]:
 _VPC_FILTERS = {
     **filters.of_members(
         cidr="CidrBlock",
+        cidr_block="CidrBlock",
+        cidrBlock="CidrBlock",
+        dhcpOptionsId="DhcpOptionsId",
         dhcp_options_id="DhcpOptionsId",
         is_default="IsDefault",
         owner_id="OwnerId",

@@ -7,7 +7,9 @@ from typing import Any
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.instance.part import chosen
+from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.tag import shown
+from pileus.model.image import Image, snapshot_id
 from pileus.model.volume import Volume
 from pileus.verbs.instance import view as instances
 from pileus.verbs.instance.view import InstanceView
@@ -38,13 +40,13 @@ def _volume(call: Call, view: InstanceView, volume: Volume) -> dict[str, Any]:
     return {
         "VolumeId": volume.ec2_id,
         "Size": volume.wanted.size,
-        "SnapshotId": "",
+        "SnapshotId": snapshot_id(ec2_id(Image, volume.wanted.image)) if volume.wanted.image else "",
         "AvailabilityZone": view.instance.wanted.zone or call.core.place.zone,
         "State": "in-use",
         "CreateTime": volume.created,
         "Attachments": [attachment],
         "Encrypted": False,
-        "VolumeType": "standard",
+        "VolumeType": volume.wanted.type,
         "MultiAttachEnabled": False,
         "Tags": shown(volume.tags),
     }

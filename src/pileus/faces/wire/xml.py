@@ -33,6 +33,8 @@ _SCALARS: dict[str, Writer] = {
 
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _TRUE: Final = "<return>true</return>"
+_RETURNING: Final = frozenset({"AssociateAddress", "CreatePlacementGroup", "CreateSecurityGroup"})
+"""Actions whose answers have `<return>` in EC2's reference, and no such member in the vendor's model."""
 
 
 def serialize(service: ServiceModel, action: str, result: Mapping[str, Any], request_id: str) -> bytes:
@@ -68,7 +70,7 @@ def _answer(service: ServiceModel, action: str) -> Callable[[Mapping[str, Any], 
     head = f'{_DECLARATION}<{action}Response xmlns="{service.namespace}">'
     tail = f"</{action}Response>"
     members = service.shapes[output.shape].members if output is not None else {}
-    returns = output is None or "Return" in members
+    returns = output is None or "Return" in members or action in _RETURNING
     wrapper = output.result_wrapper if output is not None else None
     opening, closing = (f"<{wrapper}>", f"</{wrapper}>") if wrapper else ("", "")
 

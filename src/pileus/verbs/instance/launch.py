@@ -23,7 +23,7 @@ from pileus.model.project import Project
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.sizes import Base64, Description, Ident, Idents, PublicKeys, Tags, Token
 from pileus.model.subnet import Subnet
-from pileus.model.volume import Volume
+from pileus.model.volume import DEFAULT_TYPE, Volume
 from pileus.model.volume import Wanted as VolumeWanted
 from pileus.verbs import find, flavor, image, keypair, network, placementgroup, securitygroup
 from pileus.verbs.instance import number, place, view
@@ -75,6 +75,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     on_shutdown: Literal["stop", "terminate"] = "stop"
     protected: bool = False
     disk: Annotated[int, Meta(ge=0, le=bounds.DISK.most)] = 0
+    volume_type: Ident = DEFAULT_TYPE
     metadata_v2_only: bool = False
     dry_run: bool = False
     numbered: bool = False
@@ -372,6 +373,7 @@ def _volume(asked: Launch, plan: _Plan, instance: Instance) -> Volume:
         image=plan.image.uuid,
         digest=content(plan.image).digest,
         format=plan.image.wanted.format,
+        type=asked.volume_type,
     )
     return Volume(
         uuid=new_uuid(), created=instance.created, project=instance.project, tags=asked.volume_tags, wanted=wanted

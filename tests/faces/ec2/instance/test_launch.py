@@ -44,10 +44,12 @@ def test_everything_that_can_be_asked(cloud: Cloud, account: Account) -> None:
         ClientToken="once",
         DisableApiTermination=True,
         InstanceInitiatedShutdownBehavior="terminate",
-        BlockDeviceMappings=[{"DeviceName": "/dev/vda", "Ebs": {"VolumeSize": 9, "DeleteOnTermination": True}}],
+        BlockDeviceMappings=[{"DeviceName": "/dev/vda", "Ebs": {"VolumeSize": 9, "VolumeType": "gp3"}}],
         MetadataOptions={"HttpTokens": "required"},
-        Monitoring={"Enabled": True},
+        Monitoring={"Enabled": False},
+        EbsOptimized=False,
         CreditSpecification={"CpuCredits": "standard"},
+        PrivateDnsNameOptions={"HostnameType": "ip-name", "EnableResourceNameDnsARecord": False},
     )
     assert made["OwnerId"] == account.number
     (instance,) = made["Instances"]
@@ -69,7 +71,8 @@ def test_everything_that_can_be_asked(cloud: Cloud, account: Account) -> None:
         "aws:pileus:login": "root",
     }
     (volume,) = account.ec2.describe_volumes()["Volumes"]
-    assert (volume["Size"], volume["Tags"]) == (9, [{"Key": "Name", "Value": "my volume"}])
+    assert (volume["Size"], volume["VolumeType"]) == (9, "gp3")
+    assert volume["Tags"] == [{"Key": "Name", "Value": "my volume"}]
     (port,) = account.ec2.describe_network_interfaces()["NetworkInterfaces"]
     assert port["TagSet"] == [{"Key": "Name", "Value": "my network-interface"}]
     asked = account.ec2.describe_instance_attribute(InstanceId=instance["InstanceId"], Attribute="userData")
@@ -253,6 +256,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"HibernationOptions": {"Configured": True}}, "UnsupportedOperation"),
     ({"MetadataOptions": {"HttpEndpoint": "disabled"}}, "UnsupportedOperation"),
     ({"Ipv6AddressCount": 1}, "UnsupportedOperation"),
+    ({"EbsOptimized": True}, "UnsupportedOperation"),
+    ({"Monitoring": {"Enabled": True}}, "UnsupportedOperation"),
+    ({"CreditSpecification": {"CpuCredits": "unlimited"}}, "UnsupportedOperation"),
+    ({"PrivateDnsNameOptions": {"HostnameType": "resource-name"}}, "UnsupportedOperation"),
+    ({"BlockDeviceMappings": [{"DeviceName": ROOT, "Ebs": {"Iops": 3000}}]}, "UnsupportedOperation"),
+    ({"NetworkInterfaces": [{**INTERFACE, "InterfaceType": "efa"}]}, "UnsupportedOperation"),
 ]
 
 

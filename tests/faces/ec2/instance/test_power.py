@@ -72,7 +72,7 @@ def test_all_or_none(cloud: Cloud, account: Account, name: str) -> None:
         actions(account)[name](InstanceIds=[ident, "mine"])
     with refused("DryRunOperation", 412):
         actions(account)[name](InstanceIds=[ident], DryRun=True)
-    with refused("MissingParameter"):
+    with refused("InvalidParameterCombination", match="No instances specified"):
         actions(account)[name](InstanceIds=[])
     assert account.show(ident)["State"]["Name"] == "running"
 

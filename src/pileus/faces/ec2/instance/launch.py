@@ -10,26 +10,13 @@ from pileus.faces.ec2.tag import specified
 from pileus.model.errors import InvalidValue, Malformed, NotFound, Unsupported
 from pileus.model.flavor import DEFAULT
 from pileus.model.ids import is_ec2
+from pileus.model.image import snapshot_id
+from pileus.model.volume import DEFAULT_TYPE
 from pileus.verbs.instance import launch as verbs
 from pileus.verbs.instance.launch import Launch
 
 ROOT_DEVICES = (shape.ROOT_DEVICE, "/dev/sda1", "/dev/xvda")
 """Names of the root disk: our images' own, and those of most of Amazon's, which many scripts have in them."""
-
-_UNSUPPORTED = (
-    *("ElasticGpuSpecification", "ElasticInferenceAccelerators", "IamInstanceProfile", "InstanceMarketOptions"),
-    *("Ipv6AddressCount", "Ipv6Addresses", "KernelId", "LaunchTemplate", "LicenseSpecifications", "RamdiskId"),
-    *("EnablePrimaryIpv6", "DisableApiStop", "CpuOptions", "SecondaryInterfaces", "Operator"),
-)
-"""Parameters that would change what is launched, and that this cloud cannot honour."""
-
-_UNSUPPORTED_OF_INTERFACE = (
-    *("Ipv6AddressCount", "Ipv6Addresses", "NetworkInterfaceId", "SecondaryPrivateIpAddressCount"),
-    *("Ipv4Prefixes", "Ipv4PrefixCount", "Ipv6Prefixes", "Ipv6PrefixCount", "PrimaryIpv6"),
-    *("AssociateCarrierIpAddress", "NetworkCardIndex"),
-)
-_UNSUPPORTED_OF_PLACEMENT = ("PartitionNumber", "SpreadDomain", "HostResourceGroupArn")
-_UNSUPPORTED_OF_DISK = ("SnapshotId", "Encrypted", "KmsKeyId", "OutpostArn")
 
 
 @action("RunInstances", dry=True)
@@ -42,10 +29,6 @@ def run(call: Call) -> dict[str, Any]:
 
 def asked(args: dict[str, Any]) -> Launch:
     """The launch that a request asks; raises InvalidValue, Malformed or Unsupported."""
-    _refuse(args, _UNSUPPORTED, "RunInstances")
-    for name, member in (("HibernationOptions", "Configured"), ("EnclaveOptions", "Enabled")):
-        if args.get(name, {}).get(member):
-            raise Unsupported(f"This cloud does not support {name}.{member}.", noun="instance")
     image = args.get("ImageId")
     if not image:
         raise _missing("ImageId")
@@ -67,17 +50,11 @@ def asked(args: dict[str, Any]) -> Launch:
         token=args.get("ClientToken", ""),
         on_shutdown=args.get("InstanceInitiatedShutdownBehavior", "stop"),
         protected=args.get("DisableApiTermination", False),
-        disk=_disk(args),
+        **_disk(args),
         metadata_v2_only=_metadata_v2_only(args),
         dry_run=args.get("DryRun", False),
         **_network(args),
     )
-
-
-def _refuse(args: dict[str, Any], names: tuple[str, ...], of: str) -> None:
-    for name in names:
-        if args.get(name):
-            raise Unsupported(f"This cloud does not support the parameter {name} of {of}.", noun="instance")
 
 
 def _missing(name: str) -> InvalidValue:
@@ -87,7 +64,6 @@ def _missing(name: str) -> InvalidValue:
 def _placement(args: dict[str, Any]) -> dict[str, Any]:
     """Zone and placement group, which may be named in either way; there are no dedicated hosts."""
     placement = args.get("Placement", {})
-    _refuse(placement, _UNSUPPORTED_OF_PLACEMENT, "Placement")
     tenancy, host = placement.get("Tenancy", "default"), placement.get("HostId")
     if tenancy not in ("default", "dedicated", "host"):
         raise InvalidValue(f"Invalid value '{tenancy}' for tenancy.", ident=tenancy, reason="tenancy")
@@ -121,9 +97,9 @@ def _metadata_v2_only(args: dict[str, Any]) -> bool:
     return required
 
 
-def _disk(args: dict[str, Any]) -> int:
-    """The size that is asked for the root disk, in GiB; 0 when none is."""
-    size = 0
+def _disk(args: dict[str, Any]) -> dict[str, Any]:
+    """The size that is asked for the root disk, in GiB, 0 when none is; and its type."""
+    size, volume_type = 0, DEFAULT_TYPE
     for each in args.get("BlockDeviceMappings", ()):
         name, disk = each.get("DeviceName", ""), each.get("Ebs", {})
         if not name:
@@ -135,7 +111,8 @@ def _disk(args: dict[str, Any]) -> int:
             )
         if size:
             raise InvalidValue(f"Duplicate device '{name}'", ident=name, reason="disk")
-        _refuse(disk, _UNSUPPORTED_OF_DISK, "BlockDeviceMapping.Ebs")
+        if disk.get("SnapshotId", "") not in ("", snapshot_id(args["ImageId"])):
+            raise Unsupported("A root disk starts as its image, not as another SnapshotId.", noun="volume")
         if not disk.get("DeleteOnTermination", True):
             raise Unsupported(
                 "The root disk goes with its instance: DeleteOnTermination=false is not supported.", noun="volume"
@@ -143,7 +120,8 @@ def _disk(args: dict[str, Any]) -> int:
         size = disk.get("VolumeSize", 0)
         if not 0 <= size <= 65536 or ("VolumeSize" in disk and not size):
             raise InvalidValue(f"Volume of {size}GiB is not from 1 to 65536 GiB.", reason="disk-size")
-    return size
+        volume_type = disk.get("VolumeType", volume_type)
+    return {"disk": size, "volume_type": volume_type}
 
 
 def _network(args: dict[str, Any]) -> dict[str, Any]:
@@ -182,7 +160,6 @@ def _of_interface(interfaces: list[dict[str, Any]]) -> dict[str, Any]:
             "This cloud launches instances with one network interface, at DeviceIndex 0, only.", noun="port"
         )
     interface = interfaces[0]
-    _refuse(interface, _UNSUPPORTED_OF_INTERFACE, "NetworkInterface")
     if not interface.get("DeleteOnTermination", True):
         raise Unsupported(
             "A network interface goes with its instance: DeleteOnTermination=false is not supported.", noun="port"

@@ -10,6 +10,9 @@ from pileus.faces.ec2.instance.part import STATES
 from pileus.model.errors import Unsupported
 from pileus.verbs.instance import power as verbs
 
+OF_INSTANCES = frozenset({"StartInstances", "StopInstances", "RebootInstances", "TerminateInstances"})
+"""Actions that EC2 refuses without instances as a combination of parameters that cannot be."""
+
 
 @action("StartInstances", dry=True)
 def start(call: Call) -> dict[str, Any]:

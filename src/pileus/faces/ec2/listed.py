@@ -1,0 +1,255 @@
+"""Actions that list only: what every VPC has by itself, and what this cloud does not have.
+
+Whole tools work against a list that is empty, or has the one default, where a refusal would end them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2.call import Call, Handler, action
+from pileus.faces.ec2.names import ec2_id
+from pileus.faces.wire.errors import WireError
+from pileus.model.router import Router
+from pileus.model.subnet import Subnet
+from pileus.verbs import network as verbs
+
+_ANYWHERE = "0.0.0.0/0"
+_LAST_RULE = 32767
+
+
+class Listed(NamedTuple):
+    """One list: the answer's member, the request's members for ids and filters, and the code for an unknown id."""
+
+    member: str
+    ids: str
+    absent: str
+    filters: str = "Filters"
+
+
+Items = Callable[[Call], list[dict[str, Any]]]
+
+
+EMPTY = {
+    "DescribeCapacityReservations": Listed(
+        "CapacityReservations", "CapacityReservationIds", "InvalidCapacityReservationId.NotFound"
+    ),
+    "DescribeCarrierGateways": Listed("CarrierGateways", "CarrierGatewayIds", "InvalidCarrierGatewayID.NotFound"),
+    "DescribeCustomerGateways": Listed("CustomerGateways", "CustomerGatewayIds", "InvalidCustomerGatewayID.NotFound"),
+    "DescribeEgressOnlyInternetGateways": Listed(
+        "EgressOnlyInternetGateways", "EgressOnlyInternetGatewayIds", "InvalidEgressOnlyInternetGatewayId.NotFound"
+    ),
+    "DescribeFlowLogs": Listed("FlowLogs", "FlowLogIds", "InvalidFlowLogId.NotFound", "Filter"),
+    "DescribeHosts": Listed("Hosts", "HostIds", "InvalidHostID.NotFound", "Filter"),
+    "DescribeLaunchTemplates": Listed("LaunchTemplates", "LaunchTemplateIds", "InvalidLaunchTemplateId.NotFound"),
+    "DescribeManagedPrefixLists": Listed("PrefixLists", "PrefixListIds", "InvalidPrefixListID.NotFound"),
+    "DescribeNatGateways": Listed("NatGateways", "NatGatewayIds", "NatGatewayNotFound", "Filter"),
+    "DescribePrefixLists": Listed("PrefixLists", "PrefixListIds", "InvalidPrefixListID.NotFound"),
+    "DescribeReservedInstances": Listed(
+        "ReservedInstances", "ReservedInstancesIds", "InvalidReservedInstancesId.NotFound"
+    ),
+    "DescribeSpotInstanceRequests": Listed(
+        "SpotInstanceRequests", "SpotInstanceRequestIds", "InvalidSpotInstanceRequestID.NotFound"
+    ),
+    "DescribeTransitGatewayAttachments": Listed(
+        "TransitGatewayAttachments", "TransitGatewayAttachmentIds", "InvalidTransitGatewayAttachmentID.NotFound"
+    ),
+    "DescribeTransitGateways": Listed("TransitGateways", "TransitGatewayIds", "InvalidTransitGatewayID.NotFound"),
+    "DescribeVolumesModifications": Listed("VolumesModifications", "VolumeIds", "InvalidVolume.NotFound"),
+    "DescribeVpcEndpoints": Listed("VpcEndpoints", "VpcEndpointIds", "InvalidVpcEndpointId.NotFound"),
+    "DescribeVpcPeeringConnections": Listed(
+        "VpcPeeringConnections", "VpcPeeringConnectionIds", "InvalidVpcPeeringConnectionID.NotFound"
+    ),
+    "DescribeVpnConnections": Listed("VpnConnections", "VpnConnectionIds", "InvalidVpnConnectionID.NotFound"),
+    "DescribeVpnGateways": Listed("VpnGateways", "VpnGatewayIds", "InvalidVpnGatewayID.NotFound"),
+}
+"""Lists of what this cloud does not have, by action. A line more is an action more."""
+
+
+def _absent(listed: Listed, ident: str) -> WireError:
+    return WireError(listed.absent, f"The ID '{ident[:40]}' does not exist")
+
+
+def _nothing(listed: Listed) -> Handler:
+    def handler(call: Call) -> dict[str, Any]:
+        for ident in call.args.get(listed.ids, ()):
+            raise _absent(listed, ident)
+        paging.paged(call.args, [])
+        return {listed.member: []}
+
+    handler.__doc__ = "Lists only: there are none in this cloud."
+    return handler
+
+
+for _name, _listed in EMPTY.items():
+    action(_name)(_nothing(_listed))
+
+
+def _listing(
+    call: Call, listed: Listed, items: list[dict[str, Any]], known: Mapping[str, filters.Values[dict[str, Any]]]
+) -> dict[str, Any]:
+    """The answer with those of `items` that the request names by id, or by filters; the first member is the id."""
+    by_id = {next(iter(item.values())): item for item in items}
+    asked = dict.fromkeys(call.args.get(listed.ids, ()))
+    for ident in asked:
+        if ident not in by_id:
+            raise _absent(listed, ident)
+    keep = filters.compiled(call.args.get(listed.filters), known, filters.tags_of)
+    chosen = [by_id[ident] for ident in asked] if asked else items
+    page, more = paging.paged(call.args, [item for item in chosen if keep is None or keep(item)])
+    return {listed.member: page, **more}
+
+
+def _gateway(router: Router) -> str:
+    return ec2_id(Router, router.uuid, "igw")
+
+
+@action("DescribeInternetGateways")
+def internet_gateways(call: Call) -> dict[str, Any]:
+    """Lists only: the one that each VPC has by itself."""
+    listed = Listed("InternetGateways", "InternetGatewayIds", "InvalidInternetGatewayID.NotFound")
+    items = [
+        {
+            "InternetGatewayId": _gateway(router),
+            "OwnerId": call.caller.account_id,
+            "Attachments": [{"VpcId": router.ec2_id, "State": "available"}],
+            "Tags": [],
+        }
+        for router in verbs.routers(call.caller, call.core)
+    ]
+    return _listing(call, listed, items, _GATEWAY_FILTERS)
+
+
+@action("DescribeRouteTables")
+def route_tables(call: Call) -> dict[str, Any]:
+    """Lists only: each VPC's main table, which leads to its own range and by its internet gateway to all else."""
+    listed = Listed("RouteTables", "RouteTableIds", "InvalidRouteTableID.NotFound")
+    items = [_table(router, call.caller.account_id) for router in verbs.routers(call.caller, call.core)]
+    return _listing(call, listed, items, _TABLE_FILTERS)
+
+
+def _table(router: Router, account: str) -> dict[str, Any]:
+    ident = ec2_id(Router, router.uuid, "rtb")
+    routes = ((router.wanted.cidr, "local", "CreateRouteTable"), (_ANYWHERE, _gateway(router), "CreateRoute"))
+    main = {
+        "Main": True,
+        "RouteTableAssociationId": ec2_id(Router, router.uuid, "rtbassoc"),
+        "RouteTableId": ident,
+        "AssociationState": {"State": "associated"},
+    }
+    return {
+        "RouteTableId": ident,
+        "VpcId": router.ec2_id,
+        "OwnerId": account,
+        "Associations": [main],
+        "PropagatingVgws": [],
+        "Routes": [
+            {"DestinationCidrBlock": cidr, "GatewayId": gateway, "Origin": origin, "State": "active"}
+            for cidr, gateway, origin in routes
+        ],
+        "Tags": [],
+    }
+
+
+@action("DescribeNetworkAcls")
+def network_acls(call: Call) -> dict[str, Any]:
+    """Lists only: each VPC's default list, which admits everything; security groups are what filters here."""
+    listed = Listed("NetworkAcls", "NetworkAclIds", "InvalidNetworkAclID.NotFound")
+    subnets: dict[str, list[str]] = {}
+    for view in verbs.subnets(call.caller, call.core):
+        subnets.setdefault(view.router.uuid, []).append(view.subnet.uuid)
+    items = [
+        _acl(router, subnets.get(router.uuid, []), call.caller.account_id)
+        for router in verbs.routers(call.caller, call.core)
+    ]
+    return _listing(call, listed, items, _ACL_FILTERS)
+
+
+def _acl(router: Router, subnets: list[str], account: str) -> dict[str, Any]:
+    ident = ec2_id(Router, router.uuid, "acl")
+    return {
+        "NetworkAclId": ident,
+        "VpcId": router.ec2_id,
+        "OwnerId": account,
+        "IsDefault": True,
+        "Associations": [
+            {
+                "NetworkAclAssociationId": ec2_id(Subnet, uuid, "aclassoc"),
+                "NetworkAclId": ident,
+                "SubnetId": ec2_id(Subnet, uuid),
+            }
+            for uuid in subnets
+        ],
+        "Entries": [
+            {"CidrBlock": _ANYWHERE, "Egress": egress, "Protocol": "-1", "RuleAction": verdict, "RuleNumber": number}
+            for egress in (True, False)
+            for number, verdict in ((100, "allow"), (_LAST_RULE, "deny"))
+        ],
+        "Tags": [],
+    }
+
+
+@action("DescribeDhcpOptions")
+def dhcp_options(call: Call) -> dict[str, Any]:
+    """Lists only: the one set, with which every VPC's guests are configured."""
+    listed = Listed("DhcpOptions", "DhcpOptionsIds", "InvalidDhcpOptionID.NotFound")
+    values = {"domain-name": call.core.place.domain, "domain-name-servers": "AmazonProvidedDNS"}
+    item = {
+        "DhcpOptionsId": "default",
+        "OwnerId": call.caller.account_id,
+        "DhcpConfigurations": [{"Key": key, "Values": [{"Value": value}]} for key, value in values.items()],
+        "Tags": [],
+    }
+    return _listing(call, listed, [item], _DHCP_FILTERS)
+
+
+_GATEWAY_FILTERS = {
+    **filters.of_members(internet_gateway_id="InternetGatewayId", owner_id="OwnerId"),
+    "attachment.state": filters.member("Attachments.State"),
+    "attachment.vpc-id": filters.member("Attachments.VpcId"),
+}
+_TABLE_FILTERS = {
+    **filters.of_members(owner_id="OwnerId", route_table_id="RouteTableId", vpc_id="VpcId"),
+    "association.main": filters.member("Associations.Main"),
+    "association.route-table-association-id": filters.member("Associations.RouteTableAssociationId"),
+    "association.route-table-id": filters.member("Associations.RouteTableId"),
+    "route.destination-cidr-block": filters.member("Routes.DestinationCidrBlock"),
+    "route.gateway-id": filters.member("Routes.GatewayId"),
+    "route.origin": filters.member("Routes.Origin"),
+    "route.state": filters.member("Routes.State"),
+    **dict.fromkeys(
+        (
+            "association.gateway-id",
+            "association.subnet-id",
+            "route.destination-ipv6-cidr-block",
+            "route.destination-prefix-list-id",
+            "route.egress-only-internet-gateway-id",
+            "route.instance-id",
+            "route.nat-gateway-id",
+            "route.transit-gateway-id",
+            "route.vpc-peering-connection-id",
+        ),
+        filters.none,
+    ),
+}
+_ACL_FILTERS = {
+    **filters.of_members(default="IsDefault", network_acl_id="NetworkAclId", owner_id="OwnerId", vpc_id="VpcId"),
+    "association.association-id": filters.member("Associations.NetworkAclAssociationId"),
+    "association.network-acl-id": filters.member("Associations.NetworkAclId"),
+    "association.subnet-id": filters.member("Associations.SubnetId"),
+    "entry.cidr": filters.member("Entries.CidrBlock"),
+    "entry.egress": filters.member("Entries.Egress"),
+    "entry.protocol": filters.member("Entries.Protocol"),
+    "entry.rule-action": filters.member("Entries.RuleAction"),
+    "entry.rule-number": filters.member("Entries.RuleNumber"),
+    **dict.fromkeys(
+        ("entry.icmp.code", "entry.icmp.type", "entry.ipv6-cidr", "entry.port-range.from", "entry.port-range.to"),
+        filters.none,
+    ),
+}
+_DHCP_FILTERS = {
+    **filters.of_members(dhcp_options_id="DhcpOptionsId", key="DhcpConfigurations.Key", owner_id="OwnerId"),
+    "value": filters.member("DhcpConfigurations.Values.Value"),
+}

@@ -1,0 +1,92 @@
+"""Snapshots: so far one behind each image, the source of its root disk, and listed only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.image import NOBODY, OWNERS, check_accounts, owners, size
+from pileus.faces.ec2.names import ec2_id
+from pileus.faces.ec2.tag import shown
+from pileus.faces.wire.scalars import from_timestamp
+from pileus.model.errors import Malformed, NotFound
+from pileus.model.ids import is_ec2
+from pileus.model.image import Image, State, snapshot_id, state
+from pileus.model.instance import Instance
+from pileus.verbs import image as verbs
+
+_NO_VOLUME = "vol-ffffffff"
+"""EC2's word for the volume of a snapshot that was not made of one."""
+
+_STATES = {State.AVAILABLE: "completed", State.PENDING: "pending", State.FAILED: "error"}
+
+
+@action("DescribeSnapshots")
+def describe(call: Call) -> dict[str, Any]:
+    """Lists only: the snapshot behind each image that the caller may start from, by id, by owner, or all."""
+    args = call.args
+    images = verbs.listing(call.caller, call.core)
+    accounts = owners(call, images)
+    found = [_snapshot(image, accounts.get(image.project, NOBODY)) for image in images]
+    if asked := args.get("SnapshotIds"):
+        found = _chosen(found, asked)
+    if asked := args.get("OwnerIds"):
+        check_accounts(asked, OWNERS)
+        wanted = {call.caller.account_id if owner == "self" else owner for owner in asked}
+        found = [item for item in found if wanted & {item["OwnerId"], item.get("OwnerAlias")}]
+    if asked := args.get("RestorableByUserIds"):
+        check_accounts(asked, ("self", "all"))
+        found = [item for item in found if "all" in asked and item.get("OwnerAlias")]
+    keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
+    page, more = paging.paged(args, [item for item in found if keep is None or keep(item)])
+    return {"Snapshots": page, **more}
+
+
+def _chosen(items: list[dict[str, Any]], ids: list[str]) -> list[dict[str, Any]]:
+    by_id = {item["SnapshotId"]: item for item in items}
+    for ident in ids:
+        if not is_ec2("snap", ident):
+            text = f'Invalid id: "{ident[:40]}" (expecting "snap-...")'
+            raise Malformed(text, noun="snapshot", ident=ident[:40])
+        if ident not in by_id:
+            raise NotFound(f"The snapshot '{ident}' does not exist.", noun="snapshot", ident=ident)
+    return [by_id[ident] for ident in dict.fromkeys(ids)]
+
+
+def _snapshot(image: Image, account: str) -> dict[str, Any]:
+    wanted = image.wanted
+    source = ec2_id(Instance, wanted.instance) if wanted.instance else ""
+    now = _STATES.get(state(image), "error")
+    return {
+        "SnapshotId": snapshot_id(image.ec2_id),
+        "VolumeId": _NO_VOLUME,
+        "VolumeSize": size(image),
+        "State": now,
+        "Progress": "100%" if now == "completed" else "0%",
+        "StartTime": image.created,
+        "OwnerId": account,
+        "OwnerAlias": "amazon" if wanted.public else None,
+        "Description": f"Created by CreateImage({source}) for {image.ec2_id}" if source else f"For {image.ec2_id}",
+        "Encrypted": False,
+        "StorageTier": "standard",
+        "Tags": shown(wanted.snapshot_tags),
+    }
+
+
+_FILTERS = {
+    **filters.of_members(
+        description="Description",
+        encrypted="Encrypted",
+        owner_alias="OwnerAlias",
+        owner_id="OwnerId",
+        progress="Progress",
+        snapshot_id="SnapshotId",
+        status="State",
+        storage_tier="StorageTier",
+        volume_id="VolumeId",
+        volume_size="VolumeSize",
+    ),
+    "start-time": lambda item: (from_timestamp(item["StartTime"]),),
+    "transfer-type": filters.none,
+}

@@ -1,0 +1,87 @@
+"""Parameters that this cloud cannot honour, by action: one table, from which requests are refused.
+
+A parameter that an action neither reads nor refuses would be passed over in silence: a test finds those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pileus.faces.ec2.filters import reached
+from pileus.model.errors import Unsupported
+
+Accepted = tuple[object, ...]
+"""Values of a parameter that ask for what is so anyway, beside false, zero and nothing at all."""
+
+NONE: Accepted = ()
+
+_OF_A_LAUNCH: dict[str, Accepted] = {
+    **dict.fromkeys(
+        (
+            *("AdditionalInfo", "CpuOptions", "DisableApiStop", "EbsOptimized", "ElasticGpuSpecification"),
+            *("ElasticInferenceAccelerators", "EnablePrimaryIpv6", "EnclaveOptions.Enabled"),
+            *("HibernationOptions.Configured", "IamInstanceProfile", "InstanceMarketOptions", "Ipv6AddressCount"),
+            *("Ipv6Addresses", "KernelId", "LaunchTemplate", "LicenseSpecifications", "Monitoring.Enabled"),
+            *("Monitoring.MetricCategoryIds", "Operator", "RamdiskId", "SecondaryInterfaces"),
+            *("CapacityReservationSpecification.CapacityReservationTarget", "MetadataOptions.HttpProtocolIpv6"),
+            *("PrivateDnsNameOptions.EnableResourceNameDnsARecord",),
+            *("PrivateDnsNameOptions.EnableResourceNameDnsAAAARecord",),
+        ),
+        NONE,
+    ),
+    "CapacityReservationSpecification.CapacityReservationPreference": ("open", "none"),
+    "CreditSpecification.CpuCredits": ("standard",),
+    "MaintenanceOptions.AutoRecovery": ("default", "disabled"),
+    "MetadataOptions.HttpProtocolIpv6": ("disabled",),
+    "MetadataOptions.InstanceMetadataTags": ("enabled",),
+    "NetworkPerformanceOptions.BandwidthWeighting": ("default",),
+    "PrivateDnsNameOptions.HostnameType": ("ip-name",),
+}
+
+_OF_A_PLACEMENT = ("HostResourceGroupArn", "PartitionNumber", "SpreadDomain")
+
+_OF_A_DISK = (
+    *("AvailabilityZone", "AvailabilityZoneId", "EbsCardIndex", "Encrypted", "Iops", "KmsKeyId", "OutpostArn"),
+    *("Throughput", "VolumeInitializationRate"),
+)
+
+_OF_AN_INTERFACE = (
+    *("AssociateCarrierIpAddress", "ConnectionTrackingSpecification", "EnaQueueCount"),
+    *("EnaSrdSpecification.EnaSrdEnabled", "Ipv4PrefixCount", "Ipv4Prefixes", "Ipv6AddressCount", "Ipv6Addresses"),
+    *("Ipv6PrefixCount", "Ipv6Prefixes", "NetworkCardIndex", "NetworkInterfaceId", "PrimaryIpv6"),
+    *("SecondaryPrivateIpAddressCount",),
+)
+
+REFUSED: dict[str, dict[str, Accepted]] = {
+    "AllocateAddress": {
+        "CustomerOwnedIpv4Pool": NONE,
+        "Domain": ("vpc",),
+        "IpamPoolId": NONE,
+        "PublicIpv4Pool": ("amazon",),
+    },
+    "CreatePlacementGroup": {"Operator": NONE, "ParentGroupId": NONE, "SpreadLevel": ("host",)},
+    "ModifyInstanceAttribute": {"Kernel": NONE, "Ramdisk": NONE},
+    "RunInstances": {
+        **_OF_A_LAUNCH,
+        **{f"Placement.{name}": NONE for name in _OF_A_PLACEMENT},
+        **{f"BlockDeviceMappings.Ebs.{name}": NONE for name in _OF_A_DISK},
+        **{f"NetworkInterfaces.{name}": NONE for name in _OF_AN_INTERFACE},
+        "NetworkInterfaces.InterfaceType": ("interface",),
+    },
+    "StartInstances": {"AdditionalInfo": NONE},
+    "StopInstances": {"SkipOsShutdown": NONE},
+    "TerminateInstances": {"SkipOsShutdown": NONE},
+}
+"""The parameters, with dots for members, and the values of each that are accepted."""
+
+
+def check(action: str, args: Mapping[str, Any]) -> None:
+    """Raise Unsupported for a parameter of `action` that asks for what this cloud does not have."""
+    for path, accepted in REFUSED.get(action, {}).items():
+        for value in reached(args, path.split(".")):
+            if value and value not in accepted:
+                text = f"This cloud does not support the parameter {path} of {action}"
+                if accepted:
+                    text += f" with other values than {', '.join(map(str, accepted))}"
+                raise Unsupported(f"{text}.", noun="instance")

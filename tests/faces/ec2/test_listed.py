@@ -1,0 +1,53 @@
+"""Lists of what every VPC has by itself, and of what there is none of."""
+
+from __future__ import annotations
+
+import pytest
+
+from pileus.faces.ec2.listed import EMPTY
+from pileus.faces.wire.model import ServiceModel
+from tests.faces.ec2.cloud import Account, code_of, filtered, refused
+
+
+@pytest.mark.parametrize("name", sorted(EMPTY))
+def test_a_list_is_empty_and_no_id_is_in_it(account: Account, name: str) -> None:
+    listed, service = EMPTY[name], ServiceModel.load("ec2")
+    operation = service.operation(name)
+    assert operation.input is not None
+    assert operation.output is not None
+    assert listed.member in service.shapes[operation.output.shape].members
+    members = service.shapes[operation.input.shape].members
+    ids, filters = (service.input_name(member, members[member]) for member in (listed.ids, listed.filters))
+    assert account.post(params={"Action": name}).status == 200
+    filtered = {f"{filters}.1.Name": "state", f"{filters}.1.Value.1": "x"}
+    assert account.post(params={"Action": name, **filtered}).status == 200
+    assert code_of(account.post(params={"Action": name, f"{ids}.1": "x-" + "0" * 17})) == listed.absent
+
+
+def test_each_vpc_has_its_ways(account: Account) -> None:
+    vpc = account.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    (subnet,) = account.ec2.describe_subnets()["Subnets"]
+    (gateway,) = account.ec2.describe_internet_gateways(Filters=filtered("attachment.vpc-id", vpc))["InternetGateways"]
+    assert gateway["Attachments"] == [{"State": "available", "VpcId": vpc}]
+    (table,) = account.ec2.describe_route_tables(Filters=filtered("association.main", "true"))["RouteTables"]
+    routes = {route["DestinationCidrBlock"]: route["GatewayId"] for route in table["Routes"]}
+    assert routes == {"172.31.0.0/16": "local", "0.0.0.0/0": gateway["InternetGatewayId"]}
+    assert table["VpcId"] == vpc
+    (acl,) = account.ec2.describe_network_acls(Filters=filtered("default", "true"))["NetworkAcls"]
+    assert [each["SubnetId"] for each in acl["Associations"]] == [subnet["SubnetId"]]
+    assert [entry["RuleAction"] for entry in acl["Entries"] if entry["Egress"]] == ["allow", "deny"]
+    options = account.ec2.describe_dhcp_options(DhcpOptionsIds=["default"])["DhcpOptions"]
+    assert options[0]["DhcpConfigurations"][0] == {"Key": "domain-name", "Values": [{"Value": "internal"}]}
+    found = account.ec2.describe_route_tables(RouteTableIds=[table["RouteTableId"]])["RouteTables"]
+    assert found == [table]
+
+
+def test_refusals(account: Account) -> None:
+    with refused("InvalidInternetGatewayID.NotFound"):
+        account.ec2.describe_internet_gateways(InternetGatewayIds=["igw-" + "0" * 17])
+    with refused("InvalidRouteTableID.NotFound"):
+        account.ec2.describe_route_tables(RouteTableIds=["rtb-" + "0" * 17])
+    with refused("InvalidParameterValue", match="filter"):
+        account.ec2.describe_network_acls(Filters=filtered("colour", "red"))
+    with refused("UnsupportedOperation"):
+        account.ec2.create_internet_gateway()
