@@ -82,6 +82,7 @@ def test_the_session_of_minicloud_s_own_description(server: Callable[..., Tools]
     until(lambda: tools.states() == ["running"])
     assert tools.out("mcc-list-instances") == HEAD + row
     assert tools.out("mcc-list-instances", "-i", "500") == HEAD + row
+    assert tools.out("mcc-list-instances", "-i", "") == HEAD
     assert tools.out("mcc-destroy-instance", "-i", "500") == ""
     until(lambda: tools.states() == [])
     assert tools.out("mcc-list-instances", "--all") == HEAD

@@ -20,6 +20,7 @@ from pileus.store.tables import usage
 from pileus.verbs import recount
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch, launch
+from pileus.verbs.instance.modify import Change, modify
 from tests.databases import SERVER
 from tests.site import Site
 
@@ -164,6 +165,26 @@ def test_sixty_four_who_launch_at_once_where_little_is_left_are_given_no_more_th
         each.result()
     check(site, policy)
     assert ended or all(fits(site, policy, need) < count for need, count in refused)
+
+
+def test_containers_take_none_of_a_hosts_processors() -> None:
+    site = Site()
+    site.host("small", Capacity(vcpus=1, memory=32768, disk=400))
+    ann = site.caller("blue", {})
+    root = site.image(ann, "root", kind="container", format="tar")
+    uuids = launch(ann, site.core, Launch(image=root.ec2_id, flavor="basic", least=64, most=64))
+    site.settle()
+    modify(ann, site.core, site.row(uuids[0]).ec2_id, Change(flavor="unlimited"))
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+        hosts = [(scope, used) for (scope, resource), used in tx.usage().items() if resource == "vcpus"]
+        assert [used for scope, used in hosts if scope.startswith("host:")] == []
+        assert [used for scope, used in hosts if scope.startswith("project:")] == [65]
+    power.terminate(ann, site.core, [row.ec2_id for row in site.rows(uuids)])
+    site.settle()
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+        assert not any(used for (_, resource), used in tx.usage().items() if resource in RESOURCES)
 
 
 def test_a_host_that_was_never_counted_is_counted_from_its_first_instance_on(

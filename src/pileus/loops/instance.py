@@ -11,7 +11,9 @@ from pileus.bus.messages import Order
 from pileus.loops import resolve
 from pileus.loops.host import silence
 from pileus.model.flavor import Flavor
+from pileus.model.image import kind_of
 from pileus.model.instance import Assigned, Instance, Seen, settled
+from pileus.model.placement import host_vcpus
 from pileus.model.port import Port
 from pileus.model.spec import InstanceSpec, content
 from pileus.model.volume import Volume
@@ -150,12 +152,13 @@ def cleared(tx: Writer, row: Instance, host: str) -> Instance:
     """A host confirmed that it holds nothing of `row`: what was used there is free."""
     clear = {name: revision for name, revision in row.assigned.clear.items() if name != host}
     assigned: Assigned = msgspec.structs.replace(row.assigned, clear=clear)
-    flavor = tx.get(Flavor, row.wanted.flavor)
+    flavor, volumes = tx.get(Flavor, row.wanted.flavor), tx.referring(Volume, [row.uuid])
     scope = f"host:{host}"
     if flavor is not None:
-        tx.take(scope, "vcpus", -flavor.wanted.vcpus, None)
+        kind = kind_of(volumes[0].wanted.format) if volumes else flavor.wanted.kind
+        tx.take(scope, "vcpus", -host_vcpus(flavor.wanted.vcpus, kind), None)
         tx.take(scope, "memory", -flavor.wanted.memory, None)
-    tx.take(scope, "disk", -sum(volume.wanted.size for volume in tx.referring(Volume, [row.uuid])), None)
+    tx.take(scope, "disk", -sum(volume.wanted.size for volume in volumes), None)
     tx.unclaim(scope, row.uuid)
     return tx.assign(row, assigned)
 

@@ -79,9 +79,11 @@ class Server:
         """The names of the sizes that they have."""
         return [str(name) for name in self._list("openvz.get_instance_types")]
 
-    def instances(self, instance: str = "", *, all: bool = False) -> list[Instance]:  # noqa: A002  (the protocol's word)
+    def instances(self, instance: str | None = None, *, all: bool = False) -> list[Instance]:  # noqa: A002  (the protocol's word)
         """Those that run; with `all` those that do not, too; or the one with the id `instance`, whatever it does."""
-        asked: dict[str, Any] = {"instance": instance} if instance else {"all": True} if all else {}
+        asked: dict[str, Any] = {"all": True} if all else {}
+        if instance is not None:
+            asked = {"instance": instance}
         found = self._list("openvz.get_instances", asked) if asked else self._list("openvz.get_instances")
         return [_instance(each) for each in found]
 

@@ -41,6 +41,14 @@ class Need(msgspec.Struct, frozen=True):
     affinity: Affinity = ""
 
 
+def host_vcpus(vcpus: int, kind: str) -> int:
+    """The processors that an instance takes of its host's.
+
+    A container takes none: its processors are a share of the time, not a reservation.
+    """
+    return 0 if kind == "container" else vcpus
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator chose: how often things are given away, and whether hosts fill evenly or one after another."""
 

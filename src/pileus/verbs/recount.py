@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
-from pileus.model.image import Assigned, Image, waiting
+from pileus.model.image import Assigned, Image, kind_of, waiting
 from pileus.model.instance import Instance
 from pileus.model.keypair import KeyPair
 from pileus.model.nouns import NOUNS
+from pileus.model.placement import host_vcpus
 from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
 from pileus.model.router import Router
@@ -94,8 +95,10 @@ def usage(tx: Reader) -> Usage:
             for resource, amount in noun.amounts().items():
                 found[project_scope(noun.project), resource] += amount
     disks: Counter[str] = Counter()
+    kinds: dict[str, str] = {}
     for volume in tx.list(Volume):
         disks[volume.wanted.instance or ""] += volume.wanted.size
+        kinds.setdefault(volume.wanted.instance or "", kind_of(volume.wanted.format))
     for row in tx.list(Instance):
         if row.wanted.flavor not in tx.many(Flavor, [row.wanted.flavor]) and row.wanted.flavor in tx.unreadable:
             continue
@@ -103,6 +106,7 @@ def usage(tx: Reader) -> Usage:
         each = {"vcpus": flavor.vcpus, "memory": flavor.memory}
         for resource, amount in each.items():
             found[project_scope(row.project), resource] += amount
+        each["vcpus"] = host_vcpus(flavor.vcpus, kinds.get(row.uuid, flavor.kind))
         for host in {row.assigned.host, *row.assigned.clear} - {None}:
             for resource, amount in {**each, "disk": disks[row.uuid]}.items():
                 found[f"host:{host}", resource] += amount

@@ -101,6 +101,9 @@ def test_every_method_to_the_byte(mcc: Mcc) -> None:
         b"<member><name>ip</name><value><string>10.0.0.110</string></value></member></struct>"
     )
     assert mcc.post(call("openvz.get_instances")).body == none, "it does not run yet"
+    assert [each["id"] for each in mcc.call("openvz.get_instances", {"all": True})] == ["500"]
+    assert [each["id"] for each in mcc.call("openvz.get_instances", {"instance": "500"})] == ["500"]
+    assert mcc.call("openvz.get_instances", {"instance": ""}) == []
     mcc.site.settle()
     assert mcc.post(call("openvz.get_instances")).body == answered(
         b"<array><data><value><struct>"

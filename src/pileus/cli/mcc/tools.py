@@ -183,7 +183,7 @@ def _run_instances(asked: Given) -> int:
 
 
 def _list_instances(asked: Given) -> int:
-    found = _server().instances(asked.get("instance", ""), all="all" in asked)
+    found = _server().instances(asked.get("instance"), all="all" in asked)
     if "json" in asked:
         return _json([each._asdict() for each in found])
     say("\t\tID\tIP\t\tSTATUS\t\tTEMPLATE\t\t\tNAME")

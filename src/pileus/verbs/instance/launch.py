@@ -12,10 +12,10 @@ from msgspec import Meta
 from pileus.model import addresses, bounds, sizes, tag
 from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, TokenReused, Unavailable
 from pileus.model.ids import new_ec2, new_uuid
-from pileus.model.image import Image, content
+from pileus.model.image import Image, content, kind_of
 from pileus.model.instance import Assigned, Instance, State, Wanted
 from pileus.model.network import Network
-from pileus.model.placement import Decision, Need, explanation
+from pileus.model.placement import Decision, Need, explanation, host_vcpus
 from pileus.model.port import Assigned as PortAssigned
 from pileus.model.port import Port
 from pileus.model.port import Wanted as PortWanted
@@ -212,7 +212,7 @@ def _resolve(caller: Caller, core: Core, tx: Writer, asked: Launch) -> _Plan:
     need = _need(asked, size, wanted_image, disk, together)
     plan = _Plan(size, wanted_image, disk, keys, subnet, on, (), together, need, Decision(), [])
     plan.groups = _groups(caller, tx, asked, on)
-    most = _within_quota(caller, tx, asked, need)
+    most = _within_quota(caller, tx, asked, size, need)
     held = placementgroup.members(tx, together) if together else {}
     plan.placed = place.choose(tx, core, need, asked.least, most, size.name, held)
     plan.addresses = network.free_addresses(tx, subnet, asked.least, len(plan.placed.hosts), asked.address)
@@ -254,7 +254,7 @@ def _groups(caller: Caller, tx: Writer, asked: Launch, on: Network) -> tuple[Sec
 
 def _need(asked: Launch, size: Flavor, chosen: Image, disk: int, together: PlacementGroup | None) -> Need:
     return Need(
-        vcpus=size.wanted.vcpus,
+        vcpus=host_vcpus(size.wanted.vcpus, kind_of(chosen.wanted.format)),
         memory=size.wanted.memory,
         disk=disk,
         kind=chosen.wanted.kind,
@@ -264,10 +264,17 @@ def _need(asked: Launch, size: Flavor, chosen: Image, disk: int, together: Place
     )
 
 
-def _within_quota(caller: Caller, tx: Writer, asked: Launch, need: Need) -> int:
+def _within_quota(caller: Caller, tx: Writer, asked: Launch, size: Flavor, need: Need) -> int:
     project = tx.need(Project, caller.project)
     count = asked.most
-    each = {"instances": 1, "ports": 1, "volumes": 1, "vcpus": need.vcpus, "memory": need.memory, "disk": need.disk}
+    each = {
+        "instances": 1,
+        "ports": 1,
+        "volumes": 1,
+        "vcpus": size.wanted.vcpus,
+        "memory": need.memory,
+        "disk": need.disk,
+    }
     limits = {resource: limit for resource in each if (limit := project.wanted.limit(resource)) is not None}
     used = tx.usage(f"project:{caller.project}") if limits else {}
     for resource, limit in limits.items():

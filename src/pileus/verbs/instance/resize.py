@@ -10,6 +10,7 @@ from pileus.model.errors import Conflict, InvalidValue, QuotaExceeded
 from pileus.model.flavor import Flavor
 from pileus.model.image import Image, kind_of
 from pileus.model.instance import Instance, State, Wanted, state
+from pileus.model.placement import host_vcpus
 from pileus.model.volume import Volume
 from pileus.verbs import flavor
 from pileus.verbs.instance import place
@@ -48,6 +49,7 @@ def resized(core: Core, tx: Writer, row: Instance, name: str) -> Wanted:
         )
     more = {each: getattr(new.wanted, each) - getattr(old.wanted, each) for each in RESOURCES}
     _of_project(tx, row, more)
+    more["vcpus"] = host_vcpus(more["vcpus"], "container" if container else "machine")
     _of_hosts(core, tx, row, new, more)
     return msgspec.structs.replace(row.wanted, flavor=new.uuid)
 
