@@ -41,20 +41,58 @@ def spec(site: Site, floating: FloatingIp) -> FloatingIpSpec:
     return found
 
 
-def test_every_router_has_an_address_outside(site: Site, ann: Caller) -> None:
-    site.caller("red")
-    site.work()
-    specs = [each for each in site.engine.specs.values() if isinstance(each, RouterSpec)]
-    assert {each.outside for each in specs} == {site.core.place.floating_cidr}
-    assert len({each.address for each in specs}) == len(specs) == 2
+def addresses_of(site: Site) -> dict[str, str]:
+    """The routers' own addresses outside, as the store has them, by project; the engine has the same."""
     with site.store.read() as tx:
-        assert {row.assigned.address for row in tx.list(Router)} == {each.address for each in specs}
         assert recount.differences(tx) == []
+        rows = tx.list(Router)
+    for row in rows:
+        spec = site.engine.specs["router", row.uuid]
+        assert isinstance(spec, RouterSpec)
+        assert (spec.address, spec.outside) == (
+            row.assigned.address,
+            site.core.place.floating_cidr if row.assigned.address else "",
+        )
+    return {row.project: row.assigned.address for row in rows if row.assigned.address}
 
 
-def test_routers_follow_when_another_range_is_chosen(site: Site, ann: Caller) -> None:
-    del ann
+def test_a_router_has_an_address_outside_while_something_needs_it(site: Site, ann: Caller, tiny: Image) -> None:
+    red = site.caller("red")
     site.work()
+    assert addresses_of(site) == {}
+    uuids = launch(ann, site.core, Launch(image=tiny.ec2_id, least=2, most=2))
+    (other,) = launch(red, site.core, Launch(image=tiny.ec2_id))
+    site.settle()
+    found = addresses_of(site)
+    assert len(set(found.values())) == len(found) == 2
+    power.terminate(ann, site.core, [site.row(uuids[0]).ec2_id])
+    site.settle()
+    assert addresses_of(site) == found
+    power.terminate(ann, site.core, [site.row(uuids[1]).ec2_id])
+    power.stop(red, site.core, [site.row(other).ec2_id])
+    site.settle()
+    assert addresses_of(site) == {red.project: found[red.project]}
+    launch(ann, site.core, Launch(image=tiny.ec2_id))
+    site.settle()
+    assert addresses_of(site).keys() == found.keys()
+
+
+def test_more_projects_than_addresses(site: Site, tiny: Image) -> None:
+    """One after another launches, and all reach the outside; only those at work at one time share the range."""
+    site.core = replace(site.core, place=replace(site.core.place, floating_cidr="203.0.113.0/28"))
+    for number in range(12):
+        caller = site.caller(f"project-{number}")
+        (uuid,) = launch(caller, site.core, Launch(image=tiny.ec2_id))
+        site.settle()
+        assert list(addresses_of(site)) == [caller.project]
+        power.terminate(caller, site.core, [site.row(uuid).ec2_id])
+        site.settle()
+    assert floatingip.allocate(site.caller("last"), site.core).assigned.address
+
+
+def test_routers_follow_when_another_range_is_chosen(site: Site, ann: Caller, tiny: Image) -> None:
+    launch(ann, site.core, Launch(image=tiny.ec2_id))
+    site.settle()
     moved = replace(site.core, place=replace(site.core.place, floating_cidr="203.0.113.0/24"))
     with site.store.read() as tx:
         (router,) = tx.list(Router)
@@ -175,8 +213,9 @@ def test_what_cannot_be_had(site: Site, ann: Caller, vms: list[str]) -> None:
             refused()
 
 
-def test_quota_and_the_end_of_the_pool(site: Site, ann: Caller) -> None:
-    site.work()
+def test_quota_and_the_end_of_the_pool(site: Site, ann: Caller, vms: list[str]) -> None:
+    site.settle()
+    assert vms
     small = replace(site.core, place=replace(site.core.place, floating_cidr="198.51.100.0/28"))
     for _ in range(4):
         floatingip.allocate(ann, small)
@@ -192,8 +231,8 @@ def test_quota_and_the_end_of_the_pool(site: Site, ann: Caller) -> None:
         assert recount.differences(tx) == []
 
 
-def test_a_router_without_an_address_says_so_until_it_has_one(site: Site, ann: Caller) -> None:
-    site.work()
+def test_a_router_without_an_address_says_so_until_it_has_one(site: Site, ann: Caller, vms: list[str]) -> None:
+    assert vms
     small = replace(site.core, place=replace(site.core.place, floating_cidr="203.0.113.0/28"))
     kept = [floatingip.allocate(ann, small) for _ in range(5)]
     with site.store.read() as tx:

@@ -20,7 +20,7 @@ from pileus.model.provider import Ref
 from pileus.model.router import NO_WAY_OUT, Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import content
-from pileus.verbs import floatingip
+from pileus.verbs import floatingip, network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -102,11 +102,15 @@ def _order(core: Core, tx: Writer, row: Noun) -> tuple[Noun, AnySpec | None]:
         # Above every order given before, so that none of those can bring it back.
         row = tx.revise(row) if row.assigned.content else row
         return _content(tx, row, ""), None
-    if isinstance(row, Router) and not floatingip.within(core.place, row.assigned.address):
+    if isinstance(row, Router):
         row = _addressed(core, tx, row)
     spec = resolve.engine(tx, row, core.place)
     digest = content(spec)
     if digest != row.assigned.content:
+        if isinstance(row, Port):
+            # The first port on a network is what its router needs an address for.
+            routers = _routers(tx, [row.wanted.network])
+            tx.wake_all(Router.KIND, [router.uuid for router in routers if not router.assigned.address])
         row = tx.revise(row, msgspec.structs.replace(row.assigned, content=digest))
     return row, spec
 
@@ -116,14 +120,36 @@ def _held(tx: Writer, row: Noun) -> bool:
     return any(uuid != row.uuid for _, uuid, _ in tx.referrers(row.uuid))
 
 
+def wake_idle_router(tx: Writer, ports: Iterable[Port]) -> None:
+    """Wake the routers of these ports, which are gone, where no port is left on their networks."""
+    networks = {port.wanted.network for port in ports}
+    if networks and not tx.is_referred(networks, Port.KIND):
+        tx.wake_all(Router.KIND, [router.uuid for router in _routers(tx, networks) if router.assigned.address])
+
+
+def _routers(tx: Writer, networks: Iterable[str]) -> Iterable[Router]:
+    rows = tx.many(Network, networks).values()
+    return tx.many(Router, {row.wanted.router for row in rows if row.wanted.router}).values()
+
+
 def _addressed(core: Core, tx: Writer, row: Router) -> Router:
-    """The router with an address on the outside network as that is now, without one when none is left: no way out."""
-    free = floatingip.free(tx, core.place)
-    if not free and not _cut_off(row.seen):
+    """The router with an address on the outside network as that is now.
+
+    One that needs none gives it back: there are more projects than addresses. It has none either when none is left.
+    """
+    if network.leads_out(tx, row.uuid):
+        if floatingip.within(core.place, row.assigned.address):
+            return row
+        free = floatingip.free(tx, core.place)
+        failed = not free and not _cut_off(row.seen)
+    else:
+        free, failed = "", False
+    if failed:
         tx.record(SYSTEM, row, "router.address", outcome="failed", detail=f"{NO_WAY_OUT.code}: {NO_WAY_OUT.message}")
     if free == row.assigned.address:
         return row
-    tx.unclaim(floatingip.POOL, row.assigned.address)
+    if row.assigned.address:
+        tx.unclaim(floatingip.POOL, row.assigned.address)
     if free:
         tx.claim(floatingip.POOL, free, row)
     return tx.assign(row, msgspec.structs.replace(row.assigned, address=free))
@@ -157,7 +183,7 @@ def _shown(tx: Writer, fault: Fault) -> SeenFault:
 
 def _save(core: Core, tx: Writer, told: Noun, row: Noun, seen: Seen, lines: Iterable[Entry]) -> float | None:
     """Keep what was seen of a row, and which of its `lines` in the journal are done."""
-    if isinstance(row, Router) and not row.wanted.gone and not row.assigned.address:
+    if isinstance(row, Router) and not (row.wanted.gone or row.assigned.address) and network.leads_out(tx, row.uuid):
         fault = row.seen.fault if _cut_off(row.seen) else _shown(tx, NO_WAY_OUT)
         seen = msgspec.structs.replace(seen, fault=fault)
     if seen != row.seen:
@@ -181,4 +207,6 @@ def _end(tx: Writer, row: Noun) -> None:
             tx.wake(instance)
             return
     tx.bury(row)
+    if isinstance(row, Port):
+        wake_idle_router(tx, [row])
     tx.settle([entry.id for entry in tx.journal(row.uuid, open_only=True, limit=None)], "done")

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from pileus.bus.messages import Order
-from pileus.loops import resolve
+from pileus.loops import engine, resolve
 from pileus.loops.host import silence
 from pileus.model.flavor import Flavor
 from pileus.model.image import kind_of
@@ -130,6 +130,7 @@ def bury(tx: Writer, row: Instance) -> Instance:
     if not all(port.wanted.gone and _let_go(port) for port in ports):
         return row
     tx.bury(*ports, *volumes, row)
+    engine.wake_idle_router(tx, ports)
     give_back(tx, row)
     settle(tx, row, buried=True)
     return msgspec.structs.replace(row, gone=tx.now)

@@ -32,7 +32,10 @@ class Wanted(Part, frozen=True, kw_only=True):
 
 
 class Assigned(Part, frozen=True, kw_only=True):
-    """`address` on the outside network, a claim, empty when that had none left; `content` as a network's."""
+    """`address` on the outside network, a claim, while a port is on one of its networks; `content` as a network's.
+
+    Empty, too, when the outside network had none left.
+    """
 
     address: str = ""
     content: str = ""

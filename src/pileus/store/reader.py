@@ -211,6 +211,13 @@ class Reader:
         rows = self.sql.execute(select(ref.c.source_kind, ref.c.source, ref.c.use).where(ref.c.target == uuid))
         return [(kind, source, use) for kind, source, use in rows]
 
+    def is_referred(self, targets: Iterable[str], kind: str) -> bool:
+        """Whether a living noun of `kind` refers to any of the uuids `targets`."""
+        return any(
+            self.sql.execute(_IS_REFERRED, {"targets": part, "kind": kind}).first() is not None
+            for part in chunks(targets)
+        )
+
     def claimed(self, pool: str, value: str) -> tuple[str, str] | None:
         """Who holds `value` of `pool`: (kind, uuid)."""
         row = self.sql.execute(_CLAIMED, {"pool": pool, "value": value}).first()
@@ -396,6 +403,14 @@ _CLAIMED = select(tables.claim.c.kind, tables.claim.c.uuid).where(
 )
 _HOLDERS = select(tables.claim.c.value, tables.claim.c.uuid).where(
     tables.claim.c.pool == bindparam("pool"), tables.claim.c.value.in_(bindparam("values", expanding=True))
+)
+_IS_REFERRED = (
+    select(tables.reference.c.source)
+    .where(
+        tables.reference.c.target.in_(bindparam("targets", expanding=True)),
+        tables.reference.c.source_kind == bindparam("kind"),
+    )
+    .limit(1)
 )
 _UNSETTLED = (
     select(tables.journal)

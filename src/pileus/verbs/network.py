@@ -15,6 +15,7 @@ from pileus.model.errors import InvalidValue, NoCapacity, NotFound
 from pileus.model.ids import new_uuid
 from pileus.model.network import Network
 from pileus.model.network import Wanted as NetworkWanted
+from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.router import Wanted as RouterWanted
 from pileus.model.securitygroup import SecurityGroup
@@ -73,6 +74,12 @@ def networks(caller: Caller, core: Core) -> list[Network]:
     """The project's networks."""
     with core.store.read() as tx:
         return [network for network in tx.list(Network, project=caller.project) if not network.wanted.gone]
+
+
+def leads_out(tx: Reader, router: str) -> bool:
+    """Whether a router (by uuid) needs an address of the outside network: a port is on one of its networks."""
+    on = [network.uuid for network in tx.referring(Network, [router])]
+    return bool(on) and tx.is_referred(on, Port.KIND)
 
 
 def default_subnet(caller: Caller, tx: Reader, zone: str = "") -> Subnet:
