@@ -24,6 +24,44 @@ def group(cloud: LiveCloud) -> str:
     return made
 
 
+@pytest.mark.cost(60)
+@pytest.mark.parametrize("image", ["tiny", "tiny-container", "debian-12", "debian-12-container"])
+def test_status_checks_pass_when_the_guest_answers(cloud: LiveCloud, group: str, image: str) -> None:
+    """And not before; of a guest that no rule lets anybody reach as well."""
+    container = image.endswith("container")
+    flavor = "basic" if container else "m1.tiny" if image == "tiny" else "m1.small"
+    closed = str(cloud.ec2.create_security_group(GroupName=f"closed-{image}", Description="nobody")["GroupId"])
+
+    def status(ident: str) -> str:
+        found = cloud.ec2.describe_instance_status(InstanceIds=[ident])["InstanceStatuses"]
+        return str(found[0]["InstanceStatus"]["Status"]) if found else ""
+
+    idents = []
+    for admitted in (group, closed):
+        launched = cloud.ec2.run_instances(
+            ImageId=cloud.image(image), InstanceType=flavor, MinCount=1, MaxCount=1, SecurityGroupIds=[admitted]
+        )
+        idents.append(str(launched["Instances"][0]["InstanceId"]))
+    seen: set[str] = set()
+
+    def passed() -> bool:
+        seen.add(found := status(idents[0]))
+        return found == "ok"
+
+    until("the status checks pass", passed, 300.0)
+    assert cloud.reaches(idents[0], 22)
+    assert seen <= {"", "initializing", "ok"}
+    until("the other one's, too", lambda: status(idents[1]) == "ok")
+    cloud.ec2.reboot_instances(InstanceIds=[idents[0]])
+    until("it has to come up again", lambda: status(idents[0]) != "ok")
+    until("it is up again", lambda: status(idents[0]) == "ok", 300.0)
+    assert cloud.reaches(idents[0], 22)
+    cloud.ec2.terminate_instances(InstanceIds=idents)
+    for ident in idents:
+        cloud.wait(ident, "terminated")
+    cloud.ec2.delete_security_group(GroupId=closed)
+
+
 @pytest.fixture(scope="module", params=KINDS, ids=str)
 def guests(cloud: LiveCloud, group: str, key: Path, request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
     """Two guests of a kind on the default subnet."""

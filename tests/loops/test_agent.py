@@ -24,7 +24,7 @@ class Host:
     """An agent over a stub, which dies and starts again as asked."""
 
     def __init__(self) -> None:
-        self.stub = StubProvider(faults=self._fault)
+        self.stub = StubProvider(faults=self._fault, slow_guests=True)
         self.book = Book()
         self.failing: dict[str, Fault] = {}
         self.calls: list[str] = []
@@ -290,6 +290,33 @@ def test_what_runs_is_kept_up_to_date_without_being_started(host: Host) -> None:
     host.settle()
     assert not host.runs
     assert host.agent.report(full=True).bodies["u"].satisfied == 1
+
+
+def test_a_guest_is_up_from_its_coming_up_until_it_goes_down(host: Host) -> None:
+    def up() -> bool | None:
+        return host.agent.report(full=True).bodies["u"].up
+
+    host.order(1)
+    host.settle()
+    assert up() is False
+    host.agent.report()
+    host.stub.come_up("u")
+    host.settle()
+    assert host.agent.news
+    assert up() is True
+    host.start()
+    host.order(2)
+    host.settle()
+    assert up() is True
+    host.order(3, reboot=1)
+    host.settle()
+    assert host.agent.report(full=True).bodies["u"].running
+    assert up() is False
+    host.stub.come_up("u")
+    host.settle()
+    host.stub.end_guest("u")
+    host.settle()
+    assert up() is False
 
 
 def test_a_fault_is_said_until_it_is_over(host: Host) -> None:

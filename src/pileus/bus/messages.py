@@ -40,6 +40,7 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class BodyReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One body. `revision` is the one applied, not merely stored; `ever`: it has run under Pileus.
 
+    `up`: its guest has come up since it began to run; None: the host is of a version that does not say.
     `capture` is an image's, once it is whole.
     """
 
@@ -49,6 +50,7 @@ class BodyReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reboot: int = 0
     satisfied: int = 0
     ever: bool = False
+    up: bool | None = None
     since: float = 0.0
     fault: Fault | None = None
     capture: Capture | None = None

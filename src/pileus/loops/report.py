@@ -135,6 +135,7 @@ def _see(tx: Writer, row: Instance, body: BodyReport) -> Instance:
         reboot=body.reboot,
         satisfied=max(row.seen.satisfied, body.satisfied),
         ever=body.ever or row.seen.ever,
+        up=body.up,
         since=body.since,
         fault=body.fault,
     )

@@ -87,7 +87,10 @@ class Assigned(Part, frozen=True, kw_only=True):
 
 
 class Seen(Part, frozen=True, kw_only=True):
-    """What its host reported. `revision` is the one applied; `satisfied` the power n that the guest itself ended."""
+    """What its host reported. `revision` is the one applied; `satisfied` the power n that the guest itself ended.
+
+    `up`: its guest has come up since it began to run; None where its host, of an earlier version, does not say.
+    """
 
     revision: Revision = NEVER
     running: bool = False
@@ -95,6 +98,7 @@ class Seen(Part, frozen=True, kw_only=True):
     reboot: int = 0
     satisfied: int = 0
     ever: bool = False
+    up: bool | None = None
     since: float = 0.0
     fault: Fault | None = None
 
@@ -195,7 +199,8 @@ class Step(StrEnum):
 class Body(Part, frozen=True, kw_only=True):
     """What the host remembers and sees of one body. `ordered_stop`: a stop was signalled since it last started.
 
-    `held`: it is down, and is not started, until a capture of its disk has its moment.
+    `held`: it is down, and is not started, until a capture of its disk has its moment. `up`: its guest has come up
+    since it began to run.
     """
 
     exists: bool = False
@@ -205,6 +210,7 @@ class Body(Part, frozen=True, kw_only=True):
     satisfied: int = 0
     ordered_stop: bool = False
     held: bool = False
+    up: bool = False
 
 
 def next_step(power: Power, reboot: int, body: Body) -> Step:

@@ -47,6 +47,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a provider sees of one body, `revision` as last ensured.
 
     `running` and `cause` are an instance's: `cause` says what ended it, "guest" being the guest's own shutdown.
+    `up`: the guest has come up since it began to run, as far as can be seen from outside of it.
     `groups` are a port's memberships as the engine's own database has them; `capture` is an image's.
     """
 
@@ -54,6 +55,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     uuid: str
     revision: Revision = NEVER
     running: bool = False
+    up: bool = True
     cause: Cause = ""
     groups: tuple[str, ...] = ()
     capture: Capture | None = None

@@ -216,7 +216,7 @@ class Agent:
             self.provider.ensure(_power(spec, "running" if start else "stopped"))
         seen = self.provider.observe(ref)
         if start and seen is not None and seen.running:
-            entry = _with_body(entry, exists=True, running=True, ordered_stop=False)
+            entry = _with_body(entry, exists=True, running=True, up=seen.up, ordered_stop=False)
             entry = msgspec.structs.replace(entry, ever=True, since=self.now())
         else:
             entry = self._absorb(entry, seen)
@@ -248,7 +248,9 @@ class Agent:
         body = entry.body
         if seen is None:
             ended = body.running
-            return _with_body(entry, exists=False, running=False, ordered_stop=body.ordered_stop and not ended)
+            return _with_body(
+                entry, exists=False, running=False, up=False, ordered_stop=body.ordered_stop and not ended
+            )
         if body.running and not seen.running:
             calm = self.now() - entry.since >= CALM
             falls = 0 if body.ordered_stop else 1 if calm else entry.falls + 1
@@ -258,7 +260,8 @@ class Agent:
         if seen.running and not entry.ever:
             entry = msgspec.structs.replace(entry, ever=True, since=self.now())
         stopping = body.ordered_stop and seen.running
-        return _with_body(entry, exists=True, running=seen.running, ordered_stop=stopping)
+        up = seen.running and (seen.up or (body.running and body.up))
+        return _with_body(entry, exists=True, running=seen.running, up=up, ordered_stop=stopping)
 
     def _remove(self, entry: Entry, ref: Ref) -> tuple[Entry, float | None]:
         self.provider.remove(ref)
@@ -420,6 +423,7 @@ def _body_report(entry: Entry) -> BodyReport:
         reboot=body.reboot,
         satisfied=body.satisfied,
         ever=entry.ever,
+        up=body.up,
         since=entry.since,
         fault=entry.fault,
         capture=entry.capture if entry.capture is not None and entry.capture.state == "captured" else None,

@@ -10,9 +10,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
+
 from pileus.model import statistics
 from pileus.model.errors import Fault
 from pileus.model.host import Capacity, Limits
+from pileus.model.provider import Ref
 from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.model.threads import once
 from pileus.providers.local.capture.provider import CaptureProvider, Locks, Source
@@ -30,7 +33,7 @@ from pileus.providers.local.machine.wire import SwitchWire
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from pileus.model.provider import Access, Channel, Channels, Ref, Seen, Stream
+    from pileus.model.provider import Access, Channel, Channels, Seen, Stream
     from pileus.model.spec import AnySpec
     from pileus.model.statistics import Statistics
     from pileus.providers.local.guestnet.upstream import Servers
@@ -111,7 +114,12 @@ class LocalProvider:
         """The domain, container or capture as it is now."""
         if ref.kind == ImageSpec.KIND:
             return self._captures.observe(ref)
-        return self._holder(ref.uuid).observe(ref)
+        seen = self._holder(ref.uuid).observe(ref)
+        if seen is None or not seen.running:
+            self._guestnet.down(ref.uuid)
+            return seen
+        spec = self._specs.get(ref.uuid)
+        return msgspec.structs.replace(seen, up=spec is None or self._guestnet.up(spec))
 
     def scan(self) -> Iterable[Seen]:
         """Every domain of this cloud's libvirtd, every container, and every capture."""
@@ -137,7 +145,8 @@ class LocalProvider:
             self._holder(ref.uuid).remove(ref)
 
     def watch(self, report: Callable[[Ref], None]) -> None:
-        """Pass libvirt's events on, and containers' ends."""
+        """Pass libvirt's events on, containers' ends, and that guests have come up."""
+        self._guestnet.arrived = lambda uuid: report(Ref(kind=InstanceSpec.KIND, uuid=uuid))
         self._machine.watch(report)
         self._container.watch(report)
 

@@ -38,7 +38,10 @@ _HOSTS = frozenset({InstanceSpec.KIND, ImageSpec.KIND})
 
 
 class StubProvider:
-    """`latency` seconds pass before anything is done. `faults` is asked before each call (name, uuid) and may raise."""
+    """`latency` seconds pass before anything is done. `faults` is asked before each call (name, uuid) and may raise.
+
+    A pretended guest has come up as soon as it runs; with `slow_guests` only when `come_up` is called.
+    """
 
     handles = frozenset({"instance", "image", "router", "network", "port", "securitygroup", "floatingip"})
     limits = Limits(kinds=_KINDS, pause=True, live_migrate=True, hot_plug=True, captures=_KINDS)
@@ -49,6 +52,7 @@ class StubProvider:
         latency: float = 0.0,
         channels: Channels | None = None,
         faults: Callable[[str, str], None] | None = None,
+        slow_guests: bool = False,
     ) -> None:
         self.bodies: dict[tuple[str, str], Seen] = {}
         self.specs: dict[tuple[str, str], AnySpec] = {}
@@ -59,6 +63,7 @@ class StubProvider:
         self._latency = latency
         self._channels = channels
         self._faults = faults
+        self._slow_guests = slow_guests
         self._watchers: list[Callable[[Ref], None]] = []
         self._lock = threading.Lock()
 
@@ -117,7 +122,8 @@ class StubProvider:
         if was and not running:
             self.logs.setdefault(spec.uuid, []).append(f"{spec.ec2_id} stops")
         cause = old.cause if old is not None and not running and not was else ("" if running else "other")
-        return msgspec.structs.replace(seen, running=running, cause=cause)
+        up = running and ((was and old is not None and old.up) or not self._slow_guests)
+        return msgspec.structs.replace(seen, running=running, up=up, cause=cause)
 
     def _captured(self, spec: ImageSpec, old: Seen | None, seen: Seen) -> Seen:
         """A disk that is pretended to hold what its instance is and has done."""
@@ -203,6 +209,13 @@ class StubProvider:
                 for nic in spec.nics
             ),
         )
+
+    def come_up(self, uuid: str) -> None:
+        """Have a pretended guest come up, and hint at it."""
+        with self._lock:
+            self.bodies["instance", uuid] = msgspec.structs.replace(self.bodies["instance", uuid], up=True)
+        for watcher in self._watchers:
+            watcher(Ref(kind="instance", uuid=uuid))
 
     def end_guest(self, uuid: str, cause: str = "guest") -> None:
         """Have a pretended guest shut itself down, or (cause other) die."""

@@ -31,6 +31,16 @@ def test_only_running_ones_unless_all_are_asked(cloud: Cloud, account: Account) 
     assert states(account, Filters=filtered("event.code", "*")) == {}
 
 
+def test_initializing_until_the_guest_has_come_up(cloud: Cloud, account: Account) -> None:
+    ident = account.launch()[0]
+    for up, status in ((False, "initializing"), (True, "ok")):
+        cloud.observe(ident, up=up)
+        (found,) = account.ec2.describe_instance_status(InstanceIds=[ident])["InstanceStatuses"]
+        assert found["InstanceState"]["Name"] == "running"
+        assert found["InstanceStatus"]["Status"] == found["SystemStatus"]["Status"] == status
+    assert states(account, Filters=filtered("instance-status.reachability", "initializing")) == {}
+
+
 def test_bad_input(account: Account) -> None:
     ident = account.launch()[0]
     with refused("InvalidInstanceID.NotFound"):

@@ -81,9 +81,9 @@ def health(view: InstanceView) -> tuple[str, str]:
     """EC2's word for how the instance does, and for whether it is reachable."""
     if view.instance.seen.fault is not None and view.state in (State.PENDING, State.RUNNING):
         return "impaired", "failed"
-    if view.state == State.RUNNING:
+    if view.state == State.RUNNING and view.instance.seen.up is not False:
         return "ok", "passed"
-    if view.state == State.PENDING:
+    if view.state in (State.PENDING, State.RUNNING):
         return "initializing", "initializing"
     return "not-applicable", "not-applicable"
 

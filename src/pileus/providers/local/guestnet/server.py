@@ -21,10 +21,11 @@ import structlog
 from pileus.model.errors import Fault
 from pileus.model.spec import InstanceSpec, NicSpec
 from pileus.providers.local.guestnet import namespaces
+from pileus.providers.local.guestnet.arrivals import Arrivals
 from pileus.providers.local.guestnet.loopback import Loopback
 from pileus.providers.local.guestnet.metadata import Metadata, Respond
 from pileus.providers.local.guestnet.resolver import Resolver
-from pileus.providers.local.guestnet.stream import CONNECT_TIMEOUT, dial
+from pileus.providers.local.guestnet.stream import CONNECT_TIMEOUT, call, dial
 from pileus.providers.local.guestnet.upstream import Servers
 from pileus.providers.local.layout import Layout
 
@@ -70,6 +71,10 @@ class GuestNet:
         self._metadata = Metadata(layout, respond)
         self._resolver = Resolver(layout, servers)
         self._loopback = Loopback(layout)
+        self._arrivals = Arrivals(self._call, self._arrived)
+        self._up: set[str] = set()
+        self.arrived: Callable[[str], None] = lambda _uuid: None
+        """Called, in the thread of the loop, with the uuid of a guest that has come up."""
         self._thread: threading.Thread | None = None
         # The loop is there for others only while it takes orders.
         self._lock = threading.Lock()
@@ -135,6 +140,36 @@ class GuestNet:
         """Connect to TCP `port` of the guest behind `nic`, as `stream.dial` does. Needs no running thread."""
         return dial(self._layout, nic, port, timeout)
 
+    def up(self, spec: InstanceSpec) -> bool:
+        """Whether a guest that runs has come up; it is called from now on if it has not. From any thread."""
+        if spec.uuid in self._up or not spec.nics:
+            return True
+        nic = min(spec.nics, key=lambda nic: nic.index)
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._arrivals.expect, spec.uuid, nic)
+        return False
+
+    def down(self, uuid: str) -> None:
+        """A guest does not run: when it does again, it comes up anew. From any thread."""
+        with self._lock:
+            self._up.discard(uuid)
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._forget, uuid)
+
+    def _forget(self, uuid: str) -> None:
+        self._arrivals.forget(uuid)
+        with self._lock:
+            self._up.discard(uuid)
+
+    async def _call(self, nic: NicSpec, port: int) -> None:
+        (await call(self._layout, nic, port)).close()
+
+    def _arrived(self, uuid: str) -> None:
+        with self._lock:
+            self._up.add(uuid)
+        self.arrived(uuid)
+
     async def _main(self, started: Future[None]) -> None:
         self._wake, self._stopping = asyncio.Event(), asyncio.Event()
         with ThreadPoolExecutor(1, "guestnet-worker") as self._worker:
@@ -162,6 +197,7 @@ class GuestNet:
         await self._pass()
 
     async def _close(self) -> None:
+        await self._arrivals.close()
         await self._loopback.close()
         await self._resolver.close()
         await self._metadata.close()

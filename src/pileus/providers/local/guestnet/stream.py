@@ -48,19 +48,20 @@ async def dial_async(
     timeout: float = CONNECT_TIMEOUT,  # noqa: ASYNC109
 ) -> socket.socket:
     """The same as `dial` for an event loop: the socket that is returned does not block."""
+    return await first_of(lambda: call(layout, nic, port), timeout)
 
-    async def call() -> socket.socket:
-        connection = _bound(layout, nic)
-        try:
-            connection.setblocking(False)
-            async with asyncio.timeout(_LIFE):
-                await asyncio.get_running_loop().sock_connect(connection, (nic.address, port))
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
-    return await first_of(call, timeout)
+async def call(layout: Layout, nic: NicSpec, port: int) -> socket.socket:
+    """Call TCP `port` of a guest once; the socket that is returned does not block. Raises OSError as `dial`."""
+    connection = _bound(layout, nic)
+    try:
+        connection.setblocking(False)
+        async with asyncio.timeout(_LIFE):
+            await asyncio.get_running_loop().sock_connect(connection, (nic.address, port))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 async def while_held(caller: socket.socket, dialling: Coroutine[None, None, socket.socket]) -> socket.socket:
