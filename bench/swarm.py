@@ -100,7 +100,8 @@ class Swarm:
                 self._soon(host)
         elif isinstance(message, messages.Ask) and message.call:
             key = topology.answer_key(str(letter.properties.get("reply_to") or ""), host.name)
-            self._send(host, key, host.agent.answer(message))
+            for page in host.agent.answer(message):
+                self._send(host, key, page)
         elif isinstance(message, messages.Ask):
             host.full = True
             self._soon(host)

@@ -162,6 +162,7 @@ class _Beginning:
         """The store as it was in the beginning."""
         databases.load(self.store, self._image)
         self.store._on_commit.clear()
+        self.store.closed = False
         return self.store
 
 

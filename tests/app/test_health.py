@@ -94,3 +94,15 @@ def test_a_thread_that_fails_is_named(tmp_path: Path) -> None:
         stopping.set()
         thread.join(10)
         store.close()
+
+
+def test_a_host_that_was_gone_on_without_is_named_with_its_reason(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/pileus.db")
+    try:
+        migrate(store.engine)
+        with store.write() as tx:
+            tx.see(tx.add(Host(uuid=new_uuid(), name="one")), Seen(epoch=1, heard=tx.now))
+        found = look(store, dict, yes, lambda: {"host two": "Its disk is full."})
+        assert (found.missing, found.late, found.unanswered) == ({}, {}, {"host two": "Its disk is full."})
+    finally:
+        store.close()

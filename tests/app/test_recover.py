@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import sqlite3
 from typing import TYPE_CHECKING
@@ -10,8 +11,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from pileus.app import processes, up
+from pileus.app import cloud, health, processes, settings, up
 from pileus.app.state import State, write_json
+from pileus.app.wiring import build
+from pileus.loops.recover import Recovery
+from pileus.model.host import LOST_AFTER, Host, Seen
+from pileus.model.ids import new_uuid
 from pileus.verbs.recover import Outcome
 
 if TYPE_CHECKING:
@@ -128,3 +133,25 @@ def test_a_database_that_is_deleted_or_replaced_under_a_cloud_is_noticed_and_rec
     with contextlib.closing(sqlite3.connect(database(own))) as link:
         assert link.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     launched(own, "two")
+
+
+def test_a_cloud_whose_only_host_says_nothing_is_served_after_30_seconds(tmp_path: Path) -> None:
+    state, time = State(tmp_path), [1000.0]
+    state.prepare()
+    found = build(state, settings.read(), "stub")
+    try:
+        found.core.store.now = lambda: time[0]
+        with found.core.store.write(recovering=True) as tx:
+            tx.see(tx.add(Host(uuid=new_uuid(), name="away")), Seen(epoch=1, heard=tx.now))
+        made = Recovery(found.core, found.core.hosts, found.core.networks)  # type: ignore[arg-type]
+        found = dataclasses.replace(found, recovery=made)
+        before = cloud.heard(found.core.store)
+        made.tick()
+        assert not cloud._open(found, state, "local", before)
+        time[0] += LOST_AFTER
+        made.tick()
+        assert cloud._open(found, state, "local", before)
+        assert health.look(found.core.store, made.missing, lambda: True).missing == {}
+        assert "host" in health.look(found.core.store, made.missing, lambda: True).late
+    finally:
+        found.stop()

@@ -137,7 +137,8 @@ class Node:
         except Killed:
             self.die()
             return
-        self.up(answer)
+        for page in answer:
+            self.up(page)
 
     # -- messages ------------------------------------------------------------------------------------------------
 

@@ -62,7 +62,8 @@ class Process:
             self.orders.append((host, message))
             self.site.sent.append((host, message))
         elif host in self.site.agents and host not in self.silent:
-            self.recovery.heard(self.site.agents[host].answer(message))
+            for page in self.site.agents[host].answer(message):
+                self.recovery.heard(page)
 
     def open(self, host: str, request: Open) -> Access:
         """Nothing is opened here."""

@@ -50,7 +50,7 @@ def forget(site: Site, uuid: str) -> None:
 
 def held(site: Site, uuid: str) -> Held:
     """What its host says of it."""
-    said = site.agents["h1"].answer(Ask(call="x", orders=True))
+    said = site.agents["h1"].answer(Ask(call="x", orders=True))[0]
     assert said.orders is not None
     spec = said.orders[uuid].spec
     assert isinstance(spec, InstanceSpec)

@@ -155,7 +155,7 @@ def heard(store: Store) -> Heard:
 def _open(cloud: Cloud, state: State, provider: str, before: Heard, *, mcc: bool = False) -> bool:
     """Whether requests can be served: the store was compared, and recovered if need be, and a host has reported.
 
-    What every cloud has is made then.
+    Without a report they are served once all hosts were waited for in vain. What every cloud has is made then.
     """
     try:
         if not cloud.recovery.opened:
@@ -163,7 +163,8 @@ def _open(cloud: Cloud, state: State, provider: str, before: Heard, *, mcc: bool
             if "recovery" in missing and (read_json(state.recovery) or {}).get("missing") != missing:
                 write_json(state.recovery, {"missing": missing})
             return False
-        if heard(cloud.core.store) == before:
+        # A store that was opened without any host is served without one.
+        if heard(cloud.core.store) == before and not cloud.recovery.deserted:
             return False
         admin, credentials = begin(cloud, state)
         if provider == "stub":

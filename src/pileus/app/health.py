@@ -21,17 +21,25 @@ class Health(msgspec.Struct, frozen=True):
 
     Without what is `missing` ("store", or what the opening of the store waits for) requests are refused. Without what
     is `late` ("broker", "loops", "host", "threads") they are taken, and done when it is back.
+    `unanswered` are the hosts ("host NAME") that the store was opened without although they report: the rest goes on.
     """
 
     missing: dict[str, str] = {}
     late: dict[str, str] = {}
+    unanswered: dict[str, str] = {}
 
 
-def look(store: Store, opening: Callable[[], dict[str, str]], connected: Callable[[], bool]) -> Health:
-    """How a process does now.
+def look(
+    store: Store,
+    opening: Callable[[], dict[str, str]],
+    connected: Callable[[], bool],
+    unanswered: Callable[[], dict[str, str]] = dict,
+) -> Health:
+    """Return the health of this process now.
 
-    `opening` says what is waited for until the store was compared with its hosts, `connected` whether messages pass to
-    and from hosts. A host that was not heard of for as long as makes one count as lost is none.
+    `opening` says what is waited for until the store was compared with its hosts, `unanswered` which hosts it was
+    opened without although they report, `connected` whether messages pass to and from hosts. A host that was not heard
+    of for as long as makes one count as lost is none.
     """
     try:
         waiting = opening()
@@ -57,7 +65,7 @@ def look(store: Store, opening: Callable[[], dict[str, str]], connected: Callabl
         "host": "" if any(alive(host, store.now()) for host in hosts) else _NO_HOST,
         "threads": "; ".join(f"{name}: {why}" for name, why in sorted(threads.failing().items())),
     }
-    return Health(late={name: why for name, why in late.items() if why})
+    return Health(late={name: why for name, why in late.items() if why}, unanswered=unanswered())
 
 
 _NO_HOST = f"No host has reported within the last {LOST_AFTER:.0f} s; 'pileus status' tells what runs."

@@ -140,15 +140,17 @@ class Edge:
         """
         cloud = self._cloud
         try:
-            ask = functools.partial(health.look, cloud.core.store, cloud.recovery.missing, cloud.connected)
+            recovery = cloud.recovery
+            asked = (cloud.core.store, recovery.missing, cloud.connected, recovery.unanswered)
+            ask = functools.partial(health.look, *asked)
             found = await asyncio.wait_for(self._run(ask), HEALTH)
         except TimeoutError:
             words = f"The cloud's database does not answer within {HEALTH:.0f} s."
             found = Health(missing={"store": words})
-        why = {**found.missing, **found.late}
+        why = {**found.missing, **found.late, **found.unanswered}
         if not why:
             return Response(200, {"content-type": "text/plain"}, b"ok\n")
-        well = not found.missing and not cloud.role.loops
+        well = not found.missing and not (found.late and cloud.role.loops)
         body = {"status": "degraded" if well else "unavailable", "missing": list(why), "why": why}
         return Response(200 if well else 503, {"content-type": "application/json"}, json.dumps(body).encode())
 

@@ -62,7 +62,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     `epoch` counts the agent's starts, `sequence` its reports in this epoch; `after` is the one, of those before this
     one, that said something of bodies last; `unknown` are bodies that no order named.
     `chassis` is its switch, as the network engine names that. `answer` is the call of the Ask that it answers; if that
-    asked for them, `orders` are all that are held, and `removed` has every removal.
+    asked for them, `orders` are all that are held, and `removed` has every removal. `fault` says why the host could not
+    answer the last Ask.
     """
 
     host: str
@@ -83,6 +84,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     chassis: str = ""
     answer: str = ""
     orders: dict[str, Order] | None = None
+    fault: Fault | None = None
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ask"):

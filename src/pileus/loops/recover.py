@@ -128,6 +128,7 @@ class Recovery:
         self._call = new_uuid()
         self._since = self._store.now()
         self._answers: dict[str, Report] = {}
+        self._unanswered: dict[str, tuple[float, Report]] = {}
         self._highest: Revision | None = None
         self._opening: int | None = None
 
@@ -153,6 +154,7 @@ class Recovery:
             return False
         if report.answer and report.answer == self._call and report.full:
             self._answers[report.host] = report
+            self._unanswered.pop(report.host, None)
             self._advance()
             return False
         if report.host not in self._gate.admitted:
@@ -160,6 +162,9 @@ class Recovery:
             if answer is not None and report.highest > answer.highest:
                 # It has taken an order since that was still under way: its answer is not the whole truth any more.
                 del self._answers[report.host]
+                self._unanswered.pop(report.host, None)
+            first, _ = self._unanswered.get(report.host, (self._store.now(), report))
+            self._unanswered[report.host] = (first, report)
             self._ask(report.host)
             return False
         return True
@@ -207,7 +212,30 @@ class Recovery:
         away = {host for host in known - self._heard.keys() if now - self._since >= patience}
         heard = dict(self._heard)
         lost = {host for host, at in heard.items() if now - max(at, self._since) >= LOST_AFTER}
-        return sorted((known | heard.keys()) - away - lost - set(self._answers))
+        return sorted((known | heard.keys()) - away - lost - self._mute() - set(self._answers))
+
+    @property
+    def deserted(self) -> bool:
+        """Whether the store is open, and no host of it has answered this process."""
+        return self.opened and not self._gate.admitted
+
+    def _mute(self) -> set[str]:
+        """The hosts that have reported for as long as an answer is waited for, and have not answered."""
+        now = self._store.now()
+        return {host for host, (first, _) in list(self._unanswered.items()) if now - first >= LOST_AFTER}
+
+    def unanswered(self) -> dict[str, str]:
+        """The hosts that report, and that an open store could not be compared with, and why."""
+        if not self.opened:
+            return {}
+        return {f"host {host}": self._why(host) for host in sorted(self._mute() - self._gate.admitted)}
+
+    def _why(self, host: str) -> str:
+        """Why a host has not answered, as far as it has said."""
+        _, report = self._unanswered.get(host, (0.0, None))
+        if report is None or report.fault is None:
+            return "It has not said yet what it holds."
+        return f"It cannot say what it holds: {report.fault.code}: {report.fault.message}"
 
     def missing(self) -> dict[str, str]:
         """What the opening of the store waits for, and why; empty when it is open."""
@@ -217,9 +245,9 @@ class Recovery:
             recovering = bool(tx.meta(RECOVERING))
         behind = "The database is older than what this cloud's hosts hold: it is recovered from them."
         found = {"recovery": behind} if recovering else {}
-        awaited = [f"host {host}" for host in self.waiting()] or ([] if self._answers else ["host"])
-        awaited += ["network engine"] if self._highest is None else []
-        return found | dict.fromkeys(awaited, "It has not said yet what it holds.")
+        hosts = {f"host {host}": self._why(host) for host in self.waiting()}
+        awaited = hosts or ({} if self._answers else {"host": self._why("")})
+        return found | awaited | ({"network engine": self._why("")} if self._highest is None else {})
 
     # -- one thing after the other ---------------------------------------------------------------------------------
 
@@ -259,7 +287,7 @@ class Recovery:
             return
         if self.opened:
             self._admit()
-        elif (self._answers or self._hostless()) and self._highest is not None and not self.waiting():
+        elif self._highest is not None and not self.waiting() and self._enough():
             if recovering:
                 if not self._recovered():
                     return
@@ -267,6 +295,10 @@ class Recovery:
                 self._without()
             self._open()
             self._admit()
+
+    def _enough(self) -> bool:
+        """Whether an opening can do with the hosts that have answered."""
+        return bool(self._answers) or self._hostless() or self._deserted()
 
     def _hostless(self) -> bool:
         """Whether a shared store has no hosts yet: the first could not join one that waits for it.
@@ -277,6 +309,12 @@ class Recovery:
             return False
         with self._store.read() as tx:
             return not any(host.seen.heard for host in tx.list(Host))
+
+    def _deserted(self) -> bool:
+        """Whether there are hosts, and none of them has answered for as long as any is waited for."""
+        with self._store.read() as tx:
+            known = any(True for _ in tx.list(Host))
+        return (known or bool(self._placed) or bool(self._heard)) and self._store.now() - self._since >= LOST_AFTER
 
     def _open(self) -> None:
         self._store.closed = False
@@ -320,11 +358,13 @@ class Recovery:
     def _behind(self, given: Revision, *, recovering: bool) -> bool:
         """Whether a host, or the engine, knows of what this store never gave, or a host of another incarnation."""
         held = [report for report in self._answers.values() if report.highest != NEVER]
-        if any(report.incarnation > given[0] or self._overtaken(report) for report in self._answers.values()):
+        # That a host has seen more than the store gave is true in any report, however old.
+        said = [*self._answers.values(), *(report for _, report in self._unanswered.values())]
+        if any(report.incarnation > given[0] or self._overtaken(report) for report in said):
             return True
         if recovering:
             return False
-        if any(report.highest > given or report.incarnation < given[0] for report in held):
+        if any(report.highest > given for report in said) or any(report.incarnation < given[0] for report in held):
             return True
         with self._store.read() as tx:
             if any(verb.missed(tx, report) or verb.ahead(tx, report) for report in self._answers.values()):
@@ -334,7 +374,8 @@ class Recovery:
     def _close(self, given: Revision) -> None:
         """Begin a recovery: the store is in an incarnation above all that anybody knows, and no wake is anybody's."""
         known = [given[0], (self._highest or NEVER)[0]]
-        known += [max(report.incarnation, report.highest[0]) for report in self._answers.values()]
+        said = [*self._answers.values(), *(report for _, report in self._unanswered.values())]
+        known += [max(report.incarnation, report.highest[0]) for report in said]
         self._gate.admitted = frozenset()
         self._store.closed = True
         self.opened = False
@@ -412,6 +453,15 @@ class Awaited:
         self._store = core.store
         self._store.shared = self._store.closed = True
         self.opened = False
+
+    @property
+    def deserted(self) -> bool:
+        """Always False: a process without loops asks no host."""
+        return False
+
+    def unanswered(self) -> dict[str, str]:
+        """Always empty: a process without loops asks no host."""
+        return {}
 
     def missing(self) -> dict[str, str]:
         """What the opening waits for, and why; empty when it is open. Opens it."""

@@ -69,6 +69,7 @@ class Agent:
         self._changed: set[str] = set()
         self._unknown: tuple[str, ...] = ()
         self._refused: dict[str, SeenFault] = {}
+        self._unanswered: SeenFault | None = None
         self._captures = Captures(provider, book, now)
         self.stir: Callable[[str], None] = lambda _uuid: None
         """Who has a body looked at, for whose step another one's waits."""
@@ -328,15 +329,26 @@ class Agent:
             self.book.note()
         return list(known)
 
-    def answer(self, ask: Ask) -> Report:
-        """The full report that was asked for, in the incarnation that asks."""
+    def answer(self, ask: Ask) -> list[Report]:
+        """The full report that was asked for, in the incarnation that asks.
+
+        Empty when that incarnation cannot be written down: the next report says why.
+        """
         with self._lock:
-            self.book.enter(ask.incarnation, ask.opening)
+            try:
+                self.book.enter(ask.incarnation, ask.opening)
+            except OSError as error:
+                fault = _disk_fault(error)
+                if self._unanswered is None:
+                    log.warning("not answered", code=fault.code, message=fault.message)
+                self._unanswered = self._shown(fault)
+                return []
+            self._unanswered = None
             report = self.report(full=True)
             if not ask.orders:
-                return msgspec.structs.replace(report, answer=ask.call)
+                return [msgspec.structs.replace(report, answer=ask.call)]
             orders = {uuid: _order(entry) for uuid, entry in self.book.entries.items()}
-            return msgspec.structs.replace(report, answer=ask.call, orders=orders, removed=dict(self.book.removed))
+            return [msgspec.structs.replace(report, answer=ask.call, orders=orders, removed=dict(self.book.removed))]
 
     def report(self, *, full: bool = False) -> Report:
         """What is to be said now; a full one repeats every body and the removals that were asked about."""
@@ -364,6 +376,7 @@ class Agent:
                 traits=self._traits,
                 zone=self._zone,
                 chassis=self._chassis,
+                fault=self._unanswered,
             )
             if full or report.bodies:
                 self._spoke = self._sequence

@@ -164,7 +164,8 @@ class HostRunner:
             elif self.agent.news:
                 self._news.set()
         elif isinstance(message, Ask) and message.call:
-            self._link.send(self.agent.answer(message))
+            for page in self.agent.answer(message):
+                self._link.send(page)
         elif isinstance(message, Ask):
             self._full = True
             self._news.set()
