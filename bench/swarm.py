@@ -20,6 +20,7 @@ from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import Book
 from pileus.loops.host.runner import BEAT, GATHER, REPEAT
 from pileus.model.host import Capacity
+from pileus.model.noun import NEVER
 from pileus.providers.stub import StubProvider
 
 HAS = Capacity(vcpus=64, memory=1 << 18, disk=1 << 14)
@@ -98,7 +99,7 @@ class Swarm:
                 self._obey(host, message.uuid)
             if host.agent.news:
                 self._soon(host)
-        elif isinstance(message, messages.Ask) and message.call:
+        elif isinstance(message, messages.Ask) and (message.call or message.forget > NEVER):
             key = topology.answer_key(str(letter.properties.get("reply_to") or ""), host.name)
             for page in host.agent.answer(message):
                 self._send(host, key, page)

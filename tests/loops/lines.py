@@ -269,6 +269,9 @@ def _reply_is_result(core: Core, uuid: str, request: str = "") -> float | None:
 # -- 5: the host ---------------------------------------------------------------------------------------------------
 
 
+_accepts = Agent.accepts
+
+
 def _takes_lower(agent: Agent, order: Order) -> bool:
     removed = agent.book.removed.get(order.uuid)
     if removed is not None and order.revision <= removed.revision:
@@ -283,6 +286,13 @@ def _takes_removed(agent: Agent, order: Order) -> bool:
         agent._told.add(order.uuid)
         return False
     return held is None or order.revision > held.revision
+
+
+def _takes_forgotten(agent: Agent, order: Order) -> bool:
+    held, removed = agent.book.entries.get(order.uuid), agent.book.removed.get(order.uuid)
+    if order.spec is None or held is not None or removed is not None or order.revision > agent.book.forgotten:
+        return _accepts(agent, order)
+    return True
 
 
 def _drops_removed(book: Book, uuid: str, removed: Removed) -> None:
@@ -490,6 +500,12 @@ LINES: dict[str, Line] = {
         _only_what_was_held,
         Temper(verbs=("launch", "terminate"), mishaps=("cut",), odds={"fault": 0.0, "worker dies": 0.0}),
         seed=8,
+    ),
+    "refuse the forgotten": Line(
+        5,
+        "a revision not above what was forgotten is refused for what is not held",
+        replaced(Agent, "accepts", _takes_forgotten),
+        Temper(verbs=("launch", "terminate"), mishaps=("cut",)),
     ),
     "restart by itself": Line(
         5,

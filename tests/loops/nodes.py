@@ -30,6 +30,8 @@ class MortalBook(Book):
         super().__init__()
         self._world = world
         self._written = self.start
+        self.gone: set[str] = set()
+        """What was ever removed for good, be it forgotten."""
 
     def begin(self) -> None:
         self.start = self._recalled(self._written)
@@ -54,6 +56,13 @@ class MortalBook(Book):
     def remember(self, uuid: str, removed: Removed) -> None:
         self._perhaps()
         super().remember(uuid, removed)
+        if removed.why == "gone":
+            self.gone.add(uuid)
+        self._perhaps()
+
+    def forget(self, through: Revision, left: int) -> None:
+        self._perhaps()
+        super().forget(through, left)
         self._perhaps()
 
 
@@ -65,7 +74,7 @@ class Node:
         self.name = name
         self.machine = Machine(world, name)
         self.machine.watch(lambda ref: self.hint(ref.uuid))
-        self.book: Book = MortalBook(world)
+        self.book = MortalBook(world)
         self.agent: Agent | None = None
         self.life = 0
         self.cut = self.away = 0.0

@@ -211,11 +211,19 @@ class Promises:
             if uuid not in rows or rows[uuid].wanted.power.n != n:
                 del self._binding[uuid]
 
+    def kept(self, rows: Mapping[str, Instance], living: Iterable[str]) -> None:
+        """The store was opened for the first time since it was replaced: `living` was in it, and in its copy."""
+        for uuid in living:
+            row = rows.get(uuid)
+            # One that its guest's shutdown ends may have been ended by that.
+            if row is None or (row.wanted.gone and row.wanted.on_shutdown != "terminate"):
+                self.broken(UNKNOWN, f"{uuid} was lost, though the copy has it and nobody wanted its end")
+
     def _as_held(self, rows: Mapping[str, Instance], node: Node) -> None:
         with self._world.store.read() as tx:
             given = tx.meta("incarnation"), tx.meta("counter")
-        for uuid, removed in node.book.removed.items():
-            if removed.why == "gone" and uuid in rows and not rows[uuid].wanted.gone:
+        for uuid in node.book.gone:
+            if uuid in rows and not rows[uuid].wanted.gone:
                 self.broken(GONE, f"{uuid} was removed from {node.name}, and came back")
         for uuid, entry in node.book.entries.items():
             row = rows.get(uuid)

@@ -33,6 +33,7 @@ class Restored:
         self._what = what
         self._copy: databases.Image = b""
         self._recovery: recover.Recovery | None = None
+        self._living: set[str] = set()
         world.after(world.random.uniform(4, 16), self._copied)
 
     def _copied(self) -> None:
@@ -48,10 +49,17 @@ class Restored:
             node = world.random.choice(list(world.nodes.values()))
             node.away = world.now + world.random.uniform(40, 62)
             world.log(node.name, "falls silent")
+        self._living = self._alive()
         world.restart(self._copy if self._what == "copy" else world.cloud.empty)
+        # In the store that was and in its copy: nobody has asked for the end of any of these.
+        self._living &= self._alive()
         world.restoring = self
         self._start()
         self._tick()
+
+    def _alive(self) -> set[str]:
+        with self._world.store.read() as tx:
+            return {row.uuid for row in tx.list(Instance) if not row.wanted.gone}
 
     @property
     def admitted(self) -> frozenset[str]:
@@ -102,6 +110,8 @@ class Restored:
             rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
         heard = [node for node in world.nodes.values() if node.name in self.admitted]
         world.promises.recovered(rows, heard)
+        world.promises.kept(rows, self._living)
+        self._living = set()
         held = {uuid for node in world.nodes.values() if node not in heard for uuid in node.book.entries}
         world.users.relearn(rows, held)
         self._seed()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import case, func, select
 
-from pileus.bus import messages
+from pileus.bus import messages, pages
 from pileus.loops import report, runner
 from pileus.loops.host import agent as agents
 from pileus.model import ids
@@ -52,6 +52,8 @@ START = 1_800_000_000.0
 STORM, CALM = 32.0, 66.0
 LEASE = 8.0
 SCAN = 40.0
+REMOVALS, PAGE = 1, 20_000
+"""Removals that a host remembers, and bytes of a page of an answer: histories are long, and answers large, at once."""
 _WAKE = tables.wake.c
 NEXT = select(func.min(case((_WAKE.until > _WAKE.due, _WAKE.until), else_=_WAKE.due)))
 """When the next wake can be claimed."""
@@ -406,6 +408,8 @@ class World:
             (stores, "LEASE", LEASE),
             (runner, "log", log),
             (agents, "log", log),
+            (agents, "MOST", REMOVALS),
+            (pages, "LARGEST", PAGE),
             (runner, "_jitter", self.random),
         ]
         before = [getattr(module, name) for module, name, _ in changed]

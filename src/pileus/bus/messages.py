@@ -29,8 +29,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
     opening: int = 0
 
 
+FORGOTTEN = "forgotten"
+"""Why a host holds nothing of something, when it has forgotten the removals through a revision."""
+
+
 class Removed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A removal that a host was ordered and has done; `satisfied` is the power n that its guest had ended."""
+    """A removal that a host was ordered and has done; `satisfied` is the power n that its guest had ended.
+
+    `why` is gone, moved, or FORGOTTEN: the host holds nothing of it, and takes no order through `revision` for it.
+    """
 
     revision: Revision
     why: str
@@ -63,7 +70,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     one, that said something of bodies last; `unknown` are bodies that no order named.
     `chassis` is its switch, as the network engine names that. `answer` is the call of the Ask that it answers; if that
     asked for them, `orders` are all that are held, and `removed` has every removal. `fault` says why the host could not
-    answer the last Ask.
+    answer the last Ask. An answer of several `pages` is as many reports of one sequence, numbered by `page`; the first
+    has the bodies, each has some of the orders and removals.
+    `removals` is how many the host remembers, if these are so many that it wants to forget some; `forgotten` the
+    revision through which it has.
     """
 
     host: str
@@ -85,18 +95,26 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     answer: str = ""
     orders: dict[str, Order] | None = None
     fault: Fault | None = None
+    page: int = 0
+    pages: int = 1
+    removals: int = 0
+    forgotten: Revision = NEVER
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ask"):
     """Report in full, now, as the answer to `call`; with all that is held if `orders`.
 
     A host that is asked in a higher `incarnation`, or `opening`, of the store than its own is in that from then on.
+    `pages` says that the answer may come in pages. With `forget` the store vouches for all removals through that
+    revision: the host may forget them, and refuses orders through it for what it does not hold.
     """
 
     call: str = ""
     incarnation: int = 0
     opening: int = 0
     orders: bool = False
+    pages: bool = False
+    forget: Revision = NEVER
 
 
 class Open(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="open"):
@@ -147,6 +165,11 @@ _TO_CLOUD: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToCloud)
 def encode(message: ToHost | ToCloud) -> bytes:
     """A message as bytes."""
     return _ENCODER.encode(message)
+
+
+def encoded(part: Order | Removed) -> bytes:
+    """A part of a message as bytes, to know how large it is."""
+    return _ENCODER.encode(part)
 
 
 def decode_to_host(data: bytes) -> ToHost | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from pileus.bus.messages import Order
+from pileus.bus.messages import FORGOTTEN, Order
 from pileus.loops import resolve
 from pileus.loops.host import silence
 from pileus.model.errors import Fault
@@ -20,6 +20,7 @@ from pileus.verbs.image import bury, on_host, source
 
 if TYPE_CHECKING:
     from pileus.bus.messages import BodyReport, Removed
+    from pileus.store.reader import Reader
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
@@ -207,9 +208,22 @@ def noted(tx: Writer, row: Image, seen: Seen) -> Image:
     return row
 
 
+def ordered(tx: Reader, host: str) -> set[str]:
+    """The uuids of the captures that a host should have."""
+    rows = tx.many(Image, tx.taken(on_host(host))).values()
+    return {row.uuid for row in rows if row.assigned is not None and row.assigned.host == host}
+
+
 def cleared(tx: Writer, row: Image, host: str, removed: Removed) -> None:
-    """A host confirms that it holds nothing of a capture, if it does."""
+    """A host confirms that it holds nothing of a capture, if it does.
+
+    A capture whose order is refused, because its removal may have been forgotten, is ordered anew.
+    """
     assigned = row.assigned
+    refused = removed.why == FORGOTTEN and row.revision <= removed.revision
+    if assigned is not None and assigned.host == host and refused:
+        tx.wake(tx.assign(row, msgspec.structs.replace(assigned, content="")))
+        return
     ordered = assigned.clear.get(host) if assigned is not None else None
     if assigned is None or ordered is None or removed.revision < ordered:
         return

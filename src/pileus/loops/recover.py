@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from pileus.bus.messages import Ask
+from pileus.bus.pages import Pages
 from pileus.loops import report as reports
 from pileus.model.errors import Fault
 from pileus.model.host import LOST_AFTER, Host
@@ -129,6 +130,7 @@ class Recovery:
         self._since = self._store.now()
         self._answers: dict[str, Report] = {}
         self._unanswered: dict[str, tuple[float, Report]] = {}
+        self._pages: dict[str, Pages] = {}
         self._highest: Revision | None = None
         self._opening: int | None = None
 
@@ -153,7 +155,13 @@ class Recovery:
         if given is not None and self._outrun(report, given):
             return False
         if report.answer and report.answer == self._call and report.full:
-            self._answers[report.host] = report
+            answer = self._pages.setdefault(report.host, Pages()).add(report)
+            if answer is None:
+                # It is answering: the next page is waited for as the first one was.
+                self._unanswered[report.host] = (self._store.now(), report)
+                return False
+            del self._pages[report.host]
+            self._answers[report.host] = answer
             self._unanswered.pop(report.host, None)
             self._advance()
             return False
@@ -270,13 +278,19 @@ class Recovery:
         return report.opening > self._latest
 
     def _ask(self, host: str) -> None:
+        first, said = self._unanswered.get(host, (0.0, None))
+        if said is not None and said.answer == self._call and self._store.now() - first < GRACE:
+            # The other pages of its answer are under way.
+            return
         if self._opening is None:
             self._draw()
         with self._store.read() as tx:
             recovering = bool(tx.meta(RECOVERING))
             incarnation = tx.meta("incarnation")
         incarnation = incarnation if recovering else 0
-        ask = Ask(call=self._call, incarnation=incarnation, opening=self._opening or 0, orders=recovering)
+        ask = Ask(
+            call=self._call, incarnation=incarnation, opening=self._opening or 0, orders=recovering, pages=recovering
+        )
         self._gate.bus.send(host, ask)
 
     def _advance(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.bus.messages import Ask
+from pileus.bus.messages import FORGOTTEN, Ask
 from pileus.loops import image as captures
 from pileus.loops import instance as loop
 from pileus.loops.host import silence
@@ -18,13 +18,14 @@ from pileus.model.image import Image
 from pileus.model.instance import Instance, Seen, settled
 from pileus.model.noun import NEVER
 from pileus.model.placement import RESOURCES
+from pileus.verbs import recover as recovery
 from pileus.verbs.host import REMOVED
 from pileus.verbs.instance.power import end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pileus.bus.messages import BodyReport, Report
+    from pileus.bus.messages import BodyReport, Removed, Report
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
@@ -63,6 +64,26 @@ def absorb_all(core: Core, reports: Sequence[Report]) -> None:
         end(SYSTEM, core, uuid, n, reason, message)
     for host in ask:
         core.hosts.send(host, Ask())
+    for report in news:
+        if report.removals:
+            _vouch(core, report)
+
+
+def _vouch(core: Core, report: Report) -> None:
+    """Let a host that remembers too many removals forget them, if it holds all that is placed there.
+
+    The store remembers through which revision: one that does not is a copy from before that, whose rows of what the
+    host does not hold are of what was removed since (`verbs.recover`). The revision is a new one, so that such a copy
+    never gave it.
+    """
+    with core.store.write() as tx:
+        placed = tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{report.host}")])
+        here = {uuid for uuid, row in placed.items() if row.assigned.host == report.host}
+        if not (here | captures.ordered(tx, report.host)) <= report.bodies.keys():
+            return
+        revision, opening = tx.bump(), tx.opening
+        recovery.vouch(tx, report.host, revision)
+    core.hosts.send(report.host, Ask(forget=revision, opening=opening))
 
 
 def _hosts(tx: Writer, reports: Sequence[Report], ask: list[str]) -> list[Report]:
@@ -185,6 +206,8 @@ def _confirm(tx: Writer, report: Report, rows: dict[str, Instance]) -> None:
     """Hosts that were to hold nothing of a row, and say so at that order's revision, are cleared."""
     for uuid, removed in report.removed.items():
         row = rows.get(uuid)
+        if row is not None and removed.why == FORGOTTEN and uuid not in report.bodies:
+            row = rows[uuid] = _above(tx, row, report.host, removed)
         ordered = row.assigned.clear.get(report.host) if row else None
         if row is None or ordered is None or uuid in report.bodies or removed.revision < ordered:
             continue
@@ -192,6 +215,14 @@ def _confirm(tx: Writer, report: Report, rows: dict[str, Instance]) -> None:
             row = tx.see(row, msgspec.structs.replace(row.seen, satisfied=removed.satisfied))
         rows[uuid] = row = loop.cleared(tx, row, report.host)
         tx.wake(row)
+
+
+def _above(tx: Writer, row: Instance, host: str, forgotten: Removed) -> Instance:
+    """An order that a host refuses, because it may have forgotten its removal, is given another revision."""
+    if row.gone is not None or row.assigned.host != host or row.revision > forgotten.revision:
+        return row
+    tx.wake(row)
+    return tx.assign(row, msgspec.structs.replace(row.assigned, content=""))
 
 
 def _absent(tx: Writer, report: Report) -> None:

@@ -144,6 +144,15 @@ IMAGE_BYTES: Final = Bound(
 BUS_FRAME: Final = Bound(
     what="bytes of one message", per="connection", most=64 << 20, answer="the connection is closed"
 )
+ANSWER_PAGE: Final = Bound(
+    what="bytes of one page of a host's answer", per="request", most=4 << 20, answer="the answer has another page"
+)
+REMOVALS: Final = Bound(
+    what="removals that a host remembers",
+    per="host",
+    most=20_000,
+    answer="the cloud vouches for them, and the host forgets the older half",
+)
 
 HOST_STEPS: Final = Bound(
     what="steps of bodies that a host does at once, for each backend", per="host", most=4, answer="the step waits"

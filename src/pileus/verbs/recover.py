@@ -29,13 +29,14 @@ from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.verbs import adopt, contest, recount, securitygroup
 from pileus.verbs.host import known
+from pileus.verbs.image import on_host
 from pileus.verbs.instance import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pileus.bus.messages import Order, Report
-    from pileus.model.noun import Noun
+    from pileus.model.noun import Noun, Revision
     from pileus.model.provider import Recalled
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
@@ -45,6 +46,10 @@ ORDER: tuple[type[Noun], ...] = (Project, Router, Network, Subnet, SecurityGroup
 
 ENGINE: tuple[type[Noun], ...] = (Router, Network, SecurityGroup, FloatingIp, Port)
 """What the engine keeps."""
+
+
+COUNTER = 44
+"""Bits of a revision's counter, where a revision is one number."""
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -124,6 +129,21 @@ def _wait(tx: Writer, row: Instance) -> None:
         tx.assign(row, msgspec.structs.replace(row.assigned, unheard=before))
 
 
+def vouch(tx: Writer, host: str, revision: Revision) -> None:
+    """A host may forget its removals through `revision`: it holds all that the store has placed there."""
+    tx.keep_meta(_vouched(host), _number(revision))
+
+
+def _number(revision: Revision) -> int:
+    """A revision as one number of the store's `meta`, in the order of revisions."""
+    return (revision[0] << COUNTER) + revision[1]
+
+
+def _vouched(host: str) -> str:
+    """The number in the store's `meta` that is the revision through which this host may have forgotten removals."""
+    return f"vouched {hashlib.sha256(host.encode()).hexdigest()[:24]}"
+
+
 def _left(host: str) -> str:
     """The number in the store's `meta` above all that was given when this host was missing at its opening."""
     return f"left {hashlib.sha256(host.encode()).hexdigest()[:24]}"
@@ -163,6 +183,7 @@ class _Merge:
 
     def run(self) -> Outcome:
         self._networks()
+        self._forgotten()
         self._instances()
         self._images()
         self._ports()
@@ -174,9 +195,10 @@ class _Merge:
             left = recount.set_right(self.tx)
         self.done.left = left
         known = {host.name for host in self.tx.list(Host)} | placed(self.engine)
-        for host in self.answers:
+        for host, report in self.answers.items():
             self.tx.keep_meta(_heard(host), self.tx.meta("incarnation"))
             self.tx.keep_meta(_left(host), 0)
+            self.tx.keep_meta(_vouched(host), _number(report.forgotten))
         self.done.unheard = sorted(known - self.answers.keys())
         return self.done
 
@@ -313,6 +335,22 @@ class _Merge:
             port = self.tx.get(Port, floating.wanted.port) if floating.wanted.port else None
             if floating.wanted.port and (port is None or port.gone is not None or port.wanted.gone):
                 self.tx.want(floating, msgspec.structs.replace(floating.wanted, port=None, association=""))
+
+    def _forgotten(self) -> None:
+        """Rows of what a host was ordered to remove, and was allowed to forget, after this copy was made.
+
+        It held all that was placed there when the store vouched for that. A body that is there without an order was not
+        removed: its order was lost.
+        """
+        tx = self.tx
+        for host, report in self.answers.items():
+            if _number(report.forgotten) <= tx.meta(_vouched(host)):
+                continue
+            there = {*self.held, *self.captures, *report.unknown}
+            placed = tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")]).values()
+            self.ended |= {row.uuid for row in placed if row.assigned.host == host} - there
+            captured = tx.many(Image, tx.taken(on_host(host))).values()
+            self.fetched |= {row.uuid for row in captured if row.assigned and row.assigned.host == host} - there
 
     # -- what hosts hold -------------------------------------------------------------------------------------------
 

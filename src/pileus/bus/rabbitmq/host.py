@@ -43,7 +43,9 @@ class HostEnd:
     def send(self, message: Report | Opened) -> None:
         """Send to the cloud, at once or not at all: an answer to who asked, all else to whichever process takes it."""
         call = message.call if isinstance(message, messages.Opened) else message.answer
-        process = self._askers.pop(call, "") if call else ""
+        # All pages of an answer go to who asked.
+        last = isinstance(message, messages.Opened) or message.page + 1 == message.pages
+        process = (self._askers.pop(call, "") if last else self._askers.get(call, "")) if call else ""
         if isinstance(message, messages.Opened) and not process:
             return
         key = topology.answer_key(process, self._host) if process else topology.report_key(self._host)

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from pileus.bus.messages import Ask, BodyReport, Order, Removed, Report
+from pileus.bus import pages
+from pileus.bus.messages import FORGOTTEN, Ask, BodyReport, Order, Removed, Report
 from pileus.loops.host.book import Book, Entry
 from pileus.loops.host.capture import Captures
-from pileus.model import disk
+from pileus.model import bounds, disk
 from pileus.model.errors import Fault
 from pileus.model.host import Capacity
 from pileus.model.instance import Body, Power, Step, next_step
+from pileus.model.noun import NEVER
 from pileus.model.noun import Fault as SeenFault
 from pileus.model.provider import Ref
 from pileus.model.spec import ImageSpec, InstanceSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pileus.model.instance import PowerState
     from pileus.model.provider import Provider, Seen
@@ -35,6 +37,9 @@ CALM = 60.0
 
 LONGEST = 30.0
 """Seconds between fall and start of a body that keeps on falling."""
+
+MOST = bounds.REMOVALS.most
+"""Removals that are remembered before the host asks to forget the older half."""
 
 log = structlog.get_logger()
 
@@ -138,6 +143,10 @@ class Agent:
             self._told.add(order.uuid)
             return False
         held = self.book.entries.get(order.uuid)
+        if held is None and order.spec is not None and order.revision <= self.book.forgotten:
+            # Perhaps its removal was forgotten; if not, the cloud orders it again, above that.
+            self._told.add(order.uuid)
+            return False
         if held is not None and order.revision <= held.revision:
             self._changed.add(order.uuid)
             return False
@@ -332,9 +341,13 @@ class Agent:
     def answer(self, ask: Ask) -> list[Report]:
         """The full report that was asked for, in the incarnation that asks.
 
-        Empty when that incarnation cannot be written down: the next report says why.
+        Empty when that incarnation cannot be written down: the next report says why. Permission to forget removals is
+        not answered.
         """
         with self._lock:
+            if ask.forget > NEVER:
+                self._forget(ask)
+                return []
             try:
                 self.book.enter(ask.incarnation, ask.opening)
             except OSError as error:
@@ -345,10 +358,25 @@ class Agent:
                 return []
             self._unanswered = None
             report = self.report(full=True)
+            report = msgspec.structs.replace(report, answer=ask.call, forgotten=self.book.forgotten)
             if not ask.orders:
-                return [msgspec.structs.replace(report, answer=ask.call)]
+                return [report]
             orders = {uuid: _order(entry) for uuid, entry in self.book.entries.items()}
-            return [msgspec.structs.replace(report, answer=ask.call, orders=orders, removed=dict(self.book.removed))]
+            if ask.pages:
+                return pages.split(report, orders, self.book.removed)
+            return [msgspec.structs.replace(report, orders=orders, removed=dict(self.book.removed))]
+
+    def _forget(self, ask: Ask) -> None:
+        """Forget the removals that the store vouches for, unless a later opening of the store has asked since."""
+        start = self.book.start
+        outdated = ask.forget[0] < start.incarnation or ask.opening < start.opening
+        # An order that could not be kept was reported like one that is held.
+        if outdated or self._refused or ask.forget <= self.book.forgotten:
+            return
+        try:
+            self.book.forget(ask.forget, MOST // 2)
+        except OSError as error:
+            log.warning("removals not forgotten", error=str(error))
 
     def report(self, *, full: bool = False) -> Report:
         """What is to be said now; a full one repeats every body and the removals that were asked about."""
@@ -369,7 +397,8 @@ class Agent:
                     **{uuid: _body_report(self.book.entries[uuid]) for uuid in names},
                     **{uuid: self._refusal(uuid, fault) for uuid, fault in self._refused.items()},
                 },
-                removed={uuid: self.book.removed[uuid] for uuid in self._told if uuid in self.book.removed},
+                removed=dict(self._removals()),
+                removals=len(self.book.removed) if full and len(self.book.removed) > MOST and not self._refused else 0,
                 unknown=self._unknown,
                 capacity=self._capacity,
                 limits=self.provider.limits,
@@ -384,6 +413,14 @@ class Agent:
             self._told.clear()
             self._found = False
             return report
+
+    def _removals(self) -> Iterator[tuple[str, Removed]]:
+        """The removals that were asked about; of one that may have been forgotten, that nothing is held of it."""
+        for uuid in self._told:
+            if uuid in self.book.removed:
+                yield uuid, self.book.removed[uuid]
+            elif uuid not in self.book.entries and self.book.forgotten > NEVER:
+                yield uuid, Removed(revision=self.book.forgotten, why=FORGOTTEN)
 
     def _refusal(self, uuid: str, fault: SeenFault) -> BodyReport:
         """What is said of a body whose last order could not be kept."""

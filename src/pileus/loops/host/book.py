@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from pileus.bus.messages import Removed
+from pileus.bus.messages import FORGOTTEN, Removed
 from pileus.model.instance import Body
 from pileus.model.noun import NEVER, Fault, Revision
 from pileus.model.provider import Capture
@@ -25,6 +25,9 @@ DAMAGED = "damaged"
 
 MARK = ".highest"
 """How the name of the file ends that shows the highest revision, beside the orders: `INCARNATION.COUNTER.highest`."""
+
+REMOVALS = "removed.jsonl"
+"""The list of removals, in the folder of a book."""
 
 log = structlog.get_logger()
 
@@ -78,6 +81,8 @@ class Book:
         self.start = Start()
         self.entries: dict[str, Entry] = {}
         self.removed: dict[str, Removed] = {}
+        self.forgotten: Revision = NEVER
+        """The revision through which removals were forgotten: an order through it is refused for what is not held."""
 
     def begin(self) -> None:
         """Count a start of the agent."""
@@ -115,7 +120,7 @@ class Book:
             self.start = _raised(self.start, entry.revision)
 
     def remember(self, uuid: str, removed: Removed) -> None:
-        """Remember for ever that this was to be removed; the order for it is no longer held."""
+        """Remember that this was to be removed; the order for it is no longer held."""
         self._write_removed(uuid, removed)
         self.removed[uuid] = removed
         self.start = _raised(self.start, removed.revision)
@@ -123,10 +128,20 @@ class Book:
             self._erase_entry(uuid)
             del self.entries[uuid]
 
+    def forget(self, through: Revision, left: int) -> None:
+        """Forget the oldest removals through a revision for which the store vouches, but for `left` of all removals."""
+        oldest = sorted(self.removed, key=lambda uuid: self.removed[uuid].revision)[: max(0, len(self.removed) - left)]
+        forgotten = {uuid for uuid in oldest if self.removed[uuid].revision <= through}
+        kept = {uuid: removed for uuid, removed in self.removed.items() if uuid not in forgotten}
+        self._write_kept(max(through, self.forgotten), kept)
+        self.removed, self.forgotten = kept, max(through, self.forgotten)
+        self.start = _raised(self.start, self.forgotten)
+
     def _recalled(self, written: Start) -> Start:
         """What was written of a start, raised to what the orders and removals show."""
         known = [entry.revision for entry in self.entries.values()]
         known += [removed.revision for removed in self.removed.values()]
+        known.append(self.forgotten)
         return _raised(written, max(known, default=NEVER))
 
     def _set_start(self, start: Start) -> None:
@@ -141,9 +156,14 @@ class Book:
 
     def _write_removed(self, uuid: str, removed: Removed) -> None: ...
 
+    def _write_kept(self, forgotten: Revision, kept: dict[str, Removed]) -> None: ...
+
 
 class FileBook(Book):
-    """A book in a folder: a file for each order (written aside, then renamed) and one growing list of removals.
+    """A book in a folder: a file for each order (written aside, then renamed) and one list of removals.
+
+    The list grows with each removal, and is written anew when some are forgotten; a first line without a uuid then says
+    through which revision.
 
     An order that cannot be read is set aside, and missing: the host's next report does not name its body, and the
     cloud orders it again. So is what was kept of earlier starts: the host begins above all that its book still shows.
@@ -193,15 +213,17 @@ class FileBook(Book):
         log.error("set aside: it cannot be read", file=str(aside), error=str(error))
 
     def _load_removed(self) -> None:
-        path = self._folder / "removed.jsonl"
         line = msgspec.json.Decoder(tuple[str, Removed])
-        data = path.read_bytes() if path.exists() else b""
-        for text in data.splitlines():
-            try:
-                uuid, removed = line.decode(text)
-            except msgspec.DecodeError:
-                continue  # cut short by a power cut or a full disk; its order is still held
-            self.removed[uuid] = removed
+        with contextlib.suppress(FileNotFoundError), (self._folder / REMOVALS).open("rb") as file:
+            for text in file:
+                try:
+                    uuid, removed = line.decode(text)
+                except msgspec.DecodeError:
+                    continue  # cut short by a power cut or a full disk; its order is still held
+                if uuid:
+                    self.removed[uuid] = removed
+                else:
+                    self.forgotten = removed.revision
         for uuid, removed in self.removed.items():
             entry = self.entries.get(uuid)
             if entry is not None and entry.revision <= removed.revision:
@@ -234,7 +256,7 @@ class FileBook(Book):
 
     def _write_removed(self, uuid: str, removed: Removed) -> None:
         self._mark(removed.revision)
-        with (self._folder / "removed.jsonl").open("ab+") as file:
+        with (self._folder / REMOVALS).open("ab+") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - 1))
             # A line that a full disk cut short ends here, or this one would be part of it.
@@ -242,6 +264,11 @@ class FileBook(Book):
             file.write(b"\n" * torn + msgspec.json.encode((uuid, removed)) + b"\n")
             file.flush()
             os.fdatasync(file.fileno())
+
+    def _write_kept(self, forgotten: Revision, kept: dict[str, Removed]) -> None:
+        self._mark(forgotten)
+        lines = [("", Removed(revision=forgotten, why=FORGOTTEN)), *kept.items()]
+        _replace(self._folder / REMOVALS, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
 
 def marks(orders: Path) -> list[Revision]:

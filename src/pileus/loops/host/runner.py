@@ -14,6 +14,7 @@ from pileus.bus.messages import Ask, Open, Opened, Order
 from pileus.loops.runner import backoff
 from pileus.model import bounds
 from pileus.model.errors import Fault
+from pileus.model.noun import NEVER
 from pileus.model.provider import Ref
 from pileus.model.spec import InstanceSpec
 from pileus.model.threads import Thread, once
@@ -163,14 +164,18 @@ class HostRunner:
                 self.wake(message.uuid)
             elif self.agent.news:
                 self._news.set()
-        elif isinstance(message, Ask) and message.call:
-            for page in self.agent.answer(message):
-                self._link.send(page)
         elif isinstance(message, Ask):
-            self._full = True
-            self._news.set()
+            self._asked(message)
         elif isinstance(message, Open):
             once("open", lambda: self._open(message))
+
+    def _asked(self, ask: Ask) -> None:
+        if ask.call or ask.forget > NEVER:
+            for page in self.agent.answer(ask):
+                self._link.send(page)
+        else:
+            self._full = True
+            self._news.set()
 
     def _specs_changed(self) -> None:
         if self._on_specs is not None:

@@ -1,0 +1,81 @@
+"""Answers in pages: what a host holds and has removed may be more than one message of the bus can carry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.bus import messages
+from pileus.bus.messages import Report
+from pileus.model import bounds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pileus.bus.messages import Order, Removed
+
+LARGEST = bounds.ANSWER_PAGE.most
+"""Bytes of orders and removals in one page at most; a single order may be larger."""
+
+
+def split(report: Report, orders: Mapping[str, Order], removed: Mapping[str, Removed]) -> list[Report]:
+    """The pages of the answer `report` that has these orders and removals: at least one."""
+    pages = list(_pages(report, orders, removed)) or [report]
+    return [msgspec.structs.replace(page, page=index, pages=len(pages)) for index, page in enumerate(pages)]
+
+
+def _pages(report: Report, orders: Mapping[str, Order], removed: Mapping[str, Removed]) -> Iterator[Report]:
+    page, size = _Page(), 0
+    first = report
+    items: list[tuple[str, Order | Removed]] = [*orders.items(), *removed.items()]
+    for uuid, item in items:
+        length = len(messages.encoded(item)) + len(uuid)
+        if size and size + length > LARGEST:
+            yield page.of(first)
+            # Bodies and the host itself are described once.
+            first = msgspec.structs.replace(report, bodies={}, unknown=())
+            page, size = _Page(), 0
+        page.add(uuid, item)
+        size += length
+    yield page.of(first)
+
+
+class _Page:
+    def __init__(self) -> None:
+        self._orders: dict[str, Order] = {}
+        self._removed: dict[str, Removed] = {}
+
+    def add(self, uuid: str, item: Order | Removed) -> None:
+        if isinstance(item, messages.Order):
+            self._orders[uuid] = item
+        else:
+            self._removed[uuid] = item
+
+    def of(self, report: Report) -> Report:
+        return msgspec.structs.replace(report, orders=self._orders, removed=self._removed)
+
+
+class Pages:
+    """The pages of one host's answer that have come so far, in any order, some of them twice."""
+
+    def __init__(self) -> None:
+        self._sequence = (0, 0)
+        self._pages: dict[int, Report] = {}
+
+    def add(self, page: Report) -> Report | None:
+        """Take a page in; the whole answer if it was the last that was missing. A later answer voids an earlier."""
+        sequence = (page.epoch, page.sequence)
+        if sequence < self._sequence:
+            return None
+        if sequence > self._sequence:
+            self._sequence, self._pages = sequence, {}
+        self._pages[page.page] = page
+        if len(self._pages) < page.pages:
+            return None
+        orders: dict[str, Order] | None = None
+        removed: dict[str, Removed] = {}
+        for each in self._pages.values():
+            removed |= each.removed
+            orders = orders if each.orders is None else {**(orders or {}), **each.orders}
+        return msgspec.structs.replace(self._pages[0], orders=orders, removed=removed, page=0, pages=1)
