@@ -1,12 +1,12 @@
 """Metadata and loopback listeners over real namespaces: a Linux bridge for the switch, then the real one."""
 
 import contextlib
-import errno
 import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -20,6 +20,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from pileus.faces import metadata
+from pileus.model import bounds
 from pileus.model.addresses import derived_mac
 from pileus.model.errors import Fault
 from pileus.model.instance import Power
@@ -32,8 +33,9 @@ from pileus.model.spec import (
     SecurityGroupSpec,
     SubnetSpec,
 )
+from pileus.providers.local.doctor import listeners
 from pileus.providers.local.engine import chassis, switch
-from pileus.providers.local.guestnet import GuestNet, dial, ensure_network, namespaces
+from pileus.providers.local.guestnet import GuestNet, dial, ensure_network, namespaces, sklookup
 from pileus.providers.local.guestnet.server import Engine
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network.provider import NetworkProvider
@@ -331,7 +333,7 @@ def test_rules_open_close_and_cut_at_once_and_nothing_else(stage: Stage) -> None
     for caller in calls.values():
         caller.sendall(b"b")
         assert caller.recv(1) == b"b"
-    # There and back within one breath: the same place is bound again.
+    # There and back at once.
     net.sync([other])
     net.sync([changed, other]).result(30)
     assert broke(calls.pop((spec.ec2_id, PORT + 1)))
@@ -341,17 +343,76 @@ def test_rules_open_close_and_cut_at_once_and_nothing_else(stage: Stage) -> None
     assert not listens(other.loopback, PORT)
 
 
-def test_an_address_in_use_is_told_once_and_tried_again(stage: Stage) -> None:
-    spec = spec_of(1, PORT, PORT + 1)
-    with capture_logs() as logs, socket.create_server((spec.loopback, PORT)):
-        net = stage.net(spec)
-        net.sync([spec]).result(30)
-    told = [log for log in logs if log["log_level"] == "warning"]
-    assert [log["place"] for log in told] == [(spec.loopback, PORT)]
-    assert os.strerror(errno.EADDRINUSE) in told[0]["error"]
-    assert listens(spec.loopback, PORT + 1)
-    net.sync([spec]).result(30)
-    assert listens(spec.loopback, PORT)
+def test_one_socket_accepts_at_every_port_that_rules_admit(stage: Stage) -> None:
+    """Of 960 rules and of a rule for all ports alike; other ports are refused, whoever else of the machine listens."""
+    many, every = spec_of(1, *range(2000, 2000 + 960 * 2, 2)), spec_of(2)
+    (nic,) = every.nics
+    wide = (Ingress(cidr="0.0.0.0/0", port_min=1, port_max=65535),)
+    every = msgspec.structs.replace(every, nics=(msgspec.structs.replace(nic, ingress=wide),))
+    net = stage.net(many, every)
+    for spec in (many, every):
+        stage.serve(bridged(stage, spec), repeat, 3000)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  (a count)
+    for spec in (many, every):
+        with call(spec.loopback, 3000) as caller:
+            caller.sendall(b"a")
+            assert caller.recv(1) == b"a"
+    with socket.create_server(("0.0.0.0", 3001)), socket.create_server((many.loopback, 3003)):  # noqa: S104
+        assert not listens(many.loopback, 3001)
+        assert not listens(many.loopback, 3003)
+        socket.create_connection(("127.250.77.99", 3001), timeout=20).close()
+    assert listens(every.loopback, 65535)
+    until(lambda: len(os.listdir("/proc/self/fd")) <= before)  # noqa: PTH208
+    net.stop()
+    assert not listens(many.loopback, 3000)
+
+
+def test_clouds_side_by_side_accept_at_their_own_addresses(stage: Stage) -> None:
+    own = spec_of(1, PORT)
+    stage.net(own)
+    with socket.create_server(("127.249.0.0", 0)) as listener:
+        other = sklookup.PortTable(listener)
+        try:
+            other.admit({"127.249.77.1": ((PORT, PORT),)})
+            for address in (own.loopback, "127.249.77.1"):
+                assert listens(address, PORT)
+                assert not listens(address, PORT + 1)
+        finally:
+            other.close()
+        assert not listens("127.249.77.1", PORT)
+    assert listens(own.loopback, PORT)
+
+
+def test_nothing_stays_of_a_process_that_is_killed(stage: Stage) -> None:
+    code = """if True:
+        import socket, sys, time
+        from pileus.providers.local.guestnet.sklookup import PortTable
+        listener = socket.create_server(("127.249.0.0", 0))
+        table = PortTable(listener)
+        table.admit({"127.249.77.1": ((22, 22),)})
+        print("ready", flush=True)
+        time.sleep(60)
+    """
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        assert sklookup.admitted(process.pid) == {"127.249.77.1": ((22, 22),)}
+        assert listens("127.249.77.1", 22)
+        process.kill()
+    assert not listens("127.249.77.1", 22)
+
+
+def test_a_kernel_without_such_programs_has_bounded_listeners(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sklookup, "_SYSTEM_CALLS", {})
+    spec = spec_of(1, *range(PORT, PORT + 100))
+    stage.net(spec)
+    stage.serve(bridged(stage, spec), repeat)
+    with call(spec.loopback) as caller:
+        caller.sendall(b"a")
+        assert caller.recv(1) == b"a"
+    own = listeners.listeners(os.getpid())
+    assert not own.by_program
+    assert len(own.ports[spec.loopback]) == bounds.LOOPBACK_LISTENERS_OF_INSTANCE.most
 
 
 def test_what_was_lost_is_made_again(stage: Stage) -> None:

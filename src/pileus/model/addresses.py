@@ -129,5 +129,10 @@ def loopback(prefix: int, offset: int) -> str:
     return f"127.{prefix}.{third}.{fourth + 1}"
 
 
+def range_address(prefix: int) -> str:
+    """The address of 127.`prefix`.0.0/16 that no instance has, for the socket that listens for all of them."""
+    return f"127.{prefix}.0.0"
+
+
 LOOPBACKS = 256 * 254
 """How many addresses one cloud has for its instances' listeners."""

@@ -139,6 +139,74 @@ IMAGE_BYTES: Final = Bound(
 
 # -- hosts and guests: listeners, descriptors, kernel resources ----------------------------------------------------
 
+LOOPBACK_CONNECTIONS: Final = Bound(
+    what="connections to instances' loopback addresses (an eighth of the host's descriptors where that is less)",
+    per="host",
+    most=2048,
+    answer="the connection is reset",
+)
+LOOPBACK_CONNECTIONS_OF_PROJECT: Final = Bound(
+    what="connections to the loopback addresses of a project's instances, on one host",
+    per="project",
+    most=1024,
+    answer="the connection is reset",
+)
+LOOPBACK_CONNECTIONS_OF_INSTANCE: Final = Bound(
+    what="connections to an instance's loopback address", per="instance", most=256, answer="the connection is reset"
+)
+LOOPBACK_ADDRESSES: Final = Bound(
+    what="loopback addresses that one socket listens for", per="host", most=65024, answer="doctor: ListenerMissing"
+)
+LOOPBACK_BLOCKS: Final = Bound(
+    what="blocks of ports that are admitted at all loopback addresses",
+    per="host",
+    most=1 << 18,
+    answer="connections to ports that no rule admits are reset, not refused",
+)
+LOOPBACK_BLOCKS_OF_INSTANCE: Final = Bound(
+    what="blocks of ports (2 to the power of n ports each) that are admitted at a loopback address",
+    per="instance",
+    most=1024,
+    answer="connections to ports that no rule admits are reset, not refused",
+)
+LOOPBACK_LISTENERS: Final = Bound(
+    what="listeners on loopback addresses, on kernels without sk_lookup (an eighth of the host's descriptors where that"
+    " is less)",
+    per="host",
+    most=4096,
+    answer="doctor: ListenerLeftOut",
+)
+LOOPBACK_LISTENERS_OF_PROJECT: Final = Bound(
+    what="listeners on loopback addresses, on kernels without sk_lookup, on one host",
+    per="project",
+    most=1024,
+    answer="doctor: ListenerLeftOut",
+)
+LOOPBACK_LISTENERS_OF_INSTANCE: Final = Bound(
+    what="listeners on a loopback address, on kernels without sk_lookup",
+    per="instance",
+    most=32,
+    answer="doctor: ListenerLeftOut",
+)
+METADATA_CONNECTIONS: Final = Bound(
+    what="connections to the metadata service (an eighth of the host's descriptors where that is less)",
+    per="host",
+    most=1024,
+    answer="the connection is closed",
+)
+METADATA_CONNECTIONS_OF_PROJECT: Final = Bound(
+    what="connections of a project's instances to the metadata service, on one host",
+    per="project",
+    most=512,
+    answer="the connection is closed",
+)
+METADATA_CONNECTIONS_OF_INSTANCE: Final = Bound(
+    what="connections of an instance's port to the metadata service",
+    per="instance",
+    most=32,
+    answer="the connection is closed",
+)
+
 # -- the bus and the protocol: queues, frames, removals ------------------------------------------------------------
 
 BUS_FRAME: Final = Bound(

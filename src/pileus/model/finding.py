@@ -390,9 +390,15 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         ),
         "ListenerMissing": Meaning(
             "error",
-            "Nobody listens on an instance's loopback address, on a port that its groups admit.",
-            "Plain ssh to it fails.",
+            "The host accepts nothing at a port of an instance's loopback address that its groups admit.",
+            "Plain connections to it fail.",
             "See what else of this machine uses that address and port. " + _WAIT + "host.",
+        ),
+        "ListenerLeftOut": Meaning(
+            "warning",
+            "This kernel has no sk_lookup programs, and a bound leaves a port of an instance without a listener.",
+            "Plain connections to that port of its loopback address are refused; all other ways lead there.",
+            "Use `pileus connect`, admit fewer ports, or use Linux 5.9 or newer.",
         ),
         "OvnMissing": Meaning(
             "error",

@@ -14,8 +14,8 @@ import dns.message
 import pytest
 
 from pileus.model import addresses
+from pileus.model.bounds import METADATA_CONNECTIONS_OF_INSTANCE
 from pileus.providers.local.guestnet import dns as names
-from pileus.providers.local.guestnet.metadata import MOST_PER_GUEST
 from tests.live import veth
 from tests.live.security.site import arrived, connects, drained
 from tests.live.veth import eventually, frame
@@ -134,7 +134,7 @@ def test_one_guest_cannot_keep_the_service_from_others(site: Site) -> None:
         links = []
         for port in (80, 53):
             where = addresses.METADATA if port == 80 else site.subnet.localport
-            for _ in range(4 * MOST_PER_GUEST):
+            for _ in range(4 * METADATA_CONNECTIONS_OF_INSTANCE.most):
                 link = socket.create_connection((where, port), 5)
                 with contextlib.suppress(OSError):
                     link.sendall(b"GET /latest HTTP/1.1\r\nX: " if port == 80 else b"\x00")
@@ -148,7 +148,10 @@ def test_one_guest_cannot_keep_the_service_from_others(site: Site) -> None:
             assert ask(guest, f"GET {ID}")[0] == 200
             assert lookup(guest, "localhost.invalid") is not None
         # Who came last may not have been told yet that there is no room.
-        eventually(lambda: len([link for link in links if _is_held(link)]) <= 2 * MOST_PER_GUEST, "it has no more")
+        eventually(
+            lambda: len([link for link in links if _is_held(link)]) <= 2 * METADATA_CONNECTIONS_OF_INSTANCE.most,
+            "it has no more",
+        )
     finally:
         for link in links:
             link.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pileus.model.securitygroup import Rule
-from pileus.model.spec import ImageSpec
+from pileus.model.spec import ImageSpec, Ingress
 from pileus.model.views import EngineRow, HostView, StoreView
 from pileus.providers.local.capture.shelf import Shelf
 from pileus.providers.local.doctor import cache, captures, domains, folders, links, listeners, namespaces, ovn
@@ -206,13 +206,30 @@ def test_a_network_is_no_leak_while_a_guest_that_no_order_names_is_on_it(machine
     ]
 
 
-def test_listeners_are_those_that_groups_admit(machine: Machine) -> None:
-    def compared(*places: tuple[str, int]) -> list[Any]:
-        return codes(listeners.compare(machine.expected(), places))
+def test_loopback_ports_are_those_that_groups_admit(machine: Machine) -> None:
+    def compared(ports: dict[str, Any], *, by_program: bool = True) -> list[Any]:
+        return codes(listeners.compare(machine.expected(), listeners.Accepting(ports, by_program=by_program)))
 
-    assert compared(("127.9.0.1", 22)) == []
-    assert compared() == [("ListenerMissing", "127.9.0.1:22")]
-    assert compared(("127.9.0.1", 22), ("127.9.0.1", 80)) == [("ListenerLeaked", "127.9.0.1:80")]
+    own, missing = "127.9.0.1", ("ListenerMissing", "127.9.0.1:22")
+    for by_program in (True, False):
+        assert compared({own: ((22, 22),)}, by_program=by_program) == []
+        assert compared({}, by_program=by_program) == [missing]
+        assert compared({own: ((80, 81),)}, by_program=by_program)[0] == missing
+    assert compared({own: ((22, 22), (80, 95))}, by_program=False) == [("ListenerLeaked", "127.9.0.1:80-95")]
+    assert compared({own: ((0, 65535),)}) == [], "a program may admit an instance's address as a whole"
+    assert compared({own: ((22, 22),), "127.9.0.2": ((22, 23),)}) == [("ListenerLeaked", "127.9.0.2:22-23")]
+    assert compared({own: ((0, 15), (16, 32767))}) == []
+
+
+def test_ports_that_a_bound_leaves_without_a_listener_are_told(machine: Machine) -> None:
+    (nic,) = machine.spec.nics
+    rules = (Ingress(cidr="0.0.0.0/0", port_min=9001, port_max=9040),)
+    spec = msgspec.structs.replace(machine.spec, nics=(msgspec.structs.replace(nic, ingress=rules),))
+    machine.held = msgspec.structs.replace(machine.held, spec=spec)
+    there = {"127.9.0.1": tuple((port, port) for port in range(9001, 9033))}
+    expected = machine.expected()
+    by_listeners = listeners.Accepting(there, by_program=False)
+    assert codes(listeners.compare(expected, by_listeners)) == [("ListenerLeftOut", "127.9.0.1:9033-9040")]
 
 
 # -- OVN --------------------------------------------------------------------------------------------------------------

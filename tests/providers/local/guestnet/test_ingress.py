@@ -1,13 +1,16 @@
-"""Which ports a loopback address listens on, and who may call."""
+"""Which ports a loopback address has, and who may call."""
 
 import ipaddress
+import itertools
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.model.spec import Ingress
-from pileus.providers.local.guestnet.ingress import MOST, WELL_KNOWN, admits, listened
+from pileus.model.instance import Power
+from pileus.model.spec import Ingress, InstanceSpec, NicSpec
+from pileus.providers.local.guestnet.ingress import Ranges, admits
+from pileus.providers.local.guestnet.ingress import admitted as admitted_of
 
 ports = st.integers(0, 65535)
 rules = st.builds(
@@ -22,38 +25,41 @@ def rule(low: int, high: int, cidr: str = "0.0.0.0/0") -> Ingress:
     return Ingress(cidr=cidr, port_min=low, port_max=high)
 
 
-def test_a_narrow_rule_gets_every_port() -> None:
-    assert listened([rule(22, 22)]) == {22}
-    assert listened([rule(9000, 9000 + MOST - 1)]) == set(range(9000, 9000 + MOST))
+def admitted(*nics: list[Ingress]) -> Ranges:
+    """The ports of an instance whose network ports have these rules."""
+    made = [
+        NicSpec(
+            uuid=f"port-{number}",
+            ec2_id=f"eni-{number}",
+            mac="",
+            address="",
+            cidr="",
+            gateway="",
+            localport="",
+            localport_mac="",
+            network="",
+            ingress=tuple(each),
+        )
+        for number, each in enumerate(nics)
+    ]
+    return admitted_of(InstanceSpec(uuid="i", power=Power(), vcpus=1, memory=1, ec2_id="i-1", nics=tuple(made)))
 
 
-def test_a_wide_rule_gets_the_well_known_ports() -> None:
-    assert listened([rule(0, 65535)]) == set(WELL_KNOWN[:MOST])
-    assert {22, 80, 443, 3389, 5432, 8080} <= listened([rule(1, 65535)])
-    wide = listened([rule(8079, 8200)])
-    assert {8080, 8081} <= wide
-    assert len(wide) == MOST
+def test_ranges_that_overlap_or_touch_are_one() -> None:
+    assert admitted([rule(80, 95), rule(22, 22)], [rule(90, 99), rule(100, 110)]) == ((22, 22), (80, 110))
+    assert admitted([rule(0, 65535), rule(22, 22, "::/0")]) == ((1, 65535),)
+    assert admitted([rule(23, 22)], [rule(0, 0)]) == ()
 
 
-def test_well_known_ports_are_listed_once() -> None:
-    assert len(set(WELL_KNOWN)) == len(WELL_KNOWN)
-    assert len(WELL_KNOWN) >= MOST
-
-
-@given(st.lists(rules, max_size=4))
-def test_every_port_listened_on_is_admitted(given_rules: list[Ingress]) -> None:
-    found = listened(given_rules)
-    assert len(found) <= MOST * len(given_rules)
-    for port in found:
-        assert 1 <= port <= 65535
-        assert admits(given_rules, port, "127.0.0.1")
-
-
-@given(rules)
-def test_a_rule_is_used_as_far_as_it_goes(one: Ingress) -> None:
-    low, high = max(one.port_min, 1), min(one.port_max, 65535)
-    usable = one.cidr[:1].isdigit() and low <= high
-    assert len(listened([one])) == (min(high - low + 1, MOST) if usable else 0)
+@given(st.lists(rules, max_size=6))
+def test_the_ranges_are_the_ports_that_a_rule_admits(some_rules: list[Ingress]) -> None:
+    ranges = admitted(some_rules[:3], some_rules[3:])
+    assert all(first <= last for first, last in ranges)
+    assert all(before[1] + 1 < after[0] for before, after in itertools.pairwise(ranges))
+    edges = {each + by for one in some_rules for each in (one.port_min, one.port_max) for by in (-1, 0, 1)}
+    for port in edges & set(range(1, 65536)):
+        inside = any(first <= port <= last for first, last in ranges)
+        assert inside is admits(some_rules, port, "127.0.0.1")
 
 
 @given(rules, st.integers(1, 65535), st.ip_addresses(v=4).map(str))

@@ -41,7 +41,7 @@ class Bodies:
     links: list[str] | None = None
     plugs: dict[str, str] | None = None
     networks: list[str] = field(default_factory=list)
-    listeners: set[listeners.Place] | None = None
+    listeners: listeners.Accepting | None = None
     ovn: list[ovn.Row] | None = None
     unchecked: dict[str, str] = field(default_factory=dict)
 

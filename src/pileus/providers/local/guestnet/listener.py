@@ -21,13 +21,13 @@ class Listener:
     returns, so that the same address can be bound again in the same breath.
     """
 
-    def __init__(self, sock: socket.socket, accepted: Accepted) -> None:
+    def __init__(self, sock: socket.socket, accepted: Accepted, backlog: int = _BACKLOG) -> None:
         self._sock = sock
         self._accepted = accepted
         self._loop = asyncio.get_running_loop()
         self._closed = False
         sock.setblocking(False)
-        sock.listen(_BACKLOG)
+        sock.listen(backlog)
         self._loop.add_reader(sock, self._accept)
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""Plain ssh to guests: listeners on the instances' addresses in 127.0.0.0/8, spliced into their networks.
+"""Plain ssh to guests: connections to the instances' addresses in 127.0.0.0/8, spliced into their networks.
 
-For an instance with a loopback address there is a listener on every TCP port that the rules of its ports
-admit (see `ingress` for wide ranges and for who may call). What the rules no longer admit is closed and cut;
-what they still admit is left alone.
+An instance's loopback address has every TCP port that the rules of its ports admit (see `ingress` for who may call).
+One socket accepts them all (`rangelistener`); on kernels that cannot do that, a bounded number of listeners does
+(`portlisteners`). What the rules no longer admit is refused and cut; what they still admit is left alone.
 """
 
 from __future__ import annotations
@@ -14,16 +14,13 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from pileus.model import addresses, bounds
 from pileus.model.spec import InstanceSpec, NicSpec
-from pileus.providers.local.guestnet import ingress, stream
-from pileus.providers.local.guestnet.listener import Listener, bind
+from pileus.providers.local import prefix
+from pileus.providers.local.guestnet import descriptors, ingress, stream
+from pileus.providers.local.guestnet.portlisteners import PortListeners
+from pileus.providers.local.guestnet.rangelistener import RangeListener
 from pileus.providers.local.layout import Layout
-
-MOST = 2048
-"""Connections at once, of all instances together."""
-
-MOST_PER_INSTANCE = 256
-"""Connections at once to one loopback address."""
 
 Place = tuple[str, int]
 """A loopback address and a port."""
@@ -37,6 +34,7 @@ class _Connection:
 
     place: Place
     source: str
+    spec: InstanceSpec
     nic: NicSpec
     client: socket.socket
     task: asyncio.Task[None] = field(init=False)
@@ -48,68 +46,72 @@ class Loopback:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._instances: dict[str, InstanceSpec] = {}
-        self._listeners: dict[Place, Listener] = {}
+        self._listeners: RangeListener | PortListeners | None = None
         self._connections: set[_Connection] = set()
-        self._taken: set[Place] = set()
 
     def apply(self, specs: Iterable[InstanceSpec]) -> None:
-        """Listen for exactly these instances from now on; never raises OSError.
-
-        An address that is in use by somebody else is logged once and tried again by the next call.
-        """
+        """Listen for exactly these instances from now on; never raises OSError."""
         self._instances = {spec.loopback: spec for spec in specs if spec.loopback}
-        wanted = {
-            (address, port)
-            for address, spec in self._instances.items()
-            for nic in spec.nics
-            for port in ingress.listened(nic.ingress)
-        }
-        for place in self._listeners.keys() - wanted:
-            self._listeners.pop(place).close()
         for connection in self._connections:
-            if not _same_guest(connection.nic, self._target(connection.place, connection.source)):
+            if self._instances.get(connection.place[0]) is connection.spec:
+                continue
+            _, nic = self._target(connection.place, connection.source)
+            if not _same_guest(connection.nic, nic):
                 connection.task.cancel()
-        self._taken &= wanted
-        for place in sorted(wanted - self._listeners.keys()):
-            self._listen(place)
+        if self._listeners is None:
+            self._listeners = self._listen()
+        self._listeners.admit(self._instances)
 
     async def close(self) -> None:
         """Close all listeners and cut all connections."""
-        self.apply(())
+        self._instances = {}
+        if self._listeners is not None:
+            self._listeners.close()
+            self._listeners = None
         tasks = [connection.task for connection in self._connections]
+        for task in tasks:
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _listen(self, place: Place) -> None:
-        def accepted(client: socket.socket, source: str) -> None:
-            self._accepted(place, client, source)
-
+    def _listen(self) -> RangeListener | PortListeners:
         try:
-            sock = bind(socket.socket(socket.AF_INET, socket.SOCK_STREAM), *place)
-            self._listeners[place] = Listener(sock, accepted)
+            # No instance has this address; the next cloud of this machine sees by it that the range is taken.
+            return RangeListener(addresses.range_address(prefix.of(self._layout)), self._accepted)
         except OSError as error:
-            if place not in self._taken:
-                self._taken.add(place)
-                _log.warning("loopback address not to be had", place=place, error=str(error))
-            return
-        self._taken.discard(place)
+            _log.warning("no sk_lookup program, a bounded number of loopback listeners instead", error=str(error))
+            return PortListeners(self._accepted)
 
-    def _target(self, place: Place, source: str) -> NicSpec | None:
-        """The guest's port that the caller `source` reaches at `place`: the first whose rules let it in."""
+    def _target(self, place: Place, source: str) -> tuple[InstanceSpec | None, NicSpec | None]:
+        """The instance at `place`, and that port of it which the caller `source` reaches: the first that admits it."""
         address, port = place
         spec = self._instances.get(address)
         nics = sorted(spec.nics, key=lambda nic: nic.index) if spec else []
-        return next((nic for nic in nics if ingress.admits(nic.ingress, port, source)), None)
+        return spec, next((nic for nic in nics if ingress.admits(nic.ingress, port, source)), None)
 
-    def _accepted(self, place: Place, client: socket.socket, source: str) -> None:
-        nic = self._target(place, source)
-        here = sum(connection.place[0] == place[0] for connection in self._connections)
-        if nic is None or here >= MOST_PER_INSTANCE or len(self._connections) >= MOST:
+    def _accepted(self, client: socket.socket, source: str) -> None:
+        try:
+            place: Place = client.getsockname()[:2]
+        except OSError:
+            client.close()
+            return
+        spec, nic = self._target(place, source)
+        if spec is None or nic is None or not self._room(spec):
             stream.reset(client)
             return
-        connection = _Connection(place, source, nic, client)
+        connection = _Connection(place, source, spec, nic, client)
         self._connections.add(connection)
         connection.task = asyncio.get_running_loop().create_task(self._serve(connection))
         connection.task.add_done_callback(lambda task: self._ended(connection, task))
+
+    def _room(self, spec: InstanceSpec) -> bool:
+        """Whether the bounds of the instance, its project and the host leave room for one more connection."""
+        of_instance = sum(connection.place[0] == spec.loopback for connection in self._connections)
+        of_project = sum(connection.spec.project == spec.project for connection in self._connections)
+        return (
+            of_instance < bounds.LOOPBACK_CONNECTIONS_OF_INSTANCE.most
+            and of_project < bounds.LOOPBACK_CONNECTIONS_OF_PROJECT.most
+            and len(self._connections) < descriptors.share(bounds.LOOPBACK_CONNECTIONS)
+        )
 
     async def _serve(self, connection: _Connection) -> None:
         stream.keep_alive(connection.client)

@@ -11,19 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
+from pileus.model import bounds
 from pileus.model.addresses import METADATA
 from pileus.model.spec import InstanceSpec
-from pileus.providers.local.guestnet import http, namespaces
+from pileus.providers.local.guestnet import descriptors, http, namespaces
 from pileus.providers.local.guestnet.listener import Listener, bind
 from pileus.providers.local.layout import Layout
 
 PORT = 80
-
-MOST = 1024
-"""Connections at once, of all guests together."""
-
-MOST_PER_GUEST = 32
-"""Connections at once of one guest."""
 
 TOKEN_HOPS = 1
 """How far the answer to a request for a token may go (EC2's HttpPutResponseHopLimit)."""
@@ -82,8 +77,7 @@ class Metadata:
         await asyncio.gather(*self._talks, return_exceptions=True)
 
     def _accepted(self, caller: Caller, connection: socket.socket) -> None:
-        here = sum(each == caller for each in self._talks.values())
-        if here >= MOST_PER_GUEST or len(self._talks) >= MOST:
+        if not self._room(caller):
             connection.close()
             return
 
@@ -96,6 +90,20 @@ class Metadata:
         talk = asyncio.get_running_loop().create_task(http.converse(connection, answer))
         self._talks[talk] = caller
         talk.add_done_callback(lambda task: self._ended(task, connection))
+
+    def _room(self, caller: Caller) -> bool:
+        """Whether the bounds of the guest, its project and the host leave room for one more connection."""
+        project = self._project(caller)
+        return (
+            sum(each == caller for each in self._talks.values()) < bounds.METADATA_CONNECTIONS_OF_INSTANCE.most
+            and sum(self._project(each) == project for each in self._talks.values())
+            < bounds.METADATA_CONNECTIONS_OF_PROJECT.most
+            and len(self._talks) < descriptors.share(bounds.METADATA_CONNECTIONS)
+        )
+
+    def _project(self, caller: Caller) -> str:
+        spec = self._callers.get(caller)
+        return spec.project if spec else ""
 
     def _ended(self, talk: asyncio.Task[None], connection: socket.socket) -> None:
         # Here and not in the task: one that is cancelled before its first step runs no line of its own.
