@@ -462,6 +462,25 @@ def test_a_network_that_cannot_be_made_keeps_no_other_from_it(stage: Stage) -> N
     assert curl(bridged(stage, two), "http://169.254.169.254/latest/meta-data/instance-id") == "i-2\n200"
 
 
+def test_a_guest_with_very_many_keys_keeps_the_service_from_nobody(stage: Stage) -> None:
+    greedy, victim = spec_of(1), spec_of(2, network=NETWORKS[1])
+    keys = tuple(f"ssh-ed25519 AAAA{number}" for number in range(300_000))
+    stage.net(msgspec.structs.replace(greedy, public_keys=keys), victim)
+    attacker, guest = bridged(stage, greedy), bridged(stage, victim)
+    url = "http://169.254.169.254/latest/meta-data/"
+    command = ["nsenter", f"--net=/run/netns/{attacker}", "curl", "-s", "--max-time", "60"]
+    calls = [subprocess.Popen([*command, f"{url}public-keys/?[1-1000]"], stdout=subprocess.DEVNULL) for _ in range(16)]
+    try:
+        for _ in range(5):
+            # Clients give up after a few seconds.
+            assert curl(guest, "--max-time", "5", f"{url}instance-id") == "i-2\n200"
+        assert any(each.poll() is None for each in calls), "they go on meanwhile"
+    finally:
+        for each in calls:
+            each.kill()
+            each.wait()
+
+
 def thread_namespaces() -> set[Path]:
     """The network namespaces of this process's threads."""
     found = set()

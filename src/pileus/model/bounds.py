@@ -206,6 +206,12 @@ METADATA_CONNECTIONS_OF_INSTANCE: Final = Bound(
     most=32,
     answer="the connection is closed",
 )
+METADATA_REQUESTS: Final = Bound(
+    what="requests a second to the metadata service", per="instance", most=200, answer="the answer waits"
+)
+METADATA_KEYS: Final = Bound(
+    what="public keys that the metadata service shows", per="instance", most=1000, answer="further keys are not shown"
+)
 
 # -- the bus and the protocol: queues, frames, removals ------------------------------------------------------------
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.faces.metadata import Request, Response, bind, respond
+from pileus.faces.metadata import Request, Response, bind, respond, tree
 from pileus.faces.metadata.tree import VERSIONS
+from pileus.model import bounds
 from pileus.model.instance import Power
 from pileus.model.spec import DiskSpec, InstanceSpec, NicSpec
 
@@ -290,3 +291,28 @@ PIECES = st.sampled_from(
 def test_nothing_a_guest_sends_raises(path: str, method: str, headers: dict[str, str]) -> None:
     for spec in (SPEC, V2_ONLY, None):
         assert ask(path, method, headers, spec=spec).status in {200, 400, 401, 403, 404, 405}
+
+
+def test_a_spec_that_stays_has_its_tree_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[InstanceSpec] = []
+    root = tree.root
+
+    def counted(spec: InstanceSpec) -> tree.Directory:
+        made.append(spec)
+        return root(spec)
+
+    monkeypatch.setattr(tree, "root", counted)
+    answer = bind(SECRET, lambda: NOW)
+    changed = msgspec.structs.replace(SPEC, image_id="ami-other")
+    for spec in (SPEC, SPEC, changed, changed, SPEC):
+        told = answer(spec, "GET", "/latest/meta-data/ami-id", {}, "10.0.0.5")
+        assert told.body.decode() == spec.image_id
+    assert made == [SPEC, changed, SPEC]
+
+
+def test_more_keys_than_the_bound_are_not_shown() -> None:
+    keys = tuple(f"ssh-ed25519 AAAA{number}" for number in range(bounds.METADATA_KEYS.most + 5))
+    told = bind(SECRET)(
+        msgspec.structs.replace(SPEC, public_keys=keys), "GET", "/latest/meta-data/public-keys/", {}, ""
+    )
+    assert len(told.body.splitlines()) == bounds.METADATA_KEYS.most

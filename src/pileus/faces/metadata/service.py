@@ -58,20 +58,25 @@ class Response:
 Respond = Callable[[InstanceSpec | None, str, str, Mapping[str, str], str], Response]
 """(the caller's spec or None, method, path, headers by lower-case name, source address) → Response."""
 
+Root = Callable[[InstanceSpec], tree.Directory]
+"""The tree of an instance."""
+
 
 def bind(secret: bytes, clock: Callable[[], float] = time.time) -> Respond:
-    """`respond` with its secret and clock fixed, and the request in plain values: what a server is given."""
+    """`respond` with its secret, clock and trees fixed, and the request in plain values: what a server is given."""
+    trees = tree.Trees()
 
     def answer(spec: InstanceSpec | None, method: str, path: str, headers: Mapping[str, str], source: str) -> Response:
-        return respond(spec, Request(method, path, headers, source), secret, clock())
+        return respond(spec, Request(method, path, headers, source), secret, clock(), trees.root)
 
     return answer
 
 
-def respond(spec: InstanceSpec | None, request: Request, secret: bytes, now: float) -> Response:
+def respond(spec: InstanceSpec | None, request: Request, secret: bytes, now: float, root: Root = tree.root) -> Response:
     """Answer `request` of the guest whose spec is `spec`, or of nobody we know (None, which finds nothing).
 
-    `secret` seals tokens and must outlive them; `now` is seconds since the epoch. Never raises.
+    `secret` seals tokens and must outlive them; `now` is seconds since the epoch; `root` makes or remembers the
+    instance's tree. Never raises.
     """
     if spec is None:
         return _error(HTTPStatus.NOT_FOUND)
@@ -89,7 +94,7 @@ def respond(spec: InstanceSpec | None, request: Request, secret: bytes, now: flo
         headers[TTL_HEADER] = str(left)
     elif spec.metadata_v2_only:
         return _error(HTTPStatus.UNAUTHORIZED)
-    return _read(spec, segments, headers)
+    return _read(root, spec, segments, headers)
 
 
 def _segments(path: str) -> tuple[str, ...]:
@@ -111,12 +116,12 @@ def _new_token(spec: InstanceSpec, request: Request, secret: bytes, now: float) 
     return _text(token.encode("ascii"), {TTL_HEADER: str(int(asked))})
 
 
-def _read(spec: InstanceSpec, segments: tuple[str, ...], headers: Mapping[str, str]) -> Response:
+def _read(root: Root, spec: InstanceSpec, segments: tuple[str, ...], headers: Mapping[str, str]) -> Response:
     if not segments:
         return _text("\n".join(tree.VERSIONS).encode(), headers)
     if segments[0] not in tree.VERSIONS:
         return _error(HTTPStatus.NOT_FOUND)
-    node = tree.find(tree.root(spec), segments[1:])
+    node = tree.find(root(spec), segments[1:])
     if node is None:
         return _error(HTTPStatus.NOT_FOUND)
     if isinstance(node, bytes):

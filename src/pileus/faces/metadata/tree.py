@@ -10,11 +10,12 @@ import base64
 import binascii
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pileus.model import addresses
+from pileus.model import addresses, bounds
 from pileus.model.spec import InstanceSpec, NicSpec
 
 VERSIONS = (
@@ -35,6 +36,9 @@ VERSIONS = (
 """What `/` lists, as EC2 does; each of them leads to the same tree, that of the newest."""
 
 _TAG_KEY = re.compile(r"[A-Za-z0-9+\-=.,_:@]{1,128}")
+_TREES = 1024
+"""Trees that are kept."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -171,7 +175,7 @@ def _public_keys(spec: InstanceSpec) -> Directory:
     first = _CONTROL.sub(" ", spec.key_name).rstrip("/") or "key"
     keys: dict[str, Node] = {
         str(number): Directory({"openssh-key": key.strip()}, ("openssh-key",))
-        for number, key in enumerate(spec.public_keys)
+        for number, key in enumerate(spec.public_keys[: bounds.METADATA_KEYS.most])
     }
     names = (first if number == "0" else f"{first}-{number}" for number in keys)
     return Directory(keys, tuple(f"{number}={name}" for number, name in zip(keys, names, strict=True)))
@@ -214,3 +218,19 @@ def _identity(spec: InstanceSpec) -> str:
         "version": "2017-09-30",
     }
     return json.dumps(document, indent=2)
+
+
+class Trees:
+    """The trees of the instances that asked last: each is made once for a spec, however many requests follow."""
+
+    def __init__(self) -> None:
+        self._trees: OrderedDict[str, tuple[InstanceSpec, Directory]] = OrderedDict()
+
+    def root(self, spec: InstanceSpec) -> Directory:
+        """What is below a version, as `root` makes it."""
+        before = self._trees.pop(spec.uuid, None)
+        made = before[1] if before is not None and before[0] is spec else root(spec)
+        self._trees[spec.uuid] = spec, made
+        if len(self._trees) > _TREES:
+            self._trees.popitem(last=False)
+        return made

@@ -27,7 +27,7 @@ async def talk(data: bytes, *, end: bool = True) -> tuple[bytes, Asked]:
     """Send `data` in small pieces and return all that came back, and what was asked."""
     asked: Asked = []
 
-    def answer(method: str, path: str, headers: Mapping[str, str]) -> Echo:
+    async def answer(method: str, path: str, headers: Mapping[str, str]) -> Echo:
         asked.append((method, path, dict(headers)))
         if path == "/broken":
             raise ZeroDivisionError

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from http import HTTPStatus
@@ -47,8 +47,8 @@ class Reply(Protocol):
         """The body; not sent in an answer to HEAD."""
 
 
-Answer = Callable[[str, str, Mapping[str, str]], Reply]
-"""(method, path with its query, headers by lower-case name) → Reply. Must not block."""
+Answer = Callable[[str, str, Mapping[str, str]], Awaitable[Reply]]
+"""(method, path with its query, headers by lower-case name) → Reply, of which nothing blocks the loop."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ async def converse(connection: socket.socket, answer: Answer) -> None:
         while requests := await _next_requests(connection, reader):
             for request in requests:
                 try:
-                    reply = answer(request.method, request.path, request.headers)
+                    reply = await answer(request.method, request.path, request.headers)
                 except Exception:
                     sorry = _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
                     await _send(connection, request, sorry, persistent=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 import structlog
@@ -16,12 +17,16 @@ from pileus.model.addresses import METADATA
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.guestnet import descriptors, http, namespaces
 from pileus.providers.local.guestnet.listener import Listener, bind
+from pileus.providers.local.guestnet.pace import Pace
 from pileus.providers.local.layout import Layout
 
 PORT = 80
 
 TOKEN_HOPS = 1
 """How far the answer to a request for a token may go (EC2's HttpPutResponseHopLimit)."""
+
+BURST = 5.0
+"""Seconds' worth of requests that a guest may make at once: one that boots asks for everything."""
 
 _HOPS = 64
 
@@ -43,10 +48,12 @@ class Metadata:
         self._callers: dict[Caller, InstanceSpec] = {}
         self._listeners: dict[str, tuple[Listener, int | None]] = {}
         self._talks: dict[asyncio.Task[None], Caller] = {}
+        self._pace: Pace[Caller] = Pace(bounds.METADATA_REQUESTS.most, BURST, time.monotonic)
 
     def apply(self, specs: Iterable[InstanceSpec]) -> None:
         """Answer for exactly these instances from now on, on connections that are open already too."""
         self._callers = {(nic.network, nic.address): spec for spec in specs for nic in spec.nics}
+        self._pace.keep(self._callers.keys())
 
     def listen(self, network: str) -> None:
         """Listen in the namespace of the network `network`, anew if that is a new one. Raises OSError."""
@@ -81,7 +88,8 @@ class Metadata:
             connection.close()
             return
 
-        def answer(method: str, path: str, headers: Mapping[str, str]) -> http.Reply:
+        async def answer(method: str, path: str, headers: Mapping[str, str]) -> http.Reply:
+            await asyncio.sleep(self._pace.delay(caller))
             # A token goes no further than to the instance itself, as EC2's do by default: not to what it routes for.
             hops = TOKEN_HOPS if method == "PUT" else _HOPS
             connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
