@@ -212,6 +212,24 @@ METADATA_REQUESTS: Final = Bound(
 METADATA_KEYS: Final = Bound(
     what="public keys that the metadata service shows", per="instance", most=1000, answer="further keys are not shown"
 )
+CONTAINER_PROCESSES: Final = Bound(
+    what="processes and threads of a container (one for each MiB of its memory where that is less, but not under 256)",
+    per="instance",
+    most=4096,
+    answer="fork fails (EAGAIN)",
+)
+CONTAINER_FILES: Final = Bound(
+    what="open files of one process in a container", per="instance", most=65536, answer="open fails (EMFILE)"
+)
+CONTAINER_TERMINALS: Final = Bound(
+    what="pseudo terminals of a container's /dev/pts", per="instance", most=256, answer="open fails (ENOSPC)"
+)
+GUEST_PROCESSES: Final = Bound(
+    what="per cent of the machine's process numbers, for all guests together",
+    per="host",
+    most=75,
+    answer="fork fails (EAGAIN)",
+)
 
 # -- the bus and the protocol: queues, frames, removals ------------------------------------------------------------
 

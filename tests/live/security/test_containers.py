@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import socket
 import subprocess
 import tarfile
 from pathlib import Path
@@ -13,8 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.app.build import BUILT
+from pileus.model import bounds
+from pileus.model.flavor import CONTAINERS
 from pileus.providers.local.container import guests as running
-from pileus.providers.local.container.configuration import PIDS
+from pileus.providers.local.container.configuration import processes
+from pileus.providers.local.machine import cgroups
 from tests.live.cloud import KINDS, until
 from tests.live.security.probe import Somebody, reached
 from tests.live.security.test_host import NOBODY, everything
@@ -29,6 +33,10 @@ pytestmark = [pytest.mark.cost(30)]
 CONTAINER = KINDS[1]
 REFUSED = {str(number) for number in (errno.EPERM, errno.EACCES, errno.ENOSYS)}
 PROGRAM = Path(__file__).with_name("escapes.c")
+LIMITS = Path(__file__).with_name("limits.c")
+MOST = processes(CONTAINERS[CONTAINER.flavor][1])
+"""Processes that a container of its flavor may have."""
+
 HOSTS = (
     "/proc/sys/kernel/core_pattern",
     "/proc/sys/kernel/modprobe",
@@ -43,6 +51,14 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program that makes the system calls, for this machine and for every container."""
     made = tmp_path_factory.mktemp("escapes") / "escapes"
     subprocess.run(["gcc", "-O1", "-static", "-o", made, PROGRAM], check=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def limits_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that takes as much as it gets of what the kernel shares among containers."""
+    made = tmp_path_factory.mktemp("limits") / "limits"
+    subprocess.run(["gcc", "-O1", "-static", "-o", made, LIMITS], check=True)
     return made
 
 
@@ -229,8 +245,8 @@ def test_a_fork_bomb_stays_in_its_container(inside: Inside, program: Path) -> No
     until("it has made many", lambda: made(bomb) >= 50)
     for _ in range(10):
         assert inside("echo alive") == "alive"
-        assert max(counted(ident), default=0) <= PIDS
-    assert made(bomb) <= PIDS
+        assert max(counted(ident), default=0) <= MOST
+    assert made(bomb) <= MOST
     cloud.ec2.terminate_instances(InstanceIds=[ident])
     cloud.wait(ident, "terminated")
 
@@ -254,6 +270,57 @@ def counted(ident: str) -> list[int]:
         with contextlib.suppress(OSError):
             found.append(int(path.read_text()))
     return found
+
+
+def test_processes_end_at_the_containers_own_bound(inside: Inside, limits_program: Path) -> None:
+    """Counted from outside, in whatever version of cgroups; and all guests together leave the machine some."""
+    inside.send(limits_program, "/root/limits")
+    first = inside.first
+    inside("/root/limits processes >/root/taken 2>&1 </dev/null &")
+    until("it has all it gets", lambda: max(counted(inside.ident), default=0) == MOST)
+    assert Path(f"/proc/{first}").exists(), "the container goes on"
+    until("they are gone", lambda: max(counted(inside.ident)) < MOST // 2)
+    assert MOST // 2 < int(inside("cat /root/taken").split()[1]) < MOST
+    (together,) = (
+        path for root in ("pids/", "") for path in Path("/sys/fs/cgroup").glob(f"{root}{_group(inside)}/pids.max")
+    )
+    numbers = int(Path("/proc/sys/kernel/pid_max").read_text())
+    assert int(together.read_text()) <= numbers * bounds.GUEST_PROCESSES.most // 100
+
+
+def _group(inside: Inside) -> str:
+    return cgroups.group(inside.cloud.layout)
+
+
+def test_what_no_namespace_divides_is_refused_or_bounded(inside: Inside, limits_program: Path) -> None:
+    """Terminals, asynchronous I/O, message queues; and sockets of families that lead past the network namespace."""
+    inside.send(limits_program, "/root/limits")
+    said = inside("/root/limits").splitlines()
+    taken = {name: int(number) for name, number in (line.split() for line in said if not line.startswith("family"))}
+    assert taken["files"] <= bounds.CONTAINER_FILES.most
+    assert 0 < taken["pty"] <= bounds.CONTAINER_TERMINALS.most
+    assert taken["aio"] == 0
+    assert taken["queues"] < 256
+    # Some are left to the machine, even by a container that mounts terminals of its own.
+    total, reserve = (int(Path(f"/proc/sys/kernel/pty/{name}").read_text()) for name in ("max", "reserve"))
+    assert taken.get("own-pty", 0) <= total - reserve
+    families = {int(line.split()[1]) for line in said if line.startswith("family")}
+    assert families == {socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET}
+    # The same program on this machine: it would be seen if a call came through.
+    here = subprocess.run([limits_program, "families"], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert f"family {int(socket.AF_VSOCK)}" in here
+    assert "aio 1" in here
+
+
+def test_the_machines_disks_and_its_command_line_are_hidden(inside: Inside) -> None:
+    """Other containers' disks are files behind loop devices, whose names are in /sys."""
+    hidden = ("/sys/block", "/sys/class/block", "/sys/dev/block", "/sys/devices/virtual/block")
+    for folder in hidden:
+        assert inside(f"ls {folder}") == ""
+        assert any(Path(folder).iterdir()), "the machine has some"
+    assert "disk.ext4" not in inside("cat /sys/block/*/loop/backing_file 2>/dev/null; true")
+    assert inside("cat /proc/cmdline") == ""
+    assert Path("/proc/cmdline").read_text().strip()
 
 
 def test_whoever_breaks_out_is_nobody_on_the_machine(inside: Inside, cloud: LiveCloud) -> None:

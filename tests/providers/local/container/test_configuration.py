@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from pileus.providers.local.container import seccomp
-from pileus.providers.local.container.configuration import Places, configuration, limits
+from pileus.providers.local.container.configuration import Places, configuration, limits, processes
 from tests.providers.local.machine import specs
 
 PLACES = Places(
@@ -22,6 +23,7 @@ PLACES = Places(
     group="pileus-1.partition",
     unified=False,
     figures=Path("/stage/figures"),
+    empty=Path("/stage/empty"),
 )
 
 
@@ -51,7 +53,7 @@ def test_its_size_is_a_limit_on_both_versions_of_cgroups() -> None:
     first = told(vcpus=2, memory=256)
     assert first["lxc.cgroup.memory.limit_in_bytes"] == [str(256 << 20)]
     assert first["lxc.cgroup.cpu.cfs_quota_us"] == ["200000"]
-    assert first["lxc.cgroup.pids.max"] == ["4096"]
+    assert first["lxc.cgroup.pids.max"] == ["256"]
     second = told(_unified(), vcpus=2, memory=256)
     assert second["lxc.cgroup2.memory.max"] == [str(256 << 20)]
     assert second["lxc.cgroup2.memory.swap.max"] == ["0"]
@@ -106,12 +108,27 @@ def test_the_profile_refuses_by_name() -> None:
     assert lines[:2] == ["2", "denylist"]
     assert "bpf errno 1" in lines
     assert "open_by_handle_at errno 1" in lines
+    assert "io_setup errno 38" in lines
+    refused = {line.split("[0,")[1].split(",")[0] for line in lines if line.startswith("socket errno 97 [0,")}
+    assert not refused & {str(int(family)) for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)}
+    assert "socket errno 97 [0,17,SCMP_CMP_GT]" in lines, "AF_VSOCK, and all that come after it"
     assert len(set(lines)) == len(lines)
 
 
 def test_lxcfs_is_no_condition_of_a_start() -> None:
     """Its files are bound where there are such, one by one: never all of it, which has everybody's."""
-    said = told()["lxc.mount.entry"]
+    said = [line for line in told()["lxc.mount.entry"] if line.startswith("/stage/figures/")]
     assert "/stage/figures/proc/meminfo proc/meminfo none bind,optional 0 0" in said
     assert all(line.endswith(" none bind,optional 0 0") for line in said)
     assert {line.split()[1].partition("/")[0] for line in said} == {"proc", "sys"}
+
+
+def test_what_tells_of_the_machine_is_covered() -> None:
+    others = [line.split() for line in told()["lxc.mount.entry"] if not line.startswith("/stage/figures/")]
+    assert {"sys/block", "sys/devices/virtual/block", "proc/cmdline"} <= {place for _, place, *_ in others}
+    assert all("ro" in options.split(",") for _, _, _, options, *_ in others)
+
+
+@pytest.mark.parametrize(("memory", "most"), [(64, 256), (1000, 1000), (64 << 10, 4096)])
+def test_a_larger_container_has_more_processes(memory: int, most: int) -> None:
+    assert processes(memory) == most

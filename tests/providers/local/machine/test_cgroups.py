@@ -6,15 +6,12 @@ import os
 import shutil
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import cgroups
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -38,11 +35,14 @@ def test_version_2_gives_the_guests_their_weight(root: Path) -> None:
     assert cgroups.partition(layout) is None
     cgroups.prepare(layout)
     cgroups.prepare(layout)
-    assert (root / "cgroup.subtree_control").read_text() == "+cpu"
+    assert (root / "cgroup.subtree_control").read_text() == "+cpu +pids"
     folder = root / f"{layout.netns}.partition"
     assert (folder / "cpu.weight").read_text() == "300"
     assert cgroups.partition(layout) == f"/{layout.netns}"
-    (folder / "cpu.weight").unlink()  # the kernel's files need not be removed
+    numbers = int(Path("/proc/sys/kernel/pid_max").read_text())
+    assert int((folder / "pids.max").read_text()) <= numbers * 3 // 4
+    for name in ("cpu.weight", "pids.max"):
+        (folder / name).unlink()  # the kernel's files need not be removed
     cgroups.remove(layout)
     assert not folder.exists()
 

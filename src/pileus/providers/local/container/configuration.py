@@ -6,15 +6,16 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pileus.model import bounds
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.container import views
 from pileus.providers.local.container.ranges import SIZE
 
-PIDS = 4096
-"""Processes and threads of one container."""
+FILES = 1024
+"""Open files of one process, until it asks for more."""
 
-FILES = (1024, 65536)
-"""Open files of one process: at first, and at most, where this machine allows as many."""
+_FEWEST = 256
+"""Processes that the smallest container may have."""
 
 _PERIOD = 100_000
 """Microseconds in which a container has its processors' time."""
@@ -39,7 +40,7 @@ class Places:
     """Where on this host the parts of one container are.
 
     `interfaces` by port; `group` is the guests' cgroup, `hook` a command; `files` how many a process may have open;
-    `figures` is where lxcfs's file system is, if there is one.
+    `figures` is where lxcfs's file system is, if there is one, and `empty` an empty file.
     """
 
     root: Path
@@ -52,6 +53,7 @@ class Places:
     group: str
     unified: bool
     figures: Path
+    empty: Path
 
 
 def configuration(spec: InstanceSpec, places: Places) -> str:
@@ -68,14 +70,15 @@ def configuration(spec: InstanceSpec, places: Places) -> str:
         "lxc.mount.auto = cgroup:mixed proc:mixed sys:mixed",
         "lxc.autodev = 1",
         "lxc.tty.max = 0",
-        "lxc.pty.max = 1024",
+        f"lxc.pty.max = {bounds.CONTAINER_TERMINALS.most}",
         f"lxc.console.logfile = {places.folder / 'console.log'}",
         f"lxc.hook.start-host = {places.hook}",
         "lxc.environment = container=lxc",
-        f"lxc.prlimit.nofile = {min(FILES[0], places.files)}:{min(FILES[1], places.files)}",
+        f"lxc.prlimit.nofile = {min(FILES, places.files)}:{min(bounds.CONTAINER_FILES.most, places.files)}",
         # With 0 a handler that the machine pipes dumps to would run all the same (core(5)), as the machine's root.
         "lxc.prlimit.core = 1",
         *views.entries(places.figures),
+        *views.covers(places.empty),
         *_interfaces(spec, places),
         *_group(spec, places),
     ]
@@ -91,15 +94,20 @@ def limits(spec: InstanceSpec, *, unified: bool) -> dict[str, str]:
             "memory.swap.max": "0",
             "cpu.max": f"{spec.vcpus * _PERIOD} {_PERIOD}",
             "cpu.weight": f"{min(100 * spec.vcpus, 10000)}",
-            "pids.max": f"{PIDS}",
+            "pids.max": f"{processes(spec.memory)}",
         }
     return {
         "memory.limit_in_bytes": f"{memory}",
         "cpu.cfs_period_us": f"{_PERIOD}",
         "cpu.cfs_quota_us": f"{spec.vcpus * _PERIOD}",
         "cpu.shares": f"{_WEIGHT * spec.vcpus}",
-        "pids.max": f"{PIDS}",
+        "pids.max": f"{processes(spec.memory)}",
     }
+
+
+def processes(memory: int) -> int:
+    """How many processes and threads a container with so many MiB may have: all containers together as many as MiB."""
+    return max(_FEWEST, min(memory, bounds.CONTAINER_PROCESSES.most))
 
 
 def _group(spec: InstanceSpec, places: Places) -> list[str]:

@@ -57,6 +57,11 @@ class Stage:
         return self.at / "figures"
 
     @property
+    def empty(self) -> Path:
+        """A file without content, to cover others."""
+        return self.at / "empty" / "file"
+
+    @property
     def root(self) -> Path:
         """The container's root."""
         return self.at / "root"

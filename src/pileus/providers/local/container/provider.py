@@ -225,6 +225,7 @@ class ContainerProvider:
             group=cgroups.group(self._layout),
             unified=cgroups.unified(),
             figures=stage.figures,
+            empty=stage.empty,
         )
         (folder / "seccomp").write_text(seccomp.profile())
         (folder / "config").write_text(configuration.configuration(spec, places))
@@ -236,6 +237,7 @@ class ContainerProvider:
                 identity.write(stage.root, spec, base)
                 (stage.disk / _KNOWN).touch()
             hand_out(base, stage)
+            views.make_empty(stage.empty)
             views.stage(figures, stage.figures)
 
         self._stopping.started(spec.uuid)

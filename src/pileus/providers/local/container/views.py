@@ -19,9 +19,29 @@ FILES = (
 """What is lxcfs's in a container."""
 
 
+COVERED = ("sys/block", "sys/class/block", "sys/dev/block", "sys/devices/virtual/block", "sys/devices/virtual/bdi")
+"""Folders that tell of the machine's disks, and of the files behind other containers' disks."""
+
+
 def entries(place: Path) -> list[str]:
     """The lines of LXC's configuration that mount them from below `place`; without lxcfs they do nothing."""
     return [f"lxc.mount.entry = {place}/{name} {name} none bind,optional 0 0" for name in FILES]
+
+
+def covers(empty: Path) -> list[str]:
+    """The lines of LXC's configuration that hide the machine's disks, and its command line by the file `empty`."""
+    options = "ro,nosuid,nodev,noexec,size=0,nr_inodes=1,optional"
+    folders = [f"lxc.mount.entry = none {name} tmpfs {options} 0 0" for name in COVERED]
+    return [*folders, f"lxc.mount.entry = {empty} proc/cmdline none bind,ro,optional 0 0"]
+
+
+def make_empty(path: Path) -> None:
+    """Make the empty file of `covers` in this thread's mount namespace. Raises OSError."""
+    # Of a file system of its own, whose size is 0: `df` passes over it.
+    path.parent.mkdir()
+    kernel.mount("none", path.parent, "tmpfs", kernel.NODEV, "mode=755,size=0,nr_inodes=2")
+    path.touch()
+    path.chmod(0o444)
 
 
 def stage(found: lxcfs.Tree | None, place: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from pileus.model import bounds
 from pileus.model.errors import Fault
 from pileus.providers.local.layout import Layout
 
@@ -26,6 +27,7 @@ WEIGHTS = range(1, 10001)
 log = structlog.get_logger()
 
 _ROOT = Path("/sys/fs/cgroup")
+_PROCESSES, _THREADS = Path("/proc/sys/kernel/pid_max"), Path("/proc/sys/kernel/threads-max")
 _CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "net_cls", "perf_event")
 
 
@@ -55,7 +57,9 @@ def prepare(layout: Layout) -> None:
     """
     if unified():
         _prepare_unified(layout)
+        _bound_processes(layout)
         return
+    _bound_processes(layout)
     if not (_ROOT / "cpu" / "cpu.shares").exists():
         return
     try:
@@ -71,10 +75,12 @@ def prepare(layout: Layout) -> None:
 
 def _prepare_unified(layout: Layout) -> None:
     folder = _ROOT / group(layout)
-    if "cpu" not in (_ROOT / "cgroup.controllers").read_text().split():
+    controllers = (_ROOT / "cgroup.controllers").read_text().split()
+    if "cpu" not in controllers:
         return
     try:
-        (_ROOT / "cgroup.subtree_control").write_text("+cpu")
+        wanted = " ".join(f"+{controller}" for controller in ("cpu", "pids") if controller in controllers)
+        (_ROOT / "cgroup.subtree_control").write_text(wanted)
         folder.mkdir(exist_ok=True)
         (folder / "cpu.weight").write_text(str(weight(SHARES)))
     except OSError as error:
@@ -82,6 +88,18 @@ def _prepare_unified(layout: Layout) -> None:
         log.warning("guests have no CPU shares of their own", error=str(error))
         with contextlib.suppress(OSError):
             folder.rmdir()
+
+
+def _bound_processes(layout: Layout) -> None:
+    """Keep a part of the machine's process numbers for everything but guests; no cgroup has this where it fails."""
+    folder = (_ROOT if unified() else _ROOT / "pids") / group(layout)
+    numbers = min(int(path.read_text()) for path in (_PROCESSES, _THREADS))
+    try:
+        if not unified():
+            folder.mkdir(exist_ok=True)
+        (folder / "pids.max").write_text(str(numbers * bounds.GUEST_PROCESSES.most // 100))
+    except OSError as error:
+        log.warning("guests together have no bound on processes", error=str(error))
 
 
 def unified() -> bool:
