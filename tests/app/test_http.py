@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -18,6 +19,7 @@ from websockets.sync.client import connect
 
 from pileus.app import processes
 from pileus.app.internal import fetch, near
+from pileus.model import bounds
 from pileus.model.errors import Fault
 from tests.app.stub import Stub
 
@@ -224,3 +226,71 @@ def test_figures_are_for_admitted_addresses_and_for_administrators(tmp_path: Pat
         assert stub.http("GET", "/metrics")[0] == 200
     finally:
         stub.down()
+
+
+def tenant(stub: Stub, name: str) -> dict[str, str]:
+    """The headers of a new user in a project of its own."""
+    return {"authorization": f"Bearer {stub.client.post('users', body={'name': name})['token']}"}
+
+
+def machine(stub: Stub, headers: dict[str, str]) -> str:
+    """The id of a tenant's instance that runs."""
+    body = json.dumps({"image": "stub-machine", "flavor": "m1.tiny"})
+    ident: str = json.loads(stub.http("POST", "/v1/instances", body, headers)[2])["instances"][0]["id"]
+    path = f"/v1/instances/{ident}"
+    assert processes.until(lambda: json.loads(stub.http("GET", path, None, headers)[2])["state"] == "running", 20)
+    return ident
+
+
+def test_one_tenants_streams_leave_room_for_anothers(stub: Stub) -> None:
+    loud, mute = tenant(stub, "loud-streams"), tenant(stub, "mute-streams")
+    url = f"ws://127.0.0.1:{stub.port}/v1/instances/{{}}/connect/22"
+    first, second = url.format(machine(stub, loud)), url.format(machine(stub, mute))
+    with contextlib.ExitStack() as open_:
+        for _ in range(bounds.PROJECT_STREAMS.most):
+            open_.enter_context(connect(first, additional_headers=loud, proxy=None))
+        with connect(first, additional_headers=loud, proxy=None) as link, pytest.raises(ConnectionClosed) as closed:
+            link.recv(timeout=20)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1013
+        with connect(second, additional_headers=mute, proxy=None) as link:
+            link.send(b"x")
+            assert link.recv(timeout=20, decode=False) == b"x"
+
+
+def test_one_tenants_uploads_leave_room_for_anothers(stub: Stub, tmp_path: Path) -> None:
+    loud, mute = tenant(stub, "loud-uploads"), tenant(stub, "mute-uploads")
+    incoming = stub.state.objects / "incoming"
+    head = f"POST /v1/images?name=x HTTP/1.1\r\nhost: x\r\nauthorization: {loud['authorization']}\r\n"
+    path = qcow2(tmp_path / "small.qcow2")
+    with contextlib.ExitStack() as open_:
+        before = len(list(incoming.iterdir()))
+        for _ in range(bounds.PROJECT_UPLOADS.most):
+            link = open_.enter_context(socket.create_connection(("127.0.0.1", stub.port), timeout=20))
+            link.sendall(f"{head}content-length: 1000\r\n\r\nx".encode())
+        full = before + bounds.PROJECT_UPLOADS.most
+        assert processes.until(lambda: len(list(incoming.iterdir())) == full, 20)
+        status, headers, body = stub.http("POST", "/v1/images?name=x", b"x" * 1000, loud)
+        assert (status, json.loads(body)["error"]["code"]) == (429, "Throttled")
+        assert headers["retry-after"]
+        assert stub.http("POST", "/v1/images?name=x", path.read_bytes(), mute)[0] == 201
+
+
+def test_refusals_leave_a_line_and_every_line_has_the_clients_address(stub: Stub) -> None:
+    eve = client(stub, "ec2")
+    eve._request_signer._credentials.secret_key = "wrong"
+    with pytest.raises(ClientError) as caught:
+        eve.describe_instances()
+    assert stub.http("GET", "/v1/instances", token=False)[0] == 401
+    stub.client.post("keypairs", body={"name": "audited"})
+    audited = [json.loads(line) for line in stub.state.audit.read_text().splitlines()]
+    refused = next(
+        line for line in audited if line["request"] == caught.value.response["ResponseMetadata"]["RequestId"]
+    )
+    assert (refused["client"], refused["key"]) == ("127.0.0.1", stub.admin["access_key"])
+    assert (refused["face"], refused["status"], refused["code"]) == ("ec2", 401, "AuthFailure")
+    assert any((line["face"], line["status"], line["user"]) == ("rest", 401, "-") for line in audited)
+    assert any((line["user"], line["action"]) == ("admin", "POST /v1/keypairs") for line in audited)
+    logged = [json.loads(line) for line in stub.state.log("cloud").read_text().splitlines()]
+    assert {line["client"] for line in logged if line["event"] == "request"} >= {"127.0.0.1"}
+    assert all(line["client"] for line in logged if line["event"] == "request")

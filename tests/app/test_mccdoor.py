@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pileus.app import mccdoor
+from pileus.app.audit import Audit, Journal
 from pileus.app.metrics import Metrics
 from pileus.app.settings import Settings
 from pileus.app.state import State
@@ -27,16 +28,18 @@ PATIENCE = 0.05
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[mccdoor.Door]:
+def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[mccdoor.Door]:
     """A door of little patience, with a face behind it."""
     monkeypatch.setattr(mccdoor, "PATIENCE", PATIENCE)
     site = Site()
     ann = site.caller()
     face = MccFace(site.core, lambda: ann, network.flat(ann, site.core, "10.0.0.10-10.0.0.20"))
-    parts: Any = SimpleNamespace(settings=Settings(), mcc=face, metrics=Metrics(site.store))
+    audit = Audit(Journal(tmp_path / "audit.log", 1 << 20, 2))
+    parts: Any = SimpleNamespace(settings=Settings(), mcc=face, metrics=Metrics(site.store), audit=audit)
     made = mccdoor.Door(parts)
     yield made
     made.close()
+    audit.close()
 
 
 def test_the_port_is_opened_where_somebody_asked_for_it_and_stays(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The edge: a plain ASGI application that hands whole requests to the faces in a bounded pool of threads.
+"""The edge: a plain ASGI application that hands whole requests to the faces, in bounded and fairly shared threads.
 
 What cannot be handed over whole (images on their way in, streams to instances) is done here, by calling verbs.
 """
@@ -16,27 +16,33 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
+import msgspec
 import structlog
 
 from pileus.app import health, origins, streams, uploads
 from pileus.app.health import Health
 from pileus.app.metrics import Metrics
+from pileus.app.requests import Face, Requests
+from pileus.app.shares import Slots
 from pileus.app.wiring import Cloud
 from pileus.faces.rest import errors
-from pileus.faces.rest.face import caller_of, created, unauthorized
+from pileus.faces.rest.face import caller_of, created
 from pileus.faces.wire.http import Request, Response
 from pileus.model import bounds
-from pileus.model.errors import Fault, Forbidden, InvalidValue, PileusError
+from pileus.model.caller import Caller
+from pileus.model.errors import Fault, Forbidden, InvalidValue, PileusError, Throttled
 from pileus.verbs import image
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Handle = Callable[[Request], Response]
 T = TypeVar("T")
 
 IMAGES = "/v1/images"
+UPLOAD, STREAM = "POST /v1/images", "GET /v1/instances/{id}/connect/{port}"
+"""How logs name what is done here."""
+
 SLOW = 1.0
 """Seconds from which on an answer is logged, whatever it says."""
 
@@ -66,10 +72,11 @@ class Edge:
         self._cloud = cloud
         self._faces = cloud.role.faces
         self._largest = cloud.settings.largest_request
-        self._threads = ThreadPoolExecutor(cloud.settings.threads, thread_name_prefix="request")
-        self._ec2 = cloud.ec2.handle
-        self._rest = cloud.rest.handle
-        self._streams = 0
+        self._requests = Requests(cloud)
+        # Health and figures are nobody's requests: no tenant's load keeps them waiting.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="edge")
+        self._streams = Slots(bounds.PROJECT_STREAMS, bounds.STREAMS)
+        self._uploads = Slots(bounds.PROJECT_UPLOADS, bounds.UPLOADS)
         self._scrapers = origins.ranges(cloud.settings.metrics_allow)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,25 +88,25 @@ class Edge:
 
     def close(self) -> None:
         """End the threads, after the requests that are under way."""
+        self._requests.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, began = scope["path"], time.perf_counter()
+        path, began, client = scope["path"], time.perf_counter(), client_of(scope)
         try:
             if path == IMAGES and scope["method"] == "POST" and self._faces:
-                response = await self._upload(scope, receive)
+                response = await self._upload(scope, receive, client)
             elif path == "/healthz":
                 response = await self._health()
             elif path == "/metrics":
                 response = await self._run(self._figures, scope)
             else:
-                handle = self._face(path)
-                if handle is None:
+                face = self._face(path)
+                if face is None:
                     response = Response(404, {"content-type": "text/plain"}, NOTHING)
                 else:
                     request = request_of(scope, await body_of(scope, receive, self._largest))
-                    loop = asyncio.get_running_loop()
-                    response = await loop.run_in_executor(self._threads, handle, request)
+                    response = await self._requests.answer(face, request, client)
         except TooLarge:
             text = f"The body has more than the {self._largest} bytes that are taken."
             response = errors.own("TooLarge", text, str(uuid.uuid4()))
@@ -111,7 +118,7 @@ class Edge:
             request_id = str(uuid.uuid4())
             log.exception("request failed", path=path, request=request_id)
             response = errors.own("Internal", "Something is wrong here; the log tells what.", request_id)
-        note(self._cloud.metrics, response, time.perf_counter() - began)
+        note(self._cloud.metrics, response, time.perf_counter() - began, client)
         await respond(scope, send, response)
 
     def _figures(self, scope: Scope) -> Response:
@@ -123,13 +130,13 @@ class Edge:
                 return errors.of(Forbidden(text), str(uuid.uuid4()))
         return self._cloud.metrics.page()
 
-    def _face(self, path: str) -> Handle | None:
+    def _face(self, path: str) -> Face | None:
         if not self._faces:
             return None
         if path in ("/", "/services/Cloud/", "/services/Cloud"):
-            return self._ec2
+            return self._cloud.ec2
         if path.startswith("/v1/"):
-            return self._rest
+            return self._cloud.rest
         return None
 
     async def _health(self) -> Response:
@@ -154,18 +161,19 @@ class Edge:
         body = {"status": "degraded" if well else "unavailable", "missing": list(why), "why": why}
         return Response(200 if well else 503, {"content-type": "application/json"}, json.dumps(body).encode())
 
-    async def _upload(self, scope: Scope, receive: Receive) -> Response:
-        request, request_id = request_of(scope, b""), str(uuid.uuid4())
+    async def _upload(self, scope: Scope, receive: Receive, client: str) -> Response:
+        request, run = request_of(scope, b""), self._requests.run
+        caller = await self._requests.caller(request, client)
+        if isinstance(caller, Response):
+            return caller
         try:
-            caller = await self._run(caller_of, self._cloud.authority, request)
-            if caller is None:
-                return unauthorized()
-            request_id = caller.request
             asked = uploads.read(dict(parse_qsl(request.query, keep_blank_values=True)))
             image.allow(caller, public=asked.public)
-            room = await self._run(image.room, caller, self._cloud.core)
-            incoming = await self._run(self._cloud.objects.incoming, asked.digest)
-            with incoming:
+            room = await run(caller, image.room, caller, self._cloud.core)
+            with (
+                self._uploads.of(caller.project),
+                await run(caller, self._cloud.objects.incoming, asked.digest) as incoming,
+            ):
                 size = 0
                 async for part in _parts(receive):
                     size += len(part)
@@ -173,41 +181,55 @@ class Edge:
                         raise InvalidValue("The image is larger than this cloud takes.", reason="size")
                     if room is not None and size > room:
                         raise image.full(room)
-                    await self._run(incoming.write, part)
-                made = await self._run(uploads.finish, caller, self._cloud.core, self._cloud.objects, incoming, asked)
-            return created(caller, made)
+                    await run(caller, incoming.write, part)
+                made = await run(caller, uploads.finish, caller, self._cloud.core, self._cloud.objects, incoming, asked)
+            response = created(caller, made)
         except PileusError as error:
-            return errors.of(error, request_id)
+            response = errors.of(error, caller.request)
+        response = msgspec.structs.replace(response, face=caller.face, action=UPLOAD, reads=False)
+        self._requests.record(client, response, caller)
+        return response
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         target = streams.target(scope["path"]) if self._faces else None
+        client = client_of(scope)
+        caller: Caller | Response | None = None
+        if target is not None:
+            caller = await self._requests.caller(request_of({"method": "GET", **scope}, b""), client)
+        if target is None or not isinstance(caller, Caller):
+            await send({"type": "websocket.close", "code": 1008})
+            return
         try:
-            caller = None
-            if target is not None:
-                caller = await self._run(caller_of, self._cloud.authority, request_of({"method": "GET", **scope}, b""))
-            if target is None or caller is None or self._streams >= streams.MOST:
-                await send({"type": "websocket.close", "code": 1008})
-                return
-            access = await self._run(streams.access, caller, self._cloud.core, target)
-            link = await streams.dial(access)
+            with self._streams.of(caller.project):
+                work = functools.partial(streams.access, caller, self._cloud.core, target)
+                link = await streams.dial(await self._requests.wait(caller.project, work))
+                self._opened(client, caller, 101)
+                await send({"type": "websocket.accept"})
+                await streams.splice(link, receive, send)
         except (PileusError, Fault) as error:
+            self._opened(client, caller, 503, error.code)
             # Accepted first: a refused handshake carries no words.
             await send({"type": "websocket.accept"})
-            await send({"type": "websocket.close", "code": 1011, "reason": error.message[:120]})
-            return
-        await send({"type": "websocket.accept"})
-        self._streams += 1
-        try:
-            await streams.splice(link, receive, send)
-        finally:
-            self._streams -= 1
+            code = 1013 if isinstance(error, Throttled) else 1011
+            await send({"type": "websocket.close", "code": code, "reason": error.message[:120]})
+
+    def _opened(self, client: str, caller: Caller, status: int, code: str = "") -> None:
+        """Record that a stream was opened, or refused."""
+        made = Response(status, {}, b"", caller.face, STREAM, code, caller.request, reads=False)
+        self._requests.record(client, made, caller)
 
     async def _run(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
 
-def note(metrics: Metrics, response: Response, seconds: float) -> None:
+def client_of(scope: Scope) -> str:
+    """The address of a request's client."""
+    client = scope.get("client")
+    return str(client[0]) if client else "-"
+
+
+def note(metrics: Metrics, response: Response, seconds: float, client: str) -> None:
     """Count an answer, and log it unless it only read."""
     if not response.face:
         return
@@ -221,6 +243,7 @@ def note(metrics: Metrics, response: Response, seconds: float) -> None:
         code=response.code or None,
         ms=round(seconds * 1000, 2),
         request=response.request or None,
+        client=client,
     )
 
 

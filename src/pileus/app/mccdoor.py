@@ -22,12 +22,15 @@ import structlog
 
 from pileus.app import http, origins, ports, tls
 from pileus.app.settings import Settings
+from pileus.app.shares import Slots
 from pileus.app.state import State
 from pileus.app.tls import Identity
 from pileus.cli.problem import Problem
 from pileus.faces.mcc import MccFace, page
 from pileus.faces.wire.http import Request, Response
+from pileus.model import bounds
 from pileus.model.caller import SYSTEM, Caller
+from pileus.model.errors import Throttled
 from pileus.verbs import network, project
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ class Door:
         self._allowed = origins.ranges(cloud.settings.mcc_allow)
         self._names = {*cloud.settings.server_names, socket.gethostname()}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="mcc")
+        self._calls = Slots(bounds.ADDRESS_MCC_CALLS, bounds.MCC_CALLS)
 
     def close(self) -> None:
         """End the threads, after the requests that are under way."""
@@ -61,20 +65,23 @@ class Door:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        began = time.perf_counter()
+        began, client = time.perf_counter(), http.client_of(scope)
         try:
             response = await self._answer(scope, receive)
         except http.Gone:
             return
         except http.TooLarge:
             response = page(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        except Throttled as error:
+            response = page(HTTPStatus.SERVICE_UNAVAILABLE, error.message)
         except TimeoutError:
             response = page(HTTPStatus.REQUEST_TIMEOUT)
         except Exception:
             number = str(uuid.uuid4())
             log.exception("request failed", path=scope["path"], request=number)
             response = page(HTTPStatus.INTERNAL_SERVER_ERROR, number)
-        http.note(self._cloud.metrics, response, time.perf_counter() - began)
+        http.note(self._cloud.metrics, response, time.perf_counter() - began, client)
+        self._cloud.audit.record(client, response)
         await http.respond(scope, send, response)
 
     async def _answer(self, scope: Any, receive: Any) -> Response:
@@ -88,7 +95,8 @@ class Door:
         async with asyncio.timeout(PATIENCE):
             body = await http.body_of(scope, receive, LARGEST)
         whole = Request(request.method, request.path, request.query, request.headers, body)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, face.handle, whole)
+        with self._calls.of(http.client_of(scope)):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, face.handle, whole)
 
     def _refused(self, scope: Any, request: Request) -> HTTPStatus | None:
         if self._allowed and not origins.within((scope.get("client") or ("",))[0], self._allowed):

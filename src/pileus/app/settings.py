@@ -154,6 +154,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     loop_workers: Annotated[int, Meta(ge=1, le=64), _says("threads that run the loops")] = 4
     threads: Annotated[int, Meta(ge=1, le=256), _says("threads that answer requests")] = 16
+    threads_share: Annotated[
+        int,
+        Meta(ge=1, le=256),
+        _says("threads that answer requests of one project at once while other projects have some"),
+    ] = 1
+    rate_reads: Annotated[
+        float,
+        Meta(ge=0),
+        _says("calls a second that only read, by each user; 0: any number (see docs/operating.md, Rates)"),
+    ] = 500.0
+    rate_changes: Annotated[
+        float, Meta(ge=0), _says("calls a second that change something, by each user; 0: any number")
+    ] = 200.0
+    rate_launches: Annotated[
+        float, Meta(ge=0), _says("instances that each user launches in a second; 0: any number")
+    ] = 100.0
+    rate_refusals: Annotated[
+        float, Meta(ge=0), _says("calls a second without a good credential, from each address; 0: any number")
+    ] = 50.0
+    audit_size: Annotated[int, Meta(ge=4096), _says("bytes of one file of the audit log")] = 16 << 20
+    audit_files: Annotated[int, Meta(ge=1, le=1000), _says("files of the audit log that are kept")] = 10
     largest_request: Annotated[int, Meta(ge=1024), _says("bytes of a request's body")] = 2 << 20
     largest_image: Annotated[int, _says("bytes of an uploaded image")] = 64 << 30
     keep_objects: Annotated[

@@ -66,6 +66,11 @@ class State:
         return self.cloud / "secret.key"
 
     @property
+    def audit(self) -> Path:
+        """The audit log, mode 0600; older files of it are beside it."""
+        return self.cloud / "audit.log"
+
+    @property
     def objects(self) -> Path:
         """The object store."""
         return self.cloud / "objects"

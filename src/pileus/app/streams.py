@@ -22,8 +22,6 @@ Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 _PATH = re.compile(r"/v1/instances/([^/]+)/connect/([0-9]{1,5})", re.ASCII)
 _CHUNK = 65536
-MOST = 512
-"""How many streams one cloud carries at once."""
 
 
 def target(path: str) -> tuple[str, int] | None:

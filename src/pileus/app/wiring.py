@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pileus.app.audit import Audit, Journal
 from pileus.app.metrics import Metrics
 from pileus.app.registers import registers
 from pileus.app.settings import Settings
@@ -66,6 +67,7 @@ class Cloud:
     ec2: Ec2Face
     rest: RestFace
     metrics: Metrics
+    audit: Audit
     recovery: Recovery | Awaited
     connected: Callable[[], bool]
     mcc: MccFace | None = None
@@ -203,8 +205,9 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
         core = dataclasses.replace(core, captures=Fetcher(core.hosts, objects))
     authority = Authority(core, shared=not role.alone)
     metrics = Metrics(core.store)
+    audit = Audit(Journal(state.audit, settings.audit_size, settings.audit_files))
     opening: Recovery | Awaited
-    parts: list[tuple[Callable[[], object], Callable[[], object]]] = []
+    parts: list[tuple[Callable[[], object], Callable[[], object]]] = [(_nothing, audit.close)]
     if role.loops:
         opening = Recovery(core, gate, engine, asked=state.recover.exists(), shared=not role.alone)
         runner = Runner(core, workers=settings.loop_workers, watch=metrics.step, recovery=opening)
@@ -222,6 +225,7 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
         ec2=Ec2Face(core, authority),
         rest=RestFace(core, authority),
         metrics=metrics,
+        audit=audit,
         recovery=opening,
         connected=gate.connected,
         parts=parts,

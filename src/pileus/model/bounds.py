@@ -131,6 +131,94 @@ REQUEST_THREADS: Final = Bound(
     what="requests that verbs work on at once", per="process", most=16, setting="threads", answer="the request waits"
 )
 
+PROJECT_THREADS: Final = Bound(
+    what="requests that verbs work on at once while other projects have some",
+    per="project",
+    most=1,
+    setting="threads_share",
+    answer="the request waits",
+)
+REQUESTS_WAITING: Final = Bound(
+    what="requests that wait for a thread", per="project", most=256, answer="Throttled (RequestLimitExceeded)"
+)
+ARRIVALS_WAITING: Final = Bound(
+    what="requests whose caller is not identified yet",
+    per="address",
+    most=1024,
+    answer="Throttled (RequestLimitExceeded)",
+)
+IDENTIFYING: Final = Bound(
+    what="requests whose caller is identified at once", per="process", most=2, answer="the request waits"
+)
+HOST_WAITS: Final = Bound(
+    what="requests that wait for hosts", per="process", most=32, answer="Throttled (RequestLimitExceeded)"
+)
+PROJECT_HOST_WAITS: Final = Bound(
+    what="requests that wait for hosts", per="project", most=8, answer="Throttled (RequestLimitExceeded)"
+)
+HOST_CALLS: Final = Bound(what="requests that wait for one host", per="host", most=8, answer="Unavailable")
+STREAMS: Final = Bound(what="streams to instances", per="process", most=512, answer="the websocket is closed, 1013")
+PROJECT_STREAMS: Final = Bound(
+    what="streams to instances", per="project", most=64, answer="the websocket is closed, 1013"
+)
+UPLOADS: Final = Bound(what="images on their way in", per="process", most=32, answer="Throttled")
+PROJECT_UPLOADS: Final = Bound(what="images on their way in", per="project", most=4, answer="Throttled")
+MCC_CALLS: Final = Bound(what="calls of the mcc tools at once", per="process", most=64, answer="503")
+ADDRESS_MCC_CALLS: Final = Bound(what="calls of the mcc tools at once", per="address", most=32, answer="503")
+RATE_READS: Final = Bound(
+    what="calls a second that only read (20 times as many in a burst)",
+    per="caller",
+    most=500,
+    setting="rate_reads",
+    answer="Throttled (RequestLimitExceeded)",
+)
+RATE_CHANGES: Final = Bound(
+    what="calls a second that change something (20 times as many in a burst)",
+    per="caller",
+    most=200,
+    setting="rate_changes",
+    answer="Throttled (RequestLimitExceeded)",
+)
+RATE_LAUNCHES: Final = Bound(
+    what="instances launched a second (20 times as many in a burst)",
+    per="caller",
+    most=100,
+    setting="rate_launches",
+    answer="Throttled (RequestLimitExceeded)",
+)
+RATE_REFUSALS: Final = Bound(
+    what="calls a second without a good credential (20 times as many in a burst)",
+    per="address",
+    most=50,
+    setting="rate_refusals",
+    answer="Throttled, except for credentials that were good there before",
+)
+RATE_KEYS: Final = Bound(
+    what="callers, or addresses, whose rates are known", per="process", most=10_000, answer="the oldest is forgotten"
+)
+AUDITED_REFUSALS: Final = Bound(
+    what="refused calls a second in the audit log (20 times as many in a burst)",
+    per="caller",
+    most=10,
+    answer="a line counts those left out",
+)
+AUDITED_STRANGERS: Final = Bound(
+    what="refused calls a second without a good credential in the audit log (20 times as many in a burst)",
+    per="process",
+    most=50,
+    answer="a line counts those left out",
+)
+AUDIT_BYTES: Final = Bound(
+    what="bytes of one file of the audit log",
+    per="cloud",
+    most=16 << 20,
+    setting="audit_size",
+    answer="the file is set aside",
+)
+AUDIT_FILES: Final = Bound(
+    what="files of the audit log", per="cloud", most=10, setting="audit_files", answer="the oldest is removed"
+)
+
 # -- images: uploads, inspections, archives, caches ----------------------------------------------------------------
 
 IMAGE_BYTES: Final = Bound(

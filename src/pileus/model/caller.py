@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """First argument of every verb. `project` is a project's uuid; an admin sees every project's things by id."""
+    """First argument of every verb. `project` is a project's uuid; an admin sees every project's things by id.
+
+    `key` is the id of the access key that proved the caller; empty for a token.
+    """
 
     user: str
     user_name: str
@@ -23,10 +26,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     admin: bool = False
     face: str = ""
     request: str = ""
+    key: str = ""
 
 
-def calling(user: User, project: Project, face: str) -> Caller:
-    """The caller that `user` is while it acts in `project`, under a fresh request id."""
+def calling(user: User, project: Project, face: str, key: str = "") -> Caller:
+    """The caller that `user` is while it acts in `project`, under a fresh request id, proven by `key`."""
     return Caller(
         user=user.uuid,
         user_name=user.name,
@@ -36,6 +40,7 @@ def calling(user: User, project: Project, face: str) -> Caller:
         admin=user.wanted.admin,
         face=face,
         request=str(uuid.uuid4()),
+        key=key,
     )
 
 

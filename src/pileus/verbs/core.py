@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from pileus.model.addresses import OUTSIDE
 from pileus.model.bounds import BOUNDS, Bound
 from pileus.model.placement import Policy
+from pileus.verbs.waits import HostWaits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +71,7 @@ class Core:
     """Second argument of every verb. `key` (32 bytes) seals secrets at rest; `policy` is how hosts are chosen.
 
     `bounds` are those in force, by name, as `pileus limits` shows them.
+    Whatever asks a host for a channel does so inside `waits.on(host)`.
     """
 
     store: Store
@@ -80,3 +82,4 @@ class Core:
     policy: Policy = field(default_factory=Policy)
     captures: Captures = field(default_factory=NoCaptures)
     bounds: Mapping[str, Bound] = field(default_factory=lambda: BOUNDS)
+    waits: HostWaits = field(default_factory=HostWaits)

@@ -141,7 +141,7 @@ class Authority:
     def by_access_key(self, access_key: str, face: str) -> Caller | None:
         """The caller that holds this access key."""
         known = self._lookup(access_key)
-        return calling(known.user, known.project, face) if known and known.secret else None
+        return calling(known.user, known.project, face, access_key) if known and known.secret else None
 
     def by_token(self, token: str, face: str) -> Caller | None:
         """The caller that holds this token."""

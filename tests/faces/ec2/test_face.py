@@ -54,9 +54,18 @@ def test_scope_says_which_service_is_meant(account: Account) -> None:
     assert code_of(answered(account, signed(account, query, service="ec2"))) == "InvalidAction"
 
 
-def test_version_decides_where_the_scope_names_neither(account: Account) -> None:
+def test_a_signature_for_another_service_is_worth_nothing(account: Account) -> None:
+    for service in ("execute-api", "iam", "127", "s3"):
+        response = answered(account, signed(account, QUERY, service=service))
+        assert (response.status, code_of(response)) == (401, "AuthFailure")
+        assert b"scoped to correct service: 'ec2'" in response.body
+        response = answered(account, signed(account, "Action=GetCallerIdentity&Version=2011-06-15", service=service))
+        assert (response.status, code_of(response)) == (403, "SignatureDoesNotMatch")
+
+
+def test_version_decides_for_boto_2_which_signs_for_the_first_word_of_the_host(account: Account) -> None:
     for query in ("Action=GetCallerIdentity&Version=2011-06-15", QUERY):
-        assert answered(account, signed(account, query, service="execute-api")).status == 200
+        assert answered(account, signed(account, query, service="cloud")).status == 200
 
 
 def test_scope_of_s3_proves_nothing(account: Account) -> None:

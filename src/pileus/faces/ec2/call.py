@@ -23,23 +23,27 @@ Handler = Callable[[Call], dict[str, Any]]
 
 
 class Action(NamedTuple):
-    """A registered action. `dry`: its verb understands dry runs; the face answers them for all others."""
+    """A registered action. `dry`: its verb understands dry runs; the face answers them for all others.
+
+    `waits`: it waits for a host.
+    """
 
     run: Handler
     dry: bool
+    waits: bool = False
 
 
 ACTIONS: dict[str, Action] = {}
 """Every action that this face has, by Amazon's name for it."""
 
 
-def action(name: str, *, dry: bool = False) -> Callable[[Handler], Handler]:
+def action(name: str, *, dry: bool = False, waits: bool = False) -> Callable[[Handler], Handler]:
     """Register the decorated function as the action `name`; ValueError when there is one of that name."""
 
     def register(handler: Handler) -> Handler:
         if name in ACTIONS:
             raise ValueError(f"the action {name} is registered twice")
-        ACTIONS[name] = Action(handler, dry)
+        ACTIONS[name] = Action(handler, dry, waits)
         return handler
 
     return register

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +33,15 @@ from pileus.faces.ec2.call import ACTIONS, Call
 from pileus.faces.ec2.instance import power
 from pileus.faces.wire import query, signing, sigv2, sigv4, xml
 from pileus.faces.wire.errors import WireError
-from pileus.faces.wire.http import Request, Response
+from pileus.faces.wire.http import RETRY_AFTER, Identified, Request, Response
 from pileus.faces.wire.model import ServiceModel
-from pileus.model.errors import DryRun, InvalidValue
+from pileus.model.errors import DryRun, InvalidValue, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pileus.model.caller import Caller
+    from pileus.model.errors import PileusError
     from pileus.verbs.core import Core
     from pileus.verbs.credential import Authority
 
@@ -68,7 +70,12 @@ class Ec2Face:
 
     def handle(self, request: Request) -> Response:
         """Answer `request`; never raises. Blocks while verbs do."""
-        service, request_id, action = self._ec2, "", ""
+        found = self.identify(request)
+        return found if isinstance(found, Response) else found.answer()
+
+    def identify(self, request: Request) -> Identified | Response:
+        """Find out who asks; the answer where that is refused. Never raises. May read the store."""
+        service, request_id = self._ec2, ""
         try:
             if request.method not in ("GET", "POST"):
                 text = f"The requested HTTP verb is not supported: {request.method[:16]}"
@@ -78,11 +85,31 @@ class Ec2Face:
             caller, scope = self._authenticate(request, params, "sts" if service is self._sts else "ec2")
             request_id = caller.request
             service = {"ec2": self._ec2, "sts": self._sts}.get(scope, service)
-            action = query.action_of(service, params)
-            result = self._run(service, caller, params, request.headers.get("host", ""))
-            return _response(200, xml.serialize(service, action, result, request_id), request_id, action)
         except Exception as error:  # noqa: BLE001  (whatever it is, the client gets an answer in its dialect)
-            return _refusal(service, error, request_id or str(uuid.uuid4()), action)
+            return _refusal(service, error, request_id or str(uuid.uuid4()), "")
+        action = params.get("Action", "")
+        entry = ACTIONS.get(action)
+        return Identified(
+            caller,
+            functools.partial(self._answer, service, caller, params, request.headers.get("host", "")),
+            lambda error: _refusal(service, error, request_id, action if entry is not None else ""),
+            reads=action.startswith(READS),
+            waits=entry is not None and entry.waits,
+            launches=_launches(params) if action == "RunInstances" else 0,
+        )
+
+    def refused(self, error: PileusError) -> Response:
+        """The answer to a request that is refused before anything is known of it."""
+        return _refusal(self._ec2, error, str(uuid.uuid4()), "")
+
+    def _answer(self, service: ServiceModel, caller: Caller, params: Mapping[str, str], host: str) -> Response:
+        action = ""
+        try:
+            action = query.action_of(service, params)
+            result = self._run(service, action, Call(self._core, caller, {}, host), params)
+            return _response(200, xml.serialize(service, action, result, caller.request), caller.request, action)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the client gets an answer in its dialect)
+            return _refusal(service, error, caller.request, action)
 
     def _by_version(self, params: Mapping[str, str]) -> ServiceModel:
         return self._sts if params.get("Version") in self._sts.versions else self._ec2
@@ -93,28 +120,46 @@ class Ec2Face:
         if sigv2.present(params):
             access_key = self._v2.verify(received, params, service)
         else:
-            access_key, service = self._v4.verify(received)[:2]
-        if service == "s3":
-            # S3's signatures need not cover the body: here they prove nothing.
-            raise WireError("AuthFailure", "Credential should be scoped to correct service: 'ec2'.", 401)
+            access_key, scope = self._v4.verify(received)[:2]
+            service = _scoped(scope, service, request.headers.get("host", ""))
         caller = self._authority.by_access_key(access_key, FACE)
         if caller is None:
             raise WireError("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
         return caller, service
 
-    def _run(self, service: ServiceModel, caller: Caller, params: Mapping[str, str], host: str) -> dict[str, Any]:
-        name = query.action_of(service, params)
-        entry = ACTIONS.get(name)
+    def _run(self, service: ServiceModel, action: str, call: Call, params: Mapping[str, str]) -> dict[str, Any]:
+        entry = ACTIONS.get(action)
         if entry is None:
-            raise service.unsupported(name)
-        if name in power.OF_INSTANCES and not any(param.startswith("InstanceId") for param in params):
+            raise service.unsupported(action)
+        if action in power.OF_INSTANCES and not any(param.startswith("InstanceId") for param in params):
             # An empty list leaves no trace in a query.
             raise InvalidValue("No instances specified", reason="combination")
         _, args = query.parse(service, params)
-        unsupported.check(name, args)
+        unsupported.check(action, args)
         if args.get("DryRun") and not entry.dry:
             raise DryRun("Request would have succeeded, but DryRun flag is set.")
-        return entry.run(Call(self._core, caller, args, host))
+        return entry.run(call._replace(args=args))
+
+
+def _scoped(scope: str, service: str, host: str) -> str:
+    """The service that a signature with the service `scope` in its scope is for. Raises WireError for any other.
+
+    boto 2 signs for the first word of the host's name; which service is meant is then for the version, `service`, to
+    say. S3's signatures need not cover the body: they prove nothing here.
+    """
+    if scope in ("ec2", "sts"):
+        return scope
+    if scope != "s3" and scope == host.partition(":")[0].partition(".")[0]:
+        return service
+    if service == "sts":
+        raise WireError("SignatureDoesNotMatch", "Credential should be scoped to correct service: 'sts'.", 403)
+    raise WireError("AuthFailure", "Credential should be scoped to correct service: 'ec2'.", 401)
+
+
+def _launches(params: Mapping[str, str]) -> int:
+    """The number of instances that a launch asks for, as far as that can be read; the verb looks at it closely."""
+    text = params.get("MaxCount", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 6 else 1
 
 
 def _refusal(service: ServiceModel, error: Exception, request_id: str, action: str) -> Response:
@@ -123,7 +168,10 @@ def _refusal(service: ServiceModel, error: Exception, request_id: str, action: s
         _log.error("request failed", request=request_id, exc_info=error)
         told = errors.INTERNAL
     body = xml.error(service, told.code, told.message, request_id, told.status)
-    return _response(told.status, body, request_id, action, told.code)
+    refusal = _response(told.status, body, request_id, action, told.code)
+    if isinstance(error, Throttled):
+        refusal.headers["retry-after"] = RETRY_AFTER
+    return refusal
 
 
 def _response(status: int, body: bytes, request_id: str, action: str, code: str = "") -> Response:

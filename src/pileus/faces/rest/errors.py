@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pileus.faces.wire.http import Response
+from pileus.faces.wire.http import RETRY_AFTER, Response
 from pileus.model.errors import PileusError
 
 STATUS: dict[str, int] = {
@@ -51,4 +51,6 @@ def _answer(status: int, code: str, message: str, request: str, **more: str) -> 
     headers = {"content-type": "application/json", "x-request-id": request}
     if status == 401:
         headers["www-authenticate"] = 'Bearer realm="pileus"'
+    if code == "Throttled":
+        headers["retry-after"] = RETRY_AFTER
     return Response(status, headers, msgspec.json.encode(body), code=code, request=request)

@@ -12,8 +12,9 @@ import msgspec
 from pileus.faces.rest import errors
 from pileus.faces.rest.openapi import openapi
 from pileus.faces.rest.routes import ROUTES, Asked, Route
-from pileus.faces.wire.http import Request, Response
+from pileus.faces.wire.http import Identified, Request, Response
 from pileus.model.errors import Fault, NotFound, PileusError
+from pileus.verbs.instance.launch import Launch
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -36,36 +37,76 @@ class RestFace:
 
     def handle(self, request: Request) -> Response:
         """Answer; refusals of the core are answers too. Anything else that is raised is a fault of ours."""
-        return msgspec.structs.replace(self._respond(request), face=FACE)
+        found = self.identify(request)
+        return found if isinstance(found, Response) else found.answer()
 
-    def _respond(self, request: Request) -> Response:
+    def identify(self, request: Request) -> Identified | Response:
+        """Find out who asks, and which route; the answer where that is refused, or where anybody may ask.
+
+        Reads the store for unknown tokens.
+        """
         words = tuple(unquote(word) for word in request.path.removeprefix(ROOT).strip("/").split("/"))
         if words == ("openapi.json",) and request.method in ("GET", "HEAD"):
-            return _json(200, _description(), str(uuid.uuid4()))
+            return _own(_json(200, _description(), str(uuid.uuid4())))
         try:
             caller = caller_of(self._authority, request)
         except PileusError as error:
-            return errors.of(error, str(uuid.uuid4()))
+            return self.refused(error)
         if caller is None:
             return unauthorized()
         method = "GET" if request.method == "HEAD" else request.method
         matching = [(route, path) for route, pattern in self._routes if (path := _match(pattern, words)) is not None]
         chosen = next(((route, path) for route, path in matching if route.method == method), None)
         if chosen is None:
-            return _nothing(request, sorted({route.method for route, _ in matching}), caller)
+            nothing = functools.partial(_nothing, request, sorted({route.method for route, _ in matching}), caller)
+            return Identified(caller, nothing, lambda error: _own(errors.of(error, caller.request)), reads=True)
         route, path = chosen
-        response = self._answer(route, caller, path, request)
-        action = f"{route.method} {ROOT}{route.path}"
-        return msgspec.structs.replace(response, action=action, reads=route.method == "GET")
+        return Identified(
+            caller,
+            functools.partial(self._answer, route, caller, path, request),
+            lambda error: _routed(route, errors.of(error, caller.request)),
+            reads=route.method == "GET",
+            waits=route.waits,
+            launches=_launches(request.body) if route.body is Launch else 0,
+        )
+
+    def refused(self, error: PileusError) -> Response:
+        """The answer to a request that is refused before anything is known of it."""
+        return _own(errors.of(error, str(uuid.uuid4())))
 
     def _answer(self, route: Route, caller: Caller, path: dict[str, str], request: Request) -> Response:
         query = dict(parse_qsl(request.query, keep_blank_values=True))
         try:
-            return _reply(route, Asked(caller, self._core, path, query, request.body))
+            response = _reply(route, Asked(caller, self._core, path, query, request.body))
         except PileusError as error:
-            return errors.of(error, caller.request)
+            response = errors.of(error, caller.request)
         except Fault as fault:
-            return errors.own("Fault", f"{fault.code}: {fault.message}", caller.request)
+            response = errors.own("Fault", f"{fault.code}: {fault.message}", caller.request)
+        return _routed(route, response)
+
+
+def _own(response: Response) -> Response:
+    return msgspec.structs.replace(response, face=FACE)
+
+
+def _routed(route: Route, response: Response) -> Response:
+    """The answer of a route, as logs name it."""
+    action = f"{route.method} {ROOT}{route.path}"
+    return msgspec.structs.replace(response, face=FACE, action=action, reads=route.method == "GET")
+
+
+class _Count(msgspec.Struct):
+    """The part of a launch that says how many."""
+
+    most: int = 1
+
+
+def _launches(body: bytes) -> int:
+    """The number of instances that a launch asks for, as far as that can be read; the verb looks at it closely."""
+    try:
+        return max(1, msgspec.json.decode(body, type=_Count).most)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return 1
 
 
 @functools.cache
@@ -85,7 +126,7 @@ def caller_of(authority: Authority, request: Request) -> Caller | None:
 def unauthorized() -> Response:
     """The answer to a request that proves nobody."""
     text = "Send 'Authorization: Bearer TOKEN' with a token of this cloud (admin.json has the administrator's)."
-    return errors.own("Unauthorized", text, str(uuid.uuid4()))
+    return _own(errors.own("Unauthorized", text, str(uuid.uuid4())))
 
 
 def created(caller: Caller, body: object, status: int = 201) -> Response:
@@ -97,9 +138,9 @@ def _nothing(request: Request, allowed: list[str], caller: Caller) -> Response:
     """The answer where no route goes; `allowed` are the methods that this path takes."""
     if allowed:
         text = f"{request.method} does not go with this path; {', '.join(allowed)} does."
-        return errors.own("MethodNotAllowed", text, caller.request)
+        return _own(errors.own("MethodNotAllowed", text, caller.request))
     text = f"There is nothing at {request.path}; see {ROOT}openapi.json."
-    return errors.of(NotFound(text, ident=request.path), caller.request)
+    return _own(errors.of(NotFound(text, ident=request.path), caller.request))
 
 
 def _reply(route: Route, asked: Asked) -> Response:

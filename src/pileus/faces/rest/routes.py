@@ -141,7 +141,7 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One path: words in braces stand for any one word. `body` is what it takes."""
+    """One path: words in braces stand for any one word. `body` is what it takes. `waits`: it waits for hosts."""
 
     method: str
     path: str
@@ -149,6 +149,7 @@ class Route(msgspec.Struct, frozen=True):
     says: str
     body: type[msgspec.Struct] | None = None
     status: int = 200
+    waits: bool = False
 
 
 def _list(asked: Asked) -> dict[str, Any]:
@@ -375,9 +376,17 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "instances/{id}/reboot", _powered(power.reboot), "Have it go down and come up again."),
     Route("POST", "instances/{id}/terminate", _powered(power.terminate), "Want it gone."),
     Route("DELETE", "instances/{id}", _powered(power.terminate), "Want it gone."),
-    Route("GET", "instances/{id}/console", _console, "The end of what it wrote to its serial console."),
-    Route("GET", "instances/{id}/stats", _stats_of_one, "What it uses: processors, memory, disks, network."),
-    Route("GET", "stats", _stats, "What the project's instances use, oldest first; lists' parameters go with it."),
+    Route("GET", "instances/{id}/console", _console, "The end of what it wrote to its serial console.", waits=True),
+    Route(
+        "GET", "instances/{id}/stats", _stats_of_one, "What it uses: processors, memory, disks, network.", waits=True
+    ),
+    Route(
+        "GET",
+        "stats",
+        _stats,
+        "What the project's instances use, oldest first; lists' parameters go with it.",
+        waits=True,
+    ),
     Route("POST", "floatingips", _allocate_address, "Keep a floating address.", NewAddress, 201),
     Route("POST", "floatingips/{id}/associate", _associate_address, "Give it to an instance or port.", Association),
     Route("POST", "floatingips/{id}/disassociate", _disassociate_address, "Take it from what has it."),

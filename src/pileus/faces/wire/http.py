@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import msgspec
+
+from pileus.model.caller import Caller
+from pileus.model.errors import PileusError
+
+RETRY_AFTER = "1"
+"""Seconds after which a request that was refused for its rate or share may be sent again, for that header."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -34,3 +43,18 @@ class Response(msgspec.Struct, frozen=True):
     code: str = ""
     request: str = ""
     reads: bool = True
+
+
+class Identified(NamedTuple):
+    """A request whose caller has proven itself; nothing else of it was done or checked.
+
+    `answer` makes the answer: it blocks while verbs do, and on hosts where the request `waits` for one. `refuse` makes
+    an error of the core the answer instead. `launches` is the number of instances that it asks for, if any.
+    """
+
+    caller: Caller
+    answer: Callable[[], Response]
+    refuse: Callable[[PileusError], Response]
+    reads: bool
+    waits: bool = False
+    launches: int = 0

@@ -25,8 +25,9 @@ def output(caller: Caller, core: Core, ident: str) -> tuple[Instance, bytes]:
     instance = _instance(caller, core, ident)
     if instance.gone is not None or instance.assigned.host is None:
         return instance, b""
-    access = core.hosts.open(instance.assigned.host, Open(call=new_uuid(), uuid=instance.uuid, channel="log"))
-    return instance, read(access)[-LOG_LIMIT:]
+    with core.waits.on(instance.assigned.host):
+        access = core.hosts.open(instance.assigned.host, Open(call=new_uuid(), uuid=instance.uuid, channel="log"))
+        return instance, read(access)[-LOG_LIMIT:]
 
 
 def connect(caller: Caller, core: Core, ident: str, port: int) -> Access:
@@ -35,7 +36,8 @@ def connect(caller: Caller, core: Core, ident: str, port: int) -> Access:
     if instance.gone is not None or instance.assigned.host is None:
         raise Conflict(f"The instance '{ident}' has no host.", noun="instance", ident=ident, reason="state")
     request = Open(call=new_uuid(), uuid=instance.uuid, channel="connect", port=port)
-    return core.hosts.open(instance.assigned.host, request)
+    with core.waits.on(instance.assigned.host):
+        return core.hosts.open(instance.assigned.host, request)
 
 
 def _instance(caller: Caller, core: Core, ident: str) -> Instance:

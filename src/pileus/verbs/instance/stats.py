@@ -102,9 +102,10 @@ def _answers(core: Core, hosts: Iterable[str]) -> tuple[dict[str, dict[str, Stat
 
 def _asked(core: Core, host: str, uuid: str = "") -> dict[str, Statistics]:
     """What a host measures now, of one instance or of all. Raises Unavailable, Fault."""
-    access = core.hosts.open(host, Open(call=new_uuid(), uuid=uuid, channel="stats"))
     try:
-        return {one.uuid: one for one in statistics.decode(console.read(access))}
+        with core.waits.on(host):
+            access = core.hosts.open(host, Open(call=new_uuid(), uuid=uuid, channel="stats"))
+            return {one.uuid: one for one in statistics.decode(console.read(access))}
     except msgspec.DecodeError as error:
         raise Unavailable(f"The host's figures came incomplete: {error}", noun="host") from error
 

@@ -11,7 +11,7 @@ from pileus.model.ids import is_ec2
 from pileus.verbs.instance import console
 
 
-@action("GetConsoleOutput")
+@action("GetConsoleOutput", waits=True)
 def get_console_output(call: Call) -> dict[str, Any]:
     """What the instance wrote to its serial console: the last 64 KiB, as it is now."""
     ident = call.args["InstanceId"]

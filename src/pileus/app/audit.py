@@ -1,0 +1,203 @@
+"""The audit log: a line of JSON for each call that is refused and for each one that changes something.
+
+A line is in the kernel's hands before its call is answered: it survives `kill -9`. Lines of refusals are bounded by
+caller and address, so that nobody can push the others' lines out of the log; a line counts those left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from pileus.app.rates import Buckets
+from pileus.faces.wire.http import Response
+from pileus.model import bounds
+from pileus.model.caller import Caller
+
+SUMMARY = 10.0
+"""Seconds after which a line says how many refusals were left out."""
+
+COUNTED = 100
+"""Addresses and users that such lines name; all others are counted together."""
+
+_log = structlog.get_logger()
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One line. `-` stands for what is not known; `key` is an access key's id, as the request claims it."""
+
+    time: str
+    client: str
+    user: str = "-"
+    project: str = "-"
+    key: str = "-"
+    face: str = "-"
+    action: str = "-"
+    status: int = 0
+    code: str = "-"
+    request: str = "-"
+    suppressed: int = 0
+
+
+class Journal:
+    """Appends lines to the file `path`, and sets it aside as `path`.1 when it has `size` bytes; `files` are kept.
+
+    Any number of processes may have the same file open.
+    """
+
+    def __init__(self, path: Path, size: int, files: int) -> None:
+        self._path = path
+        self._size = size
+        self._files = files
+        self._lock = threading.Lock()
+        self._descriptor = -1
+        self._begun = b""
+        self.lost = 0
+
+    def append(self, line: bytes) -> None:
+        """Write `line`, which ends with a newline. A line that cannot be written is counted in `lost`."""
+        with self._lock:
+            try:
+                self._ready(len(line))
+                data = self._begun + line
+                whole = os.write(self._descriptor, data) == len(data)
+                # A line that a full disk cut short is not continued by the next one.
+                self._begun = b"" if whole else b"\n"
+                self.lost += not whole
+            except OSError:
+                self.lost += 1
+
+    def close(self) -> None:
+        """Close the file; the next line opens it again."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _ready(self, room: int) -> None:
+        """Have the file open that is at the path now, with `room` bytes left in it if it can be set aside."""
+        if not self._current():
+            self._open()
+        if os.fstat(self._descriptor).st_size + room > self._size:
+            self._rotate()
+
+    def _current(self) -> bool:
+        if self._descriptor < 0:
+            return False
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
+
+    def _open(self) -> None:
+        self._close()
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(self._path, flags, 0o600)
+        size = os.fstat(self._descriptor).st_size
+        self._begun = b"\n" if size and os.pread(self._descriptor, 1, size - 1) != b"\n" else b""
+
+    def _rotate(self) -> None:
+        """Set the file aside, unless another process does so now."""
+        lock = self._path.with_name(f"{self._path.name}.lock")
+        turn = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._current():
+                # The oldest one is replaced.
+                for number in range(self._files - 1, 0, -1):
+                    with contextlib.suppress(FileNotFoundError):
+                        self._aside(number - 1).replace(self._aside(number))
+            self._open()
+        except BlockingIOError:
+            return
+        finally:
+            os.close(turn)
+
+    def _aside(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
+
+
+class Audit:
+    """Records calls in a journal. Its methods may be called from any thread, and never fail."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._own = Buckets(bounds.AUDITED_REFUSALS.most)
+        self._all = Buckets(bounds.AUDITED_STRANGERS.most)
+        self._lock = threading.Lock()
+        self._suppressed: Counter[tuple[str, str]] = Counter()
+        self._summary: threading.Timer | None = None
+
+    def record(self, client: str, response: Response, caller: Caller | None = None, key: str = "") -> None:
+        """Record the call of `caller`, None where nobody is proven, if it was refused or changed something."""
+        refused = bool(response.code) or response.status >= 400
+        if response.reads and not refused:
+            return
+        user = caller.user_name if caller is not None else "-"
+        if refused and not self._may(client, caller):
+            self._suppress(client, user)
+            return
+        line = Line(
+            time=_now(),
+            client=client,
+            user=user,
+            project=caller.project_name if caller is not None else "-",
+            key=(caller.key if caller is not None else key) or "-",
+            face=response.face or "-",
+            action=response.action or "-",
+            status=response.status,
+            code=response.code or "-",
+            request=response.request or "-",
+        )
+        self._write(line)
+
+    def close(self) -> None:
+        """Write what was left out so far, and close the journal."""
+        if self._summary is not None:
+            self._summary.cancel()
+        self._summarize()
+        self._journal.close()
+
+    def _may(self, client: str, caller: Caller | None) -> bool:
+        """Whether there is room for the line of one more refusal."""
+        if caller is not None:
+            return self._own.take(f"{caller.user} {caller.project}")
+        return self._own.take(client) and self._all.take("")
+
+    def _suppress(self, client: str, user: str) -> None:
+        with self._lock:
+            who = (client, user)
+            if who not in self._suppressed and len(self._suppressed) >= COUNTED:
+                who = ("-", "-")
+            self._suppressed[who] += 1
+            if self._summary is None:
+                self._summary = threading.Timer(SUMMARY, self._summarize)
+                self._summary.daemon = True
+                self._summary.start()
+
+    def _summarize(self) -> None:
+        with self._lock:
+            suppressed, self._suppressed, self._summary = self._suppressed, Counter(), None
+        for (client, user), count in suppressed.items():
+            self._write(Line(time=_now(), client=client, user=user, code="suppressed", suppressed=count))
+
+    def _write(self, line: Line) -> None:
+        before = self._journal.lost
+        self._journal.append(msgspec.json.encode(line) + b"\n")
+        if before == 0 and self._journal.lost:
+            _log.warning("the audit log cannot be written", lost=self._journal.lost)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

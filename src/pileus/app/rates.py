@@ -1,0 +1,118 @@
+"""Rates: how often a caller may ask, and how often an address may be refused, as token buckets.
+
+They are as EC2's: one bucket for calls that only read, one for calls that change something, one for the instances of
+launches. A bucket holds what comes in during `BURST` seconds. A rate of 0 is no limit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
+
+from pileus.model import bounds
+from pileus.model.errors import Throttled
+
+if TYPE_CHECKING:
+    from pileus.app.settings import Settings
+    from pileus.model.caller import Caller
+
+BURST = 20.0
+"""Seconds of a rate that a bucket holds."""
+
+PREFIX = 64
+"""Bits of an IPv6 address that one site has: addresses that agree in them count as one."""
+
+
+class Buckets:
+    """A bucket for each key, which `rate` tokens a second come into, divided among `processes()` processes."""
+
+    def __init__(self, rate: float, processes: Callable[[], int] = lambda: 1) -> None:
+        self._rate = rate
+        self._processes = processes
+        self._lock = threading.Lock()
+        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, key: str, amount: float = 1.0) -> bool:
+        """Take `amount` tokens; False, and nothing is taken, where the bucket has fewer.
+
+        A full bucket gives any amount: its level is below zero afterwards.
+        """
+        if not self._rate:
+            return True
+        with self._lock:
+            level, capacity, now = self._level(key)
+            taken = level >= min(amount, capacity)
+            self._levels[key] = (level - amount if taken else level, now)
+            self._levels.move_to_end(key)
+            if len(self._levels) > bounds.RATE_KEYS.most:
+                self._levels.popitem(last=False)
+        return taken
+
+    def empty(self, key: str) -> bool:
+        """Whether the bucket has no token now."""
+        if not self._rate:
+            return False
+        with self._lock:
+            return self._level(key)[0] < 1
+
+    def _level(self, key: str) -> tuple[float, float, float]:
+        """What is in the bucket, what it can hold, and the time."""
+        rate, now = self._rate / self._processes(), time.monotonic()
+        capacity = max(1.0, rate * BURST)
+        level, at = self._levels.get(key, (capacity, now))
+        return min(capacity, level + (now - at) * rate), capacity, now
+
+
+class Rates:
+    """The rates of one process. Its methods may be called from any thread."""
+
+    def __init__(self, settings: Settings, processes: Callable[[], int] = lambda: 1) -> None:
+        self._reads = Buckets(settings.rate_reads, processes)
+        self._changes = Buckets(settings.rate_changes, processes)
+        self._launches = Buckets(settings.rate_launches, processes)
+        self._refusals = Buckets(settings.rate_refusals, processes)
+        self._proven: OrderedDict[str, None] = OrderedDict()
+
+    def take(self, caller: Caller, *, reads: bool, launches: int = 0) -> None:
+        """Count a call of `caller`, which may launch instances. Raises Throttled."""
+        key = f"{caller.user} {caller.project}"
+        if not (self._reads if reads else self._changes).take(key):
+            raise Throttled("Request limit exceeded.", reason="rate")
+        if launches and not self._launches.take(key, launches):
+            raise Throttled("Request limit exceeded: too many instances are launched.", reason="rate")
+
+    def turn(self, address: str, credential: str) -> str:
+        """The key under which a request from `address` takes turns to be identified. Raises Throttled.
+
+        A `credential` that was good there before has turns of its own, and is looked at however much is refused there.
+        """
+        site = _site(address)
+        own = f"{site} {credential}"
+        if own in self._proven:
+            return own
+        if self._refusals.empty(site):
+            raise Throttled("Too many requests of this address were refused.", reason="rate")
+        return site
+
+    def refused(self, address: str) -> bool:
+        """Count a request that was refused for want of a good credential; whether that was one too many."""
+        return not self._refusals.take(_site(address))
+
+    def proved(self, address: str, credential: str) -> None:
+        """Remember that `credential` was good, at this address."""
+        if credential:
+            self._proven[f"{_site(address)} {credential}"] = None
+            if len(self._proven) > bounds.RATE_KEYS.most:
+                self._proven.popitem(last=False)
+
+
+def _site(address: str) -> str:
+    """The key of an address: for IPv6 its network's."""
+    if ":" not in address:
+        return address
+    number = IPv6Address(address.partition("%")[0])
+    return str(number.ipv4_mapped or f"{int(number) >> (128 - PREFIX):x}::")

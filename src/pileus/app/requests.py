@@ -1,0 +1,144 @@
+"""Requests between the edge and the faces: callers are identified, rates and shares are held, calls are recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+from pileus.app.rates import Rates
+from pileus.app.shares import Answering, Slots, Workers
+from pileus.faces.rest.face import caller_of, unauthorized
+from pileus.faces.wire import claims
+from pileus.faces.wire.http import Identified, Request, Response
+from pileus.model import bounds
+from pileus.model.caller import Caller
+from pileus.model.errors import PileusError, Throttled
+
+if TYPE_CHECKING:
+    from pileus.app.wiring import Cloud
+
+T = TypeVar("T")
+
+DELAY = 0.5
+"""Seconds for which the answer to a request that was refused for its rate is held back."""
+
+
+class Face(Protocol):
+    """A dialect, as requests need it."""
+
+    def identify(self, request: Request) -> Identified | Response:
+        """Find out who asks; the answer where that is refused."""
+
+    def refused(self, error: PileusError) -> Response:
+        """The answer to a request that is refused before anything is known of it."""
+
+
+class Requests:
+    """Answers the requests of one process.
+
+    Calls that wait for hosts have threads of their own: a host that hangs keeps no request thread.
+    """
+
+    def __init__(self, cloud: Cloud) -> None:
+        settings = cloud.settings
+        self._authority = cloud.authority
+        self._rest = cloud.rest
+        self._audit = cloud.audit
+        self._rates = Rates(settings)
+        self._workers = Workers(settings.threads, settings.threads_share)
+        self._host_threads = ThreadPoolExecutor(bounds.HOST_WAITS.most, thread_name_prefix="host")
+        self._host_waits = Slots(bounds.PROJECT_HOST_WAITS, bounds.HOST_WAITS)
+
+    def close(self) -> None:
+        """End the threads, after the requests that are under way."""
+        self._workers.close()
+        self._host_threads.shutdown(wait=True, cancel_futures=True)
+
+    async def answer(self, face: Face, request: Request, client: str) -> Response:
+        """The answer to a request from the address `client`. Raises what a verb of ours should not."""
+        try:
+            turn = self._rates.turn(client, claims.credential(request))
+            found = await self._workers.identify(turn, functools.partial(self._identify, face, request, client))
+            if isinstance(found, Response):
+                return found
+            if isinstance(found, _Refused):
+                return await found.answer()
+            try:
+                return await self.wait(found.caller.project, functools.partial(self._answer, found, client))
+            except Throttled as error:
+                return await self._refuse(found, client, error).answer()
+        except Throttled as error:
+            return await self._unproven(face.refused(error), request, client, late=True).answer()
+
+    async def caller(self, request: Request, client: str) -> Caller | Response:
+        """The caller of a request that no face answers, by its token; the answer where it is refused."""
+        try:
+            turn = self._rates.turn(client, claims.credential(request))
+            found = await self._workers.identify(turn, lambda: caller_of(self._authority, request))
+            if isinstance(found, Caller):
+                self._rates.take(found, reads=False)
+                return found
+            refused = self._unproven(unauthorized(), request, client, late=self._rates.refused(client))
+        except PileusError as error:
+            late = isinstance(error, Throttled)
+            refused = self._unproven(self._rest.refused(error), request, client, late=late)
+        return await refused.answer()
+
+    def record(self, client: str, response: Response, caller: Caller | None = None) -> None:
+        """Write the audit line of a call that no face answered."""
+        self._audit.record(client, response, caller)
+
+    async def run(self, caller: Caller, work: Callable[..., T], *arguments: object) -> T:
+        """The result of `work`, within the share of the caller's project. Raises Throttled, and as the work does."""
+        result: T = await self._workers.run(caller.project, functools.partial(work, *arguments))
+        return result
+
+    async def wait(self, project: str, work: Callable[[], T]) -> T:
+        """The result of `work`, which waits for a host. Raises Throttled at once where too many of `project` wait."""
+        with self._host_waits.of(project):
+            return await asyncio.get_running_loop().run_in_executor(self._host_threads, work)
+
+    def _identify(self, face: Face, request: Request, client: str) -> Any:
+        found = face.identify(request)
+        if isinstance(found, Response):
+            # Without a code it is an answer that anybody may have.
+            return self._unproven(found, request, client, late=self._rates.refused(client)) if found.code else found
+        self._rates.proved(client, found.caller.key or claims.credential(request))
+        try:
+            self._rates.take(found.caller, reads=found.reads, launches=found.launches)
+        except Throttled as error:
+            return self._refuse(found, client, error)
+        if found.waits:
+            return found
+        answer = functools.partial(self._answer, found, client)
+        return Answering(found.caller.project, answer, functools.partial(self._refuse, found, client))
+
+    def _answer(self, found: Identified, client: str) -> Response:
+        response = found.answer()
+        self._audit.record(client, response, found.caller)
+        return response
+
+    def _refuse(self, found: Identified, client: str, error: PileusError) -> _Refused:
+        response = found.refuse(error)
+        self._audit.record(client, response, found.caller)
+        return _Refused(response, late=True)
+
+    def _unproven(self, response: Response, request: Request, client: str, *, late: bool) -> _Refused:
+        self._audit.record(client, response, key=claims.access_key(request))
+        return _Refused(response, late)
+
+
+class _Refused(NamedTuple):
+    """The answer to a request that was refused before it came to a verb; `late` where that is for its rate."""
+
+    response: Response
+    late: bool
+
+    async def answer(self) -> Response:
+        """Give it, a little later if it is late: for clients that try again at once."""
+        if self.late:
+            await asyncio.sleep(DELAY)
+        return self.response

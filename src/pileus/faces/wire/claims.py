@@ -1,0 +1,35 @@
+"""The credential that a request names, in any of the dialects' ways. Nothing is verified here."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pileus.faces.wire.http import Request
+
+_HEADER = re.compile(r"Credential=([A-Z0-9]{16,32})/", re.ASCII)
+_QUERY = re.compile(
+    r"(?:^|&)(?:X-Amz-Credential=([A-Z0-9]{16,32})(?:%2F|/)|AWSAccessKeyId=([A-Z0-9]{16,32})(?:&|$))", re.ASCII
+)
+
+_LOOKED = 4096
+"""Bytes of a body in which the parameters of a signature are looked for."""
+
+
+def access_key(request: Request) -> str:
+    """The id of the access key that signed, as the request says; empty where it names none that could be."""
+    match = _HEADER.search(request.headers.get("authorization", "")[:_LOOKED])
+    match = match or _QUERY.search(request.query[:_LOOKED])
+    match = match or _QUERY.search(request.body[:_LOOKED].decode("latin-1"))
+    return next(filter(None, match.groups()), "") if match else ""
+
+
+def credential(request: Request) -> str:
+    """The access key's id, or the digest of the token, that the request shows; empty for neither."""
+    key = access_key(request)
+    if key:
+        return key
+    token = request.headers.get("authorization", "") + request.headers.get("x-auth-token", "")
+    return sha256(token.encode("latin-1", "replace")).hexdigest() if token else ""
