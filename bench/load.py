@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import statistics
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,12 +29,13 @@ class Figure(msgspec.Struct):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where to send, signed with which key, and whose CPU to count."""
+    """Where to send, signed with which key, whose CPU to count, and a cloud's state directory."""
 
     name: str
     port: int
     credential: Credential
     pids: tuple[int, ...]
+    state: Path = Path()
 
     def request(self, form: str) -> bytes:
         """A whole HTTP request for `/` with the form body, signed now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,17 +20,17 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def pileus() -> Iterator[Target]:
-    """A cloud on the stub, in a folder of its own, removed afterwards."""
+def pileus(**settings: str) -> Iterator[Target]:
+    """A cloud on the stub with these settings, in a folder of its own, removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="pileus-bench-") as folder:
         state, port = Path(folder) / "state", free_port()
         command = str(Path(sys.executable).parent / "pileus")
         up = [command, "up", "--state", str(state), "--provider", "stub", "--port", str(port)]
-        subprocess.run(up, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(up, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **settings})
         try:
             admin = json.loads((state / "admin.json").read_text())
             credential = Credential(admin["access_key"], admin["secret_key"].encode(), "us-east-1", "ec2")
-            yield Target("pileus", port, credential, _pids(state))
+            yield Target("pileus", port, credential, _pids(state), state)
         finally:
             subprocess.run([command, "down", "--state", str(state)], check=True, stdout=subprocess.DEVNULL)
 

@@ -248,3 +248,10 @@ def test_an_image_is_added_from_an_address(stub: Stub, tmp_path: Path) -> None:
     assert added.stdout.split()[1] == "far"
     assert missing.returncode == 1
     assert "404" in missing.stderr
+
+
+def test_audit_shows_who_changed_what(stub: Stub) -> None:
+    stub.client.post("keypairs", body={"name": "seen-in-audit"})
+    found = [json.loads(line) for line in stub.pileus("audit", "--since", "10m", "--json").stdout.splitlines()]
+    assert ("admin", "POST /v1/keypairs", 201) in [(line["user"], line["action"], line["status"]) for line in found]
+    assert "POST /v1/keypairs" in stub.pileus("audit", "--user", "admin", "--action", "keypairs").stdout

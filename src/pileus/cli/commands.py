@@ -98,6 +98,30 @@ def explain(
     print(json.dumps(found, indent=2) if as_json else tables.explanation(found))
 
 
+@cli.command()
+def audit(
+    *,
+    since: Annotated[str, typer.Option(help="30m, 2h, 7d ago, or a time: 2026-01-31T12:00.")] = "",
+    user: Annotated[str, typer.Option(help="Of this user alone.")] = "",
+    action: Annotated[str, typer.Option(help="Whose action has this in its name.")] = "",
+    refused: Annotated[bool, typer.Option("--refused", help="That were refused alone.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each line as it is.")] = False,
+    state: StateOption = None,
+) -> None:
+    """Show the calls that were refused, and those that changed something, the oldest first."""
+    from datetime import UTC, datetime  # noqa: PLC0415  (commands start quickly)
+
+    from pileus.cli import audit as ways  # noqa: PLC0415
+
+    begin = ways.moment(since, datetime.now(UTC)) if since else ""
+    found = ways.lines(state_of(state), ways.Choice(since=begin, user=user, action=action, refused=refused))
+    if not as_json:
+        print(ways.table(found))
+        return
+    for line in found:
+        print(json.dumps(line))
+
+
 @cli.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
 def ssh(
     instance: str,
