@@ -112,6 +112,10 @@ bench-container: images ## launches of containers against lxc-start by hand, man
 bench-bus: setup services ## the bus over RabbitMQ against the unix socket, one line a figure
 	$(BIN)/python -m bench.bus
 
+.PHONY: bench-fair
+bench-fair: setup ## one tenant's latency while another loads the cloud fully, one line a figure (a minute, stub)
+	$(BIN)/python -m bench.fair
+
 .PHONY: bench-scale
 bench-scale: setup services ## 1,000 stub hosts and 10,000 instances over PostgreSQL and RabbitMQ, one line a figure
 	$(BIN)/python -m bench.scale $(if $(HOSTS),--hosts $(HOSTS)) $(if $(INSTANCES),--instances $(INSTANCES))

@@ -64,7 +64,7 @@ class Site:
         self.audit = Audit(Journal(self.log, 1 << 20, 3))
         self.rest = RestFace(self.cloud.core, self.cloud.authority)
         parts: Any = SimpleNamespace(
-            settings=settings, authority=self.cloud.authority, rest=self.rest, audit=self.audit
+            settings=settings, authority=self.cloud.authority, rest=self.rest, audit=self.audit, processes=lambda: 1
         )
         self.requests = Requests(parts)
 

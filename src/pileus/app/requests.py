@@ -47,7 +47,7 @@ class Requests:
         self._authority = cloud.authority
         self._rest = cloud.rest
         self._audit = cloud.audit
-        self._rates = Rates(settings)
+        self._rates = Rates(settings, cloud.processes)
         self._workers = Workers(settings.threads, settings.threads_share)
         self._host_threads = ThreadPoolExecutor(bounds.HOST_WAITS.most, thread_name_prefix="host")
         self._host_waits = Slots(bounds.PROJECT_HOST_WAITS, bounds.HOST_WAITS)

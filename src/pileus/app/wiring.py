@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pileus.app.audit import Audit, Journal
 from pileus.app.metrics import Metrics
+from pileus.app.presence import Presence
 from pileus.app.registers import registers
 from pileus.app.settings import Settings
 from pileus.app.state import State, keep_once, write_file
@@ -55,8 +56,9 @@ CLOUD, API, LOOPS = Role(), Role(loops=False, alone=False), Role(faces=False, al
 class Cloud:
     """A cloud put together, or a process of one.
 
-    `connected` says whether messages pass to and from hosts. `parts` are (start, stop) of what runs beside the HTTP
-    server, in the order of starting. `mcc` is there once the store is open, where that face is asked for.
+    `connected` says whether messages pass to and from hosts, `processes` how many processes answer requests. `parts`
+    are (start, stop) of what runs beside the HTTP server, in the order of starting. `mcc` is there once the store is
+    open, where that face is asked for.
     """
 
     role: Role
@@ -70,6 +72,7 @@ class Cloud:
     audit: Audit
     recovery: Recovery | Awaited
     connected: Callable[[], bool]
+    processes: Callable[[], int] = lambda: 1
     mcc: MccFace | None = None
     parts: list[tuple[Callable[[], object], Callable[[], object]]] = field(default_factory=list)
 
@@ -216,6 +219,9 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
     else:
         opening = Awaited(core)
         spread_nudges(core)
+    presence = Presence(core.store)
+    if role.faces and not role.alone:
+        parts.append((presence.start, presence.stop))
     return Cloud(
         role=role,
         settings=settings,
@@ -228,6 +234,7 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
         audit=audit,
         recovery=opening,
         connected=gate.connected,
+        processes=presence.count,
         parts=parts,
     )
 

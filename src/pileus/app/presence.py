@@ -1,0 +1,52 @@
+"""How many processes answer a cloud's requests: they divide the rates of its callers among themselves."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pileus.store import presence
+
+if TYPE_CHECKING:
+    from pileus.store.store import Store
+
+BEAT = 10.0
+"""Seconds between two words of a process."""
+
+_log = structlog.get_logger()
+
+
+class Presence:
+    """Counts the processes, from time to time, in a thread of its own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._name = secrets.token_hex(8)
+        self._count = 1
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; the others notice within half a minute."""
+        self._ends.set()
+        self._thread.join()
+
+    def count(self) -> int:
+        """How many there were last, this one included."""
+        return self._count
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._count = max(1, presence.beat(self._store, self._name))
+            except Exception as error:  # noqa: BLE001  (the last count is good enough)
+                _log.debug("processes not counted", reason=str(error))
+            if self._ends.wait(BEAT):
+                return
