@@ -21,6 +21,7 @@ import structlog
 
 from pileus.app import health, origins, streams, uploads
 from pileus.app.health import Health
+from pileus.app.inspection import Inspections
 from pileus.app.metrics import Metrics
 from pileus.app.requests import Face, Requests
 from pileus.app.shares import Slots
@@ -78,6 +79,7 @@ class Edge:
         self._streams = Slots(bounds.PROJECT_STREAMS, bounds.STREAMS)
         self._uploads = Slots(bounds.PROJECT_UPLOADS, bounds.UPLOADS)
         self._scrapers = origins.ranges(cloud.settings.metrics_allow)
+        self._inspections = Inspections()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one websocket."""
@@ -90,6 +92,7 @@ class Edge:
         """End the threads, after the requests that are under way."""
         self._requests.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._inspections.close()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, began, client = scope["path"], time.perf_counter(), client_of(scope)
@@ -182,7 +185,9 @@ class Edge:
                     if room is not None and size > room:
                         raise image.full(room)
                     await run(caller, incoming.write, part)
-                made = await run(caller, uploads.finish, caller, self._cloud.core, self._cloud.objects, incoming, asked)
+                made = await self._inspections.run(
+                    uploads.finish, caller, self._cloud.core, self._cloud.objects, incoming, asked
+                )
             response = created(caller, made)
         except PileusError as error:
             response = errors.of(error, caller.request)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
+from pileus.model import bounds
 from pileus.model.errors import InvalidValue
 from pileus.model.rootfs import BYTES
 from pileus.objects import Incoming, ObjectStore
@@ -18,10 +22,12 @@ from pileus.objects import Incoming, ObjectStore
 _MAGIC = (b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"BZh", b"hsqs")
 _TAR, _TAR_AT, _HEAD = b"ustar", 257, 512
 _CPU_SECONDS = 900
-_SECONDS = 1800.0
+_BYTES_PER_SECOND = 4 << 20
 _BOUNDED = ("prlimit", f"--as={1 << 30}", f"--cpu={_CPU_SECONDS}", f"--fsize={BYTES}", "--nofile=1024", "--core=0")
+# The process ends with the one that inspects, however that ends.
+_TIED = ("setpriv", "--pdeathsig", "KILL")
 _CHUNK = 1 << 20
-_LAST = 4096
+_STDERR_CHUNK = 4096
 
 
 def is_archive(path: Path) -> bool:
@@ -51,33 +57,66 @@ def plain(objects: ObjectStore, incoming: Incoming) -> Iterator[tuple[Incoming, 
 
 
 def _take(upload: int, made: Incoming, folder: Path) -> int:
-    command = [*_BOUNDED, sys.executable, "-I", "-m", "pileus.objects.archives", os.fspath(folder)]
+    command = [*_TIED, *_BOUNDED, sys.executable, "-I", "-m", "pileus.objects.archives", os.fspath(folder)]
+    status, last_line = inspect(command, upload, made, seconds_for(os.fstat(upload).st_size))
+    return _size(status, last_line)
+
+
+def seconds_for(size: int) -> int:
+    """The wall-clock seconds that the inspection of an upload of `size` bytes may take."""
+    return min(bounds.INSPECTION_SECONDS.most + size // _BYTES_PER_SECOND, bounds.INSPECTION_SECONDS_IN_ALL.most)
+
+
+def inspect(command: list[str], upload: int, made: Incoming, seconds: float) -> tuple[int, str]:
+    """Run `command` with `upload` as standard input: its status, and the last line of its standard error.
+
+    Its standard output is written to `made`. Its process group is killed after `seconds` (the status is then negative),
+    and when this ends in any way. Raises Unavailable when the disk does not take the output.
+    """
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
     with subprocess.Popen(
-        command, stdin=upload, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        command, stdin=upload, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, process_group=0
     ) as process:
         if process.stdout is None or process.stderr is None:
             raise RuntimeError("a process without pipes")
-        late = threading.Timer(_SECONDS, process.kill)
-        late.start()
+        tail: deque[bytes] = deque(maxlen=2)
+        drain = threading.Thread(target=_drain, args=(process.stderr, tail), name="inspection-stderr")
+        deadline = threading.Timer(seconds, _kill, [process.pid])
+        drain.start()
+        deadline.start()
         try:
             while part := process.stdout.read(_CHUNK):
                 made.write(part)
-            said = process.stderr.read()[-_LAST:].decode("utf-8", "replace").strip().rpartition("\n")[2]
-            status = process.wait()
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         finally:
-            late.cancel()
-            process.kill()
-    return _size(status, said)
+            deadline.cancel()
+            deadline.join()
+            # The group's number is not given away before its first process is waited for.
+            _kill(process.pid)
+            drain.join()
+            status = process.wait()
+    text = b"".join(tail)[-bounds.INSPECTION_MESSAGE.most :].decode("utf-8", "replace")
+    return status, text.strip().rpartition("\n")[2]
 
 
-def _size(status: int, said: str) -> int:
-    """What the process said of the unpacked files; InvalidValue for what it did not take."""
+def _drain(stderr: IO[bytes], tail: deque[bytes]) -> None:
+    """Read all of `stderr`; its end is in `tail`."""
+    while part := stderr.read(_STDERR_CHUNK):
+        tail.append(part)
+
+
+def _kill(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _size(status: int, last_line: str) -> int:
+    """The bytes of the unpacked files, as the process reported them; InvalidValue for what it refused."""
     try:
-        found = json.loads(said)
+        report = json.loads(last_line)
         if status == 0:
-            return int(found["bytes"])
-        reason = str(found["refused"])
+            return int(report["bytes"])
+        reason = str(report["refused"])
     except (ValueError, KeyError, TypeError):
         reason = "takes too much time or memory to look into" if status < 0 else "cannot be looked into now"
     raise InvalidValue(f"The image {reason}.", noun="image", reason="archive")

@@ -224,6 +224,27 @@ AUDIT_FILES: Final = Bound(
 IMAGE_BYTES: Final = Bound(
     what="bytes of an uploaded image", per="request", most=64 << 30, setting="largest_image", answer="InvalidValue"
 )
+INSPECTIONS: Final = Bound(
+    what="uploaded images inspected at once", per="process", most=6, answer="the inspection waits"
+)
+PROJECT_INSPECTIONS: Final = Bound(
+    what="uploaded images inspected at once", per="project", most=2, answer="the inspection waits"
+)
+WAITING_INSPECTIONS: Final = Bound(
+    what="uploaded images inspected or waiting for it", per="project", most=16, answer="Throttled"
+)
+INSPECTION_SECONDS: Final = Bound(
+    what="seconds of an inspection, and one more for each 4 MiB of the upload",
+    per="request",
+    most=60,
+    answer="InvalidValue",
+)
+INSPECTION_SECONDS_IN_ALL: Final = Bound(
+    what="seconds of an inspection, however large the upload", per="request", most=900, answer="InvalidValue"
+)
+INSPECTION_MESSAGE: Final = Bound(
+    what="bytes of a message about an image", per="request", most=2 << 10, answer="the message is cut"
+)
 
 # -- hosts and guests: listeners, descriptors, kernel resources ----------------------------------------------------
 

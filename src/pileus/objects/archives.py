@@ -30,6 +30,7 @@ _HEAD = 8
 _CHUNK = 1 << 20
 _LARGEST_JSON = 4 << 20
 _MOST_LAYERS = 256
+_LONGEST = 512
 _PREFIX = "rootfs/"
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
 UNREADABLE = (ValueError, MemoryError, OverflowError, TypeError, RecursionError)
@@ -47,13 +48,18 @@ def main() -> int:
     try:
         found = take(sys.stdin.buffer, sys.stdout.buffer, sys.argv[1])
     except RefusedError as error:
-        said: dict[str, Any] = {"refused": str(error)}
+        said: dict[str, Any] = {"refused": _cut(str(error))}
     except (tarfile.TarError, LookupError, AttributeError, *UNREADABLE) as error:
-        said = {"refused": f"cannot be read as an archive ({str(error) or type(error).__name__})"}
+        said = {"refused": f"cannot be read as an archive ({_cut(str(error) or type(error).__name__)})"}
     else:
         said = {"bytes": found.bytes, "entries": found.entries}
     sys.stderr.write(json.dumps(said) + "\n")
     return 0 if "bytes" in said else 3
+
+
+def _cut(text: str) -> str:
+    """The beginning of a message that quotes the archive, without control characters."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text[:_LONGEST])
 
 
 def take(upload: BinaryIO, target: IO[bytes], folder: str) -> Tally:
@@ -164,7 +170,7 @@ def _flatten(bundle: _Bundle, target: IO[bytes]) -> Tally:
     names, config = _docker(bundle) if bundle.has("manifest.json") else _oci(bundle)
     architecture = str(bundle.document(config).get("architecture", ""))
     if architecture not in _ARCHITECTURES:
-        raise RefusedError(f"is for {architecture} processors; this cloud's are amd64")
+        raise RefusedError(f"is for {architecture[:40]} processors; this cloud's are amd64")
     if len(names) > _MOST_LAYERS:
         raise RefusedError(f"has {len(names)} layers; {_MOST_LAYERS} are taken")
     with contextlib.ExitStack() as stack:
