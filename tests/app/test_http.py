@@ -148,6 +148,21 @@ def test_images_that_refer_to_other_files_or_are_absurd_are_refused(stub: Stub, 
     assert sorted(path.name for path in stub.state.objects.rglob("*")) == kept
 
 
+def test_an_uploaded_descriptor_does_not_tell_whether_a_file_exists(stub: Stub, tmp_path: Path) -> None:
+    answers = []
+    (tmp_path / "there").write_bytes(bytes(1 << 20))
+    for name in ("there", "nowhere"):
+        path = tmp_path / f"{name}.vmdk"
+        path.write_text(
+            '# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
+            f'RW 2048 FLAT "{tmp_path / name}" 0\n'
+        )
+        answers.append(upload(stub, path, name="probe")["error"])
+    assert answers[0]["message"] == answers[1]["message"]
+    assert "VMDK" in answers[0]["message"]
+    assert not any(str(folder) in answers[0]["message"] for folder in (tmp_path, stub.state.root))
+
+
 def test_only_administrators_make_images_public(stub: Stub, tmp_path: Path) -> None:
     user = stub.client.post("users", body={"name": "ivy"})
     path = qcow2(tmp_path / "private.qcow2")

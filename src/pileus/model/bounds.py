@@ -224,6 +224,7 @@ AUDIT_FILES: Final = Bound(
 IMAGE_BYTES: Final = Bound(
     what="bytes of an uploaded image", per="request", most=64 << 30, setting="largest_image", answer="InvalidValue"
 )
+VIRTUAL_DISK: Final = Bound(what="bytes of an image's disk", per="request", most=16 << 40, answer="InvalidValue")
 INSPECTIONS: Final = Bound(
     what="uploaded images inspected at once", per="process", most=6, answer="the inspection waits"
 )

@@ -125,6 +125,17 @@ def test_images_that_lean_on_other_files_are_refused(tmp_path: Path) -> None:
     assert "data file" in refusal(image(tmp_path, "-o", f"data_file={tmp_path}/outside")).message
 
 
+def test_encrypted_images_and_unknown_features_are_refused(tmp_path: Path) -> None:
+    options = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=200"
+    encrypted = image(tmp_path, "--object", "secret,id=key,data=x", "-o", options)
+    assert "encryption" in refusal(encrypted).message
+    strange = image(tmp_path)
+    with strange.open("r+b") as file:
+        file.seek(72)
+        file.write(b"\x80" + bytes(7))
+    assert "features" in refusal(strange).message
+
+
 def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("#!/bin/sh\n" * 1000)

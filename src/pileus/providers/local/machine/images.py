@@ -16,12 +16,9 @@ from typing import Any
 
 import structlog
 
-from pileus.model import disk
+from pileus.model import bounds, disk, diskformat
 from pileus.model.errors import Fault
 from pileus.providers.local.machine import owner
-
-LARGEST = 16 << 40
-"""Bytes of a virtual disk: more than any real image, less than what makes tools misbehave."""
 
 CACHE_BYTES = 50 << 30
 """Bytes of images that are kept ready, if nobody says otherwise."""
@@ -242,9 +239,14 @@ def free(lock: Path) -> Iterator[bool]:
 def inspect(path: Path, kind: str) -> int:
     """The bytes of virtual disk in the image at `path`, which must be of format `kind` and lean on no other file.
 
-    Images come from strangers: qemu-img is told the format, may use little memory and time, and is nobody. Raises Fault
-    ImageRefused (permanent).
+    Images come from strangers: the header is checked first, then qemu-img, which is told the format, may use little
+    memory and time, and is nobody. Raises Fault ImageRefused (permanent).
     """
+    with path.open("rb") as file:
+        try:
+            diskformat.virtual_size(file.read(diskformat.HEAD), path.stat().st_size, kind)
+        except diskformat.DiskRefusedError as error:
+            raise Fault("ImageRefused", f"the image {error}", permanent=True) from error
     limits = ["prlimit", f"--as={_MEMORY}", f"--cpu={_CPU_SECONDS}", "--core=0"]
     try:
         with path.open("rb") as file:
@@ -274,7 +276,7 @@ def inspect(path: Path, kind: str) -> int:
         if leans:
             raise Fault("ImageRefused", f"the image has {what}", permanent=True)
     size = int(found["virtual-size"])
-    if not 0 < size <= LARGEST:
+    if not 0 < size <= bounds.VIRTUAL_DISK.most:
         raise Fault("ImageRefused", f"the image has a disk of {size} bytes", permanent=True)
     return size
 
