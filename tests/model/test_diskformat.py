@@ -53,10 +53,10 @@ def test_qcow2_of_every_honest_kind_is_taken(tmp_path: Path, options: list[str])
 
 def test_encrypted_disks_are_refused(tmp_path: Path) -> None:
     secret = ["--object", "secret,id=key,data=x"]
-    options = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=200"
-    luks = qcow2(tmp_path / "luks", *secret, "-o", options)
-    aes = qcow2(tmp_path / "aes", *secret, "-o", "compat=0.10,encrypt.format=aes,encrypt.key-secret=key")
-    assert refusal(luks) == refusal(aes) == "encryption"
+    aes = qcow2(tmp_path / "aes", *secret, "-o", "encrypt.format=aes,encrypt.key-secret=key")
+    assert refusal(aes) == "encryption"
+    # Method 2 is LUKS, which qemu-img takes seconds of processor time to make.
+    assert refusal(changed(qcow2(tmp_path / "luks"), 32, ">I", 2)) == "encryption"
     assert refusal(b"LUKS\xba\xbe".ljust(4096, b"\0")) == "format"
 
 
@@ -74,7 +74,6 @@ def test_features_that_are_not_known_are_refused(tmp_path: Path, bit: int) -> No
         (20, ">I", 63, "corrupt"),
         (24, ">Q", 0, "size"),
         (24, ">Q", 1 << 60, "corrupt"),
-        (32, ">I", 2, "encryption"),
         (36, ">I", 0x7FFFFFFF, "corrupt"),
         (40, ">Q", 1 << 63, "corrupt"),
         (60, ">I", 65536, "feature"),

@@ -160,6 +160,7 @@ def _local(state: State, settings: Settings, ways: _Ways) -> _Body:
         functools.partial(host_servers, settings.resolv_conf),
         templates=templates,
         cache_bytes=settings.image_cache,
+        cache_entries=settings.image_cache_entries,
     )
     agent = Agent(
         ways.name,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from pileus.app import processes
+from pileus.app import processes, settings
 from pileus.app.state import State, read_json
 from pileus.app.up import down
 from pileus.cli.problem import Problem
@@ -39,10 +39,15 @@ def purge(state: State, *, yes: bool, say: Say) -> None:
         running = [name for name in ("supervisor", "cloud", "host") if processes.owner(state.pidfile(name)) is not None]
         if running:
             raise Problem(f"The {running[0]} runs again: nothing was removed.")
+        layout = Layout(state.root, cache=settings.read().image_cache_folder)
         if local:
-            _release(Layout(state.root))
+            _release(layout)
         say(f"removing {state.root}")
-        _remove(state)
+        try:
+            _remove(state)
+        finally:
+            if local:
+                _forget(layout)
 
 
 def _check(state: State) -> None:
@@ -99,6 +104,17 @@ def _release(layout: Layout) -> None:
         raise Problem(f"The cgroup of {layout.netns} is still in use: processes of this cloud run; try again.")
     prefix.free(layout)
     ranges.free(layout)
+
+
+def _forget(layout: Layout) -> None:
+    """Remove the unpacked images that this cloud alone used."""
+    from pileus.providers.local.container.bases import Bases  # noqa: PLC0415  (a stub's user has no such provider)
+    from pileus.providers.local.doctor.folders import no_fetch  # noqa: PLC0415
+
+    try:
+        Bases(layout.bases, no_fetch).forget(layout.containers)
+    except OSError as error:
+        raise Problem(f"Images in {layout.bases} cannot be removed: {error}.") from error
 
 
 def _names(state: State) -> set[str]:

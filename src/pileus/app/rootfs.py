@@ -16,14 +16,16 @@ from typing import IO
 
 from pileus.model import bounds
 from pileus.model.errors import InvalidValue
-from pileus.model.rootfs import BYTES
 from pileus.objects import Incoming, ObjectStore
 
 _MAGIC = (b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"BZh", b"hsqs")
 _TAR, _TAR_AT, _HEAD = b"ustar", 257, 512
 _CPU_SECONDS = 900
 _BYTES_PER_SECOND = 4 << 20
-_BOUNDED = ("prlimit", f"--as={1 << 30}", f"--cpu={_CPU_SECONDS}", f"--fsize={BYTES}", "--nofile=1024", "--core=0")
+_BOUNDED = (
+    *("prlimit", f"--as={1 << 30}", f"--cpu={_CPU_SECONDS}", f"--fsize={bounds.ARCHIVE_BYTES.most}"),
+    *("--nofile=1024", "--core=0"),
+)
 # The process ends with the one that inspects, however that ends.
 _TIED = ("setpriv", "--pdeathsig", "KILL")
 _CHUNK = 1 << 20

@@ -190,6 +190,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0),
         _says("bytes of images that a host keeps ready; those that instances lean on stay, however many"),
     ] = 50 << 30
+    image_cache_entries: Annotated[
+        int,
+        Meta(ge=0),
+        _says("files, folders and links of unpacked images that a host keeps ready; those in use stay"),
+    ] = 1_000_000
     image_cache_folder: Annotated[Path, _says("where they are kept, for all clouds that name this folder")] = Path(
         "/var/lib/pileus/cache"
     )

@@ -243,6 +243,35 @@ INSPECTION_SECONDS: Final = Bound(
 INSPECTION_SECONDS_IN_ALL: Final = Bound(
     what="seconds of an inspection, however large the upload", per="request", most=900, answer="InvalidValue"
 )
+ARCHIVE_BYTES: Final = Bound(
+    what="bytes of the files of a container's image, holes counted", per="request", most=64 << 30, answer="InvalidValue"
+)
+ARCHIVE_ENTRIES: Final = Bound(
+    what="files, folders and links of a container's image", per="request", most=500_000, answer="InvalidValue"
+)
+CACHE_BYTES: Final = Bound(
+    what="bytes of images kept ready, beside those in use",
+    per="host",
+    most=50 << 30,
+    setting="image_cache",
+    answer="those used least lately are removed",
+)
+CACHE_ENTRIES: Final = Bound(
+    what="files, folders and links of unpacked images kept ready, beside those in use",
+    per="host",
+    most=1_000_000,
+    setting="image_cache_entries",
+    answer="those used least lately are removed",
+)
+CACHE_IDLE: Final = Bound(
+    what="seconds that an unpacked image stays after its last use", per="host", most=86_400, answer="it is removed"
+)
+FREE_INODES: Final = Bound(
+    what="percent of a host's inodes that unpacking an image leaves free",
+    per="host",
+    most=5,
+    answer="HostDiskFull: unused images are removed, or the instance waits",
+)
 INSPECTION_MESSAGE: Final = Bound(
     what="bytes of a message about an image", per="request", most=2 << 10, answer="the message is cut"
 )

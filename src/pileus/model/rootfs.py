@@ -10,11 +10,7 @@ import tarfile
 from dataclasses import dataclass
 from typing import Literal
 
-ENTRIES = 1_000_000
-"""Files, folders and links of an archive: more than any real system has."""
-
-BYTES = 64 << 30
-"""Bytes of all its files, holes counted: what unpacks to more is refused."""
+from pileus.model import bounds
 
 DEPTH = 128
 """Names of one path."""
@@ -67,8 +63,8 @@ class Tally:
     bytes: int = 0
     entries: int = 0
     bootable: bool = False
-    most_bytes: int = BYTES
-    most_entries: int = ENTRIES
+    most_bytes: int = bounds.ARCHIVE_BYTES.most
+    most_entries: int = bounds.ARCHIVE_ENTRIES.most
 
     def entry(self, member: tarfile.TarInfo) -> Entry:
         """What becomes of `member`. Raises RefusedError for what no honest archive has, and beyond the bounds."""

@@ -22,7 +22,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, cast
 
-from pileus.model.rootfs import BYTES, Member, RefusedError, Tally
+from pileus.model import bounds
+from pileus.model.rootfs import Member, RefusedError, Tally
 from pileus.objects.layers import Layers, plain
 
 _UNPACKERS = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2"}
@@ -263,8 +264,8 @@ def _spool(source: IO[bytes], folder: str) -> BinaryIO:
     spool, size = tempfile.TemporaryFile(dir=folder), 0  # noqa: SIM115
     while part := source.read(_CHUNK):
         size += len(part)
-        if size > BYTES:
-            raise RefusedError(f"unpacks to more than {BYTES} bytes")
+        if size > bounds.ARCHIVE_BYTES.most:
+            raise RefusedError(f"unpacks to more than {bounds.ARCHIVE_BYTES.most} bytes")
         spool.write(part)
     spool.flush()
     spool.seek(0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from pileus.model import statistics
+from pileus.model import bounds, statistics
 from pileus.model.errors import Fault
 from pileus.model.host import Capacity, Limits
 from pileus.model.provider import Ref
@@ -25,7 +25,6 @@ from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.container.nic import SwitchWire as ContainerWire
 from pileus.providers.local.container.provider import ContainerProvider
 from pileus.providers.local.guestnet.server import GuestNet
-from pileus.providers.local.machine.images import CACHE_BYTES
 from pileus.providers.local.machine.kvm import accelerator
 from pileus.providers.local.machine.provider import MachineProvider
 from pileus.providers.local.machine.wire import SwitchWire
@@ -67,12 +66,13 @@ class LocalProvider:
         servers: Servers = tuple,
         *,
         templates: int = 0,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int = bounds.CACHE_BYTES.most,
+        cache_entries: int = bounds.CACHE_ENTRIES.most,
     ) -> None:
         self._layout = layout
         self._channels = channels
         self._machine = MachineProvider(layout, fetch, SwitchWire(layout), templates, cache_bytes)
-        bases = Bases(layout.bases, fetch, cache_bytes)
+        bases = Bases(layout.bases, fetch, cache_bytes, cache_entries, cloud=layout.containers)
         self._container = ContainerProvider(layout, bases, ContainerWire(layout))
         sources: dict[str, Source] = {"machine": self._machine, "container": self._container}
         self._locks = Locks()

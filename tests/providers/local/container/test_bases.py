@@ -17,6 +17,7 @@ import pytest
 from pileus.model import rootfs
 from pileus.model.errors import Fault
 from pileus.providers.local.container.bases import Bases
+from pileus.providers.local.container.unpack import FULL
 from tests.providers.local.container.tars import INIT, link, member, tar
 from tests.providers.local.machine.test_images import Source, digest_of
 
@@ -273,6 +274,84 @@ def test_the_least_used_go_first_and_what_is_leaned_on_stays(tmp_path: Path) -> 
     bases.path(old)
     assert left(tmp_path / "bases") == sorted([old, new])
     user.rmdir()
+
+
+class Images:
+    """Archives of some hundred files each, and bases made of them."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self.folder = folder
+        self.archives = {}
+        for name in names:
+            path = tar(folder / f"{name}.tar", INIT, *(member(f"{name}/{number}") for number in range(200)))
+            self.archives[digest_of(path)] = path
+
+    def fetch(self, digest: str, target: Path) -> None:
+        target.write_bytes(self.archives[digest].read_bytes())
+
+    def bases(self, entries: int = 1_000_000, cloud: Path | None = None) -> Bases:
+        return Bases(self.folder / "bases", self.fetch, entries=entries, cloud=cloud)
+
+    def inodes(self) -> int:
+        return sum(len(folders) + len(files) for _, folders, files in os.walk(self.folder / "bases"))
+
+
+def test_countless_files_are_kept_within_a_bound(tmp_path: Path) -> None:
+    images = Images(tmp_path, "first", "second", "third")
+    bases = images.bases(entries=500)
+    for digest in images.archives:
+        bases.path(digest)
+        time.sleep(0.02)
+    assert left(tmp_path / "bases") == sorted([*images.archives][1:])
+
+
+def test_what_no_container_used_for_long_is_removed_whole(tmp_path: Path) -> None:
+    images = Images(tmp_path, "idle", "leaned-on", "fresh", "refused")
+    idle, used, fresh, refused = images.archives
+    user = tmp_path / "instance"
+    user.mkdir()
+    bases = images.bases(cloud=tmp_path)
+    for digest in (idle, used, fresh):
+        bases.path(digest, user if digest == used else None)
+    images.archives[refused].write_bytes(b"another")
+    with pytest.raises(Fault):
+        bases.path(refused)
+    for digest in (idle, used, refused):
+        os.utime(tmp_path / "bases" / f".{digest}.lock", (0, 0))
+    bases.tidy()
+    assert left(tmp_path / "bases") == sorted([".clouds", used, fresh])
+    assert not [path for path in (tmp_path / "bases").rglob("*") if idle in path.name or refused in path.name]
+    assert bases.path(idle).is_dir()
+
+
+def test_a_cloud_that_is_purged_leaves_no_base_that_it_alone_used(tmp_path: Path) -> None:
+    images = Images(tmp_path, "own", "shared", "leaned-on")
+    _own, shared, used = images.archives
+    clouds = [tmp_path / "cloud", tmp_path / "other"]
+    user = tmp_path / "other" / "instance"
+    user.mkdir(parents=True)
+    (tmp_path / "cloud").mkdir()
+    for digest in images.archives:
+        images.bases(cloud=clouds[0]).path(digest)
+    images.bases(cloud=clouds[1]).path(shared)
+    images.bases().path(used, user)
+    before = images.inodes()
+    (tmp_path / "cloud").rmdir()
+    images.bases().forget(clouds[0])
+    assert left(tmp_path / "bases") == sorted([".clouds", shared, used])
+    assert before - images.inodes() > 200
+    images.bases().forget(tmp_path / "other")
+    user.rmdir()
+    images.bases().forget(tmp_path / "other")
+    assert left(tmp_path / "bases") == [".clouds"]
+
+
+def test_a_host_keeps_inodes_free(tmp_path: Path) -> None:
+    path = tar(tmp_path / "archive.tar", INIT, *(member(str(number)) for number in range(20)))
+    command = [sys.executable, "-m", "pileus.providers.local.container.unpack", str(tmp_path), "10"]
+    with path.open("rb") as file:
+        done = subprocess.run(command, stdin=file, capture_output=True, text=True, check=False)
+    assert (done.returncode, "no room for more than 10 files" in done.stderr) == (FULL, True)
 
 
 def test_a_tree_of_any_depth_is_removed_again(tmp_path: Path) -> None:

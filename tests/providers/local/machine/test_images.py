@@ -126,7 +126,7 @@ def test_images_that_lean_on_other_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_encrypted_images_and_unknown_features_are_refused(tmp_path: Path) -> None:
-    options = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=200"
+    options = "encrypt.format=aes,encrypt.key-secret=key"
     encrypted = image(tmp_path, "--object", "secret,id=key,data=x", "-o", options)
     assert "encryption" in refusal(encrypted).message
     strange = image(tmp_path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import os
 import re
@@ -15,25 +16,27 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import msgspec
 import structlog
 
+from pileus.model import bounds
 from pileus.model.errors import Fault
-from pileus.model.rootfs import BYTES, Tree
+from pileus.model.rootfs import Tree
 from pileus.providers.local.container.unpack import FULL, REFUSED
 from pileus.providers.local.machine import owner
-from pileus.providers.local.machine.images import CACHE_BYTES, Uses, disk_fault, free, locked, sync_folder, used_at
+from pileus.providers.local.machine.images import Uses, disk_fault, free, locked, sync_folder, used_at
 
 log = structlog.get_logger()
 
 _T = TypeVar("_T")
 _MEMORY = 1 << 30
 _CPU_SECONDS = 900
-_WAIT = 1800.0
+_WAIT = float(bounds.INSPECTION_SECONDS_IN_ALL.most)
+_TIDY = 3600.0
 _CHUNK = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LEFT = re.compile(r"\.(tar|part|gone)\b")
@@ -49,15 +52,29 @@ _PACKERS = {
 class Bases:
     """Unpacked root file systems by digest in `folder`; `fetch(digest, target)` writes an archive or raises Fault.
 
-    At most `most` bytes are kept, but for those that some container leans on: what was used least lately goes first.
-    Several clouds may share a folder. A base is whole or not there, also after a power cut.
+    At most `most` bytes and `entries` files, folders and links are kept, but for bases that some container leans on:
+    the base used least lately goes first, and a base that nobody asked for during `CACHE_IDLE` goes, too. Several
+    clouds may share a folder: `cloud` is a folder of the cloud that asks, which exists as long as the cloud does. A
+    base is whole or not there, also after a power cut.
     """
 
-    def __init__(self, folder: Path, fetch: Callable[[str, Path], None], most: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        fetch: Callable[[str, Path], None],
+        most: int = bounds.CACHE_BYTES.most,
+        entries: int = bounds.CACHE_ENTRIES.most,
+        *,
+        cloud: Path | None = None,
+    ) -> None:
         self._folder = folder
         self._fetch = fetch
         self._most = most
+        self._entries = entries
+        self._cloud = cloud
         self._uses = Uses(folder)
+        self._clouds = Uses(folder, ".clouds")
+        self._tidied = -_TIDY
 
     def path(self, digest: str, user: Path | None = None) -> Path:
         """The root folder of the image `digest`, made first if it is not; waits for another launch that is making it.
@@ -74,13 +91,15 @@ class Bases:
             with locked(self._lock(digest)):
                 if user is not None:
                     self._uses.add(digest, user)
+                if self._cloud is not None:
+                    self._clouds.add(digest, self._cloud)
                 if not self.root(digest).is_dir():
                     self._make(digest)
                     made = True
                 with contextlib.suppress(OSError):
                     os.utime(self._lock(digest))
             if made:
-                self._evict(self._most, but=digest)
+                self._evict(self._fits, but=digest)
         except OSError as error:
             raise disk_fault(error, "ImageUnavailable", f"image {digest} cannot be unpacked") from error
         return self.root(digest)
@@ -92,6 +111,23 @@ class Bases:
     def release(self, user: Path) -> None:
         """`user` leans on no base any more."""
         self._uses.release(user)
+
+    def tidy(self) -> None:
+        """Remove bases that nothing leans on and nobody used for `CACHE_IDLE`; looks once an hour. Raises OSError."""
+        if time.monotonic() - self._tidied < _TIDY:
+            return
+        self._tidied = time.monotonic()
+        latest = time.time() - bounds.CACHE_IDLE.most
+        locks = [path for path in self._folder.glob(".*.lock") if used_at(path) < latest]
+        for digest in (path.name[1 : -len(".lock")] for path in locks):
+            self._drop(digest)
+
+    def forget(self, cloud: Path) -> None:
+        """Remove bases that nothing leans on, and that no cloud but `cloud` asked for. Raises OSError."""
+        self._clouds.release(cloud)
+        for digest in self._trees():
+            if not self._clouds.of(digest):
+                self._drop(digest)
 
     def _lock(self, digest: str) -> Path:
         return self._folder / f".{digest}.lock"
@@ -105,7 +141,7 @@ class Bases:
             with archive.open("rb") as file:
                 if (found := _sha256(file)) != digest:
                     raise Fault("ImageCorrupt", f"image {digest} came as {found}", permanent=True)
-                tree = self._with_room(lambda: _unpack(file, part))
+                tree = self._with_room(lambda: _unpack(file, part, _free_entries(self._folder)))
             (part / "about.json").write_bytes(msgspec.json.encode(tree))
             _sync_all(part)
             part.rename(self._folder / digest)
@@ -120,37 +156,51 @@ class Bases:
             try:
                 return work()
             except Fault as fault:
-                if fault.code != "HostDiskFull" or not self._evict(sum(self._sizes().values()) - 1):
+                if fault.code != "HostDiskFull" or not self._evict(functools.partial(_fewer, len(self._trees()))):
                     raise
 
-    def _sizes(self) -> dict[str, int]:
-        """Bytes of every base, by digest."""
-        found = {}
-        for path in self._folder.iterdir():
-            if _DIGEST.fullmatch(path.name):
+    def _trees(self) -> dict[str, Tree]:
+        """The size of every base, by digest."""
+        trees = {}
+        for path in self._folder.glob("*/about.json"):
+            if _DIGEST.fullmatch(path.parent.name):
                 with contextlib.suppress(OSError, msgspec.DecodeError):
-                    found[path.name] = msgspec.json.decode((path / "about.json").read_bytes(), type=Tree).bytes
-        return found
+                    trees[path.parent.name] = msgspec.json.decode(path.read_bytes(), type=Tree)
+        return trees
 
-    def _evict(self, most: int, but: str = "") -> int:
-        """Forget bases that nothing leans on, least lately used first, until `most` bytes are kept; how many went."""
+    def _fits(self, trees: Collection[Tree]) -> bool:
+        """Whether bases of these sizes are within the bounds."""
+        return sum(tree.bytes for tree in trees) <= self._most and sum(tree.entries for tree in trees) <= self._entries
+
+    def _evict(self, enough: Callable[[Collection[Tree]], bool], but: str = "") -> int:
+        """Remove bases that nothing leans on, least lately used first, until the rest is `enough`; how many went."""
         left = (path.name for path in self._folder.iterdir() if _LEFT.search(path.name))
         for digest in {found[0] for name in left if (found := _DIGEST.search(name))}:
             with free(self._lock(digest)) as mine:
                 if mine:
                     self._clear(digest)
-        sizes, gone = self._sizes(), 0
-        for digest in sorted(sizes, key=lambda digest: used_at(self._lock(digest))):
-            if sum(sizes.values()) <= most:
+        trees, gone = self._trees(), 0
+        for digest in sorted(trees, key=lambda digest: used_at(self._lock(digest))):
+            if enough(trees.values()):
                 break
-            with free(self._lock(digest)) as mine:
-                if mine and digest != but and not self._uses.of(digest):
-                    (self._folder / digest).rename(self._folder / f".{digest}.gone")
-                    self._clear(digest)
-                    del sizes[digest]
-                    gone += 1
-                    log.info("base evicted", image=digest)
+            if digest != but and self._drop(digest):
+                del trees[digest]
+                gone += 1
         return gone
+
+    def _drop(self, digest: str) -> bool:
+        """Remove a base, its lock included, unless something leans on it or uses it now; whether it went."""
+        with free(self._lock(digest)) as mine:
+            if not mine or self._uses.of(digest):
+                return False
+            with contextlib.suppress(FileNotFoundError):
+                (self._folder / digest).rename(self._folder / f".{digest}.gone")
+                log.info("base removed", image=digest)
+            self._clear(digest)
+            self._uses.forget(digest)
+            self._clouds.forget(digest)
+            self._lock(digest).unlink(missing_ok=True)
+        return True
 
     def _clear(self, digest: str) -> None:
         """Remove what was left half made or half removed; its lock is held."""
@@ -159,6 +209,10 @@ class Bases:
         for left in (self._folder / f".{digest}.part", self._folder / f".{digest}.gone"):
             if left.exists():
                 remove_tree(left)
+
+
+def _fewer(number: int, trees: Collection[Tree]) -> bool:
+    return len(trees) < number
 
 
 def remove_tree(folder: Path) -> None:
@@ -170,8 +224,19 @@ def remove_tree(folder: Path) -> None:
         raise OSError(f"{folder} cannot be removed: {done.stderr.strip()[-300:]}")
 
 
-def _unpack(file: IO[bytes], part: Path) -> Tree:
-    """Unpack the archive to `part`/rootfs. Raises Fault ImageRefused (permanent), HostDiskFull, ImageUnavailable."""
+def _free_entries(folder: Path) -> int:
+    """The files that may be made in the file system of `folder`, so that `FREE_INODES` of its inodes stay free."""
+    found = os.statvfs(folder)
+    if not found.f_files:
+        return bounds.ARCHIVE_ENTRIES.most
+    return max(0, found.f_favail - found.f_files * bounds.FREE_INODES.most // 100)
+
+
+def _unpack(file: IO[bytes], part: Path, room: int) -> Tree:
+    """Unpack the archive, of at most `room` entries, to `part`/rootfs.
+
+    Raises Fault ImageRefused (permanent), HostDiskFull, ImageUnavailable.
+    """
     if part.exists():
         remove_tree(part)
     part.mkdir(mode=0o700)
@@ -181,7 +246,15 @@ def _unpack(file: IO[bytes], part: Path) -> Tree:
     try:
         with decompressed(file) as stream:
             done = subprocess.run(
-                [*_bounds(f"--fsize={BYTES}"), sys.executable, "-I", "-m", f"{__package__}.unpack", root],
+                [
+                    *_bounds(f"--fsize={bounds.ARCHIVE_BYTES.most}"),
+                    sys.executable,
+                    "-I",
+                    "-m",
+                    f"{__package__}.unpack",
+                    root,
+                    str(room),
+                ],
                 stdin=stream,
                 capture_output=True,
                 check=False,

@@ -12,6 +12,7 @@ import select
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -32,10 +33,11 @@ log = structlog.get_logger()
 
 
 class Keeper:
-    """One thread for all containers of `layout`."""
+    """One thread for all containers of `layout`, which calls `tidy`, too, whenever it looks after them."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, tidy: Callable[[], object] = lambda: None) -> None:
         self._layout = layout
+        self._tidy = tidy
         self._news = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread: Thread | None = None
         self._stopped = threading.Event()
@@ -83,6 +85,7 @@ class Keeper:
                     continue
                 self._ask()
                 self._look()
+                self._tidy()
             except Exception:
                 log.exception("containers not looked after")
 

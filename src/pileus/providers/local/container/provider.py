@@ -72,7 +72,7 @@ class ContainerProvider:
         self._maps = Maps()
         self.captures = ContainerCaptures(layout, bases, self._maps)
         self._watch = Watch()
-        self._keeper = Keeper(layout)
+        self._keeper = Keeper(layout, bases.tidy)
         self._stopping = Stopping(self.folder)
 
     # -- what there is -------------------------------------------------------------------------------------------

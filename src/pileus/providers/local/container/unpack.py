@@ -1,8 +1,9 @@
 """Unpacks a root file system that came from a stranger: a program of its own, shut up in the folder that it fills.
 
-`python -m pileus.providers.local.container.unpack FOLDER`, a tar archive on its standard input, as root. Whatever the
-archive says, no path leads out of FOLDER, which is this process's root; no device is made, for it has no capability to;
-and whoever started it has bounded its memory, time and files. It prints a `rootfs.Tree` as JSON.
+`python -m pileus.providers.local.container.unpack FOLDER ROOM`, a tar archive on its standard input, as root. Whatever
+the archive says, no path leads out of FOLDER, which is this process's root; no device is made, for it has no capability
+to; and whoever started it has bounded its memory, time and files. An archive of more than ROOM entries is one that the
+disk has no room for. It prints a `rootfs.Tree` as JSON.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def main() -> int:
     except OSError as error:
         return _end(1, str(error))
     try:
-        tally = unpack(sys.stdin.buffer)
+        tally = unpack(sys.stdin.buffer, int(sys.argv[2]))
     except RefusedError as error:
         return _end(REFUSED, str(error))
     except (tarfile.TarError, UnicodeError, MemoryError, OverflowError, ValueError) as error:
@@ -73,12 +74,17 @@ def confine(folder: str) -> None:
         raise OSError(ctypes.get_errno(), "the rights to more than unpacking cannot be given up")
 
 
-def unpack(archive: IO[bytes]) -> Tally:
-    """Make what the archive holds below the root folder. Raises RefusedError, OSError and what tarfile raises."""
+def unpack(archive: IO[bytes], room: int) -> Tally:
+    """Make what the archive holds, at most `room` entries, below the root folder.
+
+    Raises RefusedError, OSError and what tarfile raises.
+    """
     tally, folders = Tally(), Folders()
     with tarfile.open(fileobj=archive, mode="r|", tarinfo=Member, encoding="utf-8") as tar:
         while (member := tar.next()) is not None:
             entry = tally.entry(member)
+            if tally.entries > room:
+                raise OSError(errno.ENOSPC, f"the disk has no room for more than {room} files")
             if entry.kind != "nothing":
                 _make(tar, member, entry, folders)
             # tarfile would remember every header there was.

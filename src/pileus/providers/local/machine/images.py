@@ -20,9 +20,6 @@ from pileus.model import bounds, disk, diskformat
 from pileus.model.errors import Fault
 from pileus.providers.local.machine import owner
 
-CACHE_BYTES = 50 << 30
-"""Bytes of images that are kept ready, if nobody says otherwise."""
-
 FORMATS = frozenset({"qcow2", "raw"})
 
 log = structlog.get_logger()
@@ -44,7 +41,7 @@ class ImageCache:
     An image's lock file was changed last when the image was asked for last.
     """
 
-    def __init__(self, folder: Path, fetch: Callable[[str, Path], None], most: int = CACHE_BYTES) -> None:
+    def __init__(self, folder: Path, fetch: Callable[[str, Path], None], most: int = bounds.CACHE_BYTES.most) -> None:
         self._folder = folder
         self._fetch = fetch
         self._most = most
@@ -177,10 +174,10 @@ class ImageCache:
 
 
 class Uses:
-    """What leans on what is kept in `folder`, by digest: links in `folder`/.uses, which end with what they lead to."""
+    """Users of what is kept in `folder`, by digest: links in `folder`/`name`, good while their targets exist."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / ".uses"
+    def __init__(self, folder: Path, name: str = ".uses") -> None:
+        self._folder = folder / name
 
     def add(self, digest: str, user: Path, *, yields: bool = False) -> None:
         """`user` leans on it from now on, and as long as that is there. Raises OSError."""
@@ -201,6 +198,10 @@ class Uses:
         """`user` leans on nothing any more."""
         for link in self._folder.glob(f"*/{_name(user)}"):
             link.unlink(missing_ok=True)
+
+    def forget(self, digest: str) -> None:
+        """Remove the folder of links of a digest, whose lock is held."""
+        shutil.rmtree(self._folder / digest, ignore_errors=True)
 
 
 def _name(user: Path) -> str:
@@ -231,7 +232,7 @@ def free(lock: Path) -> Iterator[bool]:
     except BlockingIOError:
         yield False
     else:
-        yield True
+        yield _is_at(descriptor, lock)
     finally:
         os.close(descriptor)
 
@@ -283,13 +284,24 @@ def inspect(path: Path, kind: str) -> int:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock at `path` against other threads, processes and clouds; the file stays."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Hold the lock at `path` against other threads, processes and clouds; who holds it may remove the file."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_at(descriptor, path):
+                yield
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is the one at `path`."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def sync_folder(folder: Path) -> None:

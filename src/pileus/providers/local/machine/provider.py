@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import libvirt
 
+from pileus.model import bounds
 from pileus.model.errors import Fault
 from pileus.model.host import Limits
 from pileus.model.noun import NEVER
@@ -35,7 +36,7 @@ from pileus.providers.local.machine.domain import (
     read_mark,
 )
 from pileus.providers.local.machine.hypervisor import GONE, INVALID, Hypervisor, tolerating
-from pileus.providers.local.machine.images import CACHE_BYTES, ImageCache, disk_fault
+from pileus.providers.local.machine.images import ImageCache, disk_fault
 from pileus.providers.local.machine.restore.freezer import is_template
 from pileus.providers.local.machine.restore.launch import Restores
 from pileus.providers.local.machine.restore.template import Template
@@ -75,7 +76,7 @@ class MachineProvider:
         fetch: Callable[[str, Path], None],
         wire: Wire,
         templates: int = 0,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int = bounds.CACHE_BYTES.most,
     ) -> None:
         self._layout = layout
         self._wire = wire
