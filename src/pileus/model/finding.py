@@ -114,6 +114,12 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "The kernel may end guests or daemons; the daemons start again, guests too.",
             "Stop instances, or give the machine more memory.",
         ),
+        "KernelLimitLow": Meaning(
+            "warning",
+            "A limit of the kernel's that all containers share is too low for those of this host.",
+            "One container that uses all it may leaves too little to the others, and to the machine.",
+            "Run the command, and write its setting to a file in /etc/sysctl.d; nothing of Pileus changes it.",
+        ),
         "PartDown": Meaning(
             "error",
             "A process or daemon of a cloud that is up does not run.",

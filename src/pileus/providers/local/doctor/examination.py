@@ -16,6 +16,7 @@ from pileus.providers.local.doctor import (
     containers,
     domains,
     folders,
+    kernellimits,
     links,
     listeners,
     machine,
@@ -88,6 +89,7 @@ def compare(layout: Layout, bodies: Bodies, host: HostView, store: StoreView | N
     marks = tuple(domain.spec for domain in bodies.domains or () if domain.spec is not None)
     expected = Expected(host, store, marks, complete=bodies.domains is not None)
     yield from machine.compare(layout)
+    yield from kernellimits.compare(expected.specs.values())
     if bodies.domains is not None:
         yield from domains.compare(expected, bodies.domains, bodies.processes)
     if bodies.folders is not None:

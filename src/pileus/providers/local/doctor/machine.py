@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 from pileus.model.errors import Fault
 from pileus.model.finding import Finding
 from pileus.providers.local.container import lxcfs, monitor
+from pileus.providers.local.doctor import kernellimits
 from pileus.providers.local.engine import root
 from pileus.providers.local.engine.chassis import CLOUD_GROUP
 from pileus.providers.local.engine.daemons import datapath
@@ -38,17 +38,6 @@ PROGRAMS = {
 }
 """What is called, and the Debian package that has it."""
 
-LIMITS = {
-    "fs/inotify/max_user_instances": 1024,
-    "fs/inotify/max_user_watches": 524288,
-    "fs/file-max": 4 << 20,
-    "kernel/pid_max": 131072,
-    "kernel/pty/max": 4096,
-    "net/ipv4/neigh/default/gc_thresh3": 8192,
-}
-"""The least that is advised of what all containers share, and no namespace divides, by its place in /proc/sys."""
-
-_SYSCTL = Path("/proc/sys")
 _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TUN = Path("/dev/net/tun")
 
@@ -62,18 +51,13 @@ def facts() -> dict[str, str]:
         works = f"used: {verdict.why}" if verdict.works else f"not used, instances are emulated: {verdict.why}"
     kind = "the kernel's" if datapath() == "system" else "in user space: the kernel has no openvswitch module"
     versions = ", ".join(root.installed().values()) or "none"
-    engine = f"{versions} ({root.ROOT})"
-    return {"KVM": works, "datapath": kind, "network engine": engine, "limits of the kernel": _limits()}
-
-
-def _limits() -> str:
-    """Which limits that all containers share are lower than advised."""
-    low = []
-    for name, least in LIMITS.items():
-        with contextlib.suppress(OSError, ValueError):
-            if (number := int((_SYSCTL / name).read_text())) < least:
-                low.append(f"{name.replace('/', '.')} is {number}, of {least}")
-    return f"lower than advised for containers: {', '.join(low)} (see sysctl)" if low else "as advised"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    return {
+        "KVM": works,
+        "datapath": kind,
+        "network engine": f"{versions} ({root.ROOT})",
+        "kernel limits": kernellimits.capacity(memory),
+    }
 
 
 def compare(layout: Layout) -> Iterator[Finding]:
