@@ -88,7 +88,9 @@ class Cloud:
         self.write(spec)
         return spec
 
-    def port(self, network: NetworkSpec, *groups: str, own: str = "", hostname: str = "") -> PortSpec:
+    def port(
+        self, network: NetworkSpec, *groups: str, own: str = "", hostname: str = "", bandwidth: int = 0
+    ) -> PortSpec:
         subnet = self.subnets[network.uuid]
         spec = PortSpec(
             uuid=own or new(),
@@ -99,12 +101,13 @@ class Cloud:
             address=addresses.nth(subnet.cidr, next(self._host)),
             groups=groups,
             hostname=hostname,
+            bandwidth=bandwidth,
         )
         self.write(spec)
         return spec
 
-    def guest(self, network: NetworkSpec, *groups: str) -> tuple[Guest, PortSpec]:
-        spec = self.port(network, *groups)
+    def guest(self, network: NetworkSpec, *groups: str, bandwidth: int = 0) -> tuple[Guest, PortSpec]:
+        spec = self.port(network, *groups, bandwidth=bandwidth)
         guest = veth.guest(self.layout, spec, self.subnets[network.uuid])
         self.guests.append(guest)
         return guest, spec

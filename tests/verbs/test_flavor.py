@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.loops import runner
+from pileus.model.allowance import Allowance
 from pileus.model.errors import Duplicate, Forbidden, InvalidValue, NoCapacity, NotFound
 from pileus.model.flavor import Flavor, Wanted
 from pileus.verbs import flavor as verbs
@@ -35,6 +36,14 @@ def fast(site: Site, root: Caller) -> str:
     site.host("h2")
     hosts.mark(root, site.core, "h2", ["ssd", "rack:3"])
     return verbs.create(root, site.core, "fast", SMALL).name
+
+
+def test_what_a_flavor_allows_is_its_own_or_follows_from_its_size(site: Site, root: Caller) -> None:
+    made = verbs.create(root, site.core, "slow", Wanted(vcpus=2, memory=512, disk=1, allowance=Allowance(bandwidth=50)))
+    assert made.wanted.allowed == Allowance(bandwidth=50, iops=20_000, throughput=1000, processes=2048)
+    for wrong in (-1, 1 << 40):
+        with pytest.raises(InvalidValue):
+            verbs.create(root, site.core, "odd", Wanted(vcpus=1, memory=64, disk=1, allowance=Allowance(iops=wrong)))
 
 
 def test_a_flavor_goes_where_its_traits_are_and_nowhere_else(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from pileus.loops import resolve
 from pileus.model.caller import Caller
 from pileus.model.errors import Conflict, InvalidValue, NoCapacity, NotFound, QuotaExceeded
 from pileus.model.host import Capacity, Limits
 from pileus.model.image import Image
 from pileus.model.instance import Instance
 from pileus.model.port import Port
-from pileus.model.spec import InstanceSpec
+from pileus.model.spec import InstanceSpec, PortSpec, content
 from pileus.verbs import recount, securitygroup
 from pileus.verbs.instance.launch import Launch, launch
 from pileus.verbs.instance.modify import Change, modify
@@ -81,6 +82,12 @@ def test_a_stopped_machine_gets_another_size_on_its_host_and_in_its_quota(
     assert isinstance(spec, InstanceSpec)
     assert (spec.flavor, spec.vcpus, spec.memory) == ("m1.large", 2, 2048)
     assert changed.uuid == row.uuid
+    with site.store.read() as tx:
+        (port,) = tx.referring(Port, [row.uuid])
+        order = resolve.engine(tx, port, site.core.place)
+    assert isinstance(order, PortSpec)
+    assert order.bandwidth == 2000
+    assert port.assigned.content == content(order), "the engine was told"
     with site.store.read() as tx:
         assert recount.differences(tx) == []
 

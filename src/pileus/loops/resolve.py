@@ -65,6 +65,7 @@ def instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
         rebooted=row.assigned.rebooted,
         vcpus=flavor.wanted.vcpus,
         memory=flavor.wanted.memory,
+        allowance=flavor.wanted.allowed,
         # Its image may be gone, and may not even be remembered.
         machine=kind_of(disks[0].wanted.format) if disks else flavor.wanted.kind,
         disks=tuple(_disk(volume) for volume in disks),
@@ -222,6 +223,7 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
             address=row.assigned.address,
             groups=wanted.groups,
             hostname=f"ip-{row.assigned.address.replace('.', '-')}",
+            bandwidth=_bandwidth(tx, row),
             record=record([_whose(tx, row)]),
         )
     if isinstance(row, SecurityGroup):
@@ -231,6 +233,13 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
     if isinstance(row, FloatingIp):
         return _floating(tx, row)
     raise TypeError(f"the network engine keeps no {row.KIND}")
+
+
+def _bandwidth(tx: Reader, row: Port) -> int:
+    """What the port's instance may send, in Mbit/s; 0 for a port of none."""
+    instance = tx.get(Instance, row.wanted.instance) if row.wanted.instance else None
+    flavor = tx.get(Flavor, instance.wanted.flavor) if instance is not None else None
+    return flavor.wanted.allowed.bandwidth if flavor is not None else 0
 
 
 def _whose(tx: Reader, row: Port) -> Port:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pileus.model import allowance
+from pileus.model.allowance import Allowance
 from pileus.model.noun import Noun, Part
 
 
 class Wanted(Part, frozen=True, kw_only=True):
     """`memory` in MiB, `disk` in GiB; `kind` says whether it runs machines or containers, `traits` what of a host.
 
-    One that is `retired` takes no new instances; those that have it keep it.
+    One that is `retired` takes no new instances; those that have it keep it. Of `allowance`, 0 stands for the default.
     """
 
     vcpus: int
@@ -18,8 +20,14 @@ class Wanted(Part, frozen=True, kw_only=True):
     disk: int
     kind: Literal["machine", "container"] = "machine"
     traits: tuple[str, ...] = ()
+    allowance: Allowance = Allowance()
     retired: bool = False
     gone: bool = False
+
+    @property
+    def allowed(self) -> Allowance:
+        """The allowance of an instance of this size, the defaults included."""
+        return allowance.whole(self.allowance, self.vcpus, self.memory)
 
 
 class Flavor(Noun, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from pileus.model.allowance import Allowance
 from pileus.model.instance import Power
 from pileus.model.noun import NEVER, Revision
 from pileus.model.securitygroup import Rule
@@ -89,7 +90,7 @@ class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="ins
 
     The image says which of the two (`machine`), not the flavor. `memory` in MiB, `user_data` base64, `satisfied` the
     power n that its guest ended on an earlier host or under an order that its host lost, `rebooted` the
-    reboots that were done then.
+    reboots that were done then. An `allowance` of nothing is that of an order from before there were any: no bounds.
     """
 
     KIND: ClassVar[str] = "instance"
@@ -99,6 +100,7 @@ class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="ins
     rebooted: int = 0
     vcpus: int
     memory: int
+    allowance: Allowance = Allowance()
     machine: Literal["machine", "container"] = "machine"
     disks: tuple[DiskSpec, ...] = ()
     nics: tuple[NicSpec, ...] = ()
@@ -177,7 +179,10 @@ class NetworkSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="netw
 
 
 class PortSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="port"):
-    """A port and its groups, written together. `groups` are the uuids of security groups."""
+    """A port and its groups, written together. `groups` are the uuids of security groups.
+
+    `bandwidth` is what the guest may send, in Mbit/s; 0: without a bound.
+    """
 
     KIND: ClassVar[str] = "port"
     network: str
@@ -186,6 +191,7 @@ class PortSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="port"):
     address: str
     groups: tuple[str, ...] = ()
     hostname: str = ""
+    bandwidth: int = 0
 
 
 class SecurityGroupSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="securitygroup"):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _MOST = {"vcpus": 1024, "memory": 1 << 24, "disk": 1 << 16}
+_MOST_ALLOWED = 4_000_000
 
 
 def create(caller: Caller, core: Core, name: str, wanted: model.Wanted) -> Flavor:
@@ -41,6 +42,10 @@ def create(caller: Caller, core: Core, name: str, wanted: model.Wanted) -> Flavo
         if not 1 <= amount <= most:
             text = f"A flavor has no {amount} of {field}: 1 to {most}."
             raise InvalidValue(text, noun="flavor", ident=name, reason="size")
+    for field, amount in msgspec.structs.asdict(wanted.allowance).items():
+        if not 0 <= amount <= _MOST_ALLOWED:
+            text = f"A flavor allows no {amount} of {field}: 1 to {_MOST_ALLOWED}, or 0 for the default."
+            raise InvalidValue(text, noun="flavor", ident=name, reason="allowance")
     with core.store.write() as tx:
         return _add(caller, tx, name, msgspec.structs.replace(wanted, traits=changed((), wanted.traits, ())))
 

@@ -12,6 +12,12 @@ def test_sizes(account: Account) -> None:
         assert found[name]["MemoryInfo"]["SizeInMiB"] == memory  # type: ignore[index]
 
 
+def test_a_types_bandwidth_grows_with_its_processors(account: Account) -> None:
+    found = account.ec2.describe_instance_types(InstanceTypes=["m1.small", "m1.xlarge"])["InstanceTypes"]
+    bandwidth = {t["InstanceType"]: t["NetworkInfo"]["NetworkPerformance"] for t in found}
+    assert bandwidth == {"m1.small": "Up to 1 Gigabit", "m1.xlarge": "Up to 4 Gigabit"}
+
+
 def test_names_and_filters(account: Account) -> None:
     found = account.ec2.describe_instance_types(InstanceTypes=["t2.micro"])["InstanceTypes"]
     assert [t["InstanceType"] for t in found] == ["t2.micro"]

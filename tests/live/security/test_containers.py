@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.app.build import BUILT
-from pileus.model import bounds
+from pileus.model import allowance, bounds
 from pileus.model.flavor import CONTAINERS
 from pileus.providers.local.container import guests as running
-from pileus.providers.local.container.configuration import processes
 from pileus.providers.local.machine import cgroups
 from tests.live.cloud import KINDS, until
 from tests.live.security.probe import Somebody, reached
@@ -34,7 +33,7 @@ CONTAINER = KINDS[1]
 REFUSED = {str(number) for number in (errno.EPERM, errno.EACCES, errno.ENOSYS)}
 PROGRAM = Path(__file__).with_name("escapes.c")
 LIMITS = Path(__file__).with_name("limits.c")
-MOST = processes(CONTAINERS[CONTAINER.flavor][1])
+MOST = allowance.default(1, CONTAINERS[CONTAINER.flavor][1]).processes
 """Processes that a container of its flavor may have."""
 
 HOSTS = (

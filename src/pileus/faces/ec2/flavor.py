@@ -54,6 +54,7 @@ def _type(flavor: Flavor) -> dict[str, Any]:
             "NvmeSupport": "unsupported",
         },
         "NetworkInfo": {
+            "NetworkPerformance": f"Up to {size.allowed.bandwidth / 1000:g} Gigabit",
             "MaximumNetworkInterfaces": 1,
             "MaximumNetworkCards": 1,
             "DefaultNetworkCardIndex": 0,
@@ -123,6 +124,7 @@ _TYPE_FILTERS = {
     "network-info.ipv4-addresses-per-interface": filters.member("NetworkInfo.Ipv4AddressesPerInterface"),
     "network-info.ipv6-addresses-per-interface": filters.member("NetworkInfo.Ipv6AddressesPerInterface"),
     "network-info.ipv6-supported": filters.member("NetworkInfo.Ipv6Supported"),
+    "network-info.network-performance": filters.member("NetworkInfo.NetworkPerformance"),
     "network-info.maximum-network-cards": filters.member("NetworkInfo.MaximumNetworkCards"),
     "network-info.maximum-network-interfaces": filters.member("NetworkInfo.MaximumNetworkInterfaces"),
     "processor-info.supported-architecture": filters.member("ProcessorInfo.SupportedArchitectures"),

@@ -12,6 +12,7 @@ from pileus.faces.rest import documents
 from pileus.faces.rest.explain import explain
 from pileus.faces.wire.body import decoded
 from pileus.model import listing as pages
+from pileus.model.allowance import Allowance
 from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
 from pileus.model.flavor import Wanted as FlavorWanted
@@ -111,7 +112,7 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewFlavor(msgspec.Struct, frozen=True, kw_only=True):
-    """A flavor to make: `memory` in MiB, `disk` in GiB, and what it demands of hosts."""
+    """A flavor to make: `memory` in MiB, `disk` in GiB, demands of hosts, and an allowance (0: the default)."""
 
     name: Name
     vcpus: int
@@ -119,6 +120,7 @@ class NewFlavor(msgspec.Struct, frozen=True, kw_only=True):
     disk: int
     kind: Literal["machine", "container"] = "machine"
     traits: Traits = ()
+    allowance: Allowance = Allowance()
 
 
 class NewTraits(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,7 +214,8 @@ def _create_keypair(asked: Asked) -> dict[str, Any]:
 
 def _create_flavor(asked: Asked) -> dict[str, Any]:
     new = asked.read(NewFlavor)
-    wanted = FlavorWanted(vcpus=new.vcpus, memory=new.memory, disk=new.disk, kind=new.kind, traits=new.traits)
+    size = {name: getattr(new, name) for name in ("vcpus", "memory", "disk", "kind", "traits", "allowance")}
+    wanted = FlavorWanted(**size)
     return documents.document(flavor.create(asked.caller, asked.core, new.name, wanted))
 
 

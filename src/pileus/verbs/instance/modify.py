@@ -53,6 +53,10 @@ def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
         if change.groups is not None:
             _regroup(caller, tx, row, change.groups)
         wanted = row.wanted if change.flavor is None else resized(core, tx, row, change.flavor)
+        if wanted.flavor != row.wanted.flavor:
+            # What a port may send is by the flavor.
+            for port in tx.referring(Port, [row.uuid]):
+                tx.wake(port)
         asked = {name: getattr(change, name) for name in ("protected", "on_shutdown", "user_data")}
         wanted = msgspec.structs.replace(wanted, **{k: v for k, v in asked.items() if v is not None})
         row = tx.want(row, wanted)

@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pileus.model.allowance import Allowance
 from pileus.providers.local.container import seccomp
-from pileus.providers.local.container.configuration import Places, configuration, limits, processes
+from pileus.providers.local.container.configuration import Places, configuration, limits, processes_of
 from tests.providers.local.machine import specs
 
 PLACES = Places(
@@ -47,6 +48,11 @@ def test_a_container_is_nobody_on_its_machine() -> None:
     assert said["lxc.cgroup.devices.deny"] == ["a"]
     assert all(line.startswith("c ") for line in said["lxc.cgroup.devices.allow"]), "and no disk at all"
     assert said["lxc.prlimit.core"] == ["1"], "not 0, with which a dump's handler would run as the machine's root"
+
+
+def test_its_processes_are_what_its_flavor_allows() -> None:
+    spec = specs.instance(machine="container", nics=(), allowance=Allowance(processes=1500))
+    assert limits(spec, unified=True)["pids.max"] == limits(spec, unified=False)["pids.max"] == "1500"
 
 
 def test_its_size_is_a_limit_on_both_versions_of_cgroups() -> None:
@@ -131,4 +137,4 @@ def test_what_tells_of_the_machine_is_covered() -> None:
 
 @pytest.mark.parametrize(("memory", "most"), [(64, 256), (1000, 1000), (64 << 10, 4096)])
 def test_a_larger_container_has_more_processes(memory: int, most: int) -> None:
-    assert processes(memory) == most
+    assert processes_of(specs.instance(machine="container", nics=(), memory=memory)) == most

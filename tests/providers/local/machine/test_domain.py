@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pileus.model.allowance import Allowance
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.machine.domain import (
     SPARE_PORTS,
@@ -129,6 +130,15 @@ def test_disks_follow_no_file_that_the_spec_does_not_name() -> None:
     assert second.find("backingStore/source") is None
     targets = [target.get("dev") for target in domain.iterfind("devices/disk/target")]
     assert targets == ["vda", "vdb"]
+
+
+def test_disks_are_held_to_the_allowance_and_those_of_older_orders_to_none() -> None:
+    bound = Allowance(iops=3000, throughput=100)
+    root = parsed(specs.instance(disks=(specs.disk(DIGEST),), allowance=bound)).find("devices/disk")
+    assert root is not None
+    assert root.findtext("iotune/total_iops_sec") == "3000"
+    assert root.findtext("iotune/total_bytes_sec") == str(100 << 20)
+    assert parsed(specs.instance(disks=(specs.disk(DIGEST),))).find("devices/disk/iotune") is None
 
 
 def test_nics_are_ready_taps_in_their_order() -> None:

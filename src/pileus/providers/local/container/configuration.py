@@ -6,16 +6,13 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pileus.model import bounds
+from pileus.model import allowance, bounds
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.container import views
 from pileus.providers.local.container.ranges import SIZE
 
 FILES = 1024
 """Open files of one process, until it asks for more."""
-
-_FEWEST = 256
-"""Processes that the smallest container may have."""
 
 _PERIOD = 100_000
 """Microseconds in which a container has its processors' time."""
@@ -88,26 +85,27 @@ def configuration(spec: InstanceSpec, places: Places) -> str:
 def limits(spec: InstanceSpec, *, unified: bool) -> dict[str, str]:
     """What the container's cgroup says, by file: memory without swap, processors, processes."""
     memory = spec.memory * _MIB
+    processes = processes_of(spec)
     if unified:
         return {
             "memory.max": f"{memory}",
             "memory.swap.max": "0",
             "cpu.max": f"{spec.vcpus * _PERIOD} {_PERIOD}",
             "cpu.weight": f"{min(100 * spec.vcpus, 10000)}",
-            "pids.max": f"{processes(spec.memory)}",
+            "pids.max": f"{processes}",
         }
     return {
         "memory.limit_in_bytes": f"{memory}",
         "cpu.cfs_period_us": f"{_PERIOD}",
         "cpu.cfs_quota_us": f"{spec.vcpus * _PERIOD}",
         "cpu.shares": f"{_WEIGHT * spec.vcpus}",
-        "pids.max": f"{processes(spec.memory)}",
+        "pids.max": f"{processes}",
     }
 
 
-def processes(memory: int) -> int:
-    """How many processes and threads a container with so many MiB may have: all containers together as many as MiB."""
-    return max(_FEWEST, min(memory, bounds.CONTAINER_PROCESSES.most))
+def processes_of(spec: InstanceSpec) -> int:
+    """How many processes and threads the container may have."""
+    return spec.allowance.processes or allowance.default(spec.vcpus, spec.memory).processes
 
 
 def _group(spec: InstanceSpec, places: Places) -> list[str]:

@@ -30,6 +30,7 @@ COUNTED = "disk.counted"
 STAGE = Path("/dev/shm")  # noqa: S108  (a place to mount on, in a namespace of its own, that is on every machine)
 """What a monitor's mounts are on: nobody's files are below it, and everybody may pass it."""
 
+_BYTES_PER_INODE = "16384"
 _FEATURES = "lazy_itable_init=1,lazy_journal_init=1,nodiscard,packed_meta_blocks=1"
 _WAIT = 60.0
 _POLL = 0.005
@@ -101,7 +102,8 @@ def _format(path: Path, size: int) -> None:
     part = Path(name)
     try:
         os.truncate(descriptor, size * GIB)
-        command = ["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-J", "size=16", "-E", _FEATURES, name]
+        command = ["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-J", "size=16"]
+        command += ["-i", _BYTES_PER_INODE, "-E", _FEATURES, name]
         try:
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=_WAIT)
         except subprocess.TimeoutExpired as error:

@@ -170,8 +170,8 @@ class ContainerProvider:
                 monitor.cut()
             elif self._stopping.due(spec.uuid):
                 monitor.ask()
-        if (order.spec.vcpus, order.spec.memory) != (spec.vcpus, spec.memory):
-            limits = configuration.limits(spec, unified=cgroups.unified())
+        limits = configuration.limits(spec, unified=cgroups.unified())
+        if configuration.limits(order.spec, unified=cgroups.unified()) != limits:
             cgroups.limit(self._layout, spec.ec2_id, limits)
         if order != (now := Order(spec, self._settled(spec, order.made))):
             orders.write(self.folder(spec.uuid), now)

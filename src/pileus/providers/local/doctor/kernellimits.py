@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pileus.model import allowance
 from pileus.model.finding import Finding
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.container import configuration
@@ -19,15 +20,18 @@ _SMALLEST = 256
 
 @dataclass(frozen=True)
 class Limit:
-    """A limit of the kernel: the part that the machine itself needs, and the part of each container."""
+    """A limit of the kernel: the part that the machine itself needs, and the part of each container.
+
+    Without `container` it is one of processes, whose number is in the containers' allowances.
+    """
 
     name: str
     machine: int
-    container: int
+    container: int | None = None
 
-    def needed(self, containers: int) -> int:
-        """The limit that leaves enough to everybody beside so many containers that use all they may."""
-        return self.machine + containers * self.container
+    def needed(self, containers: int, processes: int) -> int:
+        """The limit that leaves enough to everybody beside so many containers, with so many processes in all."""
+        return self.machine + (processes if self.container is None else containers * self.container)
 
     def current(self, proc: Path = _PROC) -> int | None:
         """The limit as it is; None where this kernel does not have it."""
@@ -38,8 +42,8 @@ class Limit:
 
 
 LIMITS = (
-    Limit("kernel.pid_max", 4096, configuration.processes(1024)),
-    Limit("kernel.threads-max", 4096, configuration.processes(1024)),
+    Limit("kernel.pid_max", 4096),
+    Limit("kernel.threads-max", 4096),
     Limit("kernel.pty.max", 512, 64),
     Limit("fs.file-max", 65536, 8192),
     Limit("fs.inotify.max_user_instances", 64, 8),
@@ -53,22 +57,29 @@ LIMITS = (
 
 def compare(specs: Iterable[InstanceSpec], proc: Path = _PROC) -> Iterator[Finding]:
     """The limits that are too low for the containers that this host holds."""
-    containers = sum(spec.machine == "container" for spec in specs)
-    for limit, current in _too_low(containers, proc) if containers else ():
-        line = f"sysctl -w {limit.name}={limit.needed(containers)}"
-        detail = f"{current}, and {containers} containers may need {limit.needed(containers)}: {line}"
+    containers = [spec for spec in specs if spec.machine == "container"]
+    if not containers:
+        return
+    processes = sum(configuration.processes_of(spec) for spec in containers)
+    for limit, current, needed in _too_low(len(containers), processes, proc):
+        line = f"sysctl -w {limit.name}={needed}"
+        detail = f"{current}, and {len(containers)} containers may need {needed}: {line}"
         yield Finding(code="KernelLimitLow", kind=KIND, ident=limit.name, detail=detail)
 
 
 def capacity(memory: int, proc: Path = _PROC) -> str:
-    """What a machine whose instances have `memory` MiB would have to set for as many containers as fit, in words."""
+    """The settings for as many containers as fit into a machine with `memory` MiB, in words."""
     containers = memory // _SMALLEST
+    processes = containers * allowance.default(1, _SMALLEST).processes
     lines = [
-        f"{limit.name}={limit.needed(containers)} (now {current})" for limit, current in _too_low(containers, proc)
+        f"{limit.name}={needed} (now {current})" for limit, current, needed in _too_low(containers, processes, proc)
     ]
     return f"for {containers} containers of {_SMALLEST} MiB set {', '.join(lines)}" if lines else "high enough"
 
 
-def _too_low(containers: int, proc: Path) -> list[tuple[Limit, int]]:
-    limits = ((limit, limit.current(proc)) for limit in LIMITS)
-    return [(limit, current) for limit, current in limits if current is not None and current < limit.needed(containers)]
+def _too_low(containers: int, processes: int, proc: Path) -> Iterator[tuple[Limit, int, int]]:
+    """The limits that are too low, each with its value and the one that is needed."""
+    for limit in LIMITS:
+        current, needed = limit.current(proc), limit.needed(containers, processes)
+        if current is not None and current < needed:
+            yield limit, current, needed

@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from pileus.model.allowance import Allowance
 from pileus.model.spec import DiskSpec, InstanceSpec, NicSpec, decode, encode
 
 NAMESPACE = "https://pileus.cloud/libvirt/instance/1"
@@ -201,6 +202,7 @@ def _devices(devices: ET.Element, spec: InstanceSpec, places: Places) -> None:
     _slot(ET.SubElement(devices, "controller", type="virtio-serial", index="0"), next(slots))
     for number, disk in enumerate(spec.disks):
         device = _disk(devices, disk, places.disks[disk.uuid], first=number == 0)
+        _bound(device, spec.allowance)
         if number == 0:
             _slot(device, next(slots))
     for number, nic in enumerate(sorted(spec.nics, key=lambda nic: nic.index)):
@@ -233,6 +235,16 @@ def _disk(devices: ET.Element, disk: DiskSpec, file: DiskFile, *, first: bool) -
         ET.SubElement(device, "boot", order="1")
     ET.SubElement(device, "alias", name=f"ua-{disk.uuid}")
     return device
+
+
+def _bound(device: ET.Element, allowance: Allowance) -> None:
+    """Have QEMU hold the disk to the allowance."""
+    bounds = {"total_bytes_sec": allowance.throughput << 20, "total_iops_sec": allowance.iops}
+    if any(bounds.values()):
+        tune = ET.SubElement(device, "iotune")
+        for name, most in bounds.items():
+            if most:
+                _text(tune, name, str(most))
 
 
 def _nic(devices: ET.Element, nic: NicSpec, tap: str) -> ET.Element:

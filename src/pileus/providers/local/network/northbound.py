@@ -26,6 +26,7 @@ TABLES = (
     "DHCP_Options",
     "Port_Group",
     "ACL",
+    "QoS",
 )
 UNAVAILABLE: Final = "NetworkEngineUnavailable"
 """Code of the Fault for a server that does not answer."""

@@ -9,9 +9,15 @@ from pileus.model.errors import Fault
 from pileus.model.noun import Revision
 from pileus.model.spec import PortSpec
 from pileus.providers.local.network import dhcp, securitygroup
-from pileus.providers.local.network.rows import Rows, holders, marks_of
+from pileus.providers.local.network.rows import Rows, derived, holders, marks, marks_of
 
 TABLE = "Logical_Switch_Port"
+
+_BANDWIDTH, _PRIORITY = "bandwidth", 100
+_BURSTS = 5
+"""Bursts a second that add up to the bandwidth."""
+_LEAST_BURST = 1000
+"""Kilobits of a burst: segments of 64 KiB, as guests send them, fit in."""
 
 
 def ensure(rows: Rows, spec: PortSpec) -> None:
@@ -36,6 +42,7 @@ def ensure(rows: Rows, spec: PortSpec) -> None:
         external_ids=marks_of(spec),
     )
     rows.attach(switch, "ports", own)
+    _bound(rows, switch, spec)
     _join(rows, own, spec)
 
 
@@ -43,6 +50,7 @@ def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
     """Remove the port; its memberships go with it. Raises Superseded."""
     if rows.guard(TABLE, own, revision) is not None:
         rows.delete(TABLE, own)
+        rows.delete("QoS", derived(str(own), _BANDWIDTH))
 
 
 def memberships(tables: Any, own: uuids.UUID) -> tuple[str, ...]:
@@ -57,6 +65,28 @@ def all_memberships(tables: Any) -> dict[uuids.UUID, list[str]]:
         for member in row.ports:
             found.setdefault(member.uuid, []).append(securitygroup.label(row))
     return found
+
+
+def _bound(rows: Rows, switch: Any, spec: PortSpec) -> None:
+    """Hold the guest to its bandwidth, where its packets enter the switch: what exceeds it is dropped.
+
+    By OVN's own meters: policing by the kernel does not see packets that a switch in user space reads.
+    """
+    own = derived(spec.uuid, _BANDWIDTH)
+    if not spec.bandwidth:
+        rows.delete("QoS", own)
+        return
+    kilobits = spec.bandwidth * 1000
+    rows.put(
+        "QoS",
+        own,
+        direction="from-lport",
+        priority=_PRIORITY,
+        match=f'inport == "{spec.uuid}"',
+        bandwidth={"rate": kilobits, "burst": max(kilobits // _BURSTS, _LEAST_BURST)},
+        external_ids=marks("bandwidth", spec.uuid, spec.revision),
+    )
+    rows.attach(switch, "qos_rules", own)
 
 
 def _join(rows: Rows, own: uuids.UUID, spec: PortSpec) -> None:

@@ -188,4 +188,4 @@ def _foreign(event: str, row: Any, old: Any) -> bool:
     if "external_ids" in changed and old.external_ids.get(REVISION) != row.external_ids.get(REVISION):
         return False
     # Members and readiness change by other rows' orders.
-    return bool(changed - {"ports", "up", "tag"})
+    return bool(changed - {"ports", "qos_rules", "up", "tag"})

@@ -153,6 +153,7 @@ _OWNERS = {
     "Logical_Router_Static_Route": ("Logical_Router", "static_routes"),
     "Gateway_Chassis": ("Logical_Router_Port", "gateway_chassis"),
     "NAT": ("Logical_Router", "nat"),
+    "QoS": ("Logical_Switch", "qos_rules"),
 }
 
 

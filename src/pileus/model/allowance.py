@@ -1,0 +1,42 @@
+"""Allowances: what an instance may use of things that a host's instances share, beside processors, memory and disk."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pileus.model import bounds
+
+_BANDWIDTH = 1000
+_IOPS = 10_000
+_THROUGHPUT = 500
+_FEWEST = 256
+"""Processes that the smallest container may have."""
+
+
+class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one instance may use; 0 stands for no bound, and in a flavor for the default of its size.
+
+    `bandwidth` is what each network interface sends, in Mbit/s; `iops` and `throughput` (MiB/s) are reads and writes of
+    each of a machine's disks; `processes` are processes and threads of a container.
+    """
+
+    bandwidth: int = 0
+    iops: int = 0
+    throughput: int = 0
+    processes: int = 0
+
+
+def default(vcpus: int, memory: int) -> Allowance:
+    """The allowance of an instance with so many processors and MiB of memory: more than most of that size ever use."""
+    return Allowance(
+        bandwidth=_BANDWIDTH * vcpus,
+        iops=_IOPS * vcpus,
+        throughput=_THROUGHPUT * vcpus,
+        processes=max(_FEWEST, min(memory, bounds.CONTAINER_PROCESSES.most)),
+    )
+
+
+def whole(allowance: Allowance, vcpus: int, memory: int) -> Allowance:
+    """The allowance, with the default of this size for what it does not say."""
+    stated = {name: value for name in Allowance.__struct_fields__ if (value := getattr(allowance, name))}
+    return msgspec.structs.replace(default(vcpus, memory), **stated)
