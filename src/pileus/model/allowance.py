@@ -6,9 +6,6 @@ import msgspec
 
 from pileus.model import bounds
 
-_BANDWIDTH = 1000
-_IOPS = 10_000
-_THROUGHPUT = 500
 _FEWEST = 256
 """Processes that the smallest container may have."""
 
@@ -29,9 +26,9 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def default(vcpus: int, memory: int) -> Allowance:
     """The allowance of an instance with so many processors and MiB of memory: more than most of that size ever use."""
     return Allowance(
-        bandwidth=_BANDWIDTH * vcpus,
-        iops=_IOPS * vcpus,
-        throughput=_THROUGHPUT * vcpus,
+        bandwidth=bounds.BANDWIDTH.most * vcpus,
+        iops=bounds.DISK_OPERATIONS.most * vcpus,
+        throughput=bounds.DISK_THROUGHPUT.most * vcpus,
         processes=max(_FEWEST, min(memory, bounds.CONTAINER_PROCESSES.most)),
     )
 

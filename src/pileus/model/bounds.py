@@ -278,6 +278,24 @@ INSPECTION_MESSAGE: Final = Bound(
 
 # -- hosts and guests: listeners, descriptors, kernel resources ----------------------------------------------------
 
+BANDWIDTH: Final = Bound(
+    what="Mbit/s that an interface sends, for each processor, unless the flavor has its own",
+    per="instance",
+    most=1000,
+    answer="packets are dropped",
+)
+DISK_OPERATIONS: Final = Bound(
+    what="operations a second of a machine's disk, for each processor, unless the flavor has its own",
+    per="instance",
+    most=10_000,
+    answer="the operation waits",
+)
+DISK_THROUGHPUT: Final = Bound(
+    what="MiB/s of a machine's disk, for each processor, unless the flavor has its own",
+    per="instance",
+    most=500,
+    answer="the operation waits",
+)
 LOOPBACK_CONNECTIONS: Final = Bound(
     what="connections to instances' loopback addresses (an eighth of the host's descriptors where that is less)",
     per="host",
@@ -352,7 +370,7 @@ METADATA_KEYS: Final = Bound(
     what="public keys that the metadata service shows", per="instance", most=1000, answer="further keys are not shown"
 )
 CONTAINER_PROCESSES: Final = Bound(
-    what="processes and threads of a container (one for each MiB of its memory where that is less, but not under 256)",
+    what="processes and threads of a container (one for each MiB of memory, from 256), unless the flavor has its own",
     per="instance",
     most=4096,
     answer="fork fails (EAGAIN)",

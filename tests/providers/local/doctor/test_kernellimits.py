@@ -41,9 +41,9 @@ def test_few_containers_are_no_finding(machine: Machine, proc: Path) -> None:
 
 def test_more_containers_than_the_limits_allow_are_told_with_the_line_to_set(machine: Machine, proc: Path) -> None:
     found = list(kernellimits.compare(containers(machine, 150), proc))
-    assert [one.ident for one in found] == ["kernel.pid_max", "fs.inotify.max_user_instances"]
+    assert [one.ident for one in found] == ["kernel.pid_max", "kernel.pty.max", "fs.inotify.max_user_instances"]
     assert all(one.code == "KernelLimitLow" and one.meaning.severity == "warning" for one in found)
-    assert "128, and 150 containers may need 1264: sysctl -w fs.inotify.max_user_instances=1264" in found[1].detail
+    assert "128, and 150 containers may need 1264: sysctl -w fs.inotify.max_user_instances=1264" in found[2].detail
 
 
 def test_processes_are_counted_by_what_each_container_may_have(machine: Machine, proc: Path) -> None:
