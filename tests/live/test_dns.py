@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from pileus.faces import metadata
+from pileus.model.bounds import RESOLVER_QUESTIONS_OF_INSTANCE
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.guestnet import GuestNet, namespaces
-from pileus.providers.local.guestnet.resolver import MOST_PER_GUEST as MOST
 from tests.live import test_guestnet as guestnet
 from tests.live.cloud import LiveCloud, until
 from tests.live.test_guestnet import CIDR, NETWORKS, Stage, bridged, ip, spec_of
@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.cost(5), pytest.mark.allow_hosts(["127.0.0.0/8", CIDR]
 layout, stage = guestnet.layout, guestnet.stage
 
 SERVER = ("10.77.0.2", 53)
+MOST = RESOLVER_QUESTIONS_OF_INSTANCE.most
 
 
 def named(spec: InstanceSpec, hostname: str) -> InstanceSpec:

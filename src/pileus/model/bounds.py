@@ -369,6 +369,28 @@ METADATA_REQUESTS: Final = Bound(
 METADATA_KEYS: Final = Bound(
     what="public keys that the metadata service shows", per="instance", most=1000, answer="further keys are not shown"
 )
+METADATA_HEAD: Final = Bound(
+    what="bytes of a metadata request's line and headers", per="request", most=16 << 10, answer="431"
+)
+METADATA_BODY: Final = Bound(what="bytes of a metadata request's body", per="request", most=4 << 10, answer="413")
+RESOLVER_QUESTIONS: Final = Bound(
+    what="questions under way at the host's resolvers, and connections to the guests' resolver",
+    per="host",
+    most=256,
+    answer="SERVFAIL, or the connection is closed",
+)
+RESOLVER_QUESTIONS_OF_PROJECT: Final = Bound(
+    what="the same, of a project's instances on one host",
+    per="project",
+    most=128,
+    answer="SERVFAIL, or the connection is closed",
+)
+RESOLVER_QUESTIONS_OF_INSTANCE: Final = Bound(
+    what="the same, of an instance's port",
+    per="instance",
+    most=16,
+    answer="SERVFAIL, or the connection is closed",
+)
 CONTAINER_PROCESSES: Final = Bound(
     what="processes and threads of a container (one for each MiB of memory, from 256), unless the flavor has its own",
     per="instance",

@@ -17,11 +17,7 @@ from typing import Protocol
 
 import httptools
 
-HEAD_LIMIT = 16 * 1024
-"""Bytes that a request line with its headers may have."""
-
-BODY_LIMIT = 4 * 1024
-"""Bytes that a request's body may have, framing included; bodies are read and dropped."""
+from pileus.model import bounds
 
 TIMEOUT = 15.0
 """Seconds for a request to arrive in full, counted from the last answer, and for an answer to be taken."""
@@ -104,9 +100,10 @@ class _Reader:
         return complete
 
     def _check_size(self) -> None:
-        if self._in_body and self._fed > HEAD_LIMIT + BODY_LIMIT:
+        # A body is read and dropped; its framing counts.
+        if self._in_body and self._fed > bounds.METADATA_HEAD.most + bounds.METADATA_BODY.most:
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        if not self._in_body and self._fed > HEAD_LIMIT:
+        if not self._in_body and self._fed > bounds.METADATA_HEAD.most:
             raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_message_begin(self) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from pileus.model import bounds
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.guestnet import dns as names
 from pileus.providers.local.guestnet import namespaces, upstream
@@ -22,12 +23,6 @@ from pileus.providers.local.guestnet.listener import Listener, bind
 from pileus.providers.local.layout import Layout
 
 PORT = 53
-
-MOST = 256
-"""Questions under way at the host's resolvers, and connections, at once and of all guests together."""
-
-MOST_PER_GUEST = 16
-"""The same of one guest; what goes beyond is told at once that it failed."""
 
 TIMEOUT = 10.0
 """Seconds that a connection may be silent, and that an answer may take to leave."""
@@ -52,7 +47,7 @@ class Resolver:
     def __init__(self, layout: Layout, servers: upstream.Servers) -> None:
         self._layout = layout
         self._servers = servers
-        self._guests: frozenset[Place] = frozenset()
+        self._projects: dict[Place, str] = {}
         self._zones: dict[str, names.Zone] = {}
         self._listening: dict[Place, _Listening] = {}
         self._tasks: dict[asyncio.Task[None], Place] = {}
@@ -60,7 +55,7 @@ class Resolver:
     def apply(self, specs: Iterable[InstanceSpec]) -> None:
         """Know exactly these instances from now on."""
         specs = tuple(specs)
-        self._guests = frozenset((nic.network, nic.address) for spec in specs for nic in spec.nics)
+        self._projects = {(nic.network, nic.address): spec.project for spec in specs for nic in spec.nics}
         by_network: dict[str, list[InstanceSpec]] = {}
         for spec in specs:
             for network in {nic.network for nic in spec.nics}:
@@ -120,7 +115,7 @@ class Resolver:
             except OSError:
                 return
             guest = (network, source)
-            query = names.read(wire) if guest in self._guests else None
+            query = names.read(wire) if guest in self._projects else None
             if query is None:
                 continue
             said = names.answer(query, self._zones[network])
@@ -141,7 +136,7 @@ class Resolver:
         return wire or names.packed(query, names.failure(query), streamed=streamed)
 
     def _accepted(self, guest: Place, connection: socket.socket) -> None:
-        if guest in self._guests and self._has_room(guest):
+        if guest in self._projects and self._has_room(guest):
             task = self._spawn(guest, self._converse(guest, connection))
             # Here and not in the task: one that is cancelled before its first step runs no line of its own.
             task.add_done_callback(lambda _: connection.close())
@@ -157,7 +152,7 @@ class Resolver:
                     head = await upstream.read_exactly(connection, 2)
                     size = int.from_bytes(head, "big")
                     wire = await upstream.read_exactly(connection, size) if size <= names.LARGEST_QUERY else b""
-                query = names.read(wire) if guest in self._guests else None
+                query = names.read(wire) if guest in self._projects else None
                 if query is None:
                     return
                 said = names.answer(query, self._zones[guest[0]])
@@ -170,8 +165,13 @@ class Resolver:
                     await loop.sock_sendall(connection, struct.pack(">H", len(packed)) + packed)
 
     def _has_room(self, guest: Place) -> bool:
-        here = sum(each == guest for each in self._tasks.values())
-        return here < MOST_PER_GUEST and len(self._tasks) < MOST
+        project = self._projects.get(guest)
+        return (
+            sum(each == guest for each in self._tasks.values()) < bounds.RESOLVER_QUESTIONS_OF_INSTANCE.most
+            and sum(self._projects.get(each) == project for each in self._tasks.values())
+            < bounds.RESOLVER_QUESTIONS_OF_PROJECT.most
+            and len(self._tasks) < bounds.RESOLVER_QUESTIONS.most
+        )
 
     def _spawn(self, guest: Place, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
