@@ -46,8 +46,7 @@ class Swarm:
         self._channel = channel
         self._due: list[tuple[float, str]] = []
         self._hosts = {name: Host(name) for name in names}
-        for exchange in topology.EXCHANGES:
-            exchange(channel).declare()
+        topology.declare(channel)
         # As a cloud's end has it: whatever arrives is bytes.
         channel.auto_decode = False
         channel.basic_qos(0, 500, a_global=True)

@@ -34,7 +34,8 @@ def test_a_host_may_read_its_own_queue_and_write_under_its_own_name_alone() -> N
         assert not allowed(topics["write"], topology.answer_key("0a1b2c", other))
     for name in (topology.HOSTS.name, topology.WAKES.name, "amq.default", topology.of_host("h1.example").name, ""):
         assert not allowed(may["write"], name)
-    for name in ("x", topology.reports().name, topology.of_process("0a").name, topology.CLOUD.name):
+    queues = [topology.strangers(), topology.of_reports("h1.example"), topology.of_process("0a")]
+    for name in ("x", topology.CLOUD.name, topology.REPORTS.name, *(queue.name for queue in queues)):
         assert not allowed(may["configure"], name)
         assert not allowed(may["read"], name)
 

@@ -308,3 +308,24 @@ def test_a_message_whose_handling_fails_ends_no_connection(cloud: Cloud, host: C
     until(lambda: cloud.heard)
     assert cloud.heard == [report(2)]
     assert one.got == [Ask()], "it is the same connection"
+
+
+def test_a_connection_for_whose_reports_there_is_no_room_waits_and_no_other_one_does(
+    cloud: Cloud, host: Callable[..., Host]
+) -> None:
+    flooded: list[Report] = []
+
+    def take(heard: Report) -> bool:
+        (cloud.heard if heard.host == "h1" else flooded).append(heard)
+        return heard.host == "h1"
+
+    cloud.end.listen(take)
+    one, two = host("h1"), host("h2")
+    until(lambda: cloud.connected("h1") and cloud.connected("h2"))
+    for number in range(200):
+        two.end.send(report(number, "h2"))
+    until(lambda: flooded)
+    for number in range(50):
+        one.end.send(report(number))
+    until(lambda: len(cloud.heard) == 50)
+    assert len(flooded) < 200

@@ -18,6 +18,7 @@ from pileus.bus.messages import Ask, Open, Report
 from pileus.bus.rabbitmq import Broker, session, topology
 from pileus.bus.rabbitmq.publisher import WAITING
 from pileus.bus.tls import Tls
+from pileus.loops.intake import Intake
 from pileus.model.errors import Conflict, Fault, Unavailable
 from tests.bus.waiting import until
 from tests.live.ends import Cloud, Ends, Host, order
@@ -25,7 +26,7 @@ from tests.services import rabbitmq
 from tests.services.authority import Authority
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from tests.services.rabbitmq import RabbitMq
@@ -164,13 +165,16 @@ def _refused(broker: Broker, act: Callable[[Any], object]) -> bool:
 FORBIDDEN: dict[str, Callable[[Any], object]] = {
     "another's orders": lambda c: c.basic_consume(queue="pileus.host.h2"),
     "another's order": lambda c: c.basic_get(queue="pileus.host.h2"),
-    "everybody's reports": lambda c: c.basic_consume(queue="pileus.reports"),
+    "strangers' reports": lambda c: c.basic_consume(queue="pileus.strangers"),
+    "its own reports": lambda c: c.basic_consume(queue="pileus.reports.h1"),
+    "another's reports": lambda c: c.basic_consume(queue="pileus.reports.h2"),
+    "past the key": lambda c: c.basic_publish(_message(c), exchange="pileus.reports", routing_key="report.h2"),
     "another's report": lambda c: c.basic_publish(_message(c), exchange="pileus.cloud", routing_key="report.h2"),
     "another's answer": lambda c: c.basic_publish(_message(c), exchange="pileus.cloud", routing_key="answer.0a.h2"),
     "any key": lambda c: c.basic_publish(_message(c), exchange="pileus.cloud", routing_key="x"),
     "an order": lambda c: c.basic_publish(_message(c), exchange="pileus.hosts", routing_key="h2"),
     "a nudge": lambda c: c.basic_publish(_message(c), exchange="pileus.wakes", routing_key=""),
-    "past the exchange": lambda c: c.basic_publish(_message(c), exchange="", routing_key="pileus.reports"),
+    "past the exchange": lambda c: c.basic_publish(_message(c), exchange="", routing_key="pileus.reports.h2"),
     "a queue": lambda c: c.queue_declare(queue="mine"),
     "a queue without a name": lambda c: c.queue_declare(queue="", exclusive=True),
     "an exchange": lambda c: c.exchange_declare(exchange="mine", type="fanout"),
@@ -205,6 +209,56 @@ def test_a_report_of_another_is_dropped(ends: Ends) -> None:
     assert cloud.heard == [truth]
 
 
+def test_a_host_that_floods_drops_its_own_reports_alone(ends: Ends) -> None:
+    cloud = ends.cloud()
+    taken: list[Report] = []
+
+    def take(batch: Sequence[Report]) -> None:
+        time.sleep(0.02)
+        taken.extend(batch)
+
+    intake = Intake(take)
+    cloud.end.listen(intake.put)
+    honest, captured = ends.host("h1", cloud), Broker(ends.broker.host_url(), ends.certificate("h2"))
+    honest.report(1)
+    intake.start()
+    body, flooding = messages.encode(Report(host="h2", epoch=1, sequence=1, zone="x" * 1000)), threading.Event()
+
+    def flood(channel: Any) -> None:
+        for _ in range(40_000):
+            channel.basic_publish(_message(channel, body), exchange="pileus.cloud", routing_key="report.h2")
+            if flooding.is_set():
+                return
+
+    attacker = threading.Thread(target=_do, args=(captured, flood))
+    attacker.start()
+    try:
+        until(lambda: any(report.host == "h2" for report in taken))
+        for number in range(2, 52):
+            honest.report(number)
+            until(lambda: any((one.host, one.sequence) == ("h1", number) for one in taken), 5)  # noqa: B023
+        assert len([one for one in taken if one.host == "h2"]) < len(taken)
+    finally:
+        flooding.set()
+        attacker.join(30)
+        intake.stop()
+
+
+def test_the_queue_that_hosts_shared_before_is_removed_once_nobody_uses_it(ends: Ends) -> None:
+    broker = Broker(ends.broker.url, ends.broker.cloud)
+    before = topology.SHARED_BEFORE
+    _do(broker, lambda channel: channel.queue_declare(queue=before, durable=True, auto_delete=False))
+    connection = broker.connection()
+    earlier = connection.channel()
+    earlier.basic_consume(queue=before)
+    ends.cloud()
+    assert before in ends.broker.queues(), "a process of an earlier version takes from it"
+    session._abandon(connection.connection.transport)
+    until(lambda: not ends.broker.consumers(before))
+    ends.cloud()
+    until(lambda: before not in ends.broker.queues())
+
+
 def test_who_is_removed_is_out(ends: Ends) -> None:
     cloud = ends.cloud()
     host = ends.host("h9", cloud)
@@ -212,7 +266,7 @@ def test_who_is_removed_is_out(ends: Ends) -> None:
     ends.accounts.remove("h9")
     ends.accounts.remove("h9")
     until(lambda: not host.end.connected)
-    assert "pileus.host.h9" not in ends.broker.queues()
+    assert not {"pileus.host.h9", "pileus.reports.h9"} & ends.broker.queues()
     with pytest.raises(REFUSED):
         _do(Broker(ends.broker.host_url(), ends.broker.authority.issue("h9")), lambda _channel: None)
     ends.accounts.add("h9")
@@ -380,9 +434,10 @@ def test_hung_for_a_moment(ends: Ends) -> None:
 def test_a_queue_that_is_lost_is_made_again(ends: Ends) -> None:
     cloud = ends.cloud()
     host = ends.host("h1", cloud)
-    _do(Broker(ends.broker.url, ends.broker.cloud), lambda channel: channel.queue_delete(queue="pileus.reports"))
-    _do(Broker(ends.broker.url, ends.broker.cloud), lambda channel: channel.queue_delete(queue="pileus.host.h1"))
-    until(lambda: "pileus.reports" in ends.broker.queues())
+    until(lambda: "pileus.reports.h1" in ends.broker.queues())
+    for queue in ("pileus.strangers", "pileus.reports.h1", "pileus.host.h1"):
+        _do(Broker(ends.broker.url, ends.broker.cloud), lambda channel: channel.queue_delete(queue=queue))  # noqa: B023
+    until(lambda: "pileus.strangers" in ends.broker.queues())
     until(lambda: not host.end.connected)
     said_again(cloud, host)
     repeat(cloud, host, 5)

@@ -7,8 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 from pileus.bus.messages import Report
-from pileus.loops.intake import TOGETHER, WAITING, Intake, batches
+from pileus.loops.intake import TOGETHER, Intake
+from pileus.model import bounds
 from pileus.model.errors import Unavailable
+from tests.bus.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,15 +20,32 @@ def said(host: str, sequence: int = 1) -> Report:
     return Report(host=host, epoch=1, sequence=sequence)
 
 
-def test_a_list_has_each_host_once_and_its_reports_stay_in_order() -> None:
-    told = [said("a", 1), said("b", 1), said("a", 2), said("c", 1), said("a", 3), said("b", 2)]
-    found = batches(told)
-    assert [[(one.host, one.sequence) for one in batch] for batch in found] == [
+def test_hosts_take_turns_and_the_reports_of_each_stay_in_order() -> None:
+    taken: list[list[tuple[str, int]]] = []
+    intake = Intake(lambda batch: taken.append([(one.host, one.sequence) for one in batch]))
+    for host, sequence in [("a", 1), ("b", 1), ("a", 2), ("c", 1), ("a", 3), ("b", 2)]:
+        assert intake.put(said(host, sequence))
+    intake.start()
+    until(lambda: len(taken) == 3)
+    intake.stop()
+    assert [sorted(batch) for batch in taken] == [
         [("a", 1), ("b", 1), ("c", 1)],
         [("a", 2), ("b", 2)],
         [("a", 3)],
     ]
-    assert batches([]) == []
+
+
+def test_a_host_that_reports_without_end_drops_its_own_reports_alone() -> None:
+    taken: list[Report] = []
+    intake = Intake(taken.extend)
+    put = [intake.put(said("flooding", number)) for number in range(1000)]
+    assert put == [True] * bounds.WAITING_REPORTS.most + [False] * (1000 - bounds.WAITING_REPORTS.most)
+    assert intake.put(said("honest"))
+    intake.start()
+    until(lambda: len(taken) == 1 + bounds.WAITING_REPORTS.most)
+    intake.stop()
+    assert said("honest") in taken[:2]
+    assert [one.sequence for one in taken if one.host == "flooding"][-1] == 999, "the newest is kept"
 
 
 def test_what_waits_is_taken_in_together() -> None:
@@ -78,14 +97,3 @@ def test_one_that_cannot_be_taken_in_takes_no_others_with_it() -> None:
     assert done.wait(10)
     intake.stop()
     assert taken[:2] == ["good", "better"]
-
-
-def test_who_puts_is_let_go_when_it_ends() -> None:
-    intake = Intake(lambda _: None)
-    for number in range(WAITING):
-        intake.put(said(f"h{number}"))
-    waits = threading.Thread(target=intake.put, args=(said("more"),), daemon=True)
-    waits.start()
-    intake.stop()
-    waits.join(10)
-    assert not waits.is_alive()

@@ -103,6 +103,10 @@ class RabbitMq:
         """The names of its queues."""
         return {str(one["name"]) for one in self._api("queues")}
 
+    def consumers(self, queue: str) -> int:
+        """How many take from a queue, as the broker counted last."""
+        return next((int(one.get("consumers", 0)) for one in self._api("queues") if one["name"] == queue), 0)
+
     def clear(self) -> None:
         """Remove its queues, with what waits in them."""
         for name in self.queues():

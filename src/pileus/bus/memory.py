@@ -26,9 +26,9 @@ class MemoryBus:
     def __init__(self) -> None:
         self._hosts: dict[str, MemoryLink] = {}
         self._calls = Calls()
-        self._on_report: Callable[[Report], None] = _ignore
+        self._on_report: Callable[[Report], object] = _ignore
 
-    def listen(self, on_report: Callable[[Report], None]) -> None:
+    def listen(self, on_report: Callable[[Report], object]) -> None:
         """Call `on_report` with every report, from the thread of the host that sent it."""
         self._on_report = on_report
 

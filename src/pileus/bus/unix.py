@@ -15,7 +15,7 @@ import structlog
 
 from pileus.bus import messages
 from pileus.bus.calls import Calls
-from pileus.model import threads
+from pileus.model import bounds, threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from pileus.bus.messages import Ask, Open, Opened, Order, Report, ToCloud, ToHost
     from pileus.model.provider import Access
 
-LARGEST = 64 * 1024 * 1024
-WAITING = 10_000
+LARGEST = bounds.BUS_FRAME.most
+FLOOD = 0.1
+"""Seconds for which a connection is not read after a report for which there was no room."""
+
+WAITING = bounds.MESSAGE_QUEUE.most
 """Messages that may wait for a slow peer; more are dropped, for they will be sent again."""
 
 log = structlog.get_logger()
@@ -108,12 +111,15 @@ class CloudEnd:
         self._path = path
         self._wires: dict[str, _Wire] = {}
         self._calls = Calls()
-        self._on_report: Callable[[Report], None] = _ignore
+        self._on_report: Callable[[Report], object] = _ignore
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._stopping = threading.Event()
 
-    def listen(self, on_report: Callable[[Report], None]) -> None:
-        """Call `on_report` with every report, from the connection's thread: a host's reports stay in order."""
+    def listen(self, on_report: Callable[[Report], object]) -> None:
+        """Call `on_report` with every report, from the connection's thread: a host's reports stay in order.
+
+        Where it returns False, for want of room, that connection waits a moment, and no other one.
+        """
         self._on_report = on_report
 
     def start(self) -> None:
@@ -167,7 +173,8 @@ class CloudEnd:
     def said(self, message: ToCloud) -> None:
         """A host's report or answer."""
         if isinstance(message, messages.Report):
-            self._on_report(message)
+            if self._on_report(message) is False:
+                self._stopping.wait(FLOOD)
         elif isinstance(message, messages.Opened):
             self._calls.answer(message)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 import structlog
 
+from pileus.model import bounds
 from pileus.model.errors import Unavailable
 from pileus.model.threads import Thread
 
@@ -24,18 +24,19 @@ TOGETHER = 200
 APART = 0.02
 """Seconds from the beginning of one such transaction to that of the next at least: one report alone never waits."""
 
-WAITING = 2000
-"""Reports that wait here; the bus keeps the others meanwhile."""
-
 log = structlog.get_logger()
 
 
 class Intake:
-    """A thread that gives what is `put` to `take`, many at a time, at most one of each host."""
+    """A thread that gives what is `put` to `take`, many at a time, at most one of each host.
+
+    Hosts take turns, and few reports of each wait: one that reports without end delays and drops its own alone.
+    """
 
     def __init__(self, take: Callable[[Sequence[Report]], None]) -> None:
         self._take = take
-        self._queue: queue.Queue[Report | None] = queue.Queue(WAITING)
+        self._waiting: dict[str, deque[Report]] = {}
+        self._changed = threading.Condition()
         self._ending = threading.Event()
         self._thread = Thread("reports", self._take_in, self._ending)
 
@@ -46,36 +47,40 @@ class Intake:
     def stop(self) -> None:
         """End, after what is being taken in; hosts will repeat what waits."""
         self._ending.set()
-        with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(None)
+        with self._changed:
+            self._changed.notify()
         self._thread.join(timeout=10)
 
-    def put(self, report: Report) -> None:
-        """Have a report taken in; waits while too many do. Never raises."""
-        while not self._ending.is_set():
-            with contextlib.suppress(queue.Full):
-                self._queue.put(report, timeout=1.0)
-                return
+    def put(self, report: Report) -> bool:
+        """Have a report taken in; False when the oldest of its host had to make room. Never waits, never raises."""
+        with self._changed:
+            reports = self._waiting.setdefault(report.host, deque())
+            room = len(reports) < bounds.WAITING_REPORTS.most
+            if not room:
+                reports.popleft()
+            reports.append(report)
+            self._changed.notify()
+        return room
 
     def _take_in(self) -> None:
-        first = self._queue.get()
-        if first is not None:
-            began = time.monotonic()
-            for batch in batches([first, *self._waiting()]):
-                self._give(batch)
-            time.sleep(max(0.0, began + APART - time.monotonic()))
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._ending.is_set())
+        began, taken = time.monotonic(), 0
+        while taken < TOGETHER and not self._ending.is_set() and (batch := self._next()):
+            self._give(batch)
+            taken += len(batch)
+        time.sleep(max(0.0, began + APART - time.monotonic()))
 
-    def _waiting(self) -> list[Report]:
-        found: list[Report] = []
-        while len(found) < TOGETHER - 1:
-            try:
-                report = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if report is None:
-                break
-            found.append(report)
-        return found
+    def _next(self) -> list[Report]:
+        """One report of each host, of those that have waited for their turn longest."""
+        with self._changed:
+            batch: list[Report] = []
+            for host in [*self._waiting][:TOGETHER]:
+                reports = self._waiting.pop(host)
+                batch.append(reports.popleft())
+                if reports:
+                    self._waiting[host] = reports  # behind all others
+            return batch
 
     def _give(self, batch: Sequence[Report]) -> None:
         try:
@@ -90,15 +95,3 @@ class Intake:
             # One that cannot be taken in takes no others with it.
             for report in batch:
                 self._give([report])
-
-
-def batches(reports: Sequence[Report]) -> list[list[Report]]:
-    """The reports in as few lists as have each host once at most; those of one host stay in order."""
-    found: list[list[Report]] = []
-    times: dict[str, int] = {}
-    for report in reports:
-        number = times[report.host] = times.get(report.host, -1) + 1
-        if number == len(found):
-            found.append([])
-        found[number].append(report)
-    return found

@@ -22,7 +22,7 @@ from pileus.store.store import OPENING, RECOVERING
 from pileus.verbs import recover as verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pileus.bus.messages import Open, Order, Report
     from pileus.model.provider import Access, Engine
@@ -77,11 +77,17 @@ class Gate:
         """Whether messages pass now, as far as is known; a bus that cannot tell has nothing that could be away."""
         return bool(getattr(self.bus, "connected", True))
 
-    def listen(self, on_report: Callable[[Report], None]) -> None:
+    def listen(self, on_report: Callable[[Report], object]) -> None:
         """Call `on_report` with every report, where the bus has some."""
         listen = getattr(self.bus, "listen", None)
         if listen is not None:
             listen(on_report)
+
+    def attend(self, hosts: Iterable[str]) -> None:
+        """Take the reports of these hosts, where each host has a queue of its own."""
+        attend = getattr(self.bus, "attend", None)
+        if attend is not None:
+            attend(hosts)
 
     def nudge(self) -> None:
         """Tell the cloud's other processes that something was woken, where there may be some."""

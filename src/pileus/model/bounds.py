@@ -429,6 +429,22 @@ HOST_STEPS: Final = Bound(
     what="steps of bodies that a host does at once, for each backend", per="host", most=4, answer="the step waits"
 )
 
+WAITING_REPORTS: Final = Bound(
+    what="reports of one host that wait to be taken in by a process",
+    per="host",
+    most=8,
+    answer="the oldest is dropped, and the connection waits; a host repeats what it said",
+)
+REPORT_QUEUE: Final = Bound(
+    what="reports of one host that the broker keeps", per="host", most=500, answer="the oldest is dropped"
+)
+MESSAGE_QUEUE: Final = Bound(
+    what="messages that any other queue of the broker, or a connection, keeps",
+    per="host",
+    most=10_000,
+    answer="the oldest, or on a connection the newest, is dropped: it will be sent again",
+)
+
 # -- the store: journal, tombstones, tokens, waits -----------------------------------------------------------------
 
 HELD_UP_WRITERS: Final = Bound(

@@ -69,12 +69,12 @@ class Accounts:
         self._call("PUT", f"permissions/{self._vhost}/{user}", topology.permissions(host))
 
     def remove(self, host: str) -> None:
-        """End a host's connections, and remove its account and its queue; none is no harm. Raises Conflict as `add`."""
+        """End a host's connections, remove its account and its queues; none is no harm. Raises Conflict as `add`."""
         user = quote(topology.checked(host), safe="")
         self._free(host, user)
         self._call("DELETE", f"users/{user}", missing=True)
-        queue = quote(str(topology.of_host(host).name), safe="")
-        self._call("DELETE", f"queues/{self._vhost}/{queue}", missing=True)
+        for queue in (topology.of_host(host), topology.of_reports(host)):
+            self._call("DELETE", f"queues/{self._vhost}/{quote(str(queue.name), safe='')}", missing=True)
 
     def _free(self, host: str, user: str) -> None:
         found = self._call("GET", f"users/{user}", missing=True)

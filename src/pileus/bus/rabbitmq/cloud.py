@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
+import amqp.exceptions
 import structlog
 
 from pileus.bus import messages
@@ -18,7 +20,7 @@ from pileus.model.errors import Unavailable
 from pileus.model.provider import Access
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pileus.bus.messages import Ask, Open, Order, Report
     from pileus.bus.rabbitmq.consumer import Letter
@@ -43,17 +45,18 @@ class CloudEnd:
         self._asked: dict[str, str] = {}
         self._process = ""
         self._declared: dict[str, float] = {}
-        self._on_report: Callable[[Report], None] | None = None
+        self._on_report: Callable[[Report], object] | None = None
         self._on_nudge: Callable[[], None] = _nobody
         self._publisher = Publisher(broker, self._renew, self._declare)
         self._answers = Consumer("answers", broker, self._own, self._answered)
-        self._reports = Consumer("reports", broker, self._shared, self._reported)
+        self._reports = Consumer("reports", broker, self._strangers, self._reported, further=self._reports_of)
 
-    def listen(self, on_report: Callable[[Report], None]) -> None:
+    def listen(self, on_report: Callable[[Report], object]) -> None:
         """Call `on_report` with every report that this process gets, from threads of the bus.
 
         To be called before the start; without it this process takes none. Reports of one host may overtake each other
-        where several processes listen: their order is in (epoch, sequence).
+        where several processes listen: their order is in (epoch, sequence). Where `on_report` returns False, for want
+        of room, the broker sends no more of that host for a moment.
         """
         self._on_report = on_report
 
@@ -86,6 +89,11 @@ class CloudEnd:
         """Send a message, at once or not at all."""
         self._send(host, message)
 
+    def attend(self, hosts: Iterable[str]) -> None:
+        """Take the reports of these hosts from now on, if this process takes any. Never blocks."""
+        if self._on_report is not None:
+            self._reports.add(filter(topology.is_host, hosts))
+
     def open(self, host: str, request: Open) -> Access:
         """Have a host open a channel."""
         self._asked[request.call] = host
@@ -105,6 +113,7 @@ class CloudEnd:
         self._publisher.nudge()
 
     def _send(self, host: str, message: Order | Ask | Open) -> None:
+        self.attend([host])
         body = messages.encode(message)
         self._publisher.send(Parcel(exchange=topology.HOSTS.name, key=host, body=body, reply=self._process))
 
@@ -112,8 +121,7 @@ class CloudEnd:
 
     def _renew(self, channel: Any) -> None:
         self._declared.clear()
-        for exchange in topology.EXCHANGES:
-            exchange(channel).declare()
+        topology.declare(channel)
 
     def _declare(self, channel: Any, parcel: Parcel) -> None:
         if parcel.exchange != topology.HOSTS.name:
@@ -123,16 +131,25 @@ class CloudEnd:
             topology.of_host(parcel.key)(channel).declare()
             self._declared[parcel.key] = now
 
-    def _shared(self, channel: Any) -> str:
-        queue = topology.reports()
+    def _strangers(self, channel: Any) -> str:
+        topology.declare(channel)
+        apart = channel.connection.channel()
+        with contextlib.suppress(amqp.exceptions.ChannelError):  # processes of an earlier version use it
+            apart.queue_delete(queue=topology.SHARED_BEFORE, if_unused=True)
+            apart.close()
+        queue = topology.strangers()
+        queue(channel).declare()
+        return str(queue.name)
+
+    def _reports_of(self, channel: Any, host: str) -> str:
+        queue = topology.of_reports(host)
         queue(channel).declare()
         return str(queue.name)
 
     def _own(self, channel: Any) -> str:
         """A new name each time: the broker may still hold the last one for a connection that it has not missed yet."""
         process = secrets.token_hex(8)
-        for exchange in topology.EXCHANGES:
-            exchange(channel).declare()
+        topology.declare(channel)
         queue = topology.of_process(process)
         queue(channel).declare()
         self._process = self._publisher.sender = process
@@ -140,13 +157,15 @@ class CloudEnd:
 
     # -- what arrives ----------------------------------------------------------------------------------------------
 
-    def _reported(self, letter: Letter) -> None:
+    def _reported(self, letter: Letter) -> object:
         message = messages.decode_to_cloud(letter.body)
         if isinstance(message, messages.Report) and self._on_report is not None:
             if message.host != topology.speaker(letter.key):
                 log.warning("a host reports as another one", said=message.host, key=letter.key)
-                return
-            self._on_report(message)
+                return None
+            self.attend([message.host])
+            return self._on_report(message)
+        return None
 
     def _answered(self, letter: Letter) -> None:
         if not letter.key:

@@ -1,7 +1,8 @@
-"""Consuming one queue in a thread: each message is given on, then acknowledged, whatever became of it."""
+"""Consuming queues in a thread: each message is given on, then acknowledged, whatever became of it."""
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,12 @@ import structlog
 from pileus.bus.rabbitmq.session import BEAT, Broker, Session, beat, drain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from kombu.connection import Connection
 
-AHEAD = 50
-"""Messages that the broker sends ahead of their acknowledgement; others are for other processes meanwhile."""
+AHEAD, AHEAD_FURTHER = 50, 10
+"""Messages of a queue, and of a further one, that the broker sends ahead of their acknowledgement."""
 
 log = structlog.get_logger()
 
@@ -33,7 +34,9 @@ class Letter(msgspec.Struct, frozen=True):
 class Consumer:
     """`prepare` is given each new channel and returns the queue's name; `begins` is called whenever letters may come.
 
-    `take` gets each, one at a time. One whose taking raises is logged and forgotten.
+    `take` gets each, one at a time. One whose taking raises is logged and forgotten. One for which it returns False is
+    acknowledged a moment later, so that its queue waits, and no other one. `further` is given a channel and a name that
+    was added, and returns the name of the queue, which is consumed as well.
     """
 
     def __init__(
@@ -41,12 +44,17 @@ class Consumer:
         name: str,
         broker: Broker,
         prepare: Callable[[Any], str],
-        take: Callable[[Letter], None],
+        take: Callable[[Letter], object],
         begins: Callable[[], None] = lambda: None,
+        further: Callable[[Any, str], str] | None = None,
     ) -> None:
         self._prepare = prepare
         self._take = take
         self._begins = begins
+        self._further = further
+        self._names: frozenset[str] = frozenset()
+        self._consumed: frozenset[str] = frozenset()
+        self._late: list[int] = []
         self.connected = False
         self.session = Session(name, broker, self._use)
 
@@ -57,6 +65,12 @@ class Consumer:
     def stop(self) -> None:
         """End; what is not acknowledged goes to others."""
         self.session.stop()
+
+    def add(self, names: Iterable[str]) -> None:
+        """Consume the queues of these names as well, from now on. Never blocks."""
+        added = frozenset(names)
+        if not added <= self._names:
+            self._names |= added
 
     def _use(self, connection: Connection) -> None:
         channel = connection.channel()
@@ -69,21 +83,45 @@ class Consumer:
         self.connected = True
         self._begins()
         looked = time.monotonic()
+        self._consumed, self._late = frozenset(), []
         try:
             while not self.session.stopping.is_set():
+                if self._consumed != self._names:
+                    self._consume_further(channel)
                 drain(connection, BEAT)
                 if time.monotonic() - looked > BEAT / 2:
                     looked = time.monotonic()
                     beat(connection)
+                    while self._late:
+                        channel.basic_ack(self._late.pop())
         finally:
             self.connected = False
+
+    def _consume_further(self, channel: Any) -> None:
+        """Consume the queues that were added since."""
+        if self._further is None:
+            return
+        channel.basic_qos(0, AHEAD_FURTHER, a_global=False)
+        for name in sorted(self._names - self._consumed):
+            channel.basic_consume(
+                queue=self._further(channel, name),
+                callback=lambda message: self._arrived(channel, message),
+                on_cancel=functools.partial(self._cancelled, name),
+            )
+            self._consumed |= {name}
+
+    def _cancelled(self, name: str, _tag: str) -> None:
+        """Forget a queue that was removed; whoever needs it again adds it again."""
+        self._names -= {name}
+        self._consumed -= {name}
 
     def _arrived(self, channel: Any, message: Any) -> None:
         if self.session.stopping.is_set():
             return
         said = message.properties
+        taken: object = None
         try:
-            self._take(
+            taken = self._take(
                 Letter(
                     key=str(message.delivery_info["routing_key"]),
                     body=message.body if isinstance(message.body, bytes) else b"",
@@ -95,4 +133,7 @@ class Consumer:
             log.warning("not a message", key=message.delivery_info.get("routing_key"), reason=str(error))
         except Exception:
             log.exception("message not taken in", key=message.delivery_info.get("routing_key"))
-        channel.basic_ack(message.delivery_tag)
+        if taken is False:
+            self._late.append(message.delivery_tag)
+        else:
+            channel.basic_ack(message.delivery_tag)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from pileus.bus.rabbitmq.session import BEAT, Broker, Session, beat, drain
 from pileus.bus.rabbitmq.topology import TTL, WAKES
+from pileus.model import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kombu.connection import Connection
 
-WAITING = 10_000
+WAITING = bounds.MESSAGE_QUEUE.most
 """Messages that may wait for the broker; more are dropped, for they will be sent again."""
 
 NUDGES = 0.05

@@ -36,7 +36,12 @@ def watch(core: Core) -> None:
     if core.store.closed:
         return
     with core.store.read() as tx:
-        found = [host.uuid for host in tx.list(Host) if _news(host, core.store.now())]
+        hosts = tx.list(Host)
+    attend = getattr(core.hosts, "attend", None)
+    if attend is not None:
+        # Another process may have heard of one first.
+        attend([host.name for host in hosts])
+    found = [host.uuid for host in hosts if _news(host, core.store.now())]
     if not found:
         return
     with core.store.write() as tx:
