@@ -33,8 +33,6 @@ CLIENTS = 32
 PAUSE = 0.01
 """Seconds between two requests of the tenant that is measured."""
 
-SETTINGS = {"PILEUS_RATE_READS": "0", "PILEUS_RATE_CHANGES": "0", "PILEUS_RATE_LAUNCHES": "0"}
-
 
 class Latency(msgspec.Struct):
     """Seconds that requests took."""
@@ -105,7 +103,7 @@ def _measure(target: Target, form: str, seconds: float, into: list[float]) -> No
 
 def run(seconds: float, rounds: int) -> None:
     """Print the figures."""
-    with pileus(**SETTINGS) as target:
+    with pileus() as target:
         admin = json.loads((target.state / "admin.json").read_text())
         loud, mute = target, _tenant(target, admin, "mute")  # the administrator has no quota
         chosen = image(loud)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import create_engine, text
 
 from bench.load import Client, Target
-from bench.server import free_port
+from bench.server import UNBOUNDED, free_port
 from pileus.cli.client import Client as Rest
 from pileus.faces.wire.signing import Credential
 from pileus.model.caller import SYSTEM
@@ -61,7 +61,8 @@ class Machines:
 
     def run(self, name: str, words: list[str], **settings: str) -> None:
         """Start a process; what it says goes into a file of its name."""
-        environment = {**os.environ, "PILEUS_STORE": self.url, "PILEUS_BUS": self.broker.plain, **settings}
+        own = {"PILEUS_STORE": self.url, "PILEUS_BUS": self.broker.plain, **UNBOUNDED}
+        environment = {**os.environ, **own, **settings}
         with (self.root / f"{name}.log").open("ab") as said:
             self.processes[name] = subprocess.Popen(words, env=environment, stdout=said, stderr=said)
 

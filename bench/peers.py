@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.load import Client, Target
-from bench.server import free_port, running
+from bench.server import UNBOUNDED, free_port, running
 from pileus.faces.wire.signing import Credential
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def pileus(**settings: str) -> Iterator[Target]:
         state, port = Path(folder) / "state", free_port()
         command = str(Path(sys.executable).parent / "pileus")
         up = [command, "up", "--state", str(state), "--provider", "stub", "--port", str(port)]
-        subprocess.run(up, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **settings})
+        subprocess.run(up, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **UNBOUNDED, **settings})
         try:
             admin = json.loads((state / "admin.json").read_text())
             credential = Credential(admin["access_key"], admin["secret_key"].encode(), "us-east-1", "ec2")

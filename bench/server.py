@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+UNBOUNDED = {"PILEUS_RATE_READS": "0", "PILEUS_RATE_CHANGES": "0", "PILEUS_RATE_LAUNCHES": "0"}
+"""Settings of a cloud that counts nobody's calls: benchmarks send more than any user may."""
+
+
 def free_port() -> int:
     """A TCP port on 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:

@@ -58,7 +58,7 @@ def test_a_project_has_its_share_of_the_threads_while_others_are_there() -> None
     async def test(workers: Workers, work: Work) -> None:
         assert await workers.run("other", lambda: 1) == 1
         jobs = [asyncio.ensure_future(workers.run("loud", work.job(f"loud {n}"))) for n in range(20)]
-        await until(lambda: work.begun == ["loud 0", "loud 1"])
+        await until(lambda: sorted(work.begun) == ["loud 0", "loud 1"])
         # Others begin at once, each on a thread of its own.
         jobs += [asyncio.ensure_future(workers.run(name, work.job(name))) for name in ("ann", "bob")]
         await until(lambda: len(work.begun) == 4)

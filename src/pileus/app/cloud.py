@@ -42,7 +42,7 @@ def serve(state: State, provider: str, listener: socket.socket) -> None:
     state.ready.unlink(missing_ok=True)
     state.recovery.unlink(missing_ok=True)
     # Requests hand the interpreter over at every answer: waiting 5 ms for it would be most of their time.
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(0.0001)
     chosen = settings.read()
     logs.configure(chosen.log_level)
     found = doors.prepare(state, chosen, listener, mccdoor.listen(state, chosen, provider))

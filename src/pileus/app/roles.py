@@ -36,7 +36,7 @@ def serve(state: State, provider: str, role: Role, listen: str) -> None:
 
     Several of one user may listen at the same address; the kernel then shares out who connects.
     """
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(0.0001)
     chosen = settings.read()
     logs.configure(chosen.log_level)
     if not chosen.bus:

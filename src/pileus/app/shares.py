@@ -49,11 +49,6 @@ class _Job:
     future: asyncio.Future[Any]
     project: str = ""
 
-    def settle(self, result: Any, error: BaseException | None = None) -> None:
-        """Give the result, or the error, to the event loop."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self.loop.call_soon_threadsafe(_settle, self.future, result, error)
-
 
 class _Turns:
     """Jobs that wait, by key; the keys take turns. At most `bound` jobs wait under one key."""
@@ -126,7 +121,7 @@ class Workers:
                 inbox.put(None)
             self._idle = []
         for job in waiting:
-            job.settle(None, asyncio.CancelledError())
+            self._give(job, None, asyncio.CancelledError(), counted=False)
         for thread in self._threads:
             thread.join()
 
@@ -203,11 +198,34 @@ class Workers:
                     return
                 result = job.run()
         except BaseException as error:  # noqa: BLE001  (whatever it is, it is the caller's to handle)
-            self._end(job)
-            job.settle(None, error)
+            self._give(job, None, error)
         else:
-            self._end(job)
-            job.settle(result)
+            self._give(job, result)
+
+    def _give(self, job: _Job, result: Any, error: BaseException | None = None, *, counted: bool = True) -> None:
+        """Give the result, or the error, to the event loop, which ends a `counted` job when the answer is on its way.
+
+        A project's next request begins after that: the event loop answers in the order of arrival, and would be kept
+        busy by a project of many connections and quick requests.
+        """
+        try:
+            job.loop.call_soon_threadsafe(self._settle, job, result, error, counted)
+        except RuntimeError:  # the loop is closed
+            if counted:
+                self._end(job.project)
+
+    def _settle(self, job: _Job, result: Any, error: BaseException | None, counted: bool) -> None:  # noqa: FBT001
+        if job.future.done():
+            pass
+        elif isinstance(error, asyncio.CancelledError):
+            job.future.cancel()
+        elif error is not None:
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(result)
+        if counted:
+            # Behind the step of whoever waits for the future.
+            job.loop.call_soon(self._end, job.project)
 
     def _goes_on(self, job: _Job, answering: Answering) -> bool:
         """Whether the request of an identified caller is answered now, in this thread; else it waits, or is refused."""
@@ -229,20 +247,10 @@ class Workers:
             self._dispatch()
         return go_on
 
-    def _end(self, job: _Job) -> None:
+    def _end(self, project: str) -> None:
         with self._lock:
-            self._ended(job.project)
-
-
-def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if future.done():
-        return
-    if isinstance(error, asyncio.CancelledError):
-        future.cancel()
-    elif error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
+            self._ended(project)
+            self._dispatch()
 
 
 class Slots:
