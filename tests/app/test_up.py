@@ -158,16 +158,15 @@ def test_run_gives_a_command_a_cloud_and_removes_it(own: Stub) -> None:
     assert own.pileus("run", "--", "sh", "-c", "kill -9 $$", check=False).returncode == 128 + 9
 
 
-def test_a_directory_that_others_control_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    shared.chmod(0o777)
-    refused = Stub(shared).pileus("up", "--provider", "stub", check=False)
-    assert (refused.returncode, list(shared.iterdir())) == (1, [])
+def test_a_directory_that_others_control_is_refused(own: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = own.state.root
+    root.mkdir(mode=0o755, exist_ok=True)
+    root.chmod(0o777)
+    refused = own.pileus("up", "--provider", "stub", check=False)
+    root.chmod(0o755)
+    assert (refused.returncode, list(root.iterdir())) == (1, [])
     assert "Others may write" in refused.stderr
-    own = tmp_path / "own"
-    own.mkdir(mode=0o755)
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     with pytest.raises(Problem, match="belongs to"):
-        up.up(State(own), "stub")
-    assert list(own.iterdir()) == []
+        up.up(State(root), "stub")
+    assert list(root.iterdir()) == []

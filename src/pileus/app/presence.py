@@ -6,8 +6,7 @@ import secrets
 import threading
 from typing import TYPE_CHECKING
 
-import structlog
-
+from pileus.model.threads import Thread
 from pileus.store import presence
 
 if TYPE_CHECKING:
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
 BEAT = 10.0
 """Seconds between two words of a process."""
-
-_log = structlog.get_logger()
 
 
 class Presence:
@@ -27,7 +24,7 @@ class Presence:
         self._name = secrets.token_hex(8)
         self._count = 1
         self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+        self._thread = Thread("presence", self._beat, self._ends)
 
     def start(self) -> None:
         """Begin."""
@@ -42,11 +39,6 @@ class Presence:
         """How many there were last, this one included."""
         return self._count
 
-    def _run(self) -> None:
-        while True:
-            try:
-                self._count = max(1, presence.beat(self._store, self._name))
-            except Exception as error:  # noqa: BLE001  (the last count is good enough)
-                _log.debug("processes not counted", reason=str(error))
-            if self._ends.wait(BEAT):
-                return
+    def _beat(self) -> None:
+        self._count = max(1, presence.beat(self._store, self._name))
+        self._ends.wait(BEAT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import IO
 
 from pileus.model import bounds
 from pileus.model.errors import InvalidValue
+from pileus.model.threads import once
 from pileus.objects import Incoming, ObjectStore
 
 _MAGIC = (b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"BZh", b"hsqs")
@@ -82,9 +84,8 @@ def inspect(command: list[str], upload: int, made: Incoming, seconds: float) -> 
         if process.stdout is None or process.stderr is None:
             raise RuntimeError("a process without pipes")
         tail: deque[bytes] = deque(maxlen=2)
-        drain = threading.Thread(target=_drain, args=(process.stderr, tail), name="inspection-stderr")
+        drain = once("inspection-stderr", functools.partial(_drain, process.stderr, tail))
         deadline = threading.Timer(seconds, _kill, [process.pid])
-        drain.start()
         deadline.start()
         try:
             while part := process.stdout.read(_CHUNK):

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pileus.model import bounds
 from pileus.model.errors import Throttled
+from pileus.model.threads import once
 
 if TYPE_CHECKING:
     from pileus.model.bounds import Bound
@@ -143,8 +144,7 @@ class Workers:
                 self._idle.pop().put(job)
             else:
                 name = f"request-{len(self._threads)}"
-                self._threads.append(threading.Thread(target=self._work, args=(job,), name=name, daemon=True))
-                self._threads[-1].start()
+                self._threads.append(once(name, functools.partial(self._work, job)))
 
     def _take(self) -> _Job | None:
         """A job that may begin, counted as running. Under the lock."""
