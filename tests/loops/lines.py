@@ -315,8 +315,10 @@ def _only_what_was_held() -> Iterator[None]:
 
     def reports(agent: Agent, *, full: bool = False) -> Report:
         said = report_(agent, full=full)
-        for uuid in passing.pop(id(agent), set()):
-            agent.book.removed.pop(uuid, None)
+        waiting = passing.get(id(agent), set())
+        for uuid in waiting & agent.book.removed.keys():
+            waiting.discard(uuid)
+            agent.book.removed.pop(uuid)
         return said
 
     with mock.patch.object(Agent, "take", takes), mock.patch.object(Agent, "report", reports):

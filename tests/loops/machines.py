@@ -148,11 +148,12 @@ class Machine(StubProvider):
             self.end_guest(uuid)
 
     def remove(self, ref: Ref) -> None:
-        """As the stub does."""
+        """As the stub does, but it remembers nothing of an instance, as no hypervisor does."""
         self._before("remove", ref.uuid)
         self.world.promises.may_remove(self, ref)
         self._faults = None
         super().remove(ref)
+        self.removed.pop(("instance", ref.uuid), None)
         self._faults = self._fault
         self.stopping.discard(ref.uuid)
         self.capturing.pop(ref.uuid, None)

@@ -33,9 +33,20 @@ class MortalBook(Book):
         self.gone: set[str] = set()
         """What was ever removed for good, be it forgotten."""
 
+        self._copies = [self._copy()]
+
     def begin(self) -> None:
         self.start = self._recalled(self._written)
         super().begin()
+        self._copies.append(self._copy())
+
+    def _copy(self) -> tuple[Start, Revision, dict[str, Entry], dict[str, Removed]]:
+        return self._written, self.forgotten, dict(self.entries), dict(self.removed)
+
+    def put_back(self) -> None:
+        """Have the contents of an earlier time."""
+        self._written, self.forgotten, entries, removed = self._world.random.choice(self._copies)
+        self.entries, self.removed = dict(entries), dict(removed)
 
     def _write_start(self, start: Start) -> None:
         self._written = start
@@ -51,6 +62,7 @@ class MortalBook(Book):
     def keep(self, entry: Entry) -> None:
         self._perhaps()
         super().keep(entry)
+        self._copies.append(self._copy())
         self._perhaps()
 
     def remember(self, uuid: str, removed: Removed) -> None:
@@ -118,10 +130,16 @@ class Node:
 
         self.world.after(every, go)
 
-    def die(self, *, machine: bool = False) -> None:
-        """The agent ends between two of its deeds; with `machine`, everything on the host does."""
-        self.world.log(self.name, "machine reboots" if machine else "agent dies")
+    def die(self, *, machine: bool = False, old: bool = False) -> None:
+        """The agent ends between two of its deeds; with `machine`, everything on the host does.
+
+        With `old` its book is put back to what it was some time ago.
+        """
+        self.world.log(self.name, "machine reboots" if machine else "agent dies", "old book" if old else "")
         self.end()
+        if old:
+            self.book.put_back()
+            self.world.promises.put_back(self)
         if machine:
             self.machine.reboot()
             self.world.promises.machine_rebooted(self)

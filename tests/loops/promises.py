@@ -57,6 +57,7 @@ class Promises:
         self._binding: dict[str, int] = {}
         self._rebooted: set[str] = set()
         self._let_go: set[str] = set()
+        self._old: set[str] = set()
         self._heard: dict[str, int] = {}
         self._answers = False
         self._before: list[tuple[object, ...]] | None = None
@@ -81,6 +82,8 @@ class Promises:
         if uuid == ALIEN:
             self.broken(UNKNOWN, "the unknown body was given a spec")
         old = machine.bodies.get(("instance", uuid))
+        if machine.name in self._old:
+            return
         if old is not None and spec.revision < old.revision:
             self.broken(STALE, f"{uuid}: order {spec.revision} applied over {old.revision}")
         if spec.power.n < self._power.get(uuid, 0):
@@ -124,6 +127,8 @@ class Promises:
     def started(self, machine: Machine, spec: InstanceSpec) -> None:
         """A body has come up."""
         uuid = spec.uuid
+        if self._old:
+            return
         row = self._row(uuid)
         opened = self._compared(machine.name) and not self._world.store.closed
         if opened and (row is None or row.gone is not None) and not self._leaving(machine, uuid):
@@ -152,6 +157,14 @@ class Promises:
         """Whether the engine has a port of it, without which nobody reaches it; judged after a recovery alone."""
         bodies = self._world.net.bodies
         return self._world.restoring is None or any(("port", nic.uuid) in bodies for nic in spec.nics)
+
+    def buried(self, uuid: str) -> None:
+        """A row becomes a tombstone, as everybody confirmed that there is nothing left."""
+        if self._old or self._world.restoring is not None:
+            return
+        for node in self._world.nodes.values():
+            if ("instance", uuid) in node.machine.bodies:
+                self.broken(GONE, f"{uuid} was confirmed gone, and has a body on {node.name}")
 
     def applied(self, machine: Machine, spec: InstanceSpec) -> None:
         """A host has made a spec true, or has begun to."""
@@ -197,6 +210,14 @@ class Promises:
             entry = node.book.entries.get(uuid)
             if entry is not None and entry.body.satisfied != n:
                 del self._binding[uuid]
+
+    def put_back(self, node: Node) -> None:
+        """A host's book is an old copy: it does what was ordered then, until the store has heard that."""
+        self._old.add(node.machine.name)
+        for uuid, entry in node.book.entries.items():
+            self._power.pop(uuid, None)
+            if self._binding.get(uuid) != entry.body.satisfied:
+                self._binding.pop(uuid, None)
 
     def recovered(self, rows: Mapping[str, Instance], heard: Iterable[Node]) -> None:
         """The store was recovered: what hosts hold is in it as they hold it, and what they removed is not."""

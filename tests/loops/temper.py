@@ -35,7 +35,8 @@ class Temper(msgspec.Struct, frozen=True):
 
     `restored`: amid the storm the database is replaced by an old copy, or is gone. `operators`: hosts are drained,
     removed, forgotten while they are lost, and let in again. `silent`: one of two hosts falls silent when the database
-    is replaced, for longer than is waited for it. `captures`: users have images made of their instances.
+    is replaced, for longer than is waited for it. `captures`: users have images made of their instances. `old`: hosts
+    die, and start again with a copy of their book from before.
     """
 
     verbs: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class Temper(msgspec.Struct, frozen=True):
     operators: bool = False
     silent: bool = False
     captures: bool = False
+    old: bool = False
 
 
 def draw(chance: random.Random, asked: Temper) -> Temper:
@@ -52,6 +54,8 @@ def draw(chance: random.Random, asked: Temper) -> Temper:
     verbs = tuple(verb for verb in VERBS for _ in range(chance.choice((0, 1, 2, 5))))
     mishaps = tuple(what for what in MISHAPS for _ in range(chance.choice((0, 1, 3))))
     odds = {what: odd * chance.choice((0, 1, 2)) for what, odd in ODDS.items()}
+    if asked.old:
+        mishaps = (*mishaps, "old", "old")
     verbs = asked.verbs or verbs or ("start",)
     if asked.captures:
         verbs = (*verbs, *["launch", "capture", "capture"] * max(1, len(verbs) // 4))
@@ -64,4 +68,5 @@ def draw(chance: random.Random, asked: Temper) -> Temper:
         operators=asked.operators,
         silent=asked.silent,
         captures=asked.captures,
+        old=asked.old,
     )

@@ -185,12 +185,25 @@ def test_what_was_removed_stays_removed(host: Host) -> None:
 
 
 def test_what_was_never_held_is_removed_for_ever_too(host: Host) -> None:
-    assert not host.remove(5)
+    host.remove(5)
+    host.settle()
     assert host.agent.report().removed == {"u": Removed(revision=(1, 5), why="gone")}
     host.start()
     assert not host.order(4)
     assert host.agent.step("u") is None
     assert host.stub.bodies == {}
+
+
+def test_a_body_that_the_book_does_not_know_is_removed_before_that_is_confirmed(host: Host) -> None:
+    """The book is an old copy: it does not say whether there is a body."""
+    host.order(1)
+    host.settle()
+    host.book.entries.clear()
+    host.remove(2)
+    assert host.agent.report(full=True).removed == {}
+    host.settle()
+    assert host.stub.bodies == {}
+    assert host.agent.report().removed == {"u": Removed(revision=(1, 2), why="gone")}
 
 
 def test_a_removal_tells_which_number_its_guest_had_ended(host: Host) -> None:

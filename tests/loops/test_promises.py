@@ -89,3 +89,9 @@ def test_a_seed_tells_the_same_story_again(capsys: pytest.CaptureFixture[str]) -
         stories.append(capsys.readouterr().out)
     assert stories[0] == stories[1]
     assert "-- calm" in stories[0]
+
+
+def test_every_promise_holds_of_hosts_whose_books_are_put_back() -> None:
+    """Until the store has heard of it such a host does what was ordered then; at rest everything is as it should be."""
+    broken = {seed: told for seed in range(16) if (told := run(seed, Temper(old=True))) is not None}
+    assert broken == {}

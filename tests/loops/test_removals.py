@@ -48,6 +48,12 @@ def heed(site: Site) -> None:
     site.send = both  # type: ignore[method-assign]
 
 
+def remove(agent: Agent, uuid: str, number: int) -> None:
+    """Have a host remove what it does not hold."""
+    agent.take(Order(uuid=uuid, revision=(1, number), why="gone"))
+    agent.step(uuid)
+
+
 def history(site: Site, caller: Caller, image: Image, times: int) -> list[Instance]:
     """Instances that were launched and terminated."""
     gone = []
@@ -147,18 +153,18 @@ def test_an_order_through_the_forgotten_is_ordered_again_above_it(site: Site, an
 
 def test_a_removal_that_was_forgotten_is_confirmed_all_the_same(site: Site) -> None:
     agent = site.agents["h1"]
-    agent.take(Order(uuid="gone", revision=(1, 5), why="gone"))
+    remove(agent, "gone", 5)
     agent.report()
-    agent.take(Order(uuid="gone", revision=(1, 5), why="gone"))
+    assert not agent.take(Order(uuid="gone", revision=(1, 5), why="gone"))
     agent.book.forget((1, 9), 0)
     assert agent.report().removed == {"gone": Removed(revision=(1, 9), why=FORGOTTEN)}
-    assert agent.take(Order(uuid="gone", revision=(1, 5), why="gone")) is False
+    remove(agent, "gone", 5)
     assert agent.report().removed == {"gone": Removed(revision=(1, 5), why="gone")}
 
 
 def test_what_was_decided_before_the_last_opening_forgets_nothing(site: Site) -> None:
     agent = site.agents["h1"]
-    agent.take(Order(uuid="gone", revision=(1, 5), why="gone"))
+    remove(agent, "gone", 5)
     agent.answer(Ask(call="c", opening=7))
     agent.answer(Ask(forget=(1, 9), opening=6))
     assert agent.book.removed.keys() == {"gone"}
@@ -184,7 +190,7 @@ def test_the_forgotten_is_kept_in_the_book(tmp_path: Path) -> None:
 def test_a_cloud_of_an_earlier_version_is_answered_in_one_message() -> None:
     agent = Agent("h", StubProvider(), Book())
     for number in range(1, 10):
-        agent.take(Order(uuid=f"u{number}", revision=(1, number), why="gone"))
+        remove(agent, f"u{number}", number)
     (answer,) = agent.answer(Ask(call="c", orders=True))
     assert len(answer.removed) == 9
     assert len(agent.answer(Ask(call="c", orders=True, pages=True))) == 9

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import case, func, select
 
 from pileus.bus import messages, pages
+from pileus.loops import instance as instances
 from pileus.loops import report, runner
 from pileus.loops.host import agent as agents
 from pileus.model import ids
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pileus.bus.messages import Order, ToCloud
+    from pileus.model.instance import Instance
     from pileus.store.writer import Writer
 
 START = 1_800_000_000.0
@@ -57,6 +59,9 @@ REMOVALS, PAGE = 1, 20_000
 _WAKE = tables.wake.c
 NEXT = select(func.min(case((_WAKE.until > _WAKE.due, _WAKE.until), else_=_WAKE.due)))
 """When the next wake can be claimed."""
+
+
+_bury = instances.bury
 
 
 class TracedStore(Store):
@@ -366,9 +371,9 @@ class World:
         what = self.random.choice(self.temper.mishaps)
         if what == "cut":
             node.cut = self.now + self.random.uniform(1, 12)
-        elif what in ("agent", "machine"):
+        elif what in ("agent", "machine", "old"):
             if node.agent is not None:
-                node.die(machine=what == "machine")
+                node.die(machine=what == "machine", old=what == "old")
         else:
             up = [u for (_, u), b in node.machine.bodies.items() if b.running and u != ALIEN]
             if up:
@@ -398,6 +403,12 @@ class World:
         if self.temper.restored:
             Restored(self, self.temper.restored)
 
+    def _bury(self, tx: Writer, row: Instance) -> Instance:
+        buried = _bury(tx, row)
+        if buried.gone is not None:
+            self.promises.buried(row.uuid)
+        return buried
+
     def run(self) -> str | None:
         """Run the seed."""
         log = _Log()
@@ -409,6 +420,7 @@ class World:
             (runner, "log", log),
             (agents, "log", log),
             (agents, "MOST", REMOVALS),
+            (instances, "bury", self._bury),
             (pages, "LARGEST", PAGE),
             (runner, "_jitter", self.random),
         ]

@@ -107,6 +107,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="as
     A host that is asked in a higher `incarnation`, or `opening`, of the store than its own is in that from then on.
     `pages` says that the answer may come in pages. With `forget` the store vouches for all removals through that
     revision: the host may forget them, and refuses orders through it for what it does not hold.
+    `epoch` and `sequence` are of the last report that the store took in: a host that counts lower has an old book, and
+    begins a later epoch.
     """
 
     call: str = ""
@@ -115,6 +117,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="as
     orders: bool = False
     pages: bool = False
     forget: Revision = NEVER
+    epoch: int = 0
+    sequence: int = 0
 
 
 class Open(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="open"):

@@ -293,9 +293,15 @@ class Recovery:
         with self._store.read() as tx:
             recovering = bool(tx.meta(RECOVERING))
             incarnation = tx.meta("incarnation")
-        incarnation = incarnation if recovering else 0
+            row = tx.get(Host, tx.holders("host", [host]).get(host, ""))
         ask = Ask(
-            call=self._call, incarnation=incarnation, opening=self._opening or 0, orders=recovering, pages=recovering
+            call=self._call,
+            incarnation=incarnation if recovering else 0,
+            opening=self._opening or 0,
+            orders=recovering,
+            pages=recovering,
+            epoch=row.seen.epoch if row is not None else 0,
+            sequence=row.seen.sequence if row is not None else 0,
         )
         self._gate.bus.send(host, ask)
 

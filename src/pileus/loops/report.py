@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.bus.messages import FORGOTTEN, Ask
+from pileus.bus.messages import FORGOTTEN, Ask, Order
 from pileus.loops import image as captures
 from pileus.loops import instance as loop
 from pileus.loops.host import silence
@@ -23,7 +23,7 @@ from pileus.verbs.host import REMOVED
 from pileus.verbs.instance.power import end
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pileus.bus.messages import BodyReport, Removed, Report
     from pileus.store.writer import Writer
@@ -41,10 +41,10 @@ def absorb_all(core: Core, reports: Sequence[Report]) -> None:
     It need not last: hosts repeat what they said. One who said something that never came here is asked for everything.
     """
     endings: list[tuple[str, int, str, str]] = []
-    ask: list[str] = []
+    ask: list[tuple[str, Ask | Order]] = []
     with core.store.write(lasting=False) as tx:
         news = _hosts(tx, reports, ask)
-        rows = tx.many(Instance, [uuid for report in news for uuid in (*report.bodies, *report.removed)])
+        rows = tx.many(Instance, [uuid for report in news for uuid in _named(report)])
         changed: dict[str, Instance] = {}
         for report in news:
             for uuid, body in report.bodies.items():
@@ -56,14 +56,15 @@ def absorb_all(core: Core, reports: Sequence[Report]) -> None:
                     endings += _ending(rows[uuid])
         _carry_on(tx, changed)
         for report in news:
-            _captures(tx, report, rows)
+            images = _captures(tx, report, rows)
             if report.full:
+                ask += _let_go(tx, report, [*rows.values(), *images])
                 _confirm(tx, report, rows)
                 _absent(tx, report)
     for uuid, n, reason, message in endings:
         end(SYSTEM, core, uuid, n, reason, message)
-    for host in ask:
-        core.hosts.send(host, Ask())
+    for host, question in ask:
+        core.hosts.send(host, question)
     for report in news:
         if report.removals:
             _vouch(core, report)
@@ -86,18 +87,24 @@ def _vouch(core: Core, report: Report) -> None:
     core.hosts.send(report.host, Ask(forget=revision, opening=opening))
 
 
-def _hosts(tx: Writer, reports: Sequence[Report], ask: list[str]) -> list[Report]:
-    """Bring the rows of these hosts up to date; those reports that are news. Whom to `ask` for everything is added."""
+def _hosts(tx: Writer, reports: Sequence[Report], ask: list[tuple[str, Ask | Order]]) -> list[Report]:
+    """Bring the rows of these hosts up to date; those reports that are news. What hosts are asked is added to `ask`.
+
+    A host whose report is older than one before may have an old book: it is told how far it had counted.
+    """
     held = tx.holders("host", [report.host for report in reports])
     known = tx.many(Host, held.values())
     news: list[Report] = []
     seen: list[tuple[Host, HostSeen]] = []
     for report in reports:
         host = known.get(held[report.host]) if report.host in held else _new(tx, report)
-        if host is None or stale(report, host.seen):
+        if host is None:
+            continue
+        if stale(report, host.seen):
+            ask.append((report.host, Ask(epoch=host.seen.epoch, sequence=host.seen.sequence)))
             continue
         if missed(report, host.seen):
-            ask.append(report.host)
+            ask.append((report.host, Ask()))
         if host.seen.lost:
             silence.back(tx, host)
         if silence.returned(host, tx.now):
@@ -160,7 +167,15 @@ def _see(tx: Writer, row: Instance, body: BodyReport) -> Instance:
         since=body.since,
         fault=body.fault,
     )
+    if body.revision < row.seen.revision:
+        row = _done_before(tx, row)
     return tx.see(row, seen) if seen != row.seen else row
+
+
+def _done_before(tx: Writer, row: Instance) -> Instance:
+    """A host no longer knows what was done already: neither its guest's own ending nor a reboot is to be undone."""
+    done = msgspec.structs.replace(row.assigned, carried=row.seen.satisfied, rebooted=row.seen.reboot)
+    return tx.assign(row, done) if done != row.assigned else row
 
 
 def _carry_on(tx: Writer, changed: dict[str, Instance]) -> None:
@@ -187,9 +202,24 @@ def _ending(row: Instance) -> list[tuple[str, int, str, str]]:
     return []
 
 
-def _captures(tx: Writer, report: Report, rows: dict[str, Instance]) -> None:
-    """What a report says of captures."""
-    named = [uuid for uuid in (*report.bodies, *report.removed) if uuid not in rows]
+def _named(report: Report) -> Iterable[str]:
+    """The uuids of which a report says something."""
+    return (*report.bodies, *report.removed, *report.unknown)
+
+
+def _let_go(tx: Writer, report: Report, rows: Sequence[Instance | Image]) -> list[tuple[str, Ask | Order]]:
+    """Orders to remove what is gone, to a host that has an order or a body of it still: its book is an old copy."""
+    there = {*report.bodies, *report.unknown}
+    gone = [row for row in rows if row.gone is not None and row.uuid in there]
+    return [
+        (report.host, Order(uuid=row.uuid, revision=row.revision, why="gone", kind=row.KIND, opening=tx.opening))
+        for row in gone
+    ]
+
+
+def _captures(tx: Writer, report: Report, rows: dict[str, Instance]) -> list[Image]:
+    """What a report says of captures; their rows."""
+    named = [uuid for uuid in _named(report) if uuid not in rows]
     images = tx.many(Image, named) if named else {}
     for uuid, row in images.items():
         if row.gone is not None or row.assigned is None:
@@ -200,6 +230,7 @@ def _captures(tx: Writer, report: Report, rows: dict[str, Instance]) -> None:
             captures.cleared(tx, row, report.host, report.removed[uuid])
     if report.full:
         captures.absent(tx, report.host, set(report.bodies))
+    return list(images.values())
 
 
 def _confirm(tx: Writer, report: Report, rows: dict[str, Instance]) -> None:
@@ -231,10 +262,5 @@ def _absent(tx: Writer, report: Report) -> None:
     missing = [uuid for uuid in placed if uuid not in report.bodies]
     for row in tx.many(Instance, missing).values():
         if row.assigned.host == report.host and (row.seen.running or row.seen.revision != NEVER):
-            lost = msgspec.structs.replace(row.seen, running=False, revision=NEVER)
-            tx.see(row, lost)
-            # The host no longer knows what was done already: neither its guest's own ending nor a reboot is undone.
-            done = msgspec.structs.replace(row.assigned, carried=lost.satisfied, rebooted=lost.reboot)
-            if done != row.assigned:
-                tx.assign(row, done)
-            tx.wake(row)
+            lost = tx.see(row, msgspec.structs.replace(row.seen, running=False, revision=NEVER))
+            tx.wake(_done_before(tx, lost))

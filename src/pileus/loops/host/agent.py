@@ -105,12 +105,9 @@ class Agent:
     def _keep(self, order: Order) -> bool:
         self.book.witness(order.revision)
         held = self.book.entries.get(order.uuid)
-        if order.spec is None and held is None:
-            # A removal of what was never here is remembered all the same: its order may still be on the way.
-            self.book.remember(order.uuid, Removed(revision=order.revision, why=order.why))
-            self._told.add(order.uuid)
-            return False
         if held is None:
+            # A removal of what was never here is done, and remembered, all the same: its order may still be on the way,
+            # and a book that is an old copy may not know of a body.
             held = Entry(uuid=order.uuid, revision=order.revision, kind=order.kind)
         body = held.body
         if isinstance(order.spec, InstanceSpec):
@@ -338,6 +335,20 @@ class Agent:
             self.book.note()
         return list(known)
 
+    def heed(self, ask: Ask) -> bool:
+        """Begin a later epoch than the cloud has heard of, if this one is earlier; whether it was."""
+        with self._lock:
+            if (self.book.start.epoch, self._sequence) >= (ask.epoch, ask.sequence):
+                return False
+            log.warning("the book is older than the cloud's database", epoch=self.book.start.epoch, heard=ask.epoch)
+            try:
+                self.book.outrank(ask.epoch)
+            except OSError as error:
+                log.warning("epoch not begun", error=str(error))
+                return False
+            self._sequence = self._spoke = 0
+            return True
+
     def answer(self, ask: Ask) -> list[Report]:
         """The full report that was asked for, in the incarnation that asks.
 
@@ -345,6 +356,7 @@ class Agent:
         not answered.
         """
         with self._lock:
+            self.heed(ask)
             if ask.forget > NEVER:
                 self._forget(ask)
                 return []

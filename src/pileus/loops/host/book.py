@@ -88,6 +88,10 @@ class Book:
         """Count a start of the agent."""
         self._set_start(msgspec.structs.replace(self.start, epoch=self.start.epoch + 1))
 
+    def outrank(self, epoch: int) -> None:
+        """Be in an epoch above this one: the book is an old copy, and the cloud has heard of later starts."""
+        self._set_start(msgspec.structs.replace(self.start, epoch=max(epoch, self.start.epoch) + 1))
+
     def witness(self, revision: Revision) -> None:
         """Remember the greatest revision and incarnation that were ever seen.
 

@@ -173,7 +173,7 @@ class HostRunner:
         if ask.call or ask.forget > NEVER:
             for page in self.agent.answer(ask):
                 self._link.send(page)
-        else:
+        elif self.agent.heed(ask) or not ask.epoch:
             self._full = True
             self._news.set()
 
