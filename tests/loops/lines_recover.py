@@ -184,6 +184,12 @@ LINES: dict[str, Line] = {
         # It takes an order that is late, a copy, and two removals: test_removals.py holds it.
         rare=True,
     ),
+    "tokens come back": Line(
+        11,
+        "a token leads to the instances that were made for it, as orders' records tell",
+        replaced(verb._Merge, "_tokens", _remembers_nothing),
+        Temper(verbs=("launch", "terminate"), restored="copy"),
+    ),
     "counted anew": Line(
         11,
         "claims and usage are counted anew",

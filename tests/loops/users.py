@@ -12,6 +12,7 @@ from pileus.verbs import securitygroup, tag
 from pileus.verbs.instance import launch, power
 from tests.loops.addresses import Addresses
 from tests.loops.captures import Captures
+from tests.loops.promises import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,6 +50,8 @@ class Users:
         self.wishes: dict[str, Wish] = {}
         self.tokens: dict[str, list[str]] = {}
         self.forgotten: set[str] = set()
+        self.remembered: dict[str, set[str]] = {}
+        self._asked: dict[str, launch.Launch] = {}
         self._count = 0
         self._recovered = False
         self.addresses = Addresses(world, self._try)
@@ -72,6 +75,12 @@ class Users:
             # A later start may be lost with the database; its host may not have noticed yet that the guest ended.
             wish.ended = wish.ended or row.wanted.power.n in (row.seen.satisfied, wish.ended_n)
         self._recovered = True
+        self.remembered.clear()
+        for row in rows.values():
+            if row.gone is None:
+                self.remembered.setdefault(row.wanted.token, set()).add(row.uuid)
+        for lost in list(self._asked.values())[-5:]:
+            self._world.after(self._world.soon(3), lambda lost=lost: self._launch_once(lost))  # type: ignore[misc]
         self.forgotten = {f"token-{number}" for number in range(self._count + 1)}
         self.tokens.clear()
         self.addresses.relearn()
@@ -151,6 +160,7 @@ class Users:
             token=f"token-{self._count}",
             on_shutdown=random.choice(("stop", "stop", "terminate")),
         )
+        self._asked[asked.token] = asked
         for _ in range(random.choice((1, 1, 2))):
             self._world.after(self._world.soon(1), lambda: self._launch_once(asked))
 
@@ -161,6 +171,8 @@ class Users:
         if not self._try(lambda: found.extend(launch.launch(caller, core, asked))):
             return
         answered = {*self.tokens}
+        if not self.remembered.get(asked.token, set(found)) & set(found):
+            self._world.promises.broken(TOKEN, f"{asked.token} led to {found}, though its instances had come back")
         if asked.token not in self.forgotten:
             self.tokens.setdefault(asked.token, found)
             self._world.promises.same_token(asked.token, self.tokens[asked.token], found)

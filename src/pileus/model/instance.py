@@ -29,6 +29,7 @@ class Power(Part, frozen=True, kw_only=True):
 class Wanted(Part, frozen=True, kw_only=True):
     """What the user asked for. `user_data` is base64; `token` the client's idempotency token.
 
+    `asked` is the digest of the parameters that came with the token.
     `power_since` is the power number since which that power state is wanted: a start of what runs raises n alone.
     `login_user` is the image's at the launch, for the image may go; empty for what was launched before it was kept.
     """
@@ -48,6 +49,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     reservation: str = ""
     launch_index: int = 0
     token: str = ""
+    asked: str = ""
     zone: str = ""
     reason: str = ""
     reason_message: str = ""

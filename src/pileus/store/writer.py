@@ -20,7 +20,7 @@ from pileus.store.reader import Reader, chunks
 from pileus.store.rows import SHAPES, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pileus.model.caller import Caller
     from pileus.store.cache import Cache, Kept
@@ -378,7 +378,7 @@ class Writer(Reader):
         row = self.sql.execute(select(table.c.digest, table.c.result).where(where)).first()
         if row is None:
             return None
-        if row.digest != _digest(parameters):
+        if row.digest not in ("", digest(parameters)):
             raise TokenReused(f"The token '{token}' was used before with other parameters.", ident=token)
         return msgspec.json.decode(row.result)
 
@@ -392,11 +392,28 @@ class Writer(Reader):
                 project=project,
                 verb=verb,
                 token=token,
-                digest=_digest(parameters),
+                digest=digest(parameters),
                 result=encode(result),
                 at=self.now,
             )
         )
+
+    def restore_token(self, project: str, verb: str, token: str, asked: str, uuids: Sequence[str], at: float) -> None:
+        """Store that this token led to `uuids` too, at the time `at`, as orders' records tell.
+
+        `asked` is the digest of its parameters; empty where the record does not tell, then any parameters will do.
+        """
+        table = tables.idempotency
+        where = (table.c.project == project) & (table.c.verb == verb) & (table.c.token == token)
+        row = self.sql.execute(select(table.c.result).where(where)).first()
+        if row is None:
+            values = {"project": project, "verb": verb, "token": token, "digest": asked, "at": at}
+            self.sql.execute(insert(table).values(result=encode(list(uuids)), **values))
+            return
+        known = msgspec.json.decode(row.result, type=list[str])
+        more = [uuid for uuid in uuids if uuid not in known]
+        if more:
+            self.sql.execute(table.update().where(where).values(result=encode([*known, *more])))
 
     def bump(self) -> Revision:
         """The next revision: (incarnation, counter)."""
@@ -464,5 +481,6 @@ def _wake(kind: str, uuid: str, due: float, request: str | None) -> dict[str, An
     }
 
 
-def _digest(parameters: object) -> str:
+def digest(parameters: object) -> str:
+    """The digest by which an idempotency token knows its parameters."""
     return hashlib.sha256(msgspec.json.encode(parameters, order="deterministic")).hexdigest()

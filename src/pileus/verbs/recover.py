@@ -27,10 +27,11 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import InstanceSpec
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
+from pileus.store.store import TOMBSTONE
 from pileus.verbs import adopt, contest, recount, securitygroup
 from pileus.verbs.host import known
 from pileus.verbs.image import on_host
-from pileus.verbs.instance import number
+from pileus.verbs.instance import launch, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -169,6 +170,7 @@ class _Merge:
         self.done = Outcome()
         self.held: dict[str, list[tuple[Order, str]]] = {}
         self.captures: dict[str, list[tuple[Order, str]]] = {}
+        self.made: list[Instance] = []
         self.ended: set[str] = set()
         for host, report in answers.items():
             for uuid, order in (report.orders or {}).items():
@@ -185,6 +187,7 @@ class _Merge:
         self._networks()
         self._forgotten()
         self._instances()
+        self._tokens()
         self._images()
         self._ports()
         self._floating()
@@ -384,6 +387,19 @@ class _Merge:
                 self._since(row, made)
             self.tx.record(SYSTEM, made, "instance.recover", outcome="done")
             (self.done.adopted if row is None else self.done.advanced).append(made.ec2_id)
+            if row is None:
+                self.made.append(made)
+
+    def _tokens(self) -> None:
+        """Tokens lead to the instances that were made for them: those of a lost time are in the orders' records."""
+        launches: dict[tuple[str, str], list[Instance]] = {}
+        for row in self.made:
+            if row.wanted.token and self.tx.now - row.created < TOMBSTONE:
+                launches.setdefault((row.project, row.wanted.token), []).append(row)
+        for (project, token), rows in launches.items():
+            uuids = [row.uuid for row in sorted(rows, key=lambda row: row.wanted.launch_index)]
+            asked, at = rows[0].wanted.asked, rows[0].created
+            self.tx.restore_token(project, launch.VERB, token, asked, uuids, at)
 
     def _images(self) -> None:
         """Captures are as the hosts that have them say. What was fetched in the time that is lost is not made anew."""

@@ -25,6 +25,7 @@ from pileus.model.sizes import Base64, Description, Ident, Idents, PublicKeys, T
 from pileus.model.subnet import Subnet
 from pileus.model.volume import DEFAULT_TYPE, Volume
 from pileus.model.volume import Wanted as VolumeWanted
+from pileus.store.writer import digest
 from pileus.verbs import find, flavor, image, keypair, network, placementgroup, securitygroup
 from pileus.verbs.instance import number, place, view
 
@@ -296,6 +297,7 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
     reservation = new_ec2("r")
     loopbacks = network.free_loopbacks(tx, core.place.loopback_prefix, len(given))
     numbers = number.free(tx, len(given)) if asked.numbered else [0] * len(given)
+    same = digest(msgspec.to_builtins(asked)) if asked.token else ""
     instances = [
         Instance(
             uuid=new_uuid(),
@@ -303,7 +305,7 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
             project=caller.project,
             name=(asked.name or asked.tags.get("Name", ""))[: bounds.NAME.most],
             tags=asked.tags,
-            wanted=_wanted(asked, plan, reservation, index, _hostname(given[index], numbers[index]), core),
+            wanted=_wanted(asked, plan, reservation, index, _hostname(given[index], numbers[index]), core, same),
             assigned=Assigned(host=host, ever=True, loopback=loopbacks[index], number=numbers[index]),
         )
         for index, host in enumerate(plan.placed.hosts)
@@ -334,7 +336,7 @@ def _hostname(address: str, number: int) -> str:
     return f"mcc-id-{number}" if number else f"ip-{address.replace('.', '-')}"
 
 
-def _wanted(asked: Launch, plan: _Plan, reservation: str, index: int, hostname: str, core: Core) -> Wanted:
+def _wanted(asked: Launch, plan: _Plan, reservation: str, index: int, hostname: str, core: Core, same: str) -> Wanted:
     return Wanted(
         flavor=plan.flavor.uuid,
         image=plan.image.uuid,
@@ -347,6 +349,7 @@ def _wanted(asked: Launch, plan: _Plan, reservation: str, index: int, hostname: 
         reservation=reservation,
         launch_index=index,
         token=asked.token,
+        asked=same,
         zone=core.place.zone,
         metadata_v2_only=asked.metadata_v2_only,
         placementgroup=plan.together.uuid if plan.together else None,
