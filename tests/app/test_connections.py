@@ -1,212 +1,352 @@
-"""Bounds of one listener: heads, bodies and connections beyond them are refused, and others are served meanwhile."""
+"""Connections at a listener, in this process: bounds on heads, bodies, time and number, and room for everybody else."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import resource
 import socket
+import ssl
 import threading
-from typing import TYPE_CHECKING, Any
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
+import uvloop
+from websockets.sync.client import connect
 
-from pileus.app import connections, processes, serving
-from pileus.app.http import Gone, TooLarge, body_of, respond
+from pileus.app import certificates, connections, http, serving, tls
+from pileus.app.connections import Connections, Limits
+from pileus.app.processes import until
+from pileus.app.settings import Settings
 from pileus.faces.wire.http import Response
-from pileus.model import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LARGEST = 1000
+    from pileus.app.tls import Identity
+
+GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+HALF = b"GET / HTTP/1.1\r\nhost: a\r\n"
+LARGEST = 1 << 20
+OTHER = "127.0.0.2"
+"""Another source address than that of the clients that crowd."""
 
 
-async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with the length of the body."""
-    try:
-        body = await body_of(scope, receive, LARGEST)
-    except TooLarge:
-        await respond(scope, send, Response(413, {"connection": "close"}, b"too large"))
-    except Gone:
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with the digest of the body; at /upload of a body of any length, at /early without reading it.
+
+    To a websocket, say what it says.
+    """
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] != "websocket.disconnect":
+            await send({"type": "websocket.send", "bytes": message["bytes"]})
         return
+    if scope["path"] == "/early":
+        answer = Response(401, {}, b"no")
+    elif scope["path"] == "/upload":
+        digest, more = hashlib.sha256(), True
+        while more:
+            message = await receive()
+            digest.update(message.get("body", b""))
+            more = message.get("more_body", False)
+        answer = Response(200, {}, digest.hexdigest().encode())
+    elif scope["path"] == "/large":
+        answer = Response(200, {}, b"x" * (32 << 20))
     else:
-        await respond(scope, send, Response(200, {}, b"%d" % len(body)))
+        try:
+            body = await http.body_of(scope, receive, LARGEST)
+            answer = Response(200, {}, hashlib.sha256(body).hexdigest().encode())
+        except http.TooLarge:
+            answer = Response(413, {}, b"too large")
+        except http.Crowded:
+            answer = Response(429, {}, b"crowded")
+        except http.Gone:
+            return
+    await http.respond(scope, send, answer)
 
 
-class Listener:
-    """A server in a thread of its own."""
+class Served:
+    """A listener in a thread of this process, with its event loop; `among` counts its connections."""
 
-    def __init__(self) -> None:
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.server = serving.server(application)
-        self._loop = asyncio.new_event_loop()
+    def __init__(self, limits: Limits, identity: Identity | None = None) -> None:
+        self.among = Connections(limits, identity.context if identity else None)
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port = self.listener.getsockname()[1]
+        self._links: list[socket.socket] = []
+        self._server = serving.server(echo, self.among)
         self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    @property
-    def census(self) -> connections.Census:
-        """Its connections."""
-        return connections.census(self.server.server_state)
 
     def _run(self) -> None:
-        self._loop.run_until_complete(self.server.serve(sockets=[self.socket]))
-        self._loop.close()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._server.serve(sockets=[self.listener]))
 
-    def close(self) -> None:
-        """End it."""
-        self.server.should_exit = self.server.force_exit = True
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for link in self._links:
+            link.close()
+        self._server.should_exit = True
         self._thread.join()
 
-    def connect(self, data: bytes = b"", source: str = "127.0.0.1") -> socket.socket:
-        """Connect, and send."""
-        link = socket.create_connection(self.socket.getsockname(), timeout=20, source_address=(source, 0))
+    def link(self, data: bytes = b"", source: str = "127.0.0.1") -> socket.socket:
+        """Return a connection on which `data` was sent."""
+        link = socket.create_connection(("127.0.0.1", self.port), timeout=20, source_address=(source, 0))
+        self._links.append(link)
         link.sendall(data)
         return link
 
-    def says(self, data: bytes, source: str = "127.0.0.1") -> bytes:
-        """Return all that is answered to `data` until the connection ends."""
-        with self.connect(source=source) as link:
-            with contextlib.suppress(OSError):
-                link.sendall(data)
-            return rest(link)
+    def ask(self, data: bytes, source: str = "127.0.0.1") -> bytes:
+        """Return all that is answered to `data`, until the connection is closed."""
+        return rest(self.link(data, source))
+
+    def serves(self, source: str) -> bool:
+        """Whether a request from an address is answered well."""
+        with contextlib.suppress(OSError):
+            link = self.link(GET, source)
+            return link.recv(100).startswith(b"HTTP/1.1 200 ")
+        return False
 
 
 def rest(link: socket.socket) -> bytes:
-    """Return what comes until the connection ends."""
-    found = b""
-    with contextlib.suppress(ConnectionError):
-        while part := link.recv(65536):
-            found += part
-    return found
+    """Return what comes until the other side closes; a reset fails."""
+    parts = []
+    while part := link.recv(1 << 16):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def closed(link: socket.socket) -> bool:
+    """Whether the other side has closed, or reset."""
+    link.setblocking(False)
+    try:
+        return link.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def memory() -> int:
+    """Return the bytes that this process has in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 @pytest.fixture
-def listener() -> Iterator[Listener]:
-    """A server whose loop, as those of the product, runs until it is told to end."""
-    made = Listener()
-    yield made
-    made.close()
+def served() -> Iterator[Served]:
+    """A listener with room."""
+    with Served(Limits(100, 50)) as made:
+        yield made
 
 
-GET = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+@pytest.fixture
+def hasty() -> Iterator[Served]:
+    """A listener of little patience."""
+    with Served(Limits(100, 50, patience=0.2)) as made:
+        yield made
 
 
 @pytest.mark.parametrize(
-    "endless",
+    ("begin", "more"),
     [
-        pytest.param((b"GET / HTTP/1.1\r\n", b"x: " + b"a" * 997 + b"\r\n"), id="headers"),
-        pytest.param((b"GET / HTTP/1.1\r\nx: ", b"a" * 1000), id="one header"),
-        pytest.param((b"GET /", b"a" * 1000), id="url"),
-        pytest.param(
-            (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", b"x: " + b"a" * 997 + b"\r\n"),
-            id="trailers",
-        ),
-        pytest.param(
-            (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1;x=", b"a" * 1000), id="a chunk's extension"
-        ),
+        (b"GET / HTTP/1.1\r\n", b"x-%d: " + b"a" * 1000 + b"\r\n"),
+        (b"GET / HTTP/1.1\r\nx: ", b"%d" + b"a" * 1000),
+        (b"GET /", b"%d" + b"a" * 1000),
+        (b"", b"\r\n" * 500),
+        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", b"x-%d: " + b"a" * 1000 + b"\r\n"),
+        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: ", b"%d" + b"a" * 1000),
+        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1;x=", b"a" * 1000),
     ],
+    ids=["headers", "header", "url", "empty-lines", "trailers", "trailer", "extension"],
 )
-def test_a_request_without_an_end_is_refused_and_takes_no_memory(
-    listener: Listener, endless: tuple[bytes, bytes]
-) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    begin, more = endless
+def test_what_has_no_end_is_refused_and_is_not_kept_in_memory(served: Served, begin: bytes, more: bytes) -> None:
+    link, before, size = served.link(begin), memory(), 0
+    with contextlib.suppress(OSError):
+        while size < 160 << 20:
+            block = b"".join(more % number if b"%d" in more else more for number in range(1000))
+            link.sendall(block)
+            size += len(block)
+    assert memory() - before < 32 << 20
+    assert size < 160 << 20
+    assert served.serves("127.0.0.1")
+
+
+def test_a_head_that_is_too_large_is_answered(served: Served) -> None:
+    many = b"GET / HTTP/1.1\r\n" + b"".join(b"x-%d: a\r\n" % number for number in range(101)) + b"\r\n"
+    assert served.ask(many).startswith(b"HTTP/1.1 431 ")
+    assert served.ask(b"GET / HTTP/1.1\r\nx: " + b"a" * (1 << 20)).startswith(b"HTTP/1.1 431 ")
+    assert served.ask(b"\x00\xff\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    fits = b"GET / HTTP/1.1\r\nconnection: close\r\nx: " + b"a" * 60_000 + b"\r\n\r\n"
+    assert served.ask(fits).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("path", [b"/", b"/early"])
+def test_a_body_that_is_not_taken_is_answered_and_its_client_reads_that(served: Served, path: bytes) -> None:
+    size = 8 << 20
+    link = served.link(b"POST %s HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % (path, size))
+    for _ in range(size >> 16):
+        link.sendall(b"x" * (1 << 16))
+    answer = rest(link)
+    assert answer.startswith((b"HTTP/1.1 413 ", b"HTTP/1.1 401 "))
+    assert b"connection: close" in answer
+
+
+def test_a_client_that_never_ends_a_refused_body_is_left(served: Served) -> None:
+    link = served.link(b"POST /early HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
     sent = 0
-    with listener.connect(begin) as link, contextlib.suppress(OSError):
-        while sent < 64 << 20:
-            link.sendall(more)
-            sent += len(more)
-    assert sent < 32 << 20
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
-    assert listener.says(GET).startswith(b"HTTP/1.1 200")
+    with contextlib.suppress(OSError):
+        while sent < 1 << 30:
+            link.sendall(b"100000\r\n" + b"x" * (1 << 20) + b"\r\n")
+            sent += 1 << 20
+    assert sent < 1 << 30
+    assert until(lambda: len(served.among) == 0, 20)
 
 
-def test_a_head_beyond_its_bound_is_answered_431(listener: Listener) -> None:
-    largest = b"GET / HTTP/1.1\r\nx: " + b"a" * (bounds.REQUEST_HEAD.most - 200) + b"\r\nconnection: close\r\n\r\n"
-    assert listener.says(largest).startswith(b"HTTP/1.1 200")
-    beyond = b"GET / HTTP/1.1\r\nx: " + b"a" * bounds.REQUEST_HEAD.most + b"\r\n\r\n"
-    assert listener.says(beyond).startswith(b"HTTP/1.1 431")
+def test_requests_on_one_connection_are_answered_in_their_order(served: Served) -> None:
+    bodies = [b"a" * 10, b"b" * 200_000, b""]
+    data = b"".join(b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body) for body in bodies)
+    answer = served.ask(data + b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n")
+    places = [answer.find(hashlib.sha256(body).hexdigest().encode()) for body in bodies]
+    assert -1 not in places
+    assert sorted(places) == places
+
+
+def test_only_so_many_requests_wait_on_one_connection(served: Served) -> None:
+    before = memory()
+    answers = served.ask(GET * 50_000)
+    assert 1 <= answers.count(b"HTTP/1.1 200 ") <= 100
+    assert memory() - before < 32 << 20
 
 
 @pytest.mark.parametrize(
-    "data",
-    [b"", b"GET / HT", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 900\r\n\r\nslow"],
-    ids=["", "head", "body"],
+    ("data", "status"),
+    [
+        (b"", b""),
+        (HALF, b"HTTP/1.1 408 "),
+        (GET + HALF, b"HTTP/1.1 200 "),
+        (b"POST / HTTP/1.1\r\ncontent-length: 100\r\n\r\nabc", b"HTTP/1.1 408 "),
+        (b"POST /upload HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n", b"HTTP/1.1 "),
+    ],
+    ids=["nothing", "half", "half-of-the-second", "half-a-body", "half-an-upload"],
 )
-def test_a_request_that_does_not_come_is_not_waited_for(
-    listener: Listener, data: bytes, monkeypatch: pytest.MonkeyPatch
+def test_what_does_not_come_is_not_waited_for(hasty: Served, data: bytes, status: bytes) -> None:
+    assert hasty.ask(data).startswith(status)
+    assert until(lambda: len(hasty.among) == 0, 20)
+
+
+def test_a_slow_upload_that_makes_progress_is_taken(hasty: Served) -> None:
+    link = hasty.link(b"POST /upload HTTP/1.1\r\ncontent-length: 1000\r\nconnection: close\r\n\r\n")
+    for _ in range(20):
+        link.sendall(b"x" * 50)
+        time.sleep(0.05)  # slower than the patience with all of it, and faster than the slowest
+    assert hashlib.sha256(b"x" * 1000).hexdigest().encode() in rest(link)
+
+
+def test_a_client_that_reads_no_answer_is_left(hasty: Served) -> None:
+    hasty.link(b"GET /large HTTP/1.1\r\n\r\n")
+    hasty.link(b"GET /large HTTP/1.1\r\nconnection: close\r\n\r\n")
+    assert until(lambda: len(hasty.among) == 2, 20)
+    assert until(lambda: len(hasty.among) == 0, 20)
+
+
+def test_half_heads_of_one_address_keep_nobody_out() -> None:
+    with Served(Limits(40, 20)) as served:
+        links = [served.link(HALF) for _ in range(60)]
+        assert until(lambda: sum(map(closed, links)) == 40, 20), "the oldest make room for the newest"
+        assert all(map(closed, links[:40]))
+        assert served.serves(OTHER)
+        assert served.serves("127.0.0.1")
+        for number in range(2, 6):
+            links += [served.link(HALF, f"127.0.0.{number}") for _ in range(20)]
+        assert until(lambda: len(served.among) == 40, 20)
+        assert served.serves("127.0.0.9")
+
+
+def test_connections_that_work_are_not_closed_for_others() -> None:
+    head = b"POST /upload HTTP/1.1\r\ncontent-length: 3\r\nconnection: close\r\n\r\n"
+    with Served(Limits(8, 4)) as served:
+        links = [served.link(head) for _ in range(4)]
+        assert until(lambda: len(served.among) == 4, 20)
+        refused = served.link()
+        assert rest(refused).startswith(b"HTTP/1.1 503 ")
+        assert served.serves(OTHER)
+        for link in links:
+            link.sendall(b"abc")
+            assert rest(link).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_websocket_counts_until_it_ends_and_is_closed_for_nobody() -> None:
+    with Served(Limits(8, 4, patience=0.2)) as served:
+        with connect(f"ws://127.0.0.1:{served.port}/", proxy=None) as stream:
+            for _ in range(10):
+                served.link(HALF)
+            assert until(lambda: len(served.among) == 1, 20), "of half heads none is left"
+            stream.send(b"x" * 300_000)
+            assert stream.recv(20) == b"x" * 300_000
+        assert until(lambda: len(served.among) == 0, 20)
+
+
+def test_bodies_of_one_address_leave_memory_for_others() -> None:
+    head = b"POST / HTTP/1.1\r\ncontent-length: 100000\r\n\r\n"
+    with Served(Limits(20, 10, bodies=400_000, address_bodies=200_000)) as served:
+        waiting = [served.link(head + b"x" * 90_000) for _ in range(2)]
+        assert until(lambda: served.among._bytes == 180_000, 20)
+        assert served.link(head + b"x" * 100_000).recv(100).startswith(b"HTTP/1.1 429 ")
+        assert served.link(head + b"x" * 100_000, OTHER).recv(100).startswith(b"HTTP/1.1 200 ")
+        for link in waiting:
+            link.sendall(b"x" * 10_000)
+            assert link.recv(100).startswith(b"HTTP/1.1 200 ")
+        assert served.serves("127.0.0.3")
+        assert until(lambda: served.among._bytes == 0, 20)
+        assert not served.among._bodies, "addresses are forgotten"
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> Identity:
+    """Return what a TLS listener proves itself with."""
+    return tls.own(certificates.authority(tmp_path), tmp_path / "server.pem", ["127.0.0.1"])
+
+
+def _trusting() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def test_handshakes_that_do_not_come_keep_nobody_out(identity: Identity) -> None:
+    with Served(Limits(40, 20, patience=0.5), identity) as served:
+        links = [served.link(b"\x16\x03\x01" if number % 2 else b"") for number in range(60)]
+        for source in ("127.0.0.1", OTHER):
+            with _trusting().wrap_socket(served.link(source=source)) as link:
+                link.sendall(GET)
+                assert link.recv(100).startswith(b"HTTP/1.1 200 ")
+        assert until(lambda: all(map(closed, links)), 20)
+        assert until(lambda: len(served.among) == 0, 20)
+
+
+def test_a_body_that_is_too_large_is_answered_over_tls(identity: Identity) -> None:
+    with Served(Limits(40, 20), identity) as served, _trusting().wrap_socket(served.link()) as link:
+        link.sendall(b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % (8 << 20))
+        for _ in range(128):
+            link.sendall(b"x" * (1 << 16))
+        assert link.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "wanted", "expected"),
+    [(20_000, {}, (4000, 1000)), (1024, {}, (384, 192)), (20_000, {"connections": 100}, (100, 50))],
+)
+def test_connections_leave_descriptors_for_the_rest(
+    monkeypatch: pytest.MonkeyPatch, descriptors: int, wanted: dict[str, Any], expected: tuple[int, int]
 ) -> None:
-    monkeypatch.setattr(connections, "SECOND", 0.01)
-    with listener.connect(data) as link:
-        assert rest(link).startswith(b"HTTP/1.1 408")
-
-
-def test_a_second_request_that_does_not_come_is_not_waited_for(
-    listener: Listener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connections, "SECOND", 0.01)
-    with listener.connect(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HT") as link:
-        answer = rest(link)
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert b"HTTP/1.1 408" in answer
-
-
-def test_requests_beyond_those_that_may_wait_end_the_connection(listener: Listener) -> None:
-    request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
-    few = listener.says(request * bounds.PIPELINED_REQUESTS.most + GET)
-    assert few.count(b"HTTP/1.1 200") == bounds.PIPELINED_REQUESTS.most + 1
-    many = listener.says(request * 5000 + GET)
-    assert many.count(b"HTTP/1.1 200") < 1000
-
-
-@pytest.mark.parametrize("size", [LARGEST + 1, 200_000, 8 << 20])
-@pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_is_too_large_is_answered_413(listener: Listener, size: int, *, chunked: bool) -> None:
-    if chunked:
-        data = b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (size, b"a" * size)
-    else:
-        data = b"content-length: %d\r\n\r\n%s" % (size, b"a" * size)
-    answer = listener.says(b"POST / HTTP/1.1\r\nhost: a\r\n" + data)
-    assert answer.startswith(b"HTTP/1.1 413")
-    assert answer.endswith(b"too large")
-
-
-def bounded(monkeypatch: pytest.MonkeyPatch, name: str, most: int) -> None:
-    """Have a bound be smaller."""
-    bound = getattr(bounds, name)
-    monkeypatch.setattr(bounds, name, bounds.Bound(what=bound.what, per=bound.per, most=most, answer=bound.answer))
-
-
-def test_half_heads_of_one_address_keep_nobody_out(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
-    bounded(monkeypatch, "CONNECTIONS", 20)
-    bounded(monkeypatch, "ADDRESS_CONNECTIONS", 15)
-    with contextlib.ExitStack() as open_:
-        for _ in range(40):
-            open_.enter_context(listener.connect(b"GET / HTTP/1.1\r\n"))
-        assert processes.until(lambda: listener.census.total == 15, 10)
-        assert listener.says(GET).startswith(b"HTTP/1.1 200")
-        assert listener.says(GET, "127.0.0.2").startswith(b"HTTP/1.1 200")
-    assert processes.until(lambda: listener.census.total == 0, 10)
-
-
-def test_many_addresses_keep_nobody_out(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
-    bounded(monkeypatch, "CONNECTIONS", 10)
-    bounded(monkeypatch, "ADDRESS_CONNECTIONS", 5)
-    with contextlib.ExitStack() as open_:
-        for number in range(30):
-            open_.enter_context(listener.connect(b"GET / HTTP/1.1\r\n", f"127.0.1.{number % 6}"))
-        assert processes.until(lambda: listener.census.total == 10, 10)
-        assert listener.says(GET, "127.0.0.3").startswith(b"HTTP/1.1 200")
-
-
-def test_where_every_connection_works_a_new_one_is_answered_503(
-    listener: Listener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bounded(monkeypatch, "CONNECTIONS", 3)
-    census = listener.census
-    census.total = 3
-    answer = listener.says(GET)
-    assert answer.startswith(b"HTTP/1.1 503")
-    assert b"retry-after" in answer
-    census.total = 0
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    limits = connections.faces(Settings(**wanted))
+    assert (limits.connections, limits.address_connections) == expected
+    assert limits.connections + 2 * connections.door(Settings()).connections < descriptors

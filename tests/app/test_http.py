@@ -70,12 +70,8 @@ def test_health_and_unknown_paths(stub: Stub) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_bodies_that_are_too_large_are_refused(stub: Stub, *, chunked: bool) -> None:
-    size = 3 << 20
-    body: Any = iter([b"x" * (1 << 20)] * 3) if chunked else b"x" * size
-    try:
-        status, headers, answer = stub.http("POST", "/v1/users", body)
-    except (ConnectionResetError, BrokenPipeError):
-        return  # refused before it was read
+    body: Any = iter([b"x" * (1 << 20)] * 8) if chunked else b"x" * (8 << 20)
+    status, headers, answer = stub.http("POST", "/v1/users", body)
     assert status == 413
     assert json.loads(answer)["error"]["request_id"] == headers["x-request-id"]
 

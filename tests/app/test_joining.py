@@ -227,7 +227,8 @@ def test_the_door_speaks_tls_of_its_own_authority_alone(cloud: Stub) -> None:
     context = ssl.create_default_context(cadata=certificates.authority(cloud.state.cloud).pem.decode())
     with joining._Link(url, context) as link:
         assert link.ask("GET", "/internal/nothing", None)[0] == 404
-        assert link.ask("POST", "/internal/join", b"[]")[0] == 400
+        for body in (b"[]", b'{"token": "\xff"}', b'{"token":' * 3000):
+            assert link.ask("POST", "/internal/join", body)[0] == 400
         assert link.ask("POST", "/internal/join", b"x" * 100_000)[0] == 413
         assert link.ask("POST", "/internal/renew", b'{"request": ""}')[0] == 403
     assert token

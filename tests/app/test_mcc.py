@@ -275,6 +275,14 @@ def test_what_is_too_large_or_has_no_length_is_refused_before_it_is_read(stub: S
     assert b"\r\ncontent-length: " in said.lower()
 
 
+def test_a_client_of_a_body_that_is_too_large_reads_why(stub: Stub) -> None:
+    host, _, port = place(stub).partition(":")
+    link = http.client.HTTPConnection(host, int(port), timeout=20)
+    link.request("POST", "/", b"x" * (8 << 20), TEXT)
+    assert link.getresponse().status == 413
+    link.close()
+
+
 def test_who_may_call_can_be_bounded(own: Stub) -> None:
     own.settings |= {"PILEUS_MCC_TOKEN": "s3cret", "PILEUS_MCC_ALLOW": "127.0.0.1, 10.0.0.0/8"}
     own.up()

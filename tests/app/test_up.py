@@ -158,7 +158,7 @@ def test_run_gives_a_command_a_cloud_and_removes_it(own: Stub) -> None:
     assert own.pileus("run", "--", "sh", "-c", "kill -9 $$", check=False).returncode == 128 + 9
 
 
-def test_a_directory_that_others_control_is_refused(own: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_others_control_is_refused(own: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = own.state.root
     root.mkdir(mode=0o755, exist_ok=True)
     root.chmod(0o777)
@@ -166,7 +166,10 @@ def test_a_directory_that_others_control_is_refused(own: Stub, monkeypatch: pyte
     root.chmod(0o755)
     assert (refused.returncode, list(root.iterdir())) == (1, [])
     assert "Others may write" in refused.stderr
+    link = tmp_path / "link"
+    link.symlink_to(root)
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
-    with pytest.raises(Problem, match="belongs to"):
-        up.up(State(root), "stub")
+    for path in (root, link):
+        with pytest.raises(Problem, match="belongs to"):
+            up.up(State(path), "stub")
     assert list(root.iterdir()) == []

@@ -1,272 +1,168 @@
-"""One HTTP connection of any listener: bounds on the bytes and the time of requests, and on connections.
+"""The connections of a listener: how many there are, of which addresses, and how much their requests have in memory.
 
-`Connection` is uvicorn's protocol. `Census` counts the connections of one listener. A connection *waits* while it has
-no whole request: a request is coming, or the connection is idle. At the limit of its address, or of the listener, a new
-connection takes the place of the one that was heard the longest ago of all that wait. Without such a connection the new
-one is answered with 503.
+A connection *waits* while no request of it is being answered: in its TLS handshake, idle, with half a head. At the
+bound the connection that has waited longest makes room for a new one; a new one is refused only where none waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+import resource
+import ssl
+from collections import Counter
+from dataclasses import dataclass
+from typing import Protocol
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-
+from pileus.app.settings import Settings
 from pileus.model import bounds
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+SWEEP = 1.0
+"""Seconds between two looks at what is late, at most."""
 
-    from uvicorn.server import ServerState
-
-SECOND = 1.0
-"""The length of the seconds in which the bounds count; tests make it shorter."""
-
-TICK = 5
-"""Seconds between two looks at the rate of a body."""
+RESERVE = 2048
+"""Descriptors for all that is no connection of a client, at most a quarter of the limit: the store, the bus, files."""
 
 
-class Census:
-    """The connections of one listener, by the client's address."""
+class Connection(Protocol):
+    """A client's connection, as the count of connections sees it."""
 
-    def __init__(self) -> None:
-        self.total = 0
-        self._count: dict[str, int] = defaultdict(int)
-        self._waiting: dict[str, dict[Connection, None]] = defaultdict(dict)
-        """The connections that wait, by address; the one that waits for the longest is first."""
+    address: str
+
+    def abort(self) -> None:
+        """Close it at once, whatever it has not sent."""
+
+    def look(self, now: float) -> None:
+        """Do what is due at `now`, in seconds of the event loop's clock."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of the connections of one listener; `patience` in seconds, `bodies` in bytes. See `model/bounds.py`."""
+
+    connections: int
+    address_connections: int
+    patience: float = float(bounds.REQUEST_PATIENCE.most)
+    bodies: int = bounds.BODIES.most
+    address_bodies: int = bounds.ADDRESS_BODIES.most
+
+
+def faces(settings: Settings) -> Limits:
+    """The limits of the faces' listener."""
+    most = min(settings.connections, _room() // 2)
+    return Limits(most, min(settings.address_connections, most // 2), settings.request_patience)
+
+
+def door(settings: Settings) -> Limits:
+    """The limits of a listener for joined hosts, or for the mcc tools."""
+    most = min(bounds.DOOR_CONNECTIONS.most, _room() // 4)
+    return Limits(most, min(bounds.ADDRESS_DOOR_CONNECTIONS.most, most // 2), settings.request_patience)
+
+
+def _room() -> int:
+    """How many descriptors of this process connections may have."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limit - min(RESERVE, limit // 4)
+
+
+class Connections:
+    """All connections of one listener, in one event loop. With `context` each of them begins with a TLS handshake."""
+
+    def __init__(self, limits: Limits, context: ssl.SSLContext | None = None) -> None:
+        self.limits = limits
+        self.context = context
+        self._all: dict[Connection, None] = {}
+        self._of_address: Counter[str] = Counter()
+        # In the order in which they began to wait: of all addresses, and of each.
+        self._waiting: dict[Connection, None] = {}
+        self._waiting_of: dict[str, dict[Connection, None]] = {}
+        self._bodies: Counter[str] = Counter()
+        self._bytes = 0
+        self._sweeping = False
+
+    def __len__(self) -> int:
+        """Return the number of connections."""
+        return len(self._all)
+
+    def __contains__(self, connection: object) -> bool:
+        """Return whether a connection is counted."""
+        return connection in self._all
 
     def admit(self, connection: Connection) -> bool:
-        """Count a new connection, in the place of one that waits if need be; False when there is no place."""
+        """Count a new connection, which waits. False, without counting it, where none can make room for it."""
         address = connection.address
-        if self.total >= bounds.CONNECTIONS.most:
-            crowded = max(self._waiting, key=lambda each: len(self._waiting[each]), default=address)
-            if not self._evict(crowded):
-                return False
-        elif self._count[address] >= bounds.ADDRESS_CONNECTIONS.most and not self._evict(address):
+        if self._of_address[address] >= self.limits.address_connections and not self._evict(
+            self._waiting_of.get(address, {})
+        ):
             return False
-        self.total += 1
-        self._count[address] += 1
-        self._waiting[address][connection] = None
+        if len(self._all) >= self.limits.connections and not self._evict(self._waiting):
+            return False
+        self._all[connection] = None
+        self._of_address[address] += 1
+        self.waits(connection)
+        if not self._sweeping:
+            self._sweeping = True
+            self._later()
         return True
 
+    def release(self, connection: Connection) -> None:
+        """Count a connection no more. Safe to repeat."""
+        if connection not in self._all:
+            return
+        self.works(connection)
+        del self._all[connection]
+        _decrease(self._of_address, connection.address, 1)
+
     def waits(self, connection: Connection) -> None:
-        """Note that the connection has no whole request, and that it was heard just now."""
-        waiting = self._waiting[connection.address]
-        waiting.pop(connection, None)
-        waiting[connection] = None
+        """Note that nothing of the connection is being answered from now on."""
+        if connection in self._all:
+            self.works(connection)
+            self._waiting[connection] = None
+            self._waiting_of.setdefault(connection.address, {})[connection] = None
 
     def works(self, connection: Connection) -> None:
-        """Note that the connection has a whole request."""
-        self._waiting[connection.address].pop(connection, None)
+        """Note that a request of the connection has a whole head: nobody else's connection takes its place."""
+        if self._waiting.pop(connection, self) is None:
+            waiting = self._waiting_of[connection.address]
+            del waiting[connection]
+            if not waiting:
+                del self._waiting_of[connection.address]
 
-    def leave(self, connection: Connection) -> None:
-        """Forget a connection that was admitted."""
-        address = connection.address
-        self.total -= 1
-        self._count[address] -= 1
-        self._waiting[address].pop(connection, None)
-        if not self._count[address]:
-            del self._count[address], self._waiting[address]
-
-    def _evict(self, address: str) -> bool:
-        waiting = self._waiting.get(address)
-        if not waiting:
+    def hold(self, address: str, size: int) -> bool:
+        """Count `size` more bytes of bodies of an address in memory. False, without counting, at the bound."""
+        if self._bytes + size > self.limits.bodies or self._bodies[address] + size > self.limits.address_bodies:
             return False
-        oldest = next(iter(waiting))
-        del waiting[oldest]
+        if not size:  # an entry of its own would stay
+            return True
+        self._bytes += size
+        self._bodies[address] += size
+        return True
+
+    def let_go(self, address: str, size: int) -> None:
+        """Count `size` fewer bytes of bodies of an address."""
+        self._bytes -= size
+        _decrease(self._bodies, address, size)
+
+    def _evict(self, waiting: dict[Connection, None]) -> bool:
+        oldest = next(iter(waiting), None)
+        if oldest is None:
+            return False
+        self.release(oldest)
         oldest.abort()
         return True
 
+    def _later(self) -> None:
+        asyncio.get_running_loop().call_later(min(SWEEP, self.limits.patience / 4), self._sweep)
 
-_CENSUS = "census"
-
-
-def census(state: ServerState) -> Census:
-    """Return the census of a listener, which its server's state keeps."""
-    found: Census = state.__dict__.setdefault(_CENSUS, Census())
-    return found
-
-
-class Connection(HttpToolsProtocol):
-    """uvicorn's protocol with bounds.
-
-    `scope["host"]` is the (name, serial number) of the client's certificate, or None.
-    """
-
-    address = ""
-    _admitted = False
-    _timer: asyncio.TimerHandle | None = None
-    _in_head = False
-    _refusal: HTTPStatus | None = None
-    _head = 0
-    """Bytes of the head that the parser has given so far."""
-    _unparsed = 0
-    """Bytes that were received since the parser gave a part of a request last."""
-    _body = 0
-    """Bytes of the body since the last look."""
-
-    # -- the transport's side ------------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: Any) -> None:
-        """Count the connection, and wait for a head."""
-        super().connection_made(transport)
-        self.address = self.client[0] if self.client else ""
-        self._census = census(self.server_state)
-        self._admitted = self._census.admit(self)
-        if self._admitted:
-            self._await_head()
-        else:
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        self._stop_timer()
-        if self._admitted:
-            self._admitted = False
-            self._census.leave(self)
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes; refuse a head, a trailer or a queue of requests beyond its bound."""
-        if self.transport.is_closing():
-            return
-        self._unparsed += len(data)
-        super().data_received(data)
-        if self._unparsed > bounds.REQUEST_HEAD.most:
-            self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        if self._refusal is not None and not self.transport.is_closing():
-            self._refuse(self._refusal)
-
-    def abort(self) -> None:
-        """End the connection in favour of another one."""
-        self._stop_timer()
-        self.transport.abort()
-
-    # -- the parser's side ---------------------------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        super().on_message_begin()
-        self._in_head, self._head = True, 0
-        self.scope["host"] = _peer(self.transport)  # type: ignore[typeddict-unknown-key]
-        self._await_head()
-
-    def on_url(self, url: bytes) -> None:
-        """Take a part of the URL."""
-        if self._take(len(url)):
-            super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; trailers behind a body are dropped."""
-        if self._take(len(name) + len(value)) and self._in_head:
-            super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        """Watch the rate of the body from now on."""
-        self._in_head, self._unparsed, self._body = False, 0, 0
-        self._again(bounds.BODY_START.most, self._look)
-        if len(self.pipeline) >= bounds.PIPELINED_REQUESTS.most:
-            self._refusal = HTTPStatus.TOO_MANY_REQUESTS
-        if self._refusal is None:
-            super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        """Take a part of a body."""
-        self._unparsed = 0
-        self._body += len(body)
-        if self._refusal is None:
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """Leave the request to the application."""
-        self._unparsed = 0
-        self._stop_timer()
-        if self._refusal is None:
-            self._census.works(self)
-            super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        """Wait for another request on the same connection."""
-        super().on_response_complete()
-        if self._admitted and not self.pipeline:
-            self._census.waits(self)
-
-    def handle_websocket_upgrade(self) -> None:
-        """Hand the connection to the protocol of websockets; it counts as one that works."""
-        self._stop_timer()
-        self._census.works(self)
-        super().handle_websocket_upgrade()
-        self._admitted = False
-        _when_closed(self.transport.get_protocol(), lambda: self._census.leave(self))
-
-    # -- bounds --------------------------------------------------------------------------------------------------------
-
-    def _take(self, size: int) -> bool:
-        self._head += size
-        if self._head > bounds.REQUEST_HEAD.most:
-            self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        return self._refusal is None
-
-    def _refuse(self, status: HTTPStatus) -> None:
-        """Answer what is no request, and end the connection."""
-        self._stop_timer()
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete or not (cycle.response_started or self.pipeline):
-            again = b"retry-after: 1\r\n" if status is HTTPStatus.SERVICE_UNAVAILABLE else b""
-            phrase = status.phrase.encode()
-            self.transport.write(
-                b"HTTP/1.1 %d %s\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n%sconnection: close\r\n\r\n%s\n"
-                % (status, phrase, len(phrase) + 1, again, phrase)
-            )
-        self.transport.close()
-
-    def _await_head(self) -> None:
-        self._again(bounds.HEAD_TIME.most, self._late)
-
-    def _late(self) -> None:
-        if self.flow.read_paused:  # until an earlier request on this connection is answered
-            self._await_head()
-        else:
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT)
-
-    def _look(self) -> None:
-        """End a connection whose body comes too slowly; a pause that this side makes is not the client's."""
-        cycle: RequestResponseCycle | None = self.cycle
-        paused = self.flow.read_paused or (cycle is not None and cycle.waiting_for_100_continue)
-        if not paused and self._body < bounds.BODY_RATE.most * TICK:
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT)
-            return
-        self._body = 0
-        self._census.waits(self)
-        self._again(TICK, self._look)
-
-    def _again(self, seconds: float, call: Callable[[], None]) -> None:
-        self._stop_timer()
-        self._timer = self.loop.call_later(seconds * SECOND, call)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _sweep(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in list(self._all):
+            connection.look(now)
+        self._sweeping = bool(self._all)
+        if self._sweeping:
+            self._later()
 
 
-def _when_closed(protocol: Any, then: Any) -> None:
-    """Call `then` after a protocol has lost its connection."""
-    lost = protocol.connection_lost
-
-    def connection_lost(error: Exception | None) -> None:
-        then()
-        lost(error)
-
-    protocol.connection_lost = connection_lost
-
-
-def _peer(transport: Any) -> tuple[str, str] | None:
-    certificate = transport.get_extra_info("peercert")
-    if not certificate:
-        return None
-    names = [value for part in certificate["subject"] for key, value in part if key == "commonName"]
-    return names[0], f"{int(certificate['serialNumber'], 16):x}"
+def _decrease(counter: Counter[str], key: str, by: int) -> None:
+    counter[key] -= by
+    if not counter[key]:
+        del counter[key]

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pileus.app import certificates, hostdoor, mccdoor, serving, tls
+from pileus.app import certificates, connections, hostdoor, mccdoor, serving, tls
 from pileus.app.certificates import CertificateAuthority
+from pileus.app.connections import Connections
 from pileus.app.http import Edge
 from pileus.app.serving import Ended
 from pileus.app.settings import Settings
@@ -66,17 +67,19 @@ class Doors:
     @contextlib.asynccontextmanager
     async def serving(self, edge: Edge, cloud: Cloud) -> AsyncIterator[Ended]:
         """Serve at all of them inside the block; its value is the task of the faces, which signals end."""
+        context = self.identity.context if self.identity else None
+        limits = connections.door(cloud.settings)
         async with contextlib.AsyncExitStack() as open_:
             if self.inner is not None:
                 inner = self.inner
                 application = open_.enter_context(contextlib.closing(hostdoor.HostDoor(cloud, inner.authority)))
-                server = serving.server(application, inner.identity)
+                server = serving.server(application, Connections(limits, inner.identity.context))
                 await open_.enter_async_context(serving.serving(server, inner.listener, inner.identity))
             if self.mcc is not None:
                 door = open_.enter_context(contextlib.closing(mccdoor.Door(cloud)))
-                server = serving.server(door, self.identity)
+                server = serving.server(door, Connections(limits, context))
                 await open_.enter_async_context(serving.serving(server, self.mcc, None))
-            server = serving.server(edge, self.identity)
+            server = serving.server(edge, Connections(connections.faces(cloud.settings), context))
             yield await open_.enter_async_context(serving.serving(server, self.listener, self.identity))
 
 

@@ -30,6 +30,7 @@ from pileus.app.state import State
 from pileus.faces.rest import errors
 from pileus.faces.wire.body import decoded
 from pileus.faces.wire.http import Response
+from pileus.model import bounds
 from pileus.model.errors import Forbidden, InvalidValue, NotFound, PileusError, Unavailable
 from pileus.model.ids import new_uuid
 from pileus.verbs import join
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
     from pileus.app.tls import Identity
     from pileus.app.wiring import Cloud
 
-LARGEST = 64 * 1024
-"""Bytes of a request's body."""
+LARGEST = bounds.HOST_BODY.most
 
 _OBJECT = re.compile(r"/internal/objects/([0-9a-f]{64})", re.ASCII)
 _CHUNK = 1 << 20
@@ -130,6 +130,8 @@ class HostDoor:
             response = errors.of(error, request)
         except http.TooLarge:
             response = errors.own("TooLarge", f"The body has more than {LARGEST} bytes.", request)
+        except http.Crowded:
+            response = errors.own("Throttled", http.CROWDED, request)
         except http.Gone:
             return
         except Exception:
@@ -145,9 +147,9 @@ class HostDoor:
             host = join.recognize(self._cloud.core, *_shown(scope))
             return Response(200, _JSON, msgspec.json.encode({"name": host.name, "id": host.uuid}))
         if asked == ("POST", "/internal/join"):
-            return Response(201, _JSON, msgspec.json.encode(self._join(_read(body, Joining))))
+            return Response(201, _JSON, msgspec.json.encode(self._join(decoded(body, Joining))))
         if asked == ("POST", "/internal/renew"):
-            wanted = _read(body, Renewal)
+            wanted = decoded(body, Renewal)
             name, serial = _shown(scope)
             made = join.renew(self._cloud.core, name, serial, self._issue(wanted.request))
             return Response(201, _JSON, msgspec.json.encode({"certificate": made.decode()}))
@@ -213,11 +215,9 @@ def without_user(bus: str) -> str:
 
 
 def _shown(scope: Any) -> tuple[str, str]:
-    shown: tuple[str, str] | None = scope["host"]
-    if shown is None:
+    """The name and the serial number in the certificate that the caller shows. Raises Forbidden."""
+    certificate = scope["peercert"]
+    if not certificate:
         raise Forbidden("Show the certificate that this host was given when it joined.", noun="host", reason="none")
-    return shown
-
-
-def _read(body: bytes, shape: type[Any]) -> Any:
-    return decoded(body, shape)
+    names = [value for part in certificate["subject"] for key, value in part if key == "commonName"]
+    return names[0], f"{int(certificate['serialNumber'], 16):x}"

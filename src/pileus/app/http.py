@@ -6,7 +6,6 @@ What cannot be handed over whole (images on their way in, streams to instances) 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import json
 import time
@@ -49,8 +48,7 @@ SLOW = 1.0
 
 NOTHING = b"There is nothing here; see /v1/openapi.json.\n"
 
-DRAIN = 2.0
-"""Seconds for which the rest of a body that is refused is read."""
+CROWDED = "Too many bytes of requests are in memory now; ask again later."
 
 HEALTH = 5.0
 """Seconds after which a store that does not answer is missing."""
@@ -60,6 +58,10 @@ log = structlog.get_logger()
 
 class TooLarge(Exception):
     """A body has more bytes than are taken."""
+
+
+class Crowded(Exception):
+    """Too many bytes of bodies are in memory."""
 
 
 class Gone(Exception):
@@ -113,7 +115,8 @@ class Edge:
         except TooLarge:
             text = f"The body has more than the {self._largest} bytes that are taken."
             response = errors.own("TooLarge", text, str(uuid.uuid4()))
-            response.headers["connection"] = "close"
+        except Crowded:
+            response = errors.own("Throttled", CROWDED, str(uuid.uuid4()))
         except Gone:
             return
         except Exception:
@@ -264,39 +267,30 @@ def request_of(scope: Scope, body: bytes) -> Request:
 
 
 async def body_of(scope: Scope, receive: Receive, largest: int) -> bytes:
-    """The body of a request, whole. Raises TooLarge, Gone.
-
-    The rest of a body that is too large is read and dropped, within bounds: a client that still sends would lose the
-    answer with a reset of the connection.
-    """
-    headers = dict(scope["headers"])
-    declared = int(headers.get(b"content-length", 0))
-    if declared > largest and b"expect" in headers:
-        raise TooLarge  # the client sends its body only when it is told to
-    parts, size, more = list[bytes](), 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        parts.append(message.get("body", b""))
-        size, more = size + len(parts[-1]), message.get("more_body", False)
-        if max(size, declared) > largest:
-            if more:
-                await _discard(receive)
+    """The body of a request, whole. Raises TooLarge, Crowded, Gone."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > largest:
             raise TooLarge
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-async def _discard(receive: Receive) -> None:
-    """Read and drop what comes of a body, within bounds."""
-    size = 0
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN):
-            while size < bounds.DRAINED_BYTES.most:
-                message = await receive()
-                size += len(message.get("body", b""))
-                if not message.get("more_body"):
-                    return
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Gone
+    body: bytes = message.get("body", b"")
+    hold: Callable[[int], bool] = scope["hold"]
+    if len(body) > largest:
+        raise TooLarge
+    if not hold(len(body)):
+        raise Crowded
+    if not message.get("more_body"):
+        return body
+    parts, size = [body], len(body)
+    async for part in _parts(receive):
+        size += len(part)
+        if size > largest:
+            raise TooLarge
+        if not hold(len(part)):
+            raise Crowded
+        parts.append(part)
+    return b"".join(parts)
 
 
 async def _parts(receive: Receive) -> Any:

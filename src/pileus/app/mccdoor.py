@@ -10,13 +10,13 @@ import base64
 import binascii
 import hmac
 import ipaddress
+import re
 import socket
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -36,12 +36,8 @@ from pileus.verbs import network, project
 if TYPE_CHECKING:
     from pileus.app.wiring import Cloud
 
-LARGEST = 256 * 1024
-"""Bytes of a call's body."""
-
-PATIENCE = 20.0
-"""Seconds for which a body may come."""
-
+LARGEST = bounds.MCC_BODY.most
+ELSEWHERE = "This server has another name: add the one that you use to PILEUS_NAMES, or use an address."
 THREADS = 8
 
 log = structlog.get_logger()
@@ -53,7 +49,7 @@ class Door:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._allowed = origins.ranges(cloud.settings.mcc_allow)
-        self._names = {*cloud.settings.server_names, socket.gethostname()}
+        self._names = {*map(str.lower, cloud.settings.server_names), socket.gethostname().lower()}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="mcc")
         self._calls = Slots(bounds.ADDRESS_MCC_CALLS, bounds.MCC_CALLS)
 
@@ -72,10 +68,10 @@ class Door:
             return
         except http.TooLarge:
             response = page(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        except http.Crowded:
+            response = page(HTTPStatus.SERVICE_UNAVAILABLE, http.CROWDED)
         except Throttled as error:
             response = page(HTTPStatus.SERVICE_UNAVAILABLE, error.message)
-        except TimeoutError:
-            response = page(HTTPStatus.REQUEST_TIMEOUT)
         except Exception:
             number = str(uuid.uuid4())
             log.exception("request failed", path=scope["path"], request=number)
@@ -89,20 +85,31 @@ class Door:
         refused = self._refused(scope, request)
         if refused is not None:
             return page(refused)
+        host = request.headers.get("host")
+        if host is not None and not self._own(host):
+            return page(HTTPStatus.MISDIRECTED_REQUEST, ELSEWHERE)
         face = self._cloud.mcc
         if face is None:
             return page(HTTPStatus.SERVICE_UNAVAILABLE)
-        async with asyncio.timeout(PATIENCE):
-            body = await http.body_of(scope, receive, LARGEST)
+        body = await http.body_of(scope, receive, LARGEST)
         whole = Request(request.method, request.path, request.query, request.headers, body)
         with self._calls.of(http.client_of(scope)):
             return await asyncio.get_running_loop().run_in_executor(self._threads, face.handle, whole)
 
+    def _own(self, host: str) -> bool:
+        """Whether a Host header names this server; an address always does.
+
+        A web page can have its name lead to this server's address, and have its visitors' browsers call. Their calls
+        name the page's host: nothing else tells them apart.
+        """
+        name = host.lower().rpartition(":")[0] if re.search(r":[0-9]*$", host) else host.lower()
+        if name.startswith("["):
+            return name.endswith("]") and _is_address(name[1:-1])
+        return name in self._names or _is_address(name)
+
     def _refused(self, scope: Any, request: Request) -> HTTPStatus | None:
         if self._allowed and not origins.within((scope.get("client") or ("",))[0], self._allowed):
             return HTTPStatus.FORBIDDEN
-        if not _own(request.headers.get("host", ""), self._names):
-            return HTTPStatus.MISDIRECTED_REQUEST
         token = self._cloud.settings.mcc_token
         if token and not hmac.compare_digest(_shown(request.headers.get("authorization", "")), token.encode()):
             return HTTPStatus.UNAUTHORIZED
@@ -170,16 +177,11 @@ def _before(state: State) -> list[int]:
     return [int(text)] if text.isdecimal() and 0 < int(text) < 65536 else []
 
 
-def _own(host: str, names: set[str]) -> bool:
-    """Tell whether a Host header names this server: without it, by an address, or by one of its own names.
-
-    A page in a browser that has its own name resolved to this machine is refused: its requests carry that name.
-    """
-    name = urlsplit(f"//{host}").hostname or ""
+def _is_address(text: str) -> bool:
     try:
-        ipaddress.ip_address(name)
+        ipaddress.ip_address(text)
     except ValueError:
-        return not host or name in names
+        return False
     return True
 
 

@@ -90,7 +90,7 @@ class Rates:
 
         A `credential` that was good there before has turns of its own, and is looked at however much is refused there.
         """
-        site = _site(address)
+        site = site_of(address)
         own = f"{site} {credential}"
         if own in self._proven:
             return own
@@ -100,18 +100,18 @@ class Rates:
 
     def refused(self, address: str) -> bool:
         """Count a request that was refused for want of a good credential; whether that was one too many."""
-        return not self._refusals.take(_site(address))
+        return not self._refusals.take(site_of(address))
 
     def proved(self, address: str, credential: str) -> None:
         """Remember that `credential` was good, at this address."""
         if credential:
-            self._proven[f"{_site(address)} {credential}"] = None
+            self._proven[f"{site_of(address)} {credential}"] = None
             if len(self._proven) > bounds.RATE_KEYS.most:
                 self._proven.popitem(last=False)
 
 
-def _site(address: str) -> str:
-    """The key of an address: for IPv6 its network's."""
+def site_of(address: str) -> str:
+    """The key by which an address counts: for IPv6 its network's, of which one site has every address."""
     if ":" not in address:
         return address
     number = IPv6Address(address.partition("%")[0])

@@ -8,24 +8,33 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 
+import structlog
 import uvicorn
 
-from pileus.app.connections import Connection
+from pileus.app.connections import Connections
+from pileus.app.protocol import HttpProtocol, Websocket
 from pileus.app.tls import Identity
+from pileus.model import bounds
 
-KEEP_ALIVE = 75
-"""Seconds for which an idle connection is kept: longer than clients' pools keep theirs."""
+AT_ONCE = 64
+"""Connections that are accepted in a row, before what else is due."""
 
-HANDSHAKE = 10.0
-"""Seconds that a TLS handshake may take."""
-
+PAUSE = 0.1
+"""Seconds without accepting connections after one could not be."""
 
 Ended = asyncio.Task[None]
 """A server's task."""
 
+log = structlog.get_logger()
+
 
 class _Server(uvicorn.Server):
-    """uvicorn, told to stop by the signals that this process gets."""
+    """uvicorn, told to stop by the signals that this process gets; it counts connections as it accepts them."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+        self._beginning: set[asyncio.Task[None]] = set()
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
@@ -33,38 +42,63 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, as uvicorn does, with a bound on the time of TLS handshakes."""
-        loop, config = asyncio.get_running_loop(), self.config
-        patience = HANDSHAKE if config.ssl else None
-        self.servers = [
-            await loop.create_server(
-                self._connection, sock=listener, ssl=config.ssl, ssl_handshake_timeout=patience, backlog=config.backlog
-            )
-            for listener in sockets or ()
-        ]
+        """Begin to accept connections."""
+        self.servers = []
+        for listener in sockets or []:
+            listener.setblocking(False)
+            self._listen(listener)
         self.started = True
 
-    def _connection(self) -> asyncio.Protocol:
-        return Connection(self.config, self.server_state, {})
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, and end when what is under way is answered."""
+        for listener in sockets or []:
+            asyncio.get_running_loop().remove_reader(listener)
+        for task in self._beginning:
+            task.cancel()
+        await super().shutdown(sockets)
+
+    def _listen(self, listener: socket.socket) -> None:
+        if not self.should_exit:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(AT_ONCE):
+            try:
+                link, peer = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # Descriptors or memory are used up: those who wait are accepted when there is some again.
+                log.warning(
+                    "connections are not accepted now", reason=error.strerror, connections=len(self._connections)
+                )
+                loop.remove_reader(listener)
+                loop.call_later(PAUSE, self._listen, listener)
+                return
+            link.setblocking(False)
+            connection = HttpProtocol(self.config, self.server_state, {}, loop, connections=self._connections)
+            task = loop.create_task(connection.begin(link, peer))
+            self._beginning.add(task)
+            task.add_done_callback(self._beginning.discard)
 
 
-def server(application: Callable[..., object], identity: Identity | None = None) -> uvicorn.Server:
-    """A server of an ASGI application; with an identity it speaks TLS alone."""
+def server(application: Callable[..., object], connections: Connections) -> uvicorn.Server:
+    """A server of an ASGI application, whose clients' connections are counted among `connections`."""
     config = uvicorn.Config(
         application,
-        http=Connection,
-        ws="websockets-sansio",
+        http=HttpProtocol,
+        ws=Websocket,
         loop="none",
         lifespan="off",
         access_log=False,
         log_config=None,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=bounds.IDLE.most,
         timeout_graceful_shutdown=5,
         ws_max_size=1 << 20,
-        ssl_context_factory=(lambda *_: identity.context) if identity else None,
     )
-    return _Server(config)
+    return _Server(config, connections)
 
 
 @contextlib.asynccontextmanager

@@ -176,6 +176,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     audit_size: Annotated[int, Meta(ge=4096), _says("bytes of one file of the audit log")] = 16 << 20
     audit_files: Annotated[int, Meta(ge=1, le=1000), _says("files of the audit log that are kept")] = 10
     largest_request: Annotated[int, Meta(ge=1024), _says("bytes of a request's body")] = 2 << 20
+    connections: Annotated[
+        int, Meta(ge=16), _says("connections to the faces at once; fewer where descriptors are few")
+    ] = 4000
+    address_connections: Annotated[
+        int,
+        Meta(ge=4),
+        _says(
+            "connections from one address at once, at most half of all; raise both where clients come through a proxy"
+        ),
+    ] = 1000
+    request_patience: Annotated[
+        float,
+        Meta(gt=0),
+        _says("seconds without a TLS handshake, a whole head, or progress of a body, after which a connection ends"),
+    ] = 20.0
     largest_image: Annotated[int, _says("bytes of an uploaded image")] = 64 << 30
     keep_objects: Annotated[
         int,

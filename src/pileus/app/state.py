@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -164,10 +165,34 @@ class State:
         return self.run / f"{process}.pid"
 
     def prepare(self) -> None:
-        """Make the folders; what only some users may enter is closed to the others from the beginning."""
+        """Make the folders; what only some users may enter is closed to the others from the beginning.
+
+        Raises Problem where somebody else controls the state directory.
+        """
         self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        # Only now: before, somebody else could still make it.
+        _check_owner(self.root)
         for folder in (self.cloud, self.run, self.host, self.root / "log", self.channels.parent):
             folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _check_owner(root: Path) -> None:
+    """Raise a Problem where another user has the directory, or a link to it, or where others may write in it."""
+    for status in (root.lstat(), root.stat()):
+        if status.st_uid not in (0, os.geteuid()):
+            owner = _user(status.st_uid)
+            raise Problem(f"{root} belongs to {owner}, who could change a cloud there: choose another --state.")
+    if root.stat().st_uid != os.geteuid():
+        raise Problem(f"{root} belongs to root: use sudo, or choose another --state.")
+    if root.stat().st_mode & 0o022:
+        raise Problem(f"Others may write in {root}: 'chmod go-w {root}', or choose another --state.")
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"the user with the id {number}"
 
 
 def opened(root: Path) -> State:

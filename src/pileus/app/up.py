@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -57,7 +56,6 @@ def up(
         raise Problem(f"{state.root} holds a cloud over '{known.get('provider')}'; choose another --state.")
     if provider == "local" and os.geteuid() != 0:
         raise Problem("Running machines needs root: use sudo, or try --provider stub.")
-    _check_owner(state)
     state.prepare()
     _check_disk(state)
     with contextlib.ExitStack() as starting:
@@ -88,26 +86,6 @@ def _local() -> ModuleType:
 def _check(state: State) -> None:
     if len(os.fsencode(state.root)) > LONGEST:
         raise Problem(f"The path of the state directory is too long for sockets below it ({LONGEST} bytes at most).")
-
-
-def _check_owner(state: State) -> None:
-    """Refuse a directory whose contents somebody else controls."""
-    try:
-        status = state.root.stat()
-    except FileNotFoundError:
-        return
-    if status.st_uid != os.geteuid():
-        owner = _user(status.st_uid)
-        raise Problem(f"{state.root} belongs to {owner}, who could change a cloud there: choose another --state.")
-    if status.st_mode & 0o022:
-        raise Problem(f"Others may write in {state.root}: 'chmod go-w {state.root}', or choose another --state.")
-
-
-def _user(number: int) -> str:
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"the user with the id {number}"
 
 
 def _check_disk(state: State) -> None:

@@ -96,34 +96,67 @@ FILTER_PATTERNS: Final = Bound(
 REQUEST_BODY: Final = Bound(
     what="bytes of a request's body", per="request", most=2 << 20, setting="largest_request", answer="413"
 )
-
-REQUEST_HEAD: Final = Bound(
-    what="bytes of a request's head, and of its trailers", per="request", most=64 << 10, answer="431"
-)
-HEAD_TIME: Final = Bound(what="seconds until a request's head is whole", per="request", most=15, answer="408")
-BODY_START: Final = Bound(what="seconds before the rate of a body counts", per="request", most=20, answer="408")
-BODY_RATE: Final = Bound(what="bytes a second of a body, at least", per="request", most=1024, answer="408")
-PIPELINED_REQUESTS: Final = Bound(
-    what="requests that wait for an answer to an earlier one",
-    per="connection",
-    most=32,
-    answer="the connection is closed",
-)
 CONNECTIONS: Final = Bound(
-    what="connections of one listener",
+    what="connections to the faces",
     per="process",
     most=4000,
-    answer="the idle connection of the address with the most is closed, else 503",
+    setting="connections",
+    answer="the connection that has waited longest for a request is closed; where none waits: 503",
 )
 ADDRESS_CONNECTIONS: Final = Bound(
-    what="connections of one listener", per="address", most=3000, answer="the oldest idle one is closed, else 503"
+    what="connections to the faces (an IPv6 address counts by its /64)",
+    per="address",
+    most=1000,
+    setting="address_connections",
+    answer="the connection of that address that has waited longest for a request is closed; where none waits: 503",
 )
-DRAINED_BYTES: Final = Bound(
-    what="bytes of a body that is refused, read before the answer",
-    per="request",
-    most=16 << 20,
+DOOR_CONNECTIONS: Final = Bound(
+    what="connections of joined hosts, and connections of the mcc tools",
+    per="process",
+    most=1000,
+    answer="the connection that has waited longest for a request is closed; where none waits: 503",
+)
+ADDRESS_DOOR_CONNECTIONS: Final = Bound(
+    what="connections of joined hosts, and connections of the mcc tools",
+    per="address",
+    most=400,
+    answer="the connection of that address that has waited longest for a request is closed; where none waits: 503",
+)
+HEAD_BYTES: Final = Bound(
+    what="bytes in a row that are no body: a head, the trailers of a body",
+    per="connection",
+    most=64 << 10,
+    answer="431",
+)
+HEADERS: Final = Bound(what="headers and trailers", per="request", most=100, answer="431")
+PIPELINED: Final = Bound(
+    what="requests that wait for the answer to an earlier one",
+    per="connection",
+    most=8,
+    answer="the connection is closed after the answers to these",
+)
+REQUEST_PATIENCE: Final = Bound(
+    what="seconds without a TLS handshake, a whole head, or progress of a body or of an answer",
+    per="connection",
+    most=20,
+    setting="request_patience",
+    answer="408, or the connection is closed",
+)
+IDLE: Final = Bound(what="seconds between two requests", per="connection", most=75, answer="the connection is closed")
+BODIES: Final = Bound(what="bytes of bodies that are in memory", per="process", most=256 << 20, answer="Throttled")
+ADDRESS_BODIES: Final = Bound(
+    what="bytes of bodies that are in memory", per="address", most=64 << 20, answer="Throttled"
+)
+UNREAD: Final = Bound(
+    what="bytes of a refused request that are read and dropped, so that its client can read the answer",
+    per="connection",
+    most=64 << 20,
     answer="the connection is closed",
 )
+HOST_BODY: Final = Bound(
+    what="bytes of the body of a joined host's request", per="request", most=64 << 10, answer="413"
+)
+MCC_BODY: Final = Bound(what="bytes of the body of an mcc tool's call", per="request", most=256 << 10, answer="413")
 
 # -- fair shares: threads, streams, waits, rates -------------------------------------------------------------------
 
@@ -206,6 +239,18 @@ AUDITED_STRANGERS: Final = Bound(
     what="refused calls a second without a good credential in the audit log (20 times as many in a burst)",
     per="process",
     most=50,
+    answer="a line counts those left out",
+)
+LOGGED_REFUSALS: Final = Bound(
+    what="lines a second of refusals and of trouble in a process's own log (20 times as many in a burst)",
+    per="address",
+    most=1,
+    answer="a line counts those left out",
+)
+LOGGED_TROUBLE: Final = Bound(
+    what="lines a second of refusals and of clients' trouble in a process's own log (20 times as many in a burst)",
+    per="process",
+    most=5,
     answer="a line counts those left out",
 )
 AUDIT_BYTES: Final = Bound(
