@@ -29,7 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pages_in_any_order_some_of_them_twice_are_the_whole_answer() -> None:
     parts = pages.split(ANSWER, ORDERS, REMOVED)
     assert len(parts) > 10
-    assert max(len(messages.encode(part)) for part in parts) < 2300
+    assert max(len(messages.encode(part)) for part in parts) < 2400
     shuffled = [*parts, *parts[::3]]
     random.shuffle(shuffled)
     gathered = pages.Pages()
@@ -59,3 +59,11 @@ def test_pages_of_an_earlier_answer_are_not_mixed_with_those_of_a_later() -> Non
     assert whole is not None
     assert "5" in whole.removed
     assert "4" not in whole.removed
+
+
+def test_an_answer_of_endless_pages_is_none() -> None:
+    gathered = pages.Pages()
+    for number in (0, 1, 10**9, -1):
+        page = Report(host="h", epoch=3, sequence=4, removed={str(number): REMOVED["r0"]}, page=number, pages=10**9)
+        assert gathered.add(page) is None
+    assert gathered._pages == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from pileus.bus import messages
@@ -24,11 +25,13 @@ BEAT, SURVEY = 10.0, 10.0
 
 
 class MortalBook(Book):
-    """A book whose owner may die right before or right after anything is written."""
+    """A book whose owner may die right before or right after anything is written, on a disk that may be full."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
         self._world = world
+        self.full = 0.0
+        """Until when nothing can be written."""
         self._written = self.start
         self.gone: set[str] = set()
         """What was ever removed for good, be it forgotten."""
@@ -49,7 +52,22 @@ class MortalBook(Book):
         self.entries, self.removed = dict(entries), dict(removed)
 
     def _write_start(self, start: Start) -> None:
+        self._room()
         self._written = start
+
+    def _write_entry(self, entry: Entry) -> None:
+        self._room(entry)
+
+    def _write_removed(self, uuid: str, removed: Removed) -> None:
+        self._room(uuid, removed)
+
+    def _write_kept(self, forgotten: Revision, kept: dict[str, Removed]) -> None:
+        self._room(forgotten, kept)
+
+    def _room(self, *_: object) -> None:
+        if self.full > self._world.now:
+            why = self._world.random.choice((errno.ENOSPC, errno.EIO))
+            raise OSError(why, "nothing can be written")
 
     def _perhaps(self) -> None:
         if self._world.happens("death at the book"):
@@ -89,7 +107,7 @@ class Node:
         self.book = MortalBook(world)
         self.agent: Agent | None = None
         self.life = 0
-        self.cut = self.away = 0.0
+        self.cut = self.away = self.mute = 0.0
         self._busy: dict[str, Fiber] = {}
         self._again: set[str] = set()
         self._tries: dict[str, int] = {}
@@ -106,14 +124,18 @@ class Node:
     def boot(self) -> None:
         """Start the agent: all that the book holds is looked at, and everything is reported."""
         self.life += 1
-        self.agent = Agent(
-            self.name,
-            self.machine,
-            self.book,
-            zone=self.world.core.place.zone,
-            capacity=Capacity(vcpus=6, memory=4096, disk=40),
-            now=self.world.clock,
-        )
+        try:
+            self.agent = Agent(
+                self.name,
+                self.machine,
+                self.book,
+                zone=self.world.core.place.zone,
+                capacity=Capacity(vcpus=6, memory=4096, disk=40),
+                now=self.world.clock,
+            )
+        except OSError:
+            self.world.after(self.world.random.uniform(0.5, 4), self.boot)
+            return
         life = self.life
         self._reporting = False
         for uuid in list(self.book.entries):
@@ -157,7 +179,7 @@ class Node:
 
     def asked(self, ask: messages.Ask) -> None:
         """The cloud asks for everything."""
-        if self.agent is None or self.silent:
+        if self.agent is None or self.silent or self.mute > self.world.now:
             return
         try:
             answer = self.agent.answer(ask)

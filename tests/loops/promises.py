@@ -272,10 +272,13 @@ class Promises:
         with self._world.store.read() as tx:
             return [tuple(row) for row in tx.sql.execute(table.select())]
 
-    def before_report(self, host: str, said: int) -> None:
-        """The `said`-th report of a host is about to be taken in: an old one must not change anything."""
+    def before_report(self, host: str, said: int, *, paged: bool) -> None:
+        """The `said`-th report of a host is about to be taken in: an old one must not change anything.
+
+        Of an answer in pages (`paged`) any page may be the last to come.
+        """
         # Of a host that was not compared: taken in when the store is opened, or not even then.
-        self._answers = self._world.store.closed or not self._compared(host)
+        self._answers = paged or self._world.store.closed or not self._compared(host)
         old = said <= self._heard.get(host, 0) and not self._answers
         self._before = self._seen() if old else None
 

@@ -49,6 +49,14 @@ class Restored:
             node = world.random.choice(list(world.nodes.values()))
             node.away = world.now + world.random.uniform(40, 62)
             world.log(node.name, "falls silent")
+        if world.temper.mute:
+            node = world.random.choice(list(world.nodes.values()))
+            end = world.now + world.random.uniform(40, 62)
+            if world.temper.mute == "full":
+                node.book.full = end
+            else:
+                node.mute = end
+            world.log(node.name, "answers nothing")
         self._living = self._alive()
         world.restart(self._copy if self._what == "copy" else world.cloud.empty)
         # In the store that was and in its copy: nobody has asked for the end of any of these.
@@ -60,6 +68,10 @@ class Restored:
     def _alive(self) -> set[str]:
         with self._world.store.read() as tx:
             return {row.uuid for row in tx.list(Instance) if not row.wanted.gone}
+
+    @property
+    def _waits(self) -> bool:
+        return bool(self._world.temper.silent or self._world.temper.mute)
 
     @property
     def admitted(self) -> frozenset[str]:
@@ -78,7 +90,7 @@ class Restored:
     def _tick(self) -> None:
         recovery = self._recovery
         if recovery is not None and not recovery.opened:
-            if self._world.random.random() < (DIES_SELDOM if self._world.temper.silent else DIES):
+            if self._world.random.random() < (DIES_SELDOM if self._waits else DIES):
                 self._world.log("the process that recovers dies")
                 recovery = self._start()
             try:

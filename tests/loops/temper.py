@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import random
 
 VERBS = ("launch", "start", "stop", "reboot", "terminate", "rules", "tag", "group", "terminate-again", "address")
-MISHAPS = ("agent", "machine", "cut", "guest", "crash")
+MISHAPS = ("agent", "machine", "cut", "guest", "crash", "full")
 ODDS = {
     "fault": 0.03,
     "fault after": 0.02,
@@ -36,7 +36,8 @@ class Temper(msgspec.Struct, frozen=True):
     `restored`: amid the storm the database is replaced by an old copy, or is gone. `operators`: hosts are drained,
     removed, forgotten while they are lost, and let in again. `silent`: one of two hosts falls silent when the database
     is replaced, for longer than is waited for it. `captures`: users have images made of their instances. `old`: hosts
-    die, and start again with a copy of their book from before.
+    die, and start again with a copy of their book from before. `mute`: as `silent`, but that host goes on reporting,
+    and answers nothing, or has a disk on which nothing can be written.
     """
 
     verbs: tuple[str, ...] = ()
@@ -47,6 +48,7 @@ class Temper(msgspec.Struct, frozen=True):
     silent: bool = False
     captures: bool = False
     old: bool = False
+    mute: Literal["", "mute", "full"] = ""
 
 
 def draw(chance: random.Random, asked: Temper) -> Temper:
@@ -69,4 +71,5 @@ def draw(chance: random.Random, asked: Temper) -> Temper:
         silent=asked.silent,
         captures=asked.captures,
         old=asked.old,
+        mute=asked.mute,
     )

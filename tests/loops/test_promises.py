@@ -95,3 +95,12 @@ def test_every_promise_holds_of_hosts_whose_books_are_put_back() -> None:
     """Until the store has heard of it such a host does what was ordered then; at rest everything is as it should be."""
     broken = {seed: told for seed in range(16) if (told := run(seed, Temper(old=True))) is not None}
     assert broken == {}
+
+
+@pytest.mark.parametrize(("what", "mute"), [("copy", "mute"), ("gone", "full")])
+def test_every_promise_holds_of_what_was_recovered_without_a_host_that_reports(
+    what: Literal["copy", "gone"], mute: Literal["mute", "full"]
+) -> None:
+    """It answers nothing, or has a full disk, for longer than it is waited for."""
+    broken = {seed: told for seed in range(10) if (told := run(seed, Temper(restored=what, mute=mute))) is not None}
+    assert broken == {}

@@ -181,7 +181,7 @@ class Users:
         for row in made:
             terminate = asked.on_shutdown == "terminate"
             self.wishes.setdefault(row.uuid, Wish(row.uuid, row.ec2_id, terminate))
-        if asked.token not in answered:
+        if asked.token not in answered | self.remembered.keys():
             self._world.operators.placed(made)
 
     def _rules(self) -> None:

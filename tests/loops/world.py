@@ -199,9 +199,10 @@ class World:
         self.core = Core(self.store, self, self.net, bytes(32), captures=self.objects)  # type: ignore[arg-type]
         self.promises = Promises(self)
         hosts = self.random.choice((1, 1, 2)) if self.temper.restored != "gone" else 1
-        hosts = 2 if self.temper.silent else hosts
+        away = bool(self.temper.silent or self.temper.mute)
+        hosts = 2 if away else hosts
         # Long enough for users to ask while the host is away that the store was recovered without.
-        self.calm = START + STORM + (30.0 if self.temper.silent else 0.0)
+        self.calm = START + STORM + (30.0 if away else 0.0)
         self.nodes = {name: Node(self, name) for name in ("h1", "h2")[:hosts]}
         self.surprises: list[str] = []
         self._parked = 4
@@ -268,7 +269,7 @@ class World:
     def hear(self, message: ToCloud | None, said: int) -> None:
         """A report reaches the cloud: the `said`-th of its host."""
         if isinstance(message, messages.Report):
-            self.promises.before_report(message.host, said)
+            self.promises.before_report(message.host, said, paged=message.pages > 1)
             try:
                 if self.restoring is not None:
                     self.restoring.heard(message)
@@ -371,6 +372,8 @@ class World:
         what = self.random.choice(self.temper.mishaps)
         if what == "cut":
             node.cut = self.now + self.random.uniform(1, 12)
+        elif what == "full":
+            node.book.full = self.now + self.random.uniform(1, 12)
         elif what in ("agent", "machine", "old"):
             if node.agent is not None:
                 node.die(machine=what == "machine", old=what == "old")

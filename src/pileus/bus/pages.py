@@ -64,9 +64,12 @@ class Pages:
         self._pages: dict[int, Report] = {}
 
     def add(self, page: Report) -> Report | None:
-        """Take a page in; the whole answer if it was the last that was missing. A later answer voids an earlier."""
+        """Take a page in; the whole answer if it was the last that was missing. A later answer voids an earlier.
+
+        One of more pages than hosts send is none.
+        """
         sequence = (page.epoch, page.sequence)
-        if sequence < self._sequence:
+        if sequence < self._sequence or not 0 <= page.page < page.pages <= bounds.ANSWER_PAGES.most:
             return None
         if sequence > self._sequence:
             self._sequence, self._pages = sequence, {}

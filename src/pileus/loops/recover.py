@@ -161,10 +161,12 @@ class Recovery:
         if given is not None and self._outrun(report, given):
             return False
         if report.answer and report.answer == self._call and report.full:
+            first, _ = self._unanswered.get(report.host, (self._store.now(), report))
+            # It is answering: from its first page on the others are waited for as that one was.
+            since = first if report.host in self._pages else self._store.now()
             answer = self._pages.setdefault(report.host, Pages()).add(report)
             if answer is None:
-                # It is answering: the next page is waited for as the first one was.
-                self._unanswered[report.host] = (self._store.now(), report)
+                self._unanswered[report.host] = (since, report)
                 return False
             del self._pages[report.host]
             self._answers[report.host] = answer
@@ -284,8 +286,8 @@ class Recovery:
         return report.opening > self._latest
 
     def _ask(self, host: str) -> None:
-        first, said = self._unanswered.get(host, (0.0, None))
-        if said is not None and said.answer == self._call and self._store.now() - first < GRACE:
+        since, said = self._unanswered.get(host, (0.0, None))
+        if said is not None and said.answer == self._call and self._store.now() - since < GRACE:
             # The other pages of its answer are under way.
             return
         if self._opening is None:

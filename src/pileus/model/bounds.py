@@ -463,6 +463,9 @@ BUS_FRAME: Final = Bound(
 ANSWER_PAGE: Final = Bound(
     what="bytes of one page of a host's answer", per="request", most=4 << 20, answer="the answer has another page"
 )
+ANSWER_PAGES: Final = Bound(
+    what="pages of a host's answer", per="request", most=64, answer="the store is opened without the host"
+)
 REMOVALS: Final = Bound(
     what="removals that a host remembers",
     per="host",
