@@ -22,6 +22,7 @@ from pileus.app.connections import Connections, Limits
 from pileus.app.processes import until
 from pileus.app.settings import Settings
 from pileus.faces.wire.http import Response
+from pileus.model.errors import Throttled, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,9 +62,9 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         try:
             body = await http.body_of(scope, receive, LARGEST)
             answer = Response(200, {}, hashlib.sha256(body).hexdigest().encode())
-        except http.TooLarge:
+        except TooLarge:
             answer = Response(413, {}, b"too large")
-        except http.Crowded:
+        except Throttled:
             answer = Response(429, {}, b"crowded")
         except http.Gone:
             return

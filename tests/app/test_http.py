@@ -76,6 +76,18 @@ def test_bodies_that_are_too_large_are_refused(stub: Stub, *, chunked: bool) -> 
     assert json.loads(answer)["error"]["request_id"] == headers["x-request-id"]
 
 
+def test_a_body_of_ec2_that_is_too_large_is_refused_in_its_dialect(stub: Stub) -> None:
+    tags = [{"ResourceType": "security-group", "Tags": [{"Key": "a", "Value": "x" * (3 << 20)}]}]
+    with pytest.raises(ClientError) as caught:
+        client(stub, "ec2").create_security_group(GroupName="a", Description="a", TagSpecifications=tags)
+    response = caught.value.response
+    assert response["Error"]["Code"] == "RequestEntityTooLarge"
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 413
+    key = stub.admin["access_key"]
+    lines = [json.loads(line) for line in stub.state.audit.read_text().splitlines()]
+    assert [line["status"] for line in lines if line["key"] == key and line["code"] == "RequestEntityTooLarge"] == [413]
+
+
 def test_requests_that_are_no_http_do_no_harm(stub: Stub) -> None:
     for data in (b"\x00\xff\r\n\r\n", b"GET / HTTP/1.1\r\ncontent-length: many\r\n\r\n", b"GET /v1/instances"):
         with socket.create_connection(("127.0.0.1", stub.port), timeout=10) as link:

@@ -128,10 +128,6 @@ class HostDoor:
         except PileusError as error:
             log.warning("host refused", path=scope["path"], reason=error.message, request=request)
             response = errors.of(error, request)
-        except http.TooLarge:
-            response = errors.own("TooLarge", f"The body has more than {LARGEST} bytes.", request)
-        except http.Crowded:
-            response = errors.own("Throttled", http.CROWDED, request)
         except http.Gone:
             return
         except Exception:

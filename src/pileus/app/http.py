@@ -30,7 +30,7 @@ from pileus.faces.rest.face import caller_of, created
 from pileus.faces.wire.http import Request, Response
 from pileus.model import bounds
 from pileus.model.caller import Caller
-from pileus.model.errors import Fault, Forbidden, InvalidValue, PileusError, Throttled
+from pileus.model.errors import Fault, Forbidden, InvalidValue, PileusError, Throttled, TooLarge
 from pileus.verbs import image
 
 Scope = MutableMapping[str, Any]
@@ -54,14 +54,6 @@ HEALTH = 5.0
 """Seconds after which a store that does not answer is missing."""
 
 log = structlog.get_logger()
-
-
-class TooLarge(Exception):
-    """A body has more bytes than are taken."""
-
-
-class Crowded(Exception):
-    """Too many bytes of bodies are in memory."""
 
 
 class Gone(Exception):
@@ -110,13 +102,7 @@ class Edge:
                 if face is None:
                     response = Response(404, {"content-type": "text/plain"}, NOTHING)
                 else:
-                    request = request_of(scope, await body_of(scope, receive, self._largest))
-                    response = await self._requests.answer(face, request, client)
-        except TooLarge:
-            text = f"The body has more than the {self._largest} bytes that are taken."
-            response = errors.own("TooLarge", text, str(uuid.uuid4()))
-        except Crowded:
-            response = errors.own("Throttled", CROWDED, str(uuid.uuid4()))
+                    response = await self._answer(face, scope, receive, client)
         except Gone:
             return
         except Exception:
@@ -126,6 +112,15 @@ class Edge:
             response = errors.own("Internal", "Something is wrong here; the log tells what.", request_id)
         note(self._cloud.metrics, response, time.perf_counter() - began, client)
         await respond(scope, send, response)
+
+    async def _answer(self, face: Face, scope: Scope, receive: Receive, client: str) -> Response:
+        try:
+            request = request_of(scope, await body_of(scope, receive, self._largest))
+        except (TooLarge, Throttled) as error:
+            response = await self._requests.refuse(face, request_of(scope, b""), client, error)
+            response.headers["connection"] = "close"
+            return response
+        return await self._requests.answer(face, request, client)
 
     def _figures(self, scope: Scope) -> Response:
         """Answer with the figures a caller from an admitted address, or with an administrator's token."""
@@ -267,30 +262,34 @@ def request_of(scope: Scope, body: bytes) -> Request:
 
 
 async def body_of(scope: Scope, receive: Receive, largest: int) -> bytes:
-    """The body of a request, whole. Raises TooLarge, Crowded, Gone."""
+    """The body of a request, whole. Raises TooLarge, Throttled, Gone."""
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > largest:
-            raise TooLarge
+            raise _too_large(largest)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise Gone
     body: bytes = message.get("body", b"")
     hold: Callable[[int], bool] = scope["hold"]
     if len(body) > largest:
-        raise TooLarge
+        raise _too_large(largest)
     if not hold(len(body)):
-        raise Crowded
+        raise Throttled(CROWDED)
     if not message.get("more_body"):
         return body
     parts, size = [body], len(body)
     async for part in _parts(receive):
         size += len(part)
         if size > largest:
-            raise TooLarge
+            raise _too_large(largest)
         if not hold(len(part)):
-            raise Crowded
+            raise Throttled(CROWDED)
         parts.append(part)
     return b"".join(parts)
+
+
+def _too_large(largest: int) -> TooLarge:
+    return TooLarge(f"The body has more than the {largest} bytes that are taken.")
 
 
 async def _parts(receive: Receive) -> Any:

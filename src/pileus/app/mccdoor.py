@@ -30,7 +30,7 @@ from pileus.faces.mcc import MccFace, page
 from pileus.faces.wire.http import Request, Response
 from pileus.model import bounds
 from pileus.model.caller import SYSTEM, Caller
-from pileus.model.errors import Throttled
+from pileus.model.errors import Throttled, TooLarge
 from pileus.verbs import network, project
 
 if TYPE_CHECKING:
@@ -66,10 +66,8 @@ class Door:
             response = await self._answer(scope, receive)
         except http.Gone:
             return
-        except http.TooLarge:
+        except TooLarge:
             response = page(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        except http.Crowded:
-            response = page(HTTPStatus.SERVICE_UNAVAILABLE, http.CROWDED)
         except Throttled as error:
             response = page(HTTPStatus.SERVICE_UNAVAILABLE, error.message)
         except Exception:

@@ -73,6 +73,11 @@ class Requests:
         except Throttled as error:
             return await self._unproven(face.refused(error), request, client, late=True).answer()
 
+    async def refuse(self, face: Face, request: Request, client: str, error: PileusError) -> Response:
+        """The answer to a request from the address `client` that is refused without a look at its credential."""
+        late = self._rates.refused(client)
+        return await self._unproven(face.refused(error), request, client, late=late).answer()
+
     async def caller(self, request: Request, client: str) -> Caller | Response:
         """The caller of a request that no face answers, by its token; the answer where it is refused."""
         try:

@@ -99,6 +99,12 @@ class Throttled(PileusError):
     code = "Throttled"
 
 
+class TooLarge(PileusError):
+    """A request's body has more bytes than are taken."""
+
+    code = "TooLarge"
+
+
 class Fault(Exception):
     """A provider could not do one step. `permanent` means that trying again cannot help (a corrupt image)."""
 
@@ -123,4 +129,5 @@ ERRORS: tuple[type[PileusError], ...] = (
     Unsupported,
     Unavailable,
     Throttled,
+    TooLarge,
 )

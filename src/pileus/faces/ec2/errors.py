@@ -116,6 +116,7 @@ TABLE: dict[tuple[str, str, str], tuple[str, int]] = {
     ("Unsupported", "", ""): ("UnsupportedOperation", _BAD),
     ("Unavailable", "", ""): ("Unavailable", 503),
     ("Throttled", "", ""): ("RequestLimitExceeded", 503),
+    ("TooLarge", "", ""): ("RequestEntityTooLarge", 413),
 }
 """(core code, noun, reason) → (Amazon's code, status); an empty noun or reason stands for any."""
 

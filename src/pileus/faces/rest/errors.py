@@ -21,13 +21,13 @@ STATUS: dict[str, int] = {
     "Unsupported": 501,
     "Unavailable": 503,
     "Throttled": 429,
+    "TooLarge": 413,
 }
 """HTTP status of every code of the core."""
 
 OWN: dict[str, int] = {
     "Unauthorized": 401,
     "MethodNotAllowed": 405,
-    "TooLarge": 413,
     "Fault": 502,
     "Internal": 500,
 }
