@@ -311,6 +311,12 @@ CACHE_ENTRIES: Final = Bound(
 CACHE_IDLE: Final = Bound(
     what="seconds that an unpacked image stays after its last use", per="host", most=86_400, answer="it is removed"
 )
+CACHE_TREE: Final = Bound(
+    what="files, folders and links of an unpacked image that stays after its last use",
+    per="host",
+    most=100_000,
+    answer="it is removed with the last instance of it",
+)
 FREE_INODES: Final = Bound(
     what="percent of a host's inodes that unpacking an image leaves free",
     per="host",

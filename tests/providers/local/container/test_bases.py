@@ -12,12 +12,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
-from pileus.model import rootfs
+from pileus.model import bounds, rootfs
 from pileus.model.errors import Fault
 from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.container.unpack import FULL
+from tests.providers.contract import until
 from tests.providers.local.container.tars import INIT, link, member, tar
 from tests.providers.local.machine.test_images import Source, digest_of
 
@@ -322,6 +324,30 @@ def test_what_no_container_used_for_long_is_removed_whole(tmp_path: Path) -> Non
     assert left(tmp_path / "bases") == sorted([".clouds", used, fresh])
     assert not [path for path in (tmp_path / "bases").rglob("*") if idle in path.name or refused in path.name]
     assert bases.path(idle).is_dir()
+
+
+def test_a_large_base_goes_with_the_last_container_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "CACHE_TREE", msgspec.structs.replace(bounds.CACHE_TREE, most=250))
+    images = Images(tmp_path, "small")
+    (small,) = images.archives
+    files = (member(f"large/{number}") for number in range(300))
+    path = tar(tmp_path / "large.tar", INIT, *files)
+    large = digest_of(path)
+    images.archives[large] = path
+    users = [tmp_path / "first", tmp_path / "second"]
+    bases = images.bases()
+    for user in users:
+        user.mkdir()
+        for digest in (small, large):
+            bases.path(digest, user)
+    bases.release(users[0])
+    assert left(tmp_path / "bases") == sorted([small, large])
+    bases.release(users[1])
+    until("the large base is gone", lambda: left(tmp_path / "bases") == [small])
+    assert images.inodes() < 300
+    assert bases.path(large).is_dir()
+    bases.tidy()
+    assert left(tmp_path / "bases") == [small]
 
 
 def test_a_cloud_that_is_purged_leaves_no_base_that_it_alone_used(tmp_path: Path) -> None:

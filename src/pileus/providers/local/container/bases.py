@@ -26,6 +26,7 @@ import structlog
 from pileus.model import bounds
 from pileus.model.errors import Fault
 from pileus.model.rootfs import Tree
+from pileus.model.threads import once
 from pileus.providers.local.container.unpack import FULL, REFUSED
 from pileus.providers.local.machine import owner
 from pileus.providers.local.machine.images import Uses, disk_fault, free, locked, sync_folder, used_at
@@ -53,7 +54,8 @@ class Bases:
     """Unpacked root file systems by digest in `folder`; `fetch(digest, target)` writes an archive or raises Fault.
 
     At most `most` bytes and `entries` files, folders and links are kept, but for bases that some container leans on:
-    the base used least lately goes first, and a base that nobody asked for during `CACHE_IDLE` goes, too. Several
+    the base used least lately goes first, and a base that nobody asked for during `CACHE_IDLE` goes, too. A base of
+    more than `CACHE_TREE` files, folders and links goes with the last container that leans on it. Several
     clouds may share a folder: `cloud` is a folder of the cloud that asks, which exists as long as the cloud does. A
     base is whole or not there, also after a power cut.
     """
@@ -109,17 +111,21 @@ class Bases:
         return self._folder / digest / "rootfs"
 
     def release(self, user: Path) -> None:
-        """`user` leans on no base any more."""
-        self._uses.release(user)
+        """`user` leans on no base any more; a large base goes with its last user, in a thread: it takes seconds."""
+        for digest in self._large().intersection(self._uses.release(user)):
+            once("base-removal", functools.partial(self._drop, digest))
 
     def tidy(self) -> None:
-        """Remove bases that nothing leans on and nobody used for `CACHE_IDLE`; looks once an hour. Raises OSError."""
+        """Remove bases that nothing leans on: large ones, and those that nobody used for `CACHE_IDLE`.
+
+        Looks once an hour. Raises OSError.
+        """
         if time.monotonic() - self._tidied < _TIDY:
             return
         self._tidied = time.monotonic()
         latest = time.time() - bounds.CACHE_IDLE.most
         locks = [path for path in self._folder.glob(".*.lock") if used_at(path) < latest]
-        for digest in (path.name[1 : -len(".lock")] for path in locks):
+        for digest in self._large().union(path.name[1 : -len(".lock")] for path in locks):
             self._drop(digest)
 
     def forget(self, cloud: Path) -> None:
@@ -167,6 +173,10 @@ class Bases:
                 with contextlib.suppress(OSError, msgspec.DecodeError):
                     trees[path.parent.name] = msgspec.json.decode(path.read_bytes(), type=Tree)
         return trees
+
+    def _large(self) -> set[str]:
+        """The digests of bases that do not stay after their last use."""
+        return {digest for digest, tree in self._trees().items() if tree.entries > bounds.CACHE_TREE.most}
 
     def _fits(self, trees: Collection[Tree]) -> bool:
         """Whether bases of these sizes are within the bounds."""

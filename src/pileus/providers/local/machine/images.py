@@ -194,10 +194,12 @@ class Uses:
                 link.unlink(missing_ok=True)
         return [link.readlink() for link in links if link.is_symlink()]
 
-    def release(self, user: Path) -> None:
-        """`user` leans on nothing any more."""
-        for link in self._folder.glob(f"*/{_name(user)}"):
+    def release(self, user: Path) -> list[str]:
+        """`user` leans on nothing any more; the digests on which it did."""
+        links = list(self._folder.glob(f"*/{_name(user)}"))
+        for link in links:
             link.unlink(missing_ok=True)
+        return [link.parent.name for link in links]
 
     def forget(self, digest: str) -> None:
         """Remove the folder of links of a digest, whose lock is held."""
