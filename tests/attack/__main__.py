@@ -1,7 +1,8 @@
 """Twelve attackers at once on a real cloud, beside a victim: `python -m tests.attack [--seconds S] [--only NAME]`.
 
-Prints the victim's latencies on the quiet cloud and under attack, its refusals, and the descriptors, memory, inodes and
-rows before and after. Ends with status 1 when something was refused to the victim, or when more than a tenth is left.
+Prints the victim's latencies on the quiet cloud and under attack, its refusals, the attackers' answers by status, and
+the descriptors, memory, inodes and rows before and after. Ends with status 1 when something was refused to the victim,
+or when more than a tenth is left.
 Needs root.
 """
 
@@ -31,7 +32,7 @@ RUN = "import sys; from tests.attack.attackers import main; main(*sys.argv[1:])"
 REST = 30.0
 """Seconds after which what the attackers used has to be back."""
 
-SLACK = {"descriptors": 64, "memory, MiB": 48, "inodes": 2000, "rows": 50}
+SLACK = {"cloud, MiB": 48, "host, MiB": 48, "descriptors": 64, "inodes": 2000, "rows": 50}
 """Amounts that may be left beside a tenth."""
 
 
@@ -43,7 +44,7 @@ def account(cloud: LiveCloud, name: str) -> dict[str, str]:
 
 def used(cloud: LiveCloud) -> dict[str, int]:
     """Return descriptors and memory of the cloud's two processes, inodes of its folders, and living rows."""
-    pids = [pid for name, pid in parts_of(State(cloud.state)).items() if name in ("cloud", "host") and pid]
+    pids = {name: pid for name, pid in parts_of(State(cloud.state)).items() if name in ("cloud", "host") and pid}
     folders = (cloud.state, Path("/var/lib/pileus/cache"))
     store = Store(f"sqlite:///{cloud.state}/cloud/pileus.db")
     try:
@@ -52,8 +53,8 @@ def used(cloud: LiveCloud) -> dict[str, int]:
     finally:
         store.close()
     return {
-        "descriptors": sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids),
-        "memory, MiB": sum(_resident(pid) for pid in pids),
+        **{f"{name}, MiB": _resident(pid) for name, pid in pids.items()},
+        "descriptors": sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids.values()),
         "inodes": sum(1 + len(names) + len(files) for folder in folders for _, names, files in os.walk(folder)),
         "rows": rows,
     }
@@ -63,38 +64,52 @@ def _resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 >> 20
 
 
-def strike(cloud: LiveCloud, tenants: dict[str, dict[str, str]], seconds: float) -> list[subprocess.Popen[bytes]]:
+def strike(
+    cloud: LiveCloud, tenants: dict[str, dict[str, str]], archive: Path, seconds: float
+) -> list[subprocess.Popen[bytes]]:
     """Start the attackers, each in a process and as a tenant of its own."""
     endpoints = json.loads((cloud.state / "endpoints.json").read_text())
+    container = cloud.image("tiny-container")
     end = time.monotonic() + seconds
     return [
         subprocess.Popen(
             [
                 *(sys.executable, "-c", RUN, name),
                 attackers.described(
-                    attackers.Target(
-                        endpoints["ec2"], endpoints["rest"], tenants[name], cloud.image("tiny-container"), end
-                    )
+                    attackers.Target(endpoints["ec2"], endpoints["rest"], tenants[name], container, str(archive), end)
                 ),
             ],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
         for name in tenants
     ]
 
 
+def answered(process: subprocess.Popen[bytes]) -> str:
+    """Wait for an attacker's end; its answers and how often it got each, or its last words."""
+    try:
+        output, errors = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, errors = process.communicate()
+    if process.returncode != 0:
+        return f"ended with {process.returncode}: {errors.decode(errors='replace')[-1500:]}"
+    counts: dict[str, int] = json.loads(output)
+    return ", ".join(f"{name}: {count}" for name, count in sorted(counts.items()))
+
+
 def clear(cloud: LiveCloud, tenants: dict[str, dict[str, str]]) -> None:
     """Take away all that the tenants made."""
-    clients = {name: cloud.client("ec2", tenant) for name, tenant in tenants.items()}
+    clients = {name: cloud.client("ec2", tenant, retries=10) for name, tenant in tenants.items()}
     for client in clients.values():
         rows = [row for each in client.describe_instances()["Reservations"] for row in each["Instances"]]
         idents = [row["InstanceId"] for row in rows if row["State"]["Name"] != "terminated"]
         if idents:
             client.terminate_instances(InstanceIds=idents)
     for client in clients.values():
-        until("the tenants' instances are gone", partial(_empty, client), 120)
+        until("the tenants' instances are gone", partial(_empty, client), 240)
         for image in client.describe_images(Owners=["self"])["Images"]:
             client.deregister_image(ImageId=image["ImageId"])
         for address in client.describe_addresses()["Addresses"]:
@@ -132,26 +147,24 @@ def main() -> int:
     chosen = parser.parse_args()
     with contextlib.ExitStack() as open_:
         folder = Path(open_.enter_context(tempfile.TemporaryDirectory()))
+        archive = folder / "many-files.tar.gz"
+        archive.write_bytes(attackers.archive(attackers.MANY_FILES, ends=False))
         cloud = open_.enter_context(running())
         victim = Victim(cloud, account(cloud, "victim"), folder)
         victim.act(chosen.seconds / 3)
         quiet = victim.take()
         tenants = {name: account(cloud, name.replace("_", "-")) for name in chosen.only or list(attackers.ATTACKERS)}
         before = used(cloud)
-        processes = strike(cloud, tenants, chosen.seconds)
+        processes = strike(cloud, tenants, archive, chosen.seconds)
         try:
             victim.act(chosen.seconds)
         finally:
-            for process in processes:
-                try:
-                    _, errors = process.communicate(timeout=60)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    _, errors = process.communicate()
-                if process.returncode not in (0, -9):
-                    print(errors.decode(errors="replace")[-1500:])
+            answers = [answered(process) for process in processes]
         stormy = victim.take()
         show("victim", quiet, stormy)
+        print()
+        for name, text in zip(tenants, answers, strict=True):
+            print(f"{name:18} {text}")
         return settle(cloud, victim, tenants, before)
 
 
