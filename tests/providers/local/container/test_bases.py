@@ -340,9 +340,13 @@ def test_a_large_base_goes_with_the_last_container_of_it(tmp_path: Path, monkeyp
         user.mkdir()
         for digest in (small, large):
             bases.path(digest, user)
+    for user in users:
+        user.rmdir()
     bases.release(users[0])
+    assert list((tmp_path / "bases" / ".uses" / small).iterdir()) != []
     assert left(tmp_path / "bases") == sorted([small, large])
     bases.release(users[1])
+    assert list((tmp_path / "bases" / ".uses" / small).iterdir()) == []
     until("the large base is gone", lambda: left(tmp_path / "bases") == [small])
     assert images.inodes() < 300
     assert bases.path(large).is_dir()

@@ -195,8 +195,9 @@ class Uses:
         return [link.readlink() for link in links if link.is_symlink()]
 
     def release(self, user: Path) -> list[str]:
-        """`user` leans on nothing any more; the digests on which it did."""
-        links = list(self._folder.glob(f"*/{_name(user)}"))
+        """`user`, which may be gone, leans on nothing any more; the digests on which it did."""
+        # A pattern that ends in the link's name finds no link whose target is gone.
+        links = [link for folder in self._folder.glob("*") if (link := folder / _name(user)).is_symlink()]
         for link in links:
             link.unlink(missing_ok=True)
         return [link.parent.name for link in links]
