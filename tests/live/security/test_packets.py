@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.live.security.site import Site
     from tests.live.veth import Guest
 
-pytestmark = [pytest.mark.cost(8), pytest.mark.allow_hosts(["10.41.0.0/16"])]
+pytestmark = [pytest.mark.cost(8), pytest.mark.allow_hosts(["10.41.0.0/16", addresses.METADATA])]
 
 _ARP, _IPV4, _IPV6, _TEST, _VLAN = 0x0806, 0x0800, 0x86DD, 0x88B5, 0x8100
 _EVERYBODY = b"\xff" * 6
