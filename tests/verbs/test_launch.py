@@ -203,6 +203,16 @@ def test_a_token_that_led_to_nothing_may_be_used_again(site: Site) -> None:
     assert len(launch(ann, site.core, Launch(image=tiny.ec2_id, token="t"))) == 1
 
 
+def test_a_token_outlives_an_upgrade_that_adds_a_parameter(site: Site, ann: Caller, tiny: Image) -> None:
+    class Later(Launch, frozen=True, kw_only=True):
+        colour: str = "grey"
+
+    first = launch(ann, site.core, Launch(image=tiny.ec2_id, token="t"))
+    assert launch(ann, site.core, Later(image=tiny.ec2_id, token="t")) == first
+    with pytest.raises(TokenReused):
+        launch(ann, site.core, Later(image=tiny.ec2_id, token="t", colour="red"))
+
+
 def test_a_token_outlives_its_instances(site: Site, ann: Caller, tiny: Image) -> None:
     asked = Launch(image=tiny.ec2_id, token="t")
     row = site.launch(ann, asked)[0]

@@ -44,13 +44,14 @@ TRIES = 100
 GIB = 1 << 30
 
 
-class Launch(msgspec.Struct, frozen=True, kw_only=True):
+class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a launch asks. `image`, `subnet`, `groups` by EC2 id; `user_data` base64; `disk` GiB (0: as needed).
 
     `placementgroup` is a placement group's name or id. `numbered` ones have their numbers from the beginning, and are
     called by them in their network. `map_public`: the port's public address is the loopback one.
 
-    As many as possible from `least` to `most` are launched, or none.
+    As many as possible from `least` to `most` are launched, or none. Defaults are left out of the form that a client
+    token remembers: a later version may add fields.
     """
 
     image: Ident
