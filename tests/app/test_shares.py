@@ -194,3 +194,18 @@ def test_slots_are_bounded_by_key_and_in_all() -> None:
             pass
     with slots.of("ann"):
         pass
+
+
+def test_a_thread_that_cannot_begin_takes_no_share_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> threading.Thread:
+        raise RuntimeError("can't start new thread")
+
+    async def test(workers: Workers, _work: Work) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(shares, "once", refused)
+            for _ in range(5):
+                with pytest.raises(RuntimeError):
+                    await asyncio.wait_for(workers.run("a", lambda: 1), 5)
+        assert await workers.run("a", lambda: 1) == 1
+
+    run(test)

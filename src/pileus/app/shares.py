@@ -144,7 +144,11 @@ class Workers:
                 self._idle.pop().put(job)
             else:
                 name = f"request-{len(self._threads)}"
-                self._threads.append(once(name, functools.partial(self._work, job)))
+                try:
+                    self._threads.append(once(name, functools.partial(self._work, job)))
+                except RuntimeError as error:  # the machine has no thread left
+                    self._give(job, None, error)
+                    return
 
     def _take(self) -> _Job | None:
         """A job that may begin, counted as running. Under the lock."""
