@@ -1,4 +1,4 @@
-"""How many processes answer a cloud's requests: they divide the rates of its callers among themselves."""
+"""The number of processes that answer a cloud's requests: they divide the rates of its callers among themselves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pileus.store.store import Store
 
 BEAT = 10.0
-"""Seconds between two words of a process."""
+"""Seconds between two signs of life of a process."""
 
 
 class Presence:
@@ -36,7 +36,7 @@ class Presence:
         self._thread.join()
 
     def count(self) -> int:
-        """How many there were last, this one included."""
+        """Return the number of processes at the last beat, this one included."""
         return self._count
 
     def _beat(self) -> None:

@@ -61,15 +61,15 @@ class Requests:
         """The answer to a request from the address `client`. Raises what a verb of ours should not."""
         try:
             turn = self._rates.turn(client, claims.credential(request))
-            found = await self._workers.identify(turn, functools.partial(self._identify, face, request, client))
-            if isinstance(found, Response):
-                return found
-            if isinstance(found, _Refused):
-                return await found.answer()
+            identified = await self._workers.identify(turn, functools.partial(self._identify, face, request, client))
+            if isinstance(identified, Response):
+                return identified
+            if isinstance(identified, _Refused):
+                return await identified.answer()
             try:
-                return await self.wait(found.caller.project, functools.partial(self._answer, found, client))
+                return await self.wait(identified.caller.project, functools.partial(self._answer, identified, client))
             except Throttled as error:
-                return await self._refuse(found, client, error).answer()
+                return await self._refuse(identified, client, error).answer()
         except Throttled as error:
             return await self._unproven(face.refused(error), request, client, late=True).answer()
 
@@ -82,10 +82,10 @@ class Requests:
         """The caller of a request that no face answers, by its token; the answer where it is refused."""
         try:
             turn = self._rates.turn(client, claims.credential(request))
-            found = await self._workers.identify(turn, lambda: caller_of(self._authority, request))
-            if isinstance(found, Caller):
-                self._rates.take(found, reads=False)
-                return found
+            identified = await self._workers.identify(turn, lambda: caller_of(self._authority, request))
+            if isinstance(identified, Caller):
+                self._rates.take(identified, reads=False)
+                return identified
             refused = self._unproven(unauthorized(), request, client, late=self._rates.refused(client))
         except PileusError as error:
             late = isinstance(error, Throttled)
@@ -107,28 +107,29 @@ class Requests:
             return await asyncio.get_running_loop().run_in_executor(self._host_threads, work)
 
     def _identify(self, face: Face, request: Request, client: str) -> Any:
-        found = face.identify(request)
-        if isinstance(found, Response):
-            # Without a code it is an answer that anybody may have.
-            return self._unproven(found, request, client, late=self._rates.refused(client)) if found.code else found
-        self._rates.proved(client, found.caller.key or claims.credential(request))
+        identified = face.identify(request)
+        if isinstance(identified, Response):
+            if not identified.code:  # an answer that anybody may have
+                return identified
+            return self._unproven(identified, request, client, late=self._rates.refused(client))
+        self._rates.proved(client, identified.caller.key or claims.credential(request))
         try:
-            self._rates.take(found.caller, reads=found.reads, launches=found.launches)
+            self._rates.take(identified.caller, reads=identified.reads, launches=identified.launches)
         except Throttled as error:
-            return self._refuse(found, client, error)
-        if found.waits:
-            return found
-        answer = functools.partial(self._answer, found, client)
-        return Answering(found.caller.project, answer, functools.partial(self._refuse, found, client))
+            return self._refuse(identified, client, error)
+        if identified.waits:
+            return identified
+        answer = functools.partial(self._answer, identified, client)
+        return Answering(identified.caller.project, answer, functools.partial(self._refuse, identified, client))
 
-    def _answer(self, found: Identified, client: str) -> Response:
-        response = found.answer()
-        self._audit.record(client, response, found.caller)
+    def _answer(self, identified: Identified, client: str) -> Response:
+        response = identified.answer()
+        self._audit.record(client, response, identified.caller)
         return response
 
-    def _refuse(self, found: Identified, client: str, error: PileusError) -> _Refused:
-        response = found.refuse(error)
-        self._audit.record(client, response, found.caller)
+    def _refuse(self, identified: Identified, client: str, error: PileusError) -> _Refused:
+        response = identified.refuse(error)
+        self._audit.record(client, response, identified.caller)
         return _Refused(response, late=True)
 
     def _unproven(self, response: Response, request: Request, client: str, *, late: bool) -> _Refused:
