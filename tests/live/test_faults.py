@@ -56,5 +56,5 @@ def test_a_file_that_is_no_disk_is_no_image(cloud: LiveCloud, tmp_path: Path) ->
     )
     assert run.returncode != 0
     assert "Traceback" not in run.stderr
-    assert "refers to another file" in run.stderr
+    assert "has a backing file" in run.stderr
     assert not cloud.ec2.describe_images(Filters=[{"Name": "name", "Values": ["bad"]}])["Images"]
