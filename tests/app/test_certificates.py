@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ssl
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -68,6 +69,23 @@ def test_a_host_gets_its_own_name_and_nothing_else_of_what_it_asks(authority: Ce
     assert not found.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert found.public_key() == key.public_key()
     assert found.serial_number == int(serial, 16)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("2a8648ce3d030107", "2a8648ce3d030106"), ("020100300c", "02011e300c")],
+    ids=["curve", "version"],
+)
+def test_a_request_of_an_unknown_curve_or_version_is_refused(
+    authority: CertificateAuthority, right: str, wrong: str
+) -> None:
+    request = x509.load_pem_x509_csr(certificates.new_request("h")[1]).public_bytes(serialization.Encoding.DER)
+    assert bytes.fromhex(right) in request
+    pem = ssl.DER_cert_to_PEM_cert(request.replace(bytes.fromhex(right), bytes.fromhex(wrong))).replace(
+        "CERTIFICATE", "CERTIFICATE REQUEST"
+    )
+    with pytest.raises(InvalidValue, match="no certificate request"):
+        authority.host(pem.encode(), "host-1")
 
 
 @pytest.mark.parametrize("request_", [b"", b"-----BEGIN CERTIFICATE REQUEST-----\nnonsense\n", None])

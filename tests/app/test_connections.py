@@ -225,6 +225,15 @@ def test_only_so_many_requests_wait_on_one_connection(served: Served) -> None:
     assert memory() - before < 32 << 20
 
 
+@pytest.mark.parametrize("long", ["url", "header"])
+def test_a_websocket_with_a_head_beyond_its_bound_is_answered_431(listener: Listener, long: str) -> None:
+    much = b"a" * bounds.REQUEST_HEAD.most
+    path, header = (much, b"") if long == "url" else (b"", much)
+    upgrade = b"connection: upgrade\r\nupgrade: websocket\r\n"
+    answer = listener.says(b"GET /" + path + b" HTTP/1.1\r\nhost: a\r\n" + upgrade + b"x: " + header + b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 431")
+
+
 @pytest.mark.parametrize(
     ("data", "status"),
     [

@@ -36,3 +36,4 @@ def test_no_stream_leads_to_anothers_instance(stub: Stub) -> None:
         refused = str(says(stranger["token"], name))
         assert "does not exist" in refused
         assert refused == str(says(stranger["token"], nothing)).replace(nothing, name)
+    assert str(says(stranger["token"], "%E2%82%AC" * 200)).count("\u20ac") > 20

@@ -11,8 +11,9 @@ import pytest
 
 from pileus.bus import messages
 from pileus.bus.memory import MemoryBus
-from pileus.bus.messages import Ask, Hello, Order, Report, ToHost
+from pileus.bus.messages import Ask, BodyReport, Hello, Order, Report, ToHost
 from pileus.bus.unix import CloudEnd, HostEnd
+from pileus.model.noun import Fault
 from tests.bus.waiting import until
 
 if TYPE_CHECKING:
@@ -76,7 +77,22 @@ def test_new_messages_are_no_messages(message: object) -> None:
     assert messages.decode_to_cloud(msgspec.msgpack.encode(message)) is None
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xff", b"\xc0", b"\x80", b"\x93\x01\x02\x03", b"hello"])
+NO_TEXT = msgspec.msgpack.encode({"type": "a", "host": "h"}).replace(b"\xa1a", b"\xa1\xff")
+ENDLESS = BodyReport(since=float("inf"))
+NO_NUMBER = BodyReport(fault=Fault(code="a", message="b", at=float("nan")))
+
+
+@pytest.mark.parametrize("body", [ENDLESS, NO_NUMBER])
+def test_a_report_with_a_number_that_no_row_can_hold_is_an_error(body: BodyReport) -> None:
+    report = Report(host="h", epoch=1, sequence=1, bodies={"u": body})
+    with pytest.raises(msgspec.DecodeError, match="not finite"):
+        messages.decode_to_cloud(messages.encode(report))
+
+
+TOO_DEEP = msgspec.msgpack.encode({"type": "report", "more": 1}).replace(b"\x01", b"\x91" * 5000 + b"\x01")
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xff", b"\xc0", b"\x80", b"\x93\x01\x02\x03", b"hello", NO_TEXT, TOO_DEEP])
 def test_what_is_no_message_of_any_version_is_an_error(data: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         messages.decode_to_host(data)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -74,7 +74,7 @@ class CertificateAuthority:
             public = asked.public_key()
             if not asked.is_signature_valid or not isinstance(public, ec.EllipticCurvePublicKey):
                 raise ValueError("not signed by an elliptic curve key of its own")
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
             raise InvalidValue(f"This is no certificate request: {error}.", reason="request") from error
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
         made = self._issue(name, public, [name], usages)

@@ -215,7 +215,7 @@ class Edge:
             # Accepted first: a refused handshake carries no words.
             await send({"type": "websocket.accept"})
             code = 1013 if isinstance(error, Throttled) else 1011
-            await send({"type": "websocket.close", "code": code, "reason": error.message[:120]})
+            await send({"type": "websocket.close", "code": code, "reason": streams.reason(error)})
 
     def _opened(self, client: str, caller: Caller, status: int, code: str = "") -> None:
         """Record that a stream was opened, or refused."""

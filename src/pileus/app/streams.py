@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from pileus.bus import channels
 from pileus.model.caller import Caller
-from pileus.model.errors import InvalidValue, Unavailable
+from pileus.model.errors import Fault, InvalidValue, PileusError, Unavailable
 from pileus.model.provider import Access
 from pileus.verbs.core import Core
 from pileus.verbs.instance import console
@@ -22,6 +22,9 @@ Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 _PATH = re.compile(r"/v1/instances/([^/]+)/connect/([0-9]{1,5})", re.ASCII)
 _CHUNK = 65536
+
+CLOSE_REASON = 123
+"""Bytes of the reason with which a websocket is closed."""
 
 
 def target(path: str) -> tuple[str, int] | None:
@@ -36,6 +39,11 @@ def access(caller: Caller, core: Core, wanted: tuple[str, int]) -> Access:
     if not 1 <= port <= 65535:
         raise InvalidValue(f"{port} is no TCP port.", ident=str(port), reason="port")
     return console.connect(caller, core, ident, port)
+
+
+def reason(error: PileusError | Fault) -> str:
+    """The words of a refusal, as many as a websocket's close may carry (RFC 6455, 5.5: 123 bytes)."""
+    return error.message.encode("utf-8", "replace")[:CLOSE_REASON].decode("utf-8", "ignore")
 
 
 async def dial(opened: Access) -> Link:

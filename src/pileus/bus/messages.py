@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -183,14 +185,35 @@ def decode_to_host(data: bytes) -> ToHost | None:
 
 def decode_to_cloud(data: bytes) -> ToCloud | None:
     """The message for the cloud in `data`; None for one that this version does not know. Raises msgspec.DecodeError."""
-    return _known(_TO_CLOUD, data)  # type: ignore[no-any-return]
+    message = _known(_TO_CLOUD, data)
+    if isinstance(message, Report) and not all(math.isfinite(number) for number in _numbers(message)):
+        raise msgspec.DecodeError("a report with a number that is not finite, which no row can hold")
+    return message  # type: ignore[no-any-return]
+
+
+def _numbers(report: Report) -> Iterator[float]:
+    """Every floating-point number of a report that a row takes over."""
+    for body in report.bodies.values():
+        yield body.since
+        faults = (body.fault, body.capture.fault if body.capture is not None else None)
+        yield from (fault.at for fault in faults if fault is not None)
+
+
+def _decode_any(data: bytes) -> None:
+    """Whether `data` is a message of any version. Raises msgspec.DecodeError."""
+    try:
+        _ANY.decode(data)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def _known(decoder: msgspec.msgpack.Decoder[Any], data: bytes) -> Any:
     """Who is a version behind passes over what it does not know: fields within a message, and messages as a whole."""
     try:
         return decoder.decode(data)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
     except msgspec.ValidationError as error:
-        _ANY.decode(data)
+        _decode_any(data)
         log.warning("message of another version passed over", reason=str(error))
         return None

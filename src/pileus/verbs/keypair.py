@@ -113,7 +113,7 @@ def _loaded(text: bytes) -> PublicKeyTypes | SSHPublicKeyTypes:
         return serialization.load_ssh_public_key(algorithm + b" " + blob)
     words = text.split()
     # In base64 a DER sequence begins so; no algorithm of OpenSSH does.
-    if words[0].startswith(b"M"):
+    if text.startswith(b"M"):
         return serialization.load_der_public_key(base64.b64decode(b"".join(words), validate=True))
     return serialization.load_ssh_public_key(b" ".join(words[:2]))
 

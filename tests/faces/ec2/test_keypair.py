@@ -7,6 +7,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ed25519, rsa
 
+from pileus.model.errors import InvalidValue
+from pileus.verbs import keypair
 from tests.faces.ec2.cloud import Account, Cloud, filtered, refused
 
 
@@ -74,6 +76,11 @@ def test_import_of_rsa(account: Account, bits: int) -> None:
 def test_import_of_keys_that_no_guest_could_use(account: Account, material: bytes) -> None:
     with refused("InvalidKey.Format"):
         account.ec2.import_key_pair(KeyName="bad", PublicKeyMaterial=material)
+
+
+def test_a_key_without_text_is_no_key() -> None:
+    with pytest.raises(InvalidValue, match="not in valid OpenSSH"):
+        keypair.known("project", "name", " \n")
 
 
 @pytest.mark.parametrize("kind", ["rsa", "ed25519"])
