@@ -8,11 +8,13 @@ input is kept in the folder of the corpus, and printed.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 from pathlib import Path
 
 import atheris
+import structlog
 
 with atheris.instrument_imports(include=["pileus"], enable_loader_override=False):
     from tests.fuzz.targets import TARGETS
@@ -43,6 +45,7 @@ def main() -> None:
     if chosen.list or chosen.target is None:
         print(*TARGETS, sep="\n")
         return
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     target = TARGETS[chosen.target]
     corpus = chosen.corpus or Path(tempfile.mkdtemp(prefix=f"pileus-fuzz-{chosen.target}-"))
     corpus.mkdir(parents=True, exist_ok=True)
