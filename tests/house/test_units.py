@@ -55,3 +55,12 @@ def test_systemd_understands_the_units(path: Path, tmp_path: Path) -> None:
     text = path.read_text()
     assert verified(tmp_path, text) == ""
     assert "Unknown key" in verified(tmp_path, text.replace("Type=", "Typ="))
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: str(path.name))
+def test_units_that_restart_never_give_up(path: Path) -> None:
+    unit = configparser.ConfigParser(strict=True, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(path.read_text())
+    # A process ends at once while its database is away; systemd gives up after five such starts in 10 s.
+    assert unit["Service"].get("Restart") != "always" or unit["Unit"].get("StartLimitIntervalSec") == "0"
