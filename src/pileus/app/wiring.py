@@ -123,7 +123,8 @@ def load(name: str) -> Any:
 
 def _stubs(state: State, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
     """One of several processes over stub hosts: these are processes of their own, `pileus host run --provider stub`."""
-    bus, engine = _bus(state, settings), load("stub")(latency=settings.stub_latency)
+    engine = load("stub")(latency=settings.stub_latency, database=state.cloud / "engine.db")
+    bus = _bus(state, settings)
     gate = Gate(bus)
     core = Core(store, gate, engine, _key(state), place, settings.policy, bounds=settings.bounds)
     cloud = _cloud(state, settings, core, gate, engine, role)

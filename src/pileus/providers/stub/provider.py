@@ -16,9 +16,11 @@ from pileus.model.noun import NEVER
 from pileus.model.provider import Capture, Recalled, Ref, Seen
 from pileus.model.spec import ImageSpec, InstanceSpec, PortSpec
 from pileus.model.statistics import NicStatistics, Statistics
+from pileus.providers.stub.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from pileus.model.noun import Revision
     from pileus.model.provider import Access, Channel, Channels, Stream
@@ -40,7 +42,8 @@ _HOSTS = frozenset({InstanceSpec.KIND, ImageSpec.KIND})
 class StubProvider:
     """`latency` seconds pass before anything is done. `faults` is asked before each call (name, uuid) and may raise.
 
-    A pretended guest has come up as soon as it runs; with `slow_guests` only when `come_up` is called.
+    A pretended guest has come up as soon as it runs; with `slow_guests` only when `come_up` is called. With `database`
+    it is the network engine of several processes, whose bodies are in that file.
     """
 
     handles = frozenset({"instance", "image", "router", "network", "port", "securitygroup", "floatingip"})
@@ -53,7 +56,9 @@ class StubProvider:
         channels: Channels | None = None,
         faults: Callable[[str, str], None] | None = None,
         slow_guests: bool = False,
+        database: Path | None = None,
     ) -> None:
+        self._records = Records(database) if database is not None else None
         self.bodies: dict[tuple[str, str], Seen] = {}
         self.specs: dict[tuple[str, str], AnySpec] = {}
         self.logs: dict[str, list[str]] = {}
@@ -70,17 +75,23 @@ class StubProvider:
     def observe(self, ref: Ref) -> Seen | None:
         """The pretended body."""
         self._before("observe", ref.uuid)
+        if self._records is not None:
+            return self._records.observe(ref)
         return self.bodies.get((ref.kind, ref.uuid))
 
     def scan(self) -> Iterable[Seen]:
         """Every pretended body."""
         self._before("scan", "")
+        if self._records is not None:
+            return self._records.scan()
         with self._lock:
             return list(self.bodies.values())
 
     def recall(self) -> Iterable[Recalled]:
         """What the specs say, and what was removed."""
         self._before("scan", "")
+        if self._records is not None:
+            return self._records.recall()
         with self._lock:
             kept = [
                 Recalled(kind=kind, uuid=uuid, revision=spec.revision, record=spec.record)
@@ -97,6 +108,9 @@ class StubProvider:
     def ensure(self, spec: AnySpec) -> None:
         """Be as `spec` says, after the latency; what is older than the body or than its removal does nothing."""
         self._before("ensure", spec.uuid)
+        if self._records is not None:
+            self._records.ensure(spec)
+            return
         key = (spec.KIND, spec.uuid)
         with self._lock:
             old = self.bodies.get(key)
@@ -144,6 +158,9 @@ class StubProvider:
     def remove(self, ref: Ref) -> None:
         """Be gone, unless the body is newer than the order."""
         self._before("remove", ref.uuid)
+        if self._records is not None:
+            self._records.remove(ref)
+            return
         with self._lock:
             key = (ref.kind, ref.uuid)
             old = self.bodies.get(key)
