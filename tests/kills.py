@@ -132,7 +132,7 @@ def kept_storms(path: Path = STORM_RESULTS) -> list[Storm]:
     return [msgspec.json.decode(line, type=Storm) for line in path.read_bytes().splitlines()]
 
 
-TROUBLES = ("kill", "pause", "partition", "broker", "database", "roll_back")
+TROUBLES = ("kill", "pause", "partition", "broker", "database", "disk", "roll_back")
 
 
 def storm_table(squalls: Sequence[Storm]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import resource
+import signal
 import threading
 import time
 from collections import Counter
@@ -103,6 +105,38 @@ class Users(threading.Thread):
         return answer if isinstance(answer, list) else []
 
 
+class Supervisor(threading.Thread):
+    """Starts a process again, as systemd does, that ended by itself; it has said why, in a line of its log.
+
+    `ended` are the names of those that did, `silent` the logs' ends of those that did not say why.
+    """
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__(name="supervisor")
+        self.ended: list[str] = []
+        self.silent: list[str] = []
+        self._cloud = cloud
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Look after the processes until `finish`."""
+        while not self._over.wait(1.0):
+            for name, process in list(self._cloud.processes.items()):
+                code = process.poll()
+                if code is None or code == -signal.SIGKILL:
+                    continue
+                self.ended.append(name)
+                last = (self._cloud.root / f"{name}.log").read_text(errors="replace")[-2000:]
+                if code < 0 or not last.rstrip().rpartition("\n")[2].startswith("pileus: "):
+                    self.silent.append(f"{name} ended with {code}: {last}")
+                self._cloud.again(name)
+
+    def finish(self) -> None:
+        """Stop looking."""
+        self._over.set()
+        self.join()
+
+
 @dataclass
 class Troubles:
     """What befalls the cloud: each of `KINDS` at drawn moments; `counts` says how often."""
@@ -118,7 +152,7 @@ class Troubles:
     def rage(self, seconds: float) -> None:
         """Bring troubles, one after the other, for so long; all is mended at the end."""
         end = time.monotonic() + seconds
-        kinds = (self.kill, self.kill, self.pause, self.partition, self.broker, self.database)
+        kinds = (self.kill, self.kill, self.pause, self.partition, self.broker, self.database, self.disk)
         while time.monotonic() < end:
             trouble = self._draw.choice(kinds)
             self.counts[trouble.__name__] += 1
@@ -170,8 +204,28 @@ class Troubles:
             time.sleep(self._draw.uniform(0.5, 6.0))
             self.cloud.database.resume()
 
+    def disk(self) -> None:
+        """Fill the disk of a process: nothing that it writes to a file or to its log succeeds."""
+        name = self._draw.choice([*ROLES, *self.relays])
+        pid = self.cloud.processes[name].pid
+        _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, most))
+        time.sleep(self._draw.uniform(1.0, 10.0))
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
+
     def roll_back(self, copy: Path) -> None:
-        """Have the database go on from an older copy of itself."""
-        self.counts["roll_back"] += 1
+        """Have the database go on from an older copy of itself, and once more during the recovery that follows.
+
+        In between hosts are killed while they answer.
+        """
         assert isinstance(self.cloud.database, Postgresql)
-        self.cloud.database.put_back(copy)
+        for _ in range(self._draw.randint(1, 3)):
+            self.counts["roll_back"] += 1
+            self.cloud.database.put_back(copy)
+            time.sleep(self._draw.uniform(0.0, 4.0))
+            if self._draw.random() < 0.7:
+                self.counts["kill"] += 1
+                host = self._draw.choice(list(self.relays))
+                self.cloud.kill(host)
+                time.sleep(self._draw.uniform(0.0, 4.0))
+                self.cloud.again(host)

@@ -105,31 +105,38 @@ def test_every_acknowledged_wish_holds_after_a_squall(
     copy = Path(stormy.root) / f"copy-{squall}"
     assert isinstance(stormy.database, Postgresql)
     began = time.monotonic()
+    supervisor = storm.Supervisor(stormy)
+    request.addfinalizer(supervisor.finish)
+    supervisor.start()
+    # A squall that ends early has a row too: the table is not of the good ones alone.
+    wrong = ["not judged"]
     users.start()
     try:
-        troubles.rage(RAGES / 3)
-        stormy.database.copy(copy)
-        troubles.rage(RAGES * 2 / 3)
+        try:
+            troubles.rage(RAGES / 3)
+            stormy.database.copy(copy)
+            troubles.rage(RAGES * 2 / 3)
+        finally:
+            users.finish()
+        at_rest(stormy, users)
+        # All that was acknowledged since the copy has reached a host: an older database learns it from the hosts.
+        troubles.roll_back(copy)
+        shutil.rmtree(copy)
+        at_rest(stormy, users)
+        repeat(stormy, users)
+        at_rest(stormy, users)
+        wrong = [str(each) for each in differing(stormy, users).items()] + supervisor.silent
     finally:
-        users.finish()
-    at_rest(stormy, users)
-    # All that was acknowledged since the copy has reached a host: an older database learns it from the hosts.
-    troubles.roll_back(copy)
-    shutil.rmtree(copy)
-    at_rest(stormy, users)
-    repeat(stormy, users)
-    at_rest(stormy, users)
-    wrong = [str(each) for each in differing(stormy, users).items()]
-    kills.keep_storm(
-        kills.Storm(
-            seed=seed,
-            acknowledged=users.acknowledged,
-            repeated=users.repeated,
-            instances=len(users.wishes),
-            troubles=dict(troubles.counts),
-            took=round(time.monotonic() - began, 1),
-            wrong=len(wrong),
+        kills.keep_storm(
+            kills.Storm(
+                seed=seed,
+                acknowledged=users.acknowledged,
+                repeated=users.repeated,
+                instances=len(users.wishes),
+                troubles=dict(troubles.counts),
+                took=round(time.monotonic() - began, 1),
+                wrong=len(wrong),
+            )
         )
-    )
     assert wrong == []
     clear(stormy, users)
