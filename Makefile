@@ -55,7 +55,7 @@ test-live: images services ## all that boots guests or real services (root); ARE
 .PHONY: fuzz
 fuzz: ## a million inputs for each parser, guided by coverage (RUNS=n, TARGET=name to narrow)
 	@for target in $(or $(TARGET),$$($(BIN)/python -m tests.fuzz --list 2>/dev/null)); do \
-	    echo "── $$target"; $(BIN)/python -m tests.fuzz $$target $(if $(RUNS),--runs $(RUNS)) 2>&1 | grep -e stat:: -e ERROR -e Error; \
+	    echo "── $$target"; $(BIN)/python -m tests.fuzz $$target $(if $(RUNS),--runs $(RUNS)) 2>&1 | grep -e stat:: -e ERROR -e Error -e 'Test unit'; \
 	done
 
 .PHONY: storm
