@@ -22,6 +22,7 @@ from pileus.app.connections import Connections, Limits
 from pileus.app.processes import until
 from pileus.app.settings import Settings
 from pileus.faces.wire.http import Response
+from pileus.model import bounds
 from pileus.model.errors import Throttled, TooLarge
 
 if TYPE_CHECKING:
@@ -226,11 +227,11 @@ def test_only_so_many_requests_wait_on_one_connection(served: Served) -> None:
 
 
 @pytest.mark.parametrize("long", ["url", "header"])
-def test_a_websocket_with_a_head_beyond_its_bound_is_answered_431(listener: Listener, long: str) -> None:
-    much = b"a" * bounds.REQUEST_HEAD.most
+def test_a_websocket_with_a_head_beyond_its_bound_is_answered_431(served: Served, long: str) -> None:
+    much = b"a" * (bounds.HEAD_BYTES.most + (64 << 10))
     path, header = (much, b"") if long == "url" else (b"", much)
     upgrade = b"connection: upgrade\r\nupgrade: websocket\r\n"
-    answer = listener.says(b"GET /" + path + b" HTTP/1.1\r\nhost: a\r\n" + upgrade + b"x: " + header + b"\r\n\r\n")
+    answer = served.ask(b"GET /" + path + b" HTTP/1.1\r\nhost: a\r\n" + upgrade + b"x: " + header + b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 431")
 
 

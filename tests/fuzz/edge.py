@@ -16,9 +16,11 @@ from urllib.parse import parse_qsl
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from pileus.app import certificates, connections, serving, streams, uploads
+from pileus.app import certificates, serving, streams, uploads
+from pileus.app.connections import Connections, Limits
 from pileus.app.hostdoor import HostDoor
 from pileus.app.http import body_of, respond
+from pileus.app.protocol import HttpProtocol
 from pileus.app.settings import Settings
 from pileus.faces.wire.http import Response
 from pileus.mcc import xmlrpc
@@ -69,6 +71,13 @@ class _Transport(asyncio.Transport):
         """Pass bytes over."""
         assert not bytes(data[:12]).startswith(b"HTTP/1.1 500"), bytes(data)
 
+    def can_write_eof(self) -> bool:
+        """Return that a half can be closed."""
+        return True
+
+    def write_eof(self) -> None:
+        """Close that half."""
+
     def pause_reading(self) -> None:
         """Do nothing: the fuzzer sends on."""
 
@@ -113,8 +122,12 @@ def _connections() -> Work:
     logging.getLogger("uvicorn.error").propagate = False
     loop.set_exception_handler(lambda _loop, context: errors.lines.append(str(context)))
     asyncio.set_event_loop(loop)
-    server = serving.server(_application)
+    among = Connections(Limits(100, 50))
+    server = serving.server(_application, among)
     server.config.load()
+
+    async def admit(protocol: HttpProtocol) -> None:
+        assert among.admit(protocol)
 
     def turn() -> None:
         loop.call_soon(loop.stop)
@@ -124,7 +137,8 @@ def _connections() -> Work:
         sent = data.removeprefix(b"!").replace(b"~", _LONG)
         size = max(97, len(sent) // 20) if data[:1] == b"!" else max(1, len(sent))
         transport = _Transport(loop)
-        protocol = connections.Connection(server.config, server.server_state, {}, loop)
+        protocol = HttpProtocol(server.config, server.server_state, {}, loop, connections=among)
+        loop.run_until_complete(admit(protocol))
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         for at in range(0, len(sent), size):
@@ -137,7 +151,7 @@ def _connections() -> Work:
             if not server.server_state.tasks:
                 break
         assert not errors.lines, errors.lines
-        assert not connections.census(server.server_state).total
+        assert not len(among)
         assert not server.server_state.tasks
 
     return work

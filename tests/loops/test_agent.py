@@ -500,3 +500,13 @@ def test_reboots_are_no_falls() -> None:
     host.fall()
     host.settle()
     assert host.runs
+
+
+@pytest.mark.parametrize("uuid", ["", "../x", "a/b", ".hidden", "x" * 65, "é"])
+def test_an_order_whose_id_is_no_name_of_a_file_is_refused(uuid: str) -> None:
+    host = Host()
+    assert not host.agent.take(Order(uuid=uuid, revision=(1, 1), why="gone"))
+    spec = InstanceSpec(uuid=uuid, revision=(1, 1), power=Power(), vcpus=1, memory=64, ec2_id="i-0")
+    assert not host.agent.take(Order(uuid=uuid, revision=(1, 1), spec=spec))
+    assert not host.agent.take(Order(uuid="u", revision=(1, 1), spec=spec))
+    assert (host.book.entries, host.book.removed) == ({}, {})

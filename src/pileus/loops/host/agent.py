@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -40,6 +41,9 @@ LONGEST = 30.0
 
 MOST = bounds.REMOVALS.most
 """Removals that are remembered before the host asks to forget the older half."""
+
+_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}", re.ASCII)
+"""The form of the id of an order."""
 
 log = structlog.get_logger()
 
@@ -130,7 +134,14 @@ class Agent:
         return True
 
     def accepts(self, order: Order) -> bool:
-        """Whether an order is news: not of an earlier incarnation or opening, above what is held or was removed."""
+        """Whether an order is news: not of an earlier incarnation or opening, above what is held or was removed.
+
+        An order whose id could not be the name of a file, or is not its spec's, is refused: the host names files and
+        folders after it.
+        """
+        if not _ID.fullmatch(order.uuid) or (order.spec is not None and order.spec.uuid != order.uuid):
+            log.warning("order not kept", uuid=order.uuid[:40], code="Malformed", message="its id is no uuid")
+            return False
         start = self.book.start
         # Processes of a version that knows no openings, which may run beside those that do, name none.
         if order.revision[0] < start.incarnation or 0 < order.opening < start.opening:
