@@ -9,13 +9,14 @@ from collections import Counter
 import structlog
 
 from tests.loops.lines import LINES
-from tests.loops.world import run
+from tests.loops.world import cloud, run
 
 
 def measure(name: str, worlds: int) -> tuple[int | None, Counter[int]]:
     """The first world that a line's absence breaks, and how often which promise broke first."""
     line, first = LINES[name], None
     broken: Counter[int] = Counter()
+    cloud()
     with line.off():
         for seed in range(worlds):
             what = run(seed, line.temper)

@@ -5,12 +5,10 @@ Each seed draws its own temper, for what is rare among many kinds is common amon
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import random
+from typing import Literal
 
 import msgspec
-
-if TYPE_CHECKING:
-    import random
 
 VERBS = ("launch", "start", "stop", "reboot", "terminate", "rules", "tag", "group", "terminate-again", "address")
 MISHAPS = ("agent", "machine", "cut", "guest", "crash", "full")
@@ -51,11 +49,18 @@ class Temper(msgspec.Struct, frozen=True):
     mute: Literal["", "mute", "full"] = ""
 
 
-def draw(chance: random.Random, asked: Temper) -> Temper:
-    """A temper of `chance`'s choosing in all that `asked` leaves open."""
-    verbs = tuple(verb for verb in VERBS for _ in range(chance.choice((0, 1, 2, 5))))
-    mishaps = tuple(what for what in MISHAPS for _ in range(chance.choice((0, 1, 3))))
-    odds = {what: odd * chance.choice((0, 1, 2)) for what, odd in ODDS.items()}
+def draw(seed: int, asked: Temper) -> Temper:
+    """The temper of a seed in all that `asked` leaves open.
+
+    Each part is drawn by itself: where a new one is added, worlds that ask for something else stay as they were.
+    """
+
+    def choice(part: str, *among: int) -> int:
+        return random.Random(f"{seed} {part}").choice(among)
+
+    verbs = tuple(verb for verb in VERBS for _ in range(choice(verb, 0, 1, 2, 5)))
+    mishaps = tuple(what for what in MISHAPS for _ in range(choice(what, 0, 1, 3)))
+    odds = {what: odd * choice(what, 0, 1, 2) for what, odd in ODDS.items()}
     if asked.old:
         mishaps = (*mishaps, "old", "old")
     verbs = asked.verbs or verbs or ("start",)

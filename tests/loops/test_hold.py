@@ -221,3 +221,20 @@ def test_a_guest_is_not_put_down_while_another_capture_of_it_is_made(
     host.given("b", moment("m2"))
     host.steps("b", "u")
     assert host.running()
+
+
+@pytest.mark.parametrize("reboot", [True, False])
+def test_a_guest_that_is_down_for_a_capture_stays_down_when_another_one_has_its_moment(
+    host: Host,
+    reboot: bool,  # noqa: FBT001
+) -> None:
+    host.order("a", reboot=reboot)
+    host.order("b")
+    host.steps("a", "b", "u")
+    assert not host.running()
+    host.given("a", moment("m1"))
+    host.steps("a", "b", "u")
+    assert not host.running()
+    host.given("b", moment("m2"))
+    host.steps("b", "u")
+    assert host.running()

@@ -205,3 +205,19 @@ def test_tombstones_go_before_what_hosts_forget_matters(site: Site, ann: Caller,
     site.settle()
     spec = InstanceSpec(uuid=gone[0].uuid, power=gone[0].wanted.power, vcpus=1, memory=64, ec2_id="i-0")
     assert not site.agents["h1"].take(Order(uuid=gone[0].uuid, revision=gone[0].revision, spec=spec))
+
+
+def test_a_page_of_an_answer_to_another_question_says_of_nothing_that_it_is_absent(
+    site: Site, ann: Caller, tiny: Image
+) -> None:
+    """An answer to the process before may be under way for long, and its pages in any order."""
+    row, *_ = site.launch(ann, Launch(image=tiny.ec2_id))
+    history(site, ann, tiny, 2)
+    process = Process(site).opened()
+    site.settle()
+    assert site.row(row.uuid).seen.running
+    late = site.agents["h1"].answer(Ask(call="of the process before", orders=True, pages=True))
+    assert len(late) > 1
+    assert row.uuid not in late[-1].bodies
+    process.recovery.heard(late[-1])
+    assert site.row(row.uuid).seen.running

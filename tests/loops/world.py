@@ -12,6 +12,7 @@ import uuid as uuids
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
+from unittest import mock
 
 from sqlalchemy import case, func, select
 
@@ -116,10 +117,20 @@ class _Log:
     exception = warning
 
 
+def _uuids(seed: int | str) -> SimpleNamespace:
+    """In the place of the module `uuid`: uuids follow from a seed, too, for much is done in their order."""
+    drawn = random.Random(seed)
+    return SimpleNamespace(uuid4=lambda: uuids.UUID(int=drawn.getrandbits(128), version=4))
+
+
 class Cloud:
     """What every world begins with, made once: a project with its default network, two groups, an image, two hosts."""
 
     def __init__(self) -> None:
+        with mock.patch.object(ids, "uuid", _uuids("cloud")):
+            self._begin()
+
+    def _begin(self) -> None:
         self.store = TracedStore()
         self.store.now = lambda: START
         migrate(self.store.engine)
@@ -180,7 +191,7 @@ class World:
     def __init__(self, seed: int, asked: Temper, *, trace: bool = False) -> None:
         self.seed = seed
         self.random = random.Random(seed)
-        self.temper = draw(self.random, asked)
+        self.temper = draw(seed, asked)
         self.now = START
         self.odds: dict[str, float] = {}
         self.storm = True
@@ -278,7 +289,9 @@ class World:
             except StoreDown:
                 self.log("report not taken in")
             else:
-                self.promises.after_report(message.host, said)
+                # Pages of an answer are taken in when all are there.
+                if message.pages == 1:
+                    self.promises.after_report(message.host, said)
 
     # -- workers -------------------------------------------------------------------------------------------------
 
@@ -415,10 +428,8 @@ class World:
     def run(self) -> str | None:
         """Run the seed."""
         log = _Log()
-        made = random.Random(self.seed)
-        shim = SimpleNamespace(uuid4=lambda: uuids.UUID(int=made.getrandbits(128), version=4))
         changed = [
-            (ids, "uuid", shim),
+            (ids, "uuid", _uuids(self.seed)),
             (stores, "LEASE", LEASE),
             (runner, "log", log),
             (agents, "log", log),

@@ -183,7 +183,8 @@ class Recovery:
             self._unanswered[report.host] = (first, report)
             self._ask(report.host)
             return False
-        return True
+        # A page of an answer to another question is no whole report: what it does not name is not absent.
+        return report.pages == 1
 
     def _given(self) -> Revision | None:
         """The highest revision that an open store has given; None of one that is closed."""

@@ -243,7 +243,7 @@ class Agent:
     def _held(self, entry: Entry) -> tuple[Entry, str]:
         """The capture it is kept down for; what relies on that is told of the end before anything starts it."""
         with self._lock:
-            holding = self._captures.hold(entry.uuid)
+            holding = self._captures.hold(entry.uuid, held=entry.body.held)
             if entry.body.held and not holding:
                 entry = _with_body(entry, held=False)
                 self._save(entry.uuid, entry)

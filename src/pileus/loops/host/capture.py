@@ -37,10 +37,11 @@ class Captures:
         if isinstance(entry.spec, ImageSpec):
             self._ordered.add(entry.uuid)
 
-    def hold(self, instance: str) -> str:
-        """The capture for which this instance is to be down now, for it has no moment yet; none while another is made.
+    def hold(self, instance: str, *, held: bool) -> str:
+        """The capture for which this instance is to be down now, for it has no moment yet; empty if there is none.
 
-        To put the guest down would lose the moment of that one.
+        A guest that is not `held` down yet is not put down while another capture of it is made, which would lose its
+        moment. One that is held stays down: captures of it may have begun.
         """
         found = ""
         for uuid in list(self._ordered):
@@ -49,7 +50,7 @@ class Captures:
             if entry is None or not isinstance(spec, ImageSpec):
                 self._ordered.discard(uuid)
             elif spec.instance == instance and not _ended(entry):
-                if _moment(entry) and entry.fault is None:
+                if not held and _moment(entry) and entry.fault is None:
                     return ""
                 if spec.reboot and not _moment(entry):
                     found = uuid
