@@ -214,9 +214,10 @@ class Promises:
     def put_back(self, node: Node) -> None:
         """A host's book is an old copy: it does what was ordered then, until the store has heard that."""
         self._old.add(node.machine.name)
-        for uuid, entry in node.book.entries.items():
+        for _, uuid in node.machine.bodies:
             self._power.pop(uuid, None)
-            if self._binding.get(uuid) != entry.body.satisfied:
+            entry = node.book.entries.get(uuid)
+            if entry is None or self._binding.get(uuid) != entry.body.satisfied:
                 self._binding.pop(uuid, None)
 
     def recovered(self, rows: Mapping[str, Instance], heard: Iterable[Node]) -> None:
