@@ -96,6 +96,8 @@ class Machine(StubProvider):
         late = self._had_moment(spec) and spec.reboot and self.running(spec.instance)
         if key not in self.bodies and not late and spec.revision > self.removed.get(key, NEVER):
             self.world.promises.may_capture(self, spec)
+            # One of its own: what a reboot has ended goes no further, though the same order begins it anew.
+            spec = msgspec.structs.replace(spec)
             self.bodies[key] = Seen(
                 kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, capture=Capture(state="capturing")
             )
