@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -27,9 +28,8 @@ GROWTH = 160
 
 
 def resident() -> int:
-    """Return the memory of this process in MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 >> 20
+    """Return the peak of this process's memory in MiB, which begins with that of the process that started it."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 def main() -> None:

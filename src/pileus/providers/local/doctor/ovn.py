@@ -34,6 +34,7 @@ _OWNED = {
     "router-port": "network",
     "snat": "router",
     "outside": "router",
+    "bandwidth": "port",
     "acl": "",
 }
 """Marks of rows that belong to a noun, and its kind: a rule's owner is a network or a group."""
@@ -75,10 +76,12 @@ def rows(remote: str, timeout: float = 5.0) -> list[Row]:
 def compare(store: StoreView, found: Iterable[Row]) -> Iterator[Finding]:
     """Where OVN and the store disagree, both ways."""
     nouns = {row.uuid: row for row in store.engine}
-    there: dict[tuple[str, str], Row] = {}
-    for row in found:
-        there[row.table, row.row] = row
-        yield from _unexpected(nouns, row)
+    there = {(row.table, row.row): row for row in found}
+    mains = {row.uuid for row in there.values() if row.kind in MAIN}
+    for row in there.values():
+        # What belongs to an unknown noun is told with the noun's own row.
+        if row.kind in MAIN or row.uuid not in mains or row.uuid in nouns:
+            yield from _unexpected(nouns, row)
     for noun in nouns.values():
         if noun.settled and not noun.gone:
             yield from _compare(noun, there)
