@@ -75,7 +75,7 @@ class Thrift:
         raise structlog.DropEvent
 
     def _due(self) -> Counter[str]:
-        """What was left out, once in a while."""
+        """Count the lines that were left out, once in a while."""
         with self._lock:
             now = time.monotonic()
             if not self._left_out or now - self._said < self._summary:

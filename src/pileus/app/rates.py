@@ -60,7 +60,7 @@ class Buckets:
             return self._level(key)[0] < 1
 
     def _level(self, key: str) -> tuple[float, float, float]:
-        """What is in the bucket, what it can hold, and the time."""
+        """Return the tokens in the bucket, its capacity, and the time."""
         rate, now = self._rate / self._processes(), time.monotonic()
         capacity = max(1.0, rate * BURST)
         level, at = self._levels.get(key, (capacity, now))

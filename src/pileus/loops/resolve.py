@@ -236,7 +236,7 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
 
 
 def _bandwidth(tx: Reader, row: Port) -> int:
-    """What the port's instance may send, in Mbit/s; 0 for a port of none."""
+    """The bandwidth of the port's instance, in Mbit/s; 0 for a port without an instance."""
     instance = tx.get(Instance, row.wanted.instance) if row.wanted.instance else None
     flavor = tx.get(Flavor, instance.wanted.flavor) if instance is not None else None
     return flavor.wanted.allowed.bandwidth if flavor is not None else 0

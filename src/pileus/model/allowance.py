@@ -11,7 +11,7 @@ _FEWEST = 256
 
 
 class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one instance may use; 0 stands for no bound, and in a flavor for the default of its size.
+    """Amounts that one instance may use; 0 stands for no bound, and in a flavor for the default of its size.
 
     `bandwidth` is what each network interface sends, in Mbit/s; `iops` and `throughput` (MiB/s) are reads and writes of
     each of a machine's disks; `processes` are processes and threads of a container.

@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 Scope = Literal["request", "connection", "address", "caller", "project", "noun", "instance", "host", "process", "cloud"]
-"""What a bound counts within: `process` is one process of the cloud or of a host, `cloud` is all of its processes."""
+"""The scope of a bound: `process` is one process of the cloud or of a host, `cloud` is all processes of the cloud."""
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True):

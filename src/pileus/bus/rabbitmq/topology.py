@@ -70,7 +70,7 @@ def strangers() -> Queue:
 
 
 def of_reports(host: str) -> Queue:
-    """What a host reports of itself, for whichever process takes it first."""
+    """The queue of a host's reports; the first process that takes a report absorbs it."""
     key, most = report_key(checked(host)), bounds.REPORT_QUEUE.most
     return _queue(f"pileus.reports.{host}", most, exchange=REPORTS, routing_key=key, durable=True, expires=UNUSED)
 
