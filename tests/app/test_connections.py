@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import resource
 import socket
@@ -20,6 +21,7 @@ from websockets.sync.client import connect
 from pileus.app import certificates, connections, http, serving, tls
 from pileus.app.connections import Connections, Limits
 from pileus.app.processes import until
+from pileus.app.protocol import HttpProtocol
 from pileus.app.settings import Settings
 from pileus.faces.wire.http import Response
 from pileus.model import bounds
@@ -361,3 +363,23 @@ def test_connections_leave_descriptors_for_the_rest(
     limits = connections.faces(Settings(**wanted))
     assert (limits.connections, limits.address_connections) == expected
     assert limits.connections + 2 * connections.door(Settings()).connections < descriptors
+
+
+def test_connections_that_ended_are_not_kept_until_a_collection() -> None:
+    def kept() -> int:
+        return sum(isinstance(value, HttpProtocol) for value in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        with Served(Limits(100, 50)) as served:
+            for data in (GET, b"no HTTP\r\n\r\n", GET + HALF):
+                with served.link(data) as link:
+                    assert link.recv(100)
+            with connect(f"ws://127.0.0.1:{served.port}/", proxy=None) as stream:
+                stream.send(b"a")
+                assert stream.recv() == b"a"
+            served.link(HALF).close()
+            assert until(lambda: kept() == 0, 20)
+    finally:
+        gc.enable()

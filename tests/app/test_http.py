@@ -8,7 +8,8 @@ import hashlib
 import json
 import socket
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -22,10 +23,6 @@ from pileus.app.internal import fetch, near
 from pileus.model import bounds
 from pileus.model.errors import Fault
 from tests.app.stub import Stub
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 _session = functools.cache(boto3.Session)
 """One for all: each session reads the service models anew."""
@@ -279,6 +276,21 @@ def test_one_tenants_streams_leave_room_for_anothers(stub: Stub) -> None:
         with connect(second, additional_headers=mute, proxy=None) as link:
             link.send(b"x")
             assert link.recv(timeout=20, decode=False) == b"x"
+
+
+def test_a_client_that_leaves_while_its_stream_opens_leaves_nothing_behind(stub: Stub) -> None:
+    leaving = tenant(stub, "leaving")
+    head = (
+        f"GET /v1/instances/{machine(stub, leaving)}/connect/22 HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\n"
+        "upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        f"authorization: {leaving['authorization']}\r\n\r\n"
+    ).encode()
+    descriptors = Path(f"/proc/{stub.pid}/fd")
+    before = len(list(descriptors.iterdir()))
+    for _ in range(100):
+        with socket.create_connection(("127.0.0.1", stub.port), timeout=20) as link:
+            link.sendall(head)
+    assert processes.until(lambda: len(list(descriptors.iterdir())) <= before + 5, 20)
 
 
 def test_one_tenants_uploads_leave_room_for_anothers(stub: Stub, tmp_path: Path) -> None:

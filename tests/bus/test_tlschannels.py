@@ -114,16 +114,15 @@ def test_nothing_is_left_open_of_one_that_is_stopped_in_the_middle(authority: Au
         gc.collect()
 
 
-def test_the_edge_dials_it(server: TlsChannelServer, authority: Authority) -> None:
-    async def talk() -> bytes:
-        reader, writer = await streams.dial(known(server.offer(echo), authority))
+async def said_hello(offered: Access) -> bytes:
+    """The answer to "hello" on a stream that the edge dials."""
+    async with streams.dialled(offered) as (reader, writer):
         writer.write(b"hello")
-        said = await reader.readexactly(5)
-        writer.close()
-        await writer.wait_closed()
-        return said
+        return await reader.readexactly(5)
 
-    assert asyncio.run(talk()) == b"HELLO"
+
+def test_the_edge_dials_it(server: TlsChannelServer, authority: Authority) -> None:
+    assert asyncio.run(said_hello(known(server.offer(echo), authority))) == b"HELLO"
 
 
 def test_only_the_hosts_own_certificate_is_believed(authority: Authority, tmp_path: Path) -> None:
@@ -135,7 +134,7 @@ def test_only_the_hosts_own_certificate_is_believed(authority: Authority, tmp_pa
             with pytest.raises(Unavailable, match=r"(?i)certificate"):
                 read(offered)
             with pytest.raises(Unavailable, match=r"(?i)certificate"):
-                asyncio.run(streams.dial(offered))
+                asyncio.run(said_hello(offered))
 
 
 def test_strangers_are_bounded_and_sent_away(

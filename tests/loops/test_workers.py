@@ -1,4 +1,4 @@
-"""A host's workers: a backend that hangs holds up its own bodies alone."""
+"""A host's workers: a backend that hangs holds up its own bodies alone, slow steps those of their own project."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class Hanging:
             self.hanging.add(uuid)
             self.goes.wait(30)
 
-    def order(self, uuid: str, counter: int, machine: Literal["machine", "container"] | None) -> None:
+    def order(
+        self, uuid: str, counter: int, machine: Literal["machine", "container"] | None, project: str = ""
+    ) -> None:
         """A body that is to run, or, without a kind, one that is to go."""
         spec = None
         if machine is not None:
@@ -50,6 +52,7 @@ class Hanging:
                 memory=64,
                 ec2_id=f"i-{uuid}",
                 machine=machine,
+                account_id=project,
             )
         self.bus.send("h", Order(uuid=uuid, revision=(1, counter), spec=spec, why="" if spec else "gone"))
 
@@ -76,3 +79,16 @@ def test_containers_go_on_while_machines_hang(host: Hanging) -> None:
     until(lambda: not host.runs("container"))
     host.goes.set()
     until(lambda: all(host.runs(f"machine-{number}") for number in range(bounds.HOST_STEPS.most + 2)))
+
+
+def test_slow_steps_of_a_project_leave_workers_to_the_others(host: Hanging) -> None:
+    share = bounds.PROJECT_HOST_STEPS.most
+    slow = [f"machine-{number}" for number in range(share + 3)]
+    for uuid in slow:
+        host.order(uuid, 1, "machine", "greedy")
+    until(lambda: len(host.hanging) == share)
+    host.order("machine-of-another", 1, "machine", "modest")
+    until(lambda: "machine-of-another" in host.hanging)
+    assert len(host.hanging) == share + 1
+    host.goes.set()
+    until(lambda: all(host.runs(uuid) for uuid in [*slow, "machine-of-another"]))

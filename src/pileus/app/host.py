@@ -18,6 +18,7 @@ import structlog
 
 from pileus.app import hostmetrics, internal, joining, logs, settings
 from pileus.app.machine import fabric_of, layout_of
+from pileus.app.memory import Memory
 from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.bus.channels import ChannelServer
@@ -123,8 +124,11 @@ def serve(state: State, group: str, provider: str = "local") -> None:
         pulse.start()
     ways.channels.start()
     body.start()
+    memory = Memory()
+    memory.start()
     log.info("ready", host=ways.name)
     ended.wait()
+    memory.stop()
     body.stop()
     ways.link.stop()
     ways.channels.stop()

@@ -206,10 +206,10 @@ class Edge:
         try:
             with self._streams.of(caller.project):
                 work = functools.partial(streams.access, caller, self._cloud.core, target)
-                link = await streams.dial(await self._requests.wait(caller.project, work))
-                self._opened(client, caller, 101)
-                await send({"type": "websocket.accept"})
-                await streams.splice(link, receive, send)
+                async with streams.dialled(await self._requests.wait(caller.project, work)) as link:
+                    self._opened(client, caller, 101)
+                    await send({"type": "websocket.accept"})
+                    await streams.splice(link, receive, send)
         except (PileusError, Fault) as error:
             self._opened(client, caller, 503, error.code)
             # Accepted first: a refused handshake carries no words.

@@ -166,8 +166,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Leave."""
-        self._leave()
         super().connection_lost(exc)
+        self._leave()
 
     def abort(self) -> None:
         """Close at once."""
@@ -197,6 +197,12 @@ class HttpProtocol(HttpToolsProtocol):
     def _leave(self) -> None:
         self._among.release(self)
         self._let_go()
+        # These refer to this connection: it would stay in memory until a collection.
+        self._beginning = None
+        self.parser, self.scope = cast("Any", None), cast("Any", None)
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and cycle.response_complete:
+            self.cycle = cast("Any", None)
 
     # -- requests
 
@@ -277,6 +283,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request, or wait for it."""
         self._let_go()
+        if self not in self._among:  # the client has left
+            self.cycle = cast("Any", None)
         if self.phase is Phase.DRAIN:
             self.server_state.total_requests += 1
             return

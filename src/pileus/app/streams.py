@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -46,8 +46,12 @@ def reason(error: PileusError | Fault) -> str:
     return error.message.encode("utf-8", "replace")[:CLOSE_REASON].decode("utf-8", "ignore")
 
 
-async def dial(opened: Access) -> Link:
-    """Connect to a stream that was opened; Unavailable when its host is gone by now."""
+@contextlib.asynccontextmanager
+async def dialled(opened: Access) -> AsyncIterator[Link]:
+    """A connection to a stream that was opened, closed at the block's end. Raises Unavailable where its host is gone.
+
+    The client may leave at any moment, also before the first byte: the stream ends with the block, whatever ends that.
+    """
     try:
         there = channels.place(opened)
         if there is None:
@@ -57,8 +61,13 @@ async def dial(opened: Access) -> Link:
             reader, writer = await asyncio.open_connection(*there, ssl=trusted, server_hostname=opened.name)
     except OSError as error:
         raise Unavailable(f"The host does not give the stream now: {error}", noun="host") from error
-    writer.write(opened.ticket.encode() + b"\n")
-    return reader, writer
+    try:
+        writer.write(opened.ticket.encode() + b"\n")
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def splice(link: Link, receive: Receive, send: Send) -> None:
@@ -76,9 +85,6 @@ async def splice(link: Link, receive: Receive, send: Send) -> None:
         for task in (down, up):
             task.cancel()
         await asyncio.gather(down, up, return_exceptions=True)
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
     if down.done() and not down.cancelled():
         # The client may have left meanwhile, which each server library says by an error of its own.
         with contextlib.suppress(Exception):

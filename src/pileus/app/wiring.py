@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pileus.app.audit import Audit, Journal
+from pileus.app.memory import Memory
 from pileus.app.metrics import Metrics
 from pileus.app.presence import Presence
 from pileus.app.registers import registers
@@ -211,7 +212,11 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
     metrics = Metrics(core.store)
     audit = Audit(Journal(state.audit, settings.audit_size, settings.audit_files))
     opening: Recovery | Awaited
-    parts: list[tuple[Callable[[], object], Callable[[], object]]] = [(_nothing, audit.close)]
+    memory = Memory()
+    parts: list[tuple[Callable[[], object], Callable[[], object]]] = [
+        (_nothing, audit.close),
+        (memory.start, memory.stop),
+    ]
     if role.loops:
         opening = Recovery(core, gate, engine, asked=state.recover.exists(), shared=not role.alone)
         runner = Runner(core, workers=settings.loop_workers, watch=metrics.step, recovery=opening)

@@ -480,7 +480,14 @@ REMOVALS: Final = Bound(
 )
 
 HOST_STEPS: Final = Bound(
-    what="steps of bodies that a host does at once, for each backend", per="host", most=4, answer="the step waits"
+    what="steps of bodies that a host does at once, for each backend", per="host", most=6, answer="the step waits"
+)
+
+PROJECT_HOST_STEPS: Final = Bound(
+    what="steps of one project's instances that a host does at once, for each backend",
+    per="project",
+    most=4,
+    answer="the step waits",
 )
 
 WAITING_REPORTS: Final = Bound(

@@ -6,6 +6,7 @@ import functools
 import heapq
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -54,18 +55,47 @@ class Link(Protocol):
 
 
 class _Lane:
-    """The bodies of one backend that are due, and how many workers there are for them.
+    """The bodies of one backend that are due, and the workers for them.
 
-    A backend that hangs holds its own workers: those of another one go on.
+    A backend that hangs holds its own workers: the workers of another backend go on. A project of which `share` bodies
+    are worked at waits, whatever takes so long: the workers beyond the share are for the other projects.
     """
 
-    def __init__(self, lock: threading.Lock) -> None:
+    def __init__(self, lock: threading.Lock, share: int) -> None:
         self.due: list[tuple[float, str]] = []
         self.changed = threading.Condition(lock)
+        self._share = share
+        self._running: Counter[str] = Counter()
+        self._waiting: dict[str, list[tuple[float, str]]] = {}
+
+    def add(self, when: float, uuid: str) -> None:
+        """Have a body looked at when it is time."""
+        heapq.heappush(self.due, (when, uuid))
+        self.changed.notify()
+
+    def begin(self, project: str, when: float, uuid: str) -> bool:
+        """Count a step for `project`; False, and the body waits, where the project has its share."""
+        if project and self._running[project] >= self._share:
+            heapq.heappush(self._waiting.setdefault(project, []), (when, uuid))
+            return False
+        self._running[project] += 1
+        return True
+
+    def end(self, project: str) -> None:
+        """Count a step for `project` no more: the next body of it that waits is due."""
+        self._running[project] -= 1
+        if not self._running[project]:
+            del self._running[project]
+        if waiting := self._waiting.get(project):
+            self.add(*heapq.heappop(waiting))
+            if not waiting:
+                del self._waiting[project]
 
 
 class HostRunner:
-    """Runs one agent. `on_specs` is told the specs held after every change of them. `workers` are for each backend.
+    """Runs one agent. `on_specs` is told the specs held after every change of them.
+
+    `workers` are for each backend, `share` of them at most for one project.
 
     `now` is a clock that nobody sets: a look that is due in a second is not due in an hour when the machine's time is
     put back.
@@ -77,6 +107,7 @@ class HostRunner:
         link: Link,
         *,
         workers: int = bounds.HOST_STEPS.most,
+        share: int = bounds.PROJECT_HOST_STEPS.most,
         on_specs: Callable[[Iterable[InstanceSpec]], None] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -85,9 +116,10 @@ class HostRunner:
         self._on_specs = on_specs
         self._now = now
         self._workers = workers
+        self._share = share
         self._lanes: dict[str, _Lane] = {}
-        self._backends: dict[str, str] = {}
-        """The backend of each body, by what its last spec said: a removal says nothing of that."""
+        self._sources: dict[str, tuple[str, str]] = {}
+        """The backend and the project of each body, as its last spec named them: a removal names neither."""
         self._when: dict[str, float] = {}
         self._tries: dict[str, int] = {}
         self._busy: set[str] = set()
@@ -131,25 +163,25 @@ class HostRunner:
             if uuid in self._when and self._when[uuid] <= when:
                 return
             self._when[uuid] = when
-            lane = self._lane(self._backend(uuid))
-            heapq.heappush(lane.due, (when, uuid))
-            lane.changed.notify()
+            backend, _ = self._source(uuid)
+            self._lane(backend).add(when, uuid)
 
-    def _backend(self, uuid: str) -> str:
-        """Which of the provider's backends has the body; empty for a removal of what was never held here."""
+    def _source(self, uuid: str) -> tuple[str, str]:
+        """The provider's backend that has the body, and the project; empty for a removal of an unknown body."""
         entry = self.agent.book.entries.get(uuid)
         if entry is None:
-            return ""
+            return "", ""
         if entry.spec is not None:
             spec = entry.spec
-            self._backends[uuid] = spec.machine if isinstance(spec, InstanceSpec) else entry.kind
-        return self._backends.get(uuid, "")
+            known = (spec.machine, spec.account_id) if isinstance(spec, InstanceSpec) else (entry.kind, "")
+            self._sources[uuid] = known
+        return self._sources.get(uuid, ("", ""))
 
     def _lane(self, backend: str) -> _Lane:
         """The lane of a backend, which gets its workers when there is something to do for it."""
         lane = self._lanes.get(backend)
         if lane is None:
-            lane = self._lanes[backend] = _Lane(self._lock)
+            lane = self._lanes[backend] = _Lane(self._lock, self._share)
             for number in range(self._workers):
                 name = f"host-{backend or 'removal'}-{number}"
                 self._threads.append(Thread(name, functools.partial(self._work, lane), self._stopping))
@@ -200,14 +232,16 @@ class HostRunner:
     # -- steps ---------------------------------------------------------------------------------------------------
 
     def _work(self, lane: _Lane) -> None:
-        uuid = self._next(lane)
-        if uuid is None:
+        taken = self._next(lane)
+        if taken is None:
             return
+        uuid, project = taken
         after: float | None = backoff(1)
         try:
             after = self._step(uuid)
         finally:
             with self._lock:
+                lane.end(project)
                 self._busy.discard(uuid)
                 again = uuid in self._again
                 self._again.discard(uuid)
@@ -218,20 +252,24 @@ class HostRunner:
             if self.agent.news:
                 self._news.set()
 
-    def _next(self, lane: _Lane) -> str | None:
-        """The next body that is due and that no other worker is at; None after a rest."""
+    def _next(self, lane: _Lane) -> tuple[str, str] | None:
+        """The next body that is due and that no other worker is at, and its project; None after a rest."""
         with self._lock:
             now = self._now()
             while lane.due and lane.due[0][0] <= now:
                 when, uuid = heapq.heappop(lane.due)
                 if self._when.get(uuid) != when:
                     continue
-                del self._when[uuid]
                 if uuid in self._busy:
+                    del self._when[uuid]
                     self._again.add(uuid)
                     continue
+                _, project = self._source(uuid)
+                if not lane.begin(project, when, uuid):
+                    continue
+                del self._when[uuid]
                 self._busy.add(uuid)
-                return uuid
+                return uuid, project
             pause = min(REST, lane.due[0][0] - now) if lane.due else REST
             if not self._stopping.is_set():
                 lane.changed.wait(max(pause, 0.001))
@@ -248,7 +286,7 @@ class HostRunner:
             return backoff(self._tries[uuid])
         self._tries.pop(uuid, None)
         if held and uuid not in self.agent.book.entries:
-            self._backends.pop(uuid, None)
+            self._sources.pop(uuid, None)
             self._specs_changed()
         return after
 
