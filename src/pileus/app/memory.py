@@ -9,19 +9,31 @@ import threading
 from pileus.model.threads import Thread
 
 PERIOD = 20.0
-"""Seconds between two times."""
+"""Seconds between two collections."""
+
+ARENAS = 2
+"""Heaps that the C library makes for threads: each keeps what was freed in it."""
+
+LARGE = 256 << 10
+"""Bytes from which on a piece of memory goes back as soon as it is freed. Without a number the C library raises it."""
+
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 
 
 class Memory:
-    """Gives memory back as long as its process lives.
+    """Gives memory back as long as its process lives; made before the process has threads.
 
-    Connections and threads that ended refer to themselves, and the collector of a busy process looks at old values
-    rarely. The C library keeps freed memory for the process: malloc_trim(3) returns it, where the library has that.
+    Values that refer to themselves stay until a collection, and the collector of a busy process looks at old values
+    rarely. Freed memory stays with the C library: mallopt(3) and malloc_trim(3) return it, where the library has them.
     """
 
     def __init__(self) -> None:
         self._ended = threading.Event()
-        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        library = ctypes.CDLL(None)
+        self._trim = getattr(library, "malloc_trim", None)
+        if self._trim is not None:
+            library.mallopt(_M_ARENA_MAX, ARENAS)
+            library.mallopt(_M_MMAP_THRESHOLD, LARGE)
         self._thread = Thread("memory", self._turn, self._ended)
 
     def start(self) -> None:
@@ -33,12 +45,12 @@ class Memory:
         self._ended.set()
         self._thread.join()
 
-    def _turn(self) -> None:
-        if not self._ended.wait(PERIOD):
-            self.give_back()
-
     def give_back(self) -> None:
-        """Collect values that refer to themselves, and return what is free now."""
+        """Collect values that refer to themselves, and return free memory."""
         gc.collect()
         if self._trim is not None:
             self._trim(0)
+
+    def _turn(self) -> None:
+        if not self._ended.wait(PERIOD):
+            self.give_back()

@@ -198,6 +198,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._among.release(self)
         self._let_go()
         # These refer to this connection: it would stay in memory until a collection.
+        self._unset_keepalive_if_required()
         self._beginning = None
         self.parser, self.scope = cast("Any", None), cast("Any", None)
         cycle: RequestResponseCycle | None = self.cycle
