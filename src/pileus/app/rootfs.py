@@ -25,7 +25,7 @@ _TAR, _TAR_AT, _HEAD = b"ustar", 257, 512
 _CPU_SECONDS = 900
 _BYTES_PER_SECOND = 4 << 20
 _BOUNDED = (
-    *("prlimit", f"--as={1 << 30}", f"--cpu={_CPU_SECONDS}", f"--fsize={bounds.ARCHIVE_BYTES.most}"),
+    *("nice", "prlimit", f"--as={1 << 30}", f"--cpu={_CPU_SECONDS}", f"--fsize={bounds.ARCHIVE_BYTES.most}"),
     *("--nofile=1024", "--core=0"),
 )
 # The process ends with the one that inspects, however that ends.
