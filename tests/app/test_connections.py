@@ -42,11 +42,14 @@ OTHER = "127.0.0.2"
 async def echo(scope: Any, receive: Any, send: Any) -> None:
     """Answer with the digest of the body; at /upload of a body of any length, at /early without reading it.
 
-    To a websocket, say what it says.
+    To a websocket, say what it says; at /refused close it.
     """
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
+        if scope["path"] == "/refused":
+            await send({"type": "websocket.close", "code": 1013})
+            return
         while (message := await receive())["type"] != "websocket.disconnect":
             await send({"type": "websocket.send", "bytes": message["bytes"]})
         return
@@ -282,16 +285,39 @@ def test_half_heads_of_one_address_keep_nobody_out() -> None:
 
 
 def test_connections_that_work_are_not_closed_for_others() -> None:
-    head = b"POST /upload HTTP/1.1\r\ncontent-length: 3\r\nconnection: close\r\n\r\n"
     with Served(Limits(8, 4)) as served:
-        links = [served.link(head) for _ in range(4)]
-        assert until(lambda: len(served.among) == 4, 20)
+        links = [served.link(b"GET /large HTTP/1.1\r\nconnection: close\r\n\r\n") for _ in range(4)]
+        assert [link.recv(12) for link in links] == [b"HTTP/1.1 200"] * 4
         refused = served.link()
         assert rest(refused).startswith(b"HTTP/1.1 503 ")
         assert served.serves(OTHER)
         for link in links:
-            link.sendall(b"abc")
-            assert rest(link).startswith(b"HTTP/1.1 200 ")
+            assert len(rest(link)) > 32 << 20
+
+
+def test_half_bodies_make_room() -> None:
+    head = b"POST /upload HTTP/1.1\r\ncontent-length: 3\r\nconnection: close\r\n\r\n"
+    with Served(Limits(8, 4)) as served:
+        silent, slow = served.link(head), served.link(head)
+        others = [served.link(HALF) for _ in range(2)]
+        assert until(lambda: len(served.among) == 4, 20)
+        slow.sendall(b"a")
+        assert served.serves("127.0.0.1")
+        assert until(lambda: closed(silent), 20), "of all it was silent longest"
+        slow.sendall(b"bc")
+        assert rest(slow).startswith(b"HTTP/1.1 200 ")
+        assert not any(closed(link) for link in others)
+
+
+def test_closed_websockets_make_room() -> None:
+    asked = (
+        b"GET /refused HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+        b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    with Served(Limits(8, 4)) as served:
+        links = [served.link(asked) for _ in range(4)]
+        assert [link.recv(12) for link in links] == [b"HTTP/1.1 101"] * 4
+        assert until(lambda: served.serves("127.0.0.1"), 5)
 
 
 def test_a_websocket_counts_until_it_ends_and_is_closed_for_nobody() -> None:

@@ -1,7 +1,8 @@
 """The connections of a listener: how many there are, of which addresses, and how much their requests have in memory.
 
-A connection *waits* while no request of it is being answered: in its TLS handshake, idle, with half a head. At the
-bound the connection that has waited longest makes room for a new one; a new one is refused only where none waits.
+A connection *waits* while no whole request of it is being answered: in its TLS handshake, idle, with half a head or
+half a body, and for the client's end of a websocket that is closed here. At the bound the connection that waits and was silent longest makes room for a new one; a new one is
+refused only where none waits.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Connections:
         self.context = context
         self._all: dict[Connection, None] = {}
         self._of_address: Counter[str] = Counter()
-        # In the order in which they began to wait: of all addresses, and of each.
+        # In the order in which something came from them last: of all addresses, and of each.
         self._waiting: dict[Connection, None] = {}
         self._waiting_of: dict[str, dict[Connection, None]] = {}
         self._bodies: Counter[str] = Counter()
@@ -113,14 +114,14 @@ class Connections:
         _decrease(self._of_address, connection.address, 1)
 
     def waits(self, connection: Connection) -> None:
-        """Note that nothing of the connection is being answered from now on."""
+        """Note that nothing of the connection is being answered, and that something came from it just now."""
         if connection in self._all:
             self.works(connection)
             self._waiting[connection] = None
             self._waiting_of.setdefault(connection.address, {})[connection] = None
 
     def works(self, connection: Connection) -> None:
-        """Note that a request of the connection has a whole head: nobody else's connection takes its place."""
+        """Note that a request of the connection is whole: nobody else's connection takes its place."""
         if self._waiting.pop(connection, self) is None:
             waiting = self._waiting_of[connection.address]
             del waiting[connection]

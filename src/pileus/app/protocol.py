@@ -11,6 +11,7 @@ import contextlib
 import contextvars
 import enum
 import fcntl
+import functools
 import http
 import socket
 import struct
@@ -20,6 +21,7 @@ from typing import Any, cast
 
 import httptools
 import structlog
+from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -60,9 +62,16 @@ class _ExcessError(Exception):
 
 
 class Websocket(WebSocketsSansIOProtocol):
-    """uvicorn's protocol of websockets; `ended` is called when the connection is lost."""
+    """uvicorn's protocol of websockets. `closing` is called when the last frame was sent, `ended` at the end."""
 
+    closing: Callable[[], None] | None = None
     ended: Callable[[], None] | None = None
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a frame, and tell that it was the last."""
+        await super().send(message)
+        if message["type"] == "websocket.close" and self.closing is not None:
+            self.closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that it ended."""
@@ -217,6 +226,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self.phase is Phase.IDLE:
             self._enter(Phase.HEAD)
+        if self.phase in (Phase.HEAD, Phase.BODY):
+            self._among.waits(self)
         for start in range(0, len(data), _SLICE):
             part = data[start : start + _SLICE]
             self._apart += len(part)
@@ -260,7 +271,6 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self.cycle is before:  # it becomes a websocket
             return
-        self._among.works(self)
         self._apart = self._body = 0
         self._enter(Phase.BODY)
         self.cycle.transport = cast("Any", _Answers(self))
@@ -275,6 +285,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Begin to wait for the answer."""
         self._apart = 0
+        self._among.works(self)
         if self.phase is Phase.BODY:
             self._enter(Phase.ANSWER)
             if not self.cycle.response_started:
@@ -311,6 +322,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
         stream = self.transport.get_protocol()
         if isinstance(stream, Websocket):
+            stream.closing = functools.partial(self._among.waits, self)
             stream.ended = self._leave
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:

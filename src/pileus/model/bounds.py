@@ -101,26 +101,26 @@ CONNECTIONS: Final = Bound(
     per="process",
     most=4000,
     setting="connections",
-    answer="the connection that has waited longest for a request is closed; where none waits: 503",
+    answer="the waiting connection that was silent longest is closed; where none waits: 503",
 )
 ADDRESS_CONNECTIONS: Final = Bound(
     what="connections to the faces (an IPv6 address counts by its /64)",
     per="address",
     most=1000,
     setting="address_connections",
-    answer="the connection of that address that has waited longest for a request is closed; where none waits: 503",
+    answer="the waiting connection of that address that was silent longest is closed; where none waits: 503",
 )
 DOOR_CONNECTIONS: Final = Bound(
     what="connections of joined hosts, and connections of the mcc tools",
     per="process",
     most=1000,
-    answer="the connection that has waited longest for a request is closed; where none waits: 503",
+    answer="the waiting connection that was silent longest is closed; where none waits: 503",
 )
 ADDRESS_DOOR_CONNECTIONS: Final = Bound(
     what="connections of joined hosts, and connections of the mcc tools",
     per="address",
     most=400,
-    answer="the connection of that address that has waited longest for a request is closed; where none waits: 503",
+    answer="the waiting connection of that address that was silent longest is closed; where none waits: 503",
 )
 HEAD_BYTES: Final = Bound(
     what="bytes in a row that are no body: a head, the trailers of a body",
