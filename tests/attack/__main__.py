@@ -155,7 +155,7 @@ def main() -> int:
         quiet = victim.take()
         tenants = {name: account(cloud, name.replace("_", "-")) for name in chosen.only or list(attackers.ATTACKERS)}
         # A first storm fills caches and starts threads: what the second one leaves is lost.
-        storm(cloud, victim, tenants, archive, chosen.seconds / 3)
+        storm(cloud, victim, tenants, archive, chosen.seconds)
         clear(cloud, tenants)
         victim.take()
         time.sleep(REST)

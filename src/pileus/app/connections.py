@@ -1,8 +1,8 @@
 """The connections of a listener: how many there are, of which addresses, and how much their requests have in memory.
 
 A connection *waits* while no whole request of it is being answered: in its TLS handshake, idle, with half a head or
-half a body, and for the client's end of a websocket that is closed here. At the bound the connection that waits and was silent longest makes room for a new one; a new one is
-refused only where none waits.
+half a body, and for the client's end of a websocket that is closed here. At the bound the connection that waits and was
+silent longest makes room for a new one; a new one is refused only where none waits.
 """
 
 from __future__ import annotations
