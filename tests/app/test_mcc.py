@@ -133,24 +133,22 @@ def test_mccserver_says_what_is_wrong(own: Stub, tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
-def test_mccserver_in_the_foreground_ends_with_what_ends_it(own: Stub) -> None:
+def test_mccserver_in_the_foreground_ends_with_what_ends_it(own: Stub, tmp_path: Path) -> None:
     port = str(free_port())
-    running = subprocess.Popen(
-        [str(mcc.PROGRAMS / "mccserver"), "-f", "--provider=stub", "-l", "127.0.0.1", "-p", port],
-        env={**own.environment()},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert running.stdout is not None
-    for line in running.stdout:
-        if '"ready"' in line:
-            break
-    assert Server(f"127.0.0.1:{port}").images() == ["stub-container"]
-    running.send_signal(signal.SIGINT)
-    running.stdout.read()
-    running.stdout.close()
-    assert running.wait(30) == 0
+    errors = tmp_path / "errors"
+    command = [str(mcc.PROGRAMS / "mccserver"), "-f", "--provider=stub", "-l", "127.0.0.1", "-p", port]
+    with (
+        errors.open("w") as stderr,
+        subprocess.Popen(
+            command, env={**own.environment()}, stdout=subprocess.PIPE, stderr=stderr, text=True
+        ) as running,
+    ):
+        assert running.stdout is not None
+        assert any('"ready"' in line for line in running.stdout), errors.read_text()
+        assert Server(f"127.0.0.1:{port}").images() == ["stub-container"]
+        running.send_signal(signal.SIGINT)
+        running.stdout.read()
+        assert running.wait(30) == 0, errors.read_text()
     with pytest.raises(OSError, match="refused"):
         Server(f"127.0.0.1:{port}").images()
 

@@ -218,7 +218,7 @@ def _let_go(tx: Writer, report: Report, rows: Sequence[Instance | Image]) -> lis
 
 
 def _captures(tx: Writer, report: Report, rows: dict[str, Instance]) -> list[Image]:
-    """What a report says of captures; their rows."""
+    """Take in a report on captures; their rows."""
     named = [uuid for uuid in _named(report) if uuid not in rows]
     images = tx.many(Image, named) if named else {}
     for uuid, row in images.items():

@@ -89,7 +89,7 @@ class Assigned(Part, frozen=True, kw_only=True):
 
 
 class Seen(Part, frozen=True, kw_only=True):
-    """What its host reported. `revision` is the one applied; `satisfied` the power n that the guest itself ended.
+    """Its state, as its host reported. `revision` is the one applied; `satisfied` the power n that the guest ended.
 
     `up`: its guest has come up since it began to run; None where its host, of an earlier version, does not say.
     """

@@ -82,7 +82,7 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
             tag.check(self.tags)
 
     def amounts(self) -> dict[str, int]:
-        """What a living noun takes of its project's quota, by resource. It follows from `wanted` alone."""
+        """The amounts that a living noun takes of its project's quota, by resource. It follows from `wanted` alone."""
         return {f"{self.KIND}s": 1} if self.QUOTED else {}
 
 

@@ -25,7 +25,7 @@ DEFAULT_QUOTA: dict[str, int] = {
     "floatingips": 10,
     "credentials": 100,
 }
-"""What a project may use when nothing else was said, by resource: memory in MiB, disk and imagespace in GiB.
+"""The amounts that a project may use by default, by resource: memory in MiB, disk and imagespace in GiB.
 
 A noun's resource is its kind in the plural; `Noun.amounts` says what each noun takes.
 """

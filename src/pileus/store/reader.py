@@ -59,7 +59,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reader:
-    """What may be asked in one snapshot, or in one transaction.
+    """Questions to one snapshot, or to one transaction.
 
     `unreadable` are the rows, by uuid, that were read here and could not be decoded. Lists leave them out.
     """

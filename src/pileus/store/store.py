@@ -231,7 +231,7 @@ class Store:
             connection.execute(update(table).where(late).values(until=0.0, due=now))
 
     def _bring_forward(self) -> None:
-        """What is due later is due now, and no lease lasts longer than one can: the clock was set back."""
+        """Make later wakes due now, and bound every lease: the clock was set back."""
         log.warning("the machine's clock was set back")
         now = self.now()
         with self.engine.write(lasting=False) as connection:

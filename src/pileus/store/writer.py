@@ -461,7 +461,7 @@ def project_scope(project: str) -> str:
 
 
 def _amounts(nouns: Iterable[Noun], sign: int = 1) -> Counter[tuple[str, str]]:
-    """What these nouns take of their projects' quotas, by (project, resource)."""
+    """The amounts that these nouns take of their projects' quotas, by (project, resource)."""
     amounts: Counter[tuple[str, str]] = Counter()
     for noun in nouns:
         for resource, amount in noun.amounts().items():

@@ -227,7 +227,7 @@ class Trees:
         self._trees: OrderedDict[str, tuple[InstanceSpec, Directory]] = OrderedDict()
 
     def root(self, spec: InstanceSpec) -> Directory:
-        """What is below a version, as `root` makes it."""
+        """The tree below a version, as `root` makes it."""
         before = self._trees.pop(spec.uuid, None)
         made = before[1] if before is not None and before[0] is spec else root(spec)
         self._trees[spec.uuid] = spec, made

@@ -54,7 +54,7 @@ def watch(core: Core) -> None:
 
 
 def silent(tx: Writer, hosts: Iterable[str]) -> set[str]:
-    """Those of these hosts, by name, that were not heard lately, or that the store does not know."""
+    """The names of these hosts that were not heard lately, or that the store does not know."""
     names = set(hosts)
     if not names:
         return set()

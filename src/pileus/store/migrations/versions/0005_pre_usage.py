@@ -1,4 +1,4 @@
-"""What projects use is kept for every noun of theirs, so it is counted for those that there are."""
+"""The usage of projects is kept for every noun: the existing nouns are counted."""
 
 import json
 from collections import Counter
