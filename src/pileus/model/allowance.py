@@ -14,13 +14,14 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Amounts that one instance may use; 0 stands for no bound, and in a flavor for the default of its size.
 
     `bandwidth` is what each network interface sends, in Mbit/s; `iops` and `throughput` (MiB/s) are reads and writes of
-    each of a machine's disks; `processes` are processes and threads of a container.
+    each disk; `processes` are processes and threads of a container, `files` open files of each of these processes.
     """
 
     bandwidth: int = 0
     iops: int = 0
     throughput: int = 0
     processes: int = 0
+    files: int = 0
 
 
 def default(vcpus: int, memory: int) -> Allowance:
@@ -30,6 +31,7 @@ def default(vcpus: int, memory: int) -> Allowance:
         iops=bounds.DISK_OPERATIONS.most * vcpus,
         throughput=bounds.DISK_THROUGHPUT.most * vcpus,
         processes=max(_FEWEST, min(memory, bounds.CONTAINER_PROCESSES.most)),
+        files=bounds.CONTAINER_FILES.most,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import re
 import socket
 import subprocess
 import tarfile
@@ -285,6 +286,23 @@ def test_processes_end_at_the_containers_own_bound(inside: Inside, limits_progra
     )
     numbers = int(Path("/proc/sys/kernel/pid_max").read_text())
     assert int(together.read_text()) <= numbers * bounds.GUEST_PROCESSES.most // 100
+
+
+def test_the_disk_is_held_to_the_flavors_operations(inside: Inside) -> None:
+    """The kernel has the bounds where the container's processes are, and counts there what they write."""
+    flavors = allowance.default(1, CONTAINERS[CONTAINER.flavor][1])
+    groups = dict(line.split(":")[1:] for line in Path(f"/proc/{inside.first}/cgroup").read_text().splitlines())
+    if "blkio" in groups:
+        group = Path("/sys/fs/cgroup/blkio" + groups["blkio"])
+        inside("dd if=/dev/zero of=/root/written bs=4096 count=200 conv=fsync && rm /root/written")
+        served = (group / "blkio.throttle.io_serviced").read_text()
+        bounded = {way: (group / f"blkio.throttle.{way}_iops_device").read_text().split() for way in ("read", "write")}
+        device = bounded["read"][0]
+        assert bounded == {way: [device, str(flavors.iops)] for way in ("read", "write")}
+        assert int(re.findall(rf"^{device} Write (\d+)$", served, re.MULTILINE)[0]) > 0
+    else:
+        (group,) = Path("/sys/fs/cgroup").glob(f"{_group(inside)}/{inside.ident}")
+        assert f"riops={flavors.iops} wiops={flavors.iops}" in (group / "io.max").read_text()
 
 
 def _group(inside: Inside) -> str:

@@ -10,7 +10,14 @@ import pytest
 
 from pileus.model.allowance import Allowance
 from pileus.providers.local.container import seccomp
-from pileus.providers.local.container.configuration import Places, configuration, limits, processes_of
+from pileus.providers.local.container.configuration import (
+    Places,
+    configuration,
+    io_max,
+    limits,
+    processes_of,
+    throttle,
+)
 from tests.providers.local.machine import specs
 
 PLACES = Places(
@@ -53,6 +60,19 @@ def test_a_container_is_nobody_on_its_machine() -> None:
 def test_its_processes_are_what_its_flavor_allows() -> None:
     spec = specs.instance(machine="container", nics=(), allowance=Allowance(processes=1500))
     assert limits(spec, unified=True)["pids.max"] == limits(spec, unified=False)["pids.max"] == "1500"
+
+
+def test_its_disk_is_bounded_as_its_flavor_says() -> None:
+    spec = specs.instance(machine="container", nics=(), allowance=Allowance(iops=500, throughput=2))
+    assert io_max(spec, "7:3") == "7:3 riops=500 wiops=500 rbps=2097152 wbps=2097152"
+    assert throttle(spec, "7:3") == {
+        "blkio.throttle.read_iops_device": "7:3 500",
+        "blkio.throttle.write_iops_device": "7:3 500",
+        "blkio.throttle.read_bps_device": "7:3 2097152",
+        "blkio.throttle.write_bps_device": "7:3 2097152",
+    }
+    boundless = specs.instance(machine="container", nics=())
+    assert (io_max(boundless, "7:3"), throttle(boundless, "7:3")) == ("", {})
 
 
 def test_its_size_is_a_limit_on_both_versions_of_cgroups() -> None:
@@ -107,6 +127,8 @@ def test_one_without_interfaces_has_a_network_of_its_own() -> None:
 
 def test_open_files_are_as_many_as_this_machine_allows() -> None:
     assert told(Places(**{**vars(PLACES), "files": 20000}))["lxc.prlimit.nofile"] == ["1024:20000"]
+    spec = specs.instance(machine="container", nics=(), allowance=Allowance(files=300))
+    assert "lxc.prlimit.nofile = 300:300\n" in configuration(spec, PLACES)
 
 
 def test_the_profile_refuses_by_name() -> None:

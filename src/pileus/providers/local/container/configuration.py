@@ -71,7 +71,7 @@ def configuration(spec: InstanceSpec, places: Places) -> str:
         f"lxc.console.logfile = {places.folder / 'console.log'}",
         f"lxc.hook.start-host = {places.hook}",
         "lxc.environment = container=lxc",
-        f"lxc.prlimit.nofile = {min(FILES, places.files)}:{min(bounds.CONTAINER_FILES.most, places.files)}",
+        _files(spec, places),
         # With 0 a handler that the machine pipes dumps to would run all the same (core(5)), as the machine's root.
         "lxc.prlimit.core = 1",
         *views.entries(places.figures),
@@ -80,6 +80,11 @@ def configuration(spec: InstanceSpec, places: Places) -> str:
         *_group(spec, places),
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _files(spec: InstanceSpec, places: Places) -> str:
+    most = min(spec.allowance.files or bounds.CONTAINER_FILES.most, places.files)
+    return f"lxc.prlimit.nofile = {min(FILES, most)}:{most}"
 
 
 def limits(spec: InstanceSpec, *, unified: bool) -> dict[str, str]:
@@ -100,6 +105,25 @@ def limits(spec: InstanceSpec, *, unified: bool) -> dict[str, str]:
         "cpu.cfs_quota_us": f"{spec.vcpus * _PERIOD}",
         "cpu.shares": f"{_WEIGHT * spec.vcpus}",
         "pids.max": f"{processes}",
+    }
+
+
+def io_max(spec: InstanceSpec, device: str) -> str:
+    """The bounds of the container's disk, the block device MAJOR:MINOR, for `io.max` of version 2; empty for none."""
+    iops, throughput = spec.allowance.iops, spec.allowance.throughput * _MIB
+    bounded = {"riops": iops, "wiops": iops, "rbps": throughput, "wbps": throughput}
+    words = [f"{name}={value}" for name, value in bounded.items() if value]
+    return " ".join([device, *words]) if words else ""
+
+
+def throttle(spec: InstanceSpec, device: str) -> dict[str, str]:
+    """The bounds of the container's disk, the block device MAJOR:MINOR, by file of a cgroup of version 1."""
+    bounded = {"iops": spec.allowance.iops, "bps": spec.allowance.throughput * _MIB}
+    return {
+        f"blkio.throttle.{way}_{unit}_device": f"{device} {value}"
+        for unit, value in bounded.items()
+        for way in ("read", "write")
+        if value
     }
 
 

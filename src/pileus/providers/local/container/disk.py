@@ -118,11 +118,11 @@ def _format(path: Path, size: int) -> None:
         part.unlink(missing_ok=True)
 
 
-def assemble(disk: Path, image: Path | None, base: int, users: int, stage: Stage) -> None:
-    """Mount the container's root at `stage.root`, in this thread's own mount namespace. Raises Fault and OSError.
+def assemble(disk: Path, image: Path | None, base: int, users: int, stage: Stage) -> str:
+    """Mount the container's root at `stage.root`, in this thread's own mount namespace; its block device, MAJOR:MINOR.
 
-    `image` is the root file system that it begins as (None: empty), `base` the machine's user that is its root,
-    `users` the user namespace in which that is so.
+    Raises Fault and OSError. `image` is the root file system that it begins as (None: empty), `base` the machine's user
+    that is its root, `users` the user namespace in which that is so.
     """
     kernel.mount("stage", stage.at, "tmpfs", kernel.NODEV, "mode=755,size=1m")
     for folder in (stage.base, stage.disk, stage.root):
@@ -130,8 +130,9 @@ def assemble(disk: Path, image: Path | None, base: int, users: int, stage: Stage
     _await_free(disk)
     device = kernel.loop(disk)
     try:
+        number = os.fstat(device).st_rdev
         with contextlib.suppress(OSError):
-            read, written = kernel.counted(os.minor(os.fstat(device).st_rdev))
+            read, written = kernel.counted(os.minor(number))
             disk.with_name(COUNTED).write_text(f"{read} {written}")
         kernel.mount(f"/proc/self/fd/{device}", stage.disk, "ext4", kernel.NODEV, "discard")
     finally:
@@ -146,6 +147,7 @@ def assemble(disk: Path, image: Path | None, base: int, users: int, stage: Stage
         os.chown(work, base, base)
     options = f"lowerdir={stage.base},upperdir={upper},workdir={work}"
     kernel.mount("overlay", stage.root, "overlay", kernel.NODEV, options)
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 def _await_free(disk: Path) -> None:

@@ -26,11 +26,8 @@ from pileus.providers.local.container import kernel
 from pileus.providers.local.engine import process
 from pileus.providers.local.guestnet.namespaces import NETNS
 
-_HOOK = "/bin/sh -c 'echo $LXC_PID >\"$0\"' {}"
-"""LXC runs it on this machine once the first process is there, at each start and each reboot from inside."""
-
 _NEEDED = (Path("/proc/self/ns/user"), Path("/proc/self/ns/cgroup"), Path("/dev/loop-control"), Path("/sys/fs/cgroup"))
-_SCRIPT = Path(__file__).with_name("run.sh")
+_SCRIPT, _HOOK = Path(__file__).with_name("run.sh"), Path(__file__).with_name("hook.sh")
 _START = 30.0
 _POLL = 0.005
 _BY_ITSELF = (["ended 0"], [f"ended {128 + signal.SIGINT}"])
@@ -57,8 +54,8 @@ class Monitor:
 
     @property
     def hook(self) -> str:
-        """What LXC's configuration has to say as `lxc.hook.start-host`."""
-        return _HOOK.format(shlex.quote(str(self._init)))
+        """The value of `lxc.hook.start-host` in LXC's configuration."""
+        return shlex.join(["/bin/sh", str(_HOOK), str(self._folder)])
 
     @property
     def _init(self) -> Path:

@@ -232,7 +232,8 @@ class ContainerProvider:
         users, figures = self._maps.namespace(base), lxcfs.tree(self._layout)
 
         def mount() -> None:
-            disk.assemble(folder / disk.NAME, image, base, users, stage)
+            device = disk.assemble(folder / disk.NAME, image, base, users, stage)
+            _bound_disk(folder, spec, device, unified=places.unified)
             if not (stage.disk / _KNOWN).exists():
                 identity.write(stage.root, spec, base)
                 (stage.disk / _KNOWN).touch()
@@ -297,6 +298,15 @@ _BLANKS = ".blanks"
 
 _KNOWN = "known"
 """Beside a disk's upper folder: the container was told who it is."""
+
+
+def _bound_disk(folder: Path, spec: InstanceSpec, device: str, *, unified: bool) -> None:
+    """Have LXC, or its hook, hold the container to its flavor's bounds of the disk `device`, MAJOR:MINOR."""
+    files = {} if unified else configuration.throttle(spec, device)
+    (folder / "throttle").write_text("".join(f"{file} {value}\n" for file, value in files.items()))
+    if unified and (value := configuration.io_max(spec, device)):
+        with (folder / "config").open("a") as config:
+            config.write(f"lxc.cgroup2.io.max = {value}\n")
 
 
 def hand_out(base: int, stage: disk.Stage) -> None:
