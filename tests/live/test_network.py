@@ -13,13 +13,14 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from pileus.model import addresses
+from pileus.model import addresses, bounds
 from pileus.model.errors import Fault
 from pileus.model.noun import NEVER, Revision
 from pileus.model.provider import Ref
@@ -330,6 +331,21 @@ def test_dhcp_serves_a_guest_whose_groups_admit_nothing(cloud: Cloud) -> None:
     eventually(lambda: _domain(guest) == b"example.org", "a changed option is told")
 
 
+def test_a_flood_of_questions_to_the_controller_is_bounded(cloud: Cloud) -> None:
+    """The network controller answers DHCP in one thread for all guests: each network has its share of that."""
+    greedy, modest = (cloud.port(cloud.network(index), cloud.group().uuid) for index in (60, 61))
+    guests = [Guest(cloud.layout, spec.uuid, spec.mac, []) for spec in (greedy, modest)]
+    cloud.guests += guests
+    for guest in guests:
+        eventually(lambda guest=guest: veth.dhcp(guest, 1), "DHCP offers an address")  # type: ignore[misc]
+    began, most = time.monotonic(), bounds.CONTROLLER_PACKETS.most
+    with ThreadPoolExecutor(1) as thread:
+        flood = thread.submit(veth.dhcp_flood, guests[0], 8 * most)
+        assert veth.dhcp(guests[1], 1) is not None
+        assert 0 < flood.result() < most * (2 + time.monotonic() - began)
+    eventually(lambda: veth.dhcp(guests[0], 1), "the greedy guest is answered again")
+
+
 def test_metadata_and_names_are_served_whatever_the_groups_say(cloud: Cloud) -> None:
     network = cloud.network(6)
     guest, _ = cloud.guest(network, cloud.group().uuid)
@@ -516,6 +532,9 @@ def test_a_networks_rows_go_with_it(cloud: Cloud) -> None:
         "Logical_Switch_Port": 2,
         "Logical_Router_Port": 1,
         "ACL": 8,
+        "Copp": 1,
+        "Meter": 1,
+        "Meter_Band": 1,
     }
     # One went, and one came that remembers the removal.
     assert before["DHCP_Options"] == after["DHCP_Options"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import secrets
@@ -186,19 +187,42 @@ def packed(mac: str) -> bytes:
 def dhcp(guest: Guest, kind: int, more: bytes = b"") -> tuple[str, dict[int, bytes]] | None:
     """The address and the options (by number) that a DHCP message of `kind` (1 discover, 3 request) brings, or None."""
     transaction = secrets.token_bytes(4)
+    with guest.wire() as raw:
+        raw.send(_dhcp(guest, kind, transaction, more))
+        try:
+            while True:
+                reply = raw.recv(4096)
+                if _answers(reply) and reply[46:50] == transaction:
+                    return socket.inet_ntoa(reply[58:62]), _options(reply[282:])
+        except TimeoutError:
+            return None
+
+
+def dhcp_flood(guest: Guest, times: int) -> int:
+    """Send so many DHCP discovers, some 4,000 a second; the number of answers."""
+    answers = 0
+    discover = _dhcp(guest, 1, secrets.token_bytes(4))
+    with guest.wire() as raw:
+        for number in range(times):
+            raw.send(discover)
+            if number % 20 == 0:
+                raw.settimeout(0.005)
+                with contextlib.suppress(TimeoutError):
+                    while True:
+                        answers += _answers(raw.recv(4096))
+    return answers
+
+
+def _dhcp(guest: Guest, kind: int, transaction: bytes, more: bytes = b"") -> bytes:
     body = struct.pack("!BBBB4sHH", 1, 1, 6, 0, transaction, 0, 0x8000) + bytes(16)
     body += packed(guest.mac) + bytes(10 + 192) + _COOKIE
     body += bytes([53, 1, kind, 55, 8, 1, 3, 6, 12, 15, 26, 51, 121]) + more + b"\xff"
     packet = datagram("0.0.0.0", "255.255.255.255", (68, 67), body)  # noqa: S104  (who has no address yet)
-    with guest.wire() as raw:
-        raw.send(frame(guest.mac, _BROADCAST, _IPV4, packet))
-        try:
-            while True:
-                reply = raw.recv(4096)
-                if reply[23:24] == b"\x11" and reply[36:38] == struct.pack("!H", 68) and reply[46:50] == transaction:
-                    return socket.inet_ntoa(reply[58:62]), _options(reply[282:])
-        except TimeoutError:
-            return None
+    return frame(guest.mac, _BROADCAST, _IPV4, packet)
+
+
+def _answers(reply: bytes) -> bool:
+    return reply[23:24] == b"\x11" and reply[36:38] == struct.pack("!H", 68)
 
 
 def _options(data: bytes) -> dict[int, bytes]:

@@ -335,6 +335,12 @@ BANDWIDTH: Final = Bound(
     most=1000,
     answer="packets are dropped",
 )
+CONTROLLER_PACKETS: Final = Bound(
+    what="packets a second of a network, and of a router, that the network controller of a host answers",
+    per="noun",
+    most=1000,
+    answer="packets are dropped",
+)
 DISK_OPERATIONS: Final = Bound(
     what="operations a second of a machine's disk, for each processor, unless the flavor has its own",
     per="instance",

@@ -11,7 +11,7 @@ from pileus.model.errors import Fault
 from pileus.model.noun import Revision
 from pileus.model.spec import NetworkSpec, SubnetSpec
 from pileus.providers.local.layout import localport_name
-from pileus.providers.local.network import acl, dhcp, securitygroup
+from pileus.providers.local.network import acl, controller, dhcp, securitygroup
 from pileus.providers.local.network.rows import KIND, UUID, Rows, derived, marks_of
 
 TABLE = "Logical_Switch"
@@ -33,6 +33,7 @@ def ensure(rows: Rows, spec: NetworkSpec) -> None:
         name=spec.uuid,
         external_ids={**marks_of(spec), _SUBNETS: subnets},
     )
+    controller.bound(rows, row, spec.uuid)
     securitygroup.ensure_drop(rows)
     gateways = [subnet.gateway for subnet in spec.subnets]
     rows.acls(row, acl.always(spec.uuid, gateways, [subnet.localport for subnet in spec.subnets]))
@@ -56,6 +57,7 @@ def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
     for subnet in _listed(row):
         _remove_subnet(rows, subnet)
     rows.delete(TABLE, own)
+    controller.remove(rows, str(own))
 
 
 def _router(rows: Rows, spec: NetworkSpec) -> Any:

@@ -27,6 +27,9 @@ TABLES = (
     "Port_Group",
     "ACL",
     "QoS",
+    "Copp",
+    "Meter",
+    "Meter_Band",
 )
 UNAVAILABLE: Final = "NetworkEngineUnavailable"
 """Code of the Fault for a server that does not answer."""

@@ -9,7 +9,7 @@ from typing import Any
 from pileus.model import addresses
 from pileus.model.noun import Revision
 from pileus.model.spec import RouterSpec
-from pileus.providers.local.network import outside
+from pileus.providers.local.network import controller, outside
 from pileus.providers.local.network.rows import KIND, UUID, Rows, derived, marks_of
 
 TABLE = "Logical_Router"
@@ -27,6 +27,7 @@ def ensure(rows: Rows, spec: RouterSpec) -> None:
     own = uuids.UUID(spec.uuid)
     rows.guard(TABLE, own, spec.revision)
     row = rows.put(TABLE, own, name=spec.uuid, external_ids=marks_of(spec))
+    controller.bound(rows, row, spec.uuid)
     if spec.address and spec.outside:
         _way_out(rows, row, spec)
     else:
@@ -45,6 +46,7 @@ def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
         if port.type == "router" and port.options.get("router-port") in names:
             rows.delete("Logical_Switch_Port", port.uuid)
     rows.delete(TABLE, own)
+    controller.remove(rows, str(own))
 
 
 def _way_out(rows: Rows, row: Any, spec: RouterSpec) -> None:

@@ -131,7 +131,7 @@ class Rows:
 
     def delete_of(self, owner: str) -> None:
         """Remove every row that belongs to the noun `owner` and that another row, or none, refers to."""
-        for table in ("DHCP_Options", *_OWNERS):
+        for table in ("DHCP_Options", "Copp", "Meter", *_OWNERS):
             for row in list(self.tables[table].rows.values()):
                 ids = row.external_ids
                 if ids.get(UUID) == owner and ids.get(KIND) != "removed":
