@@ -372,9 +372,12 @@ GREED = (
 
 def greedy_guest(target: Target) -> None:
     """Take processes, terminals, inodes, disk, processor and metadata from inside a container."""
+    with tempfile.TemporaryDirectory(prefix="pileus-attack-") as folder:
+        _take_all(target, Path(folder) / "key")
+
+
+def _take_all(target: Target, key: Path) -> None:
     client = target.client()
-    folder = Path(tempfile.mkdtemp(prefix="pileus-attack-"))
-    key = folder / "key"
     pair = tried(client.create_key_pair, KeyName="guest", KeyType="ed25519")
     group = tried(client.create_security_group, GroupName="guest", Description="a")
     if pair is None or group is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import resource
 import signal
@@ -208,10 +209,12 @@ class Troubles:
         """Fill the disk of a process: nothing that it writes to a file or to its log succeeds."""
         name = self._draw.choice([*ROLES, *self.relays])
         pid = self.cloud.processes[name].pid
-        _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, most))
-        time.sleep(self._draw.uniform(1.0, 10.0))
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
+        # The process may end by itself, as at a start without the database: the supervisor judges that.
+        with contextlib.suppress(ProcessLookupError):
+            _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, most))
+            time.sleep(self._draw.uniform(1.0, 10.0))
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
 
     def roll_back(self, copy: Path) -> None:
         """Have the database go on from an older copy of itself, and once more during the recovery that follows.
