@@ -35,7 +35,8 @@ class Temper(msgspec.Struct, frozen=True):
     removed, forgotten while they are lost, and let in again. `silent`: one of two hosts falls silent when the database
     is replaced, for longer than is waited for it. `captures`: users have images made of their instances. `old`: hosts
     die, and start again with a copy of their book from before. `mute`: as `silent`, but that host goes on reporting,
-    and answers nothing, or has a disk on which nothing can be written.
+    and answers nothing, or has a disk on which nothing can be written. `clock`: the cloud's wall clock is set, by
+    seconds or by days, ahead or back. `damaged`: rows of instances cannot be decoded for a while.
     """
 
     verbs: tuple[str, ...] = ()
@@ -47,6 +48,8 @@ class Temper(msgspec.Struct, frozen=True):
     captures: bool = False
     old: bool = False
     mute: Literal["", "mute", "full"] = ""
+    clock: bool = False
+    damaged: bool = False
 
 
 def draw(seed: int, asked: Temper) -> Temper:
@@ -77,4 +80,6 @@ def draw(seed: int, asked: Temper) -> Temper:
         captures=asked.captures,
         old=asked.old,
         mute=asked.mute,
+        clock=asked.clock,
+        damaged=asked.damaged,
     )

@@ -51,6 +51,11 @@ def test_every_promise_holds_while_hosts_are_drained_removed_and_let_in_again(se
     assert done >= {"drained", "maintenance", "active", "remove", "forget", "admit"}
 
 
+def test_every_promise_holds_while_the_clock_is_set() -> None:
+    broken = {seed: told for seed in range(40) if (told := run(seed, Temper(clock=True))) is not None}
+    assert broken == {}
+
+
 def test_every_promise_holds_of_images_that_are_captured() -> None:
     broken, seen = {}, set()
     for seed in range(16):

@@ -28,6 +28,7 @@ from pileus.model.provider import Seen
 from pileus.model.spec import InstanceSpec
 from pileus.store import store as stores
 from pileus.store import tables
+from pileus.store.clock import Clock
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, image, project, securitygroup
@@ -202,7 +203,9 @@ class World:
         self.cloud = cloud()
         self.cloud.reset()
         self.store = self.cloud.store
-        self.store.now = self.clock
+        self.ahead = 0.0
+        self.store.now = Clock(self.wall, self.clock) if self.temper.clock else self.clock
+        self.store._swept = int(START - stores.TOMBSTONE), START
         self.store.world = self
         self.net = Net(self)
         self.net.bodies, self.net.specs = dict(self.cloud.bodies), dict(self.cloud.specs)
@@ -229,6 +232,10 @@ class World:
     def clock(self) -> float:
         """Seconds, as everything in the world sees them."""
         return self.now
+
+    def wall(self) -> float:
+        """Seconds as the cloud's wall clock has them."""
+        return self.now + self.ahead
 
     def after(self, delay: float, what: Callable[[], None]) -> None:
         """Do `what` in `delay` seconds."""
@@ -302,7 +309,7 @@ class World:
         self.store.dirty = False
         due = self.cloud.next_due()
         if due is not None and self._parked:
-            when = max(due, self.now)
+            when = max(due - self.ahead, self.now)
             if self._kick is None or self._kick > when:
                 self._kick = when
                 self.after(when - self.now + self.random.uniform(0.001, 0.05), self._work)
@@ -396,6 +403,15 @@ class World:
                 self.promises.guest_ends(node, self.random.choice(up), by_itself=what == "guest")
         self.after(self.soon(3), self._mishap)
 
+    def _set_clock(self) -> None:
+        """Set the wall clock; the cloud's workers look for work a second later, whatever is due."""
+        if not self.storm:
+            return
+        self.ahead += self.random.choice((-1, 1)) * self.random.choice((5.0, 3600.0, 2 * 86400.0))
+        self.log("the clock is set to", self.ahead)
+        self.after(1.0, self._work)
+        self.after(self.soon(8), self._set_clock)
+
     # -- the run -------------------------------------------------------------------------------------------------
 
     def _until(self, end: float) -> None:
@@ -416,6 +432,8 @@ class World:
         self.users.begin()
         if self.temper.operators:
             self.operators.begin()
+        if self.temper.clock:
+            self.after(self.soon(8), self._set_clock)
         if self.temper.restored:
             Restored(self, self.temper.restored)
 

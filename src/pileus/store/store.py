@@ -71,7 +71,7 @@ class Store:
     def __init__(self, url: str, *, sync: str = "normal", now: Callable[[], float] | None = None) -> None:
         self.engine = Engine(url, sync=sync)
         self.now = now or Clock()
-        self._swept: tuple[int, float] | None = None
+        self._swept = int(self.now() - TOMBSTONE), self._steady()
         """`ERASED` as this process saw it last, and when that was by the steady clock."""
         self._cache = Cache()
         self.closed = False
@@ -274,16 +274,19 @@ class Store:
         It is never above a day before the time that rows are given now. So a row is erased only after it has moved by
         a day, which takes half a day of some process's life, whatever becomes of the wall clock meanwhile.
         """
-        steady = self.now.steady if isinstance(self.now, Clock) else self.now
-        before, stored, now = int(self.now() - TOMBSTONE), tx.meta(ERASED), steady()
-        if stored:
-            # Of several processes that sweep, only the one that moved it last goes on.
-            passed = now - self._swept[1] if self._swept is not None and self._swept[0] == stored else 0.0
-            before = min(before, stored + int(HASTE * passed))
+        before, stored, now = int(self.now() - TOMBSTONE), tx.meta(ERASED), self._steady()
+        erased, at = self._swept
+        # Of several processes that sweep, only the one that moved it last goes on.
+        passed = now - at if stored in (0, erased) else 0.0
+        before = min(before, (stored or erased) + int(HASTE * passed))
         if before != stored:
             tx.keep_meta(ERASED, before)
         self._swept = before, now
         return before
+
+    def _steady(self) -> float:
+        """Seconds of a clock that nobody sets."""
+        return self.now.steady() if isinstance(self.now, Clock) else self.now()
 
     def shorten_journal(self) -> int:
         """Erase some of the journal's lines that `bounds.JOURNAL` is too short for; how many."""
