@@ -309,6 +309,45 @@ def test_half_bodies_make_room() -> None:
         assert not any(closed(link) for link in others)
 
 
+def test_an_address_with_most_connections_makes_room_when_all_work() -> None:
+    with Served(Limits(8, 4)) as served:
+        large = b"GET /large HTTP/1.1\r\nconnection: close\r\n\r\n"
+        links = [served.link(large, f"127.0.0.{3 + number % 2}") for number in range(8)]
+        assert [link.recv(12) for link in links] == [b"HTTP/1.1 200"] * 8
+        assert served.serves(OTHER)
+        assert sum(map(closed, links)) <= 1
+
+
+def test_a_body_in_countless_small_chunks_is_refused(served: Served) -> None:
+    head = b"POST /upload HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert served.ask(head + b"1\r\na\r\n" * 5000).startswith(b"HTTP/1.1 431 ")
+    chunk = b"1000\r\n" + b"a" * 0x1000 + b"\r\n"
+    assert served.ask(
+        head.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n") + chunk * 100 + b"0\r\n\r\n"
+    ).startswith(b"HTTP/1.1 200 ")
+
+
+def test_pings_whose_answers_are_not_read_take_no_memory(served: Served) -> None:
+    asked = (
+        b"GET / HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+        b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    link = served.link(asked)
+    assert link.recv(12) == b"HTTP/1.1 101"
+    before = memory()
+    ping = b"\x89\xfd" + bytes(4) + b"p" * 125
+    link.setblocking(False)
+    end = time.monotonic() + 5
+    while time.monotonic() < end and memory() - before < 64 << 20:
+        try:
+            link.send(ping * 500)
+        except BlockingIOError:
+            break
+    else:
+        pytest.fail("all pings are taken, though no answer is read")
+    assert memory() - before < 32 << 20
+
+
 def test_closed_websockets_make_room() -> None:
     asked = (
         b"GET /refused HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"

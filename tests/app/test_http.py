@@ -243,6 +243,7 @@ def test_figures_are_for_admitted_addresses_and_for_administrators(tmp_path: Pat
         assert stub.http("GET", "/metrics", token=False)[0] == 403
         headers = {"authorization": f"Bearer {user['token']}"}
         assert stub.http("GET", "/metrics", headers=headers, token=False)[0] == 403
+        assert stub.http("GET", "/metrics", headers={"x-forwarded-for": "10.0.0.5"}, token=False)[0] == 403
         assert stub.http("GET", "/metrics")[0] == 200
     finally:
         stub.down()
@@ -278,6 +279,15 @@ def test_one_tenants_streams_leave_room_for_anothers(stub: Stub) -> None:
             assert link.recv(timeout=20, decode=False) == b"x"
 
 
+def sockets(pid: int) -> int:
+    """The number of sockets that a process has open."""
+    found = 0
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found += str(path.readlink()).startswith("socket:")
+    return found
+
+
 def test_a_client_that_leaves_while_its_stream_opens_leaves_nothing_behind(stub: Stub) -> None:
     leaving = tenant(stub, "leaving")
     head = (
@@ -285,12 +295,11 @@ def test_a_client_that_leaves_while_its_stream_opens_leaves_nothing_behind(stub:
         "upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
         f"authorization: {leaving['authorization']}\r\n\r\n"
     ).encode()
-    descriptors = Path(f"/proc/{stub.pid}/fd")
-    before = len(list(descriptors.iterdir()))
+    before = sockets(stub.pid)
     for _ in range(100):
         with socket.create_connection(("127.0.0.1", stub.port), timeout=20) as link:
             link.sendall(head)
-    assert processes.until(lambda: len(list(descriptors.iterdir())) <= before + 5, 20)
+    assert processes.until(lambda: sockets(stub.pid) <= before + 5, 20)
 
 
 def test_one_tenants_uploads_leave_room_for_anothers(stub: Stub, tmp_path: Path) -> None:
@@ -329,3 +338,19 @@ def test_refusals_leave_a_line_and_every_line_has_the_clients_address(stub: Stub
     logged = [json.loads(line) for line in stub.state.log("cloud").read_text().splitlines()]
     assert {line["client"] for line in logged if line["event"] == "request"} >= {"127.0.0.1"}
     assert all(line["client"] for line in logged if line["event"] == "request")
+
+
+def test_uploads_at_once_have_no_more_room_than_the_quota(stub: Stub) -> None:
+    greedy = tenant(stub, "greedy-uploads")
+    stub.client.post("projects", "greedy-uploads", "limits", body={"limits": {"imagespace": 1}})
+    head = f"POST /v1/images?name=x HTTP/1.1\r\nhost: x\r\nauthorization: {greedy['authorization']}\r\n"
+    part = bytes(1 << 20)
+    with contextlib.ExitStack() as open_:
+        links = [open_.enter_context(socket.create_connection(("127.0.0.1", stub.port), timeout=60)) for _ in range(2)]
+        for link in links:
+            link.sendall(f"{head}content-length: {700 << 20}\r\n\r\n".encode())
+        with contextlib.suppress(OSError):
+            for _ in range(600):
+                for link in links:
+                    link.sendall(part)
+        assert any(b"Exceeded" in link.recv(4096) for link in links)

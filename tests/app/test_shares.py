@@ -209,3 +209,19 @@ def test_a_thread_that_cannot_begin_takes_no_share_away(monkeypatch: pytest.Monk
         assert await workers.run("a", lambda: 1) == 1
 
     run(test)
+
+
+def test_proven_keys_do_not_wait_behind_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "IDENTIFYING", Bound(what="requests", per="process", most=1, answer="it waits"))
+
+    async def test(workers: Workers, work: Work) -> None:
+        jobs = [asyncio.ensure_future(workers.identify("first", work.job("first")))]
+        await until(lambda: work.begun == ["first"])
+        jobs += [asyncio.ensure_future(workers.identify(f"s{n}", work.job(f"stranger {n}"))) for n in range(30)]
+        jobs += [asyncio.ensure_future(workers.identify("ann", work.job("ann"), proven=True))]
+        work.may_end.set()
+        await asyncio.gather(*jobs)
+        assert work.begun.index("ann") <= 2
+        assert len(work.begun) == 32
+
+    run(test)

@@ -294,6 +294,36 @@ class Exhausted:
         return getattr(self._link, name)
 
 
+def test_a_connection_that_cannot_be_written_ends_and_the_host_comes_back(
+    cloud: Cloud, host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = host("h1")
+    until(lambda: cloud.connected("h1"))
+    wire = one.end._wire
+    assert wire is not None
+
+    class Full:
+        """The socket of a machine without buffers; all but writing is the real one's."""
+
+        def __init__(self, link: socket.socket) -> None:
+            self._link = link
+
+        def sendall(self, _data: bytes) -> None:
+            raise OSError(errno.ENOBUFS, "No buffer space available")
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._link, name)
+
+    monkeypatch.setattr(wire, "_link", Full(wire._link))
+    one.end.send(report(1))
+
+    def heard() -> bool:
+        one.end.send(report(2))
+        return any(each.sequence == 2 for each in cloud.heard)
+
+    until(heard)
+
+
 def test_a_message_whose_handling_fails_ends_no_connection(cloud: Cloud, host: Callable[..., Host]) -> None:
     def take(heard: Report) -> None:
         if heard.sequence == 1:

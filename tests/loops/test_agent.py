@@ -10,13 +10,15 @@ import pytest
 
 from pileus.bus.messages import Ask, Order, Removed
 from pileus.loops.host.agent import CALM, LONGEST, SOON, Agent
-from pileus.loops.host.book import Book
+from pileus.loops.host.book import Book, FileBook
 from pileus.model.errors import Fault
 from pileus.model.instance import Power
 from pileus.model.spec import InstanceSpec
 from pileus.providers.stub import StubProvider
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pileus.model.instance import PowerState
 
 
@@ -490,6 +492,33 @@ def test_what_keeps_on_falling_is_started_after_longer_and_longer_pauses() -> No
     host.order(2, n=2)
     host.settle()
     assert host.runs
+
+
+def test_a_clock_that_is_set_back_makes_no_pause_longer() -> None:
+    host = Host()
+    host.order(1)
+    host.settle()
+    host.now += 1.0
+    host.fall()
+    host.settle()
+    host.fall()
+    host.now -= 3600.0
+    after = host.agent.step("u")
+    assert after is not None
+    assert 0 < after <= LONGEST
+
+
+def test_a_full_disk_does_not_keep_an_agent_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = Agent("h", StubProvider(), FileBook(tmp_path)).book.start.epoch
+    monkeypatch.setattr(FileBook, "_write_start", full)
+    agent = Agent("h", StubProvider(), FileBook(tmp_path))
+    assert agent.book.start.epoch > before
+    fault = agent.report().fault
+    assert fault is not None
+    assert fault.code == "HostDiskFull"
 
 
 def test_reboots_are_no_falls() -> None:

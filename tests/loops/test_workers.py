@@ -10,8 +10,8 @@ import pytest
 from pileus.bus.memory import MemoryBus
 from pileus.bus.messages import Order
 from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book
-from pileus.loops.host.runner import HostRunner
+from pileus.loops.host.book import Book, FileBook
+from pileus.loops.host.runner import HostRunner, _Lane
 from pileus.model import bounds
 from pileus.model.instance import Power
 from pileus.model.spec import InstanceSpec
@@ -20,27 +20,36 @@ from tests.bus.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class Hanging:
     """A host whose backend for machines hangs while `hangs` is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, book: Book | None = None, stub: StubProvider | None = None) -> None:
         self.goes = threading.Event()
         self.hanging: set[str] = set()
         self.stub, self.bus = StubProvider(faults=self._call), MemoryBus()
+        if stub is not None:
+            self.stub.bodies.update(stub.bodies)
         self.bus.listen(lambda _report: None)
-        self.runner = HostRunner(Agent("h", self.stub, Book()), self.bus.host("h"))
+        self.runner = HostRunner(Agent("h", self.stub, book or Book()), self.bus.host("h"))
         self.runner.start()
+
+    def end(self) -> None:
+        """End the host's process."""
+        self.goes.set()
+        self.runner.stop()
+        self.bus.stop()
 
     def _call(self, call: str, uuid: str) -> None:
         if uuid.startswith("machine"):
             self.hanging.add(uuid)
             self.goes.wait(30)
 
-    def order(
+    def ordered(
         self, uuid: str, counter: int, machine: Literal["machine", "container"] | None, project: str = ""
-    ) -> None:
+    ) -> Order:
         """A body that is to run, or, without a kind, one that is to go."""
         spec = None
         if machine is not None:
@@ -54,7 +63,13 @@ class Hanging:
                 machine=machine,
                 account_id=project,
             )
-        self.bus.send("h", Order(uuid=uuid, revision=(1, counter), spec=spec, why="" if spec else "gone"))
+        return Order(uuid=uuid, revision=(1, counter), spec=spec, why="" if spec else "gone")
+
+    def order(
+        self, uuid: str, counter: int, machine: Literal["machine", "container"] | None, project: str = ""
+    ) -> None:
+        """Give the host that order."""
+        self.bus.send("h", self.ordered(uuid, counter, machine, project))
 
     def runs(self, uuid: str) -> bool:
         return any(key[1] == uuid and body.running for key, body in self.stub.bodies.items())
@@ -64,9 +79,7 @@ class Hanging:
 def host() -> Iterator[Hanging]:
     made = Hanging()
     yield made
-    made.goes.set()
-    made.runner.stop()
-    made.bus.stop()
+    made.end()
 
 
 def test_containers_go_on_while_machines_hang(host: Hanging) -> None:
@@ -92,3 +105,49 @@ def test_slow_steps_of_a_project_leave_workers_to_the_others(host: Hanging) -> N
     assert len(host.hanging) == share + 1
     host.goes.set()
     until(lambda: all(host.runs(uuid) for uuid in [*slow, "machine-of-another"]))
+
+
+def test_a_body_that_waits_for_its_projects_share_is_never_forgotten() -> None:
+    lane = _Lane(threading.Lock(), 1, [])
+    times = {"b": 5.0, "c": 6.0}
+    with lane.changed:
+        assert lane.begin("p", "a")
+        assert not lane.begin("p", "gone")
+        assert not lane.begin("p", "b")
+        assert not lane.begin("p", "c")
+        lane.end("p", times)
+        assert lane.due == [(5.0, "b")], "what is not to be looked at any more keeps nobody waiting"
+        assert lane.begin("p", "b")
+        lane.end("p", times)
+        assert lane.due == [(5.0, "b"), (6.0, "c")]
+
+
+def test_a_machine_without_a_free_thread_loses_no_order(host: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as busy:
+        busy.setattr(threading.Thread, "start", without)
+        host.runner.agent.take(host.ordered("container", 1, "container"))
+        host.runner.wake("container")
+    host.order("another", 1, "container")
+    until(lambda: host.runs("container"))
+    until(lambda: host.runs("another"))
+
+
+def test_removals_of_hanging_machines_keep_no_container_waiting_after_a_restart(tmp_path: Path) -> None:
+    before = Hanging(FileBook(tmp_path))
+    machines = [f"machine-{number}" for number in range(bounds.HOST_STEPS.most + 2)]
+    before.goes.set()
+    for uuid, kind in [*((uuid, "machine") for uuid in machines), ("container", "container")]:
+        before.order(uuid, 1, kind)  # type: ignore[arg-type]
+    until(lambda: all(before.runs(uuid) for uuid in [*machines, "container"]))
+    before.end()
+    for uuid in [*machines, "container"]:
+        before.runner.agent.take(before.ordered(uuid, 2, None))
+    after = Hanging(FileBook(tmp_path), before.stub)
+    try:
+        until(lambda: not after.runs("container"))
+        assert after.runs("machine-0")
+    finally:
+        after.end()

@@ -182,9 +182,12 @@ class Audit:
                 who = ("-", "-")
             self._suppressed[who] += 1
             if self._summary is None:
-                self._summary = threading.Timer(SUMMARY, self._summarize)
-                self._summary.daemon = True
-                self._summary.start()
+                summary = threading.Timer(SUMMARY, self._summarize)
+                summary.daemon = True
+                # The machine may have no thread left: a later refusal begins it.
+                with contextlib.suppress(RuntimeError):
+                    summary.start()
+                    self._summary = summary
 
     def _summarize(self) -> None:
         with self._lock:

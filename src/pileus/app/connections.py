@@ -2,7 +2,8 @@
 
 A connection *waits* while no whole request of it is being answered: in its TLS handshake, idle, with half a head or
 half a body, and for the client's end of a websocket that is closed here. At the bound the connection that waits and was
-silent longest makes room for a new one; a new one is refused only where none waits.
+silent longest makes room for a new one. Where none waits, the address that has most connections gives up its oldest
+one; a new one is refused where its own address has as many.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ class Connections:
             self._waiting_of.get(address, {})
         ):
             return False
-        if len(self._all) >= self.limits.connections and not self._evict(self._waiting):
+        if len(self._all) >= self.limits.connections and not (
+            self._evict(self._waiting) or self._evict_of_largest(address)
+        ):
             return False
         self._all[connection] = None
         self._of_address[address] += 1
@@ -150,6 +153,13 @@ class Connections:
         self.release(oldest)
         oldest.abort()
         return True
+
+    def _evict_of_largest(self, address: str) -> bool:
+        """Close a connection of the address that has most, unless `address` would have as many then."""
+        ((largest, count),) = self._of_address.most_common(1) or (("", 0),)
+        if count <= self._of_address[address] + 1:
+            return False
+        return self._evict({connection: None for connection in self._all if connection.address == largest})
 
     def _later(self) -> None:
         asyncio.get_running_loop().call_later(min(SWEEP, self.limits.patience / 4), self._sweep)

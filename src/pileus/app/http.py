@@ -10,6 +10,7 @@ import functools
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -26,7 +27,7 @@ from pileus.app.requests import Face, Requests
 from pileus.app.shares import Slots
 from pileus.app.wiring import Cloud
 from pileus.faces.rest import errors
-from pileus.faces.rest.face import caller_of, created
+from pileus.faces.rest.face import created
 from pileus.faces.wire.http import Request, Response
 from pileus.model import bounds
 from pileus.model.caller import Caller
@@ -72,6 +73,8 @@ class Edge:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="edge")
         self._streams = Slots(bounds.PROJECT_STREAMS, bounds.STREAMS)
         self._uploads = Slots(bounds.PROJECT_UPLOADS, bounds.UPLOADS)
+        # Bytes of uploads under way, by project.
+        self._uploading: Counter[str] = Counter()
         self._scrapers = origins.ranges(cloud.settings.metrics_allow)
         self._inspections = Inspections()
 
@@ -96,7 +99,7 @@ class Edge:
             elif path == "/healthz":
                 response = await self._health()
             elif path == "/metrics":
-                response = await self._run(self._figures, scope)
+                response = await self._figures(scope, client)
             else:
                 face = self._face(path)
                 if face is None:
@@ -122,14 +125,16 @@ class Edge:
             return response
         return await self._requests.answer(face, request, client)
 
-    def _figures(self, scope: Scope) -> Response:
+    async def _figures(self, scope: Scope, client: str) -> Response:
         """Answer with the figures a caller from an admitted address, or with an administrator's token."""
-        if not origins.within((scope.get("client") or ("",))[0], self._scrapers):
-            caller = caller_of(self._cloud.authority, request_of(scope, b""))
-            if caller is None or not caller.admin:
+        if not origins.within(client, self._scrapers):
+            caller = await self._requests.caller(request_of(scope, b""), client)
+            if isinstance(caller, Response) and caller.status != 401:
+                return caller
+            if isinstance(caller, Response) or not caller.admin:
                 text = "Figures are for the addresses of PILEUS_METRICS_ALLOW, and for an administrator's token."
                 return errors.of(Forbidden(text), str(uuid.uuid4()))
-        return self._cloud.metrics.page()
+        return await self._run(self._cloud.metrics.page)
 
     def _face(self, path: str) -> Face | None:
         if not self._faces:
@@ -173,6 +178,7 @@ class Edge:
             room = await run(caller, image.room, caller, self._cloud.core)
             with (
                 self._uploads.of(caller.project),
+                uploads.Begun(self._uploading, caller.project) as begun,
                 await run(caller, self._cloud.objects.incoming, asked.digest) as incoming,
             ):
                 size = 0
@@ -180,7 +186,8 @@ class Edge:
                     size += len(part)
                     if size > self._cloud.settings.largest_image:
                         raise InvalidValue("The image is larger than this cloud takes.", reason="size")
-                    if room is not None and size > room:
+                    begun.more(len(part))
+                    if room is not None and begun.of_project > room:
                         raise image.full(room)
                     await run(caller, incoming.write, part)
                 made = await self._inspections.run(

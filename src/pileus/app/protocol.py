@@ -37,6 +37,9 @@ RETRY_AFTER = 1
 SLOWEST = 256
 """Bytes a second of a body, or of an answer, below which a client is too slow."""
 
+SMALLEST = 64
+"""Bytes of a part of a body, on average, below which a client wastes the time of all others."""
+
 _SLICE = 64 << 10
 _SHUTDOWN = 5.0
 
@@ -64,6 +67,12 @@ class _ExcessError(Exception):
 class Websocket(WebSocketsSansIOProtocol):
     """uvicorn's protocol of websockets. `closing` is called when the last frame was sent, `ended` at the end."""
 
+    MOST_UNSENT = 1 << 20
+    """Bytes that wait for the client before nothing more is read of it: it may send pings, and read no answer."""
+
+    MOST_FRAMES = 1000
+    """Frames of one message."""
+
     closing: Callable[[], None] | None = None
     ended: Callable[[], None] | None = None
 
@@ -72,6 +81,20 @@ class Websocket(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.close" and self.closing is not None:
             self.closing()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; where the client does not read its answers, wait until it does."""
+        super().data_received(data)
+        if len(self.frames) > self.MOST_FRAMES:
+            self.transport.abort()
+        elif self.transport.get_write_buffer_size() > self.MOST_UNSENT:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on, the client has read."""
+        super().resume_writing()
+        if not self.read_paused:
+            self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that it ended."""
@@ -87,6 +110,8 @@ class _Answers:
         self._protocol = protocol
 
     def write(self, data: bytes) -> None:
+        if self._protocol.transport.is_closing():
+            return
         self._protocol.written += len(data)
         self._protocol.transport.write(data)
 
@@ -126,6 +151,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._dropped = 0  # bytes that came then
         self._apart = 0  # bytes in a row that are no body
         self._body = 0  # bytes of the body that came
+        self._parts = 0  # chunks, or pieces, in which it came
         self._held = 0  # bytes of bodies in memory
         self._since = 0.0  # when the phase began, or when the peer made progress last
         self._before = 0  # progress by then, in bytes
@@ -271,7 +297,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self.cycle is before:  # it becomes a websocket
             return
-        self._apart = self._body = 0
+        self._apart = self._body = self._parts = 0
         self._enter(Phase.BODY)
         self.cycle.transport = cast("Any", _Answers(self))
         self._lasting, self.cycle.keep_alive = self.cycle.keep_alive, False
@@ -280,6 +306,10 @@ class HttpProtocol(HttpToolsProtocol):
         """Take a part of a body."""
         self._apart = 0
         self._body += len(body)
+        self._parts += 1
+        if self._parts > bounds.BODY_PARTS.most and self._body < self._parts * SMALLEST:
+            self._excess = f"The body comes in more than {bounds.BODY_PARTS.most} parts of less than {SMALLEST} bytes."
+            raise _ExcessError
         super().on_body(body)
 
     def on_message_complete(self) -> None:

@@ -39,14 +39,14 @@ class Buckets:
     def take(self, key: str, amount: float = 1.0) -> bool:
         """Take `amount` tokens; False, and nothing is taken, where the bucket has fewer.
 
-        A full bucket gives any amount: its level is below zero afterwards.
+        A full bucket gives any amount: its level is below zero afterwards, by as much as it holds at most.
         """
         if not self._rate:
             return True
         with self._lock:
             level, capacity, now = self._level(key)
             taken = level >= min(amount, capacity)
-            self._levels[key] = (level - amount if taken else level, now)
+            self._levels[key] = (max(level - amount, -capacity) if taken else level, now)
             self._levels.move_to_end(key)
             if len(self._levels) > bounds.RATE_KEYS.most:
                 self._levels.popitem(last=False)
@@ -85,18 +85,19 @@ class Rates:
         if launches and not self._launches.take(key, launches):
             raise Throttled("Request limit exceeded: too many instances are launched.", reason="rate")
 
-    def turn(self, address: str, credential: str) -> str:
-        """The key under which a request from `address` takes turns to be identified. Raises Throttled.
+    def turn(self, address: str, credential: str) -> tuple[str, bool]:
+        """The key under which a request from `address` takes turns to be identified, and whether that was proven.
 
+        Raises Throttled.
         A `credential` that was good there before has turns of its own, and is looked at however much is refused there.
         """
         site = site_of(address)
         own = f"{site} {credential}"
         if own in self._proven:
-            return own
+            return own, True
         if self._refusals.empty(site):
             raise Throttled("Too many requests of this address were refused.", reason="rate")
-        return site
+        return site, False
 
     def refused(self, address: str) -> bool:
         """Count a request that was refused for want of a good credential; whether that was one too many."""

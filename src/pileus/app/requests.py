@@ -60,8 +60,9 @@ class Requests:
     async def answer(self, face: Face, request: Request, client: str) -> Response:
         """The answer to a request from the address `client`. Raises what a verb of ours should not."""
         try:
-            turn = self._rates.turn(client, claims.credential(request))
-            identified = await self._workers.identify(turn, functools.partial(self._identify, face, request, client))
+            turn, proven = self._rates.turn(client, claims.credential(request))
+            identify = functools.partial(self._identify, face, request, client)
+            identified = await self._workers.identify(turn, identify, proven=proven)
             if isinstance(identified, Response):
                 return identified
             if isinstance(identified, _Refused):
@@ -81,8 +82,9 @@ class Requests:
     async def caller(self, request: Request, client: str) -> Caller | Response:
         """The caller of a request that no face answers, by its token; the answer where it is refused."""
         try:
-            turn = self._rates.turn(client, claims.credential(request))
-            identified = await self._workers.identify(turn, lambda: caller_of(self._authority, request))
+            turn, proven = self._rates.turn(client, claims.credential(request))
+            identify = functools.partial(caller_of, self._authority, request)
+            identified = await self._workers.identify(turn, identify, proven=proven)
             if isinstance(identified, Caller):
                 self._rates.take(identified, reads=False)
                 return identified

@@ -94,6 +94,8 @@ def server(application: Callable[..., object], connections: Connections) -> uvic
         access_log=False,
         log_config=None,
         server_header=False,
+        # Whoever connects from this machine could name any address as its client's.
+        proxy_headers=False,
         timeout_keep_alive=bounds.IDLE.most,
         timeout_graceful_shutdown=5,
         ws_max_size=1 << 20,

@@ -94,6 +94,8 @@ class Workers:
         self._share = share
         self._lock = threading.Lock()
         self._arrivals = _Turns(bounds.ARRIVALS_WAITING)
+        self._proven = _Turns(bounds.ARRIVALS_WAITING)
+        self._strangers_turn = False
         self._requests = _Turns(bounds.REQUESTS_WAITING)
         self._running: Counter[str] = Counter()
         # The project of the last request, that of the last one of any other project, and when these came.
@@ -102,12 +104,13 @@ class Workers:
         self._threads: list[threading.Thread] = []
         self._closed = False
 
-    async def identify(self, address: str, work: Callable[[], Any]) -> Any:
-        """The result of `work`, done in turn with other addresses'; of its Answering, where it gives one.
+    async def identify(self, key: str, work: Callable[[], Any], *, proven: bool = False) -> Any:
+        """The result of `work`, done in turn with that of other keys; of its Answering, where it gives one.
 
-        Raises Throttled, and whatever the work does.
+        Keys of credentials that were `proven` before have every second turn, however many strangers there are. Raises
+        Throttled, and whatever the work does.
         """
-        return await self._submit(self._arrivals, address, work, "")
+        return await self._submit(self._proven if proven else self._arrivals, key, work, "")
 
     async def run(self, project: str, work: Callable[[], Any]) -> Any:
         """The result of `work`, done within the share of `project`. Raises Throttled, and whatever the work does."""
@@ -117,7 +120,7 @@ class Workers:
         """End the threads, after the jobs that are under way; those that wait are cancelled."""
         with self._lock:
             self._closed = True
-            waiting = self._arrivals.clear() + self._requests.clear()
+            waiting = self._proven.clear() + self._arrivals.clear() + self._requests.clear()
             for inbox in self._idle:
                 inbox.put(None)
             self._idle = []
@@ -154,7 +157,9 @@ class Workers:
         """A job that may begin, counted as running. Under the lock."""
         job = None
         if self._running[""] < bounds.IDENTIFYING.most:
-            job = self._arrivals.take(lambda _: True)
+            lines = (self._arrivals, self._proven) if self._strangers_turn else (self._proven, self._arrivals)
+            job = lines[0].take(lambda _: True) or lines[1].take(lambda _: True)
+            self._strangers_turn = not self._strangers_turn
         if job is None:
             job = self._requests.take(self._below_share)
         if job is not None:

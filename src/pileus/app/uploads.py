@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from msgspec import Meta
@@ -45,6 +46,35 @@ class Disk(msgspec.Struct, frozen=True):
     def kind(self) -> Literal["machine", "container"]:
         """What runs from it."""
         return "container" if self.format == "tar" else "machine"
+
+
+class Begun:
+    """The bytes of one upload under way, counted in `of_projects` inside the block, beside others of its project."""
+
+    def __init__(self, of_projects: Counter[str], project: str) -> None:
+        self._of_projects = of_projects
+        self._project = project
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Count its bytes no more."""
+        self._of_projects[self._project] -= self._size
+        if not self._of_projects[self._project]:
+            del self._of_projects[self._project]
+
+    def more(self, size: int) -> None:
+        """Count `size` more bytes."""
+        self._size += size
+        self._of_projects[self._project] += size
+
+    @property
+    def of_project(self) -> int:
+        """The bytes of all uploads of the project that are under way."""
+        return self._of_projects[self._project]
 
 
 def read(query: dict[str, str]) -> Upload:

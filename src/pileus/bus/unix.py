@@ -67,9 +67,14 @@ class _Wire:
             self._queue.put_nowait(None)
 
     def _write(self) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while (data := self._queue.get()) is not None:
                 self._link.sendall(struct.pack("!I", len(data)) + data)
+        except OSError as error:
+            log.info("bus connection cannot be written", reason=str(error))
+        finally:
+            # The other side connects anew: half a connection would last, and say nothing.
+            self.close()
 
     def _read(self) -> None:
         try:

@@ -128,6 +128,9 @@ HEAD_BYTES: Final = Bound(
     most=64 << 10,
     answer="431",
 )
+BODY_PARTS: Final = Bound(
+    what="parts of a body that may be shorter than 64 bytes on average", per="request", most=1000, answer="431"
+)
 HEADERS: Final = Bound(what="headers and trailers", per="request", most=100, answer="431")
 PIPELINED: Final = Bound(
     what="requests that wait for the answer to an earlier one",

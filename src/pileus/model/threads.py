@@ -47,10 +47,12 @@ class Thread:
         self._text = ""
         self._failed = -RECENT
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.begun = False
 
     def start(self) -> None:
-        """Begin. Raises RuntimeError when the machine has no thread left."""
+        """Begin. Raises RuntimeError when the machine has no thread left; it may be started later."""
         self._thread.start()
+        self.begun = True
 
     def is_alive(self) -> bool:
         """Whether it has begun and not ended."""

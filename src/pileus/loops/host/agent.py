@@ -13,7 +13,7 @@ import structlog
 
 from pileus.bus import pages
 from pileus.bus.messages import FORGOTTEN, Ask, BodyReport, Order, Removed, Report
-from pileus.loops.host.book import Book, Entry
+from pileus.loops.host.book import Book, Entry, placed
 from pileus.loops.host.capture import Captures
 from pileus.model import bounds, disk
 from pileus.model.errors import Fault
@@ -82,7 +82,19 @@ class Agent:
         self._captures = Captures(provider, book, now)
         self.stir: Callable[[str], None] = lambda _uuid: None
         """Who has a body looked at, for whose step another one's waits."""
-        book.begin()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Count a start; where the disk takes nothing, in memory: the cloud says when it has heard of a later one."""
+        try:
+            self.book.begin()
+        except OSError as error:
+            if not disk.trouble(error):
+                raise
+            fault = _disk_fault(error)
+            log.warning("start not written", code=fault.code, message=fault.message)
+            self._unanswered = self._shown(fault)
+            self.book.start = msgspec.structs.replace(self.book.start, epoch=self.book.start.epoch + 1)
 
     # -- orders --------------------------------------------------------------------------------------------------
 
@@ -129,6 +141,9 @@ class Agent:
             fault=None,
             request=order.request,
         )
+        kept = placed(kept)
+        if isinstance(order.spec, ImageSpec) and (source := self.book.entries.get(order.spec.instance)) is not None:
+            kept = msgspec.structs.replace(kept, project=source.project)
         self.book.keep(kept)
         self._captures.note(kept)
         return True
@@ -221,7 +236,8 @@ class Agent:
             entry = self._absorb(entry, self.provider.observe(ref))
             return entry, 0.0 if not entry.body.running else SOON
         if step is Step.START and fell(entry):
-            left = entry.since + pause(entry.falls) - self.now()
+            # A start that is ahead of the clock was before the clock was set back.
+            left = min(pause(entry.falls), entry.since + pause(entry.falls) - self.now())
             if left > 0:
                 times = f"it went down {entry.falls} times in a row soon after its start"
                 fault = Fault("GuestFalls", f"{times}; the console log may say why")

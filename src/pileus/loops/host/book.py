@@ -14,7 +14,7 @@ from pileus.bus.messages import FORGOTTEN, Removed
 from pileus.model.instance import Body
 from pileus.model.noun import NEVER, Fault, Revision
 from pileus.model.provider import Capture
-from pileus.model.spec import HostSpec
+from pileus.model.spec import HostSpec, InstanceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `request` is the id of the last request that the order was sent for; `falls` how often in a row the body went down
     soon after its start, though nobody had asked it to. `kind` is the noun's, `capture` what came of an image's order.
+    `backend`, of the provider, and `project` are those of the last spec: a removal has none.
     """
 
     uuid: str
@@ -52,6 +53,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     falls: int = 0
     kind: str = "instance"
     capture: Capture | None = None
+    backend: str = ""
+    project: str = ""
+
+
+def placed(entry: Entry) -> Entry:
+    """The entry with the backend and the project of its spec; a removal has those of the spec before."""
+    if isinstance(entry.spec, InstanceSpec):
+        return msgspec.structs.replace(entry, backend=entry.spec.machine, project=entry.spec.account_id)
+    return entry if entry.backend else msgspec.structs.replace(entry, backend=entry.kind)
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -290,7 +300,7 @@ def read_entry(path: Path) -> Entry:
     entry = msgspec.json.decode(path.read_bytes(), type=Entry)
     if entry.uuid != path.stem:
         raise msgspec.ValidationError(f"{path} holds the order for {entry.uuid}")
-    return entry
+    return placed(entry)
 
 
 def _replace(path: Path, data: bytes) -> None:

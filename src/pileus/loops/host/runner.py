@@ -58,38 +58,51 @@ class _Lane:
     """The bodies of one backend that are due, and the workers for them.
 
     A backend that hangs holds its own workers: the workers of another backend go on. A project of which `share` bodies
-    are worked at waits, whatever takes so long: the workers beyond the share are for the other projects.
+    are worked at waits, whatever takes so long: the workers beyond the share are for the other projects. All is done
+    under `lock`.
     """
 
-    def __init__(self, lock: threading.Lock, share: int) -> None:
+    def __init__(self, lock: threading.Lock, share: int, workers: list[Thread]) -> None:
         self.due: list[tuple[float, str]] = []
         self.changed = threading.Condition(lock)
+        self.workers = workers
         self._share = share
         self._running: Counter[str] = Counter()
-        self._waiting: dict[str, list[tuple[float, str]]] = {}
+        self._waiting: dict[str, dict[str, None]] = {}
 
     def add(self, when: float, uuid: str) -> None:
         """Have a body looked at when it is time."""
         heapq.heappush(self.due, (when, uuid))
         self.changed.notify()
 
-    def begin(self, project: str, when: float, uuid: str) -> bool:
+    def begin(self, project: str, uuid: str) -> bool:
         """Count a step for `project`; False, and the body waits, where the project has its share."""
         if project and self._running[project] >= self._share:
-            heapq.heappush(self._waiting.setdefault(project, []), (when, uuid))
+            self._waiting.setdefault(project, {})[uuid] = None
             return False
         self._running[project] += 1
         return True
 
-    def end(self, project: str) -> None:
-        """Count a step for `project` no more: the next body of it that waits is due."""
+    def end(self, project: str, times: dict[str, float]) -> None:
+        """Count a step for `project` no more: the next body of it that waits is due. `times` are those of all looks."""
         self._running[project] -= 1
         if not self._running[project]:
             del self._running[project]
-        if waiting := self._waiting.get(project):
-            self.add(*heapq.heappop(waiting))
-            if not waiting:
-                del self._waiting[project]
+        waiting = self._waiting.get(project, {})
+        while waiting:
+            uuid = next(iter(waiting))
+            del waiting[uuid]
+            if uuid in times:
+                self.add(times[uuid], uuid)
+                break
+        else:
+            self._waiting.pop(project, None)
+
+    def begin_workers(self) -> None:
+        """Start the workers that have not begun: at times the machine has no thread left."""
+        for worker in self.workers:
+            if not worker.begun:
+                worker.start()
 
 
 class HostRunner:
@@ -118,8 +131,6 @@ class HostRunner:
         self._workers = workers
         self._share = share
         self._lanes: dict[str, _Lane] = {}
-        self._sources: dict[str, tuple[str, str]] = {}
-        """The backend and the project of each body, as its last spec named them: a removal names neither."""
         self._when: dict[str, float] = {}
         self._tries: dict[str, int] = {}
         self._busy: set[str] = set()
@@ -145,6 +156,8 @@ class HostRunner:
             self._started = True
             for thread in self._threads:
                 thread.start()
+            for lane in self._lanes.values():
+                self._begin_workers(lane)
 
     def stop(self) -> None:
         """End, after the steps that are under way; bodies stay as they are."""
@@ -153,41 +166,36 @@ class HostRunner:
         with self._lock:
             for lane in self._lanes.values():
                 lane.changed.notify_all()
-        for thread in self._threads:
+        for thread in [*self._threads, *(worker for lane in self._lanes.values() for worker in lane.workers)]:
             thread.join(timeout=10)
 
     def wake(self, uuid: str, after: float = 0.0) -> None:
         """Have a body looked at, `after` seconds from now; an earlier look stays."""
-        when = self._now() + after
         with self._lock:
+            when = self._now() + after
             if uuid in self._when and self._when[uuid] <= when:
                 return
             self._when[uuid] = when
-            backend, _ = self._source(uuid)
-            self._lane(backend).add(when, uuid)
-
-    def _source(self, uuid: str) -> tuple[str, str]:
-        """The provider's backend that has the body, and the project; empty for a removal of an unknown body."""
-        entry = self.agent.book.entries.get(uuid)
-        if entry is None:
-            return "", ""
-        if entry.spec is not None:
-            spec = entry.spec
-            known = (spec.machine, spec.account_id) if isinstance(spec, InstanceSpec) else (entry.kind, "")
-            self._sources[uuid] = known
-        return self._sources.get(uuid, ("", ""))
+            entry = self.agent.book.entries.get(uuid)
+            self._lane(entry.backend if entry is not None else "").add(when, uuid)
 
     def _lane(self, backend: str) -> _Lane:
         """The lane of a backend, which gets its workers when there is something to do for it."""
         lane = self._lanes.get(backend)
         if lane is None:
-            lane = self._lanes[backend] = _Lane(self._lock, self._share)
+            lane = self._lanes[backend] = _Lane(self._lock, self._share, [])
             for number in range(self._workers):
                 name = f"host-{backend or 'removal'}-{number}"
-                self._threads.append(Thread(name, functools.partial(self._work, lane), self._stopping))
-                if self._started:
-                    self._threads[-1].start()
+                lane.workers.append(Thread(name, functools.partial(self._work, lane), self._stopping))
+            self._begin_workers(lane)
         return lane
+
+    def _begin_workers(self, lane: _Lane) -> None:
+        if self._started and not self._stopping.is_set():
+            try:
+                lane.begin_workers()
+            except RuntimeError as error:
+                log.warning("workers not started", reason=str(error))
 
     def _message(self, message: ToHost) -> None:
         if isinstance(message, Order):
@@ -241,7 +249,7 @@ class HostRunner:
             after = self._step(uuid)
         finally:
             with self._lock:
-                lane.end(project)
+                lane.end(project, self._when)
                 self._busy.discard(uuid)
                 again = uuid in self._again
                 self._again.discard(uuid)
@@ -264,8 +272,9 @@ class HostRunner:
                     del self._when[uuid]
                     self._again.add(uuid)
                     continue
-                _, project = self._source(uuid)
-                if not lane.begin(project, when, uuid):
+                entry = self.agent.book.entries.get(uuid)
+                project = entry.project if entry is not None else ""
+                if not lane.begin(project, uuid):
                     continue
                 del self._when[uuid]
                 self._busy.add(uuid)
@@ -286,7 +295,6 @@ class HostRunner:
             return backoff(self._tries[uuid])
         self._tries.pop(uuid, None)
         if held and uuid not in self.agent.book.entries:
-            self._sources.pop(uuid, None)
             self._specs_changed()
         return after
 
@@ -312,6 +320,9 @@ class HostRunner:
         """Look at every body; the backend may be away, and then the next survey finds out."""
         for uuid in self.agent.survey():
             self.wake(uuid)
+        with self._lock:
+            for lane in self._lanes.values():
+                self._begin_workers(lane)
         if self.agent.news:
             self._news.set()
         self._stopping.wait(SURVEY)
