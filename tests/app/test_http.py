@@ -338,19 +338,3 @@ def test_refusals_leave_a_line_and_every_line_has_the_clients_address(stub: Stub
     logged = [json.loads(line) for line in stub.state.log("cloud").read_text().splitlines()]
     assert {line["client"] for line in logged if line["event"] == "request"} >= {"127.0.0.1"}
     assert all(line["client"] for line in logged if line["event"] == "request")
-
-
-def test_uploads_at_once_have_no_more_room_than_the_quota(stub: Stub) -> None:
-    greedy = tenant(stub, "greedy-uploads")
-    stub.client.post("projects", "greedy-uploads", "limits", body={"limits": {"imagespace": 1}})
-    head = f"POST /v1/images?name=x HTTP/1.1\r\nhost: x\r\nauthorization: {greedy['authorization']}\r\n"
-    part = bytes(1 << 20)
-    with contextlib.ExitStack() as open_:
-        links = [open_.enter_context(socket.create_connection(("127.0.0.1", stub.port), timeout=60)) for _ in range(2)]
-        for link in links:
-            link.sendall(f"{head}content-length: {700 << 20}\r\n\r\n".encode())
-        with contextlib.suppress(OSError):
-            for _ in range(600):
-                for link in links:
-                    link.sendall(part)
-        assert any(b"Exceeded" in link.recv(4096) for link in links)
