@@ -42,6 +42,8 @@ OTHER = "127.0.0.2"
 async def echo(scope: Any, receive: Any, send: Any) -> None:
     """Answer with the digest of the body; at /upload of a body of any length, at /early without reading it.
 
+    At /held answer with 8 MiB, where there is room for them.
+
     To a websocket, say what it says; at /refused close it.
     """
     if scope["type"] == "websocket":
@@ -62,6 +64,9 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
             digest.update(message.get("body", b""))
             more = message.get("more_body", False)
         answer = Response(200, {}, digest.hexdigest().encode())
+    elif scope["path"] == "/held":
+        held = scope["hold_answer"](8 << 20)
+        answer = Response(200, {}, b"x" * (8 << 20)) if held else Response(429, {}, b"crowded")
     elif scope["path"] == "/large":
         answer = Response(200, {}, b"x" * (32 << 20))
     else:
@@ -346,6 +351,19 @@ def test_pings_whose_answers_are_not_read_take_no_memory(served: Served) -> None
     else:
         pytest.fail("all pings are taken, though no answer is read")
     assert memory() - before < 32 << 20
+
+
+def test_answers_that_wait_for_their_clients_are_counted() -> None:
+    ask = b"GET /held HTTP/1.1\r\nconnection: close\r\n\r\n"
+    with Served(Limits(20, 10, bodies=20 << 20, address_bodies=12 << 20)) as served:
+        links = [served.link(ask) for _ in range(2)]
+        answers = [link.recv(12) for link in links]
+        assert sorted(answers) == [b"HTTP/1.1 200", b"HTTP/1.1 429"]
+        assert served.ask(ask, OTHER).startswith(b"HTTP/1.1 200 "), "another address has room"
+        for link in links:
+            rest(link)
+        assert until(lambda: served.among._bytes == 0, 20)
+        assert served.ask(ask).startswith(b"HTTP/1.1 200 ")
 
 
 def test_closed_websockets_make_room() -> None:

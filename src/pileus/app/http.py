@@ -51,6 +51,8 @@ NOTHING = b"There is nothing here; see /v1/openapi.json.\n"
 
 CROWDED = "Too many bytes of requests are in memory now; ask again later."
 
+UNREAD = "Too many bytes of answers wait for their clients now; read them, or ask for fewer results at once."
+
 HEALTH = 5.0
 """Seconds after which a store that does not answer is missing."""
 
@@ -123,7 +125,11 @@ class Edge:
             response = await self._requests.refuse(face, request_of(scope, b""), client, error)
             response.headers["connection"] = "close"
             return response
-        return await self._requests.answer(face, request, client)
+        response = await self._requests.answer(face, request, client)
+        # What was changed is answered in any case.
+        if not scope["hold_answer"](len(response.body)) and response.reads:
+            return face.refused(Throttled(UNREAD))
+        return response
 
     async def _figures(self, scope: Scope, client: str) -> Response:
         """Answer with the figures a caller from an admitted address, or with an administrator's token."""

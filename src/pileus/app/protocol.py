@@ -126,7 +126,8 @@ class HttpProtocol(HttpToolsProtocol):
     """One client's connection, counted among `connections`.
 
     The scope of a request has `hold`, which counts bytes of its body as kept in memory until it is answered, and
-    returns False, without counting, where there are too many; and `peercert`, the client's certificate, or None.
+    returns False, without counting, where there are too many; `hold_answer`, the same for bytes of the answer, until
+    the client has taken them; and `peercert`, the client's certificate, or None.
     """
 
     def __init__(
@@ -153,6 +154,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._body = 0  # bytes of the body that came
         self._parts = 0  # chunks, or pieces, in which it came
         self._held = 0  # bytes of bodies in memory
+        self._answered = 0  # bytes of answers in memory
         self._since = 0.0  # when the phase began, or when the peer made progress last
         self._before = 0  # progress by then, in bytes
 
@@ -232,6 +234,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _leave(self) -> None:
         self._among.release(self)
         self._let_go()
+        self._let_answers_go()
         # These refer to this connection: it would stay in memory until a collection.
         self._unset_keepalive_if_required()
         self._beginning = None
@@ -281,6 +284,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._begun = True
         super().on_message_begin()
         self.scope["hold"] = self._hold  # type: ignore[typeddict-unknown-key]
+        self.scope["hold_answer"] = self._hold_answer  # type: ignore[typeddict-unknown-key]
         self.scope["peercert"] = self.transport.get_extra_info("peercert")  # type: ignore[typeddict-unknown-key]
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -325,6 +329,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request, or wait for it."""
         self._let_go()
+        if not self._unsent():
+            self._let_answers_go()
         if self not in self._among:  # the client has left
             self.cycle = cast("Any", None)
         if self.phase is Phase.DRAIN:
@@ -335,6 +341,11 @@ class HttpProtocol(HttpToolsProtocol):
         if not goes_on and not self.transport.is_closing():
             self._among.waits(self)
             self._enter(Phase.HEAD if self._begun else Phase.IDLE)
+
+    def resume_writing(self) -> None:
+        """Go on, the client has taken nearly all."""
+        super().resume_writing()
+        self._let_answers_go()
 
     def shutdown(self) -> None:
         """End after the answer that is under way."""
@@ -432,6 +443,19 @@ class HttpProtocol(HttpToolsProtocol):
             return False
         self._held += size
         return True
+
+    def _hold_answer(self, size: int) -> bool:
+        # What is small passes at once, or stays in the buffers of the connection.
+        if size > _SLICE:
+            if not self._among.hold(self.address, size):
+                return False
+            self._answered += size
+        return True
+
+    def _let_answers_go(self) -> None:
+        if self._answered:
+            self._among.let_go(self.address, self._answered)
+            self._answered = 0
 
     def _let_go(self) -> None:
         if self._held:

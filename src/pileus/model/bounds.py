@@ -146,9 +146,9 @@ REQUEST_PATIENCE: Final = Bound(
     answer="408, or the connection is closed",
 )
 IDLE: Final = Bound(what="seconds between two requests", per="connection", most=75, answer="the connection is closed")
-BODIES: Final = Bound(what="bytes of bodies that are in memory", per="process", most=256 << 20, answer="Throttled")
+BODIES: Final = Bound(what="bytes of bodies and answers in memory", per="process", most=256 << 20, answer="Throttled")
 ADDRESS_BODIES: Final = Bound(
-    what="bytes of bodies that are in memory", per="address", most=64 << 20, answer="Throttled"
+    what="bytes of bodies and answers in memory", per="address", most=64 << 20, answer="Throttled"
 )
 UNREAD: Final = Bound(
     what="bytes of a refused request that are read and dropped, so that its client can read the answer",
@@ -319,6 +319,12 @@ CACHE_TREE: Final = Bound(
     per="host",
     most=100_000,
     answer="it is removed with the last instance of it",
+)
+FREE_DISK: Final = Bound(
+    what="bytes of the cloud's disk that uploads and captures leave free",
+    per="cloud",
+    most=1 << 30,
+    answer="Unavailable",
 )
 FREE_INODES: Final = Bound(
     what="percent of a host's inodes that unpacking an image leaves free",

@@ -12,6 +12,7 @@ And only one that the present database has known: what there was before it, anot
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import math
@@ -26,7 +27,7 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from pileus.model import disk
+from pileus.model import bounds, disk
 from pileus.model.errors import InvalidValue, NotFound, Unavailable
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -224,8 +225,11 @@ class Incoming:
         self.path.unlink(missing_ok=True)
 
     def write(self, part: bytes) -> None:
-        """Add bytes. Raises Unavailable when the disk does not take them."""
+        """Add bytes. Raises Unavailable when the disk does not take them, or has too little room for all else."""
         with _disk():
+            found = os.fstatvfs(self._file.fileno())
+            if found.f_bavail * found.f_frsize < bounds.FREE_DISK.most:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._file.write(part)
         self._digest.update(part)
         self.size += len(part)
