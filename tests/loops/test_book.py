@@ -10,7 +10,7 @@ import pytest
 
 from pileus.bus.messages import Removed
 from pileus.loops.host import view
-from pileus.loops.host.book import DAMAGED, MARK, Book, Entry, FileBook
+from pileus.loops.host.book import DAMAGED, MARK, Book, Entry, FileBook, placed
 from pileus.model.instance import Body, Power
 from pileus.model.spec import InstanceSpec
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def entry(uuid: str, number: int, satisfied: int = 0) -> Entry:
     spec = InstanceSpec(uuid=uuid, power=Power(n=number), vcpus=1, memory=64, ec2_id="i-0", hostname="ü\n")
-    return Entry(uuid=uuid, revision=(1, number), spec=spec, body=Body(satisfied=satisfied), since=0.1)
+    return placed(Entry(uuid=uuid, revision=(1, number), spec=spec, body=Body(satisfied=satisfied), since=0.1))
 
 
 def same(one: Book, other: Book) -> bool:

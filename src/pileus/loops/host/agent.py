@@ -13,7 +13,7 @@ import structlog
 
 from pileus.bus import pages
 from pileus.bus.messages import FORGOTTEN, Ask, BodyReport, Order, Removed, Report
-from pileus.loops.host.book import Book, Entry, placed
+from pileus.loops.host.book import Book, Entry
 from pileus.loops.host.capture import Captures
 from pileus.model import bounds, disk
 from pileus.model.errors import Fault
@@ -141,7 +141,6 @@ class Agent:
             fault=None,
             request=order.request,
         )
-        kept = placed(kept)
         if isinstance(order.spec, ImageSpec) and (source := self.book.entries.get(order.spec.instance)) is not None:
             kept = msgspec.structs.replace(kept, project=source.project)
         self.book.keep(kept)

@@ -128,6 +128,7 @@ class Book:
 
     def keep(self, entry: Entry) -> None:
         """Hold an order, or what has come of it."""
+        entry = placed(entry)
         if self.entries.get(entry.uuid) != entry:
             self._write_entry(entry)
             self.entries[entry.uuid] = entry
