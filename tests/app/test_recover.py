@@ -113,17 +113,18 @@ def test_a_recovery_may_be_asked_for(own: Stub) -> None:
     assert named(own) == {ident: ("one", "running")}
 
 
-@pytest.mark.parametrize("replaced", [False, True])
-def test_a_database_that_is_deleted_or_replaced_under_a_cloud_is_noticed_and_recovered(
-    own: Stub, *, replaced: bool
-) -> None:
+@pytest.mark.parametrize("loss", ["deleted", "replaced", "log"])
+def test_a_database_that_is_deleted_or_replaced_under_a_cloud_is_noticed_and_recovered(own: Stub, loss: str) -> None:
     own.up()
     copy = own.state.root / "copy.db"
     with contextlib.closing(sqlite3.connect(database(own))) as now, contextlib.closing(sqlite3.connect(copy)) as aside:
         now.backup(aside)
     ident, before = launched(own, "one"), own.pid
-    if replaced:
+    if loss == "replaced":
         copy.rename(database(own))
+    elif loss == "log":
+        for suffix in ("-wal", "-shm"):
+            database(own).with_name(f"{database(own).name}{suffix}").unlink()
     else:
         database(own).unlink()
     assert processes.until(lambda: own.state.ready.exists() and own.pid != before, 40)

@@ -134,6 +134,60 @@ def test_what_is_written_to_a_file_that_has_no_name_any_more_is_not_acknowledged
     assert not (tmp_path / "store.db-wal").exists(), "the next one would apply it to another file"
 
 
+def alone(file: Path) -> set[str]:
+    """The names of the flavors that the database's file has without its log."""
+    copy = file.with_name("alone.db")
+    copy.write_bytes(file.read_bytes())
+    store = Store(f"sqlite:///{copy}")
+    found = names(store)
+    store.close()
+    return found
+
+
+@pytest.mark.parametrize("deleted", [("-wal",), ("-shm",), ("-wal", "-shm")])
+def test_writes_are_refused_once_the_log_is_deleted_and_those_before_are_kept(
+    file_store: Store, tmp_path: Path, deleted: tuple[str, ...]
+) -> None:
+    with file_store.write() as tx:
+        tx.add(flavor("acknowledged"))
+    for suffix in deleted:
+        (tmp_path / f"store.db{suffix}").unlink()
+    with pytest.raises(Unavailable) as caught, file_store.write() as tx:
+        tx.add(flavor("late"))
+    assert caught.value.reason == "unknown"
+    assert file_store.replaced
+    with pytest.raises(Unavailable) as refusal:
+        fill(file_store)
+    assert refusal.value.reason == "replaced"
+    assert file_store.abandon()
+    if "-wal" in deleted:
+        assert "acknowledged" in alone(tmp_path / "store.db")
+    else:
+        assert (tmp_path / "store.db-wal").exists(), "the next process reads it"
+
+
+def test_a_reader_that_connects_notices_a_deleted_log_and_makes_no_new_one(file_store: Store, tmp_path: Path) -> None:
+    with file_store.write() as tx:
+        tx.add(flavor("acknowledged"))
+    with file_store.read():
+        (tmp_path / "store.db-wal").unlink()
+        with pytest.raises(Unavailable):
+            names(file_store)
+    assert not (tmp_path / "store.db-wal").exists()
+    assert alone(tmp_path / "store.db") == {"acknowledged"}
+
+
+def test_a_deleted_log_is_not_mixed_with_the_log_of_another_process(file_store: Store, tmp_path: Path) -> None:
+    fill(file_store)
+    before = (tmp_path / "store.db").read_bytes()
+    (tmp_path / "store.db-wal").rename(tmp_path / "kept")
+    (tmp_path / "store.db-wal").write_bytes(b"of another process")
+    with pytest.raises(Unavailable), file_store.write() as tx:
+        tx.add(flavor("late"))
+    assert not file_store.abandon()
+    assert (tmp_path / "store.db").read_bytes() == before
+
+
 def test_readers_do_not_wait_behind_writers_that_another_program_holds_up(
     file_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,7 +124,7 @@ async def _serve(edge: Edge, cloud: Cloud, state: State, found: Doors, is_open: 
 
 @contextlib.asynccontextmanager
 async def _ending_when_replaced(store: Store) -> AsyncIterator[None]:
-    """Within the block, end this process at once when the database's file is not the one that it opened.
+    """Within the block, end this process at once when the database's file, or its log, is not the one that it opened.
 
     The supervisor starts it anew: it then compares the file that is there with its hosts, and recovers what is missing.
     Nothing is closed: SQLite would delete the log of the new file.
@@ -133,9 +133,13 @@ async def _ending_when_replaced(store: Store) -> AsyncIterator[None]:
     async def watch() -> None:
         while not store.replaced:  # noqa: ASYNC110  (threads find it out)
             await asyncio.sleep(REPLACED)
-        log.critical("the database's file was deleted or replaced: this process ends, to begin anew with what is there")
+        complete = False
         with contextlib.suppress(OSError):
-            store.abandon()
+            complete = await asyncio.to_thread(store.abandon)
+        log.critical(
+            "the database's file or log was deleted or replaced: this process ends, to begin anew with what is there",
+            complete=complete,
+        )
         sys.stdout.flush()
         os._exit(1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from contextlib import closing, contextmanager
@@ -18,6 +17,7 @@ from pileus.store import trouble
 from pileus.store.dialect import TURN
 from pileus.store.dialects import dialect_of
 from pileus.store.direct import Direct, Session, Texts
+from pileus.store.files import DatabaseFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,8 @@ class Engine:
     """Opens `url`. `sync` full: a commit survives a power cut; normal: it survives the death of every process.
 
     `trouble` is what the database could not be used for when that was tried last; None since it could be written.
-    `replaced`: the database's file was deleted, or another one took its place; nothing is read or written from then on.
+    `replaced`: the database's file or its log was deleted, or another one took its place; nothing is read or written
+    from then on.
     Raises InvalidValue for a URL that is none.
     """
 
@@ -57,8 +58,7 @@ class Engine:
         self._texts = Texts(self.sql.dialect) if self.dialect.direct else None
         self.trouble: Unavailable | None = None
         self.replaced = False
-        self._opened: tuple[int, int] | None = None
-        """Device and inode of the database's file when it was opened."""
+        self._files = DatabaseFiles(self.dialect.file) if self.dialect.file else None
         self._sync = sync
         self._lasting = {yes: partial(self.dialect.begin_write, lasting=yes) for yes in (True, False)}
         self.untidy = threading.Event()
@@ -77,20 +77,30 @@ class Engine:
         return self.dialect.connect(**parameters)
 
     def _connected(self, connection: Any, _record: object) -> None:
+        # Before its first statement: that would make a new log where the old one was deleted.
+        self._look()
         self.dialect.connected(connection)
-        if self.dialect.file and self._opened is None:
-            self._opened = _identity(self.dialect.file)
+        if self._files is not None:
+            self._files.watch()
         self._look()
 
-    def _look(self) -> None:
-        """Raise Unavailable once the database's file is not the one that was opened.
+    def _look(self, *, committed: bool = False) -> None:
+        """Raise Unavailable once the database's file, or its log, is not the one that was opened.
 
-        What is written goes to a file that has no name any more, and what is read comes from there.
+        What is written goes to a file that has no name any more, and what is read comes from there. What is in a
+        deleted log is copied into the database's file at once: so a write that was `committed` may be kept.
         """
-        if self.replaced or (self.dialect.file and _identity(self.dialect.file) != self._opened):
-            self.replaced = True
-            self.trouble = trouble.replaced()
-            raise self.trouble
+        loss = "" if self._files is None else self._files.loss()
+        if not loss and not self.replaced:
+            return
+        first, self.replaced = not self.replaced, True
+        self.trouble = trouble.replaced()
+        if self._files is not None and loss == "log":
+            if first:
+                self._files.rescue()
+            if committed:
+                raise trouble.unknown()
+        raise self.trouble
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -117,7 +127,7 @@ class Engine:
             with self._telling(committing=True):
                 connection.commit()
             # After the commit: a file that is deleted later has what was acknowledged.
-            self._look()
+            self._look(committed=True)
             self._commits += 1
             if self._commits >= UNTIDY:
                 self.untidy.set()
@@ -221,26 +231,21 @@ class Engine:
                 self.trouble = told
             raise told from error
 
-    def abandon(self) -> None:
-        """Remove the log of a file that was replaced, for a process that ends without closing its connections.
+    def abandon(self) -> bool:
+        """Leave files that were deleted or replaced as the next process needs them, for a process that ends at once.
 
-        SQLite would apply that log to the file that is there now. One that belongs to that file stays.
+        A deleted log is copied into the database's file; the log of a database's file that was replaced is removed.
+        Returns whether all that was committed is in the database's file, or in a log that is still beside it.
         """
-        own = {_identity(descriptor.path) for descriptor in os.scandir("/proc/self/fd")}
-        for log in (f"{self.dialect.file}-wal", f"{self.dialect.file}-shm"):
-            if _identity(log) in own - {None}:
-                os.unlink(log)  # noqa: PTH108  (as above)
+        if self._files is None:
+            return True
+        if self._files.loss() == "database":
+            self._files.abandon()
+            return False
+        return self._files.rescue()
 
     def close(self) -> None:
         """Close every connection."""
         self.sql.dispose()
-        self._opened = None
-
-
-def _identity(file: str) -> tuple[int, int] | None:
-    """Device and inode of a file; None when there is none."""
-    try:
-        found = os.stat(file)  # noqa: PTH116  (at each commit; a Path takes longer to make)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        if self._files is not None:
+            self._files.close()

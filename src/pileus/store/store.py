@@ -93,12 +93,15 @@ class Store:
 
     @property
     def replaced(self) -> bool:
-        """Whether the database's file was deleted or replaced: this process cannot go on, and is to begin anew."""
+        """Whether the database's file or log was deleted or replaced: this process is to begin anew."""
         return self.engine.replaced
 
-    def abandon(self) -> None:
-        """Leave nothing of a replaced database beside the file that is there; the process is to end at once then."""
-        self.engine.abandon()
+    def abandon(self) -> bool:
+        """Leave the files of a replaced database as the next process needs them; the process is to end at once then.
+
+        Returns whether all that was committed is in them.
+        """
+        return self.engine.abandon()
 
     def listen(self, callback: Callable[[bool, set[str]], None]) -> None:
         """Call back after each commit with whether anything was woken, and the kinds of nouns touched."""

@@ -20,7 +20,7 @@ _WORDS = {
     "unreadable": "its file cannot be opened",
     "damaged": "its contents are damaged",
     "busy": "too many wait for it",
-    "replaced": "its file was deleted or replaced while the cloud ran, which starts anew with the file that is there",
+    "replaced": "its file or its log was deleted or replaced while the cloud ran, which starts anew with what is there",
     "slow": "it took too long",
     "unreachable": "its server does not answer",
     "login": "its server refuses the user or the password of PILEUS_STORE",
@@ -45,7 +45,7 @@ def told(error: Exception, dialect: Dialect, *, committing: bool = False) -> Pil
     cause = error.orig if isinstance(error, DBAPIError) else error
     reason = dialect.reason(cause) if isinstance(cause, dialect.errors) else ""
     if reason in ("unreachable", "slow") and committing:
-        return Unavailable(_UNKNOWN, noun="store", reason="unknown")
+        return unknown()
     if reason:
         return _unavailable(reason)
     if isinstance(error, DataError):
@@ -65,8 +65,13 @@ def locked() -> Unavailable:
 
 
 def replaced() -> Unavailable:
-    """For a database whose file is not the one that was opened."""
+    """For a database whose file, or whose log, is not the one that was opened."""
     return _unavailable("replaced")
+
+
+def unknown() -> Unavailable:
+    """For a write that may have been kept, or not."""
+    return Unavailable(_UNKNOWN, noun="store", reason="unknown")
 
 
 def undurable(asked: str) -> Unavailable:
