@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pileus.store import store as stores
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from tests import databases
@@ -29,6 +30,7 @@ def store(clock: Clock) -> Iterator[Store]:
     image, made = empty(), kept()
     databases.load(made, image)
     made.now = clock
+    made._swept = int(clock() - stores.TOMBSTONE), clock()
     yield made
     made.closed = False
     made._on_commit.clear()
