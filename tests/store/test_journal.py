@@ -66,3 +66,22 @@ def test_one_sweep_does_a_bounded_part_of_a_long_history(
             tx.record(SYSTEM, noun, "old", outcome="done")
     clock.now += journal.AGE + 1
     assert [store.shorten_journal() for _ in range(5)] == [30, 30, 30, 10, 0]
+
+
+def test_a_line_written_while_the_clock_was_ahead_does_not_end_the_sweep(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "PAGE", 30)
+    monkeypatch.setattr(journal, "_PAGE", journal._PAGE.limit(30))
+    year = 365 * 24 * 3600
+    with store.write() as tx:
+        noun, other = tx.add_all([flavor("busy"), flavor("other")])
+    clock.now += year
+    with store.write() as tx:
+        tx.record(SYSTEM, other, "ahead", outcome="done")
+    clock.now -= year
+    with store.write() as tx:
+        for _ in range(KEPT + 100):
+            tx.record(SYSTEM, noun, "old", outcome="done")
+    clock.now += journal.AGE + 1
+    assert swept(store) == 100

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 AGE = 7 * 24 * 3600.0
 """Seconds for which every line is kept."""
 
+AHEAD = 3600.0
+"""Seconds beyond now from which on a line's time counts as wrong: more than the clocks of processes differ."""
+
 PAGE = 1000
 """Lines that one sweep looks at: fifty a second, for it comes every twenty seconds."""
 
@@ -46,25 +49,31 @@ class JournalSweep:
     def sweep(self, store: Store) -> int:
         """Erase the settled lines of the next page that are older than `AGE` and not among their noun's newest.
 
-        Returns how many. Lines that are open stay: something waits for them.
+        Returns how many. Lines that are open stay: something waits for them. A line whose time is no number, or was
+        written while a clock was ahead, counts as old: it tells nothing of when the line was written.
         """
-        before = store.now() - AGE
+        now = store.now()
         with store.read() as tx:
             page = tx.sql.execute(_PAGE, {"after": self._after}).all()
-            old = [line for line in page if line.at < before]
+            old = {line.id for line in page if _is_old(line.at, now)}
             newer = Counter(line.uuid for line in page)
             if old:
                 last = {"after": page[-1].id}
-                for uuid in {line.uuid for line in old}:
+                for uuid in {line.uuid for line in page if line.id in old}:
                     newer[uuid] += tx.sql.execute(_NEWER, {"key": uuid, **last}).scalar() or 0
         surplus = []
         for line in page:
             newer[line.uuid] -= 1
-            if line.at < before and line.outcome != "open" and newer[line.uuid] >= bounds.JOURNAL.most:
+            if line.id in old and line.outcome != "open" and newer[line.uuid] >= bounds.JOURNAL.most:
                 surplus.append(line.id)
         if surplus:
             with store.write(lasting=False) as tx:
                 tx.sql.execute(_DROP, {"ids": surplus})
         # What follows a line that is too young is younger still.
-        self._after = page[-1].id if len(page) == PAGE and len(old) == PAGE else 0
+        self._after = page[-1].id if len(page) == PAGE and page[-1].id in old else 0
         return len(surplus)
+
+
+def _is_old(at: object, now: float) -> bool:
+    # SQLite keeps a value of any type in a column of any type.
+    return not isinstance(at, (int, float)) or not now - AGE <= at <= now + AHEAD
