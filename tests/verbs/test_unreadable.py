@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import literal_column, update
 
 from pileus.loops.runner import scan
 from pileus.model.errors import NotFound, Unavailable
@@ -18,9 +18,12 @@ from pileus.store.cache import Cache
 from pileus.verbs import doctor, find, flavor, recount
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
+from tests.databases import SERVER
 from tests.loops.test_recover import Process
 
 if TYPE_CHECKING:
+    from sqlalchemy import Table
+
     from pileus.model.caller import Caller
     from pileus.model.image import Image
     from pileus.model.noun import Noun
@@ -134,3 +137,68 @@ def test_a_recovery_makes_it_anew_of_what_its_host_holds(site: Site, ann: Caller
     with site.store.read() as tx:
         assert recount.differences(tx) == []
         assert not tx.unreadable
+
+
+OTHER_TYPES = [
+    (Instance, "created"),
+    (Instance, "generation"),
+    (Instance, "counter"),
+    (Port, "counter"),
+    (Port, "gone"),
+]
+
+
+@pytest.mark.parametrize(("cls", "column"), OTHER_TYPES)
+def test_a_column_of_another_type_is_a_damaged_row(
+    site: Site, ann: Caller, admin: Caller, tiny: Image, cls: type[Noun], column: str
+) -> None:
+    only_in_sqlite()
+    made = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=2, most=2))
+    site.settle()
+    with site.store.read() as tx:
+        bad = tx.list(cls)[0]
+    put(site, tables.nouns[cls.KIND], bad.id, column)
+    scan(site.core)
+    with site.store.read() as tx:
+        assert bad.uuid not in {row.uuid for row in tx.list(cls)}
+    assert ("RowUnreadable", bad.uuid) in {(one.code, one.ident) for one in doctor.look(admin, site.core).findings}
+    power.stop(ann, site.core, [made[1].ec2_id])
+    site.settle()
+    assert state(site.row(made[1].uuid)) is State.STOPPED
+
+
+@pytest.mark.parametrize("column", ["goal", "at"])
+def test_a_damaged_line_of_the_journal_stops_nobody(
+    site: Site, ann: Caller, admin: Caller, tiny: Image, column: str
+) -> None:
+    only_in_sqlite()
+    one, other = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=2, most=2))
+    site.settle()
+    power.stop(ann, site.core, [one.ec2_id])
+    with site.store.read() as tx:
+        (line,) = tx.journal(open_only=True)
+    put(site, tables.journal, line.id, column)
+    site.settle()
+    assert state(site.row(one.uuid)) is State.STOPPED
+    power.stop(ann, site.core, [other.ec2_id])
+    site.settle()
+    with site.store.read() as tx:
+        assert tx.journal(open_only=True) == []
+        newest = tx.journal(limit=2)
+        assert len(newest) == 2, "a page is whole"
+    assert line.id not in {entry.id for entry in newest}
+    findings = [(one.code, one.kind, one.ident) for one in doctor.look(admin, site.core).findings]
+    assert findings == [("RowUnreadable", "journal", str(line.id))]
+    site.now += 8 * 24 * 3600
+    site.store.shorten_journal()
+
+
+def only_in_sqlite() -> None:
+    if SERVER:
+        pytest.skip("a server holds every column to its type")
+
+
+def put(site: Site, table: Table, ident: int, column: str) -> None:
+    with site.store.engine.write() as connection:
+        connection.execute(update(table).where(table.c.id == ident).values({column: literal_column("'x'")}))
+    site.store._cache = Cache()

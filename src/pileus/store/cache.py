@@ -54,7 +54,7 @@ class Cache:
         self._kept: dict[str, tuple[int, Kept]] = {}
         self._lock = threading.Lock()
         self.logged: set[str] = set()
-        """The uuids of unreadable rows that the log names already."""
+        """The uuids of unreadable rows, and `journal ID` of unreadable lines, that the log names already."""
 
     def at(self, kind: str, versions: Mapping[str, int]) -> Kept | None:
         """What the snapshot with these `versions` sees of a kind; None when that snapshot is an old one."""

@@ -58,10 +58,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     ended: float | None
 
 
+_LINE = Entry.__struct_fields__
+"""The journal's columns in order. A row's own names are of a class that msgspec does not take for text."""
+
+
 class Reader:
     """Questions to one snapshot, or to one transaction.
 
     `unreadable` are the rows, by uuid, that were read here and could not be decoded. Lists leave them out.
+    `unreadable_lines` are such lines of the journal, by id: what each is of.
     """
 
     replacing = False
@@ -69,6 +74,7 @@ class Reader:
 
     def __init__(self, session: Session, cache: Cache | None = None) -> None:
         self.unreadable: dict[str, Unreadable] = {}
+        self.unreadable_lines: dict[int, str] = {}
         self.sql = session
         self._cache = cache
         self._versions: dict[str, int] | None = None
@@ -100,11 +106,27 @@ class Reader:
             try:
                 nouns.append(shape.noun(row))
             except UNDECODABLE as error:
-                self.unreadable[row.uuid] = Unreadable(cls.KIND, row.uuid, row.ec2_id, row.project, row.name)
-                if self._cache is not None and row.uuid not in self._cache.logged:
-                    self._cache.logged.add(row.uuid)
-                    log.warning("row cannot be read", kind=cls.KIND, uuid=row.uuid, id=row.ec2_id, reason=str(error))
+                self.unreadable[row.uuid] = Unreadable(
+                    cls.KIND, str(row.uuid), str(row.ec2_id), str(row.project), str(row.name)
+                )
+                self._log_once(str(row.uuid), error, kind=cls.KIND, uuid=row.uuid, id=row.ec2_id)
         return nouns
+
+    def _entries(self, rows: Iterable[Any]) -> _List[Entry]:
+        """These lines of the journal; unreadable ones are noted, logged once, and left out."""
+        entries: list[Entry] = []
+        for row in rows:
+            try:
+                entries.append(msgspec.convert(dict(zip(_LINE, row, strict=True)), Entry))
+            except UNDECODABLE as error:
+                self.unreadable_lines[row.id] = f"{row.verb} of the {row.kind} {row.uuid}"
+                self._log_once(f"journal {row.id}", error, kind="journal", id=row.id)
+        return entries
+
+    def _log_once(self, key: str, error: Exception, **about: Any) -> None:
+        if self._cache is not None and key not in self._cache.logged:
+            self._cache.logged.add(key)
+            log.warning("row cannot be read", **about, reason=str(error))
 
     def need(self, cls: type[N], uuid: str) -> N:
         """The living noun with this uuid; NotFound otherwise. Raises Unavailable if its row is unreadable."""
@@ -257,14 +279,17 @@ class Reader:
         """The newest lines, of one noun or of all, oldest first; `limit` None: every one."""
         given = {key: value for key, value in (("uuid", uuid), ("limit", limit)) if value is not None}
         statement = _journal(tuple(given), open_only)
-        found = [Entry(**row._asdict()) for row in self.sql.execute(statement, given).all()]
+        rows = self.sql.execute(statement, given).all()
+        found = self._entries(rows)
+        if limit is not None and len(found) < len(rows) == limit:
+            return self.journal(uuid, open_only=open_only, limit=limit + len(rows) - len(found))[-limit:]
         return found[::-1]
 
     def unsettled(self, uuids: Iterable[str]) -> _List[Entry]:
         """The lines of these nouns that are open still, oldest first."""
         found: list[Entry] = []
         for part in chunks(uuids):
-            found += [Entry(**row._asdict()) for row in self.sql.execute(_UNSETTLED, {"uuids": part}).all()]
+            found += self._entries(self.sql.execute(_UNSETTLED, {"uuids": part}).all())
         return found
 
     def meta(self, name: str) -> int:

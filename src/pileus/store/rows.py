@@ -13,6 +13,9 @@ _ENCODER = msgspec.json.Encoder()
 UNDECODABLE = (msgspec.MsgspecError, TypeError, ValueError)
 """Raised by `Shape.noun` for a row that was damaged."""
 
+_SOUND = frozenset((int, str, str, str, int, float, gone, int, int) for gone in (float, type(None)))
+"""The types of a sound row's columns that are not JSON. SQLite keeps a value of any type in a column of any type."""
+
 _TAGS = msgspec.json.Decoder(dict[str, str])
 
 
@@ -51,6 +54,20 @@ class Shape:
             assigned,
             seen,
         ) = row
+        # One look-up of a tuple: this is done for every row that is read.
+        types = (
+            ident.__class__,
+            uuid.__class__,
+            project.__class__,
+            name.__class__,
+            generation.__class__,
+            created.__class__,
+            gone.__class__,
+            inc.__class__,
+            counter.__class__,
+        )
+        if types not in _SOUND:
+            raise TypeError("a column holds a value of another type")
         return self.cls(
             id=ident,
             uuid=uuid,

@@ -174,6 +174,8 @@ def _findings(tx: Reader, now: float) -> Iterator[Finding]:
         if line.uuid in rows and now - line.at > PATIENCE:
             detail = f"{rows[line.uuid].ec2_id}: {line.verb}, asked {now - line.at:.0f} s ago"
             yield Finding(code="RowWaits", kind=line.kind, ident=line.uuid, detail=detail)
+    for ident, of in tx.unreadable_lines.items():
+        yield Finding(code="RowUnreadable", kind="journal", ident=str(ident), detail=of)
 
 
 def _living(tx: Reader) -> dict[str, Noun]:
