@@ -407,7 +407,7 @@ class World:
         """Set the wall clock; the cloud's workers look for work a second later, whatever is due."""
         if not self.storm:
             return
-        self.ahead += self.random.choice((-1, 1)) * self.random.choice((5.0, 3600.0, 2 * 86400.0))
+        self.ahead = self.random.choice((-3600.0, -5.0, 0.0, 5.0, 3600.0, 2 * 86400.0))
         self.log("the clock is set to", self.ahead)
         self.after(1.0, self._work)
         self.after(self.soon(8), self._set_clock)
