@@ -17,6 +17,7 @@ from pileus.model.host import Capacity, Limits
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.instance import Instance
 from pileus.providers.stub import StubProvider
+from pileus.store.journal import JournalSweep
 from pileus.store.store import TOMBSTONE
 from pileus.verbs import flavor, image, project
 from pileus.verbs.core import Core
@@ -42,6 +43,7 @@ class Site:
         self.now = 1_000_000.0
         self.store = _store()
         self.store.now = lambda: self.now
+        self.store._sweep = JournalSweep()
         self.store._swept = int(self.now - TOMBSTONE), self.now
         self.engine = StubProvider()
         self.sent: list[tuple[str, Order]] = []

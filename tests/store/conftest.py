@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.store import store as stores
+from pileus.store.journal import JournalSweep
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from tests import databases
@@ -30,6 +31,7 @@ def store(clock: Clock) -> Iterator[Store]:
     image, made = empty(), kept()
     databases.load(made, image)
     made.now = clock
+    made._sweep = JournalSweep()
     made._swept = int(clock() - stores.TOMBSTONE), clock()
     yield made
     made.closed = False

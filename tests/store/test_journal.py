@@ -75,10 +75,12 @@ def test_a_line_written_while_the_clock_was_ahead_does_not_end_the_sweep(
     monkeypatch.setattr(journal, "_PAGE", journal._PAGE.limit(30))
     year = 365 * 24 * 3600
     with store.write() as tx:
-        noun, other = tx.add_all([flavor("busy"), flavor("other")])
+        noun, quiet = tx.add_all([flavor("busy"), flavor("quiet")])
+        for _ in range(29):
+            tx.record(SYSTEM, quiet, "kept", outcome="done")
     clock.now += year
     with store.write() as tx:
-        tx.record(SYSTEM, other, "ahead", outcome="done")
+        tx.record(SYSTEM, quiet, "ahead", outcome="done")
     clock.now -= year
     with store.write() as tx:
         for _ in range(KEPT + 100):
