@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from pileus.model.threads import Thread
-from pileus.store import presence
+from pileus.store.presence import Beats
 
 if TYPE_CHECKING:
     from pileus.store.store import Store
@@ -20,8 +20,7 @@ class Presence:
     """Counts the processes, from time to time, in a thread of its own."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._name = secrets.token_hex(8)
+        self._beats = Beats(store, secrets.token_hex(8))
         self._count = 1
         self._ends = threading.Event()
         self._thread = Thread("presence", self._beat, self._ends)
@@ -31,7 +30,7 @@ class Presence:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; the others notice within half a minute."""
+        """End; the others notice within a minute."""
         self._ends.set()
         self._thread.join()
 
@@ -40,5 +39,5 @@ class Presence:
         return self._count
 
     def _beat(self) -> None:
-        self._count = max(1, presence.beat(self._store, self._name))
+        self._count = self._beats.beat()
         self._ends.wait(BEAT)

@@ -1,33 +1,55 @@
-"""Which processes answer requests now: each writes the time under a name of its own, again and again."""
+"""Which processes answer requests now: each counts its beats under a name of its own, and the others watch it do so."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from pileus.store import tables
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pileus.store.store import Store
 
 LIVING = 30
-"""Seconds after its last word from which on a process counts no longer."""
+"""Seconds after its last beat from which on a process counts no longer."""
 
 _PREFIX = "api:"
+_meta = tables.meta
+_ALL = select(_meta).where(_meta.c.name.startswith(_PREFIX))
+_DROP = delete(_meta).where(_meta.c.name.in_(bindparam("names", expanding=True)))
 
 
-def beat(store: Store, name: str) -> int:
-    """Say that the process `name` (28 characters at most) lives; how many live, this one included.
+class Beats:
+    """The beats of the process `name` (28 characters at most), and those of others as it sees them.
 
-    Raises Unavailable.
+    No time is compared with another process's: their clocks may differ. A process lives while its number changes, by
+    the `steady` clock, in seconds, of the one that looks. A number that is seen for the first time counts as changed.
     """
-    meta = tables.meta
-    ours = meta.c.name.startswith(_PREFIX)
-    with store.write(lasting=False) as tx:
-        now = int(tx.now)
-        tx.keep_meta(f"{_PREFIX}{name}", now)
-        # A time to come was written before a clock was set back.
-        silent = (meta.c.value < now - LIVING) | (meta.c.value > now + LIVING)
-        tx.sql.execute(delete(meta).where(ours & silent))
-        return len(tx.sql.execute(select(meta.c.name).where(ours)).all())
+
+    def __init__(self, store: Store, name: str, steady: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._name = f"{_PREFIX}{name}"
+        self._steady = steady
+        self._beats = 0
+        self._seen: dict[str, tuple[int, float]] = {}
+        """The number of each process, and when this one saw it change, by name."""
+
+    def beat(self) -> int:
+        """Say that this process lives; return how many live, this one included. Raises Unavailable."""
+        self._beats += 1
+        with self._store.write(lasting=False) as tx:
+            tx.keep_meta(self._name, self._beats)
+            numbers = {row.name: row.value for row in tx.sql.execute(_ALL).all()}
+            now, before = self._steady(), self._seen
+            self._seen = {
+                name: before[name] if name in before and before[name][0] == number else (number, now)
+                for name, number in numbers.items()
+            }
+            silent = [name for name, (_, changed) in self._seen.items() if now - changed > LIVING]
+            if silent:
+                tx.sql.execute(_DROP, {"names": silent})
+        return len(numbers) - len(silent)
