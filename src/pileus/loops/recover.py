@@ -14,6 +14,7 @@ import structlog
 from pileus.bus.messages import Ask
 from pileus.bus.pages import Pages
 from pileus.loops import report as reports
+from pileus.loops.closings import Closings
 from pileus.model.errors import Fault
 from pileus.model.host import LOST_AFTER, Host
 from pileus.model.ids import new_uuid
@@ -37,6 +38,12 @@ NOBODY = 15.0
 
 OPEN, OPEN_UNTIL = "open", "open-until"
 """The numbers in `meta` that say for which incarnation the store was compared, and until when that can be relied on."""
+
+OPENING_LEAP = 1 << 42
+"""Milliseconds by which a host may have seen a later opening than the store and its clock know of: 139 years."""
+
+OPENINGS = 1 << 62
+"""The last opening that a host may have seen: the store stores later ones in 63 bits."""
 
 STANDING = 30
 """Seconds for which it can be relied on, unless a process with loops says so again: whoever starts after that compares.
@@ -121,6 +128,8 @@ class Recovery:
         self._lock = threading.RLock()
         self._heard: dict[str, float] = {}
         self._placed: set[str] = set()
+        self._told, self._compared = Closings(), Closings()
+        self._refused: dict[str, str] = {}
         self._asked = asked
         self._known = self._latest = 0
         self.opened = False
@@ -149,16 +158,26 @@ class Recovery:
     def heard_all(self, told: Sequence[Report]) -> None:
         """The same for many reports, at most one of each host."""
         with self._lock:
-            given = self._given()
+            with self._store.read() as tx:
+                given = self._reached(tx)
             taken = [report for report in told if self._admits(report, given)]
         if taken:
             reports.absorb_all(self._core, taken)
 
-    def _admits(self, report: Report, given: Revision | None) -> bool:
+    def _admits(self, report: Report, given: Revision) -> bool:
         """Whether a report is of a host that was compared. `given` is what the store had given after all were told."""
+        self._refused.pop(report.host, None)
+        if not self._credible(report, given):
+            self._refuse(report.host, "It reports an incarnation, opening or revision that no store can have given.")
+            return False
         self._heard[report.host] = self._store.now()
+        if self._closes_again(report, given):
+            self._refuse(report.host, "The database was recovered because of it, and it has not answered since.")
+            if not report.answer:
+                self._ask(report.host)
+            return False
         self._known = max(self._known, report.opening)
-        if given is not None and self._outrun(report, given):
+        if self._outrun(report, given):
             return False
         if report.answer and report.answer == self._call and report.full:
             first, _ = self._unanswered.get(report.host, (self._store.now(), report))
@@ -186,12 +205,43 @@ class Recovery:
         # A page of an answer to another question is no whole report: what it does not name is not absent.
         return report.pages == 1
 
-    def _given(self) -> Revision | None:
-        """The highest revision that an open store has given; None of one that is closed."""
-        if not self.opened:
-            return None
+    def _credible(self, report: Report, given: Revision) -> bool:
+        """Whether a store may have given what a report says that its host has seen.
+
+        The store goes above what hosts have seen: a number that nothing can follow would close it for ever.
+        """
+        newest = max(given[0], (self._highest or NEVER)[0])
+        opening = max(self._latest, int(self._store.now() * 1000))
+        incarnations = (report.incarnation, report.highest[0], report.forgotten[0])
+        counters = (report.highest[1], report.forgotten[1])
+        return (
+            all(0 <= number <= min(newest + verb.LEAP, verb.INCARNATIONS) for number in incarnations)
+            and all(0 <= number < 1 << verb.COUNTER for number in counters)
+            and 0 <= report.opening <= min(opening + OPENING_LEAP, OPENINGS)
+        )
+
+    def _refuse(self, host: str, why: str) -> None:
+        """Leave a host out, and only that one, until it says something else."""
+        for held in (self._answers, self._pages, self._unanswered):
+            held.pop(host, None)
+        self._refused[host] = why
+        log.warning("a host is left out of the comparison", host=host, reason=why)
+
+    def _closes_again(self, report: Report, given: Revision) -> bool:
+        """Whether the store was closed because of this host, which did not answer then, and would be once more.
+
+        One that reported more than it could answer then, because its disk was full, may close it with its answer.
+        """
+        now = self._store.now()
+        compared = self._compared.barred(report.host, given[0], now)
+        if not compared and not self._told.barred(report.host, given[0], now):
+            return False
         with self._store.read() as tx:
-            return self._reached(tx)
+            recovering = bool(tx.meta(RECOVERING))
+            if self._shows_more(report, given, recovering=recovering):
+                return True
+            answers = report.answer == self._call and report.full
+            return compared and answers and not recovering and self._differs(tx, report, given)
 
     def _reached(self, tx: Reader) -> Revision:
         """The highest revision that the store has given; beside that, note the latest opening that it had."""
@@ -229,7 +279,7 @@ class Recovery:
         away = {host for host in known - self._heard.keys() if now - self._since >= patience}
         heard = dict(self._heard)
         lost = {host for host, at in heard.items() if now - max(at, self._since) >= LOST_AFTER}
-        return sorted((known | heard.keys()) - away - lost - self._mute() - set(self._answers))
+        return sorted((known | heard.keys()) - away - lost - self._mute() - set(self._answers) - set(self._refused))
 
     @property
     def deserted(self) -> bool:
@@ -245,10 +295,14 @@ class Recovery:
         """The hosts that report, and that an open store could not be compared with, and why."""
         if not self.opened:
             return {}
-        return {f"host {host}": self._why(host) for host in sorted(self._mute() - self._gate.admitted)}
+        silent = (self._mute() | set(self._refused)) - self._gate.admitted
+        return {f"host {host}": self._why(host) for host in sorted(silent)}
 
     def _why(self, host: str) -> str:
         """Why a host has not answered, as far as it has said."""
+        refused = self._refused.get(host)
+        if refused is not None:
+            return refused
         _, report = self._unanswered.get(host, (0.0, None))
         if report is None or report.fault is None:
             return "It has not said yet what it holds."
@@ -378,33 +432,50 @@ class Recovery:
         """
         if not self.opened:
             return False
-        if report.highest <= given and report.incarnation <= given[0] and not self._overtaken(report):
+        if not self._shows_more(report, given, recovering=False):
             return False
         self._answers = {report.host: report}
         self._close(given)
         return True
 
+    def _shows_more(self, report: Report, given: Revision, *, recovering: bool) -> bool:
+        """Whether a host knows of what this store never gave, which is true in any report, however old."""
+        if report.incarnation > given[0] or self._overtaken(report):
+            return True
+        return not recovering and report.highest > given
+
+    @staticmethod
+    def _differs(tx: Reader, report: Report, given: Revision) -> bool:
+        """Whether an answer shows that the store was opened without this host, or that the host is in another one."""
+        before = report.highest != NEVER and report.incarnation < given[0]
+        return before or verb.missed(tx, report) or verb.ahead(tx, report)
+
+    def _differing(self, given: Revision, *, recovering: bool) -> set[str]:
+        """The hosts because of which the store has to be recovered."""
+        said = [*self._answers.values(), *(report for _, report in self._unanswered.values())]
+        found = {report.host for report in said if self._shows_more(report, given, recovering=recovering)}
+        if not recovering:
+            with self._store.read() as tx:
+                found |= {host for host, report in self._answers.items() if self._differs(tx, report, given)}
+        return found
+
     def _behind(self, given: Revision, *, recovering: bool) -> bool:
         """Whether a host, or the engine, knows of what this store never gave, or a host of another incarnation."""
-        held = [report for report in self._answers.values() if report.highest != NEVER]
-        # That a host has seen more than the store gave is true in any report, however old.
-        said = [*self._answers.values(), *(report for _, report in self._unanswered.values())]
-        if any(report.incarnation > given[0] or self._overtaken(report) for report in said):
+        if self._differing(given, recovering=recovering):
             return True
-        if recovering:
-            return False
-        if any(report.highest > given for report in said) or any(report.incarnation < given[0] for report in held):
-            return True
-        with self._store.read() as tx:
-            if any(verb.missed(tx, report) or verb.ahead(tx, report) for report in self._answers.values()):
-                return True
-        return self._asked or (self._highest is not None and self._highest > given)
+        return not recovering and (self._asked or (self._highest is not None and self._highest > given))
 
     def _close(self, given: Revision) -> None:
         """Begin a recovery: the store is in an incarnation above all that anybody knows, and no wake is anybody's."""
         known = [given[0], (self._highest or NEVER)[0]]
         said = [*self._answers.values(), *(report for _, report in self._unanswered.values())]
         known += [max(report.incarnation, report.highest[0]) for report in said]
+        with self._store.read() as tx:
+            recovering = bool(tx.meta(RECOVERING))
+        culprits = self._differing(given, recovering=recovering)
+        self._told.closed(culprits, max(known) + 1, self._store.now())
+        compared = [host for host in culprits & self._answers.keys() if self._answers[host].answer == self._call]
+        self._compared.closed(compared, max(known) + 1, self._store.now())
         self._gate.admitted = frozenset()
         self._store.closed = True
         self.opened = False
@@ -462,6 +533,8 @@ class Recovery:
         if answers:
             reports.absorb_all(self._core, list(answers.values()))
         self._gate.admitted |= answers.keys()
+        self._told.answered(answers)
+        self._compared.answered(answers)
         self._answers = {}
 
 

@@ -52,6 +52,15 @@ ENGINE: tuple[type[Noun], ...] = (Router, Network, SecurityGroup, FloatingIp, Po
 COUNTER = 44
 """Bits of a revision's counter, where a revision is one number."""
 
+INCARNATIONS = 1 << (62 - COUNTER)
+"""The last incarnation that a host may have seen: a revision of a later one is no number of 63 bits."""
+
+LEAP = 1 << 12
+"""Incarnations that a host may have seen above those of the store and the engine: a recovery adds one.
+
+Without it a single host could use up all of them in one report.
+"""
+
 
 class Outcome(msgspec.Struct, kw_only=True):
     """What a recovery did: EC2 ids, in `left` what two rows claim that only one can have, in `unheard` silent hosts."""

@@ -1,0 +1,89 @@
+"""One host cannot keep the cloud closed, whatever it reports: it alone is left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pileus.bus.messages import Report
+from pileus.model.host import LOST_AFTER
+from pileus.store.store import RECOVERING
+from pileus.verbs import recover as verb
+from tests.loops.test_recover import Process
+
+if TYPE_CHECKING:
+    from tests.site import Site
+
+TICK = 5.0
+
+
+def incarnation(site: Site) -> int:
+    """The store's incarnation."""
+    with site.store.read() as tx:
+        return tx.meta("incarnation")
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"incarnation": 2**63 - 1},
+        {"incarnation": verb.INCARNATIONS},
+        {"opening": 2**63 - 1},
+        {"highest": (2**40, 1)},
+        {"highest": (1, 2**63 - 1)},
+        {"forgotten": (2**40, 1)},
+        {"forgotten": (-(2**63), 1)},
+    ],
+    ids=str,
+)
+def test_a_report_with_numbers_that_no_store_gave_closes_nothing(site: Site, numbers: dict[str, Any]) -> None:
+    process = Process(site).opened()
+    before = incarnation(site)
+    process.recovery.heard(Report(host="evil", epoch=10, sequence=1, **numbers))
+    process.recovery.tick()
+    process.hear("h1")
+    assert process.recovery.opened
+    assert incarnation(site) == before
+    assert "no store can have given" in process.recovery.unanswered()["host evil"]
+
+
+def test_a_host_that_is_always_one_incarnation_ahead_and_never_answers_closes_the_store_once(site: Site) -> None:
+    process = Process(site).opened()
+    before, closed = incarnation(site), 0.0
+    for sequence in range(1, 121):
+        process.recovery.heard(Report(host="evil", epoch=10, sequence=sequence, incarnation=incarnation(site) + 1))
+        process.recovery.tick()
+        process.hear("h1")
+        closed += 0.0 if process.recovery.opened else TICK
+        site.now += TICK
+    assert closed <= LOST_AFTER + TICK
+    assert incarnation(site) == before + 2
+    assert process.gate.admitted == {"h1"}
+
+
+def test_a_host_that_answers_after_it_closed_the_store_may_close_it_again(site: Site) -> None:
+    """A database is put in another's place twice while a process runs."""
+    process = Process(site).opened()
+    for _ in range(2):
+        before = incarnation(site)
+        site.agents["h1"].book.enter(before + 1)
+        process.opened()
+        assert incarnation(site) == before + 2
+
+
+def test_a_host_that_is_compared_and_does_not_answer_in_the_recovery_closes_the_store_once(site: Site) -> None:
+    """Its disk is full as soon as it is asked for all that it holds."""
+    site.host("h2")
+    site.agents["h2"].book.enter(5)
+    process = Process(site)
+    closed = 0.0
+    for _ in range(100):
+        process.recovery.tick()
+        process.hear("h1")
+        with site.store.read() as tx:
+            process.silent = {"h2"} if tx.meta(RECOVERING) else set()
+        process.hear("h2")
+        closed += 0.0 if process.recovery.opened else TICK
+        site.now += TICK
+    assert closed <= 2 * (LOST_AFTER + TICK)
