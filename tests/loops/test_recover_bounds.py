@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from pileus.bus.messages import Report
+from pileus.bus.messages import Ask, Report
 from pileus.model.host import LOST_AFTER
 from pileus.store.store import RECOVERING
 from pileus.verbs import recover as verb
-from tests.loops.test_recover import Process
+from pileus.verbs import tag
+from pileus.verbs.instance.launch import Launch
+from tests.loops.test_recover import Process, copied, moved_to, replaced
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pileus.bus.messages import Order
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
     from tests.site import Site
 
 TICK = 5.0
@@ -87,3 +95,55 @@ def test_a_host_that_is_compared_and_does_not_answer_in_the_recovery_closes_the_
         closed += 0.0 if process.recovery.opened else TICK
         site.now += TICK
     assert closed <= 2 * (LOST_AFTER + TICK)
+
+
+class Liar(Process):
+    """A cloud's process with a host `evil` that answers as `falsified` says."""
+
+    def __init__(self, site: Site, falsified: Callable[[Report], Report]) -> None:
+        self.falsified = falsified
+        super().__init__(site)
+
+    def send(self, host: str, message: Order | Ask) -> None:
+        """Carry a message to an agent; what `evil` answers is falsified."""
+        if host == "evil" and isinstance(message, Ask) and message.orders:
+            for page in self.site.agents[host].answer(message):
+                self.recovery.heard(self.falsified(page))
+        else:
+            super().send(host, message)
+
+
+def _without_bodies(page: Report) -> Report:
+    return msgspec.structs.replace(page, bodies={})
+
+
+def _unmergeable(page: Report) -> Report:
+    # A merge that meets it raises, as one with a fault of its own would.
+    return msgspec.structs.replace(page, unknown=None)
+
+
+@pytest.mark.parametrize("falsified", [_without_bodies, _unmergeable])
+def test_a_host_whose_answer_cannot_be_merged_is_left_out_and_the_others_are_recovered(
+    site: Site, ann: Caller, tiny: Image, falsified: Callable[[Report], Report]
+) -> None:
+    here = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    site.settle()
+    site.host("evil")
+    with moved_to(site, "evil"):
+        site.launch(ann, Launch(image=tiny.ec2_id))
+        site.settle()
+    old = copied(site)
+    tag.put(ann, site.core, [here.ec2_id], {"colour": "red"})
+    site.settle()
+    site.agents["evil"].book.forgotten = (1, 1)
+    replaced(site, old)
+    process = Liar(site, falsified)
+    for _ in range(20):
+        process.recovery.tick()
+        process.hear("h1")
+        process.hear("evil")
+        site.now += TICK
+    assert process.recovery.opened
+    assert process.gate.admitted == {"h1"}
+    assert site.row(here.uuid).tags == {"colour": "red"}
+    assert "host evil" in process.recovery.unanswered()

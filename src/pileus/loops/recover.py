@@ -15,6 +15,7 @@ from pileus.bus.messages import Ask
 from pileus.bus.pages import Pages
 from pileus.loops import report as reports
 from pileus.loops.closings import Closings
+from pileus.loops.merging import merge, unmergeable
 from pileus.model.errors import Fault
 from pileus.model.host import LOST_AFTER, Host
 from pileus.model.ids import new_uuid
@@ -188,7 +189,10 @@ class Recovery:
                 self._unanswered[report.host] = (since, report)
                 return False
             del self._pages[report.host]
-            self._answers[report.host] = answer
+            if (answer.orders or {}).keys() - answer.bodies.keys():
+                self._refuse(report.host, "Its answer has orders of bodies that the answer does not describe.")
+            else:
+                self._answers[report.host] = answer
             self._unanswered.pop(report.host, None)
             self._advance()
             return False
@@ -500,12 +504,20 @@ class Recovery:
         except Fault as fault:
             log.warning("the network engine cannot be asked now", error=str(fault))
             return False
-        with self._store.write(recovering=True) as tx:
-            if not tx.meta(RECOVERING):
-                # Another process has done it meanwhile: the store is compared once more, as it is now.
-                return False
-            self.outcome = verb.recover(tx, self._answers, recalled)
-            tx.keep_meta(RECOVERING, 0)
+        try:
+            outcome = merge(self._store, self._answers, recalled)
+        except Exception:
+            failing = unmergeable(self._store, self._answers, recalled)
+            for host in failing:
+                self._refuse(host, "Its answer cannot be merged: the log says why.")
+            if not failing:
+                raise
+            # The next look merges the answers of the others.
+            return False
+        if outcome is None:
+            # Another process has done it meanwhile: the store is compared once more, as it is now.
+            return False
+        self.outcome = outcome
         log.warning("recovered", **{name: len(getattr(self.outcome, name)) for name in self.outcome.__struct_fields__})
         return True
 
