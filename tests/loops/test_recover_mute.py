@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pileus.bus.messages import Ask
 from pileus.loops.recover import GRACE
 from pileus.model.errors import Unavailable
 from pileus.model.host import LOST_AFTER
@@ -17,12 +18,39 @@ from pileus.verbs.instance.launch import Launch
 from tests.loops.test_recover import Process, copied, empty, moved_to, replaced
 
 if TYPE_CHECKING:
+    from pileus.bus.messages import Order
     from pileus.loops.host.book import Start
     from pileus.model.caller import Caller
     from pileus.model.image import Image
     from tests.site import Site
 
 TICK = 5.0
+
+
+class Slow(Process):
+    """A cloud's process with a host h2 that works at one question at a time, `delay` seconds long."""
+
+    def __init__(self, site: Site, delay: float) -> None:
+        self.delay = delay
+        self.asked: list[Ask] = []
+        self.ready = 0.0
+        super().__init__(site)
+
+    def send(self, host: str, message: Order | Ask) -> None:
+        """Carry a message to an agent; a question to h2 waits in line."""
+        if host != "h2" or not isinstance(message, Ask):
+            super().send(host, message)
+        elif message.call not in {asked.call for asked in self.asked}:
+            self.ready = self.ready if self.asked else self.site.now + self.delay
+            self.asked.append(message)
+
+    def deliver(self) -> None:
+        """Have h2 answer what it has worked at for long enough."""
+        while self.asked and self.ready <= self.site.now:
+            pages = self.site.agents["h2"].answer(self.asked.pop(0))
+            self.ready = self.site.now + self.delay
+            for page in pages:
+                self.recovery.heard(page)
 
 
 def fill(site: Site, host: str) -> None:
@@ -151,3 +179,32 @@ def test_a_report_that_shows_more_than_the_store_gave_begins_the_recovery_withou
     assert process.recovery.opened
     site.settle()
     assert state(site.row(row.uuid)) is State.STOPPED
+
+
+@pytest.mark.parametrize("reports", [True, False])
+@pytest.mark.parametrize("delay", [35.0, 45.0, 100.0])
+def test_a_host_whose_answer_takes_long_is_recovered_at_the_second_one(
+    site: Site, ann: Caller, tiny: Image, delay: float, *, reports: bool
+) -> None:
+    """Whether or not it reports while it works at the question."""
+    site.host("h2")
+    with moved_to(site, "h2"):
+        away = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        site.settle()
+        old = copied(site)
+        tag.put(ann, site.core, [away.ec2_id], {"colour": "red"})
+        site.settle()
+    replaced(site, old)
+    process = Slow(site, delay)
+    closed = 0.0
+    for _ in range(200):
+        process.recovery.tick()
+        process.deliver()
+        process.hear("h1")
+        if reports or not process.asked:
+            process.hear("h2")
+        closed += 0.0 if process.recovery.opened else TICK
+        site.now += TICK
+    assert closed <= LOST_AFTER + 2 * delay + 2 * TICK
+    assert process.gate.admitted == {"h1", "h2"}
+    assert site.row(away.uuid).tags == {"colour": "red"}

@@ -15,6 +15,7 @@ from pileus.bus.messages import Ask
 from pileus.bus.pages import Pages
 from pileus.loops import report as reports
 from pileus.loops.closings import Closings
+from pileus.loops.credible import credible
 from pileus.loops.merging import merge, unmergeable
 from pileus.model.errors import Fault
 from pileus.model.host import LOST_AFTER, Host
@@ -34,17 +35,14 @@ if TYPE_CHECKING:
 GRACE = 5.0
 """Seconds for which a known host that has not said anything yet is waited for before stores are compared without it."""
 
+LONGEST = 300.0
+"""Seconds for which the answer of a host is waited for at most, however long its last answer took."""
+
 NOBODY = 15.0
 """Seconds of silence after which a store that knows no host has none: three times what hosts pause between reports."""
 
 OPEN, OPEN_UNTIL = "open", "open-until"
 """The numbers in `meta` that say for which incarnation the store was compared, and until when that can be relied on."""
-
-OPENING_LEAP = 1 << 42
-"""Milliseconds by which a host may have seen a later opening than the store and its clock know of: 139 years."""
-
-OPENINGS = 1 << 62
-"""The last opening that a host may have seen: the store stores later ones in 63 bits."""
 
 STANDING = 30
 """Seconds for which it can be relied on, unless a process with loops says so again: whoever starts after that compares.
@@ -131,6 +129,7 @@ class Recovery:
         self._placed: set[str] = set()
         self._told, self._compared = Closings(), Closings()
         self._refused: dict[str, str] = {}
+        self._patience: dict[str, float] = {}
         self._asked = asked
         self._known = self._latest = 0
         self.opened = False
@@ -147,6 +146,7 @@ class Recovery:
         self._answers: dict[str, Report] = {}
         self._unanswered: dict[str, tuple[float, Report]] = {}
         self._pages: dict[str, Pages] = {}
+        self._questioned: dict[str, float] = {}
         self._highest: Revision | None = None
         self._opening: int | None = None
 
@@ -210,19 +210,8 @@ class Recovery:
         return report.pages == 1
 
     def _credible(self, report: Report, given: Revision) -> bool:
-        """Whether a store may have given what a report says that its host has seen.
-
-        The store goes above what hosts have seen: a number that nothing can follow would close it for ever.
-        """
         newest = max(given[0], (self._highest or NEVER)[0])
-        opening = max(self._latest, int(self._store.now() * 1000))
-        incarnations = (report.incarnation, report.highest[0], report.forgotten[0])
-        counters = (report.highest[1], report.forgotten[1])
-        return (
-            all(0 <= number <= min(newest + verb.LEAP, verb.INCARNATIONS) for number in incarnations)
-            and all(0 <= number < 1 << verb.COUNTER for number in counters)
-            and 0 <= report.opening <= min(opening + OPENING_LEAP, OPENINGS)
-        )
+        return credible(report, newest, max(self._latest, int(self._store.now() * 1000)))
 
     def _refuse(self, host: str, why: str) -> None:
         """Leave a host out, and only that one, until it says something else."""
@@ -245,7 +234,9 @@ class Recovery:
             if self._shows_more(report, given, recovering=recovering):
                 return True
             answers = report.answer == self._call and report.full
-            return compared and answers and not recovering and self._differs(tx, report, given)
+            # One that is slow would be compared in vain with less patience than it needs.
+            slower = self._needed(report.host) > self._patient(report.host)
+            return compared and answers and not (recovering or slower) and self._differs(tx, report, given)
 
     def _reached(self, tx: Reader) -> Revision:
         """The highest revision that the store has given; beside that, note the latest opening that it had."""
@@ -282,7 +273,7 @@ class Recovery:
                 patience = LOST_AFTER
         away = {host for host in known - self._heard.keys() if now - self._since >= patience}
         heard = dict(self._heard)
-        lost = {host for host, at in heard.items() if now - max(at, self._since) >= LOST_AFTER}
+        lost = {host for host, at in heard.items() if now - max(at, self._since) >= self._patient(host)}
         return sorted((known | heard.keys()) - away - lost - self._mute() - set(self._answers) - set(self._refused))
 
     @property
@@ -293,7 +284,16 @@ class Recovery:
     def _mute(self) -> set[str]:
         """The hosts that have reported for as long as an answer is waited for, and have not answered."""
         now = self._store.now()
-        return {host for host, (first, _) in list(self._unanswered.items()) if now - first >= LOST_AFTER}
+        return {host for host, (first, _) in list(self._unanswered.items()) if now - first >= self._patient(host)}
+
+    def _patient(self, host: str) -> float:
+        """Seconds for which an answer of this host is waited for: longer once the store was closed for a late one."""
+        return self._patience.get(host, LOST_AFTER)
+
+    def _needed(self, host: str) -> float:
+        """Twice the seconds for which this host has been asked, which its next answer may take; at most `LONGEST`."""
+        now = self._store.now()
+        return min(LONGEST, 2 * (now - self._questioned.get(host, now)))
 
     def unanswered(self) -> dict[str, str]:
         """The hosts that report, and that an open store could not be compared with, and why."""
@@ -364,6 +364,7 @@ class Recovery:
             epoch=row.seen.epoch if row is not None else 0,
             sequence=row.seen.sequence if row is not None else 0,
         )
+        self._questioned.setdefault(host, self._store.now())
         self._gate.bus.send(host, ask)
 
     def _advance(self) -> None:
@@ -490,6 +491,7 @@ class Recovery:
                 tx.keep_meta(RECOVERING, 1)
                 tx.void_wakes()
         log.warning("older than what its hosts hold: recovering", given=given, incarnation=max(known) + 1)
+        self._patience |= {host: max(self._patient(host), self._needed(host)) for host in compared}
         self._asked = False
         highest = self._highest
         self._begin()
