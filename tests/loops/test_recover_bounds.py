@@ -46,6 +46,7 @@ def incarnation(site: Site) -> int:
     ids=str,
 )
 def test_a_report_with_numbers_that_no_store_gave_closes_nothing(site: Site, numbers: dict[str, Any]) -> None:
+    site.host("evil")
     process = Process(site).opened()
     before = incarnation(site)
     process.recovery.heard(Report(host="evil", epoch=10, sequence=1, **numbers))

@@ -12,7 +12,9 @@ from pileus.loops.recover import GRACE
 from pileus.model.errors import Unavailable
 from pileus.model.host import LOST_AFTER
 from pileus.model.instance import State, state
+from pileus.store.clock import Clock
 from pileus.verbs import doctor, tag
+from pileus.verbs import host as hosts
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from tests.loops.test_recover import Process, copied, empty, moved_to, replaced
@@ -208,3 +210,36 @@ def test_a_host_whose_answer_takes_long_is_recovered_at_the_second_one(
     assert closed <= LOST_AFTER + 2 * delay + 2 * TICK
     assert process.gate.admitted == {"h1", "h2"}
     assert site.row(away.uuid).tags == {"colour": "red"}
+
+
+@pytest.mark.parametrize("reports", [True, False])
+def test_a_clock_that_is_set_back_makes_nobody_wait_longer(site: Site, *, reports: bool) -> None:
+    site.host("h2")
+    Process(site).opened()
+    site.settle()
+    fill(site, "h2")
+    wall = [site.now]
+    site.store.now = Clock(lambda: wall[0], lambda: site.now)
+    process = Process(site)
+    process.recovery.tick()
+    process.hear("h1")
+    wall[0] -= 3600
+    assert waited(process, "h1", *(["h2"] if reports else [])) <= LOST_AFTER + TICK
+
+
+def test_a_host_that_was_removed_or_has_died_is_not_named(site: Site) -> None:
+    """Its silence is named elsewhere; once it is removed, nobody waits for it."""
+    site.host("h2")
+    Process(site).opened()
+    site.settle()
+    fill(site, "h2")
+    process = Process(site)
+    waited(process, "h1", "h2")
+    assert list(process.recovery.unanswered()) == ["host h2"]
+    site.now += LOST_AFTER
+    process.hear("h1")
+    assert process.recovery.unanswered() == {}
+    process.hear("h2")
+    assert list(process.recovery.unanswered()) == ["host h2"]
+    hosts.remove(site.caller("admin", admin=True), process.core, "h2", forget=True)
+    assert process.recovery.unanswered() == {}

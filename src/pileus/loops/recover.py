@@ -142,7 +142,7 @@ class Recovery:
     def _begin(self) -> None:
         """Begin to compare: only answers to what is asked from now on count."""
         self._call = new_uuid()
-        self._since = self._store.now()
+        self._since = self._store.steady()
         self._answers: dict[str, Report] = {}
         self._unanswered: dict[str, tuple[float, Report]] = {}
         self._pages: dict[str, Pages] = {}
@@ -167,11 +167,11 @@ class Recovery:
 
     def _admits(self, report: Report, given: Revision) -> bool:
         """Whether a report is of a host that was compared. `given` is what the store had given after all were told."""
+        self._heard[report.host] = self._store.steady()
         self._refused.pop(report.host, None)
         if not self._credible(report, given):
             self._refuse(report.host, "It reports an incarnation, opening or revision that no store can have given.")
             return False
-        self._heard[report.host] = self._store.now()
         if self._closes_again(report, given):
             self._refuse(report.host, "The database was recovered because of it, and it has not answered since.")
             if not report.answer:
@@ -181,9 +181,9 @@ class Recovery:
         if self._outrun(report, given):
             return False
         if report.answer and report.answer == self._call and report.full:
-            first, _ = self._unanswered.get(report.host, (self._store.now(), report))
+            first, _ = self._unanswered.get(report.host, (self._store.steady(), report))
             # It is answering: from its first page on the others are waited for as that one was.
-            since = first if report.host in self._pages else self._store.now()
+            since = first if report.host in self._pages else self._store.steady()
             answer = self._pages.setdefault(report.host, Pages()).add(report)
             if answer is None:
                 self._unanswered[report.host] = (since, report)
@@ -202,7 +202,7 @@ class Recovery:
                 # It has taken an order since that was still under way: its answer is not the whole truth any more.
                 del self._answers[report.host]
                 self._unanswered.pop(report.host, None)
-            first, _ = self._unanswered.get(report.host, (self._store.now(), report))
+            first, _ = self._unanswered.get(report.host, (self._store.steady(), report))
             self._unanswered[report.host] = (first, report)
             self._ask(report.host)
             return False
@@ -225,7 +225,7 @@ class Recovery:
 
         One that reported more than it could answer then, because its disk was full, may close it with its answer.
         """
-        now = self._store.now()
+        now = self._store.steady()
         compared = self._compared.barred(report.host, given[0], now)
         if not compared and not self._told.barred(report.host, given[0], now):
             return False
@@ -263,7 +263,7 @@ class Recovery:
 
     def waiting(self) -> list[str]:
         """The hosts whose answers are waited for."""
-        now = self._store.now()
+        now = self._store.steady()
         with self._store.read() as tx:
             known = {host.name for host in tx.list(Host)}
             patience = GRACE
@@ -283,7 +283,7 @@ class Recovery:
 
     def _mute(self) -> set[str]:
         """The hosts that have reported for as long as an answer is waited for, and have not answered."""
-        now = self._store.now()
+        now = self._store.steady()
         return {host for host, (first, _) in list(self._unanswered.items()) if now - first >= self._patient(host)}
 
     def _patient(self, host: str) -> float:
@@ -292,15 +292,19 @@ class Recovery:
 
     def _needed(self, host: str) -> float:
         """Twice the seconds for which this host has been asked, which its next answer may take; at most `LONGEST`."""
-        now = self._store.now()
+        now = self._store.steady()
         return min(LONGEST, 2 * (now - self._questioned.get(host, now)))
 
     def unanswered(self) -> dict[str, str]:
-        """The hosts that report, and that an open store could not be compared with, and why."""
+        """The known hosts that reported within 30 s and that an open store could not be compared with, and why."""
         if not self.opened:
             return {}
-        silent = (self._mute() | set(self._refused)) - self._gate.admitted
-        return {f"host {host}": self._why(host) for host in sorted(silent)}
+        with self._store.read() as tx:
+            known = {host.name for host in tx.list(Host)} | self._placed
+        now = self._store.steady()
+        reporting = {host for host, at in dict(self._heard).items() if now - at < LOST_AFTER}
+        silent = (self._mute() - self._gate.admitted) | set(self._refused)
+        return {f"host {host}": self._why(host) for host in sorted(silent & known & reporting)}
 
     def _why(self, host: str) -> str:
         """Why a host has not answered, as far as it has said."""
@@ -346,7 +350,7 @@ class Recovery:
 
     def _ask(self, host: str) -> None:
         since, said = self._unanswered.get(host, (0.0, None))
-        if said is not None and said.answer == self._call and self._store.now() - since < GRACE:
+        if said is not None and said.answer == self._call and self._store.steady() - since < GRACE:
             # The other pages of its answer are under way.
             return
         if self._opening is None:
@@ -364,7 +368,7 @@ class Recovery:
             epoch=row.seen.epoch if row is not None else 0,
             sequence=row.seen.sequence if row is not None else 0,
         )
-        self._questioned.setdefault(host, self._store.now())
+        self._questioned.setdefault(host, self._store.steady())
         self._gate.bus.send(host, ask)
 
     def _advance(self) -> None:
@@ -393,7 +397,7 @@ class Recovery:
 
         Had it lost the rows of some, these would have said something by now; if they do later, it is closed then.
         """
-        if not self._shared or self._heard or self._store.now() - self._since < NOBODY:
+        if not self._shared or self._heard or self._store.steady() - self._since < NOBODY:
             return False
         with self._store.read() as tx:
             return not any(host.seen.heard for host in tx.list(Host))
@@ -402,7 +406,7 @@ class Recovery:
         """Whether there are hosts, and none of them has answered for as long as any is waited for."""
         with self._store.read() as tx:
             known = any(True for _ in tx.list(Host))
-        return (known or bool(self._placed) or bool(self._heard)) and self._store.now() - self._since >= LOST_AFTER
+        return (known or bool(self._placed) or bool(self._heard)) and self._store.steady() - self._since >= LOST_AFTER
 
     def _open(self) -> None:
         self._store.closed = False
@@ -478,9 +482,9 @@ class Recovery:
         with self._store.read() as tx:
             recovering = bool(tx.meta(RECOVERING))
         culprits = self._differing(given, recovering=recovering)
-        self._told.closed(culprits, max(known) + 1, self._store.now())
+        self._told.closed(culprits, max(known) + 1, self._store.steady())
         compared = [host for host in culprits & self._answers.keys() if self._answers[host].answer == self._call]
-        self._compared.closed(compared, max(known) + 1, self._store.now())
+        self._compared.closed(compared, max(known) + 1, self._store.steady())
         self._gate.admitted = frozenset()
         self._store.closed = True
         self.opened = False

@@ -71,7 +71,7 @@ class Store:
     def __init__(self, url: str, *, sync: str = "normal", now: Callable[[], float] | None = None) -> None:
         self.engine = Engine(url, sync=sync)
         self.now = now or Clock()
-        self._swept = int(self.now() - TOMBSTONE), self._steady()
+        self._swept = int(self.now() - TOMBSTONE), self.steady()
         """`ERASED` as this process saw it last, and when that was by the steady clock."""
         self._cache = Cache()
         self.closed = False
@@ -278,7 +278,7 @@ class Store:
         a day, which takes half a day of some process's life, whatever becomes of the wall clock meanwhile. One exception:
         a row that ended while the clock was more than a day behind, and that no sweep met before the clock was right.
         """
-        before, stored, now = int(self.now() - TOMBSTONE), tx.meta(ERASED), self._steady()
+        before, stored, now = int(self.now() - TOMBSTONE), tx.meta(ERASED), self.steady()
         erased, at = self._swept
         # Of several processes that sweep, only the one that moved it last goes on.
         passed = now - at if stored in (0, erased) else 0.0
@@ -288,8 +288,8 @@ class Store:
         self._swept = before, now
         return before
 
-    def _steady(self) -> float:
-        """Seconds of a clock that nobody sets."""
+    def steady(self) -> float:
+        """Seconds of a clock that nobody sets: how long something takes is measured by it, never by `now`."""
         return self.now.steady() if isinstance(self.now, Clock) else self.now()
 
     def shorten_journal(self) -> int:
