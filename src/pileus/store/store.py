@@ -275,8 +275,8 @@ class Store:
         """The time before which rows may be erased: a day ago, but never further ahead than steady time has passed.
 
         It is never above a day before the time that rows are given now. So a row is erased only after it has moved by
-        a day, which takes half a day of some process's life, whatever becomes of the wall clock meanwhile. One exception:
-        a row that ended while the clock was more than a day behind, and that no sweep met before the clock was right.
+        a day, which takes half a day of some process's life, whatever becomes of the wall clock meanwhile. An exception
+        is a row that ended while the clock was more than a day behind, if no sweep met it before the clock was right.
         """
         before, stored, now = int(self.now() - TOMBSTONE), tx.meta(ERASED), self.steady()
         erased, at = self._swept
