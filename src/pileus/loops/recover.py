@@ -235,7 +235,7 @@ class Recovery:
                 return True
             answers = report.answer == self._call and report.full
             # One that is slow would be compared in vain with less patience than it needs.
-            slower = self._needed(report.host) > self._patient(report.host)
+            slower = report.orders is not None and self._needed(report.host) > self._patient(report.host)
             return compared and answers and not (recovering or slower) and self._differs(tx, report, given)
 
     def _reached(self, tx: Reader) -> Revision:
@@ -495,7 +495,8 @@ class Recovery:
                 tx.keep_meta(RECOVERING, 1)
                 tx.void_wakes()
         log.warning("older than what its hosts hold: recovering", given=given, incarnation=max(known) + 1)
-        self._patience |= {host: max(self._patient(host), self._needed(host)) for host in compared}
+        late = [host for host in compared if self._answers[host].orders is not None]
+        self._patience |= {host: max(self._patient(host), self._needed(host)) for host in late}
         self._asked = False
         highest = self._highest
         self._begin()
