@@ -23,7 +23,14 @@ def bound(rows: Rows, row: Any, owner: str) -> None:
     marks = {KIND: "controller", UUID: owner}
     name = f"controller-{owner}"
     most = bounds.CONTROLLER_PACKETS.most
-    band = rows.put("Meter_Band", derived(owner, "controller-band"), action="drop", rate=most, burst_size=most)
+    band = rows.put(
+        "Meter_Band",
+        derived(owner, "controller-band"),
+        action="drop",
+        rate=most,
+        burst_size=most,
+        external_ids=marks,
+    )
     # OVN shares a meter among all that name it on a host: one for each owner.
     meter = derived(owner, "controller-meter")
     rows.put("Meter", meter, name=name, unit="pktps", bands=[band.uuid], external_ids=marks)
