@@ -12,6 +12,7 @@ import asyncio
 import resource
 import ssl
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -125,7 +126,8 @@ class Connections:
 
     def works(self, connection: Connection) -> None:
         """Note that a request of the connection is whole: nobody else's connection takes its place."""
-        if self._waiting.pop(connection, self) is None:
+        if connection in self._waiting:
+            del self._waiting[connection]
             waiting = self._waiting_of[connection.address]
             del waiting[connection]
             if not waiting:
@@ -146,8 +148,9 @@ class Connections:
         self._bytes -= size
         _decrease(self._bodies, address, size)
 
-    def _evict(self, waiting: dict[Connection, None]) -> bool:
-        oldest = next(iter(waiting), None)
+    def _evict(self, candidates: Iterable[Connection]) -> bool:
+        """Close the first of these connections; False where there is none."""
+        oldest = next(iter(candidates), None)
         if oldest is None:
             return False
         self.release(oldest)
@@ -159,7 +162,7 @@ class Connections:
         ((largest, count),) = self._of_address.most_common(1) or (("", 0),)
         if count <= self._of_address[address] + 1:
             return False
-        return self._evict({connection: None for connection in self._all if connection.address == largest})
+        return self._evict(connection for connection in self._all if connection.address == largest)
 
     def _later(self) -> None:
         asyncio.get_running_loop().call_later(min(SWEEP, self.limits.patience / 4), self._sweep)

@@ -85,6 +85,8 @@ class Websocket(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what came; where the client does not read its answers, wait until it does."""
         super().data_received(data)
+        if self.transport.is_closing():
+            return
         if len(self.frames) > self.MOST_FRAMES:
             self.transport.abort()
         elif self.transport.get_write_buffer_size() > self.MOST_UNSENT:
@@ -93,7 +95,7 @@ class Websocket(WebSocketsSansIOProtocol):
     def resume_writing(self) -> None:
         """Go on, the client has read."""
         super().resume_writing()
-        if not self.read_paused:
+        if not self.read_paused and not self.transport.is_closing():
             self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -329,7 +331,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request, or wait for it."""
         self._let_go()
-        if not self._unsent():
+        # With less than that in the transport nobody is told when the client has taken it.
+        if self._unsent() <= _SLICE:
             self._let_answers_go()
         if self not in self._among:  # the client has left
             self.cycle = cast("Any", None)
