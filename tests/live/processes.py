@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import resource
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -62,6 +64,7 @@ class Cloud:
         self.sources: dict[str, Path] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
+        self._errors: dict[str, threading.Thread] = {}
         self._commands: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {}
         (self.state.cloud).mkdir(parents=True, mode=0o700)
         authority = certificates.authority(self.state.cloud)
@@ -82,13 +85,19 @@ class Cloud:
         return found | ({"PYTHONPATH": str(self.sources[name])} if name in self.sources else {})
 
     def run(self, name: str, *words: str, **settings: str) -> None:
-        """Start a process."""
+        """Start a process. Its errors reach its log by a pipe, whatever its own disk takes."""
         self._commands[name] = words, settings
         environment = {**self.environment(name), **settings}
-        with (self.root / f"{name}.log").open("ab") as said:
-            self.processes[name] = subprocess.Popen(
-                pileus(*words), env=environment, stdout=said, stderr=said, cwd=self.root
+        log = self.root / f"{name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                pileus(*words), env=environment, stdout=output, stderr=subprocess.PIPE, cwd=self.root
             )
+        self.processes[name] = process
+        self._errors[name] = threading.Thread(
+            target=_append, args=(process, log), name=f"errors of {name}", daemon=True
+        )
+        self._errors[name].start()
 
     def again(self, name: str) -> None:
         """Start one as it was started before."""
@@ -154,6 +163,11 @@ class Cloud:
     def why(self) -> dict[str, str]:
         """What each of them says, with the end of its log."""
         return {name: f"{self.health(name)}\n{(self.root / f'{name}.log').read_text()[-2000:]}" for name in self.ports}
+
+    def last_words(self, name: str) -> str:
+        """The end of the log of a process that has ended: at most 2,000 characters."""
+        self._errors[name].join(10)
+        return (self.root / f"{name}.log").read_text(errors="replace")[-2000:]
 
     def log(self, name: str) -> list[dict[str, Any]]:
         """What a process logged so far."""
@@ -256,6 +270,27 @@ class Cloud:
         # Who was connected to a broker that ended is so again some seconds after it began.
         said, _ = insist([lambda: self.client(at).get("instances", ident, "console")["output"]], 30)
         return str(said).count(" starts as ")
+
+
+def _append(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Append the errors of a process to its log until it ends."""
+    assert process.stderr is not None
+    with process.stderr, log.open("ab") as file:
+        for line in process.stderr:
+            file.write(line)
+            file.flush()
+
+
+def fill_disk(pid: int) -> None:
+    """Fill the disk of a process: nothing that it writes to a file succeeds. ProcessLookupError when it has ended."""
+    _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, most))
+
+
+def empty_disk(pid: int) -> None:
+    """Undo `fill_disk`."""
+    _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
 
 
 def pileus(*words: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import resource
 import signal
 import threading
 import time
@@ -14,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pileus.cli.problem import Problem
-from tests.live.processes import insist, token
+from tests.live.processes import empty_disk, fill_disk, insist, token
 from tests.services.postgresql import Postgresql
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ class Supervisor(threading.Thread):
                 if code is None or code == -signal.SIGKILL:
                     continue
                 self.ended.append(name)
-                last = (self._cloud.root / f"{name}.log").read_text(errors="replace")[-2000:]
+                last = self._cloud.last_words(name)
                 if code < 0 or not last.rstrip().rpartition("\n")[2].startswith("pileus: "):
                     self.silent.append(f"{name} ended with {code}: {last}")
                 self._cloud.again(name)
@@ -206,15 +205,14 @@ class Troubles:
             self.cloud.database.resume()
 
     def disk(self) -> None:
-        """Fill the disk of a process: nothing that it writes to a file or to its log succeeds."""
+        """Fill the disk of a process: nothing that it writes to a file, or to standard output, succeeds."""
         name = self._draw.choice([*ROLES, *self.relays])
         pid = self.cloud.processes[name].pid
         # The process may end by itself, as at a start without the database: the supervisor judges that.
         with contextlib.suppress(ProcessLookupError):
-            _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, most))
+            fill_disk(pid)
             time.sleep(self._draw.uniform(1.0, 10.0))
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
+            empty_disk(pid)
 
     def roll_back(self, copy: Path) -> None:
         """Have the database go on from an older copy of itself, and once more during the recovery that follows.

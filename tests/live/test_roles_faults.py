@@ -290,3 +290,25 @@ def test_a_host_that_was_stopped_is_shown_lost_and_comes_back_without_a_quarrel(
     rest = [ident for ident in (*made, *new) if ident != on_east[0]]
     assert until(lambda: cloud.all_in("running", rest), 120, 0.5), cloud.states()
     assert [ident for ident in rest if cloud.starts(ident) != 1] == []
+
+
+def test_loops_that_start_on_a_full_disk_do_their_work(cloud: Cloud) -> None:
+    """They write what is there already: nothing; a host that cannot say that it runs ends with a line that says why."""
+    for name in ("loops-1", "loops-2"):
+        cloud.kill(name)
+        cloud.again(name)
+        processes.fill_disk(cloud.processes[name].pid)
+    try:
+        assert until(lambda: cloud.healthy("loops-1") and cloud.healthy("loops-2"), 60, 0.5), cloud.why()
+        idents, _ = insist([lambda: cloud.launched("api-1", 2, token())])
+        assert until(lambda: cloud.all_in("running", idents), 60, 0.2)
+    finally:
+        for name in ("loops-1", "loops-2"):
+            processes.empty_disk(cloud.processes[name].pid)
+    cloud.kill("east")
+    cloud.again("east")
+    process = cloud.processes["east"]
+    processes.fill_disk(process.pid)
+    assert process.wait(30) == 1
+    assert cloud.last_words("east").endswith("pileus: the disk is full. Mend that, and repeat the command.\n")
+    cloud.again("east")

@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import secrets
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,7 +214,12 @@ def write_json(path: Path, value: object, mode: int = 0o644) -> None:
 
 
 def write_file(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file whole or not at all, synced, never readable by more than `mode` says."""
+    """Write a file whole or not at all, synced, never readable by more than `mode` says.
+
+    A file that holds `content` already is left alone: what starts again needs no room on a full disk.
+    """
+    if _holds(path, content, mode):
+        return
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
@@ -226,6 +232,18 @@ def write_file(path: Path, content: bytes, mode: int = 0o644) -> None:
     except OSError:
         aside.unlink(missing_ok=True)
         raise
+
+
+def _holds(path: Path, content: bytes, mode: int) -> bool:
+    """Whether `path` is a regular file of this user's with just this content and mode."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        ours = stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == mode and status.st_uid == os.geteuid()
+        return ours and file.read(len(content) + 1) == content
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ WORDS = {
 _OF = {
     errno.ENOSPC: FULL,
     errno.EDQUOT: FULL,
+    errno.EFBIG: FULL,  # the process's own limit on the size of files
     errno.EROFS: READ_ONLY,
     errno.EIO: FAILED,
     errno.EUCLEAN: FAILED,
