@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pileus.app.health import Health, look
 from pileus.app.metrics import Metrics
-from pileus.loops import recover
+from pileus.loops import standing
 from pileus.model.errors import Unavailable
 from pileus.model.host import LOST_AFTER, Host, Seen
 from pileus.model.ids import new_uuid
@@ -52,8 +52,8 @@ def test_without_its_broker_or_any_loops_one_of_several_processes_is_late(tmp_pa
             tx.see(tx.add(Host(uuid=new_uuid(), name="one")), Seen(epoch=1, heard=tx.now))
         assert list(look(store, dict, lambda: False).late) == ["broker", "loops"]
         with store.write() as tx:
-            tx.keep_meta(recover.OPEN, tx.meta("incarnation"))
-            tx.keep_meta(recover.OPEN_UNTIL, int(tx.now + recover.STANDING))
+            tx.keep_meta(standing.OPEN, tx.meta("incarnation"))
+            tx.keep_meta(standing.OPEN_UNTIL, int(tx.now + standing.STANDING))
         assert look(store, dict, yes) == Health()
     finally:
         store.close()

@@ -81,7 +81,7 @@ _heard = Recovery.heard
 
 def _any_report_answers(recovery: Recovery, report: Report) -> None:
     if report.full and not recovery.opened:
-        recovery._answers[report.host] = report
+        recovery._inquiry.answers[report.host] = report
         recovery._advance()
     else:
         _heard(recovery, report)

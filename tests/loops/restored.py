@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Literal
 
 from pileus.loops import recover
+from pileus.loops.gate import Gate
 from pileus.model.caller import SYSTEM
 from pileus.model.errors import PileusError
 from pileus.model.instance import Instance
@@ -77,12 +78,12 @@ class Restored:
     def admitted(self) -> frozenset[str]:
         """The hosts that the store was compared with."""
         gate = self._world.core.hosts
-        return gate.admitted if isinstance(gate, recover.Gate) else frozenset()
+        return gate.admitted if isinstance(gate, Gate) else frozenset()
 
     def _start(self) -> recover.Recovery:
         """What a process begins with; one that died amid the recovery is followed by another."""
         world = self._world
-        gate = recover.Gate(world)  # type: ignore[arg-type]
+        gate = Gate(world)  # type: ignore[arg-type]
         world.core = dataclasses.replace(world.core, hosts=gate)
         self._recovery = recover.Recovery(world.core, gate, world.net)
         return self._recovery

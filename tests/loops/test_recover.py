@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.bus.messages import Ask, Order
-from pileus.loops import recover, report, runner
+from pileus.loops import gate, recover, report, runner
 from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import Book
 from pileus.model.caller import SYSTEM
@@ -52,7 +52,7 @@ class Process:
         self.silent = set(silent)
         self.orders: list[tuple[str, Order]] = []
         site.store._cache = Cache()
-        self.gate = recover.Gate(self)
+        self.gate = gate.Gate(self)
         self.core = site.core = dataclasses.replace(site.core, hosts=self.gate)
         self.recovery = recover.Recovery(self.core, self.gate, site.engine)
 

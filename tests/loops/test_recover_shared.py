@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from pileus.loops import recover
+from pileus.loops import recover, standing
 from pileus.loops.report import absorb
 from pileus.model.errors import Unavailable
 from pileus.verbs.instance.launch import Launch
@@ -59,7 +59,7 @@ def test_who_starts_alone_compares_and_who_comes_while_another_keeps_it_open_nee
     # What the first one's loops have decided goes on to be taken.
     opening = meta(site, "opening")
     assert site.agents["h1"].book.start.opening == opening
-    site.now += recover.STANDING + 1
+    site.now += standing.STANDING + 1
     late = Shared(site, silent=("h1",))
     late.recovery.tick()
     assert not late.recovery.opened
@@ -68,28 +68,28 @@ def test_who_starts_alone_compares_and_who_comes_while_another_keeps_it_open_nee
 def test_a_process_keeps_it_open_for_as_long_as_it_lives(site: Site) -> None:
     first = Shared(site).opened()
     for _ in range(10):
-        site.now += recover.STANDING / 3
+        site.now += standing.STANDING / 3
         first.recovery.tick()
         with site.store.read() as tx:
-            assert recover.stands(tx, site.now)
+            assert standing.stands(tx, site.now)
     site.now -= 1_000_000  # a clock that is set back: what was written is no promise any more
     with site.store.read() as tx:
-        assert not recover.stands(tx, site.now)
+        assert not standing.stands(tx, site.now)
     first.recovery.tick()
     with site.store.read() as tx:
-        assert recover.stands(tx, site.now)
+        assert standing.stands(tx, site.now)
 
 
 def test_without_loops_nothing_is_taken_until_somebody_compared_and_all_is_from_then_on(site: Site) -> None:
     core = dataclasses.replace(site.core, store=copy.copy(site.store))
-    awaited = recover.Awaited(core)
+    awaited = standing.Awaited(core)
     assert "loops" in awaited.missing()
     with pytest.raises(Unavailable), core.store.write():
         pass
     Shared(site).opened()
     assert awaited.missing() == {}
     # Nobody needs loops to be heard: what is acknowledged waits in the store.
-    site.now += 10 * recover.STANDING
+    site.now += 10 * standing.STANDING
     assert awaited.missing() == {}
     with core.store.write():
         pass

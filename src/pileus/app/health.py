@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from pileus.loops.recover import stands
+from pileus.loops.standing import stands
 from pileus.model import threads
 from pileus.model.errors import Unavailable
 from pileus.model.host import LOST_AFTER, Host, alive

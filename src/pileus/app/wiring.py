@@ -22,8 +22,10 @@ from pileus.faces.rest import RestFace
 from pileus.loops.admission import Admission
 from pileus.loops.collect import Collector
 from pileus.loops.fetch import Fetcher
-from pileus.loops.recover import Awaited, Gate, Recovery
+from pileus.loops.gate import Gate
+from pileus.loops.recover import Recovery
 from pileus.loops.runner import Runner, spread_nudges
+from pileus.loops.standing import Awaited
 from pileus.model.provider import Engine
 from pileus.objects import ObjectStore
 from pileus.store.migrate import migrate

@@ -7,28 +7,29 @@ gets a higher incarnation, every host answers in that one with all that it holds
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
 from pileus.bus.messages import Ask
-from pileus.bus.pages import Pages
 from pileus.loops import report as reports
 from pileus.loops.closings import Closings
 from pileus.loops.credible import credible
+from pileus.loops.inquiry import Inquiry
 from pileus.loops.merging import merge, unmergeable
+from pileus.loops.standing import OPEN, OPEN_UNTIL, STANDING, stands
 from pileus.model.errors import Fault
 from pileus.model.host import LOST_AFTER, Host
-from pileus.model.ids import new_uuid
 from pileus.model.noun import NEVER, Revision
 from pileus.store.store import OPENING, RECOVERING
 from pileus.verbs import recover as verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
-    from pileus.bus.messages import Open, Order, Report
-    from pileus.model.provider import Access, Engine
+    from pileus.bus.messages import Report
+    from pileus.loops.gate import Gate
+    from pileus.model.provider import Engine
     from pileus.store.reader import Reader
     from pileus.verbs.core import Core
 
@@ -41,71 +42,7 @@ LONGEST = 300.0
 NOBODY = 15.0
 """Seconds of silence after which a store that knows no host has none: three times what hosts pause between reports."""
 
-OPEN, OPEN_UNTIL = "open", "open-until"
-"""The numbers in `meta` that say for which incarnation the store was compared, and until when that can be relied on."""
-
-STANDING = 30
-"""Seconds for which it can be relied on, unless a process with loops says so again: whoever starts after that compares.
-
-Longer than such a process pauses, shorter than it takes anybody to put an old copy in the database's place.
-"""
-
 log = structlog.get_logger()
-
-
-class Bus(Protocol):
-    """The cloud's end of the bus."""
-
-    def send(self, host: str, message: Order | Ask) -> None:
-        """Send a message, at once or not at all. Never blocks, never raises."""
-
-    def open(self, host: str, request: Open) -> Access:
-        """Have a host open a channel."""
-
-
-class Gate:
-    """The bus as verbs and loops have it: orders pass to those hosts alone that the store was compared with."""
-
-    def __init__(self, bus: Bus) -> None:
-        self.bus = bus
-        self.admitted: frozenset[str] = frozenset()
-
-    def send(self, host: str, order: Order | Ask) -> None:
-        """Send an order to a host that was compared; lost otherwise, for the loop will send it again."""
-        if host in self.admitted:
-            self.bus.send(host, order)
-
-    def open(self, host: str, request: Open) -> Access:
-        """Have a host open a channel."""
-        return self.bus.open(host, request)
-
-    def connected(self) -> bool:
-        """Whether messages pass now, as far as is known; a bus that cannot tell has nothing that could be away."""
-        return bool(getattr(self.bus, "connected", True))
-
-    def listen(self, on_report: Callable[[Report], object]) -> None:
-        """Call `on_report` with every report, where the bus has some."""
-        listen = getattr(self.bus, "listen", None)
-        if listen is not None:
-            listen(on_report)
-
-    def attend(self, hosts: Iterable[str]) -> None:
-        """Take the reports of these hosts, where each host has a queue of its own."""
-        attend = getattr(self.bus, "attend", None)
-        if attend is not None:
-            attend(hosts)
-
-    def nudge(self) -> None:
-        """Tell the cloud's other processes that something was woken, where there may be some."""
-        nudge = getattr(self.bus, "nudge", None)
-        if nudge is not None:
-            nudge()
-
-    def on_nudge(self, callback: Callable[[], None]) -> None:
-        """Call back when another process of the cloud woke something, where there may be some."""
-        listen = getattr(self.bus, "on_nudge", None)
-        if listen is not None:
-            listen(callback)
 
 
 class Recovery:
@@ -141,12 +78,7 @@ class Recovery:
 
     def _begin(self) -> None:
         """Begin to compare: only answers to what is asked from now on count."""
-        self._call = new_uuid()
-        self._since = self._store.steady()
-        self._answers: dict[str, Report] = {}
-        self._unanswered: dict[str, tuple[float, Report]] = {}
-        self._pages: dict[str, Pages] = {}
-        self._questioned: dict[str, float] = {}
+        self._inquiry = Inquiry(self._store.steady)
         self._highest: Revision | None = None
         self._opening: int | None = None
 
@@ -180,34 +112,26 @@ class Recovery:
         self._known = max(self._known, report.opening)
         if self._outrun(report, given):
             return False
-        if report.answer and report.answer == self._call and report.full:
-            first, _ = self._unanswered.get(report.host, (self._store.steady(), report))
-            # It is answering: from its first page on the others are waited for as that one was.
-            since = first if report.host in self._pages else self._store.steady()
-            answer = self._pages.setdefault(report.host, Pages()).add(report)
-            if answer is None:
-                self._unanswered[report.host] = (since, report)
-                return False
-            del self._pages[report.host]
-            if (answer.orders or {}).keys() - answer.bodies.keys():
-                self._refuse(report.host, "Its answer has orders of bodies that the answer does not describe.")
-            else:
-                self._answers[report.host] = answer
-            self._unanswered.pop(report.host, None)
-            self._advance()
+        if self._inquiry.answers_to(report):
+            self._take(report)
             return False
         if report.host not in self._gate.admitted:
-            answer = self._answers.get(report.host)
-            if answer is not None and report.highest > answer.highest:
-                # It has taken an order since that was still under way: its answer is not the whole truth any more.
-                del self._answers[report.host]
-                self._unanswered.pop(report.host, None)
-            first, _ = self._unanswered.get(report.host, (self._store.steady(), report))
-            self._unanswered[report.host] = (first, report)
+            self._inquiry.reported(report)
             self._ask(report.host)
             return False
         # A page of an answer to another question is no whole report: what it does not name is not absent.
         return report.pages == 1
+
+    def _take(self, page: Report) -> None:
+        """Take a page of a host's answer in, and go on when the answer is whole."""
+        answer = self._inquiry.take(page)
+        if answer is None:
+            return
+        if (answer.orders or {}).keys() - answer.bodies.keys():
+            self._refuse(page.host, "Its answer has orders of bodies that the answer does not describe.")
+        else:
+            self._inquiry.answers[page.host] = answer
+        self._advance()
 
     def _credible(self, report: Report, given: Revision) -> bool:
         newest = max(given[0], (self._highest or NEVER)[0])
@@ -215,8 +139,7 @@ class Recovery:
 
     def _refuse(self, host: str, why: str) -> None:
         """Leave a host out, and only that one, until it says something else."""
-        for held in (self._answers, self._pages, self._unanswered):
-            held.pop(host, None)
+        self._inquiry.leave_out(host)
         self._refused[host] = why
         log.warning("a host is left out of the comparison", host=host, reason=why)
 
@@ -233,7 +156,7 @@ class Recovery:
             recovering = bool(tx.meta(RECOVERING))
             if self._shows_more(report, given, recovering=recovering):
                 return True
-            answers = report.answer == self._call and report.full
+            answers = self._inquiry.answers_to(report)
             # One that is slow would be compared in vain with less patience than it needs.
             slower = report.orders is not None and self._needed(report.host) > self._patient(report.host)
             return compared and answers and not (recovering or slower) and self._differs(tx, report, given)
@@ -271,10 +194,11 @@ class Recovery:
                 # A lost store knows no host; the engine knows whose the ports are.
                 known |= self._placed
                 patience = LOST_AFTER
-        away = {host for host in known - self._heard.keys() if now - self._since >= patience}
+        away = {host for host in known - self._heard.keys() if now - self._inquiry.began >= patience}
         heard = dict(self._heard)
-        lost = {host for host, at in heard.items() if now - max(at, self._since) >= self._patient(host)}
-        return sorted((known | heard.keys()) - away - lost - self._mute() - set(self._answers) - set(self._refused))
+        lost = {host for host, at in heard.items() if now - max(at, self._inquiry.began) >= self._patient(host)}
+        answered = self._inquiry.answers.keys()
+        return sorted((known | heard.keys()) - away - lost - self._mute() - answered - self._refused.keys())
 
     @property
     def deserted(self) -> bool:
@@ -283,8 +207,7 @@ class Recovery:
 
     def _mute(self) -> set[str]:
         """The hosts that have reported for as long as an answer is waited for, and have not answered."""
-        now = self._store.steady()
-        return {host for host, (first, _) in list(self._unanswered.items()) if now - first >= self._patient(host)}
+        return self._inquiry.mute(self._patient)
 
     def _patient(self, host: str) -> float:
         """Seconds for which an answer of this host is waited for: longer once the store was closed for a late one."""
@@ -292,8 +215,7 @@ class Recovery:
 
     def _needed(self, host: str) -> float:
         """Twice the seconds for which this host has been asked, which its next answer may take; at most `LONGEST`."""
-        now = self._store.steady()
-        return min(LONGEST, 2 * (now - self._questioned.get(host, now)))
+        return min(LONGEST, 2 * self._inquiry.asked_for(host))
 
     def unanswered(self) -> dict[str, str]:
         """The known hosts that reported within 30 s and that an open store could not be compared with, and why."""
@@ -311,7 +233,7 @@ class Recovery:
         refused = self._refused.get(host)
         if refused is not None:
             return refused
-        _, report = self._unanswered.get(host, (0.0, None))
+        report = self._inquiry.unanswered(host)
         if report is None or report.fault is None:
             return "It has not said yet what it holds."
         return f"It cannot say what it holds: {report.fault.code}: {report.fault.message}"
@@ -325,7 +247,7 @@ class Recovery:
         behind = "The database is older than what this cloud's hosts hold: it is recovered from them."
         found = {"recovery": behind} if recovering else {}
         hosts = {f"host {host}": self._why(host) for host in self.waiting()}
-        awaited = hosts or ({} if self._answers else {"host": self._why("")})
+        awaited = hosts or ({} if self._inquiry.answers else {"host": self._why("")})
         return found | awaited | ({"network engine": self._why("")} if self._highest is None else {})
 
     # -- one thing after the other ---------------------------------------------------------------------------------
@@ -349,8 +271,7 @@ class Recovery:
         return report.opening > self._latest
 
     def _ask(self, host: str) -> None:
-        since, said = self._unanswered.get(host, (0.0, None))
-        if said is not None and said.answer == self._call and self._store.steady() - since < GRACE:
+        if self._inquiry.is_answering(host, GRACE):
             # The other pages of its answer are under way.
             return
         if self._opening is None:
@@ -360,7 +281,7 @@ class Recovery:
             incarnation = tx.meta("incarnation")
             row = tx.get(Host, tx.holders("host", [host]).get(host, ""))
         ask = Ask(
-            call=self._call,
+            call=self._inquiry.call,
             incarnation=incarnation if recovering else 0,
             opening=self._opening or 0,
             orders=recovering,
@@ -368,7 +289,7 @@ class Recovery:
             epoch=row.seen.epoch if row is not None else 0,
             sequence=row.seen.sequence if row is not None else 0,
         )
-        self._questioned.setdefault(host, self._store.steady())
+        self._inquiry.asks(host)
         self._gate.bus.send(host, ask)
 
     def _advance(self) -> None:
@@ -390,14 +311,14 @@ class Recovery:
 
     def _enough(self) -> bool:
         """Whether an opening can do with the hosts that have answered."""
-        return bool(self._answers) or self._hostless() or self._deserted()
+        return bool(self._inquiry.answers) or self._hostless() or self._deserted()
 
     def _hostless(self) -> bool:
         """Whether a shared store has no hosts yet: the first could not join one that waits for it.
 
         Had it lost the rows of some, these would have said something by now; if they do later, it is closed then.
         """
-        if not self._shared or self._heard or self._store.steady() - self._since < NOBODY:
+        if not self._shared or self._heard or self._store.steady() - self._inquiry.began < NOBODY:
             return False
         with self._store.read() as tx:
             return not any(host.seen.heard for host in tx.list(Host))
@@ -406,7 +327,8 @@ class Recovery:
         """Whether there are hosts, and none of them has answered for as long as any is waited for."""
         with self._store.read() as tx:
             known = any(True for _ in tx.list(Host))
-        return (known or bool(self._placed) or bool(self._heard)) and self._store.steady() - self._since >= LOST_AFTER
+        exist = known or bool(self._placed) or bool(self._heard)
+        return exist and self._store.steady() - self._inquiry.began >= LOST_AFTER
 
     def _open(self) -> None:
         self._store.closed = False
@@ -443,7 +365,7 @@ class Recovery:
             return False
         if not self._shows_more(report, given, recovering=False):
             return False
-        self._answers = {report.host: report}
+        self._inquiry.answers = {report.host: report}
         self._close(given)
         return True
 
@@ -461,11 +383,11 @@ class Recovery:
 
     def _differing(self, given: Revision, *, recovering: bool) -> set[str]:
         """The hosts because of which the store has to be recovered."""
-        said = [*self._answers.values(), *(report for _, report in self._unanswered.values())]
+        said = self._inquiry.reports()
         found = {report.host for report in said if self._shows_more(report, given, recovering=recovering)}
         if not recovering:
             with self._store.read() as tx:
-                found |= {host for host, report in self._answers.items() if self._differs(tx, report, given)}
+                found |= {host for host, report in self._inquiry.answers.items() if self._differs(tx, report, given)}
         return found
 
     def _behind(self, given: Revision, *, recovering: bool) -> bool:
@@ -477,32 +399,37 @@ class Recovery:
     def _close(self, given: Revision) -> None:
         """Begin a recovery: the store is in an incarnation above all that anybody knows, and no wake is anybody's."""
         known = [given[0], (self._highest or NEVER)[0]]
-        said = [*self._answers.values(), *(report for _, report in self._unanswered.values())]
-        known += [max(report.incarnation, report.highest[0]) for report in said]
-        with self._store.read() as tx:
-            recovering = bool(tx.meta(RECOVERING))
-        culprits = self._differing(given, recovering=recovering)
-        self._told.closed(culprits, max(known) + 1, self._store.steady())
-        compared = [host for host in culprits & self._answers.keys() if self._answers[host].answer == self._call]
-        self._compared.closed(compared, max(known) + 1, self._store.steady())
+        known += [max(report.incarnation, report.highest[0]) for report in self._inquiry.reports()]
+        incarnation = max(known) + 1
+        self._blame(given, incarnation)
         self._gate.admitted = frozenset()
         self._store.closed = True
         self.opened = False
         with self._store.write(recovering=True) as tx:
             # Another process may have begun, or even ended, a recovery since that was read.
             if tx.meta("incarnation") == given[0]:
-                tx.keep_meta("incarnation", max(known) + 1)
+                tx.keep_meta("incarnation", incarnation)
                 tx.keep_meta(RECOVERING, 1)
                 tx.void_wakes()
-        log.warning("older than what its hosts hold: recovering", given=given, incarnation=max(known) + 1)
-        late = [host for host in compared if self._answers[host].orders is not None]
-        self._patience |= {host: max(self._patient(host), self._needed(host)) for host in late}
+        log.warning("older than what its hosts hold: recovering", given=given, incarnation=incarnation)
         self._asked = False
         highest = self._highest
         self._begin()
         self._highest = highest
         for host in self.waiting():
             self._ask(host)
+
+    def _blame(self, given: Revision, incarnation: int) -> None:
+        """Note the hosts because of which the store is closed, and how long an answer of each may take next time."""
+        with self._store.read() as tx:
+            recovering = bool(tx.meta(RECOVERING))
+        culprits, now = self._differing(given, recovering=recovering), self._store.steady()
+        self._told.closed(culprits, incarnation, now)
+        answers = [answer for host, answer in self._inquiry.answers.items() if host in culprits]
+        compared = [answer for answer in answers if answer.answer == self._inquiry.call]
+        self._compared.closed((answer.host for answer in compared), incarnation, now)
+        late = [answer.host for answer in compared if answer.orders is not None]
+        self._patience |= {host: max(self._patient(host), self._needed(host)) for host in late}
 
     def _recovered(self) -> bool:
         """All have answered in the store's incarnation: merge what they hold. False when the engine is away now."""
@@ -512,9 +439,9 @@ class Recovery:
             log.warning("the network engine cannot be asked now", error=str(fault))
             return False
         try:
-            outcome = merge(self._store, self._answers, recalled)
+            outcome = merge(self._store, self._inquiry.answers, recalled)
         except Exception:
-            failing = unmergeable(self._store, self._answers, recalled)
+            failing = unmergeable(self._store, self._inquiry.answers, recalled)
             for host in failing:
                 self._refuse(host, "Its answer cannot be merged: the log says why.")
             if not failing:
@@ -531,7 +458,7 @@ class Recovery:
     def _without(self) -> None:
         """Known hosts that are away now may know better, later: what they have waits for them."""
         with self._store.read() as tx:
-            silent = {host.name for host in tx.list(Host)} - self._answers.keys()
+            silent = {host.name for host in tx.list(Host)} - self._inquiry.answers.keys()
         if silent:
             with self._store.write(recovering=True) as tx:
                 for host in silent:
@@ -542,7 +469,7 @@ class Recovery:
 
         In this order: who is admitted is believed, and what it had said before its answer may still come.
         """
-        answers = self._answers
+        answers = self._inquiry.answers
         with self._store.read() as tx:
             late = [host for host in answers if verb.late(tx, host)]
         if late:
@@ -554,44 +481,4 @@ class Recovery:
         self._gate.admitted |= answers.keys()
         self._told.answered(answers)
         self._compared.answered(answers)
-        self._answers = {}
-
-
-def stands(tx: Reader, now: float) -> bool:
-    """Whether a shared store is open: some process that compared it has said so lately, and nobody recovers it."""
-    until = tx.meta(OPEN_UNTIL)
-    # A clock that was set back leaves a time that nobody could have written.
-    lately = now < until <= now + 2 * STANDING
-    return lately and tx.meta(OPEN) == tx.meta("incarnation") and not tx.meta(RECOVERING)
-
-
-class Awaited:
-    """A shared store as a process without loops sees it: closed until some process with loops has compared it."""
-
-    outcome = None
-
-    def __init__(self, core: Core) -> None:
-        self._store = core.store
-        self._store.shared = self._store.closed = True
-        self.opened = False
-
-    @property
-    def deserted(self) -> bool:
-        """Always False: a process without loops asks no host."""
-        return False
-
-    def unanswered(self) -> dict[str, str]:
-        """Always empty: a process without loops asks no host."""
-        return {}
-
-    def missing(self) -> dict[str, str]:
-        """What the opening waits for, and why; empty when it is open. Opens it."""
-        with self._store.read() as tx:
-            recovering, standing = bool(tx.meta(RECOVERING)), stands(tx, self._store.now())
-        if recovering:
-            return {"recovery": "The database is older than what this cloud's hosts hold: it is recovered from them."}
-        if not standing and not self.opened:
-            return {"loops": "No 'pileus loops' has compared the database with the hosts yet."}
-        # From then on what was acknowledged waits in the store, whether or not there are loops.
-        self._store.closed, self.opened = False, True
-        return {}
+        self._inquiry.answers = {}
