@@ -79,12 +79,15 @@ class PortTable:
         as a whole: whoever accepts has to check the port. Addresses beyond LOOPBACK_ADDRESSES are left out.
         """
         for address in self._entries.keys() - ports.keys():
+            self._ranges.pop(address, None)
             self._write(address, {})
-            del self._ranges[address], self._entries[address]
+            del self._entries[address]
         for address, ranges in ports.items():
             if self._ranges.get(address) == ranges:
                 continue
-            if address in self._ranges or len(self._ranges) < bounds.LOOPBACK_ADDRESSES.most:
+            if address in self._entries or len(self._entries) < bounds.LOOPBACK_ADDRESSES.most:
+                # An address of which only a part could be written has entries, and no ranges.
+                self._ranges.pop(address, None)
                 self._write(address, self._wanted(address, ranges))
                 self._ranges[address] = ranges
 
@@ -103,13 +106,14 @@ class PortTable:
     def _write(self, address: str, wanted: dict[bytes, bytes]) -> None:
         """Have the table hold `wanted` for the address. New entries come first, so that no admitted port is refused."""
         current = self._entries.setdefault(address, {})
-        self._count += len(wanted) - len(current)
         for key, value in wanted.items():
             if current.get(key) != value:
                 _update(self._table, key, value)
+                self._count += key not in current
                 current[key] = value
         for key in sorted(current.keys() - wanted.keys(), reverse=True):
             _delete(self._table, key)
+            self._count -= 1
             del current[key]
 
 
