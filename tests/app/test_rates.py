@@ -82,6 +82,15 @@ def test_an_address_that_is_refused_often_is_let_in_by_what_was_good_there_befor
     assert rates.turn("192.0.2.2", "") == rates.turn("192.0.2.2", "AKIAOTHER") != own
 
 
+def test_the_credential_that_was_good_longest_ago_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "RATE_KEYS", Bound(what="keys", per="process", most=2, answer=""))
+    rates = Rates(Settings())
+    for credential in ("AKIAFIRST", "AKIASECOND", "AKIAFIRST", "AKIATHIRD"):
+        rates.proved("192.0.2.1", credential)
+    proven = {name: rates.turn("192.0.2.1", name)[1] for name in ("AKIAFIRST", "AKIASECOND", "AKIATHIRD")}
+    assert proven == {"AKIAFIRST": True, "AKIASECOND": False, "AKIATHIRD": True}
+
+
 def test_a_sites_ipv6_addresses_are_one() -> None:
     rates = Rates(msgspec.structs.replace(Settings(), rate_refusals=1 / BURST + SLOW))
     assert not rates.refused("2001:db8::1")

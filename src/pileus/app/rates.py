@@ -75,6 +75,8 @@ class Rates:
         self._changes = Buckets(settings.rate_changes, processes)
         self._launches = Buckets(settings.rate_launches, processes)
         self._refusals = Buckets(settings.rate_refusals, processes)
+        self._lock = threading.Lock()
+        # In the order in which they were good last.
         self._proven: OrderedDict[str, None] = OrderedDict()
 
     def take(self, caller: Caller, *, reads: bool, launches: int = 0) -> None:
@@ -105,8 +107,12 @@ class Rates:
 
     def proved(self, address: str, credential: str) -> None:
         """Remember that `credential` was good, at this address."""
-        if credential:
-            self._proven[f"{site_of(address)} {credential}"] = None
+        if not credential:
+            return
+        own = f"{site_of(address)} {credential}"
+        with self._lock:
+            self._proven[own] = None
+            self._proven.move_to_end(own)
             if len(self._proven) > bounds.RATE_KEYS.most:
                 self._proven.popitem(last=False)
 
