@@ -13,7 +13,7 @@ from pileus.app import shares
 from pileus.app.shares import Answering, Slots, Workers
 from pileus.model import bounds
 from pileus.model.bounds import Bound
-from pileus.model.errors import Throttled
+from pileus.model.errors import Throttled, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -223,5 +223,16 @@ def test_proven_keys_do_not_wait_behind_strangers(monkeypatch: pytest.MonkeyPatc
         await asyncio.gather(*jobs)
         assert work.begun.index("ann") <= 2
         assert len(work.begun) == 32
+
+    run(test)
+
+
+def test_jobs_that_come_after_the_end_are_refused() -> None:
+    async def test(workers: Workers, _work: Work) -> None:
+        assert await workers.run("ann", lambda: 1) == 1
+        workers.close()
+        for job in (workers.run("ann", lambda: 2), workers.identify("here", lambda: 2)):
+            with pytest.raises(Unavailable, match="is ending"):
+                await asyncio.wait_for(job, 5)
 
     run(test)

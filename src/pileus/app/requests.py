@@ -15,7 +15,7 @@ from pileus.faces.wire import claims
 from pileus.faces.wire.http import Identified, Request, Response
 from pileus.model import bounds
 from pileus.model.caller import Caller
-from pileus.model.errors import PileusError, Throttled
+from pileus.model.errors import PileusError, Throttled, Unavailable
 
 if TYPE_CHECKING:
     from pileus.app.wiring import Cloud
@@ -71,8 +71,9 @@ class Requests:
                 return await self.wait(identified.caller.project, functools.partial(self._answer, identified, client))
             except Throttled as error:
                 return await self._refuse(identified, client, error).answer()
-        except Throttled as error:
-            return await self._unproven(face.refused(error), request, client, late=True).answer()
+        except (Throttled, Unavailable) as error:
+            late = isinstance(error, Throttled)
+            return await self._unproven(face.refused(error), request, client, late=late).answer()
 
     async def refuse(self, face: Face, request: Request, client: str, error: PileusError) -> Response:
         """The answer to a request from the address `client` that is refused without a look at its credential."""

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pileus.model import bounds
-from pileus.model.errors import Throttled
+from pileus.model.errors import Throttled, Unavailable
 from pileus.model.threads import once
 
 if TYPE_CHECKING:
@@ -108,16 +108,19 @@ class Workers:
         """The result of `work`, done in turn with that of other keys; of its Answering, where it gives one.
 
         Keys of credentials that were `proven` before have every second turn, however many strangers there are. Raises
-        Throttled, and whatever the work does.
+        Throttled, Unavailable after the end, and whatever the work does.
         """
         return await self._submit(self._proven if proven else self._arrivals, key, work, "")
 
     async def run(self, project: str, work: Callable[[], Any]) -> Any:
-        """The result of `work`, done within the share of `project`. Raises Throttled, and whatever the work does."""
+        """The result of `work`, done within the share of `project`.
+
+        Raises Throttled, Unavailable after the end, and whatever the work does.
+        """
         return await self._submit(self._requests, project, work, project)
 
     def close(self) -> None:
-        """End the threads, after the jobs that are under way; those that wait are cancelled."""
+        """End the threads, after the jobs that are under way; those that wait are cancelled, new ones refused."""
         with self._lock:
             self._closed = True
             waiting = self._proven.clear() + self._arrivals.clear() + self._requests.clear()
@@ -133,6 +136,8 @@ class Workers:
         loop = asyncio.get_running_loop()
         job = _Job(work, loop, loop.create_future(), project)
         with self._lock:
+            if self._closed:
+                raise Unavailable("This process of the cloud is ending; ask again.")
             if project:
                 self._came(project)
             turns.put(key, job)
