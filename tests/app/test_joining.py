@@ -10,7 +10,7 @@ import ssl
 import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
@@ -107,6 +107,25 @@ def test_a_token_lets_one_host_in_once(cloud: Stub, tmp_path: Path) -> None:
     with pytest.raises(Problem, match=r"used already.*pileus host token.*\(token-used\)"):
         joining.join(State(tmp_path / "second"), url, token, "gamma", "", silent)
     assert not State(tmp_path / "second").joined.exists()
+
+
+def test_joins_that_are_accepted_and_refused_leave_lines_with_the_address(cloud: Stub, tmp_path: Path) -> None:
+    before = len(_audited(cloud))
+    url, token = invited(cloud)
+    joining.join(State(tmp_path / "first"), url, token, "iota", "", silent)
+    with pytest.raises(Problem, match="used already"):
+        joining.join(State(tmp_path / "second"), url, token, "kappa", "", silent)
+    accepted, refused = _audited(cloud)[before:]
+    assert (accepted["client"], accepted["status"], accepted["code"]) == ("127.0.0.1", 201, "-")
+    assert (refused["client"], refused["status"], refused["code"]) == ("127.0.0.1", 403, "Forbidden")
+    assert accepted["request"] != refused["request"]
+    assert token not in cloud.state.audit.read_text()
+
+
+def _audited(cloud: Stub) -> list[dict[str, Any]]:
+    """The lines of the audit log about joins."""
+    lines = [json.loads(line) for line in cloud.state.audit.read_text().splitlines()]
+    return [line for line in lines if line["action"] == "POST /internal/join"]
 
 
 def test_tokens_that_are_unknown_late_or_for_another_are_refused(cloud: Stub, machine: State) -> None:

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from pileus.app.wiring import Cloud
 
 LARGEST = bounds.HOST_BODY.most
+FACE = "host"
 
+_ACTIONS = {"GET /internal/ca", "GET /internal/host", "POST /internal/join", "POST /internal/renew"}
 _OBJECT = re.compile(r"/internal/objects/([0-9a-f]{64})", re.ASCII)
 _CHUNK = 1 << 20
 _JSON = {"content-type": "application/json"}
@@ -133,7 +135,20 @@ class HostDoor:
         except Exception:
             log.exception("request failed", path=scope["path"], request=request)
             response = errors.own("Internal", "Something is wrong here; the log tells what.", request)
+        self._record(scope, response, request)
         await http.respond(scope, send, response)
+
+    def _record(self, scope: Any, response: Response, request: str) -> None:
+        """Write the audit line of a request that was refused, or that changed something."""
+        action = f"{scope['method']} {scope['path']}"
+        made = msgspec.structs.replace(
+            response,
+            face=FACE,
+            action=action if action in _ACTIONS else "",
+            request=request,
+            reads=scope["method"] != "POST",
+        )
+        self._cloud.audit.record(http.client_of(scope), made)
 
     def _answer(self, scope: Any, body: bytes) -> Response:
         asked = (scope["method"], scope["path"])
