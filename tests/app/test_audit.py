@@ -72,7 +72,7 @@ def test_what_only_read_has_no_line(log: tuple[Audit, Path]) -> None:
     assert len(lines(log[1])) == 1
 
 
-def test_refusals_are_bounded_and_counted_and_changes_are_not(log: tuple[Audit, Path]) -> None:
+def test_refusals_are_bounded_and_counted_apart_from_changes(log: tuple[Audit, Path]) -> None:
     for _ in range(1500):
         log[0].record("192.0.2.66", made("", 401, "AuthFailure", reads=True))
         log[0].record("192.0.2.7", made("", 400, "InvalidInstanceID.NotFound", reads=True), ANN)
@@ -88,6 +88,38 @@ def test_refusals_are_bounded_and_counted_and_changes_are_not(log: tuple[Audit, 
     refused = [line for line in found if line["code"] not in ("-", "suppressed")]
     assert len(refused) < 800
     assert len(refused) + sum(summaries.values()) == 3001
+
+
+def test_a_busy_project_pushes_no_other_projects_lines_out(log: tuple[Audit, Path]) -> None:
+    calls = 20_000
+    log[0].record("192.0.2.7", made("TerminateInstances"), ANN)
+    for number in range(calls):
+        user = "eve" if number % 2 else "mallory"
+        eve = Caller(user=user, user_name=user, project="p-2", project_name="loud", request="r-2")
+        log[0].record("192.0.2.66", made("CreateTags"), eve)
+    log[0].record("192.0.2.7", made("StopInstances"), ANN)
+    log[0].close()
+    found = lines(log[1])
+    assert [line["action"] for line in found if line["user"] == "ann"] == ["TerminateInstances", "StopInstances"]
+    loud = [line for line in found if line["project"] == "loud"]
+    assert 3000 <= sum(line["status"] == 200 for line in loud) < 4000
+    summaries = [line for line in loud if line["suppressed"]]
+    assert {(line["user"], line["action"], line["code"]) for line in summaries} == {
+        ("eve", "CreateTags", "-"),
+        ("mallory", "CreateTags", "-"),
+    }
+    assert sum(line["status"] == 200 for line in loud) + sum(line["suppressed"] for line in summaries) == calls
+
+
+def test_summary_lines_are_few(log: tuple[Audit, Path]) -> None:
+    for number in range(10_000):
+        user = f"user-{number}"
+        log[0].record("192.0.2.66", made(), Caller(user=user, user_name=user, project="p-2", project_name="loud"))
+    log[0].close()
+    found = lines(log[1])
+    summaries = [line for line in found if line["suppressed"]]
+    assert len(summaries) <= audit.COUNTED + 2
+    assert len(found) - len(summaries) + sum(line["suppressed"] for line in summaries) == 10_000
 
 
 def test_the_count_is_written_without_another_call(log: tuple[Audit, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """The audit log: a line of JSON for each call that is refused and for each one that changes something.
 
 A line is in the kernel's hands before its call is answered: it survives `kill -9`. Lines of refusals are bounded by
-caller and address, so that nobody can push the others' lines out of the log; a line counts those left out.
+caller and address, those of accepted calls by project, so that nobody can push the others' lines out of the log. A
+*summary line* counts the calls that were left out.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -23,16 +25,25 @@ from pileus.model import bounds
 from pileus.model.caller import Caller
 
 SUMMARY = 10.0
-"""Seconds after which a line says how many refusals were left out."""
+"""Seconds after which summary lines say how many calls were left out."""
 
 COUNTED = 100
-"""Addresses and users that such lines name; all others are counted together."""
+"""Summary lines at once; all other calls are counted together in two, of refused and of accepted calls."""
+
+CHANGES_BURST = 600.0
+"""Seconds of the rate of accepted calls whose lines may come at once."""
+
+REFUSED = "suppressed"
+"""The code in summary lines of refused calls."""
 
 _log = structlog.get_logger()
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One line. `-` stands for what is not known; `key` is an access key's id, as the request claims it."""
+    """One line. `-` stands for what is not known; `key` is an access key's id, as the request claims it.
+
+    A summary line has the number of calls in `suppressed`, and `suppressed` as the code of refused ones.
+    """
 
     time: str
     client: str
@@ -45,6 +56,16 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     code: str = "-"
     request: str = "-"
     suppressed: int = 0
+
+
+class _Summary(NamedTuple):
+    """What the calls have in common that one summary line counts."""
+
+    client: str = "-"
+    user: str = "-"
+    project: str = "-"
+    action: str = "-"
+    code: str = "-"
 
 
 class Journal:
@@ -135,8 +156,9 @@ class Audit:
         self._journal = journal
         self._own = Buckets(bounds.AUDITED_REFUSALS.most)
         self._all = Buckets(bounds.AUDITED_STRANGERS.most)
+        self._changes = Buckets(bounds.AUDITED_CHANGES.most / 60, burst=CHANGES_BURST)
         self._lock = threading.Lock()
-        self._suppressed: Counter[tuple[str, str]] = Counter()
+        self._suppressed: Counter[_Summary] = Counter()
         self._summary: threading.Timer | None = None
 
     def record(self, client: str, response: Response, caller: Caller | None = None, key: str = "") -> None:
@@ -145,17 +167,22 @@ class Audit:
         if response.reads and not refused:
             return
         user = caller.user_name if caller is not None else "-"
-        if refused and not self._may(client, caller):
-            self._suppress(client, user)
+        project = caller.project_name if caller is not None else "-"
+        action = response.action or "-"
+        if refused and not self._may_refuse(client, caller):
+            self._suppress(_Summary(client=client, user=user, code=REFUSED))
+            return
+        if not refused and not self._changes.take(caller.project if caller is not None else f"face {response.face}"):
+            self._suppress(_Summary(user=user, project=project, action=action))
             return
         line = Line(
             time=_now(),
             client=client,
             user=user,
-            project=caller.project_name if caller is not None else "-",
+            project=project,
             key=(caller.key if caller is not None else key) or "-",
             face=response.face or "-",
-            action=response.action or "-",
+            action=action,
             status=response.status,
             code=response.code or "-",
             request=response.request or "-",
@@ -169,31 +196,30 @@ class Audit:
         self._summarize()
         self._journal.close()
 
-    def _may(self, client: str, caller: Caller | None) -> bool:
+    def _may_refuse(self, client: str, caller: Caller | None) -> bool:
         """Whether there is room for the line of one more refusal."""
         if caller is not None:
             return self._own.take(f"{caller.user} {caller.project}")
         return self._own.take(client) and self._all.take("")
 
-    def _suppress(self, client: str, user: str) -> None:
+    def _suppress(self, summary: _Summary) -> None:
         with self._lock:
-            who = (client, user)
-            if who not in self._suppressed and len(self._suppressed) >= COUNTED:
-                who = ("-", "-")
-            self._suppressed[who] += 1
+            if summary not in self._suppressed and len(self._suppressed) >= COUNTED:
+                summary = _Summary(code=summary.code)
+            self._suppressed[summary] += 1
             if self._summary is None:
-                summary = threading.Timer(SUMMARY, self._summarize)
-                summary.daemon = True
-                # The machine may have no thread left: a later refusal begins it.
+                timer = threading.Timer(SUMMARY, self._summarize)
+                timer.daemon = True
+                # The machine may have no thread left: a later call begins it.
                 with contextlib.suppress(RuntimeError):
-                    summary.start()
-                    self._summary = summary
+                    timer.start()
+                    self._summary = timer
 
     def _summarize(self) -> None:
         with self._lock:
             suppressed, self._suppressed, self._summary = self._suppressed, Counter(), None
-        for (client, user), count in suppressed.items():
-            self._write(Line(time=_now(), client=client, user=user, code="suppressed", suppressed=count))
+        for summary, count in suppressed.items():
+            self._write(Line(time=_now(), suppressed=count, **summary._asdict()))
 
     def _write(self, line: Line) -> None:
         before = self._journal.lost

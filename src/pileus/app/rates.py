@@ -1,7 +1,7 @@
 """Rates: how often a caller may ask, and how often an address may be refused, as token buckets.
 
 They are as EC2's: one bucket for calls that only read, one for calls that change something, one for the instances of
-launches. A bucket holds what comes in during `BURST` seconds. A rate of 0 is no limit.
+launches. A rate of 0 is no limit.
 """
 
 from __future__ import annotations
@@ -28,11 +28,15 @@ PREFIX = 64
 
 
 class Buckets:
-    """A bucket for each key, which `rate` tokens a second come into, divided among `processes()` processes."""
+    """A bucket for each key, which `rate` tokens a second come into, divided among `processes()` processes.
 
-    def __init__(self, rate: float, processes: Callable[[], int] = lambda: 1) -> None:
+    A bucket holds the tokens of `burst` seconds.
+    """
+
+    def __init__(self, rate: float, processes: Callable[[], int] = lambda: 1, burst: float = BURST) -> None:
         self._rate = rate
         self._processes = processes
+        self._burst = burst
         self._lock = threading.Lock()
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
@@ -62,7 +66,7 @@ class Buckets:
     def _level(self, key: str) -> tuple[float, float, float]:
         """Return the tokens in the bucket, its capacity, and the time."""
         rate, now = self._rate / self._processes(), time.monotonic()
-        capacity = max(1.0, rate * BURST)
+        capacity = max(1.0, rate * self._burst)
         level, at = self._levels.get(key, (capacity, now))
         return min(capacity, level + (now - at) * rate), capacity, now
 

@@ -31,11 +31,13 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     refused: bool = False
 
     def has(self, line: Mapping[str, Any]) -> bool:
-        """Whether this line is one of them."""
+        """Whether this line is one of them, or counts calls that may be."""
+        action = str(line.get("action", ""))
+        of_all_actions = action == "-" and line.get("suppressed", 0) > 0
         return (
             str(line.get("time", "")) >= self.since
             and self.user in ("", line.get("user"))
-            and self.action.lower() in str(line.get("action", "")).lower()
+            and (self.action.lower() in action.lower() or of_all_actions)
             and (not self.refused or line.get("code", "-") != "-")
         )
 
@@ -89,5 +91,5 @@ def table(found: Iterable[Mapping[str, Any]]) -> str:
 
 def _cell(line: Mapping[str, Any], column: str) -> str:
     if column == "code" and line.get("suppressed"):
-        return f"{line['suppressed']} more, refused"
+        return f"{line['suppressed']} more, {'accepted' if line.get('code') == '-' else 'refused'}"
     return str(line.get(column, "-"))

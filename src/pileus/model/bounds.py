@@ -238,6 +238,12 @@ AUDITED_REFUSALS: Final = Bound(
     most=10,
     answer="a line counts those left out",
 )
+AUDITED_CHANGES: Final = Bound(
+    what="accepted calls a minute in the audit log (ten times as many in a burst)",
+    per="project",
+    most=300,
+    answer="a line counts those left out",
+)
 AUDITED_STRANGERS: Final = Bound(
     what="refused calls a second without a good credential in the audit log (20 times as many in a burst)",
     per="process",
