@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
+from pileus.app import uploads
 from pileus.app.uploads import Begun
+from pileus.model.errors import InvalidValue
+
+
+@pytest.mark.parametrize("architecture", ["", "sparc", "X86_64", "x86_64 ", "arm64", "x" * 32])
+def test_an_image_is_for_an_architecture_of_the_hosts(architecture: str) -> None:
+    assert uploads.read({"name": "a", "architecture": "x86_64"}).architecture == "x86_64"
+    with pytest.raises(InvalidValue, match="architecture"):
+        uploads.read({"name": "a", "architecture": architecture})
 
 
 def test_uploads_at_once_count_together_for_their_project() -> None:

@@ -14,7 +14,7 @@ from pileus.faces.rest.documents import document
 from pileus.model import bounds, diskformat
 from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
-from pileus.model.image import Image, Wanted
+from pileus.model.image import Architecture, Image, Wanted
 from pileus.model.sizes import Description, Ident, Name
 from pileus.objects import Incoming, ObjectStore
 from pileus.verbs import image
@@ -32,7 +32,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     digest: Ident = ""
     min_memory: Annotated[int, Meta(ge=0, le=1 << 31)] = 64
     min_disk: Annotated[int, Meta(ge=0, le=bounds.DISK.most)] = 1
-    architecture: Annotated[str, Meta(max_length=32)] = "x86_64"
+    architecture: Architecture = "x86_64"
     description: Description = ""
 
 

@@ -12,6 +12,8 @@ from pileus.model.noun import NEVER, Fault, Noun, Part, Revision
 
 Kind = Literal["machine", "container"]
 Format = Literal["qcow2", "raw", "tar"]
+Architecture = Literal["x86_64"]
+"""The architectures, by EC2's names, that hosts start images of."""
 
 
 def gibibytes(size: int) -> int:
