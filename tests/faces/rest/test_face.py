@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from openapi_spec_validator import validate
 from pileus.faces.rest.documents import PLURALS
 from pileus.faces.rest.openapi import openapi
 from pileus.faces.rest.routes import ROUTES
+from pileus.model import bounds
 from pileus.model.placementgroup import Wanted
 from pileus.verbs import floatingip, placementgroup
 
@@ -31,6 +33,16 @@ def test_unknown_paths_methods_and_nouns(cloud: Cloud, account: Account) -> None
     assert cloud.refused(account, "GET", "a/b/c/d/e") == "NotFound"
     assert cloud.refused(account, "GET", "explain//i-1") == "NotFound"
     assert cloud.refused(account, "PUT", "instances") == "MethodNotAllowed"
+
+
+def test_words_of_a_path_are_bounded(cloud: Cloud) -> None:
+    assert cloud.refused(cloud.admin, "GET", f"instances/{'a' * bounds.IDENT.most}") == "NotFound"
+    long = "%41" * (bounds.IDENT.most + 1)
+    for route in ROUTES:
+        if "{" in route.path:
+            status, _, found = cloud.ask(cloud.admin, route.method, re.sub(r"\{\w+\}", long, route.path))
+            assert (status, found["error"]["code"]) == (400, "InvalidValue"), route.path
+            assert "in the path has 256 characters; 255 is the most" in found["error"]["message"], route.path
 
 
 def test_the_document_describes_every_path(cloud: Cloud) -> None:

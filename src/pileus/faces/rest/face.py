@@ -13,7 +13,8 @@ from pileus.faces.rest import errors
 from pileus.faces.rest.openapi import openapi
 from pileus.faces.rest.routes import ROUTES, Asked, Route
 from pileus.faces.wire.http import Identified, Request, Response
-from pileus.model.errors import Fault, NotFound, PileusError
+from pileus.model import bounds
+from pileus.model.errors import Fault, InvalidValue, NotFound, PileusError
 from pileus.verbs.instance.launch import Launch
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class RestFace:
     def _answer(self, route: Route, caller: Caller, path: dict[str, str], request: Request) -> Response:
         query = dict(parse_qsl(request.query, keep_blank_values=True))
         try:
+            _check_lengths(path)
             response = _reply(route, Asked(caller, self._core, path, query, request.body))
         except PileusError as error:
             response = errors.of(error, caller.request)
@@ -132,6 +134,14 @@ def unauthorized() -> Response:
 def created(caller: Caller, body: object, status: int = 201) -> Response:
     """The answer to a request that made `body`."""
     return _json(status, msgspec.json.encode(body), caller.request)
+
+
+def _check_lengths(path: dict[str, str]) -> None:
+    """Raise InvalidValue for a word of a route's path that has more characters than any id or name."""
+    for name, word in path.items():
+        if len(word) > bounds.IDENT.most:
+            text = f"'{name}' in the path has {len(word)} characters; {bounds.IDENT.most} is the most."
+            raise InvalidValue(text, ident=word[:40], reason="length")
 
 
 def _nothing(request: Request, allowed: list[str], caller: Caller) -> Response:
