@@ -6,7 +6,7 @@ import pytest
 
 from pileus.faces.ec2.listed import EMPTY
 from pileus.faces.wire.model import ServiceModel
-from tests.faces.ec2.cloud import Account, code_of, filtered, refused
+from tests.faces.ec2.cloud import Account, Cloud, code_of, filtered, refused
 
 
 @pytest.mark.parametrize("name", sorted(EMPTY))
@@ -40,6 +40,30 @@ def test_each_vpc_has_its_ways(account: Account) -> None:
     assert options[0]["DhcpConfigurations"][0] == {"Key": "domain-name", "Values": [{"Value": "internal"}]}
     found = account.ec2.describe_route_tables(RouteTableIds=[table["RouteTableId"]])["RouteTables"]
     assert found == [table]
+
+
+def test_named_instances_have_standard_credits_and_none_is_unlimited(cloud: Cloud, account: Account) -> None:
+    first, second = account.launch(2)
+    ask = account.ec2.describe_instance_credit_specifications
+    assert ask()["InstanceCreditSpecifications"] == []
+    found = ask(InstanceIds=[first, second])["InstanceCreditSpecifications"]
+    assert sorted(found, key=lambda item: item["InstanceId"]) == [
+        {"InstanceId": ident, "CpuCredits": "standard"} for ident in sorted((first, second))
+    ]
+    found = ask(InstanceIds=[first, second], Filters=filtered("instance-id", second))["InstanceCreditSpecifications"]
+    assert [item["InstanceId"] for item in found] == [second]
+    for ident in (first, "i-0123456789abcdef0"):
+        with refused("InvalidInstanceID.NotFound"):
+            cloud.account().ec2.describe_instance_credit_specifications(InstanceIds=[ident])
+    with refused("InvalidParameterCombination"):
+        ask(InstanceIds=[first], MaxResults=5)
+
+
+def test_no_group_of_a_vpc_is_stale(cloud: Cloud, account: Account) -> None:
+    vpc = account.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    assert account.ec2.describe_stale_security_groups(VpcId=vpc)["StaleSecurityGroupSet"] == []
+    with refused("InvalidVpcID.NotFound"):
+        cloud.account().ec2.describe_stale_security_groups(VpcId=vpc)
 
 
 def test_refusals(account: Account) -> None:

@@ -15,6 +15,7 @@ from pileus.faces.wire.errors import WireError
 from pileus.model.router import Router
 from pileus.model.subnet import Subnet
 from pileus.verbs import network as verbs
+from pileus.verbs.instance import view as instances
 
 _ANYWHERE = "0.0.0.0/0"
 _LAST_RULE = 32767
@@ -41,8 +42,12 @@ EMPTY = {
     "DescribeEgressOnlyInternetGateways": Listed(
         "EgressOnlyInternetGateways", "EgressOnlyInternetGatewayIds", "InvalidEgressOnlyInternetGatewayId.NotFound"
     ),
+    "DescribeFleets": Listed("Fleets", "FleetIds", "InvalidFleetId.NotFound"),
     "DescribeFlowLogs": Listed("FlowLogs", "FlowLogIds", "InvalidFlowLogId.NotFound", "Filter"),
     "DescribeHosts": Listed("Hosts", "HostIds", "InvalidHostID.NotFound", "Filter"),
+    "DescribeIamInstanceProfileAssociations": Listed(
+        "IamInstanceProfileAssociations", "AssociationIds", "InvalidAssociationID.NotFound"
+    ),
     "DescribeLaunchTemplates": Listed("LaunchTemplates", "LaunchTemplateIds", "InvalidLaunchTemplateId.NotFound"),
     "DescribeManagedPrefixLists": Listed("PrefixLists", "PrefixListIds", "InvalidPrefixListID.NotFound"),
     "DescribeNatGateways": Listed("NatGateways", "NatGatewayIds", "NatGatewayNotFound", "Filter"),
@@ -205,6 +210,27 @@ def dhcp_options(call: Call) -> dict[str, Any]:
     return _listing(call, listed, [item], _DHCP_FILTERS)
 
 
+@action("DescribeInstanceCreditSpecifications")
+def credit_specifications(call: Call) -> dict[str, Any]:
+    """Lists only: `standard` for each instance that is named; without names the `unlimited` ones, which is none."""
+    ids = call.args.get("InstanceIds", ())
+    paging.alone(call.args, "InstanceIds", "instancesSet")
+    views = instances.listing(call.caller, call.core, ids)[0] if ids else []
+    items = [{"InstanceId": view.instance.ec2_id, "CpuCredits": "standard"} for view in views]
+    keep = filters.compiled(call.args.get("Filters"), _CREDIT_FILTERS, filters.tags_of)
+    page, more = paging.paged(call.args, [item for item in items if keep is None or keep(item)])
+    return {"InstanceCreditSpecifications": page, **more}
+
+
+@action("DescribeStaleSecurityGroups")
+def stale_groups(call: Call) -> dict[str, Any]:
+    """Lists only: none, as no rule refers to a group of another VPC, or to one that was deleted."""
+    verbs.routers(call.caller, call.core, [call.args["VpcId"]])
+    paging.paged(call.args, [])
+    return {"StaleSecurityGroupSet": []}
+
+
+_CREDIT_FILTERS = filters.of_members(instance_id="InstanceId")
 _GATEWAY_FILTERS = {
     **filters.of_members(internet_gateway_id="InternetGatewayId", owner_id="OwnerId"),
     "attachment.state": filters.member("Attachments.State"),
