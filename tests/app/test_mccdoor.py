@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ from pileus.app.settings import Settings
 from pileus.app.state import State
 from pileus.cli.problem import Problem
 from pileus.faces.mcc import MccFace
+from pileus.faces.wire.http import Request, Response
 from pileus.mcc import xmlrpc
+from pileus.model import bounds
 from pileus.verbs import network
 from tests.site import Site
 
@@ -73,6 +76,40 @@ def test_the_port_is_opened_where_somebody_asked_for_it_and_stays(tmp_path: Path
     ],
 )
 def test_a_page_of_another_name_gets_no_answer(door: mccdoor.Door, host: str, status: int) -> None:
+    assert asyncio.run(called(door, host=host)) == status
+
+
+def test_calls_of_other_addresses_take_turns_with_those_of_the_busiest(door: mccdoor.Door) -> None:
+    may_end, order = threading.Event(), []
+
+    def handle(_request: Request) -> Response:
+        assert may_end.wait(20)
+        return Response(200, {}, b"")
+
+    async def note(address: str) -> int:
+        status = await called(door, address)
+        order.append(address)
+        return status
+
+    async def test() -> None:
+        busy = [f"192.0.2.{number}" for number in range(1, 5)]
+        calls = [asyncio.ensure_future(note(address)) for _ in range(200) for address in busy]
+        await asyncio.sleep(0.1)
+        others = [asyncio.ensure_future(note(address)) for address in ("198.51.100.7", "2001:db8::1")]
+        await asyncio.sleep(0.1)
+        may_end.set()
+        assert await asyncio.gather(*others) == [200, 200]
+        answered = (await asyncio.gather(*calls)).count(200)
+        assert answered <= bounds.MCC_CALLS.most + mccdoor.THREADS
+        refused = len(calls) - answered
+        assert order.index("198.51.100.7") < refused + 50
+
+    door._cloud.mcc = SimpleNamespace(handle=handle)  # type: ignore[assignment]
+    asyncio.run(asyncio.wait_for(test(), 30))
+
+
+async def called(door: mccdoor.Door, address: str = "127.0.0.1", host: str = "localhost") -> int:
+    """The status of the answer to a call from `address`."""
     answers: list[Any] = []
 
     async def receive() -> Any:
@@ -84,6 +121,7 @@ def test_a_page_of_another_name_gets_no_answer(door: mccdoor.Door, host: str, st
     headers = [(b"content-type", b"text/xml"), (b"content-length", b"10")]
     headers += [(b"host", host.encode())] if host else []
     scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
-    scope["hold"] = lambda _: True
-    asyncio.run(door(scope, receive, send))
-    assert answers[0]["status"] == status
+    scope |= {"hold": lambda _: True, "client": (address, 1)}
+    await door(scope, receive, send)
+    status: int = answers[0]["status"]
+    return status

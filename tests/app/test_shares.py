@@ -138,6 +138,29 @@ def test_too_many_that_wait_are_refused_and_others_are_not(monkeypatch: pytest.M
     run(test)
 
 
+def test_at_the_total_the_key_with_most_jobs_gives_up_its_oldest() -> None:
+    few, total = (Bound(what="requests", per="process", most=most, answer="") for most in (4, 6))
+    workers, work = Workers(1, 1, few, total), Work()
+
+    async def test() -> None:
+        jobs = {"first": asyncio.ensure_future(workers.run("first", work.job("first")))}
+        await until(lambda: work.begun == ["first"])
+        names = ["loud 1", "loud 2", "loud 3", "loud 4", "ann 1", "ann 2", "bob 1", "bob 2", "bob 3"]
+        for name in names:
+            jobs[name] = asyncio.ensure_future(workers.run(name.partition(" ")[0], work.job(name)))
+            await asyncio.sleep(0)
+        work.may_end.set()
+        results = await asyncio.gather(*jobs.values(), return_exceptions=True)
+        refused = [name for name, result in zip(jobs, results, strict=True) if isinstance(result, Throttled)]
+        assert refused == ["loud 1", "loud 2", "bob 3"]
+
+    try:
+        asyncio.run(asyncio.wait_for(test(), 30))
+    finally:
+        work.may_end.set()
+        workers.close()
+
+
 def test_what_a_job_raises_is_its_callers_and_threads_go_on() -> None:
     async def test(workers: Workers, _: Work) -> None:
         def broken() -> None:

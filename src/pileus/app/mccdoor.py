@@ -5,24 +5,24 @@ It is on this machine's loopback unless it is told otherwise. Who may call can b
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
+import functools
 import hmac
 import ipaddress
 import re
 import socket
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from pileus.app import http, origins, ports, tls
+from pileus.app.rates import site_of
 from pileus.app.settings import Settings
-from pileus.app.shares import Slots
+from pileus.app.shares import Workers
 from pileus.app.state import State
 from pileus.app.tls import Identity
 from pileus.cli.problem import Problem
@@ -30,7 +30,7 @@ from pileus.faces.mcc import MccFace, page
 from pileus.faces.wire.http import Request, Response
 from pileus.model import bounds
 from pileus.model.caller import SYSTEM, Caller
-from pileus.model.errors import Throttled, TooLarge
+from pileus.model.errors import Throttled, TooLarge, Unavailable
 from pileus.verbs import network, project
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 LARGEST = bounds.MCC_BODY.most
 ELSEWHERE = "This server has another name: add the one that you use to PILEUS_NAMES, or use an address."
 THREADS = 8
+SHARE = 1
+"""Calls of one address that are answered at once while other addresses call."""
 
 log = structlog.get_logger()
 
@@ -50,12 +52,12 @@ class Door:
         self._cloud = cloud
         self._allowed = origins.ranges(cloud.settings.mcc_allow)
         self._names = {*map(str.lower, cloud.settings.server_names), socket.gethostname().lower()}
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="mcc")
-        self._calls = Slots(bounds.ADDRESS_MCC_CALLS, bounds.MCC_CALLS)
+        # The clients' addresses take turns, as projects do at the faces.
+        self._workers = Workers(THREADS, SHARE, bounds.ADDRESS_MCC_CALLS, bounds.MCC_CALLS)
 
     def close(self) -> None:
         """End the threads, after the requests that are under way."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._workers.close()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -68,7 +70,7 @@ class Door:
             return
         except TooLarge:
             response = page(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        except Throttled as error:
+        except (Throttled, Unavailable) as error:
             response = page(HTTPStatus.SERVICE_UNAVAILABLE, error.message)
         except Exception:
             number = str(uuid.uuid4())
@@ -91,8 +93,10 @@ class Door:
             return page(HTTPStatus.SERVICE_UNAVAILABLE)
         body = await http.body_of(scope, receive, LARGEST)
         whole = Request(request.method, request.path, request.query, request.headers, body)
-        with self._calls.of(http.client_of(scope)):
-            return await asyncio.get_running_loop().run_in_executor(self._threads, face.handle, whole)
+        response: Response = await self._workers.run(
+            site_of(http.client_of(scope)), functools.partial(face.handle, whole)
+        )
+        return response
 
     def _own(self, host: str) -> bool:
         """Whether a Host header names this server; an address always does.

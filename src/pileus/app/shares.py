@@ -52,18 +52,28 @@ class _Job:
 
 
 class _Turns:
-    """Jobs that wait, by key; the keys take turns. At most `bound` jobs wait under one key."""
+    """Jobs that wait, by key; the keys take turns. At most `bound` jobs wait under one key, at most `total` of all."""
 
-    def __init__(self, bound: Bound) -> None:
+    def __init__(self, bound: Bound, total: Bound | None = None) -> None:
         self._bound = bound
+        self._total = total
         self._waiting: OrderedDict[str, deque[_Job]] = OrderedDict()
 
-    def put(self, key: str, job: _Job) -> None:
-        """Let `job` wait. Raises Throttled."""
-        jobs = self._waiting.setdefault(key, deque())
-        if len(jobs) >= self._bound.most:
-            raise Throttled(f"{len(jobs)} requests wait already; send fewer at once.", reason="waiting")
-        jobs.append(job)
+    def put(self, key: str, job: _Job) -> _Job | None:
+        """Let `job` wait; return the job that makes room for it, if any. Raises Throttled.
+
+        At the total the key that has most jobs gives up its oldest one, unless `key` would have as many then.
+        """
+        count, displaced = len(self._waiting.get(key, ())), None
+        if count >= self._bound.most:
+            raise _crowded(count)
+        if self._total is not None and sum(map(len, self._waiting.values())) >= self._total.most:
+            largest = max(self._waiting.values(), key=len)
+            if len(largest) <= count + 1:
+                raise _crowded(self._total.most)
+            displaced = largest.popleft()
+        self._waiting.setdefault(key, deque()).append(job)
+        return displaced
 
     def take(self, allowed: Callable[[str], bool]) -> _Job | None:
         """The first job of the first key in turn that is allowed; the key goes to the end of the line."""
@@ -83,20 +93,25 @@ class _Turns:
         return jobs
 
 
+def _crowded(waiting: int) -> Throttled:
+    return Throttled(f"{waiting} requests wait already; send fewer at once.", reason="waiting")
+
+
 class Workers:
     """`count` threads, started as they are needed; each project that is not alone has at most `share` at once.
 
-    Few of them identify callers at once: what nobody has proven costs the others little.
+    Few of them identify callers at once: what nobody has proven costs the others little. `waiting` bounds the requests
+    of one project that wait for a thread, by default as the faces do; `total` those of all projects, if it is given.
     """
 
-    def __init__(self, count: int, share: int) -> None:
+    def __init__(self, count: int, share: int, waiting: Bound | None = None, total: Bound | None = None) -> None:
         self._count = count
         self._share = share
         self._lock = threading.Lock()
         self._arrivals = _Turns(bounds.ARRIVALS_WAITING)
         self._proven = _Turns(bounds.ARRIVALS_WAITING)
         self._strangers_turn = False
-        self._requests = _Turns(bounds.REQUESTS_WAITING)
+        self._requests = _Turns(waiting or bounds.REQUESTS_WAITING, total)
         self._running: Counter[str] = Counter()
         # The project of the last request, that of the last one of any other project, and when these came.
         self._latest, self._other = ("", -ALONE), ("", -ALONE)
@@ -140,9 +155,15 @@ class Workers:
                 raise Unavailable("This process of the cloud is ending; ask again.")
             if project:
                 self._came(project)
-            turns.put(key, job)
+            self._displace(turns.put(key, job))
             self._dispatch()
         return job.future
+
+    def _displace(self, job: _Job | None) -> None:
+        """Refuse a job that waited, and makes room for another one."""
+        if job is not None:
+            text = "Too many requests wait, and most of them are of the same origin; send fewer at once."
+            self._give(job, None, Throttled(text, reason="waiting"), counted=False)
 
     def _dispatch(self) -> None:
         """Hand jobs that may begin to threads that have none. Under the lock."""
@@ -249,7 +270,7 @@ class Workers:
             go_on = self._below_share(answering.project)
             if not go_on:
                 try:
-                    self._requests.put(answering.project, job)
+                    self._displace(self._requests.put(answering.project, job))
                 except Throttled as error:
                     job.run = functools.partial(answering.refuse, error)
                     return True

@@ -199,8 +199,15 @@ PROJECT_STREAMS: Final = Bound(
 )
 UPLOADS: Final = Bound(what="images on their way in", per="process", most=32, answer="Throttled")
 PROJECT_UPLOADS: Final = Bound(what="images on their way in", per="project", most=4, answer="Throttled")
-MCC_CALLS: Final = Bound(what="calls of the mcc tools at once", per="process", most=512, answer="503")
-ADDRESS_MCC_CALLS: Final = Bound(what="calls of the mcc tools at once", per="address", most=128, answer="503")
+MCC_CALLS: Final = Bound(
+    what="calls of the mcc tools that wait for a thread",
+    per="process",
+    most=512,
+    answer="the oldest call of the address with most of them: 503; where no address has more than the caller's: 503",
+)
+ADDRESS_MCC_CALLS: Final = Bound(
+    what="calls of the mcc tools that wait for a thread (addresses take turns)", per="address", most=128, answer="503"
+)
 RATE_READS: Final = Bound(
     what="calls a second that only read (20 times as many in a burst)",
     per="caller",
