@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import TYPE_CHECKING
 
-from pileus.app.health import Health, look
+from pileus.app import health
+from pileus.app.health import Checks, Health, look
 from pileus.app.metrics import Metrics
 from pileus.loops import standing
 from pileus.model.errors import Unavailable
@@ -18,6 +20,8 @@ from tests.bus.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def yes() -> bool:
@@ -106,3 +110,65 @@ def test_a_host_that_was_gone_on_without_is_named_with_its_reason(tmp_path: Path
         assert (found.missing, found.late, found.unanswered) == ({}, {}, {"host two": "Its disk is full."})
     finally:
         store.close()
+
+
+class Looks:
+    """Counts looks at a health, each of which waits until it may end."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.may_end = asyncio.Event()
+        self.health = Health()
+
+    async def __call__(self) -> Health:
+        """Look."""
+        self.count += 1
+        await self.may_end.wait()
+        return self.health
+
+
+def test_all_that_ask_at_once_wait_for_one_look() -> None:
+    async def test() -> None:
+        looks = Looks()
+        checks = Checks(looks, loops=True)
+        asked = [asyncio.create_task(checks.answer(repeat=number % 2 == 0)) for number in range(100)]
+        await asyncio.sleep(0)
+        asked.pop(0).cancel()
+        await asyncio.sleep(0)
+        looks.may_end.set()
+        assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
+        assert looks.count == 1
+        looks.health = Health(late={"host": "none"})
+        assert (await checks.answer(repeat=False)).status == 503
+        assert looks.count == 2
+
+    asyncio.run(asyncio.wait_for(test(), 20))
+
+
+def test_an_answer_is_repeated_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        looks = Looks()
+        looks.may_end.set()
+        checks = Checks(looks, loops=True)
+        assert (await checks.answer(repeat=True)).body == b"ok\n"
+        looks.health = Health(missing={"store": "none"})
+        assert [(await checks.answer(repeat=True)).status for _ in range(10)] == [200] * 10
+        assert looks.count == 1
+        assert (await checks.answer(repeat=False)).status == 503
+        looks.health = Health()
+        monkeypatch.setattr(health, "REPEATED", 0.0)
+        assert (await checks.answer(repeat=True)).status == 200
+
+    asyncio.run(asyncio.wait_for(test(), 20))
+
+
+def test_a_store_that_does_not_answer_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PATIENCE", 0.01)
+
+    async def test() -> None:
+        checks = Checks(Looks(), loops=False)
+        for _ in range(2):
+            answer = await checks.answer(repeat=False)
+            assert (answer.status, b"does not answer" in answer.body) == (503, True)
+
+    asyncio.run(asyncio.wait_for(test(), 20))

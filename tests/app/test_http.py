@@ -249,6 +249,19 @@ def test_figures_are_for_admitted_addresses_and_for_administrators(tmp_path: Pat
         stub.down()
 
 
+def test_what_needs_no_credential_has_a_rate_and_health_is_always_answered(tmp_path: Path) -> None:
+    stub = Stub(tmp_path / "s", PILEUS_RATE_REFUSALS="0.05")
+    stub.up()
+    try:
+        assert [stub.http("GET", "/healthz", token=False)[0] for _ in range(5)] == [200] * 5
+        status, headers, _ = stub.http("GET", "/metrics", token=False)
+        assert (status, headers["retry-after"]) == (429, "1")
+        assert stub.http("GET", "/v1/openapi.json", token=False)[0] == 429
+        assert stub.http("GET", "/v1/instances")[0] == 200
+    finally:
+        stub.down()
+
+
 def tenant(stub: Stub, name: str) -> dict[str, str]:
     """The headers of a new user in a project of its own."""
     return {"authorization": f"Bearer {stub.client.post('users', body={'name': name})['token']}"}

@@ -189,6 +189,24 @@ def test_a_caller_beyond_its_rate_is_told_so_and_others_are_not(site: Site, monk
     assert {(line["client"], line["user"], line["key"]) for line in refused} == {(CLIENT, ann.name, ann.access_key)}
 
 
+@pytest.mark.parametrize("settings", [msgspec.structs.replace(Settings(), rate_refusals=3 / BURST)])
+def test_answers_for_anybody_have_a_rate_by_address(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "DELAY", 0.0)
+    ann = site.cloud.account()
+
+    async def test() -> None:
+        async def described(client: str) -> int:
+            request = Request("GET", "/v1/openapi.json", "", {}, b"")
+            return (await site.requests.answer(site.rest, request, client)).status
+
+        assert [await described(CLIENT) for _ in range(5)] == [200, 200, 200, 429, 429]
+        assert await described("192.0.2.8") == 200
+        assert (await site.ask(ann, Action="DescribeRegions")).status == 200
+        assert not site.requests.admit(CLIENT)
+
+    site.run(test)
+
+
 @pytest.mark.parametrize("settings", [msgspec.structs.replace(Settings(), rate_launches=5 / BURST)])
 def test_launches_are_counted_by_instances(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "DELAY", 0.0)

@@ -209,7 +209,7 @@ def _stream_paths() -> Work:
 
 def _door(folder: Path) -> tuple[Site, HostDoor]:
     site = Site()
-    cloud: Any = SimpleNamespace(core=site.core, settings=Settings())
+    cloud: Any = SimpleNamespace(core=site.core, settings=Settings(), processes=lambda: 1)
     return site, HostDoor(cloud, certificates.authority(folder))
 
 

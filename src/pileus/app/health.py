@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import json
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 import structlog
 
+from pileus.faces.wire.http import Response
 from pileus.loops.standing import stands
 from pileus.model import threads
 from pileus.model.errors import Unavailable
 from pileus.model.host import LOST_AFTER, Host, alive
 from pileus.store.store import Store
+
+PATIENCE = 5.0
+"""Seconds after which a store that does not answer is missing."""
+
+REPEATED = 1.0
+"""Seconds for which an answer is repeated to addresses that ask too often."""
 
 log = structlog.get_logger()
 
@@ -27,6 +38,54 @@ class Health(msgspec.Struct, frozen=True):
     missing: dict[str, str] = {}
     late: dict[str, str] = {}
     unanswered: dict[str, str] = {}
+
+
+class Checks:
+    """The answers to `GET /healthz` of one process, to which `look` gives its health; all wait for one look at a time.
+
+    `loops`: the process has loops. One that only answers requests is for taking them: kept from it because hosts are
+    silent, clients would get nothing at all. One with loops is for having hosts do the work.
+    """
+
+    def __init__(self, look: Callable[[], Coroutine[Any, Any, Health]], *, loops: bool) -> None:
+        self._look = look
+        self._loops = loops
+        self._looking: asyncio.Task[Response] | None = None
+        self._latest = Response(503, {}, b"")
+        self._at = -REPEATED
+
+    async def answer(self, *, repeat: bool) -> Response:
+        """200 while this process can do what it is for, else 503; with the names of what is missing, and why.
+
+        With `repeat`, the latest answer if it is younger than `REPEATED` seconds: a prober is never refused, and
+        somebody with its address cannot have it refused.
+        """
+        if repeat and time.monotonic() - self._at < REPEATED:
+            return self._latest
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._answer())
+        # Who leaves ends no look of others.
+        return await asyncio.shield(self._looking)
+
+    async def _answer(self) -> Response:
+        try:
+            try:
+                found = await asyncio.wait_for(self._look(), PATIENCE)
+            except TimeoutError:
+                words = f"The cloud's database does not answer within {PATIENCE:.0f} s."
+                found = Health(missing={"store": words})
+            self._latest, self._at = self._response(found), time.monotonic()
+            return self._latest
+        finally:
+            self._looking = None
+
+    def _response(self, found: Health) -> Response:
+        why = {**found.missing, **found.late, **found.unanswered}
+        if not why:
+            return Response(200, {"content-type": "text/plain"}, b"ok\n")
+        well = not found.missing and not (found.late and self._loops)
+        body = {"status": "degraded" if well else "unavailable", "missing": list(why), "why": why}
+        return Response(200 if well else 503, {"content-type": "application/json"}, json.dumps(body).encode())
 
 
 def look(

@@ -24,6 +24,7 @@ import structlog
 
 from pileus.app import http, tls
 from pileus.app.certificates import CertificateAuthority
+from pileus.app.rates import Buckets, site_of
 from pileus.app.registers import accounts_of
 from pileus.app.settings import Settings
 from pileus.app.state import State
@@ -31,7 +32,7 @@ from pileus.faces.rest import errors
 from pileus.faces.wire.body import decoded
 from pileus.faces.wire.http import Response
 from pileus.model import bounds
-from pileus.model.errors import Forbidden, InvalidValue, NotFound, PileusError, Unavailable
+from pileus.model.errors import Forbidden, InvalidValue, NotFound, PileusError, Throttled, Unavailable
 from pileus.model.ids import new_uuid
 from pileus.verbs import join
 
@@ -110,6 +111,7 @@ class HostDoor:
         self._cloud = cloud
         self._authority = authority
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="host-door")
+        self._strangers = Buckets(cloud.settings.rate_refusals, cloud.processes)
 
     def close(self) -> None:
         """End the threads, after the requests that are under way."""
@@ -121,6 +123,8 @@ class HostDoor:
             return
         request = new_uuid()
         try:
+            if not scope["peercert"] and not self._strangers.take(site_of(http.client_of(scope))):
+                raise Throttled("Too many requests without a certificate come from this address.", reason="rate")
             match = _OBJECT.fullmatch(scope["path"])
             if match and scope["method"] == "GET":
                 await self._give(scope, send, match[1])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import time
 import uuid
 from collections import Counter
@@ -23,7 +22,7 @@ from pileus.app import health, origins, streams, uploads
 from pileus.app.health import Health
 from pileus.app.inspection import Inspections
 from pileus.app.metrics import Metrics
-from pileus.app.requests import Face, Requests
+from pileus.app.requests import OFTEN, Face, Requests
 from pileus.app.shares import Slots
 from pileus.app.wiring import Cloud
 from pileus.faces.rest import errors
@@ -53,9 +52,6 @@ CROWDED = "Too many bytes of requests are in memory now; ask again later."
 
 UNREAD = "Too many bytes of answers wait for their clients now; read them, or ask for fewer results at once."
 
-HEALTH = 5.0
-"""Seconds after which a store that does not answer is missing."""
-
 log = structlog.get_logger()
 
 
@@ -79,6 +75,7 @@ class Edge:
         self._uploading: Counter[str] = Counter()
         self._scrapers = origins.ranges(cloud.settings.metrics_allow)
         self._inspections = Inspections()
+        self._checks = health.Checks(self._health, loops=cloud.role.loops)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one websocket."""
@@ -99,7 +96,7 @@ class Edge:
             if path == IMAGES and scope["method"] == "POST" and self._faces:
                 response = await self._upload(scope, receive, client)
             elif path == "/healthz":
-                response = await self._health()
+                response = await self._checks.answer(repeat=not self._requests.admit(client))
             elif path == "/metrics":
                 response = await self._figures(scope, client)
             else:
@@ -140,6 +137,8 @@ class Edge:
             if isinstance(caller, Response) or not caller.admin:
                 text = "Figures are for the addresses of PILEUS_METRICS_ALLOW, and for an administrator's token."
                 return errors.of(Forbidden(text), str(uuid.uuid4()))
+        elif not self._requests.admit(client):
+            return errors.of(Throttled(OFTEN), str(uuid.uuid4()))
         return await self._run(self._cloud.metrics.page)
 
     def _face(self, path: str) -> Face | None:
@@ -151,27 +150,10 @@ class Edge:
             return self._cloud.rest
         return None
 
-    async def _health(self) -> Response:
-        """200 while this process can do what it is for, else 503; with the names of what is missing, and why.
-
-        One that only answers requests is for taking them: kept from it because hosts are silent, clients would get
-        nothing at all. One with loops is for having hosts do the work.
-        """
+    async def _health(self) -> Health:
         cloud = self._cloud
-        try:
-            recovery = cloud.recovery
-            asked = (cloud.core.store, recovery.missing, cloud.connected, recovery.unanswered)
-            ask = functools.partial(health.look, *asked)
-            found = await asyncio.wait_for(self._run(ask), HEALTH)
-        except TimeoutError:
-            words = f"The cloud's database does not answer within {HEALTH:.0f} s."
-            found = Health(missing={"store": words})
-        why = {**found.missing, **found.late, **found.unanswered}
-        if not why:
-            return Response(200, {"content-type": "text/plain"}, b"ok\n")
-        well = not found.missing and not (found.late and cloud.role.loops)
-        body = {"status": "degraded" if well else "unavailable", "missing": list(why), "why": why}
-        return Response(200 if well else 503, {"content-type": "application/json"}, json.dumps(body).encode())
+        recovery = cloud.recovery
+        return await self._run(health.look, cloud.core.store, recovery.missing, cloud.connected, recovery.unanswered)
 
     async def _upload(self, scope: Scope, receive: Receive, client: str) -> Response:
         request, run = request_of(scope, b""), self._requests.run

@@ -79,6 +79,8 @@ class Rates:
         self._changes = Buckets(settings.rate_changes, processes)
         self._launches = Buckets(settings.rate_launches, processes)
         self._refusals = Buckets(settings.rate_refusals, processes)
+        # Apart from refusals: the address may be that of a balancer, which asks for the health too.
+        self._open = Buckets(settings.rate_refusals, processes)
         self._lock = threading.Lock()
         # In the order in which they were good last.
         self._proven: OrderedDict[str, None] = OrderedDict()
@@ -108,6 +110,10 @@ class Rates:
     def refused(self, address: str) -> bool:
         """Count a request that was refused for want of a good credential; whether that was one too many."""
         return not self._refusals.take(site_of(address))
+
+    def admit(self, address: str) -> bool:
+        """Count a request that needs no credential; whether it is within the rate of its address."""
+        return self._open.take(site_of(address))
 
     def proved(self, address: str, credential: str) -> None:
         """Remember that `credential` was good, at this address."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+OFTEN = "Too many requests without a credential come from this address; ask less often."
+
 DELAY = 0.5
 """Seconds for which the answer to a request that was refused for its rate is held back."""
 
@@ -95,6 +97,10 @@ class Requests:
             refused = self._unproven(self._rest.refused(error), request, client, late=late)
         return await refused.answer()
 
+    def admit(self, client: str) -> bool:
+        """Count a request that needs no credential; whether the address `client` may make it now."""
+        return self._rates.admit(client)
+
     def record(self, client: str, response: Response, caller: Caller | None = None) -> None:
         """Write the audit line of a call that no face answered."""
         self._audit.record(client, response, caller)
@@ -113,7 +119,9 @@ class Requests:
         identified = face.identify(request)
         if isinstance(identified, Response):
             if not identified.code:  # an answer that anybody may have
-                return identified
+                if self.admit(client):
+                    return identified
+                return self._unproven(face.refused(Throttled(OFTEN, reason="rate")), request, client, late=True)
             return self._unproven(identified, request, client, late=self._rates.refused(client))
         self._rates.proved(client, identified.caller.key or claims.credential(request))
         try:

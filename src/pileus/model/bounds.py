@@ -234,7 +234,7 @@ RATE_REFUSALS: Final = Bound(
     per="address",
     most=50,
     setting="rate_refusals",
-    answer="Throttled, except for credentials that were good there before",
+    answer="Throttled, except for credentials that were good there before; /healthz repeats its answer for a second",
 )
 RATE_KEYS: Final = Bound(
     what="callers, or addresses, whose rates are known", per="process", most=10_000, answer="the oldest is forgotten"

@@ -1,0 +1,57 @@
+"""The door of joined hosts, in this process: how often it is asked without a certificate."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pileus.app import certificates
+from pileus.app.audit import Audit, Journal
+from pileus.app.hostdoor import HostDoor
+from pileus.app.rates import BURST
+from pileus.app.settings import Settings
+from tests.site import Site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_requests_without_a_certificate_have_a_rate_by_address(tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(Settings(), rate_refusals=3 / BURST)
+    audit = Audit(Journal(tmp_path / "audit.log", 1 << 20, 2))
+    parts: Any = SimpleNamespace(core=Site().core, settings=settings, processes=lambda: 1, audit=audit)
+    door = HostDoor(parts, certificates.authority(tmp_path))
+    shown = {"subject": ((("commonName", "h1"),),), "serialNumber": "01"}
+    try:
+        assert [asked(door, "192.0.2.7") for _ in range(5)] == [200, 200, 200, 429, 429]
+        assert asked(door, "192.0.2.8") == 200
+        assert asked(door, "192.0.2.7", shown) == 200
+    finally:
+        door.close()
+        audit.close()
+
+
+def asked(door: HostDoor, address: str, certificate: object = None) -> int:
+    """The status of the answer to a request for the authority's certificate."""
+    answers: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET",
+        "path": "/internal/ca",
+        "query_string": b"",
+        "headers": [],
+    }
+    scope |= {"hold": lambda _: True, "client": (address, 1), "peercert": certificate}
+    asyncio.run(door(scope, receive, send))
+    status: int = answers[0]["status"]
+    return status
