@@ -128,6 +128,9 @@ ATTEMPTS: list[Attempt] = [
     ("DescribeNetworkAcls", {"NetworkAclId.1": "{acl}"}, "InvalidNetworkAclID.NotFound"),
     ("DescribeSubnets", {"SubnetId.1": "{subnet}"}, "InvalidSubnetID.NotFound"),
     ("DescribeVolumes", {"VolumeId.1": "{volume}"}, "InvalidVolume.NotFound"),
+    ("DescribeVolumeStatus", {"VolumeId.1": "{volume}"}, "InvalidVolume.NotFound"),
+    ("DescribeInstanceCreditSpecifications", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
+    ("DescribeStaleSecurityGroups", {"VpcId": "{vpc}"}, NO_VPC),
     ("DescribeNetworkInterfaces", {"NetworkInterfaceId.1": "{port}"}, NO_PORT),
     ("AssociateAddress", {"AllocationId": "{allocation}", "InstanceId": "{my_instance}"}, NO_ALLOCATION),
     ("AssociateAddress", {"PublicIp": "{address}", "InstanceId": "{my_instance}"}, NO_ADDRESS),
@@ -157,7 +160,8 @@ ATTEMPTS: list[Attempt] = [
     ),
 ]
 
-LISTS = sorted(name for name in ACTIONS if name.startswith("Describe") and "Attribute" not in name)
+_OF_ONE = {"DescribeInstanceAttribute", "DescribeStaleSecurityGroups", "DescribeVpcAttribute"}
+LISTS = sorted(name for name in ACTIONS if name.startswith("Describe") and name not in _OF_ONE)
 _REQUEST = re.compile(r"<requestId>.*?</requestId>|<RequestI[dD]>.*?</RequestI[dD]>", re.IGNORECASE)
 
 
