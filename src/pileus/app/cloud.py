@@ -22,8 +22,9 @@ from pileus.app.http import Edge
 from pileus.app.internal import ObjectServer
 from pileus.app.state import ACCOUNT_KEYS, State, read_json, write_json
 from pileus.app.wiring import Cloud, build
+from pileus.faces.mcc import MccFace
 from pileus.model.caller import SYSTEM, Caller
-from pileus.model.errors import Duplicate, Unavailable
+from pileus.model.errors import DAMAGED, Duplicate, Unavailable
 from pileus.model.host import Host
 from pileus.store.store import Store
 from pileus.verbs import flavor, user
@@ -85,7 +86,7 @@ def begin(cloud: Cloud, state: State) -> tuple[Caller, Credentials]:
     """
     flavor.seed(SYSTEM, cloud.core)
     account = read_json(state.account)
-    caller = cloud.authority.by_token(str(account.get("token")), "app") if account else None
+    caller = _known(cloud, str(account.get("token"))) if account else None
     if caller is not None:
         return caller, "kept"
     made, known = _administrator(cloud)
@@ -96,14 +97,33 @@ def begin(cloud: Cloud, state: State) -> tuple[Caller, Credentials]:
     return caller, "kept" if account is None else "renewed" if known else "new"
 
 
+def _known(cloud: Cloud, token: str) -> Caller | None:
+    """The caller with this token; None when the store does not know the token, or cannot read a row behind it."""
+    try:
+        return cloud.authority.by_token(token, "app")
+    except Unavailable as error:
+        if error.reason != DAMAGED:
+            raise
+        return None
+
+
 def _administrator(cloud: Cloud) -> tuple[dict[str, str], bool]:
     """Its account, made now, and whether it had one: its token was revoked, or a start ended before it could say it."""
-    known = False
     try:
-        account = user.create(SYSTEM, cloud.core, ADMIN, ADMIN, admin=True, limits={})
-    except Duplicate:
-        account, known = user.renew(SYSTEM, cloud.core, ADMIN), True
+        account, known = _renewed(cloud)
+    except Unavailable as error:
+        if error.reason != DAMAGED:
+            raise
+        log.warning("the administrator is made anew", reason=error.message)
+        account, known = user.remake(SYSTEM, cloud.core, ADMIN), True
     return {name: getattr(account, name) for name in ACCOUNT_KEYS}, known
+
+
+def _renewed(cloud: Cloud) -> tuple[user.Account, bool]:
+    try:
+        return user.create(SYSTEM, cloud.core, ADMIN, ADMIN, admin=True, limits={}), False
+    except Duplicate:
+        return user.renew(SYSTEM, cloud.core, ADMIN), True
 
 
 async def _serve(edge: Edge, cloud: Cloud, state: State, found: Doors, is_open: Callable[[], bool]) -> None:
@@ -174,7 +194,7 @@ def _open(cloud: Cloud, state: State, provider: str, before: Heard, *, mcc: bool
         if provider == "stub":
             stubimages.register_all(admin, cloud)
         if mcc:
-            cloud.mcc = mccdoor.face(cloud)
+            cloud.mcc = _mcc(cloud)
     except Unavailable as error:
         log.warning("the store does not answer", reason=error.message)
         return False
@@ -185,3 +205,14 @@ def _open(cloud: Cloud, state: State, provider: str, before: Heard, *, mcc: bool
         done = msgspec.to_builtins(outcome) if outcome is not None else {}
         write_json(state.recovery, {**done, "credentials": credentials})
     return True
+
+
+def _mcc(cloud: Cloud) -> MccFace | None:
+    """The mcc face; None, and its door answers 503, while a row of its project or network is damaged."""
+    try:
+        return mccdoor.face(cloud)
+    except Unavailable as error:
+        if error.reason != DAMAGED:
+            raise
+        log.warning("mcc is not served until the next start", reason=error.message)
+        return None

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+DAMAGED = "row-damaged"
+"""The reason of Unavailable for a noun whose row is damaged: to ask again helps no more than before."""
+
 
 class PileusError(Exception):
     """What a caller may be told. `noun` and `ident` name the thing, `reason` refines the code (a stable slug)."""

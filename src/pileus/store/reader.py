@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from sqlalchemy import Integer, bindparam, case, func, literal, select, union_all
 
-from pileus.model.errors import NotFound, Unavailable
+from pileus.model.errors import DAMAGED, NotFound, Unavailable
 from pileus.model.noun import Noun
 from pileus.store import tables
 from pileus.store.cache import KINDS, Unreadable, version_name
@@ -93,7 +93,7 @@ class Reader:
     def refusal(row: Unreadable) -> Unavailable:
         """The error for an unreadable row that a caller names."""
         text = f"The {row.kind} '{row.ec2_id}' cannot be read: its row is damaged. 'pileus doctor' says how to mend it."
-        return Unavailable(text, noun=row.kind, ident=row.ec2_id, reason="unreadable")
+        return Unavailable(text, noun=row.kind, ident=row.ec2_id, reason=DAMAGED)
 
     def _decoded(self, cls: type[N], rows: _List[Any]) -> _List[N]:
         """The nouns in these rows; unreadable ones are noted, logged once, and left out."""

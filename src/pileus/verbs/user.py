@@ -120,11 +120,36 @@ def renew(caller: Caller, core: Core, name: str) -> Account:
         raise Forbidden("Only an administrator renews a user's secrets.", noun="user")
     password, hashed = _password()
     with core.store.write() as tx:
-        holder = tx.claimed("user", name)
-        if holder is None:
-            raise NotFound(f"The user '{name}' does not exist.", noun="user", ident=name)
-        user = tx.need(User, holder[1])
+        user = tx.need(User, _named(tx, name))
         home = tx.need(Project, user.wanted.home)
         user = tx.want(user, msgspec.structs.replace(user.wanted, password=hashed))
         tx.record(caller, user, "user.renew", outcome="done")
         return _account(caller, core, tx, user, home, password)
+
+
+def remake(caller: Caller, core: Core, name: str) -> Account:
+    """New secrets for an administrator with a damaged row: its row and its project's are made anew, where damaged.
+
+    Both keep their ids. A project made anew has no limits. Raises NotFound.
+    """
+    if not caller.admin:
+        raise Forbidden("Only an administrator makes users anew.", noun="user")
+    password, hashed = _password()
+    with core.store.write(recovering=True) as tx:
+        uuid, home = _named(tx, name), project.remake(caller, tx, name)
+        user = tx.get(User, uuid)
+        wanted = Wanted(password=hashed, admin=True, home=home.uuid)
+        if user is None:
+            user = tx.add(User(uuid=uuid, project=home.uuid, name=name, wanted=wanted))
+        else:
+            user = tx.want(user, wanted)
+        tx.record(caller, user, "user.remake", outcome="done")
+        return _account(caller, core, tx, user, home, password)
+
+
+def _named(tx: Writer, name: str) -> str:
+    """The uuid of the user with this name. Raises NotFound."""
+    holder = tx.claimed("user", name)
+    if holder is None:
+        raise NotFound(f"The user '{name}' does not exist.", noun="user", ident=name)
+    return holder[1]
