@@ -543,10 +543,16 @@ HELD_UP_WRITERS: Final = Bound(
     answer="Unavailable",
 )
 JOURNAL: Final = Bound(
-    what="settled journal lines older than a week",
+    what="settled lines of the journal",
     per="noun",
     most=200,
-    answer="the oldest are erased, some at each scan",
+    answer="the oldest are erased within half a minute",
+)
+OPEN_JOURNAL: Final = Bound(
+    what="lines of the journal that wait for their outcome",
+    per="noun",
+    most=200,
+    answer="the oldest are erased within half a minute",
 )
 TOKENS: Final = Bound(
     what="client tokens that are remembered, each for a day",

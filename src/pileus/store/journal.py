@@ -1,79 +1,92 @@
-"""Shortening the journal: of each noun that lives its newest lines are kept, whatever is asked of it for years."""
+"""Shortening the journal: of each noun its newest lines are kept, however fast lines are written, and for years."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import Integer, bindparam, delete, func, select
 
 from pileus.model import bounds
 from pileus.store import tables
 
 if TYPE_CHECKING:
-    from sqlalchemy import Delete, Select
+    from sqlalchemy import ColumnElement, Delete, Select
 
+    from pileus.store.reader import Reader
     from pileus.store.store import Store
 
-AGE = 7 * 24 * 3600.0
-"""Seconds for which every line is kept."""
-
-AHEAD = 3600.0
-"""Seconds beyond now from which on a line's time counts as wrong: more than the clocks of processes differ."""
-
 PAGE = 1000
-"""Lines that one sweep looks at: fifty a second, for it comes every twenty seconds."""
+"""Lines that are looked at, and erased, together."""
+
+LONGEST = 5.0
+"""Seconds that one sweep takes at most: 4,000 lines of 20 seconds take 0.2."""
 
 _journal = tables.journal
+_MOST: Final = bindparam("most", type_=Integer)
 _PAGE: Final[Select[Any]] = (
-    select(_journal.c.id, _journal.c.uuid, _journal.c.at, _journal.c.outcome)
+    select(_journal.c.id, _journal.c.uuid)
     .where(_journal.c.id > bindparam("after"))
     .order_by(_journal.c.id)
-    .limit(PAGE)
+    .limit(_MOST)
 )
-_NEWER: Final[Select[Any]] = select(func.count()).select_from(
-    select(_journal.c.id)
-    .where(_journal.c.uuid == bindparam("key"), _journal.c.id > bindparam("after"))
-    .limit(bounds.JOURNAL.most)
-    .subquery()
-)
+_NEWEST: Final[Select[Any]] = select(func.max(_journal.c.id))
 _DROP: Final[Delete] = delete(_journal).where(_journal.c.id.in_(bindparam("ids", expanding=True)))
 
 
+def _beyond(outcome: ColumnElement[bool], bound: bounds.Bound) -> tuple[Select[Any], Select[Any]]:
+    """The newest line beyond `bound` of the noun `key`, among those with this outcome; and `most` of them up to it."""
+    lines = select(_journal.c.id).where(_journal.c.uuid == bindparam("key"), outcome)
+    up_to = lines.where(_journal.c.id <= bindparam("newest")).order_by(_journal.c.id).limit(_MOST)
+    return lines.order_by(_journal.c.id.desc()).limit(1).offset(bound.most), up_to
+
+
+_BEYOND: Final = (
+    _beyond(_journal.c.outcome != "open", bounds.JOURNAL),
+    _beyond(_journal.c.outcome == "open", bounds.OPEN_JOURNAL),
+)
+
+
 class JournalSweep:
-    """Goes through the journal from its oldest line, some lines at a time, and begins anew at its end."""
+    """Follows the journal: each sweep looks at the nouns of the lines that were written since the one before.
+
+    The first sweep of a process begins at the journal's oldest line. A line that settles later counts when its noun
+    gets another line.
+    """
 
     def __init__(self) -> None:
         self._after = 0
 
     def sweep(self, store: Store) -> int:
-        """Erase the settled lines of the next page that are older than `AGE` and not among their noun's newest.
+        """Erase the surplus lines of all nouns that have new lines, for `LONGEST` seconds; the next sweep goes on.
 
-        Returns how many. Lines that are open stay: something waits for them. A line whose time is no number, or was
-        written while a clock was ahead, counts as old: it tells nothing of when the line was written.
+        Returns how many. Raises Unavailable.
         """
-        now = store.now()
+        until, erased = store.steady() + LONGEST, 0
         with store.read() as tx:
-            page = tx.sql.execute(_PAGE, {"after": self._after}).all()
-            old = {line.id for line in page if _is_old(line.at, now)}
-            newer = Counter(line.uuid for line in page)
-            if old:
-                last = {"after": page[-1].id}
-                for uuid in {line.uuid for line in page if line.id in old}:
-                    newer[uuid] += tx.sql.execute(_NEWER, {"key": uuid, **last}).scalar() or 0
-        surplus = []
-        for line in page:
-            newer[line.uuid] -= 1
-            if line.id in old and line.outcome != "open" and newer[line.uuid] >= bounds.JOURNAL.most:
-                surplus.append(line.id)
-        if surplus:
-            with store.write(lasting=False) as tx:
-                tx.sql.execute(_DROP, {"ids": surplus})
-        # What follows a line that is too young is younger still.
-        self._after = page[-1].id if len(page) == PAGE and page[-1].id in old else 0
-        return len(surplus)
+            if (tx.sql.execute(_NEWEST).scalar() or 0) < self._after:
+                # The database is an older copy than the one before.
+                self._after = 0
+        short: set[str] = set()
+        while True:
+            with store.read() as tx:
+                page = tx.sql.execute(_PAGE, {"after": self._after, "most": PAGE}).all()
+                beyond = {uuid: _surplus(tx, uuid) for uuid in {row.uuid for row in page} - short}
+            short |= {uuid for uuid, lines in beyond.items() if len(lines) < PAGE}
+            surplus = [line for lines in beyond.values() for line in lines]
+            for start in range(0, len(surplus), PAGE):
+                with store.write(lasting=False) as tx:
+                    tx.sql.execute(_DROP, {"ids": surplus[start : start + PAGE]})
+            erased += len(surplus)
+            self._after = page[-1].id if page else self._after
+            if len(page) < PAGE or store.steady() >= until:
+                return erased
 
 
-def _is_old(at: object, now: float) -> bool:
-    # SQLite keeps a value of any type in a column of any type.
-    return not isinstance(at, (int, float)) or not now - AGE <= at <= now + AHEAD
+def _surplus(tx: Reader, uuid: str) -> list[int]:
+    """The oldest lines of a noun that are beyond its bounds: at most `PAGE` settled and as many open ones."""
+    lines: list[int] = []
+    for newest_beyond, up_to in _BEYOND:
+        newest = tx.sql.execute(newest_beyond, {"key": uuid}).scalar()
+        if newest is not None:
+            lines += tx.sql.execute(up_to, {"key": uuid, "newest": newest, "most": PAGE}).scalars()
+    return lines

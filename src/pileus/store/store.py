@@ -293,7 +293,7 @@ class Store:
         return self.now.steady() if isinstance(self.now, Clock) else self.now()
 
     def shorten_journal(self) -> int:
-        """Erase some of the journal's lines that `bounds.JOURNAL` is too short for; how many."""
+        """Erase lines of the journal beyond `bounds.JOURNAL` and `bounds.OPEN_JOURNAL` of a noun; how many."""
         return self._sweep.sweep(self)
 
     def close(self) -> None:
