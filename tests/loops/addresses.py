@@ -101,13 +101,13 @@ class Addresses:
         """At rest: how what is there differs from what was asked."""
         rows = {row.uuid: row for row in tx.list(FloatingIp, dead=True)}
         for kept in self.kept.values():
-            row = rows[kept.uuid]
+            row = rows.get(kept.uuid)
             spec = self._world.net.specs.get(("floatingip", kept.uuid))
             if kept.released:
-                if row.gone is None or spec is not None:
+                if spec is not None or (not self._world.temper.forgetful if row is None else row.gone is None):
                     yield f"{kept.address} was released, and is {row}, {spec}"
                 continue
-            if row.gone is not None or row.assigned.address != kept.address:
+            if row is None or row.gone is not None or row.assigned.address != kept.address:
                 yield f"{kept.address} was kept, and is {row}"
                 continue
             has = self._port(tx, kept)

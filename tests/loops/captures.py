@@ -115,6 +115,8 @@ class Captures:
         world = self._world
         rows = tx.many(Image, self.kept)
         for uuid, kept in self.kept.items():
+            if uuid not in rows and world.temper.forgetful and kept.deregistered:
+                continue
             row = rows[uuid]
             self.seen.add(state(row))
             if kept.deregistered:

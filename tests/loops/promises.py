@@ -307,7 +307,7 @@ class Promises:
             rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
             for token, uuids in world.users.tokens.items():
                 made = {row.uuid for row in rows.values() if row.wanted.token == token}
-                if made != set(uuids):
+                if made != {uuid for uuid in uuids if uuid in rows or not self._forgotten(uuid)}:
                     self.broken(TOKEN, f"{token} made {made}, answered {uuids}")
             self._bodies(rows)
             for uuid, row in rows.items():
@@ -318,6 +318,12 @@ class Promises:
             for complaint in world.users.addresses.complaints(tx):
                 self.broken(ADDRESS, complaint)
             self._rest(tx, rows)
+
+    def _forgotten(self, uuid: str) -> bool:
+        """Whether an instance may have no row any more."""
+        wish = self._world.users.wishes.get(uuid)
+        ended = wish is None or wish.gone or (wish.terminate_on_shutdown and wish.ended)
+        return self._world.temper.forgetful and ended
 
     def _rest(self, tx: Reader, rows: dict[str, Instance]) -> None:
         if tx.next_due() is not None:

@@ -36,7 +36,7 @@ class Temper(msgspec.Struct, frozen=True):
     is replaced, for longer than is waited for it. `captures`: users have images made of their instances. `old`: hosts
     die, and start again with a copy of their book from before. `mute`: as `silent`, but that host goes on reporting,
     and answers nothing, or has a disk on which nothing can be written. `clock`: the cloud's wall clock is set, by
-    seconds or hours ahead or back, by days ahead.
+    seconds or hours ahead or back, by days ahead. `forgetful`: every tombstone is beyond its project's bound.
     """
 
     verbs: tuple[str, ...] = ()
@@ -49,6 +49,7 @@ class Temper(msgspec.Struct, frozen=True):
     old: bool = False
     mute: Literal["", "mute", "full"] = ""
     clock: bool = False
+    forgetful: bool = False
 
 
 def draw(seed: int, asked: Temper) -> Temper:
@@ -80,4 +81,5 @@ def draw(seed: int, asked: Temper) -> Temper:
         old=asked.old,
         mute=asked.mute,
         clock=asked.clock,
+        forgetful=asked.forgetful,
     )

@@ -11,7 +11,7 @@ import random
 import uuid as uuids
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from sqlalchemy import case, func, select
@@ -30,6 +30,7 @@ from pileus.store import store as stores
 from pileus.store import tables
 from pileus.store.clock import Clock
 from pileus.store.migrate import migrate
+from pileus.store.reader import Reader
 from pileus.store.store import Store
 from pileus.verbs import flavor, image, project, securitygroup
 from pileus.verbs.core import Core
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
     from pileus.bus.messages import Order, ToCloud
     from pileus.model.instance import Instance
+    from pileus.model.noun import Noun
     from pileus.store.writer import Writer
 
 START = 1_800_000_000.0
@@ -446,7 +448,7 @@ class World:
     def run(self) -> str | None:
         """Run the seed."""
         log = _Log()
-        changed = [
+        changed: list[tuple[Any, str, object]] = [
             (ids, "uuid", _uuids(self.seed)),
             (stores, "LEASE", LEASE),
             (runner, "log", log),
@@ -456,6 +458,8 @@ class World:
             (pages, "LARGEST", PAGE),
             (runner, "_jitter", self.random),
         ]
+        if self.temper.forgetful:
+            changed.append((Reader, "surplus_tombstones", _every_tombstone))
         before = [getattr(module, name) for module, name, _ in changed]
         for module, name, value in changed:
             setattr(module, name, value)
@@ -482,6 +486,10 @@ class World:
             node.cut = 0.0
         self._until(self.calm + CALM)
         self.promises.judge()
+
+
+def _every_tombstone(tx: Reader, cls: type[Noun]) -> list[str]:
+    return [row.uuid for row in tx.list(cls, dead=True) if row.gone is not None]
 
 
 def run(seed: int, asked: Temper | None = None, *, trace: bool = False) -> str | None:

@@ -73,7 +73,7 @@ class Collector:
 
     def _database(self) -> tuple[int, int]:
         with self._core.store.read() as tx:
-            return tx.meta("incarnation"), max((line.id for line in tx.journal(limit=1)), default=0)
+            return tx.meta("incarnation"), tx.last_line()
 
     def _wait_and_look(self) -> None:
         if not self._stopping.wait(self._often if self._looked else SOON):

@@ -554,6 +554,18 @@ OPEN_JOURNAL: Final = Bound(
     most=200,
     answer="the oldest are erased within half a minute",
 )
+TOMBSTONES: Final = Bound(
+    what="ended nouns of one kind that are still known (as many as the quota has of that kind, where that is more)",
+    per="project",
+    most=1000,
+    answer="those that ended first are forgotten within half a minute, and not after a day",
+)
+UNLIMITED_TOMBSTONES: Final = Bound(
+    what="ended nouns of one kind that are still known, of a project without a quota of that kind",
+    per="project",
+    most=20_000,
+    answer="those that ended first are forgotten within half a minute, and not after a day",
+)
 TOKENS: Final = Bound(
     what="client tokens that are remembered, each for a day",
     per="project",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -88,6 +88,7 @@ class Image(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "image"
     PREFIX: ClassVar[str] = "ami"
+    DROPPED: ClassVar[dict[str, Any]] = {"description": "", "snapshot_tags": {}}
     wanted: Wanted
     assigned: Assigned | None = None
     seen: Seen | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -110,9 +110,14 @@ class Instance(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "instance"
     PREFIX: ClassVar[str] = "i"
+    DROPPED: ClassVar[dict[str, Any]] = {"user_data": "", "public_keys": ()}
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
+
+    def as_tombstone(self) -> Noun:
+        """With its tags: it is shown as terminated."""
+        return msgspec.structs.replace(super().as_tombstone(), tags=self.tags)
 
 
 class State(StrEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pileus.model.noun import Noun, Part
 
@@ -21,6 +21,7 @@ class KeyPair(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "keypair"
     PREFIX: ClassVar[str] = "key"
+    DROPPED: ClassVar[dict[str, Any]] = {"public_key": ""}
     wanted: Wanted
     assigned: None = None
     seen: None = None

@@ -44,13 +44,16 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of thing. `wanted` is written by verbs, `assigned` by verbs and placement, `seen` by observation alone.
 
     `generation` counts the writes of `wanted`; `created` and `gone` are seconds since the epoch; a row whose `gone` is
-    set is a tombstone: it answers lists for a day and holds nothing.
+    set is a tombstone: it answers lists for a day, unless too many of its project ended since, and holds nothing.
     """
 
     KIND: ClassVar[str] = ""
     PREFIX: ClassVar[str] = ""
     QUOTED: ClassVar[bool] = True
     """Whether a project's quota says how many of them it may have; administrators alone make the others."""
+
+    DROPPED: ClassVar[dict[str, Any]] = {}
+    """Fields of `wanted` with long values of users', which nobody needs once it has ended, and their values then."""
 
     id: int = 0
     uuid: str
@@ -80,6 +83,10 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
             tag.check_text(self.name, bounds.NAME.most, "A name")
         if before is None or self.tags != before.tags:
             tag.check(self.tags)
+
+    def as_tombstone(self) -> Noun:
+        """The noun as it is kept once it has ended: a small row."""
+        return msgspec.structs.replace(self, tags={}, wanted=msgspec.structs.replace(self.wanted, **self.DROPPED))
 
     def amounts(self) -> dict[str, int]:
         """The amounts that a living noun takes of its project's quota, by resource. It follows from `wanted` alone."""

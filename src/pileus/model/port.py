@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pileus.model import bounds
 from pileus.model.errors import QuotaExceeded
@@ -45,6 +45,7 @@ class Port(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "port"
     PREFIX: ClassVar[str] = "eni"
+    DROPPED: ClassVar[dict[str, Any]] = {"description": ""}
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()

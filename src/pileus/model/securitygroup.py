@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pileus.model import bounds, tag
 from pileus.model.errors import QuotaExceeded
@@ -64,6 +64,7 @@ class SecurityGroup(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "securitygroup"
     PREFIX: ClassVar[str] = "sg"
+    DROPPED: ClassVar[dict[str, Any]] = {"description": "", "rules": (), "selectors": ()}
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()

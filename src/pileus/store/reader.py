@@ -9,8 +9,10 @@ import msgspec
 import structlog
 from sqlalchemy import Integer, bindparam, case, func, literal, select, union_all
 
+from pileus.model import bounds
 from pileus.model.errors import DAMAGED, NotFound, Unavailable
 from pileus.model.noun import Noun
+from pileus.model.project import Project
 from pileus.store import tables
 from pileus.store.cache import KINDS, Unreadable, version_name
 from pileus.store.rows import SHAPES, UNDECODABLE
@@ -38,6 +40,10 @@ OPENING = "opening"
 
 
 log = structlog.get_logger()
+
+
+LAST_LINE = "last-line"
+"""The number in `meta` that is the id of the journal's newest line, as it was when lines were erased last."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -292,6 +298,23 @@ class Reader:
             found += self._entries(self.sql.execute(_UNSETTLED, {"uuids": part}).all())
         return found
 
+    def last_line(self) -> int:
+        """The id of the newest line that the journal ever had; 0 before the first. It never becomes less."""
+        return max(self.meta(LAST_LINE), self.sql.execute(_LAST_LINE).scalar() or 0)
+
+    def surplus_tombstones(self, cls: type[Noun]) -> _List[str]:
+        """The uuids of the tombstones that are beyond `bounds.TOMBSTONES` of their project, oldest first."""
+        crowded, oldest = _tombstones(cls)
+        uuids: list[str] = []
+        for row in self.sql.execute(crowded, {"most": bounds.TOMBSTONES.most}).all():
+            owner = self.get(Project, row.project)
+            limit = owner.wanted.limit(f"{cls.KIND}s") if owner is not None else 0
+            most = bounds.UNLIMITED_TOMBSTONES.most if limit is None else max(limit, bounds.TOMBSTONES.most)
+            if row.ended > most:
+                given = {"project": row.project, "most": row.ended - most}
+                uuids += self.sql.execute(oldest, given).scalars()
+        return uuids
+
     def meta(self, name: str) -> int:
         """A number that the store keeps about itself: `incarnation`, `counter`."""
         row = self.sql.execute(_META, {"name": name}).first()
@@ -384,6 +407,17 @@ def _referring(cls: type[Noun], dead: bool) -> Select[Any]:  # noqa: FBT001
 
 
 @cache
+def _tombstones(cls: type[Noun]) -> tuple[Select[Any], Select[Any]]:
+    """The projects with more than `most` tombstones, and how many; the `most` of one `project` that ended first."""
+    table = tables.nouns[cls.KIND]
+    ended, count = table.c.gone.is_not(None), func.count()
+    most = bindparam("most", type_=Integer)
+    crowded = select(table.c.project, count.label("ended")).where(ended).group_by(table.c.project).having(count > most)
+    here = select(table.c.uuid).where(table.c.project == bindparam("project"), ended)
+    return crowded, here.order_by(table.c.gone, table.c.id).limit(most)
+
+
+@cache
 def _claims(given: tuple[str, ...]) -> Select[Any]:
     table = tables.claim
     statement = select(table.c.pool, table.c.value, table.c.uuid)
@@ -419,6 +453,7 @@ def _usage_by_scope(resources: tuple[str, ...]) -> Select[Any]:
 
 _USAGE = select(tables.usage)
 _USAGE_OF = _USAGE.where(tables.usage.c.scope == bindparam("scope"))
+_LAST_LINE = select(func.max(tables.journal.c.id))
 _META = select(tables.meta.c.value).where(tables.meta.c.name == bindparam("name"))
 _TAKEN = select(tables.claim.c.value).where(tables.claim.c.pool == bindparam("pool"))
 _NUMBERS = [RECOVERING, OPENING, "incarnation", "counter", "loopback", *(version_name(kind) for kind in sorted(KINDS))]

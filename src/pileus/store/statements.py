@@ -57,6 +57,16 @@ def old(kind: str) -> tuple[Select[Any], Delete, Delete, Delete]:
 
 
 @cache
+def ended(kind: str) -> tuple[Delete, Delete, Delete]:
+    """Of the tombstones among the nouns `uuids`: the wakes, the journal's lines, and the rows themselves."""
+    table = tables.nouns[kind]
+    here = table.c.uuid.in_(bindparam("uuids", expanding=True)), table.c.gone.is_not(None)
+    uuids = select(table.c.uuid).where(*here)
+    wakes, lines = (delete(other).where(other.c.uuid.in_(uuids)) for other in (_wake, tables.journal))
+    return wakes, lines, delete(table).where(*here)
+
+
+@cache
 def living(kind: str) -> tuple[Select[Any], Delete]:
     """Uuids of `most` nouns of a kind that live, from the first above `after`; the wakes of the dead ones, gone."""
     table = tables.nouns[kind]

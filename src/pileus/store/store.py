@@ -23,6 +23,7 @@ from pileus.store.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from pileus.model.noun import Noun
     from pileus.store.direct import Session
 
 LEASE = 60.0
@@ -39,6 +40,9 @@ TOMBSTONE = 24 * 3600.0
 
 ERASED = "erased"
 """The number in `meta` that says until when, in seconds, tombstones and tokens were erased."""
+
+TOGETHER = 100
+"""Tombstones beyond a project's bound that one transaction erases."""
 
 HASTE = 2
 """Seconds by which `ERASED` moves at most in a second of a steady clock: so long does a jump of the time take."""
@@ -262,6 +266,8 @@ class Store:
     def forget_tombstones(self) -> None:
         """Erase tombstones, and idempotency rows, that are older than a day; half a day, where the clock was set.
 
+        A project's tombstones beyond `bounds.TOMBSTONES` go before their time.
+
         Removed hosts are kept: whoever lets one in again finds its certificates.
         """
         with self.write() as tx:
@@ -270,6 +276,20 @@ class Store:
                 if cls is not Host:
                     tx.erase(cls, before)
             tx.sql.execute(delete(tables.idempotency).where(tables.idempotency.c.at < before))
+        for cls in NOUNS.values():
+            if cls.QUOTED:
+                self._forget_surplus(cls)
+
+    def _forget_surplus(self, cls: type[Noun]) -> None:
+        """Erase the tombstones of each project that are beyond its bound, as many as there are.
+
+        Every place that could have held anything of them has confirmed that it does not, or they were none.
+        """
+        with self.read() as tx:
+            surplus = tx.surplus_tombstones(cls)
+        for start in range(0, len(surplus), TOGETHER):
+            with self.write(lasting=False) as tx:
+                tx.erase_these(cls, surplus[start : start + TOGETHER])
 
     def _erasable(self, tx: Writer) -> int:
         """The time before which rows may be erased: a day ago, but never further ahead than steady time has passed.

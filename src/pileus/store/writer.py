@@ -16,11 +16,13 @@ from pileus.model.noun import Noun, Part, Revision, referred
 from pileus.model.project import Project
 from pileus.store import statements, tables
 from pileus.store.cache import KINDS, version_name
-from pileus.store.reader import Reader, chunks
+from pileus.store.reader import LAST_LINE, Reader, chunks
 from pileus.store.rows import SHAPES, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Delete
 
     from pileus.model.caller import Caller
     from pileus.store.cache import Cache, Kept
@@ -156,9 +158,16 @@ class Writer(Reader):
         return msgspec.structs.replace(noun, revision=revision, assigned=assigned)
 
     def bury(self, *nouns: Noun) -> None:
-        """Make these rows tombstones: their claims are free, their references gone, and what they used given back."""
+        """Make these rows tombstones: their claims are free, their references gone, and what they used given back.
+
+        What no one needs of them any more is dropped, so that a tombstone is a small row.
+        """
         for noun in nouns:
-            self._update(noun, {"gone": self.now})
+            small = noun.as_tombstone()
+            values = {"gone": self.now, "tags": encode(small.tags)}
+            if small.wanted != noun.wanted:
+                values["wanted"] = encode(small.wanted)
+            self._update(noun, values)
             self.free(noun.uuid)
             self.sql.execute(statements.DROP_REFERENCES, {"key": noun.uuid})
         self.use(_amounts(nouns, -1))
@@ -169,10 +178,19 @@ class Writer(Reader):
         when = {"before": before}
         if self.sql.execute(first, when).first() is None:
             return 0
+        return self._erase(cls, others, rows, when)
+
+    def erase_these(self, cls: type[Noun], uuids: Sequence[str]) -> int:
+        """Forget these tombstones, and how they came about; how many. Rows that live stay."""
+        *others, rows = statements.ended(cls.KIND)
+        return self._erase(cls, others, rows, {"uuids": uuids})
+
+    def _erase(self, cls: type[Noun], others: Iterable[Delete], rows: Delete, which: dict[str, Any]) -> int:
         self.touched.add(cls.KIND)
+        self.keep_meta(LAST_LINE, self.last_line())
         for statement in others:
-            self.sql.execute(statement, when)
-        return int(self.sql.execute(rows, when).rowcount)
+            self.sql.execute(statement, which)
+        return int(self.sql.execute(rows, which).rowcount)
 
     def _update(self, noun: Noun, values: dict[str, Any]) -> None:
         self.touched.add(noun.KIND)

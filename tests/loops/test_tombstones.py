@@ -1,0 +1,59 @@
+"""No promise needs the rows of a project that ended too much: they are forgotten as soon as they may be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from pileus.loops import runner
+from pileus.model import bounds
+from pileus.model.errors import TokenReused
+from pileus.model.instance import Instance
+from pileus.model.project import Wanted as ProjectWanted
+from pileus.verbs.instance.launch import Launch, launch, shown
+from pileus.verbs.instance.power import terminate
+from tests.loops.temper import Temper
+from tests.loops.world import run
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
+    from tests.site import Site
+
+
+@pytest.mark.parametrize(
+    "temper",
+    [Temper(), Temper(restored="copy"), Temper(restored="gone"), Temper(captures=True), Temper(operators=True)],
+    ids=["plain", "copy", "gone", "captures", "operators"],
+)
+def test_every_promise_holds_of_rows_that_are_forgotten_at_once(temper: Temper) -> None:
+    forgetful = msgspec.structs.replace(temper, forgetful=True)
+    broken = {seed: told for seed in range(10) if (told := run(seed, forgetful)) is not None}
+    assert broken == {}
+
+
+def test_a_token_of_instances_that_are_forgotten_makes_nothing_anew(
+    site: Site, ann: Caller, tiny: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TOMBSTONES", "UNLIMITED_TOMBSTONES"):
+        monkeypatch.setattr(bounds, name, msgspec.structs.replace(bounds.TOMBSTONES, most=0))
+    monkeypatch.setattr(ProjectWanted, "limit", lambda _wanted, _resource: None)
+    asked = Launch(image=tiny.ec2_id, least=2, most=2, token="once")
+    first = launch(ann, site.core, asked)
+    site.settle()
+    terminate(ann, site.core, [site.row(first[0]).ec2_id])
+    site.settle()
+    runner.scan(site.core)
+    assert [view.instance.uuid for view in shown(ann, site.core, asked)] == first[1:]
+    terminate(ann, site.core, [site.row(first[1]).ec2_id])
+    site.settle()
+    runner.scan(site.core)
+    with site.store.read() as tx:
+        assert tx.list(Instance, dead=True) == []
+    assert launch(ann, site.core, asked) == first
+    with pytest.raises(TokenReused):
+        shown(ann, site.core, asked)
+    with site.store.read() as tx:
+        assert tx.list(Instance, dead=True) == []
