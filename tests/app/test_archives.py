@@ -131,6 +131,7 @@ def test_the_layers_of_an_oci_layout_become_one(stub: Stub, tmp_path: Path, *, g
     made = upload(stub, path, digest=digest)
     assert (made["wanted"]["format"], made["wanted"]["kind"]) == ("tar", "container")
     check_flat(kept(stub, tmp_path, made))
+    assert (stub.state.objects / "owners" / made["project"] / made["wanted"]["digest"]).exists()
     # The same upload is the same image.
     assert upload(stub, path)["wanted"]["digest"] == made["wanted"]["digest"]
     assert upload(stub, path, digest="0" * 64)["error"]["reason"] == "digest"

@@ -116,6 +116,7 @@ def test_an_image_is_uploaded_inspected_and_kept(stub: Stub, tmp_path: Path) -> 
     assert (wanted["digest"], wanted["size"]) == (digest, path.stat().st_size)
     assert (wanted["format"], wanted["virtual_size"], wanted["login_user"]) == ("qcow2", 8 << 20, "ada")
     assert upload(stub, path, login_user="ada", public="1")["id"] == made["id"]
+    assert (stub.state.objects / "owners" / made["project"] / digest).exists()
     target = tmp_path / "fetched"
     fetch(functools.partial(near, stub.state.internal), digest, target)
     assert target.read_bytes() == path.read_bytes()

@@ -38,7 +38,7 @@ class Objects:
         self._world = world
         self.kept: dict[str, bytes] = {}
 
-    def fetch(self, host: str, image: str, digest: str, size: int) -> bool:
+    def fetch(self, host: str, image: str, digest: str, size: int, owner: str = "") -> bool:
         """Bring the bytes in."""
         give_way()
         node = self._world.nodes[host]

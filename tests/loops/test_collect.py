@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.loops.collect import DAY, OFTEN, Collector
+from pileus.model import bounds
 from pileus.model.errors import Unavailable
 from pileus.model.image import Image, Wanted
 from pileus.objects import ObjectStore
@@ -149,3 +150,46 @@ def test_for_ever_is_for_ever(site: Site, tmp_path: Path) -> None:
     kept.collector.start()
     kept.collector.stop()
     assert not kept.collector._thread.is_alive()
+
+
+def test_uploading_and_deleting_stays_within_the_quota(site: Site, kept: Kept) -> None:
+    """Deleting makes room at once, in the quota and on the disk."""
+    caller = site.caller("small", {"images": 10, "imagespace": 3})
+    kept.look()
+    digests = []
+    for number in range(8):
+        with kept.store.incoming(owner=caller.project) as writing:
+            writing.write(b"%d" % number)
+            digests.append(writing.keep().digest)
+        kept.later(1)
+        made = image.register(caller, site.core, "mine", Wanted(digest=digests[-1], size=1 << 30))
+        image.deregister(caller, site.core, made.ec2_id)
+        kept.later(bounds.DELETED_IMAGE.most)
+        kept.collector.relieve()
+    assert [kept.store.has(digest) for digest in digests] == [False] * 5 + [True] * 3
+    image.register(caller, site.core, "again", Wanted(digest=digests[5], size=2 << 30))
+    assert [stored.digest for stored in kept.collector.relieve()] == [digests[6]]
+
+
+def test_no_project_without_a_quota_loses_anything(site: Site, kept: Kept) -> None:
+    caller = site.caller("free", {})
+    kept.look()
+    for data in (b"1", b"2"):
+        with kept.store.incoming(owner=caller.project) as writing:
+            writing.write(data)
+            writing.keep()
+    kept.later(DAY)
+    assert kept.collector.relieve() == []
+
+
+def test_a_database_that_was_replaced_loses_nothing_of_what_it_does_not_know(site: Site, kept: Kept) -> None:
+    caller = site.caller("small", {"imagespace": 0})
+    kept.look()
+    with kept.store.incoming(owner=caller.project) as writing:
+        writing.write(b"1")
+        digest = writing.keep().digest
+    kept.later(DAY)
+    with site.store.write() as tx:
+        tx.keep_meta("incarnation", tx.meta("incarnation") + 1)
+    assert kept.collector.relieve() == []
+    assert kept.store.has(digest)

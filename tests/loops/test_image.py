@@ -32,9 +32,9 @@ class Inbox:
         self.why: Fault | None = None
         self.fetched: list[str] = []
 
-    def fetch(self, host: str, image: str, digest: str, size: int) -> bool:
+    def fetch(self, host: str, image: str, digest: str, size: int, owner: str = "") -> bool:
         """Have them, or not."""
-        assert (host, size > 0) == ("h1", True)
+        assert (host, size > 0, owner != "") == ("h1", True, True)
         if self.why is not None:
             raise self.why
         self.fetched.append(digest)

@@ -167,7 +167,7 @@ class Edge:
             with (
                 self._uploads.of(caller.project),
                 uploads.Begun(self._uploading, caller.project) as begun,
-                await run(caller, self._cloud.objects.incoming, asked.digest) as incoming,
+                await run(caller, self._cloud.objects.incoming, asked.digest, caller.project) as incoming,
             ):
                 size = 0
                 async for part in _parts(receive):

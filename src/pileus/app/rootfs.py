@@ -52,7 +52,7 @@ def plain(objects: ObjectStore, incoming: Incoming) -> Iterator[tuple[Incoming, 
             text = "The image is a SquashFS; unpack it (unsquashfs) and send its files as a tar archive."
             raise InvalidValue(text, noun="image", reason="format")
         file.seek(0)
-        with objects.incoming() as made:
+        with objects.incoming(owner=incoming.owner) as made:
             size = _take(file.fileno(), made, incoming.path.parent)
             if made.size:
                 yield made, size

@@ -197,7 +197,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0),
         _says(
             "days for which an image's bytes stay after no image and no disk names them any more: at least as many as "
-            "the age of any copy of the database that may be put back; 0: for ever"
+            "the age of any copy of the database that may be put back; sooner where the project's "
+            "quota has no room for them beside its images; 0: for ever"
         ),
     ] = 7
     image_cache: Annotated[

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import structlog
 
 from pileus.model.host import Host, condition
+from pileus.model.project import Project
 from pileus.model.threads import Thread
+from pileus.store.writer import project_scope
 from pileus.verbs.image import named
 
 if TYPE_CHECKING:
     from pileus.objects import ObjectStore, Stored
+    from pileus.store.reader import Reader
     from pileus.verbs.core import Core
 
 OFTEN = 3600.0
@@ -21,6 +25,9 @@ OFTEN = 3600.0
 
 SOON = 5.0
 """Seconds before the first one."""
+
+RELIEF = 60.0
+"""Seconds between looks at what projects have more than their quota has room for."""
 
 DAY = 24 * 3600.0
 
@@ -40,6 +47,7 @@ class Collector:
         self._unused = days * DAY + often
         self._often = often
         self._looked = False
+        self._due = time.monotonic() + SOON
         self._stopping = threading.Event()
         self._thread = Thread("collect", self._wait_and_look, self._stopping)
 
@@ -75,6 +83,44 @@ class Collector:
         with self._core.store.read() as tx:
             return tx.meta("incarnation"), tx.last_line()
 
+    def relieve(self) -> list[Stored]:
+        """Have projects lose their oldest unneeded objects, where these and their images are more than their quota.
+
+        Otherwise a project that uploads, deletes and uploads again would fill the disk without reaching its quota; and
+        were unneeded objects to count in the quota, deleting an image would make no room. Lost hosts do not matter:
+        what is removed was deleted by the owner in this very database. Returns what went. Raises Unavailable, OSError.
+        """
+        store = self._core.store
+        owned = self._objects.owned()
+        with store.read() as tx:
+            room = {owner: left for owner in owned if (left := _room(tx, owner)) is not None}
+        crowded = [owner for owner, left in room.items() if owned[owner] > left]
+        if not crowded:
+            return []
+        with store.write():
+            # As before a look.
+            pass
+        since = self._objects.known(self._database)
+        with store.read() as tx:
+            needed = named(tx)
+            room |= {owner: left for owner in crowded if (left := _room(tx, owner)) is not None}
+        gone = [stored for owner in crowded for stored in self._objects.relieve(owner, needed, room[owner], since)]
+        for stored in gone:
+            log.info("object removed for its project's quota", digest=stored.digest, bytes=stored.size)
+        return gone
+
     def _wait_and_look(self) -> None:
-        if not self._stopping.wait(self._often if self._looked else SOON):
+        if self._stopping.wait(RELIEF if self._looked else SOON):
+            return
+        self.relieve()
+        if time.monotonic() >= self._due:
             self.look()
+            self._due = time.monotonic() + self._often
+
+
+def _room(tx: Reader, owner: str) -> int | None:
+    """The GiB that a project's quota leaves beside its images; None: any number, or there is no such project."""
+    project = tx.get(Project, owner)
+    limit = project.wanted.limit("imagespace") if project is not None else None
+    scope = project_scope(owner)
+    return None if limit is None else limit - tx.usage(scope).get((scope, "imagespace"), 0)

@@ -40,8 +40,9 @@ log = structlog.get_logger()
 class _Fetch:
     """One that is under way, or over: `fault` is then why it failed, None when the bytes are kept."""
 
-    def __init__(self, digest: str) -> None:
+    def __init__(self, digest: str, owner: str) -> None:
         self.digest = digest
+        self.owner = owner
         self.fault: Fault | None = None
         self.ended = threading.Event()
 
@@ -55,16 +56,16 @@ class Fetcher:
         self._lock = threading.Lock()
         self._fetches: dict[str, _Fetch] = {}
 
-    def fetch(self, host: str, image: str, digest: str, size: int) -> bool:
-        """Whether the bytes with this digest are kept; False while they come in. Raises Fault."""
+    def fetch(self, host: str, image: str, digest: str, size: int, owner: str = "") -> bool:
+        """Whether the bytes with this digest are kept, as `owner`'s; False while they come in. Raises Fault."""
         with self._lock:
             fetch = self._fetches.get(image)
-            if fetch is None and self._objects.use(digest):
+            if fetch is None and self._objects.use(digest, owner):
                 return True
             if fetch is None:
                 if sum(not other.ended.is_set() for other in self._fetches.values()) >= MOST:
                     return False
-                fetch = self._fetches[image] = _Fetch(digest)
+                fetch = self._fetches[image] = _Fetch(digest, owner)
                 try:
                     once("fetch", lambda: self._run(fetch, host, image, size))
                 except RuntimeError:
@@ -81,7 +82,7 @@ class Fetcher:
 
     def _run(self, fetch: _Fetch, host: str, image: str, size: int) -> None:
         try:
-            self._bring(fetch.digest, host, image, size)
+            self._bring(fetch, host, image, size)
         except Fault as fault:
             fetch.fault = fault
         except Exception as error:
@@ -91,7 +92,7 @@ class Fetcher:
         finally:
             fetch.ended.set()
 
-    def _bring(self, digest: str, host: str, image: str, size: int) -> None:
+    def _bring(self, fetch: _Fetch, host: str, image: str, size: int) -> None:
         free = shutil.disk_usage(self._objects.root).free
         if free < size + SPARE:
             room = max(0, free - SPARE) >> 20
@@ -99,7 +100,7 @@ class Fetcher:
             raise Fault("CloudDiskFull", text)
         try:
             opened = self._hosts.open(host, Open(call=new_uuid(), uuid=image, channel="bytes", kind=Image.KIND))
-            with channels.dial(opened, PATIENCE) as link, self._objects.incoming(digest) as writing:
+            with channels.dial(opened, PATIENCE) as link, self._objects.incoming(fetch.digest, fetch.owner) as writing:
                 while writing.size <= size and (part := link.recv(CHUNK)):
                     writing.write(part)
                 if writing.size < size:

@@ -147,7 +147,7 @@ def _fetch(core: Core, row: Image) -> bool:
     """Have the bytes brought in; whether they are there now. What hinders it is shown."""
     seen, host = row.seen or Seen(), (row.assigned or Assigned()).host or ""
     try:
-        if not core.captures.fetch(host, row.uuid, seen.digest, seen.size):
+        if not core.captures.fetch(host, row.uuid, seen.digest, seen.size, row.project):
             return False
     except Fault as fault:
         _see(core, row, msgspec.structs.replace(seen, fault=_shown(fault, core.store.now())))

@@ -345,6 +345,13 @@ FREE_INODES: Final = Bound(
     most=5,
     answer="HostDiskFull: unused images are removed, or the instance waits",
 )
+DELETED_IMAGE: Final = Bound(
+    what="seconds after their last use for which a deleted image's bytes stay that the quota has no room for beside the"
+    " project's images",
+    per="project",
+    most=120,
+    answer="they are removed within a minute, those used least lately first",
+)
 INSPECTION_MESSAGE: Final = Bound(
     what="bytes of a message about an image", per="request", most=2 << 10, answer="the message is cut"
 )

@@ -7,6 +7,9 @@ Whoever writes holds a lock on that file (flock(2)), which ends with it: a start
 An object's modification time is when it was last kept, used or known to be needed. Only one whose time is long past is
 removed as unneeded, under a lock that nobody has who keeps or uses an object: whoever does has that long to name it.
 And only one that the present database has known: what there was before it, another one may name, and it stays.
+
+A project that has more unneeded objects than its quota has room for loses those first that nobody has used for longest
+(`relieve`): what it deletes makes room on the disk too.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ import msgspec
 
 from pileus.model import bounds, disk
 from pileus.model.errors import InvalidValue, NotFound, Unavailable
+from pileus.model.image import gibibytes
+from pileus.objects.owners import Owners
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -74,6 +79,7 @@ class ObjectStore:
     def __init__(self, root: Path, now: Callable[[], float] = time.time) -> None:
         self.root = root
         self._now = now
+        self._owners = Owners(root / "owners")
         self._incoming = root / "incoming"
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._incoming.mkdir(mode=0o700, exist_ok=True)
@@ -82,12 +88,15 @@ class ObjectStore:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 left.unlink()
 
-    def incoming(self, expected: str = "") -> Incoming:
-        """Begin an object that comes in parts; with `expected` (a digest) nothing else will be kept."""
+    def incoming(self, expected: str = "", owner: str = "") -> Incoming:
+        """Begin an object that comes in parts; with `expected` (a digest) nothing else will be kept.
+
+        `owner` is the uuid of the project that has it stored; empty: nobody's.
+        """
         if expected and not _DIGEST.fullmatch(expected):
             raise InvalidValue(f"'{expected}' is no sha256 in lower-case hex.", ident=expected, reason="digest")
         with _disk():
-            return Incoming(self, self._incoming / secrets.token_hex(16), expected)
+            return Incoming(self, self._incoming / secrets.token_hex(16), expected, owner)
 
     def put(self, parts: Iterable[bytes], expected: str = "") -> Stored:
         """Keep the bytes of `parts`; InvalidValue when they are not what `expected` says, and then nothing is kept."""
@@ -100,13 +109,18 @@ class ObjectStore:
         """Whether the object is kept."""
         return self._place(digest).is_file()
 
-    def use(self, digest: str) -> bool:
-        """Whether the object is kept, and stays: whoever asks is about to name it, or knows that it is needed."""
+    def use(self, digest: str, owner: str = "") -> bool:
+        """Whether the object is kept, and stays: whoever asks is about to name it, or knows that it is needed.
+
+        `owner` is as if it had stored it.
+        """
         with self._locked(fcntl.LOCK_SH):
             try:
                 self._touch(self._place(digest))
             except FileNotFoundError:
                 return False
+            if owner:
+                self._owners.add(owner, digest)
             return True
 
     def known(self, ask: Callable[[], tuple[int, int]]) -> float:
@@ -149,6 +163,49 @@ class ObjectStore:
                         gone.append(stored)
         return gone
 
+    def owned(self) -> dict[str, int]:
+        """The GiB that the objects of each project count for, needed or not."""
+        return {
+            owner: sum(gibibytes(size) for size in map(self._size, digests) if size is not None)
+            for owner, digests in self._owners.noted().items()
+        }
+
+    def relieve(self, owner: str, needed: Collection[str], room: int, since: float) -> list[Stored]:
+        """Forget unneeded objects of a project, beginning with those used least lately, until they count `room` GiB.
+
+        Objects that nobody has used after `since` stay, and so do those that somebody has used lately: whoever stores
+        one is to name it. One that another project has stored too stays on that one's account. `needed` was read from
+        the database after `since`. Returns what went. Raises OSError.
+        """
+        before, gone = self._now() - bounds.DELETED_IMAGE.most, []
+        unneeded = [(_used(self._place(digest)), digest) for digest in self._owners.noted().get(owner, ())]
+        for used, digest in sorted(unneeded, reverse=True):
+            size = self._size(digest)
+            if size is None:
+                self._disown(owner, digest)
+            elif digest not in needed and used > since:
+                room -= gibibytes(size)
+                if room < 0 and used < before and self._disown(owner, digest, before):
+                    gone.append(Stored(digest, size))
+        return gone
+
+    def _disown(self, owner: str, digest: str, before: float = -math.inf) -> bool:
+        """Take an object from a project if it is not kept, or was not used since `before`; whether it is gone now."""
+        with self._locked(fcntl.LOCK_EX):
+            # Perhaps it was stored or used meanwhile.
+            kept = self._size(digest) is not None
+            if kept and _used(self._place(digest)) >= before:
+                return False
+            self._owners.remove(owner, digest)
+            return kept and not self._owners.of(digest) and self.delete(digest)
+
+    def _size(self, digest: str) -> int | None:
+        """The bytes of an object; None where there is none."""
+        try:
+            return self._place(digest).stat().st_size
+        except FileNotFoundError:
+            return None
+
     def path(self, digest: str) -> Path:
         """The file that holds exactly the object's bytes; it never changes. NotFound when there is none."""
         path = self._place(digest)
@@ -190,13 +247,15 @@ class ObjectStore:
     def _place(self, digest: str) -> Path:
         return place(self.root, digest)
 
-    def adopt(self, temporary: Path, digest: str) -> None:
-        """Give a synced temporary file its name. `Incoming.keep` does; nothing else should."""
+    def adopt(self, temporary: Path, digest: str, owner: str) -> None:
+        """Give a synced temporary file its name, and its owner. `Incoming.keep` does; nothing else should."""
         path = self._place(digest)
         if not path.parent.is_dir():
             path.parent.mkdir(mode=0o700, exist_ok=True)
             sync_folder(self.root)
         with self._locked(fcntl.LOCK_SH):
+            if owner:
+                self._owners.add(owner, digest)
             self._touch(temporary)
             temporary.rename(path)
         sync_folder(path.parent)
@@ -205,8 +264,9 @@ class ObjectStore:
 class Incoming:
     """An object on its way in: write its parts, then `keep` it. Leaving the block without `keep` forgets it."""
 
-    def __init__(self, store: ObjectStore, temporary: Path, expected: str) -> None:
+    def __init__(self, store: ObjectStore, temporary: Path, expected: str, owner: str) -> None:
         self._store = store
+        self.owner = owner
         self.path = temporary
         self._expected = expected
         self._digest = hashlib.sha256()
@@ -255,7 +315,7 @@ class Incoming:
         digest = self.check()
         with _disk():
             # Before it is closed, and its lock is gone.
-            self._store.adopt(self.path, digest)
+            self._store.adopt(self.path, digest, self.owner)
         self._file.close()
         return Stored(digest, self.size)
 

@@ -50,9 +50,10 @@ class Place:
 class Captures(Protocol):
     """What brings captures from hosts into the object store."""
 
-    def fetch(self, host: str, image: str, digest: str, size: int) -> bool:
-        """Whether the bytes with this digest are kept; False while they come in. `image` is the capture's uuid.
+    def fetch(self, host: str, image: str, digest: str, size: int, owner: str = "") -> bool:
+        """Whether the bytes with this digest are kept; False while they come in.
 
+        `image` is the uuid of the capture, `owner` that of its project.
         Never waits for long. Raises Fault: why they could not be had, the last time.
         """
 
@@ -60,9 +61,9 @@ class Captures(Protocol):
 class NoCaptures:
     """A process that keeps no objects."""
 
-    def fetch(self, host: str, image: str, digest: str, size: int) -> bool:
+    def fetch(self, host: str, image: str, digest: str, size: int, owner: str = "") -> bool:
         """Never."""
-        del host, image, digest, size
+        del host, image, digest, size, owner
         return False
 
 
