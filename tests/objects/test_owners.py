@@ -105,3 +105,4 @@ def test_bytes_that_are_there_already_become_the_projects_too(owned: Owned) -> N
     assert owned.objects.owned() == {}
     assert owned.objects.use(digest, "p")
     assert owned.objects.owned() == {"p": 1}
+    assert (owned.objects.stored("p", digest), owned.objects.stored("q", digest)) == (1, None)

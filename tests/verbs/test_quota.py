@@ -108,18 +108,39 @@ def test_credentials_of_a_project_are_limited(site: Site) -> None:
     credential.create(cyd, site.core)
 
 
+def nothing(_digest: str) -> None:
+    """No bytes are kept."""
+
+
+def test_bytes_of_deleted_images_that_disks_need_take_room(site: Site) -> None:
+    """Else each instance could keep the bytes of one more image, with the quota never reached."""
+    caller = site.caller("small", {**DEFAULT_QUOTA, "imagespace": 3})
+    mine, others = "a" * 64, "b" * 64
+    for digest in (mine, others):
+        made = site.image(caller, digest[:3], digest=digest)
+        site.launch(caller, Launch(image=made.ec2_id, flavor="m1.tiny"))
+        image.deregister(caller, site.core, made.ec2_id)
+    kept = {mine: 2 << 30}
+    assert image.room(caller, site.core, kept.get) == 1 << 30
+    kept[mine] += 1
+    with pytest.raises(QuotaExceeded, match="3 GiB are of deleted images"):
+        image.room(caller, site.core, kept.get)
+    site.image(caller, "again", digest=mine, size=1)
+    assert image.room(caller, site.core, kept.get) == 2 << 30
+
+
 def test_an_image_of_more_bytes_than_the_quota_has_is_not_taken_in(site: Site) -> None:
     caller = site.caller("small", {"imagespace": 3, "images": 2})
-    assert image.room(caller, site.core) == 3 << 30
+    assert image.room(caller, site.core, nothing) == 3 << 30
     image.register(caller, site.core, "i", ImageWanted(size=2 << 30))
-    assert image.room(caller, site.core) == 1 << 30
+    assert image.room(caller, site.core, nothing) == 1 << 30
     image.register(caller, site.core, "j", ImageWanted(size=1))
     with pytest.raises(QuotaExceeded):
-        image.room(caller, site.core)
+        image.room(caller, site.core, nothing)
 
 
 def test_a_quota_without_limits_and_an_unlimited_resource(site: Site) -> None:
-    assert image.room(site.caller("any", {}), site.core) is None
+    assert image.room(site.caller("any", {}), site.core, nothing) is None
     caller = site.caller("some", {"keypairs": UNLIMITED})
     with site.store.read() as tx:
         quota = tx.need(Project, caller.project).wanted

@@ -163,7 +163,8 @@ class Edge:
         try:
             asked = uploads.read(dict(parse_qsl(request.query, keep_blank_values=True)))
             image.allow(caller, public=asked.public)
-            room = await run(caller, image.room, caller, self._cloud.core)
+            stored = functools.partial(self._cloud.objects.stored, caller.project)
+            room = await run(caller, image.room, caller, self._cloud.core, stored)
             with (
                 self._uploads.of(caller.project),
                 uploads.Begun(self._uploading, caller.project) as begun,

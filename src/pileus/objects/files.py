@@ -163,6 +163,10 @@ class ObjectStore:
                         gone.append(stored)
         return gone
 
+    def stored(self, owner: str, digest: str) -> int | None:
+        """The bytes of an object that is kept and that a project has stored; None otherwise."""
+        return self._size(digest) if self._owners.has(owner, digest) else None
+
     def owned(self) -> dict[str, int]:
         """The GiB that the objects of each project count for, needed or not."""
         return {

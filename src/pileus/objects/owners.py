@@ -32,6 +32,10 @@ class Owners:
         with contextlib.suppress(OSError):
             note.parent.rmdir()
 
+    def has(self, owner: str, digest: str) -> bool:
+        """Whether it has."""
+        return (self._root / owner / digest).exists()
+
     def of(self, digest: str) -> set[str]:
         """The projects that have stored this object."""
         return {note.parent.name for note in self._root.glob(f"*/{digest}")}

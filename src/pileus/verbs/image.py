@@ -11,7 +11,7 @@ from pileus.model import tag
 from pileus.model.errors import Conflict, Duplicate, Forbidden, InvalidValue, NotFound, QuotaExceeded, Unsupported
 from pileus.model.host import Host
 from pileus.model.ids import new_uuid
-from pileus.model.image import Assigned, Image, Seen, State, Wanted, content, kind_of, state
+from pileus.model.image import Assigned, Image, Seen, State, Wanted, content, gibibytes, kind_of, state
 from pileus.model.instance import Instance
 from pileus.model.project import Project
 from pileus.model.sizes import Description, Ident, Name, Tags
@@ -20,7 +20,7 @@ from pileus.store.writer import project_scope
 from pileus.verbs import find
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
@@ -187,24 +187,38 @@ def allow(caller: Caller, *, public: bool) -> None:
         raise Forbidden("Only an administrator makes an image public.", noun="image")
 
 
-def room(caller: Caller, core: Core) -> int | None:
+def room(caller: Caller, core: Core, stored: Callable[[str], int | None]) -> int | None:
     """How many bytes one more image of the caller's project may have; None: any number. Raises QuotaExceeded.
 
-    Asked before bytes are taken in: what is registered has the last word.
+    Asked before bytes are taken in: what is registered has the last word. `stored` gives the bytes of a digest that the
+    project had stored, None for any other: those of deleted images that disks of the project still need take room too.
     """
     with core.store.read() as tx:
         quota = tx.need(Project, caller.project).wanted
         used = tx.usage(project_scope(caller.project))
+        deleted = sum(
+            gibibytes(size) for digest in _deleted(tx, caller.project) if (size := stored(digest)) is not None
+        )
     left = {
         resource: limit - used.get((project_scope(caller.project), resource), 0)
         for resource in ("images", "imagespace")
         if (limit := quota.limit(resource)) is not None
     }
+    if "imagespace" in left:
+        left["imagespace"] -= deleted
     for resource, amount in left.items():
         if amount < 1:
             text = f"{resource}: this project has all {quota.limit(resource)} that it may have."
+            if resource == "imagespace" and deleted:
+                text += f" {deleted} GiB are of deleted images that disks of its instances began as."
             raise QuotaExceeded(text, noun="image", reason=resource)
     return left["imagespace"] << 30 if "imagespace" in left else None
+
+
+def _deleted(tx: Reader, project: str) -> set[str]:
+    """The digests that disks of a project began as, and that no image has any more."""
+    begun = {volume.wanted.digest for volume in tx.list(Volume, project=project)}
+    return begun - {content(image).digest for image in tx.list(Image)} - {""}
 
 
 def full(room: int) -> QuotaExceeded:
