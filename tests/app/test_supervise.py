@@ -26,11 +26,11 @@ def owner(stub: Stub, name: str) -> int | None:
     return processes.owner(stub.state.pidfile(name))
 
 
-def kill(stub: Stub, name: str) -> int:
+def kill(stub: Stub, name: str, number: signal.Signals = signal.SIGKILL) -> int:
     """End a process the hard way; its pid, when another has its place or nobody."""
     pid = owner(stub, name)
     assert pid is not None
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, number)
     assert processes.until(lambda: owner(stub, name) != pid, 10)
     return pid
 
@@ -88,6 +88,15 @@ def test_a_second_up_repairs_a_killed_supervisor_and_nothing_else(own: Stub) -> 
     # The new one has the listening socket of a cloud that it did not start.
     kill(own, "cloud")
     assert own.http("GET", "/v1/instances")[0] == 200
+
+
+def test_a_crash_in_a_library_leaves_the_stacks_in_the_log(own: Stub) -> None:
+    own.up()
+    kill(own, "cloud", signal.SIGSEGV)
+    own.up()
+    log = own.state.log("cloud").read_text()
+    assert "Fatal Python error: Segmentation fault" in log
+    assert "in serve" in log
 
 
 def test_up_waits_for_what_the_supervisor_starts(own: Stub) -> None:

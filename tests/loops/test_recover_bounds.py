@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+import structlog
 
 from pileus.bus.messages import Ask, Report
 from pileus.model.host import LOST_AFTER
@@ -54,6 +55,14 @@ def test_a_report_with_numbers_that_no_store_gave_closes_nothing(site: Site, num
     assert process.recovery.opened
     assert incarnation(site) == before
     assert "no store can have given" in process.recovery.unanswered()["host evil"]
+
+
+def test_a_host_that_is_left_out_is_logged_once(site: Site) -> None:
+    process = Process(site).opened()
+    with structlog.testing.capture_logs() as lines:
+        for sequence in range(1, 6):
+            process.recovery.heard(Report(host="evil", epoch=10, sequence=sequence, incarnation=2**63 - 1))
+    assert [line["host"] for line in lines] == ["evil"]
 
 
 def test_a_host_that_is_always_one_incarnation_ahead_and_never_answers_closes_the_store_once(site: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import functools
 import gc
 import os
@@ -23,7 +24,7 @@ from pileus.model.errors import InvalidValue, Unavailable
 def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
     """The cloud process on the listening socket `descriptor`, as `user` if one is given."""
     state = State(root)
-    _raise_descriptors()
+    _begin()
     _hold(state, "cloud")
     if user:
         _become(state, user)
@@ -45,7 +46,7 @@ def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
 
 def role(name: str, root: Path, provider: str, listen: str) -> NoReturn:
     """A process `api` or `loops` of a cloud of several, as whoever starts it."""
-    _raise_descriptors()
+    _begin()
     os.umask(0o077)
     gc.disable()  # until it serves, as for the cloud
     from pileus.app import wiring  # noqa: PLC0415  (dear)
@@ -62,7 +63,7 @@ def role(name: str, root: Path, provider: str, listen: str) -> NoReturn:
 def host(root: Path, group: str, provider: str) -> NoReturn:
     """The host process, over the provider `local` or `stub`."""
     state = State(root)
-    _raise_descriptors()
+    _begin()
     state.prepare()
     _hold(state, "host")
     os.umask(0o077)
@@ -82,15 +83,19 @@ def _end() -> NoReturn:
     os._exit(0)
 
 
+def _begin() -> None:
+    """Raise the soft limit of open descriptors to the hard one, for each connection takes one or two.
+
+    A crash within a library of C leaves the stacks of all threads in the log.
+    """
+    faulthandler.enable(sys.__stderr__ or 2)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _no_terminal() -> None:
     """Have structlog do without rich, with which it colours what it says on a terminal: it takes as long to load."""
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # as the import system has it for what is not there
-
-
-def _raise_descriptors() -> None:
-    """Raise the soft limit of open descriptors to the hard one: each connection takes one or two."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _hold(state: State, name: str) -> None:

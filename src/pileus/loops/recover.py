@@ -66,6 +66,7 @@ class Recovery:
         self._placed: set[str] = set()
         self._told, self._compared = Closings(), Closings()
         self._refused: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
         self._patience: dict[str, float] = {}
         self._asked = asked
         self._known = self._latest = 0
@@ -141,7 +142,10 @@ class Recovery:
         """Leave a host out, and only that one, until it says something else."""
         self._inquiry.leave_out(host)
         self._refused[host] = why
-        log.warning("a host is left out of the comparison", host=host, reason=why)
+        if self._logged.get(host) != why:
+            # It may report ten times a second.
+            self._logged[host] = why
+            log.warning("a host is left out of the comparison", host=host, reason=why)
 
     def _closes_again(self, report: Report, given: Revision) -> bool:
         """Whether the store was closed because of this host, which did not answer then, and would be once more.
@@ -479,6 +483,8 @@ class Recovery:
         if answers:
             reports.absorb_all(self._core, list(answers.values()))
         self._gate.admitted |= answers.keys()
+        for host in answers:
+            self._logged.pop(host, None)
         self._told.answered(answers)
         self._compared.answered(answers)
         self._inquiry.answers = {}
