@@ -14,6 +14,7 @@ from pileus.verbs import recover as verb
 from pileus.verbs import tag
 from pileus.verbs.instance.launch import Launch
 from tests.loops.test_recover import Process, copied, moved_to, replaced
+from tests.loops.test_recover_mute import tagged_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,12 +104,7 @@ def test_a_host_that_is_compared_and_does_not_answer_in_the_recovery_closes_the_
 ) -> None:
     """Its disk is full as soon as it is asked for all that it holds."""
     site.host("h2")
-    with moved_to(site, "h2"):
-        away = site.launch(ann, Launch(image=tiny.ec2_id))[0]
-        site.settle()
-        old = copied(site)
-        tag.put(ann, site.core, [away.ec2_id], {"colour": "red"})
-        site.settle()
+    _, old = tagged_since(site, ann, tiny, "h2")
     replaced(site, old)
     process = Forgetful(site)
     closed = 0.0

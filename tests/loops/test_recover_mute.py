@@ -24,9 +24,22 @@ if TYPE_CHECKING:
     from pileus.loops.host.book import Start
     from pileus.model.caller import Caller
     from pileus.model.image import Image
+    from pileus.model.instance import Instance
+    from tests import databases
     from tests.site import Site
 
 TICK = 5.0
+
+
+def tagged_since(site: Site, ann: Caller, tiny: Image, host: str) -> tuple[Instance, databases.Image]:
+    """A new instance on `host`, and a copy of the database from before it was tagged."""
+    with moved_to(site, host):
+        (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
+        site.settle()
+        old = copied(site)
+        tag.put(ann, site.core, [made.ec2_id], {"colour": "red"})
+        site.settle()
+    return made, old
 
 
 class Slow(Process):
@@ -85,12 +98,7 @@ def test_a_host_whose_disk_is_full_does_not_keep_the_cloud_closed(site: Site, an
     """Its instances wait for it; the others are looked after, and it is recovered once it can write."""
     site.host("h2")
     here = site.launch(ann, Launch(image=tiny.ec2_id))[0]
-    with moved_to(site, "h2"):
-        away = site.launch(ann, Launch(image=tiny.ec2_id))[0]
-        site.settle()
-        old = copied(site)
-        tag.put(ann, site.core, [away.ec2_id], {"colour": "red"})
-        site.settle()
+    away, old = tagged_since(site, ann, tiny, "h2")
     fill(site, "h2")
     replaced(site, old)
     process = Process(site)
@@ -190,12 +198,7 @@ def test_a_host_whose_answer_takes_long_is_recovered_at_the_second_one(
 ) -> None:
     """Whether or not it reports while it works at the question."""
     site.host("h2")
-    with moved_to(site, "h2"):
-        away = site.launch(ann, Launch(image=tiny.ec2_id))[0]
-        site.settle()
-        old = copied(site)
-        tag.put(ann, site.core, [away.ec2_id], {"colour": "red"})
-        site.settle()
+    away, old = tagged_since(site, ann, tiny, "h2")
     replaced(site, old)
     process = Slow(site, delay)
     closed = 0.0

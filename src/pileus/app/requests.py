@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from pileus.app.rates import Rates
 from pileus.app.shares import Answering, Slots, Workers
@@ -115,7 +115,8 @@ class Requests:
         with self._host_waits.of(project):
             return await asyncio.get_running_loop().run_in_executor(self._host_threads, work)
 
-    def _identify(self, face: Face, request: Request, client: str) -> Any:
+    def _identify(self, face: Face, request: Request, client: str) -> Response | _Refused | Identified | Answering:
+        """Find the caller. The result is an answer, a refusal, a call that waits for a host, or another call."""
         identified = face.identify(request)
         if isinstance(identified, Response):
             if not identified.code:  # an answer that anybody may have
