@@ -192,12 +192,29 @@ def test_a_damaged_line_of_the_journal_stops_nobody(
     site.store.shorten_journal()
 
 
+@pytest.mark.parametrize(("cls", "column"), [(Instance, "wanted"), (Port, "name"), (Flavor, "tags")])
+def test_a_text_that_is_none_in_utf8_is_a_damaged_row(
+    site: Site, ann: Caller, admin: Caller, tiny: Image, cls: type[Noun], column: str
+) -> None:
+    """The driver decodes texts itself, and refused the whole answer for one of them."""
+    only_in_sqlite()
+    (made,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    site.settle()
+    with site.store.read() as tx:
+        bad = next(row for row in tx.list(cls) if row.uuid != made.wanted.flavor)
+    put(site, tables.nouns[cls.KIND], bad.id, column, "CAST(x'7b22ff' AS TEXT)")
+    scan(site.core)
+    with site.store.read() as tx:
+        assert bad.uuid not in {row.uuid for row in tx.list(cls)}
+    assert ("RowUnreadable", bad.uuid) in {(one.code, one.ident) for one in doctor.look(admin, site.core).findings}
+
+
 def only_in_sqlite() -> None:
     if SERVER:
         pytest.skip("a server holds every column to its type")
 
 
-def put(site: Site, table: Table, ident: int, column: str) -> None:
+def put(site: Site, table: Table, ident: int, column: str, value: str = "'x'") -> None:
     with site.store.engine.write() as connection:
-        connection.execute(update(table).where(table.c.id == ident).values({column: literal_column("'x'")}))
+        connection.execute(update(table).where(table.c.id == ident).values({column: literal_column(value)}))
     site.store._cache = Cache()

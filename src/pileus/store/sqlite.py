@@ -58,6 +58,7 @@ class Sqlite:
     def connected(self, connection: Any) -> None:
         """Set a new connection up."""
         connection.isolation_level = None  # transactions are begun here, not by the driver
+        connection.text_factory = _text
         for pragma in (
             "journal_mode=WAL",
             f"synchronous={self._sync}",
@@ -93,6 +94,14 @@ class Sqlite:
     def reason(self, error: Exception) -> str:
         """By SQLite's code."""
         return _REASONS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
+
+
+def _text(data: bytes) -> str | bytes:
+    """A column's text; the bytes themselves where they are none: their row is damaged, and all others are read."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
 
 
 def _say(connection: Connection, word: str) -> None:
