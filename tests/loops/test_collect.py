@@ -15,6 +15,7 @@ from pileus.verbs import image
 from pileus.verbs.instance.launch import Launch
 from pileus.verbs.instance.power import terminate
 from tests.site import Site
+from tests.verbs.test_unreadable import damage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -192,4 +193,16 @@ def test_a_database_that_was_replaced_loses_nothing_of_what_it_does_not_know(sit
     with site.store.write() as tx:
         tx.keep_meta("incarnation", tx.meta("incarnation") + 1)
     assert kept.collector.relieve() == []
+    assert kept.store.has(digest)
+
+
+def test_nothing_goes_while_a_row_cannot_be_read(site: Site, ann: Caller, kept: Kept) -> None:
+    """It may be what names an object."""
+    digest = kept.put(b"one")
+    made = image.register(ann, site.core, "mine", Wanted(digest=digest))
+    assert kept.look() == []
+    damage(site, Image, made.uuid, "wanted")
+    kept.later(30 * DAY)
+    with pytest.raises(Unavailable, match="damaged"):
+        kept.look()
     assert kept.store.has(digest)

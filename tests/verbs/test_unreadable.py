@@ -10,12 +10,20 @@ from sqlalchemy import literal_column, update
 from pileus.loops.runner import scan
 from pileus.model.errors import DAMAGED, NotFound, Unavailable
 from pileus.model.flavor import Flavor
+from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
 from pileus.model.instance import Instance, State, state
+from pileus.model.network import Network
 from pileus.model.port import Port
+from pileus.model.router import Router
+from pileus.model.securitygroup import SecurityGroup
+from pileus.model.spec import NetworkSpec
+from pileus.model.subnet import Subnet
+from pileus.model.volume import Volume
 from pileus.store import tables
 from pileus.store.cache import Cache
-from pileus.verbs import doctor, find, flavor, recount
+from pileus.store.rows import encode
+from pileus.verbs import doctor, find, flavor, floatingip, recount
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from tests.databases import SERVER
@@ -119,6 +127,74 @@ def test_an_instance_waits_for_its_end_while_its_ports_row_is_damaged(site: Site
     assert site.row(made.uuid).gone is None, "nobody knows whether the engine let go of the port"
 
 
+@pytest.mark.parametrize("cls", [Port, Volume, FloatingIp])
+def test_an_instance_ends_when_what_was_damaged_at_its_termination_can_be_read_again(
+    site: Site, ann: Caller, tiny: Image, cls: type[Noun]
+) -> None:
+    (made,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    address = floatingip.allocate(ann, site.core)
+    floatingip.associate(ann, site.core, address.ec2_id, instance=made.ec2_id)
+    site.settle()
+    with site.store.read() as tx:
+        (bad,) = tx.list(FloatingIp) if cls is FloatingIp else tx.referring(cls, [made.uuid])
+    damage(site, cls, bad.uuid, "wanted")
+    power.terminate(ann, site.core, [made.ec2_id])
+    site.settle()
+    assert site.row(made.uuid).gone is None
+    put_back(site, cls, bad.uuid, bad.wanted)
+    site.settle()
+    assert site.row(made.uuid).gone is not None
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+        assert [row.wanted.port for row in tx.list(FloatingIp)] == [None]
+
+
+@pytest.mark.parametrize("cls", [Port, Volume, SecurityGroup, Subnet])
+def test_a_host_is_given_no_order_that_lacks_what_a_damaged_row_describes(
+    site: Site, ann: Caller, tiny: Image, cls: type[Noun]
+) -> None:
+    """It would take from the body what its order does not name."""
+    (made,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    site.settle()
+    before = site.agents["h1"].book.entries[made.uuid].spec
+    with site.store.read() as tx:
+        (port,) = tx.referring(Port, [made.uuid])
+        named = {SecurityGroup: port.wanted.groups[0], Subnet: port.wanted.subnet}
+        bad = tx.need(cls, named.get(cls) or tx.referring(cls, [made.uuid])[0].uuid)
+    damage(site, cls, bad.uuid, "wanted")
+    power.stop(ann, site.core, [made.ec2_id])
+    scan(site.core)
+    site.settle()
+    assert site.agents["h1"].book.entries[made.uuid].spec == before
+    put_back(site, cls, bad.uuid, bad.wanted)
+    scan(site.core)
+    site.settle()
+    assert state(site.row(made.uuid)) is State.STOPPED
+
+
+def test_a_network_keeps_the_subnet_whose_row_is_damaged(site: Site, ann: Caller, rows: list[Instance]) -> None:
+    with site.store.read() as tx:
+        (bad,) = tx.list(Subnet, project=ann.project)
+    (before,) = [spec for spec in site.engine.specs.values() if isinstance(spec, NetworkSpec)]
+    damage(site, Subnet, bad.uuid, "wanted")
+    scan(site.core)
+    site.settle()
+    assert [spec for spec in site.engine.specs.values() if isinstance(spec, NetworkSpec)] == [before]
+
+
+def test_a_router_keeps_its_address_while_its_networks_row_is_damaged(
+    site: Site, ann: Caller, rows: list[Instance]
+) -> None:
+    with site.store.read() as tx:
+        (network,), (router,) = tx.list(Network, project=ann.project), tx.list(Router, project=ann.project)
+    assert router.assigned.address
+    damage(site, Network, network.uuid, "wanted")
+    scan(site.core)
+    site.settle()
+    with site.store.read() as tx:
+        assert tx.need(Router, router.uuid).assigned.address == router.assigned.address
+
+
 def test_what_every_cloud_has_is_made_beside_a_damaged_flavor(site: Site, ann: Caller) -> None:
     with site.store.read() as tx:
         one = tx.list(Flavor)[0]
@@ -209,9 +285,32 @@ def test_a_text_that_is_none_in_utf8_is_a_damaged_row(
     assert ("RowUnreadable", bad.uuid) in {(one.code, one.ident) for one in doctor.look(admin, site.core).findings}
 
 
+def test_a_row_that_was_kept_decoded_when_it_was_damaged_lacks_no_claim(
+    site: Site, ann: Caller, rows: list[Instance]
+) -> None:
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+        bad = tx.list(SecurityGroup)[0]
+    table = tables.nouns[SecurityGroup.KIND]
+    with site.store.engine.write() as connection:
+        connection.execute(update(table).where(table.c.uuid == bad.uuid).values(wanted="{"))
+    with site.store.read() as tx:
+        assert bad.uuid not in {row.uuid for row in tx.list(SecurityGroup, project=ann.project)}
+        assert bad.uuid in {row.uuid for row in tx.list(SecurityGroup)}
+        assert recount.differences(tx) == []
+
+
 def only_in_sqlite() -> None:
     if SERVER:
         pytest.skip("a server holds every column to its type")
+
+
+def put_back(site: Site, cls: type[Noun], uuid: str, wanted: object) -> None:
+    table = tables.nouns[cls.KIND]
+    with site.store.write() as tx:
+        tx.sql.execute(update(table).where(table.c.uuid == uuid).values(wanted=encode(wanted)))
+    site.store._cache = Cache()
+    site.now += 60
 
 
 def put(site: Site, table: Table, ident: int, column: str, value: str = "'x'") -> None:

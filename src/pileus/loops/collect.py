@@ -69,7 +69,8 @@ class Collector:
             pass
         since = self._objects.known(self._database)
         with store.read() as tx:
-            needed = named(tx)
+            with tx.complete():
+                needed = named(tx)
             # One that is silent may have orders that a restored database has still to hear of.
             heard = all(condition(host, store.now()) != "lost" for host in tx.list(Host))
         sure = self._looked and heard

@@ -136,8 +136,11 @@ def _addressed(core: Core, tx: Writer, row: Router) -> Router:
     """The router with an address on the outside network as that is now.
 
     One that needs none gives it back: there are more projects than addresses. It has none either when none is left.
+    Raises Unavailable where an unreadable row may be what needs it.
     """
-    if network.leads_out(tx, row.uuid):
+    with tx.complete():
+        leads_out = network.leads_out(tx, row.uuid)
+    if leads_out:
         if floatingip.within(core.place, row.assigned.address):
             return row
         free = floatingip.free(tx, core.place)

@@ -10,7 +10,9 @@ import structlog
 from pileus.bus.messages import Order
 from pileus.loops import engine, resolve
 from pileus.loops.host import silence
+from pileus.model.caller import SYSTEM
 from pileus.model.flavor import Flavor
+from pileus.model.floatingip import FloatingIp
 from pileus.model.image import kind_of
 from pileus.model.instance import Assigned, Instance, Seen, settled
 from pileus.model.placement import host_vcpus
@@ -18,6 +20,7 @@ from pileus.model.port import Port
 from pileus.model.spec import InstanceSpec, content
 from pileus.model.volume import Volume
 from pileus.verbs import image
+from pileus.verbs.instance import power
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,6 +131,9 @@ def bury(tx: Writer, row: Instance) -> Instance:
     if tx.unreadable and any(source in tx.unreadable for _, source, _ in tx.referrers(row.uuid)):
         return row  # nobody knows whether the engine let go of that port
     if not all(port.wanted.gone and _let_go(port) for port in ports):
+        left = tx.is_referred((port.uuid for port in ports), FloatingIp.KIND)
+        if left or not all(port.wanted.gone for port in ports):
+            power.release(SYSTEM, tx, row)
         return row
     tx.bury(*ports, *volumes, row)
     engine.wake_idle_router(tx, ports)
@@ -150,10 +156,14 @@ def give_back(tx: Writer, row: Instance) -> None:
 
 
 def cleared(tx: Writer, row: Instance, host: str) -> Instance:
-    """A host confirmed that it holds nothing of `row`: what was used there is free."""
+    """A host confirmed that it holds nothing of `row`: what was used there is free.
+
+    Raises Unavailable, before anything is written, where an unreadable row says how much that was.
+    """
     clear = {name: revision for name, revision in row.assigned.clear.items() if name != host}
     assigned: Assigned = msgspec.structs.replace(row.assigned, clear=clear)
-    flavor, volumes = tx.get(Flavor, row.wanted.flavor), tx.referring(Volume, [row.uuid])
+    with tx.complete():
+        flavor, volumes = tx.get(Flavor, row.wanted.flavor), tx.referring(Volume, [row.uuid])
     scope = f"host:{host}"
     if flavor is not None:
         kind = kind_of(volumes[0].wanted.format) if volumes else flavor.wanted.kind

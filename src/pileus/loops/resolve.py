@@ -47,7 +47,15 @@ if TYPE_CHECKING:
 
 
 def instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
-    """The whole order for an instance, without its revision."""
+    """The whole order for an instance, without its revision. Raises Unavailable.
+
+    A host takes from a body what its order does not name: an unreadable row is no reason for that.
+    """
+    with tx.complete():
+        return _instance(tx, row, place)
+
+
+def _instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
     wanted = row.wanted
     flavor = tx.need(Flavor, wanted.flavor)
     image = tx.get(Image, wanted.image)
@@ -196,7 +204,7 @@ def _switches(tx: Reader) -> list[str]:
 
 
 def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
-    """The order for a noun that the network engine keeps, without its revision."""
+    """The order for a noun that the network engine keeps, without its revision. Raises Unavailable."""
     if isinstance(row, Router):
         return RouterSpec(
             uuid=row.uuid,
@@ -210,7 +218,8 @@ def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
             record=record([tx.need(Project, row.project), row]),
         )
     if isinstance(row, Network):
-        return _network(tx, row, place)
+        with tx.complete():
+            return _network(tx, row, place)
     if isinstance(row, Port):
         wanted = row.wanted
         return PortSpec(

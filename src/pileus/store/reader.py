@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -18,7 +19,7 @@ from pileus.store.cache import KINDS, Unreadable, version_name
 from pileus.store.rows import SHAPES, UNDECODABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import CompoundSelect, Select
 
@@ -100,6 +101,24 @@ class Reader:
         """The error for an unreadable row that a caller names."""
         text = f"The {row.kind} '{row.ec2_id}' cannot be read: its row is damaged. 'pileus doctor' says how to mend it."
         return Unavailable(text, noun=row.kind, ident=row.ec2_id, reason=DAMAGED)
+
+    @contextmanager
+    def complete(self) -> Iterator[None]:
+        """Context manager: raises Unavailable when a row that was read in the block is unreadable.
+
+        For what is made of several rows, and would lack what an unreadable one describes.
+        """
+        before, self.unreadable = self.unreadable, {}
+        try:
+            yield
+            if self.unreadable and not self.replacing:
+                raise self.refusal(next(iter(self.unreadable.values())))
+        except LookupError:
+            if not self.unreadable:
+                raise
+            raise self.refusal(next(iter(self.unreadable.values()))) from None
+        finally:
+            self.unreadable = {**before, **self.unreadable}
 
     def _decoded(self, cls: type[N], rows: _List[Any]) -> _List[N]:
         """The nouns in these rows; unreadable ones are noted, logged once, and left out."""

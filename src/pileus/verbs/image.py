@@ -127,7 +127,8 @@ def _source(caller: Caller, tx: Reader, ident: str) -> Instance:
 
 def _captured(tx: Reader, row: Instance, asked: Capture) -> Wanted:
     """What is wanted of an image of `row`'s root disk."""
-    disks = [volume for volume in tx.referring(Volume, [row.uuid]) if not volume.wanted.gone]
+    with tx.complete():
+        disks = [volume for volume in tx.referring(Volume, [row.uuid]) if not volume.wanted.gone]
     if not disks:
         text = f"The instance '{row.ec2_id}' has no disk to make an image of."
         raise Unsupported(text, noun="instance", ident=row.ec2_id)
@@ -168,7 +169,8 @@ def on_host(name: str) -> str:
 def source(tx: Writer, image: Image) -> None:
     """A capture needs its source no more: an instance that waited for it goes on."""
     tx.unclaim(of_instance(image.wanted.instance), image.uuid)
-    instance = tx.get(Instance, image.wanted.instance)
+    # One that cannot be read is found by the slow scan when it can.
+    instance = tx.many(Instance, [image.wanted.instance]).get(image.wanted.instance)
     if instance is not None and instance.gone is None and instance.wanted.gone:
         tx.wake(instance)
 

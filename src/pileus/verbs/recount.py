@@ -45,7 +45,7 @@ Usage = dict[tuple[str, str], int]
 
 
 def claims(tx: Reader) -> Claims:
-    """Every claim that a living row has a right to, as (pool, value, uuid)."""
+    """Every claim that a living row has a right to, as (pool, value, uuid); none of a row that was met unreadable."""
     found: Claims = set()
     instances = tx.list(Instance)
     for row in instances:
@@ -68,7 +68,8 @@ def claims(tx: Reader) -> Claims:
         found |= _of_image(image)
     for named in (*tx.list(PlacementGroup), *tx.list(KeyPair)):
         found.add((f"{named.KIND}:{named.project}", named.name, named.uuid))
-    return found
+    # Kinds that are kept decoded may have been read before one of their rows was damaged, and again since.
+    return {claim for claim in found if claim[2] not in tx.unreadable} if tx.unreadable else found
 
 
 def _of_instance(row: Instance) -> Claims:

@@ -111,16 +111,25 @@ def _end(caller: Caller, tx: Writer, instance: Instance, reason: str, message: s
     wanted = msgspec.structs.replace(instance.wanted, gone=True, reason=reason, reason_message=message)
     instance = tx.want(instance, wanted)
     tx.record(caller, instance, "instance.terminate")
-    for cls in (Port, Volume):
-        for noun in tx.referring(cls, [instance.uuid]):
-            owned = noun.wanted
-            if owned.instance == instance.uuid and not owned.gone:
-                tx.want(noun, msgspec.structs.replace(owned, gone=True))
-                if isinstance(noun, Port):
-                    floatingip.leave(caller, tx, noun)
-                    tx.wake(noun)
+    release(caller, tx, instance)
     tx.wake(instance)
     return instance
+
+
+def release(caller: Caller, tx: Writer, instance: Instance) -> None:
+    """Want the ports and volumes of a terminated instance gone, and its floating addresses nobody's. Safe to repeat.
+
+    It is repeated until the instance is buried: a row that could not be read at its termination was left out then.
+    """
+    for cls in (Port, Volume):
+        for noun in tx.referring(cls, [instance.uuid]):
+            if noun.wanted.instance != instance.uuid:
+                continue
+            if not noun.wanted.gone:
+                tx.want(noun, msgspec.structs.replace(noun.wanted, gone=True))
+            if isinstance(noun, Port):
+                floatingip.leave(caller, tx, noun)
+                tx.wake(noun)
 
 
 def _living(caller: Caller, tx: Writer, ids: Sequence[str], verb: str) -> list[Instance]:
