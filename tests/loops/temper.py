@@ -37,6 +37,7 @@ class Temper(msgspec.Struct, frozen=True):
     die, and start again with a copy of their book from before. `mute`: as `silent`, but that host goes on reporting,
     and answers nothing, or has a disk on which nothing can be written. `clock`: the cloud's wall clock is set, by
     seconds or hours ahead or back, by days ahead. `forgetful`: every tombstone is beyond its project's bound.
+    `damaged`: rows of the database cannot be decoded for a while.
     """
 
     verbs: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ class Temper(msgspec.Struct, frozen=True):
     mute: Literal["", "mute", "full"] = ""
     clock: bool = False
     forgetful: bool = False
+    damaged: bool = False
 
 
 def draw(seed: int, asked: Temper) -> Temper:
@@ -82,4 +84,5 @@ def draw(seed: int, asked: Temper) -> Temper:
         mute=asked.mute,
         clock=asked.clock,
         forgetful=asked.forgetful,
+        damaged=asked.damaged,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 
 from pileus.model import placement
 from pileus.model.image import State
+from pileus.store.reader import Reader
+from tests.loops.damage import JOURNAL
 from tests.loops.temper import Temper
 from tests.loops.world import World, run
 
@@ -54,6 +57,23 @@ def test_every_promise_holds_while_hosts_are_drained_removed_and_let_in_again(se
 def test_every_promise_holds_while_the_clock_is_set() -> None:
     broken = {seed: told for seed in range(40) if (told := run(seed, Temper(clock=True))) is not None}
     assert broken == {}
+
+
+def test_every_promise_holds_while_rows_are_damaged() -> None:
+    broken, kinds = {}, set()
+    for seed in range(18):
+        world = World(seed, Temper(damaged=True, captures=seed % 4 == 3))
+        told = world.run()
+        if told is not None:
+            broken[seed] = told
+        kinds |= world.damage.kinds
+    assert broken == {}
+    assert kinds >= {"instance", "port", "volume", "image", "securitygroup", "subnet", "floatingip", JOURNAL}
+
+
+def test_an_order_that_lacks_what_a_damaged_row_describes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reader, "complete", lambda _: contextlib.nullcontext())
+    assert any((run(seed, Temper(damaged=True)) or "").startswith("4:") for seed in range(10))
 
 
 def test_every_promise_holds_of_images_that_are_captured() -> None:

@@ -176,8 +176,7 @@ class Users:
         if asked.token not in self.forgotten:
             self.tokens.setdefault(asked.token, found)
             self._world.promises.same_token(asked.token, self.tokens[asked.token], found)
-        with self._world.store.read() as tx:
-            made = self._world.promises.instances(tx, found)
+        made = self._world.promises.instances(found)
         for row in made:
             terminate = asked.on_shutdown == "terminate"
             self.wishes.setdefault(row.uuid, Wish(row.uuid, row.ec2_id, terminate))

@@ -37,6 +37,7 @@ from pileus.verbs.core import Core
 from tests import databases
 from tests.loops import temper
 from tests.loops.captures import Objects
+from tests.loops.damage import Damage
 from tests.loops.fibers import Fiber, give_way
 from tests.loops.machines import ALIEN, Net
 from tests.loops.nodes import Node
@@ -228,6 +229,7 @@ class World:
         self.began = START
         self.users = Users(self)
         self.operators = Operators(self)
+        self.damage = Damage(self)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -300,7 +302,7 @@ class World:
             else:
                 # Pages of an answer are taken in when all are there.
                 if message.pages == 1:
-                    self.promises.after_report(message.host, said)
+                    self.promises.after_report(message, said)
 
     # -- workers -------------------------------------------------------------------------------------------------
 
@@ -436,6 +438,8 @@ class World:
             self.operators.begin()
         if self.temper.clock:
             self.after(self.soon(8), self._set_clock)
+        if self.temper.damaged:
+            self.damage.begin()
         if self.temper.restored:
             Restored(self, self.temper.restored)
 
@@ -484,6 +488,7 @@ class World:
         self.log("-- calm")
         for node in self.nodes.values():
             node.cut = 0.0
+        self.damage.mend()
         self._until(self.calm + CALM)
         self.promises.judge()
 
