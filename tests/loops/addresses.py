@@ -63,7 +63,7 @@ class Addresses:
 
     def relearn(self) -> None:
         """After a recovery: what the users see now is what they expect."""
-        with self._world.store.read() as tx:
+        with self._world.store.truth() as tx:
             rows = {row.uuid: row for row in tx.list(FloatingIp, dead=True)}
             for kept in list(self.kept.values()):
                 row = rows.get(kept.uuid)

@@ -72,7 +72,7 @@ class Captures:
         if deed == "capture" and living:
             self._capture(random.choice(living))
         elif deed == "look":
-            with self._world.store.read() as tx:
+            with self._world.store.truth() as tx:
                 self.look(tx)
         elif mine:
             self._deregister(random.choice(mine))
@@ -102,7 +102,7 @@ class Captures:
 
     def relearn(self) -> None:
         """After a recovery: what the users see now is what they expect."""
-        with self._world.store.read() as tx:
+        with self._world.store.truth() as tx:
             rows = tx.many(Image, self.kept)
         self.kept = {uuid: kept for uuid, kept in self.kept.items() if uuid in rows}
         for uuid, kept in self.kept.items():
@@ -131,7 +131,7 @@ class Captures:
             if what is State.AVAILABLE and content(row).digest not in world.objects.kept:
                 yield f"{uuid} is available, and its bytes are nowhere"
             wish = world.users.wishes.get(kept.instance)
-            excused = kept.reboot or wish is None or wish.gone or wish.ended or world.restoring is not None
+            excused = kept.reboot or wish is None or wish.gone or wish.ended or world.behind
             if what is State.FAILED and not excused:
                 yield f"{uuid} failed, and its instance lives: {row}"
         for node in world.nodes.values():

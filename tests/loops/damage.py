@@ -123,7 +123,7 @@ class Damage:
         """The noun, as it was if its row is damaged; None when there is none."""
         damaged = self.held.get(uuid)
         if damaged is None:
-            with self._world.store.read() as tx:
+            with self._world.store.truth() as tx:
                 return tx.get(cls, uuid)
         table = tables.nouns[cls.KIND]
         columns = [

@@ -47,7 +47,7 @@ class Operators:
 
     def placed(self, rows: Iterable[Instance]) -> None:
         """A launch was answered: none of it is where nothing new may go."""
-        with self._world.store.read() as tx:
+        with self._world.store.truth() as tx:
             hosts = {host.name: host for host in tx.list(Host)}
         for row in rows:
             host = hosts.get(row.assigned.host or "")

@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     from tests.loops.nodes import Node
     from tests.loops.world import World
 
-POWER, TWO, GONE, UNKNOWN, COUNTS, STALE, BACK, TOKEN, REST, ADDRESS, PLACE, IMAGE = range(1, 13)
+POWER, TWO, GONE, UNKNOWN, COUNTS, STALE, BACK, TOKEN, REST, ADDRESS, PLACE, IMAGE, KEPT = range(1, 14)
 """The promises by number: the last power wish holds (1), never two live bodies (2), what was confirmed gone stays gone
 (3), the unknown is never destroyed (4), claims and usage equal a recount and no address is used twice (5), stale orders
 and reports change nothing (6), guests come back after a host's reboot (7), one token, one set of instances (8), rest is
 reached and the journal tells the truth (9), a floating address leads to whom it was given last and nobody else (10), a
 host that is drained or was removed is given nothing new (11), an image that was available keeps its bytes, one that was
-deregistered leaves nothing on any host, and the guest of a capture with a reboot is down all the while (12)."""
+deregistered leaves nothing on any host, and the guest of a capture with a reboot is down all the while (12), what is
+acknowledged is in the database's file (13)."""
 
 
 PENDING = images.State.PENDING
@@ -125,7 +126,7 @@ class Promises:
         elif (ref.kind, ref.uuid) in machine.bodies:
             row = self._row(ref.uuid)
             held = next(node.book for node in self._world.nodes.values() if node.machine is machine).entries[ref.uuid]
-            if self._world.restoring is not None and held.spec is None and held.why == "gone":
+            if self._world.behind and held.spec is None and held.why == "gone":
                 return  # ordered by the store that was
             if row is None or not (row.wanted.gone or machine.name in row.assigned.clear):
                 self.broken(UNKNOWN, f"{ref.uuid} was destroyed, and nobody wanted that")
@@ -133,7 +134,7 @@ class Promises:
     def _may_forget(self, machine: Machine, ref: Ref) -> None:
         """A host is about to remove a capture: nobody wants it, or the cloud has its bytes."""
         row = self._world.damage.row(Image, ref.uuid)
-        if row is None or self._world.restoring is not None or row.wanted.gone or images.state(row) is not PENDING:
+        if row is None or self._world.behind or row.wanted.gone or images.state(row) is not PENDING:
             return
         if row.assigned is None or machine.name not in row.assigned.clear:
             self.broken(UNKNOWN, f"the capture {ref.uuid} was removed, and the cloud has not got it")
@@ -161,7 +162,7 @@ class Promises:
     def _leaving(self, machine: Machine, uuid: str) -> bool:
         """Whether its host was told to remove it by the store that was, and is still about what came before."""
         held = next(node.book for node in self._world.nodes.values() if node.machine is machine).entries.get(uuid)
-        return self._world.restoring is not None and held is not None and held.spec is None
+        return self._world.behind and held is not None and held.spec is None
 
     def _compared(self, host: str) -> bool:
         """Whether the store was compared with this host, since it was replaced."""
@@ -170,11 +171,11 @@ class Promises:
     def _connected(self, spec: InstanceSpec) -> bool:
         """Whether the engine has a port of it, without which nobody reaches it; judged after a recovery alone."""
         bodies = self._world.net.bodies
-        return self._world.restoring is None or any(("port", nic.uuid) in bodies for nic in spec.nics)
+        return not self._world.behind or any(("port", nic.uuid) in bodies for nic in spec.nics)
 
     def buried(self, uuid: str) -> None:
         """A row becomes a tombstone, as everybody confirmed that there is nothing left."""
-        if self._old or self._world.restoring is not None:
+        if self._old or self._world.behind:
             return
         for node in self._world.nodes.values():
             if ("instance", uuid) in node.machine.bodies:
@@ -260,7 +261,7 @@ class Promises:
                 self.broken(UNKNOWN, f"{uuid} was lost, though the copy has it and nobody wanted its end")
 
     def _as_held(self, rows: Mapping[str, Instance], node: Node) -> None:
-        with self._world.store.read() as tx:
+        with self._world.store.truth() as tx:
             given = tx.meta("incarnation"), tx.meta("counter")
         for uuid in node.book.gone:
             if uuid in rows and not rows[uuid].wanted.gone:
@@ -288,7 +289,7 @@ class Promises:
 
     def _seen(self) -> list[tuple[object, ...]]:
         table = tables.nouns["instance"]
-        with self._world.store.read() as tx:
+        with self._world.store.truth() as tx:
             return [tuple(row) for row in tx.sql.execute(table.select())]
 
     def before_report(self, host: str, said: int, *, paged: bool) -> None:
@@ -309,7 +310,7 @@ class Promises:
         host = report.host
         if self._before is not None and self._before != self._seen():
             self.broken(STALE, f"report {said} of {host} changed something after report {self._heard[host]}")
-        with self._world.store.read() as tx:
+        with self._world.store.truth() as tx:
             seen = [row.seen for row in tx.list(Host) if row.name == host]
         newest = any((each.epoch, each.sequence) == (report.epoch, report.sequence) for each in seen)
         if not self._answers and newest:
@@ -319,7 +320,7 @@ class Promises:
 
     def counts(self) -> None:
         """Claims and usage are at any time what the rows say."""
-        with self._world.store.read() as tx:
+        with self._world.store.truth() as tx:
             found = recount.differences(tx)
         if found:
             self.broken(COUNTS, "; ".join(found))
@@ -328,7 +329,7 @@ class Promises:
         """Judge everything."""
         world = self._world
         self.counts()
-        with world.store.read() as tx:
+        with world.store.truth() as tx:
             rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
             for token, uuids in world.users.tokens.items():
                 made = {row.uuid for row in rows.values() if row.wanted.token == token}

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Literal
 from pileus.loops import recover
 from pileus.loops.gate import Gate
 from pileus.model.caller import SYSTEM
-from pileus.model.errors import PileusError
+from pileus.model.errors import PileusError, Unavailable
 from pileus.model.instance import Instance
 from pileus.verbs import flavor
 from tests import databases
-from tests.loops.users import StoreDown
+from tests.loops.users import StoreDown, is_down
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pileus.bus.messages import Report
+    from tests.loops.nodes import Node
     from tests.loops.world import World
 
 ASK = 1.0
@@ -28,6 +29,11 @@ DIES_SELDOM = 0.01
 
 class Restored:
     """Does it once, amid the storm, and holds the recovery that follows."""
+
+    @property
+    def lossy(self) -> bool:
+        """Whether the database lacks what it had."""
+        return True
 
     def __init__(self, world: World, what: Literal["copy", "gone"]) -> None:
         self._world = world
@@ -67,7 +73,7 @@ class Restored:
         self._tick()
 
     def _alive(self) -> set[str]:
-        with self._world.store.read() as tx:
+        with self._world.store.truth() as tx:
             return {row.uuid for row in tx.list(Instance) if not row.wanted.gone}
 
     @property
@@ -96,7 +102,9 @@ class Restored:
                 recovery = self._start()
             try:
                 self._opening(recovery.tick)
-            except StoreDown:
+            except (StoreDown, Unavailable) as error:
+                if not is_down(error):
+                    raise
                 self._world.log("not recovered")
             self._world.after(ASK, self._tick)
 
@@ -119,15 +127,20 @@ class Restored:
     def _opened(self) -> None:
         world = self._world
         world.log("recovered")
-        with world.store.read() as tx:
+        with world.store.truth() as tx:
             rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
         heard = [node for node in world.nodes.values() if node.name in self.admitted]
+        self._judged(rows, heard)
+        self._living = set()
+        self._seed()
+
+    def _judged(self, rows: dict[str, Instance], heard: Iterable[Node]) -> None:
+        """The store was opened: judge what came of the recovery, which users take for the truth from then on."""
+        world = self._world
         world.promises.recovered(rows, heard)
         world.promises.kept(rows, self._living)
-        self._living = set()
         held = {uuid for node in world.nodes.values() if node not in heard for uuid in node.book.entries}
         world.users.relearn(rows, held)
-        self._seed()
 
     def _seed(self) -> None:
         """As the process does when the store is open."""

@@ -8,8 +8,9 @@ from collections import Counter
 
 import structlog
 
+from tests.loops.clouds import cloud
 from tests.loops.lines import LINES
-from tests.loops.world import cloud, run
+from tests.loops.world import run
 
 
 def measure(name: str, worlds: int) -> tuple[int | None, Counter[int]]:

@@ -37,7 +37,8 @@ class Temper(msgspec.Struct, frozen=True):
     die, and start again with a copy of their book from before. `mute`: as `silent`, but that host goes on reporting,
     and answers nothing, or has a disk on which nothing can be written. `clock`: the cloud's wall clock is set, by
     seconds or hours ahead or back, by days ahead. `forgetful`: every tombstone is beyond its project's bound.
-    `damaged`: rows of the database cannot be decoded for a while.
+    `damaged`: rows of the database cannot be decoded for a while. `replaced`: the database is a file, which is deleted
+    or replaced under the running cloud, or its log is.
     """
 
     verbs: tuple[str, ...] = ()
@@ -52,6 +53,7 @@ class Temper(msgspec.Struct, frozen=True):
     clock: bool = False
     forgetful: bool = False
     damaged: bool = False
+    replaced: Literal["", "deleted", "copy", "log"] = ""
 
 
 def draw(seed: int, asked: Temper) -> Temper:
@@ -85,4 +87,5 @@ def draw(seed: int, asked: Temper) -> Temper:
         clock=asked.clock,
         forgetful=asked.forgetful,
         damaged=asked.damaged,
+        replaced=asked.replaced,
     )

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.loops.clouds import cloud
 from tests.loops.lines import LINES
-from tests.loops.world import cloud, run
+from tests.loops.world import run
 
 MOST = 150
 """Worlds that are tried at most, from the one on that is known to show it."""

@@ -12,7 +12,9 @@ import pytest
 
 from pileus.model import placement
 from pileus.model.image import State
+from pileus.store.files import DatabaseFiles
 from pileus.store.reader import Reader
+from tests.databases import SERVER
 from tests.loops.damage import JOURNAL
 from tests.loops.temper import Temper
 from tests.loops.world import World, run
@@ -74,6 +76,22 @@ def test_every_promise_holds_while_rows_are_damaged() -> None:
 def test_an_order_that_lacks_what_a_damaged_row_describes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reader, "complete", lambda _: contextlib.nullcontext())
     assert any((run(seed, Temper(damaged=True)) or "").startswith("4:") for seed in range(10))
+
+
+@pytest.mark.skipif(bool(SERVER), reason="a server's files are its own")
+@pytest.mark.parametrize("what", ["deleted", "copy", "log"])
+def test_every_promise_holds_of_a_file_that_is_deleted_or_replaced(what: Literal["deleted", "copy", "log"]) -> None:
+    broken = {seed: told for seed in range(7) if (told := run(seed, Temper(replaced=what))) is not None}
+    assert broken == {}
+
+
+@pytest.mark.skipif(bool(SERVER), reason="a server's files are its own")
+@pytest.mark.parametrize(("part", "what"), [("loss", "copy"), ("rescue", "log")])
+def test_a_file_that_is_replaced_unnoticed_is_noticed(
+    part: str, what: Literal["copy", "log"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DatabaseFiles, part, lambda _: "")
+    assert (run(0, Temper(replaced=what)) or "").startswith("13:")
 
 
 def test_every_promise_holds_of_images_that_are_captured() -> None:

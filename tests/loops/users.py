@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.model.errors import PileusError
+from pileus.model.errors import PileusError, Unavailable
 from pileus.model.securitygroup import Rule
 from pileus.verbs import securitygroup, tag
 from pileus.verbs.instance import launch, power
@@ -26,8 +26,15 @@ class StoreDown(Exception):
     """A transaction that could not be committed, as when the disk is full."""
 
 
+def is_down(error: Exception) -> bool:
+    """Whether an error says that the whole database cannot be used now; threads of the cloud then try again."""
+    return isinstance(error, StoreDown) or (isinstance(error, Unavailable) and error.noun == "store")
+
+
 class Wish(msgspec.Struct):
     """What was asked last of one instance, `asked` since the last recovery.
+
+    `unsure`: the answer was that it may have been done, or not.
 
     `ended`: its guest went down by itself since the last start; `ended_n` is the power number that it ran for then.
     """
@@ -40,6 +47,7 @@ class Wish(msgspec.Struct):
     ended: bool = False
     ended_n: int = 0
     asked: bool = False
+    unsure: bool = False
 
 
 class Users:
@@ -54,6 +62,7 @@ class Users:
         self._asked: dict[str, launch.Launch] = {}
         self._count = 0
         self._recovered = False
+        self._unknown = self._unsure = False
         self.addresses = Addresses(world, self._try)
         self.captures = Captures(world, self._try)
 
@@ -86,6 +95,17 @@ class Users:
         self.addresses.relearn()
         self.captures.relearn()
 
+    def look(self, rows: Mapping[str, Instance]) -> None:
+        """Look what became of that which was answered with "it may be done, or not"."""
+        for wish in self.wishes.values():
+            if wish.unsure:
+                row = rows[wish.uuid]
+                wish.running, wish.gone = row.wanted.power.state == "running", row.wanted.gone or row.gone is not None
+                wish.unsure = False
+        if self._unsure:
+            self.addresses.relearn()
+            self.captures.relearn()
+
     def begin(self) -> None:
         """The first one launches; others follow for as long as the storm lasts."""
         self._launch()
@@ -105,7 +125,10 @@ class Users:
             verb()
         except (PileusError, StoreDown) as error:
             self._world.log("refused:", error)
+            self._unknown = isinstance(error, Unavailable) and error.reason == "unknown"
+            self._unsure = self._unsure or self._unknown
             return False
+        self._unknown = False
         return True
 
     def _ask(self, verb: str) -> None:
@@ -147,6 +170,7 @@ class Users:
                 self.addresses.left(wish.uuid)
         elif verb == "tag":
             self._try(lambda: tag.put(caller, core, [wish.ec2_id], {"n": str(self._world.random.random())}))
+        wish.unsure = wish.unsure or self._unknown
 
     def _launch(self) -> None:
         random = self._world.random
@@ -196,9 +220,10 @@ class Users:
 
     def _group(self) -> None:
         world, random = self._world, self._world.random
-        extra: list[Noun] = [
-            g for g in securitygroup.listing(world.cloud.caller, world.core) if g.name.startswith("extra")
-        ]
+        there: list[Noun] = []
+        if not self._try(lambda: there.extend(securitygroup.listing(world.cloud.caller, world.core))):
+            return
+        extra = [group for group in there if group.name.startswith("extra")]
         if extra and random.random() < 0.6:
             self._try(lambda: securitygroup.delete(world.cloud.caller, world.core, extra[0].ec2_id))
         else:

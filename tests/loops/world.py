@@ -6,104 +6,53 @@ else may happen. Everything follows from the seed. First a storm, then calm; the
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import random
-import uuid as uuids
-from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from unittest import mock
-
-from sqlalchemy import case, func, select
 
 from pileus.bus import messages, pages
 from pileus.loops import instance as instances
 from pileus.loops import report, runner
 from pileus.loops.host import agent as agents
 from pileus.model import ids
-from pileus.model.caller import SYSTEM, Caller
-from pileus.model.errors import Fault
-from pileus.model.image import Wanted as ImageWanted
-from pileus.model.provider import Seen
+from pileus.model.errors import Fault, Unavailable
 from pileus.model.spec import InstanceSpec
 from pileus.store import store as stores
-from pileus.store import tables
 from pileus.store.clock import Clock
-from pileus.store.migrate import migrate
 from pileus.store.reader import Reader
-from pileus.store.store import Store
-from pileus.verbs import flavor, image, project, securitygroup
 from pileus.verbs.core import Core
 from tests import databases
 from tests.loops import temper
 from tests.loops.captures import Objects
+from tests.loops.clouds import START, cloud, drawn_uuids
 from tests.loops.damage import Damage
 from tests.loops.fibers import Fiber, give_way
+from tests.loops.filed import FileCloud, FileLoss
 from tests.loops.machines import ALIEN, Net
 from tests.loops.nodes import Node
 from tests.loops.operators import Operators
 from tests.loops.promises import Promises, Violation
 from tests.loops.restored import Restored
 from tests.loops.temper import Temper, draw
-from tests.loops.users import StoreDown, Users
+from tests.loops.users import StoreDown, Users, is_down
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
     from pileus.bus.messages import Order, ToCloud
     from pileus.model.instance import Instance
     from pileus.model.noun import Noun
     from pileus.store.writer import Writer
 
-START = 1_800_000_000.0
 STORM, CALM = 32.0, 66.0
 LEASE = 8.0
 SCAN = 40.0
 REMOVALS, PAGE = 1, 20_000
 """Removals that a host remembers, and bytes of a page of an answer: histories are long, and answers large, at once."""
-_WAKE = tables.wake.c
-NEXT = select(func.min(case((_WAKE.until > _WAKE.due, _WAKE.until), else_=_WAKE.due)))
-"""When the next wake can be claimed."""
 
 
 _bury = instances.bury
-
-
-class TracedStore(Store):
-    """The store, which gives way before each transaction and may fail at a commit."""
-
-    def __init__(self) -> None:
-        super().__init__(databases.new())
-        self.world: World | None = None
-        self.depth = 0
-        self.dirty = True
-
-    @contextmanager
-    def write(self, *, recovering: bool = False, lasting: bool = True) -> Iterator[Writer]:
-        """One transaction."""
-        give_way()
-        self.depth += 1
-        try:
-            with super().write(recovering=recovering, lasting=lasting) as writer:
-                yield writer
-                if self.world is not None and self.world.happens("commit fails"):
-                    raise StoreDown
-            self.dirty = self.dirty or writer.woken
-        finally:
-            self.depth -= 1
-
-    def finish_wakes(
-        self, done: Sequence[tuple[stores.Claimed, float | None, bool]], *, claim: int = 0
-    ) -> list[stores.Claimed]:
-        """Give way, then give the wakes back."""
-        give_way()
-        self.dirty = True
-        return super().finish_wakes(done, claim=claim)
-
-    def claim_wakes(self, most: int) -> list[stores.Claimed]:
-        """Claim."""
-        self.dirty = True
-        return super().claim_wakes(most)
 
 
 class _Log:
@@ -121,74 +70,6 @@ class _Log:
     exception = warning
 
 
-def _uuids(seed: int | str) -> SimpleNamespace:
-    """In the place of the module `uuid`: uuids follow from a seed, too, for much is done in their order."""
-    drawn = random.Random(seed)
-    return SimpleNamespace(uuid4=lambda: uuids.UUID(int=drawn.getrandbits(128), version=4))
-
-
-class Cloud:
-    """What every world begins with, made once: a project with its default network, two groups, an image, two hosts."""
-
-    def __init__(self) -> None:
-        with mock.patch.object(ids, "uuid", _uuids("cloud")):
-            self._begin()
-
-    def _begin(self) -> None:
-        self.store = TracedStore()
-        self.store.now = lambda: START
-        migrate(self.store.engine)
-        self.empty = databases.copy(self.store)
-        orders: list[Order] = []
-        world = SimpleNamespace(happens=lambda _: False, log=lambda *_: None, promises=SimpleNamespace())
-        world.promises.engine_removed = lambda *_: None
-        net = Net(world)  # type: ignore[arg-type]
-        core = Core(self.store, SimpleNamespace(send=lambda _, o: orders.append(o)), net, bytes(32))
-        flavor.seed(SYSTEM, core)
-        quota = {"instances": 5, "vcpus": 40, "memory": 3072, "disk": 400, "securitygroups": 4, "floatingips": 3}
-        self.project = project.ensure(SYSTEM, core, "blue", quota)
-        self.caller = Caller(user="u", user_name="ann", project=self.project.uuid, face="test")
-        wanted = ImageWanted(digest="0" * 64, size=1, virtual_size=1)
-        self.image = image.register(self.caller, core, "tiny", wanted)
-        self.groups = [securitygroup.create(self.caller, core, name, "") for name in ("web", "db")]
-        while runner.once(core):
-            pass
-        with self.store.write() as tx:
-            tx.keep_meta(stores.OPENING, 1)
-        self.bodies, self.specs = dict(net.bodies), dict(net.specs)
-        self.bodies[("port", ALIEN)] = Seen(kind="port", uuid=ALIEN)
-        self._image = databases.copy(self.store)
-
-    def next_due(self) -> float | None:
-        """When the next wake can be claimed."""
-        with self.store.engine.read() as connection:
-            (found,) = self.store.engine.direct(connection).execute(NEXT).first()
-        return None if found is None else float(found)
-
-    def reset(self) -> None:
-        """The database as it was in the beginning."""
-        self.load(self._image)
-        self.store.closed = False
-
-    def copy(self) -> databases.Image:
-        """The database as it is."""
-        return databases.copy(self.store)
-
-    def load(self, database: databases.Image) -> None:
-        """Have another database."""
-        databases.load(self.store, database)
-
-
-_cloud: list[Cloud] = []
-
-
-def cloud() -> Cloud:
-    """The one that all worlds of this process begin from."""
-    if not _cloud:
-        _cloud.append(Cloud())
-    return _cloud[0]
-
-
 class World:
     """One seed's world. `run` returns None, or which promise was broken and how."""
 
@@ -203,13 +84,10 @@ class World:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._tie = 0
         self.sends = 0
-        self.cloud = cloud()
+        self.cloud = FileCloud() if self.temper.replaced else cloud()
         self.cloud.reset()
-        self.store = self.cloud.store
         self.ahead = 0.0
-        self.store.now = Clock(self.wall, self.clock) if self.temper.clock else self.clock
-        self.store._swept = int(START - stores.TOMBSTONE), START
-        self.store.world = self
+        self._open()
         self.net = Net(self)
         self.net.bodies, self.net.specs = dict(self.cloud.bodies), dict(self.cloud.specs)
         self.objects = Objects(self)
@@ -230,6 +108,18 @@ class World:
         self.users = Users(self)
         self.operators = Operators(self)
         self.damage = Damage(self)
+
+    def _open(self) -> None:
+        """Have the store of a process that begins."""
+        self.store = self.cloud.store
+        self.store.now = Clock(self.wall, self.clock) if self.temper.clock else self.clock
+        self.store._swept = int(START - stores.TOMBSTONE), START
+        self.store.world = self
+
+    @property
+    def behind(self) -> bool:
+        """Whether the database was replaced by one that lacks what it had."""
+        return self.restoring is not None and self.restoring.lossy
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -297,7 +187,9 @@ class World:
                     self.restoring.heard(message)
                 else:
                     report.absorb(self.core, message)
-            except StoreDown:
+            except (StoreDown, Unavailable) as error:
+                if not is_down(error):
+                    raise
                 self.log("report not taken in")
             else:
                 # Pages of an answer are taken in when all are there.
@@ -338,7 +230,9 @@ class World:
             return
         try:
             done = fiber.resume()
-        except StoreDown:
+        except (StoreDown, Unavailable) as error:
+            if not is_down(error):
+                raise
             self.log("worker's transaction failed")
             done = True
         if not done:
@@ -363,7 +257,7 @@ class World:
     def _scan(self) -> None:
         try:
             runner.scan(self.core)
-        except (StoreDown, Fault):
+        except (StoreDown, Fault, Unavailable):
             self.log("scan failed")
         late = self.now > self.calm + CALM - 1.4 * SCAN  # none is under way at the end
         if not late:
@@ -374,6 +268,8 @@ class World:
         self._kill_workers()
         self._parked = 4
         self.cloud.load(database)
+        self._open()
+        self.core = dataclasses.replace(self.core, store=self.store)
         self.store.dirty = True
 
     def _kill_workers(self) -> None:
@@ -442,6 +338,8 @@ class World:
             self.damage.begin()
         if self.temper.restored:
             Restored(self, self.temper.restored)
+        if self.temper.replaced:
+            FileLoss(self, self.temper.replaced)
 
     def _bury(self, tx: Writer, row: Instance) -> Instance:
         buried = _bury(tx, row)
@@ -453,7 +351,7 @@ class World:
         """Run the seed."""
         log = _Log()
         changed: list[tuple[Any, str, object]] = [
-            (ids, "uuid", _uuids(self.seed)),
+            (ids, "uuid", drawn_uuids(self.seed)),
             (stores, "LEASE", LEASE),
             (runner, "log", log),
             (agents, "log", log),
@@ -478,6 +376,8 @@ class World:
             self._end()
             self.store.world = None
             self.store.now = lambda: START
+            if isinstance(self.cloud, FileCloud):
+                self.cloud.end()
         return None
 
     def _run(self) -> None:
