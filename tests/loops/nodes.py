@@ -43,6 +43,11 @@ class MortalBook(Book):
         super().begin()
         self._copies.append(self._copy())
 
+    @property
+    def counted(self) -> bool:
+        """Whether this start was written down."""
+        return self.start.epoch == self._written.epoch
+
     def _copy(self) -> tuple[Start, Revision, dict[str, Entry], dict[str, Removed]]:
         return self._written, self.forgotten, dict(self.entries), dict(self.removed)
 
@@ -136,6 +141,8 @@ class Node:
         except OSError:
             self.world.after(self.world.random.uniform(0.5, 4), self.boot)
             return
+        if not self.book.counted:
+            self.world.promises.uncounted(self.name)
         life = self.life
         self._reporting = False
         for uuid in list(self.book.entries):

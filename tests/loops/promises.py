@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from pileus.model import image as images
 from pileus.model.floatingip import FloatingIp
-from pileus.model.host import Host
 from pileus.model.image import Image
 from pileus.model.instance import Instance, State, settled, state
 from pileus.model.network import Network
@@ -23,7 +22,6 @@ from tests.loops.machines import ALIEN
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pileus.bus.messages import Report
     from pileus.model.noun import Noun
     from pileus.model.provider import Ref
     from pileus.model.spec import AnySpec
@@ -63,6 +61,7 @@ class Promises:
         self._let_go: set[str] = set()
         self._old: set[str] = set()
         self._heard: dict[str, int] = {}
+        self._uncounted: set[str] = set()
         self._answers = False
         self._before: list[tuple[object, ...]] | None = None
 
@@ -239,6 +238,10 @@ class Promises:
             if entry is None or self._binding.get(uuid) != entry.body.satisfied:
                 self._binding.pop(uuid, None)
 
+    def uncounted(self, host: str) -> None:
+        """A host could not write down that it started: the next start has the same number, and old reports may pass."""
+        self._uncounted.add(host)
+
     def recovered(self, rows: Mapping[str, Instance], heard: Iterable[Node]) -> None:
         """The store was recovered: what hosts hold is in it as they hold it, and what they removed is not."""
         self.counts()
@@ -299,21 +302,14 @@ class Promises:
         """
         # Of a host that was not compared: taken in when the store is opened, or not even then.
         self._answers = paged or self._world.store.closed or not self._compared(host)
-        old = said <= self._heard.get(host, 0) and not self._answers
+        old = said <= self._heard.get(host, 0) and not self._answers and host not in self._uncounted
         self._before = self._seen() if old else None
 
-    def after_report(self, report: Report, said: int) -> None:
-        """A report was taken in, unless the store knew a newer one.
-
-        A host whose disk was full at two starts counts them as one: what it says after the second is dropped at first.
-        """
-        host = report.host
+    def after_report(self, host: str, said: int) -> None:
+        """A report was taken in."""
         if self._before is not None and self._before != self._seen():
             self.broken(STALE, f"report {said} of {host} changed something after report {self._heard[host]}")
-        with self._world.store.truth() as tx:
-            seen = [row.seen for row in tx.list(Host) if row.name == host]
-        newest = any((each.epoch, each.sequence) == (report.epoch, report.sequence) for each in seen)
-        if not self._answers and newest:
+        if not self._answers:
             self._heard[host] = max(said, self._heard.get(host, 0))
 
     # -- at rest -------------------------------------------------------------------------------------------------

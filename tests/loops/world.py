@@ -194,7 +194,7 @@ class World:
             else:
                 # Pages of an answer are taken in when all are there.
                 if message.pages == 1:
-                    self.promises.after_report(message, said)
+                    self.promises.after_report(message.host, said)
 
     # -- workers -------------------------------------------------------------------------------------------------
 
