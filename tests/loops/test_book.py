@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import resource
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +19,6 @@ from pileus.model.spec import InstanceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def entry(uuid: str, number: int, satisfied: int = 0) -> Entry:
@@ -107,6 +109,30 @@ def test_a_damaged_order_is_set_aside_and_costs_no_other(tmp_path: Path, damage:
     again.keep(entry("a", 1))
     assert FileBook(tmp_path).entries == {"a": entry("a", 1), "b": entry("b", 1)}
     assert len(list((tmp_path / DAMAGED).iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["orders/a.json", "start.json"])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_what_cannot_be_opened_for_want_of_descriptors_is_not_damaged(
+    tmp_path: Path, number: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order that was set aside had to be given again, and what its body had done already was forgotten."""
+    book = FileBook(tmp_path)
+    book.begin()
+    book.keep(entry("a", 2, satisfied=2))
+    read = Path.read_bytes
+
+    def lacking(path: Path) -> bytes:
+        if path == tmp_path / name:
+            raise OSError(number, os.strerror(number))
+        return read(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", lacking)
+        with pytest.raises(OSError, match=os.strerror(number)):
+            FileBook(tmp_path)
+    assert not (tmp_path / DAMAGED).exists()
+    assert same(book, FileBook(tmp_path))
 
 
 def test_a_damaged_order_that_cannot_be_set_aside_costs_no_start(tmp_path: Path) -> None:

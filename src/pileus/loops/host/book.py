@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ MARK = ".highest"
 
 REMOVALS = "removed.jsonl"
 """The list of removals, in the folder of a book."""
+
+_SCARCE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 log = structlog.get_logger()
 
@@ -182,6 +185,7 @@ class FileBook(Book):
 
     An order that cannot be read is set aside, and missing: the host's next report does not name its body, and the
     cloud orders it again. So is what was kept of earlier starts: the host begins above all that its book still shows.
+    A process that lacks descriptors or memory raises OSError, and sets nothing aside: a later one reads it.
     What orders and removals brought is known however little can be read: the highest revision is the name of an empty
     file in the orders' folder, which is synced with each order.
     """
@@ -198,6 +202,7 @@ class FileBook(Book):
             try:
                 entry = read_entry(path)
             except (OSError, msgspec.MsgspecError) as error:
+                _raise_scarce(error)
                 self._set_aside(path, error, int(now()))
             else:
                 self.entries[entry.uuid] = entry
@@ -214,6 +219,7 @@ class FileBook(Book):
         try:
             return msgspec.json.decode(path.read_bytes(), type=Start)
         except (OSError, msgspec.MsgspecError) as error:
+            _raise_scarce(error)
             self._set_aside(path, error, now)
             return None
 
@@ -284,6 +290,12 @@ class FileBook(Book):
         self._mark(forgotten)
         lines = [("", Removed(revision=forgotten, why=FORGOTTEN)), *kept.items()]
         _replace(self._folder / REMOVALS, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+
+
+def _raise_scarce(error: Exception) -> None:
+    """Raise an error that speaks of this process or machine, and not of the file that it was to read."""
+    if isinstance(error, OSError) and error.errno in _SCARCE:
+        raise error
 
 
 def marks(orders: Path) -> list[Revision]:
