@@ -10,6 +10,7 @@ import msgspec
 from pileus.model.errors import Fault
 from pileus.model.image import Image, State, content, settled, state
 from pileus.verbs import image
+from tests.loops.descriptors import CLOUD
 from tests.loops.fibers import give_way
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Objects:
     def fetch(self, host: str, image: str, digest: str, size: int, owner: str = "") -> bool:
         """Bring the bytes in."""
         give_way()
+        self._world.descriptors.take(CLOUD)
         node = self._world.nodes[host]
         if node.agent is None or node.silent or self._world.happens("fault"):
             raise Fault("CaptureUnavailable", f"{host} does not answer")

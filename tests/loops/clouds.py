@@ -120,6 +120,7 @@ class Cloud:
         orders: list[Order] = []
         world = SimpleNamespace(happens=lambda _: False, log=lambda *_: None, promises=SimpleNamespace())
         world.promises.engine_removed = lambda *_: None
+        world.descriptors = SimpleNamespace(take=lambda _: None)
         net = Net(world)  # type: ignore[arg-type]
         core = Core(self.store, SimpleNamespace(send=lambda _, o: orders.append(o)), net, bytes(32))
         flavor.seed(SYSTEM, core)

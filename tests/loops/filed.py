@@ -6,11 +6,11 @@ What was acknowledged before that is in the file, or is recovered; nothing is ac
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tests.loops.clouds import Cloud, TracedStore, cloud
+from tests.loops.folders import folder
 from tests.loops.promises import KEPT
 from tests.loops.restored import Restored
 
@@ -27,12 +27,6 @@ Loss = Literal["deleted", "copy", "log"]
 
 NOTICE = 0.5
 """Seconds between looks of the process at whether its file was replaced (`pileus.app.cloud.REPLACED`)."""
-
-
-def folder() -> Path:
-    """A new folder, in memory where the machine has such."""
-    memory = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(prefix="pileus-world-", dir=memory if memory.is_dir() else None))
 
 
 class FileCloud(Cloud):

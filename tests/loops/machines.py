@@ -12,6 +12,7 @@ from pileus.model.noun import NEVER
 from pileus.model.provider import Capture, Ref, Seen
 from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.providers.stub import StubProvider
+from tests.loops.descriptors import CLOUD
 from tests.loops.fibers import give_way
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Machine(StubProvider):
 
     def _fault(self, call: str, uuid: str) -> None:
         give_way()
+        self.world.descriptors.take(self.name)
         if self.world.happens("fault"):
             raise Fault("Unavailable", f"{call} of {uuid} did not work")
 
@@ -184,6 +186,7 @@ class Net(StubProvider):
 
     def _fault(self, call: str, uuid: str) -> None:
         give_way()
+        self.world.descriptors.take(CLOUD)
         if self.world.happens("fault"):
             raise Fault("Unavailable", f"{call} of {uuid} did not work")
 

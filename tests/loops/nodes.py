@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from pileus.bus import messages
 from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book, Start
+from pileus.loops.host.book import Book, FileBook, Start
 from pileus.loops.host.runner import REPEAT
 from pileus.loops.runner import backoff
 from pileus.model.errors import Fault
@@ -16,6 +16,8 @@ from tests.loops.fibers import Fiber, Killed
 from tests.loops.machines import Machine
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pileus.bus.messages import Order, Removed, Report, ToCloud
     from pileus.loops.host.book import Entry
     from pileus.model.noun import Revision
@@ -24,18 +26,78 @@ if TYPE_CHECKING:
 BEAT, SURVEY = 10.0, 10.0
 
 
-class MortalBook(Book):
-    """A book whose owner may die right before or right after anything is written, on a disk that may be full."""
+class Mortal(Book):
+    """A book whose owner may die right before or right after anything is written; `gone` is what was ever removed."""
+
+    world: World
+    gone: set[str]
+    full = 0.0
+    """Until when nothing can be written."""
+    _written: Start
+
+    @property
+    def counted(self) -> bool:
+        """Whether this start was written down."""
+        return self.start.epoch == self._written.epoch
+
+    def reopened(self) -> Self:
+        """The book as the next process finds it. Raises OSError."""
+        return self
+
+    def put_back(self) -> None:
+        """Have the contents of an earlier time."""
+
+    def _perhaps(self) -> None:
+        if self.world.happens("death at the book"):
+            raise Killed
+
+    def witness(self, revision: Revision) -> None:
+        self._perhaps()
+        super().witness(revision)
+
+    def keep(self, entry: Entry) -> None:
+        self._perhaps()
+        super().keep(entry)
+        self._remember_copy()
+        self._perhaps()
+
+    def _remember_copy(self) -> None:
+        """Keep the contents for `put_back`."""
+
+    def remember(self, uuid: str, removed: Removed) -> None:
+        self._perhaps()
+        super().remember(uuid, removed)
+        if removed.why == "gone":
+            self.gone.add(uuid)
+        self._perhaps()
+
+    def forget(self, through: Revision, left: int) -> None:
+        self._perhaps()
+        super().forget(through, left)
+        self._perhaps()
+
+
+class MortalFileBook(Mortal, FileBook):
+    """Such a book in files, which are read anew by each process."""
+
+    def __init__(self, world: World, folder: Path, gone: set[str] | None = None) -> None:
+        self.world = world
+        self.gone = set() if gone is None else gone
+        self._place = folder
+        super().__init__(folder, world.clock)
+
+    def reopened(self) -> MortalFileBook:
+        return MortalFileBook(self.world, self._place, self.gone)
+
+
+class MortalBook(Mortal):
+    """Such a book in memory, on a disk that may be full."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
-        self._world = world
-        self.full = 0.0
-        """Until when nothing can be written."""
+        self.world = world
         self._written = self.start
-        self.gone: set[str] = set()
-        """What was ever removed for good, be it forgotten."""
-
+        self.gone = set()
         self._copies = [self._copy()]
 
     def begin(self) -> None:
@@ -43,18 +105,15 @@ class MortalBook(Book):
         super().begin()
         self._copies.append(self._copy())
 
-    @property
-    def counted(self) -> bool:
-        """Whether this start was written down."""
-        return self.start.epoch == self._written.epoch
-
     def _copy(self) -> tuple[Start, Revision, dict[str, Entry], dict[str, Removed]]:
         return self._written, self.forgotten, dict(self.entries), dict(self.removed)
 
     def put_back(self) -> None:
-        """Have the contents of an earlier time."""
-        self._written, self.forgotten, entries, removed = self._world.random.choice(self._copies)
+        self._written, self.forgotten, entries, removed = self.world.random.choice(self._copies)
         self.entries, self.removed = dict(entries), dict(removed)
+
+    def _remember_copy(self) -> None:
+        self._copies.append(self._copy())
 
     def _write_start(self, start: Start) -> None:
         self._room()
@@ -70,35 +129,9 @@ class MortalBook(Book):
         self._room(forgotten, kept)
 
     def _room(self, *_: object) -> None:
-        if self.full > self._world.now:
-            why = self._world.random.choice((errno.ENOSPC, errno.EIO))
+        if self.full > self.world.now:
+            why = self.world.random.choice((errno.ENOSPC, errno.EIO))
             raise OSError(why, "nothing can be written")
-
-    def _perhaps(self) -> None:
-        if self._world.happens("death at the book"):
-            raise Killed
-
-    def witness(self, revision: Revision) -> None:
-        self._perhaps()
-        super().witness(revision)
-
-    def keep(self, entry: Entry) -> None:
-        self._perhaps()
-        super().keep(entry)
-        self._copies.append(self._copy())
-        self._perhaps()
-
-    def remember(self, uuid: str, removed: Removed) -> None:
-        self._perhaps()
-        super().remember(uuid, removed)
-        if removed.why == "gone":
-            self.gone.add(uuid)
-        self._perhaps()
-
-    def forget(self, through: Revision, left: int) -> None:
-        self._perhaps()
-        super().forget(through, left)
-        self._perhaps()
 
 
 class Node:
@@ -109,7 +142,9 @@ class Node:
         self.name = name
         self.machine = Machine(world, name)
         self.machine.watch(lambda ref: self.hint(ref.uuid))
-        self.book = MortalBook(world)
+        self.book: Mortal = MortalBook(world)
+        if world.temper.descriptors:
+            self.book = MortalFileBook(world, world.descriptors.book(name))
         self.agent: Agent | None = None
         self.life = 0
         self.cut = self.away = self.mute = 0.0
@@ -130,6 +165,7 @@ class Node:
         """Start the agent: all that the book holds is looked at, and everything is reported."""
         self.life += 1
         try:
+            self.book = self.book.reopened()
             self.agent = Agent(
                 self.name,
                 self.machine,
@@ -254,7 +290,7 @@ class Node:
         if self.agent is not None:
             try:
                 names = self.agent.survey()
-            except Fault:
+            except (Fault, OSError):
                 return
             for uuid in names:
                 self.wake(uuid)
@@ -284,7 +320,7 @@ class Node:
         fiber = self._busy[uuid]
         try:
             done = fiber.resume()
-        except Fault:
+        except (Fault, OSError):
             self._tries[uuid] = self._tries.get(uuid, 0) + 1
             self._end(uuid, backoff(self._tries[uuid]))
         except Killed:

@@ -335,6 +335,8 @@ class Promises:
             for uuid, row in rows.items():
                 self._instance(uuid, row)
             self._engine(tx)
+            for complaint in world.descriptors.complaints() if world.temper.descriptors else ():
+                self.broken(UNKNOWN, complaint)
             for complaint in world.users.captures.complaints(tx):
                 self.broken(IMAGE, complaint)
             for complaint in world.users.addresses.complaints(tx):

@@ -39,6 +39,7 @@ class Temper(msgspec.Struct, frozen=True):
     seconds or hours ahead or back, by days ahead. `forgetful`: every tombstone is beyond its project's bound.
     `damaged`: rows of the database cannot be decoded for a while. `replaced`: the database is a file, which is deleted
     or replaced under the running cloud, or its log is.
+    `descriptors`: processes of hosts, whose books are files, and the cloud's run out of file descriptors for a while.
     """
 
     verbs: tuple[str, ...] = ()
@@ -53,6 +54,7 @@ class Temper(msgspec.Struct, frozen=True):
     clock: bool = False
     forgetful: bool = False
     damaged: bool = False
+    descriptors: bool = False
     replaced: Literal["", "deleted", "copy", "log"] = ""
 
 
@@ -87,5 +89,6 @@ def draw(seed: int, asked: Temper) -> Temper:
         clock=asked.clock,
         forgetful=asked.forgetful,
         damaged=asked.damaged,
+        descriptors=asked.descriptors,
         replaced=asked.replaced,
     )

@@ -10,6 +10,7 @@ from typing import Literal
 
 import pytest
 
+from pileus.loops.host import book
 from pileus.model import placement
 from pileus.model.image import State
 from pileus.store.files import DatabaseFiles
@@ -92,6 +93,23 @@ def test_a_file_that_is_replaced_unnoticed_is_noticed(
 ) -> None:
     monkeypatch.setattr(DatabaseFiles, part, lambda _: "")
     assert (run(0, Temper(replaced=what)) or "").startswith("13:")
+
+
+def test_every_promise_holds_while_descriptors_run_out() -> None:
+    broken, failed = {}, 0
+    for seed in range(16):
+        world = World(seed, Temper(descriptors=True))
+        told = world.run()
+        if told is not None:
+            broken[seed] = told
+        failed += world.descriptors.failed
+    assert broken == {}
+    assert failed > 150
+
+
+def test_a_book_that_takes_a_lack_of_descriptors_for_damage_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book, "_raise_scarce", lambda _: None)
+    assert any((run(seed, Temper(descriptors=True)) or "").startswith("4:") for seed in range(10))
 
 
 def test_every_promise_holds_of_images_that_are_captured() -> None:

@@ -6,6 +6,7 @@ else may happen. Everything follows from the seed. First a storm, then calm; the
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import heapq
 import random
@@ -27,6 +28,7 @@ from tests.loops import temper
 from tests.loops.captures import Objects
 from tests.loops.clouds import START, cloud, drawn_uuids
 from tests.loops.damage import Damage
+from tests.loops.descriptors import Descriptors
 from tests.loops.fibers import Fiber, give_way
 from tests.loops.filed import FileCloud, FileLoss
 from tests.loops.machines import ALIEN, Net
@@ -93,6 +95,7 @@ class World:
         self.objects = Objects(self)
         self.core = Core(self.store, self, self.net, bytes(32), captures=self.objects)  # type: ignore[arg-type]
         self.promises = Promises(self)
+        self.descriptors = Descriptors(self)
         hosts = self.random.choice((1, 1, 2)) if self.temper.restored != "gone" else 1
         away = bool(self.temper.silent or self.temper.mute)
         hosts = 2 if away else hosts
@@ -334,6 +337,8 @@ class World:
             self.operators.begin()
         if self.temper.clock:
             self.after(self.soon(8), self._set_clock)
+        if self.temper.descriptors:
+            self.descriptors.begin()
         if self.temper.damaged:
             self.damage.begin()
         if self.temper.restored:
@@ -366,7 +371,8 @@ class World:
         for module, name, value in changed:
             setattr(module, name, value)
         try:
-            self._run()
+            with self.descriptors.running_out() if self.temper.descriptors else contextlib.nullcontext():
+                self._run()
         except Violation as broken:
             self.log(broken)
             return str(broken)
