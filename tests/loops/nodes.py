@@ -33,6 +33,8 @@ class Mortal(Book):
     gone: set[str]
     full = 0.0
     """Until when nothing can be written."""
+    torn: frozenset[str] = frozenset()
+    """The uuids of orders that may be on the disk as they could not be written: the next process finds them so."""
     _written: Start
 
     @property
@@ -85,6 +87,11 @@ class MortalFileBook(Mortal, FileBook):
         self.gone = set() if gone is None else gone
         self._place = folder
         super().__init__(folder, world.clock)
+
+    def _write_entry(self, entry: Entry) -> None:
+        self.torn |= {entry.uuid}
+        super()._write_entry(entry)
+        self.torn -= {entry.uuid}
 
     def reopened(self) -> MortalFileBook:
         return MortalFileBook(self.world, self._place, self.gone)

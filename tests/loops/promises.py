@@ -215,7 +215,14 @@ class Promises:
         if by_itself and wish is not None and row is not None and uuid not in machine.stopping:
             wish.ended = True
             self._selfended[uuid] = row.wanted.power.n
-            known = uuid in machine.noticed and entry is not None and entry.body.running and not entry.body.ordered_stop
+            read = entry is not None and uuid not in node.book.torn
+            known = (
+                uuid in machine.noticed
+                and read
+                and entry is not None
+                and entry.body.running
+                and not entry.body.ordered_stop
+            )
             if known and entry is not None and entry.body.n == row.wanted.power.n and wish.running:
                 self._binding[uuid] = entry.body.n
         self._world.log("guest ends" if by_itself else "guest dies", uuid, "binding" if uuid in self._binding else "")
