@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING, Self
 
 from pileus.bus import messages
+from pileus.bus.messages import Removed
 from pileus.loops.host.agent import Agent
 from pileus.loops.host.book import Book, FileBook, Start
 from pileus.loops.host.runner import REPEAT
@@ -18,7 +19,7 @@ from tests.loops.machines import Machine
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pileus.bus.messages import Order, Removed, Report, ToCloud
+    from pileus.bus.messages import Order, Report, ToCloud
     from pileus.loops.host.book import Entry
     from pileus.model.noun import Revision
     from tests.loops.world import World
@@ -48,6 +49,11 @@ class Mortal(Book):
 
     def put_back(self) -> None:
         """Have the contents of an earlier time."""
+
+    def recall(self, count: int) -> None:
+        """Have removed as many bodies long ago, at the store's first revisions."""
+        for number in range(count):
+            self.remember(f"0000{number:04x}-0000-4000-8000-000000000000", Removed(revision=(1, 1), why="gone"))
 
     def _perhaps(self) -> None:
         if self.world.happens("death at the book"):
@@ -160,6 +166,8 @@ class Node:
         self._tries: dict[str, int] = {}
         self._reporting = False
         self._said = self._beats = 0
+        self.pages = 0
+        """Pages of the longest answer."""
 
     @property
     def silent(self) -> bool:
@@ -236,6 +244,7 @@ class Node:
         except Killed:
             self.die()
             return
+        self.pages = max(self.pages, len(answer))
         for page in answer:
             self.up(page)
 

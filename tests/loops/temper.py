@@ -39,6 +39,7 @@ class Temper(msgspec.Struct, frozen=True):
     seconds or hours ahead or back, by days ahead. `forgetful`: every tombstone is beyond its project's bound.
     `damaged`: rows of the database cannot be decoded for a while. `replaced`: the database is a file, which is deleted
     or replaced under the running cloud, or its log is.
+    `history`: hosts remember as many removals as they may, so that an answer takes a dozen pages.
     `descriptors`: processes of hosts, whose books are files, and the cloud's run out of file descriptors for a while.
     """
 
@@ -55,6 +56,7 @@ class Temper(msgspec.Struct, frozen=True):
     forgetful: bool = False
     damaged: bool = False
     descriptors: bool = False
+    history: bool = False
     replaced: Literal["", "deleted", "copy", "log"] = ""
 
 
@@ -90,5 +92,6 @@ def draw(seed: int, asked: Temper) -> Temper:
         forgetful=asked.forgetful,
         damaged=asked.damaged,
         descriptors=asked.descriptors,
+        history=asked.history,
         replaced=asked.replaced,
     )

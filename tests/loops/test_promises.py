@@ -8,8 +8,10 @@ import subprocess
 import sys
 from typing import Literal
 
+import msgspec
 import pytest
 
+from pileus.bus.pages import Pages
 from pileus.loops.host import book
 from pileus.model import placement
 from pileus.model.image import State
@@ -110,6 +112,24 @@ def test_every_promise_holds_while_descriptors_run_out() -> None:
 def test_a_book_that_takes_a_lack_of_descriptors_for_damage_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(book, "_raise_scarce", lambda _: None)
     assert any((run(seed, Temper(descriptors=True)) or "").startswith("4:") for seed in range(10))
+
+
+@pytest.mark.parametrize("what", ["copy", "gone"])
+def test_every_promise_holds_of_hosts_with_a_long_history(what: Literal["copy", "gone"]) -> None:
+    broken, pages = {}, 0
+    for seed in range(8):
+        world = World(seed, Temper(restored=what, history=True))
+        told = world.run()
+        if told is not None:
+            broken[seed] = told
+        pages = max([pages, *(node.pages for node in world.nodes.values())])
+    assert broken == {}
+    assert pages >= 10
+
+
+def test_a_page_that_is_taken_for_a_whole_answer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pages, "add", lambda _, page: msgspec.structs.replace(page, page=0, pages=1))
+    assert any(run(seed, Temper(restored="gone", history=True)) for seed in range(10))
 
 
 def test_every_promise_holds_of_images_that_are_captured() -> None:

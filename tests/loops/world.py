@@ -52,6 +52,8 @@ LEASE = 8.0
 SCAN = 40.0
 REMOVALS, PAGE = 1, 20_000
 """Removals that a host remembers, and bytes of a page of an answer: histories are long, and answers large, at once."""
+HISTORY, SMALL_PAGE = 300, 2_500
+"""The same in worlds with a long history, whose hosts begin with so many removals: as millions in pages of 32 MiB."""
 
 
 _bury = instances.bury
@@ -328,6 +330,8 @@ class World:
         for node in self.nodes.values():
             zone = self.core.place.zone
             report.absorb(self.core, messages.Report(host=node.name, epoch=0, sequence=1, zone=zone))
+            if self.temper.history:
+                node.book.recall(HISTORY)
             node.boot()
         self.odds = self.temper.odds
         self.after(self.random.uniform(5, SCAN), self._scan)
@@ -360,9 +364,9 @@ class World:
             (stores, "LEASE", LEASE),
             (runner, "log", log),
             (agents, "log", log),
-            (agents, "MOST", REMOVALS),
+            (agents, "MOST", HISTORY if self.temper.history else REMOVALS),
             (instances, "bury", self._bury),
-            (pages, "LARGEST", PAGE),
+            (pages, "LARGEST", SMALL_PAGE if self.temper.history else PAGE),
             (runner, "_jitter", self.random),
         ]
         if self.temper.forgetful:
