@@ -25,6 +25,8 @@ from tests.loops.world import World, run
 SEEDS = range(80)
 BATCH = 20
 
+in_files = pytest.mark.skipif(bool(SERVER), reason="these worlds damage SQLite's rows and files; a server's are its own")
+
 
 def batches() -> list[range]:
     """The seeds to run, in portions that end well before a test's time is up."""
@@ -64,6 +66,7 @@ def test_every_promise_holds_while_the_clock_is_set() -> None:
     assert broken == {}
 
 
+@in_files
 def test_every_promise_holds_while_rows_are_damaged() -> None:
     broken, kinds = {}, set()
     for seed in range(18):
@@ -76,19 +79,20 @@ def test_every_promise_holds_while_rows_are_damaged() -> None:
     assert kinds >= {"instance", "port", "volume", "image", "securitygroup", "subnet", "floatingip", JOURNAL}
 
 
+@in_files
 def test_an_order_that_lacks_what_a_damaged_row_describes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reader, "complete", lambda _: contextlib.nullcontext())
     assert any((run(seed, Temper(damaged=True)) or "").startswith("4:") for seed in range(10))
 
 
-@pytest.mark.skipif(bool(SERVER), reason="a server's files are its own")
+@in_files
 @pytest.mark.parametrize("what", ["deleted", "copy", "log"])
 def test_every_promise_holds_of_a_file_that_is_deleted_or_replaced(what: Literal["deleted", "copy", "log"]) -> None:
     broken = {seed: told for seed in range(7) if (told := run(seed, Temper(replaced=what))) is not None}
     assert broken == {}
 
 
-@pytest.mark.skipif(bool(SERVER), reason="a server's files are its own")
+@in_files
 @pytest.mark.parametrize(("part", "what"), [("loss", "copy"), ("rescue", "log")])
 def test_a_file_that_is_replaced_unnoticed_is_noticed(
     part: str, what: Literal["copy", "log"], monkeypatch: pytest.MonkeyPatch
@@ -97,6 +101,7 @@ def test_a_file_that_is_replaced_unnoticed_is_noticed(
     assert (run(0, Temper(replaced=what)) or "").startswith("13:")
 
 
+@in_files
 def test_every_promise_holds_while_descriptors_run_out() -> None:
     broken, failed = {}, 0
     for seed in range(16):
@@ -109,6 +114,7 @@ def test_every_promise_holds_while_descriptors_run_out() -> None:
     assert failed > 150
 
 
+@in_files
 def test_a_book_that_takes_a_lack_of_descriptors_for_damage_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(book, "_raise_scarce", lambda _: None)
     assert any((run(seed, Temper(descriptors=True)) or "").startswith("4:") for seed in range(10))
