@@ -25,7 +25,7 @@ from tests.loops.world import World, run
 SEEDS = range(80)
 BATCH = 20
 
-in_files = pytest.mark.skipif(bool(SERVER), reason="these worlds damage SQLite's rows and files; a server's are its own")
+in_files = pytest.mark.skipif(bool(SERVER), reason="these damage SQLite's rows and files; a server's are its own")
 
 
 def batches() -> list[range]:
