@@ -196,6 +196,20 @@ def test_a_database_that_was_replaced_loses_nothing_of_what_it_does_not_know(sit
     assert kept.store.has(digest)
 
 
+def test_nothing_goes_for_a_quota_while_a_row_cannot_be_read(site: Site, kept: Kept) -> None:
+    caller = site.caller("small", {"images": 10, "imagespace": 1})
+    kept.look()
+    with kept.store.incoming(owner=caller.project) as writing:
+        writing.write(b"1")
+        digest = writing.keep().digest
+    made = image.register(caller, site.core, "mine", Wanted(digest=digest))
+    damage(site, Image, made.uuid, "wanted")
+    kept.later(DAY)
+    with pytest.raises(Unavailable, match="damaged"):
+        kept.collector.relieve()
+    assert kept.store.has(digest)
+
+
 def test_nothing_goes_while_a_row_cannot_be_read(site: Site, ann: Caller, kept: Kept) -> None:
     """It may be what names an object."""
     digest = kept.put(b"one")

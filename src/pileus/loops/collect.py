@@ -103,7 +103,8 @@ class Collector:
             pass
         since = self._objects.known(self._database)
         with store.read() as tx:
-            needed = named(tx)
+            with tx.complete():
+                needed = named(tx)
             room |= {owner: left for owner in crowded if (left := _room(tx, owner)) is not None}
         gone = [stored for owner in crowded for stored in self._objects.relieve(owner, needed, room[owner], since)]
         for stored in gone:
