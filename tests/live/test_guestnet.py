@@ -35,7 +35,7 @@ from pileus.model.spec import (
 )
 from pileus.providers.local.doctor import listeners
 from pileus.providers.local.engine import chassis, switch
-from pileus.providers.local.guestnet import GuestNet, dial, ensure_network, namespaces, sklookup
+from pileus.providers.local.guestnet import GuestNet, bpf, dial, ensure_network, namespaces, sklookup
 from pileus.providers.local.guestnet.server import Engine
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network.provider import NetworkProvider
@@ -403,7 +403,7 @@ def test_nothing_stays_of_a_process_that_is_killed(stage: Stage) -> None:
 
 
 def test_a_kernel_without_such_programs_has_bounded_listeners(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sklookup, "_SYSTEM_CALLS", {})
+    monkeypatch.setattr(bpf, "_SYSTEM_CALLS", {})
     spec = spec_of(1, *range(PORT, PORT + 100))
     stage.net(spec)
     stage.serve(bridged(stage, spec), repeat)

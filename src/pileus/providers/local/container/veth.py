@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
 from collections.abc import Callable
 
 from pileus.model.errors import Fault
+from pileus.providers.local.guestnet import netlink
 from pileus.providers.local.guestnet.namespaces import run_in
+from pileus.providers.local.guestnet.netlink import attribute, nested, text
 from pileus.providers.local.machine import tap
 
-# From the kernel's include/uapi/linux: netlink.h, rtnetlink.h, if_link.h and veth.h.
-_NEWLINK, _DELLINK = 16, 17
-_REQUEST, _ACK, _EXCL, _CREATE = 0x1, 0x4, 0x200, 0x400
-_ADDRESS, _IFNAME, _MTU, _LINKINFO = 1, 3, 4, 18
+# From the kernel's include/uapi/linux: if_link.h and veth.h.
+_ADDRESS, _MTU, _LINKINFO = 1, 4, 18
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
-_NESTED = 0x8000
-_NOBODY = struct.pack("=BxHiII", 0, 0, 0, 0, 0)
-"""A struct ifinfomsg that names no interface: its name is an attribute."""
 
 
 def names(namespace: str) -> set[str]:
@@ -39,11 +35,11 @@ def make(namespace: str, name: str, peer: str, mac: str, mtu: int) -> None:
     """
 
     def work() -> None:
-        other = _NOBODY + _text(_IFNAME, peer) + _attribute(_MTU, struct.pack("=I", mtu))
-        other += _attribute(_ADDRESS, bytes.fromhex(mac.replace(":", "")))
-        kind = _text(_INFO_KIND, "veth") + _attribute(_INFO_DATA | _NESTED, _attribute(_VETH_PEER | _NESTED, other))
-        own = _text(_IFNAME, name) + _attribute(_MTU, struct.pack("=I", mtu))
-        _ask(_NEWLINK, _CREATE | _EXCL, _NOBODY + own + _attribute(_LINKINFO | _NESTED, kind))
+        size = attribute(_MTU, struct.pack("=I", mtu))
+        other = text(netlink.NAME, peer) + size + attribute(_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+        kind = text(_INFO_KIND, "veth") + nested(_INFO_DATA, nested(_VETH_PEER, netlink.peer(other)))
+        own = text(netlink.NAME, name) + size + nested(_LINKINFO, kind)
+        netlink.ask(netlink.NEWLINK, own, netlink.CREATE | netlink.EXCLUSIVE)
         tap.settle(name, mtu)
 
     _attempt(namespace, f"{name} and {peer}", work)
@@ -54,7 +50,7 @@ def remove(namespace: str, name: str) -> None:
 
     def work() -> None:
         try:
-            _ask(_DELLINK, 0, _NOBODY + _text(_IFNAME, name))
+            netlink.ask(netlink.DELLINK, text(netlink.NAME, name))
         except OSError as error:
             if error.errno != errno.ENODEV:
                 raise
@@ -70,20 +66,3 @@ def _attempt(namespace: str, what: str, work: Callable[[], None]) -> None:
         raise Fault("NetworkUnavailable", f"there is no network namespace {namespace}") from error
     except OSError as error:
         raise Fault("TapFailed", f"{what} in {namespace}: {error}") from error
-
-
-def _ask(kind: int, flags: int, body: bytes) -> None:
-    """Send one request, and have it acknowledged. Raises OSError."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as link:
-        link.send(struct.pack("=IHHII", 16 + len(body), kind, flags | _REQUEST | _ACK, 1, 0) + body)
-        (wrong,) = struct.unpack_from("=i", link.recv(65536), 16)
-    if wrong:
-        raise OSError(-wrong, os.strerror(-wrong))
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
-
-
-def _text(kind: int, value: str) -> bytes:
-    return _attribute(kind, value.encode() + b"\0")

@@ -14,24 +14,18 @@ machine is touched.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
 import os
 import socket
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from pileus.model import bounds
+from pileus.providers.local.guestnet import bpf
+from pileus.providers.local.guestnet.bpf import Jump, instruction, table_of
 from pileus.providers.local.guestnet.ingress import Ranges
 
-_SYSTEM_CALLS = {"x86_64": 321, "aarch64": 280}
-"""Number of bpf(2) by machine; the program below is written for little-endian ones."""
-
-_MAP_CREATE, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY, _PROGRAM_LOAD, _MAP_BY_ID, _LINK_CREATE = 0, 2, 3, 4, 5, 14, 28
-_LPM_TRIE, _SOCKET_MAP = 11, 15
-_PROGRAM_SK_LOOKUP, _ATTACH_SK_LOOKUP = 30, 36
+_ATTACH_SK_LOOKUP = 36
 _NO_PREALLOC = 1
 _LOOKUP_ELEMENT, _RELEASE, _ASSIGN = 1, 86, 124
 """Functions that the kernel has for programs."""
@@ -44,10 +38,8 @@ Of the keys that a connection agrees with, the kernel takes the one with the mos
 
 _ADDRESS_BITS, _PORT_BITS = 32, 16
 _HALF = 1 << _PORT_BITS - 1
+_MOST_KEYS = bounds.LOOPBACK_BLOCKS.most + bounds.LOOPBACK_ADDRESSES.most
 _ADMIT, _REFUSE = b"\1", b"\0"
-_ATTRIBUTES = 128
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 EVERY_PORT: Ranges = ((0, (1 << _PORT_BITS) - 1),)
 
@@ -63,13 +55,12 @@ class PortTable:
         self._entries: dict[str, dict[bytes, bytes]] = {}
         self._count = 0
         with contextlib.ExitStack() as opened:
-            most = bounds.LOOPBACK_BLOCKS.most + bounds.LOOPBACK_ADDRESSES.most
-            self._table = _owned(opened, _new_map(_LPM_TRIE, _KEY.size, 1, most, _NO_PREALLOC))
-            sockets = _owned(opened, _new_map(_SOCKET_MAP, 4, 8, 1))
-            _update(sockets, struct.pack("=I", 0), struct.pack("=Q", listener.fileno()))
-            program = _owned(opened, _load(_program(self._table, sockets)))
+            self._table = _owned(opened, bpf.new_map(bpf.LPM_TRIE, _KEY.size, 1, _MOST_KEYS, _NO_PREALLOC))
+            sockets = _owned(opened, bpf.new_map(bpf.SOCKET_MAP, 4, 8, 1))
+            bpf.update(sockets, struct.pack("=I", 0), struct.pack("=Q", listener.fileno()))
+            program = _owned(opened, _load(self._table, sockets))
             namespace = _owned(opened, os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
-            _owned(opened, _bpf(_LINK_CREATE, struct.pack("=IIII", program, namespace, _ATTACH_SK_LOOKUP, 0)))
+            _owned(opened, bpf.link(program, namespace, _ATTACH_SK_LOOKUP))
             self._descriptors = opened.pop_all()
 
     def admit(self, ports: Mapping[str, Ranges]) -> None:
@@ -108,11 +99,11 @@ class PortTable:
         current = self._entries.setdefault(address, {})
         for key, value in wanted.items():
             if current.get(key) != value:
-                _update(self._table, key, value)
+                bpf.update(self._table, key, value)
                 self._count += key not in current
                 current[key] = value
         for key in sorted(current.keys() - wanted.keys(), reverse=True):
-            _delete(self._table, key)
+            bpf.delete(self._table, key)
             self._count -= 1
             del current[key]
 
@@ -138,10 +129,10 @@ def admitted(process: int) -> dict[str, Ranges] | None:
     for entry in Path(f"/proc/{process}/fdinfo").iterdir():
         with contextlib.suppress(FileNotFoundError):
             fields = dict(line.partition(":")[::2] for line in entry.read_text(encoding="ascii").splitlines())
-            if fields.get("map_type", "").strip() == str(_LPM_TRIE):
-                table = _bpf(_MAP_BY_ID, struct.pack("=III", int(fields["map_id"]), 0, 0))
+            if fields.get("map_type", "").strip() == str(bpf.LPM_TRIE):
+                table = bpf.map_by_id(int(fields["map_id"]))
                 try:
-                    return _ranges(_keys(table))
+                    return _ranges(bpf.keys(table, _KEY.size, _MOST_KEYS))
                 finally:
                     os.close(table)
     return None
@@ -163,61 +154,13 @@ def _key(address: str, port: int = 0, bits: int = 0) -> bytes:
     return _KEY.pack(_ADDRESS_BITS + bits, socket.inet_aton(address), port.to_bytes(2, "big"))
 
 
-def _keys(table: int) -> Iterator[bytes]:
-    """All keys, in the kernel's order; of a table that is changed meanwhile, perhaps not all, or some twice."""
-    following = ctypes.create_string_buffer(_KEY.size)
-    before = 0
-    for _ in range(bounds.LOOPBACK_BLOCKS.most + bounds.LOOPBACK_ADDRESSES.most):
-        try:
-            _bpf(_MAP_NEXT_KEY, struct.pack("=I4xQQ", table, before, ctypes.addressof(following)))
-        except FileNotFoundError:
-            return
-        yield following.raw
-        # The kernel reads the key before it writes the next one to the same place.
-        before = ctypes.addressof(following)
-
-
-def _bpf(command: int, attributes: bytes) -> int:
-    """As the system call of that name: a descriptor, or 0. Raises OSError."""
-    number = _SYSTEM_CALLS.get(os.uname().machine)
-    if number is None:
-        raise OSError(errno.ENOSYS, "bpf: not on this processor")
-    buffer = ctypes.create_string_buffer(attributes, _ATTRIBUTES)
-    result: int = _libc.syscall(number, command, buffer, _ATTRIBUTES)
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"bpf {command}: {os.strerror(code)}")
-    return result
-
-
 def _owned(opened: contextlib.ExitStack, descriptor: int) -> int:
     opened.callback(os.close, descriptor)
     return descriptor
 
 
-def _new_map(kind: int, key: int, value: int, entries: int, flags: int = 0) -> int:
-    return _bpf(_MAP_CREATE, struct.pack("=IIIII", kind, key, value, entries, flags))
-
-
-def _update(table: int, key: bytes, value: bytes) -> None:
-    key_buffer, value_buffer = (
-        ctypes.create_string_buffer(key, len(key)),
-        ctypes.create_string_buffer(value, len(value)),
-    )
-    at = ctypes.addressof(key_buffer), ctypes.addressof(value_buffer)
-    _bpf(_MAP_UPDATE, struct.pack("=I4xQQQ", table, *at, 0))
-
-
-def _delete(table: int, key: bytes) -> None:
-    buffer = ctypes.create_string_buffer(key, len(key))
-    _bpf(_MAP_DELETE, struct.pack("=I4xQ", table, ctypes.addressof(buffer)))
-
-
-def _load(code: bytes) -> int:
-    """The program in the kernel. Raises OSError; PermissionError also where the verifier refuses it."""
-    text, licence = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
-    head = struct.pack("=IIQQ", _PROGRAM_SK_LOOKUP, len(code) // 8, ctypes.addressof(text), ctypes.addressof(licence))
-    return _bpf(_PROGRAM_LOAD, head + struct.pack("=IIQII16sII", 0, 0, 0, 0, 0, b"pileus_ports", 0, _ATTACH_SK_LOOKUP))
+def _load(table: int, sockets: int) -> int:
+    return bpf.load(bpf.SK_LOOKUP, "pileus_ports", _program(table, sockets), attached=_ATTACH_SK_LOOKUP)
 
 
 def _program(table: int, sockets: int) -> bytes:
@@ -227,40 +170,31 @@ def _program(table: int, sockets: int) -> bytes:
     """
     family, protocol, local_address, local_port = 8, 12, 40, 60
     key, index = -12, -16
-    lines: list[bytes | _Jump] = [
-        _line(0xBF, 6, 1),
-        *(_line(0x61, 2, 6, family), _Jump(0x55, 2, socket.AF_INET, "pass")),
-        *(_line(0x61, 2, 6, protocol), _Jump(0x55, 2, socket.IPPROTO_TCP, "pass")),
+    lines: list[bytes | Jump] = [
+        instruction(0xBF, 6, 1),
+        *(instruction(0x61, 2, 6, family), Jump(0x55, 2, socket.AF_INET, "pass")),
+        *(instruction(0x61, 2, 6, protocol), Jump(0x55, 2, socket.IPPROTO_TCP, "pass")),
         # The key: all its bits count. The argument has the address in the network's order, the port in the machine's.
-        _line(0x62, 10, 0, key, _ADDRESS_BITS + _PORT_BITS),
-        *(_line(0x61, 2, 6, local_address), _line(0x63, 10, 2, key + 4)),
-        *(_line(0x61, 2, 6, local_port), _line(0xDC, 2, 0, 0, _PORT_BITS), _line(0x6B, 10, 2, key + 8)),
-        *(_line(0x18, 1, 1, 0, table), _line(0), _line(0xBF, 2, 10), _line(0x07, 2, 0, 0, key)),
-        *(_line(0x85, 0, 0, 0, _LOOKUP_ELEMENT), _Jump(0x15, 0, 0, "pass")),
-        *(_line(0x71, 2, 0), _Jump(0x15, 2, 0, "drop")),
-        _line(0x62, 10, 0, index, 0),
-        *(_line(0x18, 1, 1, 0, sockets), _line(0), _line(0xBF, 2, 10), _line(0x07, 2, 0, 0, index)),
-        *(_line(0x85, 0, 0, 0, _LOOKUP_ELEMENT), _Jump(0x15, 0, 0, "drop"), _line(0xBF, 7, 0)),
-        *(_line(0xBF, 1, 6), _line(0xBF, 2, 7), _line(0xB7, 3), _line(0x85, 0, 0, 0, _ASSIGN)),
-        *(_line(0xBF, 1, 7), _line(0x85, 0, 0, 0, _RELEASE)),
+        instruction(0x62, 10, 0, key, _ADDRESS_BITS + _PORT_BITS),
+        *(instruction(0x61, 2, 6, local_address), instruction(0x63, 10, 2, key + 4)),
+        *(
+            instruction(0x61, 2, 6, local_port),
+            instruction(0xDC, 2, 0, 0, _PORT_BITS),
+            instruction(0x6B, 10, 2, key + 8),
+        ),
+        *(table_of(1, table), instruction(0xBF, 2, 10), instruction(0x07, 2, 0, 0, key)),
+        *(instruction(0x85, 0, 0, 0, _LOOKUP_ELEMENT), Jump(0x15, 0, 0, "pass")),
+        *(instruction(0x71, 2, 0), Jump(0x15, 2, 0, "drop")),
+        instruction(0x62, 10, 0, index, 0),
+        *(table_of(1, sockets), instruction(0xBF, 2, 10), instruction(0x07, 2, 0, 0, index)),
+        *(instruction(0x85, 0, 0, 0, _LOOKUP_ELEMENT), Jump(0x15, 0, 0, "drop"), instruction(0xBF, 7, 0)),
+        *(instruction(0xBF, 1, 6), instruction(0xBF, 2, 7), instruction(0xB7, 3), instruction(0x85, 0, 0, 0, _ASSIGN)),
+        *(instruction(0xBF, 1, 7), instruction(0x85, 0, 0, 0, _RELEASE)),
     ]
-    labels = {"pass": len(lines), "drop": len(lines) + 2}
-    lines += [_line(0xB7, 0, 0, 0, 1), _line(0x95), _line(0xB7, 0, 0, 0, 0), _line(0x95)]
-    return b"".join(
-        _line(line.code, line.register, 0, labels[line.label] - at - 1, line.value) if isinstance(line, _Jump) else line
-        for at, line in enumerate(lines)
+    return bpf.assemble(
+        {
+            "choose": lines,
+            "pass": [instruction(0xB7, 0, value=1), instruction(0x95)],
+            "drop": [instruction(0xB7, 0, value=0), instruction(0x95)],
+        }
     )
-
-
-class _Jump(NamedTuple):
-    """To a label, by comparison of a register with a value."""
-
-    code: int
-    register: int
-    value: int
-    label: str
-
-
-def _line(code: int, target: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
-    """A struct bpf_insn."""
-    return struct.pack("<BBhi", code, target | source << 4, offset, value)
