@@ -22,6 +22,7 @@ import msgspec
 import pytest
 
 from pileus.bus.channels import ChannelServer
+from pileus.model.allowance import Allowance
 from pileus.model.errors import Fault
 from pileus.model.provider import Ref, Seen
 from pileus.model.spec import ImageSpec
@@ -29,6 +30,7 @@ from pileus.providers.local import stopping
 from pileus.providers.local.capture.provider import CaptureProvider, Locks
 from pileus.providers.local.capture.shelf import Shelf
 from pileus.providers.local.engine import chassis, switch
+from pileus.providers.local.guestnet import packetrate
 from pileus.providers.local.layout import SHARED, Layout
 from pileus.providers.local.machine import cgroups, daemon, tap
 from pileus.providers.local.machine import provider as machine_provider
@@ -310,7 +312,8 @@ def test_what_ends_qemu_from_outside_is_not_the_guests_wish(body: Body, monkeypa
 def test_a_nic_is_plugged_before_the_start_and_leaves_with_its_instance(layout: Layout, body: Body) -> None:
     first = specs.nic(uuid=next(UUIDS))
     second = specs.nic(uuid=next(UUIDS), mac="02:00:00:00:00:06", index=1)
-    body.ensure("stopped", nics=(first, second))
+    body.ensure("stopped", nics=(first, second), allowance=Allowance(packets=3000))
+    assert packetrate.limited(layout.netns, layout.tap(second.uuid)) == 3000
     assert set(switch.ports(layout).values()) >= {first.uuid, second.uuid}
     third = specs.nic(uuid=next(UUIDS), mac="02:00:00:00:00:07", index=1)
     body.ensure("running", nics=(first, third))
@@ -318,6 +321,11 @@ def test_a_nic_is_plugged_before_the_start_and_leaves_with_its_instance(layout: 
     assert not tap.exists(layout.netns, layout.tap(second.uuid))
     assert layout.tap(second.uuid) not in switch.ports(layout)
     assert (Path(f"/proc/{body.pid()}/ns/net")).stat().st_ino == Path(f"/run/netns/{layout.netns}").stat().st_ino
+    # A running guest's packets are bounded at once, and by another flavor's rate, and not any more.
+    for packets in (2000, 500, 0):
+        body.ensure("running", allowance=Allowance(packets=packets))
+        rates = [packetrate.limited(layout.netns, layout.tap(nic.uuid)) for nic in (first, third)]
+        assert rates == [packets, packets]
     assert f"{cgroups.partition(layout)}/" in Path(f"/proc/{body.pid()}/cgroup").read_text().replace(".partition", "")
     # An order older than the body's own moves nothing.
     body.provider.ensure(msgspec.structs.replace(stopped(body), revision=(1, 1)))

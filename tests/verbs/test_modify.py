@@ -81,6 +81,7 @@ def test_a_stopped_machine_gets_another_size_on_its_host_and_in_its_quota(
     spec = site.agents["h1"].book.entries[row.uuid].spec
     assert isinstance(spec, InstanceSpec)
     assert (spec.flavor, spec.vcpus, spec.memory) == ("m1.large", 2, 2048)
+    assert spec.allowance.packets == 200_000
     assert changed.uuid == row.uuid
     with site.store.read() as tx:
         (port,) = tx.referring(Port, [row.uuid])

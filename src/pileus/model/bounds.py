@@ -382,6 +382,12 @@ DISK_THROUGHPUT: Final = Bound(
     most=500,
     answer="the operation waits",
 )
+PACKETS: Final = Bound(
+    what="packets a second that an interface sends, for each processor, unless the flavor has its own",
+    per="instance",
+    most=100_000,
+    answer="packets are dropped",
+)
 LOOPBACK_CONNECTIONS: Final = Bound(
     what="connections to instances' loopback addresses (an eighth of the host's descriptors where that is less)",
     per="host",

@@ -78,6 +78,12 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "No instance can have a network interface.",
             "Load the module: modprobe tun. In a container, pass the device in.",
         ),
+        "PacketsUnbounded": Meaning(
+            "warning",
+            "This machine's kernel refuses the program that bounds the packets which guests send.",
+            "Instances run; one that sends very many small packets takes the switch's time from the others.",
+            "Run Linux 5.18 or newer; in a container, leave it the capabilities CAP_BPF and CAP_NET_ADMIN.",
+        ),
         "FiguresMissing": Meaning(
             "warning",
             "This machine cannot run lxcfs.",

@@ -7,14 +7,21 @@ from typing import Protocol
 from pileus.model.spec import NicSpec
 from pileus.providers.local.container import veth
 from pileus.providers.local.engine import switch
+from pileus.providers.local.guestnet import packetrate
 from pileus.providers.local.layout import Layout
 
 
 class Wire(Protocol):
     """Gives NICs their pairs; everything is idempotent and raises Fault."""
 
-    def plug(self, nic: NicSpec) -> str:
-        """The name of the container's end for `nic`, which nobody has yet; the other end is part of its network."""
+    def plug(self, nic: NicSpec, packets: int) -> str:
+        """The name of the container's end for `nic`, which nobody has yet.
+
+        The other end is part of its network, and bounded as `bound` has it.
+        """
+
+    def bound(self, nic: NicSpec, packets: int) -> None:
+        """The container sends `packets` a second at `nic` at most; 0: without a bound."""
 
     def unplug(self, port: str) -> None:
         """The port with uuid `port` has no pair any more, and no trace on the bridge."""
@@ -26,7 +33,7 @@ class SwitchWire:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
-    def plug(self, nic: NicSpec) -> str:
+    def plug(self, nic: NicSpec, packets: int) -> str:
         """See Wire. A pair that is whole stays; half of one is what an ended container left."""
         name, inside = self._layout.tap(nic.uuid), inner(nic.uuid)
         if not {name, inside} <= veth.names(self._layout.netns):
@@ -36,8 +43,13 @@ class SwitchWire:
                 switch.settle(self._layout)
             veth.remove(self._layout.netns, name)
             veth.make(self._layout.netns, name, inside, nic.mac, nic.mtu)
+        self.bound(nic, packets)
         switch.attach(self._layout, name, nic.uuid)
         return inside
+
+    def bound(self, nic: NicSpec, packets: int) -> None:
+        """See Wire. Raises Fault `TapFailed`."""
+        packetrate.limit(self._layout.netns, self._layout.tap(nic.uuid), packets)
 
     def unplug(self, port: str) -> None:
         """See Wire. The pair goes first: a switch that does not answer must not keep a guest's end alive."""

@@ -143,8 +143,8 @@ class ContainerProvider:
     def ensure(self, spec: AnySpec) -> None:
         """One step towards `spec`, see the Provider protocol; a spec older than the body's own does nothing.
 
-        Of a container that runs, memory and processors follow at once; other disks and NICs come with its next start.
-        Raises Fault.
+        Of a container that runs, memory, processors and packets a second follow at once; other disks and NICs come with
+        its next start. Raises Fault.
         """
         if not isinstance(spec, InstanceSpec):
             raise Fault("Unsupported", f"containers are not made from a spec of kind '{spec.KIND}'", permanent=True)
@@ -173,6 +173,8 @@ class ContainerProvider:
         limits = configuration.limits(spec, unified=cgroups.unified())
         if configuration.limits(order.spec, unified=cgroups.unified()) != limits:
             cgroups.limit(self._layout, spec.ec2_id, limits)
+        for nic in spec.nics:
+            self._wire.bound(nic, spec.allowance.packets)
         if order != (now := Order(spec, self._settled(spec, order.made))):
             orders.write(self.folder(spec.uuid), now)
             self._keeper.wake()
@@ -219,7 +221,7 @@ class ContainerProvider:
             folder=folder,
             seccomp=folder / "seccomp",
             base=base,
-            interfaces={nic.uuid: self._wire.plug(nic) for nic in spec.nics},
+            interfaces={nic.uuid: self._wire.plug(nic, spec.allowance.packets) for nic in spec.nics},
             hook=monitor.hook,
             files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
             group=cgroups.group(self._layout),

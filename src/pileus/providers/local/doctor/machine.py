@@ -15,6 +15,7 @@ from pileus.providers.local.doctor import kernellimits
 from pileus.providers.local.engine import root
 from pileus.providers.local.engine.chassis import CLOUD_GROUP
 from pileus.providers.local.engine.daemons import datapath
+from pileus.providers.local.guestnet import packetrate
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import kvm
 from pileus.providers.local.machine.daemon import LONGEST, libvirtd
@@ -79,6 +80,8 @@ def compare(layout: Layout) -> Iterator[Finding]:
         yield Finding(code="FiguresMissing", kind=KIND, ident=lxcfs.NAME, detail="no /dev/fuse, or no lxcfs")
     if not _TUN.exists():
         yield Finding(code="TunMissing", kind=KIND, ident=str(_TUN))
+    if reason := packetrate.refusal():
+        yield Finding(code="PacketsUnbounded", kind=KIND, ident="packets", detail=reason)
     try:
         pwd.getpwnam(CLOUD_GROUP)
     except KeyError:

@@ -145,8 +145,8 @@ class MachineProvider:
     def ensure(self, spec: AnySpec) -> None:
         """One step towards `spec`, see the Provider protocol; a spec older than the body's own does nothing.
 
-        Of a domain that runs only its spec is written anew; other sizes, disks and NICs come with its next start.
-        Raises Fault.
+        Of a domain that runs only packets a second follow, and its spec is written anew; other sizes, disks and NICs
+        come with its next start. Raises Fault.
         """
         if not isinstance(spec, InstanceSpec):
             raise Fault("Unsupported", f"machines are not made from a spec of kind '{spec.KIND}'", permanent=True)
@@ -181,6 +181,8 @@ class MachineProvider:
         elif (found := self._call(domain.state)) in _RESUMABLE:
             self._resume(domain, spec, full=found[1] == libvirt.VIR_DOMAIN_PAUSED_IOERROR)
         self.captures.tidy(domain, spec.uuid)
+        for nic in spec.nics:
+            self._wire.bound(nic, spec.allowance.packets)
         if mark is None or mark.spec != spec:
             made = mark.made if mark is not None else frozenset[str]()
             words = (_METADATA, mark_xml(Mark(spec, made)), PREFIX, NAMESPACE)
@@ -237,7 +239,7 @@ class MachineProvider:
         domain = self._call(connection.defineXML, domain_xml(spec, places, made))
         self._instances[domain_uuid(spec.uuid)] = spec.uuid
         for nic in spec.nics:
-            self._wire.plug(nic, spec.uuid)
+            self._wire.plug(nic, spec.allowance.packets)
         if spec.power.state == "running":
             ending.trim(self._layout, spec.ec2_id)
             self._stopping.started(spec.uuid)

@@ -7,6 +7,7 @@ from typing import Protocol
 from pileus.model.errors import Fault
 from pileus.model.spec import NicSpec
 from pileus.providers.local.engine import switch
+from pileus.providers.local.guestnet import packetrate
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import tap
 
@@ -14,8 +15,11 @@ from pileus.providers.local.machine import tap
 class Wire(Protocol):
     """Gives NICs their TAPs, always called `layout.tap(port)`; everything is idempotent and raises Fault."""
 
-    def plug(self, nic: NicSpec, instance: str) -> str:
-        """The name of the TAP for `nic` of the instance with uuid `instance`: up, and part of its network."""
+    def plug(self, nic: NicSpec, packets: int) -> str:
+        """The name of the TAP for `nic`: up, part of its network, and bounded as `bound` has it."""
+
+    def bound(self, nic: NicSpec, packets: int) -> None:
+        """The guest at `nic` sends `packets` a second at most; 0: without a bound."""
 
     def unplug(self, port: str) -> None:
         """The port with uuid `port` has no TAP any more, and no trace on the bridge."""
@@ -27,12 +31,17 @@ class SwitchWire:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
-    def plug(self, nic: NicSpec, instance: str) -> str:
+    def plug(self, nic: NicSpec, packets: int) -> str:
         """See Wire. Raises Fault: NetworkUnavailable, TapFailed, and those of the switch."""
         name = self._layout.tap(nic.uuid)
         tap.make(self._layout.netns, name, nic.mtu)
+        self.bound(nic, packets)
         switch.attach(self._layout, name, nic.uuid)
         return name
+
+    def bound(self, nic: NicSpec, packets: int) -> None:
+        """See Wire. Raises Fault `TapFailed`."""
+        packetrate.limit(self._layout.netns, self._layout.tap(nic.uuid), packets)
 
     def unplug(self, port: str) -> None:
         """See Wire. The TAP goes first: a switch that does not answer must not keep a guest's end alive."""
