@@ -239,6 +239,7 @@ class Promises:
     def put_back(self, node: Node) -> None:
         """A host's book is an old copy: it does what was ordered then, until the store has heard that."""
         self._old.add(node.machine.name)
+        self.uncounted(node.machine.name)
         for _, uuid in node.machine.bodies:
             self._power.pop(uuid, None)
             entry = node.book.entries.get(uuid)
@@ -246,7 +247,7 @@ class Promises:
                 self._binding.pop(uuid, None)
 
     def uncounted(self, host: str) -> None:
-        """A host could not write down that it started: the next start has the same number, and old reports may pass."""
+        """A start of a host is not in its book: the next one has the same number, and old reports may pass."""
         self._uncounted.add(host)
 
     def recovered(self, rows: Mapping[str, Instance], heard: Iterable[Node]) -> None:
