@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pileus.model import bounds
-from pileus.providers.local.guestnet import sklookup
+from pileus.providers.local.guestnet import bpf
 from pileus.providers.local.guestnet.sklookup import EVERY_PORT, PortTable, blocks
 
 if TYPE_CHECKING:
@@ -72,9 +72,10 @@ class Kernel:
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     """A kernel in the place of the machine's."""
     made = Kernel()
-    monkeypatch.setattr(sklookup, "_bpf", lambda *_: os.open(os.devnull, os.O_RDONLY))
-    monkeypatch.setattr(sklookup, "_update", made.update)
-    monkeypatch.setattr(sklookup, "_delete", made.delete)
+    for name in ("new_map", "load", "link"):
+        monkeypatch.setattr(bpf, name, lambda *_, **__: os.open(os.devnull, os.O_RDONLY))
+    monkeypatch.setattr(bpf, "update", made.update)
+    monkeypatch.setattr(bpf, "delete", made.delete)
     return made
 
 
