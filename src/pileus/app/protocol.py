@@ -401,9 +401,9 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _look_at_answer(self, now: float, patience: float) -> None:
-        taken = self.written - self._unsent() - self._unacknowledged()
-        if taken - self._before >= SLOWEST * patience or self._before > taken:
-            self._progress(now, taken)
+        acknowledged = self.written - self._unsent() - self._unacknowledged()
+        if acknowledged - self._before >= SLOWEST * patience or self._before > acknowledged:
+            self._progress(now, acknowledged)
         elif now - self._since > patience:
             self.transport.abort()
 

@@ -49,8 +49,8 @@ def moment(text: str, now: datetime) -> str:
         if ago:
             then = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         else:
-            given = datetime.fromisoformat(text)
-            then = given if given.tzinfo else given.astimezone()
+            time = datetime.fromisoformat(text)
+            then = time if time.tzinfo else time.astimezone()
         return then.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     except (ValueError, OverflowError) as error:
         raise Problem(f"'{text}' is no time: give 30m, 2h, 7d, or 2026-01-31T12:00.") from error
@@ -75,17 +75,17 @@ def _decoded(source: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """The lines that are whole: a full disk, or the end of its process, may have cut one short."""
     for line in source:
         try:
-            found = json.loads(line)
+            fields = json.loads(line)
         except ValueError:
             continue
-        if isinstance(found, dict):
-            yield found
+        if isinstance(fields, dict):
+            yield fields
 
 
-def table(found: Iterable[Mapping[str, Any]]) -> str:
+def table(lines: Iterable[Mapping[str, Any]]) -> str:
     """A line a call, under a heading."""
     rows = [[column.upper() for column in COLUMNS]]
-    rows += [[_cell(line, column) for column in COLUMNS] for line in found]
+    rows += [[_cell(line, column) for column in COLUMNS] for line in lines]
     return lined(rows)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pileus.bus.messages import Ask
-from pileus.loops import report as reports
+from pileus.loops import report as intake
 from pileus.loops.closings import Closings
 from pileus.loops.credible import credible
 from pileus.loops.inquiry import Inquiry
@@ -96,7 +96,7 @@ class Recovery:
                 given = self._reached(tx)
             taken = [report for report in told if self._admits(report, given)]
         if taken:
-            reports.absorb_all(self._core, taken)
+            intake.absorb_all(self._core, taken)
 
     def _admits(self, report: Report, given: Revision) -> bool:
         """Whether a report is of a host that was compared. `given` is what the store had given after all were told."""
@@ -226,11 +226,11 @@ class Recovery:
         if not self.opened:
             return {}
         with self._store.read() as tx:
-            known = {host.name for host in tx.list(Host)} | self._placed
+            known_hosts = {host.name for host in tx.list(Host)} | self._placed
         now = self._store.steady()
         reporting = {host for host, at in dict(self._heard).items() if now - at < LOST_AFTER}
         silent = (self._mute() - self._gate.admitted) | set(self._refused)
-        return {f"host {host}": self._why(host) for host in sorted(silent & known & reporting)}
+        return {f"host {host}": self._why(host) for host in sorted(silent & known_hosts & reporting)}
 
     def _why(self, host: str) -> str:
         """Why a host has not answered, as far as it has said."""
@@ -330,8 +330,8 @@ class Recovery:
     def _deserted(self) -> bool:
         """Whether there are hosts, and none of them has answered for as long as any is waited for."""
         with self._store.read() as tx:
-            known = any(True for _ in tx.list(Host))
-        exist = known or bool(self._placed) or bool(self._heard)
+            has_rows = any(True for _ in tx.list(Host))
+        exist = has_rows or bool(self._placed) or bool(self._heard)
         return exist and self._store.steady() - self._inquiry.began >= LOST_AFTER
 
     def _open(self) -> None:
@@ -387,12 +387,13 @@ class Recovery:
 
     def _differing(self, given: Revision, *, recovering: bool) -> set[str]:
         """The hosts because of which the store has to be recovered."""
-        said = self._inquiry.reports()
-        found = {report.host for report in said if self._shows_more(report, given, recovering=recovering)}
+        reports = self._inquiry.reports()
+        differing = {report.host for report in reports if self._shows_more(report, given, recovering=recovering)}
         if not recovering:
             with self._store.read() as tx:
-                found |= {host for host, report in self._inquiry.answers.items() if self._differs(tx, report, given)}
-        return found
+                answers = self._inquiry.answers.items()
+                differing |= {host for host, report in answers if self._differs(tx, report, given)}
+        return differing
 
     def _behind(self, given: Revision, *, recovering: bool) -> bool:
         """Whether a host, or the engine, knows of what this store never gave, or a host of another incarnation."""
@@ -481,7 +482,7 @@ class Recovery:
                 for host in late:
                     verb.caught_up(tx, host)
         if answers:
-            reports.absorb_all(self._core, list(answers.values()))
+            intake.absorb_all(self._core, list(answers.values()))
         self._gate.admitted |= answers.keys()
         for host in answers:
             self._logged.pop(host, None)

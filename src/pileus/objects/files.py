@@ -197,11 +197,11 @@ class ObjectStore:
         """Take an object from a project if it is not kept, or was not used since `before`; whether it is gone now."""
         with self._locked(fcntl.LOCK_EX):
             # Perhaps it was stored or used meanwhile.
-            kept = self._size(digest) is not None
-            if kept and _used(self._place(digest)) >= before:
+            exists = self._size(digest) is not None
+            if exists and _used(self._place(digest)) >= before:
                 return False
             self._owners.remove(owner, digest)
-            return kept and not self._owners.of(digest) and self.delete(digest)
+            return exists and not self._owners.of(digest) and self.delete(digest)
 
     def _size(self, digest: str) -> int | None:
         """The bytes of an object; None where there is none."""

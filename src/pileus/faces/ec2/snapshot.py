@@ -28,18 +28,18 @@ def describe(call: Call) -> dict[str, Any]:
     args = call.args
     images = verbs.listing(call.caller, call.core)
     accounts = owners(call, images)
-    found = [_snapshot(image, accounts.get(image.project, NOBODY)) for image in images]
-    if asked := args.get("SnapshotIds"):
-        found = _chosen(found, asked)
-    if asked := args.get("OwnerIds"):
-        check_accounts(asked, OWNERS)
-        wanted = {call.caller.account_id if owner == "self" else owner for owner in asked}
-        found = [item for item in found if wanted & {item["OwnerId"], item.get("OwnerAlias")}]
-    if asked := args.get("RestorableByUserIds"):
-        check_accounts(asked, ("self", "all"))
-        found = [item for item in found if "all" in asked and item.get("OwnerAlias")]
+    snapshots = [_snapshot(image, accounts.get(image.project, NOBODY)) for image in images]
+    if idents := args.get("SnapshotIds"):
+        snapshots = _chosen(snapshots, idents)
+    if owner_ids := args.get("OwnerIds"):
+        check_accounts(owner_ids, OWNERS)
+        wanted = {call.caller.account_id if owner == "self" else owner for owner in owner_ids}
+        snapshots = [item for item in snapshots if wanted & {item["OwnerId"], item.get("OwnerAlias")}]
+    if user_ids := args.get("RestorableByUserIds"):
+        check_accounts(user_ids, ("self", "all"))
+        snapshots = [item for item in snapshots if "all" in user_ids and item.get("OwnerAlias")]
     keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
-    page, more = paging.paged(args, [item for item in found if keep is None or keep(item)])
+    page, more = paging.paged(args, [item for item in snapshots if keep is None or keep(item)])
     return {"Snapshots": page, **more}
 
 

@@ -240,10 +240,10 @@ class HostRunner:
     # -- steps ---------------------------------------------------------------------------------------------------
 
     def _work(self, lane: _Lane) -> None:
-        taken = self._next(lane)
-        if taken is None:
+        step = self._next(lane)
+        if step is None:
             return
-        uuid, project = taken
+        uuid, project = step
         after: float | None = backoff(1)
         try:
             after = self._step(uuid)
@@ -302,11 +302,11 @@ class HostRunner:
 
     def _report(self) -> None:
         """Send one report: at once the first time, then with news, or when the next one is due."""
-        told = self._repeated >= 0 and self._news.wait(BEAT)
-        if told:
+        has_news = self._repeated >= 0 and self._news.wait(BEAT)
+        if has_news:
             self._news.clear()
             self._stopping.wait(GATHER)
-        due = not told and time.monotonic() - self._repeated >= REPEAT
+        due = not has_news and time.monotonic() - self._repeated >= REPEAT
         full, self._full = self._full or due, False
         try:
             self._link.send(self.agent.report(full=full))
