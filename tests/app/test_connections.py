@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 from pileus.app import certificates, connections, http, serving, tls
 from pileus.app.connections import Connections, Limits
 from pileus.app.processes import until
-from pileus.app.protocol import HttpProtocol
+from pileus.app.protocol import HttpProtocol, Websocket
 from pileus.app.settings import Settings
 from pileus.faces.wire.http import Response
 from pileus.model import bounds
@@ -39,15 +39,17 @@ OTHER = "127.0.0.2"
 """Another source address than that of the clients that crowd."""
 
 
-async def echo(scope: Any, receive: Any, send: Any) -> None:
+async def echo(scope: Any, receive: Any, send: Any) -> None:  # noqa: C901  (one answer for each path)
     """Answer with the digest of the body; at /upload of a body of any length, at /early without reading it.
 
     At /held answer with 8 MiB, where there is room for them.
 
-    To a websocket, say what it says; at /refused close it.
+    To a websocket, say what it says; at /refused close it, at /late accept it after a second.
     """
     if scope["type"] == "websocket":
         await receive()
+        if scope["path"] == "/late":
+            await asyncio.sleep(1)
         await send({"type": "websocket.accept"})
         if scope["path"] == "/refused":
             await send({"type": "websocket.close", "code": 1013})
@@ -386,6 +388,35 @@ def test_a_websocket_counts_until_it_ends_and_is_closed_for_nobody() -> None:
             stream.send(b"x" * 300_000)
             assert stream.recv(20) == b"x" * 300_000
         assert until(lambda: len(served.among) == 0, 20)
+
+
+def test_websockets_are_not_compressed() -> None:
+    with Served(Limits(8, 4)) as served, connect(f"ws://127.0.0.1:{served.port}/", proxy=None) as stream:
+        assert stream.response is not None
+        assert "Sec-WebSocket-Extensions" not in stream.response.headers
+
+
+def test_frames_are_not_parsed_before_a_websocket_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []
+    data_received = Websocket.data_received
+
+    def counted(stream: Websocket, data: bytes) -> None:
+        parsed.append(len(data))
+        data_received(stream, data)
+
+    monkeypatch.setattr(Websocket, "data_received", counted)
+    asked = (
+        b"GET /late HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+        b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    with Served(Limits(8, 4)) as served:
+        link = served.link(asked)
+        assert until(lambda: bool(parsed), 5)
+        link.sendall(b"\x82\x81\0\0\0\0a")
+        time.sleep(0.5)
+        assert len(parsed) == 1, "only the handshake"
+        assert link.recv(12) == b"HTTP/1.1 101"
+        assert until(lambda: len(parsed) == 2, 5), "what was sent before is not lost"
 
 
 def test_bodies_of_one_address_leave_memory_for_others() -> None:

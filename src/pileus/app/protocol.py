@@ -26,6 +26,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.http11 import Request
 
 from pileus.app.connections import Connections
 from pileus.app.rates import site_of
@@ -76,9 +77,17 @@ class Websocket(WebSocketsSansIOProtocol):
     closing: Callable[[], None] | None = None
     ended: Callable[[], None] | None = None
 
+    def handle_connect(self, event: Request) -> None:
+        """Have the handshake answered. Nothing is read before: frames would be parsed of clients that are refused."""
+        super().handle_connect(event)
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
     async def send(self, message: ASGISendEvent) -> None:
         """Send a frame, and tell that it was the last."""
         await super().send(message)
+        if message["type"] == "websocket.accept" and not self.transport.is_closing():
+            self.transport.resume_reading()
         if message["type"] == "websocket.close" and self.closing is not None:
             self.closing()
 

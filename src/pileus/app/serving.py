@@ -99,6 +99,8 @@ def server(application: Callable[..., object], connections: Connections) -> uvic
         timeout_keep_alive=bounds.IDLE.most,
         timeout_graceful_shutdown=5,
         ws_max_size=1 << 20,
+        # 256 KiB of compressed messages would be 250 MiB, in one step of the event loop.
+        ws_per_message_deflate=False,
     )
     return _Server(config, connections)
 
