@@ -10,6 +10,7 @@ from pileus.loops.collect import DAY, OFTEN, Collector
 from pileus.model import bounds
 from pileus.model.errors import Unavailable
 from pileus.model.image import Image, Wanted
+from pileus.model.project import Project
 from pileus.objects import ObjectStore
 from pileus.verbs import image
 from pileus.verbs.instance.launch import Launch
@@ -181,6 +182,20 @@ def test_no_project_without_a_quota_loses_anything(site: Site, kept: Kept) -> No
             writing.keep()
     kept.later(DAY)
     assert kept.collector.relieve() == []
+
+
+def test_a_project_that_cannot_be_read_keeps_all_and_no_other_does(site: Site, kept: Kept) -> None:
+    kept.look()
+    digests = {}
+    for name in ("damaged", "small"):
+        caller = site.caller(name, {"imagespace": 0})
+        with kept.store.incoming(owner=caller.project) as writing:
+            writing.write(name.encode())
+            digests[name] = writing.keep().digest
+        if name == "damaged":
+            damage(site, Project, caller.project, "wanted")
+    kept.later(DAY)
+    assert [stored.digest for stored in kept.collector.relieve()] == [digests["small"]]
 
 
 def test_a_database_that_was_replaced_loses_nothing_of_what_it_does_not_know(site: Site, kept: Kept) -> None:

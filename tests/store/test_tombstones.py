@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from sqlalchemy import text, update
 
 from pileus.model import bounds
 from pileus.model.caller import SYSTEM
@@ -19,6 +20,8 @@ from pileus.model.project import Wanted as ProjectWanted
 from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.model.securitygroup import Wanted as GroupWanted
 from pileus.store import store as stores
+from pileus.store import tables
+from pileus.store.cache import Cache
 from tests.store.clock import flavor, instance
 
 if TYPE_CHECKING:
@@ -87,6 +90,19 @@ def test_as_many_are_known_as_may_live_at_once(store: Store, clock: Clock, quota
     many = ended(store, clock, project.uuid, 5 * FEW)
     store.forget_tombstones()
     assert known(store, many) == many[-left:]
+
+
+def test_a_project_that_cannot_be_read_keeps_all_and_no_other_does(store: Store, clock: Clock) -> None:
+    wanted = ProjectWanted(account_id="1" * 12, canonical_id="1" * 64)
+    with store.write() as tx:
+        project = tx.add(Project(uuid=new_uuid(), name="p", wanted=wanted))
+    damaged, many = ended(store, clock, project.uuid, 5 * FEW), ended(store, clock, "many", 5 * FEW)
+    with store.write() as tx:
+        tx.sql.execute(update(tables.nouns["project"]).values(wanted=text("'{'")))
+    store._cache = Cache()
+    store.forget_tombstones()
+    assert known(store, damaged) == damaged
+    assert known(store, many) == many[-FEW:]
 
 
 def test_rows_of_administrators_stay_their_day(store: Store, clock: Clock) -> None:

@@ -121,8 +121,8 @@ class Collector:
 
 
 def _room(tx: Reader, owner: str) -> int | None:
-    """The GiB that a project's quota leaves beside its images; None: any number, or there is no such project."""
-    project = tx.get(Project, owner)
+    """The GiB that a project's quota leaves beside its images; None: any number, or no such project can be read."""
+    project = tx.many(Project, [owner]).get(owner)
     limit = project.wanted.limit("imagespace") if project is not None else None
     scope = project_scope(owner)
     return None if limit is None else limit - tx.usage(scope).get((scope, "imagespace"), 0)

@@ -325,8 +325,12 @@ class Reader:
         """The uuids of the tombstones that are beyond `bounds.TOMBSTONES` of their project, oldest first."""
         crowded, oldest = _tombstones(cls)
         uuids: list[str] = []
-        for row in self.sql.execute(crowded, {"most": bounds.TOMBSTONES.most}).all():
-            owner = self.get(Project, row.project)
+        rows = self.sql.execute(crowded, {"most": bounds.TOMBSTONES.most}).all()
+        owners = self.many(Project, [row.project for row in rows])
+        for row in rows:
+            if row.project in self.unreadable:
+                continue  # nobody knows its quota
+            owner = owners.get(row.project)
             limit = owner.wanted.limit(f"{cls.KIND}s") if owner is not None else 0
             most = bounds.UNLIMITED_TOMBSTONES.most if limit is None else max(limit, bounds.TOMBSTONES.most)
             if row.ended > most:

@@ -61,9 +61,9 @@ def subnets(caller: Caller, core: Core, ids: Sequence[str] = ()) -> list[SubnetV
         taken = tx.claim_counts([f"subnet:{subnet.uuid}" for subnet in found])
         views = []
         for subnet in found:
-            network = networks[subnet.wanted.network]
-            router = over.get(network.wanted.router or "")
-            if router is not None and not subnet.wanted.gone:
+            network = networks.get(subnet.wanted.network)
+            router = over.get(network.wanted.router or "") if network is not None else None
+            if network is not None and router is not None and not subnet.wanted.gone:
                 total = len(usable(subnet.wanted))
                 free = total - taken.get(f"subnet:{subnet.uuid}", 0)
                 views.append(SubnetView(subnet=subnet, network=network, router=router, free=free))

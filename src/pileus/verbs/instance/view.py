@@ -69,17 +69,19 @@ def listing(
 ) -> tuple[list[InstanceView], str | None]:
     """The project's instances, those that ended lately too, oldest first; or those with these EC2 ids.
 
-    `keep` filters; `after` and `limit` page. The second value continues the list, None at its end.
+    `keep` filters; `after` and `limit` page. The second value continues the list, None at its end. Raises Unavailable
+    where a row is damaged without which a named instance cannot be shown whole; lists leave out what cannot be read.
     """
     start = pages.after(after)
     with core.store.read() as tx:
         if ids:
-            instances = find.by_ec2(caller, tx, Instance, ids, dead=True)
+            with tx.complete():
+                views = views_of(tx, find.by_ec2(caller, tx, Instance, ids, dead=True))
         else:
             # Filtered pages are cut after filtering; unfiltered ones in the query.
             bound = limit + 1 if limit is not None and keep is None else None
             instances = tx.list(Instance, project=caller.project, dead=True, after=start, limit=bound)
-        views = views_of(tx, instances, whole_project=not ids and limit is None)
+            views = views_of(tx, instances, whole_project=limit is None)
     if keep is not None:
         views = [view for view in views if keep(view)]
     return pages.page(views, lambda view: view.instance.id, start, limit)
@@ -114,7 +116,10 @@ def joined(
     volumes: Sequence[Volume],
     floating: Sequence[FloatingIp] = (),
 ) -> list[InstanceView]:
-    """Instances with what is theirs, and with what else is shown of them."""
+    """Instances with what is theirs, and with what else is shown of them.
+
+    An instance is left out where its flavor or project cannot be read; a NIC where its network cannot.
+    """
     flavors = tx.many(Flavor, {instance.wanted.flavor for instance in instances})
     images = tx.many(Image, {instance.wanted.image for instance in instances})
     projects = tx.many(Project, {instance.project for instance in instances})
@@ -138,6 +143,7 @@ def joined(
             together=together.get(instance.wanted.placementgroup or ""),
         )
         for instance in instances
+        if instance.wanted.flavor in flavors and instance.project in projects
     ]
 
 
@@ -147,14 +153,19 @@ def _nics(tx: Reader, ports: Sequence[Port], floating: Sequence[FloatingIp]) -> 
     networks = tx.many(Network, {port.wanted.network for port in ports})
     routers = tx.many(Router, {network.wanted.router or "" for network in networks.values()})
     groups = tx.many(SecurityGroup, {group for port in ports for group in port.wanted.groups})
-    return [
-        NicView(
-            port=port,
-            subnet=subnets[port.wanted.subnet],
-            network=networks[port.wanted.network],
-            router=routers[networks[port.wanted.network].wanted.router or ""],
-            groups=tuple(groups[uuid] for uuid in port.wanted.groups),
-            floating=held.get(port.uuid),
-        )
-        for port in sorted(ports, key=lambda port: port.wanted.index)
-    ]
+    views = []
+    for port in sorted(ports, key=lambda port: port.wanted.index):
+        subnet, network = subnets.get(port.wanted.subnet), networks.get(port.wanted.network)
+        router = routers.get(network.wanted.router or "") if network is not None else None
+        if subnet is not None and network is not None and router is not None:
+            views.append(
+                NicView(
+                    port=port,
+                    subnet=subnet,
+                    network=network,
+                    router=router,
+                    groups=tuple(groups[uuid] for uuid in port.wanted.groups if uuid in groups),
+                    floating=held.get(port.uuid),
+                )
+            )
+    return views
