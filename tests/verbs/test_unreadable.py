@@ -116,6 +116,24 @@ def test_a_host_whose_row_is_damaged_takes_no_other_with_it(site: Site, ann: Cal
     assert state(site.row(made.uuid)) is State.RUNNING
 
 
+def test_a_recovery_makes_the_row_of_a_host_anew(site: Site, ann: Caller, tiny: Image) -> None:
+    (made,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    site.settle()
+    with site.store.read() as tx:
+        (host,) = tx.list(Host)
+    damage(site, Host, host.uuid, "wanted")
+    process = Process(site)
+    process.recovery._asked = True
+    process.opened()
+    site.settle()
+    with site.store.read() as tx:
+        (anew,) = tx.list(Host)
+    assert (anew.uuid, anew.name, anew.wanted.state) == (host.uuid, host.name, "active")
+    power.stop(ann, site.core, [made.ec2_id])
+    site.settle()
+    assert state(site.row(made.uuid)) is State.STOPPED
+
+
 def test_an_instance_waits_for_its_end_while_its_ports_row_is_damaged(site: Site, ann: Caller, tiny: Image) -> None:
     (made,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
     site.settle()

@@ -283,7 +283,8 @@ class Recovery:
         with self._store.read() as tx:
             recovering = bool(tx.meta(RECOVERING))
             incarnation = tx.meta("incarnation")
-            row = tx.get(Host, tx.holders("host", [host]).get(host, ""))
+            rows = tx.many(Host, tx.holders("host", [host]).values())
+            row = next(iter(rows.values()), None)
         ask = Ask(
             call=self._inquiry.call,
             incarnation=incarnation if recovering else 0,

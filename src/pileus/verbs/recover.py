@@ -16,6 +16,7 @@ from pileus.model.caller import SYSTEM
 from pileus.model.errors import InvalidValue
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
+from pileus.model.host import Wanted as HostWanted
 from pileus.model.image import Image
 from pileus.model.instance import Instance, Unheard, merged
 from pileus.model.network import Network
@@ -193,6 +194,7 @@ class _Merge:
         self.fetched = {uuid for report in answers.values() for uuid in report.removed} - self.ended
 
     def run(self) -> Outcome:
+        self._hosts()
         self._networks()
         self._forgotten()
         self._instances()
@@ -213,6 +215,14 @@ class _Merge:
             self.tx.keep_meta(_vouched(host), _number(report.forgotten))
         self.done.unheard = sorted(known - self.answers.keys())
         return self.done
+
+    def _hosts(self) -> None:
+        """Make the damaged rows of hosts that answered anew, under their ids, as of hosts that were never heard."""
+        holders = self.tx.holders("host", self.answers)
+        rows = self.tx.many(Host, holders.values())
+        for name, uuid in holders.items():
+            if uuid not in rows:
+                self.tx.add(Host(uuid=uuid, name=name, wanted=HostWanted(zone=self.answers[name].zone)))
 
     # -- what the engine keeps -------------------------------------------------------------------------------------
 
