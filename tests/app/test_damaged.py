@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pileus.app import processes
 from tests.app.stub import Stub
 
 if TYPE_CHECKING:
@@ -56,4 +57,14 @@ def test_a_cloud_starts_without_its_mcc_door_while_a_row_behind_it_is_damaged(en
         link.close()
         assert ident in ended.pileus("doctor", check=False).stdout
         assert ended.client.all("instances") == []
+        ended.down()
+
+
+def test_a_cloud_starts_without_a_host_whose_row_is_damaged_and_a_recovery_brings_it_back(ended: Stub) -> None:
+    with damaged(ended, "host", "TRUE"):
+        ended.up()
+        assert ended.client.all("hosts") == []
+        assert "RowUnreadable" in ended.pileus("doctor", "--json", check=False).stdout
+        ended.pileus("recover")
+        assert processes.until(lambda: [host["state"] for host in ended.client.all("hosts")] == ["active"], 10)
         ended.down()

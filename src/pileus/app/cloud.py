@@ -26,6 +26,7 @@ from pileus.faces.mcc import MccFace
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import DAMAGED, Duplicate, Unavailable
 from pileus.model.host import Host
+from pileus.store.reader import Reader
 from pileus.store.store import Store
 from pileus.verbs import flavor, user
 
@@ -173,7 +174,17 @@ async def _ending_when_replaced(store: Store) -> AsyncIterator[None]:
 def heard(store: Store) -> Heard:
     """The order of the last report of each host, by the host's name."""
     with store.read() as tx:
-        return {host.name: (host.seen.epoch, host.seen.sequence) for host in tx.list(Host)}
+        return _orders(tx)
+
+
+def _orders(tx: Reader) -> Heard:
+    return {host.name: (host.seen.epoch, host.seen.sequence) for host in tx.list(Host)}
+
+
+def _is_heard(store: Store, before: Heard) -> bool:
+    """Whether a host has reported since `before`; True also where that cannot be seen, for a host's row is damaged."""
+    with store.read() as tx:
+        return _orders(tx) != before or any(row.kind == Host.KIND for row in tx.unreadable.values())
 
 
 def _open(cloud: Cloud, state: State, provider: str, before: Heard, *, mcc: bool = False) -> bool:
@@ -188,7 +199,7 @@ def _open(cloud: Cloud, state: State, provider: str, before: Heard, *, mcc: bool
                 write_json(state.recovery, {"missing": missing})
             return False
         # A store that was opened without any host is served without one.
-        if heard(cloud.core.store) == before and not cloud.recovery.deserted:
+        if not (cloud.recovery.deserted or _is_heard(cloud.core.store, before)):
             return False
         admin, credentials = begin(cloud, state)
         if provider == "stub":
