@@ -71,15 +71,28 @@ class Writer(Reader):
                     noun.check()
             self.touched.add(kind)
             for uuid in [noun.uuid for noun in made if noun.uuid in self.unreadable]:
-                self.sql.execute(statements.DROP_REFERENCES, {"key": uuid})
-                self.sql.execute(statements.drop_noun(kind), {"key": uuid})
-                del self.unreadable[uuid]
+                self._drop_row(uuid)
             self.sql.execute(statements.add_noun(kind), [shape.row(noun) for noun in made])
             every += made
         amounts = _amounts(every)
         amounts.update(using or {})
         self.use(amounts)
         self._refer(every)
+
+    def drop(self, uuid: str) -> None:
+        """Delete a row that this transaction met unreadable, with its references, claims and wake.
+
+        What it used stays counted until usage is counted anew: nobody can read how much that was.
+        """
+        self.free(uuid)
+        self.unwake(self.unreadable[uuid].kind, uuid)
+        self._drop_row(uuid)
+
+    def _drop_row(self, uuid: str) -> None:
+        kind = self.unreadable.pop(uuid).kind
+        self.touched.add(kind)
+        self.sql.execute(statements.DROP_REFERENCES, {"key": uuid})
+        self.sql.execute(statements.drop_noun(kind), {"key": uuid})
 
     def add_all(self, nouns: list[N]) -> list[N]:
         """Insert new nouns of one kind, in order; returned with their ids and time."""

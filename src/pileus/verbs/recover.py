@@ -50,6 +50,9 @@ ENGINE: tuple[type[Noun], ...] = (Router, Network, SecurityGroup, FloatingIp, Po
 """What the engine keeps."""
 
 
+ENDS = {"instance.terminate", "image.deregister", "securitygroup.delete", "floatingip.release"}
+"""The verbs that are done when a row is gone."""
+
 COUNTER = 44
 """Bits of a revision's counter, where a revision is one number."""
 
@@ -284,6 +287,9 @@ class _Merge:
                 if isinstance(noun, Port):
                     self._port(noun, told)
         self._let_go()
+        for uuid in self._unreadable(gone, Router, Network, SecurityGroup, FloatingIp):
+            if not tx.referrers(uuid):
+                self._drop(uuid)
         for port in tx.list(Port):
             if self._orphan(port):
                 tx.want(port, msgspec.structs.replace(port.wanted, gone=True))
@@ -307,11 +313,18 @@ class _Merge:
         """
         tx = self.tx
         gone = {told.uuid for told in self.engine if told.gone}
-        for uuid in {port.wanted.instance or "" for port in tx.many(Port, gone).values() if port.gone is None}:
+        found = {port.wanted.instance or "" for port in tx.many(Port, gone).values() if port.gone is None}
+        unreadable = self._unreadable(gone, Port)
+        if unreadable:
+            found |= {uuid for port, kind, uuid in tx.references() if port in unreadable and kind == Instance.KIND}
+        for uuid in found:
             row = tx.get(Instance, uuid)
             ports = tx.referring(Port, [uuid])
-            if row is None or row.gone is not None or not {port.uuid for port in ports} <= gone:
+            owned = {source for kind, source, _ in tx.referrers(uuid) if kind == Port.KIND}
+            if row is None or row.gone is not None or not owned <= gone:
                 continue
+            for port_uuid in owned.intersection(unreadable):
+                tx.drop(port_uuid)
             if not row.wanted.gone:
                 row = tx.want(row, msgspec.structs.replace(row.wanted, gone=True))
                 self.done.removed.append(row.ec2_id)
@@ -386,6 +399,7 @@ class _Merge:
         for row in self.tx.many(Instance, self.ended - self.held.keys()).values():
             if row.gone is None:
                 self._gone(row)
+        self._drop_ended()
 
     def _instance(self, uuid: str, row: Instance | None) -> None:
         """One that hosts hold orders of."""
@@ -434,7 +448,10 @@ class _Merge:
                     made = tx.add(msgspec.structs.replace(noun, assigned=assigned, seen=images.Seen()))
                     tx.record(SYSTEM, made, "image.recover", outcome="done")
                     self.done.adopted.append(made.ec2_id)
-        for row in tx.many(Image, self.ended | self.fetched).values():
+        images_met = tx.many(Image, self.ended | self.fetched)
+        for uuid in self._unreadable(self.ended, Image):
+            self._drop(uuid)
+        for row in images_met.values():
             if row.gone is not None or row.wanted.gone or row.assigned is None:
                 continue
             if row.uuid in self.ended:
@@ -480,6 +497,39 @@ class _Merge:
         entries = tx.journal(row.uuid, open_only=True, limit=None)
         tx.settle([entry.id for entry in entries if entry.verb == "instance.terminate"], "done")
         tx.settle([entry.id for entry in entries if entry.verb != "instance.terminate"], "superseded")
+
+    def _unreadable(self, uuids: set[str], *classes: type[Noun]) -> list[str]:
+        """Those of these uuids that rows of `classes` have which were met unreadable."""
+        kinds = {cls.KIND for cls in classes}
+        return [row.uuid for row in self.tx.unreadable.values() if row.uuid in uuids and row.kind in kinds]
+
+    def _drop_ended(self) -> None:
+        """Drop the unreadable rows of instances that are gone, with those of what they own.
+
+        A row stays where a host that did not answer may have a body of the instance.
+        """
+        tx = self.tx
+        for uuid in self._unreadable(self.ended, Instance):
+            hosts = {pool.partition(":")[2] for pool, _, _ in tx.claims(uuid=uuid) if pool.startswith("host:")}
+            if hosts - self.answers.keys():
+                continue
+            tx.bury(*tx.referring(Volume, [uuid]))
+            tx.referring(Port, [uuid])  # what the engine has of these is made anew, and removed
+            for owned in self._unreadable({source for _, source, _ in tx.referrers(uuid)}, Port, Volume):
+                tx.drop(owned)
+            self._drop(uuid)
+
+    def _drop(self, uuid: str) -> None:
+        """Delete an unreadable row of what is gone, as if the copy lacked it: it would live if it could be read again.
+
+        Nothing can be asked of such a row, nor is its end awaited any more.
+        """
+        tx = self.tx
+        self.done.removed.append(tx.unreadable[uuid].ec2_id)
+        tx.drop(uuid)
+        entries = tx.journal(uuid, open_only=True, limit=None)
+        tx.settle([entry.id for entry in entries if entry.verb in ENDS], "done")
+        tx.settle([entry.id for entry in entries if entry.verb not in ENDS], "superseded")
 
     # -- afterwards ------------------------------------------------------------------------------------------------
 

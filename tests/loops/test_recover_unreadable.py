@@ -1,0 +1,100 @@
+"""A database that is an old copy, and has rows that cannot be read: what was ended since is not there again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.model.instance import Instance
+from pileus.model.port import Port
+from pileus.model.securitygroup import SecurityGroup
+from pileus.model.volume import Volume
+from pileus.verbs import recount, securitygroup
+from pileus.verbs.instance import power
+from pileus.verbs.instance.launch import Launch
+from tests.loops.test_recover import Process, copied, replaced
+from tests.verbs.test_unreadable import damage
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
+    from pileus.model.noun import Noun
+    from tests.site import Site
+
+
+@pytest.fixture
+def row(site: Site, ann: Caller, tiny: Image) -> Instance:
+    """An instance that runs."""
+    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    site.settle()
+    return site.row(made.uuid)
+
+
+def damage_owned(site: Site, row: Instance, cls: type[Noun]) -> str:
+    """Damage the instance's port or volume; its uuid."""
+    with site.store.read() as tx:
+        (owned,) = tx.referring(cls, [row.uuid])
+    damage(site, cls, owned.uuid)
+    return owned.uuid
+
+
+def test_an_instance_whose_port_the_engine_removed_stays_terminated(site: Site, ann: Caller, row: Instance) -> None:
+    copy = copied(site)
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.work()
+    assert not any(kind == Port.KIND for kind, _ in site.engine.specs)
+    site.sent.clear()  # its host never hears of it
+    replaced(site, copy)
+    damage_owned(site, row, Port)
+    Process(site).opened()
+    assert site.row(row.uuid).wanted.gone
+    site.settle()
+    assert site.row(row.uuid).gone is not None
+    with site.store.read() as tx:
+        assert not tx.list(Port)
+        assert recount.differences(tx) == []
+        assert not tx.unreadable
+
+
+@pytest.mark.parametrize("damaged", [(Instance,), (Instance, Port), (Instance, Volume)])
+def test_an_unreadable_instance_that_its_host_removed_is_dropped(
+    site: Site, ann: Caller, row: Instance, damaged: tuple[type[Noun], ...]
+) -> None:
+    copy = copied(site)
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+    assert site.row(row.uuid).gone is not None
+    replaced(site, copy)
+    for cls in damaged[1:]:
+        damage_owned(site, row, cls)
+    damage(site, Instance, row.uuid)
+    process = Process(site).opened()
+    site.settle()
+    assert process.recovery.outcome is not None
+    assert process.recovery.outcome.removed == [row.ec2_id]
+    with site.store.read() as tx:
+        assert tx.get(Instance, row.uuid) is None
+        assert tx.list(Port) == []
+        assert tx.list(Volume) == []
+        assert tx.journal(open_only=True) == []
+        assert recount.differences(tx) == []
+        assert not tx.unreadable
+
+
+def test_an_unreadable_group_that_the_engine_removed_is_dropped(site: Site, ann: Caller, row: Instance) -> None:
+    assert row.gone is None
+    group = securitygroup.create(ann, site.core, "web", "the web")
+    site.settle()
+    copy = copied(site)
+    securitygroup.delete(ann, site.core, group.ec2_id)
+    site.settle()
+    replaced(site, copy)
+    damage(site, SecurityGroup, group.uuid, "wanted")
+    process = Process(site).opened()
+    assert process.recovery.outcome is not None
+    assert process.recovery.outcome.removed == [group.ec2_id]
+    with site.store.read() as tx:
+        assert [found.name for found in tx.list(SecurityGroup)] == ["default"]
+        assert recount.differences(tx) == []
+        assert not tx.unreadable
