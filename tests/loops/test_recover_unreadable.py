@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pileus.loops.runner import scan
+from pileus.model.flavor import Flavor
 from pileus.model.instance import Instance
 from pileus.model.port import Port
 from pileus.model.securitygroup import SecurityGroup
@@ -14,7 +16,7 @@ from pileus.verbs import recount, securitygroup
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from tests.loops.test_recover import Process, copied, replaced
-from tests.verbs.test_unreadable import damage
+from tests.verbs.test_unreadable import damage, put_back
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -98,3 +100,43 @@ def test_an_unreadable_group_that_the_engine_removed_is_dropped(site: Site, ann:
         assert [found.name for found in tx.list(SecurityGroup)] == ["default"]
         assert recount.differences(tx) == []
         assert not tx.unreadable
+
+
+def test_usage_is_lowered_once_every_row_can_be_read_again(site: Site, ann: Caller, row: Instance) -> None:
+    copy = copied(site)
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+    replaced(site, copy)
+    with site.store.read() as tx:
+        spare = next(one for one in tx.list(Flavor) if one.uuid != row.wanted.flavor)
+    damage(site, Flavor, spare.uuid, "wanted")
+    Process(site).opened()
+    site.settle()
+    scan(site.core)
+    used = (f"project:{ann.project}", "vcpus")
+    with site.store.read() as tx:
+        assert tx.usage()[used] > 0, "nobody can tell that it was not the unreadable row's"
+    put_back(site, Flavor, spare.uuid, spare.wanted)
+    scan(site.core)
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+        assert tx.usage().get(used, 0) == 0
+
+
+def test_a_row_that_is_made_anew_beside_an_unreadable_one_is_not_counted_twice(
+    site: Site, ann: Caller, row: Instance
+) -> None:
+    with site.store.read() as tx:
+        before = tx.usage()
+        spare = next(one for one in tx.list(Flavor) if one.uuid != row.wanted.flavor)
+    replaced(site, copied(site))
+    for cls in (Port, Volume):
+        damage_owned(site, row, cls)
+    damage(site, Instance, row.uuid)
+    damage(site, Flavor, spare.uuid, "wanted")
+    process = Process(site)
+    process.recovery._asked = True
+    process.opened()
+    with site.store.read() as tx:
+        assert [one.uuid for one in tx.list(Instance, project=ann.project)] == [row.uuid]
+        assert tx.usage() == before

@@ -18,6 +18,7 @@ from pileus.model.errors import Fault, Unavailable
 from pileus.model.image import Image
 from pileus.model.instance import Instance
 from pileus.model.threads import Thread
+from pileus.verbs import recount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -141,12 +142,16 @@ def _step(core: Core, held: Claimed) -> float | None:
 
 
 def scan(core: Core) -> None:
-    """The slow scan: wake all that lives, and forget what ended long ago. Nothing while the store is closed."""
+    """The slow scan: wake all that lives, forget what ended long ago, lower usage that was withheld.
+
+    Nothing while the store is closed.
+    """
     if core.store.closed:
         return
     core.store.wake_everything(KINDS)
     core.store.forget_tombstones()
     core.store.shorten_journal()
+    recount.catch_up(core)
 
 
 def backoff(tries: int) -> float:

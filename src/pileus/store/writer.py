@@ -63,6 +63,7 @@ class Writer(Reader):
         Their projects use them from now on, and with them the amounts `using`, by (project, resource).
         """
         every: list[Noun] = []
+        anew: set[str] = set()
         for nouns in filter(None, kinds):
             shape, kind = SHAPES[type(nouns[0])], nouns[0].KIND
             made = [msgspec.structs.replace(noun, created=noun.created or self.now) for noun in nouns]
@@ -72,9 +73,11 @@ class Writer(Reader):
             self.touched.add(kind)
             for uuid in [noun.uuid for noun in made if noun.uuid in self.unreadable]:
                 self._drop_row(uuid)
+                anew.add(uuid)
             self.sql.execute(statements.add_noun(kind), [shape.row(noun) for noun in made])
             every += made
-        amounts = _amounts(every)
+        # What the unreadable row used that a noun takes the place of is counted already.
+        amounts = _amounts([noun for noun in every if noun.uuid not in anew])
         amounts.update(using or {})
         self.use(amounts)
         self._refer(every)

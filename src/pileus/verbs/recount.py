@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pileus.model.errors import NotFound
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Assigned, Image, kind_of, waiting
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pileus.model.noun import Noun
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
+    from pileus.verbs.core import Core
 
 POOLS = (
     "host:",
@@ -39,6 +42,9 @@ POOLS = (
     "captured:",
 )
 """The pools that are recounted here; names of projects, users and the like are not."""
+
+WITHHELD = "usage withheld"
+"""The number in the store's `meta` that is 1 while usage may be too high: unreadable rows may use the difference."""
 
 Claims = set[tuple[str, str, str]]
 Usage = dict[tuple[str, str], int]
@@ -134,7 +140,8 @@ def set_right(tx: Writer) -> list[str]:
     """Make claims and usage what the rows say; the differences that are left.
 
     Those are values to which two rows have a right, one of which gets it: what runs before what does not, then the
-    older one. Safe to repeat. Unreadable rows keep their claims, and while there are any no usage is lowered.
+    older one. Safe to repeat. Unreadable rows keep their claims, and while there are any no usage is lowered:
+    `catch_up` does that later.
     """
     should = claims(tx)
     rights = Counter((pool, value) for pool, value, _ in should)
@@ -154,7 +161,23 @@ def set_right(tx: Writer) -> list[str]:
         amount = counted.get((scope, resource), 0) - used.get((scope, resource), 0)
         if amount > 0 or (amount and not tx.unreadable):
             tx.take(scope, resource, amount, None)
+    if bool(tx.unreadable) != bool(tx.meta(WITHHELD)):
+        tx.keep_meta(WITHHELD, int(bool(tx.unreadable)))
     return differences(tx)
+
+
+def catch_up(core: Core) -> None:
+    """Lower usage that was not lowered because of unreadable rows, if every row can be read now."""
+    with core.store.read() as tx:
+        if not tx.meta(WITHHELD):
+            return
+        for cls in NOUNS.values():
+            tx.list(cls)
+        if tx.unreadable:
+            return
+    # A row that refers to nothing is a finding of the doctor's.
+    with contextlib.suppress(NotFound), core.store.write() as tx:
+        set_right(tx)
 
 
 def _holders(tx: Reader) -> dict[str, tuple[tuple[bool, float, int], Noun]]:
