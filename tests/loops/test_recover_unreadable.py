@@ -8,7 +8,7 @@ import pytest
 
 from pileus.loops.runner import scan
 from pileus.model.flavor import Flavor
-from pileus.model.instance import Instance
+from pileus.model.instance import Instance, State, state
 from pileus.model.port import Port
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.volume import Volume
@@ -140,3 +140,36 @@ def test_a_row_that_is_made_anew_beside_an_unreadable_one_is_not_counted_twice(
     with site.store.read() as tx:
         assert [one.uuid for one in tx.list(Instance, project=ann.project)] == [row.uuid]
         assert tx.usage() == before
+
+
+def test_what_was_asked_of_an_unreadable_instance_is_taken_from_the_journal(
+    site: Site, ann: Caller, row: Instance
+) -> None:
+    power.reboot(ann, site.core, [row.ec2_id])
+    power.stop(ann, site.core, [row.ec2_id])
+    wanted = site.row(row.uuid).wanted
+    replaced(site, copied(site))
+    damage(site, Instance, row.uuid)
+    process = Process(site)
+    process.recovery._asked = True
+    process.opened()
+    assert site.row(row.uuid).wanted == wanted
+    site.settle()
+    assert state(site.row(row.uuid)) is State.STOPPED
+    with site.store.read() as tx:
+        assert tx.journal(open_only=True) == []
+
+
+def test_an_unreadable_instance_that_was_being_terminated_ends(site: Site, ann: Caller, row: Instance) -> None:
+    power.terminate(ann, site.core, [row.ec2_id])
+    replaced(site, copied(site))
+    damage(site, Instance, row.uuid)
+    process = Process(site)
+    process.recovery._asked = True
+    process.opened()
+    assert site.row(row.uuid).wanted.gone
+    site.settle()
+    assert site.row(row.uuid).gone is not None
+    with site.store.read() as tx:
+        assert (tx.list(Port), tx.list(Volume), tx.journal(open_only=True)) == ([], [], [])
+        assert recount.differences(tx) == []

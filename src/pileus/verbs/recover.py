@@ -33,6 +33,7 @@ from pileus.verbs import adopt, contest, recount, securitygroup
 from pileus.verbs.host import known
 from pileus.verbs.image import on_host
 from pileus.verbs.instance import launch, number
+from pileus.verbs.instance.replay import replayed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -411,7 +412,7 @@ class _Merge:
         if not isinstance(order.spec, InstanceSpec) or (row is not None and row.gone is not None):
             return
         if row is None or (order.revision > row.revision and not row.wanted.gone):
-            body = self.answers[host].bodies[uuid]
+            body, unreadable = self.answers[host].bodies[uuid], uuid in self.tx.unreadable
             try:
                 made = adopt.make(self.tx, order.spec, host, body)
             except InvalidValue:
@@ -422,6 +423,16 @@ class _Merge:
             (self.done.adopted if row is None else self.done.advanced).append(made.ec2_id)
             if row is None:
                 self.made.append(made)
+            if unreadable:
+                self._replay(made)
+
+    def _replay(self, row: Instance) -> None:
+        """The copy may have been ahead of the host: what was asked before the copy was made is in its journal."""
+        wanted = replayed(self.tx, row)
+        if wanted != row.wanted:
+            row = self.tx.want(row, wanted)
+        if wanted.gone:
+            self._gone(row)
 
     def _tokens(self) -> None:
         """Tokens lead to the instances that were made for them: those of a lost time are in the orders' records."""
