@@ -8,6 +8,7 @@ import pytest
 
 from pileus.loops.runner import scan
 from pileus.model.flavor import Flavor
+from pileus.model.host import LOST_AFTER
 from pileus.model.instance import Instance, State, state
 from pileus.model.port import Port
 from pileus.model.securitygroup import SecurityGroup
@@ -172,4 +173,72 @@ def test_an_unreadable_instance_that_was_being_terminated_ends(site: Site, ann: 
     assert site.row(row.uuid).gone is not None
     with site.store.read() as tx:
         assert (tx.list(Port), tx.list(Volume), tx.journal(open_only=True)) == ([], [], [])
+        assert recount.differences(tx) == []
+
+
+def test_an_instance_that_was_unreadable_in_the_recovery_is_ordered_in_its_incarnation(
+    site: Site, ann: Caller, tiny: Image
+) -> None:
+    (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    site.work()
+    site.sent.clear()  # its host never hears of it
+    row = site.row(row.uuid)
+    replaced(site, copied(site))
+    damage(site, Instance, row.uuid, "wanted")
+    process = Process(site)
+    process.recovery._asked = True
+    process.opened()
+    put_back(site, Instance, row.uuid, row.wanted)
+    scan(site.core)
+    site.settle()
+    assert state(site.row(row.uuid)) is State.RUNNING
+    with site.store.read() as tx:
+        assert recount.differences(tx) == []
+    power.terminate(ann, site.core, [row.ec2_id])
+    site.settle()
+    assert site.row(row.uuid).gone is not None
+
+
+def test_an_instance_that_was_unreadable_waits_for_a_host_that_the_store_was_recovered_without(
+    site: Site, ann: Caller, row: Instance
+) -> None:
+    site.host("h2")
+    copy = copied(site)
+    power.stop(ann, site.core, [row.ec2_id])
+    site.settle()
+    replaced(site, copy)
+    damage(site, Instance, row.uuid, "wanted")
+    process = Process(site, silent=("h1",))
+    process.recovery._asked = True
+    process.recovery.tick()
+    process.hear("h2")
+    site.now += LOST_AFTER + 1
+    process.recovery.tick()
+    assert process.recovery.opened, process.recovery.missing()
+    put_back(site, Instance, row.uuid, row.wanted)
+    scan(site.core)
+    site.work()
+    assert site.row(row.uuid).assigned.unheard is not None
+    process.silent.clear()
+    process.hear("h1")
+    for _ in range(3):
+        process.recovery.tick()
+        process.hear("h1")
+        process.hear("h2")
+    site.settle()
+    assert state(site.row(row.uuid)) is State.STOPPED
+
+
+def test_a_port_of_an_unreadable_instance_leaves_it_its_loopback_address(site: Site, ann: Caller, tiny: Image) -> None:
+    (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    site.work()
+    site.sent.clear()  # its host never hears of it, and so cannot tell
+    replaced(site, copied(site))
+    damage_owned(site, row, Port)
+    damage(site, Instance, row.uuid)
+    process = Process(site)
+    process.recovery._asked = True
+    process.opened()
+    with site.store.read() as tx:
+        assert tx.list(Port)
         assert recount.differences(tx) == []

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from pileus.bus.messages import FORGOTTEN, Order
-from pileus.loops import resolve
+from pileus.loops import overtaken, resolve
 from pileus.loops.host import silence
 from pileus.model.errors import Fault
 from pileus.model.image import Assigned, Image, Seen, State, settled, state, waiting
@@ -62,6 +62,8 @@ def step(core: Core, uuid: str, request: str = "") -> float | None:
 
 def plan(tx: Writer, row: Image) -> tuple[Orders, Image]:
     """Decide what each host is to be told, and write it down: nothing is sent yet."""
+    if overtaken.overtaken(tx, row):
+        row = overtaken.image(tx, row)
     instance = tx.get(Instance, row.wanted.instance)
     row = _doomed(tx, row, instance)
     host = _place(row, instance)

@@ -180,6 +180,11 @@ class Reader:
         """The latest opening of the store, as it was when this began: what is decided here says so to hosts."""
         return self._numbers().get(OPENING, 0)
 
+    @property
+    def incarnation(self) -> int:
+        """The store's incarnation, as it was when this began: hosts refuse what was ordered in an earlier one."""
+        return self._numbers().get("incarnation", 0)
+
     def _numbers(self) -> dict[str, int]:
         """The numbers that nearly every transaction looks at, asked for once."""
         if self._versions is None:

@@ -110,7 +110,7 @@ def without(tx: Writer, host: str) -> None:
     if not tx.meta(mark):
         tx.keep_meta(mark, tx.meta("counter") + 1)
     for row in tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")]).values():
-        _wait(tx, row)
+        wait(tx, row)
 
 
 def ahead(tx: Reader, report: Report) -> bool:
@@ -138,10 +138,17 @@ def caught_up(tx: Writer, host: str) -> None:
         tx.wake(row)
 
 
-def _wait(tx: Writer, row: Instance) -> None:
-    if row.assigned.unheard is None:
-        before = Unheard(wanted=row.wanted, name=row.name, tags=row.tags)
-        tx.assign(row, msgspec.structs.replace(row.assigned, unheard=before))
+def was_heard(tx: Reader, hosts: Iterable[str]) -> bool:
+    """Whether each of these hosts was merged when the store's incarnation began."""
+    return all(tx.meta(_heard(host)) >= tx.incarnation for host in hosts)
+
+
+def wait(tx: Writer, row: Instance) -> Instance:
+    """The row, about which nothing is decided until its host is heard."""
+    if row.assigned.unheard is not None:
+        return row
+    before = Unheard(wanted=row.wanted, name=row.name, tags=row.tags)
+    return tx.assign(row, msgspec.structs.replace(row.assigned, unheard=before))
 
 
 def vouch(tx: Writer, host: str, revision: Revision) -> None:
@@ -252,9 +259,7 @@ class _Merge:
                 if isinstance(row, FloatingIp):
                     # Its address may be another's by now.
                     tx.bury(row)
-                    entries = tx.journal(row.uuid, open_only=True, limit=None)
-                    tx.settle([e.id for e in entries if e.verb == "floatingip.release"], "done")
-                    tx.settle([e.id for e in entries if e.verb != "floatingip.release"], "superseded")
+                    self._settle(row.uuid)
 
     def _network(self, noun: Noun, told: Recalled) -> None:
         """Make a noun of the engine's records, or bring an older row up to it."""
@@ -298,12 +303,13 @@ class _Merge:
     def _port(self, noun: Port, told: Recalled) -> None:
         """Make a port that the engine has, or bring one up to it whose instance's host knows less, or is silent."""
         row = self.tx.get(Port, noun.uuid)
-        if self.tx.get(Instance, noun.wanted.instance or "") is not None:
+        instance = noun.wanted.instance or ""
+        if self.tx.get(Instance, instance) is not None or instance in self.tx.unreadable:
             noun = msgspec.structs.replace(noun, assigned=msgspec.structs.replace(noun.assigned, host="", loopback=""))
         if row is None:
             self.tx.add(noun)
             return
-        held = (order.revision for order, _ in self.held.get(noun.wanted.instance or "", ()))
+        held = (order.revision for order, _ in self.held.get(instance, ()))
         if row.gone is None and not row.wanted.gone and told.revision > max((row.revision, *held)):
             adopt.put(self.tx, noun)
 
@@ -505,9 +511,13 @@ class _Merge:
         row = tx.assign(row, msgspec.structs.replace(row.assigned, host=None, clear={}))
         for noun in (*tx.referring(Port, [row.uuid]), *tx.referring(Volume, [row.uuid]), row):
             tx.bury(noun)
-        entries = tx.journal(row.uuid, open_only=True, limit=None)
-        tx.settle([entry.id for entry in entries if entry.verb == "instance.terminate"], "done")
-        tx.settle([entry.id for entry in entries if entry.verb != "instance.terminate"], "superseded")
+        self._settle(row.uuid)
+
+    def _settle(self, uuid: str) -> None:
+        """Nothing that was asked of this is awaited any more, for it is gone."""
+        entries = self.tx.journal(uuid, open_only=True, limit=None)
+        self.tx.settle([entry.id for entry in entries if entry.verb in ENDS], "done")
+        self.tx.settle([entry.id for entry in entries if entry.verb not in ENDS], "superseded")
 
     def _unreadable(self, uuids: set[str], *classes: type[Noun]) -> list[str]:
         """Those of these uuids that rows of `classes` have which were met unreadable."""
@@ -531,16 +541,10 @@ class _Merge:
             self._drop(uuid)
 
     def _drop(self, uuid: str) -> None:
-        """Delete an unreadable row of what is gone, as if the copy lacked it: it would live if it could be read again.
-
-        Nothing can be asked of such a row, nor is its end awaited any more.
-        """
-        tx = self.tx
-        self.done.removed.append(tx.unreadable[uuid].ec2_id)
-        tx.drop(uuid)
-        entries = tx.journal(uuid, open_only=True, limit=None)
-        tx.settle([entry.id for entry in entries if entry.verb in ENDS], "done")
-        tx.settle([entry.id for entry in entries if entry.verb not in ENDS], "superseded")
+        """Delete an unreadable row of what is gone, as if the copy lacked it: read again, it would live."""
+        self.done.removed.append(self.tx.unreadable[uuid].ec2_id)
+        self.tx.drop(uuid)
+        self._settle(uuid)
 
     # -- afterwards ------------------------------------------------------------------------------------------------
 
@@ -549,7 +553,7 @@ class _Merge:
         tx = self.tx
         for row in tx.list(Instance):
             if self._silent(row):
-                _wait(tx, row)
+                wait(tx, row)
                 continue
             hosts = {*row.assigned.clear, *(host for _, host in self.held.get(row.uuid, ()))} - {row.assigned.host}
             fresh = tx.revise(row)
