@@ -242,3 +242,39 @@ def test_a_port_of_an_unreadable_instance_leaves_it_its_loopback_address(site: S
     with site.store.read() as tx:
         assert tx.list(Port)
         assert recount.differences(tx) == []
+
+
+def test_an_instance_that_was_unreadable_when_its_host_was_heard_waits_no_longer(
+    site: Site, ann: Caller, row: Instance
+) -> None:
+    site.host("h2")
+    process = Process(site, silent=("h1",))
+    process.recovery.tick()
+    process.hear("h2")
+    site.now += LOST_AFTER + 1
+    process.recovery.tick()
+    assert process.recovery.opened, process.recovery.missing()
+    assert site.row(row.uuid).assigned.unheard is not None
+    power.terminate(ann, site.core, [row.ec2_id])
+    wanted = site.row(row.uuid).wanted
+    damage(site, Instance, row.uuid, "wanted")
+    process.silent.clear()
+    process.recovery.tick()
+    process.hear("h1")
+    put_back(site, Instance, row.uuid, wanted)
+    scan(site.core)
+    site.settle()
+    assert site.row(row.uuid).gone is not None
+
+
+def test_an_unreadable_default_group_keeps_its_name(site: Site, ann: Caller) -> None:
+    with site.store.read() as tx:
+        (group,) = tx.list(SecurityGroup, project=ann.project)
+    damage(site, SecurityGroup, group.uuid, "wanted")  # the engine never heard of it
+    process = Process(site)
+    process.recovery._asked = True
+    process.opened()
+    put_back(site, SecurityGroup, group.uuid, group.wanted)
+    with site.store.read() as tx:
+        assert [found.uuid for found in tx.list(SecurityGroup, project=ann.project)] == [group.uuid]
+        assert [what for what in recount.differences(tx) if what.startswith("claim")] == []

@@ -85,8 +85,7 @@ def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]]
 
     Nothing while its host was not heard since a recovery: an order made of an older row must not outrank what it holds.
     """
-    if overtaken.overtaken(tx, row) and row.assigned.unheard is None:
-        row = overtaken.instance(tx, row)
+    row = overtaken.instance(tx, row)
     if row.assigned.unheard is not None:
         return [], row
     if row.wanted.gone and row.assigned.host is not None:

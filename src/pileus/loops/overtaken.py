@@ -22,17 +22,23 @@ def overtaken(tx: Writer, row: Noun) -> bool:
 
 
 def instance(tx: Writer, row: Instance) -> Instance:
-    """The instance with all its orders at a new revision.
+    """The instance with all its orders at a new revision, if they were overtaken; it waits for its host, or no more.
 
-    One of a host that was not heard in the recovery waits for it, as every other row of that host does.
+    One of a host that was not heard in the recovery waits for it, as every other row of that host does. One that could
+    not be read when its host was heard has waited long enough.
     """
-    assigned = row.assigned
-    hosts = {host for host in (assigned.host, *assigned.clear) if host}
+    hosts = {host for host in (row.assigned.host, *row.assigned.clear) if host}
+    if row.assigned.unheard is not None:
+        if not recover.was_heard(tx, hosts) or any(recover.late(tx, host) for host in hosts):
+            return row
+        row = tx.assign(row, msgspec.structs.replace(row.assigned, unheard=None))
+    if not overtaken(tx, row):
+        return row
     if not recover.was_heard(tx, hosts):
         return recover.wait(tx, row)
     row = tx.revise(row)
-    clear = dict.fromkeys(assigned.clear, row.revision)
-    return tx.assign(row, msgspec.structs.replace(assigned, clear=clear, content=""))
+    clear = dict.fromkeys(row.assigned.clear, row.revision)
+    return tx.assign(row, msgspec.structs.replace(row.assigned, clear=clear, content=""))
 
 
 def image(tx: Writer, row: Image) -> Image:

@@ -50,7 +50,6 @@ ORDER: tuple[type[Noun], ...] = (Project, Router, Network, Subnet, SecurityGroup
 ENGINE: tuple[type[Noun], ...] = (Router, Network, SecurityGroup, FloatingIp, Port)
 """What the engine keeps."""
 
-
 ENDS = {"instance.terminate", "image.deregister", "securitygroup.delete", "floatingip.release"}
 """The verbs that are done when a row is gone."""
 
@@ -133,6 +132,7 @@ def late(tx: Reader, host: str) -> bool:
 def caught_up(tx: Writer, host: str) -> None:
     """A host that the store was opened without knows nothing newer: what waited for it goes on."""
     tx.keep_meta(_left(host), 0)
+    tx.keep_meta(_heard(host), tx.incarnation)
     for row in tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")]).values():
         tx.assign(row, msgspec.structs.replace(row.assigned, unheard=None))
         tx.wake(row)
@@ -367,6 +367,8 @@ class _Merge:
         for router in self.tx.list(Router):
             pool = f"securitygroup:{router.uuid}"
             held = {group.name for group in self.tx.referring(SecurityGroup, [router.uuid])}
+            claimed = self.tx.claimed(pool, "default")
+            held |= {"default"} if claimed and claimed[1] in self.tx.unreadable else set()
             if router.wanted.default and not router.wanted.gone and "default" not in held:
                 self.tx.unclaim(pool, "default")
                 securitygroup.default(self.tx, router.project, router.uuid)
@@ -515,9 +517,8 @@ class _Merge:
 
     def _settle(self, uuid: str) -> None:
         """Nothing that was asked of this is awaited any more, for it is gone."""
-        entries = self.tx.journal(uuid, open_only=True, limit=None)
-        self.tx.settle([entry.id for entry in entries if entry.verb in ENDS], "done")
-        self.tx.settle([entry.id for entry in entries if entry.verb not in ENDS], "superseded")
+        for entry in self.tx.journal(uuid, open_only=True, limit=None):
+            self.tx.settle([entry.id], "done" if entry.verb in ENDS else "superseded")
 
     def _unreadable(self, uuids: set[str], *classes: type[Noun]) -> list[str]:
         """Those of these uuids that rows of `classes` have which were met unreadable."""
