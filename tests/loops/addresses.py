@@ -65,13 +65,13 @@ class Addresses:
         """After a recovery: what the users see now is what they expect."""
         with self._world.store.truth() as tx:
             rows = {row.uuid: row for row in tx.list(FloatingIp, dead=True)}
-            for kept in list(self.kept.values()):
-                row = rows.get(kept.uuid)
-                if row is None:
-                    del self.kept[kept.uuid]
-                    continue
-                port = tx.get(Port, row.wanted.port) if row.wanted.port else None
-                kept.released, kept.instance = row.wanted.gone, port.wanted.instance if port else None
+        for kept in list(self.kept.values()):
+            row = rows.get(kept.uuid)
+            if row is None:
+                del self.kept[kept.uuid]
+                continue
+            port = self._world.damage.row(Port, row.wanted.port) if row.wanted.port else None
+            kept.released, kept.instance = row.wanted.gone, port.wanted.instance if port else None
 
     def _allocate(self) -> None:
         made: list[FloatingIp] = []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from sqlalchemy import literal, literal_column, select, type_coerce, update
 
+from pileus.model.instance import Instance
 from pileus.model.noun import Noun
 from pileus.model.nouns import NOUNS
 from pileus.store import tables
@@ -100,6 +101,15 @@ class Damage:
         if self._random.random() < 0.5:
             self._world.store._cache = Cache()  # its process began anew
         self._world.log("damaged:", kind, key, column, now)
+        self._put_back_later(damaged)
+
+    def restored(self, held: dict[str, Damaged]) -> None:
+        """The database was replaced by a copy, made when `held` was damaged."""
+        self.held = dict(held)
+        for damaged in held.values():
+            self._put_back_later(damaged)
+
+    def _put_back_later(self, damaged: Damaged) -> None:
         self._world.after(self._random.uniform(1, 30), lambda: self._put_back(damaged))
 
     def mend(self) -> None:
@@ -109,8 +119,9 @@ class Damage:
 
     def _put_back(self, damaged: Damaged) -> None:
         """Unless something was written there since, as of a noun that the process had in memory."""
-        if self.held.pop(_name(damaged.kind, damaged.key), None) is None:
+        if self.held.get(_name(damaged.kind, damaged.key)) is not damaged:
             return
+        del self.held[_name(damaged.kind, damaged.key)]
         table = _table(damaged.kind)
         with self._world.store.engine.write() as connection:
             same = table.c[damaged.column].op("IS")(literal_column(damaged.now))
@@ -119,12 +130,19 @@ class Damage:
         self._world.store._cache = Cache()
         self._world.log("put back:", damaged.kind, damaged.key, damaged.column)
 
+    def instances(self) -> dict[str, Instance]:
+        """The instances whose rows are damaged, as they were, by uuid."""
+        uuids = [damaged.key for damaged in self.held.values() if damaged.kind == Instance.KIND]
+        rows = {uuid: self.row(Instance, uuid) for uuid in uuids}
+        return {uuid: row for uuid, row in rows.items() if row is not None}
+
     def row(self, cls: type[N], uuid: str) -> N | None:
-        """The noun, as it was if its row is damaged; None when there is none."""
+        """The noun, as it was if its row is damaged, and was not made anew since; None when there is none."""
+        with self._world.store.truth() as tx:
+            readable = tx.many(cls, [uuid]).get(uuid)
         damaged = self.held.get(uuid)
-        if damaged is None:
-            with self._world.store.truth() as tx:
-                return tx.get(cls, uuid)
+        if damaged is None or readable is not None:
+            return readable
         table = tables.nouns[cls.KIND]
         columns = [
             literal(damaged.was, column.type) if column.name == damaged.column else column for column in table.columns

@@ -263,8 +263,15 @@ class Promises:
             if uuid not in rows or rows[uuid].wanted.power.n != n:
                 del self._binding[uuid]
 
-    def kept(self, rows: Mapping[str, Instance], living: Iterable[str]) -> None:
-        """The store was opened for the first time since it was replaced: `living` was in it, and in its copy."""
+    def kept(self, rows: Mapping[str, Instance], living: Iterable[str], ended: Iterable[str]) -> None:
+        """The store was opened for the first time since it was replaced: `living` was in it, and in its copy.
+
+        Somebody had asked for the end of those in `ended` before the copy was made.
+        """
+        for uuid in ended:
+            row = rows.get(uuid)
+            if row is not None and row.gone is None and not row.wanted.gone:
+                self.broken(GONE, f"{uuid} was being terminated in the copy, and came back")
         for uuid in living:
             row = rows.get(uuid)
             # One that its guest's shutdown ends may have been ended by that.
@@ -322,17 +329,19 @@ class Promises:
 
     # -- at rest -------------------------------------------------------------------------------------------------
 
-    def counts(self) -> None:
-        """Claims and usage are at any time what the rows say."""
+    def counts(self, *, at_rest: bool = False) -> None:
+        """Claims and usage are at any time what the rows say; usage is not lowered while rows cannot be read."""
         with self._world.store.truth() as tx:
             found = recount.differences(tx)
+            if tx.meta(recount.WITHHELD) and not at_rest:
+                found = [what for what in found if not what.startswith("usage of")]
         if found:
             self.broken(COUNTS, "; ".join(found))
 
     def judge(self) -> None:
         """Judge everything."""
         world = self._world
-        self.counts()
+        self.counts(at_rest=True)
         with world.store.truth() as tx:
             rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
             for token, uuids in world.users.tokens.items():
@@ -367,6 +376,8 @@ class Promises:
                 continue
             if entry.outcome == "open":
                 self.broken(REST, f"open in the journal: {entry}")
+            if entry.uuid not in rows and world.temper.damaged:
+                continue  # its row was damaged when the database was recovered, and it was gone
             if entry.kind == "instance" and not self._true(entry, rows[entry.uuid]):
                 self.broken(REST, f"not true in the journal: {entry} of {rows[entry.uuid]}")
 

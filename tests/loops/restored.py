@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pileus.bus.messages import Report
+    from tests.loops.damage import Damaged
     from tests.loops.nodes import Node
     from tests.loops.world import World
 
@@ -39,12 +40,15 @@ class Restored:
         self._world = world
         self._what = what
         self._copy: databases.Image = b""
+        self._damaged: dict[str, Damaged] = {}
         self._recovery: recover.Recovery | None = None
         self._living: set[str] = set()
+        self._ended: set[str] = set()
         world.after(world.random.uniform(4, 16), self._copied)
 
     def _copied(self) -> None:
         self._copy = self._world.cloud.copy()
+        self._damaged = dict(self._world.damage.held)
         self._world.log("the database is copied")
         self._world.after(self._world.random.uniform(1, 12), self._replaced)
 
@@ -66,8 +70,10 @@ class Restored:
             world.log(node.name, "answers nothing")
         self._living = self._alive()
         world.restart(self._copy if self._what == "copy" else world.cloud.empty)
+        world.damage.restored(self._damaged if self._what == "copy" else {})
         # In the store that was and in its copy: nobody has asked for the end of any of these.
         self._living &= self._alive()
+        self._ended = self._terminated()
         world.restoring = self
         self._start()
         self._tick()
@@ -75,6 +81,12 @@ class Restored:
     def _alive(self) -> set[str]:
         with self._world.store.truth() as tx:
             return {row.uuid for row in tx.list(Instance) if not row.wanted.gone}
+
+    def _terminated(self) -> set[str]:
+        with self._world.store.truth() as tx:
+            rows = {row.uuid: row for row in tx.list(Instance)}
+        rows |= self._world.damage.instances()
+        return {uuid for uuid, row in rows.items() if row.wanted.gone}
 
     @property
     def _waits(self) -> bool:
@@ -129,6 +141,7 @@ class Restored:
         world.log("recovered")
         with world.store.truth() as tx:
             rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
+        rows |= world.damage.instances()
         heard = [node for node in world.nodes.values() if node.name in self.admitted]
         self._judged(rows, heard)
         self._living = set()
@@ -138,7 +151,7 @@ class Restored:
         """The store was opened: judge what came of the recovery, which users take for the truth from then on."""
         world = self._world
         world.promises.recovered(rows, heard)
-        world.promises.kept(rows, self._living)
+        world.promises.kept(rows, self._living, self._ended)
         held = {uuid for node in world.nodes.values() if node not in heard for uuid in node.book.entries}
         world.users.relearn(rows, held)
 

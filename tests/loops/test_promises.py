@@ -80,6 +80,13 @@ def test_every_promise_holds_while_rows_are_damaged() -> None:
 
 
 @in_files
+def test_every_promise_holds_of_damaged_rows_in_a_database_that_was_recovered() -> None:
+    temper = Temper(damaged=True, restored="copy")
+    broken = {seed: told for seed in (13, 40, 65, 73) if (told := run(seed, temper)) is not None}
+    assert broken == {}
+
+
+@in_files
 def test_an_order_that_lacks_what_a_damaged_row_describes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reader, "complete", lambda _: contextlib.nullcontext())
     assert any((run(seed, Temper(damaged=True)) or "").startswith("4:") for seed in range(10))
