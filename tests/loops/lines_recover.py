@@ -11,7 +11,7 @@ from pileus.loops import report as reports
 from pileus.loops.recover import Recovery
 from pileus.model.instance import Instance
 from pileus.store.writer import Writer
-from pileus.verbs import recount
+from pileus.verbs import comparison, recount
 from pileus.verbs import recover as verb
 from tests.loops.line import Line, replaced
 from tests.loops.temper import Temper
@@ -67,7 +67,7 @@ def _remembers_nothing(merge: _Merge) -> None:
 def _vouch_at_once(core: Core, told: Report) -> None:
     with core.store.write() as tx:
         revision, opening = tx.bump(), tx.opening
-        verb.vouch(tx, told.host, revision)
+        comparison.vouch(tx, told.host, revision)
     core.hosts.send(told.host, Ask(forget=revision, opening=opening))
 
 

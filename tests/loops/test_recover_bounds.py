@@ -10,8 +10,7 @@ import structlog
 
 from pileus.bus.messages import Ask, Report
 from pileus.model.host import LOST_AFTER
-from pileus.verbs import recover as verb
-from pileus.verbs import tag
+from pileus.verbs import comparison, tag
 from pileus.verbs.instance.launch import Launch
 from tests.loops.test_recover import Process, copied, moved_to, replaced
 from tests.loops.test_recover_mute import tagged_since
@@ -37,7 +36,7 @@ def incarnation(site: Site) -> int:
     "numbers",
     [
         {"incarnation": 2**63 - 1},
-        {"incarnation": verb.INCARNATIONS},
+        {"incarnation": comparison.INCARNATIONS},
         {"opening": 2**63 - 1},
         {"highest": (2**40, 1)},
         {"highest": (1, 2**63 - 1)},

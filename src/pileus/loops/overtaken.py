@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model.image import Assigned as ImageAssigned
-from pileus.verbs import recover
+from pileus.verbs import comparison
 
 if TYPE_CHECKING:
     from pileus.model.image import Image
@@ -29,13 +29,13 @@ def instance(tx: Writer, row: Instance) -> Instance:
     """
     hosts = {host for host in (row.assigned.host, *row.assigned.clear) if host}
     if row.assigned.unheard is not None:
-        if not recover.was_heard(tx, hosts) or any(recover.late(tx, host) for host in hosts):
+        if not comparison.was_heard(tx, hosts) or any(comparison.late(tx, host) for host in hosts):
             return row
         row = tx.assign(row, msgspec.structs.replace(row.assigned, unheard=None))
     if not overtaken(tx, row):
         return row
-    if not recover.was_heard(tx, hosts):
-        return recover.wait(tx, row)
+    if not comparison.was_heard(tx, hosts):
+        return comparison.wait(tx, row)
     row = tx.revise(row)
     clear = dict.fromkeys(row.assigned.clear, row.revision)
     return tx.assign(row, msgspec.structs.replace(row.assigned, clear=clear, content=""))

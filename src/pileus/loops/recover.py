@@ -22,6 +22,7 @@ from pileus.model.errors import Fault
 from pileus.model.host import LOST_AFTER, Host
 from pileus.model.noun import NEVER, Revision
 from pileus.store.store import OPENING, RECOVERING
+from pileus.verbs import comparison
 from pileus.verbs import recover as verb
 
 if TYPE_CHECKING:
@@ -384,7 +385,7 @@ class Recovery:
     def _differs(tx: Reader, report: Report, given: Revision) -> bool:
         """Whether an answer shows that the store was opened without this host, or that the host is in another one."""
         before = report.highest != NEVER and report.incarnation < given[0]
-        return before or verb.missed(tx, report) or verb.ahead(tx, report)
+        return before or comparison.missed(tx, report) or comparison.ahead(tx, report)
 
     def _differing(self, given: Revision, *, recovering: bool) -> set[str]:
         """The hosts because of which the store has to be recovered."""
@@ -468,7 +469,7 @@ class Recovery:
         if silent:
             with self._store.write(recovering=True) as tx:
                 for host in silent:
-                    verb.without(tx, host)
+                    comparison.without(tx, host)
 
     def _admit(self) -> None:
         """Take in what those said who answered, and let orders pass to them.
@@ -477,11 +478,11 @@ class Recovery:
         """
         answers = self._inquiry.answers
         with self._store.read() as tx:
-            late = [host for host in answers if verb.late(tx, host)]
+            late = [host for host in answers if comparison.late(tx, host)]
         if late:
             with self._store.write() as tx:
                 for host in late:
-                    verb.caught_up(tx, host)
+                    comparison.caught_up(tx, host)
         if answers:
             intake.absorb_all(self._core, list(answers.values()))
         self._gate.admitted |= answers.keys()

@@ -19,7 +19,7 @@ from pileus.model.image import Image
 from pileus.model.instance import Instance, Seen, settled
 from pileus.model.noun import NEVER
 from pileus.model.placement import RESOURCES
-from pileus.verbs import recover as recovery
+from pileus.verbs import comparison
 from pileus.verbs.host import REMOVED
 from pileus.verbs.instance.power import end
 
@@ -84,7 +84,7 @@ def _vouch(core: Core, report: Report) -> None:
         if not (here | captures.ordered(tx, report.host)) <= report.bodies.keys():
             return
         revision, opening = tx.bump(), tx.opening
-        recovery.vouch(tx, report.host, revision)
+        comparison.vouch(tx, report.host, revision)
     core.hosts.send(report.host, Ask(forget=revision, opening=opening))
 
 
