@@ -37,7 +37,6 @@ QUEUES = {"Queue", "SimpleQueue", "LifoQueue", "PriorityQueue", "deque", "Thread
 QUEUES_WITHOUT_A_NUMBER = {
     "app/shares.py": "`put` counts what waits under a key; an inbox has the one job of its thread",
     "loops/intake.py": "`put` counts the reports of a host",
-    "bus/memory.py": "one process's own messages, over the stub and in tests",
     "providers/local/machine/hypervisor.py": "one result of one call; libvirt's events, which its handler drains",
     "providers/local/network/provider.py": "one hint for each object that the engine changes",
     "cli/ssh.py": "a command's own stream, which it reads from its own terminal",

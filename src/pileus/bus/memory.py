@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from typing import TYPE_CHECKING
 
 from pileus.bus import messages
 from pileus.bus.calls import Calls
+from pileus.model import bounds
 from pileus.model.threads import Thread
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class MemoryLink:
 
     def __init__(self, bus: MemoryBus) -> None:
         self._bus = bus
-        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._queue: queue.Queue[bytes | None] = queue.Queue(bounds.MESSAGE_QUEUE.most)
         self._on_message: Callable[[ToHost], None] | None = None
         self._ended = threading.Event()
         self._thread = Thread("memory-bus", self._deliver, self._ended)
@@ -84,13 +86,15 @@ class MemoryLink:
         self._bus.arrived(messages.encode(message))
 
     def deliver(self, data: bytes) -> None:
-        """A message of the cloud."""
-        self._queue.put(data)
+        """Have a message of the cloud wait for the host; dropped when too many do, for it will be sent again."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(data)
 
     def close(self) -> None:
         """End the thread."""
         self._ended.set()
-        self._queue.put(None)
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(None)
 
     def _deliver(self) -> None:
         data = self._queue.get()

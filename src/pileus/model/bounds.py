@@ -531,6 +531,13 @@ PROJECT_HOST_STEPS: Final = Bound(
     answer="the step waits",
 )
 
+HOST_ORDERS: Final = Bound(
+    what="orders that wait to be taken by a host, one of each noun (projects take turns)",
+    per="host",
+    most=10_000,
+    answer="the order is dropped: it will be sent again",
+)
+
 WAITING_REPORTS: Final = Bound(
     what="reports of one host that wait to be taken in by a process",
     per="host",

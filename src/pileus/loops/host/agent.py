@@ -141,11 +141,19 @@ class Agent:
             fault=None,
             request=order.request,
         )
-        if isinstance(order.spec, ImageSpec) and (source := self.book.entries.get(order.spec.instance)) is not None:
-            kept = msgspec.structs.replace(kept, project=source.project)
+        if isinstance(order.spec, ImageSpec):
+            kept = msgspec.structs.replace(kept, project=self.project_of(order) or kept.project)
         self.book.keep(kept)
         self._captures.note(kept)
         return True
+
+    def project_of(self, order: Order) -> str:
+        """The project that an order is for, empty where the host cannot tell: a removal names none."""
+        if isinstance(order.spec, InstanceSpec):
+            return order.spec.account_id
+        source = order.spec.instance if isinstance(order.spec, ImageSpec) else order.uuid
+        held = self.book.entries.get(source)
+        return held.project if held is not None else ""
 
     def accepts(self, order: Order) -> bool:
         """Whether an order is news: not of an earlier incarnation or opening, above what is held or was removed.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from pileus.bus.messages import Ask, Open, Opened, Order
+from pileus.loops.host.inbox import Inbox
 from pileus.loops.runner import backoff
 from pileus.model import bounds
 from pileus.model.errors import Fault
@@ -48,7 +49,10 @@ class Link(Protocol):
     """The host's end of the bus."""
 
     def listen(self, on_message: Callable[[ToHost], None]) -> None:
-        """Call `on_message` with everything that the cloud sends, from a thread of the link's own."""
+        """Call `on_message` with everything that the cloud sends, from a thread of the link's own.
+
+        `on_message` returns soon for an order, which then waits in the host's inbox.
+        """
 
     def send(self, message: Report | Opened) -> None:
         """Send, at once or not at all. Never blocks, never raises."""
@@ -108,6 +112,9 @@ class _Lane:
 class HostRunner:
     """Runs one agent. `on_specs` is told the specs held after every change of them.
 
+    A thread takes the orders that wait in the inbox: the link's own thread waits for the book only where a question
+    has to be answered.
+
     `workers` are for each backend, `share` of them at most for one project.
 
     `now` is a clock that nobody sets: a look that is due in a second is not due in an hour when the machine's time is
@@ -139,7 +146,9 @@ class HostRunner:
         self._news = threading.Event()
         self._full = False
         self._stopping = threading.Event()
-        turns = {"host-reports": self._report, "host-survey": self._survey}
+        self._inbox = Inbox(agent.project_of)
+        self._taking = threading.Lock()
+        turns = {"host-orders": self._take_orders, "host-reports": self._report, "host-survey": self._survey}
         self._threads = [Thread(name, turn, self._stopping) for name, turn in turns.items()]
         self._started = False
         self._repeated = -REPEAT
@@ -163,6 +172,7 @@ class HostRunner:
         """End, after the steps that are under way; bodies stay as they are."""
         self._stopping.set()
         self._news.set()
+        self._inbox.close()
         with self._lock:
             for lane in self._lanes.values():
                 lane.changed.notify_all()
@@ -199,18 +209,44 @@ class HostRunner:
 
     def _message(self, message: ToHost) -> None:
         if isinstance(message, Order):
-            if self.agent.take(message):
-                self._specs_changed()
-                self.wake(message.uuid)
-            elif self.agent.news:
-                self._news.set()
+            self._inbox.put(message)
         elif isinstance(message, Ask):
             self._asked(message)
         elif isinstance(message, Open):
             once("open", lambda: self._open(message))
 
+    def _take_orders(self) -> None:
+        """Take the next order, waiting for it `REST` seconds at most."""
+        if self._inbox.wait(REST):
+            self._take_next()
+
+    def _take_next(self) -> bool:
+        """Take the next order that waits; False where none does, and no other thread is at one.
+
+        An error is logged: the cloud sends the order again, and the next one may be fine.
+        """
+        with self._taking:
+            order = self._inbox.pop()
+            if order is None:
+                return False
+            try:
+                self._take(order)
+            except Exception:
+                log.exception("order not taken", uuid=order.uuid)
+            return True
+
+    def _take(self, order: Order) -> None:
+        if self.agent.take(order):
+            self._specs_changed()
+            self.wake(order.uuid)
+        elif self.agent.news:
+            self._news.set()
+
     def _asked(self, ask: Ask) -> None:
         if ask.call or ask.forget > NEVER:
+            # The answer tells what is held: every order that came before the question is part of that.
+            while self._take_next():
+                pass
             for page in self.agent.answer(ask):
                 self._link.send(page)
         elif self.agent.heed(ask) or not ask.epoch:
