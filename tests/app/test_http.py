@@ -7,7 +7,10 @@ import functools
 import hashlib
 import json
 import socket
+import statistics
 import subprocess
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +294,51 @@ def test_one_tenants_streams_leave_room_for_anothers(stub: Stub) -> None:
         with connect(second, additional_headers=mute, proxy=None) as link:
             link.send(b"x")
             assert link.recv(timeout=20, decode=False) == b"x"
+
+
+@pytest.mark.parametrize("frame", [b"\x89\x80\0\0\0\0", b"\x82\x81\0\0\0\0a"], ids=["pings", "messages"])
+def test_one_tenants_tiny_frames_leave_time_for_another(stub: Stub, frame: bytes) -> None:
+    loud, mute = tenant(stub, f"loud-frames-{frame[0]}"), tenant(stub, f"mute-frames-{frame[0]}")
+    head = (
+        f"GET /v1/instances/{machine(stub, loud)}/connect/22 HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\n"
+        "upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        f"authorization: {loud['authorization']}\r\n\r\n"
+    ).encode()
+    ended = threading.Event()
+
+    def flood(link: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while not ended.is_set():
+                link.sendall(frame * 10_000)
+
+    def read(link: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while link.recv(1 << 16):
+                pass
+
+    def seconds() -> float:
+        times = []
+        for _ in range(9):
+            begin = time.monotonic()
+            assert stub.http("GET", "/v1/instances", None, mute)[0] == 200
+            times.append(time.monotonic() - begin)
+        return statistics.median(times)
+
+    alone = seconds()
+    with socket.create_connection(("127.0.0.1", stub.port), timeout=5) as link:
+        link.sendall(head)
+        assert link.recv(12) == b"HTTP/1.1 101"
+        threads = [threading.Thread(target=work, args=(link,)) for work in (flood, read)]
+        for thread in threads:
+            thread.start()
+        try:
+            assert seconds() < 10 * alone + 0.25
+        finally:
+            ended.set()
+            with contextlib.suppress(OSError):  # it may be closed from there
+                link.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
 
 
 def sockets(pid: int) -> int:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pileus.app.settings import Settings
+from pileus.app.websocket import Turns
 from pileus.model import bounds
 
 SWEEP = 1.0
@@ -73,6 +74,7 @@ class Connections:
     def __init__(self, limits: Limits, context: ssl.SSLContext | None = None) -> None:
         self.limits = limits
         self.context = context
+        self.turns = Turns()
         self._all: dict[Connection, None] = {}
         self._of_address: Counter[str] = Counter()
         # In the order in which something came from them last: of all addresses, and of each.

@@ -16,20 +16,17 @@ import http
 import socket
 import struct
 import termios
-from collections.abc import Callable
 from typing import Any, cast
 
 import httptools
 import structlog
-from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.http11 import Request
 
 from pileus.app.connections import Connections
 from pileus.app.rates import site_of
+from pileus.app.websocket import Websocket
 from pileus.model import bounds
 
 RETRY_AFTER = 1
@@ -63,55 +60,6 @@ class Phase(enum.Enum):
 
 class _ExcessError(Exception):
     """A request has more of something than it may have."""
-
-
-class Websocket(WebSocketsSansIOProtocol):
-    """uvicorn's protocol of websockets. `closing` is called when the last frame was sent, `ended` at the end."""
-
-    MOST_UNSENT = 1 << 20
-    """Bytes that wait for the client before nothing more is read of it: it may send pings, and read no answer."""
-
-    MOST_FRAMES = 1000
-    """Frames of one message."""
-
-    closing: Callable[[], None] | None = None
-    ended: Callable[[], None] | None = None
-
-    def handle_connect(self, event: Request) -> None:
-        """Have the handshake answered. Nothing is read before: frames would be parsed of clients that are refused."""
-        super().handle_connect(event)
-        if not self.transport.is_closing():
-            self.transport.pause_reading()
-
-    async def send(self, message: ASGISendEvent) -> None:
-        """Send a frame, and tell that it was the last."""
-        await super().send(message)
-        if message["type"] == "websocket.accept" and not self.transport.is_closing():
-            self.transport.resume_reading()
-        if message["type"] == "websocket.close" and self.closing is not None:
-            self.closing()
-
-    def data_received(self, data: bytes) -> None:
-        """Take what came; where the client does not read its answers, wait until it does."""
-        super().data_received(data)
-        if self.transport.is_closing():
-            return
-        if len(self.frames) > self.MOST_FRAMES:
-            self.transport.abort()
-        elif self.transport.get_write_buffer_size() > self.MOST_UNSENT:
-            self.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        """Go on, the client has read."""
-        super().resume_writing()
-        if not self.read_paused and not self.transport.is_closing():
-            self.transport.resume_reading()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell that it ended."""
-        super().connection_lost(exc)
-        if self.ended is not None:
-            self.ended()
 
 
 class _Answers:
@@ -375,6 +323,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
         stream = self.transport.get_protocol()
         if isinstance(stream, Websocket):
+            stream.turns = self._among.turns
             stream.closing = functools.partial(self._among.waits, self)
             stream.ended = self._leave
 

@@ -12,8 +12,9 @@ import structlog
 import uvicorn
 
 from pileus.app.connections import Connections
-from pileus.app.protocol import HttpProtocol, Websocket
+from pileus.app.protocol import HttpProtocol
 from pileus.app.tls import Identity
+from pileus.app.websocket import Websocket
 from pileus.model import bounds
 
 AT_ONCE = 64

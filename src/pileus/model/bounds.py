@@ -166,7 +166,6 @@ MCC_BODY: Final = Bound(what="bytes of the body of an mcc tool's call", per="req
 REQUEST_THREADS: Final = Bound(
     what="requests that verbs work on at once", per="process", most=16, setting="threads", answer="the request waits"
 )
-
 PROJECT_THREADS: Final = Bound(
     what="requests that verbs work on at once while other projects have some",
     per="project",
@@ -196,6 +195,12 @@ HOST_CALLS: Final = Bound(what="requests that wait for one host", per="host", mo
 STREAMS: Final = Bound(what="streams to instances", per="process", most=512, answer="the websocket is closed, 1013")
 PROJECT_STREAMS: Final = Bound(
     what="streams to instances", per="project", most=64, answer="the websocket is closed, 1013"
+)
+CONTROL_FRAMES: Final = Bound(
+    what="pings or pongs a second (20 times as many in a burst)", per="connection", most=10, answer="it is closed, 1008"
+)
+WEBSOCKET_TIME: Final = Bound(
+    what="percent of time for streams while a request is answered", per="process", most=20, answer="the frames wait"
 )
 UPLOADS: Final = Bound(what="images on their way in", per="process", most=32, answer="Throttled")
 PROJECT_UPLOADS: Final = Bound(what="images on their way in", per="project", most=4, answer="Throttled")
