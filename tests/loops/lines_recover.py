@@ -227,7 +227,7 @@ LINES: dict[str, Line] = {
     "late is compared": Line(
         11,
         "a host whose answer the recovery had to do without is compared, in the store's incarnation too",
-        replaced(verb, "missed", _not_missed),
+        replaced(comparison, "missed", _not_missed),
         LOST,
         seed=38,
     ),
