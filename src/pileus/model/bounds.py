@@ -483,10 +483,7 @@ RESOLVER_QUESTIONS_OF_PROJECT: Final = Bound(
     answer="SERVFAIL, or the connection is closed",
 )
 RESOLVER_QUESTIONS_OF_INSTANCE: Final = Bound(
-    what="the same, of an instance's port",
-    per="instance",
-    most=16,
-    answer="SERVFAIL, or the connection is closed",
+    what="the same, of an instance's port", per="instance", most=16, answer="SERVFAIL, or the connection is closed"
 )
 CONTAINER_PROCESSES: Final = Bound(
     what="processes and threads of a container (one for each MiB of memory, from 256), unless the flavor has its own",
@@ -568,10 +565,7 @@ HELD_UP_WRITERS: Final = Bound(
     answer="Unavailable",
 )
 JOURNAL: Final = Bound(
-    what="settled lines of the journal",
-    per="noun",
-    most=200,
-    answer="the oldest are erased within half a minute",
+    what="settled lines of the journal", per="noun", most=200, answer="the oldest are erased within half a minute"
 )
 OPEN_JOURNAL: Final = Bound(
     what="lines of the journal that wait for their outcome",
