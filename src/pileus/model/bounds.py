@@ -156,6 +156,7 @@ UNREAD: Final = Bound(
     most=64 << 20,
     answer="the connection is closed",
 )
+SIGNED_FORM: Final = Bound(what="bytes of a form with a signature in it", per="request", most=64 << 10, answer="413")
 HOST_BODY: Final = Bound(
     what="bytes of the body of a joined host's request", per="request", most=64 << 10, answer="413"
 )

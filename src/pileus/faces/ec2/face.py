@@ -32,10 +32,11 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
 from pileus.faces.ec2.call import ACTIONS, Call
 from pileus.faces.ec2.instance import power
 from pileus.faces.wire import query, signing, sigv2, sigv4, xml
-from pileus.faces.wire.errors import WireError
+from pileus.faces.wire.errors import WireError, malformed
 from pileus.faces.wire.http import RETRY_AFTER, Identified, Request, Response
 from pileus.faces.wire.model import ServiceModel
-from pileus.model.errors import DryRun, InvalidValue, Throttled
+from pileus.model import bounds
+from pileus.model.errors import DryRun, InvalidValue, Throttled, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,12 @@ PATHS = ("/", "/services/Cloud", "/services/Cloud/")
 
 FACE = "ec2"
 """How the journal names this face."""
+
+HEADS = ("Action", "Version", "MaxCount")
+"""The parameters that say, before a form is decoded, how a request is counted and where it waits."""
+
+SMALL_FORM = 4096
+"""Bytes of the parameters of a request that are decoded at once: nearly all are fewer."""
 
 READS = ("Describe", "Get")
 """How the names of actions begin that change nothing."""
@@ -80,9 +87,9 @@ class Ec2Face:
             if request.method not in ("GET", "POST"):
                 text = f"The requested HTTP verb is not supported: {request.method[:16]}"
                 raise WireError("UnsupportedHttpVerb", text)
-            params = query.decode_form(request.query, request.body)
+            params, whole = _params(request)
             service = self._by_version(params)
-            caller, scope = self._authenticate(request, params, "sts" if service is self._sts else "ec2")
+            caller, scope = self._authenticate(request, "sts" if service is self._sts else "ec2")
             request_id = caller.request
             service = {"ec2": self._ec2, "sts": self._sts}.get(scope, service)
         except Exception as error:  # noqa: BLE001  (whatever it is, the client gets an answer in its dialect)
@@ -91,7 +98,7 @@ class Ec2Face:
         entry = ACTIONS.get(action)
         return Identified(
             caller,
-            functools.partial(self._answer, service, caller, params, request.headers.get("host", "")),
+            functools.partial(self._answer, service, caller, request, params, whole=whole),
             lambda error: _refusal(service, error, request_id, action if entry is not None else ""),
             reads=action.startswith(READS),
             waits=entry is not None and entry.waits,
@@ -102,9 +109,13 @@ class Ec2Face:
         """The answer to a request that is refused before anything is known of it."""
         return _refusal(self._ec2, error, str(uuid.uuid4()), "")
 
-    def _answer(self, service: ServiceModel, caller: Caller, params: Mapping[str, str], host: str) -> Response:
-        action = ""
+    def _answer(
+        self, service: ServiceModel, caller: Caller, request: Request, params: Mapping[str, str], *, whole: bool
+    ) -> Response:
+        action, host = "", request.headers.get("host", "")
         try:
+            if not whole:
+                params = _decoded(request, params)
             action = query.action_of(service, params)
             result = self._run(service, action, Call(self._core, caller, {}, host), params)
             return _response(200, xml.serialize(service, action, result, caller.request), caller.request, action)
@@ -114,10 +125,13 @@ class Ec2Face:
     def _by_version(self, params: Mapping[str, str]) -> ServiceModel:
         return self._sts if params.get("Version") in self._sts.versions else self._ec2
 
-    def _authenticate(self, request: Request, params: Mapping[str, str], service: str) -> tuple[Caller, str]:
-        """Who asks, and the service that the signature is for: `service` where the signature names none."""
+    def _authenticate(self, request: Request, service: str) -> tuple[Caller, str]:
+        """Who asks, and the service that the signature is for: `service` where the signature names none.
+
+        A form is decoded before that only where the signature is in it, and only a small one: decoding costs much.
+        """
         received = signing.Request(request.method, request.path, request.query, request.headers, request.body)
-        if sigv2.present(params):
+        if not sigv4.present(received) and sigv2.present(params := _unproven(request)):
             access_key = self._v2.verify(received, params, service)
         else:
             access_key, scope = self._v4.verify(received)[:2]
@@ -139,6 +153,29 @@ class Ec2Face:
         if args.get("DryRun") and not entry.dry:
             raise DryRun("Request would have succeeded, but DryRun flag is set.")
         return entry.run(call._replace(args=args))
+
+
+def _params(request: Request) -> tuple[dict[str, str], bool]:
+    """The parameters of a small form, and True; of a larger one those that HEADS names, and False."""
+    if len(request.query) + len(request.body) <= SMALL_FORM:
+        return query.decode_form(request.query, request.body), True
+    return {name: query.plain(name, request.query, request.body) for name in HEADS}, False
+
+
+def _decoded(request: Request, heads: Mapping[str, str]) -> dict[str, str]:
+    """All parameters of a request whose `heads` were read before. Raises WireError where they are not the same."""
+    params = query.decode_form(request.query, request.body)
+    if any(params.get(name, "") != value for name, value in heads.items()):
+        raise malformed(f"The parameters {', '.join(HEADS)} of a long request have to be written without escapes.")
+    return params
+
+
+def _unproven(request: Request) -> dict[str, str]:
+    """The parameters of a request of which nothing is proven. Raises TooLarge."""
+    most = bounds.SIGNED_FORM.most
+    if len(request.body) > most:
+        raise TooLarge(f"A form with its signature in it has at most {most} bytes: use Signature Version 4.")
+    return query.decode_form(request.query, request.body)
 
 
 def _scoped(scope: str, service: str, host: str) -> str:

@@ -15,8 +15,10 @@ The work is linear in the size of the request: parameters, their names' lengths 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
+from functools import cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -66,6 +68,24 @@ def decode_form(*encoded: bytes | str) -> dict[str, str]:
                 raise malformed(f"The parameter {text[:64]} is given more than once.")
             params[text] = _decode(value)
     return params
+
+
+def plain(name: str, *encoded: bytes | str) -> str:
+    """Return the value of a parameter whose name and value are written without escapes; empty where there is none.
+
+    It costs far less than `decode_form`, and whoever acts on it compares it with that later.
+    """
+    pattern = _plain(name)
+    for part in encoded:
+        found = pattern.search(part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass"))
+        if found is not None:
+            return found[1].decode("ascii")
+    return ""
+
+
+@cache
+def _plain(name: str) -> re.Pattern[bytes]:
+    return re.compile(rb"(?:^|&)" + name.encode("ascii") + rb"=([0-9A-Za-z-]{1,64})(?:&|$)")
 
 
 def parse(service: ServiceModel, params: Mapping[str, str]) -> tuple[str, dict[str, Any]]:

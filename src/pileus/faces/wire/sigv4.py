@@ -109,6 +109,11 @@ class _Claim(NamedTuple):
     lifetime: int | None
 
 
+def present(request: Request) -> bool:
+    """Whether a request claims to be signed in this way."""
+    return "authorization" in request.headers or "X-Amz-Algorithm=" in request.query
+
+
 class Verifier:
     """Verifies signatures. Keeps no state: signing keys are cached by the secret they come from.
 
