@@ -82,6 +82,24 @@ def test_an_address_that_is_refused_often_is_let_in_by_what_was_good_there_befor
     assert rates.turn("192.0.2.2", "") == rates.turn("192.0.2.2", "AKIAOTHER") != own
 
 
+def test_a_good_credential_that_is_refused_often_is_a_strangers() -> None:
+    """The id of an access key is no secret: bad signatures under it would cost without end."""
+    rates = Rates(Settings(rate_refusals=1))
+    rates.proved("192.0.2.1", "AKIAGOOD")
+    most = 1000
+    refusals = next(number for number in range(most) if not _refused_as_proven(rates, "AKIAGOOD"))
+    assert 0 < refusals < most - 1
+    with pytest.raises(Throttled):
+        rates.turn("192.0.2.1", "AKIAGOOD")
+    assert rates.turn("192.0.2.2", "AKIAGOOD") == ("192.0.2.2", False), "elsewhere it is as before"
+
+
+def _refused_as_proven(rates: Rates, credential: str) -> bool:
+    """Refuse a request with this credential; whether it has turns of its own still."""
+    rates.refused("192.0.2.1", credential)
+    return f"192.0.2.1 {credential}" in rates._proven
+
+
 def test_the_credential_that_was_good_longest_ago_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "RATE_KEYS", Bound(what="keys", per="process", most=2, answer=""))
     rates = Rates(Settings())

@@ -107,9 +107,17 @@ class Rates:
             raise Throttled("Too many requests of this address were refused.", reason="rate")
         return site, False
 
-    def refused(self, address: str) -> bool:
-        """Count a request that was refused for want of a good credential; whether that was one too many."""
-        return not self._refusals.take(site_of(address))
+    def refused(self, address: str, credential: str = "") -> bool:
+        """Count a request that was refused for want of a good credential; whether that was one too many.
+
+        A `credential` that was good there before, and is refused too often, has turns of its own no more.
+        """
+        site = site_of(address)
+        own = f"{site} {credential}"
+        if own in self._proven and not self._refusals.take(own):
+            with self._lock:
+                self._proven.pop(own, None)
+        return not self._refusals.take(site)
 
     def admit(self, address: str) -> bool:
         """Count a request that needs no credential; whether it is within the rate of its address."""

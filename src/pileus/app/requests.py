@@ -79,7 +79,7 @@ class Requests:
 
     async def refuse(self, face: Face, request: Request, client: str, error: PileusError) -> Response:
         """The answer to a request from the address `client` that is refused without a look at its credential."""
-        late = self._rates.refused(client)
+        late = self._refused(request, client)
         return await self._unproven(face.refused(error), request, client, late=late).answer()
 
     async def caller(self, request: Request, client: str) -> Caller | Response:
@@ -91,7 +91,7 @@ class Requests:
             if isinstance(identified, Caller):
                 self._rates.take(identified, reads=False)
                 return identified
-            refused = self._unproven(unauthorized(), request, client, late=self._rates.refused(client))
+            refused = self._unproven(unauthorized(), request, client, late=self._refused(request, client))
         except PileusError as error:
             late = isinstance(error, Throttled)
             refused = self._unproven(self._rest.refused(error), request, client, late=late)
@@ -123,7 +123,7 @@ class Requests:
                 if self.admit(client):
                     return identified
                 return self._unproven(face.refused(Throttled(OFTEN, reason="rate")), request, client, late=True)
-            return self._unproven(identified, request, client, late=self._rates.refused(client))
+            return self._unproven(identified, request, client, late=self._refused(request, client))
         self._rates.proved(client, identified.caller.key or claims.credential(request))
         try:
             self._rates.take(identified.caller, reads=identified.reads, launches=identified.launches)
@@ -133,6 +133,9 @@ class Requests:
             return identified
         answer = functools.partial(self._answer, identified, client)
         return Answering(identified.caller.project, answer, functools.partial(self._refuse, identified, client))
+
+    def _refused(self, request: Request, client: str) -> bool:
+        return self._rates.refused(client, claims.credential(request))
 
     def _answer(self, identified: Identified, client: str) -> Response:
         response = identified.answer()

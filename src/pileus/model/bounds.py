@@ -192,7 +192,7 @@ HOST_WAITS: Final = Bound(
 PROJECT_HOST_WAITS: Final = Bound(
     what="requests that wait for hosts", per="project", most=8, answer="Throttled (RequestLimitExceeded)"
 )
-HOST_CALLS: Final = Bound(what="requests that wait for one host", per="host", most=8, answer="Unavailable")
+HOST_CALLS: Final = Bound(what="requests that wait for one host", per="host", most=12, answer="Unavailable")
 STREAMS: Final = Bound(what="streams to instances", per="process", most=512, answer="the websocket is closed, 1013")
 PROJECT_STREAMS: Final = Bound(
     what="streams to instances", per="project", most=64, answer="the websocket is closed, 1013"

@@ -31,5 +31,9 @@ def credential(request: Request) -> str:
     key = access_key(request)
     if key:
         return key
-    token = request.headers.get("authorization", "") + request.headers.get("x-auth-token", "")
+    # The one that is verified: others beside it would make many credentials of one.
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        token = request.headers.get("x-auth-token", "")
+    token = token.strip()
     return sha256(token.encode("latin-1", "replace")).hexdigest() if token else ""
