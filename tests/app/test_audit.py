@@ -104,9 +104,9 @@ def test_a_busy_project_pushes_no_other_projects_lines_out(log: tuple[Audit, Pat
     loud = [line for line in found if line["project"] == "loud"]
     assert 3000 <= sum(line["status"] == 200 for line in loud) < 4000
     summaries = [line for line in loud if line["suppressed"]]
-    assert {(line["user"], line["action"], line["code"]) for line in summaries} == {
-        ("eve", "CreateTags", "-"),
-        ("mallory", "CreateTags", "-"),
+    assert {(line["client"], line["user"], line["action"], line["code"]) for line in summaries} == {
+        ("192.0.2.66", "eve", "CreateTags", "-"),
+        ("192.0.2.66", "mallory", "CreateTags", "-"),
     }
     assert sum(line["status"] == 200 for line in loud) + sum(line["suppressed"] for line in summaries) == calls
 

@@ -64,6 +64,7 @@ class _Summary(NamedTuple):
     client: str = "-"
     user: str = "-"
     project: str = "-"
+    key: str = "-"
     action: str = "-"
     code: str = "-"
 
@@ -154,9 +155,9 @@ class Audit:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._own = Buckets(bounds.AUDITED_REFUSALS.most)
-        self._all = Buckets(bounds.AUDITED_STRANGERS.most)
-        self._changes = Buckets(bounds.AUDITED_CHANGES.most / 60, burst=CHANGES_BURST)
+        self._refusals_by_caller = Buckets(bounds.AUDITED_REFUSALS.most)
+        self._refusals_of_strangers = Buckets(bounds.AUDITED_STRANGERS.most)
+        self._changes_by_project = Buckets(bounds.AUDITED_CHANGES.most / 60, burst=CHANGES_BURST)
         self._lock = threading.Lock()
         self._suppressed: Counter[_Summary] = Counter()
         self._summary: threading.Timer | None = None
@@ -168,19 +169,22 @@ class Audit:
             return
         user = caller.user_name if caller is not None else "-"
         project = caller.project_name if caller is not None else "-"
+        key = (caller.key if caller is not None else key) or "-"
         action = response.action or "-"
         if refused and not self._may_refuse(client, caller):
             self._suppress(_Summary(client=client, user=user, code=REFUSED))
             return
-        if not refused and not self._changes.take(caller.project if caller is not None else f"face {response.face}"):
-            self._suppress(_Summary(user=user, project=project, action=action))
+        if not refused and not self._changes_by_project.take(
+            caller.project if caller is not None else f"face {response.face}"
+        ):
+            self._suppress(_Summary(client=client, user=user, project=project, key=key, action=action))
             return
         line = Line(
             time=_now(),
             client=client,
             user=user,
             project=project,
-            key=(caller.key if caller is not None else key) or "-",
+            key=key,
             face=response.face or "-",
             action=action,
             status=response.status,
@@ -199,8 +203,8 @@ class Audit:
     def _may_refuse(self, client: str, caller: Caller | None) -> bool:
         """Whether there is room for the line of one more refusal."""
         if caller is not None:
-            return self._own.take(f"{caller.user} {caller.project}")
-        return self._own.take(client) and self._all.take("")
+            return self._refusals_by_caller.take(f"{caller.user} {caller.project}")
+        return self._refusals_by_caller.take(client) and self._refusals_of_strangers.take("")
 
     def _suppress(self, summary: _Summary) -> None:
         with self._lock:
