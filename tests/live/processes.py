@@ -161,8 +161,9 @@ class Cloud:
         return answer.status_code, answer.text
 
     def why(self) -> dict[str, str]:
-        """What each of them says, with the end of its log."""
-        return {name: f"{self.health(name)}\n{(self.root / f'{name}.log').read_text()[-2000:]}" for name in self.ports}
+        """What each process says of its health, and the end of the log of each process and host."""
+        logs = {name: (self.root / f"{name}.log").read_text(errors="replace")[-4000:] for name in self.processes}
+        return {name: f"{self.health(name) if name in self.ports else ''}\n{log}" for name, log in logs.items()}
 
     def last_words(self, name: str) -> str:
         """The end of the log of a process that has ended: at most 2,000 characters."""

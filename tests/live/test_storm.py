@@ -71,7 +71,7 @@ def differing(cloud: Cloud, users: storm.Users) -> dict[str, tuple[str, str]]:
 def at_rest(cloud: Cloud, users: storm.Users) -> None:
     """Wait until every wish holds and the books agree."""
     assert until(lambda: whole(cloud), 180, 0.5), cloud.why()
-    assert until(lambda: not differing(cloud, users), 180, 0.5), differing(cloud, users)
+    assert until(lambda: not differing(cloud, users), 180, 0.5), (differing(cloud, users), cloud.why())
     assert cloud.settles(120) == []
 
 
