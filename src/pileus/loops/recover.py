@@ -74,7 +74,7 @@ class Recovery:
         self.opened = False
         self.outcome: verb.Outcome | None = None
         """What the last recovery of this process did; None when there was nothing to recover."""
-        self._shared = core.store.shared = shared
+        self._shared = core.store.shared = core.store.guarded = shared
         self._store.closed = True
         self._begin()
 
@@ -175,6 +175,7 @@ class Recovery:
         """Look at the engine, ask again those who have not answered, and go on without those who are away."""
         with self._lock:
             if self._shared:
+                self._notice()
                 self._follow()
             if self.opened:
                 return
@@ -361,6 +362,20 @@ class Recovery:
             self._store.closed = False
             self.opened = True
 
+    def _notice(self) -> None:
+        """Close the store when an older copy was put in its place while this process had it open.
+
+        Hosts may show it too late: loops that go on from a copy give higher revisions than hosts have seen.
+        """
+        if not self._store.went_back:
+            return
+        self._store.went_back = False
+        with self._store.read() as tx:
+            given = self._reached(tx)
+        if self.opened and given < self._store.reached:
+            log.warning("the database is older than it was", given=given, reached=self._store.reached)
+            self._close(given)
+
     def _outrun(self, report: Report, given: Revision) -> bool:
         """Whether a host that reports to an open store knows what it never gave: then it is closed for all.
 
@@ -405,7 +420,7 @@ class Recovery:
 
     def _close(self, given: Revision) -> None:
         """Begin a recovery: the store is in an incarnation above all that anybody knows, and no wake is anybody's."""
-        known = [given[0], (self._highest or NEVER)[0]]
+        known = [given[0], (self._highest or NEVER)[0], self._store.reached[0]]
         known += [max(report.incarnation, report.highest[0]) for report in self._inquiry.reports()]
         incarnation = max(known) + 1
         self._blame(given, incarnation)

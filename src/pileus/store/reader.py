@@ -12,7 +12,7 @@ from sqlalchemy import Integer, bindparam, case, func, literal, select, union_al
 
 from pileus.model import bounds
 from pileus.model.errors import DAMAGED, NotFound, Unavailable
-from pileus.model.noun import Noun
+from pileus.model.noun import Noun, Revision
 from pileus.model.project import Project
 from pileus.store import tables
 from pileus.store.cache import KINDS, Unreadable, version_name
@@ -179,6 +179,12 @@ class Reader:
     def opening(self) -> int:
         """The latest opening of the store, as it was when this began: what is decided here says so to hosts."""
         return self._numbers().get(OPENING, 0)
+
+    @property
+    def reached(self) -> Revision:
+        """The highest revision that the store has given, by this transaction too."""
+        numbers = self._numbers()
+        return numbers.get("incarnation", 0), numbers.get("counter", 0)
 
     @property
     def incarnation(self) -> int:

@@ -11,6 +11,7 @@ from sqlalchemy import delete, update
 
 from pileus.model.errors import Unavailable
 from pileus.model.host import Host
+from pileus.model.noun import NEVER
 from pileus.model.nouns import NOUNS
 from pileus.store import statements, tables
 from pileus.store.cache import Cache
@@ -23,7 +24,7 @@ from pileus.store.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from pileus.model.noun import Noun
+    from pileus.model.noun import Noun, Revision
     from pileus.store.direct import Session
 
 LEASE = 60.0
@@ -82,6 +83,10 @@ class Store:
         """Whether nothing may be written but what recovers it, and no wake be had."""
         self.shared = False
         """Whether other processes may begin to recover it: every transaction looks whether one has."""
+        self.guarded = self.went_back = False
+        """Whether an older copy in the store's place is noticed here; and whether one was."""
+        self.reached: Revision = NEVER
+        """The highest revision that the store was seen to have given, where it is guarded."""
         self._set_back = False
         """Whether the clock was set back, and due times are still those of before."""
         self._scanned: dict[str, str] = {}
@@ -124,8 +129,10 @@ class Store:
         What is not `lasting` may be taken back by a crash of the database's server, with nothing that came after it: it
         is for what will be seen, or done, once more then. It gives no revision and acknowledges nothing.
 
-        Raises Unavailable while the store is `closed`, to all but those who are `recovering` it.
+        Raises Unavailable while the store is `closed`, to all but those who are `recovering` it, and where the store is
+        `guarded` and has given a higher revision in this process before: an older copy was put in its place.
         """
+        before = self.reached
         with self.engine.write(lasting=lasting) as connection:
             writer = Writer(self.engine.direct(connection), self.now(), self._cache)
             writer.replacing = recovering
@@ -136,8 +143,19 @@ class Store:
                     noun="store",
                     reason="recovering",
                 )
+            if self.guarded and not recovering and writer.reached < before:
+                self.went_back = True
+                raise Unavailable(
+                    "The cloud's database is older than it was, and is recovered from what its hosts hold; try again "
+                    "shortly.",
+                    noun="store",
+                    reason="recovering",
+                )
             yield writer
             writer.count_versions()
+            if self.guarded:
+                before = writer.reached
+        self.reached = max(self.reached, before)
         for callback in self._on_commit:
             callback(writer.woken, writer.touched)
 
