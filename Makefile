@@ -58,6 +58,10 @@ fuzz: ## a million inputs for each parser, guided by coverage (RUNS=n, TARGET=na
 	    echo "── $$target"; $(BIN)/python -m tests.fuzz $$target $(if $(RUNS),--runs $(RUNS)) 2>&1 | grep -e stat:: -e ERROR -e Error -e 'Test unit'; \
 	done
 
+.PHONY: worlds
+worlds: ## simulated worlds of all kinds, in turn (SEEDS=from:to)
+	$(BIN)/python -m tests.loops.samples $(or $(SEEDS),0:3000)
+
 .PHONY: storm
 storm: images ## twelve attackers at once on a real cloud beside a victim (root; LENGTH=n seconds)
 	$(BIN)/python -m tests.attack $(if $(LENGTH),--seconds $(LENGTH))

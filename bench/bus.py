@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pileus.bus import unix
 from pileus.bus.messages import Ask, Open, Opened, Report
 from pileus.bus.rabbitmq import Broker, CloudEnd, HostEnd
-from pileus.bus.tls import Tls
+from pileus.bus.tls import TlsFiles
 from tests.services import rabbitmq
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _unix(path: str) -> unix.HostEnd:
     return unix.HostEnd(Path(path), HOST)
 
 
-def _rabbitmq(url: str, tls: Tls | None) -> HostEnd:
+def _rabbitmq(url: str, tls: TlsFiles | None) -> HostEnd:
     return HostEnd(Broker(url, tls), HOST)
 
 

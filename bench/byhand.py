@@ -19,7 +19,7 @@ import msgspec
 
 from bench.answer import Door
 from bench.cloud import tail
-from pileus.loops.host.book import Entry
+from pileus.host.book import BookEntry
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.guestnet.namespaces import run_in
 from pileus.providers.local.machine import cgroups
@@ -65,7 +65,7 @@ class Twin:
     """A stopped instance's machine, to be started by hand any number of times, each time on a disk of its own."""
 
     def __init__(self, layout: Layout, uuid: str, key: str, folder: Path) -> None:
-        entry = msgspec.json.decode((layout.state / "host" / "orders" / f"{uuid}.json").read_bytes(), type=Entry)
+        entry = msgspec.json.decode((layout.state / "host" / "orders" / f"{uuid}.json").read_bytes(), type=BookEntry)
         if not isinstance(entry.spec, InstanceSpec):
             raise TypeError(f"{uuid} is on its way out")
         self.spec = entry.spec

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from bench.answer import Door, answered, arrivals
 from bench.load import Client, Target
-from pileus.faces.wire.signing import Credential
+from pileus.faces.wire.signing import SigningCredential
 from pileus.providers.local.layout import Layout
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class LocalCloud:
     def __init__(self, state: Path, up: float) -> None:
         admin = json.loads((state / "admin.json").read_text())
         port = int(json.loads((state / "endpoints.json").read_text())["ec2"].rpartition(":")[2])
-        credential = Credential(admin["access_key"], admin["secret_key"].encode(), "us-east-1", "ec2")
+        credential = SigningCredential(admin["access_key"], admin["secret_key"].encode(), "us-east-1", "ec2")
         self.up = up
         self.state = state
         self.layout = Layout(state)

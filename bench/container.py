@@ -22,7 +22,7 @@ import msgspec
 
 from bench import cloud
 from bench.answer import Door, answered
-from pileus.loops.host.book import Entry
+from pileus.host.book import BookEntry
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.container import disk, identity, kernel, ranges
 from pileus.providers.local.container.bases import Bases
@@ -109,7 +109,7 @@ class Hand:
     def __init__(self, ours: cloud.LocalCloud, ident: str, folder: Path) -> None:
         uuid = ours.uuid(ident)
         kept = (ours.state / "host" / "orders" / f"{uuid}.json").read_bytes()
-        spec = msgspec.json.decode(kept, type=Entry).spec
+        spec = msgspec.json.decode(kept, type=BookEntry).spec
         if not isinstance(spec, InstanceSpec):
             raise TypeError(f"{ident} is on its way out")
         self._layout, self._spec, self._folder = ours.layout, spec, folder

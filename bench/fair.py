@@ -20,7 +20,7 @@ import msgspec
 
 from bench.load import Client, Target
 from bench.peers import ask, image, pileus
-from pileus.faces.wire.signing import Credential
+from pileus.faces.wire.signing import SigningCredential
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def _tenant(target: Target, admin: dict[str, str], name: str) -> Target:
     url, headers = f"http://127.0.0.1:{target.port}/v1/users", {"authorization": f"Bearer {admin['token']}"}
     with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
         account = json.load(answer)
-    credential = Credential(account["access_key"], account["secret_key"].encode(), "us-east-1", "ec2")
+    credential = SigningCredential(account["access_key"], account["secret_key"].encode(), "us-east-1", "ec2")
     return Target(name, target.port, credential, target.pids)
 
 

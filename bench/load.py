@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bench.server import cpu
-from pileus.faces.wire.signing import Credential, Request, sign
+from pileus.faces.wire.signing import RawRequest, SigningCredential, sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ class Target(msgspec.Struct, frozen=True):
 
     name: str
     port: int
-    credential: Credential
+    credential: SigningCredential
     pids: tuple[int, ...]
     state: Path = Path()
 
@@ -45,7 +45,7 @@ class Target(msgspec.Struct, frozen=True):
             "content-type": "application/x-www-form-urlencoded; charset=utf-8",
             "content-length": str(len(body)),
         }
-        signed = sign(Request("POST", "/", "", headers, body), self.credential, time.time())
+        signed = sign(RawRequest("POST", "/", "", headers, body), self.credential, time.time())
         lines = [b"POST / HTTP/1.1", *(f"{name}: {value}".encode() for name, value in signed.items()), b"", body]
         return b"\r\n".join(lines)
 

@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, text
 from bench.load import Client, Target
 from bench.server import UNBOUNDED, free_port
 from pileus.cli.client import Client as Rest
-from pileus.faces.wire.signing import Credential
+from pileus.faces.wire.signing import SigningCredential
 from pileus.model.caller import SYSTEM
 from pileus.model.host import Host
 from pileus.providers.stub import StubProvider
@@ -103,7 +103,7 @@ class Machines:
         token = json.loads((self.state / "admin.json").read_text())["token"]
         rest = Rest(f"http://127.0.0.1:{self.ports[quiet]}/v1", token)
         made = rest.post("users", body={"name": "ann", "project": "wide"})
-        credential = Credential(made["access_key"], made["secret_key"].encode(), "us-east-1", "ec2")
+        credential = SigningCredential(made["access_key"], made["secret_key"].encode(), "us-east-1", "ec2")
         return Target("pileus", self.ports[quiet], credential, ())
 
     def metrics(self, name: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench.load import Client, Target
 from bench.server import UNBOUNDED, free_port, running
-from pileus.faces.wire.signing import Credential
+from pileus.faces.wire.signing import SigningCredential
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def pileus(**settings: str) -> Iterator[Target]:
         subprocess.run(up, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **UNBOUNDED, **settings})
         try:
             admin = json.loads((state / "admin.json").read_text())
-            credential = Credential(admin["access_key"], admin["secret_key"].encode(), "us-east-1", "ec2")
+            credential = SigningCredential(admin["access_key"], admin["secret_key"].encode(), "us-east-1", "ec2")
             yield Target("pileus", port, credential, _pids(state), state)
         finally:
             subprocess.run([command, "down", "--state", str(state)], check=True, stdout=subprocess.DEVNULL)
@@ -52,7 +52,7 @@ def moto() -> Iterator[Target]:
     port = free_port()
     command = [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
     with running(command, port) as process:
-        credential = Credential("AKIAIOSFODNN7EXAMPLE", b"x" * 40, "us-east-1", "ec2")
+        credential = SigningCredential("AKIAIOSFODNN7EXAMPLE", b"x" * 40, "us-east-1", "ec2")
         yield Target("moto", port, credential, (process.pid,))
 
 

@@ -16,9 +16,9 @@ from typing import Any
 from pileus.bus import messages
 from pileus.bus.rabbitmq import topology
 from pileus.bus.rabbitmq.session import Broker, beat, drain
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book
-from pileus.loops.host.runner import BEAT, GATHER, REPEAT
+from pileus.host.agent import Agent
+from pileus.host.book import Book
+from pileus.host.runner import BEAT, GATHER, REPEAT
 from pileus.model.host import Capacity
 from pileus.model.noun import NEVER
 from pileus.providers.stub import StubProvider

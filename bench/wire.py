@@ -8,8 +8,8 @@ from typing import Any
 
 from pileus.faces.wire import query, xml
 from pileus.faces.wire.model import ServiceModel
-from pileus.faces.wire.signing import Credential, Request, sign
-from pileus.faces.wire.sigv4 import Verifier
+from pileus.faces.wire.signing import RawRequest, SigningCredential, sign
+from pileus.faces.wire.sigv4 import SigV4Verifier
 
 NOW = 1_700_000_000.0
 BODY = b"Action=DescribeInstances&Version=2016-11-15&MaxResults=500"
@@ -113,9 +113,9 @@ def best(work: Callable[[], object], number: int) -> float:
 def main() -> None:
     """Print a line for each codec."""
     ec2 = ServiceModel.load("ec2")
-    request = Request("POST", "/", "", {"host": "127.0.0.1:8773", "content-type": "text/plain"}, BODY)
-    signed = request._replace(headers=sign(request, Credential("AKIA", b"secret", "r", "ec2"), NOW))
-    verifier = Verifier({"AKIA": b"secret"}.get, lambda: NOW)
+    request = RawRequest("POST", "/", "", {"host": "127.0.0.1:8773", "content-type": "text/plain"}, BODY)
+    signed = request._replace(headers=sign(request, SigningCredential("AKIA", b"secret", "r", "ec2"), NOW))
+    verifier = SigV4Verifier({"AKIA": b"secret"}.get, lambda: NOW)
     reservations = [
         {"ReservationId": f"r-{n:017x}", "OwnerId": "123456789012", "Groups": [], "Instances": [instance(n)]}
         for n in range(500)

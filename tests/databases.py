@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import create_engine, func, insert, select, text
 
+from pileus.model.noun import NEVER
 from pileus.store.cache import Cache
 from pileus.store.dialects import dialect_of
 from pileus.store.migrate import migrate
@@ -94,7 +95,20 @@ def copy(store: Store) -> Image:
 
 
 def load(store: Store, image: Image) -> None:
-    """Have the store's database hold this, and nothing else."""
+    """Have the store's database hold this, and nothing else; the store is as one that was opened after that."""
+    replace(store, image)
+    forget(store)
+
+
+def forget(store: Store) -> None:
+    """Have the store know nothing of what its database was."""
+    store._cache = Cache()
+    store.reached, store.guarded = NEVER, False
+    store._held.clear()
+
+
+def replace(store: Store, image: Image) -> None:
+    """Have the store's database hold this, and nothing else, without the knowledge of whoever has it open."""
     if isinstance(image, bytes):
         _raw(store).deserialize(image)
     else:
@@ -108,7 +122,6 @@ def load(store: Store, image: Image) -> None:
                     highest = max((row["id"] for row in rows or ()), default=0)
                     sequence = func.pg_get_serial_sequence(f'"{table.name}"', "id")
                     connection.execute(select(func.setval(sequence, max(highest, 1), highest > 0)))
-    store._cache = Cache()
 
 
 def _raw(store: Store) -> Any:

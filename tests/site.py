@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from pileus.bus.messages import Ask, Report
+from pileus.host.agent import Agent
+from pileus.host.book import Book
 from pileus.loops import report, runner
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import Fault
-from pileus.model.host import Capacity, Limits
+from pileus.model.host import Capacity, ProviderLimits
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.instance import Instance
 from pileus.providers.stub import StubProvider
@@ -87,7 +87,7 @@ class Site:
 
     def plain_host(self, name: str, sequence: int = 1, **more: object) -> None:
         """A host that is known from a report alone."""
-        given: dict[str, object] = {"zone": "us-east-1a", "limits": Limits(), **more}
+        given: dict[str, object] = {"zone": "us-east-1a", "limits": ProviderLimits(), **more}
         report.absorb(self.core, Report(host=name, epoch=1, sequence=sequence, **given))  # type: ignore[arg-type]
 
     # -- what happens ----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pileus.app.processes import until
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.cli.client import Client, connect
 from tests.app import shell
 
@@ -24,7 +24,7 @@ class Stub:
     """One state directory, and the cloud in it when it runs; `forks` says how that starts (see `forked`)."""
 
     def __init__(self, root: Path, *, forks: bool = True, **settings: str) -> None:
-        self.state = State(root)
+        self.state = StateDirectory(root)
         self.forks = forks
         self.settings = settings
 

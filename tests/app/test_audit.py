@@ -90,6 +90,16 @@ def test_refusals_are_bounded_and_counted_apart_from_changes(log: tuple[Audit, P
     assert len(refused) + sum(summaries.values()) == 3001
 
 
+def test_one_site_has_no_more_lines_of_refusals_for_its_many_addresses(log: tuple[Audit, Path]) -> None:
+    for number in range(2000):
+        log[0].record(f"2001:db8::{number:x}", made("", 401, "AuthFailure", reads=True))
+    log[0].record("192.0.2.8", made("", 401, "AuthFailure", reads=True))
+    log[0].close()
+    found = [line["client"] for line in lines(log[1]) if line["code"] == "AuthFailure"]
+    assert len(found) < 400
+    assert found[-1] == "192.0.2.8"
+
+
 def test_a_busy_project_pushes_no_other_projects_lines_out(log: tuple[Audit, Path]) -> None:
     calls = 20_000
     log[0].record("192.0.2.7", made("TerminateInstances"), ANN)

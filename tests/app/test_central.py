@@ -13,7 +13,7 @@ from pileus.app import (
     settings,
 )
 from pileus.app.settings import Settings
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.cli.commands import cli
 from pileus.cli.problem import Problem
 
@@ -25,13 +25,15 @@ def told(file: Path | str) -> Settings:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> State:
-    found = State(tmp_path / "x")
+def state(tmp_path: Path) -> StateDirectory:
+    found = StateDirectory(tmp_path / "x")
     found.prepare()
     return found
 
 
-def test_the_first_command_of_a_cloud_makes_its_authority_and_a_certificate(state: State, tmp_path: Path) -> None:
+def test_the_first_command_of_a_cloud_makes_its_authority_and_a_certificate(
+    state: StateDirectory, tmp_path: Path
+) -> None:
     cloud, file = tmp_path / "c", tmp_path / "central.pem"
     words = ["certificate", "10.0.0.1", "--state", str(cloud)]
     assert isinstance(CliRunner().invoke(cli, words).exception, Problem)
@@ -46,7 +48,7 @@ def test_the_first_command_of_a_cloud_makes_its_authority_and_a_certificate(stat
     assert again.endswith(made.tls.ca.read_text())
 
 
-def test_what_lacks_is_said(state: State, tmp_path: Path) -> None:
+def test_what_lacks_is_said(state: StateDirectory, tmp_path: Path) -> None:
     with pytest.raises(Problem, match="PILEUS_SOUTHBOUND_LISTEN"):
         central.fabric(state, settings.read({}))
     with pytest.raises(Problem, match="PILEUS_SOUTHBOUND_CERTIFICATE"):

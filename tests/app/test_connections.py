@@ -19,7 +19,7 @@ import uvloop
 from websockets.sync.client import connect
 
 from pileus.app import certificates, connections, http, serving, tls
-from pileus.app.connections import Connections, Limits
+from pileus.app.connections import ConnectionLimits, Connections
 from pileus.app.processes import until
 from pileus.app.protocol import HttpProtocol
 from pileus.app.settings import Settings
@@ -31,7 +31,7 @@ from pileus.model.errors import Throttled, TooLarge
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pileus.app.tls import Identity
+    from pileus.app.tls import ListenerIdentity
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 HALF = b"GET / HTTP/1.1\r\nhost: a\r\n"
@@ -40,23 +40,26 @@ OTHER = "127.0.0.2"
 """Another source address than that of the clients that crowd."""
 
 
-async def echo(scope: Any, receive: Any, send: Any) -> None:  # noqa: C901  (one answer for each path)
+async def echo_frames(path: str, receive: Any, send: Any) -> None:
+    """Send each frame back; at /refused close the websocket, at /late accept it after a second."""
+    await receive()
+    if path == "/late":
+        await asyncio.sleep(1)
+    await send({"type": "websocket.accept"})
+    if path == "/refused":
+        await send({"type": "websocket.close", "code": 1013})
+        return
+    while (message := await receive())["type"] != "websocket.disconnect":
+        await send({"type": "websocket.send", "bytes": message["bytes"]})
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
     """Answer with the digest of the body; at /upload of a body of any length, at /early without reading it.
 
     At /held answer with 8 MiB, where there is room for them.
-
-    To a websocket, say what it says; at /refused close it, at /late accept it after a second.
     """
     if scope["type"] == "websocket":
-        await receive()
-        if scope["path"] == "/late":
-            await asyncio.sleep(1)
-        await send({"type": "websocket.accept"})
-        if scope["path"] == "/refused":
-            await send({"type": "websocket.close", "code": 1013})
-            return
-        while (message := await receive())["type"] != "websocket.disconnect":
-            await send({"type": "websocket.send", "bytes": message["bytes"]})
+        await echo_frames(scope["path"], receive, send)
         return
     if scope["path"] == "/early":
         answer = Response(401, {}, b"no")
@@ -89,7 +92,10 @@ class Served:
     """A listener in a thread of this process, with its event loop; `among` counts its connections."""
 
     def __init__(
-        self, limits: Limits, identity: Identity | None = None, application: Callable[..., object] = echo
+        self,
+        limits: ConnectionLimits,
+        identity: ListenerIdentity | None = None,
+        application: Callable[..., object] = echo,
     ) -> None:
         self.among = Connections(limits, identity.context if identity else None)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -158,14 +164,14 @@ def memory() -> int:
 @pytest.fixture
 def served() -> Iterator[Served]:
     """A listener with room."""
-    with Served(Limits(100, 50)) as made:
+    with Served(ConnectionLimits(100, 50)) as made:
         yield made
 
 
 @pytest.fixture
 def hasty() -> Iterator[Served]:
     """A listener of little patience."""
-    with Served(Limits(100, 50, patience=0.2)) as made:
+    with Served(ConnectionLimits(100, 50, patience=0.2)) as made:
         yield made
 
 
@@ -282,10 +288,12 @@ def test_a_client_that_reads_no_answer_is_left(hasty: Served) -> None:
 
 
 def test_half_heads_of_one_address_keep_nobody_out() -> None:
-    with Served(Limits(40, 20)) as served:
+    with Served(ConnectionLimits(40, 20)) as served:
         links = [served.link(HALF) for _ in range(60)]
         assert until(lambda: sum(map(closed, links)) == 40, 20), "the oldest make room for the newest"
-        assert all(map(closed, links[:40]))
+        # Connections that are accepted in a row are as old as each other.
+        assert all(map(closed, links[: 40 - serving.AT_ONCE]))
+        assert not any(map(closed, links[40 + serving.AT_ONCE :]))
         assert served.serves(OTHER)
         assert served.serves("127.0.0.1")
         for number in range(2, 6):
@@ -295,7 +303,7 @@ def test_half_heads_of_one_address_keep_nobody_out() -> None:
 
 
 def test_connections_that_work_are_not_closed_for_others() -> None:
-    with Served(Limits(8, 4)) as served:
+    with Served(ConnectionLimits(8, 4)) as served:
         links = [served.link(b"GET /large HTTP/1.1\r\nconnection: close\r\n\r\n") for _ in range(4)]
         assert [link.recv(12) for link in links] == [b"HTTP/1.1 200"] * 4
         refused = served.link()
@@ -307,7 +315,7 @@ def test_connections_that_work_are_not_closed_for_others() -> None:
 
 def test_half_bodies_make_room() -> None:
     head = b"POST /upload HTTP/1.1\r\ncontent-length: 3\r\nconnection: close\r\n\r\n"
-    with Served(Limits(8, 4)) as served:
+    with Served(ConnectionLimits(8, 4)) as served:
         silent, slow = served.link(head), served.link(head)
         others = [served.link(HALF) for _ in range(2)]
         assert until(lambda: len(served.among) == 4, 20)
@@ -320,7 +328,7 @@ def test_half_bodies_make_room() -> None:
 
 
 def test_an_address_with_most_connections_makes_room_when_all_work() -> None:
-    with Served(Limits(8, 4)) as served:
+    with Served(ConnectionLimits(8, 4)) as served:
         large = b"GET /large HTTP/1.1\r\nconnection: close\r\n\r\n"
         links = [served.link(large, f"127.0.0.{3 + number % 2}") for number in range(8)]
         assert [link.recv(12) for link in links] == [b"HTTP/1.1 200"] * 8
@@ -360,7 +368,7 @@ def test_pings_whose_answers_are_not_read_take_no_memory(served: Served) -> None
 
 def test_answers_that_wait_for_their_clients_are_counted() -> None:
     ask = b"GET /held HTTP/1.1\r\nconnection: close\r\n\r\n"
-    with Served(Limits(20, 10, bodies=20 << 20, address_bodies=12 << 20)) as served:
+    with Served(ConnectionLimits(20, 10, bodies=20 << 20, address_bodies=12 << 20)) as served:
         links = [served.link(ask) for _ in range(2)]
         answers = [link.recv(12) for link in links]
         assert sorted(answers) == [b"HTTP/1.1 200", b"HTTP/1.1 429"]
@@ -376,14 +384,14 @@ def test_closed_websockets_make_room() -> None:
         b"GET /refused HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
-    with Served(Limits(8, 4)) as served:
+    with Served(ConnectionLimits(8, 4)) as served:
         links = [served.link(asked) for _ in range(4)]
         assert [link.recv(12) for link in links] == [b"HTTP/1.1 101"] * 4
         assert until(lambda: served.serves("127.0.0.1"), 5)
 
 
 def test_a_websocket_counts_until_it_ends_and_is_closed_for_nobody() -> None:
-    with Served(Limits(8, 4, patience=0.2)) as served:
+    with Served(ConnectionLimits(8, 4, patience=0.2)) as served:
         with connect(f"ws://127.0.0.1:{served.port}/", proxy=None) as stream:
             for _ in range(10):
                 served.link(HALF)
@@ -394,37 +402,42 @@ def test_a_websocket_counts_until_it_ends_and_is_closed_for_nobody() -> None:
 
 
 def test_websockets_are_not_compressed() -> None:
-    with Served(Limits(8, 4)) as served, connect(f"ws://127.0.0.1:{served.port}/", proxy=None) as stream:
+    with Served(ConnectionLimits(8, 4)) as served, connect(f"ws://127.0.0.1:{served.port}/", proxy=None) as stream:
         assert stream.response is not None
         assert "Sec-WebSocket-Extensions" not in stream.response.headers
 
 
 def test_frames_are_not_parsed_before_a_websocket_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed: list[int] = []
-    data_received = Websocket.data_received
+    parsed, accepted = list[int](), list[int]()
+    data_received, send = Websocket.data_received, Websocket.send
 
     def counted(stream: Websocket, data: bytes) -> None:
         parsed.append(len(data))
         data_received(stream, data)
 
+    async def accept(stream: Websocket, message: Any) -> None:
+        if message["type"] == "websocket.accept":
+            accepted.append(len(parsed))
+        await send(stream, message)
+
     monkeypatch.setattr(Websocket, "data_received", counted)
+    monkeypatch.setattr(Websocket, "send", accept)
     asked = (
         b"GET /late HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
-    with Served(Limits(8, 4)) as served:
+    with Served(ConnectionLimits(8, 4)) as served:
         link = served.link(asked)
         assert until(lambda: bool(parsed), 5)
         link.sendall(b"\x82\x81\0\0\0\0a")
-        time.sleep(0.5)
-        assert len(parsed) == 1, "only the handshake"
         assert link.recv(12) == b"HTTP/1.1 101"
+        assert accepted == [1], "until then only the handshake was parsed"
         assert until(lambda: len(parsed) == 2, 5), "what was sent before is not lost"
 
 
 def test_bodies_of_one_address_leave_memory_for_others() -> None:
     head = b"POST / HTTP/1.1\r\ncontent-length: 100000\r\n\r\n"
-    with Served(Limits(20, 10, bodies=400_000, address_bodies=200_000)) as served:
+    with Served(ConnectionLimits(20, 10, bodies=400_000, address_bodies=200_000)) as served:
         waiting = [served.link(head + b"x" * 90_000) for _ in range(2)]
         assert until(lambda: served.among._bytes == 180_000, 20)
         assert served.link(head + b"x" * 100_000).recv(100).startswith(b"HTTP/1.1 429 ")
@@ -438,7 +451,7 @@ def test_bodies_of_one_address_leave_memory_for_others() -> None:
 
 
 @pytest.fixture
-def identity(tmp_path: Path) -> Identity:
+def identity(tmp_path: Path) -> ListenerIdentity:
     """Return what a TLS listener proves itself with."""
     return tls.own(certificates.authority(tmp_path), tmp_path / "server.pem", ["127.0.0.1"])
 
@@ -450,8 +463,8 @@ def _trusting() -> ssl.SSLContext:
     return context
 
 
-def test_handshakes_that_do_not_come_keep_nobody_out(identity: Identity) -> None:
-    with Served(Limits(40, 20, patience=0.5), identity) as served:
+def test_handshakes_that_do_not_come_keep_nobody_out(identity: ListenerIdentity) -> None:
+    with Served(ConnectionLimits(40, 20, patience=0.5), identity) as served:
         links = [served.link(b"\x16\x03\x01" if number % 2 else b"") for number in range(60)]
         for source in ("127.0.0.1", OTHER):
             with _trusting().wrap_socket(served.link(source=source)) as link:
@@ -461,8 +474,8 @@ def test_handshakes_that_do_not_come_keep_nobody_out(identity: Identity) -> None
         assert until(lambda: len(served.among) == 0, 20)
 
 
-def test_a_body_that_is_too_large_is_answered_over_tls(identity: Identity) -> None:
-    with Served(Limits(40, 20), identity) as served, _trusting().wrap_socket(served.link()) as link:
+def test_a_body_that_is_too_large_is_answered_over_tls(identity: ListenerIdentity) -> None:
+    with Served(ConnectionLimits(40, 20), identity) as served, _trusting().wrap_socket(served.link()) as link:
         link.sendall(b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % (8 << 20))
         for _ in range(128):
             link.sendall(b"x" * (1 << 16))
@@ -489,7 +502,7 @@ def test_connections_that_ended_are_not_kept_until_a_collection() -> None:
     gc.collect()
     gc.disable()
     try:
-        with Served(Limits(100, 50)) as served:
+        with Served(ConnectionLimits(100, 50)) as served:
             for data in (GET, b"no HTTP\r\n\r\n", GET + HALF):
                 with served.link(data) as link:
                     assert link.recv(100)
@@ -500,3 +513,17 @@ def test_connections_that_ended_are_not_kept_until_a_collection() -> None:
             assert until(lambda: kept() == 0, 20)
     finally:
         gc.enable()
+
+
+def test_few_connections_are_accepted_in_one_iteration_of_the_event_loop() -> None:
+    async def test() -> int:
+        server = serving.server(echo, Connections(ConnectionLimits(0, 0)))
+        with contextlib.ExitStack() as links, socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+            listener.setblocking(False)
+            for _ in range(40):
+                links.enter_context(socket.create_connection(listener.getsockname()))
+            server._accept(listener)  # type: ignore[attr-defined]
+            accepted = server._beginning  # type: ignore[attr-defined]
+            return len(await asyncio.gather(*accepted))
+
+    assert asyncio.run(test()) <= 10, "others have their turns between"

@@ -25,11 +25,11 @@ def damaged(stub: Stub, table: str, where: str) -> Iterator[str]:
     query = f'FROM "{table}" WHERE {where}'
     with contextlib.closing(sqlite3.connect(stub.state.cloud / "pileus.db")) as link, link:
         rows = link.execute(f"SELECT uuid, ec2_id, wanted {query}").fetchall()
-        link.execute(f'UPDATE "{table}" SET wanted = ? WHERE {where}', (DAMAGE,))  # noqa: S608
+        link.execute(f'UPDATE "{table}" SET wanted = ? WHERE {where}', (DAMAGE,))  # noqa: S608  (a table of the test)
     yield str(rows[0][1])
     with contextlib.closing(sqlite3.connect(stub.state.cloud / "pileus.db")) as link, link:
         for uuid, _, wanted in rows:
-            link.execute(f'UPDATE "{table}" SET wanted = ? WHERE uuid = ?', (wanted, uuid))  # noqa: S608
+            link.execute(f'UPDATE "{table}" SET wanted = ? WHERE uuid = ?', (wanted, uuid))  # noqa: S608  (a table of the test)
 
 
 @pytest.mark.parametrize("table", ["user", "project", "credential"])

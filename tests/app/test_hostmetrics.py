@@ -18,10 +18,10 @@ from pileus.app.certificates import authority
 from pileus.app.hostmetrics import MOST, HostMetrics
 from pileus.app.settings import Settings
 from pileus.app.tls import own
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book
+from pileus.host.agent import Agent
+from pileus.host.book import Book
 from pileus.model.instance import Power
-from pileus.model.provider import Ref
+from pileus.model.provider import BodyRef
 from pileus.model.spec import DiskSpec, InstanceSpec, NicSpec
 from pileus.providers.stub import StubProvider
 from tests.app.test_http import client
@@ -128,7 +128,7 @@ def test_a_guest_that_goes_takes_its_series_along(metrics: HostMetrics, provider
     provider.ensure(stopped)
     assert scraped(metrics.port)["pileus_instance_running"] == {("i-1", "p"): 1, ("i-2", "p"): 0}
     assert ("i-2", "p") not in scraped(metrics.port)["pileus_instance_start_time_seconds"]
-    provider.remove(Ref(kind="instance", uuid="u2"))
+    provider.remove(BodyRef(kind="instance", uuid="u2"))
     assert {labels[0] for samples in scraped(metrics.port).values() for labels in samples} == {"i-1"}
 
 

@@ -23,6 +23,7 @@ from websockets.sync.client import connect
 
 from pileus.app import processes
 from pileus.app.internal import fetch, near
+from pileus.app.rates import DELAY
 from pileus.model import bounds
 from pileus.model.errors import Fault
 from tests.app.stub import Stub
@@ -262,6 +263,14 @@ def test_what_needs_no_credential_has_a_rate_and_health_is_always_answered(tmp_p
         assert (status, headers["retry-after"]) == (429, "1")
         assert stub.http("GET", "/v1/openapi.json", token=False)[0] == 429
         assert stub.http("GET", "/v1/instances")[0] == 200
+        for path in ("/healthz", "/nothing", "/metrics"):
+            began = time.monotonic()
+            stub.http("GET", path, token=False)
+            assert time.monotonic() - began >= DELAY, "a client that asks again at once keeps the cloud busy"
+        began = time.monotonic()
+        with pytest.raises(InvalidStatus):
+            connect(f"ws://127.0.0.1:{stub.port}/nothing", proxy=None)
+        assert time.monotonic() - began >= DELAY
     finally:
         stub.down()
 

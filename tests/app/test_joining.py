@@ -17,7 +17,7 @@ from cryptography import x509
 
 from pileus.app import certificates, joining
 from pileus.app.internal import fetch
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.app.state import write_json as keep
 from pileus.cli.problem import Problem
 from pileus.model.errors import Fault
@@ -38,9 +38,9 @@ def cloud() -> Iterator[Stub]:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> State:
+def machine(tmp_path: Path) -> StateDirectory:
     """A machine of its own."""
-    return State(tmp_path / "machine")
+    return StateDirectory(tmp_path / "machine")
 
 
 def silent(_text: str) -> None: ...
@@ -52,7 +52,7 @@ def invited(cloud: Stub, **asked: object) -> tuple[str, str]:
     return made["url"], made["token"]
 
 
-def test_a_machine_joins_by_one_command_and_keeps_its_key_to_itself(cloud: Stub, machine: State) -> None:
+def test_a_machine_joins_by_one_command_and_keeps_its_key_to_itself(cloud: Stub, machine: StateDirectory) -> None:
     said = cloud.pileus("host", "token", "--valid", "30m").stdout.split()
     assert said[:3] == ["pileus", "host", "join"]
     words = [*said[1:], "--name", "alpha", "--state", str(machine.root)]
@@ -72,7 +72,9 @@ def test_a_machine_joins_by_one_command_and_keeps_its_key_to_itself(cloud: Stub,
     assert "belongs to the cloud at" in again.stderr
 
 
-def test_a_host_that_was_removed_is_told_so_and_joins_anew_with_what_it_has(cloud: Stub, machine: State) -> None:
+def test_a_host_that_was_removed_is_told_so_and_joins_anew_with_what_it_has(
+    cloud: Stub, machine: StateDirectory
+) -> None:
     url, token = invited(cloud)
     made = joining.join(machine, url, token, "theta", "", silent)
     book = machine.root / "host" / "orders"
@@ -95,7 +97,7 @@ def test_a_host_that_was_removed_is_told_so_and_joins_anew_with_what_it_has(clou
     assert book.exists()
 
 
-def _renewed(machine: State, cloud: joining.Cloud) -> None:
+def _renewed(machine: StateDirectory, cloud: joining.JoinedCloud) -> None:
     """Ask for another certificate, due or not."""
     _, request = certificates.new_request(cloud.name)
     joining._ask(cloud.url, joining.papers(machine), "/internal/renew", {"request": request.decode()})
@@ -103,18 +105,18 @@ def _renewed(machine: State, cloud: joining.Cloud) -> None:
 
 def test_a_token_lets_one_host_in_once(cloud: Stub, tmp_path: Path) -> None:
     url, token = invited(cloud)
-    joining.join(State(tmp_path / "first"), url, token, "beta", "", silent)
+    joining.join(StateDirectory(tmp_path / "first"), url, token, "beta", "", silent)
     with pytest.raises(Problem, match=r"used already.*pileus host token.*\(token-used\)"):
-        joining.join(State(tmp_path / "second"), url, token, "gamma", "", silent)
-    assert not State(tmp_path / "second").joined.exists()
+        joining.join(StateDirectory(tmp_path / "second"), url, token, "gamma", "", silent)
+    assert not StateDirectory(tmp_path / "second").joined.exists()
 
 
 def test_joins_that_are_accepted_and_refused_leave_lines_with_the_address(cloud: Stub, tmp_path: Path) -> None:
     before = len(_audited(cloud))
     url, token = invited(cloud)
-    joining.join(State(tmp_path / "first"), url, token, "iota", "", silent)
+    joining.join(StateDirectory(tmp_path / "first"), url, token, "iota", "", silent)
     with pytest.raises(Problem, match="used already"):
-        joining.join(State(tmp_path / "second"), url, token, "kappa", "", silent)
+        joining.join(StateDirectory(tmp_path / "second"), url, token, "kappa", "", silent)
     accepted, refused = _audited(cloud)[before:]
     assert (accepted["client"], accepted["status"], accepted["code"]) == ("127.0.0.1", 201, "-")
     assert (refused["client"], refused["status"], refused["code"]) == ("127.0.0.1", 403, "Forbidden")
@@ -130,7 +132,7 @@ def _audited(cloud: Stub) -> list[dict[str, Any]]:
     return [line for line in lines if line["action"] == "POST /internal/join"]
 
 
-def test_tokens_that_are_unknown_late_or_for_another_are_refused(cloud: Stub, machine: State) -> None:
+def test_tokens_that_are_unknown_late_or_for_another_are_refused(cloud: Stub, machine: StateDirectory) -> None:
     url, token = invited(cloud)
     forged = "pileus_join_" + "x" * 43 + "." + token.rpartition(".")[2]
     with pytest.raises(Problem, match=r"none of this cloud's.*\(token-unknown\)"):
@@ -145,7 +147,7 @@ def test_tokens_that_are_unknown_late_or_for_another_are_refused(cloud: Stub, ma
     assert joining.join(machine, url, named, "epsilon", "", silent).name == "epsilon"
 
 
-def test_names_that_are_taken_or_could_pass_for_the_cloud_are_refused(cloud: Stub, machine: State) -> None:
+def test_names_that_are_taken_or_could_pass_for_the_cloud_are_refused(cloud: Stub, machine: StateDirectory) -> None:
     url, token = invited(cloud)
     for name, says in (("stub", "There is a host 'stub' already"), ("localhost", "is what the cloud itself")):
         with pytest.raises(Problem, match=says):
@@ -155,7 +157,7 @@ def test_names_that_are_taken_or_could_pass_for_the_cloud_are_refused(cloud: Stu
             joining.join(machine, url, token, name, "", silent)
 
 
-def test_another_cloud_is_told_nothing(cloud: Stub, machine: State, tmp_path: Path) -> None:
+def test_another_cloud_is_told_nothing(cloud: Stub, machine: StateDirectory, tmp_path: Path) -> None:
     url, token = invited(cloud)
     other = certificates.authority(tmp_path)
     forged = f"{token.rpartition('.')[0]}.{other.fingerprint}"
@@ -175,7 +177,7 @@ def test_only_administrators_make_tokens_and_a_token_opens_nothing_else(cloud: S
 
 
 @pytest.fixture
-def joined(cloud: Stub, machine: State, request: pytest.FixtureRequest) -> Callable[[], socket.socket]:
+def joined(cloud: Stub, machine: StateDirectory, request: pytest.FixtureRequest) -> Callable[[], socket.socket]:
     """A host of the cloud; its way to fetch things."""
     url, token = invited(cloud)
     made = joining.join(machine, url, token, f"host-{abs(hash(request.node.name))}", "", silent)
@@ -183,7 +185,7 @@ def joined(cloud: Stub, machine: State, request: pytest.FixtureRequest) -> Calla
 
 
 def test_a_host_fetches_what_its_instances_start_from_and_nothing_else(
-    cloud: Stub, machine: State, joined: Callable[[], socket.socket], tmp_path: Path
+    cloud: Stub, machine: StateDirectory, joined: Callable[[], socket.socket], tmp_path: Path
 ) -> None:
     digest = next(path.name for path in cloud.state.objects.rglob("*") if len(path.name) == 64)
     with pytest.raises(Fault) as caught:
@@ -207,7 +209,7 @@ def test_a_host_fetches_what_its_instances_start_from_and_nothing_else(
 
 def test_an_expired_certificate_opens_no_door(
     cloud: Stub,
-    machine: State,
+    machine: StateDirectory,
     joined: Callable[[], socket.socket],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -227,7 +229,7 @@ def test_an_expired_certificate_opens_no_door(
 
 
 def test_a_host_renews_its_certificate_over_the_one_it_has(
-    cloud: Stub, machine: State, joined: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
+    cloud: Stub, machine: StateDirectory, joined: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = joining.joined(machine)
     assert found is not None
@@ -255,7 +257,7 @@ def test_the_door_speaks_tls_of_its_own_authority_alone(cloud: Stub) -> None:
     assert token
 
 
-def test_half_a_token_and_a_wrong_url_are_said_in_one_line(cloud: Stub, machine: State) -> None:
+def test_half_a_token_and_a_wrong_url_are_said_in_one_line(cloud: Stub, machine: StateDirectory) -> None:
     url, token = invited(cloud)
     for where, what, says in (
         (url, token[:30], "no whole token"),

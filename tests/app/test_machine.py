@@ -12,7 +12,7 @@ from pileus.app import (
     main,  # noqa: F401  (adds the commands that run processes)
     settings,
 )
-from pileus.app.state import State, write_json
+from pileus.app.state import StateDirectory, write_json
 from pileus.app.up import running
 from pileus.cli.commands import cli
 from pileus.cli.problem import Problem
@@ -27,14 +27,14 @@ JOINED = {
 
 
 @pytest.fixture
-def joined(tmp_path: Path) -> State:
-    state = State(tmp_path / "h")
+def joined(tmp_path: Path) -> StateDirectory:
+    state = StateDirectory(tmp_path / "h")
     state.prepare()
     write_json(state.joined, JOINED)
     return state
 
 
-def test_a_host_s_switch_is_called_as_the_host_and_shows_its_certificate(joined: State) -> None:
+def test_a_host_s_switch_is_called_as_the_host_and_shows_its_certificate(joined: StateDirectory) -> None:
     made = machine.joined_fabric(joined, settings.read(TOLD))
     assert (made.chassis, made.central, made.switches) == ("host1", False, True)
     assert (made.southbound, made.outside) == (JOINED["southbound"], JOINED["floating_cidr"])
@@ -43,14 +43,14 @@ def test_a_host_s_switch_is_called_as_the_host_and_shows_its_certificate(joined:
     assert made.tls.certificate == joined.identity / "host.pem"
 
 
-def test_its_interfaces_are_remembered_and_can_be_others(joined: State) -> None:
+def test_its_interfaces_are_remembered_and_can_be_others(joined: StateDirectory) -> None:
     write_json(joined.started, {"provider": "local", "tunnels": "eth1=10.91.0.12/24", "outside_interface": "eth2"})
     assert machine.joined_fabric(joined, settings.read({})).interfaces == ["eth1", "eth2"]
     other = settings.read({"PILEUS_TUNNELS": "eth3=10.91.0.13/24"})
     assert machine.joined_fabric(joined, other).interfaces == ["eth3", "eth2"]
 
 
-def test_without_a_way_to_the_others_it_does_not_start(joined: State) -> None:
+def test_without_a_way_to_the_others_it_does_not_start(joined: StateDirectory) -> None:
     with pytest.raises(Problem, match="PILEUS_TUNNELS"):
         machine.joined_fabric(joined, settings.read({}))
     write_json(joined.joined, {**JOINED, "southbound": ""})
@@ -64,7 +64,7 @@ def test_an_interface_without_a_good_address_is_refused(wrong: str) -> None:
         settings.read({"PILEUS_TUNNELS": wrong})
 
 
-def test_a_host_is_no_cloud(joined: State) -> None:
+def test_a_host_is_no_cloud(joined: StateDirectory) -> None:
     done = CliRunner().invoke(cli, ["up", "--state", str(joined.root), "--port", "8770"])
     assert isinstance(done.exception, Problem)
     assert "neither faces" in done.exception.message

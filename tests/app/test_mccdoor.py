@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ import pytest
 from pileus.app import mccdoor
 from pileus.app.audit import Audit, Journal
 from pileus.app.metrics import Metrics
+from pileus.app.rates import BURST, DELAY
 from pileus.app.settings import Settings
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.cli.problem import Problem
 from pileus.faces.mcc import MccFace
 from pileus.faces.wire.http import Request, Response
@@ -29,23 +31,27 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[mccdoor.Door]:
+def door(tmp_path: Path) -> Iterator[mccdoor.MccApplication]:
     """A door with a face behind it."""
     site = Site()
     ann = site.caller()
     face = MccFace(site.core, lambda: ann, network.flat(ann, site.core, "10.0.0.10-10.0.0.20"))
     audit = Audit(Journal(tmp_path / "audit.log", 1 << 20, 2))
     parts: Any = SimpleNamespace(
-        settings=Settings(names="cloud.example"), mcc=face, metrics=Metrics(site.store), audit=audit
+        settings=Settings(names="cloud.example", rate_refusals=3 / BURST),
+        mcc=face,
+        metrics=Metrics(site.store),
+        audit=audit,
+        processes=lambda: 1,
     )
-    made = mccdoor.Door(parts)
+    made = mccdoor.MccApplication(parts)
     yield made
     made.close()
     audit.close()
 
 
 def test_the_port_is_opened_where_somebody_asked_for_it_and_stays(tmp_path: Path) -> None:
-    state = State(tmp_path)
+    state = StateDirectory(tmp_path)
     state.prepare()
     assert mccdoor.listen(state, Settings(), "local") is None
     assert mccdoor.listen(state, Settings(mcc_listen="off"), "stub") is None
@@ -75,11 +81,45 @@ def test_the_port_is_opened_where_somebody_asked_for_it_and_stays(tmp_path: Path
         *((name, 421) for name in ("[::1", "a@b", "::1]", ":80", "[evil.example]")),
     ],
 )
-def test_a_page_of_another_name_gets_no_answer(door: mccdoor.Door, host: str, status: int) -> None:
+def test_a_page_of_another_name_gets_no_answer(door: mccdoor.MccApplication, host: str, status: int) -> None:
     assert asyncio.run(called(door, host=host)) == status
 
 
-def test_calls_of_other_addresses_take_turns_with_those_of_the_busiest(door: mccdoor.Door) -> None:
+def test_refusals_beyond_the_rate_of_an_address_are_answered_later(door: mccdoor.MccApplication) -> None:
+    async def test() -> None:
+        for _ in range(3):
+            assert await called(door, host="evil.example") == 421
+        began = time.monotonic()
+        assert await called(door, host="evil.example") == 421
+        assert time.monotonic() - began >= DELAY
+        assert await called(door) == 200
+
+    asyncio.run(test())
+
+
+def test_calls_leave_the_faces_most_of_the_processor(door: mccdoor.MccApplication) -> None:
+    running, most, lock = [0], [0], threading.Lock()
+
+    def handle(_request: Request) -> Response:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.02)
+        with lock:
+            running[0] -= 1
+        return Response(200, {}, b"")
+
+    async def test() -> None:
+        addresses = ["192.0.2.1"] * 20, [f"192.0.2.{number}" for number in range(20)]
+        for callers in addresses:
+            assert set(await asyncio.gather(*(called(door, address) for address in callers))) == {200}
+
+    door._cloud.mcc = SimpleNamespace(handle=handle)  # type: ignore[assignment]
+    asyncio.run(asyncio.wait_for(test(), 30))
+    assert most[0] <= 2
+
+
+def test_calls_of_other_addresses_take_turns_with_those_of_the_busiest(door: mccdoor.MccApplication) -> None:
     may_end, order = threading.Event(), []
 
     def handle(_request: Request) -> Response:
@@ -104,11 +144,11 @@ def test_calls_of_other_addresses_take_turns_with_those_of_the_busiest(door: mcc
         refused = len(calls) - answered
         assert order.index("198.51.100.7") < refused + 50
 
-    door._cloud.mcc = SimpleNamespace(handle=handle)  # type: ignore[assignment]
+    door._cloud.mcc = SimpleNamespace(handle=handle)  # type: ignore[assignment]  # all that the door calls
     asyncio.run(asyncio.wait_for(test(), 30))
 
 
-async def called(door: mccdoor.Door, address: str = "127.0.0.1", host: str = "localhost") -> int:
+async def called(door: mccdoor.MccApplication, address: str = "127.0.0.1", host: str = "localhost") -> int:
     """The status of the answer to a call from `address`."""
     answers: list[Any] = []
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pileus.app import mccdoor, ports
 from pileus.app.settings import Settings
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 
 if TYPE_CHECKING:
     import pytest
@@ -21,7 +21,7 @@ def test_no_client_is_given_one(tmp_path: Path) -> None:
     assert last == 0
     assert some
     assert all(1024 <= one < begin for one in some)
-    state = State(tmp_path)
+    state = StateDirectory(tmp_path)
     state.prepare()
     made = mccdoor.listen(state, Settings(), "stub")
     assert made is not None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.app.privileges import Identity, blocked
+from pileus.app.privileges import UnixUser, blocked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def test_the_mode_bits_decide(tmp_path: Path, mode: int, *, owner: bool, group: 
     folder.mkdir()
     found = folder.stat()
     folder.chmod(mode)
-    who = Identity(
+    who = UnixUser(
         found.st_uid if owner else found.st_uid + 1,
         found.st_gid if group else found.st_gid + 1,
         frozenset({found.st_gid} if group else ()),
@@ -45,7 +45,7 @@ def test_the_first_wall_on_the_way_is_found(tmp_path: Path) -> None:
             folder.chmod(0o755)
     (tmp_path / "home").chmod(0o700)
     found = tmp_path.stat()
-    other = Identity(found.st_uid + 1, found.st_gid + 1, frozenset())
+    other = UnixUser(found.st_uid + 1, found.st_gid + 1, frozenset())
     outside = blocked(other, tmp_path)
     assert blocked(other, inner) == (outside or tmp_path / "home")
-    assert blocked(Identity(found.st_uid, found.st_gid, frozenset()), inner) is None
+    assert blocked(UnixUser(found.st_uid, found.st_gid, frozenset()), inner) is None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.app.pulse import MOST, PERIOD, SLOW, Pulse
+from pileus.app.pulse import MOST, PERIOD, SLOW, ProcessProbe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,21 +48,21 @@ def asked(tmp_path: Path) -> Iterator[Asked]:
 
 
 @pytest.fixture
-def pulse(tmp_path: Path) -> Iterator[Pulse]:
+def pulse(tmp_path: Path) -> Iterator[ProcessProbe]:
     """Of a process that was followed from time 0 on."""
-    made = Pulse(str(tmp_path / "s"), "how\xff")
+    made = ProcessProbe(str(tmp_path / "s"), "how\xff")
     made.begin(0.0)
     yield made
     made.begin(0.0)
 
 
-def pass_over(pulse: Pulse, periods: int) -> None:
+def pass_over(pulse: ProcessProbe, periods: int) -> None:
     """Ask as the supervisor does, and hear nothing."""
     for _ in range(periods):
         pulse.ask(pulse.due)
 
 
-def test_an_answer_clears_what_was_missed(asked: Asked, pulse: Pulse) -> None:
+def test_an_answer_clears_what_was_missed(asked: Asked, pulse: ProcessProbe) -> None:
     pulse.ask(PERIOD / 2)
     assert pulse.missed == 0
     pass_over(pulse, 3)
@@ -75,7 +75,7 @@ def test_an_answer_clears_what_was_missed(asked: Asked, pulse: Pulse) -> None:
     assert (pulse.missed, pulse.hung) == (0, False)
 
 
-def test_who_answered_once_and_then_no_more_is_hung(asked: Asked, pulse: Pulse) -> None:
+def test_who_answered_once_and_then_no_more_is_hung(asked: Asked, pulse: ProcessProbe) -> None:
     pass_over(pulse, 1)
     asked.answer()
     pulse.hear()
@@ -90,7 +90,7 @@ def test_who_answered_once_and_then_no_more_is_hung(asked: Asked, pulse: Pulse) 
     assert states == [False, True, False]
 
 
-def test_who_never_answered_is_called_silent_late_and_never_judged(pulse: Pulse) -> None:
+def test_who_never_answered_is_called_silent_late_and_never_judged(pulse: ProcessProbe) -> None:
     pass_over(pulse, SLOW - 1)
     assert not pulse.silent
     pass_over(pulse, 3 * MOST - SLOW + 1)
@@ -99,7 +99,7 @@ def test_who_never_answered_is_called_silent_late_and_never_judged(pulse: Pulse)
     assert not pulse.hung
 
 
-def test_a_supervisor_that_slept_counts_one_question(asked: Asked, pulse: Pulse) -> None:
+def test_a_supervisor_that_slept_counts_one_question(asked: Asked, pulse: ProcessProbe) -> None:
     pass_over(pulse, 1)
     asked.answer()
     pulse.hear()
@@ -109,13 +109,13 @@ def test_a_supervisor_that_slept_counts_one_question(asked: Asked, pulse: Pulse)
 
 
 def test_nobody_is_asked_who_has_no_socket() -> None:
-    pulse = Pulse("", "\n")
+    pulse = ProcessProbe("", "\n")
     pulse.begin(0.0)
     pass_over(pulse, 3)
     assert (pulse.missed, pulse.link) == (0, None)
 
 
-def test_a_connection_that_is_kept_is_used_again(tmp_path: Path, pulse: Pulse) -> None:
+def test_a_connection_that_is_kept_is_used_again(tmp_path: Path, pulse: ProcessProbe) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(tmp_path / "s"))
         server.listen()

@@ -15,7 +15,7 @@ import pytest
 
 from pileus.app import processes
 from pileus.app.purge import _check, _names
-from pileus.app.state import State, write_json
+from pileus.app.state import StateDirectory, write_json
 from pileus.cli.problem import Problem
 from tests.app.stub import PILEUS, Stub
 
@@ -41,7 +41,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def own(folder: Path) -> Iterator[Housed]:
     """A cloud that runs."""
-    made = Housed(State(folder / "s").root)
+    made = Housed(StateDirectory(folder / "s").root)
     made.up()
     yield made
     made.pileus("down", check=False)
@@ -136,7 +136,7 @@ def test_a_purge_that_was_killed_half_way_is_finished_by_the_next(ended: Housed)
 def test_directories_that_are_no_clouds_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(root: Path, why: str) -> None:
         with pytest.raises(Problem, match=why):
-            _check(State(root))
+            _check(StateDirectory(root))
         assert root.exists()
 
     plain = folder / "plain"
@@ -147,7 +147,7 @@ def test_directories_that_are_no_clouds_are_refused(folder: Path, monkeypatch: p
     refused(plain, "holds no cloud")
     (plain / "started.json").unlink()
     write_json(plain / "started.json", {"provider": "stub", "port": 1})
-    _check(State(plain))
+    _check(StateDirectory(plain))
     (folder / "link").symlink_to(plain)
     refused(folder / "link", "link is not followed")
     monkeypatch.setenv("HOME", str(plain / "home"))
@@ -164,11 +164,11 @@ def test_another_users_directory_is_refused(folder: Path, monkeypatch: pytest.Mo
     owner = folder.stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     with pytest.raises(Problem, match="another user"):
-        _check(State(folder))
+        _check(StateDirectory(folder))
 
 
 def test_all_that_a_cloud_makes_is_known(was_up: Path) -> None:
-    names = _names(State(was_up))
+    names = _names(StateDirectory(was_up))
     assert {path.name for path in was_up.iterdir()} <= names
     assert {"engine", "libvirt", "instances", "started.json", "cloud", "run"} <= names
     assert not {"", ".", ".."} & names

@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from pileus.app import cloud, health, processes, settings, up
-from pileus.app.state import State, write_json
+from pileus.app.state import StateDirectory, write_json
 from pileus.app.wiring import build
+from pileus.cli.problem import Problem
 from pileus.loops.recover import Recovery
 from pileus.model.host import LOST_AFTER, Host, Seen
 from pileus.model.ids import new_uuid
@@ -67,12 +68,25 @@ def test_a_database_that_is_gone_is_made_again(own: Stub) -> None:
 def test_a_recovery_is_told_of_once_also_when_it_is_over_before_it_is_seen(
     tmp_path: Path, told: list[str] | None, *, asked: bool
 ) -> None:
-    state, said = State(tmp_path), list[str]()
+    state, said = StateDirectory(tmp_path), list[str]()
     state.cloud.mkdir()
     write_json(state.recovery, {**msgspec.to_builtins(Outcome(adopted=["i-1"])), "credentials": "kept"})
     up._recovered(state, told, said.append, asked=asked)
     assert len([line for line in said if line.startswith("recovering the database")]) == (told is None and asked)
     assert len([line for line in said if "recovering it from them" in line]) == (told is None and not asked)
+    assert said[-1] == "recovered: 1 rebuilt: i-1"
+
+
+def test_a_recovery_that_is_over_at_the_first_look_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, said = StateDirectory(tmp_path), list[str]()
+    for folder in (state.cloud, state.run):
+        folder.mkdir()
+    write_json(state.recovery, {**msgspec.to_builtins(Outcome(adopted=["i-1"])), "credentials": "kept"})
+    write_json(state.ready, {"rest": "http://127.0.0.1:1/v1"})
+    monkeypatch.setattr(processes, "owner", lambda _: 1)
+    up._await(state, "stub", said.append, up._start(state), supervised=True, recovers=False)
+    assert said == [], "the cloud ran already"
+    up._await(state, "stub", said.append, None, supervised=False, recovers=False)
     assert said[-1] == "recovered: 1 rebuilt: i-1"
 
 
@@ -127,6 +141,8 @@ def test_a_database_that_is_deleted_or_replaced_under_a_cloud_is_noticed_and_rec
             database(own).with_name(f"{database(own).name}{suffix}").unlink()
     else:
         database(own).unlink()
+    with pytest.raises(Problem, match="database"):
+        own.client.post("keypairs", body={"name": "asked"})
     assert processes.until(lambda: own.state.ready.exists() and own.pid != before, 40)
     assert "was deleted or replaced" in own.state.log("cloud").read_text()
     own.pileus("up")
@@ -137,7 +153,7 @@ def test_a_database_that_is_deleted_or_replaced_under_a_cloud_is_noticed_and_rec
 
 
 def test_a_cloud_whose_only_host_says_nothing_is_served_after_30_seconds(tmp_path: Path) -> None:
-    state, time = State(tmp_path), [1000.0]
+    state, time = StateDirectory(tmp_path), [1000.0]
     state.prepare()
     found = build(state, settings.read(), "stub")
     try:

@@ -14,6 +14,7 @@ import pytest
 
 from pileus.app import requests
 from pileus.app.audit import Audit, Journal
+from pileus.app.processes import until
 from pileus.app.rates import BURST
 from pileus.app.requests import Requests
 from pileus.app.settings import Settings
@@ -78,8 +79,8 @@ class Site:
     async def ask(self, account: Account, client: str = CLIENT, **params: str) -> Response:
         """The answer to an EC2 call of `account`."""
         body = urlencode({"Version": "2016-11-15", **params}).encode()
-        request = signing.Request("POST", "/", "", {"host": "cloud.test"}, body)
-        signer = signing.Credential(account.access_key, account.secret_key.encode(), "r", "ec2")
+        request = signing.RawRequest("POST", "/", "", {"host": "cloud.test"}, body)
+        signer = signing.SigningCredential(account.access_key, account.secret_key.encode(), "r", "ec2")
         headers = signing.sign(request, signer, self.cloud.core.store.now())
         return await self.requests.answer(self.cloud.face, Request("POST", "/", "", headers, body), client)
 
@@ -135,8 +136,7 @@ def test_a_hung_host_and_64_requests_to_it_keep_nobody_waiting(site: Site) -> No
             assert (await ask(account, Action="CreateKeyPair", KeyName="k", KeyType="ed25519")).status == 200
         # Another project has room for calls of its own at that host.
         other = asyncio.ensure_future(ask(bob, Action="GetConsoleOutput", InstanceId=idents[bob]))
-        while len(site.hosts.calls) == most:  # noqa: ASYNC110  (a thread of the test appends)
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(until, lambda: len(site.hosts.calls) > most, 10)
         waiting = [one for one in asked if not one.done()]
         assert len(waiting) == len(site.hosts.calls) - 1 == most
         waiting.append(other)
@@ -204,7 +204,7 @@ def test_answers_for_anybody_have_a_rate_by_address(site: Site, monkeypatch: pyt
         assert [await described(CLIENT) for _ in range(5)] == [200, 200, 200, 429, 429]
         assert await described("192.0.2.8") == 200
         assert (await site.ask(ann, Action="DescribeRegions")).status == 200
-        assert not site.requests.admit(CLIENT)
+        assert not await site.requests.admit(CLIENT)
 
     site.run(test)
 

@@ -96,7 +96,8 @@ def test_a_crash_in_a_library_leaves_the_stacks_in_the_log(own: Stub) -> None:
     own.up()
     log = own.state.log("cloud").read_text()
     assert "Fatal Python error: Segmentation fault" in log
-    assert "in serve" in log
+    # Other threads run on while their stacks are read: the dump may end within one of them.
+    assert "(most recent call first):\n  File" in log
 
 
 def test_up_waits_for_what_the_supervisor_starts(own: Stub) -> None:

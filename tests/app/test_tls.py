@@ -277,7 +277,7 @@ def test_a_connection_that_begins_amid_a_renewal_is_served_one_pair_whole(
     assert shown_by(identity) == x509.load_pem_x509_certificate(file.read_bytes()) != before
 
 
-def shown_by(identity: tls.Identity) -> x509.Certificate:
+def shown_by(identity: tls.ListenerIdentity) -> x509.Certificate:
     """The certificate that a client of this one gets."""
     asked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     asked.check_hostname, asked.verify_mode = False, ssl.CERT_NONE

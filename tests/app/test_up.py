@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pileus.app import processes, up
-from pileus.app.state import ACCOUNT_KEYS, State
+from pileus.app.state import ACCOUNT_KEYS, StateDirectory
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
 from tests.app import shell
@@ -171,5 +171,5 @@ def test_a_directory_that_others_control_is_refused(own: Stub, tmp_path: Path, m
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     for path in (root, link):
         with pytest.raises(Problem, match="belongs to"):
-            up.up(State(path), "stub")
+            up.up(StateDirectory(path), "stub")
     assert list(root.iterdir()) == []

@@ -7,14 +7,15 @@ import contextlib
 import os
 import socket
 import struct
+import time
 from typing import Any, cast
 
 import pytest
 from websockets.sync.client import connect
 
-from pileus.app.connections import Limits
+from pileus.app.connections import ConnectionLimits
 from pileus.app.processes import until
-from pileus.app.websocket import Turns, Websocket
+from pileus.app.websocket import LARGEST_DEBT, LONGEST_WORK, Turns, Websocket
 from pileus.model import bounds
 from tests.app.test_connections import Served, rest
 
@@ -70,14 +71,22 @@ class Sink:
 
 def test_one_byte_messages_are_taken_a_few_at_a_time() -> None:
     sink, count = Sink(), 60_000
-    with Served(Limits(8, 4), application=sink) as served:
+    with Served(ConnectionLimits(8, 4), application=sink) as served:
         stream(served).sendall(MESSAGE * count)
         assert until(lambda: sink.all == count, 60), sink.all
     assert sink.most <= 200, "others have their turns between"
 
 
+def test_text_that_is_no_utf_8_ends_a_websocket_and_writes_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    with Served(ConnectionLimits(8, 4)) as served:
+        link = stream(served)
+        link.sendall(b"\x81\x81\0\0\0\0\xff")
+        assert link.recv(4) == b"\x88\x1d" + (1007).to_bytes(2)
+    assert caplog.records == []
+
+
 def test_many_control_frames_end_a_websocket() -> None:
-    with Served(Limits(8, 4)) as served:
+    with Served(ConnectionLimits(8, 4)) as served:
         link = stream(served)
         link.sendall(PING * 10 + MESSAGE)
         answer = b""
@@ -97,7 +106,7 @@ def test_messages_of_any_length_cut_anywhere_arrive_whole() -> None:
     sent = [os.urandom(size) for size in (0, 1, 125, 126, 127, 65535, 65536, 300_000, 1 << 20, 5)]
     data = b"".join(map(frame, sent))
     for step in (1, 7, 4096, len(data)):
-        with Served(Limits(8, 4)) as served:
+        with Served(ConnectionLimits(8, 4)) as served:
             link = stream(served)
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             cut = min(len(data), 1000 * step)
@@ -115,7 +124,7 @@ def test_messages_of_any_length_cut_anywhere_arrive_whole() -> None:
 
 
 def test_a_frame_that_is_none_ends_the_websocket() -> None:
-    with Served(Limits(8, 4)) as served:
+    with Served(ConnectionLimits(8, 4)) as served:
         for wrong in (b"\x82\x01a", b"\x83\x80\0\0\0\0", b"\x82\xff" + b"\xff" * 8 + bytes(4) + b"a"):
             link = stream(served)
             link.sendall(wrong)
@@ -125,7 +134,7 @@ def test_a_frame_that_is_none_ends_the_websocket() -> None:
 
 
 def test_large_messages_both_ways_at_once_are_not_lost() -> None:
-    with Served(Limits(8, 4)) as served, connect(f"ws://127.0.0.1:{served.port}/", proxy=None) as link:
+    with Served(ConnectionLimits(8, 4)) as served, connect(f"ws://127.0.0.1:{served.port}/", proxy=None) as link:
         for size in (1, 65536, 500_000) * 5:
             link.send(b"x" * size)
             assert len(link.recv(20)) == size
@@ -165,3 +174,41 @@ def test_websockets_keep_to_their_share_while_a_request_is_answered(*, requests:
         return waited
 
     assert asyncio.run(turns()) is waits
+
+
+@pytest.mark.parametrize(("requests", "waits"), [(0, False), (1, True)])
+def test_messages_to_clients_count_and_wait_as_those_from_them(*, requests: int, waits: bool) -> None:
+    async def sends() -> list[float]:
+        every = Turns()
+        streams = [cast("Websocket", Waiting(every, 2 + requests)) for _ in range(2)]
+        await every.pay(streams[0])
+        every.charge(LARGEST_DEBT / 2)
+        begin, paid = time.monotonic(), []
+
+        async def send(stream: Websocket) -> None:
+            await every.pay(stream)
+            every.charge(LARGEST_DEBT / 2)
+            paid.append(time.monotonic() - begin)
+
+        await asyncio.gather(*map(send, streams))
+        return paid
+
+    delay = LARGEST_DEBT / 2 / (bounds.WEBSOCKET_TIME.most / 100)
+    first, second = asyncio.run(sends())
+    assert (first > delay * 0.8) is waits
+    assert (second > delay * 1.6) is waits, "one after the other"
+
+
+def test_each_message_to_a_client_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    charged: list[float] = []
+    monkeypatch.setattr(Turns, "charge", lambda _, seconds: charged.append(seconds))
+
+    async def say(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        for _ in range(100):
+            await send({"type": "websocket.send", "bytes": b"a"})
+
+    with Served(ConnectionLimits(8, 4), application=say) as served:
+        assert rest(stream(served)).count(b"\x82\x01a") == 100
+    assert charged.count(LONGEST_WORK) >= 100

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.app.up import running as parts_of
 from pileus.store.store import Store
 from tests.attack import attackers
@@ -44,7 +44,9 @@ def account(cloud: LiveCloud, name: str) -> dict[str, str]:
 
 def used(cloud: LiveCloud) -> dict[str, int]:
     """Return descriptors and memory of the cloud's two processes, inodes of its folders, and living rows."""
-    pids = {name: pid for name, pid in parts_of(State(cloud.state)).items() if name in ("cloud", "host") and pid}
+    pids = {
+        name: pid for name, pid in parts_of(StateDirectory(cloud.state)).items() if name in ("cloud", "host") and pid
+    }
     folders = (cloud.state, Path("/var/lib/pileus/cache"))
     store = Store(f"sqlite:///{cloud.state}/cloud/pileus.db")
     try:

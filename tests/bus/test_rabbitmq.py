@@ -11,7 +11,7 @@ import pytest
 from pileus.bus.messages import Ask, Open, Order, Report
 from pileus.bus.rabbitmq import Broker, CloudEnd, HostEnd, topology
 from pileus.bus.rabbitmq.publisher import WAITING
-from pileus.bus.tls import Tls
+from pileus.bus.tls import TlsFiles
 from pileus.model.errors import Unavailable
 
 NOWHERE = Broker("amqp://u:p@127.0.0.1:1/")
@@ -62,11 +62,13 @@ def test_what_is_no_brokers_url(url: str) -> None:
 
 
 def test_what_a_url_says() -> None:
-    found = Broker("amqps://us%2Fer:p%40ss@h.example:5999/v%2Fh", Tls(Path("/ca"), Path("/c"), Path("/k"))).connection()
+    found = Broker(
+        "amqps://us%2Fer:p%40ss@h.example:5999/v%2Fh", TlsFiles(Path("/ca"), Path("/c"), Path("/k"))
+    ).connection()
     assert (found.hostname, found.port, found.userid, found.password) == ("h.example", 5999, "us/er", "p@ss")
     assert (found.virtual_host, found.login_method) == ("v/h", "PLAIN")
     assert (found.ssl or {})["server_hostname"] == "h.example"
-    alone = Broker("amqps://h.example", Tls(Path("/ca"), Path("/c"), Path("/k"))).connection()
+    alone = Broker("amqps://h.example", TlsFiles(Path("/ca"), Path("/c"), Path("/k"))).connection()
     assert (alone.port, alone.virtual_host, alone.login_method) == (5671, "/", "EXTERNAL")
     assert "p%40ss" not in repr(Broker("amqp://u:p%40ss@h/"))
 

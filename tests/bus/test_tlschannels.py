@@ -16,7 +16,7 @@ import pytest
 
 from pileus.app import streams
 from pileus.bus import channels, tlschannels
-from pileus.bus.tlschannels import Door, TlsChannelServer
+from pileus.bus.tlschannels import ListenAddress, TlsChannelServer
 from pileus.model.errors import Unavailable
 from pileus.model.provider import Access
 from pileus.verbs.instance.console import read
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pileus.bus.tls import Tls
+    from pileus.bus.tls import TlsFiles
     from pileus.model.provider import Stream
 
 pytestmark = pytest.mark.loopback
-DOOR = Door(address="127.0.0.1", port=0, name="127.0.0.1")
+DOOR = ListenAddress(address="127.0.0.1", port=0, name="127.0.0.1")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def server(authority: Authority) -> Iterator[TlsChannelServer]:
 
 
 @contextlib.contextmanager
-def serving(tls: Tls) -> Iterator[TlsChannelServer]:
+def serving(tls: TlsFiles) -> Iterator[TlsChannelServer]:
     made = TlsChannelServer(DOOR, tls)
     made.start()
     yield made

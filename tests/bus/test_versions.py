@@ -13,7 +13,7 @@ from pileus.bus import messages
 from pileus.bus.memory import MemoryBus
 from pileus.bus.messages import Ask, BodyReport, Hello, Order, Report, ToHost
 from pileus.bus.unix import CloudEnd, HostEnd
-from pileus.model.noun import Fault
+from pileus.model.noun import SeenFault
 from tests.bus.waiting import until
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def test_new_messages_are_no_messages(message: object) -> None:
 
 NO_TEXT = msgspec.msgpack.encode({"type": "a", "host": "h"}).replace(b"\xa1a", b"\xa1\xff")
 ENDLESS = BodyReport(since=float("inf"))
-NO_NUMBER = BodyReport(fault=Fault(code="a", message="b", at=float("nan")))
+NO_NUMBER = BodyReport(fault=SeenFault(code="a", message="b", at=float("nan")))
 
 
 @pytest.mark.parametrize("body", [ENDLESS, NO_NUMBER])

@@ -23,7 +23,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.app.up import running
 from pileus.providers.local.engine.fabric import SOUTHBOUND_PORT
 from pileus.providers.local.engine.process import owner
@@ -54,8 +54,8 @@ class Cluster:
         self.root = Path(tempfile.mkdtemp(prefix="pc-", dir="/tmp"))
         self.root.chmod(0o755)
         self.wires = Wires()
-        self.state = State(self.root / "c")
-        self.hosts = {name: State(self.root / name) for name in HOSTS}
+        self.state = StateDirectory(self.root / "c")
+        self.hosts = {name: StateDirectory(self.root / name) for name in HOSTS}
         self.parts: dict[str, subprocess.Popen[bytes]] = {}
         self.broker: RabbitMq | None = None
         self.database: Postgresql | None = None
@@ -165,7 +165,7 @@ class Cluster:
     def more(self, name: str) -> None:
         """Another machine that becomes a host."""
         self.wires.machine(name)
-        self.hosts[name] = State(self.root / name)
+        self.hosts[name] = StateDirectory(self.root / name)
         self.join(name)
 
     def leave(self, name: str) -> None:
@@ -278,7 +278,7 @@ class Cluster:
         self,
         machine: str,
         *words: str,
-        state: State | None = None,
+        state: StateDirectory | None = None,
         settings: Mapping[str, str] | None = None,
         user: str = "",
     ) -> str:

@@ -37,12 +37,12 @@ def _ec2_parameters() -> Work:
 def _ec2_requests() -> Work:
     tenant = Tenant()
     account = tenant.account
-    credential = signing.Credential(account.access_key, account.secret_key.encode(), "us-east-1", "ec2")
+    credential = signing.SigningCredential(account.access_key, account.secret_key.encode(), "us-east-1", "ec2")
 
     def work(data: bytes) -> None:
         now = tenant.cloud.core.store.now()
         body = tenant.real(data)
-        headers = signing.sign(signing.Request("POST", "/", "", {"host": "cloud.test"}, body), credential, now)
+        headers = signing.sign(signing.RawRequest("POST", "/", "", {"host": "cloud.test"}, body), credential, now)
         answer = tenant.cloud.face.handle(Request("POST", "/", "", headers, body))
         assert answer.status not in (500, 502), answer.body
         tenant.undone.count()
@@ -51,7 +51,7 @@ def _ec2_requests() -> Work:
 
 
 def _signature_4() -> Work:
-    verifier = sigv4.Verifier({"AKIAEXAMPLE": b"secret"}.get, lambda: 1.7e9)
+    verifier = sigv4.SigV4Verifier({"AKIAEXAMPLE": b"secret"}.get, lambda: 1.7e9)
 
     def work(data: bytes) -> None:
         head, _, body = data.partition(b"\n\n")
@@ -59,16 +59,16 @@ def _signature_4() -> Work:
         headers = {name.lower(): value for name, _, value in (line.partition(":") for line in rest.split("\n"))}
         path, _, search = first.partition("?")
         with contextlib.suppress(WireError):
-            verifier.verify(signing.Request("POST", path or "/", search, headers, body))
+            verifier.verify(signing.RawRequest("POST", path or "/", search, headers, body))
 
     return work
 
 
 def _signature_2() -> Work:
-    verifier = sigv2.Verifier({"AKIAEXAMPLE": b"secret"}.get, lambda: 1.7e9)
+    verifier = sigv2.SigV2Verifier({"AKIAEXAMPLE": b"secret"}.get, lambda: 1.7e9)
 
     def work(data: bytes) -> None:
-        received = signing.Request("POST", "/", "", {"host": "cloud.test"}, data)
+        received = signing.RawRequest("POST", "/", "", {"host": "cloud.test"}, data)
         with contextlib.suppress(WireError):
             parameters = query.decode_form("", data)
             if sigv2.present(parameters):
@@ -187,7 +187,7 @@ def _rest_requests() -> Work:
 
 def _xml_calls() -> Work:
     def work(data: bytes) -> None:
-        with contextlib.suppress(xmlrpc.Malformed):
+        with contextlib.suppress(xmlrpc.MalformedXmlRpc):
             xmlrpc.read_call(xmlrpc.parse(data))
 
     return work

@@ -8,9 +8,9 @@ import msgspec
 
 from pileus.bus import messages
 from pileus.bus.messages import Ask, BodyReport, Order, Removed, Report
+from pileus.host.agent import Agent
+from pileus.host.book import Book, BookEntry
 from pileus.loops import report
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book, Entry
 from pileus.model.errors import Fault, PileusError
 from pileus.model.instance import Power
 from pileus.model.nouns import NOUNS
@@ -101,7 +101,7 @@ def _ordered() -> Work:
         said = agent.report(full=True)
         assert messages.decode_to_cloud(messages.encode(said)) == said
         for entry in agent.book.entries.values():
-            assert msgspec.json.decode(msgspec.json.encode(entry), type=Entry) == entry
+            assert msgspec.json.decode(msgspec.json.encode(entry), type=BookEntry) == entry
 
     return work
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.fuzz import edge, faces, guests, hosts, images
+from tests.fuzz import connections, edge, faces, guests, hosts, images
 
 if TYPE_CHECKING:
     from tests.fuzz.target import Target
 
 TARGETS: dict[str, Target] = {
     **faces.TARGETS,
+    **connections.TARGETS,
     **edge.TARGETS,
     **hosts.TARGETS,
     **guests.TARGETS,

@@ -39,6 +39,15 @@ def test_public_names_are_documented() -> None:
     assert not faults, "\n".join(faults)
 
 
+def test_docstrings_begin_with_a_noun_or_a_verb() -> None:
+    faults: list[str] = []
+    for path in tree.python_files():
+        text = tree.text_of(path) if path.is_relative_to(tree.SOURCE) else None
+        if text is not None:
+            faults += faults_of(path, list(tree.pronoun_faults(text)))
+    assert not faults, "\n".join(faults)
+
+
 def test_test_folders_mirror_rooms() -> None:
     tests = tree.ROOT / "tests"
     strays = set()
@@ -87,6 +96,14 @@ def test_vague_names_are_found(name: str) -> None:
 def test_missing_docstrings_are_found() -> None:
     text = "class A:\n    def b(self): ...\n    def _c(self): ...\ndef d():\n    def e(): ...\n"
     assert len(list(tree.docstring_faults(text))) == 4
+
+
+@pytest.mark.parametrize("pronoun", tree.PRONOUNS)
+def test_docstrings_that_begin_with_a_pronoun_are_found(pronoun: str) -> None:
+    docstring = f'"""{pronoun} it is."""\n'
+    text = f"{docstring}class A:\n    {docstring}    b = 1\n    {docstring}    def c(self):\n        {docstring}"
+    assert len(list(tree.pronoun_faults(text))) == 4
+    assert list(tree.pronoun_faults(f'"""Whose it is, and {pronoun}."""\nx = "{pronoun}"\n')) == []
 
 
 def test_unpinned_unhashed_and_addressed_requirements_are_found() -> None:

@@ -95,7 +95,7 @@ def test_every_body_has_bounds() -> None:
 
 def test_everything_that_a_verb_takes_has_bounds() -> None:
     taken: set[type[msgspec.Struct]] = {*requests_of_verbs(), Upload}
-    assert {"Launch", "Capture", "Change"} <= {each.__name__ for each in taken}
+    assert {"Launch", "CaptureRequest", "Change"} <= {each.__name__ for each in taken}
     assert [where for each in taken for where in boundless(shapes.type_info(each), each.__name__)] == []
 
 

@@ -18,6 +18,8 @@ CODE_SUFFIXES = (".py", ".sh", "")
 FILE_LINES = 600
 FUNCTION_LINES = 60
 VAGUE_NAMES = frozenset({"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"})
+PRONOUNS = ("What", "Who", "Whoever", "Whom", "Those")
+_PRONOUN = re.compile(rf"(?:{'|'.join(PRONOUNS)})\b")
 
 # Written in pieces, so that this file does not contain what it looks for.
 _LEAKS = {
@@ -129,6 +131,20 @@ def _undocumented(body: Iterable[ast.stmt], prefix: str) -> Iterator[str]:
             yield f"{prefix}{node.name} (line {node.lineno}) has no docstring"
         if isinstance(node, ast.ClassDef):
             yield from _undocumented(node.body, f"{prefix}{node.name}.")
+
+
+def pronoun_faults(text: str) -> Iterator[str]:
+    """Find docstrings, of attributes too, that begin with a pronoun instead of a noun or a verb."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return  # size_faults names it
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            continue
+        docstring = node.value.value
+        if isinstance(docstring, str) and (pronoun := _PRONOUN.match(docstring.lstrip())):
+            yield f"the docstring in line {node.lineno} begins with {pronoun.group()!r}"
 
 
 def _is_overload(node: Function | ast.ClassDef) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.app.up import running as parts_of
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import cgroups
@@ -178,7 +178,7 @@ class LiveCloud:
 
     def part(self, name: str) -> int:
         """The process of one of its parts, as soon as it runs: to a part that does not, nothing can be sent."""
-        found: int = until(f"{name} runs", lambda: parts_of(State(self.state))[name])
+        found: int = until(f"{name} runs", lambda: parts_of(StateDirectory(self.state))[name])
         return found
 
     def domains(self) -> list[str]:

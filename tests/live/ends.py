@@ -11,7 +11,7 @@ from tests.bus.waiting import until
 
 if TYPE_CHECKING:
     from pileus.bus.messages import ToHost
-    from pileus.bus.tls import Tls
+    from pileus.bus.tls import TlsFiles
     from tests.services.rabbitmq import RabbitMq
 
 
@@ -42,12 +42,12 @@ class Ends:
         until(lambda: made.end.connected)
         return made
 
-    def certificate(self, host: str) -> Tls:
+    def certificate(self, host: str) -> TlsFiles:
         """A good certificate of a host that has an account."""
         self.accounts.add(host)
         return self.broker.authority.issue(host)
 
-    def host_end(self, host: str, tls: Tls | None = None) -> HostEnd:
+    def host_end(self, host: str, tls: TlsFiles | None = None) -> HostEnd:
         """A host's end, with an account, or with another certificate and none; not started."""
         made = HostEnd(Broker(self.broker.host_url(), tls or self.certificate(host)), host)
         self._stack.callback(made.stop)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from botocore.exceptions import ClientError
 
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.providers.local.machine import daemon, ending
 from pileus.providers.local.network.northbound import Northbound
 from pileus.store.store import Store
@@ -57,7 +57,7 @@ class World:
     guests: list[Guest] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.state = State(self.cloud.state)
+        self.state = StateDirectory(self.cloud.state)
         self.layout = self.cloud.layout
         self.ec2: Any = self.cloud.client("ec2", retries=RETRIES)
         self.image = self.cloud.image(self.kind.image)

@@ -25,7 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pileus.app import certificates
 from pileus.app.processes import until
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
 from pileus.model.instance import Instance
@@ -60,7 +60,7 @@ class Cloud:
         self.database = database
         self.url = database.new("pileus") if database is not None else f"sqlite:///{root}/c/cloud/pileus.db"
         self.settings = settings
-        self.state = State(root / "c")
+        self.state = StateDirectory(root / "c")
         self.sources: dict[str, Path] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
@@ -204,10 +204,10 @@ class Cloud:
             config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60),
         )
 
-    def join(self, name: str, at: str = "api-1") -> State:
+    def join(self, name: str, at: str = "api-1") -> StateDirectory:
         """Have a machine join, over the stub, and run."""
         made = self.client(at).post("hosttokens", body={"host": name})
-        machine = State(self.root / name)
+        machine = StateDirectory(self.root / name)
         words = ["host", "join", made["url"], made["token"], "--name", name, "--state", str(machine.root)]
         command = pileus(*words)
         done = subprocess.run(command, env=self.environment(name), capture_output=True, text=True, check=False)

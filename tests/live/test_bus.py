@@ -17,7 +17,7 @@ from pileus.bus import calls, messages
 from pileus.bus.messages import Ask, Open, Report
 from pileus.bus.rabbitmq import Broker, session, topology
 from pileus.bus.rabbitmq.publisher import WAITING
-from pileus.bus.tls import Tls
+from pileus.bus.tls import TlsFiles
 from pileus.loops.intake import Intake
 from pileus.model.errors import Conflict, Fault, Unavailable
 from tests.bus.waiting import until
@@ -300,7 +300,7 @@ def test_the_broker_refuses_the_wrong_ones(ends: Ends, tmp_path: Path) -> None:
     good = ends.certificate("h1")
     foreign = Authority(tmp_path / "foreign").issue("h1")
     bad = {
-        "of another authority": Tls(good.ca, foreign.certificate, foreign.key),
+        "of another authority": TlsFiles(good.ca, foreign.certificate, foreign.key),
         "expired": ends.broker.authority.issue("h1", expired=True),
         "of nobody with an account": ends.broker.authority.issue("stranger"),
     }
@@ -309,7 +309,7 @@ def test_the_broker_refuses_the_wrong_ones(ends: Ends, tmp_path: Path) -> None:
             _do(Broker(ends.broker.host_url(), tls), lambda _channel: None)
         assert why
     with pytest.raises(REFUSED):
-        _do(Broker(ends.broker.url, Tls(good.ca)), lambda _channel: None)
+        _do(Broker(ends.broker.url, TlsFiles(good.ca)), lambda _channel: None)
     _do(Broker(ends.broker.host_url(), good), lambda _channel: None)
 
 
@@ -329,7 +329,7 @@ def test_a_wrong_broker_is_refused(ends: Ends, tmp_path: Path) -> None:
 class _Impostor:
     """Listens in the broker's place, with this certificate; `port` on entry."""
 
-    def __init__(self, tls: Tls) -> None:
+    def __init__(self, tls: TlsFiles) -> None:
         self._context = tls.server()
         self._socket = socket.create_server(("127.0.0.1", 0))
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from pileus.bus.messages import Ask, Opened, Order, Report
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book
-from pileus.loops.host.runner import HostRunner
+from pileus.host.agent import Agent
+from pileus.host.book import Book
+from pileus.host.runner import HostRunner
 from pileus.loops.runner import Runner
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import NoCapacity

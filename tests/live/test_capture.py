@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import BotoCoreError
 
 from pileus.app import processes
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.providers.local.container.monitor import Monitor
 from pileus.providers.local.machine import daemon
 from tests.live.cloud import KINDS, Kind, running_in, second, until
@@ -175,7 +175,7 @@ def test_with_a_reboot_the_guest_comes_back_whatever_is_killed_once_the_moment_i
 
     until("the moment is there", fixed)
     find: dict[str, Callable[[], int | None]] = {
-        "host": lambda: processes.owner(State(cloud.state).pidfile("host")),
+        "host": lambda: processes.owner(StateDirectory(cloud.state).pidfile("host")),
         "libvirtd": lambda: daemon.pid(cloud.layout),
         "guest": lambda: _guest(cloud, kind, source),
     }

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pileus.app import processes, supervise
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.app.up import running as parts_of
 from pileus.providers.local.container import guests as containers
 from pileus.providers.local.container import lxcfs, ranges, views
@@ -201,7 +201,9 @@ def _works(cloud: LiveCloud, ident: str, key: Path) -> None:
 
 def _told(cloud: LiveCloud) -> dict[tuple[str, str], float]:
     """What the host tells Prometheus, by a sample's name and the instance's id."""
-    lines = [json.loads(line) for line in State(cloud.state).log("host").read_text().splitlines() if "{" in line]
+    lines = [
+        json.loads(line) for line in StateDirectory(cloud.state).log("host").read_text().splitlines() if "{" in line
+    ]
     port = [line["port"] for line in lines if line["event"] == "metrics"][-1]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         families = text_string_to_metric_families(answer.read().decode())
@@ -287,7 +289,7 @@ def test_a_container_sees_its_own_figures(cloud: LiveCloud, container: str, key:
 @pytest.mark.cost(60)
 def test_figures_outlive_what_gives_them(cloud: LiveCloud, container: str, key: Path) -> None:
     """lxcfs is killed, and hangs: the container reads its figures again, and nothing else was started again."""
-    state, number = State(cloud.state), _init(cloud, container)
+    state, number = StateDirectory(cloud.state), _init(cloud, container)
     until("they are there", lambda: _sees(cloud, container, key) == (128, 1, 1))
     parts, counts = parts_of(state), supervise.restarts(state)
     for what in (signal.SIGKILL, signal.SIGSTOP):
@@ -411,7 +413,7 @@ def test_without_its_host_a_container_goes_on_and_ends(cloud: LiveCloud, contain
     assert cloud.ssh(container, key, "cat /proc/sys/kernel/random/boot_id")
     assert _init(cloud, container) == number, "nothing happened to it"
     watched = monitor(cloud, container)
-    supervisor = processes.owner(State(cloud.state).pidfile("supervisor"))
+    supervisor = processes.owner(StateDirectory(cloud.state).pidfile("supervisor"))
     assert supervisor is not None
     os.kill(supervisor, signal.SIGSTOP)
     try:
@@ -429,7 +431,7 @@ def test_without_its_host_a_container_goes_on_and_ends(cloud: LiveCloud, contain
 
 def _kill_host(cloud: LiveCloud, *, again: bool = True) -> None:
     """Kill the host process; wait for the next one if there is to be one."""
-    pidfile = State(cloud.state).pidfile("host")
+    pidfile = StateDirectory(cloud.state).pidfile("host")
     dead = processes.owner(pidfile)
     assert dead is not None
     os.kill(dead, signal.SIGKILL)

@@ -23,7 +23,7 @@ from pileus.providers.local.engine import switch
 from pileus.providers.local.machine import tap
 from pileus.providers.local.network import floatingip, outside
 from pileus.providers.local.network.northbound import Northbound
-from pileus.providers.local.network.rows import Rows, marks
+from pileus.providers.local.network.rows import NorthboundRows, marks
 from pileus.store import tables
 from pileus.store.store import Store
 from pileus.verbs import recount
@@ -164,7 +164,7 @@ def spoil_engine(cloud: LiveCloud, port: str, floating: str) -> tuple[Found, Fou
     northbound = Northbound(cloud.layout.northbound)
 
     def work(database: Any, transaction: Any) -> None:
-        rows = Rows(database, transaction)
+        rows = NorthboundRows(database, transaction)
         switch_row = rows.get("Logical_Switch", outside._SWITCH)
         gone = {"name": port, "external_ids": marks("port", port, (0, 1))}
         for own, columns in ((uuids.UUID(port), gone), (stranger, {"name": "by-hand"})):
@@ -190,7 +190,7 @@ def remove_stranger(cloud: LiveCloud) -> None:
     northbound = Northbound(cloud.layout.northbound)
 
     def work(database: Any, transaction: Any) -> None:
-        rows = Rows(database, transaction)
+        rows = NorthboundRows(database, transaction)
         for row in list(database.tables["Logical_Switch_Port"].rows.values()):
             if row.name == "by-hand":
                 rows.delete("Logical_Switch_Port", row.uuid)

@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pileus.model.provider import Ref
+from pileus.model.provider import BodyRef
 from pileus.model.securitygroup import Rule
 from pileus.model.spec import FloatingIpSpec, PortSpec
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.engine.daemons import OUTSIDE as OUTSIDE_BRIDGE
 from pileus.providers.local.engine.daemons import enter
-from pileus.providers.local.engine.fabric import SOUTHBOUND_PORT, Fabric, Tls, Tunnels
+from pileus.providers.local.engine.fabric import SOUTHBOUND_PORT, Fabric, OvnTlsFiles, Tunnels
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
 from tests.cluster.wires import OUTSIDE, RANGES, TUNNELS, Machine, Wires
@@ -59,7 +59,7 @@ class Site:
         return subprocess.run(whole, check=True, capture_output=True, text=True).stdout
 
 
-def _fabric(machine: Machine, central: Machine, papers: Tls) -> Fabric:
+def _fabric(machine: Machine, central: Machine, papers: OvnTlsFiles) -> Fabric:
     return Fabric(
         chassis=machine.name,
         central=False,
@@ -71,12 +71,12 @@ def _fabric(machine: Machine, central: Machine, papers: Tls) -> Fabric:
     )
 
 
-def papers(office: Authority, name: str) -> Tls:
+def papers(office: Authority, name: str) -> OvnTlsFiles:
     """What an authority issues to a machine, as the engine takes it."""
     issued = office.issue(name)
     assert issued.key is not None
     assert issued.certificate is not None
-    return Tls(key=issued.key, certificate=issued.certificate, ca=issued.ca)
+    return OvnTlsFiles(key=issued.key, certificate=issued.certificate, ca=issued.ca)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_a_floating_address_is_on_the_machine_of_its_guest(
         eventually(lambda: not world.run(lambda: veth.ping("198.51.100.30")), "the first host's does not")
         eventually(lambda: world.run(lambda: veth.ping("198.51.100.31")), "the other host's address still answers")
     for own in given:
-        cloud.provider.remove(Ref(kind=FloatingIpSpec.KIND, uuid=own, revision=cloud.revision()))
+        cloud.provider.remove(BodyRef(kind=FloatingIpSpec.KIND, uuid=own, revision=cloud.revision()))
 
 
 def test_guests_without_an_address_of_their_own_reach_the_outside(
@@ -214,7 +214,7 @@ def test_a_controller_may_write_what_is_its_own_alone(site: Site) -> None:
     assert "taken" not in site.sbctl("list", "Chassis", "host2")
 
 
-def _asks(site: Site, papers: Tls, *more: str) -> int:
+def _asks(site: Site, papers: OvnTlsFiles, *more: str) -> int:
     """How ovn-sbctl ends on the first host, with these papers."""
     folder = site.hosts["host1"].engine / "tls-asking"
     folder.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from pileus.model import addresses
-from pileus.model.provider import Ref
+from pileus.model.provider import BodyRef
 from pileus.model.securitygroup import Rule
 from pileus.model.spec import FloatingIpSpec
 from pileus.providers.local.engine import chassis
@@ -111,10 +111,10 @@ class Side:
         for guest in self.cloud.guests:
             guest.close()
         for own in self.given:
-            self.cloud.provider.remove(Ref(kind=FloatingIpSpec.KIND, uuid=own, revision=(1, 99)))
+            self.cloud.provider.remove(BodyRef(kind=FloatingIpSpec.KIND, uuid=own, revision=(1, 99)))
         order = ("port", "securitygroup", "network", "router")
         for spec in sorted(self.cloud.made, key=lambda spec: order.index(spec.KIND)):
-            self.cloud.provider.remove(Ref(kind=spec.KIND, uuid=spec.uuid, revision=(1, 99)))
+            self.cloud.provider.remove(BodyRef(kind=spec.KIND, uuid=spec.uuid, revision=(1, 99)))
 
 
 @pytest.fixture(scope="module")
@@ -196,9 +196,9 @@ def test_a_router_takes_its_translations_along_and_that_shows(sides: tuple[Side,
     side = sides[0]
     provider = side.cloud.provider
     spec = side.give(new(), "198.51.100.22", side.port)
-    ref = Ref(kind=spec.KIND, uuid=spec.uuid)
+    ref = BodyRef(kind=spec.KIND, uuid=spec.uuid)
     assert provider.observe(ref) is not None
-    provider.remove(Ref(kind="router", uuid=side.router.uuid, revision=(1, 90)))
+    provider.remove(BodyRef(kind="router", uuid=side.router.uuid, revision=(1, 90)))
     assert provider.observe(ref) is None
 
 

@@ -36,7 +36,7 @@ from pileus.model.spec import (
 from pileus.providers.local.doctor import listeners
 from pileus.providers.local.engine import chassis, switch
 from pileus.providers.local.guestnet import GuestNet, bpf, dial, ensure_network, namespaces, sklookup
-from pileus.providers.local.guestnet.server import Engine
+from pileus.providers.local.guestnet.server import NetworkSetup
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network.provider import NetworkProvider
 
@@ -91,7 +91,7 @@ class Stage:
     """A cloud's namespaces with guests that are mere namespaces; `specs` is what its host holds."""
 
     layout: Layout
-    engine: Engine
+    engine: NetworkSetup
     specs: dict[str, InstanceSpec] = field(default_factory=dict)
     guests: list[str] = field(default_factory=list)
     undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -154,7 +154,7 @@ class Stage:
         return net
 
 
-def on_a_bridge() -> Engine:
+def on_a_bridge() -> NetworkSetup:
     """Networks whose localports are plugged into a Linux bridge, one for each network."""
 
     def attach(layout: Layout, device: str, port: str) -> None:
@@ -171,7 +171,7 @@ def on_a_bridge() -> Engine:
     def detach(layout: Layout, device: str) -> None:
         pass
 
-    return Engine(
+    return NetworkSetup(
         ensure=partial(ensure_network, attach=attach),
         remove=partial(namespaces.remove_network, detach=detach),
         clear=lambda layout, keep: namespaces.remove_networks(layout, keep, detach=detach),
@@ -453,7 +453,7 @@ def test_a_network_that_cannot_be_made_keeps_no_other_from_it(stage: Stage) -> N
             raise Fault("switch", "no")
         ensure(layout, nic)
 
-    stage.engine = Engine(refuse, stage.engine.remove, stage.engine.clear)
+    stage.engine = NetworkSetup(refuse, stage.engine.remove, stage.engine.clear)
     one, two = spec_of(1), spec_of(2, network=NETWORKS[1])
     with capture_logs() as logs:
         net = stage.net(one, two)
@@ -528,7 +528,7 @@ def test_a_start_that_fails_leaves_nothing(stage: Stage) -> None:
 @pytest.fixture
 def ovn(layout: Layout) -> Iterator[Stage]:
     """The real switch with OVN, in place of the Linux bridge."""
-    made = Stage(layout, Engine())
+    made = Stage(layout, NetworkSetup())
     try:
         chassis.up(layout)
         yield made

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.app.pulse import PERIOD
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.app.up import running as parts_of
 from tests.live.cloud import PILEUS, until
 from tests.live.sessions import routes, talking
@@ -136,7 +136,7 @@ def test_a_hung_part_is_said_and_holds_up_nobody_else(cloud: LiveCloud, guest: s
 @pytest.mark.cost(90)
 def test_what_goes_on_hanging_is_started_again(cloud: LiveCloud, guest: str, key: Path) -> None:
     """All at once, as bad as it gets; a session that only the switch carries outlives it."""
-    state = State(cloud.state)
+    state = StateDirectory(cloud.state)
     until("all answer", lambda: status(cloud).returncode == 0, 60)
     # Whoever has not been asked yet is not judged: he may be long in starting.
     time.sleep(2 * PERIOD)

@@ -24,7 +24,7 @@ import pytest
 from pileus.bus.channels import ChannelServer
 from pileus.model.allowance import Allowance
 from pileus.model.errors import Fault
-from pileus.model.provider import Ref, Seen
+from pileus.model.provider import BodyRef, SeenBody
 from pileus.model.spec import ImageSpec
 from pileus.providers.local import stopping
 from pileus.providers.local.capture.provider import CaptureProvider, Locks
@@ -36,7 +36,7 @@ from pileus.providers.local.machine import cgroups, daemon, tap
 from pileus.providers.local.machine import provider as machine_provider
 from pileus.providers.local.machine.domain import domain_uuid
 from pileus.providers.local.machine.provider import MachineProvider
-from pileus.providers.local.machine.wire import SwitchWire
+from pileus.providers.local.machine.wire import TapWire
 from tests.live.cloud import under, until
 from tests.providers.local.machine import specs
 
@@ -58,12 +58,12 @@ class Body:
     provider: MachineProvider
     spec: InstanceSpec
     revision: int = 1
-    reports: list[Ref] = field(default_factory=list)
+    reports: list[BodyRef] = field(default_factory=list)
 
     @property
-    def ref(self) -> Ref:
+    def ref(self) -> BodyRef:
         """It, in an order newer than all others."""
-        return Ref(kind="instance", uuid=self.spec.uuid, revision=(1, 1000))
+        return BodyRef(kind="instance", uuid=self.spec.uuid, revision=(1, 1000))
 
     def ensure(self, state: PowerState, **changes: Any) -> None:
         """Order it anew."""
@@ -72,13 +72,13 @@ class Body:
         self.spec = msgspec.structs.replace(self.spec, revision=(1, self.revision), power=power, **changes)
         self.provider.ensure(self.spec)
 
-    def seen(self) -> Seen:
+    def seen(self) -> SeenBody:
         """What the provider sees; it is there."""
         seen = self.provider.observe(self.ref)
         assert seen is not None
         return seen
 
-    def wait(self, what: str, fits: Callable[[Seen], bool]) -> Seen:
+    def wait(self, what: str, fits: Callable[[SeenBody], bool]) -> SeenBody:
         """Wait for the provider to see it so."""
         return until(what, lambda: self.seen() if fits(self.seen()) else None)  # type: ignore[no-any-return]
 
@@ -140,7 +140,7 @@ def provider(layout: Layout) -> Iterator[MachineProvider]:
     def fetch(digest: str, target: Path) -> None:
         shutil.copyfile(TINY, target)
 
-    found = MachineProvider(layout, fetch, SwitchWire(layout))
+    found = MachineProvider(layout, fetch, TapWire(layout))
     yield found
     found.close()
 
@@ -208,7 +208,7 @@ def test_a_libvirtd_that_is_about_to_end_is_replaced(layout: Layout) -> None:
 @pytest.mark.cost(60)
 def test_a_guest_lives_through_its_hypervisors_death_and_its_own_shutdowns(layout: Layout, body: Body) -> None:
     body.ensure("running")
-    assert body.seen() == Seen(kind="instance", uuid=body.spec.uuid, revision=(1, 2), running=True)
+    assert body.seen() == SeenBody(kind="instance", uuid=body.spec.uuid, revision=(1, 2), running=True)
     body.wait_ready()
     qemu = body.pid()
 
@@ -329,7 +329,7 @@ def test_a_nic_is_plugged_before_the_start_and_leaves_with_its_instance(layout: 
     assert f"{cgroups.partition(layout)}/" in Path(f"/proc/{body.pid()}/cgroup").read_text().replace(".partition", "")
     # An order older than the body's own moves nothing.
     body.provider.ensure(msgspec.structs.replace(stopped(body), revision=(1, 1)))
-    body.provider.remove(Ref(kind="instance", uuid=body.spec.uuid, revision=(1, 1)))
+    body.provider.remove(BodyRef(kind="instance", uuid=body.spec.uuid, revision=(1, 1)))
     assert body.seen().running
     body.provider.remove(body.ref)
     assert body.provider.observe(body.ref) is None
@@ -372,7 +372,7 @@ def test_a_qemu_that_hangs_is_stopped_and_removed_all_the_same(body: Body, monke
         return False
 
     until("killed", off)
-    assert body.seen() == Seen(kind="instance", uuid=body.spec.uuid, revision=(1, 3), cause="other")
+    assert body.seen() == SeenBody(kind="instance", uuid=body.spec.uuid, revision=(1, 3), cause="other")
     body.ensure("running")
     os.kill(body.pid(), signal.SIGSTOP)
     body.provider.remove(body.ref)
@@ -384,7 +384,7 @@ def test_a_qemu_that_hangs_is_stopped_and_removed_all_the_same(body: Body, monke
 def test_bodies_half_made_are_seen_and_removed(layout: Layout, body: Body) -> None:
     folder = body.provider.console_log(body.spec.uuid).parent
     folder.mkdir(parents=True)
-    assert body.seen() == Seen(kind="instance", uuid=body.spec.uuid)
+    assert body.seen() == SeenBody(kind="instance", uuid=body.spec.uuid)
     assert [seen.uuid for seen in body.provider.scan()] == [body.spec.uuid]
     body.provider.remove(body.ref)
     assert body.provider.observe(body.ref) is None
@@ -409,7 +409,7 @@ def test_strangers_are_seen_and_left_alone(layout: Layout, body: Body) -> None:
         body.ensure("stopped")
         found = {seen.uuid: seen for seen in body.provider.scan()}
         assert set(found) == {stranger.UUIDString(), body.spec.uuid}
-        assert found[stranger.UUIDString()] == Seen(kind="instance", uuid=stranger.UUIDString())
+        assert found[stranger.UUIDString()] == SeenBody(kind="instance", uuid=stranger.UUIDString())
         assert body.seen().cause == ""
         assert domain_uuid(body.spec.uuid) == body.domain().UUIDString()
         body.provider.remove(body.ref)
@@ -496,10 +496,10 @@ def test_a_guest_that_was_left_paused_for_a_capture_is_kept_as_it_was_and_goes_o
 
     def made() -> bool:
         following.ensure(image)
-        seen = following.observe(Ref(kind="image", uuid=image.uuid))
+        seen = following.observe(BodyRef(kind="image", uuid=image.uuid))
         return seen is not None and seen.capture is not None and seen.capture.state == "captured"
 
     until("it is captured", made)
-    following.remove(Ref(kind="image", uuid=image.uuid))
+    following.remove(BodyRef(kind="image", uuid=image.uuid))
     assert body.provider.captures.of(body.spec.uuid) == ""
     channels.stop()

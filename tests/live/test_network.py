@@ -23,7 +23,7 @@ import pytest
 from pileus.model import addresses, bounds
 from pileus.model.errors import Fault
 from pileus.model.noun import NEVER, Revision
-from pileus.model.provider import Ref
+from pileus.model.provider import BodyRef
 from pileus.model.securitygroup import Rule
 from pileus.model.spec import AnySpec, NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec, SubnetSpec
 from pileus.providers.local.engine import chassis
@@ -121,7 +121,7 @@ class Cloud:
         return guest
 
     def groups(self, port: PortSpec) -> tuple[str, ...]:
-        seen = self.provider.observe(Ref(kind="port", uuid=port.uuid))
+        seen = self.provider.observe(BodyRef(kind="port", uuid=port.uuid))
         assert seen is not None
         return seen.groups
 
@@ -135,7 +135,7 @@ class Cloud:
             guest.close()
         order = ("port", "securitygroup", "network", "router")
         for spec in sorted(self.made, key=lambda spec: order.index(spec.KIND)):
-            self.provider.remove(Ref(kind=spec.KIND, uuid=spec.uuid, revision=self.revision()))
+            self.provider.remove(BodyRef(kind=spec.KIND, uuid=spec.uuid, revision=self.revision()))
         assert list(self.provider.scan()) == []
 
 
@@ -437,13 +437,13 @@ def test_an_older_order_does_nothing(cloud: Cloud) -> None:
     new_one = cloud.port(network, own=old.uuid)
     cloud.provider.ensure(old)
     assert cloud.groups(old) == ("drop",)
-    cloud.provider.remove(Ref(kind="port", uuid=old.uuid, revision=old.revision))
-    seen = cloud.provider.observe(Ref(kind="port", uuid=old.uuid))
+    cloud.provider.remove(BodyRef(kind="port", uuid=old.uuid, revision=old.revision))
+    seen = cloud.provider.observe(BodyRef(kind="port", uuid=old.uuid))
     assert seen is not None
     assert seen.revision == new_one.revision
-    cloud.provider.remove(Ref(kind="port", uuid=old.uuid, revision=cloud.revision()))
+    cloud.provider.remove(BodyRef(kind="port", uuid=old.uuid, revision=cloud.revision()))
     cloud.provider.ensure(new_one)
-    never_held = Ref(kind="port", uuid=new(), revision=cloud.revision())
+    never_held = BodyRef(kind="port", uuid=new(), revision=cloud.revision())
     cloud.provider.remove(never_held)
     cloud.provider.ensure(msgspec.structs.replace(old, uuid=never_held.uuid))
     assert not [port for port in cloud.provider.scan() if port.kind == "port"]
@@ -455,7 +455,7 @@ def test_what_is_not_there_yet_is_a_passing_fault(cloud: Cloud) -> None:
     with pytest.raises(Fault) as fault:
         cloud.provider.ensure(orphan)
     assert (fault.value.code, fault.value.permanent) == ("RouterMissing", False)
-    assert cloud.provider.observe(Ref(kind="network", uuid=orphan.uuid)) is None
+    assert cloud.provider.observe(BodyRef(kind="network", uuid=orphan.uuid)) is None
     early = PortSpec(
         uuid=new(),
         revision=cloud.revision(),
@@ -474,7 +474,7 @@ def test_a_row_that_was_removed_can_be_made_again(cloud: Cloud) -> None:
     (one, _), (two, spec) = cloud.guest(network, group.uuid), cloud.guest(network, group.uuid)
     eventually(lambda: one.pings(two.address), "they ping")
     for _ in range(3):
-        cloud.provider.remove(Ref(kind="port", uuid=spec.uuid, revision=cloud.revision()))
+        cloud.provider.remove(BodyRef(kind="port", uuid=spec.uuid, revision=cloud.revision()))
         spec = msgspec.structs.replace(spec, revision=cloud.revision())
         cloud.write(spec)
     eventually(lambda: one.pings(two.address), "they ping again")
@@ -484,7 +484,7 @@ def test_the_provider_survives_the_databases_death(cloud: Cloud) -> None:
     network = cloud.network(13)
     brief = NetworkProvider(cloud.layout.northbound, timeout=1.0)
     try:
-        assert brief.observe(Ref(kind="network", uuid=network.uuid))
+        assert brief.observe(BodyRef(kind="network", uuid=network.uuid))
         pid = chassis.status(cloud.layout)["northbound"]
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
@@ -492,7 +492,7 @@ def test_the_provider_survives_the_databases_death(cloud: Cloud) -> None:
         assert _unavailable(lambda: list(brief.scan()))
         chassis.up(cloud.layout)
         eventually(lambda: not _unavailable(lambda: brief.ensure(network)), "the provider is back")
-        assert brief.observe(Ref(kind="network", uuid=network.uuid))
+        assert brief.observe(BodyRef(kind="network", uuid=network.uuid))
     finally:
         brief.close()
     eventually(lambda: not _unavailable(lambda: cloud.provider.ensure(network)), "the other one is back too")
@@ -503,13 +503,13 @@ def test_a_database_that_hangs_hangs_nobody(cloud: Cloud) -> None:
     assert pid is not None
     network = cloud.network(14)
     waiting, fresh = (NetworkProvider(cloud.layout.northbound, timeout=0.5) for _ in range(2))
-    own = Ref(kind="network", uuid=network.uuid)
+    own = BodyRef(kind="network", uuid=network.uuid)
     eventually(lambda: not _unavailable(lambda: waiting.observe(own)), "it is connected")
     port = cloud.port(network)
     os.kill(pid, signal.SIGSTOP)
     try:
-        assert _unavailable(lambda: waiting.remove(Ref(kind="port", uuid=port.uuid, revision=cloud.revision())))
-        assert _unavailable(lambda: fresh.observe(Ref(kind="network", uuid=network.uuid)))
+        assert _unavailable(lambda: waiting.remove(BodyRef(kind="port", uuid=port.uuid, revision=cloud.revision())))
+        assert _unavailable(lambda: fresh.observe(BodyRef(kind="network", uuid=network.uuid)))
     finally:
         os.kill(pid, signal.SIGCONT)
     for each in (waiting, fresh):
@@ -523,7 +523,7 @@ def test_a_networks_rows_go_with_it(cloud: Cloud) -> None:
         before = {name: len(table.rows) for name, table in tables.items()}
     without = NetworkSpec(uuid=network.uuid, revision=cloud.revision(), router=cloud.router.uuid)
     cloud.write(without)
-    cloud.provider.remove(Ref(kind="network", uuid=network.uuid, revision=cloud.revision()))
+    cloud.provider.remove(BodyRef(kind="network", uuid=network.uuid, revision=cloud.revision()))
     with cloud.provider._northbound.read() as tables:
         after = {name: len(table.rows) for name, table in tables.items()}
     gone = {name: before[name] - after[name] for name in before if before[name] != after[name]}
@@ -544,7 +544,7 @@ def test_a_networks_rows_go_with_it(cloud: Cloud) -> None:
 
 def test_watch_hints_at_what_other_hands_did(cloud: Cloud) -> None:
     port = cloud.port(cloud.network(16))
-    hints: list[Ref] = []
+    hints: list[BodyRef] = []
     cloud.provider.watch(hints.append)
     nbctl = enter(cloud.layout, "ovn-nbctl", "--db=unix:/srv/nb/ovnnb_db.sock", "--timeout=10")
     subprocess.run([*nbctl, "lsp-set-port-security", port.uuid], check=True)

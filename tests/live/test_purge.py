@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pileus.app.state import State, write_json
+from pileus.app.state import StateDirectory, write_json
 from tests.live.cloud import PILEUS, running
 
 
@@ -50,7 +50,7 @@ def test_purge_leaves_nothing() -> None:
 @pytest.mark.cost(2)
 @pytest.mark.parametrize("name", ["host", "wörk räum"])
 def test_what_is_mounted_below_is_not_emptied(tmp_path: Path, name: str) -> None:
-    state = State(tmp_path / "s")
+    state = StateDirectory(tmp_path / "s")
     state.prepare()
     write_json(state.started, {"provider": "stub", "port": 1})
     (state.root / name).mkdir(exist_ok=True)

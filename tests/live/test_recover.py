@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pileus.app import processes
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.providers.local.machine import daemon
 from pileus.providers.local.network import NetworkProvider
 from pileus.store.store import Store
@@ -61,7 +61,7 @@ def launch(cloud: LiveCloud, key: Path, group: str, *names: str) -> dict[str, st
 @contextlib.contextmanager
 def without_cloud(cloud: LiveCloud) -> Iterator[Path]:
     """Supervisor and cloud are killed, and `up` follows; the path of the database meanwhile."""
-    state = State(cloud.state)
+    state = StateDirectory(cloud.state)
     for name in ("supervisor", "cloud"):
         pid = processes.owner(state.pidfile(name))
         assert pid is not None, name
@@ -85,7 +85,7 @@ def up(cloud: LiveCloud) -> str:
 
 def disagreements(cloud: LiveCloud) -> list[str]:
     """Claims and usage that are not what the rows say."""
-    store = Store(State(cloud.state).database)
+    store = Store(StateDirectory(cloud.state).database)
     try:
         with store.read() as tx:
             return recount.differences(tx)
@@ -124,7 +124,7 @@ def test_an_old_copy_is_brought_up_to_its_hosts(cloud: LiveCloud, key: Path, gro
     guests = launch(cloud, key, group, "stays", "goes", "stops")
     cloud.ssh(guests["stays"], key, "true")
     copy = cloud.state / "copy.db"
-    database = State(cloud.state).cloud / "pileus.db"
+    database = StateDirectory(cloud.state).cloud / "pileus.db"
     with contextlib.closing(sqlite3.connect(database)) as now, contextlib.closing(sqlite3.connect(copy)) as aside:
         now.backup(aside)
     guests |= launch(cloud, key, group, "comes")

@@ -19,7 +19,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from pileus.loops.host.book import Entry
+from pileus.host.book import BookEntry
 from pileus.model.errors import Fault
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.engine import chassis
@@ -29,7 +29,7 @@ from pileus.providers.local.machine import daemon, kvm
 from pileus.providers.local.machine.provider import MachineProvider
 from pileus.providers.local.machine.restore import clone, identity, launch
 from pileus.providers.local.machine.restore.template import ABOUT, Templates
-from pileus.providers.local.machine.wire import SwitchWire
+from pileus.providers.local.machine.wire import TapWire
 from tests.live.cloud import LiveCloud, running, until
 from tests.live.test_machine import Body
 from tests.providers.local.machine import specs
@@ -140,7 +140,7 @@ def source_of(cloud: LiveCloud, kind: Kind) -> Path:
     for path in cloud.state.glob("host/orders/*.json"):
         # Those of an earlier test's guests go with them.
         with contextlib.suppress(FileNotFoundError):
-            held.append(msgspec.json.decode(path.read_bytes(), type=Entry).spec)
+            held.append(msgspec.json.decode(path.read_bytes(), type=BookEntry).spec)
     (spec,) = [each for each in held if isinstance(each, InstanceSpec) and each.ec2_id == first]
     version = json.loads((SHARED / "images" / f"{kind.image}.json").read_text())["hook"]
     key = launch.key_of(spec, version, kvm.accelerator(), launch.emulator())
@@ -317,7 +317,7 @@ def providing(layout: Layout) -> Iterator[MachineProvider]:
     def fetch(digest: str, target: Path) -> None:
         shutil.copyfile(SHARED / "images" / "tiny.qcow2", target)
 
-    provider = MachineProvider(layout, fetch, SwitchWire(layout), LIMIT)
+    provider = MachineProvider(layout, fetch, TapWire(layout), LIMIT)
     try:
         yield provider
     finally:

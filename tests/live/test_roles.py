@@ -10,7 +10,7 @@ import pytest
 
 from pileus.app import certificates
 from pileus.app.processes import until
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from tests.live import processes
 
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ def test_the_cloud_outlives_any_of_its_processes(cloud: Cloud) -> None:
 
 @pytest.mark.cost(30)
 def test_a_host_without_its_certificate_is_nobody_to_broker_and_cloud(cloud: Cloud) -> None:
-    machine = State(cloud.root / "east")
+    machine = StateDirectory(cloud.root / "east")
     found = json.loads(machine.joined.read_text())
     assert "admin" not in found["bus"]
     assert oct((machine.identity / "host.pem").stat().st_mode & 0o777) == "0o600"
-    stranger = State(cloud.root / "stranger")
+    stranger = StateDirectory(cloud.root / "stranger")
     shutil.copytree(machine.root, stranger.root, ignore=shutil.ignore_patterns("run", "channels", "host"))
     other = certificates.authority(cloud.root)
     key, asked = certificates.new_request("east")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.app import processes, supervise
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.app.up import running as parts_of
 from pileus.providers.local.machine import daemon
 from tests.live.cloud import PILEUS, until
@@ -51,7 +51,7 @@ def guest(cloud: LiveCloud, key: Path) -> Iterator[str]:
 @pytest.mark.cost(120)
 def test_what_is_killed_comes_back_under_a_running_guest(cloud: LiveCloud, guest: str, key: Path) -> None:
     """In an order that the seed gives; the guest's QEMU and sessions stay, but for sessions the dead one carried."""
-    state = State(cloud.state)
+    state = StateDirectory(cloud.state)
     cloud.ssh(guest, key, "true")
     opened = {via: talking(words) for via, words in routes(cloud, guest, key).items()}
     before, counts = daemon._processes(cloud.layout), supervise.restarts(state)
@@ -79,7 +79,7 @@ def test_what_is_killed_comes_back_under_a_running_guest(cloud: LiveCloud, guest
 @pytest.mark.cost(60)
 def test_all_at_once_then_the_supervisor_then_up(cloud: LiveCloud, guest: str, key: Path) -> None:
     """Whatever was killed together comes back; a new supervisor takes over what runs."""
-    state = State(cloud.state)
+    state = StateDirectory(cloud.state)
     before = {name: cloud.part(name) for name in parts_of(state)}
     for name, pid in before.items():
         if name != "supervisor":
@@ -108,7 +108,7 @@ def test_all_at_once_then_the_supervisor_then_up(cloud: LiveCloud, guest: str, k
 @pytest.mark.cost(60)
 def test_down_leaves_the_guest_and_up_finds_it(cloud: LiveCloud, guest: str, key: Path) -> None:
     """The supervisor goes first, so nothing comes back; the next `up` is whole again."""
-    state = State(cloud.state)
+    state = StateDirectory(cloud.state)
     guests = daemon.guests(cloud.layout)
     subprocess.run([PILEUS, "down", "--state", str(cloud.state)], check=True, capture_output=True)
     assert {name for name, pid in parts_of(state).items() if pid is None} == {"supervisor", "cloud", "host"}
@@ -121,7 +121,7 @@ def test_down_leaves_the_guest_and_up_finds_it(cloud: LiveCloud, guest: str, key
 @pytest.mark.cost(90)
 def test_up_after_a_power_cut_brings_the_guest_back(cloud: LiveCloud, guest: str, key: Path) -> None:
     """As after one: no process of the cloud, its guests included, none of its namespaces, and another boot's id."""
-    state, layout = State(cloud.state), cloud.layout
+    state, layout = StateDirectory(cloud.state), cloud.layout
     running = {**{name: cloud.part(name) for name in parts_of(state)}, **daemon._processes(layout)}
     assert guest in running
     # The supervisor is the first of them.

@@ -82,7 +82,9 @@ class Captures:
     def _capture(self, wish: Wish) -> None:
         world = self._world
         self._count += 1
-        asked = image.Capture(instance=wish.ec2_id, name=f"capture-{self._count}", reboot=world.random.random() < 0.5)
+        asked = image.CaptureRequest(
+            instance=wish.ec2_id, name=f"capture-{self._count}", reboot=world.random.random() < 0.5
+        )
         world.log("user: capture", wish.uuid, asked.name, "with a reboot" if asked.reboot else "")
         made: list[Image] = []
         if self._attempt(lambda: made.append(image.capture(world.cloud.caller, world.core, asked))):

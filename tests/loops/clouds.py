@@ -15,7 +15,7 @@ from pileus.loops import runner
 from pileus.model import ids
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.image import Wanted as ImageWanted
-from pileus.model.provider import Seen
+from pileus.model.provider import SeenBody
 from pileus.store import store as stores
 from pileus.store import tables
 from pileus.store.migrate import migrate
@@ -135,7 +135,7 @@ class Cloud:
         with self.store.write() as tx:
             tx.keep_meta(stores.OPENING, 1)
         self.bodies, self.specs = dict(net.bodies), dict(net.specs)
-        self.bodies[("port", ALIEN)] = Seen(kind="port", uuid=ALIEN)
+        self.bodies[("port", ALIEN)] = SeenBody(kind="port", uuid=ALIEN)
         self._image = databases.copy(self.store)
 
     def next_due(self) -> float | None:

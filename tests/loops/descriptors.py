@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from pileus.loops.host.book import DAMAGED
+from pileus.host.book import DAMAGED
 from tests.loops.folders import folder
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from unittest import mock
 
 import msgspec
 
+from pileus.host import agent as agents
+from pileus.host.agent import Agent
+from pileus.host.book import Book
 from pileus.loops import instance, report, runner
-from pileus.loops.host import agent as agents
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book
 from pileus.model import spec
 from pileus.model.instance import Instance, Power, Seen, State, Step, settled, state
-from pileus.model.provider import Ref
+from pileus.model.provider import BodyRef
 from pileus.store import store as stores
 from pileus.store import tables
 from pileus.store.store import Store
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pileus.bus.messages import BodyReport, Order, Removed, Report
-    from pileus.loops.host.book import Entry
+    from pileus.host.book import BookEntry
     from pileus.model.caller import Caller
     from pileus.model.host import Seen as HostSeen
     from pileus.model.instance import Body
     from pileus.model.port import Port
-    from pileus.model.provider import Seen as Looked
+    from pileus.model.provider import SeenBody
     from pileus.verbs.core import Core
 
 
@@ -120,13 +120,13 @@ def _lazy_start(caller: Caller, core: Core, ids: Sequence[str], wish: Any, *, dr
 _absorb = Agent._absorb
 
 
-def _any_end_satisfies(agent: Agent, entry: Entry, seen: Looked | None) -> Entry:
+def _any_end_satisfies(agent: Agent, entry: BookEntry, seen: SeenBody | None) -> BookEntry:
     if seen is not None and not seen.running:
         seen = msgspec.structs.replace(seen, cause="guest")
     return _absorb(agent, entry, seen)
 
 
-def _no_end_satisfies(agent: Agent, entry: Entry, seen: Looked | None) -> Entry:
+def _no_end_satisfies(agent: Agent, entry: BookEntry, seen: SeenBody | None) -> BookEntry:
     if seen is not None and not seen.running:
         seen = msgspec.structs.replace(seen, cause="other")
     return _absorb(agent, entry, seen)
@@ -328,7 +328,7 @@ def _only_what_was_held() -> Iterator[None]:
 def _tidy_survey(agent: Agent) -> list[str]:
     for body in agent.provider.scan():
         if body.kind == "instance" and body.uuid not in agent.book.entries:
-            agent.provider.remove(Ref(kind="instance", uuid=body.uuid))
+            agent.provider.remove(BodyRef(kind="instance", uuid=body.uuid))
     return list(agent.book.entries)
 
 
@@ -374,7 +374,7 @@ def _not_present(port: Port) -> bool:
 def _engine_forgets() -> Iterator[None]:
     remove = machines.Net.remove
 
-    def forgets(net: machines.Net, ref: Ref) -> None:
+    def forgets(net: machines.Net, ref: BodyRef) -> None:
         remove(net, ref)
         net.removed.clear()
 

@@ -9,7 +9,7 @@ import msgspec
 from pileus.model.errors import Fault
 from pileus.model.instance import Power
 from pileus.model.noun import NEVER
-from pileus.model.provider import Capture, Ref, Seen
+from pileus.model.provider import BodyRef, Capture, SeenBody
 from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.providers.stub import StubProvider
 from tests.loops.descriptors import CLOUD
@@ -32,12 +32,12 @@ class Machine(StubProvider):
         super().__init__(faults=self._fault)
         self.world = world
         self.name = name
-        self.bodies[("instance", ALIEN)] = Seen(kind="instance", uuid=ALIEN, running=True)
+        self.bodies[("instance", ALIEN)] = SeenBody(kind="instance", uuid=ALIEN, running=True)
         self.stopping: set[str] = set()
         self.applied: dict[str, InstanceSpec] = {}
         self.noticed: set[str] = set()
         self.capturing: dict[str, ImageSpec] = {}
-        self.moments: dict[str, Seen] = {}
+        self.moments: dict[str, SeenBody] = {}
 
     def _fault(self, call: str, uuid: str) -> None:
         give_way()
@@ -50,7 +50,7 @@ class Machine(StubProvider):
         body = self.bodies.get(("instance", uuid))
         return body is not None and body.running
 
-    def observe(self, ref: Ref) -> Seen | None:
+    def observe(self, ref: BodyRef) -> SeenBody | None:
         """As the stub does; `noticed` are the bodies that were seen running since they came up."""
         seen = super().observe(ref)
         if seen is not None and seen.running:
@@ -100,7 +100,7 @@ class Machine(StubProvider):
             self.world.promises.may_capture(self, spec)
             # One of its own: what a reboot has ended goes no further, though the same order begins it anew.
             spec = msgspec.structs.replace(spec)
-            self.bodies[key] = Seen(
+            self.bodies[key] = SeenBody(
                 kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, capture=Capture(state="capturing")
             )
             self.capturing[spec.uuid] = spec
@@ -143,7 +143,7 @@ class Machine(StubProvider):
     def hint(self, uuid: str) -> None:
         """Say that a body changed."""
         for watcher in self._watchers:
-            watcher(Ref(kind=ImageSpec.KIND, uuid=uuid))
+            watcher(BodyRef(kind=ImageSpec.KIND, uuid=uuid))
 
     def down(self, uuid: str) -> None:
         """A guest that was asked to stop has stopped."""
@@ -151,7 +151,7 @@ class Machine(StubProvider):
             self.stopping.discard(uuid)
             self.end_guest(uuid)
 
-    def remove(self, ref: Ref) -> None:
+    def remove(self, ref: BodyRef) -> None:
         """As the stub does, but it remembers nothing of an instance, as no hypervisor does."""
         self._before("remove", ref.uuid)
         self.world.promises.may_remove(self, ref)
@@ -197,7 +197,7 @@ class Net(StubProvider):
         if self.world.happens("fault after"):
             raise Fault("Unavailable", "no answer")
 
-    def remove(self, ref: Ref) -> None:
+    def remove(self, ref: BodyRef) -> None:
         """As the stub does; never what no row names."""
         spec = self.specs.get((ref.kind, ref.uuid))
         super().remove(ref)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Self
 
 from pileus.bus import messages
 from pileus.bus.messages import Removed
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book, FileBook, Start
-from pileus.loops.host.runner import REPEAT
-from pileus.loops.runner import backoff
+from pileus.host.agent import Agent
+from pileus.host.book import Book, FileBook, Start
+from pileus.host.runner import REPEAT
+from pileus.model.backoff import backoff
 from pileus.model.errors import Fault
 from pileus.model.host import Capacity
 from tests.loops.fibers import Fiber, Killed
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pileus.bus.messages import Order, Report, ToCloud
-    from pileus.loops.host.book import Entry
+    from pileus.host.book import BookEntry
     from pileus.model.noun import Revision
     from tests.loops.world import World
 
@@ -63,7 +63,7 @@ class Mortal(Book):
         self._perhaps()
         super().witness(revision)
 
-    def keep(self, entry: Entry) -> None:
+    def keep(self, entry: BookEntry) -> None:
         self._perhaps()
         super().keep(entry)
         self._remember_copy()
@@ -94,7 +94,7 @@ class MortalFileBook(Mortal, FileBook):
         self._place = folder
         super().__init__(folder, world.clock)
 
-    def _write_entry(self, entry: Entry) -> None:
+    def _write_entry(self, entry: BookEntry) -> None:
         self.torn |= {entry.uuid}
         super()._write_entry(entry)
         self.torn -= {entry.uuid}
@@ -118,7 +118,7 @@ class MortalBook(Mortal):
         super().begin()
         self._copies.append(self._copy())
 
-    def _copy(self) -> tuple[Start, Revision, dict[str, Entry], dict[str, Removed]]:
+    def _copy(self) -> tuple[Start, Revision, dict[str, BookEntry], dict[str, Removed]]:
         return self._written, self.forgotten, dict(self.entries), dict(self.removed)
 
     def put_back(self) -> None:
@@ -132,7 +132,7 @@ class MortalBook(Mortal):
         self._room()
         self._written = start
 
-    def _write_entry(self, entry: Entry) -> None:
+    def _write_entry(self, entry: BookEntry) -> None:
         self._room(entry)
 
     def _write_removed(self, uuid: str, removed: Removed) -> None:

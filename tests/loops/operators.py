@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.loops.host import silence
+from pileus.loops import silence
 from pileus.model.errors import PileusError
 from pileus.model.host import LOST_AFTER, Host
 from pileus.verbs import host as verbs

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pileus.model.noun import Noun
-    from pileus.model.provider import Ref
+    from pileus.model.provider import BodyRef
     from pileus.model.spec import AnySpec
-    from pileus.store.reader import Entry, Reader
+    from pileus.store.reader import JournalEntry, Reader
     from tests.loops.machines import Machine
     from tests.loops.nodes import Node
     from tests.loops.world import World
@@ -116,7 +116,7 @@ class Promises:
         awaited = [entry for entry in held if entry is not None and entry.spec is not None]
         return any(entry.capture is None or entry.capture.state != "failed" for entry in awaited)
 
-    def may_remove(self, machine: Machine, ref: Ref) -> None:
+    def may_remove(self, machine: Machine, ref: BodyRef) -> None:
         """A host is about to remove a body."""
         if ref.uuid == ALIEN:
             self.broken(UNKNOWN, "the unknown body was destroyed")
@@ -130,7 +130,7 @@ class Promises:
             if row is None or not (row.wanted.gone or machine.name in row.assigned.clear):
                 self.broken(UNKNOWN, f"{ref.uuid} was destroyed, and nobody wanted that")
 
-    def _may_forget(self, machine: Machine, ref: Ref) -> None:
+    def _may_forget(self, machine: Machine, ref: BodyRef) -> None:
         """A host is about to remove a capture: nobody wants it, or the cloud has its bytes."""
         row = self._world.damage.row(Image, ref.uuid)
         if row is None or self._world.behind or row.wanted.gone or images.state(row) is not PENDING:
@@ -185,7 +185,7 @@ class Promises:
         self._reached.add((spec.uuid, machine.running(spec.uuid), spec.power.n))
         self._reboots[spec.uuid] = max(self._reboots.get(spec.uuid, 0), spec.reboot)
 
-    def engine_removed(self, ref: Ref, spec: AnySpec | None) -> None:
+    def engine_removed(self, ref: BodyRef, spec: AnySpec | None) -> None:
         """The network engine was told to remove something, which was as `spec`."""
         if ref.uuid == ALIEN:
             self.broken(UNKNOWN, "an unknown port was destroyed")
@@ -199,6 +199,8 @@ class Promises:
             row = self._row(uuid)
             if row is not None and (row.wanted.gone or row.gone is not None):
                 continue
+            if self._world.restoring is not None and self._world.restoring.unmerged:
+                continue  # by a step of the time that is lost, in which it may have been terminated
             for node in self._world.nodes.values():
                 entry = node.book.entries.get(uuid)
                 if entry is not None and entry.spec is not None:
@@ -320,6 +322,10 @@ class Promises:
         old = said <= self._heard.get(host, 0) and not self._answers and host not in self._uncounted
         self._before = self._seen() if old else None
 
+    def forget_reports(self) -> None:
+        """Note that a database took the place of the other one, and does not know which reports that one took in."""
+        self._heard.clear()
+
     def after_report(self, host: str, said: int) -> None:
         """A report was taken in."""
         if self._before is not None and self._before != self._seen():
@@ -381,7 +387,7 @@ class Promises:
             if entry.kind == "instance" and not self._true(entry, rows[entry.uuid]):
                 self.broken(REST, f"not true in the journal: {entry} of {rows[entry.uuid]}")
 
-    def _true(self, entry: Entry, row: Instance) -> bool:
+    def _true(self, entry: JournalEntry, row: Instance) -> bool:
         uuid, verb = entry.uuid, entry.verb
         if entry.outcome == "superseded":
             return row.wanted.gone or (verb != "instance.reboot" and entry.goal < row.wanted.power.n)

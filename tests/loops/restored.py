@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pileus.bus.messages import Report
+    from pileus.model.noun import Revision
     from tests.loops.damage import Damaged
     from tests.loops.nodes import Node
     from tests.loops.world import World
@@ -29,19 +30,25 @@ DIES_SELDOM = 0.01
 
 
 class Restored:
-    """Does it once, amid the storm, and holds the recovery that follows."""
+    """Does it once, amid the storm, and holds the recovery that follows.
+
+    What is to be done `again` follows later: another copy is put in the database's place under the running process.
+    """
 
     @property
     def lossy(self) -> bool:
         """Whether the database lacks what it had."""
         return True
 
-    def __init__(self, world: World, what: Literal["copy", "gone"]) -> None:
+    def __init__(self, world: World, what: Literal["copy", "gone", "again"]) -> None:
         self._world = world
         self._what = what
         self._copy: databases.Image = b""
         self._damaged: dict[str, Damaged] = {}
         self._recovery: recover.Recovery | None = None
+        self._repeated = False
+        self.unmerged = False
+        """Whether the database was replaced under the process, and is not recovered yet."""
         self._living: set[str] = set()
         self._ended: set[str] = set()
         world.after(world.random.uniform(4, 16), self._copied)
@@ -53,8 +60,11 @@ class Restored:
         self._world.after(self._world.random.uniform(1, 12), self._replaced)
 
     def _replaced(self) -> None:
-        """The cloud's process is killed, and started on the other database."""
+        """The cloud's process is killed, and started on the other database; the second time it goes on."""
         world = self._world
+        if self._recovery is not None:
+            self._replaced_again()
+            return
         world.log("the database is", self._what)
         if world.temper.silent:
             node = world.random.choice(list(world.nodes.values()))
@@ -69,14 +79,35 @@ class Restored:
                 node.mute = end
             world.log(node.name, "answers nothing")
         self._living = self._alive()
-        world.restart(self._copy if self._what == "copy" else world.cloud.empty)
-        world.damage.restored(self._damaged if self._what == "copy" else {})
+        world.restart(world.cloud.empty if self._what == "gone" else self._copy)
+        world.damage.restored({} if self._what == "gone" else self._damaged)
         # In the store that was and in its copy: nobody has asked for the end of any of these.
         self._living &= self._alive()
         self._ended = self._terminated()
         world.restoring = self
         self._start()
         self._tick()
+
+    def _replaced_again(self) -> None:
+        """It is left to the process to notice; where no revision is lost, it cannot, and nobody else knows more."""
+        world, recovery = self._world, self._recovery
+        if recovery is None or not recovery.opened:
+            return
+        world.log("another copy is put in the database's place")
+        self._living, before = self._alive(), self._given()
+        databases.replace(world.store, self._copy)
+        world.store.dirty = True
+        world.users.lose()
+        world.promises.forget_reports()
+        self.unmerged = True
+        self._living &= self._alive()
+        self._ended = self._terminated()
+        if self._given() == before:
+            self._opened()
+
+    def _given(self) -> Revision:
+        with self._world.store.truth() as tx:
+            return tx.reached
 
     def _alive(self) -> set[str]:
         with self._world.store.truth() as tx:
@@ -96,7 +127,7 @@ class Restored:
     def admitted(self) -> frozenset[str]:
         """The hosts that the store was compared with."""
         gate = self._world.core.hosts
-        return gate.admitted if isinstance(gate, Gate) else frozenset()
+        return gate.admitted if isinstance(gate, Gate) and not self.unmerged else frozenset()
 
     def _start(self) -> recover.Recovery:
         """What a process begins with; one that died amid the recovery is followed by another."""
@@ -108,9 +139,10 @@ class Restored:
 
     def _tick(self) -> None:
         recovery = self._recovery
-        if recovery is not None and not recovery.opened:
-            if self._world.random.random() < (DIES_SELDOM if self._waits else DIES):
+        if recovery is not None and (self._what == "again" or not recovery.opened):
+            if not recovery.opened and self._world.random.random() < (DIES_SELDOM if self._waits else DIES):
                 self._world.log("the process that recovers dies")
+                self._world.end_process()
                 recovery = self._start()
             try:
                 self._opening(recovery.tick)
@@ -139,6 +171,7 @@ class Restored:
     def _opened(self) -> None:
         world = self._world
         world.log("recovered")
+        self.unmerged = False
         with world.store.truth() as tx:
             rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
         rows |= world.damage.instances()
@@ -146,6 +179,9 @@ class Restored:
         self._judged(rows, heard)
         self._living = set()
         self._seed()
+        if self._what == "again" and not self._repeated:
+            self._repeated = True
+            world.after(world.random.uniform(1, 8), self._copied)
 
     def _judged(self, rows: dict[str, Instance], heard: Iterable[Node]) -> None:
         """The store was opened: judge what came of the recovery, which users take for the truth from then on."""

@@ -31,7 +31,8 @@ CALM = {"slow stop": 0.5}
 class Temper(msgspec.Struct, frozen=True):
     """Verbs and mishaps by weight (repeated names), and the odds of the small mishaps; what is empty is drawn.
 
-    `restored`: amid the storm the database is replaced by an old copy, or is gone. `operators`: hosts are drained,
+    `restored`: amid the storm the database is replaced by an old copy, or is gone, or is replaced by a copy twice, the
+    second time under the running process. `operators`: hosts are drained,
     removed, forgotten while they are lost, and let in again. `silent`: one of two hosts falls silent when the database
     is replaced, for longer than is waited for it. `captures`: users have images made of their instances. `old`: hosts
     die, and start again with a copy of their book from before. `mute`: as `silent`, but that host goes on reporting,
@@ -46,7 +47,7 @@ class Temper(msgspec.Struct, frozen=True):
     verbs: tuple[str, ...] = ()
     mishaps: tuple[str, ...] = ()
     odds: dict[str, float] = {}
-    restored: Literal["", "copy", "gone"] = ""
+    restored: Literal["", "copy", "gone", "again"] = ""
     operators: bool = False
     silent: bool = False
     captures: bool = False

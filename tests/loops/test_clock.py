@@ -10,9 +10,9 @@ import pytest
 
 from pileus.bus.memory import MemoryBus
 from pileus.bus.messages import Order
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book
-from pileus.loops.host.runner import HostRunner
+from pileus.host.agent import Agent
+from pileus.host.book import Book
+from pileus.host.runner import HostRunner
 from pileus.loops.runner import scan
 from pileus.model.errors import Fault
 from pileus.model.host import LOST_AFTER, Host, alive

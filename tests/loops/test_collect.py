@@ -122,7 +122,7 @@ def test_what_a_disk_began_as_stays_as_long_as_the_disk(site: Site, ann: Caller,
 def test_what_a_capture_will_be_is_needed_before_it_is_there(site: Site, ann: Caller, tiny: Image, kept: Kept) -> None:
     (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
     site.settle()
-    made = image.capture(ann, site.core, image.Capture(instance=row.ec2_id, name="captured"))
+    made = image.capture(ann, site.core, image.CaptureRequest(instance=row.ec2_id, name="captured"))
     site.settle()
     with site.store.read() as tx:
         found = tx.get(Image, made.uuid)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pileus.faces.rest.explain import waits_for
-from pileus.loops.host.book import Book
+from pileus.host.book import Book
 from pileus.model.errors import Conflict, Fault, NotFound
 from pileus.model.image import Image, State, content, settled, state
 from pileus.model.instance import Instance
@@ -59,7 +59,7 @@ def source(site: Site, ann: Caller, tiny: Image) -> Instance:
 
 
 def captured(site: Site, ann: Caller, source: Instance, *, reboot: bool = False) -> str:
-    return image.capture(ann, site.core, image.Capture(instance=source.ec2_id, name="kept", reboot=reboot)).uuid
+    return image.capture(ann, site.core, image.CaptureRequest(instance=source.ec2_id, name="kept", reboot=reboot)).uuid
 
 
 def row(site: Site, uuid: str) -> Image:

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import delete, select
 
 from pileus.bus.memory import MemoryBus
+from pileus.host.agent import Agent
+from pileus.host.book import Book
+from pileus.host.runner import HostRunner
 from pileus.loops import engine, instance, runner
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book
-from pileus.loops.host.runner import HostRunner
-from pileus.loops.runner import LONGEST, Runner, backoff
+from pileus.loops.runner import Runner
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import Fault, NoCapacity
 from pileus.model.image import Wanted
@@ -203,13 +203,6 @@ class TestEngine:
         site.settle()
         site.engine.ensure(slept)
         assert key not in site.engine.bodies
-
-
-def test_tries_are_spread_and_bounded() -> None:
-    for tries in range(200):
-        wait = backoff(tries)
-        assert 0.3 <= wait <= LONGEST * 1.3
-    assert len({backoff(3) for _ in range(20)}) > 1
 
 
 class Threads:

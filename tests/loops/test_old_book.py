@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.loops.host.agent import Agent
+from pileus.host.agent import Agent
 from pileus.model.host import Host
 from pileus.model.instance import State, state
 from pileus.verbs.instance import power
@@ -16,7 +16,7 @@ from tests.loops.test_recover import Process
 
 if TYPE_CHECKING:
     from pileus.bus.messages import Ask, Order
-    from pileus.loops.host.book import Book
+    from pileus.host.book import Book
     from pileus.model.caller import Caller
     from pileus.model.image import Image
     from tests.site import Site

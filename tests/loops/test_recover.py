@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.bus.messages import Ask, Order
+from pileus.host.agent import Agent
+from pileus.host.book import Book
 from pileus.loops import gate, recover, report, runner
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book
 from pileus.model.caller import SYSTEM
 from pileus.model.errors import Fault, Unavailable
 from pileus.model.floatingip import FloatingIp
@@ -20,13 +20,13 @@ from pileus.model.host import LOST_AFTER
 from pileus.model.image import Image
 from pileus.model.instance import Instance, State, state
 from pileus.model.network import Network
+from pileus.model.noun import NEVER
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.providers.stub import StubProvider
-from pileus.store.cache import Cache
 from pileus.verbs import doctor, flavor, floatingip, project, recount, securitygroup, tag
 from pileus.verbs import host as hosts
 from pileus.verbs import recover as verb
@@ -51,7 +51,7 @@ class Process:
         self.site = site
         self.silent = set(silent)
         self.orders: list[tuple[str, Order]] = []
-        site.store._cache = Cache()
+        databases.forget(site.store)
         self.gate = gate.Gate(self)
         self.core = site.core = dataclasses.replace(site.core, hosts=self.gate)
         self.recovery = recover.Recovery(self.core, self.gate, site.engine)
@@ -88,8 +88,8 @@ def copied(site: Site) -> databases.Image:
 
 
 def replaced(site: Site, database: databases.Image) -> None:
-    """Put another database in the place of the site's."""
-    databases.load(site.store, database)
+    """Put another database in the place of the site's, under whoever has it open."""
+    databases.replace(site.store, database)
 
 
 @functools.cache
@@ -534,12 +534,13 @@ def test_what_the_store_that_was_had_decided_is_refused_however_late_it_comes(
 def test_a_copy_from_before_the_last_opening_is_found_though_it_has_counted_on(
     site: Site, ann: Caller, row: Instance
 ) -> None:
-    """It is put in the other's place while a process runs."""
+    """It is put in the other's place while a process runs that has seen no higher revision."""
     old = copied(site)
     process = Process(site).opened()
     power.stop(ann, process.core, [row.ec2_id])
     site.settle()
     replaced(site, old)
+    site.store.reached = NEVER
     for name in ("a", "b", "c"):
         securitygroup.create(ann, process.core, name, "")
         while runner.once(process.core):

@@ -21,7 +21,7 @@ from tests.loops.test_recover import Process, copied, empty, moved_to, replaced
 
 if TYPE_CHECKING:
     from pileus.bus.messages import Order
-    from pileus.loops.host.book import Start
+    from pileus.host.book import Start
     from pileus.model.caller import Caller
     from pileus.model.image import Image
     from pileus.model.instance import Instance

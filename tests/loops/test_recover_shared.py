@@ -12,10 +12,8 @@ import pytest
 from pileus.loops import recover, standing
 from pileus.loops.report import absorb
 from pileus.model.errors import Unavailable
-from pileus.model.instance import State, state
-from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
-from tests.loops.test_recover import Process, copied, empty, replaced
+from tests.loops.test_recover import Process, empty, replaced
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -166,28 +164,3 @@ def test_a_report_that_was_taken_in_by_one_process_is_old_for_the_other(site: Si
     before = meta(site, "counter")
     second.recovery.heard(told)
     assert meta(site, "counter") == before
-
-
-def test_an_older_copy_under_a_running_process_is_noticed_before_anything_is_decided(
-    site: Site, ann: Caller, tiny: Image
-) -> None:
-    """Loops that went on from the copy would soon have given higher revisions than hosts have seen."""
-    process = Shared(site).opened()
-    store = process.core.store
-    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
-    site.settle()
-    old = copied(site)
-    power.stop(ann, process.core, [made.ec2_id])
-    site.settle()
-    with store.write() as tx:
-        tx.bump()
-    replaced(site, old)
-    for _ in range(2):
-        with pytest.raises(Unavailable, match="older than it was"), store.write() as tx:
-            tx.reserve(1000)
-    process.opened()
-    assert process.recovery.outcome is not None
-    site.settle()
-    assert state(site.row(made.uuid)) is State.STOPPED
-    with store.write() as tx:
-        tx.bump()

@@ -8,9 +8,9 @@ import pytest
 
 from pileus.bus import pages
 from pileus.bus.messages import FORGOTTEN, Ask, Order, Removed
-from pileus.loops.host import agent as agents
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book, FileBook
+from pileus.host import agent as agents
+from pileus.host.agent import Agent
+from pileus.host.book import Book, FileBook
 from pileus.model.image import Image
 from pileus.model.instance import Instance, State, state
 from pileus.model.spec import InstanceSpec

@@ -12,7 +12,7 @@ from pileus.loops import instance as loop
 from pileus.loops import report
 from pileus.model.host import Host
 from pileus.model.instance import Seen, State, state
-from pileus.model.noun import NEVER, Fault
+from pileus.model.noun import NEVER, SeenFault
 from pileus.model.spec import InstanceSpec
 from pileus.verbs import recount
 from pileus.verbs.instance import power
@@ -137,7 +137,7 @@ def test_a_shutdown_of_an_earlier_number_ends_nothing(site: Site, ann: Caller, r
 
 
 def test_a_launch_that_cannot_work_ends(site: Site, row: Instance) -> None:
-    fault = Fault(code="NoImage", message="corrupt")
+    fault = SeenFault(code="NoImage", message="corrupt")
     say(site, 1, bodies={row.uuid: body(row, running=False, n=0, ever=False, fault=fault)})
     assert not site.row(row.uuid).wanted.gone
     fault = msgspec.structs.replace(fault, permanent=True)
@@ -147,7 +147,7 @@ def test_a_launch_that_cannot_work_ends(site: Site, row: Instance) -> None:
 
 def test_what_ran_before_is_not_ended_by_a_fault(site: Site, row: Instance) -> None:
     say(site, 1, bodies={row.uuid: body(row)})
-    fault = Fault(code="NoImage", message="corrupt", permanent=True)
+    fault = SeenFault(code="NoImage", message="corrupt", permanent=True)
     say(site, 2, bodies={row.uuid: body(row, running=False, ever=False, fault=fault)})
     assert not site.row(row.uuid).wanted.gone
     assert site.row(row.uuid).seen.fault == fault

@@ -52,7 +52,7 @@ def test_steps_are_done_though_requests_never_cease(url: Callable[[str], str]) -
     def watch(held: Claimed, seconds: float, *, failed: bool) -> None:
         stepped.set()
 
-    runner = Runner(core, watch=watch)
+    runner = Runner(core, observer=watch)
     runner.start()
     try:
         number = 0

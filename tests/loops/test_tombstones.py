@@ -1,4 +1,4 @@
-"""No promise needs the rows of a project that ended too much: they are forgotten as soon as they may be."""
+"""A client token outlives the rows of a project that ended too much. Worlds of the kind `forgetful` hold the rest."""
 
 from __future__ import annotations
 
@@ -14,24 +14,11 @@ from pileus.model.instance import Instance
 from pileus.model.project import Wanted as ProjectWanted
 from pileus.verbs.instance.launch import Launch, launch, shown
 from pileus.verbs.instance.power import terminate
-from tests.loops.temper import Temper
-from tests.loops.world import run
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.image import Image
     from tests.site import Site
-
-
-@pytest.mark.parametrize(
-    "temper",
-    [Temper(), Temper(restored="copy"), Temper(restored="gone"), Temper(captures=True), Temper(operators=True)],
-    ids=["plain", "copy", "gone", "captures", "operators"],
-)
-def test_every_promise_holds_of_rows_that_are_forgotten_at_once(temper: Temper) -> None:
-    forgetful = msgspec.structs.replace(temper, forgetful=True)
-    broken = {seed: told for seed in range(10) if (told := run(seed, forgetful)) is not None}
-    assert broken == {}
 
 
 def test_a_token_of_instances_that_are_forgotten_makes_nothing_anew(

@@ -95,6 +95,11 @@ class Users:
         self.addresses.relearn()
         self.captures.relearn()
 
+    def lose(self) -> None:
+        """The database is replaced: what was asked until now may be lost with it."""
+        for wish in self.wishes.values():
+            wish.asked = False
+
     def look(self, rows: Mapping[str, Instance]) -> None:
         """Look what became of that which was answered with "it may be done, or not"."""
         for wish in self.wishes.values():

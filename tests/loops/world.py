@@ -13,10 +13,10 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from pileus.bus import messages, pages
+from pileus.host import agent as agents
 from pileus.loops import instance as instances
 from pileus.loops import report, runner
-from pileus.loops.host import agent as agents
-from pileus.model import ids
+from pileus.model import backoff, ids
 from pileus.model.errors import Fault, Unavailable
 from pileus.model.spec import InstanceSpec
 from pileus.store import store as stores
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pileus.bus.messages import Order, ToCloud
     from pileus.model.instance import Instance
     from pileus.model.noun import Noun
+    from pileus.store.store import Claimed
     from pileus.store.writer import Writer
 
 STORM, CALM = 32.0, 66.0
@@ -54,7 +55,8 @@ REMOVALS, PAGE = 1, 20_000
 """Removals that a host remembers, and bytes of a page of an answer: histories are long, and answers large, at once."""
 HISTORY, SMALL_PAGE = 300, 2_500
 """The same in worlds with a long history, whose hosts begin with so many removals: as millions in pages of 32 MiB."""
-
+MANY_PAGES, SCARCE = 10, 10
+"""Pages of one answer, and failures for want of a descriptor, that show a sample of worlds to have the trouble."""
 
 _bury = instances.bury
 
@@ -107,6 +109,8 @@ class World:
         self.surprises: list[str] = []
         self._parked = 4
         self._fibers: list[Fiber] = []
+        self._steps: dict[Fiber, set[Claimed]] = {}
+        """The wakes that each worker has claimed, given back or not."""
         self.restoring: Restored | None = None
         self._kick: float | None = None
         self.began = START
@@ -125,6 +129,18 @@ class World:
     def behind(self) -> bool:
         """Whether the database was replaced by one that lacks what it had."""
         return self.restoring is not None and self.restoring.lossy
+
+    @property
+    def shown(self) -> set[str]:
+        """The events that happened in this world, of those that a sample of worlds has to show."""
+        pages = max(node.pages for node in self.nodes.values())
+        return {
+            *self.operators.done,
+            *self.damage.kinds,
+            *self.users.captures.seen,
+            *(["many pages"] if pages >= MANY_PAGES else []),
+            *(["lack of descriptors"] if self.descriptors.failed > SCARCE else []),
+        }
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -231,8 +247,11 @@ class World:
             self.log("worker dies")
             fiber.kill()
             self._fibers.remove(fiber)
+            # As of a process of its own: what it was at is known to nobody.
+            self.store._held -= self._steps.pop(fiber, set())
             self.after(self.soon(4), self._park)
             return
+        held = self.store._held.copy()
         try:
             done = fiber.resume()
         except (StoreDown, Unavailable) as error:
@@ -240,6 +259,7 @@ class World:
                 raise
             self.log("worker's transaction failed")
             done = True
+        self._steps.setdefault(fiber, set()).update(self.store._held - held)
         if not done:
             self.after(self._pause(), lambda: self._go_on(fiber))
             return
@@ -270,12 +290,17 @@ class World:
 
     def restart(self, database: databases.Image) -> None:
         """The cloud's process ends, and begins again on another database."""
-        self._kill_workers()
-        self._parked = 4
+        self.end_process()
         self.cloud.load(database)
         self._open()
         self.core = dataclasses.replace(self.core, store=self.store)
         self.store.dirty = True
+
+    def end_process(self) -> None:
+        """The cloud's process ends; another one has as many workers, and knows nothing of what the store was."""
+        self._kill_workers()
+        self._parked = 4
+        databases.forget(self.store)
 
     def _kill_workers(self) -> None:
         for fiber in self._fibers:
@@ -367,7 +392,7 @@ class World:
             (agents, "MOST", HISTORY if self.temper.history else REMOVALS),
             (instances, "bury", self._bury),
             (pages, "LARGEST", SMALL_PAGE if self.temper.history else PAGE),
-            (runner, "_jitter", self.random),
+            (backoff, "_jitter", self.random),
         ]
         if self.temper.forgetful:
             changed.append((Reader, "surplus_tombstones", _every_tombstone))

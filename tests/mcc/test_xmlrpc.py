@@ -36,7 +36,7 @@ def test_what_is_asked_is_read_again(params: list[Any]) -> None:
 
 
 def test_faults_are_raised() -> None:
-    with pytest.raises(own.Fault) as caught:
+    with pytest.raises(own.XmlRpcFault) as caught:
         own.read_answer(own.parse(own.refusal(2, "why & how")))
     assert (caught.value.code, caught.value.text) == (2, "why & how")
 
@@ -54,5 +54,5 @@ def test_faults_are_raised() -> None:
     ],
 )
 def test_what_is_no_answer(body: bytes) -> None:
-    with pytest.raises(own.Malformed):
+    with pytest.raises(own.MalformedXmlRpc):
         own.read_answer(own.parse(body))

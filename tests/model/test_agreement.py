@@ -9,7 +9,7 @@ from pileus.model import agreement
 from pileus.model.finding import MEANINGS
 from pileus.model.instance import Body, Power
 from pileus.model.spec import InstanceSpec
-from pileus.model.views import Held, HostView, InstanceRow, StoreView
+from pileus.model.views import BookView, Held, InstanceRow, StoreView
 
 ROW = InstanceRow(uuid="u1", ec2_id="i-1", host="h1", revision=(0, 7), settled=True)
 SPEC = InstanceSpec(uuid="u1", revision=(0, 7), power=Power(), vcpus=1, memory=64, ec2_id="i-1")
@@ -20,8 +20,8 @@ def store(*rows: InstanceRow) -> StoreView:
     return StoreView(now=100.0, newest=99.0, highest=(0, 9), instances=rows)
 
 
-def host(*orders: Held) -> HostView:
-    return HostView(orders={order.uuid: order for order in orders}, highest=(0, 9))
+def host(*orders: Held) -> BookView:
+    return BookView(orders={order.uuid: order for order in orders}, highest=(0, 9))
 
 
 def codes(rows: tuple[InstanceRow, ...], orders: tuple[Held, ...]) -> list[str]:
@@ -54,15 +54,15 @@ def test_an_order_for_what_is_gone_is_a_leak() -> None:
 
 
 def test_a_host_that_knows_more_than_the_store_tells_of_an_old_copy() -> None:
-    ahead = HostView(highest=(0, 10))
+    ahead = BookView(highest=(0, 10))
     assert [found.code for found in agreement.orders(store(), ahead, "h1")] == ["StoreBehind"]
 
 
 def test_a_clock_behind_what_is_stored_is_told_of_each_who_stored_it() -> None:
-    ahead = HostView(newest=250.0)
+    ahead = BookView(newest=250.0)
     found = list(agreement.clocks(store(), ahead, 90.0))
     assert [(one.code, one.ident) for one in found] == [
         ("ClockBack", "the store"),
         ("ClockBack", "the host's book"),
     ]
-    assert list(agreement.clocks(store(), HostView(newest=99.0), 98.0)) == []
+    assert list(agreement.clocks(store(), BookView(newest=99.0), 98.0)) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pileus.model import placement
-from pileus.model.host import Capacity, Limits, Overcommit, Wanted, room
+from pileus.model.host import Capacity, Overcommit, ProviderLimits, Wanted, room
 from pileus.model.placement import FILTERS, Candidate, Facts, Need, Policy, choose, explanation, facts, refusal
 
 NEED = Need(vcpus=1, memory=512, disk=4)
@@ -54,7 +54,7 @@ def test_overcommit_is_the_clouds_unless_the_host_has_its_own() -> None:
     assert room(Wanted(), there, default) == {"vcpus": 32, "memory": 1501, "disk": 10}
     own = Wanted(overcommit=Overcommit(vcpus=1.0))
     assert room(own, there, default) == {"vcpus": 2, "memory": 1501, "disk": 10}
-    assert facts(own, Capacity(memory=8), Limits(), ("kvm",), default).room == (None, 12, None)
+    assert facts(own, Capacity(memory=8), ProviderLimits(), ("kvm",), default).room == (None, 12, None)
 
 
 @pytest.mark.parametrize(("strategy", "order"), [("spread", "aab"), ("stack", "ccb")])

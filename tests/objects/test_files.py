@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.model.errors import InvalidValue, NotFound
+from pileus.model.errors import InvalidValue, NotFound, Unavailable
 from pileus.objects import ObjectStore, Stored
 
 if TYPE_CHECKING:
@@ -125,3 +127,20 @@ def test_a_process_that_dies_in_a_write_leaves_the_whole_object_or_none(
     assert store.has(DIGEST) is kept
     assert [stored.size for stored in store.list()] == ([5] if kept else [])
     assert store.put([b"hello"]).digest == DIGEST
+
+
+@pytest.mark.parametrize(
+    ("disk", "free", "taken"),
+    [(1 << 40, 2 << 30, True), (1 << 40, 1 << 29, False), (64 << 20, 8 << 20, True), (64 << 20, 2 << 20, False)],
+)
+def test_a_share_of_the_disk_stays_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: int, free: int, *, taken: bool
+) -> None:
+    room = SimpleNamespace(f_frsize=4096, f_blocks=disk // 4096, f_bavail=free // 4096)
+    monkeypatch.setattr(os, "fstatvfs", lambda _: room)
+    with ObjectStore(tmp_path).incoming() as incoming:
+        if taken:
+            incoming.write(b"hello")
+        else:
+            with pytest.raises(Unavailable, match="disk is full"):
+                incoming.write(b"hello")

@@ -15,12 +15,12 @@ import msgspec
 
 from pileus.bus.memory import MemoryBus
 from pileus.bus.messages import BodyReport, Open, Order, Removed, Report
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book
-from pileus.loops.host.runner import HostRunner
+from pileus.host.agent import Agent
+from pileus.host.book import Book
+from pileus.host.runner import HostRunner
 from pileus.model import statistics
 from pileus.model.instance import Power
-from pileus.model.provider import Capture, Ref
+from pileus.model.provider import BodyRef, Capture
 from pileus.model.securitygroup import Rule
 from pileus.model.spec import (
     FloatingIpSpec,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pileus.model.noun import Revision
-    from pileus.model.provider import Engine, Provider
+    from pileus.model.provider import NetworkEngine, Provider
     from pileus.model.statistics import Statistics
 
 
@@ -161,7 +161,7 @@ class InstanceContract:
         assert ident in {body.uuid for body in rig.provider.scan()}
         rig.remove(ident, (1, 5))
         rig.gone(ident, (1, 5))
-        assert rig.provider.observe(Ref(kind="instance", uuid=ident)) is None
+        assert rig.provider.observe(BodyRef(kind="instance", uuid=ident)) is None
         assert ident not in {body.uuid for body in rig.provider.scan()}
 
     def test_old_orders_do_nothing(self, rig: Rig) -> None:
@@ -177,7 +177,7 @@ class InstanceContract:
         rig.remove(never, (1, 12))
         rig.gone(never, (1, 12))
         assert not rig.reported(ident, (1, 10), running=False).running
-        assert rig.provider.observe(Ref(kind="instance", uuid=never)) is None
+        assert rig.provider.observe(BodyRef(kind="instance", uuid=never)) is None
         rig.remove(ident, (1, 13))
         rig.gone(ident, (1, 13))
 
@@ -259,7 +259,7 @@ class CaptureContract:
         rig.capture(image, ident, (1, 43))
         assert rig.captured(image, (1, 43)) == whole
         rig.forget(image, (1, 44))
-        assert rig.provider.observe(Ref(kind="image", uuid=image)) is None
+        assert rig.provider.observe(BodyRef(kind="image", uuid=image)) is None
         rig.remove(ident, (1, 45))
         rig.gone(ident, (1, 45))
 
@@ -303,7 +303,7 @@ class CaptureContract:
 
         until("a fault", faulty)
         rig.forget(image, (1, 71))
-        assert rig.provider.observe(Ref(kind="image", uuid=image)) is None
+        assert rig.provider.observe(BodyRef(kind="image", uuid=image)) is None
 
     def test_one_that_is_given_up_leaves_nothing(self, rig: Rig) -> None:
         """A removal ends what is being made, and an order that is older does not begin it anew."""
@@ -313,7 +313,7 @@ class CaptureContract:
         rig.capture(image, ident, (1, 81))
         rig.forget(image, (1, 83))
         rig.capture(image, ident, (1, 82))
-        assert rig.provider.observe(Ref(kind="image", uuid=image)) is None
+        assert rig.provider.observe(BodyRef(kind="image", uuid=image)) is None
         rig.remove(ident, (1, 84))
         rig.gone(ident, (1, 84))
 
@@ -331,7 +331,7 @@ def _subnet() -> SubnetSpec:
 class NetworkContract:
     """What a provider of networks promises."""
 
-    def test_each_kind_is_made_kept_and_removed(self, networks: Engine) -> None:
+    def test_each_kind_is_made_kept_and_removed(self, networks: NetworkEngine) -> None:
         """A repeated or older order changes nothing; a removal is of the order's revision or older; then it is gone."""
         group = str(uuid.uuid4())
         rule = Rule(id="sgr-1", protocol="tcp", port_min=22, port_max=22, cidr="0.0.0.0/0")
@@ -355,7 +355,7 @@ class NetworkContract:
         for spec in specs:
             for revision in ((1, 5), (1, 5), (1, 4)):
                 networks.ensure(msgspec.structs.replace(spec, revision=revision))
-            seen = networks.observe(Ref(kind=spec.KIND, uuid=spec.uuid))
+            seen = networks.observe(BodyRef(kind=spec.KIND, uuid=spec.uuid))
             assert seen is not None
             assert seen.revision == (1, 5)
         assert {spec.uuid for spec in specs} <= {seen.uuid for seen in networks.scan()}
@@ -364,13 +364,13 @@ class NetworkContract:
             kept = told[spec.uuid]
             assert (kept.kind, kept.revision, kept.record, kept.gone) == (spec.KIND, (1, 5), spec.record, False)
         for spec in reversed(specs):
-            networks.remove(Ref(kind=spec.KIND, uuid=spec.uuid, revision=(1, 4)))
-            assert networks.observe(Ref(kind=spec.KIND, uuid=spec.uuid)) is not None
-            networks.remove(Ref(kind=spec.KIND, uuid=spec.uuid, revision=(1, 6)))
-            networks.remove(Ref(kind=spec.KIND, uuid=spec.uuid, revision=(1, 6)))
-            assert networks.observe(Ref(kind=spec.KIND, uuid=spec.uuid)) is None
+            networks.remove(BodyRef(kind=spec.KIND, uuid=spec.uuid, revision=(1, 4)))
+            assert networks.observe(BodyRef(kind=spec.KIND, uuid=spec.uuid)) is not None
+            networks.remove(BodyRef(kind=spec.KIND, uuid=spec.uuid, revision=(1, 6)))
+            networks.remove(BodyRef(kind=spec.KIND, uuid=spec.uuid, revision=(1, 6)))
+            assert networks.observe(BodyRef(kind=spec.KIND, uuid=spec.uuid)) is None
             networks.ensure(msgspec.structs.replace(spec, revision=(1, 5)))
-            assert networks.observe(Ref(kind=spec.KIND, uuid=spec.uuid)) is None, "an order older than its removal"
+            assert networks.observe(BodyRef(kind=spec.KIND, uuid=spec.uuid)) is None, "an order older than its removal"
         gone = {told.uuid: told.revision for told in networks.recall() if told.gone}
         assert {spec.uuid: gone.get(spec.uuid) for spec in specs} == {spec.uuid: (1, 6) for spec in specs}
 
@@ -387,10 +387,10 @@ class NetworkContract:
         )  # fmt: skip
         for number, held in enumerate(((groups[0],), (groups[1], groups[2]), (), tuple(groups)), start=1):
             networks.ensure(msgspec.structs.replace(port, groups=held, revision=(1, number)))
-            seen = networks.observe(Ref(kind="port", uuid=port.uuid))
+            seen = networks.observe(BodyRef(kind="port", uuid=port.uuid))
             assert seen is not None
             assert sorted(seen.groups) == sorted([*held, "drop"])
-        networks.remove(Ref(kind="port", uuid=port.uuid, revision=(1, 9)))
-        networks.remove(Ref(kind="network", uuid=network.uuid, revision=(1, 9)))
+        networks.remove(BodyRef(kind="port", uuid=port.uuid, revision=(1, 9)))
+        networks.remove(BodyRef(kind="network", uuid=network.uuid, revision=(1, 9)))
         for group in groups:
-            networks.remove(Ref(kind="securitygroup", uuid=group, revision=(1, 9)))
+            networks.remove(BodyRef(kind="securitygroup", uuid=group, revision=(1, 9)))

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pileus.bus.tls import Tls
+from pileus.bus.tls import TlsFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ class Authority:
         self.ca = folder / "ca.pem"
         self.ca.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, *, expired: bool = False) -> Tls:
+    def issue(self, name: str, *, expired: bool = False) -> TlsFiles:
         """A certificate with this common name, good for the name, or address, that it is."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -57,7 +57,7 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
-        return Tls(self.ca, certificate, private)
+        return TlsFiles(self.ca, certificate, private)
 
     def _builder(
         self, subject: x509.Name, key: ec.EllipticCurvePublicKey, first: dt.timedelta, last: dt.timedelta

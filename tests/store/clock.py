@@ -18,9 +18,10 @@ class Clock:
         return self.now
 
 
-def flavor(name: str = "small", project: str = "") -> Flavor:
-    """A new flavor."""
-    return Flavor(uuid=new_uuid(), name=name, project=project, wanted=FlavorWanted(vcpus=1, memory=64, disk=1))
+def flavor(name: str = "", project: str = "") -> Flavor:
+    """A new flavor, with a name of its own."""
+    uuid = new_uuid()
+    return Flavor(uuid=uuid, name=name or uuid, project=project, wanted=FlavorWanted(vcpus=1, memory=64, disk=1))
 
 
 def instance(of: Flavor, project: str = "p") -> Instance:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pileus.store import tables
 from pileus.store.direct import LONGEST, Direct, Texts
-from pileus.store.engine import Engine
+from pileus.store.engine import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ _MORE = update(_usage).where(_usage.c.scope == bindparam("of")).values(used=_usa
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:
-    engine = Engine(f"sqlite:///{tmp_path}/store.db")
+    engine = Database(f"sqlite:///{tmp_path}/store.db")
     with engine.making() as making:
         tables.metadata.create_all(making)
     with engine.write() as writing:

@@ -11,7 +11,7 @@ import pytest
 
 from pileus.app.processes import until
 from pileus.store import pulse
-from pileus.store.pulse import Pulse
+from pileus.store.pulse import DatabaseProbe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def link() -> Iterator[socket.socket]:
 
 def test_who_waits_for_a_silent_server_is_cut_off(link: socket.socket) -> None:
     lives = [False]
-    made = Pulse(lambda: lives[0])
+    made = DatabaseProbe(lambda: lives[0])
     with made.waiting(link.fileno()):
         assert link.recv(1) == b""
     assert made.silent
@@ -61,7 +61,7 @@ def test_who_waits_for_its_turn_is_not(link: socket.socket, monkeypatch: pytest.
         assert until(lambda: looks[0] >= before + times, 30)
 
     monkeypatch.setattr(pulse, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
-    made = Pulse(answers)
+    made = DatabaseProbe(answers)
     with made.waiting(link.fileno()):
         assert until(lambda: len(asked) >= 2, 30)
         link.settimeout(0)

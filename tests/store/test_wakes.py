@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pileus.loops.runner import KINDS
 from pileus.model.caller import Caller
+from pileus.model.errors import Unavailable
 from pileus.model.flavor import Flavor
 from pileus.store import store as stores
 from pileus.store.store import LEASE, Store
 from tests.store.clock import Clock, flavor, instance
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pileus.model.instance import Instance
 
 
@@ -39,6 +43,30 @@ def test_a_wake_is_one_workers(store: Store, row: Instance, clock: Clock) -> Non
     store.finish_wake(held, None)
     assert store.claim_wake() is None
     assert due(store, row) is None
+
+
+def test_a_claim_that_was_not_committed_is_no_step(
+    store: Store, row: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recovery waits for the steps that are under way."""
+    write = store.engine.write
+
+    @contextmanager
+    def failing(**how: Any) -> Iterator[Any]:
+        with write(**how) as connection:
+            yield connection
+            raise Unavailable("the disk is full", noun="store", reason="full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.engine, "write", failing)
+        with pytest.raises(Unavailable):
+            store.claim_wake()
+        assert not store.has_steps()
+    held = store.claim_wake()
+    assert held is not None
+    assert store.has_steps()
+    store.finish_wake(held, None)
+    assert not store.has_steps()
 
 
 def test_a_finished_wake_is_due_when_it_says(store: Store, row: Instance, clock: Clock) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from pileus.model.ids import new_uuid
 from pileus.model.port import Port
 from pileus.verbs import contest, recount
 from pileus.verbs.instance.launch import Launch
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 
 def _share(tx: Writer, first: Instance, second: Instance) -> None:
-    """Both instances have the addresses of the first."""
+    """Both instances have the addresses of the first, as after a recovery."""
+    tx.limited = False
     ports = {port.wanted.instance: port for port in tx.referring(Port, [first.uuid, second.uuid])}
     held = ports[first.uuid].assigned.address
     tx.assign(ports[second.uuid], msgspec.structs.replace(ports[second.uuid].assigned, address=held))
@@ -65,4 +67,28 @@ def test_who_yields_gets_addresses_of_its_own(site: Site, ann: Caller, tiny: Ima
         assert recount.set_right(tx) == []
         assert _addresses(tx, first) == kept
         assert not set(_addresses(tx, second)) & set(kept)
+        assert contest.contested(tx) == {}
+
+
+def test_a_port_that_is_to_go_leaves_its_addresses_to_one_that_stays(site: Site, ann: Caller, tiny: Image) -> None:
+    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    with site.store.write() as tx:
+        tx.limited = False
+        port = tx.referring(Port, [row.uuid])[0]
+        going = [
+            msgspec.structs.replace(
+                port,
+                uuid=new_uuid(),
+                created=1.0,
+                wanted=msgspec.structs.replace(port.wanted, instance=new_uuid(), gone=True),
+                assigned=msgspec.structs.replace(port.assigned, mac=mac, loopback="127.77.0.99"),
+            )
+            for mac in ("02:50:00:00:00:01", "02:50:00:00:00:02")
+        ]
+        tx.add_all(going)
+        assert recount.set_right(tx) != []
+        assert tx.claimed(f"subnet:{port.wanted.subnet}", port.assigned.address) == ("port", port.uuid)
+        for each in going:
+            contest.leave(tx, each)
+        assert recount.set_right(tx) == []
         assert contest.contested(tx) == {}

@@ -13,7 +13,7 @@ from pileus.bus.messages import Report
 from pileus.loops import report
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import NoCapacity
-from pileus.model.host import Capacity, Host, Limits
+from pileus.model.host import Capacity, Host, ProviderLimits
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.instance import Instance
 from pileus.providers.stub import StubProvider
@@ -43,7 +43,7 @@ def crowded(store: Store, hosts: int, memory: int) -> tuple[Core, Caller, Image]
     ann = Caller(user="ann", user_name="ann", project=made.uuid, face="test")
     tiny = image.register(ann, core, "tiny", ImageWanted(digest="0" * 64, size=1, virtual_size=1))
     for number in range(hosts):
-        said = Report(host=f"h{number}", epoch=1, sequence=1, capacity=Capacity(memory=memory), limits=Limits())
+        said = Report(host=f"h{number}", epoch=1, sequence=1, capacity=Capacity(memory=memory), limits=ProviderLimits())
         report.absorb(core, said)
     return core, ann, tiny
 

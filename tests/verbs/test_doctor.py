@@ -9,10 +9,10 @@ import pytest
 
 from pileus.model.errors import Forbidden, NotFound
 from pileus.model.ids import new_uuid
-from pileus.model.noun import Fault
+from pileus.model.noun import SeenFault
 from pileus.model.port import Port
 from pileus.model.port import Wanted as PortWanted
-from pileus.model.provider import Ref, Seen
+from pileus.model.provider import BodyRef, SeenBody
 from pileus.model.spec import InstanceSpec
 from pileus.model.views import StoreView
 from pileus.model.volume import Volume
@@ -74,7 +74,7 @@ def test_leaks_of_claims_usage_and_wakes_are_found_and_mended(site: Site, admin:
     lost = nobody()
     with site.store.write() as tx:
         tx.claim("mac", "02:50:00:00:00:99", lost)
-        tx.unclaim("loopback", row.assigned.loopback)
+        tx.unclaim("loopback", row.assigned.loopback, row.uuid)
         tx.take(f"project:{row.project}", "vcpus", 2, None)
         tx.wake(lost, site.now + 5)
     wrong = {
@@ -90,7 +90,7 @@ def test_leaks_of_claims_usage_and_wakes_are_found_and_mended(site: Site, admin:
 
 def test_rows_that_cannot_go_on_are_found(site: Site, admin: Caller, row: Instance) -> None:
     with site.store.write() as tx:
-        tx.see(tx.need(type(row), row.uuid), msgspec.structs.replace(row.seen, fault=Fault(code="X", message="y")))
+        tx.see(tx.need(type(row), row.uuid), msgspec.structs.replace(row.seen, fault=SeenFault(code="X", message="y")))
         port = tx.referring(Port, [row.uuid])[0]
         tx.want(port, msgspec.structs.replace(port.wanted, subnet=new_uuid()))
     found = codes(doctor.look(admin, site.core))
@@ -116,9 +116,9 @@ def test_only_what_is_known_to_be_gone_is_swept(site: Site, ann: Caller, admin: 
             doctor.sweep(admin, site.core, kind, uuid)
     power.terminate(ann, site.core, [row.ec2_id])
     site.settle()
-    site.engine.bodies["port", port.uuid] = Seen(kind="port", uuid=port.uuid, revision=port.revision)
+    site.engine.bodies["port", port.uuid] = SeenBody(kind="port", uuid=port.uuid, revision=port.revision)
     doctor.sweep(admin, site.core, "port", port.uuid)
-    assert site.engine.observe(Ref(kind="port", uuid=port.uuid)) is None
+    assert site.engine.observe(BodyRef(kind="port", uuid=port.uuid)) is None
 
 
 def test_an_order_for_an_instance_that_is_gone_is_taken_back(
@@ -135,7 +135,7 @@ def test_an_order_for_an_instance_that_is_gone_is_taken_back(
     assert site.sent
     site.settle()
     assert row.uuid not in agent.book.entries
-    assert agent.provider.observe(Ref(kind="instance", uuid=row.uuid)) is None
+    assert agent.provider.observe(BodyRef(kind="instance", uuid=row.uuid)) is None
     assert codes(doctor.look(admin, site.core)) == []
 
 

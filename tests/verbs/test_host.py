@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.loops.host import silence
+from pileus.loops import silence
 from pileus.model.errors import Conflict, Forbidden, InvalidValue, NoCapacity, NotFound
 from pileus.model.host import LOST_AFTER, Capacity, Host, Overcommit, condition
 from pileus.model.instance import State, state

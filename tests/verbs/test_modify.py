@@ -7,7 +7,7 @@ import pytest
 from pileus.loops import resolve
 from pileus.model.caller import Caller
 from pileus.model.errors import Conflict, InvalidValue, NoCapacity, NotFound, QuotaExceeded
-from pileus.model.host import Capacity, Limits
+from pileus.model.host import Capacity, ProviderLimits
 from pileus.model.image import Image
 from pileus.model.instance import Instance
 from pileus.model.port import Port
@@ -94,7 +94,7 @@ def test_a_stopped_machine_gets_another_size_on_its_host_and_in_its_quota(
 
 
 def test_a_container_gets_another_size_while_it_runs(site: Site, ann: Caller) -> None:
-    site.agents["h1"].provider.limits = Limits(kinds=("machine", "container"))  # type: ignore[misc]
+    site.agents["h1"].provider.limits = ProviderLimits(kinds=("machine", "container"))  # type: ignore[misc]
     site.hear("h1")
     image = site.image(ann, "box", format="tar", kind="container")
     (row,) = site.launch(ann, Launch(image=image.ec2_id, flavor="light"))

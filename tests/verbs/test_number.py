@@ -108,7 +108,7 @@ def test_of_two_with_one_number_the_younger_gets_another(site: Site, ann: Caller
     young = number.numbered(ann, site.core, 501)
     assert young is not None
     with site.store.write() as tx:
-        tx.unclaim(number.POOL, "501")
+        tx.limited = False
         tx.assign(young, msgspec.structs.replace(young.assigned, number=500))
         assert recover.recover(tx, {}, []).left == []
         assert recount.differences(tx) == []

@@ -8,7 +8,7 @@ import pytest
 
 from pileus.loops import resolve
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, NoCapacity, NotFound
-from pileus.model.host import Capacity
+from pileus.model.host import Capacity, Host
 from pileus.model.placementgroup import PlacementGroup, Wanted
 from pileus.model.record import recall
 from pileus.verbs import placementgroup as verbs
@@ -28,7 +28,7 @@ def three(site: Site) -> None:
     for name in ("a", "b", "c"):
         site.host(name, Capacity(memory=1024))
     with site.store.write() as tx:
-        tx.sql.exec_driver_sql("UPDATE host SET gone = 1.0 WHERE name = 'h1'")
+        tx.bury(*(host for host in tx.list(Host) if host.name == "h1"))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model.port import Port
-from pileus.verbs import recount
+from pileus.verbs import floatingip, recount, securitygroup
 from pileus.verbs.instance import launch
 from pileus.verbs.instance.launch import Launch
 
@@ -29,7 +29,7 @@ def test_what_was_spoiled_is_found_and_set_right(site: Site, ann: Caller, tiny: 
     row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
     with site.store.write() as tx:
         before = sorted(tx.claims()), tx.usage()
-        tx.unclaim("loopback", row.assigned.loopback)
+        tx.unclaim("loopback", row.assigned.loopback, row.uuid)
         tx.claim("mac", "02:50:00:00:00:01", row)
         tx.take(f"project:{row.project}", "vcpus", 3, None)
         assert [what.split(":")[0] for what in recount.differences(tx)] == [
@@ -44,6 +44,7 @@ def test_what_was_spoiled_is_found_and_set_right(site: Site, ann: Caller, tiny: 
 def test_what_runs_keeps_an_address_that_two_have(site: Site, ann: Caller, tiny: Image) -> None:
     first, second = site.launch(ann, Launch(image=tiny.ec2_id, most=2))
     with site.store.write() as tx:
+        tx.limited = False
         ports = {port.wanted.instance: port for port in tx.referring(Port, [first.uuid, second.uuid])}
         held = ports[first.uuid].assigned.address
         tx.assign(ports[second.uuid], msgspec.structs.replace(ports[second.uuid].assigned, address=held))
@@ -63,3 +64,17 @@ def test_a_launch_finds_the_address_that_was_set_free(site: Site, ann: Caller, t
     other = launch.launch(ann, site.core, Launch(image=tiny.ec2_id))[0]
     with site.store.read() as tx:
         assert tx.referring(Port, [other])[0].assigned.address == "172.31.0.5"
+
+
+def test_a_router_leaves_its_address_to_a_floating_one(site: Site, ann: Caller) -> None:
+    """Its user knows the one, and nobody the other: a router is given another address."""
+    floating = floatingip.allocate(ann, site.core)
+    with site.store.write() as tx:
+        tx.limited = False
+        router = securitygroup.default_router(ann, tx)
+        tx.free(floating.uuid)
+        tx.assign(router, msgspec.structs.replace(router.assigned, address=floating.assigned.address))
+        assert tx.claimed("floating", floating.assigned.address) == ("router", router.uuid)
+        left = recount.set_right(tx)
+        assert tx.claimed("floating", floating.assigned.address) == ("floatingip", floating.uuid)
+        assert left == [f"claim missing: {('floating', floating.assigned.address, router.uuid)}"]

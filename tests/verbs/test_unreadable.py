@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import literal_column, update
 
 from pileus.loops.runner import scan
-from pileus.model.errors import DAMAGED, NotFound, Unavailable
+from pileus.model.errors import DamagedRow, NotFound, Unavailable
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
@@ -71,7 +71,7 @@ def test_its_project_its_host_and_the_others_go_on(site: Site, ann: Caller, rows
     assert state(site.row(one.uuid)) is State.STOPPED, "its host's reports are taken in"
     with pytest.raises(Unavailable, match="damaged") as caught:
         power.stop(ann, site.core, [bad.ec2_id])
-    assert (caught.value.ident, caught.value.reason) == (bad.ec2_id, DAMAGED)
+    assert (caught.value.ident, type(caught.value)) == (bad.ec2_id, DamagedRow)
 
 
 def test_it_is_not_told_to_strangers(site: Site, rows: list[Instance]) -> None:

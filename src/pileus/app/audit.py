@@ -19,7 +19,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from pileus.app.rates import Buckets
+from pileus.app.rates import Buckets, site_of
 from pileus.faces.wire.http import Response
 from pileus.model import bounds
 from pileus.model.caller import Caller
@@ -59,7 +59,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Summary(NamedTuple):
-    """What the calls have in common that one summary line counts."""
+    """The fields that all calls of one summary line have in common."""
 
     client: str = "-"
     user: str = "-"
@@ -204,7 +204,7 @@ class Audit:
         """Whether there is room for the line of one more refusal."""
         if caller is not None:
             return self._refusals_by_caller.take(f"{caller.user} {caller.project}")
-        return self._refusals_by_caller.take(client) and self._refusals_of_strangers.take("")
+        return self._refusals_by_caller.take(site_of(client)) and self._refusals_of_strangers.take("")
 
     def _suppress(self, summary: _Summary) -> None:
         with self._lock:

@@ -10,19 +10,19 @@ from typing import NoReturn
 
 from pileus.app import processes
 from pileus.app.settings import Settings
-from pileus.app.state import State, write_file
-from pileus.app.supervise import Part, Supervisor
+from pileus.app.state import StateDirectory, write_file
+from pileus.app.supervise import ProcessDeclaration, Supervisor
 from pileus.cli.problem import Problem
 from pileus.model.errors import Fault
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.engine.daemons import daemons
-from pileus.providers.local.engine.fabric import Fabric, Tls
+from pileus.providers.local.engine.fabric import Fabric, OvnTlsFiles
 from pileus.providers.local.layout import Layout
 
 _END = "-----END CERTIFICATE-----\n"
 
 
-def fabric(state: State, chosen: Settings) -> Fabric:
+def fabric(state: StateDirectory, chosen: Settings) -> Fabric:
     """The databases' part in the networks. Raises Problem for want of a setting."""
     if not chosen.southbound_listen:
         raise Problem("PILEUS_SOUTHBOUND_LISTEN=ADDRESS:PORT has to say where the hosts' controllers come.")
@@ -35,7 +35,7 @@ def fabric(state: State, chosen: Settings) -> Fabric:
     )
 
 
-def _papers(state: State, given: str) -> Tls:
+def _papers(state: StateDirectory, given: str) -> OvnTlsFiles:
     """The file that `pileus certificate` printed, and of it the authority's certificate alone, which is the last."""
     file = Path(given)
     try:
@@ -47,10 +47,10 @@ def _papers(state: State, given: str) -> Tls:
     if not authority or said.count(_END) < 2 or "PRIVATE KEY" not in said:
         raise Problem(f"{file} lacks a key, its certificate or the authority's: 'pileus certificate' prints all three.")
     write_file(state.run / "authority.pem", (authority[0] + _END).encode("ascii"), 0o600)
-    return Tls(key=file, certificate=file, ca=state.run / "authority.pem")
+    return OvnTlsFiles(key=file, certificate=file, ca=state.run / "authority.pem")
 
 
-def serve(state: State, chosen: Settings) -> None:
+def serve(state: StateDirectory, chosen: Settings) -> None:
     """Run the databases until SIGTERM or SIGINT; what the hosts' switches were told holds on without. Raises Problem.
 
     Started again after a SIGKILL it takes over what runs.
@@ -68,7 +68,9 @@ def serve(state: State, chosen: Settings) -> None:
     try:
         chassis.up(layout, fabric=part)
         found = [
-            Part(one.name, one.argv, str(one.pidfile), str(one.output), at=str(one.at), question=one.question)
+            ProcessDeclaration(
+                one.name, one.argv, str(one.pidfile), str(one.output), at=str(one.at), question=one.question
+            )
             for one in daemons(layout, fabric=part)
         ]
         print(f"ready: {layout.northbound}", flush=True)  # noqa: T201  (it is its log)

@@ -38,7 +38,7 @@ PEM = serialization.Encoding.PEM
 
 @dataclass(frozen=True)
 class CertificateAuthority:
-    """Issues certificates. Whoever has `key` can pass for any host and for the cloud."""
+    """Issues certificates. A holder of `key` can pass for any host and for the cloud."""
 
     certificate: x509.Certificate
     key: Key

@@ -9,6 +9,7 @@ import gc
 import os
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Literal
 
@@ -20,11 +21,11 @@ from pileus.app import doors, logs, mccdoor, settings, stubimages
 from pileus.app.doors import Doors
 from pileus.app.http import Edge
 from pileus.app.internal import ObjectServer
-from pileus.app.state import ACCOUNT_KEYS, State, read_json, write_json
+from pileus.app.state import ACCOUNT_KEYS, StateDirectory, read_json, write_json
 from pileus.app.wiring import Cloud, build
 from pileus.faces.mcc import MccFace
 from pileus.model.caller import SYSTEM, Caller
-from pileus.model.errors import DAMAGED, Duplicate, Unavailable
+from pileus.model.errors import DamagedRow, Duplicate, Unavailable
 from pileus.model.host import Host
 from pileus.store.reader import Reader
 from pileus.store.store import Store
@@ -33,13 +34,16 @@ from pileus.verbs import flavor, user
 ADMIN = "admin"
 Heard = dict[str, tuple[int, int]]
 
+RETRY = 0.5
+"""Seconds before a cloud that could not begin tries again: each try writes a line to the log."""
+
 REPLACED = 0.5
 """Seconds between looks at whether the database's file is still the one that was opened."""
 
 log = structlog.get_logger()
 
 
-def serve(state: State, provider: str, listener: socket.socket) -> None:
+def serve(state: StateDirectory, provider: str, listener: socket.socket) -> None:
     """Run the cloud of `state` behind `listener` until SIGTERM or SIGINT. Writes the endpoints last of all."""
     state.ready.unlink(missing_ok=True)
     state.recovery.unlink(missing_ok=True)
@@ -79,7 +83,7 @@ def _tune_collector() -> None:
 Credentials = Literal["kept", "renewed", "new"]
 
 
-def begin(cloud: Cloud, state: State) -> tuple[Caller, Credentials]:
+def begin(cloud: Cloud, state: StateDirectory) -> tuple[Caller, Credentials]:
     """Make what every cloud has from its first start on: flavors, and an administrator.
 
     Returns its caller, and what became of its credentials: kept, renewed for those that the store does not know (any
@@ -102,9 +106,7 @@ def _known(cloud: Cloud, token: str) -> Caller | None:
     """The caller with this token; None when the store does not know the token, or cannot read a row behind it."""
     try:
         return cloud.authority.by_token(token, "app")
-    except Unavailable as error:
-        if error.reason != DAMAGED:
-            raise
+    except DamagedRow:
         return None
 
 
@@ -112,9 +114,7 @@ def _administrator(cloud: Cloud) -> tuple[dict[str, str], bool]:
     """Its account, made now, and whether it had one: its token was revoked, or a start ended before it could say it."""
     try:
         account, known = _renewed(cloud)
-    except Unavailable as error:
-        if error.reason != DAMAGED:
-            raise
+    except DamagedRow as error:
         log.warning("the administrator is made anew", reason=error.message)
         account, known = user.remake(SYSTEM, cloud.core, ADMIN), True
     return {name: getattr(account, name) for name in ACCOUNT_KEYS}, known
@@ -127,7 +127,7 @@ def _renewed(cloud: Cloud) -> tuple[user.Account, bool]:
         return user.renew(SYSTEM, cloud.core, ADMIN), True
 
 
-async def _serve(edge: Edge, cloud: Cloud, state: State, found: Doors, is_open: Callable[[], bool]) -> None:
+async def _serve(edge: Edge, cloud: Cloud, state: StateDirectory, found: Doors, is_open: Callable[[], bool]) -> None:
     objects = ObjectServer(cloud.objects, state.internal)
     await objects.start()
     try:
@@ -187,10 +187,11 @@ def _is_heard(store: Store, before: Heard) -> bool:
         return _orders(tx) != before or any(row.kind == Host.KIND for row in tx.unreadable.values())
 
 
-def _open(cloud: Cloud, state: State, provider: str, before: Heard, *, mcc: bool = False) -> bool:
+def _open(cloud: Cloud, state: StateDirectory, provider: str, before: Heard, *, mcc: bool = False) -> bool:
     """Whether requests can be served: the store was compared, and recovered if need be, and a host has reported.
 
-    Without a report they are served once all hosts were waited for in vain. What every cloud has is made then.
+    Without a report they are served once all hosts were waited for in vain. The administrator and the credentials are
+    made then.
     """
     try:
         if not cloud.recovery.opened:
@@ -207,7 +208,9 @@ def _open(cloud: Cloud, state: State, provider: str, before: Heard, *, mcc: bool
         if mcc:
             cloud.mcc = _mcc(cloud)
     except Unavailable as error:
-        log.warning("the store does not answer", reason=error.message)
+        log.warning("the cloud cannot begin yet", reason=error.message)
+        # Within the store a try waits for the database; where the disk is full it fails at once.
+        time.sleep(RETRY)
         return False
     outcome = cloud.recovery.outcome
     if outcome is not None:
@@ -222,8 +225,6 @@ def _mcc(cloud: Cloud) -> MccFace | None:
     """The mcc face; None, and its door answers 503, while a row of its project or network is damaged."""
     try:
         return mccdoor.face(cloud)
-    except Unavailable as error:
-        if error.reason != DAMAGED:
-            raise
+    except DamagedRow as error:
         log.warning("mcc is not served until the next start", reason=error.message)
         return None

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pileus.app import processes
-from pileus.app.state import LONGEST, State
+from pileus.app.state import LONGEST, StateDirectory
 from pileus.app.supervise import restarts
 from pileus.app.up import running
 from pileus.model.finding import Finding
@@ -27,8 +27,8 @@ LEAST_MEMORY = 256 << 20
 _MIB, _GIB = 1 << 20, 1 << 30
 
 
-def described(state: State) -> dict[str, str]:
-    """What there is, in words."""
+def described(state: StateDirectory) -> dict[str, str]:
+    """Return the facts of the cloud in words, by name."""
     parts, again = running(state), restarts(state)
     down = [name for name, pid in parts.items() if pid is None]
     if is_up(state):
@@ -45,13 +45,13 @@ def described(state: State) -> dict[str, str]:
     }
 
 
-def is_up(state: State) -> bool:
+def is_up(state: StateDirectory) -> bool:
     """Whether the cloud is meant to run: `down` ends the supervisor, and says so by removing the endpoints."""
     return processes.owner(state.pidfile("supervisor")) is not None or state.endpoints.exists()
 
 
-def condition(state: State, *, local: bool, silent: Collection[str]) -> Iterator[Finding]:
-    """What is wrong with it; `silent` are the processes and daemons that were asked something and did not answer."""
+def condition(state: StateDirectory, *, local: bool, silent: Collection[str]) -> Iterator[Finding]:
+    """Yield the faults of the cloud; `silent` are processes and daemons that were asked something and did not reply."""
     yield from _space(state, local=local)
     if len(os.fsencode(state.root)) > LONGEST:
         yield Finding(code="StatePathTooLong", kind="machine", ident=str(state.root))
@@ -62,7 +62,7 @@ def condition(state: State, *, local: bool, silent: Collection[str]) -> Iterator
         yield from _processes(state, local=local, silent=silent)
 
 
-def _space(state: State, *, local: bool) -> Iterator[Finding]:
+def _space(state: StateDirectory, *, local: bool) -> Iterator[Finding]:
     places = {state.root, SHARED} if local else {state.root}
     for path in sorted(places):
         found = os.statvfs(path)
@@ -78,7 +78,7 @@ def _space(state: State, *, local: bool) -> Iterator[Finding]:
         yield Finding(code="StateReadOnly", kind="machine", ident=str(state.root), detail=detail)
 
 
-def _processes(state: State, *, local: bool, silent: Collection[str]) -> Iterator[Finding]:
+def _processes(state: StateDirectory, *, local: bool, silent: Collection[str]) -> Iterator[Finding]:
     mute = {*silent, *(importlib.import_module("pileus.app.local").silent(state) if local else ())}
     for name, pid in running(state).items():
         if pid is None:

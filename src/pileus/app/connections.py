@@ -40,7 +40,7 @@ class Connection(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ConnectionLimits:
     """Bounds of the connections of one listener; `patience` in seconds, `bodies` in bytes. See `model/bounds.py`."""
 
     connections: int
@@ -50,16 +50,16 @@ class Limits:
     address_bodies: int = bounds.ADDRESS_BODIES.most
 
 
-def faces(settings: Settings) -> Limits:
+def faces(settings: Settings) -> ConnectionLimits:
     """The limits of the faces' listener."""
     most = min(settings.connections, _room() // 2)
-    return Limits(most, min(settings.address_connections, most // 2), settings.request_patience)
+    return ConnectionLimits(most, min(settings.address_connections, most // 2), settings.request_patience)
 
 
-def door(settings: Settings) -> Limits:
+def door(settings: Settings) -> ConnectionLimits:
     """The limits of a listener for joined hosts, or for the mcc tools."""
     most = min(bounds.DOOR_CONNECTIONS.most, _room() // 4)
-    return Limits(most, min(bounds.ADDRESS_DOOR_CONNECTIONS.most, most // 2), settings.request_patience)
+    return ConnectionLimits(most, min(bounds.ADDRESS_DOOR_CONNECTIONS.most, most // 2), settings.request_patience)
 
 
 def _room() -> int:
@@ -71,7 +71,7 @@ def _room() -> int:
 class Connections:
     """All connections of one listener, in one event loop. With `context` each of them begins with a TLS handshake."""
 
-    def __init__(self, limits: Limits, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, limits: ConnectionLimits, context: ssl.SSLContext | None = None) -> None:
         self.limits = limits
         self.context = context
         self.turns = Turns()

@@ -24,15 +24,15 @@ import structlog
 
 from pileus.app import processes, settings
 from pileus.app.condition import condition, described
-from pileus.app.state import State, read_json
+from pileus.app.state import StateDirectory, read_json
 from pileus.cli.client import connect
 from pileus.cli.problem import Problem
-from pileus.loops.host.book import DAMAGED
-from pileus.loops.host.view import read as read_book
+from pileus.host.book import DAMAGED
+from pileus.host.view import read as read_book
 from pileus.model import agreement
 from pileus.model.errors import Fault, NotFound
 from pileus.model.finding import Finding
-from pileus.model.views import Held, HostView, StoreView
+from pileus.model.views import BookView, Held, StoreView
 from pileus.objects.files import listed, place
 from pileus.store.store import Store
 from pileus.verbs import doctor
@@ -47,8 +47,8 @@ _OF_TOMBSTONES = frozenset({"OvnLeaked", "OrderLeaked"})
 Say = Callable[[str], None]
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What the doctor says: facts of the machine, findings, what was mended, and what could not be seen, and why."""
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """The doctor's report: facts of the machine, findings, mended findings, and the reasons for unchecked parts."""
 
     facts: dict[str, str]
     findings: tuple[Finding, ...]
@@ -59,16 +59,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class _Look(msgspec.Struct):
     """One look at everything."""
 
-    host: HostView
+    host: BookView
     store: StoreView | None
     strays: dict[str, Held]
-    """What a guest without a row was made by, and how it is: by its order, else by what it says of itself."""
+    """The orders and bodies of guests that no row has, by uuid: as ordered, else as the guests say of themselves."""
 
     findings: dict[tuple[str, str, str], Finding]
     unchecked: dict[str, str]
 
 
-def examine(state: State, *, pause: float) -> Report:
+def examine(state: StateDirectory, *, pause: float) -> Diagnosis:
     """Examine the cloud of `state`; two looks, `pause` seconds apart, where the first one finds anything.
 
     Raises Problem when there is no cloud.
@@ -77,7 +77,7 @@ def examine(state: State, *, pause: float) -> Report:
     return report
 
 
-def repair(state: State, say: Say, *, pause: float) -> Report:
+def repair(state: StateDirectory, say: Say, *, pause: float) -> Diagnosis:
     """Examine, mend what can be mended safely, and examine again. Raises Problem."""
     before, look = _examine(state, pause)
     wanted = [found for found in before.findings if found.meaning.mend == "repair"]
@@ -103,7 +103,7 @@ def repair(state: State, say: Say, *, pause: float) -> Report:
     return msgspec.structs.replace(after, mended=tuple(found for found in wanted if found.key not in left))
 
 
-def adopt(state: State, ident: str, *, pause: float) -> Report:
+def adopt(state: StateDirectory, ident: str, *, pause: float) -> Diagnosis:
     """Take the instance `ident` (uuid or EC2 id), which no row names, into the store; then examine. Raises Problem."""
     before, look = _examine(state, pause)
     known = {uuid: held for uuid, held in look.strays.items() if ident in (uuid, held.spec.ec2_id if held.spec else "")}
@@ -118,7 +118,7 @@ def adopt(state: State, ident: str, *, pause: float) -> Report:
     return msgspec.structs.replace(after, mended=tuple(one for one in wanted if one.key not in left))
 
 
-def _examine(state: State, pause: float) -> tuple[Report, _Look]:
+def _examine(state: StateDirectory, pause: float) -> tuple[Diagnosis, _Look]:
     provider = (read_json(state.started) or {}).get("provider")
     apart = provider is None and state.endpoints.exists()
     if provider is None and not apart:
@@ -136,10 +136,10 @@ def _examine(state: State, pause: float) -> tuple[Report, _Look]:
         facts |= importlib.import_module("pileus.providers.local.doctor.machine").facts()
     facts |= _unneeded(state, look.store)
     findings = tuple(sorted(look.findings.values(), key=lambda found: (found.meaning.severity, found)))
-    return Report(facts=facts, findings=findings, unchecked=look.unchecked), look
+    return Diagnosis(facts=facts, findings=findings, unchecked=look.unchecked), look
 
 
-def _side(state: State) -> _Look:
+def _side(state: StateDirectory) -> _Look:
     """One look at the cloud's side of several machines; OVN's rows first, as below."""
     unchecked = {"the hosts": "pileus doctor says on each of them what is there"}
     found: list[Finding] = []
@@ -157,10 +157,10 @@ def _side(state: State) -> _Look:
         found += [*store.findings, *_objects(state, store)]
     if store is not None and bodies is not None:
         found += _local().agree(bodies, store)
-    return _Look(HostView(), store, {}, {one.key: one for one in found}, unchecked)
+    return _Look(BookView(), store, {}, {one.key: one for one in found}, unchecked)
 
 
-def _look(state: State, *, local: bool) -> _Look:
+def _look(state: StateDirectory, *, local: bool) -> _Look:
     """Bodies first, then orders, then rows: whatever is made meanwhile is known to who is asked later."""
     layout, pid = _layout(state), processes.owner(state.pidfile("host"))
     bodies = _local().look(layout, pid, central=not state.joined.exists()) if local else None
@@ -178,12 +178,12 @@ def _look(state: State, *, local: bool) -> _Look:
     if bodies is not None and host is not None:
         found += _local().compare(layout, bodies, host, store)
         found += _objects(state, store) if store is not None else ()
-    host = host or HostView()
+    host = host or BookView()
     strays = {**(_local().strays(bodies) if bodies is not None else {}), **host.orders}
     return _Look(host, store, strays, {one.key: one for one in found}, unchecked)
 
 
-def _book(state: State, unchecked: dict[str, str], found: list[Finding]) -> HostView | None:
+def _book(state: StateDirectory, unchecked: dict[str, str], found: list[Finding]) -> BookView | None:
     try:
         view = read_book(state.host)
     except (OSError, msgspec.MsgspecError) as error:
@@ -198,14 +198,14 @@ def _book(state: State, unchecked: dict[str, str], found: list[Finding]) -> Host
     return view
 
 
-def _host(state: State) -> str:
-    """What this machine's host calls itself."""
+def _host(state: StateDirectory) -> str:
+    """Return the name of this machine's host."""
     if state.joined.exists():
         return str((read_json(state.joined) or {}).get("name", ""))
     return "stub" if (read_json(state.started) or {}).get("provider") == "stub" else socket.gethostname()
 
 
-def _objects(state: State, store: StoreView) -> Iterator[Finding]:
+def _objects(state: StateDirectory, store: StoreView) -> Iterator[Finding]:
     for digest in store.images:
         try:
             there = place(state.objects, digest).is_file()
@@ -215,8 +215,8 @@ def _objects(state: State, store: StoreView) -> Iterator[Finding]:
             yield Finding(code="ObjectMissing", kind="image", ident=digest)
 
 
-def _unneeded(state: State, store: StoreView | None) -> dict[str, str]:
-    """What the object store keeps though nothing names it any more, in words."""
+def _unneeded(state: StateDirectory, store: StoreView | None) -> dict[str, str]:
+    """Return the size of the objects in the store that nothing names any more, in words."""
     if store is None or store.objects is None:
         return {}
     needed = frozenset(store.objects)
@@ -228,7 +228,7 @@ def _unneeded(state: State, store: StoreView | None) -> dict[str, str]:
     return {"objects": f"{len(left)}, of {sum(left) / (1 << 30):.1f} GiB, are named by nothing any more: {when}"}
 
 
-def _store(state: State, unchecked: dict[str, str], found: list[Finding]) -> StoreView | None:
+def _store(state: StateDirectory, unchecked: dict[str, str], found: list[Finding]) -> StoreView | None:
     """The store's view: asked of the cloud, or read from a copy of the database while nobody has it open."""
     if state.joined.exists():
         unchecked[STORE] = "it is the cloud's: this machine is one of its hosts"
@@ -249,8 +249,8 @@ def _store(state: State, unchecked: dict[str, str], found: list[Finding]) -> Sto
     return msgspec.structs.replace(view, findings=heard)
 
 
-def _from_copy(state: State) -> StoreView:
-    """What a copy of the database says: the original would be left with files that its own user could not write."""
+def _from_copy(state: StateDirectory) -> StoreView:
+    """Return the view of a copy of the database: files beside the original would not be writable for its own user."""
     elsewhere = settings.read().database("")
     if elsewhere:
         return _read(elsewhere)
@@ -286,7 +286,7 @@ def _copy(file: Path, folder: Path) -> None:
                 shutil.copyfileobj(source, target)
 
 
-def _layout(state: State) -> Any:
+def _layout(state: StateDirectory) -> Any:
     return importlib.import_module("pileus.app.machine").layout_of(state)
 
 

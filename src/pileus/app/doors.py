@@ -14,8 +14,8 @@ from pileus.app.connections import Connections
 from pileus.app.http import Edge
 from pileus.app.serving import Ended
 from pileus.app.settings import Settings
-from pileus.app.state import State, write_file
-from pileus.app.tls import Identity
+from pileus.app.state import StateDirectory, write_file
+from pileus.app.tls import ListenerIdentity
 from pileus.cli.problem import Problem
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Inner:
     """The door for hosts of other machines, and the URL by which they find it."""
 
     listener: socket.socket
-    identity: Identity
+    identity: ListenerIdentity
     authority: CertificateAuthority
     url: str
 
@@ -37,7 +37,7 @@ class Doors:
     """The listening sockets of one process, and what it proves itself with there. No identity: plain HTTP."""
 
     listener: socket.socket
-    identity: Identity | None
+    identity: ListenerIdentity | None
     inner: Inner | None
     mcc: socket.socket | None = None
 
@@ -76,14 +76,16 @@ class Doors:
                 server = serving.server(application, Connections(limits, inner.identity.context))
                 await open_.enter_async_context(serving.serving(server, inner.listener, inner.identity))
             if self.mcc is not None:
-                door = open_.enter_context(contextlib.closing(mccdoor.Door(cloud)))
+                door = open_.enter_context(contextlib.closing(mccdoor.MccApplication(cloud)))
                 server = serving.server(door, Connections(limits, context))
                 await open_.enter_async_context(serving.serving(server, self.mcc, None))
             server = serving.server(edge, Connections(connections.faces(cloud.settings), context))
             yield await open_.enter_async_context(serving.serving(server, self.listener, self.identity))
 
 
-def prepare(state: State, settings: Settings, listener: socket.socket, mcc: socket.socket | None = None) -> Doors:
+def prepare(
+    state: StateDirectory, settings: Settings, listener: socket.socket, mcc: socket.socket | None = None
+) -> Doors:
     """The doors as the settings have them; clients are left what they need to check them. Raises Problem."""
     if not settings.tls and not settings.internal:
         state.anchor.unlink(missing_ok=True)
@@ -99,7 +101,7 @@ def prepare(state: State, settings: Settings, listener: socket.socket, mcc: sock
     return Doors(listener, identity, _inner(state, settings, authority) if settings.internal else None, mcc)
 
 
-def _inner(state: State, settings: Settings, authority: CertificateAuthority) -> Inner:
+def _inner(state: StateDirectory, settings: Settings, authority: CertificateAuthority) -> Inner:
     try:
         listener = hostdoor.listen(settings.internal)
     except OSError as error:

@@ -16,14 +16,14 @@ from typing import NoReturn
 
 import pileus
 from pileus.app import processes
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.cli.problem import Problem, spoken
 from pileus.model.errors import InvalidValue, Unavailable
 
 
 def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
     """The cloud process on the listening socket `descriptor`, as `user` if one is given."""
-    state = State(root)
+    state = StateDirectory(root)
     _begin()
     _hold(state, "cloud")
     if user:
@@ -54,7 +54,7 @@ def role(name: str, root: Path, provider: str, listen: str) -> NoReturn:
 
     gc.enable()
     try:
-        serve(State(root), provider, {"api": wiring.API, "loops": wiring.LOOPS}[name], listen)
+        serve(StateDirectory(root), provider, {"api": wiring.API, "loops": wiring.LOOPS}[name], listen)
     except Unavailable as error:
         raise Problem(error.message) from error
     _end()
@@ -62,7 +62,7 @@ def role(name: str, root: Path, provider: str, listen: str) -> NoReturn:
 
 def host(root: Path, group: str, provider: str) -> NoReturn:
     """The host process, over the provider `local` or `stub`."""
-    state = State(root)
+    state = StateDirectory(root)
     _begin()
     state.prepare()
     _hold(state, "host")
@@ -98,12 +98,12 @@ def _no_terminal() -> None:
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # as the import system has it for what is not there
 
 
-def _hold(state: State, name: str) -> None:
+def _hold(state: StateDirectory, name: str) -> None:
     if processes.hold(state.pidfile(name)) is None:
         raise Problem(f"Another {name} runs on {state.root}.")
 
 
-def _become(state: State, user: str) -> None:
+def _become(state: StateDirectory, user: str) -> None:
     from pileus.app.privileges import Needed, become  # noqa: PLC0415
 
     package = Path(pileus.__file__).parent

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What cannot be had, and why, by name.
+    """The parts of a cloud that do not work now, by name, with the reason.
 
     Without what is `missing` ("store", or what the opening of the store waits for) requests are refused. Without what
     is `late` ("broker", "loops", "host", "threads") they are taken, and done when it is back.
@@ -43,8 +43,8 @@ class Health(msgspec.Struct, frozen=True):
 class Checks:
     """The answers to `GET /healthz` of one process, to which `look` gives its health; all wait for one look at a time.
 
-    `loops`: the process has loops. One that only answers requests is for taking them: kept from it because hosts are
-    silent, clients would get nothing at all. One with loops is for having hosts do the work.
+    `loops`: the process has loops, and is well only while hosts do the work. A process that only answers requests is
+    well without hosts: a balancer that took it away because hosts are silent would leave clients without any answer.
     """
 
     def __init__(self, look: Callable[[], Coroutine[Any, Any, Health]], *, loops: bool) -> None:
@@ -55,35 +55,35 @@ class Checks:
         self._at = -REPEATED
 
     async def answer(self, *, repeat: bool) -> Response:
-        """200 while this process can do what it is for, else 503; with the names of what is missing, and why.
+        """Return 200 while this process can do its work, else 503, with the names of missing parts and the reasons.
 
-        With `repeat`, the latest answer if it is younger than `REPEATED` seconds: a prober is never refused, and
-        somebody with its address cannot have it refused.
+        With `repeat`, return the latest answer if it is younger than `REPEATED` seconds: a prober is never refused, and
+        no other client at its address can have it refused.
         """
         if repeat and time.monotonic() - self._at < REPEATED:
             return self._latest
         if self._looking is None:
             self._looking = asyncio.create_task(self._answer())
-        # Who leaves ends no look of others.
+        # A client that leaves ends no look for which others wait.
         return await asyncio.shield(self._looking)
 
     async def _answer(self) -> Response:
         try:
             try:
-                found = await asyncio.wait_for(self._look(), PATIENCE)
+                health = await asyncio.wait_for(self._look(), PATIENCE)
             except TimeoutError:
                 words = f"The cloud's database does not answer within {PATIENCE:.0f} s."
-                found = Health(missing={"store": words})
-            self._latest, self._at = self._response(found), time.monotonic()
+                health = Health(missing={"store": words})
+            self._latest, self._at = self._response(health), time.monotonic()
             return self._latest
         finally:
             self._looking = None
 
-    def _response(self, found: Health) -> Response:
-        why = {**found.missing, **found.late, **found.unanswered}
+    def _response(self, health: Health) -> Response:
+        why = {**health.missing, **health.late, **health.unanswered}
         if not why:
             return Response(200, {"content-type": "text/plain"}, b"ok\n")
-        well = not found.missing and not (found.late and self._loops)
+        well = not health.missing and not (health.late and self._loops)
         body = {"status": "degraded" if well else "unavailable", "missing": list(why), "why": why}
         return Response(200 if well else 503, {"content-type": "application/json"}, json.dumps(body).encode())
 

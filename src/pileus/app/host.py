@@ -20,13 +20,13 @@ from pileus.app import hostmetrics, internal, joining, logs, settings
 from pileus.app.machine import fabric_of, layout_of
 from pileus.app.memory import Memory
 from pileus.app.settings import Settings
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.bus.channels import ChannelServer
 from pileus.bus.unix import HostEnd
 from pileus.faces.metadata.service import bind
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import FileBook
-from pileus.loops.host.runner import HostRunner
+from pileus.host.agent import Agent
+from pileus.host.book import FileBook
+from pileus.host.runner import HostRunner
 from pileus.model.threads import Thread
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.guestnet.upstream import host_servers
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-def _token_secret(state: State) -> bytes:
-    """What seals the metadata tokens that guests hold; kept, so that they outlive this process."""
+def _token_secret(state: StateDirectory) -> bytes:
+    """Return the key that seals the metadata tokens of guests; kept, so that the tokens outlive this process."""
     kept = state.host / "token.secret"
     if not kept.exists():
         aside = kept.with_suffix(".new")
@@ -66,7 +66,7 @@ class _Ways:
     tls: Callable[[], ssl.SSLContext] | None = None
 
 
-def _here(state: State, settings: Settings, group: str) -> _Ways:
+def _here(state: StateDirectory, settings: Settings, group: str) -> _Ways:
     """On the cloud's own machine. Members of `group` may open channels."""
     name = socket.gethostname()
     channels = ChannelServer(state.channels, grp.getgrnam(group).gr_gid)
@@ -75,33 +75,35 @@ def _here(state: State, settings: Settings, group: str) -> _Ways:
         return _Ways(name, settings.zone, HostEnd(state.bus, name), fetch, channels)
     from pileus.bus.rabbitmq import Broker  # noqa: PLC0415  (dear, and most hosts have no broker)
     from pileus.bus.rabbitmq import HostEnd as BrokerEnd  # noqa: PLC0415
-    from pileus.bus.tls import Tls  # noqa: PLC0415
+    from pileus.bus.tls import TlsFiles  # noqa: PLC0415
 
     # By the cloud's own papers, on the cloud's own machine; it leaves them when it starts.
-    tls = Tls(state.authority, state.bus_identity, state.bus_identity) if settings.bus.startswith("amqps:") else None
+    tls = (
+        TlsFiles(state.authority, state.bus_identity, state.bus_identity) if settings.bus.startswith("amqps:") else None
+    )
     return _Ways(name, settings.zone, BrokerEnd(Broker(settings.bus, tls), name), fetch, channels)
 
 
-def _joined(state: State, settings: Settings, cloud: joining.Cloud) -> _Ways:
+def _joined(state: StateDirectory, settings: Settings, cloud: joining.JoinedCloud) -> _Ways:
     """On a machine that joined the cloud: what it was told then, and its certificate."""
     from pileus.bus.rabbitmq import Broker  # noqa: PLC0415  (dear, and most hosts have no broker)
     from pileus.bus.rabbitmq import HostEnd as BrokerEnd  # noqa: PLC0415
-    from pileus.bus.tls import Tls  # noqa: PLC0415
-    from pileus.bus.tlschannels import Door, TlsChannelServer  # noqa: PLC0415
+    from pileus.bus.tls import TlsFiles  # noqa: PLC0415
+    from pileus.bus.tlschannels import ListenAddress, TlsChannelServer  # noqa: PLC0415
 
     own = joining.papers(state)
-    tls = Tls(own.authority, own.own, own.own)
+    tls = TlsFiles(own.authority, own.own, own.own)
     link = BrokerEnd(Broker(settings.bus or cloud.bus, tls), cloud.name)
     address, _, port = (settings.channels or f"{cloud.address}:0").rpartition(":")
     address = address.strip("[]")
     # Whoever listens at every address is called at the one that the cloud has seen.
     told = cloud.address if address in ("0.0.0.0", "::") else address  # noqa: S104  (compared, not listened at)
-    channels = TlsChannelServer(Door(address, int(port), told), tls)
+    channels = TlsChannelServer(ListenAddress(address, int(port), told), tls)
     fetch = functools.partial(internal.fetch, functools.partial(joining.dial, state, cloud))
     return _Ways(cloud.name, cloud.zone or settings.zone, link, fetch, channels, lambda: link.refused, tls.server)
 
 
-def serve(state: State, group: str, provider: str = "local") -> None:
+def serve(state: StateDirectory, group: str, provider: str = "local") -> None:
     """Run the host until SIGTERM or SIGINT; guests go on. Members of `group` may open channels.
 
     Over the provider `stub` nothing but a book of orders is kept: for tests of everything else.
@@ -136,7 +138,7 @@ def serve(state: State, group: str, provider: str = "local") -> None:
         pulse.stop()
 
 
-def _give_papers(state: State) -> None:
+def _give_papers(state: StateDirectory) -> None:
     """Let the network controller have the new certificate, which it takes as soon as it changes."""
     chassis.give_papers(layout_of(state), fabric_of(state))
 
@@ -147,13 +149,13 @@ def _nobody() -> None:
 
 @dataclass(frozen=True)
 class _Body:
-    """What runs the instances: to be started and stopped."""
+    """The provider that runs the instances, to be started and stopped."""
 
     start: Callable[[], None]
     stop: Callable[[], None]
 
 
-def _local(state: State, settings: Settings, ways: _Ways) -> _Body:
+def _local(state: StateDirectory, settings: Settings, ways: _Ways) -> _Body:
     layout = layout_of(state)
     templates = settings.template_cache if settings.boot_restore else 0
     provider = LocalProvider(
@@ -192,7 +194,7 @@ def _local(state: State, settings: Settings, ways: _Ways) -> _Body:
     return _Body(start, stop)
 
 
-def _stub(state: State, settings: Settings, ways: _Ways) -> _Body:
+def _stub(state: StateDirectory, settings: Settings, ways: _Ways) -> _Body:
     from pileus.app.wiring import load  # noqa: PLC0415  (a host of our own has no need of the cloud's parts)
 
     provider = load("stub")(latency=settings.stub_latency, channels=ways.channels)

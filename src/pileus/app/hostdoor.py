@@ -24,10 +24,10 @@ import structlog
 
 from pileus.app import http, tls
 from pileus.app.certificates import CertificateAuthority
-from pileus.app.rates import Buckets, site_of
+from pileus.app.rates import DELAY, Buckets, site_of
 from pileus.app.registers import accounts_of
 from pileus.app.settings import Settings
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.faces.rest import errors
 from pileus.faces.wire.body import decoded
 from pileus.faces.wire.http import Response
@@ -37,7 +37,7 @@ from pileus.model.ids import new_uuid
 from pileus.verbs import join
 
 if TYPE_CHECKING:
-    from pileus.app.tls import Identity
+    from pileus.app.tls import ListenerIdentity
     from pileus.app.wiring import Cloud
 
 LARGEST = bounds.HOST_BODY.most
@@ -52,7 +52,7 @@ log = structlog.get_logger()
 
 
 class Joining(msgspec.Struct, frozen=True, kw_only=True):
-    """What a host says to be let in: `request` is a certificate request (PEM)."""
+    """A host's request to be let in: `request` is a certificate request (PEM)."""
 
     token: str
     request: str
@@ -61,13 +61,13 @@ class Joining(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Renewal(msgspec.Struct, frozen=True, kw_only=True):
-    """What a host says to get another certificate."""
+    """A host's request for another certificate."""
 
     request: str
 
 
 class Joined(msgspec.Struct, frozen=True, kw_only=True):
-    """What a host of a cloud knows: PEM certificates of its own and of the authority, and where the cloud is.
+    """The settings of a host in a cloud: PEM certificates of its own and of the authority, and the cloud's addresses.
 
     `cloud` is the URL of this door, `bus` the broker's, at which the certificate is the credential, `southbound` OVN's
     database for its controller. The last three may be empty: then they are set on the host itself.
@@ -98,8 +98,10 @@ def url(settings: Settings, listener: socket.socket) -> str:
     return f"https://{f'[{name}]' if ':' in name else name}:{port}"
 
 
-def prove(state: State, settings: Settings, authority: CertificateAuthority, listener: socket.socket) -> Identity:
-    """What it proves itself with; it asks callers for certificates of the same authority, and does without."""
+def prove(
+    state: StateDirectory, settings: Settings, authority: CertificateAuthority, listener: socket.socket
+) -> ListenerIdentity:
+    """Return the door's identity; it asks callers for certificates of the same authority, and does without."""
     names = dict.fromkeys([*settings.server_names, str(listener.getsockname()[0])])
     return tls.own(authority, state.cloud / "internal.pem", list(names), callers=authority.pem)
 
@@ -124,6 +126,7 @@ class HostDoor:
         request = new_uuid()
         try:
             if not scope["peercert"] and not self._strangers.take(site_of(http.client_of(scope))):
+                await asyncio.sleep(DELAY)
                 raise Throttled("Too many requests without a certificate come from this address.", reason="rate")
             match = _OBJECT.fullmatch(scope["path"])
             if match and scope["method"] == "GET":
@@ -145,14 +148,14 @@ class HostDoor:
     def _record(self, scope: Any, response: Response, request: str) -> None:
         """Write the audit line of a request that was refused, or that changed something."""
         action = f"{scope['method']} {scope['path']}"
-        made = msgspec.structs.replace(
+        audited = msgspec.structs.replace(
             response,
             face=FACE,
             action=action if action in _ACTIONS else "",
             request=request,
             reads=scope["method"] != "POST",
         )
-        self._cloud.audit.record(http.client_of(scope), made)
+        self._cloud.audit.record(http.client_of(scope), audited)
 
     def _answer(self, scope: Any, body: bytes) -> Response:
         asked = (scope["method"], scope["path"])

@@ -1,4 +1,4 @@
-"""What Prometheus is told by a host: what each of its instances uses, measured when it asks."""
+"""The metrics that a host gives Prometheus: the use of each of its instances, measured at the scrape."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pileus.model.threads import Thread
 
 if TYPE_CHECKING:
     from pileus.app.settings import Settings
-    from pileus.loops.host.agent import Agent
+    from pileus.host.agent import Agent
 
 PATIENCE = 5.0
 """Seconds that a caller has for each line of its request, and to take the answer."""
@@ -191,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Scrapes are no news."""
 
     def version_string(self) -> str:
-        """What answers; not with which Python."""
+        """Return the server's name; without Python's version."""
         return "pileus"
 
 

@@ -1,6 +1,6 @@
 """The edge: a plain ASGI application that hands whole requests to the faces, in bounded and fairly shared threads.
 
-What cannot be handed over whole (images on their way in, streams to instances) is done here, by calling verbs.
+This module calls verbs itself for requests that cannot be whole (images on their way in, streams to instances).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl
 
 import msgspec
 import structlog
@@ -26,7 +25,7 @@ from pileus.app.requests import OFTEN, Face, Requests
 from pileus.app.shares import Slots
 from pileus.app.wiring import Cloud
 from pileus.faces.rest import errors
-from pileus.faces.rest.face import created
+from pileus.faces.rest.face import created, parameters
 from pileus.faces.wire.http import Request, Response
 from pileus.model import bounds
 from pileus.model.caller import Caller
@@ -96,12 +95,13 @@ class Edge:
             if path == IMAGES and scope["method"] == "POST" and self._faces:
                 response = await self._upload(scope, receive, client)
             elif path == "/healthz":
-                response = await self._checks.answer(repeat=not self._requests.admit(client))
+                response = await self._checks.answer(repeat=not await self._requests.admit(client))
             elif path == "/metrics":
                 response = await self._figures(scope, client)
             else:
                 face = self._face(path)
                 if face is None:
+                    await self._requests.admit(client)  # it is answered in any case
                     response = Response(404, {"content-type": "text/plain"}, NOTHING)
                 else:
                     response = await self._answer(face, scope, receive, client)
@@ -137,7 +137,7 @@ class Edge:
             if isinstance(caller, Response) or not caller.admin:
                 text = "Figures are for the addresses of PILEUS_METRICS_ALLOW, and for an administrator's token."
                 return errors.of(Forbidden(text), str(uuid.uuid4()))
-        elif not self._requests.admit(client):
+        elif not await self._requests.admit(client):
             return errors.of(Throttled(OFTEN), str(uuid.uuid4()))
         return await self._run(self._cloud.metrics.page)
 
@@ -161,7 +161,7 @@ class Edge:
         if isinstance(caller, Response):
             return caller
         try:
-            asked = uploads.read(dict(parse_qsl(request.query, keep_blank_values=True)))
+            asked = await run(caller, lambda: uploads.read(parameters(request.query)))
             image.allow(caller, public=asked.public)
             stored = functools.partial(self._cloud.objects.stored, caller.project)
             room = await run(caller, image.room, caller, self._cloud.core, stored)
@@ -193,10 +193,12 @@ class Edge:
         await receive()  # websocket.connect
         target = streams.target(scope["path"]) if self._faces else None
         client = client_of(scope)
-        caller: Caller | Response | None = None
-        if target is not None:
-            caller = await self._requests.caller(request_of({"method": "GET", **scope}, b""), client)
-        if target is None or not isinstance(caller, Caller):
+        if target is None:
+            await self._requests.admit(client)
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        caller = await self._requests.caller(request_of({"method": "GET", **scope}, b""), client)
+        if not isinstance(caller, Caller):
             await send({"type": "websocket.close", "code": 1008})
             return
         try:

@@ -21,7 +21,7 @@ import structlog
 from cryptography import x509
 
 from pileus.app import certificates
-from pileus.app.state import State, read_json, write_file, write_json
+from pileus.app.state import StateDirectory, read_json, write_file, write_json
 from pileus.cli.problem import Problem
 from pileus.verbs.join import HINT
 
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Cloud:
+class JoinedCloud:
     """The cloud that this machine belongs to, as it said when the machine joined.
 
     `address` is this machine's, on the way there.
@@ -80,18 +80,18 @@ class Papers:
         return made
 
 
-def joined(state: State) -> Cloud | None:
+def joined(state: StateDirectory) -> JoinedCloud | None:
     """The cloud that the machine of this state directory belongs to; None when it is not another machine's."""
     found = read_json(state.joined)
-    return Cloud(**{key: str(found.get(key, "")) for key in Cloud.__dataclass_fields__}) if found else None
+    return JoinedCloud(**{key: str(found.get(key, "")) for key in JoinedCloud.__dataclass_fields__}) if found else None
 
 
-def papers(state: State) -> Papers:
+def papers(state: StateDirectory) -> Papers:
     """Where they are."""
     return Papers(state.identity)
 
 
-def join(state: State, url: str, token: str, name: str, zone: str, say: Callable[[str], None]) -> Cloud:
+def join(state: StateDirectory, url: str, token: str, name: str, zone: str, say: Callable[[str], None]) -> JoinedCloud:
     """Make a key, have it certified by the cloud at `url`, and keep all that this host needs. Raises Problem.
 
     The cloud is known by the fingerprint in the token, before it is told anything.
@@ -115,12 +115,12 @@ def join(state: State, url: str, token: str, name: str, zone: str, say: Callable
     answer, address = _ask(url, own, "/internal/join", asked)
     write_file(own.own, key + str(answer["certificate"]).encode(), 0o600)
     kept = {**answer, "url": answer["cloud"], "address": address}
-    made = Cloud(**{field: str(kept.get(field, "")) for field in Cloud.__dataclass_fields__})
-    write_json(state.joined, {field: getattr(made, field) for field in Cloud.__dataclass_fields__}, 0o600)
+    made = JoinedCloud(**{field: str(kept.get(field, "")) for field in JoinedCloud.__dataclass_fields__})
+    write_json(state.joined, {field: getattr(made, field) for field in JoinedCloud.__dataclass_fields__}, 0o600)
     return made
 
 
-def _may_join(state: State, own: Papers, fingerprint: str, name: str) -> Cloud | None:
+def _may_join(state: StateDirectory, own: Papers, fingerprint: str, name: str) -> JoinedCloud | None:
     """The cloud that it belongs to, if it is to join the same anew under the same name. Raises Problem."""
     before = joined(state)
     if before is None:
@@ -134,7 +134,7 @@ def _may_join(state: State, own: Papers, fingerprint: str, name: str) -> Cloud |
     return before
 
 
-def refusal(state: State, cloud: Cloud, patience: float = 5.0) -> str:
+def refusal(state: StateDirectory, cloud: JoinedCloud, patience: float = 5.0) -> str:
     """Why the cloud knows this host no more, in its words; empty while it does. Raises Problem when it does not say."""
     with _Link(cloud.url, papers(state).context(), patience) as link:
         status, said = link.ask("GET", "/internal/host", None)
@@ -146,7 +146,7 @@ def refusal(state: State, cloud: Cloud, patience: float = 5.0) -> str:
         return f"The cloud at {cloud.url} refuses this host."
 
 
-def heed(state: State, cloud: Cloud, ended: threading.Event, refused: Callable[[], bool]) -> None:
+def heed(state: StateDirectory, cloud: JoinedCloud, ended: threading.Event, refused: Callable[[], bool]) -> None:
     """While the broker has `refused` this host, ask the cloud why, and log what it says; until `ended`."""
     told = ""
     while not ended.wait(HEED):
@@ -162,7 +162,7 @@ def heed(state: State, cloud: Cloud, ended: threading.Event, refused: Callable[[
         told = said
 
 
-def renew(state: State, cloud: Cloud) -> bool:
+def renew(state: StateDirectory, cloud: JoinedCloud) -> bool:
     """Get another certificate if that is due; False when it is not. Raises Problem."""
     own = papers(state)
     if not certificates.due(x509.load_pem_x509_certificate(own.own.read_bytes())):
@@ -174,7 +174,9 @@ def renew(state: State, cloud: Cloud) -> bool:
     return True
 
 
-def keep_renewed(state: State, cloud: Cloud, ended: threading.Event, renewed: Callable[[], None]) -> None:
+def keep_renewed(
+    state: StateDirectory, cloud: JoinedCloud, ended: threading.Event, renewed: Callable[[], None]
+) -> None:
     """Renew the certificate whenever that is due, until `ended`; `renewed` is told."""
     while not ended.is_set():
         try:
@@ -185,7 +187,7 @@ def keep_renewed(state: State, cloud: Cloud, ended: threading.Event, renewed: Ca
         ended.wait(LOOK)
 
 
-def dial(state: State, cloud: Cloud) -> socket.socket:
+def dial(state: StateDirectory, cloud: JoinedCloud) -> socket.socket:
     """A connection to the cloud, as this host. Raises OSError."""
     to = urlsplit(cloud.url)
     link = socket.create_connection((to.hostname or "", to.port or 443), timeout=_PATIENCE)
@@ -260,5 +262,5 @@ class _Link:
 
 
 def hostname() -> str:
-    """What this machine is called, unless it is told."""
+    """Return this machine's host name, the default name in the cloud."""
     return os.uname().nodename.partition(".")[0]

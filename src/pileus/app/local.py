@@ -1,4 +1,4 @@
-"""What `up` and `down` do for a cloud on our own hosts: its engine, its libvirtd, its host process, its images."""
+"""The steps of `up` and `down` for a cloud on our own hosts: its engine, its libvirtd, its host process, its images."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pileus.app import processes
 from pileus.app.machine import fabric_of, layout_of
-from pileus.app.state import State
-from pileus.app.supervise import Part
+from pileus.app.state import StateDirectory
+from pileus.app.supervise import ProcessDeclaration
 from pileus.cli.problem import Problem
 from pileus.model.errors import Fault
 from pileus.providers.local import prefix
@@ -23,7 +23,7 @@ from pileus.providers.local.machine import daemon
 from pileus.providers.local.machine.daemon import libvirtd
 
 CLOUD_USER = "pileus"
-"""Who the cloud process is."""
+"""The user of the cloud process."""
 
 IMAGES = Path("/var/lib/pileus/images")
 """Built images, shared between clouds: NAME.qcow2 or NAME.tar.zst, and NAME.json."""
@@ -31,7 +31,7 @@ IMAGES = Path("/var/lib/pileus/images")
 Say = Callable[[str], None]
 
 
-def begin(state: State, say: Say) -> None:
+def begin(state: StateDirectory, say: Say) -> None:
     """Start the daemons, and give the cloud's user its folder."""
     try:
         entry = pwd.getpwnam(CLOUD_USER)
@@ -58,7 +58,7 @@ def begin(state: State, say: Say) -> None:
         raise Problem(f"{fault.code}: {fault.message}") from fault
 
 
-def host(state: State, say: Say) -> None:
+def host(state: StateDirectory, say: Say) -> None:
     """Start the host process unless it runs."""
     if processes.owner(state.pidfile("host")) is not None:
         return
@@ -67,27 +67,29 @@ def host(state: State, say: Say) -> None:
     processes.await_held(state.pidfile("host"), child, state.log("host"))
 
 
-def host_command(state: State) -> list[str]:
+def host_command(state: StateDirectory) -> list[str]:
     """The command that is the host process."""
     return processes.pileus("host", "run", "--state", str(state.root), "--group", CLOUD_USER)
 
 
-def supervised(state: State) -> list[Part]:
-    """What is to be started again when it dies, beside the cloud; in the order of starting."""
+def supervised(state: StateDirectory) -> list[ProcessDeclaration]:
+    """Return the processes to supervise beside the cloud, in the order of starting."""
     layout = layout_of(state)
     found = [
-        Part(one.name, one.argv, str(one.pidfile), str(one.output), at=str(one.at), question=one.question)
+        ProcessDeclaration(one.name, one.argv, str(one.pidfile), str(one.output), at=str(one.at), question=one.question)
         for one in (*daemons(layout, fabric=fabric_of(state)), libvirtd(layout))
     ]
     if _shows_figures():
-        found.append(Part(lxcfs.NAME, lxcfs.argv(layout), str(lxcfs.pidfile(layout)), str(lxcfs.output(layout))))
-    host = Part(
+        found.append(
+            ProcessDeclaration(lxcfs.NAME, lxcfs.argv(layout), str(lxcfs.pidfile(layout)), str(lxcfs.output(layout)))
+        )
+    host = ProcessDeclaration(
         "host", tuple(host_command(state)), str(state.pidfile("host")), str(state.log("host")), at=str(state.channels)
     )
     return [*found, host]
 
 
-def end(state: State, *, instances: bool, say: Say) -> None:
+def end(state: StateDirectory, *, instances: bool, say: Say) -> None:
     """Once nothing of ours runs: end the guests if asked to; without guests, the daemons and namespaces too."""
     layout = layout_of(state)
     try:
@@ -107,7 +109,7 @@ def end(state: State, *, instances: bool, say: Say) -> None:
         raise Problem(f"{fault.code}: {fault.message}") from fault
 
 
-def parts(state: State) -> dict[str, int | None]:
+def parts(state: StateDirectory) -> dict[str, int | None]:
     """The daemons' pids, None for one that does not run."""
     layout = layout_of(state)
     figures = {lxcfs.NAME: lxcfs.pid(layout)} if _shows_figures() else {}
@@ -119,7 +121,7 @@ def _shows_figures() -> bool:
     return monitor.available() and lxcfs.available()
 
 
-def silent(state: State) -> list[str]:
+def silent(state: StateDirectory) -> list[str]:
     """The daemons that run, perhaps, and do not answer."""
     layout = layout_of(state)
     found = [one.name for one in daemons(layout, fabric=fabric_of(state)) if not control.answers(layout, one.name)]

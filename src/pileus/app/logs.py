@@ -1,4 +1,4 @@
-"""What the long-running processes say: one JSON object a line, on standard output.
+"""The logs of long-running processes: one JSON object a line, on standard output.
 
 Keys: `time` (UTC, RFC 3339), `level`, `event`, and whatever belongs to it; `request` is the id of the request for whose
 sake it was done, in the cloud and on its hosts alike.

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from pileus.app import joining, settings
 from pileus.app.settings import Settings
-from pileus.app.state import State, read_json
+from pileus.app.state import StateDirectory, read_json
 from pileus.cli.problem import Problem
-from pileus.providers.local.engine.fabric import Fabric, Tls, Tunnels, alone
+from pileus.providers.local.engine.fabric import Fabric, OvnTlsFiles, Tunnels, alone
 from pileus.providers.local.layout import Layout
 
 STARTED = ("tunnels", "outside_interface")
 """Settings that are kept from the start on: by them the interfaces come back when it ends."""
 
 
-def layout_of(state: State) -> Layout:
+def layout_of(state: StateDirectory) -> Layout:
     """Where this cloud keeps its things, as the settings have it."""
     return Layout(state.root, cache=settings.read().image_cache_folder)
 
 
-def fabric_of(state: State) -> Fabric:
+def fabric_of(state: StateDirectory) -> Fabric:
     """This machine's part in the cloud's networks, as the settings have it, or what it was told when it joined."""
     if state.joined.exists():
         return joined_fabric(state, settings.read())
     return alone(layout_of(state), settings.read().floating_cidr)
 
 
-def joined_fabric(state: State, chosen: Settings) -> Fabric:
+def joined_fabric(state: StateDirectory, chosen: Settings) -> Fabric:
     """The machine's part in the networks: a switch that is called as the host. Raises Problem for want of a setting."""
     cloud = joining.joined(state)
     if cloud is None:
@@ -43,7 +43,7 @@ def joined_fabric(state: State, chosen: Settings) -> Fabric:
         chassis=cloud.name,
         central=False,
         southbound=southbound,
-        tls=Tls(key=own.own, certificate=own.own, ca=own.authority),
+        tls=OvnTlsFiles(key=own.own, certificate=own.own, ca=own.authority),
         tunnels=Tunnels(name, address),
         outside=cloud.floating_cidr or chosen.floating_cidr,
         outside_interface=outside,

@@ -103,9 +103,9 @@ def purge(
 ) -> None:
     """End a cloud with its instances, and remove its state directory."""
     from pileus.app.purge import purge as run_purge  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.state import State  # noqa: PLC0415
+    from pileus.app.state import StateDirectory  # noqa: PLC0415
 
-    run_purge(State(state_of(state)), yes=yes, say=_say)
+    run_purge(StateDirectory(state_of(state)), yes=yes, say=_say)
 
 
 @cli.command()
@@ -231,9 +231,9 @@ def central(*, state: StateOption = None) -> None:
     """OVN's databases for hosts on machines of their own; PILEUS_SOUTHBOUND_LISTEN says where they find them."""
     from pileus.app import central as databases  # noqa: PLC0415  (commands start quickly)
     from pileus.app import settings  # noqa: PLC0415
-    from pileus.app.state import State  # noqa: PLC0415
+    from pileus.app.state import StateDirectory  # noqa: PLC0415
 
-    databases.serve(State(state_of(state)), settings.read())
+    databases.serve(StateDirectory(state_of(state)), settings.read())
 
 
 @hosts.command("run")
@@ -260,13 +260,13 @@ def certificate(
 ) -> None:
     """Print a new key and its certificate, by the cloud's authority, for a server of the cloud's: a broker, OVN's."""
     from pileus.app import certificates  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.state import State  # noqa: PLC0415
+    from pileus.app.state import StateDirectory  # noqa: PLC0415
     from pileus.model.errors import InvalidValue  # noqa: PLC0415
 
-    where = State(state_of(state)).cloud
+    where = StateDirectory(state_of(state)).cloud
     try:
         if make_authority:
-            State(where.parent).prepare()
+            StateDirectory(where.parent).prepare()
         elif not (where / "ca.key").exists():
             hint = "PILEUS_TLS=own or PILEUS_INTERNAL has 'up' make one, --make-authority this command."
             raise Problem(f"There is no authority in {where}: {hint}")

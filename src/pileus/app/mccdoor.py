@@ -1,10 +1,11 @@
 """The door of the mcc tools: a port of its own, for their dialect knows neither paths nor credentials.
 
-It is on this machine's loopback unless it is told otherwise. Who may call can be bounded by addresses and by a token.
+It is on this machine's loopback unless it is told otherwise. Addresses and a token can bound its callers.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import functools
@@ -20,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from pileus.app import http, origins, ports, tls
-from pileus.app.rates import site_of
+from pileus.app.rates import DELAY, Buckets, site_of
 from pileus.app.settings import Settings
 from pileus.app.shares import Workers
-from pileus.app.state import State
-from pileus.app.tls import Identity
+from pileus.app.state import StateDirectory
+from pileus.app.tls import ListenerIdentity
 from pileus.cli.problem import Problem
 from pileus.faces.mcc import MccFace, page
 from pileus.faces.wire.http import Request, Response
@@ -38,20 +39,24 @@ if TYPE_CHECKING:
 
 LARGEST = bounds.MCC_BODY.most
 ELSEWHERE = "This server has another name: add the one that you use to PILEUS_NAMES, or use an address."
-THREADS = 8
+THREADS = 2
+"""Calls that are answered at once: Python computes in one thread at a time, and each more slows the faces down."""
+
 SHARE = 1
 """Calls of one address that are answered at once while other addresses call."""
 
 log = structlog.get_logger()
 
 
-class Door:
+class MccApplication:
     """The ASGI application behind the port; it answers calls once the cloud has an mcc face."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._allowed = origins.ranges(cloud.settings.mcc_allow)
         self._names = {*map(str.lower, cloud.settings.server_names), socket.gethostname().lower()}
+        # Refusals beyond the rate of an address are answered later: its client may try again at once.
+        self._refusals = Buckets(cloud.settings.rate_refusals, cloud.processes)
         # The clients' addresses take turns, as projects do at the faces.
         self._workers = Workers(THREADS, SHARE, bounds.ADDRESS_MCC_CALLS, bounds.MCC_CALLS)
 
@@ -76,6 +81,8 @@ class Door:
             number = str(uuid.uuid4())
             log.exception("request failed", path=scope["path"], request=number)
             response = page(HTTPStatus.INTERNAL_SERVER_ERROR, number)
+        if response.status >= HTTPStatus.BAD_REQUEST and not self._refusals.take(site_of(client)):
+            await asyncio.sleep(DELAY)
         http.note(self._cloud.metrics, response, time.perf_counter() - began, client)
         self._cloud.audit.record(client, response)
         await http.respond(scope, send, response)
@@ -118,7 +125,7 @@ class Door:
         return None
 
 
-def listen(state: State, settings: Settings, provider: str) -> socket.socket | None:
+def listen(state: StateDirectory, settings: Settings, provider: str) -> socket.socket | None:
     """The listening socket, as the settings have it; by default a free loopback port on the stub, and none elsewhere.
 
     Raises Problem.
@@ -142,7 +149,7 @@ def listen(state: State, settings: Settings, provider: str) -> socket.socket | N
     raise AssertionError
 
 
-def url(settings: Settings, listener: socket.socket, identity: Identity | None) -> str:
+def url(settings: Settings, listener: socket.socket, identity: ListenerIdentity | None) -> str:
     """How clients of this machine reach it."""
     address, port = listener.getsockname()[:2]
     if (settings.names and identity is not None) or address in ("0.0.0.0", "::"):  # noqa: S104  (compared, not listened at)
@@ -171,7 +178,7 @@ def face(cloud: Cloud) -> MccFace:
     return MccFace(cloud.core, caller, network.flat(caller(), cloud.core, cloud.settings.mcc_range))
 
 
-def _before(state: State) -> list[int]:
+def _before(state: StateDirectory) -> list[int]:
     try:
         text = state.mcc_port.read_text().strip()
     except OSError:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from pileus.app import processes
-from pileus.app.state import State, opened, read_json, write_json
+from pileus.app.state import StateDirectory, opened, read_json, write_json
 from pileus.cli.mcc import usage
 from pileus.cli.mcc.tools import Given, refusal, tool
 from pileus.cli.problem import Problem, words
@@ -56,7 +56,7 @@ def _serve(asked: Given) -> int:
     return 0
 
 
-def _up(state: State, asked: Given) -> None:
+def _up(state: StateDirectory, asked: Given) -> None:
     where, pool = _address(asked), _range(asked)
     provider = asked.get("provider", "local")
     if provider == "local" and os.geteuid() != 0:
@@ -94,7 +94,7 @@ def _up(state: State, asked: Given) -> None:
             _follow(state, said)
 
 
-def _log(state: State) -> IO[bytes]:
+def _log(state: StateDirectory) -> IO[bytes]:
     """The cloud's log, from its end on."""
     state.prepare()
     state.log("cloud").touch()
@@ -103,7 +103,7 @@ def _log(state: State) -> IO[bytes]:
     return log
 
 
-def _follow(state: State, log: IO[bytes]) -> None:
+def _follow(state: StateDirectory, log: IO[bytes]) -> None:
     """Print what the cloud says, until somebody ends this; then end the cloud."""
     from pileus.app.up import down  # noqa: PLC0415  (dear)
 
@@ -122,15 +122,15 @@ def _follow(state: State, log: IO[bytes]) -> None:
         time.sleep(0.2)
 
 
-def _state(asked: Given) -> State:
+def _state(asked: Given) -> StateDirectory:
     given = asked.get("state") or os.environ.get("PILEUS_STATE") or ""
     if given:
-        return State(Path(os.path.abspath(given)))  # noqa: PTH100  (links stay as they are written)
+        return StateDirectory(Path(os.path.abspath(given)))  # noqa: PTH100  (links stay as they are written)
     if os.geteuid() == 0:
-        return State(ROOT)
+        return StateDirectory(ROOT)
     from pileus.cli.client import default_state  # noqa: PLC0415  (dear)
 
-    return State(default_state().with_name("mcc"))
+    return StateDirectory(default_state().with_name("mcc"))
 
 
 def _address(asked: Given) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from pileus.app import joining, local, machine, processes, supervise
 from pileus.app.settings import Settings
-from pileus.app.state import State, write_json
+from pileus.app.state import StateDirectory, write_json
 from pileus.cli.problem import Problem
 
 Say = Callable[[str], None]
 
 
-def up(state: State, chosen: Settings, say: Say) -> str:
+def up(state: StateDirectory, chosen: Settings, say: Say) -> str:
     """Start what of this host does not run; in words, what it is then. Raises Problem; needs root."""
     if os.geteuid() != 0:
         raise Problem("Running machines needs root: use sudo.")
@@ -30,7 +30,7 @@ def up(state: State, chosen: Settings, say: Say) -> str:
     return _standing(state, part.chassis)
 
 
-def _standing(state: State, name: str) -> str:
+def _standing(state: StateDirectory, name: str) -> str:
     cloud = joining.joined(state)
     if cloud is None:
         return f"{name} is a host of no cloud"

@@ -1,4 +1,4 @@
-"""What Prometheus is told: how requests, loops and hosts do. Names and units follow Prometheus's naming practice."""
+"""The metrics of requests, loops and hosts for Prometheus. Names and units follow Prometheus's naming practice."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Failing:
 
 
 class _Stored:
-    """What is read from the store at each scrape."""
+    """The gauges that are read from the store at each scrape."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -29,7 +29,7 @@ class Needed:
 
 
 @dataclass(frozen=True)
-class Identity:
+class UnixUser:
     """A user as the kernel's permission checks see it."""
 
     uid: int
@@ -46,10 +46,10 @@ class Identity:
         return bool(found.st_mode & stat.S_IXOTH)
 
 
-def identity(user: str) -> Identity:
+def identity(user: str) -> UnixUser:
     """The user of that name; KeyError when there is none."""
     entry = pwd.getpwnam(user)
-    return Identity(entry.pw_uid, entry.pw_gid, frozenset(os.getgrouplist(user, entry.pw_gid)))
+    return UnixUser(entry.pw_uid, entry.pw_gid, frozenset(os.getgrouplist(user, entry.pw_gid)))
 
 
 def become(user: str, needed: Sequence[Needed]) -> None:
@@ -64,7 +64,7 @@ def become(user: str, needed: Sequence[Needed]) -> None:
     os.chdir("/")
 
 
-def blocked(who: Identity, path: Path) -> Path | None:
+def blocked(who: UnixUser, path: Path) -> Path | None:
     """The first folder on the way to `path` (`path` itself not counted) that `who` may not pass."""
     for folder in reversed(path.parents):
         if not who.passes(folder):
@@ -72,7 +72,7 @@ def blocked(who: Identity, path: Path) -> Path | None:
     return None
 
 
-def _open_ways(who: Identity, needed: Sequence[Needed]) -> None:
+def _open_ways(who: UnixUser, needed: Sequence[Needed]) -> None:
     walls = {one: blocked(who, one.path) for one in needed}
     if not any(walls.values()):
         return

@@ -1,6 +1,6 @@
 """HTTP/1.1 on a client's connection: uvicorn's protocol, within bounds on bytes, on time and on connections.
 
-All listeners of the cloud use it. What is refused here is answered in plain words, and the connection is closed such
+All listeners of the cloud use it. A refusal is answered in plain words, and the connection is closed such
 that the client can read the answer.
 """
 

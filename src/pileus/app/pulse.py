@@ -16,12 +16,12 @@ SLOW = 6
 """Questions that a process may leave unanswered while it starts, before it is called silent."""
 
 
-class Pulse:
+class ProcessProbe:
     """Asks `question` at the socket `path`; any answer will do. Times in monotonic seconds.
 
-    Unanswered questions are counted, not the time since the last answer: whoever slept himself (a machine that was
-    suspended) learns nothing from that. What has not answered yet is not judged: it may be long in starting. Whoever
-    keeps the connection open is asked over it again: libvirtd logs every one that ends.
+    Unanswered questions are counted, not the time since the last answer: a machine that was suspended learns nothing
+    from that time. A process that has not answered yet is not judged: it may be long in starting. A connection that
+    the process keeps open is used again: libvirtd logs every connection that ends.
     """
 
     def __init__(self, path: str, question: str) -> None:

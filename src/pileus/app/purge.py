@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from pileus.app import processes, settings
-from pileus.app.state import State, read_json
+from pileus.app.state import StateDirectory, read_json
 from pileus.app.up import down
 from pileus.cli.problem import Problem
 from pileus.providers.local.layout import SHARED, Layout
@@ -23,7 +23,7 @@ PATIENCE = 10.0
 Say = Callable[[str], None]
 
 
-def purge(state: State, *, yes: bool, say: Say) -> None:
+def purge(state: StateDirectory, *, yes: bool, say: Say) -> None:
     """End the cloud of `state` with its instances, and remove all of it; asks first unless `yes`.
 
     Removed are the names that a cloud gives, links as links; whatever else lies in the directory stays, with it.
@@ -50,7 +50,7 @@ def purge(state: State, *, yes: bool, say: Say) -> None:
                 _forget(layout)
 
 
-def _check(state: State) -> None:
+def _check(state: StateDirectory) -> None:
     """Problem unless `state` is a cloud's own directory, whose files nobody else can have laid there."""
     root = state.root
     try:
@@ -82,7 +82,7 @@ def _mounts_below(real: Path) -> Iterator[str]:
             yield point
 
 
-def _ask(state: State) -> None:
+def _ask(state: StateDirectory) -> None:
     if not sys.stdin.isatty():
         raise Problem("Nobody is here to be asked whether to remove everything: say --yes.")
     question = f"End the cloud in {state.root}, and remove it with all its instances, disks and images?"
@@ -117,8 +117,8 @@ def _forget(layout: Layout) -> None:
         raise Problem(f"Images in {layout.bases} cannot be removed: {error}.") from error
 
 
-def _names(state: State) -> set[str]:
-    """What a cloud may have at the top of its directory: the first word of every path that its own code knows."""
+def _names(state: StateDirectory) -> set[str]:
+    """Return the names that a cloud may have at the top of its directory: the first word of each path in its code."""
     known = {state.log("cloud").parent.name}
     for place in (state, Layout(state.root)):
         for name, value in vars(type(place)).items():
@@ -128,7 +128,7 @@ def _names(state: State) -> set[str]:
     return known
 
 
-def _remove(state: State) -> None:
+def _remove(state: StateDirectory) -> None:
     known = _names(state)
     files = {f".{name}." for name in known if name.endswith(".json")}  # what a killed process was about to rename
     last = state.started.name

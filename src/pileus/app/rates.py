@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 BURST = 20.0
 """Seconds of a rate that a bucket holds."""
 
+DELAY = 0.5
+"""Seconds for which the answer to a request that was refused for its rate is held back."""
+
 PREFIX = 64
 """Bits of an IPv6 address that one site has: addresses that agree in them count as one."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from pileus.app.rates import Rates
+from pileus.app.rates import DELAY, Rates
 from pileus.app.shares import Answering, Slots, Workers
 from pileus.faces.rest.face import caller_of, unauthorized
 from pileus.faces.wire import claims
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OFTEN = "Too many requests without a credential come from this address; ask less often."
-
-DELAY = 0.5
-"""Seconds for which the answer to a request that was refused for its rate is held back."""
 
 
 class Face(Protocol):
@@ -97,9 +94,12 @@ class Requests:
             refused = self._unproven(self._rest.refused(error), request, client, late=late)
         return await refused.answer()
 
-    def admit(self, client: str) -> bool:
-        """Count a request that needs no credential; whether the address `client` may make it now."""
-        return self._rates.admit(client)
+    async def admit(self, client: str) -> bool:
+        """Count a request that needs no credential. False, a little later, where `client` makes too many of them."""
+        if self._rates.admit(client):
+            return True
+        await asyncio.sleep(DELAY)
+        return False
 
     def record(self, client: str, response: Response, caller: Caller | None = None) -> None:
         """Write the audit line of a call that no face answered."""
@@ -120,7 +120,7 @@ class Requests:
         identified = face.identify(request)
         if isinstance(identified, Response):
             if not identified.code:  # an answer that anybody may have
-                if self.admit(client):
+                if self._rates.admit(client):
                     return identified
                 return self._unproven(face.refused(Throttled(OFTEN, reason="rate")), request, client, late=True)
             return self._unproven(identified, request, client, late=self._refused(request, client))

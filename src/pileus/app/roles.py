@@ -20,7 +20,7 @@ from pileus.app import doors, logs, settings, stubimages
 from pileus.app.cloud import begin
 from pileus.app.doors import Doors
 from pileus.app.http import Edge
-from pileus.app.state import ACCOUNT_KEYS, State, read_json, write_file, write_json
+from pileus.app.state import ACCOUNT_KEYS, StateDirectory, read_json, write_file, write_json
 from pileus.app.wiring import Cloud, Role, build
 from pileus.cli.problem import Problem
 from pileus.model.errors import Unavailable
@@ -31,7 +31,7 @@ LOOK = 0.2
 log = structlog.get_logger()
 
 
-def serve(state: State, provider: str, role: Role, listen: str) -> None:
+def serve(state: StateDirectory, provider: str, role: Role, listen: str) -> None:
     """Run one process of the cloud until SIGTERM or SIGINT, answering at `listen` (ADDRESS:PORT; 0: a free port).
 
     Several of one user may listen at the same address; the kernel then shares out who connects.
@@ -64,7 +64,7 @@ async def _serve(edge: Edge, cloud: Cloud, found: Doors, ready: Callable[[], boo
         await asyncio.wait([ended])
 
 
-def _ready(cloud: Cloud, state: State, provider: str, role: Role, found: Doors) -> bool:
+def _ready(cloud: Cloud, state: StateDirectory, provider: str, role: Role, found: Doors) -> bool:
     """Whether the store is open; then what every cloud has is made, and told."""
     try:
         if cloud.recovery.missing():
@@ -85,7 +85,7 @@ def _ready(cloud: Cloud, state: State, provider: str, role: Role, found: Doors) 
     return True
 
 
-def _tell(state: State, urls: dict[str, str]) -> None:
+def _tell(state: StateDirectory, urls: dict[str, str]) -> None:
     """Leave in the state directory what commands look for there."""
     account = read_json(state.account) or {}
     write_json(state.admin, {key: str(account.get(key, "")) for key in ACCOUNT_KEYS}, 0o600)

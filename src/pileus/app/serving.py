@@ -13,11 +13,11 @@ import uvicorn
 
 from pileus.app.connections import Connections
 from pileus.app.protocol import HttpProtocol
-from pileus.app.tls import Identity
+from pileus.app.tls import ListenerIdentity
 from pileus.app.websocket import Websocket
 from pileus.model import bounds
 
-AT_ONCE = 64
+AT_ONCE = 8
 """Connections that are accepted in a row, before what else is due."""
 
 PAUSE = 0.1
@@ -107,7 +107,9 @@ def server(application: Callable[..., object], connections: Connections) -> uvic
 
 
 @contextlib.asynccontextmanager
-async def serving(one: uvicorn.Server, listener: socket.socket, identity: Identity | None) -> AsyncIterator[Ended]:
+async def serving(
+    one: uvicorn.Server, listener: socket.socket, identity: ListenerIdentity | None
+) -> AsyncIterator[Ended]:
     """Serve at `listener` inside the block; its value is the server's task, which ends when SIGTERM or SIGINT come."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -22,7 +22,7 @@ from pileus.model.host import Overcommit
 from pileus.model.placement import Policy
 
 PREFIX = "PILEUS_"
-"""What the variables' names begin with; a setting's own name follows in capitals."""
+"""The prefix of the variables' names; a setting's own name follows in capitals."""
 
 OTHERS = ("PILEUS_STATE", "PILEUS_DEBIAN_MIRROR")
 """Variables that commands read, and that are no settings of a cloud's."""
@@ -36,7 +36,7 @@ def _says(text: str) -> Meta:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator may choose. Sizes in bytes, times in seconds."""
+    """The settings that an operator may choose. Sizes in bytes, times in seconds."""
 
     region: Annotated[str, _says("the region that clients are told")] = "us-east-1"
     zone: Annotated[str, _says("the availability zone that clients are told")] = "us-east-1a"
@@ -258,7 +258,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def server_names(self) -> tuple[str, ...]:
-        """What the cloud is called, the name in URLs first."""
+        """The names of the cloud, the name in URLs first."""
         given = [name.strip() for name in self.names.split(",") if name.strip()]
         return tuple(dict.fromkeys([*given, "127.0.0.1", "localhost"]))
 

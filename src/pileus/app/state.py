@@ -28,11 +28,11 @@ ACCOUNT_KEYS = (
     "secret_key",
     "token",
 )
-"""What admin.json holds."""
+"""The keys of admin.json."""
 
 
 @dataclass(frozen=True)
-class State:
+class StateDirectory:
     """Paths that follow from the state directory `root` (absolute)."""
 
     root: Path
@@ -49,7 +49,7 @@ class State:
 
     @property
     def started(self) -> Path:
-        """What the cloud was started with last: provider and port."""
+        """The provider and port of the cloud's last start."""
         return self.root / "started.json"
 
     @property
@@ -119,7 +119,7 @@ class State:
 
     @property
     def recovery(self) -> Path:
-        """What the recovery of this start's store waits for, or did; not there without one."""
+        """The progress or result of the recovery at this start, absent without one."""
         return self.cloud / "recovery.json"
 
     @property
@@ -134,7 +134,7 @@ class State:
 
     @property
     def identity(self) -> Path:
-        """What a machine that joined proves itself with; root's alone."""
+        """The folder of the certificate and key of a machine that joined; root's alone."""
         return self.root / "identity"
 
     @property
@@ -158,7 +158,7 @@ class State:
         return self.root / "channels" / "channels.sock"
 
     def log(self, process: str) -> Path:
-        """What a process says."""
+        """The log file of a process."""
         return self.root / "log" / f"{process}.log"
 
     def pidfile(self, process: str) -> Path:
@@ -196,9 +196,9 @@ def _user(number: int) -> str:
         return f"the user with the id {number}"
 
 
-def opened(root: Path) -> State:
+def opened(root: Path) -> StateDirectory:
     """The state directory `root`, there or not; a Problem where it is another user's, who alone can say what runs."""
-    state = State(root)
+    state = StateDirectory(root)
     try:
         closed = state.run.exists() and not os.access(state.run, os.R_OK | os.X_OK, effective_ids=True)
     except PermissionError:
@@ -261,7 +261,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def keep_once(path: Path, make: Callable[[], bytes]) -> bytes:
-    """What a private file (mode 0600) holds; the first who comes makes it, and all get the same."""
+    """Return the content of a private file (mode 0600); the first caller makes it, and all get the same."""
     with contextlib.suppress(FileNotFoundError):
         return path.read_bytes()
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

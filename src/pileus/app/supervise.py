@@ -1,6 +1,6 @@
 """The supervisor of one cloud: starts again what dies of its processes and daemons, and keeps the listening socket.
 
-Runs as `python -m pileus.app.supervise --state DIR`, started by `pileus up`. What it looks after is data, one `Part`
+Runs as `python -m pileus.app.supervise --state DIR`, started by `pileus up`. Its work is data, one `ProcessDeclaration`
 each, in DIR/run/supervised.json, so that it imports nothing of ours but four small modules. A part is alive while its
 pid file is locked; deaths are heard of through pidfds, of children and of others alike, and a zombie is dead. A part
 that did answer and no longer does is said to be silent, and after a minute killed: whatever it carried stands still.
@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pileus.app import processes
-from pileus.app.pulse import Pulse
-from pileus.app.state import State, read_json, write_json
+from pileus.app.pulse import ProcessProbe
+from pileus.app.state import StateDirectory, read_json, write_json
 
 FIRST_PAUSE = 0.1
 """Seconds between the first death of a part and its start."""
@@ -41,10 +41,10 @@ _BUSY = 0.05
 
 
 @dataclass(frozen=True)
-class Part:
-    """One process or daemon: `argv` runs it in the foreground, and it keeps `pidfile` locked for life.
+class ProcessDeclaration:
+    """One part, a process or daemon: `argv` runs it in the foreground, and it keeps `pidfile` locked for life.
 
-    What it prints goes to the end of `log`; `listens` says that it inherits the listening socket; `stale` is a file
+    Its output goes to the end of `log`; `listens` says that it inherits the listening socket; `stale` is a file
     that speaks of the process before it, and goes before it starts. At the unix socket `at` it answers `question`
     (text of Latin-1 characters, one for each byte), or ends the connection.
     """
@@ -74,20 +74,20 @@ class Pause:
 
 
 @dataclass
-class Watched:
+class SupervisedProcess:
     """A part as it stands: with a pidfd while a process of it is known, else with the time of its next start."""
 
-    part: Part
+    part: ProcessDeclaration
     pid: int = 0
     handle: int = -1
     since: float = 0.0
     start_at: float = 0.0
     starting: bool = False
     pause: Pause = field(default_factory=Pause)
-    pulse: Pulse = field(init=False)
+    pulse: ProcessProbe = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pulse = Pulse(self.part.at, self.part.question)
+        self.pulse = ProcessProbe(self.part.at, self.part.question)
 
     @property
     def alive(self) -> bool:
@@ -116,8 +116,8 @@ class Supervisor:
     While a part starts, the lock that `pileus up` and `down` take is held: neither sees a process without its pid file.
     """
 
-    def __init__(self, state: State, parts: Sequence[Part], listener: int) -> None:
-        self._watched = [Watched(part) for part in parts]
+    def __init__(self, state: StateDirectory, parts: Sequence[ProcessDeclaration], listener: int) -> None:
+        self._watched = [SupervisedProcess(part) for part in parts]
         self._listener = listener
         self._counts = state.run / "restarts.json"
         self._restarts: dict[str, int] = read_json(self._counts) or {}
@@ -143,7 +143,7 @@ class Supervisor:
             self._tell()
             self._wait()
 
-    def _revive(self, one: Watched, now: float) -> None:
+    def _revive(self, one: SupervisedProcess, now: float) -> None:
         """Adopt the process that runs, or start one if its time has come."""
         running = processes.owner(Path(one.part.pidfile))
         if running is not None:
@@ -157,7 +157,7 @@ class Supervisor:
             return
         self._start(one, now)
 
-    def _start(self, one: Watched, now: float) -> None:
+    def _start(self, one: SupervisedProcess, now: float) -> None:
         part = one.part
         keep = [self._listener] if part.listens else []
         try:
@@ -176,7 +176,7 @@ class Supervisor:
         with contextlib.suppress(OSError):
             write_json(self._counts, self._restarts)
 
-    def _look(self, one: Watched, now: float) -> None:
+    def _look(self, one: SupervisedProcess, now: float) -> None:
         """Whether a part that starts has locked its pid file."""
         if processes.owner(Path(one.part.pidfile)) is not None:
             one.starting = False
@@ -184,7 +184,7 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(one.handle, signal.SIGKILL)
 
-    def _ask(self, one: Watched, now: float) -> None:
+    def _ask(self, one: SupervisedProcess, now: float) -> None:
         one.pulse.ask(now)
         if one.pulse.hung:
             _say(f"{one.part.name}, pid {one.pid}, left {one.pulse.missed} questions unanswered: killed")
@@ -212,7 +212,7 @@ class Supervisor:
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
         times = []
-        by_handle: dict[int, Watched] = {}
+        by_handle: dict[int, SupervisedProcess] = {}
         for one in self._watched:
             if one.alive:
                 by_handle[one.handle] = one
@@ -257,43 +257,43 @@ class Supervisor:
             self._locked = False
 
 
-def plan(state: State) -> Path:
+def plan(state: StateDirectory) -> Path:
     """The file that says what is looked after."""
     return state.run / "supervised.json"
 
 
-def read_plan(state: State) -> list[Part]:
-    """What is to be looked after; nothing when nobody said."""
+def read_plan(state: StateDirectory) -> list[ProcessDeclaration]:
+    """Return the parts to supervise; empty where none were written down."""
     found = (read_json(plan(state)) or {}).get("parts", [])
-    return [Part(**{**part, "argv": tuple(part["argv"])}) for part in found]
+    return [ProcessDeclaration(**{**part, "argv": tuple(part["argv"])}) for part in found]
 
 
-def restarts(state: State) -> dict[str, int]:
+def restarts(state: StateDirectory) -> dict[str, int]:
     """How often each part was started again since the cloud was last down."""
     return dict(read_json(state.run / "restarts.json") or {})
 
 
-def silence_file(state: State) -> Path:
+def silence_file(state: StateDirectory) -> Path:
     """Where the supervisor says who does not answer."""
     return state.run / "silent.json"
 
 
-def silent(state: State) -> dict[str, float]:
+def silent(state: StateDirectory) -> dict[str, float]:
     """The parts that run and do not answer, each with the time (seconds since the epoch) since when."""
     return dict(read_json(silence_file(state)) or {})
 
 
-def forget(state: State) -> None:
+def forget(state: StateDirectory) -> None:
     """Start counting anew."""
     (state.run / "restarts.json").unlink(missing_ok=True)
     silence_file(state).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def starting(state: State, parts: Sequence[Part], listener: int) -> Iterator[None]:
+def starting(state: StateDirectory, parts: Sequence[ProcessDeclaration], listener: int) -> Iterator[None]:
     """A supervisor of `state` that begins its work when the block ends well, and ends when it does not.
 
-    Whoever enters holds the lock of `up`; `listener` is a descriptor, and is not closed here; -1 for none.
+    The caller holds the lock of `up`; `listener` is a descriptor, and is not closed here; -1 for none.
     """
     write_json(plan(state), {"parts": [asdict(part) for part in parts]}, 0o600)
     gate, begin = os.pipe()
@@ -322,7 +322,7 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--gate", type=int, required=True)
     asked = parser.parse_args()
-    state = State(asked.state)
+    state = StateDirectory(asked.state)
     # Before it can be found by its pid file, whose finders send it.
     signal.signal(signal.SIGHUP, lambda *_: None)
     if asked.fd >= 0:

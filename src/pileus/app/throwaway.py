@@ -11,13 +11,13 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.app.up import down, silent, up
 from pileus.cli import shells
 from pileus.cli.problem import Problem
 
 NOT_FOUND = 127
-"""What a shell answers for a command that does not exist."""
+"""The exit status of a shell for a command that does not exist."""
 
 
 def run(provider: str, command: Sequence[str], say: Callable[[str], None]) -> int:
@@ -27,7 +27,7 @@ def run(provider: str, command: Sequence[str], say: Callable[[str], None]) -> in
     # What ends this process must not leave the cloud behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     root = Path(tempfile.mkdtemp(prefix="pileus-run-"))
-    state = State(root)
+    state = StateDirectory(root)
     root.chmod(0o755)
     quiet = silent if provider == "stub" else say
     try:
@@ -41,7 +41,7 @@ def run(provider: str, command: Sequence[str], say: Callable[[str], None]) -> in
         _remove(state, quiet)
 
 
-def _wait(command: Sequence[str], state: State) -> int:
+def _wait(command: Sequence[str], state: StateDirectory) -> int:
     kept = {name: value for name, value in os.environ.items() if name not in shells.REMOVED}
     try:
         child = subprocess.Popen(command, env={**kept, **shells.environment(state.root)})
@@ -64,7 +64,7 @@ def _not_found(name: str) -> Problem:
     return Problem(f"{name}: command not found.", NOT_FOUND)
 
 
-def _remove(state: State, say: Callable[[str], None]) -> None:
+def _remove(state: StateDirectory, say: Callable[[str], None]) -> None:
     if state.started.exists():
         down(state, instances=True, say=say)
     shutil.rmtree(state.root, ignore_errors=True)

@@ -80,8 +80,8 @@ class _Serving(ssl.SSLContext):
         return self.current.wrap_socket(*given, **named)
 
 
-class Identity:
-    """What a listener proves itself with: `context` serves new connections with what `refresh` found last.
+class ListenerIdentity:
+    """The identity of a listener: `context` serves new connections with the files that `refresh` loaded last.
 
     `certificate` and `key` are PEM files, perhaps one and the same; `issue` writes them when that is due. Callers are
     asked for a certificate where there is a PEM of `callers`, the authority that vouches for them; they may do without.
@@ -152,14 +152,14 @@ class Identity:
                 log.warning("certificate not renewed", reason=problem.message)
 
 
-def own(authority: CertificateAuthority, file: Path, names: Sequence[str], callers: bytes = b"") -> Identity:
+def own(authority: CertificateAuthority, file: Path, names: Sequence[str], callers: bytes = b"") -> ListenerIdentity:
     """A server of these names, as `authority` says; key and certificates are kept in `file`."""
 
     def issue() -> None:
         if not _good(authority, file, names):
             write_file(file, authority.server(names), 0o600)
 
-    return Identity(file, file, issue, callers)
+    return ListenerIdentity(file, file, issue, callers)
 
 
 def _good(authority: CertificateAuthority, file: Path, names: Sequence[str]) -> bool:
@@ -171,18 +171,18 @@ def _good(authority: CertificateAuthority, file: Path, names: Sequence[str]) -> 
     return covers and authority.issued(held) and not certificates.due(held)
 
 
-def faces(setting: str, authority: CertificateAuthority, folder: Path, names: Sequence[str]) -> Identity | None:
-    """What the faces prove themselves with, as the setting `tls` says; None: nothing, they speak plain HTTP."""
+def faces(setting: str, authority: CertificateAuthority, folder: Path, names: Sequence[str]) -> ListenerIdentity | None:
+    """Return the identity of the faces, as the setting `tls` says; None where they speak plain HTTP."""
     if not setting:
         return None
     if setting == OWN:
         return own(authority, folder / "server.pem", names)
     certificate, _, key = setting.partition(":")
-    return Identity(Path(certificate), Path(key))
+    return ListenerIdentity(Path(certificate), Path(key))
 
 
-def anchor(identity: Identity) -> bytes | None:
-    """What clients have to trust (PEM): the chain's last, if it vouches for itself; None: what they trust anyway."""
+def anchor(identity: ListenerIdentity) -> bytes | None:
+    """Return the certificate (PEM) to trust: the chain's last, if self-signed; None: clients trust the chain anyway."""
     last = identity.chain[-1]
     try:
         last.verify_directly_issued_by(last)
@@ -191,7 +191,7 @@ def anchor(identity: Identity) -> bytes | None:
     return last.public_bytes(certificates.PEM)
 
 
-def shown(identity: Identity, wanted: str) -> str:
+def shown(identity: ListenerIdentity, wanted: str) -> str:
     """The name in the faces' URLs: `wanted` if the certificate is for it, else the first that it is for."""
     names = [name for name in certificates.names_of(identity.chain[0]) if not name.startswith("*")]
     return wanted if wanted in names or not names else names[0]

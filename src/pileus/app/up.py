@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 from pileus.app import ports, processes, settings, supervise
-from pileus.app.state import ACCOUNT_KEYS, LONGEST, State, read_json, write_file, write_json
+from pileus.app.state import ACCOUNT_KEYS, LONGEST, StateDirectory, read_json, write_file, write_json
 from pileus.cli.problem import Problem
 from pileus.model import disk
 
@@ -39,9 +39,9 @@ def silent(_text: str) -> None:
 
 
 def up(
-    state: State, provider: str = "", port: int | None = None, say: Say = silent, *, recovers: bool = False
+    state: StateDirectory, provider: str = "", port: int | None = None, say: Say = silent, *, recovers: bool = False
 ) -> dict[str, str]:
-    """Have the cloud of `state` run; its endpoints. What runs already is left alone. Raises Problem.
+    """Have the cloud of `state` run; its endpoints. Running processes are left alone. Raises Problem.
 
     `recovers` when it was made to recover its store, be that behind or not.
     """
@@ -64,6 +64,7 @@ def up(
                 _local().begin(state, say)
             supervisor = processes.owner(state.pidfile("supervisor"))
             _refuse_another_port(state, port, known)
+            before = _start(state)
             listener = None
             if supervisor is None:
                 listener = starting.enter_context(_cloud(state, provider, port, known, say))
@@ -75,20 +76,21 @@ def up(
                 _local().host(state, say)
             if listener is not None:
                 starting.enter_context(supervise.starting(state, _parts(state, provider, listener), listener.fileno()))
-        return _await(state, provider, say, supervised=supervisor is not None, recovers=recovers)
+        supervised = supervisor is not None
+        return _await(state, provider, say, before, supervised=supervised, recovers=recovers)
 
 
 def _local() -> ModuleType:
-    """What a cloud on our own hosts needs besides; a stub's user has none of it installed."""
+    """Return the module for a cloud on our own hosts; a stub's user has its requirements not installed."""
     return importlib.import_module("pileus.app.local")
 
 
-def _check(state: State) -> None:
+def _check(state: StateDirectory) -> None:
     if len(os.fsencode(state.root)) > LONGEST:
         raise Problem(f"The path of the state directory is too long for sockets below it ({LONGEST} bytes at most).")
 
 
-def _check_disk(state: State) -> None:
+def _check_disk(state: StateDirectory) -> None:
     """A disk that takes nothing more is said here: what fails on it later cannot even write to its log."""
     try:
         tempfile.TemporaryFile(dir=state.run).close()
@@ -105,13 +107,13 @@ def _check_disk(state: State) -> None:
         )
 
 
-def _refuse_another_port(state: State, port: int | None, known: dict[str, object]) -> None:
+def _refuse_another_port(state: StateDirectory, port: int | None, known: dict[str, object]) -> None:
     runs = any(processes.owner(state.pidfile(name)) for name in ("cloud", "supervisor"))
     if runs and port not in (None, 0, known.get("port")):
         raise Problem(f"The cloud runs already, on port {known.get('port')}: pileus down first.")
 
 
-def _cloud(state: State, provider: str, port: int | None, known: dict[str, object], say: Say) -> socket.socket:
+def _cloud(state: StateDirectory, provider: str, port: int | None, known: dict[str, object], say: Say) -> socket.socket:
     """Start the cloud unless it runs; the socket at which it listens, for a supervisor to keep."""
     running = processes.owner(state.pidfile("cloud"))
     if running is not None:
@@ -131,16 +133,16 @@ def _cloud(state: State, provider: str, port: int | None, known: dict[str, objec
     return listener
 
 
-def _cloud_command(state: State, provider: str, listener: socket.socket) -> list[str]:
+def _cloud_command(state: StateDirectory, provider: str, listener: socket.socket) -> list[str]:
     arguments = ["cloud", "--state", str(state.root), "--provider", provider, "--fd", str(listener.fileno())]
     if provider == "local":
         arguments += ["--user", "pileus"]
     return processes.module("pileus.app.entry", *arguments)
 
 
-def _parts(state: State, provider: str, listener: socket.socket) -> list[supervise.Part]:
-    """What the supervisor looks after; the socket keeps its number in it."""
-    cloud = supervise.Part(
+def _parts(state: StateDirectory, provider: str, listener: socket.socket) -> list[supervise.ProcessDeclaration]:
+    """Return the processes that the supervisor starts; the socket keeps its number in the cloud."""
+    cloud = supervise.ProcessDeclaration(
         "cloud",
         tuple(_cloud_command(state, provider, listener)),
         str(state.pidfile("cloud")),
@@ -171,19 +173,32 @@ def _listen(port: int | None, before: object) -> socket.socket:
     raise AssertionError
 
 
-def _await(state: State, provider: str, say: Say, *, supervised: bool, recovers: bool) -> dict[str, str]:
-    """Until the cloud serves; its endpoints. What ends meanwhile is started again if all is `supervised` already."""
+def _start(state: StateDirectory) -> tuple[int, int] | None:
+    """Return a mark of the start that made the cloud ready: its file's inode and time, in ns; None before it is."""
+    try:
+        status = state.ready.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _await(
+    state: StateDirectory, provider: str, say: Say, before: tuple[int, int] | None, *, supervised: bool, recovers: bool
+) -> dict[str, str]:
+    """Wait until the cloud serves; return its endpoints. Ended processes start again where all are `supervised`.
+
+    `before` marks the start that had made the cloud ready; a later start may be over at the first look.
+    """
     names = ("cloud", "host") if provider == "local" else ("cloud",)
     end = time.monotonic() + READY
     told: list[str] | None = None
-    waited = False
     while True:
         gone = [name for name in names if processes.owner(state.pidfile(name)) is None]
         # Asked in this order: a cloud that was killed leaves the file until the next one starts.
         found = read_json(state.ready)
         if found is not None and not gone:
             break
-        waited, told = True, _recovering(state, told, say, asked=recovers)
+        told = _recovering(state, told, say, asked=recovers)
         late = time.monotonic() > end
         if gone and (late or not supervised):
             log = state.log(gone[0])
@@ -191,7 +206,7 @@ def _await(state: State, provider: str, say: Say, *, supervised: bool, recovers:
         if late:
             raise Problem(f"The cloud does not answer after {READY:.0f} s; look into {state.log('cloud').parent}.")
         time.sleep(0.005)
-    if waited:
+    if _start(state) != before:
         _recovered(state, told, say, asked=recovers)
     account = read_json(state.account) or {}
     # Taken over key by key: the cloud's user must not choose what root's files hold.
@@ -202,7 +217,7 @@ def _await(state: State, provider: str, say: Say, *, supervised: bool, recovers:
     return shown
 
 
-def _show_anchor(state: State) -> None:
+def _show_anchor(state: StateDirectory) -> None:
     """Give everybody the certificate that clients are to trust; none where the faces speak plain HTTP."""
     try:
         descriptor = os.open(state.anchor, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -215,7 +230,7 @@ def _show_anchor(state: State) -> None:
     write_file(state.ca, ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(said.decode("ascii").strip())).encode())
 
 
-def _recovering(state: State, told: list[str] | None, say: Say, *, asked: bool) -> list[str] | None:
+def _recovering(state: StateDirectory, told: list[str] | None, say: Say, *, asked: bool) -> list[str] | None:
     """Say what a recovery, `asked` for or needed, waits for, whenever that changes."""
     missing = (read_json(state.recovery) or {}).get("missing")
     if not isinstance(missing, list) or missing == told:
@@ -226,7 +241,7 @@ def _recovering(state: State, told: list[str] | None, say: Say, *, asked: bool) 
     return missing
 
 
-def _recovered(state: State, told: list[str] | None, say: Say, *, asked: bool) -> None:
+def _recovered(state: StateDirectory, told: list[str] | None, say: Say, *, asked: bool) -> None:
     """Say what a recovery, `asked` for or needed, did, and that there was one, unless that was `told`.
 
     It may be over before it is seen.
@@ -251,7 +266,7 @@ def _recovered(state: State, told: list[str] | None, say: Say, *, asked: bool) -
         )
 
 
-def recover(state: State, say: Say = silent) -> None:
+def recover(state: StateDirectory, say: Say = silent) -> None:
     """Recover the store of the cloud of `state` from its hosts, be it behind them or not; the cloud runs afterwards."""
     known = read_json(state.started)
     if known is None:
@@ -266,7 +281,7 @@ def recover(state: State, say: Say = silent) -> None:
     up(state, say=say, recovers=True)
 
 
-def down(state: State, *, instances: bool = False, say: Say = silent) -> None:
+def down(state: StateDirectory, *, instances: bool = False, say: Say = silent) -> None:
     """End the processes of the cloud of `state`; guests go on, unless `instances`. Safe to repeat."""
     known = read_json(state.started)
     if known is None:
@@ -288,7 +303,7 @@ def down(state: State, *, instances: bool = False, say: Say = silent) -> None:
             _local().end(state, instances=instances, say=say)
 
 
-def running(state: State) -> dict[str, int | None]:
+def running(state: StateDirectory) -> dict[str, int | None]:
     """The pid of each process and daemon of the cloud, None for one that does not run."""
     known = read_json(state.started)
     if known is None:

@@ -22,7 +22,7 @@ from pileus.verbs.core import Core
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """What the query of an upload says. `digest`: refuse other bytes. `kind`, `format`: as found in the bytes."""
+    """The parameters of an upload's query. `digest`: refuse other bytes. `kind`, `format`: as found in the bytes."""
 
     name: Name
     login_user: Ident = "root"
@@ -37,14 +37,14 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Disk(msgspec.Struct, frozen=True):
-    """What an image's bytes are: their format, and the size in bytes of the disk, or of the files once unpacked."""
+    """The content of an image's bytes: format, and the size in bytes of the disk, or of the files once unpacked."""
 
     format: Literal["qcow2", "raw", "tar"]
     virtual_size: int
 
     @property
     def kind(self) -> Literal["machine", "container"]:
-        """What runs from it."""
+        """The kind of instance that runs from it."""
         return "container" if self.format == "tar" else "machine"
 
 

@@ -1,7 +1,8 @@
 """Websockets of clients: uvicorn's protocol, within bounds on memory, on frames and on the time of the event loop.
 
 A frame of seven bytes costs as much time as one of a kilobyte, and one read brings 40,000 of them. So frames are parsed
-a few at a time, in turns among all websockets, and nothing more is read of a client while input of it is left.
+a few at a time, in turns among all websockets, and nothing more is read of a client while input of it is left. Messages
+to clients are charged too, and wait for the debt that they share.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ LARGEST_DEBT = 0.02
 """Seconds that websockets are held to have used beyond their share, at most."""
 
 LONGEST_WORK = 0.0001
-"""Seconds that the application is held to need for one message, at most: it may have waited."""
+"""Seconds that the application is held to need for one message, at most: it may have waited.
+
+A message to a client, which the application has read before, is held to need as much.
+"""
 
 FRAMES = 32
 """Frames of one turn."""
@@ -47,6 +51,7 @@ class Turns:
         self.accepted: set[Websocket] = set()  # those of which the application's task runs; other tasks are requests
         self._waiting: dict[Websocket, None] = {}
         self._next: asyncio.Handle | None = None
+        self._paying = asyncio.Lock()
         self._debt = 0.0  # seconds
         self._at = 0.0  # when the debt was computed, by the event loop's clock
 
@@ -64,9 +69,17 @@ class Turns:
         """Count seconds of the event loop as used by websockets."""
         self._debt = min(self._debt + seconds, LARGEST_DEBT)
 
+    async def pay(self, stream: Websocket) -> None:
+        """Wait until the debt is paid, before a message is sent; websockets wait one after the other."""
+        async with self._paying:
+            if delay := self._delay(stream):
+                await asyncio.sleep(delay)
+
     def _run(self) -> None:
         self._next = None
-        delay = self._delay()
+        if not self._waiting:
+            return
+        delay = self._delay(next(iter(self._waiting)))
         if delay:
             self._next = asyncio.get_running_loop().call_later(delay, self._run)
             return
@@ -82,14 +95,13 @@ class Turns:
             if self._waiting:
                 self.wait(next(iter(self._waiting)))
 
-    def _delay(self) -> float:
+    def _delay(self, stream: Websocket) -> float:
         """Return the seconds until the debt is paid; 0 where it is small, or no request waits for the event loop."""
         now = asyncio.get_running_loop().time()
         share = bounds.WEBSOCKET_TIME.most / 100
         self._debt = max(0.0, self._debt - (now - self._at) * share)
         self._at = now
-        stream = next(iter(self._waiting), None)
-        if stream is None or len(stream.tasks) <= len(self.accepted):
+        if len(stream.tasks) <= len(self.accepted):
             self._debt = 0.0
         return self._debt / share if self._debt > TURN else 0.0
 
@@ -133,7 +145,10 @@ class Websocket(WebSocketsSansIOProtocol):
             self.transport.pause_reading()
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send a frame, and tell that it was the last."""
+        """Send a frame, and tell that it was the last. The time that a message needs is charged."""
+        if message["type"] == "websocket.send":
+            await self.turns.pay(self)
+            self.turns.charge(LONGEST_WORK)
         await super().send(message)
         if message["type"] == "websocket.accept" and not self.transport.is_closing():
             self.turns.accepted.add(self)
@@ -193,6 +208,18 @@ class Websocket(WebSocketsSansIOProtocol):
             if not part:
                 break
         return end
+
+    def send_receive_event_to_app(self) -> None:
+        """Queue a message. Text that is no UTF-8 ends the websocket (1007, RFC 6455, 8.1), without a traceback."""
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.fail(1007, "A text message is no UTF-8.")
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
 
     def resume_writing(self) -> None:
         """Go on, the client has read."""

@@ -16,7 +16,7 @@ from pileus.app.metrics import Metrics
 from pileus.app.presence import Presence
 from pileus.app.registers import registers
 from pileus.app.settings import Settings
-from pileus.app.state import State, keep_once, write_file
+from pileus.app.state import StateDirectory, keep_once, write_file
 from pileus.faces.ec2 import Ec2Face
 from pileus.faces.rest import RestFace
 from pileus.loops.admission import Admission
@@ -26,7 +26,7 @@ from pileus.loops.gate import Gate
 from pileus.loops.recover import Recovery
 from pileus.loops.runner import Runner, spread_nudges
 from pileus.loops.standing import Awaited
-from pileus.model.provider import Engine
+from pileus.model.provider import NetworkEngine
 from pileus.objects import ObjectStore
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
@@ -35,7 +35,7 @@ from pileus.verbs.credential import Authority
 
 if TYPE_CHECKING:
     from pileus.bus.rabbitmq import CloudEnd as BrokerEnd
-    from pileus.bus.tls import Tls
+    from pileus.bus.tls import TlsFiles
     from pileus.bus.unix import CloudEnd as UnixEnd
     from pileus.faces.mcc import MccFace
 
@@ -45,7 +45,7 @@ PROVIDERS = "pileus.providers"
 
 @dataclass(frozen=True)
 class Role:
-    """What a process of a cloud does: it answers requests, or runs loops, or both; `alone` with the store or not."""
+    """The role of a process of a cloud: it answers requests, or runs loops, or both; `alone` with the store or not."""
 
     faces: bool = True
     loops: bool = True
@@ -92,7 +92,13 @@ class Cloud:
 
 
 def build(
-    state: State, settings: Settings, provider: str, role: Role = CLOUD, *, join: str = "", fingerprint: str = ""
+    state: StateDirectory,
+    settings: Settings,
+    provider: str,
+    role: Role = CLOUD,
+    *,
+    join: str = "",
+    fingerprint: str = "",
 ) -> Cloud:
     """The cloud of a state directory over the provider `local` or `stub`; nothing is started.
 
@@ -118,13 +124,13 @@ def build(
 
 
 def load(name: str) -> Any:
-    """What the entry point `name` of the providers names; LookupError when nothing is installed by that name."""
+    """Return the provider of the entry point `name`. Raises LookupError when nothing is installed by that name."""
     for point in importlib.metadata.entry_points(group=PROVIDERS, name=name):
         return point.load()
     raise LookupError(f"no provider is installed by the name '{name}'")
 
 
-def _stubs(state: State, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
+def _stubs(state: StateDirectory, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
     """One of several processes over stub hosts: these are processes of their own, `pileus host run --provider stub`."""
     engine = load("stub")(latency=settings.stub_latency, database=state.cloud / "engine.db")
     bus = _bus(state, settings)
@@ -135,13 +141,13 @@ def _stubs(state: State, settings: Settings, store: Store, place: Place, role: R
     return cloud
 
 
-def _stub(state: State, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
+def _stub(state: StateDirectory, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
     from pileus.app import hostmetrics  # noqa: PLC0415  (each provider's own parts)
     from pileus.bus.channels import ChannelServer  # noqa: PLC0415
     from pileus.bus.memory import MemoryBus  # noqa: PLC0415
-    from pileus.loops.host.agent import Agent  # noqa: PLC0415
-    from pileus.loops.host.book import FileBook  # noqa: PLC0415
-    from pileus.loops.host.runner import HostRunner  # noqa: PLC0415
+    from pileus.host.agent import Agent  # noqa: PLC0415
+    from pileus.host.book import FileBook  # noqa: PLC0415
+    from pileus.host.runner import HostRunner  # noqa: PLC0415
 
     channels = ChannelServer(state.channels)
     provider = load("stub")(latency=settings.stub_latency, channels=channels)
@@ -162,7 +168,7 @@ def _stub(state: State, settings: Settings, store: Store, place: Place, role: Ro
     return cloud
 
 
-def _local(state: State, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
+def _local(state: StateDirectory, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
     from pileus.providers.local import prefix  # noqa: PLC0415  (each provider's own parts)
     from pileus.providers.local.layout import Layout  # noqa: PLC0415
     from pileus.providers.local.network.provider import NetworkProvider  # noqa: PLC0415
@@ -178,7 +184,7 @@ def _local(state: State, settings: Settings, store: Store, place: Place, role: R
     return cloud
 
 
-def _bus(state: State, settings: Settings) -> UnixEnd | BrokerEnd:
+def _bus(state: StateDirectory, settings: Settings) -> UnixEnd | BrokerEnd:
     """The cloud's end of the bus that the settings name."""
     if settings.bus:
         from pileus.bus.rabbitmq import Broker, CloudEnd  # noqa: PLC0415  (dear, and most clouds have no broker)
@@ -189,24 +195,26 @@ def _bus(state: State, settings: Settings) -> UnixEnd | BrokerEnd:
     return UnixEnd(state.bus)
 
 
-def _trust(state: State, settings: Settings) -> Tls | None:
+def _trust(state: StateDirectory, settings: Settings) -> TlsFiles | None:
     """By what the broker and hosts are known over TLS: the cloud's own authority."""
     if not settings.bus.startswith("amqps:"):
         return None
     from pileus.app import certificates, tls  # noqa: PLC0415  (dear, and most clouds have no broker)
-    from pileus.bus.tls import Tls  # noqa: PLC0415
+    from pileus.bus.tls import TlsFiles  # noqa: PLC0415
 
     authority, own = certificates.authority(state.cloud), state.bus_identity
     write_file(state.authority, authority.pem)
     tls.own(authority, own, settings.server_names)
-    return Tls(state.authority, own, own)
+    return TlsFiles(state.authority, own, own)
 
 
 def _nothing() -> None:
-    """What is ready without a start."""
+    """Start a part that needs no start."""
 
 
-def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Engine, role: Role) -> Cloud:
+def _cloud(
+    state: StateDirectory, settings: Settings, core: Core, gate: Gate, engine: NetworkEngine, role: Role
+) -> Cloud:
     objects = ObjectStore(state.objects)
     if role.loops:
         core = dataclasses.replace(core, captures=Fetcher(core.hosts, objects))
@@ -221,7 +229,7 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
     ]
     if role.loops:
         opening = Recovery(core, gate, engine, asked=state.recover.exists(), shared=not role.alone)
-        runner = Runner(core, workers=settings.loop_workers, watch=metrics.step, recovery=opening)
+        runner = Runner(core, workers=settings.loop_workers, observer=metrics.step, recovery=opening)
         collector = Collector(core, objects, settings.keep_objects)
         parts += [(runner.start, runner.stop), (collector.start, collector.stop)]
     else:
@@ -247,6 +255,6 @@ def _cloud(state: State, settings: Settings, core: Core, gate: Gate, engine: Eng
     )
 
 
-def _key(state: State) -> bytes:
+def _key(state: StateDirectory) -> bytes:
     """The key that seals secrets, made once."""
     return keep_once(state.key, lambda: secrets.token_bytes(32))

@@ -33,7 +33,7 @@ LONGEST_TICKET = 200
 
 
 class Offers:
-    """What was offered and not fetched yet, by ticket."""
+    """The offers of streams that were not fetched yet, by ticket."""
 
     def __init__(self) -> None:
         self._offers: dict[str, tuple[float, Callable[[Stream], None]]] = {}
@@ -52,7 +52,7 @@ class Offers:
         return ticket
 
     def take(self, said: bytes) -> Callable[[Stream], None] | None:
-        """What the ticket in this line is for, once."""
+        """Return the function to serve the stream for the ticket in this line, once; None for no valid ticket."""
         with self._lock:
             offer = self._offers.pop(said.strip().decode("ascii", "replace"), None)
         return offer[1] if offer is not None and offer[0] > time.monotonic() else None

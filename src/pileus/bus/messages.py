@@ -1,4 +1,4 @@
-"""What crosses the bus: orders down to a host, reports up from it, and the opening of channels. Versioned, closed."""
+"""The bus's messages: orders down to a host, reports up from it, and the opening of channels. Versioned, closed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from pileus.model.host import Capacity, Limits
-from pileus.model.noun import NEVER, Fault, Revision
+from pileus.model.host import Capacity, ProviderLimits
+from pileus.model.noun import NEVER, Revision, SeenFault
 from pileus.model.provider import Capture, Channel
 from pileus.model.spec import HostSpec
 
@@ -61,7 +61,7 @@ class BodyReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ever: bool = False
     up: bool | None = None
     since: float = 0.0
-    fault: Fault | None = None
+    fault: SeenFault | None = None
     capture: Capture | None = None
 
 
@@ -90,13 +90,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     removed: dict[str, Removed] = {}
     unknown: tuple[str, ...] = ()
     capacity: Capacity = Capacity()
-    limits: Limits = Limits()
+    limits: ProviderLimits = ProviderLimits()
     traits: tuple[str, ...] = ()
     zone: str = ""
     chassis: str = ""
     answer: str = ""
     orders: dict[str, Order] | None = None
-    fault: Fault | None = None
+    fault: SeenFault | None = None
     page: int = 0
     pages: int = 1
     removals: int = 0
@@ -154,7 +154,7 @@ log = structlog.get_logger()
 
 
 class _Typed(msgspec.Struct):
-    """What every message of every version is."""
+    """The part of a message that every version has."""
 
     type: str
 
@@ -208,7 +208,7 @@ def _decode_any(data: bytes) -> None:
 
 
 def _known(decoder: msgspec.msgpack.Decoder[Any], data: bytes) -> Any:
-    """Who is a version behind passes over what it does not know: fields within a message, and messages as a whole."""
+    """Decode `data`, None for a message of another version; unknown fields are passed over. Raises DecodeError."""
     try:
         return decoder.decode(data)
     except (UnicodeDecodeError, RecursionError) as error:

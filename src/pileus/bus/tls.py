@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Tls:
+class TlsFiles:
     """PEM files: the authority that the other side's certificate must be of, and one's own certificate and its key."""
 
     ca: Path

@@ -17,7 +17,7 @@ from pileus.model.provider import Access
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pileus.bus.tls import Tls
+    from pileus.bus.tls import TlsFiles
     from pileus.model.provider import Stream
 
 STRANGERS = 64
@@ -30,7 +30,7 @@ _CHUNK = 65536
 
 
 @dataclass(frozen=True)
-class Door:
+class ListenAddress:
     """Where to listen (`port` 0: a free one), and as what the cloud's machines know this one."""
 
     address: str
@@ -43,16 +43,18 @@ FAREWELL = 0.2
 
 
 class TlsChannelServer:
-    """Serves channels at a door, with the certificate in `tls`; callers need no certificate, but a ticket."""
+    """Serves channels at an address, with the certificate in `tls`; callers need no certificate, but a ticket."""
 
-    def __init__(self, door: Door, tls: Tls) -> None:
-        self._door = door
+    def __init__(self, listen_at: ListenAddress, tls: TlsFiles) -> None:
+        self._listen_at = listen_at
         self._context = tls.server()
         self._offers = Offers()
         self._strangers = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
-        self._socket = socket.create_server((door.address, door.port), family=_family(door.address), backlog=64)
+        self._socket = socket.create_server(
+            (listen_at.address, listen_at.port), family=_family(listen_at.address), backlog=64
+        )
         self._thread: threading.Thread | None = None
 
     @property
@@ -73,7 +75,7 @@ class TlsChannelServer:
 
     def offer(self, serve: Callable[[Stream], None]) -> Access:
         """A one-time way to `serve`, which gets the bytes as they are within TLS."""
-        name = f"[{self._door.name}]" if ":" in self._door.name else self._door.name
+        name = f"[{self._listen_at.name}]" if ":" in self._listen_at.name else self._listen_at.name
         return Access(address=f"{TCP}{name}:{self.port}", ticket=self._offers.make(serve))
 
     def _run(self) -> None:

@@ -30,7 +30,7 @@ class Client:
         self._ca = ca
 
     def tls(self) -> ssl.SSLContext | None:
-        """What the cloud's certificate is checked by: `ca`, else what this machine trusts. None for plain HTTP."""
+        """The context to check the cloud's certificate by: `ca`, else the machine's trust. None for plain HTTP."""
         if not self.url.startswith("https:"):
             return None
         try:

@@ -1,4 +1,4 @@
-"""What the doctor says, as a person reads it, or as JSON."""
+"""The doctor's report, for a person, or as JSON."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from pileus.model.finding import MEANINGS, Finding
 _INDENT = "    "
 
 
-class Report(Protocol):
-    """See `pileus.app.doctor.Report`."""
+class ShownDiagnosis(Protocol):
+    """See `pileus.app.doctor.Diagnosis`."""
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What there is."""
+        """The facts of the machine and the cloud, by name."""
 
     @property
     def findings(self) -> Sequence[Finding]:
-        """What is wrong."""
+        """The disagreements that were found."""
 
     @property
     def mended(self) -> Sequence[Finding]:
-        """What was."""
+        """The findings that were mended."""
 
     @property
     def unchecked(self) -> Mapping[str, str]:
-        """What could not be seen, and why."""
+        """The parts that could not be checked, with the reason."""
 
 
-def show(report: Report, *, as_json: bool) -> None:
+def show(report: ShownDiagnosis, *, as_json: bool) -> None:
     """Print it."""
     if as_json:
         print(json.dumps(document(report), indent=2))
@@ -46,7 +46,7 @@ def show(report: Report, *, as_json: bool) -> None:
         console.print(line, markup=False, style=_STYLES.get(line.partition("  ")[0].strip(), ""))
 
 
-def document(report: Report) -> dict[str, Any]:
+def document(report: ShownDiagnosis) -> dict[str, Any]:
     """The report with what each code means beside it."""
     return {
         "well": not report.findings,
@@ -57,8 +57,8 @@ def document(report: Report) -> dict[str, Any]:
     }
 
 
-def lines(report: Report) -> list[str]:
-    """What there is; what could not be seen; then each finding under its code, and what to do."""
+def lines(report: ShownDiagnosis) -> list[str]:
+    """Return the lines of the report: facts, unchecked parts, then each code's findings with the remedy."""
     width = max(map(len, report.facts), default=0)
     told = [f"{name.ljust(width)}  {says}" for name, says in report.facts.items()]
     told += ["", *(f"not checked: {what}: {why}" for what, why in report.unchecked.items())] if report.unchecked else []

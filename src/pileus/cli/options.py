@@ -1,4 +1,4 @@
-"""What many commands take, and how they show it."""
+"""The options that many commands share, and the output of their results."""
 
 from __future__ import annotations
 

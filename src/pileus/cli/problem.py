@@ -1,4 +1,4 @@
-"""What a person is told when a command cannot do its work: one line that says what to do, never a traceback."""
+"""The message for a command that cannot do its work: one line that says what to do, never a traceback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pileus.model import disk
 
 _NOT_OURS = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
-"""What is wrong with a path that a person named, rather than with us."""
+"""The errno values for a path that a person named wrongly; they are no fault of ours."""
 
 
 class Problem(Exception):
@@ -39,7 +39,7 @@ def spoken(command: Callable[[], object]) -> None:
 
 
 def words(error: OSError) -> str:
-    """What a person is told of a disk that fails, or a path that is not his; empty for what is a fault of ours."""
+    """Return the message for a disk that fails, or a path that is not the user's; empty for a fault of ours."""
     told = disk.trouble(error)
     if told:
         where = f"{error.filename} cannot be written: " if error.filename else ""

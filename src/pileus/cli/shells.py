@@ -1,4 +1,4 @@
-"""What other programs need to know to use a cloud: its environment variables."""
+"""The environment variables that let other programs use a cloud."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def here(host: str) -> bool:
 
 
 def _stream(state: Path, ident: str) -> str:
-    """What ssh is to run for a stream to port 22 of an instance; % means something to ssh."""
+    """Return the command that ssh runs for a stream to port 22 of an instance; % is doubled, for ssh expands it."""
     words = [sys.executable, "-m", "pileus.app.main", "connect", ident, "22", "--state", str(state)]
     return shlex.join(words).replace("%", "%%")
 

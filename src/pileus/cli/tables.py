@@ -33,7 +33,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "project": ("id", "name", "wanted.account_id"),
     "host": ("name", "state", "heard", "wanted.zone", "wanted.traits", "instances", "vcpus", "memory", "disk"),
 }
-"""What is shown of each noun; of others `OTHERS`."""
+"""The columns of each noun's table; others have `OTHERS`."""
 
 OTHERS = ("id", "name", "created")
 _TIMES = frozenset({"created", "heard", "at", "ended"})

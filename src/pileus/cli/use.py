@@ -1,4 +1,4 @@
-"""What instances use, as a person reads it: sizes in powers of 1,024, times in hours, minutes and seconds."""
+"""The use of instances for a person: sizes in powers of 1,024, times in hours, minutes and seconds."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Register(Protocol):
         """Whether hosts have to be added; else they come by themselves."""
 
     def hosts(self) -> set[str]:
-        """Who is known."""
+        """Return the names of the admitted hosts."""
 
     def add(self, host: str) -> None:
         """Let it in; again is no harm."""
@@ -50,7 +50,7 @@ class Register(Protocol):
 
 
 def settle(core: Core, registers: Sequence[Register]) -> None:
-    """Add whoever joined, remove whoever was removed. Who is neither is unknown, and left alone.
+    """Add hosts that joined, remove hosts that were removed. Unknown hosts are left alone.
 
     Nothing while the store is closed. Raises Unavailable when it does not answer.
     """

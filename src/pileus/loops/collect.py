@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,6 +17,8 @@ from pileus.store.writer import project_scope
 from pileus.verbs.image import named
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pileus.objects import ObjectStore, Stored
     from pileus.store.reader import Reader
     from pileus.verbs.core import Core
@@ -64,14 +67,8 @@ class Collector:
     def look(self) -> list[Stored]:
         """One look; the objects that were forgotten. Raises Unavailable and OSError."""
         store = self._core.store
-        with store.write():
-            # Nobody recovers it now: not everything that is to be in it would be there.
-            pass
-        since = self._objects.known(self._database)
-        with store.read() as tx:
-            with tx.complete():
-                needed = named(tx)
-            # One that is silent may have orders that a restored database has still to hear of.
+        with self._named() as (tx, needed, since):
+            # A silent host may have orders that a restored database has still to hear of.
             heard = all(condition(host, store.now()) != "lost" for host in tx.list(Host))
         sure = self._looked and heard
         gone = self._objects.sweep(needed, self._unused if sure else math.inf, since)
@@ -79,6 +76,20 @@ class Collector:
         for stored in gone:
             log.info("object forgotten", digest=stored.digest, bytes=stored.size)
         return gone
+
+    @contextmanager
+    def _named(self) -> Iterator[tuple[Reader, set[str], float]]:
+        """Context manager: a transaction, the digests that it names, and a moment before it.
+
+        Raises Unavailable while the store is recovered, or has an unreadable row: it would not name all.
+        """
+        with self._core.store.write():
+            pass
+        since = self._objects.known(self._database)
+        with self._core.store.read() as tx:
+            with tx.complete():
+                needed = named(tx)
+            yield tx, needed, since
 
     def _database(self) -> tuple[int, int]:
         with self._core.store.read() as tx:
@@ -98,13 +109,7 @@ class Collector:
         crowded = [owner for owner, left in room.items() if owned[owner] > left]
         if not crowded:
             return []
-        with store.write():
-            # As before a look.
-            pass
-        since = self._objects.known(self._database)
-        with store.read() as tx:
-            with tx.complete():
-                needed = named(tx)
+        with self._named() as (tx, needed, since):
             room |= {owner: left for owner in crowded if (left := _room(tx, owner)) is not None}
         gone = [stored for owner in crowded for stored in self._objects.relieve(owner, needed, room[owner], since)]
         for stored in gone:

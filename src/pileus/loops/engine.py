@@ -13,10 +13,9 @@ from pileus.model.errors import Fault
 from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
 from pileus.model.network import Network, Seen
-from pileus.model.noun import Fault as SeenFault
-from pileus.model.noun import Noun
+from pileus.model.noun import Noun, SeenFault
 from pileus.model.port import Port
-from pileus.model.provider import Ref
+from pileus.model.provider import BodyRef
 from pileus.model.router import NO_WAY_OUT, Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import content
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pileus.model.spec import AnySpec
-    from pileus.store.reader import Entry
+    from pileus.store.reader import JournalEntry
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
@@ -69,7 +68,7 @@ def steps(core: Core, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str],
         # Lost, it is done once more: the engine was told.
         with core.store.write(lasting=False) as tx:
             rows = _rows(tx, found)
-            lines: dict[str, list[Entry]] = {}
+            lines: dict[str, list[JournalEntry]] = {}
             for line in tx.unsettled(uuid for _, uuid in found):
                 lines.setdefault(line.uuid, []).append(line)
             for key, (row, seen) in found.items():
@@ -88,7 +87,7 @@ def steps(core: Core, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str],
 
 
 def _rows(tx: Writer, asked: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Noun]:
-    """Those that live."""
+    """Return the living rows, by (kind, uuid)."""
     kinds: dict[str, list[str]] = {}
     for kind, uuid in asked:
         kinds.setdefault(kind, []).append(uuid)
@@ -97,7 +96,7 @@ def _rows(tx: Writer, asked: Iterable[tuple[str, str]]) -> dict[tuple[str, str],
 
 
 def _order(core: Core, tx: Writer, row: Noun) -> tuple[Noun, AnySpec | None]:
-    """What the engine is to be told of a row, written down: a spec, or that it is to be gone."""
+    """Return the row with its order written down, and the spec for the engine, or None to remove it."""
     if row.wanted.gone:
         # Above every order given before, so that none of those can bring it back.
         row = tx.revise(row) if row.assigned.content else row
@@ -151,10 +150,6 @@ def _addressed(core: Core, tx: Writer, row: Router) -> Router:
         tx.record(SYSTEM, row, "router.address", outcome="failed", detail=f"{NO_WAY_OUT.code}: {NO_WAY_OUT.message}")
     if free == row.assigned.address:
         return row
-    if row.assigned.address:
-        tx.unclaim(floatingip.POOL, row.assigned.address)
-    if free:
-        tx.claim(floatingip.POOL, free, row)
     return tx.assign(row, msgspec.structs.replace(row.assigned, address=free))
 
 
@@ -167,8 +162,8 @@ def _content(tx: Writer, row: Noun, digest: str) -> Noun:
 
 
 def _told(core: Core, row: Noun, spec: AnySpec | None) -> Seen | Fault:
-    """What the engine holds after it was told, or why it could not do it."""
-    ref = Ref(kind=row.KIND, uuid=row.uuid, revision=row.revision)
+    """Order the engine to hold `spec` or to remove the row; return its state, or the Fault that stopped it."""
+    ref = BodyRef(kind=row.KIND, uuid=row.uuid, revision=row.revision)
     try:
         if spec is None:
             core.networks.remove(ref)
@@ -184,7 +179,7 @@ def _shown(tx: Writer, fault: Fault) -> SeenFault:
     return SeenFault(code=fault.code, message=fault.message, permanent=fault.permanent, at=tx.now)
 
 
-def _save(core: Core, tx: Writer, told: Noun, row: Noun, seen: Seen, lines: Iterable[Entry]) -> float | None:
+def _save(core: Core, tx: Writer, told: Noun, row: Noun, seen: Seen, lines: Iterable[JournalEntry]) -> float | None:
     """Keep what was seen of a row, and which of its `lines` in the journal are done."""
     if isinstance(row, Router) and not (row.wanted.gone or row.assigned.address) and network.leads_out(tx, row.uuid):
         fault = row.seen.fault if _cut_off(row.seen) else _shown(tx, NO_WAY_OUT)

@@ -8,15 +8,13 @@ import msgspec
 import structlog
 
 from pileus.bus.messages import FORGOTTEN, Order
-from pileus.loops import overtaken, resolve
-from pileus.loops.host import silence
+from pileus.loops import overtaken, resolve, silence
 from pileus.model.errors import Fault
-from pileus.model.image import Assigned, Image, Seen, State, settled, state, waiting
+from pileus.model.image import Assigned, Image, Seen, State, on_host, settled, state, waiting
 from pileus.model.instance import Instance
-from pileus.model.noun import NEVER
-from pileus.model.noun import Fault as SeenFault
+from pileus.model.noun import NEVER, SeenFault
 from pileus.model.spec import content
-from pileus.verbs.image import bury, on_host, source
+from pileus.verbs.image import bury, source
 
 if TYPE_CHECKING:
     from pileus.bus.messages import BodyReport, Removed
@@ -79,8 +77,6 @@ def plan(tx: Writer, row: Image) -> tuple[Orders, Image]:
         return orders, row
     spec = resolve.capture(tx, row)
     digest = content(spec)
-    if assigned.host is None:
-        tx.claim(on_host(host), row.uuid, row)
     if (assigned.host, assigned.content) != (host, digest):
         row = tx.revise(row, msgspec.structs.replace(assigned, host=host, content=digest))
     spec = msgspec.structs.replace(spec, revision=row.revision)
@@ -146,7 +142,7 @@ def _fetchable(row: Image) -> bool:
 
 
 def _fetch(core: Core, row: Image) -> bool:
-    """Have the bytes brought in; whether they are there now. What hinders it is shown."""
+    """Have the bytes brought in; whether they are there now. The hindrance is shown."""
     seen, host = row.seen or Seen(), (row.assigned or Assigned()).host or ""
     try:
         if not core.captures.fetch(host, row.uuid, seen.digest, seen.size, row.project):
@@ -230,7 +226,6 @@ def cleared(tx: Writer, row: Image, host: str, removed: Removed) -> None:
     if assigned is None or ordered is None or removed.revision < ordered:
         return
     clear = {name: revision for name, revision in assigned.clear.items() if name != host}
-    tx.unclaim(on_host(host), row.uuid)
     tx.wake(tx.assign(row, msgspec.structs.replace(assigned, clear=clear)))
 
 

@@ -24,7 +24,7 @@ class _Asked:
 
 
 class Inquiry:
-    """What the hosts were asked at one opening of the store; only answers to its `call` count.
+    """The questions to all hosts at one opening of the store; only answers to its `call` count.
 
     `answers` has the whole answer of each host that gave it. Times are seconds of `now`, a clock that only goes on.
     """

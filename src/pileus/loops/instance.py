@@ -8,24 +8,22 @@ import msgspec
 import structlog
 
 from pileus.bus.messages import Order
-from pileus.loops import engine, overtaken, resolve
-from pileus.loops.host import silence
+from pileus.loops import engine, overtaken, resolve, silence
 from pileus.model.caller import SYSTEM
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
-from pileus.model.image import kind_of
+from pileus.model.image import kind_of, of_instance
 from pileus.model.instance import Assigned, Instance, Seen, settled
 from pileus.model.placement import host_vcpus
 from pileus.model.port import Port
 from pileus.model.spec import InstanceSpec, content
 from pileus.model.volume import Volume
-from pileus.verbs import image
 from pileus.verbs.instance import power
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pileus.store.reader import Entry
+    from pileus.store.reader import JournalEntry
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
@@ -89,7 +87,7 @@ def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]]
     if row.assigned.unheard is not None:
         return [], row
     if row.wanted.gone and row.assigned.host is not None:
-        if tx.taken(image.of_instance(row.uuid)):
+        if tx.taken(of_instance(row.uuid)):
             # What was asked for before the end comes about before it; the captures' loop wakes this one.
             return [], row
         row = _leave(tx, row)
@@ -171,7 +169,6 @@ def cleared(tx: Writer, row: Instance, host: str) -> Instance:
         tx.take(scope, "vcpus", -host_vcpus(flavor.wanted.vcpus, kind), None)
         tx.take(scope, "memory", -flavor.wanted.memory, None)
     tx.take(scope, "disk", -sum(volume.wanted.size for volume in volumes), None)
-    tx.unclaim(scope, row.uuid)
     return tx.assign(row, assigned)
 
 
@@ -193,7 +190,7 @@ def settle_all(tx: Writer, rows: Mapping[str, Instance], *, buried: bool = False
         tx.settle(lines, how, why)
 
 
-def _outcome(entry: Entry, row: Instance, *, buried: bool) -> bool | None:
+def _outcome(entry: JournalEntry, row: Instance, *, buried: bool) -> bool | None:
     """True: done. False: superseded. None: still open."""
     wanted, seen = row.wanted, row.seen
     if entry.verb in POWER:

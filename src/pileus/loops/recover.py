@@ -1,4 +1,4 @@
-"""What stands between a store that was opened and its hosts: nothing goes out before the two were compared.
+"""The comparison between an opened store and its hosts: nothing goes out before both were compared.
 
 A store that is behind its hosts or its network engine was restored from an old copy, or is new. It is recovered: it
 gets a higher incarnation, every host answers in that one with all that it holds, and one transaction merges it all.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from pileus.bus.messages import Report
     from pileus.loops.gate import Gate
-    from pileus.model.provider import Engine
+    from pileus.model.provider import NetworkEngine
     from pileus.store.reader import Reader
     from pileus.verbs.core import Core
 
@@ -38,7 +38,7 @@ GRACE = 5.0
 """Seconds for which a known host that has not said anything yet is waited for before stores are compared without it."""
 
 LONGEST = 300.0
-"""Seconds for which the answer of a host is waited for at most, however long its last answer took."""
+"""Seconds for which a host's answer, or a step's end, is waited for at most, however long the last answer took."""
 
 NOBODY = 15.0
 """Seconds of silence after which a store that knows no host has none: three times what hosts pause between reports."""
@@ -53,11 +53,13 @@ class Recovery:
     `tick` is to be called every now and then. With `asked` it is recovered whether or not it is behind.
 
     A `shared` store is looked after by several processes. While one of them keeps it open, another that starts need not
-    compare it anew; each compares every host itself before it sends it anything. What any of them finds behind is
-    closed for all.
+    compare it anew; each compares every host itself before it sends it anything. A store that any of them finds
+    behind is closed for all.
     """
 
-    def __init__(self, core: Core, gate: Gate, engine: Engine, *, asked: bool = False, shared: bool = False) -> None:
+    def __init__(
+        self, core: Core, gate: Gate, engine: NetworkEngine, *, asked: bool = False, shared: bool = False
+    ) -> None:
         self._core = core
         self._store = core.store
         self._gate = gate
@@ -73,9 +75,9 @@ class Recovery:
         self._known = self._latest = 0
         self.opened = False
         self.outcome: verb.Outcome | None = None
-        """What the last recovery of this process did; None when there was nothing to recover."""
-        self._shared = core.store.shared = core.store.guarded = shared
-        self._store.closed = True
+        """The result of this process's last recovery; None when there was nothing to recover."""
+        self._shared = core.store.shared = shared
+        self._store.closed = self._store.guarded = True
         self._begin()
 
     def _begin(self) -> None:
@@ -174,9 +176,7 @@ class Recovery:
     def tick(self) -> None:
         """Look at the engine, ask again those who have not answered, and go on without those who are away."""
         with self._lock:
-            if self._shared:
-                self._notice()
-                self._follow()
+            self._follow()
             if self.opened:
                 return
             if self._highest is None:
@@ -245,13 +245,15 @@ class Recovery:
         return f"It cannot say what it holds: {report.fault.code}: {report.fault.message}"
 
     def missing(self) -> dict[str, str]:
-        """What the opening of the store waits for, and why; empty when it is open."""
+        """Return the reasons why the store is not open, by what it waits for; empty when it is open."""
         if self.opened:
             return {}
         with self._store.read() as tx:
             recovering = bool(tx.meta(RECOVERING))
         behind = "The database is older than what this cloud's hosts hold: it is recovered from them."
         found = {"recovery": behind} if recovering else {}
+        if recovering and self._has_steps():
+            found["steps"] = "What was begun before the recovery is still under way."
         hosts = {f"host {host}": self._why(host) for host in self.waiting()}
         awaited = hosts or ({} if self._inquiry.answers else {"host": self._why("")})
         return found | awaited | ({"network engine": self._why("")} if self._highest is None else {})
@@ -309,12 +311,16 @@ class Recovery:
             self._admit()
         elif self._highest is not None and not self.waiting() and self._enough():
             if recovering:
-                if not self._recovered():
+                if self._has_steps() or not self._recovered():
                     return
             else:
                 self._without()
             self._open()
             self._admit()
+
+    def _has_steps(self) -> bool:
+        """Whether steps of a lost time are still under way: what they tell the engine is to be merged too."""
+        return self._store.has_steps() and self._store.steady() - self._inquiry.began < LONGEST
 
     def _enough(self) -> bool:
         """Whether an opening can do with the hosts that have answered."""
@@ -340,20 +346,27 @@ class Recovery:
     def _open(self) -> None:
         self._store.closed = False
         self.opened = True
-        if self._shared:
-            self._follow()
+        self._follow()
 
     def _follow(self) -> None:
-        """Do as the other processes do: close when one has begun to recover, open when one has; and keep it open."""
+        """Close when a recovery has begun; of a shared store, open when another process has, and keep it open.
+
+        A transaction of any process that meets an older copy in the store's place begins one. Hosts may show it too
+        late: loops that go on from a copy give higher revisions than hosts have seen.
+        """
         with self._store.read() as tx:
             recovering, standing = bool(tx.meta(RECOVERING)), stands(tx, self._store.now())
             left = tx.meta(OPEN_UNTIL) - self._store.now()
+            # An older copy that no revision tells apart may be one that was opened without them.
+            self._gate.admitted -= comparison.late_among(tx, self._gate.admitted)
         if self.opened and recovering:
-            log.warning("another process has begun to recover the store")
+            log.warning("a recovery of the store has begun")
             self._gate.admitted = frozenset()
             self._store.closed = True
             self.opened = False
             self._begin()
+        elif not self._shared:
+            return
         elif self.opened and (not standing or left < STANDING / 2):
             with self._store.write() as tx:
                 tx.keep_meta(OPEN, tx.meta("incarnation"))
@@ -362,25 +375,11 @@ class Recovery:
             self._store.closed = False
             self.opened = True
 
-    def _notice(self) -> None:
-        """Close the store when an older copy was put in its place while this process had it open.
-
-        Hosts may show it too late: loops that go on from a copy give higher revisions than hosts have seen.
-        """
-        if not self._store.went_back:
-            return
-        self._store.went_back = False
-        with self._store.read() as tx:
-            given = self._reached(tx)
-        if self.opened and given < self._store.reached:
-            log.warning("the database is older than it was", given=given, reached=self._store.reached)
-            self._close(given)
-
     def _outrun(self, report: Report, given: Revision) -> bool:
         """Whether a host that reports to an open store knows what it never gave: then it is closed for all.
 
         It was put in another's place while processes ran, or an order of the process before was under way when the
-        host was compared. What a host has seen stays true however late it is told.
+        host was compared. A host's sighting stays true however late it is told.
         """
         if not self.opened:
             return False
@@ -430,9 +429,7 @@ class Recovery:
         with self._store.write(recovering=True) as tx:
             # Another process may have begun, or even ended, a recovery since that was read.
             if tx.meta("incarnation") == given[0]:
-                tx.keep_meta("incarnation", incarnation)
-                tx.keep_meta(RECOVERING, 1)
-                tx.void_wakes()
+                tx.begin_recovery(incarnation)
         log.warning("older than what its hosts hold: recovering", given=given, incarnation=incarnation)
         self._asked = False
         highest = self._highest

@@ -9,7 +9,7 @@ import msgspec
 from pileus.bus.messages import FORGOTTEN, Ask, Order
 from pileus.loops import image as captures
 from pileus.loops import instance as loop
-from pileus.loops.host import silence
+from pileus.loops import silence
 from pileus.model.caller import SYSTEM
 from pileus.model.errors import Unavailable
 from pileus.model.host import Host, Wanted
@@ -89,7 +89,7 @@ def _vouch(core: Core, report: Report) -> None:
 
 
 def _hosts(tx: Writer, reports: Sequence[Report], ask: list[tuple[str, Ask | Order]]) -> list[Report]:
-    """Bring the rows of these hosts up to date; those reports that are news. What hosts are asked is added to `ask`.
+    """Bring the rows of these hosts up to date; those reports that are news. Questions to hosts are added to `ask`.
 
     A host whose report is older than one before may have an old book: it is told how far it had counted.
     """
@@ -121,7 +121,6 @@ def _new(tx: Writer, report: Report) -> Host | None:
     if tx.claimed(REMOVED, report.host) is not None:
         return None
     host = Host(uuid=new_uuid(), name=report.host, wanted=Wanted(zone=report.zone))
-    tx.claim("host", report.host, host)
     host = tx.add(host)
     tx.open_usage(f"host:{report.host}", RESOURCES)
     return host
@@ -180,7 +179,7 @@ def _done_before(tx: Writer, row: Instance) -> Instance:
 
 
 def _carry_on(tx: Writer, changed: dict[str, Instance]) -> None:
-    """What follows from changes that were seen: lines of the journal are settled, later looks called off or made."""
+    """Settle the journal lines of the changed rows, and call off or make their later looks."""
     if not changed:
         return
     loop.settle_all(tx, changed)

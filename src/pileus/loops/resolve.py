@@ -118,7 +118,7 @@ def capture(tx: Reader, row: Image) -> ImageSpec:
 
 
 def _context(tx: Reader, ports: list[Port], project: Project, flavor: Flavor, image: Image | None) -> Iterable[Noun]:
-    """What an instance's rows refer to, without what changes by itself: each change of it would be an order."""
+    """Yield the nouns that an instance's rows refer to, without their changing parts: each change would be an order."""
     yield project
     yield flavor
     if image is not None and image.gone is None:
@@ -186,7 +186,7 @@ def _nics(tx: Reader, row: Instance, ports: list[Port]) -> Iterable[NicSpec]:
 
 
 def _ingress(groups: list[SecurityGroup]) -> Iterable[Ingress]:
-    """What the groups admit over TCP from IPv4 addresses; rules that name groups are for guests, not the listener."""
+    """Yield the TCP ingress that the groups admit from IPv4 addresses; rules that name groups are for guests alone."""
     for group in groups:
         for rule in group.wanted.rules:
             if rule.direction != "ingress" or rule.action != "allow" or not rule.cidr or ":" in rule.cidr:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from pileus.loops import engine, image, instance, report
-from pileus.loops.host import silence
+from pileus.loops import engine, image, instance, report, silence
 from pileus.loops.intake import Intake
+from pileus.model.backoff import backoff
 from pileus.model.errors import Fault, Unavailable
 from pileus.model.image import Image
 from pileus.model.instance import Instance
@@ -34,9 +34,6 @@ SCAN = 20.0
 ASK = 0.5
 """Seconds between questions to hosts that have not answered yet, when the store was opened."""
 
-LONGEST = 30.0
-"""Seconds that a noun whose steps fail waits at most for the next try."""
-
 QUIET = 0.012
 """Seconds without a verb that woke anything, after which steps begin: a burst of requests is answered first."""
 
@@ -54,22 +51,22 @@ KINDS = (Instance.KIND, Image.KIND, *engine.KEPT)
 log = structlog.get_logger()
 
 
-class Watch(Protocol):
-    """Who is told of each step: the wake, the seconds that it took, whether it failed."""
+class StepObserver(Protocol):
+    """The callback for each step: the wake, the seconds that it took, whether it failed."""
 
     def __call__(self, held: Claimed, seconds: float, *, failed: bool) -> None:
         """Take note."""
 
 
-def once(core: Core, watch: Watch | None = None) -> bool:
+def once(core: Core, observer: StepObserver | None = None) -> bool:
     """Take one due wake and do its step; False when nothing was due."""
     held = core.store.claim_wakes(1)
     if held:
-        _turn(core, held, watch)
+        _turn(core, held, observer)
     return bool(held)
 
 
-def work(core: Core, watch: Watch | None = None, *, stop: Callable[[], bool] = lambda: False) -> bool:
+def work(core: Core, observer: StepObserver | None = None, *, stop: Callable[[], bool] = lambda: False) -> bool:
     """Do the steps of all that is due, or until `stop()`, holding nothing then; False when nothing was due.
 
     Steps are taken one at a time while little is due, for workers share it; then more and more of them together.
@@ -79,11 +76,13 @@ def work(core: Core, watch: Watch | None = None, *, stop: Callable[[], bool] = l
     busy = bool(held)
     while held:
         size = min(2 * size, LARGEST) if len(held) == size else 1
-        held = _turn(core, held, watch, claim=0 if stop() else size)
+        held = _turn(core, held, observer, claim=0 if stop() else size)
     return busy
 
 
-def _turn(core: Core, held: Sequence[Claimed], watch: Watch | None = None, *, claim: int = 0) -> list[Claimed]:
+def _turn(
+    core: Core, held: Sequence[Claimed], observer: StepObserver | None = None, *, claim: int = 0
+) -> list[Claimed]:
     """Do the steps of wakes that are held, and give these back; up to `claim` others are taken with that."""
     began = time.perf_counter()
     outcomes = _steps(core, held)
@@ -100,10 +99,10 @@ def _turn(core: Core, held: Sequence[Claimed], watch: Watch | None = None, *, cl
         else:
             done.append((one, outcome, failed))
     following = core.store.finish_wakes(done, claim=claim)
-    if watch is not None:
+    if observer is not None:
         seconds = (time.perf_counter() - began) / len(held)
         for one, _, failed in done:
-            watch(one, seconds, failed=failed)
+            observer(one, seconds, failed=failed)
     return following
 
 
@@ -154,11 +153,6 @@ def scan(core: Core) -> None:
     recount.catch_up(core)
 
 
-def backoff(tries: int) -> float:
-    """Seconds until the next try: doubling from half a second, with jitter, bounded."""
-    return min(LONGEST, 0.5 * 2.0 ** min(tries, 10)) * _jitter.uniform(0.7, 1.3)
-
-
 def spread_nudges(core: Core) -> None:
     """From now on tell the cloud's other processes after each commit that woke something; a Runner does so itself."""
     nudge = getattr(core.hosts, "nudge", None)
@@ -170,11 +164,11 @@ class Runner:
     """Threads that run the loops of one process. Any number of processes may have one."""
 
     def __init__(
-        self, core: Core, workers: int = 4, watch: Watch | None = None, recovery: Recovery | None = None
+        self, core: Core, workers: int = 4, observer: StepObserver | None = None, recovery: Recovery | None = None
     ) -> None:
         self._core = core
         self._recovery = recovery
-        self._watch = watch
+        self._observer = observer
         self._woken = threading.Condition()
         self._pending = 0
         self._asked = self._waiting = 0.0
@@ -237,7 +231,7 @@ class Runner:
         self._inside.now = True
         self._give_way()
         seen = self._pending
-        if not work(self._core, self._watch, stop=self._stopping.is_set):
+        if not work(self._core, self._observer, stop=self._stopping.is_set):
             self._waiting = 0.0
             self._rest(seen)
 

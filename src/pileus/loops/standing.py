@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from pileus.verbs.core import Core
 
 OPEN, OPEN_UNTIL = "open", "open-until"
-"""The numbers in `meta` that say for which incarnation the store was compared, and until when that can be relied on."""
+"""The numbers in `meta` that say for which incarnation the store was compared, and until when that holds."""
 
 STANDING = 30
-"""Seconds for which it can be relied on, unless a process with loops says so again: whoever starts after that compares.
+"""Seconds for which a comparison holds. Processes with loops renew it; a process that starts later compares anew.
 
-Longer than such a process pauses, shorter than it takes anybody to put an old copy in the database's place.
+Longer than such a process pauses, shorter than an operator needs to put an old copy in the database's place.
 """
 
 
@@ -35,7 +35,7 @@ class Awaited:
 
     def __init__(self, core: Core) -> None:
         self._store = core.store
-        self._store.shared = self._store.closed = True
+        self._store.shared = self._store.guarded = self._store.closed = True
         self.opened = False
 
     @property
@@ -48,7 +48,7 @@ class Awaited:
         return {}
 
     def missing(self) -> dict[str, str]:
-        """What the opening waits for, and why; empty when it is open. Opens it."""
+        """Return the reasons why the store stays closed, by missing part. Opens it where there are none."""
         with self._store.read() as tx:
             recovering, standing = bool(tx.meta(RECOVERING)), stands(tx, self._store.now())
         if recovering:

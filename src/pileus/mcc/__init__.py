@@ -3,7 +3,7 @@
 It needs Python's standard library alone, and starts quickly: the mcc tools are thin shells over it.
 """
 
-from pileus.mcc.client import Fault, Instance, Launched, ProtocolError, Server
+from pileus.mcc.client import Launched, ListedInstance, ProtocolError, Server, XmlRpcFault
 from pileus.mcc.keys import Keys
 
-__all__ = ["Fault", "Instance", "Keys", "Launched", "ProtocolError", "Server"]
+__all__ = ["Keys", "Launched", "ListedInstance", "ProtocolError", "Server", "XmlRpcFault"]

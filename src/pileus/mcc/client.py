@@ -6,12 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pileus.mcc import xmlrpc
-from pileus.mcc.xmlrpc import Fault
+from pileus.mcc.xmlrpc import XmlRpcFault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Fault", "Instance", "Launched", "ProtocolError", "Server"]
+__all__ = ["Launched", "ListedInstance", "ProtocolError", "Server", "XmlRpcFault"]
 
 SERVER = "MCC_SERVER"
 """The variable that names the server."""
@@ -23,17 +23,17 @@ CA = "MCC_CA"
 """The variable that names a file with the certificate which vouches for the server."""
 
 TLS = "https://"
-"""What stands before a place that is reached over TLS."""
+"""The prefix of a place that is reached over TLS."""
 
 LARGEST = 64 << 20
 """Bytes of an answer."""
 
 
 class ProtocolError(Exception):
-    """What came back is no answer of a MiniCloud server."""
+    """The answer is not that of a MiniCloud server."""
 
 
-class Instance(NamedTuple):
+class ListedInstance(NamedTuple):
     """An instance as a list shows it. `ip` and `name` are `-` where there is none."""
 
     id: str
@@ -44,14 +44,16 @@ class Instance(NamedTuple):
 
 
 class Launched(NamedTuple):
-    """What a launch answers."""
+    """The answer to a launch: the new instance's id and address."""
 
     id: int
     ip: str
 
 
 class Server:
-    """The server at `where`, HOST[:PORT] (port 80 when none is given). Every call raises Fault, ProtocolError, OSError.
+    """The server at `where`, HOST[:PORT] (port 80 when none is given).
+
+    Every call raises XmlRpcFault, ProtocolError, OSError.
 
     `https://HOST:PORT` is one that proves itself, by the certificates in the file `ca`; without one by what this
     machine trusts, or the file that SSL_CERT_FILE names.
@@ -79,8 +81,8 @@ class Server:
         """The names of the sizes that they have."""
         return [str(name) for name in self._list("openvz.get_instance_types")]
 
-    def instances(self, instance: str | None = None, *, all: bool = False) -> list[Instance]:  # noqa: A002  (the protocol's word)
-        """Those that run; with `all` those that do not, too; or the one with the id `instance`, whatever it does."""
+    def instances(self, instance: str | None = None, *, all: bool = False) -> list[ListedInstance]:  # noqa: A002  (the protocol's word)
+        """Return the running instances; with `all` the others too; or the one with the id `instance`, in any state."""
         asked: dict[str, Any] = {"all": True} if all else {}
         if instance is not None:
             asked = {"instance": instance}
@@ -102,7 +104,7 @@ class Server:
         """Call any method: parameters are str, int, bool, dict, list."""
         try:
             return xmlrpc.read_answer(xmlrpc.parse(self._post(xmlrpc.call(method, params))))
-        except xmlrpc.Malformed as error:
+        except xmlrpc.MalformedXmlRpc as error:
             raise ProtocolError(f"the answer is no XML-RPC: {error}") from error
 
     def _list(self, method: str, *params: Any) -> list[Any]:
@@ -141,10 +143,10 @@ class Server:
         return said
 
 
-def _instance(each: Any) -> Instance:
+def _instance(each: Any) -> ListedInstance:
     if not isinstance(each, dict):
         raise ProtocolError("a list of instances holds something else")
-    return Instance(*(str(each.get(field, "")) for field in Instance._fields))
+    return ListedInstance(*(str(each.get(field, "")) for field in ListedInstance._fields))
 
 
 def _place(where: str) -> tuple[str, int]:

@@ -21,11 +21,11 @@ _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _INT = re.compile(r"\s*[+-]?[0-9]{1,19}\s*", re.ASCII)
 
 
-class Malformed(ValueError):
+class MalformedXmlRpc(ValueError):
     """Bytes are no XML-RPC message, or one that nobody sends in good faith."""
 
 
-class Fault(Exception):
+class XmlRpcFault(Exception):
     """The other side's refusal: `code` and `text`."""
 
     def __init__(self, code: int, text: str) -> None:
@@ -35,7 +35,7 @@ class Fault(Exception):
 
 
 def parse(body: bytes) -> Element:
-    """The root of a document without a document type: no entities, no external anything. Raises Malformed."""
+    """The root of a document without a document type: no entities, no external anything. Raises MalformedXmlRpc."""
     builder = TreeBuilder()
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -47,12 +47,12 @@ def parse(body: bytes) -> Element:
         parser.Parse(body, True)
         root: Element = builder.close()
     except (expat.ExpatError, ValueError, LookupError, AssertionError) as error:
-        raise Malformed(str(error)) from error
+        raise MalformedXmlRpc(str(error)) from error
     return root
 
 
 def _refuse(*_declared: object) -> None:
-    raise Malformed("a document type is not taken")
+    raise MalformedXmlRpc("a document type is not taken")
 
 
 def call(method: str, params: Sequence[Any]) -> bytes:
@@ -74,25 +74,25 @@ def refusal(code: int, text: str) -> bytes:
 
 
 def read_call(root: Element) -> tuple[str, list[Any]]:
-    """Method and parameters of a call. Raises Malformed."""
+    """Method and parameters of a call. Raises MalformedXmlRpc."""
     name = root.find("methodName")
     if root.tag != "methodCall" or name is None or not (name.text or "").strip():
-        raise Malformed("no methodCall")
+        raise MalformedXmlRpc("no methodCall")
     return (name.text or "").strip(), [_read(_one(param, "value")) for param in root.findall("params/param")]
 
 
 def read_answer(root: Element) -> Any:
-    """What was answered. Raises Fault, Malformed."""
+    """Return the value of an answer. Raises XmlRpcFault, MalformedXmlRpc."""
     if root.tag != "methodResponse":
-        raise Malformed("no methodResponse")
+        raise MalformedXmlRpc("no methodResponse")
     fault = root.find("fault")
     if fault is None:
         return _read(_one(_one(_one(root, "params"), "param"), "value"))
     told = _read(_one(fault, "value"))
     if not isinstance(told, dict):
-        raise Malformed("a fault without a structure")
+        raise MalformedXmlRpc("a fault without a structure")
     code = told.get("faultCode")
-    raise Fault(code if isinstance(code, int) else 0, str(told.get("faultString", "")))
+    raise XmlRpcFault(code if isinstance(code, int) else 0, str(told.get("faultString", "")))
 
 
 def _document(inner: str) -> bytes:
@@ -124,13 +124,13 @@ def _value(value: Any) -> str:
 def _one(parent: Element, tag: str) -> Element:
     found = parent.find(tag)
     if found is None:
-        raise Malformed(f"no {tag} in {parent.tag}")
+        raise MalformedXmlRpc(f"no {tag} in {parent.tag}")
     return found
 
 
 def _read(value: Element, depth: int = 0) -> Any:
     if depth > DEEPEST:
-        raise Malformed("values lie too deep in each other")
+        raise MalformedXmlRpc("values lie too deep in each other")
     typed = next(iter(value), None)
     if typed is None:
         return value.text or ""
@@ -141,19 +141,19 @@ def _read(value: Element, depth: int = 0) -> Any:
         return [_read(each, depth + 1) for each in typed.findall("data/value")]
     read = _SCALARS.get(typed.tag)
     if read is None:
-        raise Malformed(f"there is no type {typed.tag[:40]}")
+        raise MalformedXmlRpc(f"there is no type {typed.tag[:40]}")
     return read(typed.text or "")
 
 
 def _int(text: str) -> int:
     if not _INT.fullmatch(text):
-        raise Malformed("no integer")
+        raise MalformedXmlRpc("no integer")
     return int(text)
 
 
 def _boolean(text: str) -> bool:
     if text.strip() not in ("0", "1"):
-        raise Malformed("no boolean")
+        raise MalformedXmlRpc("no boolean")
     return text.strip() == "1"
 
 
@@ -161,7 +161,7 @@ def _double(text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise Malformed("no number") from error
+        raise MalformedXmlRpc("no number") from error
 
 
 _SCALARS: dict[str, Callable[[str], Any]] = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pileus.model.finding import Finding
 from pileus.model.noun import NEVER
-from pileus.model.views import Held, HostView, InstanceRow, StoreView
+from pileus.model.views import BookView, Held, InstanceRow, StoreView
 
 KIND = "instance"
 
@@ -14,7 +14,7 @@ SLACK = 5.0
 """Seconds by which a clock may be behind a time that was stored: clocks are slewed, and reports take a moment."""
 
 
-def orders(store: StoreView, host: HostView, name: str) -> Iterator[Finding]:
+def orders(store: StoreView, host: BookView, name: str) -> Iterator[Finding]:
     """Where the rows and the orders of the host called `name` disagree."""
     rows = {row.uuid: row for row in store.instances}
     for row in rows.values():
@@ -27,7 +27,7 @@ def orders(store: StoreView, host: HostView, name: str) -> Iterator[Finding]:
         yield Finding(code="StoreBehind", kind="host", ident=name, detail=detail)
 
 
-def clocks(store: StoreView | None, host: HostView | None, now: float) -> Iterator[Finding]:
+def clocks(store: StoreView | None, host: BookView | None, now: float) -> Iterator[Finding]:
     """Whether the clock is behind what store and host have stored; `now` in seconds."""
     newest = {"the store": store.newest if store else 0.0, "the host's book": host.newest if host else 0.0}
     for what, when in newest.items():

@@ -157,9 +157,9 @@ UNREAD: Final = Bound(
     answer="the connection is closed",
 )
 SIGNED_FORM: Final = Bound(what="bytes of a form with a signature in it", per="request", most=64 << 10, answer="413")
-HOST_BODY: Final = Bound(
-    what="bytes of the body of a joined host's request", per="request", most=64 << 10, answer="413"
-)
+SIGNED_PARAMETERS: Final = Bound(what="parameters of a query or signed form", per="request", most=2000, answer="400")
+QUERY: Final = Bound(what="parameters of a REST call's query", per="request", most=100, answer="InvalidValue")
+HOST_BODY: Final = Bound(what="bytes of a joined host's request body", per="request", most=64 << 10, answer="413")
 MCC_BODY: Final = Bound(what="bytes of the body of an mcc tool's call", per="request", most=256 << 10, answer="413")
 
 # -- fair shares: threads, streams, waits, rates -------------------------------------------------------------------
@@ -340,7 +340,7 @@ CACHE_TREE: Final = Bound(
     answer="it is removed with the last instance of it",
 )
 FREE_DISK: Final = Bound(
-    what="bytes of the cloud's disk that uploads and captures leave free",
+    what="bytes of the cloud's disk that uploads and captures leave free (a twentieth of a disk of less than 20 GiB)",
     per="cloud",
     most=1 << 30,
     answer="Unavailable",

@@ -45,4 +45,4 @@ def calling(user: User, project: Project, face: str, key: str = "") -> Caller:
 
 
 SYSTEM = Caller(user="", user_name="system", project="", admin=True, face="loop", request="system")
-"""Who the loops are when they call a verb, as a guest's shutdown does for terminate-on-shutdown."""
+"""The loops' caller of verbs, for example to terminate an instance at its guest's shutdown (terminate-on-shutdown)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pileus.model.noun import Noun, Part, Ref
+from pileus.model.noun import Claim, Noun, Part, Ref
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -31,3 +31,7 @@ class Credential(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: None = None
     seen: None = None
+
+    def claims(self) -> tuple[Claim, ...]:
+        """The key by which callers are found; tokens of hosts that join are found by their ids."""
+        return () if self.wanted.type == "join" else (("credential", self.wanted.key),)

@@ -1,4 +1,4 @@
-"""What an OSError says of a disk, in words and as a stable slug; pure."""
+"""Classify an OSError of a disk: its text in words and a stable slug; pure."""
 
 from __future__ import annotations
 

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-DAMAGED = "row-damaged"
-"""The reason of Unavailable for a noun whose row is damaged: to ask again helps no more than before."""
-
 
 class PileusError(Exception):
-    """What a caller may be told. `noun` and `ident` name the thing, `reason` refines the code (a stable slug)."""
+    """An error whose text a caller may read, about `noun` and `ident`; `reason` refines the code (a stable slug)."""
 
     code: ClassVar[str] = "Internal"
 
@@ -85,7 +82,7 @@ class DryRun(PileusError):
 
 
 class Unsupported(PileusError):
-    """The provider that would do it cannot (its Limits say so), or this cloud does not offer it."""
+    """The provider that would do it cannot (its limits say so), or this cloud does not offer it."""
 
     code = "Unsupported"
 
@@ -94,6 +91,10 @@ class Unavailable(PileusError):
     """A part that is needed (store, host, broker) does not answer now; asking again later may help."""
 
     code = "Unavailable"
+
+
+class DamagedRow(Unavailable):
+    """The noun's row is damaged: to ask again helps no more than before, until an operator mends the row."""
 
 
 class Throttled(PileusError):

@@ -1,4 +1,4 @@
-"""What every code of a `Fault` means. A code never changes its meaning and is never used again for another one."""
+"""The meaning of every code of a `Fault`. A code keeps its meaning for ever, and is never used again for another."""
 
 from __future__ import annotations
 

@@ -15,11 +15,11 @@ Severity = Literal["error", "warning"]
 """error: something that was asked for is not so. warning: nothing is lost yet, or something is left over."""
 
 Mend = Literal["", "repair", "adopt"]
-"""What the doctor itself can do on request: nothing, remove or set right, or take into the store."""
+"""The doctor's own mend on request: none, a repair (remove or set right), or adoption into the store."""
 
 
 class Meaning(msgspec.Struct, frozen=True):
-    """What one code says, what follows from it, and what to do. `mend` is what the doctor does if it is asked to."""
+    """The meaning of one code: statement, consequence, remedy, and the `mend` that the doctor does on request."""
 
     severity: Severity
     says: str
@@ -41,12 +41,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What makes it the same finding at another look."""
+        """The identity of the finding: code, kind and ident, equal whenever the doctor finds the same again."""
         return self.code, self.kind, self.ident
 
     @property
     def meaning(self) -> Meaning:
-        """What its code means."""
+        """The meaning of the finding's code."""
         return MEANINGS[self.code]
 
 

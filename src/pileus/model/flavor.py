@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pileus.model import allowance
 from pileus.model.allowance import Allowance
-from pileus.model.noun import Noun, Part
+from pileus.model.noun import Claim, Noun, Part
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -39,6 +39,10 @@ class Flavor(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: None = None
     seen: None = None
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Its name."""
+        return (("flavor", self.name),)
 
 
 DEFAULT = "m1.small"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from pileus.model.network import Seen
-from pileus.model.noun import Noun, Part, Ref
+from pileus.model.noun import Claim, Noun, Part, Ref
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -31,3 +31,7 @@ class FloatingIp(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Its address on the outside network."""
+        return (("floating", self.assigned.address),) if self.assigned.address else ()

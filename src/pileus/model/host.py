@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pileus.model.noun import NEVER, Noun, Part, Revision
+from pileus.model.noun import NEVER, Claim, Noun, Part, Revision
 
 LOST_AFTER = 30.0
 """Seconds of silence after which a host counts as lost."""
 
 
-class Limits(Part, frozen=True, kw_only=True):
-    """What a provider cannot do, as data: verbs refuse early instead of surprising later. Sizes: 0 is no bound.
+class ProviderLimits(Part, frozen=True, kw_only=True):
+    """The limits of a provider, as data: verbs refuse early instead of surprising later. Sizes: 0 is no bound.
 
     `captures` are the kinds whose disks it makes images of.
     """
@@ -24,7 +24,7 @@ class Limits(Part, frozen=True, kw_only=True):
 
 
 class Capacity(Part, frozen=True, kw_only=True):
-    """What a host really has for instances: processors, memory MiB, disk GiB; None is unbounded."""
+    """The capacity of a host for instances: processors, memory MiB, disk GiB; None is unbounded."""
 
     vcpus: int | None = None
     memory: int | None = None
@@ -77,7 +77,7 @@ class Seen(Part, frozen=True, kw_only=True):
     highest: Revision = NEVER
     heard: float = 0.0
     capacity: Capacity = Capacity()
-    limits: Limits = Limits()
+    limits: ProviderLimits = ProviderLimits()
     traits: tuple[str, ...] = ()
     chassis: str = ""
     unknown: tuple[str, ...] = ()
@@ -93,6 +93,10 @@ class Host(Noun, frozen=True, kw_only=True):
     wanted: Wanted = Wanted()
     assigned: None = None
     seen: Seen = Seen()
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Its name."""
+        return (("host", self.name),)
 
 
 def alive(host: Host, now: float) -> bool:
@@ -118,7 +122,7 @@ def condition(host: Host, now: float) -> Condition:
 
 
 def room(wanted: Wanted, capacity: Capacity, default: Overcommit) -> dict[str, int | None]:
-    """What may be given away in all, by resource: what there is, times the host's own ratio or `default`'s."""
+    """Return the most that may be given away, by resource: the capacity times the host's own ratio or `default`'s."""
     found: dict[str, int | None] = {}
     for name in ("vcpus", "memory", "disk"):
         there, own = getattr(capacity, name), getattr(wanted.overcommit, name)

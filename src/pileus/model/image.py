@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from pileus.model import bounds, tag
-from pileus.model.noun import NEVER, Fault, Noun, Part, Revision
+from pileus.model.noun import NEVER, Claim, Noun, Part, Revision, SeenFault
 
 Kind = Literal["machine", "container"]
 Format = Literal["qcow2", "raw", "tar"]
@@ -22,7 +22,7 @@ def gibibytes(size: int) -> int:
 
 
 def kind_of(form: str) -> Kind:
-    """What a disk that began as an image of this format is the root of."""
+    """Return the kind of instance that boots from a disk made from an image of this format."""
     return "container" if form == "tar" else "machine"
 
 
@@ -34,7 +34,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     `traits` are what a host has to have for it.
 
     One that is captured says of what: the root `disk` of an `instance` (uuids), which is shut down for it with
-    `reboot`. What its bytes are is seen when they are there. `snapshot_tags` are those of the snapshot that
+    `reboot`. Its digest and sizes are seen when the bytes are there. `snapshot_tags` are those of the snapshot that
     EC2's clients see as the source of the image's disk.
     """
 
@@ -69,7 +69,7 @@ class Assigned(Part, frozen=True, kw_only=True):
 
 
 class Seen(Part, frozen=True, kw_only=True):
-    """What its host reported of the capture at `revision`; `stored`: the cloud has the bytes, and they are verified.
+    """The host's report of the capture at `revision`; `stored`: the cloud has the bytes, and they are verified.
 
     `fault` is why there are no bytes yet, or, when permanent, why there will never be any.
     """
@@ -80,7 +80,17 @@ class Seen(Part, frozen=True, kw_only=True):
     size: int = 0
     virtual_size: int = 0
     stored: bool = False
-    fault: Fault | None = None
+    fault: SeenFault | None = None
+
+
+def of_instance(uuid: str) -> str:
+    """The pool of the images that still need this instance's disk."""
+    return f"capture:{uuid}"
+
+
+def on_host(name: str) -> str:
+    """The pool of the images of which this host has a capture, or may have one."""
+    return f"captured:{name}"
 
 
 class Image(Noun, frozen=True, kw_only=True):
@@ -92,6 +102,13 @@ class Image(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: Assigned | None = None
     seen: Seen | None = None
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Each host that has a capture of it, or may have one; and its source, while it needs the source's disk."""
+        assigned = self.assigned or Assigned()
+        hosts = dict.fromkeys((assigned.host, *assigned.clear))
+        captures = tuple((on_host(host), self.uuid) for host in hosts if host)
+        return (*captures, (of_instance(self.wanted.instance), self.uuid)) if waiting(self) else captures
 
     def check(self, before: Noun | None = None) -> None:
         """Of its description as well."""
@@ -144,7 +161,7 @@ def settled(image: Image) -> bool:
 
 
 def content(image: Image) -> Wanted:
-    """What there is of an image, wherever its bytes come from: `wanted` with what was seen of a captured one."""
+    """Return the description of an image's bytes: `wanted`, with the seen digest and sizes of a stored capture."""
     seen = image.seen
     if seen is None or not seen.stored:
         return image.wanted

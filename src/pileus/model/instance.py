@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from pileus.model.noun import NEVER, Fault, Noun, Part, Ref, Revision
+from pileus.model.noun import NEVER, Claim, Noun, Part, Ref, Revision, SeenFault
 
 if TYPE_CHECKING:
     from pileus.model.image import Image
@@ -27,7 +27,7 @@ class Power(Part, frozen=True, kw_only=True):
 
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """What the user asked for. `user_data` is base64; `token` the client's idempotency token.
+    """The user's request. `user_data` is base64; `token` the client's idempotency token.
 
     `asked` is the digest of the parameters that came with the token.
     `power_since` is the power number since which that power state is wanted: a start of what runs raises n alone.
@@ -59,7 +59,7 @@ class Wanted(Part, frozen=True, kw_only=True):
 
 
 class Unheard(Part, frozen=True, kw_only=True):
-    """What a row said that may be older than its host: what differs from it now was asked for since."""
+    """A row's content when it may be older than its host: any difference to the present row was asked for since."""
 
     wanted: Wanted
     name: str = ""
@@ -102,7 +102,7 @@ class Seen(Part, frozen=True, kw_only=True):
     ever: bool = False
     up: bool | None = None
     since: float = 0.0
-    fault: Fault | None = None
+    fault: SeenFault | None = None
 
 
 class Instance(Noun, frozen=True, kw_only=True):
@@ -114,6 +114,16 @@ class Instance(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Each host that has its body, or may have it; its loopback address; its number."""
+        assigned = self.assigned
+        claims = [(f"host:{host}", self.uuid) for host in dict.fromkeys((assigned.host, *assigned.clear)) if host]
+        if assigned.loopback:
+            claims.append(("loopback", assigned.loopback))
+        if assigned.number:
+            claims.append(("mcc", str(assigned.number)))
+        return tuple(claims)
 
     def as_tombstone(self) -> Noun:
         """With its tags: it is shown as terminated."""
@@ -195,7 +205,7 @@ def merged(asked: Instance, held: Instance) -> Instance:
 
 
 class Step(StrEnum):
-    """What the host does next with one body."""
+    """The next step of the host with one body."""
 
     NONE = "none"
     MAKE = "make"
@@ -204,7 +214,7 @@ class Step(StrEnum):
 
 
 class Body(Part, frozen=True, kw_only=True):
-    """What the host remembers and sees of one body. `ordered_stop`: a stop was signalled since it last started.
+    """The host's memory and view of one body. `ordered_stop`: a stop was signalled since it last started.
 
     `held`: it is down, and is not started, until a capture of its disk has its moment. `up`: its guest has come up
     since it began to run.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pileus.model.noun import Noun, Part
+from pileus.model.noun import Claim, Noun, Part
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -25,3 +25,7 @@ class KeyPair(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: None = None
     seen: None = None
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Its name in its project."""
+        return ((f"keypair:{self.project}", self.name),)

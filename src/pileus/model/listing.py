@@ -74,7 +74,7 @@ def matches(values: Iterable[str], patterns: Iterable[str]) -> bool:
 
 
 def token(after: int) -> str:
-    """What continues a list behind the row with id `after`."""
+    """Return the token that continues a list behind the row with id `after`."""
     return base64.urlsafe_b64encode(f"pileus/{after}".encode()).decode()
 
 

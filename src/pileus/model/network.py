@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pileus.model.noun import NEVER, Fault, Noun, Part, Ref, Revision
+from pileus.model.noun import NEVER, Noun, Part, Ref, Revision, SeenFault
 
 
 class Seen(Part, frozen=True, kw_only=True):
-    """What the network engine holds: the revision it was given last. Shared by the nouns that the engine keeps."""
+    """The network engine's state of a noun: the last revision it was given. All nouns in the engine share this."""
 
     revision: Revision = NEVER
     present: bool = False
-    fault: Fault | None = None
+    fault: SeenFault | None = None
 
 
 class Assigned(Part, frozen=True, kw_only=True):

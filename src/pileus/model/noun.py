@@ -1,4 +1,4 @@
-"""What every noun has: identity, three parts with one writer each, references, and public ids."""
+"""The parts of every noun: identity, three parts with one writer each, references, and public ids."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ Revision = tuple[int, int]
 NEVER: Revision = (0, 0)
 
 Use = Literal["owned", "uses"]
+
+Claim = tuple[str, str]
+"""(pool, value): within a pool each value belongs to one living noun at most."""
 
 
 class Ref:
@@ -31,7 +34,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One of a noun's three parts; stored as one JSON column. New fields need a default: old rows lack them."""
 
 
-class Fault(Part, frozen=True, kw_only=True):
+class SeenFault(Part, frozen=True, kw_only=True):
     """Why a body is not what is wanted, in the provider's words; shown by every face."""
 
     code: str
@@ -87,6 +90,13 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     def as_tombstone(self) -> Noun:
         """The noun as it is kept once it has ended: a small row."""
         return msgspec.structs.replace(self, tags={}, wanted=msgspec.structs.replace(self.wanted, **self.DROPPED))
+
+    def claims(self) -> tuple[Claim, ...]:
+        """The values that the noun holds while it lives: its name where that is unique, its addresses, its places.
+
+        The store takes and gives back the difference whenever a row changes.
+        """
+        return ()
 
     def amounts(self) -> dict[str, int]:
         """The amounts that a living noun takes of its project's quota, by resource. It follows from `wanted` alone."""

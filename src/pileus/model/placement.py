@@ -17,7 +17,7 @@ from pileus.model.host import ONCE, Overcommit, room
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pileus.model.host import Capacity, Limits, Wanted
+    from pileus.model.host import Capacity, ProviderLimits, Wanted
 
 RESOURCES = ("vcpus", "memory", "disk")
 
@@ -30,7 +30,7 @@ SHOWN = 5
 
 
 class Need(msgspec.Struct, frozen=True):
-    """What one instance takes: vcpus, memory MiB, disk GiB; its kind, traits, its group's rule, a zone or any ("")."""
+    """The needs of an instance: vcpus, memory MiB, disk GiB; its kind, traits, its group's rule, a zone or any ("")."""
 
     vcpus: int
     memory: int
@@ -50,14 +50,14 @@ def host_vcpus(vcpus: int, kind: str) -> int:
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator chose: how often things are given away, and whether hosts fill evenly or one after another."""
+    """An operator's choices: the overcommit ratios, and whether hosts fill evenly or one after another."""
 
     overcommit: Overcommit = ONCE
     strategy: Strategy = "spread"
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What seldom changes of a host. `room` is what may be given away, in the order of RESOURCES; None has no bound."""
+    """The facts of a host that seldom change. `room` can be given away, in the order of RESOURCES; None: no bound."""
 
     zone: str = ""
     state: str = "active"
@@ -69,7 +69,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 class Candidate(msgspec.Struct):
     """A host as placement sees it: `used` in the order of RESOURCES, `members` how many it has of the group.
 
-    Those two change as instances are placed.
+    Both change as instances are placed.
     """
 
     name: str
@@ -79,8 +79,10 @@ class Candidate(msgspec.Struct):
     members: int = 0
 
 
-def facts(wanted: Wanted, capacity: Capacity, limits: Limits, traits: Iterable[str], default: Overcommit) -> Facts:
-    """What placement has to know of a host's parts; `default` are the ratios of hosts that have none of their own.
+def facts(
+    wanted: Wanted, capacity: Capacity, limits: ProviderLimits, traits: Iterable[str], default: Overcommit
+) -> Facts:
+    """Return the facts that placement needs of a host's parts; `default` are the ratios of hosts without their own.
 
     `traits` are those that it found out by itself; those that it was given are as good.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pileus.model.noun import Noun, Part
+from pileus.model.noun import Claim, Noun, Part
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -22,3 +22,7 @@ class PlacementGroup(Noun, frozen=True, kw_only=True):
     wanted: Wanted = Wanted()
     assigned: None = None
     seen: None = None
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Its name in its project."""
+        return ((f"placementgroup:{self.project}", self.name),)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pileus.model import bounds
 from pileus.model.errors import QuotaExceeded
 from pileus.model.network import Seen
-from pileus.model.noun import Noun, Part, Ref
+from pileus.model.noun import Claim, Noun, Part, Ref
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -49,6 +49,11 @@ class Port(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Its address in its subnet, its MAC, and the loopback address of an instance that no row has."""
+        addresses = (f"subnet:{self.wanted.subnet}", self.assigned.address), ("mac", self.assigned.mac)
+        return (*addresses, ("loopback", self.assigned.loopback)) if self.assigned.loopback else addresses
 
     def check(self, before: Noun | None = None) -> None:
         """Of the number of its groups as well."""

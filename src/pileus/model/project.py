@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pileus.model.noun import Noun, Part
+from pileus.model.noun import Claim, Noun, Part
 
 DEFAULT_QUOTA: dict[str, int] = {
     "instances": 20,
@@ -60,3 +60,7 @@ class Project(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: None = None
     seen: None = None
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Its name, and the number of its account."""
+        return (("project", self.name), ("account", self.wanted.account_id))

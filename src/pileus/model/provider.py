@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
-from pileus.model.noun import NEVER, Fault, Revision
+from pileus.model.noun import NEVER, Revision, SeenFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pileus.model.host import Limits
+    from pileus.model.host import ProviderLimits
     from pileus.model.spec import AnySpec
 
 Cause = Literal["", "guest", "other"]
 Channel = Literal["log", "console", "screenshot", "connect", "bytes", "stats"]
 
 
-class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class BodyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One body. `revision` is that of the order that names it: an older one than the body's own does nothing."""
 
     kind: str
@@ -27,7 +27,7 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Capture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What has come of a capture (the body of an image). One that is `captured` never changes any more.
+    """The progress of a capture (the body of an image). A `captured` one never changes any more.
 
     `moment` names the moment that it will be of, once nothing that its instance does is in it any more; another name
     means that the one before was lost. `digest` is the sha256 (hex) and `size` the number of its bytes, `virtual_size`
@@ -40,11 +40,11 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: str = ""
     size: int = 0
     virtual_size: int = 0
-    fault: Fault | None = None
+    fault: SeenFault | None = None
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a provider sees of one body, `revision` as last ensured.
+class SeenBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A provider's view of one body, `revision` as last ensured.
 
     `running` and `cause` are an instance's: `cause` says what ended it, "guest" being the guest's own shutdown.
     `up`: the guest has come up since it began to run, as far as can be seen from outside of it.
@@ -62,7 +62,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Recalled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an engine remembers of an order: the `record` of its spec, or that it was a removal (`gone`)."""
+    """An engine's memory of an order: the `record` of its spec, or the fact that it was a removal (`gone`)."""
 
     kind: str
     uuid: str
@@ -95,13 +95,13 @@ class Provider(Protocol):
         """The kinds of nouns that it has bodies for."""
 
     @property
-    def limits(self) -> Limits:
-        """What it cannot do."""
+    def limits(self) -> ProviderLimits:
+        """The limits of the provider."""
 
-    def observe(self, ref: Ref) -> Seen | None:
+    def observe(self, ref: BodyRef) -> SeenBody | None:
         """The body as it is now, or None when there is none. Raises Fault when the backend does not answer."""
 
-    def scan(self) -> Iterable[Seen]:
+    def scan(self) -> Iterable[SeenBody]:
         """Every body there is, those that no order ever named included."""
 
     def ensure(self, spec: AnySpec) -> None:
@@ -109,21 +109,21 @@ class Provider(Protocol):
 
         For an instance: its body exists, with its disks and ports, and its power is, or is becoming, what
         `spec.power.state` says (a graceful stop that is ignored for long ends in a hard one);
-        with `spec.power.keep` its power is left as it is. What this or a later order removed is not made again.
+        with `spec.power.keep` its power is left as it is. A body that this or a later order removed is not made again.
 
         For an image: its capture is being made, or is there; one that is whole is never made again. With `reboot` the
         agent has shut the instance down before it asks, and keeps it so until the capture is there or has failed.
-        What fails is said by a Fault or by what `observe` gives: a permanent one ends it, after another one it
+        A failure is a Fault, raised here or given by `observe`: a permanent one ends it, after another one it
         is asked for again.
         """
 
-    def remove(self, ref: Ref) -> None:
+    def remove(self, ref: BodyRef) -> None:
         """One idempotent step towards no such body, without a trace left; done when `observe` gives None."""
 
-    def watch(self, report: Callable[[Ref], None]) -> None:
+    def watch(self, report: Callable[[BodyRef], None]) -> None:
         """From now on call `report` whenever a body may have changed by itself; losing such a hint loses nothing."""
 
-    def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
+    def open(self, ref: BodyRef, channel: Channel, port: int = 0) -> Access:
         """A way to the bytes of `channel` (`connect`: a TCP stream to the guest's `port`). Raises Fault.
 
         `stats` is what `pileus.model.statistics` encodes, of the body, or of all bodies when `ref` names none ("").
@@ -131,7 +131,7 @@ class Provider(Protocol):
         """
 
 
-class Engine(Provider, Protocol):
+class NetworkEngine(Provider, Protocol):
     """The provider of networks, which is asked for what it keeps when the store is lost: hosts keep their orders."""
 
     def recall(self) -> Iterable[Recalled]:

@@ -1,7 +1,7 @@
 """Records: the rows that an order was made from, as text that goes along with it and that a lost store is rebuilt from.
 
-Who keeps an order keeps its record without reading it. Parts are written as the store writes its columns, so what holds
-for old rows holds for old records: new fields need a default.
+The keeper of an order keeps its record without reading it. Parts are written as the store writes its columns, so
+rules for old rows hold for old records: new fields need a default.
 """
 
 from __future__ import annotations

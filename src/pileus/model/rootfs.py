@@ -1,4 +1,4 @@
-"""What an archive of a container's root file system may hold: rules for the entries of a stranger's archive. Pure.
+"""The rules for an archive of a container's root file system, which a stranger may have made. Pure.
 
 Device nodes are left out: a container is given its own, and an archive of a whole system often has some.
 """
@@ -25,7 +25,7 @@ INITS = ("sbin/init", "etc/init", "bin/init", "init", "usr/sbin/init")
 """Where a system's first program may be."""
 
 ATTRIBUTE = "SCHILY.xattr."
-"""What tar writes before the name of an extended attribute."""
+"""The prefix that tar writes before the name of an extended attribute."""
 _LARGEST_CAPABILITY = 24
 
 Kind = Literal["file", "folder", "symlink", "link", "pipe", "nothing"]
@@ -36,15 +36,15 @@ class RefusedError(ValueError):
 
 
 @dataclass(frozen=True)
-class Tree:
-    """What a root file system takes once it is unpacked: bytes of its files, and their number with all the rest."""
+class UnpackedSize:
+    """The size of a root file system once it is unpacked: the bytes of its files, and the number of all its entries."""
 
     bytes: int
     entries: int
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArchiveEntry:
     """One entry: where it goes, and for a `link` (a further name of a file) the `target` within the archive.
 
     `kind` is `nothing` for what is left out, and for the root folder itself.
@@ -58,7 +58,7 @@ class Entry:
 
 @dataclass
 class Tally:
-    """What an archive has had so far, within its bounds; `bootable` once there was a first program to run."""
+    """The bytes and entries of an archive so far, within its bounds; `bootable` once a first program was among them."""
 
     bytes: int = 0
     entries: int = 0
@@ -66,8 +66,8 @@ class Tally:
     most_bytes: int = bounds.ARCHIVE_BYTES.most
     most_entries: int = bounds.ARCHIVE_ENTRIES.most
 
-    def entry(self, member: tarfile.TarInfo) -> Entry:
-        """What becomes of `member`. Raises RefusedError for what no honest archive has, and beyond the bounds."""
+    def entry(self, member: tarfile.TarInfo) -> ArchiveEntry:
+        """Return the entry for `member`. Raises RefusedError for a dishonest one, and beyond the bounds."""
         self.entries += 1
         if self.entries > self.most_entries:
             raise RefusedError(f"the archive has more than {self.most_entries} entries")
@@ -79,7 +79,7 @@ class Tally:
         if self.bytes > self.most_bytes:
             raise RefusedError(f"the files of the archive have more than {self.most_bytes} bytes")
         target = parts(member.linkname) if kind == "link" else ()
-        return Entry(path, kind, target, _capability(member))
+        return ArchiveEntry(path, kind, target, _capability(member))
 
     def _look(self, member: tarfile.TarInfo, path: tuple[str, ...]) -> None:
         if not (0 <= member.uid < IDS and 0 <= member.gid < IDS):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pileus.model.errors import Fault
 from pileus.model.network import Seen
-from pileus.model.noun import Noun, Part
+from pileus.model.noun import Claim, Noun, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,6 +49,10 @@ class Router(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Its address on the outside network."""
+        return (("floating", self.assigned.address),) if self.assigned.address else ()
 
 
 def gateways(uuid: str, switches: Iterable[str]) -> tuple[str, ...]:

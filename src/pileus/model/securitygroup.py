@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pileus.model import bounds, tag
 from pileus.model.errors import QuotaExceeded
 from pileus.model.network import Assigned, Seen
-from pileus.model.noun import Noun, Part, Ref
+from pileus.model.noun import Claim, Noun, Part, Ref
 
 Protocol = Literal["tcp", "udp", "icmp", "icmpv6", "all"]
 
@@ -34,7 +34,7 @@ class Rule(Part, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
 
     def match(self) -> tuple[object, ...]:
-        """What the rule means, without its id, description and tags: two rules with the same match are duplicates."""
+        """Return the rule without its id, description and tags: two rules with the same match are duplicates."""
         return (
             self.direction,
             self.action,
@@ -68,6 +68,10 @@ class SecurityGroup(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Its name in its router, which is free as soon as the group is to go: the engine knows groups by uuid."""
+        return () if self.wanted.gone else ((f"securitygroup:{self.wanted.router}", self.name),)
 
     def check(self, before: Noun | None = None) -> None:
         """Of its description and its rules as well, as far as `before` has not got them."""

@@ -20,7 +20,7 @@ VERSION = 1
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """What all specs have. `revision` orders the specs of one uuid; it is not part of the content.
+    """The fields of all specs. `revision` orders the specs of one uuid; it is not part of the content.
 
     `record` holds the rows that it was made from (`pileus.model.record`): no body needs it, a lost store does.
     """
@@ -214,7 +214,7 @@ class FloatingIpSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="f
 AnySpec = InstanceSpec | ImageSpec | RouterSpec | NetworkSpec | PortSpec | SecurityGroupSpec | FloatingIpSpec
 
 HostSpec = InstanceSpec | ImageSpec
-"""What hosts are ordered; the rest is the network engine's."""
+"""The specs that hosts get; the network engine gets the others."""
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 

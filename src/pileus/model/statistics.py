@@ -1,4 +1,4 @@
-"""What one instance uses, as its host measures it when it is asked; nothing of it is kept."""
+"""The resource use of one instance, measured by its host on request and never stored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class NicStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What passed one port since the guest started, as the guest sees it; `id` is the port's public one."""
+    """The traffic of one port since the guest started, as the guest sees it; `id` is the port's public one."""
 
     id: str
     received_bytes: int = 0
@@ -20,7 +20,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
     `cpu_seconds` is the time of all processors together. `memory_bytes` is what the guest occupies of this machine: a
     machine's QEMU, its own needs included; a container's processes and what they keep in memory, without the cache of
-    files that can be dropped. What the disks take (`disk_allocated_bytes`) is there while it is stopped, too. None:
+    files that can be dropped. The disks' size (`disk_allocated_bytes`) is there while it is stopped, too. None:
     the backend cannot say just now. `fault` says why nothing is known; else it is empty.
     """
 
@@ -49,5 +49,5 @@ def encode(measured: tuple[Statistics, ...]) -> bytes:
 
 
 def decode(data: bytes) -> tuple[Statistics, ...]:
-    """What `encode` gave. Raises msgspec.DecodeError."""
+    """Decode the bytes that `encode` returned. Raises msgspec.DecodeError."""
     return _DECODER.decode(data)

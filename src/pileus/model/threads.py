@@ -7,13 +7,13 @@ one connection. Every thread of the cloud and of a host is made here.
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import structlog
 
+from pileus.model.backoff import backoff
 from pileus.model.errors import Fault, PileusError
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ SHORTEST, LONGEST = 0.1, 2.0
 RECENT = 30.0
 """Seconds for which a thread counts as failing after its last failure, if no turn of it has succeeded since."""
 
-_jitter = random.SystemRandom()
 _failures: dict[Thread, tuple[float, str]] = {}
 
 log = structlog.get_logger()
@@ -124,4 +123,4 @@ def failing() -> dict[str, str]:
 
 
 def _pause(tries: int) -> float:
-    return min(LONGEST, SHORTEST * 2.0 ** min(tries - 1, 10)) * _jitter.uniform(0.7, 1.3)
+    return backoff(tries - 1, SHORTEST, LONGEST)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pileus.model.noun import Noun, Part, Ref
+from pileus.model.noun import Claim, Noun, Part, Ref
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -25,3 +25,7 @@ class User(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: None = None
     seen: None = None
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Its name."""
+        return (("user", self.name),)

@@ -1,4 +1,4 @@
-"""What each side of a cloud says at one moment, closed and without behaviour: `pileus doctor` compares these."""
+"""The views of each side of a cloud at one moment, closed and without behaviour: `pileus doctor` compares them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     applied: Revision = NEVER
 
 
-class HostView(msgspec.Struct, frozen=True, kw_only=True):
+class BookView(msgspec.Struct, frozen=True, kw_only=True):
     """A host's book: orders by uuid, the revision of every removal that it has confirmed as gone, and its clock's word.
 
     `orders` are of instances; `captures` are the uuids of the images that it is ordered, or was.

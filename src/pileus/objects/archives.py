@@ -3,7 +3,7 @@
 `python -m pileus.objects.archives FOLDER`, the archive on standard input; FOLDER is for what has no room in memory.
 Standard output has the root file system as a tar archive (gzip) where the upload is an image of another shape (OCI,
 docker, LXC); nothing where it is a plain root file system already. The last line of standard error is JSON: `bytes` and
-`entries` of the unpacked files, or `refused`, why not. Whoever starts it bounds its memory, its time and its files.
+`entries` of the unpacked files, or `refused`, why not. Its caller bounds its memory, its time and its files.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LONGEST = 512
 _PREFIX = "rootfs/"
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
 UNREADABLE = (ValueError, MemoryError, OverflowError, TypeError, RecursionError)
-"""What comes of reading what is not what it says, beside errors of the archive itself."""
+"""The errors that unreadable content raises, beside errors of the archive itself."""
 
 _ARCHITECTURES = ("amd64", "x86_64", "")
 _NO_INIT = (
@@ -64,7 +64,7 @@ def _cut(text: str) -> str:
 
 
 def take(upload: BinaryIO, target: IO[bytes], folder: str) -> Tally:
-    """What the upload is once it is unpacked; `target` gets a plain archive of what is none. Raises RefusedError."""
+    """Return the upload's unpacked size; `target` gets a plain archive where it is none. Raises RefusedError."""
     tally, tops = _look(upload)
     if tally.bootable:
         return tally
@@ -79,7 +79,7 @@ def take(upload: BinaryIO, target: IO[bytes], folder: str) -> Tally:
 
 
 def _look(upload: BinaryIO) -> tuple[Tally, set[str]]:
-    """What an archive has in all, within its bounds, and the names at its top."""
+    """Return the totals of an archive, within its bounds, and the names at its top."""
     tally, tops = Tally(), set[str]()
     with _stream(upload) as archive:
         while (member := archive.next()) is not None:

@@ -2,7 +2,7 @@
 
 An object is written to a temporary file, synced, renamed to its name and the folder synced: what was answered is
 there after a power cut, and what was not answered leaves nothing but a temporary file that the next start removes.
-Whoever writes holds a lock on that file (flock(2)), which ends with it: a start beside it leaves it alone.
+Its writer holds a lock on that file (flock(2)), which ends with it: a start beside it leaves it alone.
 
 An object's modification time is when it was last kept, used or known to be needed. Only one whose time is long past is
 removed as unneeded, under a lock that nobody has who keeps or uses an object: whoever does has that long to name it.
@@ -38,7 +38,7 @@ from pileus.objects.owners import Owners
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
-class Known(msgspec.Struct, frozen=True):
+class KnownDatabase(msgspec.Struct, frozen=True):
     """The database that says what is needed: its incarnation and newest line of the journal, and since when it does."""
 
     incarnation: int
@@ -133,12 +133,12 @@ class ObjectStore:
             incarnation, line = ask()
             found = None
             with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
-                found = msgspec.json.decode(path.read_bytes(), type=Known)
+                found = msgspec.json.decode(path.read_bytes(), type=KnownDatabase)
             same = found is not None and found.incarnation == incarnation and found.line <= line
             since = found.since if found is not None and same else self._now()
             aside = path.with_suffix(".new")
             with aside.open("wb") as file:
-                file.write(msgspec.json.encode(Known(incarnation, line, since)))
+                file.write(msgspec.json.encode(KnownDatabase(incarnation, line, since)))
                 file.flush()
                 os.fsync(file.fileno())
             aside.rename(path)
@@ -148,8 +148,8 @@ class ObjectStore:
     def sweep(self, needed: Collection[str], unused: float, since: float = -math.inf) -> list[Stored]:
         """Use the objects that are needed, and forget the others that nobody has used for `unused` seconds.
 
-        What nobody has used after `since` stays. Returns those that went. `needed` may be a little old, of much less
-        than `unused`. Raises OSError.
+        Objects that nobody has used after `since` stay. Returns those that went. `needed` may be a little old, of much
+        less than `unused`. Raises OSError.
         """
         gone, before = [], self._now() - unused
         for stored in self.list():
@@ -222,7 +222,7 @@ class ObjectStore:
         return self.path(digest).open("rb")
 
     def delete(self, digest: str) -> bool:
-        """Forget an object; False when there was none. Who has it open reads it to its end."""
+        """Forget an object; False when there was none. A reader that has it open reads it to its end."""
         path = self._place(digest)
         try:
             path.unlink()
@@ -291,8 +291,8 @@ class Incoming:
     def write(self, part: bytes) -> None:
         """Add bytes. Raises Unavailable when the disk does not take them, or has too little room for all else."""
         with _disk():
-            found = os.fstatvfs(self._file.fileno())
-            if found.f_bavail * found.f_frsize < bounds.FREE_DISK.most:
+            room = os.fstatvfs(self._file.fileno())
+            if room.f_bavail * room.f_frsize < min(bounds.FREE_DISK.most, room.f_blocks * room.f_frsize // 20):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._file.write(part)
         self._digest.update(part)
@@ -345,7 +345,7 @@ def _begun(path: Path) -> BinaryIO:
 
 @contextlib.contextmanager
 def _disk() -> Iterator[None]:
-    """What the disk cannot do now is no mistake of whoever asks."""
+    """Raise Unavailable for what the disk cannot do now: it is no mistake of the caller."""
     try:
         yield
     except OSError as error:

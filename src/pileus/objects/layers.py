@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from pileus.model.rootfs import ATTRIBUTE, CAPABILITY, Entry, Member, RefusedError, Tally
+from pileus.model.rootfs import ATTRIBUTE, CAPABILITY, ArchiveEntry, Member, RefusedError, Tally
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -91,7 +91,7 @@ class Layers:
         else:
             folder.children.pop(whiteout.removeprefix(_WHITEOUT), None)
 
-    def _place(self, number: int, member: tarfile.TarInfo, entry: Entry) -> None:
+    def _place(self, number: int, member: tarfile.TarInfo, entry: ArchiveEntry) -> None:
         above = self._find(entry.path[:-1])
         name = entry.path[-1]
         if entry.kind == "link":

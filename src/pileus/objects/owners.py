@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Owners:
-    """Notes below the folder `root`. Whoever writes holds the object store's lock; removing takes it alone."""
+    """Notes below the folder `root`. A writer holds the object store's lock; removing takes it alone."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

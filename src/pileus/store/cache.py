@@ -1,7 +1,8 @@
 """Nouns that change seldom, kept decoded: every snapshot knows which version of them it sees.
 
 A write that touches such a kind raises the kind's version in the same transaction. A snapshot uses what was kept under
-its own version alone, so this holds for any number of processes, and no snapshot sees what another one does not.
+its own version alone, so this holds for any number of processes, and no snapshot sees what another one does not. A
+version is of an incarnation: a store that was recovered counts on from an older copy, to versions that were before.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ def version_name(kind: str) -> str:
 _NAMES = {kind: version_name(kind) for kind in KINDS}
 
 
+Version = tuple[int, int]
+"""The store's incarnation, and the number of transactions that touched a kind."""
+
+
 class Unreadable(msgspec.Struct, frozen=True):
     """A row that this version cannot decode: it was damaged. Lists leave it out; its claims stay."""
 
@@ -48,17 +53,17 @@ class Kept:
 
 
 class Cache:
-    """What one process keeps. Only the newest version of each kind is kept."""
+    """The rows that one process keeps in memory. Only the newest version of each kind is kept."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[int, Kept]] = {}
+        self._kept: dict[str, tuple[Version, Kept]] = {}
         self._lock = threading.Lock()
         self.logged: set[str] = set()
         """The uuids of unreadable rows, and `journal ID` of unreadable lines, that the log names already."""
 
     def at(self, kind: str, versions: Mapping[str, int]) -> Kept | None:
-        """What the snapshot with these `versions` sees of a kind; None when that snapshot is an old one."""
-        version = versions.get(_NAMES[kind], 0)
+        """Return the kept rows of a kind for a snapshot with these `versions`; None when that snapshot is old."""
+        version = versions.get("incarnation", 0), versions.get(_NAMES[kind], 0)
         kept = self._kept.get(kind)
         if kept is None or kept[0] < version or len(kept[1].nouns) > MOST:
             with self._lock:

@@ -1,4 +1,4 @@
-"""What one kind of database needs said in its own words; everything else in this room is the same for all."""
+"""The interface to one kind of database; everything else in this room is the same for all kinds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
 Durability = Literal["none", "normal", "full"]
-"""What a commit survives: not even the database server's end; the end of every process; a power cut as well."""
+"""The events that a commit survives: no end of the database server; the end of every process; a power cut as well."""
 
 STOPPED: Final = 10
 """Seconds of silence after which the server ends a transaction: its process is stopped, or cut off."""
@@ -42,7 +42,7 @@ class Dialect(Protocol):
 
     @property
     def errors(self) -> type[Exception]:
-        """What the driver raises."""
+        """The class of the driver's exceptions."""
 
     def connect(self, **parameters: Any) -> Any:
         """A new connection of the driver, where it takes more than the driver's own words; else None."""
@@ -66,7 +66,7 @@ class Dialect(Protocol):
         """Do what the engine would otherwise do in the way of some commit. Outside a transaction."""
 
     def durability(self, connection: Connection) -> Durability:
-        """What a commit survives on this server."""
+        """Return the durability of a commit on this server."""
 
     def reason(self, error: Exception) -> str:
         """The slug of why the database could not do it; empty for what is a mistake of ours."""

@@ -27,18 +27,18 @@ LONGEST = 100
 """Values of an IN list up to which a text is kept for each number of them; around more the rest matters little."""
 
 
-class Session(Protocol):
+class StatementExecutor(Protocol):
     """How a transaction executes its statements: SQLAlchemy's connection, or `Direct`."""
 
     def execute(self, statement: Any, parameters: Any = None, /) -> Any:
-        """Execute it, for each of a list of parameters; what it gave is `Rows`, or SQLAlchemy's result."""
+        """Execute it, for each of a list of parameters; what it gave is `StatementResult`, or SQLAlchemy's result."""
 
     def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Any:
         """Execute a statement in the database's own words."""
 
 
-class Rows:
-    """What a statement gave, read as SQLAlchemy's results are: rows are named tuples."""
+class StatementResult:
+    """The result of a statement, read as SQLAlchemy's results are: rows are named tuples."""
 
     def __init__(self, cursor: Any, row: Callable[[Any], Any] | None) -> None:
         self._cursor = cursor
@@ -92,7 +92,7 @@ class _Text:
 
 
 class Texts:
-    """What the statements of one engine became. Only those that live longer than one execution are kept."""
+    """The compiled texts of one engine's statements. Only statements that outlive one execution are kept."""
 
     def __init__(self, words: Words) -> None:
         self._words = words
@@ -196,7 +196,7 @@ class Direct:
                 cursor = self._driver.execute(text.text, text.arguments(first))
         except self._errors as error:
             raise DBAPIError.instance(text.text, None, error, self._errors, hide_parameters=True) from error
-        return Rows(cursor, text.row)
+        return StatementResult(cursor, text.row)
 
     def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Any:
         """As SQLAlchemy's connection does."""

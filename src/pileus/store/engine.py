@@ -16,7 +16,7 @@ from pileus.model.errors import Unavailable
 from pileus.store import trouble
 from pileus.store.dialect import TURN
 from pileus.store.dialects import dialect_of
-from pileus.store.direct import Direct, Session, Texts
+from pileus.store.direct import Direct, StatementExecutor, Texts
 from pileus.store.files import DatabaseFiles
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _POLL = 0.25
 _RANK = {"none": 0, "normal": 1, "full": 2}
 
 
-class Engine:
+class Database:
     """Opens `url`. `sync` full: a commit survives a power cut; normal: it survives the death of every process.
 
     `trouble` is what the database could not be used for when that was tried last; None since it could be written.
@@ -87,8 +87,8 @@ class Engine:
     def _look(self, *, committed: bool = False) -> None:
         """Raise Unavailable once the database's file, or its log, is not the one that was opened.
 
-        What is written goes to a file that has no name any more, and what is read comes from there. What is in a
-        deleted log is copied into the database's file at once: so a write that was `committed` may be kept.
+        Writes then go to a file that has no name any more, and reads come from there. The content of a deleted
+        log is copied into the database's file at once: so a write that was `committed` may be kept.
         """
         loss = "" if self._files is None else self._files.loss()
         if not loss and not self.replaced:
@@ -158,7 +158,7 @@ class Engine:
         if _RANK[kept] < _RANK[self._sync]:
             raise trouble.undurable(self._sync)
 
-    def direct(self, connection: Connection) -> Session:
+    def direct(self, connection: Connection) -> StatementExecutor:
         """The way to execute statements that are built once, within a transaction that was begun above."""
         return Direct(connection, self._texts, self.dialect.errors) if self._texts is not None else connection
 

@@ -9,9 +9,9 @@ from contextlib import closing, suppress
 from typing import Final, Literal
 
 Loss = Literal["", "database", "log"]
-"""What was deleted or replaced: nothing; the database's own file; its log, or the index of its log, alone."""
+"""The deleted or replaced files: none; the database's own file; its log, or the index of its log, alone."""
 
-Identity = tuple[int, int] | None
+FileIdentity = tuple[int, int] | None
 """Device and inode of a file; None when there is none."""
 
 WAIT: Final = 1.0
@@ -31,7 +31,7 @@ class DatabaseFiles:
         self.path = path
         self._lock = threading.Lock()
         self._keeper: sqlite3.Connection | None = None
-        self._opened: tuple[Identity, ...] = ()
+        self._opened: tuple[FileIdentity, ...] = ()
         """The identities of the files when they were opened; empty while they are not watched."""
 
     def watch(self) -> None:
@@ -91,7 +91,7 @@ class DatabaseFiles:
         if keeper is not None:
             keeper.close()
 
-    def _identities(self) -> tuple[Identity, ...]:
+    def _identities(self) -> tuple[FileIdentity, ...]:
         return tuple([_identity(self.path + suffix) for suffix in _SUFFIXES])
 
 
@@ -102,7 +102,7 @@ def _copied(connection: sqlite3.Connection, mode: str) -> bool:
     return bool(not busy and pages == copied)
 
 
-def _identity(file: str) -> Identity:
+def _identity(file: str) -> FileIdentity:
     try:
         found = os.stat(file)  # noqa: PTH116  (at each commit; a Path takes longer to make)
     except OSError:

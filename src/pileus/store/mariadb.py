@@ -11,7 +11,7 @@ from pymysql.constants import CR, ER
 from pileus.model import disk
 from pileus.model.errors import Unavailable
 from pileus.store.dialect import ANSWER, CONNECT, STOPPED, TURN
-from pileus.store.pulse import Pulse
+from pileus.store.pulse import DatabaseProbe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ class Watched(_Connection):  # type: ignore[misc]  # the stubs lack the methods 
     PyMySQL reads packets, and a query's rows, by the methods that are taken over here; nobody else calls them.
     """
 
-    pulse: Pulse | None = None
+    pulse: DatabaseProbe | None = None
     _waits = False
 
     def _read_packet(self, *arguments: Any, **named: Any) -> Any:
@@ -103,7 +103,7 @@ class Watched(_Connection):  # type: ignore[misc]  # the stubs lack the methods 
 
 
 class Mariadb:
-    """MariaDB 10.6 or newer. What the URL's query says is PyMySQL's: ssl_ca, read_default_file and more."""
+    """MariaDB 10.6 or newer. The URL's query has PyMySQL's options: ssl_ca, read_default_file and more."""
 
     errors = pymysql.MySQLError
     alone = False
@@ -114,7 +114,7 @@ class Mariadb:
         self.sql = url.set(drivername="mariadb+pymysql")
         self._database = url.database
         self._parameters: dict[str, Any] = {}
-        self._pulse = Pulse(self._answers)
+        self._pulse = DatabaseProbe(self._answers)
         self.options: dict[str, Any] = {
             "connect_args": {
                 "charset": "utf8mb4",

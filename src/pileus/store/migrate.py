@@ -22,7 +22,7 @@ from pileus.store.tables import FIRST_META, OPTIONS, meta, metadata
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from pileus.store.engine import Engine
+    from pileus.store.engine import Database
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _LATER = re.compile(r"\d+_pre_\w+", re.ASCII)
@@ -33,7 +33,7 @@ _DONE = Table("alembic_version", MetaData(), Column("version_num", String(32), p
 log = structlog.get_logger()
 
 
-def migrate(engine: Engine, revision: str = "head") -> None:
+def migrate(engine: Database, revision: str = "head") -> None:
     """Run every migration up to `revision` that this database has not had; safe to repeat.
 
     Raises Unavailable, when the database's user lacks rights too, when its server forgets what it confirmed, and when
@@ -59,7 +59,7 @@ def newest() -> str:
     return heads.pop() if len(heads) == 1 and all(len(one) == 2 for one in found) else ""
 
 
-def _newest(engine: Engine) -> bool:
+def _newest(engine: Database) -> bool:
     """Whether this database needs no migration any more; a new one is made here."""
     head = newest()
     if not head:
@@ -93,7 +93,7 @@ def _done(connection: Connection) -> str:
     return ""
 
 
-def _make(engine: Engine, head: str) -> bool:
+def _make(engine: Database, head: str) -> bool:
     with engine.making() as connection:
         if done := _done(connection):
             return done == head  # somebody else was quicker

@@ -9,7 +9,7 @@ import psycopg
 
 from pileus.model import disk
 from pileus.store.dialect import ANSWER, CONNECT, STOPPED, TURN, this_process
-from pileus.store.pulse import Pulse
+from pileus.store.pulse import DatabaseProbe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ _SESSION = {
 class Watched(psycopg.Connection[Any]):
     """A connection on which nobody waits for a server that is silent."""
 
-    pulse: Pulse | None = None
+    pulse: DatabaseProbe | None = None
 
     def wait(self, gen: Any, *arguments: Any, **named: Any) -> Any:
         """Wait for the server. Raises OperationalError, and is closed, when that is silent."""
@@ -67,7 +67,7 @@ class Watched(psycopg.Connection[Any]):
 
 
 class Postgresql:
-    """PostgreSQL 13 or newer. What the URL's query says is libpq's: sslmode, sslrootcert and more."""
+    """PostgreSQL 13 or newer. The URL's query has libpq's options: sslmode, sslrootcert and more."""
 
     errors = psycopg.Error
     alone = False
@@ -89,7 +89,7 @@ class Postgresql:
         arguments = {name: value for name, value in defaults.items() if name not in url.query}
         self.options = {"connect_args": {**arguments, "options": f"{settings} {given}".strip()}}
         self._parameters: dict[str, Any] = {}
-        self._pulse = Pulse(self._answers)
+        self._pulse = DatabaseProbe(self._answers)
 
     def connect(self, **parameters: Any) -> psycopg.Connection[Any]:
         """A new connection. Raises OperationalError, at once while the server is known to be silent."""

@@ -24,7 +24,7 @@ LOOK = 1.0
 """Seconds between looks at who waits, and between questions to a server that was silent."""
 
 
-class Pulse:
+class DatabaseProbe:
     """`answers` asks the server, on a connection of its own and for a bounded time, whether it lives.
 
     While it does not, those who wait are cut off, and whoever comes is to be sent away: `silent` says so.

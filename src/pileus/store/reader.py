@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import Integer, bindparam, case, func, literal, select, union_all
 
 from pileus.model import bounds
-from pileus.model.errors import DAMAGED, NotFound, Unavailable
+from pileus.model.errors import DamagedRow, NotFound
 from pileus.model.noun import Noun, Revision
 from pileus.model.project import Project
 from pileus.store import tables
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import CompoundSelect, Select
 
     from pileus.store.cache import Cache, Kept
-    from pileus.store.direct import Session
+    from pileus.store.direct import StatementExecutor
 
 N = TypeVar("N", bound=Noun)
 
@@ -47,7 +47,7 @@ LAST_LINE = "last-line"
 """The number in `meta` that is the id of the journal's newest line, as it was when lines were erased last."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the journal. `outcome`: open, done, failed, superseded."""
 
     id: int
@@ -65,7 +65,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     ended: float | None
 
 
-_LINE = Entry.__struct_fields__
+_LINE = JournalEntry.__struct_fields__
 """The journal's columns in order. A row's own names are of a class that msgspec does not take for text."""
 
 
@@ -79,7 +79,7 @@ class Reader:
     replacing = False
     """Whether an unreadable row counts as missing, because it may be made anew: in a recovery."""
 
-    def __init__(self, session: Session, cache: Cache | None = None) -> None:
+    def __init__(self, session: StatementExecutor, cache: Cache | None = None) -> None:
         self.unreadable: dict[str, Unreadable] = {}
         self.unreadable_lines: dict[int, str] = {}
         self.sql = session
@@ -97,10 +97,10 @@ class Reader:
         return noun
 
     @staticmethod
-    def refusal(row: Unreadable) -> Unavailable:
+    def refusal(row: Unreadable) -> DamagedRow:
         """The error for an unreadable row that a caller names."""
         text = f"The {row.kind} '{row.ec2_id}' cannot be read: its row is damaged. 'pileus doctor' says how to mend it."
-        return Unavailable(text, noun=row.kind, ident=row.ec2_id, reason=DAMAGED)
+        return DamagedRow(text, noun=row.kind, ident=row.ec2_id, reason="row-damaged")
 
     @contextmanager
     def complete(self) -> Iterator[None]:
@@ -137,12 +137,12 @@ class Reader:
                 self._log_once(str(row.uuid), error, kind=cls.KIND, uuid=row.uuid, id=row.ec2_id)
         return nouns
 
-    def _entries(self, rows: Iterable[Any]) -> _List[Entry]:
+    def _entries(self, rows: Iterable[Any]) -> _List[JournalEntry]:
         """These lines of the journal; unreadable ones are noted, logged once, and left out."""
-        entries: list[Entry] = []
+        entries: list[JournalEntry] = []
         for row in rows:
             try:
-                entries.append(msgspec.convert(dict(zip(_LINE, row, strict=True)), Entry))
+                entries.append(msgspec.convert(dict(zip(_LINE, row, strict=True)), JournalEntry))
             except UNDECODABLE as error:
                 self.unreadable_lines[row.id] = f"{row.verb} of the {row.kind} {row.uuid}"
                 self._log_once(f"journal {row.id}", error, kind="journal", id=row.id)
@@ -165,7 +165,7 @@ class Reader:
         return self._by(cls, "uuid", uuids)
 
     def _kept(self, kind: str) -> Kept | None:
-        """What the process keeps of a kind that changes seldom, as this snapshot sees it; None: ask the database."""
+        """Return the process's cache of a kind that changes seldom, as of this snapshot; None: ask the database."""
         if self._cache is None or kind not in KINDS:
             return None
         return self._cache.at(kind, self._numbers())
@@ -277,12 +277,12 @@ class Reader:
         )
 
     def claimed(self, pool: str, value: str) -> tuple[str, str] | None:
-        """Who holds `value` of `pool`: (kind, uuid)."""
+        """Return the holder of `value` of `pool` as (kind, uuid), None where nobody holds it."""
         row = self.sql.execute(_CLAIMED, {"pool": pool, "value": value}).first()
         return (row.kind, row.uuid) if row else None
 
     def holders(self, pool: str, values: Iterable[str]) -> dict[str, str]:
-        """Who holds each of these values of a pool, by uuid; those that nobody holds are left out."""
+        """Return the holder's uuid of each of these values of a pool, by value; values without a holder are absent."""
         found: dict[str, str] = {}
         for part in chunks(values):
             found.update((row.value, row.uuid) for row in self.sql.execute(_HOLDERS, {"pool": pool, "values": part}))
@@ -306,12 +306,14 @@ class Reader:
         return found
 
     def usage(self, scope: str | None = None) -> dict[tuple[str, str], int]:
-        """What is used, by (scope, resource); zeros are left out."""
+        """Return the usage by (scope, resource), of one scope or of all; zeros are left out."""
         statement, given = (_USAGE, {}) if scope is None else (_USAGE_OF, {"scope": scope})
         rows = self.sql.execute(statement, given).all()
         return {(row.scope, row.resource): row.used for row in rows if row.used}
 
-    def journal(self, uuid: str | None = None, *, open_only: bool = False, limit: int | None = 50) -> _List[Entry]:
+    def journal(
+        self, uuid: str | None = None, *, open_only: bool = False, limit: int | None = 50
+    ) -> _List[JournalEntry]:
         """The newest lines, of one noun or of all, oldest first; `limit` None: every one."""
         given = {key: value for key, value in (("uuid", uuid), ("limit", limit)) if value is not None}
         statement = _journal(tuple(given), open_only)
@@ -321,9 +323,9 @@ class Reader:
             return self.journal(uuid, open_only=open_only, limit=limit + len(rows) - len(found))[-limit:]
         return found[::-1]
 
-    def unsettled(self, uuids: Iterable[str]) -> _List[Entry]:
+    def unsettled(self, uuids: Iterable[str]) -> _List[JournalEntry]:
         """The lines of these nouns that are open still, oldest first."""
-        found: list[Entry] = []
+        found: list[JournalEntry] = []
         for part in chunks(uuids):
             found += self._entries(self.sql.execute(_UNSETTLED, {"uuids": part}).all())
         return found
@@ -349,6 +351,10 @@ class Reader:
                 uuids += self.sql.execute(oldest, given).scalars()
         return uuids
 
+    def marks(self, prefix: str) -> set[str]:
+        """The names with this beginning of numbers above 0 that the store keeps about itself."""
+        return set(self.sql.execute(_MARKS, {"prefix": f"{prefix}%"}).scalars())
+
     def meta(self, name: str) -> int:
         """A number that the store keeps about itself: `incarnation`, `counter`."""
         row = self.sql.execute(_META, {"name": name}).first()
@@ -359,7 +365,7 @@ class Reader:
         return [*self.sql.execute(_texts(cls)).all()]
 
     def usage_by_scope(self, prefix: str, resources: tuple[str, ...]) -> dict[str, _List[int]]:
-        """What is used of these resources, in this order, by each scope whose name begins with `prefix`."""
+        """Return the usage of these resources, in this order, by each scope whose name begins with `prefix`."""
         rows = self.sql.execute(_usage_by_scope(resources), {"prefix": f"{prefix}%"}).all()
         return {row[0]: [*row[1:]] for row in rows}
 
@@ -489,6 +495,7 @@ _USAGE = select(tables.usage)
 _USAGE_OF = _USAGE.where(tables.usage.c.scope == bindparam("scope"))
 _LAST_LINE = select(func.max(tables.journal.c.id))
 _META = select(tables.meta.c.value).where(tables.meta.c.name == bindparam("name"))
+_MARKS = select(tables.meta.c.name).where(tables.meta.c.name.like(bindparam("prefix")), tables.meta.c.value > 0)
 _TAKEN = select(tables.claim.c.value).where(tables.claim.c.pool == bindparam("pool"))
 _NUMBERS = [RECOVERING, OPENING, "incarnation", "counter", "loopback", *(version_name(kind) for kind in sorted(KINDS))]
 _VERSIONS = select(tables.meta).where(tables.meta.c.name.in_(_NUMBERS))

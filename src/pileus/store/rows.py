@@ -11,7 +11,7 @@ from pileus.model.nouns import NOUNS
 
 _ENCODER = msgspec.json.Encoder()
 UNDECODABLE = (msgspec.MsgspecError, TypeError, ValueError)
-"""Raised by `Shape.noun` for a row that was damaged."""
+"""Raised by `NounSchema.noun` for a row that was damaged."""
 
 _SOUND = frozenset((int, str, str, str, int, float, gone, int, int) for gone in (float, type(None)))
 """The types of a sound row's columns that are not JSON. SQLite keeps a value of any type in a column of any type."""
@@ -24,7 +24,7 @@ def encode(part: object) -> str:
     return _ENCODER.encode(part).decode()
 
 
-class Shape:
+class NounSchema:
     """How one noun is kept: decoders of its parts and the fields that refer to other nouns."""
 
     def __init__(self, cls: type[Noun]) -> None:
@@ -102,4 +102,4 @@ class Shape:
         }
 
 
-SHAPES: dict[type[Noun], Shape] = {cls: Shape(cls) for cls in NOUNS.values()}
+SHAPES: dict[type[Noun], NounSchema] = {cls: NounSchema(cls) for cls in NOUNS.values()}

@@ -82,7 +82,7 @@ DROP_REFERENCES: Final[Delete] = delete(tables.reference).where(tables.reference
 ADD_CLAIM: Final[Insert] = insert(_claim)
 DROP_CLAIMS: Final[Delete] = delete(_claim).where(_claim.c.uuid == bindparam("key"))
 DROP_CLAIM: Final[Delete] = delete(_claim).where(
-    _claim.c.pool == bindparam("of_pool"), _claim.c.value == bindparam("of_value")
+    _claim.c.pool == bindparam("of_pool"), _claim.c.value == bindparam("of_value"), _claim.c.uuid == bindparam("key")
 )
 
 _USED = (_usage.c.scope == bindparam("of_scope")) & (_usage.c.resource == bindparam("of_resource"))

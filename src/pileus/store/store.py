@@ -16,7 +16,7 @@ from pileus.model.nouns import NOUNS
 from pileus.store import statements, tables
 from pileus.store.cache import Cache
 from pileus.store.clock import Clock
-from pileus.store.engine import Engine
+from pileus.store.engine import Database
 from pileus.store.journal import JournalSweep
 from pileus.store.reader import OPENING, RECOVERING, Reader
 from pileus.store.writer import Writer
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pileus.model.noun import Noun, Revision
-    from pileus.store.direct import Session
+    from pileus.store.direct import StatementExecutor
 
 LEASE = 60.0
 """Seconds for which a claimed wake is nobody else's."""
@@ -74,7 +74,7 @@ class Store:
     """
 
     def __init__(self, url: str, *, sync: str = "normal", now: Callable[[], float] | None = None) -> None:
-        self.engine = Engine(url, sync=sync)
+        self.engine = Database(url, sync=sync)
         self.now = now or Clock()
         self._swept = int(self.now() - TOMBSTONE), self.steady()
         """`ERASED` as this process saw it last, and when that was by the steady clock."""
@@ -82,9 +82,9 @@ class Store:
         self.closed = False
         """Whether nothing may be written but what recovers it, and no wake be had."""
         self.shared = False
-        """Whether other processes may begin to recover it: every transaction looks whether one has."""
-        self.guarded = self.went_back = False
-        """Whether an older copy in the store's place is noticed here; and whether one was."""
+        """Whether other processes use it too."""
+        self.guarded = False
+        """Whether every transaction looks for a recovery that has begun, and for an older copy in the store's place."""
         self.reached: Revision = NEVER
         """The highest revision that the store was seen to have given, where it is guarded."""
         self._set_back = False
@@ -92,6 +92,8 @@ class Store:
         self._scanned: dict[str, str] = {}
         """Up to which uuid the last slow scan came, by kind."""
         self._sweep = JournalSweep()
+        self._held: set[Claimed] = set()
+        """The wakes that this process has claimed and not given back."""
         self._owed: dict[Claimed, tuple[float | None, bool]] = {}
         self._on_commit: list[Callable[[bool, set[str]], None]] = []
 
@@ -126,36 +128,30 @@ class Store:
     def write(self, *, recovering: bool = False, lasting: bool = True) -> Iterator[Writer]:
         """One transaction; what it wakes and touches is told after the commit.
 
-        What is not `lasting` may be taken back by a crash of the database's server, with nothing that came after it: it
-        is for what will be seen, or done, once more then. It gives no revision and acknowledges nothing.
+        A crash of the database's server may take back a transaction that is not `lasting`, unless a lasting one came
+        after it: it is for work that will be seen, or done, once more then. It gives no revision and acknowledges
+        nothing.
 
-        Raises Unavailable while the store is `closed`, to all but those who are `recovering` it, and where the store is
-        `guarded` and has given a higher revision in this process before: an older copy was put in its place.
+        Raises Unavailable, to all but those who are `recovering` it, while the store is `closed` or is recovered. A
+        `guarded` one that this process has seen at a higher revision is an older copy: its recovery begins here.
         """
         before = self.reached
         with self.engine.write(lasting=lasting) as connection:
             writer = Writer(self.engine.direct(connection), self.now(), self._cache)
             writer.replacing = recovering
-            if not recovering and (self.closed or (self.shared and writer.recovering)):
-                raise Unavailable(
-                    "The cloud compares its database with what its hosts hold, and takes no changes until "
-                    "that is done; try again shortly.",
-                    noun="store",
-                    reason="recovering",
-                )
-            if self.guarded and not recovering and writer.reached < before:
-                self.went_back = True
-                raise Unavailable(
-                    "The cloud's database is older than it was, and is recovered from what its hosts hold; try again "
-                    "shortly.",
-                    noun="store",
-                    reason="recovering",
-                )
-            yield writer
-            writer.count_versions()
-            if self.guarded:
-                before = writer.reached
-        self.reached = max(self.reached, before)
+            if not recovering and (self.closed or (self.guarded and writer.recovering)):
+                raise _compared()
+            is_older = self.guarded and not recovering and writer.reached < before
+            if is_older:
+                log.warning("older than it was: recovering", given=writer.reached, reached=before)
+                writer.begin_recovery(before[0] + 1)
+            else:
+                yield writer
+                writer.count_versions()
+            reached = writer.reached if self.guarded else NEVER
+        if is_older:
+            raise _compared()
+        self.reached = max(self.reached, reached)
         for callback in self._on_commit:
             callback(writer.woken, writer.touched)
 
@@ -182,7 +178,9 @@ class Store:
             if self.engine.direct(connection).execute(statements.NEXT_WAKE, {"at": now, "most": 1}).first() is None:
                 return []
         with self.engine.write(lasting=False) as connection:
-            return self._next(self.engine.direct(connection), now, most)
+            claimed = self._next(self.engine.direct(connection), now, most)
+        self._held.update(claimed)
+        return claimed
 
     def finish_wake(
         self, held: Claimed, due: float | None, *, failed: bool = False, claim: bool = False
@@ -196,17 +194,24 @@ class Store:
     def finish_wakes(self, done: Sequence[tuple[Claimed, float | None, bool]], *, claim: int = 0) -> list[Claimed]:
         """Give many back, each with when it is due and whether it failed; and take up to `claim` others.
 
-        What cannot be given back now, because the disk is full perhaps, is given back before this process claims
+        A wake that cannot be given back now, perhaps because the disk is full, is given back before this process claims
         another one: it would wait for its lease's end.
         """
+        self._held.difference_update(held for held, _, _ in done)
         try:
             with self.engine.write(lasting=False) as connection:
                 session = self.engine.direct(connection)
                 self._give(session, done)
-                return self._next(session, self.now(), claim) if claim else []
+                claimed = self._next(session, self.now(), claim) if claim else []
         except Unavailable:
             self._owed.update({held: (due, failed) for held, due, failed in done})
             raise
+        self._held.update(claimed)
+        return claimed
+
+    def has_steps(self) -> bool:
+        """Whether a worker of this process is at a step."""
+        return bool(self._held)
 
     def _give_owed(self) -> None:
         owed = self._owed.copy()
@@ -217,7 +222,7 @@ class Store:
         for held in owed:
             self._owed.pop(held, None)
 
-    def _give(self, session: Session, done: Iterable[tuple[Claimed, float | None, bool]]) -> None:
+    def _give(self, session: StatementExecutor, done: Iterable[tuple[Claimed, float | None, bool]]) -> None:
         # A failure of a wake that nobody has touched since: the number of tries in the row is the one claimed.
         rows = [
             {
@@ -234,7 +239,7 @@ class Store:
             woken = [{key: value for key, value in row.items() if key != "tries"} for row in rows]
             session.execute(statements.GIVE_WAKE_AT_ONCE, [{**row, "due": self.now()} for row in woken])
 
-    def _next(self, session: Session, now: float, most: int) -> list[Claimed]:
+    def _next(self, session: StatementExecutor, now: float, most: int) -> list[Claimed]:
         if self.closed:
             return []
         rows = session.execute(statements.NEXT_WAKE, {"at": now, "most": most}).all()
@@ -248,7 +253,7 @@ class Store:
     def release_wakes(self) -> None:
         """Give back every wake that is held; for a process that knows it is the only one, as it starts.
 
-        What is due later is due now: that time may be of a clock that was set back since.
+        A wake that is due later is due now: its time may be of a clock that was set back since.
         """
         table, now = tables.wake, self.now()
         with self.engine.write() as connection:
@@ -337,6 +342,11 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self.engine.close()
+
+
+def _compared() -> Unavailable:
+    text = "The cloud compares its database with what its hosts hold, and takes no changes until that is done"
+    return Unavailable(f"{text}; try again shortly.", noun="store", reason="recovering")
 
 
 __all__ = ["LEASE", "OPENING", "RECOVERING", "TOMBSTONE", "Claimed", "Store"]

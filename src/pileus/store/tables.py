@@ -38,7 +38,7 @@ OPTIONS: Final[dict[str, Any]] = {
     # Case, accents and spaces at the end count, as they do in the other engines.
     "mariadb_collate": "utf8mb4_nopad_bin",
 }
-"""What every table is made with."""
+"""The options that every table is created with."""
 
 _UNNUMBERED: Final[dict[str, Any]] = {"sqlite_with_rowid": False, **OPTIONS}
 

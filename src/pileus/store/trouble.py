@@ -36,7 +36,7 @@ _UNKNOWN = (
 
 
 def told(error: Exception, dialect: Dialect, *, committing: bool = False) -> PileusError | None:
-    """What to tell instead of `error`; None for one that is a mistake of ours.
+    """Return the error to raise instead of `error`; None for a mistake of ours.
 
     While `committing`, a server that went away may have kept what it was given.
     """

@@ -12,11 +12,11 @@ from sqlalchemy.exc import IntegrityError
 
 from pileus.model import bounds
 from pileus.model.errors import Duplicate, QuotaExceeded, TokenReused
-from pileus.model.noun import Noun, Part, Revision, referred
+from pileus.model.noun import Claim, Noun, Part, Revision, referred
 from pileus.model.project import Project
 from pileus.store import statements, tables
 from pileus.store.cache import KINDS, version_name
-from pileus.store.reader import LAST_LINE, Reader, chunks
+from pileus.store.reader import LAST_LINE, RECOVERING, Reader, chunks
 from pileus.store.rows import SHAPES, encode
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pileus.model.caller import Caller
     from pileus.store.cache import Cache, Kept
-    from pileus.store.direct import Session
+    from pileus.store.direct import StatementExecutor
 
 N = TypeVar("N", bound=Noun)
 
@@ -37,11 +37,14 @@ BOUNDLESS = 1 << 62
 class Writer(Reader):
     """A transaction. `woken` and `touched` are told to the process after the commit, never before."""
 
-    def __init__(self, session: Session, now: float, cache: Cache | None = None) -> None:
+    def __init__(self, session: StatementExecutor, now: float, cache: Cache | None = None) -> None:
         super().__init__(session, cache)
         self.now = now
         self.limited = True
-        """Whether nouns have to be within their bounds and quotas; those that hosts have already need not."""
+        """Whether nouns have to be within bounds and quotas, and to claim nothing that another noun holds.
+
+        A recovery takes whatever hosts have, claims of it what is free, and counts anew at its end.
+        """
         self.woken = False
         self._request: str | None = None
         self._reserved: list[Revision] = []
@@ -57,10 +60,13 @@ class Writer(Reader):
         """Insert a new noun, its references too; returned with its id and time."""
         return self.add_all([noun])[0]
 
-    def insert(self, *kinds: list[Any], using: Mapping[tuple[str, str], int] | None = None) -> None:
+    def insert(
+        self, *kinds: list[Any], using: Mapping[tuple[str, str], int] | None = None, unclaimed: bool = False
+    ) -> None:
         """Insert new nouns, each list of one kind, and their references.
 
-        Their projects use them from now on, and with them the amounts `using`, by (project, resource).
+        Their projects use them from now on, and with them the amounts `using`, by (project, resource). With
+        `unclaimed`, the caller has found in this transaction that nobody holds what they claim. Raises Duplicate.
         """
         every: list[Noun] = []
         anew: set[str] = set()
@@ -76,6 +82,7 @@ class Writer(Reader):
                 anew.add(uuid)
             self.sql.execute(statements.add_noun(kind), [shape.row(noun) for noun in made])
             every += made
+        self._claim([(None, noun) for noun in every], unclaimed=unclaimed)
         # What the unreadable row used that a noun takes the place of is counted already.
         amounts = _amounts([noun for noun in every if noun.uuid not in anew])
         amounts.update(using or {})
@@ -85,7 +92,7 @@ class Writer(Reader):
     def drop(self, uuid: str) -> None:
         """Delete a row that this transaction met unreadable, with its references, claims and wake.
 
-        What it used stays counted until usage is counted anew: nobody can read how much that was.
+        Its usage stays counted until usage is counted anew: nobody can read how much that was.
         """
         self.free(uuid)
         self.unwake(self.unreadable[uuid].kind, uuid)
@@ -139,6 +146,7 @@ class Writer(Reader):
         values = {"wanted": encode(changed.wanted), "generation": changed.generation}
         values |= {key: encode(value) if key == "tags" else value for key, value in other.items()}
         self._update(noun, values)
+        self._claim([(noun, changed)])
         fields = SHAPES[type(noun)].references
         if fields and referred(noun, fields) != referred(changed, fields):
             self.sql.execute(statements.DROP_REFERENCES, {"key": noun.uuid})
@@ -146,21 +154,28 @@ class Writer(Reader):
         return changed
 
     def assign(self, noun: N, assigned: Part) -> N:
-        """Write where it is (verbs and placement do)."""
+        """Write where it is (verbs and placement do). Raises Duplicate."""
+        changed = msgspec.structs.replace(noun, assigned=assigned)
         self._update(noun, {"assigned": encode(assigned)})
-        return msgspec.structs.replace(noun, assigned=assigned)
+        self._claim([(noun, changed)])
+        return changed
 
     def see(self, noun: N, seen: Part) -> N:
         """Write what was observed."""
+        changed = msgspec.structs.replace(noun, seen=seen)
         self._update(noun, {"seen": encode(seen)})
-        return msgspec.structs.replace(noun, seen=seen)
+        self._claim([(noun, changed)])
+        return changed
 
     def see_all(self, seen: Iterable[tuple[Noun, Part]]) -> None:
         """Write what was observed of many nouns of one kind."""
-        rows = [(noun.KIND, {"key": noun.uuid, "seen": encode(part)}) for noun, part in seen]
-        if rows:
-            self.touched.add(rows[0][0])
-            self.sql.execute(statements.change_noun(rows[0][0]), [row for _, row in rows])
+        changes = [(noun, msgspec.structs.replace(noun, seen=part)) for noun, part in seen]
+        if changes:
+            kind = changes[0][0].KIND
+            self.touched.add(kind)
+            rows = [{"key": noun.uuid, "seen": encode(noun.seen)} for _, noun in changes]
+            self.sql.execute(statements.change_noun(kind), rows)
+            self._claim(changes)
 
     def revise(self, noun: N, assigned: Part | None = None) -> N:
         """Give the noun a new revision from the store-wide sequence; with `assigned`, write that as well."""
@@ -171,12 +186,14 @@ class Writer(Reader):
         else:
             values["assigned"] = encode(assigned)
         self._update(noun, values)
-        return msgspec.structs.replace(noun, revision=revision, assigned=assigned)
+        changed = msgspec.structs.replace(noun, revision=revision, assigned=assigned)
+        self._claim([(noun, changed)])
+        return changed
 
     def bury(self, *nouns: Noun) -> None:
         """Make these rows tombstones: their claims are free, their references gone, and what they used given back.
 
-        What no one needs of them any more is dropped, so that a tombstone is a small row.
+        Values that no one needs any more are dropped, so that a tombstone is a small row.
         """
         for noun in nouns:
             small = noun.as_tombstone()
@@ -243,33 +260,56 @@ class Writer(Reader):
                 boundless.append((project_scope(project), resource, amount))
         self.take_all(boundless)
 
-    def claim(self, pool: str, value: str, noun: Noun) -> None:
-        """Take `value` of `pool` for `noun`; Duplicate when another holds it."""
-        row = {"pool": pool, "value": value, "kind": noun.KIND, "uuid": noun.uuid}
-        holder = self.claimed(pool, value)
-        if holder is None:
-            try:
-                self.sql.execute(statements.ADD_CLAIM, row)
-            except IntegrityError:
-                holder = ("", "")
-        if holder is not None and holder[1] != noun.uuid:
-            raise Duplicate(
-                f"'{value}' is taken already.", noun=noun.KIND, ident=value, reason=pool.split(":", maxsplit=1)[0]
-            )
+    def _claim(self, changes: Iterable[tuple[Noun | None, Noun]], *, unclaimed: bool = False) -> None:
+        """Take what rows claim now and did not before (None: there was no row), give back what they claim no more."""
+        taken: list[tuple[Claim, Noun]] = []
+        for before, noun in changes:
+            old, new = before.claims() if before else (), noun.claims() if noun.gone is None else ()
+            if old == new:
+                continue
+            for pool, value in set(old).difference(new):
+                self.unclaim(pool, value, noun.uuid)
+            taken += [(claim, noun) for claim in new if claim not in old]
+        if taken:
+            self.claim_all(taken if unclaimed else self._unclaimed(taken))
 
-    def claim_all(self, rows: Iterable[tuple[str, str, Noun]]) -> None:
-        """Take many (pool, value) at once that the caller has found free in this transaction."""
-        values = [{"pool": p, "value": v, "kind": n.KIND, "uuid": n.uuid} for p, v, n in rows]
-        if values:
-            self.sql.execute(statements.ADD_CLAIM, values)
+    def _unclaimed(self, taken: Iterable[tuple[Claim, Noun]]) -> list[tuple[Claim, Noun]]:
+        """Return the claims that nobody holds. Raises Duplicate for one that another noun holds, if `limited`."""
+        by_pool: dict[str, list[tuple[Claim, Noun]]] = {}
+        for claim, noun in taken:
+            by_pool.setdefault(claim[0], []).append((claim, noun))
+        free: list[tuple[Claim, Noun]] = []
+        for pool, claims in by_pool.items():
+            holders = self.holders(pool, {value for (_, value), _ in claims})
+            for claim, noun in claims:
+                holder = holders.setdefault(claim[1], "")
+                if not holder:
+                    holders[claim[1]] = noun.uuid
+                    free.append((claim, noun))
+                elif holder != noun.uuid and self.limited:
+                    raise _duplicate(claim, noun)
+        return free
+
+    def claim(self, pool: str, value: str, noun: Noun) -> None:
+        """Take `value` of `pool` for a noun that does not claim it by itself; Duplicate when another holds it."""
+        self.claim_all(self._unclaimed([((pool, value), noun)]))
+
+    def claim_all(self, taken: Sequence[tuple[Claim, Noun]]) -> None:
+        """Take many claims at once that were found free in this transaction. Raises Duplicate."""
+        rows = [{"pool": p, "value": v, "kind": noun.KIND, "uuid": noun.uuid} for (p, v), noun in taken]
+        if rows:
+            try:
+                self.sql.execute(statements.ADD_CLAIM, rows)
+            except IntegrityError as error:
+                raise _duplicate(*taken[0]) from error
 
     def free(self, uuid: str) -> None:
         """Give back every claim of a noun."""
         self.sql.execute(statements.DROP_CLAIMS, {"key": uuid})
 
-    def unclaim(self, pool: str, value: str) -> None:
-        """Give back one claim."""
-        self.sql.execute(statements.DROP_CLAIM, {"of_pool": pool, "of_value": value})
+    def unclaim(self, pool: str, value: str, uuid: str) -> None:
+        """Give back one claim of a noun, if it holds it."""
+        self.sql.execute(statements.DROP_CLAIM, {"of_pool": pool, "of_value": value, "key": uuid})
 
     def take(self, scope: str, resource: str, amount: int, limit: int | None) -> None:
         """Add to what is used, unless that would pass `limit`; QuotaExceeded then, with nothing taken."""
@@ -376,7 +416,7 @@ class Writer(Reader):
         outcome: str = "open",
         detail: str = "",
     ) -> None:
-        """The same for many nouns. What is woken from here on is woken for that request."""
+        """The same for many nouns. Later wakes are for that request."""
         self._request = caller.request
         rows = [
             {
@@ -469,8 +509,10 @@ class Writer(Reader):
         if self._versions is not None:
             self._versions[name] = value
 
-    def void_wakes(self) -> None:
-        """Forget every wake and who holds it."""
+    def begin_recovery(self, incarnation: int) -> None:
+        """Have the store in a higher incarnation, without wakes; it takes no changes until a recovery has ended."""
+        self.keep_meta("incarnation", incarnation)
+        self.keep_meta(RECOVERING, 1)
         self.sql.execute(delete(tables.wake))
 
     def sequence(self, name: str) -> int:
@@ -487,6 +529,12 @@ class Writer(Reader):
             self.sql.execute(statements.ADD_META, {"name": name, "value": by})
         numbers[name] = value + by
         return value + by
+
+
+def _duplicate(claim: Claim, noun: Noun) -> Duplicate:
+    pool, value = claim
+    reason = pool.split(":", maxsplit=1)[0]
+    return Duplicate(f"'{value}' is taken already.", noun=noun.KIND, ident=value, reason=reason)
 
 
 def project_scope(project: str) -> str:

@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 
 N = TypeVar("N", bound=Noun)
 
+_NAMED = (Project, Flavor, PlacementGroup)
+"""Nouns around an instance that another noun of the same name replaces."""
+
 AROUND = (Project, Flavor, Image, Router, Network, Subnet, PlacementGroup)
-"""What an instance's record holds besides its own rows, in the order of making."""
+"""The kinds of nouns that an instance's record holds besides the instance's own rows, in the order of making."""
 
 
 def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: BodyReport) -> Instance:
@@ -131,27 +134,13 @@ def put(tx: Writer, noun: N) -> N:
     return tx.assign(row, noun.assigned) if noun.assigned is not None else row
 
 
-def claimed_by_name(noun: Noun) -> list[tuple[str, str]]:
-    """The (pool, value) that such a row holds by its name."""
-    if isinstance(noun, Project):
-        return [("project", noun.name), ("account", noun.wanted.account_id)]
-    if isinstance(noun, Flavor):
-        return [("flavor", noun.name)]
-    if isinstance(noun, PlacementGroup):
-        return [(f"placementgroup:{noun.project}", noun.name)]
-    return []
-
-
 def _around(tx: Writer, noun: Noun) -> None:
     """Make what the instance's rows refer to, unless there is one, or one of that name."""
     if noun.wanted.gone or tx.get(type(noun), noun.uuid) is not None:
         return
-    claims = claimed_by_name(noun)
-    if any(tx.claimed(pool, value) for pool, value in claims):
+    if isinstance(noun, _NAMED) and any(tx.claimed(pool, value) for pool, value in noun.claims()):
         return
     made = tx.add(noun)
-    for pool, value in claims:
-        tx.claim(pool, value, made)
     if isinstance(made, Router | Network):
         tx.wake(made)
 
@@ -179,12 +168,11 @@ def _key(tx: Writer, spec: InstanceSpec) -> None:
     """The public half of the key that the instance was launched with, unless its project has one of that name."""
     pool = f"keypair:{spec.project}"
     if spec.key_name and spec.public_keys and tx.claimed(pool, spec.key_name) is None:
-        made = tx.add(keypair.known(spec.project, spec.key_name, spec.public_keys[0]))
-        tx.claim(pool, spec.key_name, made)
+        tx.add(keypair.known(spec.project, spec.key_name, spec.public_keys[0]))
 
 
 def _seen(body: BodyReport, satisfied: int) -> Seen:
-    """What the host says of the body; its revision is of no order of this store."""
+    """Return the host's report of the body as `Seen`; its revision belongs to no order of this store."""
     return Seen(
         running=body.running,
         n=body.n,

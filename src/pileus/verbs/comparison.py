@@ -1,4 +1,4 @@
-"""What the store remembers of its comparison with each host: numbers in `meta`, and the rows that wait for a host."""
+"""The store's notes of its comparison with each host: numbers in `meta`, and the rows that wait for a host."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ COUNTER = 44
 INCARNATIONS = 1 << (62 - COUNTER)
 """The last incarnation that a host may have seen: a revision of a later one is no number of 63 bits."""
 
+_LEFT = "left "
+
 LEAP = 1 << 12
 """Incarnations that a host may have seen above those of the store and the engine: a recovery adds one.
 
@@ -36,7 +38,7 @@ Without it a single host could use up all of them in one report.
 def missed(tx: Reader, report: Report) -> bool:
     """Whether the store was recovered without a host that holds something, or of which it has something.
 
-    That one may have been asked in the store's incarnation, and its answer was lost.
+    The host may have been asked in the store's incarnation, and its answer was lost.
     """
     incarnation = tx.meta("incarnation")
     if report.highest[0] >= incarnation or tx.meta(_heard(report.host)) >= incarnation:
@@ -45,7 +47,7 @@ def missed(tx: Reader, report: Report) -> bool:
 
 
 def without(tx: Writer, host: str) -> None:
-    """The store, which nobody knows to be behind, is opened without this host: what is placed there waits for it."""
+    """Note that the store, which nobody knows to be behind, is opened without this host: rows placed there wait."""
     mark = _left(host)
     if not tx.meta(mark):
         tx.keep_meta(mark, tx.meta("counter") + 1)
@@ -54,10 +56,10 @@ def without(tx: Writer, host: str) -> None:
 
 
 def ahead(tx: Reader, report: Report) -> bool:
-    """Whether a host holds what the store had not given when it was opened without that one.
+    """Whether a host holds an order that the store had not given when it was opened without that host.
 
-    To one that it has never known it gave nothing at all: who holds something of its incarnation had it from the store
-    that this one is an old copy of, however far it has counted since.
+    The store gave nothing to a host that it has never known: where such a host holds orders of the store's incarnation,
+    this store is an old copy of the one that gave them, however far it has counted since.
     """
     mark, incarnation = tx.meta(_left(report.host)), tx.meta("incarnation")
     if mark > 0:
@@ -70,8 +72,14 @@ def late(tx: Reader, host: str) -> bool:
     return tx.meta(_left(host)) > 0
 
 
+def late_among(tx: Reader, hosts: Iterable[str]) -> set[str]:
+    """Return the hosts that are late, of these hosts."""
+    marks = tx.marks(_LEFT)
+    return {host for host in hosts if _left(host) in marks} if marks else set()
+
+
 def caught_up(tx: Writer, host: str) -> None:
-    """A host that the store was opened without knows nothing newer: what waited for it goes on."""
+    """Note that a host, without which the store was opened, holds nothing newer: the rows that waited go on."""
     tx.keep_meta(_left(host), 0)
     tx.keep_meta(_heard(host), tx.incarnation)
     for row in tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")]).values():
@@ -85,7 +93,7 @@ def was_heard(tx: Reader, hosts: Iterable[str]) -> bool:
 
 
 def wait(tx: Writer, row: Instance) -> Instance:
-    """The row, about which nothing is decided until its host is heard."""
+    """Have nothing decided about a row until its host is heard; return the row."""
     if row.assigned.unheard is not None:
         return row
     before = Unheard(wanted=row.wanted, name=row.name, tags=row.tags)
@@ -121,7 +129,7 @@ def _vouched(host: str) -> str:
 
 def _left(host: str) -> str:
     """The number in the store's `meta` above all that was given when this host was missing at its opening."""
-    return f"left {hashlib.sha256(host.encode()).hexdigest()[:24]}"
+    return f"{_LEFT}{hashlib.sha256(host.encode()).hexdigest()[:24]}"
 
 
 def _heard(host: str) -> str:
@@ -130,7 +138,7 @@ def _heard(host: str) -> str:
 
 
 def _awaited(tx: Reader, host: str) -> bool:
-    held = tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")])
-    return any(row.assigned.unheard is not None for row in held.values()) or any(
+    instances = tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")])
+    return any(row.assigned.unheard is not None for row in instances.values()) or any(
         port.assigned.host == host and tx.get(Instance, port.wanted.instance or "") is None for port in tx.list(Port)
     )

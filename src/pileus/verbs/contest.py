@@ -62,11 +62,22 @@ def move(tx: Writer, row: Instance) -> None:
     fought = contested(tx)
     with contextlib.suppress(NoCapacity):
         for port in tx.referring(Port, [row.uuid]):
-            pool = f"subnet:{port.wanted.subnet}"
-            if (pool, port.assigned.address) in fought:
-                address = network.free_addresses(tx, tx.need(Subnet, port.wanted.subnet), 1, 1)[0]
-                tx.claim(pool, address, tx.assign(port, msgspec.structs.replace(port.assigned, address=address)))
+            if (f"subnet:{port.wanted.subnet}", port.assigned.address) in fought:
+                _readdress(tx, port)
         if ("loopback", row.assigned.loopback) in fought:
             prefix = int(row.assigned.loopback.split(".")[1])
             address = network.free_loopbacks(tx, prefix, 1)[0]
-            tx.claim("loopback", address, tx.assign(row, msgspec.structs.replace(row.assigned, loopback=address)))
+            tx.assign(row, msgspec.structs.replace(row.assigned, loopback=address))
+
+
+def leave(tx: Writer, port: Port) -> None:
+    """Have a port that is to go leave its addresses to others: the engine is told of it by its uuid."""
+    port = tx.assign(port, msgspec.structs.replace(port.assigned, loopback=""))
+    with contextlib.suppress(NoCapacity):
+        _readdress(tx, port)
+
+
+def _readdress(tx: Writer, port: Port) -> None:
+    """Give a port another address of its subnet. Raises NoCapacity."""
+    address = network.free_addresses(tx, tx.need(Subnet, port.wanted.subnet), 1, 1)[0]
+    tx.assign(port, msgspec.structs.replace(port.assigned, address=address))

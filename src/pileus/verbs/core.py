@@ -1,4 +1,4 @@
-"""What verbs and loops work with: the store, the ways to the bodies, and this cloud's few settings."""
+"""The context of verbs and loops: the store, the ways to the bodies, and this cloud's few settings."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Place:
     fingerprint: str = ""
 
 
-class Captures(Protocol):
-    """What brings captures from hosts into the object store."""
+class CaptureFetcher(Protocol):
+    """The transport of captures from hosts into the object store."""
 
     def fetch(self, host: str, image: str, digest: str, size: int, owner: str = "") -> bool:
         """Whether the bytes with this digest are kept; False while they come in.
@@ -58,7 +58,7 @@ class Captures(Protocol):
         """
 
 
-class NoCaptures:
+class NoCaptureFetcher:
     """A process that keeps no objects."""
 
     def fetch(self, host: str, image: str, digest: str, size: int, owner: str = "") -> bool:
@@ -81,6 +81,6 @@ class Core:
     key: bytes
     place: Place = field(default_factory=Place)
     policy: Policy = field(default_factory=Policy)
-    captures: Captures = field(default_factory=NoCaptures)
+    captures: CaptureFetcher = field(default_factory=NoCaptureFetcher)
     bounds: Mapping[str, Bound] = field(default_factory=lambda: BOUNDS)
     waits: HostWaits = field(default_factory=HostWaits)

@@ -35,7 +35,6 @@ def add_aws(caller: Caller, core: Core, tx: Writer, user: User, project: Project
     sealed = _fernet(core).encrypt(secret.encode()).decode()
     wanted = Wanted(type="aws", key=access_key, sealed=sealed, user=user.uuid)
     noun = Credential(uuid=new_uuid(), project=project.uuid, wanted=wanted)
-    tx.claim("credential", access_key, noun)
     tx.record(caller, tx.add(noun), "credential.create", outcome="done")
     return access_key, secret
 
@@ -45,7 +44,6 @@ def add_token(caller: Caller, tx: Writer, user: User, project: Project) -> str:
     token = "pileus_" + secrets.token_urlsafe(32)
     wanted = Wanted(type="token", key=_digest(token), user=user.uuid)
     noun = Credential(uuid=new_uuid(), project=project.uuid, wanted=wanted)
-    tx.claim("credential", wanted.key, noun)
     tx.record(caller, tx.add(noun), "credential.create", outcome="done")
     return token
 
@@ -64,7 +62,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 def create(caller: Caller, core: Core, kind: Literal["aws", "token"] = "aws", name: str = "") -> Made:
     """One more credential for the caller, or (for an administrator) for the user `name` in its own project.
 
-    Those that there are stay good. Raises Forbidden, NotFound.
+    The existing ones stay good. Raises Forbidden, NotFound.
     """
     with core.store.write() as tx:
         if name in ("", caller.user_name):
@@ -106,8 +104,8 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-class Known(msgspec.Struct, frozen=True):
-    """Who an access key or token belongs to; `secret` for access keys alone."""
+class CredentialOwner(msgspec.Struct, frozen=True):
+    """The user and project of an access key or token; `secret` for access keys alone."""
 
     user: User
     project: Project
@@ -124,7 +122,7 @@ class Authority:
         self._core = core
         self._shared = shared
         self._since = time.monotonic()
-        self._found: dict[str, Known] = {}
+        self._found: dict[str, CredentialOwner] = {}
         self._lock = threading.Lock()
         core.store.listen(self._changed)
 
@@ -148,7 +146,7 @@ class Authority:
         known = self._lookup(_digest(token))
         return calling(known.user, known.project, face) if known else None
 
-    def _lookup(self, key: str) -> Known | None:
+    def _lookup(self, key: str) -> CredentialOwner | None:
         with self._lock:
             if self._shared and time.monotonic() - self._since > FRESH:
                 self._found, self._since = {}, time.monotonic()
@@ -161,7 +159,7 @@ class Authority:
                 found[key] = known
         return known
 
-    def _load(self, key: str) -> Known | None:
+    def _load(self, key: str) -> CredentialOwner | None:
         with self._core.store.read() as tx:
             holder = tx.claimed("credential", key)
             credential = tx.get(Credential, holder[1]) if holder else None
@@ -173,4 +171,4 @@ class Authority:
             return None
         sealed = credential.wanted.sealed
         secret = _fernet(self._core).decrypt(sealed.encode()) if sealed else b""
-        return Known(user, project, secret)
+        return CredentialOwner(user, project, secret)

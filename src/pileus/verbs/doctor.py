@@ -15,7 +15,7 @@ from pileus.model.network import Network
 from pileus.model.noun import Noun
 from pileus.model.nouns import NOUNS
 from pileus.model.port import Port
-from pileus.model.provider import Ref
+from pileus.model.provider import BodyRef
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pileus.verbs.core import Core
 
 KEPT: tuple[type[Noun], ...] = (Router, Network, Port, SecurityGroup, FloatingIp)
-"""What the network engine keeps."""
+"""The kinds of nouns that the network engine keeps."""
 
 PATIENCE = 600.0
 """Seconds after which a request that has not come about is a finding."""
@@ -44,7 +44,7 @@ LATE = 60.0
 
 
 def look(caller: Caller, core: Core) -> StoreView:
-    """What the store says there should be, and where it disagrees with itself. For administrators. Raises Forbidden."""
+    """Return the store's wanted state, and its contradictions with itself. For administrators. Raises Forbidden."""
     _administrator(caller)
     with core.store.read() as tx:
         return view(tx, core.store.now())
@@ -80,7 +80,7 @@ def sweep(caller: Caller, core: Core, kind: str, uuid: str) -> None:
         for host in hosts:
             core.hosts.send(host, Order(uuid=uuid, revision=revision, why="gone", opening=opening))
     else:
-        core.networks.remove(Ref(kind=kind, uuid=uuid, revision=revision))
+        core.networks.remove(BodyRef(kind=kind, uuid=uuid, revision=revision))
 
 
 def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: Body) -> Instance:
@@ -188,7 +188,7 @@ def _counts(tx: Reader) -> Iterator[Finding]:
         should, counted = recount.claims(tx), recount.usage(tx)
     except (NotFound, Unavailable):
         return  # a row refers to nothing, or to what cannot be read, which is a finding of its own
-    kept = {one for one in tx.claims() if one[0].startswith(recount.POOLS) and one[2] not in tx.unreadable}
+    kept = recount.held(tx)
     used = tx.usage() if not tx.unreadable else counted
     for pool, value, uuid in kept ^ should:
         leaked = (pool, value, uuid) in kept

@@ -118,10 +118,9 @@ def _one(caller: Caller, tx: Reader, ident: str) -> Flavor:
 def _add(caller: Caller, tx: Writer, name: str, wanted: model.Wanted) -> Flavor:
     flavor = Flavor(uuid=new_uuid(), name=name, wanted=wanted)
     try:
-        tx.claim("flavor", name, flavor)
+        flavor = tx.add(flavor)
     except Duplicate as error:
         raise Duplicate(f"The flavor '{name}' exists already.", noun="flavor", ident=name) from error
-    flavor = tx.add(flavor)
     tx.record(caller, flavor, "flavor.create", outcome="done")
     return flavor
 

@@ -52,7 +52,7 @@ def within(place: Place, address: str) -> bool:
 
 
 def meant(text: str) -> tuple[str, str]:
-    """What a person names an address by, as (EC2 id, address), one of them ""."""
+    """Parse a person's name for an address into (EC2 id, address), one of them ""."""
     return (text, "") if text.startswith(f"{FloatingIp.PREFIX}-") else ("", text)
 
 
@@ -72,7 +72,6 @@ def allocate(caller: Caller, core: Core, tags: Mapping[str, str] | None = None, 
             wanted=Wanted(),
             assigned=Assigned(address=address),
         )
-        tx.claim(POOL, address, floating)
         floating = tx.add(floating)
         _changed(caller, tx, floating, "allocate")
         return floating

@@ -11,10 +11,10 @@ import msgspec
 from pileus.model.errors import Conflict, Forbidden, InvalidValue, NotFound
 from pileus.model.host import Condition, Host, alive, condition, heard_lately, room
 from pileus.model.ids import new_uuid
+from pileus.model.image import on_host
 from pileus.model.placement import RESOURCES
 from pileus.model.traits import given
 from pileus.verbs import find
-from pileus.verbs.image import on_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
+
+JOINED = "joined"
+"""The pool of the tokens that let a host in: of two that come at the same moment one host gets it."""
 
 REMOVED = "removed"
 """The pool of the names of hosts that were removed: nothing that they say is listened to."""
@@ -72,7 +75,7 @@ def give(caller: Caller, core: Core, ident: str, ratios: Overcommit) -> Host:
 
 
 def mark(caller: Caller, core: Core, ident: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Host:
-    """Give a host traits, or take them from it: where flavors that demand them go from now on. What runs, runs on.
+    """Give a host traits, or take them from it: where flavors that demand them go from now on. Instances run on.
 
     Raises Forbidden, NotFound, InvalidValue for words that are no traits, or that hosts alone can say of themselves.
     """
@@ -138,19 +141,18 @@ def admit(caller: Caller, core: Core, name: str) -> None:
         if removed is not None and removed.wanted.certificates:
             wanted = msgspec.structs.replace(removed.wanted, gone=False)
             host = tx.add(Host(uuid=new_uuid(), name=name, wanted=wanted))
-            tx.claim("host", name, host)
             tx.open_usage(f"host:{name}", RESOURCES)
             tx.record(caller, host, "host.admit", goal=host.generation, outcome="done")
 
 
 def let_in(tx: Writer, name: str) -> bool:
     """The same in a transaction of the caller's, as for a host that joins; False when it was not removed."""
-    removed = tx.claimed(REMOVED, name) is not None
-    if removed:
-        tx.unclaim(REMOVED, name)
+    removed = tx.claimed(REMOVED, name)
+    if removed is not None:
+        tx.unclaim(REMOVED, name, removed[1])
         # Until it reports, perhaps long after its tombstone has gone, nothing else tells that it was here.
         tx.keep_meta(_let_in(name), 1)
-    return removed
+    return removed is not None
 
 
 def known(tx: Reader, name: str) -> bool:

@@ -59,8 +59,8 @@ def check_login(user: str) -> None:
         raise InvalidValue(text, ident=user[:40], reason="login-user")
 
 
-class Capture(msgspec.Struct, frozen=True, kw_only=True):
-    """What an image is captured of: an instance by EC2 id, uuid or name, which is shut down for it with `reboot`."""
+class CaptureRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The parameters of a capture: the instance by EC2 id, uuid or name, which is shut down for it with `reboot`."""
 
     instance: Ident
     name: Name
@@ -78,10 +78,10 @@ LONGEST_NAME = 128
 _LOGIN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}", re.ASCII)
 
 
-def capture(caller: Caller, core: Core, asked: Capture) -> Image:
+def capture(caller: Caller, core: Core, asked: CaptureRequest) -> Image:
     """Have an image made of an instance's root disk as it is now. Its bytes follow; it is pending until they are here.
 
-    What the image says otherwise is as its instance's own image says. Raises NotFound; Duplicate for a name that the
+    The image's other properties are those of its instance's own image. Raises NotFound; Duplicate for a name that the
     project's other images have; Conflict for an instance that never ran or is to go; InvalidValue; Unsupported.
     """
     _named(asked.name)
@@ -102,7 +102,6 @@ def capture(caller: Caller, core: Core, asked: Capture) -> Image:
             seen=Seen(),
         )
         image = tx.add(image)
-        tx.claim(of_instance(row.uuid), image.uuid, image)
         tx.record(caller, image, "image.capture", goal=image.generation)
         tx.wake(image)
         return image
@@ -125,8 +124,8 @@ def _source(caller: Caller, tx: Reader, ident: str) -> Instance:
     return row
 
 
-def _captured(tx: Reader, row: Instance, asked: Capture) -> Wanted:
-    """What is wanted of an image of `row`'s root disk."""
+def _captured(tx: Reader, row: Instance, asked: CaptureRequest) -> Wanted:
+    """Return the wanted state of an image of `row`'s root disk. Raises Unsupported where it cannot be captured."""
     with tx.complete():
         disks = [volume for volume in tx.referring(Volume, [row.uuid]) if not volume.wanted.gone]
     if not disks:
@@ -156,19 +155,8 @@ def _captured(tx: Reader, row: Instance, asked: Capture) -> Wanted:
     )
 
 
-def of_instance(uuid: str) -> str:
-    """The pool whose values are the images that still need this instance's disk."""
-    return f"capture:{uuid}"
-
-
-def on_host(name: str) -> str:
-    """The pool whose values are the images of which this host has a capture, or may have."""
-    return f"captured:{name}"
-
-
 def source(tx: Writer, image: Image) -> None:
     """A capture needs its source no more: an instance that waited for it goes on."""
-    tx.unclaim(of_instance(image.wanted.instance), image.uuid)
     # One that cannot be read is found by the slow scan when it can.
     instance = tx.many(Instance, [image.wanted.instance]).get(image.wanted.instance)
     if instance is not None and instance.gone is None and instance.wanted.gone:

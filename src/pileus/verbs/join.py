@@ -18,7 +18,7 @@ from pileus.model.host import Host
 from pileus.model.host import Wanted as HostWanted
 from pileus.model.ids import new_uuid
 from pileus.model.volume import Volume
-from pileus.verbs.host import REMOVED, let_in
+from pileus.verbs.host import JOINED, REMOVED, let_in
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -94,7 +94,7 @@ def redeem(core: Core, token: str, name: str, zone: str, issue: Issue) -> tuple[
         host = _admit(tx, Host(uuid=new_uuid(), name=name, wanted=wanted))
         try:
             # Whatever the database: of two that come at the same moment one gets this.
-            tx.claim("joined", held.uuid, host)
+            tx.claim(JOINED, held.uuid, host)
         except Duplicate as error:
             raise _refused("token-used", "This token was used already: each lets one host in, once.") from error
         tx.want(held, msgspec.structs.replace(held.wanted, gone=True))
@@ -154,12 +154,12 @@ def checked(name: str) -> str:
 
 def _admit(tx: Writer, host: Host) -> Host:
     try:
-        tx.claim("host", host.name, host)
+        host = tx.add(host)
     except Duplicate as error:
         text = f"There is a host '{host.name}' already: remove it first, or join under another name (--name)."
         raise Conflict(text, noun="host", ident=host.name, reason="name") from error
     let_in(tx, host.name)
-    return tx.add(host)
+    return host
 
 
 def _good(host: Host | None, serial: str) -> bool:

@@ -155,12 +155,11 @@ def _add(caller: Caller, core: Core, name: str, wanted: Wanted, tags: Mapping[st
     with core.store.write() as tx:
         key = KeyPair(uuid=new_uuid(), project=caller.project, name=name, tags=dict(tags), wanted=wanted)
         try:
-            tx.claim(f"keypair:{caller.project}", name, key)
+            key = tx.add(key)
         except Duplicate as error:
             raise Duplicate(
                 f"The keypair '{name}' already exists.", noun="keypair", ident=name, reason="name"
             ) from error
-        key = tx.add(key)
         tx.record(caller, key, verb, outcome="done")
         return key
 

@@ -30,7 +30,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class ProjectLimits(msgspec.Struct, frozen=True, kw_only=True):
     """A project's resources by name, and the bounds that hold for everybody."""
 
     project: str
@@ -38,7 +38,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     bounds: dict[str, Bound]
 
 
-def show(caller: Caller, core: Core, name: str = "") -> Limits:
+def show(caller: Caller, core: Core, name: str = "") -> ProjectLimits:
     """The limits of the caller's project, or (for an administrator) of the one with this name or id. NotFound."""
     with core.store.read() as tx:
         project = _project(caller, tx, name)
@@ -48,11 +48,11 @@ def show(caller: Caller, core: Core, name: str = "") -> Limits:
         resource: Resource(used=used.get((scope, resource), 0), limit=project.wanted.limit(resource))
         for resource in sorted(DEFAULT_QUOTA)
     }
-    return Limits(project=project.name, resources=resources, bounds=dict(core.bounds))
+    return ProjectLimits(project=project.name, resources=resources, bounds=dict(core.bounds))
 
 
-def change(caller: Caller, core: Core, name: str, limits: Mapping[str, int | None]) -> Limits:
-    """Give a project other limits; None: any amount. What it uses beyond a new limit stays.
+def change(caller: Caller, core: Core, name: str, limits: Mapping[str, int | None]) -> ProjectLimits:
+    """Give a project other limits; None: any amount. Usage beyond a new limit stays.
 
     Raises Forbidden, NotFound, InvalidValue for what is no resource or no amount.
     """

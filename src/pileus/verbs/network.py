@@ -99,7 +99,7 @@ class Flat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FLAT = "mcc"
-"""What a flat network, its router, subnet and open group are called."""
+"""The name of a flat network, its router, subnet and open group."""
 
 
 def flat(caller: Caller, core: Core, pool: str) -> Flat:

@@ -32,7 +32,6 @@ def create(
         if tx.claimed(_pool(caller), name) is not None:
             text = f"The placement group '{name}' already exists."
             raise Duplicate(text, noun="placementgroup", ident=name)
-        tx.claim(_pool(caller), name, group)
         group = tx.add(group)
         tx.record(caller, group, "placementgroup.create", outcome="done")
         return group

@@ -63,11 +63,9 @@ def _create(caller: Caller, core: Core, tx: Writer, name: str, limits: Mapping[s
     wanted = _wanted(uuid, new_account(), limits)
     project = Project(uuid=uuid, project=uuid, name=name, wanted=wanted)
     try:
-        tx.claim("project", name, project)
-        tx.claim("account", wanted.account_id, project)
+        project = tx.add(project)
     except Duplicate as error:
         raise Duplicate(f"The project '{name}' exists already.", noun="project", ident=name) from error
-    project = tx.add(project)
     tx.record(caller, project, "project.create", outcome="done")
     _default_network(caller, core, tx, project)
     return project

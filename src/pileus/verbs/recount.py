@@ -1,4 +1,4 @@
-"""What claims and usage have to be, counted anew from the rows that live; and setting them right."""
+"""Count anew the claims and usage that the living rows need, and set the stored ones right."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING
 
 from pileus.model.errors import NotFound
 from pileus.model.flavor import Flavor
-from pileus.model.floatingip import FloatingIp
-from pileus.model.image import Assigned, Image, kind_of, waiting
+from pileus.model.image import kind_of
 from pileus.model.instance import Instance
-from pileus.model.keypair import KeyPair
 from pileus.model.nouns import NOUNS
 from pileus.model.placement import host_vcpus
-from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
 from pileus.model.router import Router
-from pileus.model.securitygroup import SecurityGroup
 from pileus.model.volume import Volume
 from pileus.store.writer import project_scope
-from pileus.verbs.image import of_instance, on_host
+from pileus.verbs.host import JOINED, REMOVED
 
 if TYPE_CHECKING:
     from pileus.model.noun import Noun
@@ -28,20 +24,8 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
-POOLS = (
-    "host:",
-    "loopback",
-    "floating",
-    "subnet:",
-    "mac",
-    "securitygroup:",
-    "keypair:",
-    "placementgroup:",
-    "mcc",
-    "capture:",
-    "captured:",
-)
-"""The pools that are recounted here; names of projects, users and the like are not."""
+MARKS = (REMOVED, JOINED)
+"""The pools of claims that a verb takes by itself, and that rows do not tell of."""
 
 WITHHELD = "usage withheld"
 """The number in the store's `meta` that is 1 while usage may be too high: unreadable rows may use the difference."""
@@ -52,50 +36,18 @@ Usage = dict[tuple[str, str], int]
 
 def claims(tx: Reader) -> Claims:
     """Every claim that a living row has a right to, as (pool, value, uuid); none of a row that was met unreadable."""
-    found: Claims = set()
-    instances = tx.list(Instance)
-    for row in instances:
-        found |= _of_instance(row)
-    for router in tx.list(Router):
-        if router.assigned.address:
-            found.add(("floating", router.assigned.address, router.uuid))
-    for floating in tx.list(FloatingIp):
-        found.add(("floating", floating.assigned.address, floating.uuid))
-    known = {row.uuid for row in instances}
-    for port in tx.list(Port):
-        found.add((f"subnet:{port.wanted.subnet}", port.assigned.address, port.uuid))
-        found.add(("mac", port.assigned.mac, port.uuid))
-        if port.assigned.loopback and port.wanted.instance not in known:
-            found.add(("loopback", port.assigned.loopback, port.uuid))
-    for group in tx.list(SecurityGroup):
-        if not group.wanted.gone:  # its name is free as soon as it is asked to go
-            found.add((f"securitygroup:{group.wanted.router}", group.name, group.uuid))
-    for image in tx.list(Image):
-        found |= _of_image(image)
-    for named in (*tx.list(PlacementGroup), *tx.list(KeyPair)):
-        found.add((f"{named.KIND}:{named.project}", named.name, named.uuid))
+    rights = {(*claim, noun.uuid) for cls in NOUNS.values() for noun in tx.list(cls) for claim in noun.claims()}
     # Kinds that are kept decoded may have been read before one of their rows was damaged, and again since.
-    return {claim for claim in found if claim[2] not in tx.unreadable} if tx.unreadable else found
+    return {claim for claim in rights if claim[2] not in tx.unreadable} if tx.unreadable else rights
 
 
-def _of_instance(row: Instance) -> Claims:
-    found = {(f"host:{host}", row.uuid, row.uuid) for host in {row.assigned.host, *row.assigned.clear} - {None}}
-    if row.assigned.loopback:
-        found.add(("loopback", row.assigned.loopback, row.uuid))
-    if row.assigned.number:
-        found.add(("mcc", str(row.assigned.number), row.uuid))
-    return found
-
-
-def _of_image(row: Image) -> Claims:
-    assigned = row.assigned or Assigned()
-    hosts = {assigned.host, *assigned.clear} - {None}
-    found = {(on_host(str(host)), row.uuid, row.uuid) for host in hosts}
-    return found | ({(of_instance(row.wanted.instance), row.uuid, row.uuid)} if waiting(row) else set())
+def held(tx: Reader) -> Claims:
+    """Every claim that the store has for rows, as (pool, value, uuid), without those of unreadable rows."""
+    return {claim for claim in tx.claims() if claim[0] not in MARKS and claim[2] not in tx.unreadable}
 
 
 def usage(tx: Reader) -> Usage:
-    """What is used, by (scope, resource), zeros left out."""
+    """Return the usage of the living rows by (scope, resource), zeros left out."""
     found: Counter[tuple[str, str]] = Counter()
     for cls in NOUNS.values():
         for noun in tx.list(cls):
@@ -123,7 +75,7 @@ def usage(tx: Reader) -> Usage:
 def differences(tx: Reader) -> list[str]:
     """Where the store's claims and usage are not what the rows say, in words; empty when all is well."""
     should, used, counted = claims(tx), tx.usage(), usage(tx)
-    kept = {claim for claim in tx.claims() if claim[0].startswith(POOLS) and claim[2] not in tx.unreadable}
+    kept = held(tx)
     found = [f"claim without a right: {claim}" for claim in sorted(kept - should)]
     found += [f"claim missing: {claim}" for claim in sorted(should - kept)]
     if tx.unreadable:
@@ -139,17 +91,17 @@ def differences(tx: Reader) -> list[str]:
 def set_right(tx: Writer) -> list[str]:
     """Make claims and usage what the rows say; the differences that are left.
 
-    Those are values to which two rows have a right, one of which gets it: what runs before what does not, then the
-    older one. Safe to repeat. Unreadable rows keep their claims, and while there are any no usage is lowered:
-    `catch_up` does that later.
+    A difference that is left is a value to which two rows have a right. One of them gets it: a row that runs
+    first, then the older row; a router, or a port that is to go, last. Safe to repeat. Unreadable rows keep
+    their claims. While there are any, no usage is lowered: `catch_up` does that later.
     """
     should = claims(tx)
     rights = Counter((pool, value) for pool, value, _ in should)
     for pool, value, uuid in tx.claims():
-        if uuid in tx.unreadable:
+        if uuid in tx.unreadable or pool in MARKS:
             continue
-        if pool.startswith(POOLS) and ((pool, value, uuid) not in should or rights[pool, value] > 1):
-            tx.unclaim(pool, value)
+        if (pool, value, uuid) not in should or rights[pool, value] > 1:
+            tx.unclaim(pool, value, uuid)
     taken = {(pool, value) for pool, value, _ in tx.claims()}
     holders = _holders(tx)
     for pool, value, uuid in sorted(should, key=lambda claim: holders[claim[2]][0]):
@@ -180,18 +132,20 @@ def catch_up(core: Core) -> None:
         set_right(tx)
 
 
-def _holders(tx: Reader) -> dict[str, tuple[tuple[bool, float, int], Noun]]:
+def _holders(tx: Reader) -> dict[str, tuple[tuple[bool, bool, float, int], Noun]]:
     """Every row that may hold claims, by uuid, with its place in the order in which they get them."""
     instances = tx.list(Instance)
     running = {row.uuid for row in instances if row.seen.running}
     known = {row.uuid for row in instances}
-    found: dict[str, tuple[tuple[bool, float, int], Noun]] = {}
-    for cls in (Instance, Router, FloatingIp, Port, SecurityGroup, KeyPair, PlacementGroup, Image):
+    found: dict[str, tuple[tuple[bool, bool, float, int], Noun]] = {}
+    for cls in NOUNS.values():
         for row in tx.list(cls):
             runs = row.uuid in running
             if isinstance(row, Port):
                 # That of an instance that nobody knows yet counts as one that runs: its host was not heard.
                 instance = row.wanted.instance or ""
                 runs = instance in running or (instance != "" and instance not in known)
-            found[row.uuid] = (not runs, row.created, row.id), row
+            # A port that is to go needs its address no more; a router is given another one, and no user knows its own.
+            yields = isinstance(row, Router) or (isinstance(row, Port) and row.wanted.gone)
+            found[row.uuid] = (yields, not runs, row.created, row.id), row
     return found

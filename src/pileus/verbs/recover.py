@@ -16,10 +16,10 @@ from pileus.model.errors import InvalidValue
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
 from pileus.model.host import Wanted as HostWanted
-from pileus.model.image import Image
+from pileus.model.image import Image, on_host
 from pileus.model.instance import Instance, merged
 from pileus.model.network import Network
-from pileus.model.noun import Fault
+from pileus.model.noun import SeenFault
 from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.router import Router
@@ -29,7 +29,6 @@ from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.store.store import TOMBSTONE
 from pileus.verbs import adopt, comparison, contest, recount, securitygroup
-from pileus.verbs.image import on_host
 from pileus.verbs.instance import launch, number
 from pileus.verbs.instance.replay import replayed
 
@@ -42,17 +41,17 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
 
 ORDER: tuple[type[Noun], ...] = (Project, Router, Network, Subnet, SecurityGroup, FloatingIp)
-"""What the engine's records hold, in the order of making."""
+"""The kinds of nouns in the engine's records, in the order of making."""
 
 ENGINE: tuple[type[Noun], ...] = (Router, Network, SecurityGroup, FloatingIp, Port)
-"""What the engine keeps."""
+"""The kinds of nouns that the engine keeps."""
 
 ENDS = {"instance.terminate", "image.deregister", "securitygroup.delete", "floatingip.release"}
 """The verbs that are done when a row is gone."""
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What a recovery did: EC2 ids, in `left` what two rows claim that only one can have, in `unheard` silent hosts."""
+    """The result of a recovery: EC2 ids, in `left` of claims that two rows have, in `unheard` of silent hosts."""
 
     adopted: list[str] = []
     advanced: list[str] = []
@@ -64,7 +63,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 def recover(tx: Writer, answers: Mapping[str, Report], engine: Iterable[Recalled]) -> Outcome:
     """Merge what hosts answered (full reports with orders, by host) and what the engine recalls into the store.
 
-    What a host has that did not answer stays as it is, in its rows, in the engine, and its addresses with it.
+    The bodies of a host that did not answer stay as they are, in their rows and the engine, with their addresses.
     Afterwards every row that a loop looks after is due, and the next order for it is above all that were given before.
     """
     tx.limited = False
@@ -160,8 +159,6 @@ class _Merge:
         if row is None:
             if not noun.wanted.gone:
                 made = tx.add(noun)
-                for pool, value in adopt.claimed_by_name(made):
-                    tx.claim(pool, value, made)
                 tx.record(SYSTEM, made, f"{made.KIND}.recover", outcome="done")
                 self.done.adopted.append(made.ec2_id)
             return
@@ -262,7 +259,8 @@ class _Merge:
             claimed = self.tx.claimed(pool, "default")
             held |= {"default"} if claimed and claimed[1] in self.tx.unreadable else set()
             if router.wanted.default and not router.wanted.gone and "default" not in held:
-                self.tx.unclaim(pool, "default")
+                if claimed:
+                    self.tx.unclaim(pool, "default", claimed[1])
                 securitygroup.default(self.tx, router.project, router.uuid)
 
     def _floating(self) -> None:
@@ -346,7 +344,7 @@ class _Merge:
             self.tx.restore_token(project, launch.VERB, token, asked, uuids, at)
 
     def _images(self) -> None:
-        """Captures are as the hosts that have them say. What was fetched in the time that is lost is not made anew."""
+        """Captures are as the hosts that have them say. A capture fetched in the lost time is not made anew."""
         tx = self.tx
         for uuid, orders in self.captures.items():
             order, host = max(orders, key=lambda pair: (pair[0].spec is not None, pair[0].revision))
@@ -370,12 +368,12 @@ class _Merge:
                 self.done.removed.append(row.ec2_id)
             elif images.state(row) is images.State.PENDING and row.uuid not in self.captures:
                 text = "The cloud had it, and forgot that when its database was restored."
-                lost = Fault(code="CaptureLost", message=text, permanent=True, at=tx.now)
+                lost = SeenFault(code="CaptureLost", message=text, permanent=True, at=tx.now)
                 tx.see(row, msgspec.structs.replace(row.seen or images.Seen(), fault=lost))
                 tx.settle([line.id for line in tx.unsettled([row.uuid])], "failed", f"{lost.code}: {lost.message}")
 
     def _since(self, row: Instance, made: Instance) -> None:
-        """What was asked of it since the store was recovered without its host is the newer wish."""
+        """Apply the changes that were asked for since the store was recovered without the host: the newer wish wins."""
         new = merged(row, made)
         if new != made:
             self.tx.want(made, new.wanted, name=new.name, tags=new.tags)
@@ -413,7 +411,7 @@ class _Merge:
             self.tx.settle([entry.id], "done" if entry.verb in ENDS else "superseded")
 
     def _unreadable(self, uuids: set[str], *classes: type[Noun]) -> list[str]:
-        """Those of these uuids that rows of `classes` have which were met unreadable."""
+        """Return the uuids that belong to unreadable rows of `classes` met so far, of these uuids."""
         kinds = {cls.KIND for cls in classes}
         return [row.uuid for row in self.tx.unreadable.values() if row.uuid in uuids and row.kind in kinds]
 
@@ -477,8 +475,7 @@ class _Merge:
         An instance that is half there has never been reached: it gets other addresses.
         """
         tx = self.tx
-        kept = {claim for claim in tx.claims() if claim[0].startswith(recount.POOLS)}
-        lost = recount.claims(tx) - kept
+        lost = recount.claims(tx) - recount.held(tx)
         losers = {uuid for _, _, uuid in lost}
         known = {told.uuid for told in self.engine if not told.gone}
         found = self._renumber({uuid for pool, _, uuid in lost if pool == number.POOL})
@@ -489,6 +486,10 @@ class _Merge:
             else:
                 contest.move(tx, row)
             found = True
+        for port in tx.many(Port, losers).values():
+            if port.wanted.gone:
+                contest.leave(tx, port)
+                found = True
         for floating in tx.many(FloatingIp, losers - known).values():
             tx.bury(floating)
             self.done.removed.append(floating.ec2_id)

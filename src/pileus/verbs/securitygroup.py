@@ -36,7 +36,6 @@ def default(tx: Writer, project: str, router: str) -> SecurityGroup:
         router=router, description="default VPC security group", rules=rules, selectors=(uuid,), default=True
     )
     group = SecurityGroup(uuid=uuid, project=project, name="default", wanted=wanted)
-    tx.claim(f"securitygroup:{router}", "default", group)
     return tx.add(group)
 
 
@@ -45,7 +44,6 @@ def open_(tx: Writer, project: str, router: str, name: str) -> SecurityGroup:
     everything = Rule(id=new_ec2("sgr"), cidr="0.0.0.0/0")
     wanted = Wanted(router=router, description="everything from anywhere", rules=(everything, anywhere()))
     group = SecurityGroup(uuid=new_uuid(), project=project, name=name, wanted=wanted)
-    tx.claim(f"securitygroup:{router}", name, group)
     return tx.add(group)
 
 
@@ -79,7 +77,7 @@ def create(
             wanted=Wanted(router=router.uuid, description=description, rules=(anywhere(),)),
         )
         try:
-            tx.claim(f"securitygroup:{router.uuid}", name, group)
+            group = tx.add(group)
         except Duplicate as error:
             raise Duplicate(
                 f"The security group '{name}' already exists for VPC '{router.ec2_id}'",
@@ -87,7 +85,6 @@ def create(
                 ident=name,
                 reason="name",
             ) from error
-        group = tx.add(group)
         tx.record(caller, group, "securitygroup.create", goal=group.generation)
         tx.wake(group)
         return group
@@ -171,8 +168,6 @@ def delete(caller: Caller, core: Core, ident: str = "", name: str = "") -> None:
                 reason="in-use",
             )
         tx.want(group, msgspec.structs.replace(group.wanted, gone=True))
-        # The name is free at once: the engine knows groups by uuid.
-        tx.unclaim(f"securitygroup:{group.wanted.router}", group.name)
         tx.record(caller, group, "securitygroup.delete")
         tx.wake(group)
 

@@ -69,10 +69,9 @@ def create(
         wanted = Wanted(password=hashed, admin=admin, home=home.uuid)
         user = User(uuid=new_uuid(), project=home.uuid, name=name, wanted=wanted)
         try:
-            tx.claim("user", name, user)
+            user = tx.add(user)
         except Duplicate as error:
             raise Duplicate(f"The user '{name}' exists already.", noun="user", ident=name) from error
-        user = tx.add(user)
         tx.record(caller, user, "user.create", outcome="done")
         return _account(caller, core, tx, user, home, password)
 

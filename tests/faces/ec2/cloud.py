@@ -24,14 +24,14 @@ from pileus.faces.wire import signing
 from pileus.faces.wire.http import Request, Response
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import Unavailable
-from pileus.model.host import LOST_AFTER, Capacity, Host, Limits
+from pileus.model.host import LOST_AFTER, Capacity, Host, ProviderLimits
 from pileus.model.host import Seen as HostSeen
 from pileus.model.host import Wanted as HostWanted
 from pileus.model.ids import new_uuid
 from pileus.model.image import Image
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.instance import Instance, Seen
-from pileus.model.noun import Fault
+from pileus.model.noun import SeenFault
 from pileus.model.port import Port
 from pileus.model.user import User
 from pileus.model.user import Wanted as UserWanted
@@ -49,8 +49,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
     from pileus.bus.messages import Ask, Open, Order
-    from pileus.model.provider import Access, Ref
-    from pileus.model.provider import Seen as ProviderSeen
+    from pileus.model.provider import Access, BodyRef, SeenBody
 
 __all__ = ["Account", "Cloud", "code_of", "filtered", "refused"]
 
@@ -105,25 +104,25 @@ class NoNetworks:
     """A provider of networks that does nothing."""
 
     handles = frozenset[str]()
-    limits = Limits()
+    limits = ProviderLimits()
 
-    def observe(self, ref: Ref) -> ProviderSeen | None:
+    def observe(self, ref: BodyRef) -> SeenBody | None:
         """See nothing."""
 
-    def scan(self) -> Iterator[ProviderSeen]:
+    def scan(self) -> Iterator[SeenBody]:
         """See nothing."""
         return iter(())
 
     def ensure(self, spec: Any) -> None:
         """Do nothing."""
 
-    def remove(self, ref: Ref) -> None:
+    def remove(self, ref: BodyRef) -> None:
         """Do nothing."""
 
     def watch(self, report: Any) -> None:
         """Report nothing."""
 
-    def open(self, ref: Ref, channel: Any, port: int = 0) -> Access:
+    def open(self, ref: BodyRef, channel: Any, port: int = 0) -> Access:
         """Open nothing."""
         raise Unavailable("There are no networks.")
 
@@ -179,8 +178,8 @@ class Account:
         form = {"Version": "2011-06-15" if service == "sts" else "2016-11-15"}
         form |= {**(params or {}), **more}
         body = urlencode(form).encode()
-        request = signing.Request("POST", "/", "", {"host": "cloud.test"}, body)
-        credential = signing.Credential(self.access_key, self.secret_key.encode(), "us-east-1", service)
+        request = signing.RawRequest("POST", "/", "", {"host": "cloud.test"}, body)
+        credential = signing.SigningCredential(self.access_key, self.secret_key.encode(), "us-east-1", service)
         headers = signing.sign(request, credential, self.cloud.core.store.now() if now is None else now)
         return self.cloud.face.handle(Request("POST", "/", "", headers, body))
 
@@ -227,9 +226,9 @@ class Cloud:
         self.last: Response | None = None
         self.client: Any = None
         with store.write() as tx:
-            seen = HostSeen(heard=now, capacity=capacity or Capacity(), limits=Limits(captures=("machine",)))
+            seen = HostSeen(heard=now, capacity=capacity or Capacity(), limits=ProviderLimits(captures=("machine",)))
             host = Host(uuid=new_uuid(), name="host-1", wanted=HostWanted(zone=self.core.place.zone), seen=seen)
-            tx.claim("host", host.name, tx.add(host))
+            tx.add(host)
         flavor.seed(SYSTEM, self.core)
         self.image = self.add_image("tiny")
         self.large = self.add_image("debian-12", virtual_size=3 << 30, min_memory=512)
@@ -267,7 +266,6 @@ class Cloud:
         home = project.ensure(SYSTEM, self.core, name, limits or {})
         with self.core.store.write() as tx:
             person = User(uuid=new_uuid(), project=home.uuid, name=name, wanted=UserWanted(admin=admin, home=home.uuid))
-            tx.claim("user", name, person)
             access_key, secret_key = credential.add_aws(SYSTEM, self.core, tx, tx.add(person), home)
         return Account(self, access_key, secret_key)
 
@@ -296,7 +294,7 @@ class Cloud:
 
     def fail(self, ident: str, code: str, message: str) -> None:
         """Have the instance's host report a fault."""
-        self.observe(ident, running=False, n=0, fault=Fault(code=code, message=message))
+        self.observe(ident, running=False, n=0, fault=SeenFault(code=code, message=message))
 
     def end(self, ident: str) -> None:
         """Have the instance, its port and its volume gone: tombstones."""

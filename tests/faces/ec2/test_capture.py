@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from pileus.model.host import Host, Limits
+from pileus.model.host import Host, ProviderLimits
 from pileus.model.image import Image, Seen
-from pileus.model.noun import Fault
+from pileus.model.noun import SeenFault
 from tests.faces.ec2.cloud import Account, Cloud, filtered, refused
 
 DIGEST = hashlib.sha256(b"captured").hexdigest()
@@ -69,10 +69,10 @@ def test_an_image_is_as_its_instances_own_one(cloud: Cloud, account: Account) ->
 
 def test_a_capture_that_cannot_be_made_says_why(cloud: Cloud, account: Account) -> None:
     ident = account.ec2.create_image(InstanceId=running(cloud, account), Name="unlucky")["ImageId"]
-    saw(cloud, ident, fault=Fault(code="HostDiskFull", message="no room"))
+    saw(cloud, ident, fault=SeenFault(code="HostDiskFull", message="no room"))
     image = shown(account, ident)
     assert (image["State"], image["StateReason"]["Message"]) == ("pending", "no room")
-    saw(cloud, ident, fault=Fault(code="SourceGone", message="it was gone", permanent=True))
+    saw(cloud, ident, fault=SeenFault(code="SourceGone", message="it was gone", permanent=True))
     image = shown(account, ident)
     assert image["State"] == "failed"
     assert image["StateReason"] == {"Code": "Server.SourceGone", "Message": "it was gone"}
@@ -150,7 +150,7 @@ def test_a_host_that_captures_nothing_refuses_early(cloud: Cloud, account: Accou
         source = running(cloud, account)
         with cloud.core.store.write() as tx:
             (host,) = tx.list(Host)
-            tx.see(host, msgspec.structs.replace(host.seen, limits=Limits()))
+            tx.see(host, msgspec.structs.replace(host.seen, limits=ProviderLimits()))
         with refused("UnsupportedOperation", match="machine's disk"):
             account.ec2.create_image(InstanceId=source, Name="nothing")
 

@@ -19,8 +19,8 @@ QUERY = "Action=DescribeRegions&Version=2016-11-15"
 
 
 def signed(account: Account, query: str, *, path: str = "/", method: str = "GET", service: str = "ec2") -> Request:
-    request = signing.Request(method, path, query, {"host": "cloud.test"}, b"")
-    credential = signing.Credential(account.access_key, account.secret_key.encode(), "anywhere-7", service)
+    request = signing.RawRequest(method, path, query, {"host": "cloud.test"}, b"")
+    credential = signing.SigningCredential(account.access_key, account.secret_key.encode(), "anywhere-7", service)
     headers = signing.sign(request, credential, account.cloud.core.store.now())
     return Request(method, path, query, headers, b"")
 
@@ -41,8 +41,8 @@ def test_every_path_works(account: Account, path: str) -> None:
 
 
 def test_presigned_url_works(account: Account) -> None:
-    request = signing.Request("GET", "/", QUERY, {"host": "cloud.test"}, b"")
-    credential = signing.Credential(account.access_key, account.secret_key.encode(), "us-east-1", "ec2")
+    request = signing.RawRequest("GET", "/", QUERY, {"host": "cloud.test"}, b"")
+    credential = signing.SigningCredential(account.access_key, account.secret_key.encode(), "us-east-1", "ec2")
     query = signing.presign(request, credential, account.cloud.core.store.now(), 60)
     response = answered(account, Request("GET", "/", query, {"host": "cloud.test"}, b""))
     assert response.status == 200
@@ -69,8 +69,8 @@ def test_version_decides_for_boto_2_which_signs_for_the_first_word_of_the_host(a
 
 
 def test_scope_of_s3_proves_nothing(account: Account) -> None:
-    request = signing.Request("POST", "/", "", {"host": "cloud.test"}, b"")
-    credential = signing.Credential(account.access_key, account.secret_key.encode(), "us-east-1", "s3")
+    request = signing.RawRequest("POST", "/", "", {"host": "cloud.test"}, b"")
+    credential = signing.SigningCredential(account.access_key, account.secret_key.encode(), "us-east-1", "s3")
     headers = signing.sign(
         request._replace(headers={"host": "cloud.test", "x-amz-content-sha256": signing.UNSIGNED}),
         credential,
@@ -110,8 +110,8 @@ def test_revoked_keys_are_worth_nothing(account: Account) -> None:
 
 
 def test_body_belongs_to_the_signature(account: Account) -> None:
-    request = signing.Request("POST", "/", "", {"host": "cloud.test"}, QUERY.encode())
-    credential = signing.Credential(account.access_key, account.secret_key.encode(), "us-east-1", "ec2")
+    request = signing.RawRequest("POST", "/", "", {"host": "cloud.test"}, QUERY.encode())
+    credential = signing.SigningCredential(account.access_key, account.secret_key.encode(), "us-east-1", "ec2")
     headers = signing.sign(request, credential, account.cloud.core.store.now())
     body = QUERY.replace("Regions", "Vpcs").encode()
     assert code_of(answered(account, Request("POST", "/", "", headers, body))) == "AuthFailure"
@@ -202,8 +202,8 @@ def test_many_threads_at_once(account: Account) -> None:
     def launch() -> None:
         try:
             encoded = urlencode(body).encode()
-            request = signing.Request("POST", "/", "", {"host": "cloud.test"}, encoded)
-            credential = signing.Credential(account.access_key, account.secret_key.encode(), "r", "ec2")
+            request = signing.RawRequest("POST", "/", "", {"host": "cloud.test"}, encoded)
+            credential = signing.SigningCredential(account.access_key, account.secret_key.encode(), "r", "ec2")
             headers = signing.sign(request, credential, account.cloud.core.store.now())
             assert answered(account, Request("POST", "/", "", headers, encoded)).status == 200
         except BaseException as error:  # noqa: BLE001  (a thread's failure must reach the test)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
 
 from pileus.faces.ec2.face import SMALL_FORM
@@ -22,9 +23,9 @@ HEADS = "Action=DescribeVpcs&Version=2016-11-15"
 
 def signed(account: Account, body: str, secret: str = "") -> Request:
     """A request signed by Signature Version 4, with the account's secret or another."""
-    request = signing.Request("POST", "/", "", {"host": "cloud.test"}, body.encode())
+    request = signing.RawRequest("POST", "/", "", {"host": "cloud.test"}, body.encode())
     secret_key = (secret or account.secret_key).encode()
-    key = signing.Credential(account.access_key, secret_key, "us-east-1", "ec2")
+    key = signing.SigningCredential(account.access_key, secret_key, "us-east-1", "ec2")
     headers = signing.sign(request, key, account.cloud.core.store.now())
     return Request("POST", "/", "", headers, body.encode())
 
@@ -52,6 +53,43 @@ def test_a_long_form_is_decoded_after_its_signature_was_found_good(
     assert len(decoded) == 1
 
 
+@pytest.mark.parametrize("key", ["AKIA0000000000000000", ""])
+def test_a_long_form_without_a_known_access_key_is_not_decoded(
+    account: Account, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.delattr(query, "decode_form")
+    form = f"{HEADS}&AWSAccessKeyId={key}&Signature=a&SignatureVersion=2&{LONG}"
+    refused = account.cloud.face.identify(Request("POST", "/", "", {"host": "cloud.test"}, form.encode()))
+    assert isinstance(refused, Response)
+    assert code_of(refused) == ("AuthFailure" if key else "MissingAuthenticationToken")
+
+
+def test_a_query_string_is_bounded_before_its_signature_is_verified(account: Account) -> None:
+    text = "&".join(["a"] * (bounds.SIGNED_PARAMETERS.most + 1))
+    request = msgspec.structs.replace(signed(account, HEADS), query=text)
+    assert code_of(account.cloud.face.handle(request)) == "MalformedQueryString"
+
+
+@pytest.mark.parametrize("count", ["100", "%2B100", "00000000100"])
+def test_a_launch_counts_however_its_number_is_written(account: Account, count: str) -> None:
+    body = f"Action=RunInstances&Version=2016-11-15&MinCount=1&MaxCount={count}"
+    found = account.cloud.face.identify(signed(account, body))
+    assert isinstance(found, Identified)
+    assert found.launches == 100
+
+
+def test_a_long_form_is_not_decoded_for_what_waits_for_a_host(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such calls are answered outside of the shares of projects: eight long forms were decoded at once."""
+    monkeypatch.delattr(query, "decode_form")
+    form = f"Action=GetConsoleOutput&Version=2016-11-15&InstanceId=i-0123456789abcdef0&{LONG}"
+    found = account.cloud.face.identify(signed(account, form))
+    assert isinstance(found, Identified)
+    assert found.waits
+    assert found.answer().status == 413
+
+
 @pytest.mark.parametrize("heads", ["%41ction=RunInstances&Version=2016-11-15", f"{HEADS}&MaxCount=%31"])
 def test_a_long_form_hides_nothing_by_escapes(account: Account, heads: str) -> None:
     """A launch that looks like something else would not count as a launch."""
@@ -62,12 +100,14 @@ def test_a_long_form_hides_nothing_by_escapes(account: Account, heads: str) -> N
 
 def test_a_form_with_its_signature_in_it_is_bounded(account: Account) -> None:
     def answer(params: Mapping[str, str]) -> Response:
-        request = signing.Request("POST", "/", "", {"host": "cloud.test"})
+        request = signing.RawRequest("POST", "/", "", {"host": "cloud.test"})
         secret, now = account.secret_key.encode(), account.cloud.core.store.now()
         form = urlencode(sigv2.sign(request, dict(params), account.access_key, secret, now))
         return account.cloud.face.handle(Request("POST", "/", "", {"host": "cloud.test"}, form.encode()))
 
     params = {"Action": "DescribeRegions", "Version": "2014-10-01"}
+    many = {f"RegionName.{number}": "a" for number in range(bounds.SIGNED_PARAMETERS.most)}
+    assert code_of(answer(params | many)) == "MalformedQueryString"
     fits = {f"RegionName.{number}": "us-east-1" for number in range(1, 900)}
     assert answer(params | fits).status == 200
     assert answer(params | {"UserData": "x" * bounds.SIGNED_FORM.most}).status == 413

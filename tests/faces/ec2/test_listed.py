@@ -66,6 +66,22 @@ def test_no_group_of_a_vpc_is_stale(cloud: Cloud, account: Account) -> None:
         cloud.account().ec2.describe_stale_security_groups(VpcId=vpc)
 
 
+def test_no_vpc_is_linked_to_ec2_classic(cloud: Cloud, account: Account) -> None:
+    (vpc,) = (item["VpcId"] for item in account.ec2.describe_vpcs()["Vpcs"])
+    account.ec2.create_tags(Resources=[vpc], Tags=[{"Key": "a", "Value": "b"}])
+    link, dns = account.ec2.describe_vpc_classic_link, account.ec2.describe_vpc_classic_link_dns_support
+    linked = {"VpcId": vpc, "ClassicLinkEnabled": False, "Tags": [{"Key": "a", "Value": "b"}]}
+    assert link(Filters=filtered("tag:a", "b"))["Vpcs"] == link(VpcIds=[vpc])["Vpcs"] == [linked]
+    assert link(Filters=filtered("is-classic-link-enabled", "true"))["Vpcs"] == []
+    assert dns()["Vpcs"] == dns(VpcIds=[vpc])["Vpcs"] == [{"VpcId": vpc, "ClassicLinkDnsSupported": False}]
+    for ask in (
+        cloud.account().ec2.describe_vpc_classic_link,
+        cloud.account().ec2.describe_vpc_classic_link_dns_support,
+    ):
+        with refused("InvalidVpcID.NotFound"):
+            ask(VpcIds=[vpc])
+
+
 def test_refusals(account: Account) -> None:
     with refused("InvalidInternetGatewayID.NotFound"):
         account.ec2.describe_internet_gateways(InternetGatewayIds=["igw-" + "0" * 17])

@@ -25,7 +25,7 @@ IDENTITY = {"Action": "GetCallerIdentity", "Version": "2011-06-15"}
 
 def asked(account: Account, params: dict[str, str], method: str = "GET", path: str = "/") -> Response:
     """Send the parameters, signed by ours, in the query or the body."""
-    request = signing.Request(method, path, "", {"host": "cloud.test"})
+    request = signing.RawRequest(method, path, "", {"host": "cloud.test"})
     now, secret = account.cloud.core.store.now(), account.secret_key.encode()
     return sent(account, sigv2.sign(request, params, account.access_key, secret, now), method, path)
 
@@ -84,7 +84,7 @@ def test_clocks_keys_and_parts_are_checked(account: Account) -> None:
 
 
 def test_parameters_split_between_query_and_body_are_all_signed(account: Account) -> None:
-    request = signing.Request("POST", "/", "", {"host": "cloud.test"})
+    request = signing.RawRequest("POST", "/", "", {"host": "cloud.test"})
     now, secret = account.cloud.core.store.now(), account.secret_key.encode()
     params = sigv2.sign(request, REGIONS, account.access_key, secret, now)
     query = urlencode({"Action": params.pop("Action")})

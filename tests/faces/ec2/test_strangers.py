@@ -131,6 +131,8 @@ ATTEMPTS: list[Attempt] = [
     ("DescribeVolumeStatus", {"VolumeId.1": "{volume}"}, "InvalidVolume.NotFound"),
     ("DescribeInstanceCreditSpecifications", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
     ("DescribeStaleSecurityGroups", {"VpcId": "{vpc}"}, NO_VPC),
+    ("DescribeVpcClassicLink", {"VpcId.1": "{vpc}"}, NO_VPC),
+    ("DescribeVpcClassicLinkDnsSupport", {"VpcIds.1": "{vpc}"}, NO_VPC),
     ("DescribeNetworkInterfaces", {"NetworkInterfaceId.1": "{port}"}, NO_PORT),
     ("AssociateAddress", {"AllocationId": "{allocation}", "InstanceId": "{my_instance}"}, NO_ALLOCATION),
     ("AssociateAddress", {"PublicIp": "{address}", "InstanceId": "{my_instance}"}, NO_ADDRESS),

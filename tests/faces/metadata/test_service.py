@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.faces.metadata import Request, Response, bind, respond, tree
+from pileus.faces.metadata import MetadataRequest, MetadataResponse, bind, respond, tree
 from pileus.faces.metadata.tree import VERSIONS
 from pileus.model import bounds
 from pileus.model.instance import Power
@@ -82,8 +82,8 @@ def ask(
     *,
     spec: InstanceSpec | None = SPEC,
     now: float = NOW,
-) -> Response:
-    return respond(spec, Request(method, path, headers or {}, "10.0.0.5"), SECRET, now)
+) -> MetadataResponse:
+    return respond(spec, MetadataRequest(method, path, headers or {}, "10.0.0.5"), SECRET, now)
 
 
 def get(path: str, spec: InstanceSpec = SPEC) -> str:

@@ -12,9 +12,9 @@ from pileus.bus.channels import ChannelServer
 from pileus.bus.memory import MemoryBus
 from pileus.faces.rest import RestFace
 from pileus.faces.wire.http import Request
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book
-from pileus.loops.host.runner import HostRunner
+from pileus.host.agent import Agent
+from pileus.host.book import Book
+from pileus.host.runner import HostRunner
 from pileus.loops.runner import Runner
 from pileus.model.caller import SYSTEM
 from pileus.model.image import Wanted as ImageWanted

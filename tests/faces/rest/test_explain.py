@@ -8,7 +8,7 @@ import msgspec
 
 from pileus.faces.rest.explain import waits_for
 from pileus.model.instance import Instance, Power
-from pileus.model.noun import Fault
+from pileus.model.noun import SeenFault
 from pileus.model.port import Port
 
 if TYPE_CHECKING:
@@ -60,13 +60,13 @@ def test_each_thing_that_is_waited_for_is_named(cloud: Cloud, account: Account) 
             "to have it stopped": change(instance, wanted=change(wanted, power=Power(state="stopped", n=2))),
             "to reboot it": change(instance, wanted=change(wanted, reboot=1)),
             "trying again cannot help": change(
-                instance, seen=change(seen, fault=Fault(code="X", message="y", permanent=True))
+                instance, seen=change(seen, fault=SeenFault(code="X", message="y", permanent=True))
             ),
         }
         for words, noun in cases.items():
             assert any(words in wait for wait in waits_for(tx, noun, now)), words
         assert "which was last heard of" in waits_for(tx, instance, now + 1000)[0]
-        late = change(port, revision=(9, 9), seen=change(port.seen, fault=Fault(code="NB", message="down")))
+        late = change(port, revision=(9, 9), seen=change(port.seen, fault=SeenFault(code="NB", message="down")))
         assert [wait.partition(":")[0] for wait in waits_for(tx, late, now)] == [
             "the network engine, which said NB",
             "the network engine to hold revision 9.9 (it holds "
@@ -82,7 +82,7 @@ def test_a_running_instance_waits_for_its_port(cloud: Cloud, account: Account) -
     cloud.until(lambda: cloud.get(account, f"explain/instance/{one['id']}")["settled"])
     with cloud.core.store.write() as tx:
         port = tx.referring(Port, [one["uuid"]])[0]
-        tx.see(port, msgspec.structs.replace(port.seen, fault=Fault(code="NB", message="down")))
+        tx.see(port, msgspec.structs.replace(port.seen, fault=SeenFault(code="NB", message="down")))
     found = cloud.get(account, f"explain/instance/{one['id']}")
     assert found["state"] == "running"
     assert found["waits_for"] == [f"port {port.ec2_id}: the network engine, which said NB: down"]

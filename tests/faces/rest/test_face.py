@@ -45,6 +45,13 @@ def test_words_of_a_path_are_bounded(cloud: Cloud) -> None:
             assert "in the path has 256 characters; 255 is the most" in found["error"]["message"], route.path
 
 
+def test_parameters_of_a_query_are_bounded(cloud: Cloud, account: Account) -> None:
+    most = bounds.QUERY.most
+    many = {f"a{number}": "" for number in range(most + 1)}
+    _, _, found = cloud.ask(account, "GET", "instances", **many)
+    assert found["error"]["message"] == f"The query has more than the {most} parameters that are taken."
+
+
 def test_the_document_describes_every_path(cloud: Cloud) -> None:
     status, _, found = cloud.ask(None, "GET", "openapi.json")
     assert status == 200

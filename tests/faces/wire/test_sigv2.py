@@ -18,22 +18,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pileus.faces.wire.errors import WireError
-from pileus.faces.wire.signing import Request
-from pileus.faces.wire.sigv2 import Method, Verifier, present, sign
+from pileus.faces.wire.signing import RawRequest
+from pileus.faces.wire.sigv2 import Method, SigV2Verifier, present, sign
 from pileus.faces.wire.sigv4 import SKEW
 
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 NOW = 1_700_000_000.0
 HOST = "127.0.0.1:8773"
-BASE = Request("GET", "/", "", {"host": HOST})
+BASE = RawRequest("GET", "/", "", {"host": HOST})
 ASKED = {"Action": "DescribeVpcs", "Version": "2016-11-15", "Filter.1.Value.1": "a b/+~*é"}
 AUTH = ("AWSAccessKeyId", "Signature", "SignatureMethod", "SignatureVersion", "Timestamp")
 
 
-def verifier(now: float = NOW, secrets: Mapping[str, bytes] | None = None) -> Verifier:
+def verifier(now: float = NOW, secrets: Mapping[str, bytes] | None = None) -> SigV2Verifier:
     """Return a verifier that knows one key."""
     known = {KEY: SECRET.encode()} if secrets is None else secrets
-    return Verifier(known.get, lambda: now)
+    return SigV2Verifier(known.get, lambda: now)
 
 
 def signed(params: Mapping[str, str] = ASKED, method: Method = "HmacSHA256") -> dict[str, str]:
@@ -41,7 +41,7 @@ def signed(params: Mapping[str, str] = ASKED, method: Method = "HmacSHA256") -> 
     return sign(BASE, params, KEY, SECRET.encode(), NOW, method)
 
 
-def refused(params: Mapping[str, str], request: Request = BASE, now: float = NOW, service: str = "ec2") -> str:
+def refused(params: Mapping[str, str], request: RawRequest = BASE, now: float = NOW, service: str = "ec2") -> str:
     """Return the code that a request is refused with."""
     with pytest.raises(WireError) as caught:
         verifier(now).verify(request, params, service)
@@ -66,7 +66,7 @@ _PATHS = st.sampled_from(["/", "/services/Cloud", "/services/Cloud/"])
 @given(method=st.sampled_from(["GET", "POST"]), path=_PATHS, params=_PARAMS)
 def test_accepts_what_botocore_signs(method: str, path: str, params: dict[str, str]) -> None:
     found, now = by_botocore(method, path, params)
-    request = Request(method, path, "", {"host": HOST})
+    request = RawRequest(method, path, "", {"host": HOST})
     assert verifier(now).verify(request, found, "ec2") == KEY
     assert sign(request, params, KEY, SECRET.encode(), now) == found
 

@@ -18,7 +18,7 @@ import msgspec
 from pileus.faces import metadata
 from pileus.model import addresses
 from pileus.model.instance import Power
-from pileus.model.provider import Ref
+from pileus.model.provider import BodyRef
 from pileus.model.securitygroup import Rule
 from pileus.model.spec import Ingress, InstanceSpec, NetworkSpec, NicSpec, PortSpec
 from pileus.providers.local.engine.daemons import enter
@@ -148,7 +148,7 @@ class Site:
                 guest.close()
             order = ("port", "securitygroup", "network", "router")
             for spec in sorted(project.cloud.made, key=lambda spec: order.index(spec.KIND)):
-                project.cloud.provider.remove(Ref(kind=spec.KIND, uuid=spec.uuid, revision=(1, 999)))
+                project.cloud.provider.remove(BodyRef(kind=spec.KIND, uuid=spec.uuid, revision=(1, 999)))
 
 
 def routed(layout: Layout, provider: NetworkProvider, number: int) -> Cloud:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pileus.app.state import State
+from pileus.app.state import StateDirectory
 from pileus.providers.local.layout import SHARED, Layout
 from pileus.providers.local.machine import owner, tap
 from tests.live.cloud import under, until
@@ -52,7 +52,7 @@ def there(paths: set[str]) -> set[str]:
 
 def processes(cloud: LiveCloud) -> dict[str, int]:
     """Its processes by name, the instances' QEMUs by id."""
-    state, found = State(cloud.state), {}
+    state, found = StateDirectory(cloud.state), {}
     for path in state.run.glob("*.pid"):
         found[path.stem] = int(path.read_text())
     found["libvirtd"] = int((cloud.layout.libvirt / "libvirtd.pid").read_text())
@@ -95,7 +95,7 @@ def folder(cloud: LiveCloud, instance: dict[str, Any]) -> Path:
     return cloud.layout.instances / str(uuid)
 
 
-def everybodys(state: State) -> set[str]:
+def everybodys(state: StateDirectory) -> set[str]:
     """What every user of the machine may read of a cloud: where it answers, what it was started with, its range."""
     return {str(state.endpoints), str(state.started), str(Layout(state.root).prefix_file)}
 
@@ -108,7 +108,7 @@ def test_a_user_of_the_machine_opens_nothing(cloud: LiveCloud, guests: Any) -> N
     assert not there(kinds["file"] - by_root.read)
     assert not there(kinds["folder"] - by_root.list)
     found = reached(NOBODY, paths, processes(cloud).values())
-    state = State(cloud.state)
+    state = StateDirectory(cloud.state)
     assert found.read == everybodys(state)
     assert found.list == {str(cloud.state)}
     assert not found.write | found.connect
@@ -128,7 +128,7 @@ def test_a_captured_cloud_process_has_what_is_its_own(cloud: LiveCloud, guests: 
     groups = tuple(int(group) for group in seen["Groups"].split())
     captured = Somebody(account.pw_uid, account.pw_gid, groups, pid)
     paths = everything(cloud) | ROOTS
-    state = State(cloud.state)
+    state = StateDirectory(cloud.state)
     found = reached(captured, paths, [*running.values(), 1])
     own = {path for path in paths if Path(path).is_relative_to(state.cloud)}
     files = {path for path in own if paths[path] == "file"}
@@ -167,7 +167,7 @@ def test_a_captured_qemu_has_its_own_disk(cloud: LiveCloud, guests: tuple[dict[s
     assert {disk} == {path for path in found.write if Path(path).is_relative_to(cloud.layout.instances)}
     assert not {path for path in found.read | found.connect if Path(path).is_relative_to(beside)}
     base = json.loads(qemu_img(home / "disk.qcow2"))["full-backing-filename"]
-    state = State(cloud.state)
+    state = StateDirectory(cloud.state)
     assert base in found.read
     assert str(SHARED / "cache") not in found.list
     images = {path for path in paths if Path(path).parent == SHARED / "cache"}
@@ -225,7 +225,7 @@ def test_secrets_are_in_no_log_no_command_line_and_no_environment(cloud: LiveClo
         cloud.client("ec2", wrong).describe_instances()
     private = key.read_text().splitlines()[2]
     secrets = [account[name] for account in (cloud.admin, other) for name in ("secret_key", "password", "token")]
-    secrets += [private, MARKER, State(cloud.state).key.read_bytes().hex()]
+    secrets += [private, MARKER, StateDirectory(cloud.state).key.read_bytes().hex()]
     logs = [path for path in under(cloud.state) if path.is_file() and path.suffix in (".log", ".out")]
     assert {"cloud.log", "host.log", f"{guests[0]['InstanceId']}.log"} <= {path.name for path in logs}
     said = "".join(path.read_text(errors="replace") for path in logs)

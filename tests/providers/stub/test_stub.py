@@ -8,7 +8,7 @@ import pytest
 
 from pileus.bus.channels import ChannelServer
 from pileus.model.instance import Power
-from pileus.model.provider import Ref
+from pileus.model.provider import BodyRef
 from pileus.model.spec import DiskSpec, InstanceSpec, SecurityGroupSpec
 from pileus.providers.stub import StubProvider
 from tests.providers.contract import CaptureContract, InstanceContract, NetworkContract, Rig
@@ -58,7 +58,7 @@ class TestSharedNetworks(NetworkContract):
 def test_processes_share_an_engine_that_outlives_them(tmp_path: Path) -> None:
     first, second = (StubProvider(database=tmp_path / "engine.db") for _ in range(2))
     first.ensure(SecurityGroupSpec(uuid="a", revision=(1, 2), record="a's"))
-    second.remove(Ref(kind="securitygroup", uuid="a", revision=(1, 3)))
+    second.remove(BodyRef(kind="securitygroup", uuid="a", revision=(1, 3)))
     first.ensure(SecurityGroupSpec(uuid="a", revision=(1, 2), record="a's"))
     (told,) = first.recall()
     assert (told.uuid, told.revision, told.gone) == ("a", (1, 3), True)

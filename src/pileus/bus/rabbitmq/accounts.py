@@ -49,7 +49,7 @@ class Accounts:
         self._client.close()
 
     def hosts(self) -> set[str]:
-        """Who is let in here as a host, wholly: rights are what an account gets last."""
+        """Return the names of hosts with full access; rights are the last that an account gets."""
         tagged = {user["name"] for user in self._list("users") if TAG in _words(user.get("tags", ""))}
         return tagged & {one["user"] for one in self._list(f"vhosts/{self._vhost}/permissions")}
 

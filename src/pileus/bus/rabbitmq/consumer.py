@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from pileus.bus.rabbitmq.session import BEAT, Broker, Session, beat, drain
+from pileus.bus.rabbitmq.session import BEAT, Broker, BrokerSession, beat, drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,7 +56,7 @@ class Consumer:
         self._consumed: frozenset[str] = frozenset()
         self._late: list[int] = []
         self.connected = False
-        self.session = Session(name, broker, self._use)
+        self.session = BrokerSession(name, broker, self._use)
 
     def start(self) -> None:
         """Begin to connect and consume."""

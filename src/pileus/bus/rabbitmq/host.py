@@ -21,7 +21,7 @@ QUESTIONS = 1000
 """Questions whose asker is remembered until they are answered."""
 
 _REFUSED = "ACCESS_REFUSED"
-"""What a broker says to who has no account."""
+"""The broker's refusal of a user who has no account."""
 
 
 class HostEnd:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pileus.bus.rabbitmq.session import BEAT, Broker, Session, beat, drain
+from pileus.bus.rabbitmq.session import BEAT, Broker, BrokerSession, beat, drain
 from pileus.bus.rabbitmq.topology import TTL, WAKES
 from pileus.model import bounds
 
@@ -54,7 +54,7 @@ class Publisher:
         self._queue: queue.Queue[Parcel] = queue.Queue(WAITING)
         self._nudged = False
         self._last = 0.0
-        self.session = Session("publish", broker, self._use)
+        self.session = BrokerSession("publish", broker, self._use)
         self.connected = False
 
     def start(self) -> None:
@@ -94,7 +94,7 @@ class Publisher:
                 if idle or now - looked > BEAT:
                     looked = now
                     while drain(connection, 0.001):
-                        """What the broker objects to ends the connection here."""
+                        """An objection of the broker ends the connection here."""
                     beat(connection)
         finally:
             self.connected = False

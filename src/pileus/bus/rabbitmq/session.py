@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import socket
 import ssl
 import threading
@@ -15,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from kombu.connection import Connection
 
-from pileus.bus.tls import Tls
+from pileus.bus.tls import TlsFiles
+from pileus.model.backoff import backoff
 from pileus.model.threads import Thread
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ BEAT = 1.0
 SOONEST, LATEST = 0.2, 5.0
 """Seconds before a broken connection is made again: doubling, with jitter."""
 
-_jitter = random.SystemRandom()
-
 log = structlog.get_logger()
 
 
@@ -47,7 +45,7 @@ class Broker:
     """
 
     url: str = field(repr=False)
-    tls: Tls | None = None
+    tls: TlsFiles | None = None
 
     def __post_init__(self) -> None:
         """Check."""
@@ -94,7 +92,7 @@ class Broker:
         return options
 
 
-class Session:
+class BrokerSession:
     """Has `use` called with each connection that is made, until `stopping`; it returns when `stopping` is set."""
 
     def __init__(self, name: str, broker: Broker, use: Callable[[Connection], None]) -> None:
@@ -117,7 +115,7 @@ class Session:
         self._thread.join(2 * BEAT)
 
     def works(self) -> None:
-        """What the connection is for goes on now."""
+        """Note that the connection does its work again."""
         if self.trouble:
             log.info("broker answers", broker=self._broker.place, session=self._name)
         self.trouble = ""
@@ -131,7 +129,7 @@ class Session:
             # Whatever the broker or the library came up with: a connection is made anew.
             self._complain(error)
         self._tries = 0 if time.monotonic() - began > LATEST else self._tries + 1
-        self.stopping.wait(min(LATEST, SOONEST * 2.0 ** min(self._tries, 10)) * _jitter.uniform(0.5, 1.0))
+        self.stopping.wait(backoff(self._tries, SOONEST, LATEST))
 
     def _complain(self, error: Exception) -> None:
         trouble = f"{type(error).__name__}: {error}"

@@ -76,7 +76,7 @@ def of_reports(host: str) -> Queue:
 
 
 def of_host(host: str) -> Queue:
-    """What a host is told."""
+    """The queue of messages to a host."""
     return _queue(f"pileus.host.{checked(host)}", exchange=HOSTS, routing_key=host, durable=True, expires=UNUSED)
 
 

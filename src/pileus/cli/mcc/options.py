@@ -29,7 +29,7 @@ class Option(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What --help prints: `banner`, the options between lines of text, and more text."""
+    """The text of --help: `banner`, the options between lines of text, and more text."""
 
     banner: str
     head: tuple[str, ...]

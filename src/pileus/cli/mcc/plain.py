@@ -1,4 +1,4 @@
-"""What users called their things, as it may be printed."""
+"""Make names that users gave fit to print."""
 
 from __future__ import annotations
 

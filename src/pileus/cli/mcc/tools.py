@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pileus.cli.mcc import usage
 from pileus.cli.mcc.options import Refused, Usage, parse
 from pileus.cli.mcc.plain import plain
-from pileus.mcc.client import SERVER, Fault, ProtocolError, Server
+from pileus.mcc.client import SERVER, ProtocolError, Server, XmlRpcFault
 from pileus.mcc.keys import Keys
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def given(about: Usage, needed: Sequence[str]) -> Given:
 
 
 def refusal(about: Usage, why: str) -> Exception:
-    """What ends the program after it has said why, and how it is used."""
+    """Print the reason and the usage, and return the exception that ends the program."""
     say(f"{why}\n\n{about}", end="")
     return _Ended(1)
 
@@ -100,7 +100,7 @@ def tool(about: Usage, needed: Sequence[str], work: Callable[[Given], int]) -> i
         return work(given(about, needed))
     except _Ended as ended:
         return ended.status
-    except Fault as fault:
+    except XmlRpcFault as fault:
         why = fault.text
     except (ProtocolError, ValueError) as error:
         why = str(error)
@@ -198,7 +198,7 @@ def _list_instances(asked: Given) -> int:
 def _destroy_instance(asked: Given) -> int:
     try:
         _server().destroy(asked["instance"])
-    except Fault:
+    except XmlRpcFault:
         say(f"Instance ID {asked['instance']} not found")
         return 1 if "strict" in asked else 0
     return 0

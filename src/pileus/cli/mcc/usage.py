@@ -1,4 +1,4 @@
-"""What each tool takes, and says of itself."""
+"""The options and help texts of each tool."""
 
 from __future__ import annotations
 

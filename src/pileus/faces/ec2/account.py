@@ -1,4 +1,4 @@
-"""What the caller's account has and may have."""
+"""The actions on the caller's account: its attributes and limits."""
 
 from __future__ import annotations
 

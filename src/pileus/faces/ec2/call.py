@@ -1,4 +1,4 @@
-"""What an action is given, and the table of all actions."""
+"""The arguments of an action, and the table of all actions."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from pileus.faces.wire.errors import WireError
 from pileus.model.errors import Fault, PileusError
 
 
-class Told(NamedTuple):
-    """What the client is told."""
+class ErrorResponse(NamedTuple):
+    """The error that the client gets: code, message and HTTP status."""
 
     code: str
     message: str
@@ -131,26 +131,26 @@ _WORDS = {
 }
 """Amazon's words for nouns that the core calls otherwise."""
 
-INTERNAL = Told("InternalError", "An internal error has occurred", 500)
+INTERNAL = ErrorResponse("InternalError", "An internal error has occurred", 500)
 
 
-def told(error: Exception) -> Told | None:
-    """What the client is told of `error`; None for one that is nobody's fault but ours."""
+def told(error: Exception) -> ErrorResponse | None:
+    """Return the error for the client in place of `error`; None for a mistake of ours."""
     if isinstance(error, WireError):
-        return Told(error.code, error.message, error.status)
+        return ErrorResponse(error.code, error.message, error.status)
     if isinstance(error, PileusError):
         return _of_core(error)
     if isinstance(error, Fault):
-        return Told("Unavailable", f"The host could not do it now ({error.code}: {error.message}).", 503)
+        return ErrorResponse("Unavailable", f"The host could not do it now ({error.code}: {error.message}).", 503)
     return None
 
 
-def _of_core(error: PileusError) -> Told | None:
+def _of_core(error: PileusError) -> ErrorResponse | None:
     code, noun, reason = error.code, error.noun, error.reason
     for key in ((code, noun, reason), (code, "", reason), (code, noun, ""), (code, "", "")):
         found = TABLE.get(key)
         if found is not None:
-            return Told(found[0], _worded(error), found[1])
+            return ErrorResponse(found[0], _worded(error), found[1])
     return None
 
 

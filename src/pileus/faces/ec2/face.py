@@ -31,7 +31,7 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
 )
 from pileus.faces.ec2.call import ACTIONS, Call
 from pileus.faces.ec2.instance import power
-from pileus.faces.wire import query, signing, sigv2, sigv4, xml
+from pileus.faces.wire import query, scalars, signing, sigv2, sigv4, xml
 from pileus.faces.wire.errors import WireError, malformed
 from pileus.faces.wire.http import RETRY_AFTER, Identified, Request, Response
 from pileus.faces.wire.model import ServiceModel
@@ -70,8 +70,8 @@ class Ec2Face:
     def __init__(self, core: Core, authority: Authority) -> None:
         self._core = core
         self._authority = authority
-        self._v2 = sigv2.Verifier(authority.secret, core.store.now)
-        self._v4 = sigv4.Verifier(authority.secret, core.store.now)
+        self._v2 = sigv2.SigV2Verifier(authority.secret, core.store.now)
+        self._v4 = sigv4.SigV4Verifier(authority.secret, core.store.now)
         self._ec2 = ServiceModel.load("ec2")
         self._sts = ServiceModel.load("sts")
 
@@ -126,12 +126,13 @@ class Ec2Face:
         return self._sts if params.get("Version") in self._sts.versions else self._ec2
 
     def _authenticate(self, request: Request, service: str) -> tuple[Caller, str]:
-        """Who asks, and the service that the signature is for: `service` where the signature names none.
+        """Return the caller, and the service that the signature is for: `service` where the signature names none.
 
-        A form is decoded before that only where the signature is in it, and only a small one: decoding costs much.
+        A form is decoded before only where the signature is in it, and only a small form: decoding costs much.
         """
-        received = signing.Request(request.method, request.path, request.query, request.headers, request.body)
-        if not sigv4.present(received) and sigv2.present(params := _unproven(request)):
+        _check_count(request.query.count("&"))
+        received = signing.RawRequest(request.method, request.path, request.query, request.headers, request.body)
+        if not sigv4.present(received) and sigv2.present(params := self._unproven(request, service)):
             access_key = self._v2.verify(received, params, service)
         else:
             access_key, scope = self._v4.verify(received)[:2]
@@ -140,6 +141,23 @@ class Ec2Face:
         if caller is None:
             raise WireError("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
         return caller, service
+
+    def _unproven(self, request: Request, service: str) -> dict[str, str]:
+        """Return the parameters of a request of which nothing is proven; none of a long form without an access key.
+
+        Raises TooLarge, and WireError where the access key of a long form is unknown.
+        """
+        most = bounds.SIGNED_FORM.most
+        if len(request.body) > most:
+            raise TooLarge(f"A form with its signature in it has at most {most} bytes: use Signature Version 4.")
+        _check_count(request.query.count("&") + request.body.count(b"&"))
+        if len(request.query) + len(request.body) > SMALL_FORM:
+            access_key = query.plain("AWSAccessKeyId", request.query, request.body)
+            if not access_key:
+                return {}
+            if self._authority.secret(access_key) is None:
+                raise WireError(*sigv4.codes_of(service).unknown)
+        return query.decode_form(request.query, request.body)
 
     def _run(self, service: ServiceModel, action: str, call: Call, params: Mapping[str, str]) -> dict[str, Any]:
         entry = ACTIONS.get(action)
@@ -156,26 +174,32 @@ class Ec2Face:
 
 
 def _params(request: Request) -> tuple[dict[str, str], bool]:
-    """The parameters of a small form, and True; of a larger one those that HEADS names, and False."""
+    """Return the parameters of a small form, and True; of a larger form the parameters in HEADS, and False."""
     if len(request.query) + len(request.body) <= SMALL_FORM:
         return query.decode_form(request.query, request.body), True
     return {name: query.plain(name, request.query, request.body) for name in HEADS}, False
 
 
 def _decoded(request: Request, heads: Mapping[str, str]) -> dict[str, str]:
-    """All parameters of a request whose `heads` were read before. Raises WireError where they are not the same."""
+    """All parameters of a request whose `heads` were read before. Raises WireError where they are not the same.
+
+    Raises TooLarge for an action that waits for a host: it has few parameters, and is answered outside of the shares
+    that projects have of the request threads.
+    """
+    entry = ACTIONS.get(heads["Action"])
+    if entry is not None and entry.waits:
+        raise TooLarge(f"The parameters of {heads['Action']} have at most {SMALL_FORM} bytes.")
     params = query.decode_form(request.query, request.body)
     if any(params.get(name, "") != value for name, value in heads.items()):
         raise malformed(f"The parameters {', '.join(HEADS)} of a long request have to be written without escapes.")
     return params
 
 
-def _unproven(request: Request) -> dict[str, str]:
-    """The parameters of a request of which nothing is proven. Raises TooLarge."""
-    most = bounds.SIGNED_FORM.most
-    if len(request.body) > most:
-        raise TooLarge(f"A form with its signature in it has at most {most} bytes: use Signature Version 4.")
-    return query.decode_form(request.query, request.body)
+def _check_count(separators: int) -> None:
+    """Raise WireError where more parameters are part of what is signed than may be before a signature is verified."""
+    most = bounds.SIGNED_PARAMETERS.most
+    if separators >= most:
+        raise malformed(f"A query string, or a form with its signature in it, has at most {most} parameters.")
 
 
 def _scoped(scope: str, service: str, host: str) -> str:
@@ -195,8 +219,11 @@ def _scoped(scope: str, service: str, host: str) -> str:
 
 def _launches(params: Mapping[str, str]) -> int:
     """The number of instances that a launch asks for, as far as that can be read; the verb looks at it closely."""
-    text = params.get("MaxCount", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 6 else 1
+    try:
+        count = scalars.to_integer(params.get("MaxCount", ""))
+    except ValueError:
+        return 1
+    return count if 1 <= count <= bounds.LAUNCHES.most else 1
 
 
 def _refusal(service: ServiceModel, error: Exception, request_id: str, action: str) -> Response:

@@ -11,7 +11,7 @@ from pileus.model.listing import matches
 
 T = TypeVar("T")
 Values = Callable[[T], Iterable[str]]
-"""What an item has under a filter's name: none, one or several texts."""
+"""A function from an item to the texts under a filter's name: none, one or several."""
 
 Keep = Callable[[T], bool]
 

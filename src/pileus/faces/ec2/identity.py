@@ -1,4 +1,4 @@
-"""Who the caller is, as STS says it."""
+"""The STS action that says to whom the caller's access key belongs."""
 
 from __future__ import annotations
 

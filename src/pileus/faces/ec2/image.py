@@ -34,29 +34,34 @@ def describe(call: Call) -> dict[str, Any]:
     """List the images that the caller may start from, by id, by owner, or all."""
     args = call.args
     images = verbs.listing(call.caller, call.core, args.get("ImageIds", ()))
-    found = _rendered(call, images)
+    items = _rendered(call, images)
     if asked := args.get("Owners"):
-        check_accounts(asked, OWNERS)
-        wanted = {call.caller.account_id if owner == "self" else owner for owner in asked}
-        found = [item for item in found if wanted & {item["OwnerId"], item.get("ImageOwnerAlias")}]
+        items = of_owners(call, items, asked, "ImageOwnerAlias")
     if users := args.get("ExecutableUsers"):
         check_accounts(users, ("self", "all"))
         # Images are for everybody or for their project alone: there are no lists of accounts.
-        found = [item for item in found if "all" in users and item["Public"]]
+        items = [item for item in items if "all" in users and item["Public"]]
     keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
-    page, more = paging.paged(args, [item for item in found if keep is None or keep(item)])
+    page, more = paging.paged(args, [item for item in items if keep is None or keep(item)])
     return {"Images": page, **more}
 
 
+def of_owners(call: Call, items: list[dict[str, Any]], names: list[str], alias: str) -> list[dict[str, Any]]:
+    """Return the items of the owners `names`, by account or by the word in the member `alias`. Raises Malformed."""
+    check_accounts(names, OWNERS)
+    accounts = {call.caller.account_id if name == "self" else name for name in names}
+    return [item for item in items if accounts & {item["OwnerId"], item.get(alias)}]
+
+
 def check_accounts(given: list[str], words: tuple[str, ...]) -> None:
-    """Whether each of them is one of `words` or an account's number; raises Malformed."""
+    """Raise Malformed for a name that is neither in `words` nor an account's number."""
     for each in given:
         if each not in words and not re.fullmatch(r"[0-9]{12}", each):
             raise Malformed(f'Invalid user id: "{each[:40]}"', noun="owner", ident=each)
 
 
 _HARMLESS = frozenset({"DeleteOnTermination", "VolumeType", "Iops", "Throughput"})
-"""What may be said of the root disk of an image: it is so already, or means nothing here."""
+"""The parameters that a request may give for an image's root disk: they are so already, or mean nothing here."""
 
 
 @action("CreateImage")
@@ -77,7 +82,7 @@ def create(call: Call) -> dict[str, Any]:
     for mapping in args.get("BlockDeviceMappings", ()):
         _take(mapping)
     tags = specified(args, "image", "snapshot")
-    asked = verbs.Capture(
+    asked = verbs.CaptureRequest(
         instance=source,
         name=args["Name"],
         description=args.get("Description", ""),
@@ -169,7 +174,7 @@ def _image(image: Image, account: str) -> dict[str, Any]:
 
 
 def _source(image: Image) -> dict[str, Any]:
-    """What there is to say of an image that was, or could not be, captured."""
+    """Return the members about the instance that an image was captured of, with the reason of a capture that failed."""
     if not image.wanted.instance:
         return {}
     found: dict[str, Any] = {"SourceInstanceId": ec2_id(Instance, image.wanted.instance)}

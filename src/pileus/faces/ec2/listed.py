@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, Handler, action
 from pileus.faces.ec2.names import ec2_id
+from pileus.faces.ec2.tag import shown
 from pileus.faces.wire.errors import WireError
 from pileus.model.router import Router
 from pileus.model.subnet import Subnet
@@ -230,6 +231,26 @@ def stale_groups(call: Call) -> dict[str, Any]:
     return {"StaleSecurityGroupSet": []}
 
 
+@action("DescribeVpcClassicLink")
+def classic_links(call: Call) -> dict[str, Any]:
+    """Lists only: for each VPC that it is not linked to EC2-Classic, which AWS itself has retired."""
+    items = [
+        {"VpcId": router.ec2_id, "ClassicLinkEnabled": False, "Tags": shown(router.tags)}
+        for router in verbs.routers(call.caller, call.core)
+    ]
+    return _listing(call, _CLASSIC, items, _CLASSIC_FILTERS)
+
+
+@action("DescribeVpcClassicLinkDnsSupport")
+def classic_link_dns(call: Call) -> dict[str, Any]:
+    """Lists only: for each VPC that names of EC2-Classic mean nothing in it."""
+    routers = verbs.routers(call.caller, call.core)
+    items = [{"VpcId": router.ec2_id, "ClassicLinkDnsSupported": False} for router in routers]
+    return _listing(call, _CLASSIC, items, {})
+
+
+_CLASSIC = Listed("Vpcs", "VpcIds", "InvalidVpcID.NotFound")
+_CLASSIC_FILTERS = filters.of_members(is_classic_link_enabled="ClassicLinkEnabled")
 _CREDIT_FILTERS = filters.of_members(instance_id="InstanceId")
 _GATEWAY_FILTERS = {
     **filters.of_members(internet_gateway_id="InternetGatewayId", owner_id="OwnerId"),

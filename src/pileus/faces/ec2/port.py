@@ -6,7 +6,7 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action
-from pileus.faces.ec2.instance.part import Parts, chosen
+from pileus.faces.ec2.instance.part import InstanceParts, chosen
 from pileus.faces.ec2.tag import shown
 from pileus.model.port import Port
 from pileus.verbs.instance import view as instances
@@ -19,14 +19,14 @@ def describe(call: Call) -> dict[str, Any]:
     args = call.args
     views, _ = instances.listing(call.caller, call.core)
     nics = {nic.port.ec2_id: (view, nic) for view in views for nic in view.nics}
-    parts = Parts(call.core.place)
+    parts = InstanceParts(call.core.place)
     found = [_interface(parts, view, nic) for view, nic in chosen(Port, nics, args.get("NetworkInterfaceIds", ()))]
     keep = filters.compiled(args.get("Filters"), _FILTERS, lambda item: filters.tags_of(item, "TagSet"))
     page, more = paging.paged(args, [item for item in found if keep is None or keep(item)])
     return {"NetworkInterfaces": page, **more}
 
 
-def _interface(parts: Parts, view: InstanceView, nic: NicView) -> dict[str, Any]:
+def _interface(parts: InstanceParts, view: InstanceView, nic: NicView) -> dict[str, Any]:
     shown_in_instance = parts.interface(view, nic)
     left_out = ("ConnectionTrackingConfiguration",)
     return {

@@ -6,7 +6,7 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action
-from pileus.faces.ec2.image import NOBODY, OWNERS, check_accounts, owners, size
+from pileus.faces.ec2.image import NOBODY, check_accounts, of_owners, owners, size
 from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.tag import shown
 from pileus.faces.wire.scalars import from_timestamp
@@ -32,9 +32,7 @@ def describe(call: Call) -> dict[str, Any]:
     if idents := args.get("SnapshotIds"):
         snapshots = _chosen(snapshots, idents)
     if owner_ids := args.get("OwnerIds"):
-        check_accounts(owner_ids, OWNERS)
-        wanted = {call.caller.account_id if owner == "self" else owner for owner in owner_ids}
-        snapshots = [item for item in snapshots if wanted & {item["OwnerId"], item.get("OwnerAlias")}]
+        snapshots = of_owners(call, snapshots, owner_ids, "OwnerAlias")
     if user_ids := args.get("RestorableByUserIds"):
         check_accounts(user_ids, ("self", "all"))
         snapshots = [item for item in snapshots if "all" in user_ids and item.get("OwnerAlias")]

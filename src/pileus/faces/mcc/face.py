@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, ParseError
 import structlog
 from defusedxml import DefusedXmlException, ElementTree
 
-from pileus.faces.mcc.methods import METHODS, Asked
+from pileus.faces.mcc.methods import METHODS, MethodCall
 from pileus.faces.wire.http import Request, Response
 from pileus.mcc import xmlrpc
 from pileus.model.errors import Fault, PileusError
@@ -45,7 +45,7 @@ class MccFace:
             return page(refused)
         try:
             method, params = xmlrpc.read_call(_parsed(request.body))
-        except xmlrpc.Malformed:
+        except xmlrpc.MalformedXmlRpc:
             return page(HTTPStatus.BAD_REQUEST)
         return self._answer(method, params)
 
@@ -56,7 +56,7 @@ class MccFace:
             return _response(xmlrpc.refusal(MISSING, text), action="", code=str(MISSING))
         caller = self._caller()
         try:
-            body, code = xmlrpc.answer(work(Asked(caller, self._core, self._flat), *params)), ""
+            body, code = xmlrpc.answer(work(MethodCall(caller, self._core, self._flat), *params)), ""
         except PileusError as error:
             body, code = _uncaught(method, error.message), error.code
         except Fault as fault:
@@ -100,7 +100,7 @@ def _parsed(body: bytes) -> Element:
     try:
         root: Element = ElementTree.fromstring(body, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise xmlrpc.Malformed(str(error)) from error
+        raise xmlrpc.MalformedXmlRpc(str(error)) from error
     return root
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pileus.verbs.network import Flat
 
 NOTHING = "-"
-"""What a list shows where there is nothing."""
+"""The text of an empty place in a list."""
 
 LOGIN = "root"
 """Whose keys a container's are, whatever user its image has for that elsewhere: `ssh root@ADDRESS`."""
@@ -45,15 +45,15 @@ STATUS: Mapping[State, str] = MappingProxyType(
 """Each state in the words of vzlist, of which clients take `running` alone for running."""
 
 
-class Asked(NamedTuple):
-    """Who calls, and what methods work with."""
+class MethodCall(NamedTuple):
+    """The arguments of every method: the caller, the core and the flat network."""
 
     caller: Caller
     core: Core
     flat: Flat
 
 
-def _get_instances(asked: Asked, which: Any = None) -> list[dict[str, str]]:
+def _get_instances(asked: MethodCall, which: Any = None) -> list[dict[str, str]]:
     given = which if isinstance(which, dict) else {}
     found = number.listing(asked.caller, asked.core)
     if _true(given.get("instance")):
@@ -74,22 +74,22 @@ def _shown(view: InstanceView) -> dict[str, str]:
     }
 
 
-def _get_images(asked: Asked) -> list[str]:
+def _get_images(asked: MethodCall) -> list[str]:
     return sorted(_images(asked))
 
 
-def _images(asked: Asked) -> dict[str, Image]:
-    """Those of containers that can be started from, by name, the newest of a name."""
+def _images(asked: MethodCall) -> dict[str, Image]:
+    """Return the container images that can be started, by name, the newest of a name."""
     found = [each for each in image.listing(asked.caller, asked.core) if each.wanted.kind == "container"]
     return {each.name: each for each in found if images.state(each) is images.State.AVAILABLE}
 
 
-def _get_instance_types(asked: Asked) -> list[str]:
+def _get_instance_types(asked: MethodCall) -> list[str]:
     return sorted(each.name for each in flavor.listing(asked.caller, asked.core) if each.wanted.kind == "container")
 
 
 def _run_instance(
-    asked: Asked,
+    asked: MethodCall,
     template: Any,
     type: Any = "basic",
     pubkey: Any = "",
@@ -124,7 +124,7 @@ def _run_instance(
     return {"id": view.instance.assigned.number, "ip": view.nics[0].port.assigned.address}
 
 
-def _destroy_instance(asked: Asked, instance: Any) -> bool:
+def _destroy_instance(asked: MethodCall, instance: Any) -> bool:
     wanted = _number(instance)
     # One that another face launched has its number from the first look at it.
     found = next((v for v in number.listing(asked.caller, asked.core) if v.instance.assigned.number == wanted), None)

@@ -37,7 +37,7 @@ _ERROR_PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
 
 
 @dataclass(frozen=True)
-class Request:
+class MetadataRequest:
     """One request: `path` with its query, `headers` by lower-case name, `source` an IPv4 address."""
 
     method: str
@@ -47,16 +47,16 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Response:
-    """What to send. Adding Content-Length, and leaving out the body for HEAD, is the server's part."""
+class MetadataResponse:
+    """The response to send. Adding Content-Length, and leaving out the body for HEAD, is the server's part."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
-Respond = Callable[[InstanceSpec | None, str, str, Mapping[str, str], str], Response]
-"""(the caller's spec or None, method, path, headers by lower-case name, source address) → Response."""
+Respond = Callable[[InstanceSpec | None, str, str, Mapping[str, str], str], MetadataResponse]
+"""(the caller's spec or None, method, path, headers by lower-case name, source address) → MetadataResponse."""
 
 Root = Callable[[InstanceSpec], tree.Directory]
 """The tree of an instance."""
@@ -66,13 +66,17 @@ def bind(secret: bytes, clock: Callable[[], float] = time.time) -> Respond:
     """`respond` with its secret, clock and trees fixed, and the request in plain values: what a server is given."""
     trees = tree.Trees()
 
-    def answer(spec: InstanceSpec | None, method: str, path: str, headers: Mapping[str, str], source: str) -> Response:
-        return respond(spec, Request(method, path, headers, source), secret, clock(), trees.root)
+    def answer(
+        spec: InstanceSpec | None, method: str, path: str, headers: Mapping[str, str], source: str
+    ) -> MetadataResponse:
+        return respond(spec, MetadataRequest(method, path, headers, source), secret, clock(), trees.root)
 
     return answer
 
 
-def respond(spec: InstanceSpec | None, request: Request, secret: bytes, now: float, root: Root = tree.root) -> Response:
+def respond(
+    spec: InstanceSpec | None, request: MetadataRequest, secret: bytes, now: float, root: Root = tree.root
+) -> MetadataResponse:
     """Answer `request` of the guest whose spec is `spec`, or of nobody we know (None, which finds nothing).
 
     `secret` seals tokens and must outlive them; `now` is seconds since the epoch; `root` makes or remembers the
@@ -103,7 +107,7 @@ def _segments(path: str) -> tuple[str, ...]:
     return tuple(unquote(part, errors="replace") for part in parts if part)
 
 
-def _new_token(spec: InstanceSpec, request: Request, secret: bytes, now: float) -> Response:
+def _new_token(spec: InstanceSpec, request: MetadataRequest, secret: bytes, now: float) -> MetadataResponse:
     if request.method != "PUT":
         return _error(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "PUT"})
     # A proxy inside the guest must not hand tokens to outsiders.
@@ -116,7 +120,7 @@ def _new_token(spec: InstanceSpec, request: Request, secret: bytes, now: float) 
     return _text(token.encode("ascii"), {TTL_HEADER: str(int(asked))})
 
 
-def _read(root: Root, spec: InstanceSpec, segments: tuple[str, ...], headers: Mapping[str, str]) -> Response:
+def _read(root: Root, spec: InstanceSpec, segments: tuple[str, ...], headers: Mapping[str, str]) -> MetadataResponse:
     if not segments:
         return _text("\n".join(tree.VERSIONS).encode(), headers)
     if segments[0] not in tree.VERSIONS:
@@ -125,16 +129,16 @@ def _read(root: Root, spec: InstanceSpec, segments: tuple[str, ...], headers: Ma
     if node is None:
         return _error(HTTPStatus.NOT_FOUND)
     if isinstance(node, bytes):
-        return Response(HTTPStatus.OK, {"Content-Type": "application/octet-stream", **headers}, node)
+        return MetadataResponse(HTTPStatus.OK, {"Content-Type": "application/octet-stream", **headers}, node)
     text = node.text() if isinstance(node, tree.Directory) else node
     return _text(text.encode("utf-8", errors="replace"), headers)
 
 
-def _text(body: bytes, headers: Mapping[str, str]) -> Response:
-    return Response(HTTPStatus.OK, {"Content-Type": "text/plain", **headers}, body)
+def _text(body: bytes, headers: Mapping[str, str]) -> MetadataResponse:
+    return MetadataResponse(HTTPStatus.OK, {"Content-Type": "text/plain", **headers}, body)
 
 
-def _error(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Response:
+def _error(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> MetadataResponse:
     """EC2's error page; `headers` beside its content type."""
     page = _ERROR_PAGE.format(title=f"{status.value} - {status.phrase}")
-    return Response(status, {"Content-Type": "text/html", **(headers or {})}, page.encode("ascii"))
+    return MetadataResponse(status, {"Content-Type": "text/html", **(headers or {})}, page.encode("ascii"))

@@ -1,8 +1,8 @@
 """Session tokens of version 2 of the metadata service: stateless, and good for one instance only.
 
 A token is base64url(expiry, 8 bytes big-endian milliseconds since the epoch | HMAC-SHA256 over instance and
-expiry): 56 characters, as long as EC2's own. Whoever holds the secret can check it, so a restart forgets
-nobody.
+expiry): 56 characters, as long as EC2's own. Every holder of the secret can check it, so a restart
+forgets nobody.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ VERSIONS = (
     ),
     *("2020-10-27", "2021-01-03", "2021-03-23", "2021-07-15", "2022-09-24", "2024-04-11", "latest"),
 )
-"""What `/` lists, as EC2 does; each of them leads to the same tree, that of the newest."""
+"""The versions that `/` lists, as EC2 does; each of them leads to the same tree, that of the newest."""
 
 _TAG_KEY = re.compile(r"[A-Za-z0-9+\-=.,_:@]{1,128}")
 _TREES = 1024
@@ -59,7 +59,7 @@ Node = Directory | str | bytes
 
 
 def root(spec: InstanceSpec) -> Directory:
-    """What is below a version, such as `/latest`."""
+    """Return the directory below a version, such as `/latest`."""
     children: dict[str, Node] = {"dynamic": _dynamic(spec), "meta-data": _metadata(spec)}
     data = user_data(spec)
     if data is not None:

@@ -45,7 +45,7 @@ SECRET: Mapping[str, frozenset[str]] = {
 FIGURES = tuple(
     field for field in Statistics.__struct_fields__ if field not in ("uuid", "id", "project", "running", "fault")
 )
-"""What is said of an instance's use."""
+"""The figures in a document of an instance's use."""
 
 _FOR_ADMINS = frozenset({"host"})
 _UNOWNED = frozenset({"flavor", "host", "image"})
@@ -118,7 +118,7 @@ def _trouble(instance: Instance, heard: Heard) -> str:
 
 
 def use_document(use: Use) -> dict[str, Any]:
-    """What an instance uses: seconds, bytes and packets; null for what its host cannot say just now.
+    """Return the document of an instance's use: seconds, bytes and packets; null where its host cannot measure now.
 
     `uptime` is 0 and counters are unless it runs; `trouble` is "" unless nothing is known.
     """

@@ -9,19 +9,18 @@ import msgspec
 from pileus.faces.rest import documents
 from pileus.model import image as images
 from pileus.model.host import Host, alive, condition
-from pileus.model.image import Image
+from pileus.model.image import Image, of_instance
 from pileus.model.instance import Instance, settled, state
 from pileus.model.network import Seen as EngineSeen
 from pileus.model.port import Port
 from pileus.model.router import NO_WAY_OUT
 from pileus.verbs.host import REMOVED
-from pileus.verbs.image import of_instance
 from pileus.verbs.instance.launch import VERB
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.noun import Noun
-    from pileus.store.reader import Entry, Reader
+    from pileus.store.reader import JournalEntry, Reader
     from pileus.verbs.core import Core
 
 LINES = 20
@@ -45,7 +44,7 @@ def explain(caller: Caller, core: Core, cls: type[Noun], ident: str) -> dict[str
         }
 
 
-def _line(caller: Caller, entry: Entry) -> dict[str, Any]:
+def _line(caller: Caller, entry: JournalEntry) -> dict[str, Any]:
     """A line of the journal; of what hosts there are, and how full, administrators alone are told."""
     shown: dict[str, Any] = msgspec.to_builtins(entry)
     if not caller.admin and entry.verb == VERB and entry.outcome != "superseded":
@@ -54,7 +53,7 @@ def _line(caller: Caller, entry: Entry) -> dict[str, Any]:
 
 
 def waits_for(tx: Reader, noun: Noun, now: float) -> list[str]:
-    """What has to happen before `noun` is as wanted, one sentence each; empty when it is, or when it is gone."""
+    """Return the events that `noun` waits for to be as wanted, one sentence each; empty when it is so, or gone."""
     if noun.gone is not None:
         return []
     if isinstance(noun, Instance):

@@ -11,7 +11,7 @@ import msgspec
 
 from pileus.faces.rest import errors
 from pileus.faces.rest.openapi import openapi
-from pileus.faces.rest.routes import ROUTES, Asked, Route
+from pileus.faces.rest.routes import ROUTES, RestRequest, Route
 from pileus.faces.wire.http import Identified, Request, Response
 from pileus.model import bounds
 from pileus.model.errors import Fault, InvalidValue, NotFound, PileusError
@@ -76,15 +76,23 @@ class RestFace:
         return _own(errors.of(error, str(uuid.uuid4())))
 
     def _answer(self, route: Route, caller: Caller, path: dict[str, str], request: Request) -> Response:
-        query = dict(parse_qsl(request.query, keep_blank_values=True))
         try:
             _check_lengths(path)
-            response = _reply(route, Asked(caller, self._core, path, query, request.body))
+            query = parameters(request.query)
+            response = _reply(route, RestRequest(caller, self._core, path, query, request.body))
         except PileusError as error:
             response = errors.of(error, caller.request)
         except Fault as fault:
             response = errors.own("Fault", f"{fault.code}: {fault.message}", caller.request)
         return _routed(route, response)
+
+
+def parameters(query: str) -> dict[str, str]:
+    """Return the parameters of a query; the last one of those with the same name. Raises InvalidValue."""
+    most = bounds.QUERY.most
+    if query.count("&") >= most:
+        raise InvalidValue(f"The query has more than the {most} parameters that are taken.", reason="parameters")
+    return dict(parse_qsl(query, keep_blank_values=True))
 
 
 def _own(response: Response) -> Response:
@@ -118,7 +126,7 @@ def _description() -> bytes:
 
 
 def caller_of(authority: Authority, request: Request) -> Caller | None:
-    """Who asks, by bearer token (or X-Auth-Token); None when the request proves nobody."""
+    """Return the caller by bearer token (or X-Auth-Token); None when the request proves nobody."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         token = request.headers.get("x-auth-token", "")
@@ -153,7 +161,7 @@ def _nothing(request: Request, allowed: list[str], caller: Caller) -> Response:
     return _own(errors.of(NotFound(text, ident=request.path), caller.request))
 
 
-def _reply(route: Route, asked: Asked) -> Response:
+def _reply(route: Route, asked: RestRequest) -> Response:
     return _json(route.status, msgspec.json.encode(route.handle(asked)), asked.caller.request)
 
 

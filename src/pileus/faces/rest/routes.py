@@ -32,7 +32,7 @@ MOST = 1000
 """How many nouns one page of a list has at most."""
 
 
-class Asked(msgspec.Struct, frozen=True):
+class RestRequest(msgspec.Struct, frozen=True):
     """A request whose caller is known: the words of its path by their names, its query, its body."""
 
     caller: Caller
@@ -89,7 +89,7 @@ class NewAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Association(msgspec.Struct, frozen=True, kw_only=True):
-    """What an address is given to: an instance, by id or name, or a port, by id; from another one unless refused."""
+    """The target of an address: an instance, by id or name, or a port, by id; moved from another one unless refused."""
 
     instance: Ident = ""
     port: Ident = ""
@@ -147,14 +147,14 @@ class Route(msgspec.Struct, frozen=True):
 
     method: str
     path: str
-    handle: Callable[[Asked], Any]
+    handle: Callable[[RestRequest], Any]
     says: str
     body: type[msgspec.Struct] | None = None
     status: int = 200
     waits: bool = False
 
 
-def _list(asked: Asked) -> dict[str, Any]:
+def _list(asked: RestRequest) -> dict[str, Any]:
     cls = documents.kind_of(asked.path["nouns"])
     start, limit = pages.after(asked.query.get("after")), _limit(asked.query.get("limit"))
     with asked.core.store.read() as tx:
@@ -179,32 +179,32 @@ def _limit(text: str | None) -> int:
     return min(int(text), MOST)
 
 
-def _show(asked: Asked) -> dict[str, Any]:
+def _show(asked: RestRequest) -> dict[str, Any]:
     cls = documents.kind_of(asked.path["nouns"])
     with asked.core.store.read() as tx:
         return documents.documents(asked.core, tx, [documents.one(asked.caller, tx, cls, asked.path["id"])])[0]
 
 
-def _explain(asked: Asked) -> dict[str, Any]:
+def _explain(asked: RestRequest) -> dict[str, Any]:
     return explain(asked.caller, asked.core, documents.kind_of(asked.path["kind"]), asked.path["id"])
 
 
-def _create_user(asked: Asked) -> user.Account:
+def _create_user(asked: RestRequest) -> user.Account:
     new = asked.read(NewUser)
     return user.create(asked.caller, asked.core, new.name, new.project, admin=new.admin)
 
 
-def _create_credential(asked: Asked) -> credential.Made:
+def _create_credential(asked: RestRequest) -> credential.Made:
     new = asked.read(NewCredential)
     return credential.create(asked.caller, asked.core, new.type, new.user)
 
 
-def _revoke_credential(asked: Asked) -> dict[str, Any]:
+def _revoke_credential(asked: RestRequest) -> dict[str, Any]:
     credential.revoke(asked.caller, asked.core, asked.path["id"])
     return {}
 
 
-def _create_keypair(asked: Asked) -> dict[str, Any]:
+def _create_keypair(asked: RestRequest) -> dict[str, Any]:
     new = asked.read(NewKeyPair)
     if new.public_key:
         return documents.document(keypair.import_(asked.caller, asked.core, new.name, new.public_key.encode()))
@@ -212,81 +212,81 @@ def _create_keypair(asked: Asked) -> dict[str, Any]:
     return {**documents.document(key), "private_key": private}
 
 
-def _create_flavor(asked: Asked) -> dict[str, Any]:
+def _create_flavor(asked: RestRequest) -> dict[str, Any]:
     new = asked.read(NewFlavor)
     size = {name: getattr(new, name) for name in ("vcpus", "memory", "disk", "kind", "traits", "allowance")}
     wanted = FlavorWanted(**size)
     return documents.document(flavor.create(asked.caller, asked.core, new.name, wanted))
 
 
-def _demand(asked: Asked) -> dict[str, Any]:
+def _demand(asked: RestRequest) -> dict[str, Any]:
     new = asked.read(NewTraits)
     return documents.document(flavor.demand(asked.caller, asked.core, asked.path["id"], new.add, new.remove))
 
 
-def _offered(*, retired: bool) -> Callable[[Asked], dict[str, Any]]:
+def _offered(*, retired: bool) -> Callable[[RestRequest], dict[str, Any]]:
     return lambda asked: documents.document(flavor.offer(asked.caller, asked.core, asked.path["id"], retired=retired))
 
 
-def _capture_image(asked: Asked) -> dict[str, Any]:
-    return documents.image_document(image.capture(asked.caller, asked.core, asked.read(image.Capture)))
+def _capture_image(asked: RestRequest) -> dict[str, Any]:
+    return documents.image_document(image.capture(asked.caller, asked.core, asked.read(image.CaptureRequest)))
 
 
-def _delete_image(asked: Asked) -> dict[str, Any]:
+def _delete_image(asked: RestRequest) -> dict[str, Any]:
     image.deregister(asked.caller, asked.core, asked.path["id"])
     return {}
 
 
-def _launch(asked: Asked) -> dict[str, Any]:
+def _launch(asked: RestRequest) -> dict[str, Any]:
     uuids = launch.launch(asked.caller, asked.core, asked.read(launch.Launch))
     views = view.launched(asked.caller, asked.core, uuids)
     with asked.core.store.read() as tx:
         return {"instances": documents.documents(asked.core, tx, [one.instance for one in views])}
 
 
-def _console(asked: Asked) -> dict[str, Any]:
+def _console(asked: RestRequest) -> dict[str, Any]:
     instance, output = console.output(asked.caller, asked.core, asked.path["id"])
     return {"id": instance.ec2_id, "output": output.decode("utf-8", "replace")}
 
 
-def _stats(asked: Asked) -> dict[str, Any]:
+def _stats(asked: RestRequest) -> dict[str, Any]:
     start, limit = pages.after(asked.query.get("after")), _limit(asked.query.get("limit"))
     found, rest = stats.of_all(asked.caller, asked.core, everywhere=asked.flag("all"), after=start, limit=limit)
     return {"stats": [documents.use_document(use) for use in found], "next": rest}
 
 
-def _stats_of_one(asked: Asked) -> dict[str, Any]:
+def _stats_of_one(asked: RestRequest) -> dict[str, Any]:
     return documents.use_document(stats.of_one(asked.caller, asked.core, asked.path["id"]))
 
 
-def _limits(asked: Asked) -> Any:
+def _limits(asked: RestRequest) -> Any:
     return limit.show(asked.caller, asked.core, asked.query.get("project", ""))
 
 
-def _change_limits(asked: Asked) -> Any:
+def _change_limits(asked: RestRequest) -> Any:
     return limit.change(asked.caller, asked.core, asked.path["id"], asked.read(NewLimits).limits)
 
 
-def _doctor(asked: Asked) -> Any:
+def _doctor(asked: RestRequest) -> Any:
     return doctor.look(asked.caller, asked.core)
 
 
-def _mend(asked: Asked) -> dict[str, Any]:
+def _mend(asked: RestRequest) -> dict[str, Any]:
     return {"findings": doctor.mend(asked.caller, asked.core)}
 
 
-def _sweep(asked: Asked) -> dict[str, Any]:
+def _sweep(asked: RestRequest) -> dict[str, Any]:
     doctor.sweep(asked.caller, asked.core, asked.path["kind"], asked.path["uuid"])
     return {}
 
 
-def _adopt(asked: Asked) -> dict[str, Any]:
+def _adopt(asked: RestRequest) -> dict[str, Any]:
     given = asked.read(Adoption)
     return documents.document(doctor.adopt(asked.caller, asked.core, given.spec, given.host, given.body))
 
 
-def _powered(verb: Callable[[Caller, Core, list[str]], object]) -> Callable[[Asked], dict[str, Any]]:
-    def handle(asked: Asked) -> dict[str, Any]:
+def _powered(verb: Callable[[Caller, Core, list[str]], object]) -> Callable[[RestRequest], dict[str, Any]]:
+    def handle(asked: RestRequest) -> dict[str, Any]:
         with asked.core.store.read() as tx:
             instance = documents.one(asked.caller, tx, Instance, asked.path["id"])
         verb(asked.caller, asked.core, [instance.ec2_id])
@@ -296,12 +296,12 @@ def _powered(verb: Callable[[Caller, Core, list[str]], object]) -> Callable[[Ask
     return handle
 
 
-def _allocate_address(asked: Asked) -> dict[str, Any]:
+def _allocate_address(asked: RestRequest) -> dict[str, Any]:
     new = asked.read(NewAddress)
     return _address(asked, floatingip.allocate(asked.caller, asked.core, new.tags, new.address))
 
 
-def _associate_address(asked: Asked) -> dict[str, Any]:
+def _associate_address(asked: RestRequest) -> dict[str, Any]:
     to = asked.read(Association)
     instance = to.instance
     if instance:
@@ -314,50 +314,50 @@ def _associate_address(asked: Asked) -> dict[str, Any]:
     return _address(asked, made)
 
 
-def _disassociate_address(asked: Asked) -> dict[str, Any]:
+def _disassociate_address(asked: RestRequest) -> dict[str, Any]:
     made = floatingip.disassociate(asked.caller, asked.core, "", *floatingip.meant(asked.path["id"]))
     return _address(asked, made)
 
 
-def _release_address(asked: Asked) -> dict[str, Any]:
+def _release_address(asked: RestRequest) -> dict[str, Any]:
     floatingip.release(asked.caller, asked.core, *floatingip.meant(asked.path["id"]))
     return {}
 
 
-def _address(asked: Asked, floating: FloatingIp) -> dict[str, Any]:
+def _address(asked: RestRequest, floating: FloatingIp) -> dict[str, Any]:
     with asked.core.store.read() as tx:
         return documents.documents(asked.core, tx, [floating])[0]
 
 
-def _turned(state: Duty) -> Callable[[Asked], dict[str, Any]]:
+def _turned(state: Duty) -> Callable[[RestRequest], dict[str, Any]]:
     return lambda asked: _host(asked, host.turn(asked.caller, asked.core, asked.path["id"], state))
 
 
-def _give_host(asked: Asked) -> dict[str, Any]:
+def _give_host(asked: RestRequest) -> dict[str, Any]:
     return _host(asked, host.give(asked.caller, asked.core, asked.path["id"], asked.read(Overcommit)))
 
 
-def _mark_host(asked: Asked) -> dict[str, Any]:
+def _mark_host(asked: RestRequest) -> dict[str, Any]:
     new = asked.read(NewTraits)
     return _host(asked, host.mark(asked.caller, asked.core, asked.path["id"], new.add, new.remove))
 
 
-def _remove_host(asked: Asked) -> dict[str, Any]:
+def _remove_host(asked: RestRequest) -> dict[str, Any]:
     forget = asked.read(Removal).forget
     return _host(asked, host.remove(asked.caller, asked.core, asked.path["id"], forget=forget))
 
 
-def _admit_host(asked: Asked) -> dict[str, Any]:
+def _admit_host(asked: RestRequest) -> dict[str, Any]:
     host.admit(asked.caller, asked.core, asked.path["id"])
     return {}
 
 
-def _host(asked: Asked, shown: Host) -> dict[str, Any]:
+def _host(asked: RestRequest, shown: Host) -> dict[str, Any]:
     with asked.core.store.read() as tx:
         return documents.documents(asked.core, tx, [shown])[0]
 
 
-def _invite(asked: Asked) -> join.Invitation:
+def _invite(asked: RestRequest) -> join.Invitation:
     new = asked.read(NewToken)
     return join.invite(asked.caller, asked.core, new.host, new.valid)
 
@@ -367,7 +367,9 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "credentials", _create_credential, "Make an access key or a token.", NewCredential, 201),
     Route("DELETE", "credentials/{id}", _revoke_credential, "Make it worthless, from now on."),
     Route("POST", "keypairs", _create_keypair, "Make or import a key pair.", NewKeyPair, 201),
-    Route("POST", "images/capture", _capture_image, "Make an image of an instance's root disk.", image.Capture, 201),
+    Route(
+        "POST", "images/capture", _capture_image, "Make an image of an instance's root disk.", image.CaptureRequest, 201
+    ),
     Route("DELETE", "images/{id}", _delete_image, "Forget an image."),
     Route("POST", "flavors", _create_flavor, "Make a flavor.", NewFlavor, 201),
     Route("POST", "flavors/{id}/traits", _demand, "Change what it demands of hosts.", NewTraits),

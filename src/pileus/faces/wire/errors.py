@@ -1,4 +1,4 @@
-"""What a codec raises, and the codes and texts with which each AWS protocol names the same fault.
+"""The errors that a codec raises, and the codes and texts with which each AWS protocol names the same fault.
 
 Sources: the common client errors in the EC2 API reference ("Error codes for the Amazon EC2 API"), the common
 errors of the STS and IAM API references, and texts that the services are known to answer with.

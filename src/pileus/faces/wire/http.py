@@ -1,4 +1,4 @@
-"""What every face takes and gives: one HTTP request, one HTTP response, whole and without I/O."""
+"""The interface of every face: one HTTP request, one HTTP response, whole and without I/O."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """What to send: `headers` by name. Content-Length, and leaving the body out for HEAD, are the server's part.
+    """The response: `headers` by name. Content-Length, and leaving the body out for HEAD, are the server's part.
 
     For logs and figures: `face`, `action` of a request that could be told (a word of the dialect, never of the
     client's making), `code` of an error, the `request` id, and whether it only `reads`.

@@ -18,7 +18,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date
-from functools import cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -37,6 +36,11 @@ MAX_DEPTH = 32
 """Parts of a parameter's name."""
 
 FIRST_EC2_VERSION = "2006-06-26"
+
+_LOOKED = 64 << 10
+"""Bytes of a form in which plain parameters are looked for."""
+
+_PLAIN = re.compile(rb"([0-9A-Za-z-]{1,64})(?:&|\Z)")
 
 _ENVELOPE = frozenset(
     {
@@ -73,25 +77,25 @@ def decode_form(*encoded: bytes | str) -> dict[str, str]:
 def plain(name: str, *encoded: bytes | str) -> str:
     """Return the value of a parameter whose name and value are written without escapes; empty where there is none.
 
-    It costs far less than `decode_form`, and whoever acts on it compares it with that later.
+    It is looked for in the first 64 KiB of each part. That costs far less than `decode_form`, and whoever acts on it
+    compares it with that later.
     """
-    pattern = _plain(name)
+    start = f"&{name}=".encode("ascii")
     for part in encoded:
-        found = pattern.search(part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass"))
-        if found is not None:
-            return found[1].decode("ascii")
+        head = part[:_LOOKED]
+        raw = b"&" + (head if isinstance(head, bytes) else head.encode("utf-8", "surrogatepass"))
+        # Not by a regular expression alone, which takes fifty times as long.
+        at = raw.find(start)
+        if at >= 0:
+            value = _PLAIN.match(raw, at + len(start))
+            return value[1].decode("ascii") if value is not None else ""
     return ""
-
-
-@cache
-def _plain(name: str) -> re.Pattern[bytes]:
-    return re.compile(rb"(?:^|&)" + name.encode("ascii") + rb"=([0-9A-Za-z-]{1,64})(?:&|$)")
 
 
 def parse(service: ServiceModel, params: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     """Return the action and its parameters, nested, typed and checked; raises WireError.
 
-    Times are aware datetimes in UTC, blobs are bytes. What the request leaves out is absent from the dict.
+    Times are aware datetimes in UTC, blobs are bytes. Parameters that the request leaves out are absent from the dict.
     """
     action = action_of(service, params)
     if len(params) > MAX_PARAMETERS:

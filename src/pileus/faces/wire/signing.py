@@ -1,4 +1,4 @@
-"""What both sides of AWS Signature Version 4 compute, and the signer's side.
+"""The computations of AWS Signature Version 4 that both sides share, and the signer's side.
 
 Source: "Signature Version 4 signing process" of the AWS General Reference.
 """
@@ -17,7 +17,7 @@ ALGORITHM: Final = "AWS4-HMAC-SHA256"
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 
 
-class Request(NamedTuple):
+class RawRequest(NamedTuple):
     """A request as it came over the wire.
 
     `path` and `query` raw (percent-encoded, without the question mark); `headers` by lower-case name, several
@@ -32,8 +32,8 @@ class Request(NamedTuple):
     body: bytes | None = b""
 
 
-class Credential(NamedTuple):
-    """What a signer has and is aiming at."""
+class SigningCredential(NamedTuple):
+    """The signer's credential, and the region and service that the request is for."""
 
     access_key: str
     secret: bytes
@@ -41,7 +41,7 @@ class Credential(NamedTuple):
     service: str
 
 
-def sign(request: Request, credential: Credential, now: float) -> dict[str, str]:
+def sign(request: RawRequest, credential: SigningCredential, now: float) -> dict[str, str]:
     """Return the request's headers, all of them signed, with `x-amz-date` and `authorization` added.
 
     `now` in seconds since the epoch. The headers need a `host`. For S3
@@ -59,7 +59,7 @@ def sign(request: Request, credential: Credential, now: float) -> dict[str, str]
     return {**headers, "authorization": f"{ALGORITHM} {claimed}"}
 
 
-def presign(request: Request, credential: Credential, now: float, lifetime: int) -> str:
+def presign(request: RawRequest, credential: SigningCredential, now: float, lifetime: int) -> str:
     """Return the query that makes the request's URL good by itself for `lifetime` seconds from `now`."""
     stamp = stamp_of(now)
     names = ";".join(sorted(request.headers))
@@ -77,7 +77,7 @@ def presign(request: Request, credential: Credential, now: float, lifetime: int)
     return f"{query}&X-Amz-Signature={_sign(credential, stamp, canonical)}"
 
 
-def canonical_request(request: Request, service: str, names: str, query: str, payload: str) -> bytes | None:
+def canonical_request(request: RawRequest, service: str, names: str, query: str, payload: str) -> bytes | None:
     """Return the text that is hashed and signed; None if one of the headers `names` is absent.
 
     `names` are separated by semicolons; `query` is the request's without a signature; `payload` is the body's
@@ -132,13 +132,13 @@ def _encoded(text: str) -> str:
     return quote(unquote_to_bytes(text.replace("+", " ")), safe="")
 
 
-def _sign(credential: Credential, stamp: str, canonical: bytes | None) -> str:
+def _sign(credential: SigningCredential, stamp: str, canonical: bytes | None) -> str:
     if canonical is None:
         raise ValueError("a header to sign is absent")
     return signature_of(credential.secret, stamp[:8], credential.region, credential.service, stamp, canonical)
 
 
-def _credential(credential: Credential, stamp: str) -> str:
+def _credential(credential: SigningCredential, stamp: str) -> str:
     return f"{credential.access_key}/{stamp[:8]}/{credential.region}/{credential.service}/aws4_request"
 
 

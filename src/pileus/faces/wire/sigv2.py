@@ -1,6 +1,6 @@
 """AWS Signature Version 2: verify a query request that carries one, and the signer's side.
 
-What boto 2 and old tools send. The signature is an HMAC, over the method, the host, the path and all parameters but
+Boto 2 and old tools send it. The signature is an HMAC, over the method, the host, the path and all parameters but
 itself, and travels among those parameters, of the query or of the body. It names neither a region nor a service.
 
 Source: "Signature Version 2 signing process" of the AWS General Reference.
@@ -18,7 +18,7 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 from pileus.faces.wire.errors import WireError, shown
-from pileus.faces.wire.signing import Request
+from pileus.faces.wire.signing import RawRequest
 from pileus.faces.wire.sigv4 import SKEW, Codes, codes_of
 
 Method = Literal["HmacSHA1", "HmacSHA256"]
@@ -32,7 +32,7 @@ def present(params: Mapping[str, str]) -> bool:
     return "Signature" in params or "SignatureVersion" in params
 
 
-class Verifier:
+class SigV2Verifier:
     """Verifies signatures. Keeps no state.
 
     `lookup` returns the secret of an access key, None when there is no such key (or it is switched off); it is asked
@@ -43,7 +43,7 @@ class Verifier:
         self._lookup = lookup
         self._now = now
 
-    def verify(self, request: Request, params: Mapping[str, str], service: str) -> str:
+    def verify(self, request: RawRequest, params: Mapping[str, str], service: str) -> str:
         """Return the access key that signed; raises WireError with the codes of `service`.
 
         `params` are all of the request's parameters, decoded, those of the query and those of the body.
@@ -83,7 +83,7 @@ class Verifier:
 
 
 def sign(
-    request: Request,
+    request: RawRequest,
     params: Mapping[str, str],
     access_key: str,
     secret: bytes,
@@ -102,7 +102,7 @@ def sign(
     return {**signed, "Signature": signature.decode()}
 
 
-def _text(request: Request, host: str, params: Mapping[str, str]) -> bytes:
+def _text(request: RawRequest, host: str, params: Mapping[str, str]) -> bytes:
     pairs = [f"{quote(name, safe='')}={quote(params[name], safe='')}" for name in sorted(params) if name != "Signature"]
     return f"{request.method}\n{host}\n{request.path or '/'}\n{'&'.join(pairs)}".encode()
 
@@ -111,7 +111,7 @@ def _signature(secret: bytes, text: bytes, digest: str) -> bytes:
     return b64encode(hmac.digest(secret, text, digest))
 
 
-def _hosts(request: Request) -> list[str]:
+def _hosts(request: RawRequest) -> list[str]:
     """The names of the host that a signer may mean: botocore signs the port too, boto 2 never does."""
     host = request.headers.get("host", "").lower()
     name, colon, port = host.rpartition(":")

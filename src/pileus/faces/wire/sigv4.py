@@ -3,7 +3,7 @@
 Both places a signature may be in: the `Authorization` header, and the query of a presigned URL. Any region
 name is accepted (euca2ools makes one up when it is given a bare URL) and returned with the scope's service.
 
-What is signed: method, path, query, the headers named, and the body by its SHA-256. S3 differs: its path is
+The signature covers: method, path, query, the headers named, and the body by its SHA-256. S3 differs: its path is
 not normalised, and its body may be left out of the signature or be signed in chunks; that is told in
 `Signed.payload`. For every other service the body must be signed.
 """
@@ -23,7 +23,7 @@ from pileus.faces.wire.errors import WireError
 from pileus.faces.wire.signing import (
     ALGORITHM,
     UNSIGNED,
-    Request,
+    RawRequest,
     canonical_request,
     signature_of,
     stamp_of,
@@ -46,7 +46,7 @@ _SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class Signed(NamedTuple):
-    """Who signed, for which service and region.
+    """The signer of a request, and the service and region that it was signed for.
 
     `payload` is the SHA-256 of the body in hex, verified unless the body was None; or, for S3 alone,
     `UNSIGNED-PAYLOAD` or a `STREAMING-…` word, and then the body is not vouched for.
@@ -96,7 +96,7 @@ def codes_of(service: str) -> Codes:
 
 
 class _Claim(NamedTuple):
-    """What a request says of its own signature. `lifetime` in seconds, None outside presigned URLs."""
+    """A request's claim about its own signature. `lifetime` in seconds, None outside presigned URLs."""
 
     access_key: str
     date: str
@@ -109,12 +109,12 @@ class _Claim(NamedTuple):
     lifetime: int | None
 
 
-def present(request: Request) -> bool:
+def present(request: RawRequest) -> bool:
     """Whether a request claims to be signed in this way."""
     return "authorization" in request.headers or "X-Amz-Algorithm=" in request.query
 
 
-class Verifier:
+class SigV4Verifier:
     """Verifies signatures. Keeps no state: signing keys are cached by the secret they come from.
 
     `lookup` returns the secret of an access key, None when there is no such key (or it is switched off); it
@@ -125,7 +125,7 @@ class Verifier:
         self._lookup = lookup
         self._now = now
 
-    def verify(self, request: Request) -> Signed:
+    def verify(self, request: RawRequest) -> Signed:
         """Return who signed the request; raises WireError with the code of the service in the scope.
 
         The caller must refuse a `service` that is not its own: S3's signatures need not cover the body.
@@ -162,7 +162,7 @@ class Verifier:
             raise WireError(codes.skewed[0], text, codes.skewed[1])
 
 
-def _claim(request: Request) -> _Claim:
+def _claim(request: RawRequest) -> _Claim:
     authorization = request.headers.get("authorization")
     presigned = bool(request.query) and "&X-Amz-Signature=" in f"&{request.query}"
     if authorization is None and not presigned:
@@ -174,7 +174,7 @@ def _claim(request: Request) -> _Claim:
     return _claim_of_query(request)
 
 
-def _claim_of_header(request: Request, authorization: str) -> _Claim:
+def _claim_of_header(request: RawRequest, authorization: str) -> _Claim:
     algorithm, _, rest = authorization.partition(" ")
     if algorithm != ALGORITHM:
         raise _incomplete(f"The Authorization header's algorithm is not {ALGORITHM}.")
@@ -189,7 +189,7 @@ def _claim_of_header(request: Request, authorization: str) -> _Claim:
     return _checked(credential, stamp, headers, signature, request.query, None)
 
 
-def _claim_of_query(request: Request) -> _Claim:
+def _claim_of_query(request: RawRequest) -> _Claim:
     fields: dict[str, str] = {}
     rest: list[str] = []
     for pair in request.query.split("&"):
@@ -220,8 +220,12 @@ def _checked(credential: str, stamp: str, headers: str, signature: str, query: s
         raise _incomplete("The date in the credential's scope is not that of the request.")
     if _SIGNATURE.fullmatch(signature) is None:
         raise _incomplete("Signature must be 64 lower-case hexadecimal digits.")
-    if "host" not in headers.split(";"):
+    names = headers.split(";")
+    if "host" not in names:
         raise _incomplete("'host' must be a signed header.")
+    if len(names) != len(set(names)):
+        # Each mention of a header puts its whole value into the text that is signed.
+        raise _incomplete("SignedHeaders names a header more than once.")
     access_key, date, region, service, _ = parts
     return _Claim(access_key, date, region, service, stamp, headers, signature, query, lifetime)
 
@@ -237,7 +241,7 @@ def _incomplete(message: str) -> WireError:
     return WireError("IncompleteSignature", message)
 
 
-def _payload(request: Request, claim: _Claim, codes: Codes) -> str:
+def _payload(request: RawRequest, claim: _Claim, codes: Codes) -> str:
     """Return the SHA-256 that the body has, or S3's word instead; raises WireError if another is claimed."""
     told = request.headers.get("x-amz-content-sha256")
     if claim.service == "s3":

@@ -3,7 +3,7 @@
 Each action's output shape is compiled at its first answer to nested functions that return text; a list of 500
 instances passes through here, so strings are looked at once and joined once.
 
-What AWS does and this keeps: EC2 names every list element `item`, the query protocol `member` or what the
+Conventions of AWS kept here: EC2 names every list element `item`, the query protocol `member` or what the
 model says; None is left out, an empty list is an empty element; an EC2 action without output, and one with a
 `Return` that the result leaves out, answers `<return>true</return>`.
 """

@@ -104,7 +104,7 @@ class Layout:
 
     @property
     def lxcfs(self) -> Path:
-        """What shows containers their own figures: its pid file, and where it is mounted, in its own namespace."""
+        """The folder of lxcfs, which shows containers their own figures: pid file, and mount (in a namespace)."""
         return self.state / "lxcfs"
 
     @property
@@ -124,7 +124,7 @@ class Layout:
 
     @property
     def templates(self) -> Path:
-        """What guests are restored from instead of booting."""
+        """The folder of templates, from which guests are restored instead of booting."""
         return SHARED / "templates"
 
 

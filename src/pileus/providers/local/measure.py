@@ -1,4 +1,4 @@
-"""What instances of either kind are measured alike by: what their disks take, and figures before anything runs."""
+"""The figures that instances of either kind share: their disks' sizes, and figures before anything runs."""
 
 from __future__ import annotations
 

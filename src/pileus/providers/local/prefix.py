@@ -94,7 +94,7 @@ def listening(table: str) -> set[int]:
 
 
 def _kept(file: Path) -> int:
-    """What a state directory remembers; 0 for nothing. It may be anybody's by now: no link, no pipe."""
+    """Return the prefix that a state directory remembers; 0 for none. It may be anybody's: no link, no pipe."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

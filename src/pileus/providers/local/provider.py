@@ -14,25 +14,25 @@ import msgspec
 
 from pileus.model import bounds, statistics
 from pileus.model.errors import Fault
-from pileus.model.host import Capacity, Limits
-from pileus.model.provider import Ref
+from pileus.model.host import Capacity, ProviderLimits
+from pileus.model.provider import BodyRef
 from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.model.threads import once
 from pileus.providers.local.capture.provider import CaptureProvider, Locks, Source
 from pileus.providers.local.capture.shelf import Shelf
 from pileus.providers.local.container import monitor
 from pileus.providers.local.container.bases import Bases
-from pileus.providers.local.container.nic import SwitchWire as ContainerWire
+from pileus.providers.local.container.nic import VethWire
 from pileus.providers.local.container.provider import ContainerProvider
 from pileus.providers.local.guestnet.server import GuestNet
 from pileus.providers.local.machine.kvm import accelerator
 from pileus.providers.local.machine.provider import MachineProvider
-from pileus.providers.local.machine.wire import SwitchWire
+from pileus.providers.local.machine.wire import TapWire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from pileus.model.provider import Access, Channel, Channels, Seen, Stream
+    from pileus.model.provider import Access, Channel, Channels, SeenBody, Stream
     from pileus.model.spec import AnySpec
     from pileus.model.statistics import Statistics
     from pileus.providers.local.guestnet.upstream import Servers
@@ -71,9 +71,9 @@ class LocalProvider:
     ) -> None:
         self._layout = layout
         self._channels = channels
-        self._machine = MachineProvider(layout, fetch, SwitchWire(layout), templates, cache_bytes)
+        self._machine = MachineProvider(layout, fetch, TapWire(layout), templates, cache_bytes)
         bases = Bases(layout.bases, fetch, cache_bytes, cache_entries, cloud=layout.containers)
-        self._container = ContainerProvider(layout, bases, ContainerWire(layout))
+        self._container = ContainerProvider(layout, bases, VethWire(layout))
         sources: dict[str, Source] = {"machine": self._machine, "container": self._container}
         self._locks = Locks()
         self._captures = CaptureProvider(Shelf(layout.captures), sources, self._locks, channels)
@@ -83,10 +83,10 @@ class LocalProvider:
         self._started = False
 
     @property
-    def limits(self) -> Limits:
-        """What this machine cannot do; containers need what not every machine has."""
+    def limits(self) -> ProviderLimits:
+        """The limits of this machine; containers need features that not every machine has."""
         kinds = self._machine.limits.kinds + (self._container.limits.kinds if monitor.available() else ())
-        return Limits(kinds=kinds, captures=kinds)
+        return ProviderLimits(kinds=kinds, captures=kinds)
 
     def start(self) -> None:
         """Serve metadata, names and the loopback listeners."""
@@ -110,7 +110,7 @@ class LocalProvider:
     def _held(self) -> Mapping[str, InstanceSpec]:
         return self._specs
 
-    def observe(self, ref: Ref) -> Seen | None:
+    def observe(self, ref: BodyRef) -> SeenBody | None:
         """The domain, container or capture as it is now."""
         if ref.kind == ImageSpec.KIND:
             return self._captures.observe(ref)
@@ -121,7 +121,7 @@ class LocalProvider:
         spec = self._specs.get(ref.uuid)
         return msgspec.structs.replace(seen, up=spec is None or self._guestnet.up(spec))
 
-    def scan(self) -> Iterable[Seen]:
+    def scan(self) -> Iterable[SeenBody]:
         """Every domain of this cloud's libvirtd, every container, and every capture."""
         return chain(self._machine.scan(), self._container.scan(), self._captures.scan())
 
@@ -136,7 +136,7 @@ class LocalProvider:
             else:
                 self._machine.ensure(spec)
 
-    def remove(self, ref: Ref) -> None:
+    def remove(self, ref: BodyRef) -> None:
         """One step towards no domain, container or capture, disk, console or interface of it."""
         if ref.kind == ImageSpec.KIND:
             self._captures.remove(ref)
@@ -144,17 +144,17 @@ class LocalProvider:
         with self._locks.of(ref.uuid):
             self._holder(ref.uuid).remove(ref)
 
-    def watch(self, report: Callable[[Ref], None]) -> None:
+    def watch(self, report: Callable[[BodyRef], None]) -> None:
         """Pass libvirt's events on, containers' ends, and that guests have come up."""
-        self._guestnet.arrived = lambda uuid: report(Ref(kind=InstanceSpec.KIND, uuid=uuid))
+        self._guestnet.arrived = lambda uuid: report(BodyRef(kind=InstanceSpec.KIND, uuid=uuid))
         self._machine.watch(report)
         self._container.watch(report)
 
     def _holder(self, uuid: str) -> ContainerProvider | MachineProvider:
-        """Who has the instance's body, or would know that there is none."""
+        """Return the provider that has the instance's body, or that would know of its absence."""
         return self._container if self._container.holds(uuid) else self._machine
 
-    def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
+    def open(self, ref: BodyRef, channel: Channel, port: int = 0) -> Access:
         """A log's end, a TCP stream to a port of the guest, what guests use, or a capture's bytes."""
         if channel == "stats":
             data = statistics.encode(self.statistics(ref.uuid))
@@ -174,7 +174,7 @@ class LocalProvider:
         raise Fault("Unsupported", f"There is no channel '{channel}' to {ref.uuid}.")
 
     def statistics(self, uuid: str = "") -> tuple[Statistics, ...]:
-        """What one instance uses, or what all do."""
+        """Return the use of one instance, or of all."""
         specs = [spec for spec in self._specs.values() if uuid in ("", spec.uuid)]
         machines = [spec for spec in specs if spec.machine == "machine"]
         containers = [spec for spec in specs if spec.machine == "container"]
@@ -219,7 +219,7 @@ def _cut(side: socket.socket) -> None:
 
 
 def capacity(layout: Layout) -> Capacity:
-    """What this machine has: processors, MiB of memory, GiB of disk where the instances' disks are."""
+    """Return the capacity of this machine: processors, MiB of memory, GiB of disk at the instances' disks."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     layout.instances.mkdir(parents=True, exist_ok=True, mode=0o711)
     disk = shutil.disk_usage(layout.instances).total >> 30
@@ -227,7 +227,7 @@ def capacity(layout: Layout) -> Capacity:
 
 
 def traits() -> tuple[str, ...]:
-    """What this machine can do: how it runs guests (`kvm` or `tcg`), `arch:NAME`, and `cpu:FLAG` for FLAGS it has."""
+    """Return this machine's traits: its accelerator (`kvm` or `tcg`), `arch:NAME`, and `cpu:FLAG` for FLAGS it has."""
     flags = re.search(r"^flags\s*: (.*)$", CPUINFO.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
     there = set(flags.group(1).split()) if flags else set()
     return (accelerator(), f"arch:{os.uname().machine}", *(f"cpu:{flag}" for flag in FLAGS if flag in there))

@@ -15,7 +15,7 @@ AGAIN = 5.0
 
 
 class Stopping:
-    """Who is being stopped; `folder` gives an instance's folder, where a file says since when (monotonic seconds)."""
+    """The instances that are being stopped; in `folder` of each a file says since when (monotonic seconds)."""
 
     def __init__(self, folder: Callable[[str], Path]) -> None:
         self._folder = folder

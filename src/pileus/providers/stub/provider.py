@@ -11,9 +11,9 @@ import msgspec
 
 from pileus.model import statistics
 from pileus.model.errors import Fault
-from pileus.model.host import Limits
+from pileus.model.host import ProviderLimits
 from pileus.model.noun import NEVER
-from pileus.model.provider import Capture, Recalled, Ref, Seen
+from pileus.model.provider import BodyRef, Capture, Recalled, SeenBody
 from pileus.model.spec import ImageSpec, InstanceSpec, PortSpec
 from pileus.model.statistics import NicStatistics, Statistics
 from pileus.providers.stub.records import Records
@@ -36,7 +36,7 @@ _BUSY = 0.05
 _KINDS = ("machine", "container")
 
 _HOSTS = frozenset({InstanceSpec.KIND, ImageSpec.KIND})
-"""What hosts are ordered: their own books keep those orders."""
+"""The kinds of specs that hosts are ordered: their own books keep those orders."""
 
 
 class StubProvider:
@@ -47,7 +47,7 @@ class StubProvider:
     """
 
     handles = frozenset({"instance", "image", "router", "network", "port", "securitygroup", "floatingip"})
-    limits = Limits(kinds=_KINDS, pause=True, live_migrate=True, hot_plug=True, captures=_KINDS)
+    limits = ProviderLimits(kinds=_KINDS, pause=True, live_migrate=True, hot_plug=True, captures=_KINDS)
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class StubProvider:
         database: Path | None = None,
     ) -> None:
         self._records = Records(database) if database is not None else None
-        self.bodies: dict[tuple[str, str], Seen] = {}
+        self.bodies: dict[tuple[str, str], SeenBody] = {}
         self.specs: dict[tuple[str, str], AnySpec] = {}
         self.logs: dict[str, list[str]] = {}
         self.captures: dict[str, bytes] = {}
@@ -69,17 +69,17 @@ class StubProvider:
         self._channels = channels
         self._faults = faults
         self._slow_guests = slow_guests
-        self._watchers: list[Callable[[Ref], None]] = []
+        self._watchers: list[Callable[[BodyRef], None]] = []
         self._lock = threading.Lock()
 
-    def observe(self, ref: Ref) -> Seen | None:
+    def observe(self, ref: BodyRef) -> SeenBody | None:
         """The pretended body."""
         self._before("observe", ref.uuid)
         if self._records is not None:
             return self._records.observe(ref)
         return self.bodies.get((ref.kind, ref.uuid))
 
-    def scan(self) -> Iterable[Seen]:
+    def scan(self) -> Iterable[SeenBody]:
         """Every pretended body."""
         self._before("scan", "")
         if self._records is not None:
@@ -88,7 +88,7 @@ class StubProvider:
             return list(self.bodies.values())
 
     def recall(self) -> Iterable[Recalled]:
-        """What the specs say, and what was removed."""
+        """Return the records of the specs, and of the removals."""
         self._before("scan", "")
         if self._records is not None:
             return self._records.recall()
@@ -119,7 +119,7 @@ class StubProvider:
             if old is None and spec.revision <= self.removed.get(key, NEVER) != NEVER:
                 return
             groups = tuple(sorted((*spec.groups, "drop"))) if isinstance(spec, PortSpec) else ()
-            seen = Seen(kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, groups=groups)
+            seen = SeenBody(kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, groups=groups)
             if isinstance(spec, InstanceSpec):
                 seen = self._power(spec, old, seen)
             if isinstance(spec, ImageSpec):
@@ -127,7 +127,7 @@ class StubProvider:
             self.bodies[key] = seen
             self.specs[key] = spec
 
-    def _power(self, spec: InstanceSpec, old: Seen | None, seen: Seen) -> Seen:
+    def _power(self, spec: InstanceSpec, old: SeenBody | None, seen: SeenBody) -> SeenBody:
         was = old is not None and old.running
         running = was if spec.power.keep else spec.power.state == "running"
         if running and not was:
@@ -139,7 +139,7 @@ class StubProvider:
         up = running and ((was and old is not None and old.up) or not self._slow_guests)
         return msgspec.structs.replace(seen, running=running, up=up, cause=cause)
 
-    def _captured(self, spec: ImageSpec, old: Seen | None, seen: Seen) -> Seen:
+    def _captured(self, spec: ImageSpec, old: SeenBody | None, seen: SeenBody) -> SeenBody:
         """A disk that is pretended to hold what its instance is and has done."""
         if old is not None and old.capture is not None and old.capture.state == "captured":
             return msgspec.structs.replace(seen, capture=old.capture)
@@ -155,7 +155,7 @@ class StubProvider:
             seen, capture=Capture(state="captured", digest=digest, size=len(data), virtual_size=gib << 30)
         )
 
-    def remove(self, ref: Ref) -> None:
+    def remove(self, ref: BodyRef) -> None:
         """Be gone, unless the body is newer than the order."""
         self._before("remove", ref.uuid)
         if self._records is not None:
@@ -172,11 +172,11 @@ class StubProvider:
                 self._since.pop(ref.uuid, None)
                 self.captures.pop(ref.uuid, None)
 
-    def watch(self, report: Callable[[Ref], None]) -> None:
+    def watch(self, report: Callable[[BodyRef], None]) -> None:
         """Hint at guests that end themselves."""
         self._watchers.append(report)
 
-    def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
+    def open(self, ref: BodyRef, channel: Channel, port: int = 0) -> Access:
         """The log is what the body did, `bytes` what was captured; `connect` echoes; neither console nor screen."""
         self._before("open", ref.uuid)
         if self._channels is None or channel not in ("log", "connect", "bytes", "stats"):
@@ -232,7 +232,7 @@ class StubProvider:
         with self._lock:
             self.bodies["instance", uuid] = msgspec.structs.replace(self.bodies["instance", uuid], up=True)
         for watcher in self._watchers:
-            watcher(Ref(kind="instance", uuid=uuid))
+            watcher(BodyRef(kind="instance", uuid=uuid))
 
     def end_guest(self, uuid: str, cause: str = "guest") -> None:
         """Have a pretended guest shut itself down, or (cause other) die."""
@@ -242,7 +242,7 @@ class StubProvider:
                 return
             self.bodies[("instance", uuid)] = msgspec.structs.replace(body, running=False, cause=cause)
         for watcher in self._watchers:
-            watcher(Ref(kind="instance", uuid=uuid))
+            watcher(BodyRef(kind="instance", uuid=uuid))
 
     def _before(self, call: str, uuid: str) -> None:
         if self._latency:

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model.noun import NEVER
-from pileus.model.provider import Recalled, Seen
+from pileus.model.provider import Recalled, SeenBody
 from pileus.model.spec import PortSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pileus.model.provider import Ref
+    from pileus.model.provider import BodyRef
     from pileus.model.spec import AnySpec
 
 _TABLE = "CREATE TABLE IF NOT EXISTS record (kind, uuid, incarnation, counter, told, seen, PRIMARY KEY (kind, uuid))"
-"""Of each body its revision, what was told (JSON of `Recalled`), and itself (JSON of `Seen`; NULL once removed)."""
+"""Of each body its revision, what was told (JSON of `Recalled`), and itself (JSON of `SeenBody`; NULL once removed)."""
 
 
 class Records:
@@ -29,17 +29,17 @@ class Records:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def observe(self, ref: Ref) -> Seen | None:
+    def observe(self, ref: BodyRef) -> SeenBody | None:
         """Return one body."""
         with self._open() as link:
             row = link.execute("SELECT seen FROM record WHERE kind = ? AND uuid = ?", (ref.kind, ref.uuid)).fetchone()
-        return msgspec.json.decode(row[0], type=Seen) if row and row[0] else None
+        return msgspec.json.decode(row[0], type=SeenBody) if row and row[0] else None
 
-    def scan(self) -> list[Seen]:
+    def scan(self) -> list[SeenBody]:
         """Return every body."""
         with self._open() as link:
             rows = link.execute("SELECT seen FROM record WHERE seen IS NOT NULL").fetchall()
-        return [msgspec.json.decode(seen, type=Seen) for (seen,) in rows]
+        return [msgspec.json.decode(seen, type=SeenBody) for (seen,) in rows]
 
     def recall(self) -> list[Recalled]:
         """Return what was told last of each body, removals too."""
@@ -50,10 +50,10 @@ class Records:
     def ensure(self, spec: AnySpec) -> None:
         """Keep a body as `spec` says, unless a later order, or its removal, is there."""
         groups = tuple(sorted((*spec.groups, "drop"))) if isinstance(spec, PortSpec) else ()
-        seen = Seen(kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, groups=groups)
+        seen = SeenBody(kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, groups=groups)
         self._keep(Recalled(kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, record=spec.record), seen)
 
-    def remove(self, ref: Ref) -> None:
+    def remove(self, ref: BodyRef) -> None:
         """Have a body gone, unless a later order is there; one that nobody ordered, in any case."""
         if ref.revision == NEVER:
             with self._open() as link:
@@ -63,7 +63,7 @@ class Records:
             return
         self._keep(Recalled(kind=ref.kind, uuid=ref.uuid, revision=ref.revision, gone=True), None)
 
-    def _keep(self, told: Recalled, seen: Seen | None) -> None:
+    def _keep(self, told: Recalled, seen: SeenBody | None) -> None:
         row = (told.kind, told.uuid, *told.revision, msgspec.json.encode(told), seen and msgspec.json.encode(seen))
         with self._open() as link:
             # An order of a removal's own revision does nothing; a removal of a body's own revision removes it.

@@ -45,7 +45,7 @@ GIB = 1 << 30
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a launch asks. `image`, `subnet`, `groups` by EC2 id; `user_data` base64; `disk` GiB (0: as needed).
+    """The parameters of a launch. `image`, `subnet`, `groups` by EC2 id; `user_data` base64; `disk` GiB (0: as needed).
 
     `placementgroup` is a placement group's name or id. `numbered` ones have their numbers from the beginning, and are
     called by them in their network. `map_public`: the port's public address is the loopback one.
@@ -85,7 +85,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class _Plan(msgspec.Struct):
-    """What a launch resolves to, before anything is written."""
+    """The objects and addresses that a launch resolves to, before anything is written."""
 
     flavor: Flavor
     image: Image
@@ -315,16 +315,7 @@ def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -
     volumes = [_volume(asked, plan, instance) for instance in instances]
     size, count = plan.flavor.wanted, len(instances)
     using = {(caller.project, "vcpus"): size.vcpus * count, (caller.project, "memory"): size.memory * count}
-    tx.insert(instances, ports, volumes, using=using)
-    tx.claim_all(
-        [
-            *((f"host:{i.assigned.host}", i.uuid, i) for i in instances),
-            *(("loopback", instance.assigned.loopback, instance) for instance in instances),
-            *((number.POOL, str(i.assigned.number), i) for i in instances if i.assigned.number),
-            *((f"subnet:{plan.subnet.uuid}", port.assigned.address, port) for port in ports),
-            *(("mac", port.assigned.mac, port) for port in ports),
-        ]
-    )
+    tx.insert(instances, ports, volumes, using=using, unclaimed=True)
     place.take(tx, plan.need, plan.placed)
     for host in dict.fromkeys(plan.placed.hosts):
         here = [instance for instance in instances if instance.assigned.host == host]

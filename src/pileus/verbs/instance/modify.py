@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to change; None is left as it is. `groups` are EC2 ids, and then all that the first port is in.
+    """The changes to an instance; None leaves a part as it is. `groups` are EC2 ids, which replace the first port's.
 
     `flavor` is a name.
     """

@@ -52,7 +52,6 @@ def _number(caller: Caller, core: Core) -> None:
     with core.store.write() as tx:
         new = _without(tx.list(Instance, project=caller.project))
         for row, number in zip(new, free(tx, len(new)), strict=True):
-            tx.claim(POOL, str(number), row)
             numbered_row = tx.assign(row, msgspec.structs.replace(row.assigned, number=number))
             tx.record(caller, numbered_row, "instance.number", outcome="done")
             # Its host keeps the number too: it is in the order's record.

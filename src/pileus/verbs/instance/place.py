@@ -11,7 +11,7 @@ import msgspec
 
 from pileus.model import placement
 from pileus.model.errors import NoCapacity, Unavailable
-from pileus.model.host import LOST_AFTER, Capacity, Host, Limits, Overcommit, Wanted, heard_lately
+from pileus.model.host import LOST_AFTER, Capacity, Host, Overcommit, ProviderLimits, Wanted, heard_lately
 from pileus.model.placement import RESOURCES, Candidate, Decision, Facts, Need, Policy
 from pileus.model.project import Project
 
@@ -157,7 +157,7 @@ def _facts(wanted: str, capacity: bytes, limits: bytes, traits: bytes, default: 
     return placement.facts(
         decode(wanted, type=Wanted),
         decode(capacity, type=Capacity),
-        decode(limits, type=Limits),
+        decode(limits, type=ProviderLimits),
         decode(traits, type=tuple[str, ...]),
         default,
     )

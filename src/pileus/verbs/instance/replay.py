@@ -1,4 +1,4 @@
-"""What the journal tells was asked of an instance whose row cannot be read."""
+"""The wishes for an instance whose row cannot be read, taken from the journal."""
 
 from __future__ import annotations
 

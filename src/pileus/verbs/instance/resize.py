@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from pileus.verbs.core import Core
 
 RESOURCES = ("vcpus", "memory")
-"""What a flavor gives that may be given anew; a disk keeps its size."""
+"""The resources of a flavor that can change after the launch; a disk keeps its size."""
 
 
 def resized(core: Core, tx: Writer, row: Instance, name: str) -> Wanted:
-    """What is wanted of `row` with the flavor `name`, its usage taken. A machine has to be stopped, as on EC2.
+    """Return the wanted state of `row` with the flavor `name`; usage is taken. A machine has to be stopped, as on EC2.
 
     A container follows while it runs. Raises InvalidValue, Conflict, QuotaExceeded, Nowhere.
     """

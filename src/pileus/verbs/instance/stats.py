@@ -1,4 +1,4 @@
-"""What instances use: asked of their hosts when somebody wants to know, one question a host, and never stored."""
+"""The resource use of instances: asked of their hosts on request, one question a host, and never stored."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def of_one(caller: Caller, core: Core, ident: str) -> Use:
-    """What the instance that a person means by `ident` uses. Raises NotFound, Unavailable, Fault."""
+    """Return the use of the instance that `ident` (EC2 id, uuid or name) names. Raises NotFound, Unavailable, Fault."""
     with core.store.read() as tx:
         instance = find.by_any(caller, tx, Instance, ident)
     host = instance.assigned.host
@@ -60,9 +60,10 @@ def of_one(caller: Caller, core: Core, ident: str) -> Use:
 def of_all(
     caller: Caller, core: Core, *, everywhere: bool = False, after: int = 0, limit: int = 1000
 ) -> tuple[list[Use], str | None]:
-    """What the project's instances use (an administrator: those of all projects), oldest first; then what continues.
+    """Return the use of the project's instances, oldest first, and the token to continue, None at the end.
 
-    Hosts are asked side by side, and those that are lost not at all: their instances say so.
+    `everywhere` gives an administrator the instances of all projects. Hosts are asked side by side, and lost
+    hosts not at all: their instances say so.
     """
     project = None if everywhere and caller.admin else caller.project
     with core.store.read() as tx:
@@ -82,7 +83,7 @@ def of_all(
 
 
 def _answers(core: Core, hosts: Iterable[str]) -> tuple[dict[str, dict[str, Statistics]], dict[str, str]]:
-    """What each host said, by uuid (of instances that it has: of others nobody believes it), or why it said nothing."""
+    """Return each host's figures by uuid, of its own instances alone, and why the other hosts gave none."""
     told: dict[str, dict[str, Statistics]] = {}
     silent: dict[str, str] = {}
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="stats")
@@ -101,7 +102,7 @@ def _answers(core: Core, hosts: Iterable[str]) -> tuple[dict[str, dict[str, Stat
 
 
 def _asked(core: Core, host: str, uuid: str = "") -> dict[str, Statistics]:
-    """What a host measures now, of one instance or of all. Raises Unavailable, Fault."""
+    """Return the host's present measurements, of one instance or of all, by uuid. Raises Unavailable, Fault."""
     try:
         with core.waits.on(host):
             access = core.hosts.open(host, Open(call=new_uuid(), uuid=uuid, channel="stats"))

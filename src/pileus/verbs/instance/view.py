@@ -54,7 +54,7 @@ class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def login_user(self) -> str:
-        """Who logs in by ssh, as the image said when it was launched."""
+        """The user name for logins by ssh, as the image said when the instance was launched."""
         return login_user(self.instance, self.image)
 
 

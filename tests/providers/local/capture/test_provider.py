@@ -13,11 +13,11 @@ import pytest
 
 from pileus.bus.channels import ChannelServer
 from pileus.model.errors import Fault
-from pileus.model.provider import Ref
+from pileus.model.provider import BodyRef
 from pileus.model.spec import ImageSpec
 from pileus.providers.local.capture.provider import MOST, CaptureProvider, Locks
 from pileus.providers.local.capture.shelf import Shelf
-from pileus.providers.local.capture.work import Watch
+from pileus.providers.local.capture.work import CancellationToken
 from pileus.verbs.instance.console import read
 from tests.providers.contract import until
 
@@ -45,10 +45,10 @@ class Source:
         self.views += 1
         return self
 
-    def take(self, part: Path, watch: Watch) -> None:
+    def take(self, part: Path, cancellation: CancellationToken) -> None:
         """Nothing has to be done."""
 
-    def write(self, part: Path, watch: Watch) -> int:
+    def write(self, part: Path, cancellation: CancellationToken) -> int:
         """Write it."""
         with self.lock:
             self.writing += 1
@@ -56,7 +56,7 @@ class Source:
         try:
             part.write_bytes(DISK[:5])
             while not self.go.wait(0.01):
-                watch.look()
+                cancellation.look()
             if self.faults:
                 raise self.faults.pop()
             part.write_bytes(DISK)
@@ -93,9 +93,9 @@ def spec(number: int = 0, counter: int = 1) -> ImageSpec:
     return ImageSpec(uuid=uuid, revision=(1, counter), ec2_id=f"ami-{number}", instance=instance, disk=instance)
 
 
-def ref(order: ImageSpec) -> Ref:
+def ref(order: ImageSpec) -> BodyRef:
     """It, whatever its revision."""
-    return Ref(kind="image", uuid=order.uuid)
+    return BodyRef(kind="image", uuid=order.uuid)
 
 
 def state(provider: CaptureProvider, order: ImageSpec) -> str:
@@ -146,9 +146,9 @@ def test_a_removal_ends_what_is_being_made(provider: CaptureProvider, source: So
     order = spec(counter=5)
     provider.ensure(order)
     until("it is being written", lambda: source.writing)
-    provider.remove(Ref(kind="image", uuid=order.uuid, revision=(1, 4)))
+    provider.remove(BodyRef(kind="image", uuid=order.uuid, revision=(1, 4)))
     assert state(provider, order) == "capturing", "an older order does nothing"
-    provider.remove(Ref(kind="image", uuid=order.uuid, revision=(1, 6)))
+    provider.remove(BodyRef(kind="image", uuid=order.uuid, revision=(1, 6)))
     assert provider.observe(ref(order)) is None
     assert not source.writing
     assert source.released == [order.uuid]

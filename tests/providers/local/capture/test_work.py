@@ -11,29 +11,29 @@ import pytest
 
 from pileus.model.errors import Fault
 from pileus.providers.local.capture import work
-from pileus.providers.local.capture.work import GENTLY, CancelledError, ProgramFault, Watch
+from pileus.providers.local.capture.work import GENTLY, CancellationToken, CancelledError, ProgramFault
 from tests.providers.contract import until
 
 
 def test_a_program_yields_to_everything_else(tmp_path: Path) -> None:
-    said = Watch(tmp_path).run([*GENTLY, "sh", "-c", "nice; ionice"])
+    said = CancellationToken(tmp_path).run([*GENTLY, "sh", "-c", "nice; ionice"])
     assert said.decode().split() == ["19", "idle"]
 
 
 def test_a_program_that_fails_is_heard(tmp_path: Path) -> None:
     with pytest.raises(ProgramFault, match="CaptureFailed: a word") as caught:
-        Watch(tmp_path).run(["sh", "-c", "echo a word >&2; exit 7"])
+        CancellationToken(tmp_path).run(["sh", "-c", "echo a word >&2; exit 7"])
     assert caught.value.status == 7
     with pytest.raises(Fault, match="HostDiskFull"):
-        Watch(tmp_path).run(["sh", "-c", "echo x: No space left on device >&2; exit 1"])
+        CancellationToken(tmp_path).run(["sh", "-c", "echo x: No space left on device >&2; exit 1"])
 
 
-def cancelling(watch: Watch, mark: Path, then: Path | None = None) -> threading.Thread:
+def cancelling(cancellation: CancellationToken, mark: Path, then: Path | None = None) -> threading.Thread:
     """A thread that gives a program up once it has made its `mark`, and makes `then`."""
 
     def cancel() -> None:
         until("the program runs", mark.exists)
-        watch.cancel()
+        cancellation.cancel()
         if then is not None:
             then.touch()
 
@@ -43,21 +43,21 @@ def cancelling(watch: Watch, mark: Path, then: Path | None = None) -> threading.
 
 
 def test_one_that_is_not_wanted_any_more_is_ended(tmp_path: Path) -> None:
-    watch, mark = Watch(tmp_path), tmp_path / "pid"
-    thread = cancelling(watch, mark)
+    cancellation, mark = CancellationToken(tmp_path), tmp_path / "pid"
+    thread = cancelling(cancellation, mark)
     with pytest.raises(CancelledError):
-        watch.run(["sh", "-c", 'echo $$ >"$0.new"; mv "$0.new" "$0"; exec sleep 600', mark])
+        cancellation.run(["sh", "-c", 'echo $$ >"$0.new"; mv "$0.new" "$0"; exec sleep 600', mark])
     thread.join()
     assert not Path(f"/proc/{mark.read_text().strip()}").exists()
     with pytest.raises(CancelledError):
-        watch.look()
+        cancellation.look()
 
 
 def test_one_that_stays_is_let_to_its_end(tmp_path: Path) -> None:
-    watch, mark = Watch(tmp_path), tmp_path / "mark"
-    thread = cancelling(watch, mark, tmp_path / "mark.go")
+    cancellation, mark = CancellationToken(tmp_path), tmp_path / "mark"
+    thread = cancelling(cancellation, mark, tmp_path / "mark.go")
     with pytest.raises(CancelledError):
-        watch.run(
+        cancellation.run(
             ["sh", "-c", ': >"$0"; until [ -e "$0.go" ]; do sleep 0.01; done; sleep 0.3; : >"$0.done"', mark],
             stays=True,
         )
@@ -68,14 +68,14 @@ def test_one_that_stays_is_let_to_its_end(tmp_path: Path) -> None:
 def test_a_full_disk_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "LEAST", 1 << 60)
     with pytest.raises(Fault, match="HostDiskFull"):
-        Watch(tmp_path).run(["sleep", "60"])
+        CancellationToken(tmp_path).run(["sleep", "60"])
 
 
 def test_it_does_not_take_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "LONGEST", 0.0)
-    watch = Watch(tmp_path)
+    cancellation = CancellationToken(tmp_path)
     time.sleep(0.01)
     with pytest.raises(Fault, match="longer than") as caught:
-        watch.look()
+        cancellation.look()
     assert caught.value.permanent
     assert os.listdir(tmp_path) == []  # noqa: PTH208  (names, not paths)

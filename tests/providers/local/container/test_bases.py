@@ -17,6 +17,7 @@ import pytest
 
 from pileus.model import bounds, rootfs
 from pileus.model.errors import Fault
+from pileus.providers.local.container import bases
 from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.container.unpack import FULL
 from tests.providers.contract import until
@@ -220,7 +221,8 @@ def test_an_archive_that_is_cut_short_or_none_is_refused(tmp_path: Path, size: i
     assert left(tmp_path / "bases") == []
 
 
-def test_a_header_that_asks_for_all_memory_is_refused(tmp_path: Path) -> None:
+def test_a_header_that_asks_for_all_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bases, "_MEMORY", 200 << 20)
     head = tarfile.TarInfo("x")
     head.type, head.size = tarfile.XHDTYPE, 8 << 30
     path = tmp_path / "greedy.tar.zst"
@@ -228,8 +230,8 @@ def test_a_header_that_asks_for_all_memory_is_refused(tmp_path: Path) -> None:
         subprocess.run(["zstd", "-q", "-1", "-c"], input=data, capture_output=True, check=True).stdout
         for data in (head.tobuf(tarfile.GNU_FORMAT), bytes(1 << 26))
     )
-    # Packed parts, one after the other, are the whole packed: 9 << 27 bytes of it.
-    path.write_bytes(first + 18 * more)
+    # Packed parts, one after the other, are the whole packed: 256 MiB of it.
+    path.write_bytes(first + 4 * more)
     with pytest.raises(Fault) as caught:
         Bases(tmp_path / "bases", Source(path)).path(digest_of(path))
     assert caught.value.code == "ImageRefused"

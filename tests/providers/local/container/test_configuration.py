@@ -11,7 +11,7 @@ import pytest
 from pileus.model.allowance import Allowance
 from pileus.providers.local.container import seccomp
 from pileus.providers.local.container.configuration import (
-    Places,
+    ContainerPaths,
     configuration,
     io_max,
     limits,
@@ -20,7 +20,7 @@ from pileus.providers.local.container.configuration import (
 )
 from tests.providers.local.machine import specs
 
-PLACES = Places(
+PLACES = ContainerPaths(
     root=Path("/stage/root"),
     folder=Path("/state/containers/one"),
     seccomp=Path("/state/containers/one/seccomp"),
@@ -35,7 +35,7 @@ PLACES = Places(
 )
 
 
-def told(places: Places = PLACES, **changes: int) -> dict[str, list[str]]:
+def told(places: ContainerPaths = PLACES, **changes: int) -> dict[str, list[str]]:
     """The configuration's values by name."""
     spec = msgspec.structs.replace(specs.instance(machine="container", nics=(specs.nic(),)), **changes)
     found: dict[str, list[str]] = {}
@@ -87,13 +87,13 @@ def test_its_size_is_a_limit_on_both_versions_of_cgroups() -> None:
     assert not any(name.startswith("lxc.cgroup.") and "dir" not in name for name in second)
 
 
-def _unified() -> Places:
-    return Places(**{**vars(PLACES), "unified": True})
+def _unified() -> ContainerPaths:
+    return ContainerPaths(**{**vars(PLACES), "unified": True})
 
 
 @pytest.mark.parametrize("unified", [False, True])
 def test_what_changes_while_it_runs_is_what_it_started_with(*, unified: bool) -> None:
-    places = Places(**{**vars(PLACES), "unified": unified})
+    places = ContainerPaths(**{**vars(PLACES), "unified": unified})
     said = told(places, vcpus=2, memory=512)
     prefix = "lxc.cgroup2" if unified else "lxc.cgroup"
     spec = specs.instance(vcpus=2, memory=512)
@@ -126,7 +126,7 @@ def test_one_without_interfaces_has_a_network_of_its_own() -> None:
 
 
 def test_open_files_are_as_many_as_this_machine_allows() -> None:
-    assert told(Places(**{**vars(PLACES), "files": 20000}))["lxc.prlimit.nofile"] == ["1024:20000"]
+    assert told(ContainerPaths(**{**vars(PLACES), "files": 20000}))["lxc.prlimit.nofile"] == ["1024:20000"]
     spec = specs.instance(machine="container", nics=(), allowance=Allowance(files=300))
     assert "lxc.prlimit.nofile = 300:300\n" in configuration(spec, PLACES)
 

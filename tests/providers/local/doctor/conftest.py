@@ -10,7 +10,7 @@ import pytest
 
 from pileus.model.instance import Body, Power
 from pileus.model.spec import DiskSpec, Ingress, InstanceSpec, NicSpec
-from pileus.model.views import EngineRow, Held, HostView, InstanceRow, StoreView
+from pileus.model.views import BookView, EngineRow, Held, InstanceRow, StoreView
 from pileus.providers.local.doctor.domains import Domain
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.layout import Layout
@@ -82,7 +82,7 @@ class Machine:
     def expected(self, *, store: bool = True, domains: bool = True, **more: Any) -> Expected:
         orders = {} if self.row.gone else {INSTANCE: self.held}
         marks = (self.spec,) if domains and not self.row.gone else ()
-        host = HostView(orders=orders, removed=self.removed, highest=(0, 9))
+        host = BookView(orders=orders, removed=self.removed, highest=(0, 9))
         return Expected(host, self.store if store else None, marks, **more)
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from pileus.model.securitygroup import Rule
 from pileus.model.spec import ImageSpec, Ingress
-from pileus.model.views import EngineRow, HostView, StoreView
+from pileus.model.views import BookView, EngineRow, StoreView
 from pileus.providers.local.capture.shelf import Shelf
 from pileus.providers.local.doctor import cache, captures, domains, folders, links, listeners, namespaces, ovn
 from pileus.providers.local.doctor.domains import Domain
@@ -115,7 +115,7 @@ def test_a_capture_is_a_leak_only_if_its_removal_is_known(machine: Machine) -> N
     shelf, wanted, gone, other = Shelf(machine.layout.captures), INSTANCE, VOLUME, PORT
     for uuid in (wanted, gone, other):
         shelf.hold(ImageSpec(uuid=uuid, ec2_id="ami-1", instance=INSTANCE, disk=VOLUME))
-    host = HostView(captures=(wanted,), removed={gone: (0, 8)})
+    host = BookView(captures=(wanted,), removed={gone: (0, 8)})
 
     def found() -> list[tuple[str, str]]:
         told = captures.compare(Expected(host), machine.layout, captures.captures(machine.layout))
@@ -197,7 +197,7 @@ def test_namespaces_and_their_links_are_those_of_networks_with_orders(machine: M
 
 def test_a_network_is_no_leak_while_a_guest_that_no_order_names_is_on_it(machine: Machine) -> None:
     own = NETWORK[:8]
-    host = HostView(highest=(0, 9))
+    host = BookView(highest=(0, 9))
     expected = Expected(host, machine.store, (machine.spec,))
     assert codes(namespaces.compare(expected, [own], [f"md-{own}"], serves=True)) == []
     assert codes(namespaces.compare(expected, [], [], serves=True)) == [], "its host serves those of its orders"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from pileus.model.spec import NicSpec
-from pileus.providers.local.guestnet.arrivals import PORT, Arrivals, Limits
+from pileus.providers.local.guestnet.arrivals import PORT, Arrivals, ArrivalTimeouts
 
 NIC = NicSpec(
     uuid="n", ec2_id="eni-1", mac="02:50:00:00:00:01", address="10.0.0.4", cidr="10.0.0.0/24", gateway="10.0.0.1",
     localport="10.0.0.2", localport_mac="02:50:00:00:00:02", network="net",
 )  # fmt: skip
-QUICK = Limits(pause=0.001, refusing=0.02, silent=0.06)
-PATIENT = Limits(pause=0.001, refusing=3600.0, silent=3600.0)
+QUICK = ArrivalTimeouts(pause=0.001, refusing=0.02, silent=0.06)
+PATIENT = ArrivalTimeouts(pause=0.001, refusing=3600.0, silent=3600.0)
 
 
 class Guest:
@@ -33,7 +33,7 @@ class Guest:
             raise answer
 
 
-async def awaited(guest: Guest, limits: Limits) -> list[str]:
+async def awaited(guest: Guest, limits: ArrivalTimeouts) -> list[str]:
     arrived: asyncio.Queue[str] = asyncio.Queue()
     arrivals = Arrivals(guest.call, arrived.put_nowait, limits)
     arrivals.expect("one", NIC)

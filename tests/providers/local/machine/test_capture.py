@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.model.errors import Fault
-from pileus.providers.local.capture.work import Watch
+from pileus.providers.local.capture.work import CancellationToken
 from pileus.providers.local.machine import owner
 from pileus.providers.local.machine.capture import FileView
 from pileus.providers.local.machine.domain import DiskFile
@@ -41,7 +41,7 @@ def _overlay(folder: Path) -> DiskFile:
 def test_it_is_one_file_that_holds_all_of_the_disk(tmp_path: Path) -> None:
     file, part = _overlay(tmp_path), tmp_path / "part"
     part.touch()
-    assert FileView(specs.instance(), file).write(part, Watch(tmp_path)) == 64 * MIB
+    assert FileView(specs.instance(), file).write(part, CancellationToken(tmp_path)) == 64 * MIB
     told = json.loads(_img("info", "--output=json", part))
     assert (told["format"], told["virtual-size"]) == ("qcow2", 64 * MIB)
     assert "backing-filename" not in told
@@ -56,7 +56,7 @@ def test_a_header_that_names_another_file_is_not_followed(tmp_path: Path) -> Non
     other.chmod(0o600)
     _img("rebase", "-u", "-f", "qcow2", "-b", other, "-F", "raw", file.path)
     part.touch()
-    FileView(specs.instance(), file).write(part, Watch(tmp_path))
+    FileView(specs.instance(), file).write(part, CancellationToken(tmp_path))
     found = tmp_path / "found"
     _img("convert", "-f", "qcow2", "-O", "raw", part, found)
     assert b"secret" not in found.read_bytes()
@@ -68,4 +68,4 @@ def test_a_damaged_disk_is_said_to_be(tmp_path: Path) -> None:
     part.touch()
     file.path.write_bytes(b"no disk")
     with pytest.raises(Fault, match="CaptureFailed"):
-        FileView(specs.instance(), file).write(part, Watch(tmp_path))
+        FileView(specs.instance(), file).write(part, CancellationToken(tmp_path))

@@ -15,8 +15,8 @@ from pileus.providers.local.machine.domain import (
     SPARE_PORTS,
     Accelerator,
     DiskFile,
+    MachinePaths,
     Mark,
-    Places,
     domain_uuid,
     domain_xml,
     mark_xml,
@@ -29,7 +29,7 @@ DIGEST = "d" * 64
 
 def parsed(spec: InstanceSpec, partition: str | None = None, accelerator: Accelerator = "tcg") -> ET.Element:
     folder = Path("/state/instances") / spec.uuid
-    places = Places(
+    places = MachinePaths(
         folder=folder,
         disks={
             disk.uuid: DiskFile(folder / f"{number}.qcow2", Path("/cache") / disk.digest if disk.digest else None)

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from pileus.model.errors import Fault
-from pileus.model.provider import Ref
+from pileus.model.provider import BodyRef
 from pileus.model.spec import RouterSpec
 from pileus.providers.local.network import NetworkProvider
 
 UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 CALLS: list[Callable[[NetworkProvider], object]] = [
-    lambda provider: provider.observe(Ref(kind="router", uuid=UUID)),
+    lambda provider: provider.observe(BodyRef(kind="router", uuid=UUID)),
     lambda provider: list(provider.scan()),
     lambda provider: provider.ensure(RouterSpec(uuid=UUID, revision=(1, 1))),
-    lambda provider: provider.remove(Ref(kind="router", uuid=UUID, revision=(1, 1))),
+    lambda provider: provider.remove(BodyRef(kind="router", uuid=UUID, revision=(1, 1))),
 ]
 
 
@@ -49,5 +49,5 @@ def test_watching_needs_no_database_yet(tmp_path: Path) -> None:
 def test_networks_have_no_channels(tmp_path: Path) -> None:
     provider = NetworkProvider(f"unix:{tmp_path}/absent.sock")
     with pytest.raises(Fault) as fault:
-        provider.open(Ref(kind="network", uuid=UUID), "console")
+        provider.open(BodyRef(kind="network", uuid=UUID), "console")
     assert (fault.value.code, fault.value.permanent) == ("Unsupported", True)

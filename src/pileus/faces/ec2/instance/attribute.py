@@ -8,7 +8,7 @@ from typing import Any
 
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.instance import shape
-from pileus.faces.ec2.instance.part import Parts, mapping
+from pileus.faces.ec2.instance.part import InstanceParts, mapping
 from pileus.model.errors import InvalidValue, Unsupported
 from pileus.verbs.instance import modify as verb
 from pileus.verbs.instance import view as verbs
@@ -20,7 +20,7 @@ def describe(call: Call) -> dict[str, Any]:
     """One attribute of one instance."""
     views, _ = verbs.listing(call.caller, call.core, [call.args["InstanceId"]])
     view = views[0]
-    found = _ATTRIBUTES[call.args["Attribute"]](view, Parts(call.core.place))
+    found = _ATTRIBUTES[call.args["Attribute"]](view, InstanceParts(call.core.place))
     return {"InstanceId": view.instance.ec2_id, **found}
 
 
@@ -69,20 +69,20 @@ _CHANGES: dict[str, Callable[[Any], verb.Change]] = {
 }
 
 
-def _groups(view: InstanceView, parts: Parts) -> dict[str, Any]:
+def _groups(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
     return {"Groups": [group for nic in view.nics for group in parts.groups(nic)]}
 
 
-def _devices(view: InstanceView, parts: Parts) -> dict[str, Any]:
+def _devices(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
     del parts
     return {"BlockDeviceMappings": [mapping(volume) for volume in view.volumes]}
 
 
-def _value(member: str, get: Callable[[InstanceView], Any]) -> Callable[[InstanceView, Parts], dict[str, Any]]:
+def _value(member: str, get: Callable[[InstanceView], Any]) -> Callable[[InstanceView, InstanceParts], dict[str, Any]]:
     return lambda view, _: {member: {"Value": get(view)}}
 
 
-_ATTRIBUTES: dict[str, Callable[[InstanceView, Parts], dict[str, Any]]] = {
+_ATTRIBUTES: dict[str, Callable[[InstanceView, InstanceParts], dict[str, Any]]] = {
     "blockDeviceMapping": _devices,
     "disableApiStop": _value("DisableApiStop", lambda _: False),
     "disableApiTermination": _value("DisableApiTermination", lambda view: view.instance.wanted.protected),

@@ -13,7 +13,7 @@ from pileus.verbs.instance import console
 
 @action("GetConsoleOutput", waits=True)
 def get_console_output(call: Call) -> dict[str, Any]:
-    """What the instance wrote to its serial console: the last 64 KiB, as it is now."""
+    """Return the last 64 KiB of the instance's output to its serial console, as of now."""
     ident = call.args["InstanceId"]
     if not is_ec2("i", ident):
         raise Malformed(f'Invalid id: "{ident}" (expecting "i-...")', noun="instance", ident=ident)

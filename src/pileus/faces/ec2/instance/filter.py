@@ -11,7 +11,7 @@ from typing import Any
 from pileus.faces.ec2 import filters
 from pileus.faces.ec2.filters import Values, flag, none
 from pileus.faces.ec2.instance import shape
-from pileus.faces.ec2.instance.part import CODES, Parts, public_address
+from pileus.faces.ec2.instance.part import CODES, InstanceParts, public_address
 from pileus.faces.ec2.names import ec2_id, zone_id
 from pileus.faces.wire.scalars import from_timestamp
 from pileus.model.image import Image
@@ -110,7 +110,7 @@ _OWN: dict[str, Filter] = {
 
 
 def _of_place(place: Place) -> dict[str, Filter]:
-    parts = Parts(place)
+    parts = InstanceParts(place)
     name = _one(lambda view: parts.private_name(view) if view.nics else "")
     public_name = _one(lambda view: parts.public_name(view, view.nics[0]) if view.nics else "")
     return {

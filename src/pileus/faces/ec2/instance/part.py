@@ -35,7 +35,7 @@ STATES: dict[State, dict[str, Any]] = {state: {"Code": code, "Name": state.value
 
 
 def chosen(cls: type[Noun], items: Mapping[str, T], ids: Iterable[str]) -> list[T]:
-    """Those of `items` (by EC2 id) with these ids, all if there are none; raises Malformed or NotFound."""
+    """Return the `items` (by EC2 id) with these ids, all if there are none. Raises Malformed or NotFound."""
     asked = list(dict.fromkeys(ids))
     for ident in asked:
         if not is_ec2(cls.PREFIX, ident):
@@ -57,7 +57,7 @@ def public_address(view: InstanceView, nic: NicView) -> str:
     return view.instance.assigned.loopback if shown else ""
 
 
-class Parts:
+class InstanceParts:
     """The parts of the instances of one answer. Parts are shared between instances: nobody may change them."""
 
     def __init__(self, place: Place) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pileus.faces.ec2.instance.part import STATES, Parts, mapping, public_address
+from pileus.faces.ec2.instance.part import STATES, InstanceParts, mapping, public_address
 from pileus.faces.ec2.names import ec2_id
 from pileus.model.image import Image
 from pileus.model.instance import Instance, State
@@ -34,7 +34,7 @@ _METADATA = {
 
 def reservations(views: Iterable[InstanceView], place: Place) -> list[dict[str, Any]]:
     """The views grouped by the launch that they came from, in the order of their first instances."""
-    parts = Parts(place)
+    parts = InstanceParts(place)
     found: dict[str, dict[str, Any]] = {}
     for view in views:
         ident = view.instance.wanted.reservation
@@ -46,7 +46,7 @@ def reservations(views: Iterable[InstanceView], place: Place) -> list[dict[str, 
     return list(found.values())
 
 
-def rendered(view: InstanceView, parts: Parts) -> dict[str, Any]:
+def rendered(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
     """One instance."""
     instance = view.instance
     wanted = instance.wanted
@@ -89,8 +89,8 @@ def rendered(view: InstanceView, parts: Parts) -> dict[str, Any]:
     return found
 
 
-def _network(view: InstanceView, parts: Parts) -> dict[str, Any]:
-    """What an instance has while it has a network interface; EC2 shows none of it of one that has ended."""
+def _network(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
+    """Return the members about the network interface; they are absent for an instance that has ended, as on EC2."""
     if not view.nics:
         return {"PrivateDnsName": "", "PublicDnsName": "", "SecurityGroups": []}
     nic = view.nics[0]

@@ -1,4 +1,4 @@
-"""Whom the bodies of instances ask what is wanted of their disks, and tell which moments captures are of."""
+"""The interface by which instances' providers look up captures of a disk, and record the moment of each capture."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pileus.providers.local.capture.work import View, Work
 
 
 class Desk(Protocol):
-    """Who asks for captures; uuids are those of images, where nothing else is said."""
+    """The source of orders for captures; uuids are those of images, where nothing else is said."""
 
     def waiting(self, instance: str) -> ImageSpec | None:
         """The capture of the instance that is to have its moment before its next start."""
 
     def reading(self, instance: str) -> list[Work]:
-        """What reads the instance's disk now."""
+        """Return the captures that read the instance's disk now."""
 
     def wanted(self, uuid: str) -> bool:
         """Whether this capture may still be asked for, and is not whole."""
@@ -38,7 +38,7 @@ class Desk(Protocol):
 
 
 class _Nobody:
-    """Who asks for none."""
+    """The desk that orders no captures."""
 
     def waiting(self, instance: str) -> ImageSpec | None:
         return None

@@ -20,7 +20,7 @@ import structlog
 
 from pileus.model.errors import Fault
 from pileus.model.noun import NEVER
-from pileus.model.provider import Access, Capture, Channel, Channels, Ref, Seen, Stream
+from pileus.model.provider import Access, BodyRef, Capture, Channel, Channels, SeenBody, Stream
 from pileus.model.spec import AnySpec, ImageSpec
 from pileus.providers.local.capture.shelf import About, Moment, Shelf
 from pileus.providers.local.capture.work import View, Work, need_room
@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 
 class Source(Protocol):
-    """Who has the bodies of instances of one kind. Called with the instance's lock held; raises Fault and OSError."""
+    """The provider of one kind's instances. Called with the instance's lock held; raises Fault and OSError."""
 
     def view(self, image: ImageSpec) -> View | None:
         """The disk that is to be captured, as it is at a moment from now on; None: ask again soon."""
@@ -83,7 +83,7 @@ class CaptureProvider:
         """Whether there is anything of such a capture."""
         return self._shelf.holds(uuid)
 
-    def observe(self, ref: Ref) -> Seen | None:
+    def observe(self, ref: BodyRef) -> SeenBody | None:
         """A capture as it is now; a folder without an order is one too, half made or half removed."""
         if not self._shelf.holds(ref.uuid):
             return None
@@ -93,10 +93,10 @@ class CaptureProvider:
         if about is not None and self._shelf.bytes(ref.uuid).exists():
             capture = Capture(state="captured", digest=about.digest, size=about.size, virtual_size=about.virtual_size)
             self._settle(ref.uuid)
-        return Seen(kind=KIND, uuid=ref.uuid, revision=spec.revision if spec else NEVER, capture=capture)
+        return SeenBody(kind=KIND, uuid=ref.uuid, revision=spec.revision if spec else NEVER, capture=capture)
 
     def _settle(self, uuid: str) -> None:
-        """What was kept for a capture that has become whole is let go, unless somebody is at the instance just now."""
+        """Let go of everything kept for a capture that has become whole, unless its instance's lock is held now."""
         spec = self._shelf.spec(uuid) if uuid in self._works else None
         if spec is None or not self._locks.of(spec.instance).acquire(blocking=False):
             return
@@ -108,9 +108,9 @@ class CaptureProvider:
         finally:
             self._locks.of(spec.instance).release()
 
-    def scan(self) -> Iterable[Seen]:
+    def scan(self) -> Iterable[SeenBody]:
         """Every capture's folder."""
-        return [seen for uuid in self._shelf.uuids() if (seen := self.observe(Ref(kind=KIND, uuid=uuid)))]
+        return [seen for uuid in self._shelf.uuids() if (seen := self.observe(BodyRef(kind=KIND, uuid=uuid)))]
 
     def waiting(self, instance: str) -> ImageSpec | None:
         """A capture of the instance whose moment its disk at rest is, else one that is asked for and not whole."""
@@ -143,10 +143,10 @@ class CaptureProvider:
         return time.monotonic() - asked < LONG and self._shelf.holds(uuid) and self._shelf.about(uuid) is None
 
     def reading(self, instance: str) -> list[Work]:
-        """What reads the instance's disk now."""
+        """Return the captures that read the instance's disk now."""
         return [work for work in list(self._works.values()) if work.instance == instance and not work.ended]
 
-    def open(self, ref: Ref, channel: Channel) -> Access:
+    def open(self, ref: BodyRef, channel: Channel) -> Access:
         """The bytes of a whole capture. Raises Fault."""
         if channel != "bytes":
             raise Fault("Unsupported", f"captures have no channel '{channel}'")
@@ -224,7 +224,7 @@ class CaptureProvider:
         self._shelf.keep(spec.uuid, about)
         log.info("capture made", image=spec.ec2_id, instance=spec.instance, bytes=about.size)
 
-    def remove(self, ref: Ref) -> None:
+    def remove(self, ref: BodyRef) -> None:
         """Give it up, and remove what there is of it; nothing for an order older than its own. Raises Fault."""
         try:
             spec = self._shelf.spec(ref.uuid)

@@ -37,7 +37,7 @@ class About(msgspec.Struct, frozen=True):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """What a capture is of. At `rest`: its instance is off, and is not started before somebody keeps its disk as it is.
+    """The moment of a capture. At `rest`: the instance is off, and stays off until somebody keeps its disk as it is.
 
     `kept`: whatever the instance does, somebody shows its disk as it was; `by` says who, in the words of its source.
     """
@@ -77,7 +77,7 @@ class Shelf:
             return None
 
     def about(self, uuid: str) -> About | None:
-        """What is known of a whole capture; None for one that is not."""
+        """Return the description of a whole capture; None for a capture that is not whole."""
         try:
             return msgspec.json.decode((self.folder(uuid) / ABOUT).read_bytes(), type=About)
         except (FileNotFoundError, msgspec.MsgspecError):

@@ -23,7 +23,7 @@ LONGEST = 6 * 3600.0
 """Seconds for one capture."""
 
 GENTLY = ("setpriv", "--pdeathsig", "KILL", "nice", "-n", "19", "ionice", "-c", "3")
-"""What a program is started by that is to yield to guests, and to end with the thread that waits for it."""
+"""The prefix of a command that yields to guests, and ends with the thread that waits for it."""
 
 _POLL = 0.05
 _END = 10.0
@@ -51,19 +51,19 @@ def need_room(folder: Path, size: int = 0) -> None:
 
 
 class View(Protocol):
-    """An instance's disk as it is at one moment. Both methods end with what `watch` raises; Fault and OSError else."""
+    """An instance's disk as it is at one moment. Both methods raise what `cancellation` raises, Fault and OSError."""
 
-    def take(self, part: Path, watch: Watch) -> None:
+    def take(self, part: Path, cancellation: CancellationToken) -> None:
         """Have the moment be now, beside `part`, where it is not already; does not take long."""
 
-    def write(self, part: Path, watch: Watch) -> int:
+    def write(self, part: Path, cancellation: CancellationToken) -> int:
         """Write it as an image to `part`; returns the bytes of the disk, or of its files unpacked.
 
         Takes long.
         """
 
 
-class Watch:
+class CancellationToken:
     """Looks, again and again, whether a capture in `folder` may go on."""
 
     def __init__(self, folder: Path) -> None:
@@ -130,7 +130,7 @@ class Work:
         self._part = part
         self._slots = slots
         self._finish = finish
-        self._watch = Watch(part.parent)
+        self._cancellation = CancellationToken(part.parent)
         self._thread = once("capture", self._run)
 
     @property
@@ -140,17 +140,17 @@ class Work:
 
     def cancel(self, patience: float = _END) -> bool:
         """Give it up; whether it has ended, within `patience` seconds."""
-        self._watch.cancel()
+        self._cancellation.cancel()
         self._thread.join(timeout=patience)
         return self.ended
 
     def _run(self) -> None:
         try:
-            self._view.take(self._part, self._watch)
+            self._view.take(self._part, self._cancellation)
             while not self._slots.acquire(timeout=_POLL):
-                self._watch.look()
+                self._cancellation.look()
             try:
-                self._finish(self._view.write(self._part, self._watch))
+                self._finish(self._view.write(self._part, self._cancellation))
             finally:
                 self._slots.release()
         except CancelledError:

@@ -25,7 +25,7 @@ import structlog
 
 from pileus.model import bounds
 from pileus.model.errors import Fault
-from pileus.model.rootfs import Tree
+from pileus.model.rootfs import UnpackedSize
 from pileus.model.threads import once
 from pileus.providers.local.container.unpack import FULL, REFUSED
 from pileus.providers.local.machine import owner
@@ -157,7 +157,7 @@ class Bases:
             self._clear(digest)
 
     def _with_room(self, work: Callable[[], _T]) -> _T:
-        """What `work` returns; where the disk has no room for it, once more without what nobody leans on."""
+        """Return the result of `work`; on a full disk evict bases that nothing leans on, and call it again."""
         while True:
             try:
                 return work()
@@ -165,24 +165,24 @@ class Bases:
                 if fault.code != "HostDiskFull" or not self._evict(functools.partial(_fewer, len(self._trees()))):
                     raise
 
-    def _trees(self) -> dict[str, Tree]:
+    def _trees(self) -> dict[str, UnpackedSize]:
         """The size of every base, by digest."""
         trees = {}
         for path in self._folder.glob("*/about.json"):
             if _DIGEST.fullmatch(path.parent.name):
                 with contextlib.suppress(OSError, msgspec.DecodeError):
-                    trees[path.parent.name] = msgspec.json.decode(path.read_bytes(), type=Tree)
+                    trees[path.parent.name] = msgspec.json.decode(path.read_bytes(), type=UnpackedSize)
         return trees
 
     def _large(self) -> set[str]:
         """The digests of bases that do not stay after their last use."""
         return {digest for digest, tree in self._trees().items() if tree.entries > bounds.CACHE_TREE.most}
 
-    def _fits(self, trees: Collection[Tree]) -> bool:
+    def _fits(self, trees: Collection[UnpackedSize]) -> bool:
         """Whether bases of these sizes are within the bounds."""
         return sum(tree.bytes for tree in trees) <= self._most and sum(tree.entries for tree in trees) <= self._entries
 
-    def _evict(self, enough: Callable[[Collection[Tree]], bool], but: str = "") -> int:
+    def _evict(self, enough: Callable[[Collection[UnpackedSize]], bool], but: str = "") -> int:
         """Remove bases that nothing leans on, least lately used first, until the rest is `enough`; how many went."""
         left = (path.name for path in self._folder.iterdir() if _LEFT.search(path.name))
         for digest in {found[0] for name in left if (found := _DIGEST.search(name))}:
@@ -221,7 +221,7 @@ class Bases:
                 remove_tree(left)
 
 
-def _fewer(number: int, trees: Collection[Tree]) -> bool:
+def _fewer(number: int, trees: Collection[UnpackedSize]) -> bool:
     return len(trees) < number
 
 
@@ -242,7 +242,7 @@ def _free_entries(folder: Path) -> int:
     return max(0, found.f_favail - found.f_files * bounds.FREE_INODES.most // 100)
 
 
-def _unpack(file: IO[bytes], part: Path, room: int) -> Tree:
+def _unpack(file: IO[bytes], part: Path, room: int) -> UnpackedSize:
     """Unpack the archive, of at most `room` entries, to `part`/rootfs.
 
     Raises Fault ImageRefused (permanent), HostDiskFull, ImageUnavailable.
@@ -280,12 +280,12 @@ def _unpack(file: IO[bytes], part: Path, room: int) -> Tree:
         raise Fault("ImageRefused", f"the image cannot be unpacked: {said}", permanent=True)
     if done.returncode:
         raise Fault("ImageUnavailable", f"the image is not unpacked: {said}")
-    return msgspec.json.decode(done.stdout, type=Tree)
+    return msgspec.json.decode(done.stdout, type=UnpackedSize)
 
 
 @contextlib.contextmanager
 def decompressed(file: IO[bytes]) -> Iterator[int]:
-    """What `file` holds once it is decompressed, to be read from a descriptor, by nobody's user with little memory.
+    """Yield a descriptor of `file`'s decompressed bytes; the decompressor runs as nobody's user with little memory.
 
     Raises Fault ImageUnavailable where what decompresses it is not installed.
     """

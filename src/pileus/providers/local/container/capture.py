@@ -1,7 +1,7 @@
 """Containers' roots as they were at one moment: a copy of the disk, made while its file system holds still.
 
 Of the copy, which nobody else has, and of the image beneath it, the root is put together as at a start, in a mount
-namespace that ends with the packing of it. What packs it is in the container's own user namespace: it sees the users
+namespace that ends with the packing of it. The packer is in the container's own user namespace: it sees the users
 that the container sees, may read nothing else of this machine, and follows no link. Mounts and loop devices end with
 whatever dies; a copy that is whole is packed by whoever comes next, who also tells a file system that holds still to go
 on. A container that is off is not started before it is copied.
@@ -23,7 +23,7 @@ from pileus.model.errors import Fault
 from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.providers.local.capture.desk import NOBODY, Desk
 from pileus.providers.local.capture.shelf import COPY
-from pileus.providers.local.capture.work import GENTLY, ProgramFault, Watch, need_room
+from pileus.providers.local.capture.work import GENTLY, CancellationToken, ProgramFault, need_room
 from pileus.providers.local.container import disk, guests, kernel, ranges, still, tally
 from pileus.providers.local.container.bases import Bases, decompressed
 from pileus.providers.local.container.idmap import Maps
@@ -86,7 +86,7 @@ class ContainerCaptures:
         if not there:
             self._copying.add(source.uuid)
         self._tried.add(image.uuid)
-        told = Told(lambda: self.desk.kept(image.uuid, _boot()), lambda: self._copying.discard(source.uuid))
+        told = CaptureCallbacks(lambda: self.desk.kept(image.uuid, _boot()), lambda: self._copying.discard(source.uuid))
         return CopyView(self._layout, source, below, base, self._maps.namespace(base), None if there else told)
 
     def _copied(self, image: str) -> bool:
@@ -141,8 +141,8 @@ class ContainerCaptures:
 
 
 @dataclass(frozen=True)
-class Told:
-    """Who is told that the disk is `copied`, and, whatever came of it, that the container may write again: `over`."""
+class CaptureCallbacks:
+    """The callbacks: `copied` when the disk is copied, `over` when the container may write again, in any case."""
 
     copied: Callable[[], None]
     over: Callable[[], None]
@@ -161,21 +161,21 @@ class CopyView:
     below: Path | None
     base: int
     users: int
-    told: Told | None
+    told: CaptureCallbacks | None
 
-    def take(self, part: Path, watch: Watch) -> None:
+    def take(self, part: Path, cancellation: CancellationToken) -> None:
         """See View: the disk is copied."""
         if self.told is None:
             return
         folder, target = self.layout.containers / self.source.uuid, part.with_name(COPY)
         try:
             os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
-            mounted = self._at_rest(watch)
+            mounted = self._at_rest(cancellation)
             kept = [] if mounted is None else [mounted]
             try:
                 words = [sys.executable, "-I", "-m", still.__name__, folder / STILL, folder / disk.NAME, target]
                 # To its end, whatever becomes of this process: it has the container go on.
-                watch.run([*words, *kept], pass_fds=kept, start_new_session=True, stays=True)
+                cancellation.run([*words, *kept], pass_fds=kept, start_new_session=True, stays=True)
             finally:
                 for descriptor in kept:
                     os.close(descriptor)
@@ -183,43 +183,43 @@ class CopyView:
         finally:
             self.told.over()
 
-    def _at_rest(self, watch: Watch) -> int | None:
+    def _at_rest(self, cancellation: CancellationToken) -> int | None:
         """A descriptor of a folder on the disk that some mount shows; None once none does, and all is written."""
         file = self.layout.containers / self.source.uuid / disk.NAME
         while True:
-            watch.look()
+            cancellation.look()
             mounted = _mounted(self.layout, self.source)
             if mounted is not None or not kernel.looped(file):
                 return mounted
             time.sleep(_POLL)
 
-    def write(self, part: Path, watch: Watch) -> int:
+    def write(self, part: Path, cancellation: CancellationToken) -> int:
         """See View: the copy is packed."""
         copy = part.with_name(COPY)
         target = os.open(part, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             # In a thread whose mounts end with it and what it starts.
-            kernel.apart(lambda: self._pack(copy, target, watch))
+            kernel.apart(lambda: self._pack(copy, target, cancellation))
         finally:
             os.close(target)
-        return self._size(part, watch)
+        return self._size(part, cancellation)
 
-    def _pack(self, copy: Path, target: int, watch: Watch) -> int:
+    def _pack(self, copy: Path, target: int, cancellation: CancellationToken) -> int:
         stage = disk.Stage()
         kernel.leave_mounts()
         drop_mounts([copy.parent, stage.at, *([self.below] if self.below is not None else [])])
         disk.assemble(copy, self.below, self.base, self.users, stage)
         enter = ["nsenter", f"--user=/proc/self/fd/{self.users}", "--setuid=0", "--setgid=0"]
         words = [*enter, *GENTLY, *_TAR, "-C", stage.root, "-cf", "-", "."]
-        watch.run(words, stdout=target, pass_fds=[self.users], env={"PATH": _PATH, "TZ": "UTC"}, cwd="/")
+        cancellation.run(words, stdout=target, pass_fds=[self.users], env={"PATH": _PATH, "TZ": "UTC"}, cwd="/")
         return 0
 
-    def _size(self, part: Path, watch: Watch) -> int:
+    def _size(self, part: Path, cancellation: CancellationToken) -> int:
         """The bytes of the files, once it is known that a launch would take the archive."""
         words = [*GENTLY, "prlimit", f"--as={1 << 30}", "--core=0", sys.executable, "-I", "-m", tally.__name__]
         with part.open("rb") as file, decompressed(file) as plain:
             try:
-                said = watch.run(words, stdin=plain, env={"LC_ALL": "C.UTF-8"})
+                said = cancellation.run(words, stdin=plain, env={"LC_ALL": "C.UTF-8"})
             except ProgramFault as fault:
                 if fault.status == tally.REFUSED:
                     message = f"no container could be launched from it: {fault.message}"

@@ -33,7 +33,7 @@ _MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Places:
+class ContainerPaths:
     """Where on this host the parts of one container are.
 
     `interfaces` by port; `group` is the guests' cgroup, `hook` a command; `files` how many a process may have open;
@@ -53,14 +53,14 @@ class Places:
     empty: Path
 
 
-def configuration(spec: InstanceSpec, places: Places) -> str:
+def configuration(spec: InstanceSpec, paths: ContainerPaths) -> str:
     """The text of the configuration file."""
     lines = [
-        f"lxc.rootfs.path = dir:{places.root}",
+        f"lxc.rootfs.path = dir:{paths.root}",
         f"lxc.uts.name = {spec.hostname or spec.ec2_id}",
-        f"lxc.idmap = u 0 {places.base} {SIZE}",
-        f"lxc.idmap = g 0 {places.base} {SIZE}",
-        f"lxc.seccomp.profile = {places.seccomp}",
+        f"lxc.idmap = u 0 {paths.base} {SIZE}",
+        f"lxc.idmap = g 0 {paths.base} {SIZE}",
+        f"lxc.seccomp.profile = {paths.seccomp}",
         f"lxc.cap.drop = {' '.join(_REFUSED)}",
         # A profile by name needs a module that this machine may not have: what confines is what is listed here.
         "lxc.apparmor.profile = unconfined",
@@ -68,27 +68,27 @@ def configuration(spec: InstanceSpec, places: Places) -> str:
         "lxc.autodev = 1",
         "lxc.tty.max = 0",
         f"lxc.pty.max = {bounds.CONTAINER_TERMINALS.most}",
-        f"lxc.console.logfile = {places.folder / 'console.log'}",
-        f"lxc.hook.start-host = {places.hook}",
+        f"lxc.console.logfile = {paths.folder / 'console.log'}",
+        f"lxc.hook.start-host = {paths.hook}",
         "lxc.environment = container=lxc",
-        _files(spec, places),
+        _files(spec, paths),
         # With 0 a handler that the machine pipes dumps to would run all the same (core(5)), as the machine's root.
         "lxc.prlimit.core = 1",
-        *views.entries(places.figures),
-        *views.covers(places.empty),
-        *_interfaces(spec, places),
-        *_group(spec, places),
+        *views.entries(paths.figures),
+        *views.covers(paths.empty),
+        *_interfaces(spec, paths),
+        *_group(spec, paths),
     ]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _files(spec: InstanceSpec, places: Places) -> str:
-    most = min(spec.allowance.files or bounds.CONTAINER_FILES.most, places.files)
+def _files(spec: InstanceSpec, paths: ContainerPaths) -> str:
+    most = min(spec.allowance.files or bounds.CONTAINER_FILES.most, paths.files)
     return f"lxc.prlimit.nofile = {min(FILES, most)}:{most}"
 
 
 def limits(spec: InstanceSpec, *, unified: bool) -> dict[str, str]:
-    """What the container's cgroup says, by file: memory without swap, processors, processes."""
+    """Return the settings of the container's cgroup, by file: memory without swap, processors, processes."""
     memory = spec.memory * _MIB
     processes = processes_of(spec)
     if unified:
@@ -132,26 +132,26 @@ def processes_of(spec: InstanceSpec) -> int:
     return spec.allowance.processes or allowance.default(spec.vcpus, spec.memory).processes
 
 
-def _group(spec: InstanceSpec, places: Places) -> list[str]:
-    prefix = "lxc.cgroup2" if places.unified else "lxc.cgroup"
+def _group(spec: InstanceSpec, paths: ContainerPaths) -> list[str]:
+    prefix = "lxc.cgroup2" if paths.unified else "lxc.cgroup"
     devices = [f"{prefix}.devices.allow = c {device} rwm" for device in _DEVICES]
     return [
-        f"lxc.cgroup.dir.container = {places.group}/{spec.ec2_id}",
-        f"lxc.cgroup.dir.monitor = {places.group}/{spec.ec2_id}.monitor",
+        f"lxc.cgroup.dir.container = {paths.group}/{spec.ec2_id}",
+        f"lxc.cgroup.dir.monitor = {paths.group}/{spec.ec2_id}.monitor",
         "lxc.cgroup.dir.container.inner = guest",
         f"{prefix}.devices.deny = a",
         *devices,
-        *(f"{prefix}.{name} = {value}" for name, value in limits(spec, unified=places.unified).items()),
+        *(f"{prefix}.{name} = {value}" for name, value in limits(spec, unified=paths.unified).items()),
     ]
 
 
-def _interfaces(spec: InstanceSpec, places: Places) -> list[str]:
+def _interfaces(spec: InstanceSpec, paths: ContainerPaths) -> list[str]:
     lines = []
     for at, nic in enumerate(spec.nics):
         own, cidr = f"lxc.net.{at}", ipaddress.IPv4Network(nic.cidr)
         lines += [
             f"{own}.type = phys",
-            f"{own}.link = {places.interfaces[nic.uuid]}",
+            f"{own}.link = {paths.interfaces[nic.uuid]}",
             f"{own}.name = eth{nic.index}",
             f"{own}.flags = up",
             f"{own}.ipv4.address = {nic.address}/{cidr.prefixlen} {cidr.broadcast_address}",

@@ -28,7 +28,7 @@ COUNTED = "disk.counted"
 """And of the file that says what its loop device had read and written (bytes) before it was this disk's."""
 
 STAGE = Path("/dev/shm")  # noqa: S108  (a place to mount on, in a namespace of its own, that is on every machine)
-"""What a monitor's mounts are on: nobody's files are below it, and everybody may pass it."""
+"""The folder that a monitor's mounts are on: nobody's files are below it, and everybody may pass it."""
 
 _BYTES_PER_INODE = "16384"
 _FEATURES = "lazy_itable_init=1,lazy_journal_init=1,nodiscard,packed_meta_blocks=1"

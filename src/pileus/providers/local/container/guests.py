@@ -24,7 +24,7 @@ def running(layout: Layout) -> list[InstanceSpec]:
 
 
 def monitor(layout: Layout, spec: InstanceSpec) -> Monitor:
-    """What the container of `spec` is seen through."""
+    """Return the monitor of the container of `spec`."""
     return Monitor(layout.containers / spec.uuid, spec.ec2_id)
 
 

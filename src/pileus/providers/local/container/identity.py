@@ -1,4 +1,4 @@
-"""Who a new container is, written into its root before its first start: its name, and the keys that may log in.
+"""Write a new container's identity into its root before the first start: its name, and the keys that may log in.
 
 Everything else it learns from the metadata service, as machines do. This much is needed by images that ask nothing,
 and by users who log in before cloud-init has come to it. The root is a stranger's: nothing that leads out of it is
@@ -27,7 +27,7 @@ _REFUSALS = (
     *(errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT),
     *(errno.EXDEV, errno.ENXIO, errno.ENAMETOOLONG),
 )
-"""What strange roots answer: such a root gets no identity, which harms nobody else."""
+"""The errors of a strange root: such a root gets no identity, which harms nobody else."""
 
 
 def write(root: Path, spec: InstanceSpec, base: int) -> None:

@@ -42,7 +42,7 @@ class Keeper:
         self._thread: Thread | None = None
         self._stopped = threading.Event()
         self._mended: dict[str, tuple[int, str]] = {}
-        self._tree: lxcfs.Tree | None = None
+        self._tree: lxcfs.LxcfsMount | None = None
         self._handle = -1
         self._ended = -_AGAIN
         self._asking: threading.Thread | None = None
@@ -146,7 +146,7 @@ class Keeper:
             log.warning("figures not mended", instance=ident, reason=str(error))
 
 
-def _question(found: lxcfs.Tree) -> None:
+def _question(found: lxcfs.LxcfsMount) -> None:
     # Its end is heard of elsewhere.
     with contextlib.suppress(OSError):
         lxcfs.read(found)

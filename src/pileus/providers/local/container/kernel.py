@@ -96,7 +96,7 @@ def enter_mounts(namespace: Path) -> None:
 
 
 def apart(work: Callable[[], T]) -> T:
-    """What `work` returns, or raises, done in a thread that ends with it: it leaves namespaces for good."""
+    """Return the result of `work`, or raise its error, from a thread of its own: `work` leaves namespaces for good."""
     results: list[T] = []
     errors: list[BaseException] = []
 

@@ -30,7 +30,7 @@ _POLL = 0.005
 
 
 @dataclass(frozen=True)
-class Tree:
+class LxcfsMount:
     """The file system of an lxcfs that runs: `device` is its number, by which mounts of it are known."""
 
     process: int
@@ -50,7 +50,7 @@ def argv(layout: Layout, root: Path = ROOT) -> tuple[str, ...]:
 
 
 def pidfile(layout: Layout) -> Path:
-    """What it keeps locked for life."""
+    """The file that lxcfs keeps locked for life."""
     return layout.lxcfs / "pid"
 
 
@@ -95,7 +95,7 @@ def down(layout: Layout) -> None:
         process.stop(number, 0.0)
 
 
-def tree(layout: Layout) -> Tree | None:
+def tree(layout: Layout) -> LxcfsMount | None:
     """Its file system; None while it does not run, or is not mounted yet."""
     number = pid(layout)
     if number is None:
@@ -103,11 +103,11 @@ def tree(layout: Layout) -> Tree | None:
     place = layout.lxcfs / "mount"
     for point, device in mounts(number).items():
         if point == str(place):
-            return Tree(number, device, place)
+            return LxcfsMount(number, device, place)
     return None
 
 
-def read(found: Tree) -> None:
+def read(found: LxcfsMount) -> None:
     """Have it answer one question. Blocks for as long as it hangs, and no longer than it lives. Raises OSError."""
     # Through its root, for its mount is in no other namespace.
     Path(f"/proc/{found.process}/root{found.place}/proc/uptime").read_bytes()
@@ -128,10 +128,10 @@ def mounts(number: int) -> dict[str, str]:
     return found
 
 
-def clones(found: Tree, names: list[str]) -> list[int]:
+def clones(found: LxcfsMount, names: list[str]) -> list[int]:
     """Descriptors of copies of its mount, of one file or folder each ("": of all), that can be attached anywhere once.
 
-    Read-only. Whoever gets them closes them. Raises OSError.
+    Read-only. The caller closes them. Raises OSError.
     """
     made: list[int] = []
 

@@ -31,7 +31,7 @@ _SCRIPT, _HOOK = Path(__file__).with_name("run.sh"), Path(__file__).with_name("h
 _START = 30.0
 _POLL = 0.005
 _BY_ITSELF = (["ended 0"], [f"ended {128 + signal.SIGINT}"])
-"""What is written down of a container that nobody ended from outside."""
+"""The last lines of a life file for a container that nobody ended from outside."""
 
 _LONGEST = 64 * 1024
 _KEPT = ("/", "/proc", "/sys", "/dev", "/usr", "/etc", "/lib", "/lib64", "/run/lxc", "/bin", "/sbin")
@@ -96,7 +96,7 @@ class Monitor:
         return number if ours and not status["State"].startswith("Z") else None
 
     def cause(self) -> Cause:
-        """What ended it; empty when it never ran, "other" also for an end that nobody wrote down."""
+        """Return the cause of the container's end; empty if it never ran, "other" also for an unrecorded end."""
         try:
             last = self._life.read_text().splitlines()[-1:]
         except FileNotFoundError:
@@ -187,7 +187,7 @@ class Monitor:
         return True
 
 
-class Watch:
+class ExitWatcher:
     """Calls back when a container's monitor has ended, by its instance's uuid; reaps those that are our children."""
 
     def __init__(self) -> None:
@@ -269,7 +269,7 @@ def _status(number: int) -> dict[str, str]:
 
 
 def _shutdown_signal(number: int) -> int:
-    """What has this first process shut its system down: systemd's, busybox's, or what LXC sends all others."""
+    """Return the signal that shuts this first process down: systemd's, busybox's, or LXC's for all others."""
     status = _status(number)
     taken = int(status["SigBlk"], 16) | int(status["SigCgt"], 16)
     if taken >> (_SYSTEMD - 1) & 1:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from pileus.model.spec import NicSpec
 from pileus.providers.local.container import veth
 from pileus.providers.local.engine import switch
@@ -11,30 +9,17 @@ from pileus.providers.local.guestnet import packetrate
 from pileus.providers.local.layout import Layout
 
 
-class Wire(Protocol):
-    """Gives NICs their pairs; everything is idempotent and raises Fault."""
-
-    def plug(self, nic: NicSpec, packets: int) -> str:
-        """The name of the container's end for `nic`, which nobody has yet.
-
-        The other end is part of its network, and bounded as `bound` has it.
-        """
-
-    def bound(self, nic: NicSpec, packets: int) -> None:
-        """The container sends `packets` a second at `nic` at most; 0: without a bound."""
-
-    def unplug(self, port: str) -> None:
-        """The port with uuid `port` has no pair any more, and no trace on the bridge."""
-
-
-class SwitchWire:
+class VethWire:
     """Pairs in this cloud's namespace on its bridge, each bound to its OVN logical port by the port's uuid."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
     def plug(self, nic: NicSpec, packets: int) -> str:
-        """See Wire. A pair that is whole stays; half of one is what an ended container left."""
+        """The name of the container's end, which nobody has yet.
+
+        A pair that is whole stays; half of one is what an ended container left.
+        """
         name, inside = self._layout.tap(nic.uuid), inner(nic.uuid)
         if not {name, inside} <= veth.names(self._layout.netns):
             if name in switch.ports(self._layout):

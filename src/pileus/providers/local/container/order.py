@@ -1,4 +1,4 @@
-"""What a container's folder says of it, for whoever finds it: its spec, and which of its volumes were made once."""
+"""The records in a container's folder: its spec, and which of its volumes were made once."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from pileus.providers.local.machine.images import sync_folder
 NAME = "order.json"
 
 
-class Order(msgspec.Struct, frozen=True):
+class ContainerOrder(msgspec.Struct, frozen=True):
     """The spec last taken, and the volumes (uuids) that were made once: one of those that is missing is lost."""
 
     spec: InstanceSpec
     made: tuple[str, ...] = ()
 
 
-def read(folder: Path) -> Order | None:
+def read(folder: Path) -> ContainerOrder | None:
     """The order in a container's folder; None for a container half made or half removed, and for a damaged one."""
     try:
-        return msgspec.json.decode((folder / NAME).read_bytes(), type=Order)
+        return msgspec.json.decode((folder / NAME).read_bytes(), type=ContainerOrder)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
 
 
-def write(folder: Path, order: Order, *, lasting: bool = True) -> None:
+def write(folder: Path, order: ContainerOrder, *, lasting: bool = True) -> None:
     """Keep the order; a `lasting` one survives a power cut. Raises OSError."""
     aside = folder / f"{NAME}.new"
     with aside.open("wb") as file:

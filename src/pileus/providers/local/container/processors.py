@@ -20,7 +20,7 @@ _EFFECTIVE = ("cpuset.cpus.effective", "cpuset.effective_cpus", _FILE)
 def balance(layout: Layout, wanted: Mapping[str, int]) -> None:
     """Have the containers (by LXC's names) on as many processors as they want, no processor much fuller than another.
 
-    Those that are well where they are stay. Without the cgroups for it all have all of them.
+    Containers that are well where they are stay. Without the cgroups for it all have all of them.
     """
     top = cgroups.processors(layout)
     if top is None:

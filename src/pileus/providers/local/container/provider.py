@@ -17,9 +17,9 @@ from typing import ClassVar
 import structlog
 
 from pileus.model.errors import Fault
-from pileus.model.host import Limits
+from pileus.model.host import ProviderLimits
 from pileus.model.noun import NEVER
-from pileus.model.provider import Access, Channel, Ref, Seen
+from pileus.model.provider import Access, BodyRef, Channel, SeenBody
 from pileus.model.spec import AnySpec, ImageSpec, InstanceSpec
 from pileus.model.statistics import Statistics
 from pileus.providers.local.capture.work import View
@@ -40,13 +40,13 @@ from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.container.capture import ContainerCaptures
 from pileus.providers.local.container.idmap import Maps
 from pileus.providers.local.container.keeper import Keeper
-from pileus.providers.local.container.monitor import Monitor, Watch
-from pileus.providers.local.container.nic import Wire
-from pileus.providers.local.container.order import Order
+from pileus.providers.local.container.monitor import ExitWatcher, Monitor
+from pileus.providers.local.container.order import ContainerOrder
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import cgroups, console
 from pileus.providers.local.machine.images import disk_fault
 from pileus.providers.local.stopping import Stopping
+from pileus.providers.local.wire import Wire
 
 KIND = InstanceSpec.KIND
 
@@ -63,7 +63,7 @@ class ContainerProvider:
     """
 
     handles: ClassVar[frozenset[str]] = frozenset({KIND})
-    limits = Limits(kinds=("container",))
+    limits = ProviderLimits(kinds=("container",))
 
     def __init__(self, layout: Layout, bases: Bases, wire: Wire) -> None:
         self._layout = layout
@@ -71,7 +71,7 @@ class ContainerProvider:
         self._wire = wire
         self._maps = Maps()
         self.captures = ContainerCaptures(layout, bases, self._maps)
-        self._watch = Watch()
+        self._exits = ExitWatcher()
         self._keeper = Keeper(layout, bases.tidy)
         self._stopping = Stopping(self.folder)
 
@@ -85,57 +85,57 @@ class ContainerProvider:
         """Whether there is anything of a container for this instance."""
         return self.folder(uuid).exists()
 
-    def observe(self, ref: Ref) -> Seen | None:
+    def observe(self, ref: BodyRef) -> SeenBody | None:
         """The container as it is now; a folder without an order is a body too, half made or half removed."""
         if not self.holds(ref.uuid):
             return None
         order = orders.read(self.folder(ref.uuid))
         if order is None:
-            return Seen(kind=KIND, uuid=ref.uuid)
+            return SeenBody(kind=KIND, uuid=ref.uuid)
         monitor = guests.monitor(self._layout, order.spec)
         # First whether it runs: an end in between would be one that nobody wrote down.
         running = monitor.running()
         cause = "" if running else monitor.cause()
         if cause == "guest" and self._stopping.begun(ref.uuid):
             cause = "other"
-        return Seen(kind=KIND, uuid=ref.uuid, revision=order.spec.revision, running=running, cause=cause)
+        return SeenBody(kind=KIND, uuid=ref.uuid, revision=order.spec.revision, running=running, cause=cause)
 
-    def scan(self) -> Iterable[Seen]:
+    def scan(self) -> Iterable[SeenBody]:
         """Every container's folder."""
         self._keeper.wake()
-        return [seen for uuid in orders.folders(self._layout) if (seen := self.observe(Ref(kind=KIND, uuid=uuid)))]
+        return [seen for uuid in orders.folders(self._layout) if (seen := self.observe(BodyRef(kind=KIND, uuid=uuid)))]
 
-    def watch(self, report: Callable[[Ref], None]) -> None:
+    def watch(self, report: Callable[[BodyRef], None]) -> None:
         """Report containers that end, from a thread of its own; those that ran before included."""
 
         def ended(uuid: str) -> None:
-            report(Ref(kind=KIND, uuid=uuid))
+            report(BodyRef(kind=KIND, uuid=uuid))
             self._keeper.wake()
 
-        self._watch.tell(ended)
+        self._exits.tell(ended)
         self._keeper.start()
         for uuid in orders.folders(self._layout):
             order = orders.read(self.folder(uuid))
             number = guests.monitor(self._layout, order.spec).pid() if order is not None else None
             if number is not None:
-                self._watch.add(uuid, number)
+                self._exits.add(uuid, number)
 
     def console_log(self, uuid: str) -> Path:
         """The file that all output of the console goes to, over all starts; absent before the first one."""
         return self.folder(uuid) / "console.log"
 
     def statistics(self, specs: Iterable[InstanceSpec]) -> tuple[Statistics, ...]:
-        """What these containers use."""
+        """Return the resource use of these containers."""
         return statistics.measure(self._layout, specs)
 
-    def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
+    def open(self, ref: BodyRef, channel: Channel, port: int = 0) -> Access:
         """Nothing is opened here: the log is a file (`console_log`)."""
         raise Fault("Unsupported", f"containers have no channel '{channel}'")
 
     def close(self) -> None:
         """Watch no more; containers run on."""
         self._keeper.stop()
-        self._watch.stop()
+        self._exits.stop()
         self._maps.close()
 
     # -- what is to be -------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ class ContainerProvider:
         except OSError as error:
             raise disk_fault(error, "HostDiskFailed", "this host's disk") from error
 
-    def _ensure_active(self, monitor: Monitor, spec: InstanceSpec, order: Order) -> None:
+    def _ensure_active(self, monitor: Monitor, spec: InstanceSpec, order: ContainerOrder) -> None:
         self.captures.tidy(order.spec)
         if spec.power.state == "stopped" or self._stopping.begun(spec.uuid):
             # A stop that the guest heard of cannot be taken back: it ends before the next start.
@@ -175,11 +175,11 @@ class ContainerProvider:
             cgroups.limit(self._layout, spec.ec2_id, limits)
         for nic in spec.nics:
             self._wire.bound(nic, spec.allowance.packets)
-        if order != (now := Order(spec, self._settled(spec, order.made))):
+        if order != (now := ContainerOrder(spec, self._settled(spec, order.made))):
             orders.write(self.folder(spec.uuid), now)
             self._keeper.wake()
 
-    def _ensure_off(self, spec: InstanceSpec, order: Order | None) -> None:
+    def _ensure_off(self, spec: InstanceSpec, order: ContainerOrder | None) -> None:
         made = order.made if order is not None else ()
         root, folder = spec.disks[0], self.folder(spec.uuid)
         there = (folder / disk.NAME).exists()
@@ -192,7 +192,7 @@ class ContainerProvider:
         for nic in order.spec.nics if order is not None else ():
             if nic.uuid not in {one.uuid for one in spec.nics}:
                 self._wire.unplug(nic.uuid)
-        orders.write(folder, Order(spec, made), lasting=bool(made))
+        orders.write(folder, ContainerOrder(spec, made), lasting=bool(made))
         if spec.power.state == "running" and root.uuid in made and self.captures.starting(spec):
             return
         # What was not said to be made may be what a power cut left of it, but not once the container has run.
@@ -202,7 +202,7 @@ class ContainerProvider:
             self._start(spec, image)
         if root.uuid not in made:
             # Only now: a disk takes its time, and until here nobody was told of this one.
-            orders.write(folder, Order(spec, self._settled(spec, made)))
+            orders.write(folder, ContainerOrder(spec, self._settled(spec, made)))
 
     def _settled(self, spec: InstanceSpec, made: tuple[str, ...]) -> tuple[str, ...]:
         """The volumes that are made for good, the disk included, which is from here on."""
@@ -216,7 +216,7 @@ class ContainerProvider:
         if monitor.ran():
             # A monitor that was killed leaves things, and LXC wants to make them itself.
             guests.end(self._layout, spec)
-        places = configuration.Places(
+        paths = configuration.ContainerPaths(
             root=stage.root,
             folder=folder,
             seccomp=folder / "seccomp",
@@ -230,12 +230,12 @@ class ContainerProvider:
             empty=stage.empty,
         )
         (folder / "seccomp").write_text(seccomp.profile())
-        (folder / "config").write_text(configuration.configuration(spec, places))
+        (folder / "config").write_text(configuration.configuration(spec, paths))
         users, figures = self._maps.namespace(base), lxcfs.tree(self._layout)
 
         def mount() -> None:
             device = disk.assemble(folder / disk.NAME, image, base, users, stage)
-            _bound_disk(folder, spec, device, unified=places.unified)
+            _bound_disk(folder, spec, device, unified=paths.unified)
             if not (stage.disk / _KNOWN).exists():
                 identity.write(stage.root, spec, base)
                 (stage.disk / _KNOWN).touch()
@@ -246,11 +246,11 @@ class ContainerProvider:
         self._stopping.started(spec.uuid)
         keep = [folder, stage.at, *([image] if image is not None else [])]
         number = monitor.start(self._layout.netns, mount, keep, stage.at)
-        self._watch.add(spec.uuid, number)
+        self._exits.add(spec.uuid, number)
         self._keeper.wake()
         log.info("container started", instance=spec.ec2_id)
 
-    def remove(self, ref: Ref) -> None:
+    def remove(self, ref: BodyRef) -> None:
         """End the container at once; its NICs, cgroups and folder go. Raises Fault while one of them stays.
 
         Does nothing for an order older than the body; one without a revision is no older than any.

@@ -1,4 +1,4 @@
-"""What the containers of this host use: by their cgroups, the loop devices below them, and their ends of the switch."""
+"""The use of this host's containers: from their cgroups, the loop devices below them, and their ends of the switch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOOPS = Path("/sys/block")
 
 @dataclass(frozen=True)
 class _Machine:
-    """What is read once for all: (received, sent) of each interface of the switch, and loop devices by their file."""
+    """The counts read once for all: the interfaces' counters, as of `_interfaces`, and loop devices by their file."""
 
     interfaces: dict[str, tuple[int, int, int, int]]
     loops: dict[str, int]
@@ -59,7 +59,7 @@ def _running(layout: Layout, spec: InstanceSpec, still: Statistics, machine: _Ma
 
 
 def _nic(ident: str, counted: tuple[int, int, int, int] | None) -> NicStatistics:
-    """What the switch's end of a pair received, the container sent."""
+    """Return the statistics of a NIC: the switch's end receives the bytes that the container sends."""
     if counted is None:
         return NicStatistics(id=ident)
     received, packets_received, sent, packets_sent = counted
@@ -73,7 +73,7 @@ def _nic(ident: str, counted: tuple[int, int, int, int] | None) -> NicStatistics
 
 
 def _interfaces(number: int) -> dict[str, tuple[int, int, int, int]]:
-    """What the interfaces in this process's network namespace counted: received bytes, packets, sent bytes, packets.
+    """Return the interfaces' counters in the network namespace of process `number`: received bytes, packets, sent ones.
 
     A container's monitor is in its cloud's namespace, where the switch's ends of all pairs are: see proc(5).
     """

@@ -2,7 +2,7 @@
 
 `python -m pileus.providers.local.container.still MARKER SOURCE TARGET [MOUNTED]`: MARKER is made before anything holds
 still, locked by this process, and removed once all goes on; SOURCE and TARGET are files, MOUNTED the descriptor of a
-folder of the file system in SOURCE, of a container that runs. Whoever started it may die meanwhile. Writes to the file
+folder of the file system in SOURCE, of a container that runs. Its caller may die meanwhile. Writes to the file
 system wait until it is copied.
 """
 

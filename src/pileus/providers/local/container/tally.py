@@ -1,7 +1,7 @@
 """Looks through a container's root file system in an archive: whether it is one that launches take, and its size.
 
-`python -m pileus.providers.local.container.tally`, a tar archive on its standard input. It prints a `rootfs.Tree` as
-JSON, or ends with status 3 and a reason; whoever starts it bounds its memory and time.
+`python -m pileus.providers.local.container.tally`, a tar archive on its standard input. It prints a
+`rootfs.UnpackedSize` as JSON, or ends with status 3 and a reason; whoever starts it bounds its memory and time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def count(archive: IO[bytes]) -> Tally:
-    """What is in the archive. Raises RefusedError and what tarfile raises."""
+    """Return the size of the archive's content. Raises RefusedError and tarfile's errors."""
     tally = Tally()
     with tarfile.open(fileobj=archive, mode="r|", tarinfo=Member, encoding="utf-8") as tar:
         while (member := tar.next()) is not None:

@@ -3,7 +3,7 @@
 `python -m pileus.providers.local.container.unpack FOLDER ROOM`, a tar archive on its standard input, as root. Whatever
 the archive says, no path leads out of FOLDER, which is this process's root; no device is made, for it has no capability
 to; and whoever started it has bounded its memory, time and files. An archive of more than ROOM entries is one that the
-disk has no room for. It prints a `rootfs.Tree` as JSON.
+disk has no room for. It prints a `rootfs.UnpackedSize` as JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from pileus.model import disk
-from pileus.model.rootfs import CAPABILITY, Entry, Member, RefusedError, Tally
+from pileus.model.rootfs import CAPABILITY, ArchiveEntry, Member, RefusedError, Tally
 
 REFUSED, FULL = 3, 4
 """Exit statuses: of an archive that is not taken, and of a disk without room. The last line of stderr says more."""
@@ -129,7 +129,7 @@ class Folders:
         self._members[name] = member
 
     def replaced(self, name: str) -> None:
-        """What was at `name` is no folder now."""
+        """Note that no folder is at `name` any more."""
         if name in self._members or name in self._known:
             self._members = {key: value for key, value in self._members.items() if not _below(key, name)}
             self._known = {key for key in self._known if not _below(key, name)}
@@ -147,7 +147,7 @@ def _below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
 
 
-def _make(tar: tarfile.TarFile, member: tarfile.TarInfo, entry: Entry, folders: Folders) -> None:
+def _make(tar: tarfile.TarFile, member: tarfile.TarInfo, entry: ArchiveEntry, folders: Folders) -> None:
     name = "/".join(entry.path)
     folders.above(entry.path)
     if entry.kind == "folder":

@@ -16,7 +16,7 @@ FILES = (
     *("proc/cpuinfo", "proc/diskstats", "proc/loadavg", "proc/meminfo", "proc/stat", "proc/swaps", "proc/uptime"),
     "sys/devices/system/cpu/online",
 )
-"""What is lxcfs's in a container."""
+"""The files that lxcfs shows in a container."""
 
 
 COVERED = ("sys/block", "sys/class/block", "sys/dev/block", "sys/devices/virtual/block", "sys/devices/virtual/bdi")
@@ -44,7 +44,7 @@ def make_empty(path: Path) -> None:
     path.chmod(0o444)
 
 
-def stage(found: lxcfs.Tree | None, place: Path) -> None:
+def stage(found: lxcfs.LxcfsMount | None, place: Path) -> None:
     """Have this lxcfs's file system at the folder `place` in this thread's mount namespace.
 
     To be called in a thread that never goes back. A container that finds none there sees the machine's figures.
@@ -60,10 +60,10 @@ def stage(found: lxcfs.Tree | None, place: Path) -> None:
             os.close(descriptor)
 
 
-def mend(found: lxcfs.Tree, number: int) -> bool:
+def mend(found: lxcfs.LxcfsMount, number: int) -> bool:
     """Have the container whose first process is `number` read these files of this lxcfs; whether any had to be mended.
 
-    What is mounted there of an lxcfs that ended goes. Raises OSError.
+    Mounts of an lxcfs that ended go. Raises OSError.
     """
     held = lxcfs.mounts(number)
     wanted = [name for name in FILES if held.get(f"/{name}") != found.device]

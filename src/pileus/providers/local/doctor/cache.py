@@ -24,7 +24,7 @@ def files(layout: Layout) -> dict[str, int]:
 
 
 def compare(layout: Layout, found: Mapping[str, int], images: Mapping[str, int]) -> Iterator[Finding]:
-    """What is wrong with the files `found`; `images` maps digests to bytes as registered. Other clouds' are theirs."""
+    """Yield the faults of the files `found`; `images` maps digests to bytes as registered. Other clouds' are theirs."""
     for name, size in found.items():
         if name.endswith(".part") and not _fetching(layout.cache, name):
             yield Finding(code="CacheLeaked", kind=KIND, ident=name, detail=f"{size} bytes")
@@ -41,7 +41,7 @@ def remove(layout: Layout, name: str) -> None:
 
 
 def names(found: Iterable[str]) -> list[str]:
-    """Those that are images: their digests."""
+    """Return the names of images, which are their digests."""
     return [name for name in found if not name.startswith(".")]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pileus.model.provider import Ref
+from pileus.model.provider import BodyRef
 from pileus.providers.local.container import guests, order
 from pileus.providers.local.container.bases import Bases
-from pileus.providers.local.container.nic import SwitchWire
+from pileus.providers.local.container.nic import VethWire
 from pileus.providers.local.container.provider import ContainerProvider
 from pileus.providers.local.doctor.domains import KIND, Domain
 from pileus.providers.local.doctor.folders import no_fetch
@@ -18,13 +18,13 @@ def containers(layout: Layout) -> list[Domain]:
     return [_domain(layout, one) for one in found if one is not None]
 
 
-def _domain(layout: Layout, found: order.Order) -> Domain:
+def _domain(layout: Layout, found: order.ContainerOrder) -> Domain:
     return Domain(found.spec.uuid, found.spec.ec2_id, guests.monitor(layout, found.spec).running(), found.spec)
 
 
-def remove(layout: Layout, ref: Ref) -> bool:
+def remove(layout: Layout, ref: BodyRef) -> bool:
     """Whether `ref` is a container; it is removed, unless it is by a later order. Raises Fault."""
-    provider = ContainerProvider(layout, Bases(layout.bases, no_fetch), SwitchWire(layout))
+    provider = ContainerProvider(layout, Bases(layout.bases, no_fetch), VethWire(layout))
     try:
         if not provider.holds(ref.uuid):
             return False
@@ -36,4 +36,4 @@ def remove(layout: Layout, ref: Ref) -> bool:
 
 def remove_folder(layout: Layout, name: str) -> bool:
     """Whether a container's folder is called so; it is removed. Raises Fault."""
-    return remove(layout, Ref(kind=KIND, uuid=name))
+    return remove(layout, BodyRef(kind=KIND, uuid=name))

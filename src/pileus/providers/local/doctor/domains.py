@@ -14,7 +14,7 @@ from pileus.model.errors import Fault
 from pileus.model.finding import Finding
 from pileus.model.instance import Body
 from pileus.model.noun import Revision
-from pileus.model.provider import Ref
+from pileus.model.provider import BodyRef
 from pileus.model.spec import InstanceSpec
 from pileus.model.views import Held
 from pileus.providers.local.doctor.expected import Expected
@@ -24,7 +24,7 @@ from pileus.providers.local.machine.domain import NAMESPACE, read_mark
 from pileus.providers.local.machine.hypervisor import GONE, Hypervisor
 from pileus.providers.local.machine.provider import MachineProvider
 from pileus.providers.local.machine.restore.freezer import is_template
-from pileus.providers.local.machine.wire import SwitchWire
+from pileus.providers.local.machine.wire import TapWire
 
 KIND = "instance"
 _METADATA = libvirt.VIR_DOMAIN_METADATA_ELEMENT
@@ -122,7 +122,7 @@ def _domain(hypervisor: Hypervisor, domain: Any) -> Domain:
 
 
 def held(domain: Domain) -> Held:
-    """What an order and its body would say of a guest of ours that has none."""
+    """Return the order and body of a guest of ours from its domain alone. Raises ValueError for a stranger's."""
     spec = domain.spec
     if spec is None:
         raise ValueError(f"{domain.name} is not ours")
@@ -135,8 +135,8 @@ def remove(layout: Layout, uuid: str, revision: Revision) -> None:
 
     Raises Fault.
     """
-    provider = MachineProvider(layout, no_fetch, SwitchWire(layout))
+    provider = MachineProvider(layout, no_fetch, TapWire(layout))
     try:
-        provider.remove(Ref(kind=KIND, uuid=uuid, revision=revision))
+        provider.remove(BodyRef(kind=KIND, uuid=uuid, revision=revision))
     finally:
         provider.close()

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from pileus.model.errors import Fault
 from pileus.model.finding import Finding
-from pileus.model.provider import Ref
-from pileus.model.views import Held, HostView, StoreView
+from pileus.model.provider import BodyRef
+from pileus.model.views import BookView, Held, StoreView
 from pileus.providers.local.doctor import (
     cache,
     captures,
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass
 class Bodies:
-    """What there is, None for what could not be seen; `unchecked` says why, by what it was."""
+    """The bodies that are there, None for a kind that could not be seen; `unchecked` has the reason, by kind."""
 
     domains: list[domains.Domain] | None = None
     processes: dict[str, int] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Bodies:
     unchecked: dict[str, str] = field(default_factory=dict)
 
     def try_to(self, what: str, see: Callable[[], T]) -> T | None:
-        """What `see` gives, or None, and why, where it cannot."""
+        """Return the result of `see`; on a Fault or OSError None, with the reason in `unchecked`."""
         try:
             return see()
         except Fault as fault:
@@ -84,7 +84,7 @@ def look(layout: Layout, host: int | None, *, central: bool = True) -> Bodies:
     return bodies
 
 
-def compare(layout: Layout, bodies: Bodies, host: HostView, store: StoreView | None) -> Iterator[Finding]:
+def compare(layout: Layout, bodies: Bodies, host: BookView, store: StoreView | None) -> Iterator[Finding]:
     """Every disagreement between bodies and orders, and between OVN and rows where the store can be asked."""
     marks = tuple(domain.spec for domain in bodies.domains or () if domain.spec is not None)
     expected = Expected(host, store, marks, complete=bodies.domains is not None)
@@ -121,12 +121,12 @@ def strays(bodies: Bodies) -> dict[str, Held]:
     return {domain.spec.uuid: domains.held(domain) for domain in bodies.domains or () if domain.spec is not None}
 
 
-def repair(layout: Layout, finding: Finding, host: HostView, store: StoreView | None) -> None:
+def repair(layout: Layout, finding: Finding, host: BookView, store: StoreView | None) -> None:
     """Mend what this machine's part can of `finding`, whose meaning says that it is mended. Raises Fault, OSError."""
     if finding.code == "DomainLeaked":
         revision = Expected(host, store).removed(finding.ident)
         if revision is not None:
-            ref = Ref(kind=domains.KIND, uuid=finding.ident, revision=revision)
+            ref = BodyRef(kind=domains.KIND, uuid=finding.ident, revision=revision)
             if not containers.remove(layout, ref):
                 domains.remove(layout, finding.ident, revision)
         return

@@ -1,4 +1,4 @@
-"""What ought to be on this machine, from the store's rows, the host's orders and what the domains say of themselves.
+"""The parts that belong on this machine, from the store's rows, the host's orders and the domains' own statements.
 
 Whatever any of the three still names is nobody's leftover: an order and its row go only after the body.
 """
@@ -10,14 +10,14 @@ from functools import cached_property
 
 from pileus.model.noun import Revision
 from pileus.model.spec import InstanceSpec
-from pileus.model.views import Held, HostView, StoreView
+from pileus.model.views import BookView, Held, StoreView
 
 
 @dataclass(frozen=True)
 class Expected:
     """One look. `store` is None while it cannot be asked; `marks` are the specs in the domains' metadata."""
 
-    host: HostView
+    host: BookView
     store: StoreView | None = None
     marks: tuple[InstanceSpec, ...] = ()
     complete: bool = True

@@ -20,7 +20,7 @@ from pileus.providers.local.machine import tap
 KIND = "interface"
 _TAP = re.compile(r"tap[0-9a-f]{11}")
 _OURS = re.compile(rf"{_TAP.pattern}|{outside('')}[0-9a-f]{{8}}")
-"""What the interfaces are called that a cloud makes; others in its namespace are none of its business."""
+"""The names of a cloud's interfaces; others in its namespace are none of its business."""
 
 
 def links(layout: Layout) -> list[str]:

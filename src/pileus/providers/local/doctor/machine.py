@@ -1,4 +1,4 @@
-"""What the machine itself has to offer: programs, the network engine, KVM, the datapath, a user for the cloud."""
+"""The machine's requirements: programs, the network engine, KVM, the datapath, a user for the cloud."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ PROGRAMS = {
     "newuidmap": "uidmap",
     "mke2fs": "e2fsprogs",
 }
-"""What is called, and the Debian package that has it."""
+"""The programs that are called, with the Debian package that has each."""
 
 _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TUN = Path("/dev/net/tun")
 
 
 def facts() -> dict[str, str]:
-    """What this machine's guests and networks run on, in words."""
+    """Return the facts of this machine in words, by name: KVM, datapath, versions of the network engine, and more."""
     verdict = kvm.kept()
     if verdict is None:
         works = "not tried since the machine booted: the next `pileus up` does"
@@ -62,7 +62,7 @@ def facts() -> dict[str, str]:
 
 
 def compare(layout: Layout) -> Iterator[Finding]:
-    """What this machine lacks."""
+    """Yield the faults of this machine: requirements that it lacks."""
     for program, package in PROGRAMS.items():
         if shutil.which(program, path=_PLACES) is None:
             yield Finding(code="PackageMissing", kind=KIND, ident=program, detail=f"Debian's package {package} has it")

@@ -41,7 +41,7 @@ _OWNED = {
 
 
 Rule = tuple[str, int, str, str]
-"""What an access control list says: direction, priority, match, action."""
+"""The content of an access control list: direction, priority, match, action."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ TUNNELS = "br-tunnels"
 """The bridge of the interface that leads to other machines' switches; the interface of this name has its address."""
 
 PHYSICAL = "outside"
-"""What OVN calls the network behind that bridge."""
+"""OVN's name for the network behind that bridge."""
 
 _ENTER = Path(__file__).with_name("enter.sh")
 _KERNEL = Path("/sys/module/openvswitch")
@@ -273,7 +273,7 @@ def _common(name: str) -> tuple[str, ...]:
 
 
 def _tls(fabric: Fabric) -> tuple[str, ...]:
-    """What makes a daemon prove who it is, with the copies of the files that it sees."""
+    """Return the options that give a daemon its key and certificates, by the paths that it sees; () without TLS."""
     if fabric.tls is None:
         return ()
     return ("--private-key=/srv/tls/key.pem", "--certificate=/srv/tls/certificate.pem", "--ca-cert=/srv/tls/ca.pem")

@@ -14,7 +14,7 @@ SOUTHBOUND_PORT = 6642
 
 
 @dataclass(frozen=True)
-class Tls:
+class OvnTlsFiles:
     """PEM files with which the daemons prove who they are, and by which they know the others."""
 
     key: Path
@@ -51,7 +51,7 @@ class Fabric:
     switches: bool = True
     southbound: str = ""
     listen: str = ""
-    tls: Tls | None = None
+    tls: OvnTlsFiles | None = None
     tunnels: Tunnels | None = None
     outside: str = addresses.OUTSIDE
     outside_interface: str = ""

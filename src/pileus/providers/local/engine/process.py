@@ -37,7 +37,7 @@ def owner(pidfile: Path) -> int | None:
 def spawn(argv: list[str], output: Path) -> int:
     """Start `argv` in a session of its own, what it prints appended to `output`; the pid.
 
-    Whoever stays alive reaps it (os.waitpid); when the caller ends, init does.
+    A caller that stays alive reaps it (os.waitpid); when the caller ends, init does.
     """
     appended = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     return os.posix_spawnp(

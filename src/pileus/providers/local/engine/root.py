@@ -47,7 +47,7 @@ def is_built(root: Path = ROOT) -> bool:
 
 
 def installed(root: Path = ROOT) -> dict[str, str]:
-    """What the daemons of `root` said of themselves when it was built, by the names in `LEAST`; {} where none is."""
+    """Return the versions that the daemons of `root` reported at its build, by name in `LEAST`; {} where none is."""
     try:
         told = (root / _STAMP).read_text(encoding="utf-8").splitlines()[1:]
     except OSError:

@@ -1,4 +1,4 @@
-"""What guests and their users reach on the host: metadata and names in each network's namespace, loopback listeners."""
+"""The services on the host for guests and users: each network's metadata and names, and loopback listeners."""
 
 from pileus.providers.local.guestnet.namespaces import ensure_network, remove_network, remove_networks
 from pileus.providers.local.guestnet.server import GuestNet

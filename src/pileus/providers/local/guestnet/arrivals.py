@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Limits:
+class ArrivalTimeouts:
     """The seconds above; tests have shorter ones."""
 
     pause: float = PAUSE
@@ -44,10 +44,10 @@ class Limits:
 class Arrivals:
     """The guests that are awaited, and those that have come up. All methods belong to the event loop's thread."""
 
-    def __init__(self, call: Call, arrived: Callable[[str], None], limits: Limits | None = None) -> None:
+    def __init__(self, call: Call, arrived: Callable[[str], None], limits: ArrivalTimeouts | None = None) -> None:
         self._call = call
         self._arrived = arrived
-        self._limits = limits or Limits()
+        self._limits = limits or ArrivalTimeouts()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def expect(self, uuid: str, nic: NicSpec) -> None:

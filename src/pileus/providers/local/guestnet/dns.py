@@ -1,4 +1,4 @@
-"""What a network's resolver knows by itself: the names and addresses of that network's instances. Pure functions.
+"""The zone of a network's resolver: the names and addresses of that network's instances. Pure functions.
 
 Wire format by dnspython. Queries come from guests, whom nobody vouches for: what cannot be read gets no answer.
 """
@@ -48,7 +48,7 @@ Query = dns.message.Message
 
 @dataclass(frozen=True)
 class Zone:
-    """What is known of one network.
+    """The names and addresses of one network.
 
     `names`: addresses by absolute name in lower case; `pointers`: name by reversed address. All else below
     `domains`, and all else that is an address in `networks`, does not exist.

@@ -28,7 +28,7 @@ _ORIGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*")
 
 
 class Reply(Protocol):
-    """What is to be sent; framing headers are added here."""
+    """The reply to send; framing headers are added here."""
 
     @property
     def status(self) -> int:

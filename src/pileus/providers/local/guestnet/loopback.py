@@ -2,7 +2,7 @@
 
 An instance's loopback address has every TCP port that the rules of its ports admit (see `ingress` for who may call).
 One socket accepts them all (`rangelistener`); on kernels that cannot do that, a bounded number of listeners does
-(`portlisteners`). What the rules no longer admit is refused and cut; what they still admit is left alone.
+(`portlisteners`). Calls that the rules no longer admit are refused and cut; the others are left alone.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The thread in `pileus host` that serves guests and users: metadata, names, loopback listeners, streams.
 
-One event loop in one thread carries all connections. What blocks (making namespaces, reading the host's
+One event loop in one thread carries all connections. Blocking work (making namespaces, reading the host's
 specs) runs in one worker thread beside it.
 """
 
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Engine:
+class NetworkSetup:
     """How this host makes a network, removes it, and removes all but some; tests have their own."""
 
     ensure: Callable[[Layout, NicSpec], None] = namespaces.ensure_network
@@ -61,12 +61,12 @@ class GuestNet:
         respond: Respond,
         *,
         servers: Servers = tuple,
-        engine: Engine | None = None,
+        engine: NetworkSetup | None = None,
         interval: float = INTERVAL,
     ) -> None:
         self._layout = layout
         self._specs = specs
-        self._engine = engine or Engine()
+        self._engine = engine or NetworkSetup()
         self._interval = interval
         self._metadata = Metadata(layout, respond)
         self._resolver = Resolver(layout, servers)

@@ -65,7 +65,7 @@ async def call(layout: Layout, nic: NicSpec, port: int) -> socket.socket:
 
 
 async def while_held(caller: socket.socket, dialling: Coroutine[None, None, socket.socket]) -> socket.socket:
-    """What `dialling` brings on behalf of `caller`; TimeoutError when that one hung up more than `GONE` seconds ago."""
+    """Return the socket of `dialling` for `caller`; TimeoutError when `caller` hung up more than `GONE` seconds ago."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as patience:
 
@@ -82,7 +82,7 @@ async def while_held(caller: socket.socket, dialling: Coroutine[None, None, sock
 
 
 async def first_of(call: Callable[[], Coroutine[None, None, socket.socket]], timeout: float) -> socket.socket:  # noqa: ASYNC109
-    """What the first of several calls brings, a new one begun every `AGAIN` seconds; TimeoutError after `timeout`.
+    """Return the socket of the first answered call, one more each `AGAIN` seconds. TimeoutError after `timeout`.
 
     A refusal is an answer too: its OSError is raised. Calls that end by TimeoutError are no answer. The first call and
     the newest are waited for, those between are given up: a guest that answers late would answer them all.

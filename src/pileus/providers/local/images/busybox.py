@@ -39,8 +39,8 @@ _SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What one image has beside that.
+class ImageContents:
+    """The contents of one image beside the shared ones.
 
     Directories, and programs of Debian's, by their paths; links by where they are; executables of ours by the paths of
     their sources below `files`; and files of settings.
@@ -53,7 +53,7 @@ class Parts:
     settings: Mapping[str, str]
 
 
-def lay_out(packages: Path, tree: Path, parts: Parts) -> None:
+def lay_out(packages: Path, tree: Path, parts: ImageContents) -> None:
     """Make the system in the new directory `tree` from the unpacked `packages`. Raises `ImageBuildError`."""
     for directory in (*_DIRECTORIES, *parts.directories):
         (tree / directory).mkdir(parents=True, exist_ok=True)

@@ -56,7 +56,7 @@ _DEFERRED = (
 """Units that `sysinit.target` no longer wants; `deferred-start.service` starts them after sshd."""
 
 _GROUPS = "adm,audio,cdrom,dialout,dip,floppy,netdev,plugdev,sudo,video"
-"""Those of cloud-init's default user on Debian."""
+"""The groups of cloud-init's default user on Debian."""
 
 
 def make(work: Path, disk: Path, progress: Callable[[str], None]) -> None:

@@ -60,7 +60,7 @@ _NO_GENERATORS = (
 """Programs that look at every start for what no container has."""
 
 _GROUPS = "adm,audio,cdrom,dialout,dip,floppy,plugdev,sudo,video"
-"""Those of cloud-init's default user on Debian, which are in a container."""
+"""The groups of cloud-init's default user on Debian that exist in a container."""
 
 _TRACES = ("var/cache/apt/*.bin", "var/cache/ldconfig/*", "etc/*-", "var/lib/dpkg/*-old")
 """Of the build, in an archive that is the same each time it is made."""

@@ -16,10 +16,10 @@ VERSION = 1
 """Of the page below; a template made by one version is of no use to another."""
 
 SERIAL = "ec2fffff-ffff-4fff-8fff-"
-"""What a template's SMBIOS uuid and serial number begin with; twelve random digits follow."""
+"""The prefix of a template's SMBIOS uuid and serial number; twelve random digits follow."""
 
 ANNOUNCEMENT = b"pileus: a template awaits its identity"
-"""What the guest's console says once it waits."""
+"""The line on the guest's console once it waits."""
 
 MAGIC = bytes(byte | 0x80 for byte in b"pileus: an identity belongs here")
 """The first bytes of the page."""

@@ -14,7 +14,7 @@ LIBRARIES = "usr/lib/x86_64-linux-gnu"
 """Where libraries are, below a root."""
 
 LOADER = "lib64/ld-linux-x86-64.so.2"
-"""What loads them."""
+"""The dynamic loader of the libraries."""
 
 
 def needed_libraries(objdump: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a guest image is called and needs, and the description file that is written beside it."""
+"""The name and needs of a guest image, and the description file that is written beside it."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _virtual_size(disk: Path) -> int:
 
 
 def _unpacked_size(archive: Path) -> int:
-    """What the files of a root file system have in all; an entry that no cloud would take raises RefusedError."""
+    """Return the bytes of all files of a root file system. Raises RefusedError for entries that no cloud takes."""
     tally = Tally()
     with (
         subprocess.Popen(["zstd", "-dcq", str(archive)], stdout=subprocess.PIPE) as packed,

@@ -18,7 +18,7 @@ _TRACES = (
     *("etc/ssh/ssh_host_*", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed"),
     *("root/.bash_history", "var/log/*.log", "var/log/apt/*"),
 )
-"""What must not be the same in two guests, and traces of the build, by glob."""
+"""The globs of files that must not be the same in two guests, and of traces of the build."""
 
 
 def write_files(source: str, folder: Path, links: Mapping[str, str]) -> None:

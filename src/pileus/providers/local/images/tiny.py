@@ -41,7 +41,7 @@ _MODULES = (
     *("nls_cp437", "nls_iso8859-1", "nls_ascii", "loop", "overlay", "8021q", "i6300esb", "pvpanic-pci"),
 )
 
-_PARTS = busybox.Parts(
+_PARTS = busybox.ImageContents(
     directories=("etc/acpi/PWRF", "boot/extlinux"),
     programs=("usr/bin/scp", "usr/sbin/qemu-ga", "sbin/resize2fs", "sbin/e2fsck", "sbin/mke2fs"),
     links={"sbin/mkfs.ext4": "mke2fs", "sbin/mkfs.ext2": "mke2fs"},

@@ -21,7 +21,7 @@ RECIPE = ImageRecipe(
 
 _PACKAGES = ("busybox-static", "dropbear-bin", "openssh-sftp-server")
 
-_PARTS = busybox.Parts(
+_PARTS = busybox.ImageContents(
     directories=("usr/lib/openssh",),
     programs=(),
     links={},

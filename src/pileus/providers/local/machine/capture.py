@@ -31,7 +31,7 @@ import structlog
 from pileus.model.errors import Fault
 from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.providers.local.capture.desk import NOBODY, Desk
-from pileus.providers.local.capture.work import GENTLY, CancelledError, Watch, need_room
+from pileus.providers.local.capture.work import GENTLY, CancellationToken, CancelledError, need_room
 from pileus.providers.local.machine import owner
 from pileus.providers.local.machine.disk import Disks, qemu_img
 from pileus.providers.local.machine.domain import DiskFile
@@ -252,10 +252,10 @@ class LiveView:
     source: InstanceSpec
     folder: Path
 
-    def take(self, part: Path, watch: Watch) -> None:
+    def take(self, part: Path, cancellation: CancellationToken) -> None:
         """The job has begun."""
 
-    def write(self, part: Path, watch: Watch) -> int:
+    def write(self, part: Path, cancellation: CancellationToken) -> int:
         """See View."""
         folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -263,7 +263,7 @@ class LiveView:
             place = f"/proc/self/fd/{folder}/{_SOCKET}"
             options = f"driver=nbd,server.type=unix,server.path={place},export={_EXPORT}"
             try:
-                return _convert(self.source, ["--image-opts", options], [folder], part, watch)
+                return _convert(self.source, ["--image-opts", options], [folder], part, cancellation)
             except Fault as fault:
                 if fault.code == "CaptureFailed" and not _answers(place):
                     # The guest has ended: its disk is read from its files.
@@ -280,10 +280,10 @@ class FileView:
     source: InstanceSpec
     file: DiskFile
 
-    def take(self, part: Path, watch: Watch) -> None:
+    def take(self, part: Path, cancellation: CancellationToken) -> None:
         """Nobody writes to it; who is about to ends the reading first."""
 
-    def write(self, part: Path, watch: Watch) -> int:
+    def write(self, part: Path, cancellation: CancellationToken) -> int:
         """See View."""
         with contextlib.ExitStack() as stack:
             disk = stack.enter_context(self.file.path.open("rb")).fileno()
@@ -295,14 +295,16 @@ class FileView:
                 described["backing"] = {"driver": self.file.base_format, "file": _described(base)}
                 if self.file.base_format != "raw":
                     described["backing"]["backing"] = None
-            return _convert(self.source, [f"json:{json.dumps(described)}"], files, part, watch)
+            return _convert(self.source, [f"json:{json.dumps(described)}"], files, part, cancellation)
 
 
 def _described(descriptor: int) -> dict[str, str]:
     return {"driver": "file", "filename": f"/proc/self/fd/{descriptor}"}
 
 
-def _convert(source: InstanceSpec, what: list[str], files: list[int], part: Path, watch: Watch) -> int:
+def _convert(
+    source: InstanceSpec, what: list[str], files: list[int], part: Path, cancellation: CancellationToken
+) -> int:
     """Write the disk that qemu-img is told of to `part`, as the user of the QEMU of `source`; its size in bytes."""
     user = owner.user(source.uuid)
     descriptor = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -312,7 +314,7 @@ def _convert(source: InstanceSpec, what: list[str], files: list[int], part: Path
         if os.geteuid() == 0:
             own = {"user": user, "group": owner.group(), "extra_groups": []}
         words = [*GENTLY, *_CONVERT, *what, f"/proc/self/fd/{descriptor}"]
-        watch.run(words, pass_fds=[*files, descriptor], **own)
+        cancellation.run(words, pass_fds=[*files, descriptor], **own)
     finally:
         os.close(descriptor)
     owner.give(part, 0, owner.group(), 0o440)

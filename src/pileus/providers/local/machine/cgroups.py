@@ -22,7 +22,7 @@ SHARES = 3072
 """CPU weight of all guests together; 1024 is that of all other processes of the machine together."""
 
 WEIGHTS = range(1, 10001)
-"""What `cpu.weight` may be, in cgroups of version 2."""
+"""The allowed values of `cpu.weight`, in cgroups of version 2."""
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ _CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blk
 
 
 def partition(layout: Layout) -> str | None:
-    """What a domain's XML says as its resource partition; None where there is no group of ours to be in."""
+    """Return the resource partition for a domain's XML; None where there is no group of ours to be in."""
     return f"/{layout.netns}" if folder(layout) else None
 
 
@@ -156,14 +156,14 @@ def processors(layout: Layout) -> Path | None:
 
 @dataclass(frozen=True)
 class Used:
-    """What a container has used: seconds of all processors, and bytes of memory; None where they cannot be read."""
+    """The use of a container: seconds of all processors, and bytes of memory; None where they cannot be read."""
 
     cpu_seconds: float
     memory: int | None
 
 
 def used(layout: Layout, guest: str) -> Used:
-    """What the container that LXC calls `guest` uses. Files' pages that nobody has touched lately do not count.
+    """Return the use of the container that LXC calls `guest`. Pages of files that nobody touched lately do not count.
 
     These can be dropped at any time: what docker and kubectl show is counted so.
     """

@@ -56,7 +56,7 @@ ET.register_namespace("qemu", _QEMU)
 
 
 @dataclass(frozen=True)
-class Places:
+class MachinePaths:
     """Where on this host the parts of one machine are, and what runs its code.
 
     `disks` (file, base image's file and format) by volume, `taps` by port; `owner` the user and group ids of QEMU.
@@ -90,7 +90,7 @@ class DiskFile:
 
 @dataclass(frozen=True)
 class Mark:
-    """What our metadata element says: the spec last ensured, and the volumes whose files were made once."""
+    """The content of our metadata element: the spec last ensured, and the volumes whose files were made once."""
 
     spec: InstanceSpec
     made: frozenset[str] = frozenset()
@@ -105,26 +105,26 @@ def domain_uuid(instance: str) -> str:
     return f"ec2{instance[3:]}"
 
 
-def domain_xml(spec: InstanceSpec, places: Places, made: Iterable[str]) -> str:
+def domain_xml(spec: InstanceSpec, paths: MachinePaths, made: Iterable[str]) -> str:
     """The whole definition of `spec`'s domain; `made` as in Mark."""
-    root = ET.Element("domain", type="kvm" if places.accelerator == "kvm" else "qemu")
+    root = ET.Element("domain", type="kvm" if paths.accelerator == "kvm" else "qemu")
     _text(root, "name", spec.ec2_id)
     _text(root, "uuid", domain_uuid(spec.uuid))
     ET.SubElement(root, "metadata").append(_mark(Mark(spec, frozenset(made)), f"{{{NAMESPACE}}}instance"))
     _text(root, "memory", str(spec.memory), unit="MiB")
     _text(root, "vcpu", str(spec.vcpus))
     _text(ET.SubElement(root, "cputune"), "shares", str(1024 * spec.vcpus))
-    if places.partition:
-        _text(ET.SubElement(root, "resource"), "partition", places.partition)
-    _platform(root, spec, places.accelerator)
+    if paths.partition:
+        _text(ET.SubElement(root, "resource"), "partition", paths.partition)
+    _platform(root, spec, paths.accelerator)
     # The files are given away by whoever makes them: libvirt is not to change any.
     label = ET.SubElement(root, "seclabel", type="static", model="dac", relabel="no")
-    _text(label, "label", "+{}:+{}".format(*places.owner))
+    _text(label, "label", "+{}:+{}".format(*paths.owner))
     devices = ET.SubElement(root, "devices")
     _text(devices, "emulator", "/usr/bin/qemu-system-x86_64")
-    _devices(devices, spec, places)
-    if places.memory is not None:
-        _memory_file(root, spec, places.memory)
+    _devices(devices, spec, paths)
+    if paths.memory is not None:
+        _memory_file(root, spec, paths.memory)
     return ET.tostring(root, encoding="unicode")
 
 
@@ -193,7 +193,7 @@ def _platform(root: ET.Element, spec: InstanceSpec, accelerator: Accelerator) ->
     ET.SubElement(sleep, "suspend-to-disk", enabled="no")
 
 
-def _devices(devices: ET.Element, spec: InstanceSpec, places: Places) -> None:
+def _devices(devices: ET.Element, spec: InstanceSpec, paths: MachinePaths) -> None:
     slots = iter(range(_FIRST_SLOT, 31))
     ET.SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
     for index in range(1, SPARE_PORTS + 1):
@@ -201,16 +201,16 @@ def _devices(devices: ET.Element, spec: InstanceSpec, places: Places) -> None:
     ET.SubElement(devices, "controller", type="usb", model="none")
     _slot(ET.SubElement(devices, "controller", type="virtio-serial", index="0"), next(slots))
     for number, disk in enumerate(spec.disks):
-        device = _disk(devices, disk, places.disks[disk.uuid], first=number == 0)
+        device = _disk(devices, disk, paths.disks[disk.uuid], first=number == 0)
         _bound(device, spec.allowance)
         if number == 0:
             _slot(device, next(slots))
     for number, nic in enumerate(sorted(spec.nics, key=lambda nic: nic.index)):
-        device = _nic(devices, nic, places.taps[nic.uuid])
+        device = _nic(devices, nic, paths.taps[nic.uuid])
         if number == 0:
             _slot(device, next(slots))
-    _console(devices, places.folder)
-    _balloon(devices, next(slots), mapped=places.memory is not None)
+    _console(devices, paths.folder)
+    _balloon(devices, next(slots), mapped=paths.memory is not None)
     rng = ET.SubElement(devices, "rng", model="virtio")
     _text(rng, "backend", "/dev/urandom", model="random")
     _slot(rng, next(slots))

@@ -26,7 +26,7 @@ def domain_log(layout: Layout, name: str) -> Path:
 
 
 def cause(layout: Layout, name: str) -> Cause:
-    """What ended the domain `name`, which is off: empty when it never ran.
+    """Return the cause of the end of the domain `name`, which is off: empty when it never ran.
 
     Guest: libvirt saw the guest shut down, and it was libvirt that then ended QEMU. Everything else, a log that does
     not say included, is "other".

@@ -76,7 +76,7 @@ class Hypervisor:
         self._unwatched = threading.Event()
 
     def call(self, function: Callable[..., Any], *arguments: Any, seconds: float = PATIENCE) -> Any:
-        """What `function(*arguments)`, a call of libvirt's, returns; for at most `seconds`.
+        """Return the result of `function(*arguments)`, a call of libvirt's; wait for at most `seconds`.
 
         A call that takes longer goes on alone (libvirt cannot take it back) and ends with its guest or libvirtd.
         """

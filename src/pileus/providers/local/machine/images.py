@@ -89,7 +89,7 @@ class ImageCache:
         return self._folder / f".{digest}.lock"
 
     def _good(self, target: Path) -> bool:
-        """Whether the image is here and whole; a damaged one is taken away. Who runs from it keeps what it has open."""
+        """Whether the image is here and whole; a damaged one is taken away. A guest that runs from it keeps it open."""
         try:
             with target.open("rb") as file:
                 found = _identity(file)
@@ -143,8 +143,8 @@ class ImageCache:
     def _evict(self, most: int, but: str = "") -> int:
         """Forget images that nothing leans on, least lately used first, until `most` bytes are kept; how many went.
 
-        Those that only what yields leans on come last, and take it along. The image `but` stays: whoever asked for it
-        has not begun to use it.
+        Images on which only yielding users lean come last, and take these along. The image `but` stays: its user has
+        not begun to use it.
         """
         sizes = {path: path.stat().st_size for path in self._images()}
         for digest in {found[0] for path in self._folder.glob("*.part*") if (found := _DIGEST.search(path.name))}:
@@ -187,7 +187,7 @@ class Uses:
             link.symlink_to(user)
 
     def of(self, digest: str, *, yielding: bool = False) -> list[Path]:
-        """What leans on it, of those that yield or of the others; links to what is gone go."""
+        """Return the users that lean on the image, of the yielding ones or of the others; links to missing files go."""
         links = [link for link in self._folder.glob(f"{digest}/*") if (link.suffix == _YIELDS) == yielding]
         for link in links:
             if not link.exists():
@@ -213,7 +213,7 @@ def _name(user: Path) -> str:
 
 
 def _identity(file: Any) -> tuple[int, ...]:
-    """What changes with every change of a file's bytes by whatever way but the disk's own decay."""
+    """Return an identity of a file that changes with every change of its bytes, except by the disk's own decay."""
     found = os.fstat(file.fileno())
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 

@@ -42,7 +42,7 @@ _CODE = bytes(
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What the probe found during the boot with the id `boot`; `why` in words, for people."""
+    """The probe's result in the boot with the id `boot`; `why` in words, for people."""
 
     boot: str
     works: bool
@@ -50,7 +50,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def accelerator(cache: Path = CACHE) -> Accelerator:
-    """What runs the guests' code: the hardware only when `settle` saw a guest run on it since the machine booted."""
+    """Return the accelerator for guests: `kvm` only when `settle` saw a guest run on it since the machine booted."""
     verdict = _kept(cache, _boot())
     return "kvm" if verdict is not None and verdict.works else "tcg"
 
@@ -82,7 +82,7 @@ def settle(cache: Path = CACHE) -> Verdict:
 
 
 def judged(code: int | None, said: str) -> tuple[bool, str]:
-    """What follows from QEMU's exit code (None: it had to be ended) and from what it said: works or not, and why."""
+    """Return the verdict (works or not, and why) for QEMU's exit code (None: it had to be ended) and its output."""
     if code == _RAN:
         return True, "a guest ran"
     if code is None:

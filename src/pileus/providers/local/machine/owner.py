@@ -1,7 +1,7 @@
-"""Who a guest's QEMU is: a user of its own, so that whoever breaks out of a guest owns nothing but that guest.
+"""The user of a guest's QEMU: one of its own, so that an escape from a guest owns nothing but that guest.
 
-No account has these numbers, and no file but the instance's own disks belongs to one. What all QEMUs share, and may
-only read, belongs to their group.
+No account has these numbers, and no file but the instance's own disks belongs to one. Files that all QEMUs share, and
+may only read, belong to their group.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FIRST, _BITS = 0x70000000, 27
 """Beyond what user namespaces and systemd hand out (systemd's "Users, Groups, UIDs and GIDs")."""
 
 _READER = _FIRST + (1 << _BITS)
-"""Who looks into images: no guest's."""
+"""The user who looks into images: no guest's."""
 
 
 def user(instance: str) -> int:
@@ -38,7 +38,7 @@ def group() -> int:
 
 
 def nobody() -> dict[str, Any]:
-    """What has subprocess.run start a program as nobody's user, who reads what all QEMUs may; where root says so."""
+    """Return subprocess.run's options for a program as nobody's user, who reads what all QEMUs may; {} without root."""
     return {"user": _READER, "group": group(), "extra_groups": []} if os.geteuid() == 0 else {}
 
 

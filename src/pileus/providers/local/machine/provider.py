@@ -15,9 +15,9 @@ import libvirt
 
 from pileus.model import bounds
 from pileus.model.errors import Fault
-from pileus.model.host import Limits
+from pileus.model.host import ProviderLimits
 from pileus.model.noun import NEVER
-from pileus.model.provider import Access, Cause, Channel, Ref, Seen
+from pileus.model.provider import Access, BodyRef, Cause, Channel, SeenBody
 from pileus.model.spec import AnySpec, ImageSpec, InstanceSpec
 from pileus.model.statistics import Statistics
 from pileus.providers.local.capture.work import View
@@ -28,8 +28,8 @@ from pileus.providers.local.machine.disk import Disks
 from pileus.providers.local.machine.domain import (
     NAMESPACE,
     PREFIX,
+    MachinePaths,
     Mark,
-    Places,
     domain_uuid,
     domain_xml,
     mark_xml,
@@ -40,8 +40,8 @@ from pileus.providers.local.machine.images import ImageCache, disk_fault
 from pileus.providers.local.machine.restore.freezer import is_template
 from pileus.providers.local.machine.restore.launch import Restores
 from pileus.providers.local.machine.restore.template import Template
-from pileus.providers.local.machine.wire import Wire
 from pileus.providers.local.stopping import Stopping
+from pileus.providers.local.wire import Wire
 
 KIND = InstanceSpec.KIND
 
@@ -68,7 +68,7 @@ class MachineProvider:
     """
 
     handles: ClassVar[frozenset[str]] = frozenset({KIND})
-    limits = Limits(kinds=("machine",))
+    limits = ProviderLimits(kinds=("machine",))
 
     def __init__(
         self,
@@ -90,15 +90,15 @@ class MachineProvider:
 
     # -- what there is -------------------------------------------------------------------------------------------
 
-    def observe(self, ref: Ref) -> Seen | None:
+    def observe(self, ref: BodyRef) -> SeenBody | None:
         """The instance's domain; a folder without one is a body too, half made or half removed. Raises Fault."""
         domain = self._hypervisor.domain(domain_uuid(ref.uuid))
         if domain is not None:
             with tolerating(GONE):
                 return self._seen(domain, ref.uuid)
-        return Seen(kind=KIND, uuid=ref.uuid) if self._disks.folder(ref.uuid).exists() else None
+        return SeenBody(kind=KIND, uuid=ref.uuid) if self._disks.folder(ref.uuid).exists() else None
 
-    def scan(self) -> Iterable[Seen]:
+    def scan(self) -> Iterable[SeenBody]:
         """Every domain of this libvirtd, those of others by the domain's own uuid, and folders without one."""
         seen = []
         for domain in self._hypervisor.call(self._hypervisor.connection().listAllDomains):
@@ -107,16 +107,16 @@ class MachineProvider:
                     seen.append(self._seen(domain, domain.UUIDString()))
         known = {body.uuid for body in seen}
         folders = self._layout.instances.iterdir() if self._layout.instances.exists() else ()
-        seen += [Seen(kind=KIND, uuid=path.name) for path in folders if path.name not in known]
+        seen += [SeenBody(kind=KIND, uuid=path.name) for path in folders if path.name not in known]
         return seen
 
-    def watch(self, report: Callable[[Ref], None]) -> None:
+    def watch(self, report: Callable[[BodyRef], None]) -> None:
         """Report instances whose domain starts, ends or changes, from a thread of its own."""
 
         def changed(domain: str) -> None:
             uuid = self._instances.get(domain) or self._find(domain)
             if uuid is not None:
-                report(Ref(kind=KIND, uuid=uuid))
+                report(BodyRef(kind=KIND, uuid=uuid))
 
         self._hypervisor.watch(changed)
 
@@ -128,10 +128,10 @@ class MachineProvider:
         return self._disks.folder(uuid) / "console.log"
 
     def statistics(self, specs: Iterable[InstanceSpec]) -> tuple[Statistics, ...]:
-        """What these machines use; where libvirtd does not answer each says so."""
+        """Return the resource use of these machines; each says so where libvirtd does not answer."""
         return statistics.measure(self._layout, self._hypervisor, self._disks, specs)
 
-    def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
+    def open(self, ref: BodyRef, channel: Channel, port: int = 0) -> Access:
         """Nothing is opened here: the log is a file (`console_log`), the other channels are sockets beside it."""
         raise Fault("Unsupported", f"machines have no channel '{channel}'")
 
@@ -224,7 +224,7 @@ class MachineProvider:
         if mark is not None and mark.spec == spec and spec.power.state == "stopped":
             return
         made = old | {disk.uuid for disk in spec.disks}
-        places = Places(
+        paths = MachinePaths(
             folder=self._disks.folder(spec.uuid),
             disks=self._disks.files(spec),
             taps={nic.uuid: self._layout.tap(nic.uuid) for nic in spec.nics},
@@ -233,25 +233,25 @@ class MachineProvider:
             accelerator=kvm.accelerator(),
         )
         for nic in mark.spec.nics if mark is not None else ():
-            if nic.uuid not in places.taps:
+            if nic.uuid not in paths.taps:
                 self._wire.unplug(nic.uuid)
         connection = self._hypervisor.connection()
-        domain = self._call(connection.defineXML, domain_xml(spec, places, made))
+        domain = self._call(connection.defineXML, domain_xml(spec, paths, made))
         self._instances[domain_uuid(spec.uuid)] = spec.uuid
         for nic in spec.nics:
             self._wire.plug(nic, spec.allowance.packets)
         if spec.power.state == "running":
             ending.trim(self._layout, spec.ec2_id)
             self._stopping.started(spec.uuid)
-            if template is None or not self._restored(domain, spec, template, places, made):
+            if template is None or not self._restored(domain, spec, template, paths, made):
                 self._start(domain, spec)
 
     def _restored(
-        self, domain: Any, spec: InstanceSpec, template: Template, places: Places, made: frozenset[str]
+        self, domain: Any, spec: InstanceSpec, template: Template, paths: MachinePaths, made: frozenset[str]
     ) -> bool:
         """Whether the instance runs as a copy of `template`; if not it is off, and as if there had been none."""
         try:
-            self._restores.start(spec, template, places, made)
+            self._restores.start(spec, template, paths, made)
         except (Fault, OSError) as error:
             with tolerating(INVALID):
                 self._call(domain.destroy)
@@ -267,7 +267,7 @@ class MachineProvider:
                 return
             raise
 
-    def remove(self, ref: Ref) -> None:
+    def remove(self, ref: BodyRef) -> None:
         """End the domain at once; its TAPs, definition, log and folder go. Raises Fault while one of them stays.
 
         Does nothing for an order older than the body; one without a revision is no older than any.
@@ -325,13 +325,13 @@ class MachineProvider:
                     return None
             raise
 
-    def _seen(self, domain: Any, uuid: str) -> Seen:
+    def _seen(self, domain: Any, uuid: str) -> SeenBody:
         mark = self._mark(domain)
         if mark is None:
-            return Seen(kind=KIND, uuid=uuid, running=self._active(domain))
+            return SeenBody(kind=KIND, uuid=uuid, running=self._active(domain))
         self._instances[domain.UUIDString()] = mark.spec.uuid
         running = self._active(domain)
-        return Seen(
+        return SeenBody(
             kind=KIND,
             uuid=mark.spec.uuid,
             revision=mark.spec.revision,

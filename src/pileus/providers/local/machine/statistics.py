@@ -1,4 +1,4 @@
-"""What the machines of this host use, by libvirt's statistics in bulk: one call, however many machines there are."""
+"""The use of this host's machines, by libvirt's statistics in bulk: one call, however many machines there are."""
 
 from __future__ import annotations
 

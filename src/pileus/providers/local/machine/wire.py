@@ -1,8 +1,6 @@
-"""How an instance's NICs reach its networks: TAPs plugged into the integration bridge."""
+"""How a machine's NICs reach its networks: TAPs plugged into the integration bridge."""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 from pileus.model.errors import Fault
 from pileus.model.spec import NicSpec
@@ -12,27 +10,17 @@ from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import tap
 
 
-class Wire(Protocol):
-    """Gives NICs their TAPs, always called `layout.tap(port)`; everything is idempotent and raises Fault."""
+class TapWire:
+    """TAPs in this cloud's namespace on its bridge, each bound to its OVN logical port by the port's uuid.
 
-    def plug(self, nic: NicSpec, packets: int) -> str:
-        """The name of the TAP for `nic`: up, part of its network, and bounded as `bound` has it."""
-
-    def bound(self, nic: NicSpec, packets: int) -> None:
-        """The guest at `nic` sends `packets` a second at most; 0: without a bound."""
-
-    def unplug(self, port: str) -> None:
-        """The port with uuid `port` has no TAP any more, and no trace on the bridge."""
-
-
-class SwitchWire:
-    """TAPs in this cloud's namespace on its bridge, each bound to its OVN logical port by the port's uuid."""
+    They are always called `layout.tap(port)`.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
     def plug(self, nic: NicSpec, packets: int) -> str:
-        """See Wire. Raises Fault: NetworkUnavailable, TapFailed, and those of the switch."""
+        """The name of the TAP, which is up. Raises Fault: NetworkUnavailable, TapFailed, and those of the switch."""
         name = self._layout.tap(nic.uuid)
         tap.make(self._layout.netns, name, nic.mtu)
         self.bound(nic, packets)

@@ -53,17 +53,17 @@ def drop() -> list[dict[str, Any]]:
 
 
 def never() -> list[dict[str, Any]]:
-    """What no group's rules can admit: a guest that answers others' DHCP would be their router and their resolver."""
+    """Return the ACLs that no group overrides: guests that answer DHCP would be the others' router and resolver."""
     return [acl(_OUTWARD, _NEVER, f"inport == @{DROP_GROUP} && ip4 && udp.src == 67 && udp.dst == 68", "drop")]
 
 
 def always(network: str, gateways: Iterable[str], localports: Iterable[str]) -> list[dict[str, Any]]:
-    """What the guests of the network with uuid `network` may do whatever their groups say.
+    """Return the ACLs that admit traffic of the network with uuid `network` whatever its guests' groups say.
 
-    Ask for an address, for metadata and for names; and be reached by TCP from the localport, whose listener
+    Guests may ask for an address, for metadata and for names, and be reached by TCP from the localport, whose listener
     applies the groups' rules to its own callers. No guest can send from the localport's address: port security.
-    Nor may it open anything else to the localport, which stands in a namespace of the host's: what goes on is admitted,
-    for a switch that was started again knows of no connection.
+    A guest may open nothing else to the localport, which stands in a namespace of the host's. Open connections are
+    admitted, for a switch that was started again knows of none.
     """
     localports = sorted(localports)
     if not localports:

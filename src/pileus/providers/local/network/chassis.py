@@ -20,7 +20,7 @@ class Southbound(Northbound):
 
 
 class Chassis:
-    """Those of hosts that joined, by name. Every method raises Fault when the database does not answer."""
+    """The register of hosts that joined, by name. Every method raises Fault when the database does not answer."""
 
     admits = False
     """Hosts come by themselves."""

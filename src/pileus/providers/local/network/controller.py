@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.model import bounds
-from pileus.providers.local.network.rows import KIND, UUID, Rows, derived
+from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, derived
 
 _PROTOCOLS = (
     *("arp", "arp-resolve", "dhcpv4-opts", "icmp4-error", "igmp", "nd-na", "nd-ns", "nd-ns-resolve"),
@@ -18,7 +18,7 @@ _PROTOCOLS = (
 """All that a controller does for guests here, as OVN names it."""
 
 
-def bound(rows: Rows, row: Any, owner: str) -> None:
+def bound(rows: NorthboundRows, row: Any, owner: str) -> None:
     """Bound the packets of `row`, a switch or a router of the noun `owner`, that go to a controller."""
     marks = {KIND: "controller", UUID: owner}
     name = f"controller-{owner}"
@@ -38,7 +38,7 @@ def bound(rows: Rows, row: Any, owner: str) -> None:
     row.copp = [rows.put("Copp", derived(owner, "controller"), name=name, meters=meters, external_ids=marks).uuid]
 
 
-def remove(rows: Rows, owner: str) -> None:
+def remove(rows: NorthboundRows, owner: str) -> None:
     """Remove the rows of `bound`, after the switch or the router."""
     rows.delete("Copp", derived(owner, "controller"))
     rows.delete("Meter", derived(owner, "controller-meter"))

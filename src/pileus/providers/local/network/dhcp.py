@@ -1,4 +1,4 @@
-"""What DHCP tells guests (RFC 2132, RFC 3442), in OVN's notation. Pure functions."""
+"""The DHCP options for guests (RFC 2132, RFC 3442), in OVN's notation. Pure functions."""
 
 from __future__ import annotations
 

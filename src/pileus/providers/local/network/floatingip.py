@@ -9,7 +9,7 @@ from pileus.model import addresses
 from pileus.model.errors import Fault
 from pileus.model.noun import Revision
 from pileus.model.spec import FloatingIpSpec
-from pileus.providers.local.network.rows import Rows, derived, marks_of
+from pileus.providers.local.network.rows import NorthboundRows, derived, marks_of
 
 TABLE = "DHCP_Options"
 """An address that no port has needs a row too, or its order would be forgotten; OVN ignores this one."""
@@ -18,7 +18,7 @@ TRANSLATION = "NAT"
 _USED = "pileus-used"
 
 
-def ensure(rows: Rows, spec: FloatingIpSpec) -> None:
+def ensure(rows: NorthboundRows, spec: FloatingIpSpec) -> None:
     """Write the address, and its translation if a port has it. Raises Superseded, Fault `RouterMissing`."""
     own = uuids.UUID(spec.uuid)
     rows.guard(TABLE, own, spec.revision)
@@ -31,7 +31,7 @@ def ensure(rows: Rows, spec: FloatingIpSpec) -> None:
     rows.put(TABLE, own, cidr=f"{spec.address}/32", external_ids={**mine, **used})
 
 
-def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
+def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
     """Remove the address. Raises Superseded."""
     if rows.guard(TABLE, own, revision) is not None:
         rows.delete(TRANSLATION, translation(str(own)))
@@ -43,7 +43,7 @@ def whole(tables: Any, row: Any) -> bool:
     return _USED not in row.external_ids or translation(str(row.uuid)) in tables[TRANSLATION].rows
 
 
-def _translate(rows: Rows, spec: FloatingIpSpec, mine: dict[str, str]) -> None:
+def _translate(rows: NorthboundRows, spec: FloatingIpSpec, mine: dict[str, str]) -> None:
     router = rows.get("Logical_Router", uuids.UUID(spec.router))
     if router is None:
         raise Fault("RouterMissing", f"router {spec.router} of floating address {spec.address} is not there yet")

@@ -12,14 +12,14 @@ from pileus.model.noun import Revision
 from pileus.model.spec import NetworkSpec, SubnetSpec
 from pileus.providers.local.layout import localport_name
 from pileus.providers.local.network import acl, controller, dhcp, securitygroup
-from pileus.providers.local.network.rows import KIND, UUID, Rows, derived, marks_of
+from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, derived, marks_of
 
 TABLE = "Logical_Switch"
 _SUBNETS = "pileus-subnets"
 """The key in the switch's marks under which it lists the subnets that have rows."""
 
 
-def ensure(rows: Rows, spec: NetworkSpec) -> None:
+def ensure(rows: NorthboundRows, spec: NetworkSpec) -> None:
     """Write the network and all its subnets as `spec` says. Raises Superseded, Fault `RouterMissing`."""
     own = uuids.UUID(spec.uuid)
     row = rows.guard(TABLE, own, spec.revision)
@@ -49,7 +49,7 @@ def ensure(rows: Rows, spec: NetworkSpec) -> None:
         _gateway(rows, row, router, subnet, spec.uuid)
 
 
-def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
+def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
     """Remove the network with all its subnets and ports. Raises Superseded."""
     row = rows.guard(TABLE, own, revision)
     if row is None:
@@ -60,7 +60,7 @@ def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
     controller.remove(rows, str(own))
 
 
-def _router(rows: Rows, spec: NetworkSpec) -> Any:
+def _router(rows: NorthboundRows, spec: NetworkSpec) -> Any:
     if spec.router is None:
         return None
     router = rows.get("Logical_Router", uuids.UUID(spec.router))
@@ -69,7 +69,7 @@ def _router(rows: Rows, spec: NetworkSpec) -> Any:
     return router
 
 
-def _localport(rows: Rows, row: Any, spec: NetworkSpec) -> None:
+def _localport(rows: NorthboundRows, row: Any, spec: NetworkSpec) -> None:
     """The metadata service's port: one MAC, all subnets' addresses for it, and the well-known address."""
     own = derived(spec.uuid, "localport")
     if not spec.subnets:
@@ -90,7 +90,7 @@ def _localport(rows: Rows, row: Any, spec: NetworkSpec) -> None:
     rows.attach(row, "ports", own)
 
 
-def _gateway(rows: Rows, row: Any, router: Any, subnet: SubnetSpec, network: str) -> None:
+def _gateway(rows: NorthboundRows, row: Any, router: Any, subnet: SubnetSpec, network: str) -> None:
     """The pair of ports that joins `subnet` to `router`; none when that is None."""
     inside, outside = derived(subnet.uuid, "gateway"), derived(subnet.uuid, "router-port")
     if router is None:
@@ -120,7 +120,7 @@ def _gateway(rows: Rows, row: Any, router: Any, subnet: SubnetSpec, network: str
     rows.attach(row, "ports", outside)
 
 
-def _remove_subnet(rows: Rows, subnet: str) -> None:
+def _remove_subnet(rows: NorthboundRows, subnet: str) -> None:
     rows.delete("Logical_Router_Port", derived(subnet, "gateway"))
     rows.delete("Logical_Switch_Port", derived(subnet, "router-port"))
     rows.delete("DHCP_Options", uuids.UUID(subnet))

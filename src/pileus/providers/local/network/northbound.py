@@ -110,8 +110,8 @@ class Northbound:
     def transact(self, work: Callable[[Any, Any], None]) -> None:
         """Commit what `work` (database, transaction) writes, all or nothing. Raises Fault and what `work` raises.
 
-        `work` is called again when what it read has changed before the commit; it must only compute. What ended
-        in `NetworkEngineUnavailable` may yet be committed when the server answers again.
+        `work` is called again when what it read has changed before the commit; it must only compute. A call that
+        ended in `NetworkEngineUnavailable` may yet be committed when the server answers again.
         """
         with self._asking():
             self._transact(work)

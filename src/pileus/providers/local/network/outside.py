@@ -6,14 +6,14 @@ import uuid as uuids
 from typing import Any
 
 from pileus.providers.local.engine.daemons import PHYSICAL
-from pileus.providers.local.network.rows import KIND, Rows
+from pileus.providers.local.network.rows import KIND, NorthboundRows
 
 NAME = "outside"
 _SWITCH = uuids.uuid5(uuids.NAMESPACE_DNS, f"{NAME}.pileus")
 _LOCALNET = uuids.uuid5(_SWITCH, "localnet")
 
 
-def join(rows: Rows, own: uuids.UUID, router_port: str, marks: dict[str, str]) -> None:
+def join(rows: NorthboundRows, own: uuids.UUID, router_port: str, marks: dict[str, str]) -> None:
     """Put the peer `own` of the router's port named `router_port` on the outside switch."""
     switch = _ensure(rows)
     rows.put(
@@ -29,7 +29,7 @@ def join(rows: Rows, own: uuids.UUID, router_port: str, marks: dict[str, str]) -
     rows.attach(switch, "ports", own)
 
 
-def _ensure(rows: Rows) -> Any:
+def _ensure(rows: NorthboundRows) -> Any:
     """The switch with its way out; its row."""
     switch = rows.put("Logical_Switch", _SWITCH, name=NAME, external_ids={KIND: NAME})
     rows.put(

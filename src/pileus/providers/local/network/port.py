@@ -9,7 +9,7 @@ from pileus.model.errors import Fault
 from pileus.model.noun import Revision
 from pileus.model.spec import PortSpec
 from pileus.providers.local.network import dhcp, securitygroup
-from pileus.providers.local.network.rows import Rows, derived, holders, marks, marks_of
+from pileus.providers.local.network.rows import NorthboundRows, derived, holders, marks, marks_of
 
 TABLE = "Logical_Switch_Port"
 
@@ -20,7 +20,7 @@ _LEAST_BURST = 1000
 """Kilobits of a burst: segments of 64 KiB, as guests send them, fit in."""
 
 
-def ensure(rows: Rows, spec: PortSpec) -> None:
+def ensure(rows: NorthboundRows, spec: PortSpec) -> None:
     """Write the port and its memberships as `spec` says, together. Raises Superseded, Fault `NetworkMissing`."""
     own = uuids.UUID(spec.uuid)
     rows.guard(TABLE, own, spec.revision)
@@ -46,7 +46,7 @@ def ensure(rows: Rows, spec: PortSpec) -> None:
     _join(rows, own, spec)
 
 
-def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
+def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
     """Remove the port; its memberships go with it. Raises Superseded."""
     if rows.guard(TABLE, own, revision) is not None:
         rows.delete(TABLE, own)
@@ -67,7 +67,7 @@ def all_memberships(tables: Any) -> dict[uuids.UUID, list[str]]:
     return found
 
 
-def _bound(rows: Rows, switch: Any, spec: PortSpec) -> None:
+def _bound(rows: NorthboundRows, switch: Any, spec: PortSpec) -> None:
     """Hold the guest to its bandwidth, where its packets enter the switch: what exceeds it is dropped.
 
     By OVN's own meters: policing by the kernel does not see packets that a switch in user space reads.
@@ -89,7 +89,7 @@ def _bound(rows: Rows, switch: Any, spec: PortSpec) -> None:
     rows.attach(switch, "qos_rules", own)
 
 
-def _join(rows: Rows, own: uuids.UUID, spec: PortSpec) -> None:
+def _join(rows: NorthboundRows, own: uuids.UUID, spec: PortSpec) -> None:
     """Put the port into its groups and the drop group, and out of every other.
 
     Members are row uuids: a name would join nothing, and say nothing.

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pileus.model.errors import Fault
-from pileus.model.host import Limits
-from pileus.model.provider import Access, Channel, Recalled, Ref, Seen
+from pileus.model.host import ProviderLimits
+from pileus.model.provider import Access, BodyRef, Channel, Recalled, SeenBody
 from pileus.model.spec import AnySpec, FloatingIpSpec, NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec
 from pileus.model.threads import Thread
 from pileus.providers.local.network import floatingip, network, port, removals, router, securitygroup
 from pileus.providers.local.network.northbound import Northbound
-from pileus.providers.local.network.rows import KIND, RECORD, REVISION, UUID, Rows, Superseded, revision_of
+from pileus.providers.local.network.rows import KIND, RECORD, REVISION, UUID, NorthboundRows, Superseded, revision_of
 
-_ENSURE: dict[str, Callable[[Rows, Any], None]] = {
+_ENSURE: dict[str, Callable[[NorthboundRows, Any], None]] = {
     RouterSpec.KIND: router.ensure,
     NetworkSpec.KIND: network.ensure,
     PortSpec.KIND: port.ensure,
@@ -40,7 +40,7 @@ _TABLES = {
     FloatingIpSpec.KIND: floatingip.TABLE,
 }
 _STRANGERS = {table: kind for kind, table in _TABLES.items() if table != floatingip.TABLE}
-"""What a row is that nobody of ours marked."""
+"""The kind of a row that no mark of ours is on, by table."""
 _OWNERS = frozenset({RouterSpec.KIND, NetworkSpec.KIND, FloatingIpSpec.KIND})
 """Kinds with rows beside their main one, which may be left where that was removed by other hands."""
 
@@ -59,26 +59,26 @@ class NetworkProvider:
 
     def __init__(self, northbound: str, timeout: float = 5.0, gateway: str = "") -> None:
         self.handles = frozenset(_ENSURE)
-        self.limits = Limits(kinds=())
+        self.limits = ProviderLimits(kinds=())
         self._northbound = Northbound(northbound, timeout)
         self._gateway = gateway
         self._forget_at = 0.0
 
-    def observe(self, ref: Ref) -> Seen | None:
+    def observe(self, ref: BodyRef) -> SeenBody | None:
         """The row as it is now, a port's memberships read back from the groups, or None. Raises Fault."""
         with self._northbound.read() as tables:
             row = _find(tables, ref)
             if row is None or (ref.kind == FloatingIpSpec.KIND and not floatingip.whole(tables, row)):
                 return None
             groups = port.memberships(tables, row.uuid) if ref.kind == PortSpec.KIND else ()
-            return Seen(kind=ref.kind, uuid=ref.uuid, revision=revision_of(row), groups=groups)
+            return SeenBody(kind=ref.kind, uuid=ref.uuid, revision=revision_of(row), groups=groups)
 
-    def scan(self) -> Iterator[Seen]:
+    def scan(self) -> Iterator[SeenBody]:
         """All that it keeps, floating addresses too; a stranger's has its name for uuid. Raises Fault."""
         with self._northbound.read() as tables:
             memberships = port.all_memberships(tables)
             found = [
-                Seen(
+                SeenBody(
                     kind=kind,
                     uuid=row.external_ids.get(UUID) or getattr(row, "name", str(row.uuid)),
                     revision=revision_of(row),
@@ -91,7 +91,7 @@ class NetworkProvider:
         yield from found
 
     def recall(self) -> Iterator[Recalled]:
-        """What the rows' marks say of the orders that wrote them, and of those that were removed. Raises Fault."""
+        """Yield the orders that the rows' marks name, and the removals. Raises Fault."""
         with self._northbound.read() as tables:
             found = [
                 Recalled(
@@ -113,17 +113,17 @@ class NetworkProvider:
         Does nothing when a later order wrote them, or this or a later one removed them.
         """
 
-        def work(rows: Rows) -> None:
+        def work(rows: NorthboundRows) -> None:
             if rows.get(_TABLES[spec.KIND], uuids.UUID(spec.uuid)) is None:
                 removals.heed(rows, spec.uuid, spec.revision)
             _ENSURE[spec.KIND](rows, spec)
 
         self._commit(work)
 
-    def remove(self, ref: Ref) -> None:
+    def remove(self, ref: BodyRef) -> None:
         """Remove the rows, in one transaction; nothing when a later order than `ref` wrote them. Raises Fault."""
 
-        def work(rows: Rows) -> None:
+        def work(rows: NorthboundRows) -> None:
             row = _find(rows.tables, ref)
             removals.record(rows, ref.uuid, ref.revision)
             if row is not None:
@@ -137,21 +137,21 @@ class NetworkProvider:
         if time.monotonic() >= self._forget_at:
             self._forget_at = time.monotonic() + _FORGET
 
-    def watch(self, report: Callable[[Ref], None]) -> None:
+    def watch(self, report: Callable[[BodyRef], None]) -> None:
         """Call `report` when a row goes, or changes although its order did not: what other hands do."""
-        hints: queue.SimpleQueue[Ref] = queue.SimpleQueue()
+        hints: queue.SimpleQueue[BodyRef] = queue.SimpleQueue()
 
         def changed(event: str, table: str, row: Any, old: Any) -> None:
             if table in _KINDS and _foreign(event, row, old):
                 uuid = row.external_ids.get(UUID)
                 if uuid and row.external_ids.get(KIND) == _KINDS[table]:
-                    hints.put(Ref(kind=_KINDS[table], uuid=uuid, revision=revision_of(row)))
+                    hints.put(BodyRef(kind=_KINDS[table], uuid=uuid, revision=revision_of(row)))
 
         # Reporting may take a transaction of the store; the replica must not wait for it.
         Thread("northbound-watch", lambda: report(hints.get()), threading.Event()).start()
         self._northbound.notify(changed)
 
-    def open(self, ref: Ref, channel: Channel, port: int = 0) -> Access:
+    def open(self, ref: BodyRef, channel: Channel, port: int = 0) -> Access:
         """Raises Fault: networks have no channels."""
         raise Fault("Unsupported", f"a {ref.kind} has no {channel}", permanent=True)
 
@@ -159,14 +159,16 @@ class NetworkProvider:
         """Disconnect; a later call connects again."""
         self._northbound.close()
 
-    def _commit(self, work: Callable[[Rows], None]) -> None:
+    def _commit(self, work: Callable[[NorthboundRows], None]) -> None:
         try:
-            self._northbound.transact(lambda database, transaction: work(Rows(database, transaction, self._gateway)))
+            self._northbound.transact(
+                lambda database, transaction: work(NorthboundRows(database, transaction, self._gateway))
+            )
         except Superseded:
             return
 
 
-def _find(tables: Any, ref: Ref) -> Any:
+def _find(tables: Any, ref: BodyRef) -> Any:
     """The row of `ref`, or None; one whose uuid is no uuid is a stranger's, known by its name."""
     rows = tables[_TABLES[ref.kind]].rows
     try:

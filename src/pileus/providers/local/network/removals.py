@@ -1,4 +1,4 @@
-"""What was ordered away, remembered for a day, so that a worker that slept meanwhile cannot bring it back.
+"""The removals, remembered for a day, so that a worker that slept meanwhile cannot bring a removed noun back.
 
 A removal is a row of DHCP options that nothing refers to, which OVN ignores; it lives and commits with all the rest.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from pileus.model.noun import NEVER, Revision
 from pileus.model.provider import Recalled
-from pileus.providers.local.network.rows import KIND, UUID, Rows, Superseded, marks, revision_of
+from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, Superseded, marks, revision_of
 
 TABLE = "DHCP_Options"
 KEPT = 86400.0
@@ -24,7 +24,7 @@ _BEGUN = time.time() - time.monotonic()
 _REMOVED, _AT = "removed", "pileus-at"
 
 
-def heed(rows: Rows, uuid: str, revision: Revision) -> None:
+def heed(rows: NorthboundRows, uuid: str, revision: Revision) -> None:
     """Raise Superseded when a removal of `uuid`, of this revision or a later one, was ordered; now or by the commit."""
     own = _row(uuid)
     row = rows.get(TABLE, own)
@@ -34,7 +34,7 @@ def heed(rows: Rows, uuid: str, revision: Revision) -> None:
         raise Superseded
 
 
-def record(rows: Rows, uuid: str, revision: Revision) -> None:
+def record(rows: NorthboundRows, uuid: str, revision: Revision) -> None:
     """Remember that `uuid` was ordered away by `revision`."""
     own = _row(uuid)
     row = rows.get(TABLE, own)
@@ -55,7 +55,7 @@ def recall(tables: Any) -> Iterator[Recalled]:
             yield Recalled(kind="", uuid=row.external_ids.get(UUID, ""), revision=revision_of(row), gone=True)
 
 
-def forget(rows: Rows) -> None:
+def forget(rows: NorthboundRows) -> None:
     """Drop the removals that are older than any pause."""
     # A step of the clock makes none older by more than an hour.
     before = min(time.time(), _BEGUN + time.monotonic() + 3600) - KEPT

@@ -10,7 +10,7 @@ from pileus.model import addresses
 from pileus.model.noun import Revision
 from pileus.model.spec import RouterSpec
 from pileus.providers.local.network import controller, outside
-from pileus.providers.local.network.rows import KIND, UUID, Rows, derived, marks_of
+from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, derived, marks_of
 
 TABLE = "Logical_Router"
 WAY_OUT = (
@@ -22,7 +22,7 @@ WAY_OUT = (
 """The rows, by table and by what they are derived, that give a router its way to the outside."""
 
 
-def ensure(rows: Rows, spec: RouterSpec) -> None:
+def ensure(rows: NorthboundRows, spec: RouterSpec) -> None:
     """Write the router as `spec` says. Raises Superseded."""
     own = uuids.UUID(spec.uuid)
     rows.guard(TABLE, own, spec.revision)
@@ -36,7 +36,7 @@ def ensure(rows: Rows, spec: RouterSpec) -> None:
             rows.delete(table, derived(spec.uuid, what))
 
 
-def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
+def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
     """Remove the router, and what joins its networks to it. Raises Superseded."""
     row = rows.guard(TABLE, own, revision)
     if row is None:
@@ -49,7 +49,7 @@ def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
     controller.remove(rows, str(own))
 
 
-def _way_out(rows: Rows, row: Any, spec: RouterSpec) -> None:
+def _way_out(rows: NorthboundRows, row: Any, spec: RouterSpec) -> None:
     """The router's port on the outside network, its default route, and its own address for all who have none."""
     row_of = {what: derived(spec.uuid, what) for _, what in WAY_OUT}
     name, ours = f"out-{spec.uuid}", {KIND: "outside", UUID: spec.uuid}
@@ -85,8 +85,8 @@ def _way_out(rows: Rows, row: Any, spec: RouterSpec) -> None:
         rows.attach(row, "nat", row_of["snat"])
 
 
-def _gateways(rows: Rows, port: Any, router: str, chassis: tuple[str, ...]) -> None:
-    """Who may carry what goes outside by `port`: `chassis`, the earlier the rather."""
+def _gateways(rows: NorthboundRows, port: Any, router: str, chassis: tuple[str, ...]) -> None:
+    """Set the chassis that may carry outside traffic by `port`: `chassis`, earlier ones first."""
     wanted = {derived(router, f"gateway-{name}"): name for name in chassis}
     for row in list(rows.tables["Gateway_Chassis"].rows.values()):
         if row.external_ids.get(UUID) == router and row.uuid not in wanted:

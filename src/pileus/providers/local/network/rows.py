@@ -1,8 +1,8 @@
 """Writing rows of the northbound database inside one transaction: make equal, attach, detach, refuse the outdated.
 
 Every row that stands for a noun has the noun's uuid as its own row uuid, and rows that belong to it have one
-derived from it: two writers can never make the same thing twice, and nothing is ever searched by name. What a row
-is, and by which order, stands in its `external_ids`.
+derived from it: two writers can never make the same thing twice, and nothing is ever searched by name. A row's
+noun and order stand in its `external_ids`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def holders(table: Any, column: str, uuid: uuids.UUID) -> list[Any]:
     return [row for row in table.rows.values() if row._data is not None and holds(row, column, uuid)]  # noqa: SLF001
 
 
-class Rows:
+class NorthboundRows:
     """The rows of one open transaction. `gateway` names the chassis that carries what goes outside, "" for none."""
 
     def __init__(self, database: Any, transaction: Any, gateway: str = "") -> None:

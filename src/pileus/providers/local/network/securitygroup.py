@@ -8,14 +8,14 @@ from typing import Any
 from pileus.model.noun import NEVER, Revision
 from pileus.model.spec import SecurityGroupSpec
 from pileus.providers.local.network import acl
-from pileus.providers.local.network.rows import KIND, UUID, Rows, marks, marks_of
+from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, marks, marks_of
 
 TABLE = "Port_Group"
 DROP = uuids.uuid5(uuids.NAMESPACE_DNS, f"{acl.DROP_GROUP}.pileus")
 """The row uuid of the drop group."""
 
 
-def ensure(rows: Rows, spec: SecurityGroupSpec) -> None:
+def ensure(rows: NorthboundRows, spec: SecurityGroupSpec) -> None:
     """Write the group's rules as `spec` says; its members are the ports' affair. Raises Superseded."""
     own = uuids.UUID(spec.uuid)
     rows.guard(TABLE, own, spec.revision)
@@ -31,13 +31,13 @@ def ensure(rows: Rows, spec: SecurityGroupSpec) -> None:
     rows.acls(row, [acl.rule(spec.uuid, rule) for rule in spec.rules])
 
 
-def remove(rows: Rows, own: uuids.UUID, revision: Revision) -> None:
+def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
     """Remove the group with its rules; ports in it lose what it admitted. Raises Superseded."""
     if rows.guard(TABLE, own, revision) is not None:
         rows.delete(TABLE, own)
 
 
-def known(rows: Rows, uuid: str) -> Any:
+def known(rows: NorthboundRows, uuid: str) -> Any:
     """The row of the group `uuid`, made empty when its own order has not come yet.
 
     A rule that names a group without a row would be one that no chassis understands.
@@ -49,7 +49,7 @@ def known(rows: Rows, uuid: str) -> Any:
     return row
 
 
-def ensure_drop(rows: Rows) -> Any:
+def ensure_drop(rows: NorthboundRows) -> Any:
     """Write the drop group's rules; its row."""
     row = rows.put(TABLE, DROP, name=acl.DROP_GROUP, external_ids={KIND: "drop", UUID: str(DROP)})
     rows.acls(row, [*acl.drop(), *acl.never()])
@@ -57,7 +57,7 @@ def ensure_drop(rows: Rows) -> Any:
 
 
 def label(row: Any) -> str:
-    """What a port's observed memberships call the group: its noun's uuid, "drop", or a stranger's name."""
+    """Return the group's name in a port's observed memberships: its noun's uuid, "drop", or a stranger's name."""
     if row.uuid == DROP:
         return "drop"
     return str(row.external_ids.get(UUID) or row.name)

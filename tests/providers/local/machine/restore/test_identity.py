@@ -12,8 +12,8 @@ from pileus.model.errors import Fault
 from pileus.providers.local.images import hook
 from pileus.providers.local.machine.restore.identity import (
     PAGE,
+    GuestIdentity,
     GuestMemory,
-    Identity,
     exchanged,
     search,
     waiting_page,
@@ -23,8 +23,8 @@ from pileus.providers.local.machine.restore.identity import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-OLD = Identity("ec2fffff-ffff-4fff-8fff-0123456789ab", "11111111-2222-4333-8444-555555555555", "06:01:23:45:67:89")
-NEW = Identity("ec2aaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee", "99999999-8888-4777-8666-555555555544", "02:aa:bb:cc:dd:ee")
+OLD = GuestIdentity("ec2fffff-ffff-4fff-8fff-0123456789ab", "11111111-2222-4333-8444-555555555555", "06:01:23:45:67:89")
+NEW = GuestIdentity("ec2aaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee", "99999999-8888-4777-8666-555555555544", "02:aa:bb:cc:dd:ee")
 FORMS = sorted(words(OLD))
 
 
@@ -43,12 +43,12 @@ def test_forms_are_those_of_smbios_systemd_and_people() -> None:
     assert words(NEW)["uuid little-endian"].hex() == "aaaa2aecbbbbcc4c8dddeeeeeeeeeeee"
     assert words(NEW)["mac bytes"].hex() == "02aabbccddee"
     assert {name: len(word) for name, word in words(NEW).items()} == {k: len(w) for k, w in words(OLD).items()}
-    assert "mac bytes" not in words(Identity(OLD.uuid, OLD.boot_id))
+    assert "mac bytes" not in words(GuestIdentity(OLD.uuid, OLD.boot_id))
 
 
 def test_a_value_that_stands_everywhere_is_no_identity() -> None:
     with pytest.raises(Fault, match="places"):
-        search(b"\0" * 100_000, Identity("00000000-0000-0000-0000-000000000000", OLD.boot_id))
+        search(b"\0" * 100_000, GuestIdentity("00000000-0000-0000-0000-000000000000", OLD.boot_id))
 
 
 def page(version: int = hook.VERSION) -> bytes:

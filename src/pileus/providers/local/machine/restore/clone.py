@@ -21,7 +21,7 @@ from pileus.providers.local.machine import owner
 from pileus.providers.local.machine.domain import domain_uuid
 from pileus.providers.local.machine.hypervisor import Hypervisor
 from pileus.providers.local.machine.restore import monitor
-from pileus.providers.local.machine.restore.identity import GuestMemory, Identity, exchanged
+from pileus.providers.local.machine.restore.identity import GuestIdentity, GuestMemory, exchanged
 from pileus.providers.local.machine.restore.template import Template
 
 LOAD = 20.0
@@ -33,10 +33,10 @@ TAKE = 20.0
 _POLL = 0.01
 
 
-def identity_of(spec: InstanceSpec) -> Identity:
-    """What the copy for `spec` is; its boot id is a new one."""
+def identity_of(spec: InstanceSpec) -> GuestIdentity:
+    """Return the identity of the copy for `spec`; its boot id is a new one."""
     mac = spec.nics[0].mac.lower() if spec.nics else ""
-    return Identity(uuid=domain_uuid(spec.uuid), boot_id=str(uuid.uuid4()), mac=mac)
+    return GuestIdentity(uuid=domain_uuid(spec.uuid), boot_id=str(uuid.uuid4()), mac=mac)
 
 
 class Clone:

@@ -27,11 +27,11 @@ from pileus.providers.local.images import hook
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import cgroups, kvm, owner, tap
 from pileus.providers.local.machine.disk import make
-from pileus.providers.local.machine.domain import DiskFile, MemoryFile, Places, domain_uuid, domain_xml
+from pileus.providers.local.machine.domain import DiskFile, MachinePaths, MemoryFile, domain_uuid, domain_xml
 from pileus.providers.local.machine.hypervisor import Hypervisor
 from pileus.providers.local.machine.images import ImageCache
 from pileus.providers.local.machine.restore import monitor
-from pileus.providers.local.machine.restore.identity import PAGE, Identity, search, waiting_page
+from pileus.providers.local.machine.restore.identity import PAGE, GuestIdentity, search, waiting_page
 from pileus.providers.local.machine.restore.template import Template, Templates, digest
 
 BOOT = 900.0
@@ -135,7 +135,7 @@ class Freezer:
         for nic in shape.nics:
             # A plug in no switch: the guest's drivers find what they will find in a copy, and nobody answers.
             tap.make(self._layout.netns, _TAP, nic.mtu)
-        places = Places(
+        paths = MachinePaths(
             folder=aside,
             disks={disk.uuid: file},
             taps={nic.uuid: _TAP for nic in shape.nics},
@@ -145,7 +145,7 @@ class Freezer:
             memory=MemoryFile(aside / "ram", shared=True),
         )
         call = self._hypervisor.call
-        xml = domain_xml(shape, places, ())
+        xml = domain_xml(shape, paths, ())
         # It ends with our connection: nobody else knows of it.
         domain = call(self._hypervisor.connection().createXML, xml, libvirt.VIR_DOMAIN_START_AUTODESTROY)
         with contextlib.suppress(Fault):
@@ -167,7 +167,7 @@ class Freezer:
             time.sleep(_POLL)
 
     def _sent(self, domain: Any, path: Path, user: int) -> bytes:
-        """What QEMU, who is `user`, sends of its state."""
+        """Return the state that QEMU, run by `user`, sends."""
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
             server.settimeout(SEND)
@@ -206,7 +206,7 @@ def _described(key: str, aside: Path, ident: str, mac: str, state: bytes) -> Tem
         os.fsync(file.fileno())
         page = waiting_page(memory)
         _, boot_id = hook.read_page(memory[page : page + PAGE])
-        whole = Identity(uuid=ident, boot_id=boot_id, mac=mac)
+        whole = GuestIdentity(uuid=ident, boot_id=boot_id, mac=mac)
         places = search(memory, whole)
         found = os.fstat(file.fileno())
     return Template(

@@ -1,4 +1,4 @@
-"""What a guest's memory holds of who it is, and how that is exchanged while the guest stands still.
+"""The places of identity in a guest's memory, and their exchange while the guest stands still.
 
 Each value is one that no other guest has and that stands nowhere by chance, so wherever its bytes are found, in the
 kernel, in SMBIOS's tables, in programs or in cached files, it is this value that is meant.
@@ -27,7 +27,7 @@ MOST = 4096
 
 
 @dataclass(frozen=True)
-class Identity:
+class GuestIdentity:
     """SMBIOS uuid and serial number in one, boot id, and MAC address (empty: no NIC), as text in lower case."""
 
     uuid: str
@@ -35,7 +35,7 @@ class Identity:
     mac: str = ""
 
 
-def words(identity: Identity) -> dict[str, bytes]:
+def words(identity: GuestIdentity) -> dict[str, bytes]:
     """All the forms in which memory holds `identity`, by name; those of two identities have equal lengths."""
     found = {}
     for name, value in (("uuid", identity.uuid), ("boot", identity.boot_id)):
@@ -53,7 +53,7 @@ def words(identity: Identity) -> dict[str, bytes]:
     return found
 
 
-def search(data: mmap.mmap | bytes, identity: Identity) -> Findings:
+def search(data: mmap.mmap | bytes, identity: GuestIdentity) -> Findings:
     """Where `data` holds each form of `identity`. Raises Fault for a value that stands in too many places."""
     found = {}
     for name, word in words(identity).items():
@@ -80,7 +80,7 @@ def waiting_page(data: mmap.mmap | bytes) -> int:
     return first
 
 
-def exchanged(data: bytes, findings: Findings, identity: Identity) -> bytes:
+def exchanged(data: bytes, findings: Findings, identity: GuestIdentity) -> bytes:
     """`data` with the words of `identity` at the places in `findings`."""
     changed = bytearray(data)
     new = words(identity)
@@ -116,7 +116,7 @@ class GuestMemory:
         if os.pwrite(self._memory, data, self._address(place, len(data))) != len(data):
             raise OSError(f"{len(data)} bytes at {place:#x} of the guest's memory were not all written")
 
-    def exchange(self, findings: Mapping[str, list[int]], identity: Identity) -> None:
+    def exchange(self, findings: Mapping[str, list[int]], identity: GuestIdentity) -> None:
         """The words of `identity` at the places in `findings`."""
         new = words(identity)
         for name, places in findings.items():

@@ -23,7 +23,7 @@ from pileus.model.threads import Thread
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import kvm
 from pileus.providers.local.machine.disk import Disks
-from pileus.providers.local.machine.domain import Accelerator, DiskFile, MemoryFile, Places, domain_xml
+from pileus.providers.local.machine.domain import Accelerator, DiskFile, MachinePaths, MemoryFile, domain_xml
 from pileus.providers.local.machine.hypervisor import Hypervisor
 from pileus.providers.local.machine.images import ImageCache, sync_folder
 from pileus.providers.local.machine.restore.clone import Clone
@@ -103,17 +103,17 @@ class Restores:
             sync_folder(folder)
         return template
 
-    def start(self, spec: InstanceSpec, template: Template, places: Places, made: frozenset[str]) -> None:
+    def start(self, spec: InstanceSpec, template: Template, paths: MachinePaths, made: frozenset[str]) -> None:
         """Start the marked instance as a copy of `template`. Raises Fault and OSError; see `failed`."""
-        clone = Clone(self._layout, self._hypervisor, template, spec, places.folder / _FOLDER)
+        clone = Clone(self._layout, self._hypervisor, template, spec, paths.folder / _FOLDER)
         clone.prepare()
-        copied = Places(
-            folder=places.folder,
-            disks=places.disks,
-            taps=places.taps,
-            owner=places.owner,
-            partition=places.partition,
-            accelerator=places.accelerator,
+        copied = MachinePaths(
+            folder=paths.folder,
+            disks=paths.disks,
+            taps=paths.taps,
+            owner=paths.owner,
+            partition=paths.partition,
+            accelerator=paths.accelerator,
             memory=MemoryFile(clone.memory, shared=False),
         )
         clone.load(domain_xml(spec, copied, made))
@@ -135,7 +135,7 @@ class Restores:
         return self._disks.folder(uuid) / _MARKER
 
     def tidy(self, uuid: str) -> None:
-        """What a crash left of a copy's making is gone."""
+        """Remove the rest of a copy that a crash left unfinished."""
         shutil.rmtree(self._disks.folder(uuid) / _FOLDER, ignore_errors=True)
 
     def _settle(self, uuid: str) -> None:
@@ -196,7 +196,7 @@ class Restores:
 
 
 def key_of(spec: InstanceSpec, hook: int, accelerator: Accelerator, qemu: str) -> str | None:
-    """What a template must have in common with `spec` to be copied for it; None where none can have.
+    """Return the key that a template must share with `spec` to be copied for it; None where none can have it.
 
     That is the image, the hook's version, QEMU itself and every device: one disk and at most one NIC.
     """
@@ -204,7 +204,7 @@ def key_of(spec: InstanceSpec, hook: int, accelerator: Accelerator, qemu: str) -
         return None
     shape = model(spec)
     nowhere = Path("/")
-    places = Places(
+    paths = MachinePaths(
         folder=nowhere,
         disks={shape.disks[0].uuid: DiskFile(nowhere)},
         taps={nic.uuid: "tap" for nic in shape.nics},
@@ -212,12 +212,12 @@ def key_of(spec: InstanceSpec, hook: int, accelerator: Accelerator, qemu: str) -
         accelerator=accelerator,
         memory=MemoryFile(nowhere, shared=True),
     )
-    parts = [domain_xml(shape, places, ()), str(hook), qemu, _processor() if accelerator == "kvm" else ""]
+    parts = [domain_xml(shape, paths, ()), str(hook), qemu, _processor() if accelerator == "kvm" else ""]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def emulator(path: Path = _EMULATOR) -> str:
-    """What tells this QEMU from the one before or after an upgrade."""
+    """Return a text that changes when QEMU is upgraded; empty where it is not installed."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -226,7 +226,7 @@ def emulator(path: Path = _EMULATOR) -> str:
 
 
 def _processor() -> str:
-    """What a guest sees of a processor that it runs on itself."""
+    """Return the processor's properties that a guest running on it sees."""
     lines = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
     told = [line for line in lines if line.startswith(("model", "stepping", "microcode", "flags"))]
     return "\n".join([os.uname().release, *told])

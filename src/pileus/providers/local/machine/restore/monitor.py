@@ -1,4 +1,4 @@
-"""What libvirt has no call for, asked of a guest's QEMU through libvirt's own monitor connection."""
+"""The monitor commands of QEMU that libvirt has no call for, sent through libvirt's own monitor connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENDED = frozenset({"failed", "cancelled"})
 
 
 def command(hypervisor: Hypervisor, domain: Any, name: str, **arguments: Any) -> Any:
-    """What QEMU's monitor command `name` returns (QEMU's QMP reference). Raises Fault."""
+    """Return the answer of QEMU's monitor command `name` (QEMU's QMP reference). Raises Fault."""
     request = json.dumps({"execute": name, "arguments": arguments})
     said = hypervisor.call(libvirt_qemu.qemuMonitorCommand, domain, request, 0)
     answer: dict[str, Any] = json.loads(said)

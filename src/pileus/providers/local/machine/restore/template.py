@@ -27,7 +27,7 @@ _STALE = 3600.0
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True):
-    """What `template.json` says.
+    """The content of `template.json`.
 
     `places` in memory and `state_places` in the devices' state hold the identity, `page` is where the hook waits.
     Sizes in bytes; `state` and `disk` are sha256, `changed` is the memory file's time of change in ns: what differs

@@ -9,10 +9,9 @@ import structlog
 
 from pileus.model.caller import SYSTEM
 from pileus.model.host import Host, alive, heard_lately
-from pileus.model.image import Image
+from pileus.model.image import Image, on_host
 from pileus.model.image import settled as kept
 from pileus.model.instance import Instance, settled
-from pileus.verbs.image import on_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.bus.messages import Removed
-from pileus.loops.host import view
-from pileus.loops.host.book import DAMAGED, MARK, Book, Entry, FileBook, placed
+from pileus.host import view
+from pileus.host.book import DAMAGED, MARK, Book, BookEntry, FileBook, placed
 from pileus.model.instance import Body, Power
 from pileus.model.spec import InstanceSpec
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def entry(uuid: str, number: int, satisfied: int = 0) -> Entry:
+def entry(uuid: str, number: int, satisfied: int = 0) -> BookEntry:
     spec = InstanceSpec(uuid=uuid, power=Power(n=number), vcpus=1, memory=64, ec2_id="i-0", hostname="ü\n")
-    return placed(Entry(uuid=uuid, revision=(1, number), spec=spec, body=Body(satisfied=satisfied), since=0.1))
+    return placed(BookEntry(uuid=uuid, revision=(1, number), spec=spec, body=Body(satisfied=satisfied), since=0.1))
 
 
 def same(one: Book, other: Book) -> bool:

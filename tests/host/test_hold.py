@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from pileus.bus.messages import Order
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book
+from pileus.host.agent import Agent
+from pileus.host.book import Book
 from pileus.model.errors import Fault
 from pileus.model.instance import Power
 from pileus.model.provider import Capture

@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 
 from pileus.bus.messages import Removed
-from pileus.loops.host.book import DAMAGED, Entry, Start, marks, read_entry
+from pileus.host.book import DAMAGED, BookEntry, Start, marks, read_entry
 from pileus.model.spec import ImageSpec, InstanceSpec
-from pileus.model.views import Held, HostView
+from pileus.model.views import BookView, Held
 
 
-def read(folder: Path) -> HostView:
-    """The book in `folder`; empty where there is none. What changes meanwhile is as before or as after.
+def read(folder: Path) -> BookView:
+    """The book in `folder`; empty where there is none. Entries that change meanwhile are as before or as after.
 
     Raises OSError, and MsgspecError where an order is damaged that the host did not set aside yet.
     """
@@ -24,7 +24,7 @@ def read(folder: Path) -> HostView:
     entries, removed = _entries(folder / "orders"), _removed(folder / "removed.jsonl")
     shown = [start.highest, *marks(folder / "orders")]
     shown += [*(entry.revision for entry in entries), *(one.revision for _, one in removed)]
-    return HostView(
+    return BookView(
         orders={
             entry.uuid: Held(
                 uuid=entry.uuid,
@@ -44,7 +44,7 @@ def read(folder: Path) -> HostView:
     )
 
 
-def _entries(folder: Path) -> list[Entry]:
+def _entries(folder: Path) -> list[BookEntry]:
     found = []
     for path in folder.glob("*.json"):
         with contextlib.suppress(FileNotFoundError):

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pileus.bus.memory import MemoryBus
-from pileus.bus.messages import Order
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book, FileBook
-from pileus.loops.host.runner import HostRunner, _Lane
+from pileus.host import runner
+from pileus.host.agent import Agent
+from pileus.host.book import Book, FileBook
+from pileus.host.runner import HostRunner, _Lane
 from pileus.model import bounds
-from pileus.model.instance import Power
-from pileus.model.spec import InstanceSpec
 from pileus.providers.stub import StubProvider
 from tests.bus.waiting import until
+from tests.host.orders import to_go, to_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from pileus.bus.messages import Order
 
 
 class Hanging:
@@ -47,29 +48,9 @@ class Hanging:
             self.hanging.add(uuid)
             self.goes.wait(30)
 
-    def ordered(
-        self, uuid: str, counter: int, machine: Literal["machine", "container"] | None, project: str = ""
-    ) -> Order:
-        """A body that is to run, or, without a kind, one that is to go."""
-        spec = None
-        if machine is not None:
-            spec = InstanceSpec(
-                uuid=uuid,
-                revision=(1, counter),
-                power=Power(n=1),
-                vcpus=1,
-                memory=64,
-                ec2_id=f"i-{uuid}",
-                machine=machine,
-                account_id=project,
-            )
-        return Order(uuid=uuid, revision=(1, counter), spec=spec, why="" if spec else "gone")
-
-    def order(
-        self, uuid: str, counter: int, machine: Literal["machine", "container"] | None, project: str = ""
-    ) -> None:
-        """Give the host that order."""
-        self.bus.send("h", self.ordered(uuid, counter, machine, project))
+    def order(self, order: Order) -> None:
+        """Give the host an order."""
+        self.bus.send("h", order)
 
     def runs(self, uuid: str) -> bool:
         return any(key[1] == uuid and body.running for key, body in self.stub.bodies.items())
@@ -84,11 +65,11 @@ def host() -> Iterator[Hanging]:
 
 def test_containers_go_on_while_machines_hang(host: Hanging) -> None:
     for number in range(bounds.HOST_STEPS.most + 2):
-        host.order(f"machine-{number}", 1, "machine")
+        host.order(to_run(f"machine-{number}", 1))
     until(lambda: len(host.hanging) == bounds.HOST_STEPS.most)
-    host.order("container", 1, "container")
+    host.order(to_run("container", 1, machine="container"))
     until(lambda: host.runs("container"))
-    host.order("container", 2, None)
+    host.order(to_go("container", 2))
     until(lambda: not host.runs("container"))
     host.goes.set()
     until(lambda: all(host.runs(f"machine-{number}") for number in range(bounds.HOST_STEPS.most + 2)))
@@ -98,9 +79,9 @@ def test_slow_steps_of_a_project_leave_workers_to_the_others(host: Hanging) -> N
     share = bounds.PROJECT_HOST_STEPS.most
     slow = [f"machine-{number}" for number in range(share + 3)]
     for uuid in slow:
-        host.order(uuid, 1, "machine", "greedy")
+        host.order(to_run(uuid, 1, "greedy"))
     until(lambda: len(host.hanging) == share)
-    host.order("machine-of-another", 1, "machine", "modest")
+    host.order(to_run("machine-of-another", 1, "modest"))
     until(lambda: "machine-of-another" in host.hanging)
     assert len(host.hanging) == share + 1
     host.goes.set()
@@ -122,29 +103,36 @@ def test_a_body_that_waits_for_its_projects_share_is_never_forgotten() -> None:
         assert lane.due == [(5.0, "b"), (6.0, "c")]
 
 
-def test_a_machine_without_a_free_thread_loses_no_order(host: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_a_free_thread_loses_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
     def without(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    with monkeypatch.context() as busy:
-        busy.setattr(threading.Thread, "start", without)
-        host.runner.agent.take(host.ordered("container", 1, "container"))
-        host.runner.wake("container")
-    host.order("another", 1, "container")
-    until(lambda: host.runs("container"))
-    until(lambda: host.runs("another"))
+    # Nobody tells the workers of the order when the machine has threads again: they look by themselves.
+    monkeypatch.setattr(runner, "REST", 0.1)
+    host = Hanging()
+    try:
+        with monkeypatch.context() as busy:
+            busy.setattr(threading.Thread, "start", without)
+            host.runner.agent.take(to_run("container", 1, machine="container"))
+            host.runner.wake("container")
+        host.order(to_run("another", 1, machine="container"))
+        until(lambda: host.runs("container"))
+        until(lambda: host.runs("another"))
+    finally:
+        host.end()
 
 
 def test_removals_of_hanging_machines_keep_no_container_waiting_after_a_restart(tmp_path: Path) -> None:
     before = Hanging(FileBook(tmp_path))
     machines = [f"machine-{number}" for number in range(bounds.HOST_STEPS.most + 2)]
     before.goes.set()
-    for uuid, kind in [*((uuid, "machine") for uuid in machines), ("container", "container")]:
-        before.order(uuid, 1, kind)  # type: ignore[arg-type]
+    for uuid in machines:
+        before.order(to_run(uuid, 1))
+    before.order(to_run("container", 1, machine="container"))
     until(lambda: all(before.runs(uuid) for uuid in [*machines, "container"]))
     before.end()
     for uuid in [*machines, "container"]:
-        before.runner.agent.take(before.ordered(uuid, 2, None))
+        before.runner.agent.take(to_go(uuid, 2))
     after = Hanging(FileBook(tmp_path), before.stub)
     try:
         until(lambda: not after.runs("container"))

@@ -13,7 +13,7 @@ import structlog
 
 from pileus.bus.messages import FORGOTTEN, Removed
 from pileus.model.instance import Body
-from pileus.model.noun import NEVER, Fault, Revision
+from pileus.model.noun import NEVER, Revision, SeenFault
 from pileus.model.provider import Capture
 from pileus.model.spec import HostSpec, InstanceSpec
 
@@ -35,7 +35,7 @@ _SCARCE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 log = structlog.get_logger()
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class BookEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One order and what has come of it. Without a spec it is a removal; `why` is gone or moved.
 
     `request` is the id of the last request that the order was sent for; `falls` how often in a row the body went down
@@ -51,7 +51,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     applied: Revision = NEVER
     ever: bool = False
     since: float = 0.0
-    fault: Fault | None = None
+    fault: SeenFault | None = None
     request: str = ""
     falls: int = 0
     kind: str = "instance"
@@ -60,7 +60,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     project: str = ""
 
 
-def placed(entry: Entry) -> Entry:
+def placed(entry: BookEntry) -> BookEntry:
     """The entry with the backend and the project of its spec; a removal has those of the spec before."""
     if isinstance(entry.spec, InstanceSpec):
         return msgspec.structs.replace(entry, backend=entry.spec.machine, project=entry.spec.account_id)
@@ -92,7 +92,7 @@ class Book:
 
     def __init__(self) -> None:
         self.start = Start()
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, BookEntry] = {}
         self.removed: dict[str, Removed] = {}
         self.forgotten: Revision = NEVER
         """The revision through which removals were forgotten: an order through it is refused for what is not held."""
@@ -129,7 +129,7 @@ class Book:
         if (incarnation, opening) != (self.start.incarnation, self.start.opening):
             self._set_start(msgspec.structs.replace(self.start, incarnation=incarnation, opening=opening))
 
-    def keep(self, entry: Entry) -> None:
+    def keep(self, entry: BookEntry) -> None:
         """Hold an order, or what has come of it."""
         entry = placed(entry)
         if self.entries.get(entry.uuid) != entry:
@@ -156,7 +156,7 @@ class Book:
         self.start = _raised(self.start, self.forgotten)
 
     def _recalled(self, written: Start) -> Start:
-        """What was written of a start, raised to what the orders and removals show."""
+        """Return the start as written, raised to the highest revision of the orders and removals."""
         known = [entry.revision for entry in self.entries.values()]
         known += [removed.revision for removed in self.removed.values()]
         known.append(self.forgotten)
@@ -168,7 +168,7 @@ class Book:
 
     def _write_start(self, start: Start) -> None: ...
 
-    def _write_entry(self, entry: Entry) -> None: ...
+    def _write_entry(self, entry: BookEntry) -> None: ...
 
     def _erase_entry(self, uuid: str) -> None: ...
 
@@ -186,8 +186,8 @@ class FileBook(Book):
     An order that cannot be read is set aside, and missing: the host's next report does not name its body, and the
     cloud orders it again. So is what was kept of earlier starts: the host begins above all that its book still shows.
     A process that lacks descriptors or memory raises OSError, and sets nothing aside: a later one reads it.
-    What orders and removals brought is known however little can be read: the highest revision is the name of an empty
-    file in the orders' folder, which is synced with each order.
+    The highest revision of the orders and removals is known however little can be read: it is the name of an empty file
+    in the orders' folder, which is synced with each order.
     """
 
     def __init__(self, folder: Path, now: Callable[[], float] = time.time) -> None:
@@ -268,7 +268,7 @@ class FileBook(Book):
                     new.touch(mode=0o600)
                 self._marked = revision
 
-    def _write_entry(self, entry: Entry) -> None:
+    def _write_entry(self, entry: BookEntry) -> None:
         self._mark(entry.revision)
         _replace(self._orders / f"{entry.uuid}.json", msgspec.json.encode(entry))
 
@@ -308,9 +308,9 @@ def marks(orders: Path) -> list[Revision]:
     return found
 
 
-def read_entry(path: Path) -> Entry:
+def read_entry(path: Path) -> BookEntry:
     """The order in a file of a book's folder. Raises OSError, and MsgspecError for one that is damaged."""
-    entry = msgspec.json.decode(path.read_bytes(), type=Entry)
+    entry = msgspec.json.decode(path.read_bytes(), type=BookEntry)
     if entry.uuid != path.stem:
         raise msgspec.ValidationError(f"{path} holds the order for {entry.uuid}")
     return placed(entry)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pileus.bus.messages import Removed
-from pileus.loops.host import view
-from pileus.loops.host.book import DAMAGED, Entry, FileBook
+from pileus.host import view
+from pileus.host.book import DAMAGED, BookEntry, FileBook
 from pileus.model.instance import Body, Power
 from pileus.model.spec import InstanceSpec
-from pileus.model.views import HostView
+from pileus.model.views import BookView
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +20,13 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_book_is_read_without_a_trace(tmp_path: Path) -> None:
-    assert view.read(tmp_path / "nowhere") == HostView()
+    assert view.read(tmp_path / "nowhere") == BookView()
     book = FileBook(tmp_path, lambda: 0.0)
     book.begin()
     book.witness((0, 9))
     book.note()
     spec = InstanceSpec(uuid="a", revision=(0, 5), power=Power(), vcpus=1, memory=64, ec2_id="i-0")
-    book.keep(Entry(uuid="a", revision=(0, 5), spec=spec, body=Body(exists=True), applied=(0, 5), since=12.5))
+    book.keep(BookEntry(uuid="a", revision=(0, 5), spec=spec, body=Body(exists=True), applied=(0, 5), since=12.5))
     book.remember("b", Removed(revision=(0, 4), why="gone"))
     book.remember("c", Removed(revision=(0, 3), why="moved"))
     with (tmp_path / "removed.jsonl").open("a") as file:

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from pileus.bus.messages import Ask, Order, Removed
-from pileus.loops.host.agent import CALM, LONGEST, SOON, Agent
-from pileus.loops.host.book import Book, FileBook
+from pileus.host.agent import CALM, LONGEST, SOON, Agent
+from pileus.host.book import Book, FileBook
 from pileus.model.errors import Fault
 from pileus.model.instance import Power
 from pileus.model.spec import InstanceSpec

@@ -13,22 +13,21 @@ import structlog
 
 from pileus.bus import pages
 from pileus.bus.messages import FORGOTTEN, Ask, BodyReport, Order, Removed, Report
-from pileus.loops.host.book import Book, Entry
-from pileus.loops.host.capture import Captures
+from pileus.host.book import Book, BookEntry
+from pileus.host.capture import HostCaptures
 from pileus.model import bounds, disk
 from pileus.model.errors import Fault
 from pileus.model.host import Capacity
 from pileus.model.instance import Body, Power, Step, next_step
-from pileus.model.noun import NEVER
-from pileus.model.noun import Fault as SeenFault
-from pileus.model.provider import Ref
+from pileus.model.noun import NEVER, SeenFault
+from pileus.model.provider import BodyRef
 from pileus.model.spec import ImageSpec, InstanceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pileus.model.instance import PowerState
-    from pileus.model.provider import Provider, Seen
+    from pileus.model.provider import Provider, SeenBody
 
 SOON = 0.25
 """Seconds until a body that is on its way (a guest shutting down) is looked at again."""
@@ -79,9 +78,9 @@ class Agent:
         self._unknown: tuple[str, ...] = ()
         self._refused: dict[str, SeenFault] = {}
         self._unanswered: SeenFault | None = None
-        self._captures = Captures(provider, book, now)
+        self._captures = HostCaptures(provider, book, now)
         self.stir: Callable[[str], None] = lambda _uuid: None
-        """Who has a body looked at, for whose step another one's waits."""
+        """Has a body looked at, for whose step another body's waits."""
         self._begin()
 
     def _begin(self) -> None:
@@ -101,7 +100,7 @@ class Agent:
     def take(self, order: Order) -> bool:
         """Keep an order, unless it is older than what is held or than a removal; True when there is work to do.
 
-        What cannot be kept is not done: the next report says why, and the cloud orders it again.
+        An order that cannot be kept is not done: the next report says why, and the cloud orders it again.
         """
         with self._lock:
             if not self.accepts(order):
@@ -120,20 +119,20 @@ class Agent:
 
     def _keep(self, order: Order) -> bool:
         self.book.witness(order.revision)
-        held = self.book.entries.get(order.uuid)
-        if held is None:
+        entry = self.book.entries.get(order.uuid)
+        if entry is None:
             # A removal of what was never here is done, and remembered, all the same: its order may still be on the way,
             # and a book that is an old copy may not know of a body.
-            held = Entry(uuid=order.uuid, revision=order.revision, kind=order.kind)
-        body = held.body
+            entry = BookEntry(uuid=order.uuid, revision=order.revision, kind=order.kind)
+        body = entry.body
         if isinstance(order.spec, InstanceSpec):
             body = msgspec.structs.replace(
                 body,
                 satisfied=max(body.satisfied, order.spec.satisfied),
                 reboot=max(body.reboot, order.spec.rebooted),
             )
-        kept = msgspec.structs.replace(
-            held,
+        changed = msgspec.structs.replace(
+            entry,
             revision=order.revision,
             spec=order.spec,
             why=order.why,
@@ -142,9 +141,9 @@ class Agent:
             request=order.request,
         )
         if isinstance(order.spec, ImageSpec):
-            kept = msgspec.structs.replace(kept, project=self.project_of(order) or kept.project)
-        self.book.keep(kept)
-        self._captures.note(kept)
+            changed = msgspec.structs.replace(changed, project=self.project_of(order) or changed.project)
+        self.book.keep(changed)
+        self._captures.note(changed)
         return True
 
     def project_of(self, order: Order) -> str:
@@ -152,8 +151,8 @@ class Agent:
         if isinstance(order.spec, InstanceSpec):
             return order.spec.account_id
         source = order.spec.instance if isinstance(order.spec, ImageSpec) else order.uuid
-        held = self.book.entries.get(source)
-        return held.project if held is not None else ""
+        entry = self.book.entries.get(source)
+        return entry.project if entry is not None else ""
 
     def accepts(self, order: Order) -> bool:
         """Whether an order is news: not of an earlier incarnation or opening, above what is held or was removed.
@@ -211,7 +210,7 @@ class Agent:
             raise
         return after
 
-    def _step(self, entry: Entry) -> tuple[Entry, float | None]:
+    def _step(self, entry: BookEntry) -> tuple[BookEntry, float | None]:
         spec = entry.spec
         if isinstance(spec, ImageSpec):
             done, after = self._captures.step(entry, spec, self.stir)
@@ -221,7 +220,7 @@ class Agent:
                     self._save(entry.uuid, done)
                 self.stir(spec.instance)
             return done, after
-        ref = Ref(kind=entry.kind, uuid=entry.uuid, revision=entry.revision)
+        ref = BodyRef(kind=entry.kind, uuid=entry.uuid, revision=entry.revision)
         entry = self._absorb(entry, self.provider.observe(ref))
         if spec is None:
             return self._remove(entry, ref)
@@ -263,7 +262,7 @@ class Agent:
             entry = self._absorb(entry, seen)
         return self._applied(entry, started=start)
 
-    def _held(self, entry: Entry) -> tuple[Entry, str]:
+    def _held(self, entry: BookEntry) -> tuple[BookEntry, str]:
         """The capture it is kept down for; what relies on that is told of the end before anything starts it."""
         with self._lock:
             holding = self._captures.hold(entry.uuid, held=entry.body.held)
@@ -272,7 +271,7 @@ class Agent:
                 self._save(entry.uuid, entry)
         return entry, holding
 
-    def _applied(self, entry: Entry, *, started: bool) -> tuple[Entry, float | None]:
+    def _applied(self, entry: BookEntry, *, started: bool) -> tuple[BookEntry, float | None]:
         """After an `ensure`: whether the body now is what the spec says, and what is remembered then."""
         spec = entry.spec
         if not isinstance(spec, InstanceSpec) or not entry.body.exists or (started and not entry.body.running):
@@ -284,8 +283,8 @@ class Agent:
         entry = _with_body(entry, n=spec.power.n, reboot=spec.reboot)
         return msgspec.structs.replace(entry, applied=entry.revision, fault=None), None
 
-    def _absorb(self, entry: Entry, seen: Seen | None) -> Entry:
-        """What was seen, and what it means: a body that ended without our asking, by its guest's wish, is satisfied."""
+    def _absorb(self, entry: BookEntry, seen: SeenBody | None) -> BookEntry:
+        """Note the seen state of a body; one that its guest ended by itself satisfies its power number."""
         body = entry.body
         if seen is None:
             ended = body.running
@@ -304,7 +303,7 @@ class Agent:
         up = seen.running and (seen.up or (body.running and body.up))
         return _with_body(entry, exists=True, running=seen.running, up=up, ordered_stop=stopping)
 
-    def _remove(self, entry: Entry, ref: Ref) -> tuple[Entry, float | None]:
+    def _remove(self, entry: BookEntry, ref: BodyRef) -> tuple[BookEntry, float | None]:
         self.provider.remove(ref)
         if self.provider.observe(ref) is not None:
             return entry, SOON
@@ -318,7 +317,7 @@ class Agent:
             self._changed.discard(entry.uuid)
         return entry, None
 
-    def _save(self, uuid: str, done: Entry) -> None:
+    def _save(self, uuid: str, done: BookEntry) -> None:
         """Keep what came of a step, unless a newer order came meanwhile: of that, only the body is kept."""
         current = self.book.entries.get(uuid)
         if current is None:
@@ -330,7 +329,7 @@ class Agent:
             self.book.keep(done)
             self._changed.add(uuid)
 
-    def _blame(self, uuid: str, entry: Entry, fault: Fault) -> None:
+    def _blame(self, uuid: str, entry: BookEntry, fault: Fault) -> None:
         log.warning("body faulty", uuid=uuid, code=fault.code, message=fault.message)
         shown = self._shown(fault)
         with self._lock:
@@ -425,7 +424,7 @@ class Agent:
             log.warning("removals not forgotten", error=str(error))
 
     def report(self, *, full: bool = False) -> Report:
-        """What is to be said now; a full one repeats every body and the removals that were asked about."""
+        """Return the present report; a full one repeats every body and the removals that were asked about."""
         with self._lock:
             full = full or bool(self._told) or self._found
             self._sequence += 1
@@ -469,22 +468,22 @@ class Agent:
                 yield uuid, Removed(revision=self.book.forgotten, why=FORGOTTEN)
 
     def _refusal(self, uuid: str, fault: SeenFault) -> BodyReport:
-        """What is said of a body whose last order could not be kept."""
+        """Return the report of a body whose last order could not be kept."""
         held = self.book.entries.get(uuid)
         return BodyReport(fault=fault) if held is None else msgspec.structs.replace(_body_report(held), fault=fault)
 
 
 def _disk_fault(error: OSError) -> Fault:
-    """What keeps the host from writing down what it is to do, or what came of it."""
+    """Return the Fault for an OSError that stops the host from writing orders or their results down."""
     code = "HostDiskFull" if disk.trouble(error) == disk.FULL else "HostDiskFailed"
     return Fault(code, f"this host cannot keep its book: {error}")
 
 
-def _order(entry: Entry) -> Order:
+def _order(entry: BookEntry) -> Order:
     return Order(uuid=entry.uuid, revision=entry.revision, spec=entry.spec, why=entry.why, kind=entry.kind)
 
 
-def fell(entry: Entry) -> bool:
+def fell(entry: BookEntry) -> bool:
     """Whether a body that is down had been brought up for the present wish: what ended it nobody had asked for."""
     spec = entry.spec
     return isinstance(spec, InstanceSpec) and entry.body.n == spec.power.n and entry.body.reboot >= spec.reboot
@@ -495,7 +494,7 @@ def pause(falls: int) -> float:
     return min(LONGEST, 2.0 ** min(falls - 2, 10)) if falls > 1 else 0.0
 
 
-def _wants_start(entry: Entry) -> bool:
+def _wants_start(entry: BookEntry) -> bool:
     spec = entry.spec
     return isinstance(spec, InstanceSpec) and spec.power.state == "running" and entry.body.satisfied != spec.power.n
 
@@ -505,12 +504,12 @@ def _power(spec: InstanceSpec, state: PowerState, *, keep: bool = False) -> Inst
     return msgspec.structs.replace(spec, power=Power(state=state, n=spec.power.n, keep=keep))
 
 
-def _with_body(entry: Entry, **changes: object) -> Entry:
+def _with_body(entry: BookEntry, **changes: object) -> BookEntry:
     body: Body = msgspec.structs.replace(entry.body, **changes)
     return entry if body == entry.body else msgspec.structs.replace(entry, body=body)
 
 
-def _body_report(entry: Entry) -> BodyReport:
+def _body_report(entry: BookEntry) -> BodyReport:
     body = entry.body
     return BodyReport(
         revision=entry.applied,

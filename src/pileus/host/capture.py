@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model.errors import Fault
-from pileus.model.noun import Fault as SeenFault
-from pileus.model.provider import Capture, Ref
+from pileus.model.noun import SeenFault
+from pileus.model.provider import BodyRef, Capture
 from pileus.model.spec import ImageSpec, InstanceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pileus.loops.host.book import Book, Entry
+    from pileus.host.book import Book, BookEntry
     from pileus.model.provider import Provider
 
 SOON = 0.25
 """Seconds until a capture that is being made, or waits for its guest to be down, is looked at again."""
 
 
-class Captures:
-    """Those that a book orders. `stir` has a body looked at."""
+class HostCaptures:
+    """The captures that a book orders. `stir` has a body looked at."""
 
     def __init__(self, provider: Provider, book: Book, now: Callable[[], float]) -> None:
         self._provider = provider
@@ -32,7 +32,7 @@ class Captures:
         for entry in book.entries.values():
             self.note(entry)
 
-    def note(self, entry: Entry) -> None:
+    def note(self, entry: BookEntry) -> None:
         """An order is held."""
         if isinstance(entry.spec, ImageSpec):
             self._ordered.add(entry.uuid)
@@ -56,7 +56,7 @@ class Captures:
                     found = uuid
         return found
 
-    def step(self, entry: Entry, spec: ImageSpec, stir: Callable[[str], None]) -> tuple[Entry, float | None]:
+    def step(self, entry: BookEntry, spec: ImageSpec, stir: Callable[[str], None]) -> tuple[BookEntry, float | None]:
         """One step towards a capture. Raises Fault; a permanent one is the capture's end, whatever is ordered later."""
         if entry.capture is not None and entry.capture.state == "failed":
             return msgspec.structs.replace(entry, fault=entry.capture.fault), None
@@ -69,8 +69,8 @@ class Captures:
             failed = Capture(state="failed", fault=shown)
             return msgspec.structs.replace(entry, capture=failed, fault=shown), None
 
-    def _step(self, entry: Entry, spec: ImageSpec, stir: Callable[[str], None]) -> tuple[Entry, float | None]:
-        ref = Ref(kind=spec.KIND, uuid=entry.uuid, revision=entry.revision)
+    def _step(self, entry: BookEntry, spec: ImageSpec, stir: Callable[[str], None]) -> tuple[BookEntry, float | None]:
+        ref = BodyRef(kind=spec.KIND, uuid=entry.uuid, revision=entry.revision)
         seen = self._provider.observe(ref)
         made = seen.capture if seen is not None else None
         if made is not None and made.state == "captured":
@@ -102,18 +102,18 @@ class Captures:
             return entry, SOON
         return msgspec.structs.replace(entry, applied=entry.revision), None
 
-    def _keeps(self, entry: Entry, ref: Ref) -> bool:
+    def _keeps(self, entry: BookEntry, ref: BodyRef) -> bool:
         """Whether a capture that has its moment still has it: nobody is down for it, and it can be tried again."""
         seen = self._provider.observe(ref)
         made = seen.capture if seen is not None else None
         return bool(_moment(entry)) and not _lost(entry, made)
 
-    def _unseen(self, source: Entry) -> bool:
+    def _unseen(self, source: BookEntry) -> bool:
         """Whether an instance has ended, and its own steps have not looked yet at what ended it."""
-        seen = self._provider.observe(Ref(kind=source.kind, uuid=source.uuid))
+        seen = self._provider.observe(BodyRef(kind=source.kind, uuid=source.uuid))
         return source.body.running and (seen is None or not seen.running)
 
-    def _made(self, spec: ImageSpec, ref: Ref) -> Capture | None:
+    def _made(self, spec: ImageSpec, ref: BodyRef) -> Capture | None:
         self._provider.ensure(spec)
         seen = self._provider.observe(ref)
         capture = seen.capture if seen is not None else None
@@ -123,21 +123,21 @@ class Captures:
         return capture
 
 
-def _moment(entry: Entry) -> str:
+def _moment(entry: BookEntry) -> str:
     """The moment that a capture is of; empty while there is none."""
     return entry.capture.moment if entry.capture is not None else ""
 
 
-def _lost(entry: Entry, made: Capture | None) -> bool:
+def _lost(entry: BookEntry, made: Capture | None) -> bool:
     """Whether a capture that had its moment is now of another one, or of none yet."""
     now = made if made is not None else Capture(state="capturing")
     return _moment(entry) not in ("", now.moment) and now.state == "capturing"
 
 
-def _excuse(source: Entry, n: int, made: Capture | None) -> None:
+def _excuse(source: BookEntry, n: int, made: Capture | None) -> None:
     """A moment was lost for which the guest had been put down. Raises Fault unless it went down in order once more.
 
-    What a guest leaves that ended otherwise is not what was asked for. `n` is of the power that is wanted of it.
+    The disk of a guest that ended otherwise is not the one asked for. `n` is of the power that is wanted of it.
     """
     fell = source.falls and source.body.satisfied != n
     if fell or made is None or not made.moment:
@@ -145,6 +145,6 @@ def _excuse(source: Entry, n: int, made: Capture | None) -> None:
         raise Fault("CaptureInterrupted", text, permanent=True)
 
 
-def _ended(entry: Entry) -> bool:
+def _ended(entry: BookEntry) -> bool:
     """Whether nothing more is done for a capture: it is whole, or will never be."""
     return entry.capture is not None and entry.capture.state in ("captured", "failed")

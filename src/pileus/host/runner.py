@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from pileus.bus.messages import Ask, Open, Opened, Order
-from pileus.loops.host.inbox import Inbox
-from pileus.loops.runner import backoff
+from pileus.host.inbox import Inbox
 from pileus.model import bounds
+from pileus.model.backoff import backoff
 from pileus.model.errors import Fault
 from pileus.model.noun import NEVER
-from pileus.model.provider import Ref
+from pileus.model.provider import BodyRef
 from pileus.model.spec import InstanceSpec
 from pileus.model.threads import Thread, once
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pileus.bus.messages import Report, ToHost
-    from pileus.loops.host.agent import Agent
+    from pileus.host.agent import Agent
 
 SURVEY = 10.0
 """Seconds between looks at every body, named or not."""
@@ -223,7 +223,8 @@ class HostRunner:
     def _take_next(self) -> bool:
         """Take the next order that waits; False where none does, and no other thread is at one.
 
-        An error is logged: the cloud sends the order again, and the next one may be fine.
+        An error of an order ends neither the thread nor the turns of other orders: it is logged, and the cloud sends
+        that order again.
         """
         with self._taking:
             order = self._inbox.pop()
@@ -261,7 +262,7 @@ class HostRunner:
                 log.exception("specs not passed on")
 
     def _open(self, message: Open) -> None:
-        ref = Ref(kind=message.kind, uuid=message.uuid)
+        ref = BodyRef(kind=message.kind, uuid=message.uuid)
         try:
             access = self.agent.provider.open(ref, message.channel, message.port)
         except Fault as fault:

@@ -7,33 +7,23 @@ from typing import TYPE_CHECKING
 
 from pileus.bus.memory import MemoryBus
 from pileus.bus.messages import Ask, Open, Order, Report, encode
-from pileus.loops.host.agent import Agent
-from pileus.loops.host.book import Book
-from pileus.loops.host.inbox import Inbox
-from pileus.loops.host.runner import HostRunner
+from pileus.host.agent import Agent
+from pileus.host.book import Book
+from pileus.host.inbox import Inbox
+from pileus.host.runner import HostRunner
 from pileus.model import bounds
-from pileus.model.instance import Power
 from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.providers.stub import StubProvider
 from tests.bus.waiting import until
+from tests.host.orders import to_run
 
 if TYPE_CHECKING:
     import pytest
 
 
 def ordered(uuid: str, counter: int, project: str) -> Order:
-    """An instance that is to run."""
-    spec = InstanceSpec(
-        uuid=uuid,
-        revision=(1, counter),
-        power=Power(n=1),
-        vcpus=1,
-        memory=64,
-        ec2_id=f"i-{uuid}",
-        reboot=counter,
-        account_id=project,
-    )
-    return Order(uuid=uuid, revision=(1, counter), spec=spec)
+    """Return the order for an instance that is to run, and to reboot with each order."""
+    return to_run(uuid, counter, project, reboot=counter)
 
 
 class SlowHost:

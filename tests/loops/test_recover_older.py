@@ -1,0 +1,159 @@
+"""An older copy of the database is put in its place under the processes that have it open."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pileus.loops import standing
+from pileus.model.caller import SYSTEM
+from pileus.model.errors import Unavailable
+from pileus.model.instance import State, state
+from pileus.store.presence import Beats
+from pileus.verbs import comparison, user
+from pileus.verbs.instance import power
+from pileus.verbs.instance.launch import Launch
+from tests.loops.test_recover import Process, copied, replaced
+from tests.loops.test_recover_shared import Shared
+
+if TYPE_CHECKING:
+    from pileus.model.caller import Caller
+    from pileus.model.image import Image
+    from tests.site import Site
+
+
+def test_an_older_copy_that_is_restored_into_a_running_process_is_noticed(site: Site, ann: Caller, tiny: Image) -> None:
+    """By no file of another name: `sqlite3 pileus.db ".restore old.db"` writes into the one that is open."""
+    process = Process(site).opened()
+    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    site.settle()
+    old = copied(site)
+    power.stop(ann, process.core, [made.ec2_id])
+    site.settle()
+    replaced(site, old)
+    with pytest.raises(Unavailable), site.store.write() as tx:
+        tx.reserve(1000)
+    process.recovery.tick()
+    process.opened()
+    assert process.recovery.outcome is not None
+    site.settle()
+    assert state(site.row(made.uuid)) is State.STOPPED
+    with site.store.write() as tx:
+        tx.bump()
+
+
+def test_an_older_copy_under_a_running_process_is_noticed_before_anything_is_decided(
+    site: Site, ann: Caller, tiny: Image
+) -> None:
+    """Loops that went on from the copy would soon have given higher revisions than hosts have seen."""
+    process = Shared(site).opened()
+    store = process.core.store
+    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    site.settle()
+    old = copied(site)
+    power.stop(ann, process.core, [made.ec2_id])
+    site.settle()
+    with store.write() as tx:
+        tx.bump()
+    replaced(site, old)
+    for _ in range(2):
+        with pytest.raises(Unavailable), store.write() as tx:
+            tx.reserve(1000)
+    process.opened()
+    assert process.recovery.outcome is not None
+    site.settle()
+    assert state(site.row(made.uuid)) is State.STOPPED
+    with store.write() as tx:
+        tx.bump()
+
+
+def test_a_process_without_loops_notices_an_older_copy_and_counts_on_from_it_no_more(
+    site: Site, ann: Caller, tiny: Image
+) -> None:
+    """What it acknowledged would soon have been at higher revisions than loops and hosts have seen."""
+    process = Shared(site).opened()
+    core = dataclasses.replace(site.core, store=copy.copy(site.store))
+    api = standing.Awaited(core)
+    assert not api.missing()
+    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    site.settle()
+    old = copied(site)
+    power.stop(ann, core, [made.ec2_id])
+    site.settle()
+    Beats(core.store, "api").beat()
+    replaced(site, old)
+    with pytest.raises(Unavailable), core.store.write() as tx:
+        tx.reserve(1000)
+    process.recovery.tick()
+    process.opened()
+    assert process.recovery.outcome is not None
+    site.settle()
+    assert state(site.row(made.uuid)) is State.STOPPED
+    with core.store.write() as tx:
+        tx.bump()
+
+
+def test_what_was_kept_decoded_of_a_lost_time_is_not_shown_for_what_came_instead(
+    site: Site, ann: Caller, tiny: Image
+) -> None:
+    """The number of a kind's versions is soon what it was in the lost time."""
+    process = Process(site).opened()
+    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    site.settle()
+    old = copied(site)
+    user.create(SYSTEM, process.core, "lost", "lost", admin=False, limits={})
+    power.stop(ann, process.core, [made.ec2_id])
+    site.settle()
+    assert "lost" in {each.name for each in user.listing(SYSTEM, process.core)}
+    replaced(site, old)
+    with pytest.raises(Unavailable), site.store.write():
+        pass
+    process.recovery.tick()
+    process.opened()
+    user.create(SYSTEM, process.core, "new", "new", admin=False, limits={})
+    names = {each.name for each in user.listing(SYSTEM, process.core)}
+    assert "new" in names
+    assert "lost" not in names
+
+
+def test_the_engine_is_not_asked_before_steps_that_were_decided_in_the_lost_time_have_ended(
+    site: Site, ann: Caller, tiny: Image
+) -> None:
+    """They tell the engine what the recovered store does not know, and it would never look for."""
+    process = Process(site).opened()
+    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    site.settle()
+    old = copied(site)
+    power.stop(ann, process.core, [made.ec2_id])
+    site.settle()
+    power.start(ann, process.core, [made.ec2_id])
+    (held,) = site.store.claim_wakes(1)
+    replaced(site, old)
+    with pytest.raises(Unavailable), site.store.write():
+        pass
+    process.recovery.tick()
+    process.hear("h1")
+    process.recovery.tick()
+    assert "steps" in process.recovery.missing()
+    site.store.finish_wake(held, None)
+    process.recovery.tick()
+    assert process.recovery.missing() == {}
+    assert process.recovery.outcome is not None
+
+
+def test_a_host_that_a_copy_was_opened_without_is_compared_once_more(site: Site, ann: Caller, tiny: Image) -> None:
+    """No revision was given since the copy: nothing but the mark tells that the store is another one."""
+    process = Process(site).opened()
+    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    site.settle()
+    with site.store.write() as tx:
+        comparison.without(tx, "h1")
+    process.recovery.tick()
+    assert "h1" not in process.gate.admitted
+    process.hear("h1")
+    assert site.row(made.uuid).assigned.unheard is None
+    with site.store.read() as tx:
+        assert not comparison.late(tx, "h1")
