@@ -48,6 +48,15 @@ def test_docstrings_begin_with_a_noun_or_a_verb() -> None:
     assert not faults, "\n".join(faults)
 
 
+def test_a_silenced_checker_has_its_reason() -> None:
+    faults: list[str] = []
+    for path in tree.python_files():
+        text = tree.text_of(path) if path.is_relative_to(tree.SOURCE) else None
+        if text is not None:
+            faults += faults_of(path, list(tree.silence_faults(text)))
+    assert not faults, "\n".join(faults)
+
+
 def test_test_folders_mirror_rooms() -> None:
     tests = tree.ROOT / "tests"
     strays = set()
@@ -120,3 +129,11 @@ def test_leaks_are_found() -> None:
         assert list(tree.leak_faults(leak)), leak
     for fine in ["src/network/x", "the store's share/x", "/var/lib/pileus", "framework/x"]:
         assert list(tree.leak_faults(fine)) == [], fine
+
+
+def test_a_silenced_checker_without_a_reason_is_found() -> None:
+    noqa, ignore = "no" + "qa", "type: ig" + "nore"
+    bare = f"import a  # {noqa}: F401\nb = c()  # {ignore}[arg-type]\nd = 1  # {noqa}\n"
+    assert len(list(tree.silence_faults(bare))) == 3
+    given = f"import a  # {noqa}: F401  (slow to load)\nb = c()  # {ignore}[arg-type]  # a literal\n"
+    assert list(tree.silence_faults(given)) == []

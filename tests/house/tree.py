@@ -19,6 +19,7 @@ FILE_LINES = 600
 FUNCTION_LINES = 60
 VAGUE_NAMES = frozenset({"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"})
 PRONOUNS = ("What", "Who", "Whoever", "Whom", "Those")
+_SILENCED = re.compile(r"#\s*(?:noqa|type: ignore\[)[^(#]*\Z")
 _PRONOUN = re.compile(rf"(?:{'|'.join(PRONOUNS)})\b")
 
 # Written in pieces, so that this file does not contain what it looks for.
@@ -145,6 +146,13 @@ def pronoun_faults(text: str) -> Iterator[str]:
         docstring = node.value.value
         if isinstance(docstring, str) and (pronoun := _PRONOUN.match(docstring.lstrip())):
             yield f"the docstring in line {node.lineno} begins with {pronoun.group()!r}"
+
+
+def silence_faults(text: str) -> Iterator[str]:
+    """Find lines on which a checker is silenced by a comment that gives no reason after the rule's name."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if silenced := _SILENCED.search(line):
+            yield f"line {number} gives no reason: {silenced.group()}"
 
 
 def _is_overload(node: Function | ast.ClassDef) -> bool:

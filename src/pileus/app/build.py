@@ -20,7 +20,7 @@ BUILT = Path("/var/lib/pileus/images")
 def build(name: str, state: Path, say: Callable[[str], None], *, if_changed: bool = False) -> None:
     """Build `name`, or keep the one that today's recipe made; if a cloud runs in `state`, register it there."""
     from pileus.providers.local.images import BUILDERS, ImageBuildError, current  # noqa: PLC0415  (builds alone do)
-    from pileus.providers.local.images import build as make  # noqa: PLC0415
+    from pileus.providers.local.images import build as make  # noqa: PLC0415  (builds alone do)
 
     known = next((one for one in BUILDERS if one == name), None)
     if known is None:

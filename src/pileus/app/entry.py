@@ -50,7 +50,7 @@ def role(name: str, root: Path, provider: str, listen: str) -> NoReturn:
     os.umask(0o077)
     gc.disable()  # until it serves, as for the cloud
     from pileus.app import wiring  # noqa: PLC0415  (dear)
-    from pileus.app.roles import serve  # noqa: PLC0415
+    from pileus.app.roles import serve  # noqa: PLC0415  (dear)
 
     gc.enable()
     try:
@@ -104,7 +104,7 @@ def _hold(state: StateDirectory, name: str) -> None:
 
 
 def _become(state: StateDirectory, user: str) -> None:
-    from pileus.app.privileges import Needed, become  # noqa: PLC0415
+    from pileus.app.privileges import Needed, become  # noqa: PLC0415  (only root gets here)
 
     package = Path(pileus.__file__).parent
     code = {package.parents[1], Path(sys.prefix), Path(sys.base_prefix)}

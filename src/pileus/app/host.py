@@ -74,8 +74,8 @@ def _here(state: StateDirectory, settings: Settings, group: str) -> _Ways:
     if not settings.bus:
         return _Ways(name, settings.zone, HostEnd(state.bus, name), fetch, channels)
     from pileus.bus.rabbitmq import Broker  # noqa: PLC0415  (dear, and most hosts have no broker)
-    from pileus.bus.rabbitmq import HostEnd as BrokerEnd  # noqa: PLC0415
-    from pileus.bus.tls import TlsFiles  # noqa: PLC0415
+    from pileus.bus.rabbitmq import HostEnd as BrokerEnd  # noqa: PLC0415  (dear, and most hosts have no broker)
+    from pileus.bus.tls import TlsFiles  # noqa: PLC0415  (dear, and most hosts have no broker)
 
     # By the cloud's own papers, on the cloud's own machine; it leaves them when it starts.
     tls = (
@@ -87,9 +87,9 @@ def _here(state: StateDirectory, settings: Settings, group: str) -> _Ways:
 def _joined(state: StateDirectory, settings: Settings, cloud: joining.JoinedCloud) -> _Ways:
     """On a machine that joined the cloud: what it was told then, and its certificate."""
     from pileus.bus.rabbitmq import Broker  # noqa: PLC0415  (dear, and most hosts have no broker)
-    from pileus.bus.rabbitmq import HostEnd as BrokerEnd  # noqa: PLC0415
-    from pileus.bus.tls import TlsFiles  # noqa: PLC0415
-    from pileus.bus.tlschannels import ListenAddress, TlsChannelServer  # noqa: PLC0415
+    from pileus.bus.rabbitmq import HostEnd as BrokerEnd  # noqa: PLC0415  (dear, and most hosts have no broker)
+    from pileus.bus.tls import TlsFiles  # noqa: PLC0415  (dear, and most hosts have no broker)
+    from pileus.bus.tlschannels import ListenAddress, TlsChannelServer  # noqa: PLC0415  (dear, and most hosts have no broker)
 
     own = joining.papers(state)
     tls = TlsFiles(own.authority, own.own, own.own)

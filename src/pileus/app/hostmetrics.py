@@ -209,9 +209,9 @@ def of(
 
     def page() -> bytes:
         from prometheus_client import CollectorRegistry  # noqa: PLC0415  (few hosts are asked)
-        from prometheus_client.exposition import generate_latest  # noqa: PLC0415
+        from prometheus_client.exposition import generate_latest  # noqa: PLC0415  (few hosts are asked)
 
-        from pileus.app.metrics import Failing  # noqa: PLC0415
+        from pileus.app.metrics import Failing  # noqa: PLC0415  (few hosts are asked)
 
         registry = CollectorRegistry(auto_describe=False)
         # Anew each time: to register is to collect nothing, and a page is a measurement.

@@ -53,11 +53,11 @@ def up(
 ) -> None:
     """Start a cloud, or a host that joined one, or what of it does not run; returns when everything answers."""
     from pileus.app.state import opened, read_json  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.up import up as run_up  # noqa: PLC0415
+    from pileus.app.up import up as run_up  # noqa: PLC0415  (commands start quickly)
 
     where = opened(state_of(state))
     if where.joined.exists():
-        from pileus.app import member, settings  # noqa: PLC0415
+        from pileus.app import member, settings  # noqa: PLC0415  (commands start quickly)
 
         if provider == "stub" or port is not None:
             raise Problem(f"{where.root} is a host's: it has neither faces of its own nor another provider.")
@@ -65,7 +65,7 @@ def up(
         return
     endpoints = run_up(where, provider, port, _say)
     if (read_json(where.started) or {}).get("provider") == "local":
-        from pileus.app.build import add_all  # noqa: PLC0415
+        from pileus.app.build import add_all  # noqa: PLC0415  (commands start quickly)
 
         add_all(where.root, _say)
     typer.echo("\n".join(f"{name}  {url}" for name, url in endpoints.items()))
@@ -81,7 +81,7 @@ def down(
 ) -> None:
     """End a cloud's processes; its instances run on."""
     from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.up import down as run_down  # noqa: PLC0415
+    from pileus.app.up import down as run_down  # noqa: PLC0415  (commands start quickly)
 
     run_down(opened(state_of(state)), instances=instances, say=_say)
 
@@ -90,7 +90,7 @@ def down(
 def recover(*, state: StateOption = None) -> None:
     """Bring the database up to what the hosts hold, and start the cloud; up does it by itself when it is needed."""
     from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.up import recover as run_recover  # noqa: PLC0415
+    from pileus.app.up import recover as run_recover  # noqa: PLC0415  (commands start quickly)
 
     run_recover(opened(state_of(state)), _say)
 
@@ -103,7 +103,7 @@ def purge(
 ) -> None:
     """End a cloud with its instances, and remove its state directory."""
     from pileus.app.purge import purge as run_purge  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.state import StateDirectory  # noqa: PLC0415
+    from pileus.app.state import StateDirectory  # noqa: PLC0415  (commands start quickly)
 
     run_purge(StateDirectory(state_of(state)), yes=yes, say=_say)
 
@@ -112,8 +112,8 @@ def purge(
 def status(*, state: StateOption = None) -> None:
     """Show which processes run, and where the faces are; status 1 when something does not run or answer."""
     from pileus.app.state import opened, read_json  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.supervise import restarts, silent  # noqa: PLC0415
-    from pileus.app.up import running  # noqa: PLC0415
+    from pileus.app.supervise import restarts, silent  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.up import running  # noqa: PLC0415  (commands start quickly)
 
     where = opened(state_of(state))
     found, again, hung = running(where), restarts(where), silent(where)
@@ -141,8 +141,8 @@ def doctor(
 ) -> None:
     """Examine the machine, and whether store, host, libvirt, OVN and disk agree; status 1 with findings."""
     from pileus.app import doctor as doctors  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.state import opened  # noqa: PLC0415
-    from pileus.cli import findings  # noqa: PLC0415
+    from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
+    from pileus.cli import findings  # noqa: PLC0415  (commands start quickly)
 
     where = opened(state_of(state))
     if adopt and repair:
@@ -230,8 +230,8 @@ def loops(
 def central(*, state: StateOption = None) -> None:
     """OVN's databases for hosts on machines of their own; PILEUS_SOUTHBOUND_LISTEN says where they find them."""
     from pileus.app import central as databases  # noqa: PLC0415  (commands start quickly)
-    from pileus.app import settings  # noqa: PLC0415
-    from pileus.app.state import StateDirectory  # noqa: PLC0415
+    from pileus.app import settings  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.state import StateDirectory  # noqa: PLC0415  (commands start quickly)
 
     databases.serve(StateDirectory(state_of(state)), settings.read())
 
@@ -260,8 +260,8 @@ def certificate(
 ) -> None:
     """Print a new key and its certificate, by the cloud's authority, for a server of the cloud's: a broker, OVN's."""
     from pileus.app import certificates  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.state import StateDirectory  # noqa: PLC0415
-    from pileus.model.errors import InvalidValue  # noqa: PLC0415
+    from pileus.app.state import StateDirectory  # noqa: PLC0415  (commands start quickly)
+    from pileus.model.errors import InvalidValue  # noqa: PLC0415  (commands start quickly)
 
     where = StateDirectory(state_of(state)).cloud
     try:
@@ -288,7 +288,7 @@ def host_join(
 ) -> None:
     """Make this machine one of a cloud's hosts."""
     from pileus.app import joining  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.state import opened  # noqa: PLC0415
+    from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
 
     where = opened(state_of(state))
     made = joining.join(where, url, token, name or joining.hostname(), zone, _say)

@@ -154,7 +154,7 @@ class HttpProtocol(HttpToolsProtocol):
                 link.send(_answer(503, "There are too many connections now."))
         log.warning("connection refused", client=self.address, connections=len(self._among))
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # TCP alone
         """Wait for a request."""
         if self in self._among:  # else it made room meanwhile, and is closed
             super().connection_made(transport)
@@ -242,9 +242,9 @@ class HttpProtocol(HttpToolsProtocol):
             raise _ExcessError
         self._begun = True
         super().on_message_begin()
-        self.scope["hold"] = self._hold  # type: ignore[typeddict-unknown-key]
-        self.scope["hold_answer"] = self._hold_answer  # type: ignore[typeddict-unknown-key]
-        self.scope["peercert"] = self.transport.get_extra_info("peercert")  # type: ignore[typeddict-unknown-key]
+        self.scope["hold"] = self._hold  # type: ignore[typeddict-unknown-key]  # an extension of ours
+        self.scope["hold_answer"] = self._hold_answer  # type: ignore[typeddict-unknown-key]  # an extension of ours
+        self.scope["peercert"] = self.transport.get_extra_info("peercert")  # type: ignore[typeddict-unknown-key]  # an extension of ours
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, or a trailer."""

@@ -93,8 +93,8 @@ def _ask(state: StateDirectory) -> None:
 def _release(layout: Layout) -> None:
     """Have the guests' cgroup gone, which the kernel empties a little after their death; give up addresses, users."""
     from pileus.providers.local import prefix  # noqa: PLC0415  (a stub's user has no such provider)
-    from pileus.providers.local.container import ranges  # noqa: PLC0415
-    from pileus.providers.local.machine import cgroups  # noqa: PLC0415
+    from pileus.providers.local.container import ranges  # noqa: PLC0415  (a stub's user has no such provider)
+    from pileus.providers.local.machine import cgroups  # noqa: PLC0415  (a stub's user has no such provider)
 
     def gone() -> bool:
         cgroups.remove(layout)
@@ -109,7 +109,7 @@ def _release(layout: Layout) -> None:
 def _forget(layout: Layout) -> None:
     """Remove the unpacked images that this cloud alone used."""
     from pileus.providers.local.container.bases import Bases  # noqa: PLC0415  (a stub's user has no such provider)
-    from pileus.providers.local.doctor.folders import no_fetch  # noqa: PLC0415
+    from pileus.providers.local.doctor.folders import no_fetch  # noqa: PLC0415  (a stub's user has no such provider)
 
     try:
         Bases(layout.bases, no_fetch).forget(layout.containers)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import structlog
 import uvicorn
@@ -38,7 +38,7 @@ class _Server(uvicorn.Server):
         self._beginning: set[asyncio.Task[None]] = set()
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def capture_signals(self) -> Iterator[None]:
         """Leave the signals alone: uvicorn's own would end the process as well, before the cloud is put away."""
         yield
 

@@ -249,7 +249,7 @@ class Workers:
             if counted:
                 self._end(job.project)
 
-    def _settle(self, job: _Job, result: Any, error: BaseException | None, counted: bool) -> None:  # noqa: FBT001
+    def _settle(self, job: _Job, result: Any, error: BaseException | None, counted: bool) -> None:  # noqa: FBT001  (of two callers here)
         if job.future.done():
             pass
         elif isinstance(error, asyncio.CancelledError):

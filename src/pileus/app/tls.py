@@ -59,7 +59,7 @@ class _Context(ssl.SSLContext):
     def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *more: Any, **named: Any) -> ssl.SSLObject:
         """As every context does."""
         made = super().wrap_bio(incoming, outgoing, *more, **named)
-        made.outgoing = outgoing  # type: ignore[attr-defined]
+        made.outgoing = outgoing  # type: ignore[attr-defined]  # an attribute of ours
         return made
 
 

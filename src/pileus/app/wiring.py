@@ -143,11 +143,11 @@ def _stubs(state: StateDirectory, settings: Settings, store: Store, place: Place
 
 def _stub(state: StateDirectory, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
     from pileus.app import hostmetrics  # noqa: PLC0415  (each provider's own parts)
-    from pileus.bus.channels import ChannelServer  # noqa: PLC0415
-    from pileus.bus.memory import MemoryBus  # noqa: PLC0415
-    from pileus.host.agent import Agent  # noqa: PLC0415
-    from pileus.host.book import FileBook  # noqa: PLC0415
-    from pileus.host.runner import HostRunner  # noqa: PLC0415
+    from pileus.bus.channels import ChannelServer  # noqa: PLC0415  (each provider's own parts)
+    from pileus.bus.memory import MemoryBus  # noqa: PLC0415  (each provider's own parts)
+    from pileus.host.agent import Agent  # noqa: PLC0415  (each provider's own parts)
+    from pileus.host.book import FileBook  # noqa: PLC0415  (each provider's own parts)
+    from pileus.host.runner import HostRunner  # noqa: PLC0415  (each provider's own parts)
 
     channels = ChannelServer(state.channels)
     provider = load("stub")(latency=settings.stub_latency, channels=channels)
@@ -170,8 +170,8 @@ def _stub(state: StateDirectory, settings: Settings, store: Store, place: Place,
 
 def _local(state: StateDirectory, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
     from pileus.providers.local import prefix  # noqa: PLC0415  (each provider's own parts)
-    from pileus.providers.local.layout import Layout  # noqa: PLC0415
-    from pileus.providers.local.network.provider import NetworkProvider  # noqa: PLC0415
+    from pileus.providers.local.layout import Layout  # noqa: PLC0415  (each provider's own parts)
+    from pileus.providers.local.network.provider import NetworkProvider  # noqa: PLC0415  (each provider's own parts)
 
     layout = Layout(state.root)
     bus = _bus(state, settings)
@@ -190,7 +190,7 @@ def _bus(state: StateDirectory, settings: Settings) -> UnixEnd | BrokerEnd:
         from pileus.bus.rabbitmq import Broker, CloudEnd  # noqa: PLC0415  (dear, and most clouds have no broker)
 
         return CloudEnd(Broker(settings.bus, _trust(state, settings)), local=frozenset({socket.gethostname()}))
-    from pileus.bus.unix import CloudEnd as UnixEnd  # noqa: PLC0415
+    from pileus.bus.unix import CloudEnd as UnixEnd  # noqa: PLC0415  (dear, and most clouds have no broker)
 
     return UnixEnd(state.bus)
 
@@ -200,7 +200,7 @@ def _trust(state: StateDirectory, settings: Settings) -> TlsFiles | None:
     if not settings.bus.startswith("amqps:"):
         return None
     from pileus.app import certificates, tls  # noqa: PLC0415  (dear, and most clouds have no broker)
-    from pileus.bus.tls import TlsFiles  # noqa: PLC0415
+    from pileus.bus.tls import TlsFiles  # noqa: PLC0415  (dear, and most clouds have no broker)
 
     authority, own = certificates.authority(state.cloud), state.bus_identity
     write_file(state.authority, authority.pem)

@@ -111,7 +111,7 @@ def audit(
     """Show the calls that were refused, and those that changed something, the oldest first."""
     from datetime import UTC, datetime  # noqa: PLC0415  (commands start quickly)
 
-    from pileus.cli import audit as ways  # noqa: PLC0415
+    from pileus.cli import audit as ways  # noqa: PLC0415  (commands start quickly)
 
     begin = ways.moment(since, datetime.now(UTC)) if since else ""
     found = ways.lines(state_of(state), ways.Choice(since=begin, user=user, action=action, refused=refused))
@@ -125,9 +125,9 @@ def audit(
 @cli.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
 def ssh(
     instance: str,
-    command: Annotated[Optional[list[str]], typer.Argument(metavar="[CMD]...")] = None,  # noqa: UP045
+    command: Annotated[Optional[list[str]], typer.Argument(metavar="[CMD]...")] = None,  # noqa: UP045  (typer reads it)
     *,
-    identity: Annotated[Optional[Path], typer.Option("-i", help="Private key.")] = None,  # noqa: UP045
+    identity: Annotated[Optional[Path], typer.Option("-i", help="Private key.")] = None,  # noqa: UP045  (typer reads it)
     state: StateOption = None,
 ) -> None:
     """Log in to an instance by plain ssh, or run a command there; over the API where it is on another machine."""

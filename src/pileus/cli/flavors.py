@@ -35,7 +35,7 @@ def create(
     disk: Annotated[int, typer.Option(help="GiB.")],
     container: Annotated[bool, typer.Option("--container", help="Meant for containers.")] = False,
     trait: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        Optional[list[str]],  # noqa: UP045  (typer reads it)
         typer.Option(help="What a host has to have; may be said again for more.", show_default=False),
     ] = None,
     state: StateOption = None,

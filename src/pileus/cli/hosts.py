@@ -19,7 +19,7 @@ hosts = typer.Typer(help="Hosts, the machines that run instances.", no_args_is_h
 Name = Annotated[str, typer.Argument(metavar="HOST", help="Its name, or its id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-Ratio = Annotated[Optional[float], typer.Option(help="How many times over; left out: as the cloud's setting is.")]  # noqa: UP045
+Ratio = Annotated[Optional[float], typer.Option(help="How many times over; left out: as the cloud's setting is.")]  # noqa: UP045  (typer reads it)
 
 
 @hosts.command("list")

@@ -18,11 +18,11 @@ StateOption = Annotated[
 ]
 
 Add = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    Optional[list[str]],  # noqa: UP045  (typer reads it)
     typer.Option("--add", help="A trait; may be said again for more.", show_default=False),
 ]
 Remove = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    Optional[list[str]],  # noqa: UP045  (typer reads it)
     typer.Option("--remove", help="One that it has no longer; may be said again.", show_default=False),
 ]
 

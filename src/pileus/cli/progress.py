@@ -19,8 +19,8 @@ def transfer(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield _plain(what, total)
         return
     # Slow to load: commands start quickly.
-    from rich import progress  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
+    from rich import progress  # noqa: PLC0415  (commands start quickly)
+    from rich.console import Console  # noqa: PLC0415  (commands start quickly)
 
     columns = (
         progress.TextColumn("{task.description}"),
@@ -45,7 +45,7 @@ def steps(say: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
         yield say
         return
     from rich import progress  # noqa: PLC0415  (slow to load)
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415  (slow to load)
 
     columns = (progress.SpinnerColumn(), progress.TextColumn("{task.description}"), progress.TimeElapsedColumn())
     with progress.Progress(*columns, console=Console(stderr=True)) as shown:

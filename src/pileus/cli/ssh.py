@@ -97,7 +97,7 @@ def splice(client: Client, instance: str, port: int) -> None:
 async def _splice(client: Client, instance: str, port: int) -> None:
     # One thread alone has the connection: OpenSSL's breaks when one reads it while another one writes.
     from websockets.asyncio.client import connect  # noqa: PLC0415  (slow to load)
-    from websockets.exceptions import ConnectionClosed  # noqa: PLC0415
+    from websockets.exceptions import ConnectionClosed  # noqa: PLC0415  (slow to load)
 
     url = client.url.replace("http", "ws", 1) + f"/instances/{quote(instance, safe='')}/connect/{port}"
     async with connect(

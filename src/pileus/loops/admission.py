@@ -108,7 +108,7 @@ class Admission:
         for register in self._registers:
             register.close()
 
-    def _committed(self, _woken: bool, touched: set[str]) -> None:  # noqa: FBT001
+    def _committed(self, _woken: bool, touched: set[str]) -> None:  # noqa: FBT001  (the store calls its listeners)
         if Host.KIND in touched:
             self._asked.set()
 

@@ -212,7 +212,7 @@ class Runner:
             self._pending += 1
             self._woken.notify()
 
-    def _committed(self, woken: bool, _touched: set[str]) -> None:  # noqa: FBT001
+    def _committed(self, woken: bool, _touched: set[str]) -> None:  # noqa: FBT001  (the store calls its listeners)
         if not woken:
             return
         self._nudged()

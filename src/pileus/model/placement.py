@@ -104,28 +104,28 @@ def alive(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, F
     return "" if host.alive else "not heard of lately"
 
 
-def state(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001
+def state(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001  (all filters are called alike)
     """Neither is one that is drained or in maintenance."""
     return "" if host.facts.state == "active" else host.facts.state
 
 
-def zone(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001
+def zone(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001  (all filters are called alike)
     """A zone that was asked for is heeded."""
     return "" if need.zone in ("", host.facts.zone) else f"in zone {host.facts.zone}"
 
 
-def kind(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001
+def kind(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001  (all filters are called alike)
     """A host runs machines, containers, or both."""
     return "" if need.kind in host.facts.kinds else f"does not run {need.kind}s"
 
 
-def traits(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001
+def traits(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001  (all filters are called alike)
     """Flavors and images may need what not every host has."""
     missing = need.traits - host.facts.traits
     return f"without {', '.join(sorted(missing))}" if missing else ""
 
 
-def affinity(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: FBT001
+def affinity(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: FBT001  (all filters are called alike)
     """The rule of the group; `grouped` says whether any host has an instance of it."""
     if need.affinity == "anti-affinity" and host.members:
         return "has an instance of the group"
@@ -134,7 +134,7 @@ def affinity(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: FBT001
     return ""
 
 
-def capacity(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001
+def capacity(host: Candidate, need: Need, grouped: bool) -> str:  # noqa: ARG001, FBT001  (all filters are called alike)
     """There has to be room for all that it takes."""
     wanted = (need.vcpus, need.memory, need.disk)
     short = ""
@@ -148,7 +148,7 @@ FILTERS: tuple[Callable[[Candidate, Need, bool], str], ...] = (*(alive, state, z
 """In the order in which they are asked: the first that refuses a host is the reason that is told."""
 
 
-def refusal(host: Candidate, need: Need, grouped: bool) -> tuple[str, str]:  # noqa: FBT001
+def refusal(host: Candidate, need: Need, grouped: bool) -> tuple[str, str]:  # noqa: FBT001  (all filters are called alike)
     """The name of the filter that refuses `host`, and why; two empty texts when none does."""
     for refuses in FILTERS:
         why = refuses(host, need, grouped)

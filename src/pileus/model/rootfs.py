@@ -134,7 +134,7 @@ class Member(tarfile.TarInfo):
         """The next header. Raises tarfile.ReadError."""
         try:
             return super().fromtarfile(tarfile_)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # missing in the stubs
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"the archive is damaged or cut short: {error}") from error

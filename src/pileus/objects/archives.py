@@ -85,7 +85,7 @@ def _look(upload: BinaryIO) -> tuple[Tally, set[str]]:
         while (member := archive.next()) is not None:
             path = tally.entry(member).path
             tops.update(path[:1])
-            archive.members.clear()  # type: ignore[attr-defined]
+            archive.members.clear()  # type: ignore[attr-defined]  # missing in the stubs
     if not tally.entries:
         raise RefusedError("is an archive with nothing in it")
     return tally, tops
@@ -103,8 +103,8 @@ def _strip(upload: BinaryIO, target: IO[bytes]) -> Tally:
                     found.linkname = member.linkname.lstrip("./").removeprefix(_PREFIX)
                 if tally.entry(found).kind != "nothing":
                     made.addfile(found, archive.extractfile(member) if member.isreg() else None)
-            archive.members.clear()  # type: ignore[attr-defined]
-            made.members.clear()  # type: ignore[attr-defined]
+            archive.members.clear()  # type: ignore[attr-defined]  # missing in the stubs
+            made.members.clear()  # type: ignore[attr-defined]  # missing in the stubs
     return _bootable(tally)
 
 
@@ -261,7 +261,7 @@ def _writing(target: IO[bytes]) -> Iterator[tarfile.TarFile]:
 
 def _spool(source: IO[bytes], folder: str) -> BinaryIO:
     """The bytes of `source` in a file without a name, which its user closes. Raises RefusedError beyond the bounds."""
-    spool, size = tempfile.TemporaryFile(dir=folder), 0  # noqa: SIM115
+    spool, size = tempfile.TemporaryFile(dir=folder), 0  # noqa: SIM115  (its user closes it)
     while part := source.read(_CHUNK):
         size += len(part)
         if size > bounds.ARCHIVE_BYTES.most:

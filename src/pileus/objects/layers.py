@@ -45,7 +45,7 @@ class Layers:
         self._root = _Node()
         self._archives: list[tarfile.TarFile] = []
         for number, file in enumerate(files):
-            archive = tarfile.open(fileobj=file, mode="r:", tarinfo=Member, encoding="utf-8")  # noqa: SIM115
+            archive = tarfile.open(fileobj=file, mode="r:", tarinfo=Member, encoding="utf-8")  # noqa: SIM115  (`close` closes it)
             self._archives.append(archive)
             self._add(number, archive)
 

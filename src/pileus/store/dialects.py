@@ -22,17 +22,17 @@ def dialect_of(url: str, sync: str) -> Dialect:
         raise _refused("it is no URL") from None
     # Each driver is loaded by those alone who use it.
     if kind == "sqlite":
-        from pileus.store.sqlite import Sqlite  # noqa: PLC0415
+        from pileus.store.sqlite import Sqlite  # noqa: PLC0415  (commands start quickly)
 
         return Sqlite(parsed, sync)
     if not parsed.database:
         raise _refused("it names no database after the host")
     if kind == "postgresql":
-        from pileus.store.postgresql import Postgresql  # noqa: PLC0415
+        from pileus.store.postgresql import Postgresql  # noqa: PLC0415  (commands start quickly)
 
         return Postgresql(parsed)
     if kind in ("mariadb", "mysql"):
-        from pileus.store.mariadb import Mariadb  # noqa: PLC0415
+        from pileus.store.mariadb import Mariadb  # noqa: PLC0415  (commands start quickly)
 
         return Mariadb(parsed)
     raise _refused(f"'{kind}' is none of postgresql, mariadb and sqlite")

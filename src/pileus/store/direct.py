@@ -128,7 +128,7 @@ class Texts:
             columns = statement.selected_columns
             if any(column.type.dialect_impl(self._words).result_processor(self._words, None) for column in columns):
                 return None
-            shape: Any = namedtuple("Row", [column.key for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024
+            shape: Any = namedtuple("Row", [column.key for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024  (made by need)
             row = partial(tuple.__new__, shape)  # its own `_make` is not in C
         elif not statement.is_dml or compiled.effective_returning:
             return None

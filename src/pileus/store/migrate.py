@@ -43,7 +43,7 @@ def migrate(engine: Database, revision: str = "head") -> None:
     if revision == "head" and _newest(engine):
         return
     from alembic import command  # noqa: PLC0415  (seldom needed)
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415  (seldom needed)
 
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))

@@ -424,7 +424,7 @@ def _in(cls: type[Noun], column: str) -> Select[Any]:
 
 
 @cache
-def _list(cls: type[Noun], given: tuple[str, ...], dead: bool) -> Select[Any]:  # noqa: FBT001
+def _list(cls: type[Noun], given: tuple[str, ...], dead: bool) -> Select[Any]:  # noqa: FBT001  (a key of the cache)
     table = tables.nouns[cls.KIND]
     statement = select(table).order_by(table.c.id)
     for key in ("project", "name"):
@@ -438,7 +438,7 @@ def _list(cls: type[Noun], given: tuple[str, ...], dead: bool) -> Select[Any]:  
 
 
 @cache
-def _referring(cls: type[Noun], dead: bool) -> Select[Any]:  # noqa: FBT001
+def _referring(cls: type[Noun], dead: bool) -> Select[Any]:  # noqa: FBT001  (a key of the cache)
     table, ref = tables.nouns[cls.KIND], tables.reference
     targets = ref.c.target.in_(bindparam("targets", expanding=True))
     sources = select(ref.c.source).where(targets, ref.c.source_kind == cls.KIND)
@@ -467,7 +467,7 @@ def _claims(given: tuple[str, ...]) -> Select[Any]:
 
 
 @cache
-def _journal(given: tuple[str, ...], open_only: bool) -> Select[Any]:  # noqa: FBT001
+def _journal(given: tuple[str, ...], open_only: bool) -> Select[Any]:  # noqa: FBT001  (a key of the cache)
     table = tables.journal
     statement = select(table).order_by(table.c.id.desc())
     if "uuid" in given:

@@ -126,7 +126,7 @@ class Authority:
         self._lock = threading.Lock()
         core.store.listen(self._changed)
 
-    def _changed(self, _woken: bool, touched: set[str]) -> None:  # noqa: FBT001
+    def _changed(self, _woken: bool, touched: set[str]) -> None:  # noqa: FBT001  (the store calls its listeners)
         if touched & {"credential", "user", "project"}:
             with self._lock:
                 self._found = {}

@@ -90,7 +90,7 @@ def seed(caller: Caller, core: Core) -> list[Flavor]:
         made = []
         for name, (vcpus, memory, disk), kind in sizes:
             if name not in have:
-                wanted = model.Wanted(vcpus=vcpus, memory=memory, disk=disk, kind=kind)  # type: ignore[arg-type]
+                wanted = model.Wanted(vcpus=vcpus, memory=memory, disk=disk, kind=kind)  # type: ignore[arg-type]  # a literal in `sizes`
                 made.append(_add(caller, tx, name, wanted))
     return made
 

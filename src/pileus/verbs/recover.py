@@ -145,7 +145,7 @@ class _Merge:
                 if row.gone is not None or isinstance(row, Port):
                     continue
                 if not row.wanted.gone:
-                    row = tx.want(row, msgspec.structs.replace(row.wanted, gone=True))  # noqa: PLW2901
+                    row = tx.want(row, msgspec.structs.replace(row.wanted, gone=True))  # noqa: PLW2901  (the row after the change)
                     self.done.removed.append(row.ec2_id)
                 if isinstance(row, FloatingIp):
                     # Its address may be another's by now.
@@ -455,7 +455,7 @@ class _Merge:
             held = {host for _, host in self.captures.get(image.uuid, ())}
             assigned = image.assigned
             if assigned is not None and (held or not images.settled(image)):
-                image = tx.revise(image)  # noqa: PLW2901
+                image = tx.revise(image)  # noqa: PLW2901  (the row after the change)
                 clear = dict.fromkeys(sorted({*assigned.clear, *held} - {assigned.host}), image.revision)
                 tx.wake(tx.assign(image, msgspec.structs.replace(assigned, content="", clear=clear)))
         for cls in ENGINE:

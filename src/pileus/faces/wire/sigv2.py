@@ -64,7 +64,7 @@ class SigV2Verifier:
         if secret is None:
             raise WireError(*codes.unknown)
         texts = [_text(request, host, params) for host in _hosts(request)]
-        if not any([hmac.compare_digest(_signature(secret, text, digest), claimed) for text in texts]):  # noqa: C419
+        if not any([hmac.compare_digest(_signature(secret, text, digest), claimed) for text in texts]):  # noqa: C419  (all, in equal time)
             raise WireError(*codes.mismatch)
         return access_key
 

@@ -74,7 +74,7 @@ def _free(wish: int, holders: dict[int, str]) -> int:
 
 
 def _holders(folder: Path) -> dict[int, str]:
-    return {int(name): os.readlink(folder / name) for name in os.listdir(folder) if name.isdecimal()}  # noqa: PTH208,PTH115
+    return {int(name): os.readlink(folder / name) for name in os.listdir(folder) if name.isdecimal()}  # noqa: PTH208,PTH115  (texts, not paths)
 
 
 def _holds(state: str, number: int) -> bool:

@@ -53,7 +53,7 @@ def _power(caller: Caller, core: Core, ids: Sequence[str], wish: PowerState, *, 
                     power=Power(state=wish, n=power.n + 1),
                     power_since=instance.wanted.power_since if again else power.n + 1,
                 )
-                instance = tx.want(instance, wanted)  # noqa: PLW2901
+                instance = tx.want(instance, wanted)  # noqa: PLW2901  (the row after the change)
                 tx.record(caller, instance, verb, goal=power.n + 1)
                 tx.wake(instance)
             changes.append((instance, before, state(instance)))
@@ -92,7 +92,7 @@ def terminate(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool =
         for instance in instances:
             before = state(instance)
             if instance.gone is None and not instance.wanted.gone:
-                instance = _end(caller, tx, instance, "Client.UserInitiatedShutdown", "User initiated shutdown")  # noqa: PLW2901
+                instance = _end(caller, tx, instance, "Client.UserInitiatedShutdown", "User initiated shutdown")  # noqa: PLW2901  (the row after the change)
             changes.append((instance, before, state(instance)))
         return changes
 

@@ -89,7 +89,7 @@ def unpack(archive: IO[bytes], room: int) -> Tally:
                 _make(tar, member, entry, folders)
             # tarfile would remember every header there was.
             if tally.entries % _FORGET == 0:
-                tar.members.clear()  # type: ignore[attr-defined]
+                tar.members.clear()  # type: ignore[attr-defined]  # missing in the stubs
     folders.finish()
     return tally
 

@@ -45,7 +45,7 @@ async def dial_async(
     layout: Layout,
     nic: NicSpec,
     port: int,
-    timeout: float = CONNECT_TIMEOUT,  # noqa: ASYNC109
+    timeout: float = CONNECT_TIMEOUT,  # noqa: ASYNC109  (as `dial`)
 ) -> socket.socket:
     """The same as `dial` for an event loop: the socket that is returned does not block."""
     return await first_of(lambda: call(layout, nic, port), timeout)
@@ -81,7 +81,7 @@ async def while_held(caller: socket.socket, dialling: Coroutine[None, None, sock
             loop.remove_reader(caller)
 
 
-async def first_of(call: Callable[[], Coroutine[None, None, socket.socket]], timeout: float) -> socket.socket:  # noqa: ASYNC109
+async def first_of(call: Callable[[], Coroutine[None, None, socket.socket]], timeout: float) -> socket.socket:  # noqa: ASYNC109  (as `dial`)
     """Return the socket of the first answered call, one more each `AGAIN` seconds. TimeoutError after `timeout`.
 
     A refusal is an answer too: its OSError is raised. Calls that end by TimeoutError are no answer. The first call and

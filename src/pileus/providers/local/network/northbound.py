@@ -44,7 +44,7 @@ Notify = Callable[[str, str, Any, Any], None]
 """(event, table, row, row of the changed columns' old values); events are `create`, `update`, `delete`."""
 
 
-class _Database(ovsdb_connection.OvsdbIdl):  # type: ignore[misc]
+class _Database(ovsdb_connection.OvsdbIdl):  # type: ignore[misc]  # ovsdbapp has no types
     """The library's replica of the database, which calls `hook` on each change; all waits for its return."""
 
     hook: Notify | None = None
@@ -210,7 +210,7 @@ class Northbound:
         try:
             database = _Database.from_server(self._remote, self.SCHEMA, helper_tables=self.TABLES)
             database.hook = self._changed
-            database._session.reconnect.set_backoff(_RECONNECT, _RECONNECT)  # noqa: SLF001
+            database._session.reconnect.set_backoff(_RECONNECT, _RECONNECT)  # noqa: SLF001  (ovs offers no other way)
             made = ovsdb_connection.Connection(database, self._timeout)
             made.start()
         except Exception:  # noqa: BLE001  (the library raises bare ones; who waits sees that there is no connection)

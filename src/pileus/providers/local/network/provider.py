@@ -186,7 +186,7 @@ def _foreign(event: str, row: Any, old: Any) -> bool:
         return True
     if event != "update" or old is None:
         return False
-    changed = {column for column in row._table.columns if hasattr(old, column)}  # noqa: SLF001
+    changed = {column for column in row._table.columns if hasattr(old, column)}  # noqa: SLF001  (ovs offers no other way)
     if "external_ids" in changed and old.external_ids.get(REVISION) != row.external_ids.get(REVISION):
         return False
     # Members and readiness change by other rows' orders.

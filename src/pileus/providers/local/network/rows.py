@@ -49,13 +49,13 @@ def revision_of(row: Any) -> Revision:
 def holds(row: Any, column: str, uuid: uuids.UUID) -> bool:
     """Whether the set of references `column` names `uuid`, as committed; one look-up, however large the set."""
     # Reading the attribute would make a list of rows of the whole set.
-    values = row._data[column].values  # noqa: SLF001
+    values = row._data[column].values  # noqa: SLF001  (ovs offers no other way)
     return ovs_data.Atom(ovs_types.UuidType, uuid) in values
 
 
 def holders(table: Any, column: str, uuid: uuids.UUID) -> list[Any]:
     """The rows of `table` whose set of references `column` names `uuid`, as committed."""
-    return [row for row in table.rows.values() if row._data is not None and holds(row, column, uuid)]  # noqa: SLF001
+    return [row for row in table.rows.values() if row._data is not None and holds(row, column, uuid)]  # noqa: SLF001  (ovs offers no other way)
 
 
 class NorthboundRows:
@@ -107,14 +107,14 @@ class NorthboundRows:
 
     def attach(self, parent: Any, column: str, child: uuids.UUID) -> None:
         """Put `child` into the set of references `column` of `parent` and of no other row of that table."""
-        for row in holders(parent._table, column, child):  # noqa: SLF001
+        for row in holders(parent._table, column, child):  # noqa: SLF001  (ovs offers no other way)
             if row.uuid != parent.uuid:
                 row.delvalue(column, child)
         self.include(parent, column, child)
 
     def include(self, row: Any, column: str, member: uuids.UUID) -> None:
         """Put `member` into the set of references `column` of `row`, which must still be there at commit."""
-        if row._data is None or not holds(row, column, member):  # noqa: SLF001
+        if row._data is None or not holds(row, column, member):  # noqa: SLF001  (ovs offers no other way)
             _verify(row, "name")
             row.addvalue(column, member)
 
@@ -140,7 +140,7 @@ class NorthboundRows:
     def acls(self, owner: Any, wanted: Iterable[dict[str, Any]]) -> None:
         """Make the rules of `owner` (a switch or a group) exactly `wanted`; those that are right stay."""
         missing = {_meaning(columns): columns for columns in wanted}
-        for row in [] if owner._data is None else owner.acls:  # noqa: SLF001
+        for row in [] if owner._data is None else owner.acls:  # noqa: SLF001  (ovs offers no other way)
             if missing.pop(_meaning_of(row), None) is None:
                 owner.delvalue("acls", row.uuid)
         for columns in missing.values():
@@ -160,7 +160,7 @@ _OWNERS = {
 def _verify(row: Any, column: str) -> None:
     """Demand at commit that `column` is still what was read."""
     # The library heeds the demand only in rows that are written.
-    if row._data is not None:  # noqa: SLF001
+    if row._data is not None:  # noqa: SLF001  (ovs offers no other way)
         row.verify(column)
         setattr(row, column, getattr(row, column))
 
