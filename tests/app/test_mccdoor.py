@@ -104,7 +104,7 @@ def test_calls_leave_the_faces_most_of_the_processor(door: mccdoor.MccApplicatio
         with lock:
             running[0] += 1
             most[0] = max(most[0], running[0])
-        time.sleep(0.02)
+        time.sleep(0.02)  # the work of a call: a third one would begin beside it
         with lock:
             running[0] -= 1
         return Response(200, {}, b"")

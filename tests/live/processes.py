@@ -161,7 +161,7 @@ class Cloud:
         return answer.status_code, answer.text
 
     def why(self) -> dict[str, str]:
-        """What each process says of its health, and the end of the log of each process and host."""
+        """The health that each process tells, and the end of the log of each process and host."""
         logs = {name: (self.root / f"{name}.log").read_text(errors="replace")[-4000:] for name in self.processes}
         return {name: f"{self.health(name) if name in self.ports else ''}\n{log}" for name, log in logs.items()}
 

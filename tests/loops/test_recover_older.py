@@ -22,27 +22,42 @@ from tests.loops.test_recover_shared import Shared
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.image import Image
+    from pileus.model.instance import Instance
+    from pileus.store.store import Store
+    from pileus.verbs.core import Core
+    from tests import databases
     from tests.site import Site
+
+
+def stopped_after_copy(site: Site, ann: Caller, core: Core, image: Image) -> tuple[Instance, databases.Image]:
+    """Launch an instance, copy the database and stop the instance through `core`: the instance and the copy."""
+    (instance,) = site.launch(ann, Launch(image=image.ec2_id))
+    site.settle()
+    older_copy = copied(site)
+    power.stop(ann, core, [instance.ec2_id])
+    site.settle()
+    return instance, older_copy
+
+
+def assert_recovered(site: Site, process: Process, store: Store, instance: Instance) -> None:
+    """Have the recovery done: it learns from the host that the instance was stopped, and `store` takes writes."""
+    process.opened()
+    assert process.recovery.outcome is not None
+    site.settle()
+    assert state(site.row(instance.uuid)) is State.STOPPED
+    with store.write() as tx:
+        tx.bump()
 
 
 def test_an_older_copy_that_is_restored_into_a_running_process_is_noticed(site: Site, ann: Caller, tiny: Image) -> None:
     """By no file of another name: `sqlite3 pileus.db ".restore old.db"` writes into the one that is open."""
     process = Process(site).opened()
-    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
-    site.settle()
-    old = copied(site)
-    power.stop(ann, process.core, [made.ec2_id])
-    site.settle()
-    replaced(site, old)
+    instance, older_copy = stopped_after_copy(site, ann, process.core, tiny)
+    replaced(site, older_copy)
     with pytest.raises(Unavailable), site.store.write() as tx:
         tx.reserve(1000)
     process.recovery.tick()
-    process.opened()
-    assert process.recovery.outcome is not None
-    site.settle()
-    assert state(site.row(made.uuid)) is State.STOPPED
-    with site.store.write() as tx:
-        tx.bump()
+    assert_recovered(site, process, site.store, instance)
 
 
 def test_an_older_copy_under_a_running_process_is_noticed_before_anything_is_decided(
@@ -51,49 +66,31 @@ def test_an_older_copy_under_a_running_process_is_noticed_before_anything_is_dec
     """Loops that went on from the copy would soon have given higher revisions than hosts have seen."""
     process = Shared(site).opened()
     store = process.core.store
-    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
-    site.settle()
-    old = copied(site)
-    power.stop(ann, process.core, [made.ec2_id])
-    site.settle()
+    instance, older_copy = stopped_after_copy(site, ann, process.core, tiny)
     with store.write() as tx:
         tx.bump()
-    replaced(site, old)
+    replaced(site, older_copy)
     for _ in range(2):
         with pytest.raises(Unavailable), store.write() as tx:
             tx.reserve(1000)
-    process.opened()
-    assert process.recovery.outcome is not None
-    site.settle()
-    assert state(site.row(made.uuid)) is State.STOPPED
-    with store.write() as tx:
-        tx.bump()
+    assert_recovered(site, process, store, instance)
 
 
 def test_a_process_without_loops_notices_an_older_copy_and_counts_on_from_it_no_more(
     site: Site, ann: Caller, tiny: Image
 ) -> None:
-    """What it acknowledged would soon have been at higher revisions than loops and hosts have seen."""
+    """Its verbs would soon have given higher revisions than loops and hosts have seen."""
     process = Shared(site).opened()
     core = dataclasses.replace(site.core, store=copy.copy(site.store))
     api = standing.Awaited(core)
     assert not api.missing()
-    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
-    site.settle()
-    old = copied(site)
-    power.stop(ann, core, [made.ec2_id])
-    site.settle()
+    instance, older_copy = stopped_after_copy(site, ann, core, tiny)
     Beats(core.store, "api").beat()
-    replaced(site, old)
+    replaced(site, older_copy)
     with pytest.raises(Unavailable), core.store.write() as tx:
         tx.reserve(1000)
     process.recovery.tick()
-    process.opened()
-    assert process.recovery.outcome is not None
-    site.settle()
-    assert state(site.row(made.uuid)) is State.STOPPED
-    with core.store.write() as tx:
-        tx.bump()
+    assert_recovered(site, process, core.store, instance)
 
 
 def test_what_was_kept_decoded_of_a_lost_time_is_not_shown_for_what_came_instead(
@@ -101,14 +98,14 @@ def test_what_was_kept_decoded_of_a_lost_time_is_not_shown_for_what_came_instead
 ) -> None:
     """The number of a kind's versions is soon what it was in the lost time."""
     process = Process(site).opened()
-    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
     site.settle()
-    old = copied(site)
+    older_copy = copied(site)
     user.create(SYSTEM, process.core, "lost", "lost", admin=False, limits={})
-    power.stop(ann, process.core, [made.ec2_id])
+    power.stop(ann, process.core, [instance.ec2_id])
     site.settle()
     assert "lost" in {each.name for each in user.listing(SYSTEM, process.core)}
-    replaced(site, old)
+    replaced(site, older_copy)
     with pytest.raises(Unavailable), site.store.write():
         pass
     process.recovery.tick()
@@ -124,14 +121,10 @@ def test_the_engine_is_not_asked_before_steps_that_were_decided_in_the_lost_time
 ) -> None:
     """They tell the engine what the recovered store does not know, and it would never look for."""
     process = Process(site).opened()
-    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
-    site.settle()
-    old = copied(site)
-    power.stop(ann, process.core, [made.ec2_id])
-    site.settle()
-    power.start(ann, process.core, [made.ec2_id])
+    instance, older_copy = stopped_after_copy(site, ann, process.core, tiny)
+    power.start(ann, process.core, [instance.ec2_id])
     (held,) = site.store.claim_wakes(1)
-    replaced(site, old)
+    replaced(site, older_copy)
     with pytest.raises(Unavailable), site.store.write():
         pass
     process.recovery.tick()
@@ -147,13 +140,13 @@ def test_the_engine_is_not_asked_before_steps_that_were_decided_in_the_lost_time
 def test_a_host_that_a_copy_was_opened_without_is_compared_once_more(site: Site, ann: Caller, tiny: Image) -> None:
     """No revision was given since the copy: nothing but the mark tells that the store is another one."""
     process = Process(site).opened()
-    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
     site.settle()
     with site.store.write() as tx:
         comparison.without(tx, "h1")
     process.recovery.tick()
     assert "h1" not in process.gate.admitted
     process.hear("h1")
-    assert site.row(made.uuid).assigned.unheard is None
+    assert site.row(instance.uuid).assigned.unheard is None
     with site.store.read() as tx:
         assert not comparison.late(tx, "h1")

@@ -416,7 +416,7 @@ class Writer(Reader):
         outcome: str = "open",
         detail: str = "",
     ) -> None:
-        """The same for many nouns. Later wakes are for that request."""
+        """Write a line of the journal for each of `nouns`. Later wakes of this transaction are for its request."""
         self._request = caller.request
         rows = [
             {
