@@ -51,10 +51,10 @@ class Offers:
             self._offers[ticket] = (now + PATIENCE, serve)
         return ticket
 
-    def take(self, said: bytes) -> Callable[[Stream], None] | None:
+    def take(self, line: bytes) -> Callable[[Stream], None] | None:
         """Return the function to serve the stream for the ticket in this line, once; None for no valid ticket."""
         with self._lock:
-            offer = self._offers.pop(said.strip().decode("ascii", "replace"), None)
+            offer = self._offers.pop(line.strip().decode("ascii", "replace"), None)
         return offer[1] if offer is not None and offer[0] > time.monotonic() else None
 
 
@@ -101,13 +101,13 @@ class ChannelServer:
     def _serve(self, link: socket.socket) -> None:
         with link, contextlib.suppress(OSError):
             link.settimeout(5.0)
-            said = b""
-            while not said.endswith(b"\n") and len(said) < LONGEST_TICKET:
+            line = b""
+            while not line.endswith(b"\n") and len(line) < LONGEST_TICKET:
                 part = link.recv(1)
                 if not part:
                     return
-                said += part
-            serve = self._offers.take(said)
+                line += part
+            serve = self._offers.take(line)
             if serve is not None:
                 link.settimeout(None)
                 serve(link)

@@ -110,16 +110,16 @@ class TlsChannelServer:
             task.add_done_callback(self._tasks.discard)
 
     async def _carry(self, link: socket.socket) -> None:
-        known = False
+        ticket_read = False
         try:
             async with asyncio.timeout(FIRST):
                 reader, writer = await _secured(link, self._context)
             try:
                 async with asyncio.timeout(FIRST):
-                    said = await reader.readuntil(b"\n")
-                serve = self._offers.take(said)
+                    line = await reader.readuntil(b"\n")
+                serve = self._offers.take(line)
                 self._strangers -= 1
-                known = True
+                ticket_read = True
                 if serve is not None:
                     await _bridge(reader, writer, serve)
             finally:
@@ -133,7 +133,7 @@ class TlsChannelServer:
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
             """No handshake, no ticket, or gone in the middle: nobody is owed an answer."""
         finally:
-            if not known:
+            if not ticket_read:
                 self._strangers -= 1
             link.close()
 

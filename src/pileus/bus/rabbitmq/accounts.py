@@ -51,7 +51,7 @@ class Accounts:
     def hosts(self) -> set[str]:
         """Return the names of hosts with full access; rights are the last that an account gets."""
         tagged = {user["name"] for user in self._list("users") if TAG in _words(user.get("tags", ""))}
-        return tagged & {one["user"] for one in self._list(f"vhosts/{self._vhost}/permissions")}
+        return tagged & {permission["user"] for permission in self._list(f"vhosts/{self._vhost}/permissions")}
 
     def add(self, host: str, password: str = "") -> None:
         """Let a host in, with what a host may and no more; again is no harm.
@@ -77,8 +77,8 @@ class Accounts:
             self._call("DELETE", f"queues/{self._vhost}/{quote(str(queue.name), safe='')}", missing=True)
 
     def _free(self, host: str, user: str) -> None:
-        found = self._call("GET", f"users/{user}", missing=True)
-        if found is not None and TAG not in _words(found.get("tags", "")):
+        account = self._call("GET", f"users/{user}", missing=True)
+        if account is not None and TAG not in _words(account.get("tags", "")):
             raise Conflict(f"The broker has a user '{host}' who is no host.", noun="host", ident=host, reason="user")
 
     def _call(self, method: str, path: str, body: object = None, *, missing: bool = False) -> dict[str, Any] | None:

@@ -98,15 +98,15 @@ class CloudEnd:
         """Have a host open a channel."""
         self._asked[request.call] = host
         try:
-            found = self._calls.ask(request, (lambda: self._send(host, request)) if self.connected else None)
+            access = self._calls.ask(request, (lambda: self._send(host, request)) if self.connected else None)
         finally:
             self._asked.pop(request.call, None)
-        if found.address.startswith(TCP):
+        if access.address.startswith(TCP):
             tls = self._broker.tls
-            return Access(address=found.address, ticket=found.ticket, name=host, ca=str(tls.ca) if tls else "")
+            return Access(address=access.address, ticket=access.ticket, name=host, ca=str(tls.ca) if tls else "")
         if host not in self._local:
             raise Unavailable("The host offers no channel that another machine can reach.", noun="host")
-        return found
+        return access
 
     def nudge(self) -> None:
         """Tell the other processes that something was woken; they look at once. Never blocks; losing it is no harm."""

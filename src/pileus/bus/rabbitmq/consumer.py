@@ -118,22 +118,22 @@ class Consumer:
     def _arrived(self, channel: Any, message: Any) -> None:
         if self.session.stopping.is_set():
             return
-        said = message.properties
-        taken: object = None
+        properties = message.properties
+        accepted: object = None
         try:
-            taken = self._take(
+            accepted = self._take(
                 Letter(
                     key=str(message.delivery_info["routing_key"]),
                     body=message.body if isinstance(message.body, bytes) else b"",
-                    reply=str(said.get("reply_to") or ""),
-                    sender=str(said.get("app_id") or ""),
+                    reply=str(properties.get("reply_to") or ""),
+                    sender=str(properties.get("app_id") or ""),
                 )
             )
         except msgspec.DecodeError as error:
             log.warning("not a message", key=message.delivery_info.get("routing_key"), reason=str(error))
         except Exception:
             log.exception("message not taken in", key=message.delivery_info.get("routing_key"))
-        if taken is False:
+        if accepted is False:
             self._late.append(message.delivery_tag)
         else:
             channel.basic_ack(message.delivery_tag)
