@@ -106,7 +106,7 @@ class Agent:
             if not self.accepts(order):
                 return False
             try:
-                taken = self._keep(order)
+                has_work = self._keep(order)
             except OSError as error:
                 fault = _disk_fault(error)
                 log.warning("order not kept", uuid=order.uuid, code=fault.code, message=fault.message)
@@ -115,7 +115,7 @@ class Agent:
                 return False
             self._refused.pop(order.uuid, None)
         log.info("order taken", uuid=order.uuid, revision=order.revision, request=order.request or None)
-        return taken
+        return has_work
 
     def _keep(self, order: Order) -> bool:
         self.book.witness(order.revision)
@@ -171,12 +171,12 @@ class Agent:
         if removed is not None and order.revision <= removed.revision:
             self._told.add(order.uuid)
             return False
-        held = self.book.entries.get(order.uuid)
-        if held is None and order.spec is not None and order.revision <= self.book.forgotten:
+        entry = self.book.entries.get(order.uuid)
+        if entry is None and order.spec is not None and order.revision <= self.book.forgotten:
             # Perhaps its removal was forgotten; if not, the cloud orders it again, above that.
             self._told.add(order.uuid)
             return False
-        if held is not None and order.revision <= held.revision:
+        if entry is not None and order.revision <= entry.revision:
             self._changed.add(order.uuid)
             return False
         return True
@@ -243,11 +243,11 @@ class Agent:
             return entry, 0.0 if not entry.body.running else SOON
         if step is Step.START and fell(entry):
             # A start that is ahead of the clock was before the clock was set back.
-            left = min(pause(entry.falls), entry.since + pause(entry.falls) - self.now())
-            if left > 0:
+            remaining_pause = min(pause(entry.falls), entry.since + pause(entry.falls) - self.now())
+            if remaining_pause > 0:
                 times = f"it went down {entry.falls} times in a row soon after its start"
                 fault = Fault("GuestFalls", f"{times}; the console log may say why")
-                return msgspec.structs.replace(entry, fault=self._shown(fault)), left
+                return msgspec.structs.replace(entry, fault=self._shown(fault)), remaining_pause
         start = step is Step.START or (step is Step.MAKE and _wants_start(entry) and not holding)
         if step is Step.NONE and entry.body.running:
             # Its guest may have ended itself since it was looked at: nothing here may start it again.
@@ -265,7 +265,7 @@ class Agent:
     def _held(self, entry: BookEntry) -> tuple[BookEntry, str]:
         """The capture it is kept down for; what relies on that is told of the end before anything starts it."""
         with self._lock:
-            holding = self._captures.hold(entry.uuid, held=entry.body.held)
+            holding = self._captures.hold(entry.uuid, held_down=entry.body.held)
             if entry.body.held and not holding:
                 entry = _with_body(entry, held=False)
                 self._save(entry.uuid, entry)
@@ -359,14 +359,14 @@ class Agent:
 
     def survey(self) -> list[str]:
         """Look for bodies that no order names; returns the uuids of those that orders name."""
-        known = self.book.entries
+        entries = self.book.entries
         seen = [body.uuid for body in self.provider.scan() if body.kind == "instance"]
-        unknown = tuple(sorted(uuid for uuid in seen if uuid not in known))
+        unknown = tuple(sorted(uuid for uuid in seen if uuid not in entries))
         self._found = self._found or unknown != self._unknown
         self._unknown = unknown
         with self._lock, contextlib.suppress(OSError):
             self.book.note()
-        return list(known)
+        return list(entries)
 
     def heed(self, ask: Ask) -> bool:
         """Begin a later epoch than the cloud has heard of, if this one is earlier; whether it was."""
@@ -469,8 +469,8 @@ class Agent:
 
     def _refusal(self, uuid: str, fault: SeenFault) -> BodyReport:
         """Return the report of a body whose last order could not be kept."""
-        held = self.book.entries.get(uuid)
-        return BodyReport(fault=fault) if held is None else msgspec.structs.replace(_body_report(held), fault=fault)
+        entry = self.book.entries.get(uuid)
+        return BodyReport(fault=fault) if entry is None else msgspec.structs.replace(_body_report(entry), fault=fault)
 
 
 def _disk_fault(error: OSError) -> Fault:

@@ -146,21 +146,21 @@ class Book:
             self._erase_entry(uuid)
             del self.entries[uuid]
 
-    def forget(self, through: Revision, left: int) -> None:
-        """Forget the oldest removals through a revision for which the store vouches, but for `left` of all removals."""
-        oldest = sorted(self.removed, key=lambda uuid: self.removed[uuid].revision)[: max(0, len(self.removed) - left)]
+    def forget(self, through: Revision, limit: int) -> None:
+        """Forget the oldest removals through a revision for which the store vouches, until `limit` removals remain."""
+        oldest = sorted(self.removed, key=lambda uuid: self.removed[uuid].revision)[: max(0, len(self.removed) - limit)]
         forgotten = {uuid for uuid in oldest if self.removed[uuid].revision <= through}
-        kept = {uuid: removed for uuid, removed in self.removed.items() if uuid not in forgotten}
-        self._write_kept(max(through, self.forgotten), kept)
-        self.removed, self.forgotten = kept, max(through, self.forgotten)
+        retained = {uuid: removed for uuid, removed in self.removed.items() if uuid not in forgotten}
+        self._write_kept(max(through, self.forgotten), retained)
+        self.removed, self.forgotten = retained, max(through, self.forgotten)
         self.start = _raised(self.start, self.forgotten)
 
     def _recalled(self, written: Start) -> Start:
         """Return the start as written, raised to the highest revision of the orders and removals."""
-        known = [entry.revision for entry in self.entries.values()]
-        known += [removed.revision for removed in self.removed.values()]
-        known.append(self.forgotten)
-        return _raised(written, max(known, default=NEVER))
+        revisions = [entry.revision for entry in self.entries.values()]
+        revisions += [removed.revision for removed in self.removed.values()]
+        revisions.append(self.forgotten)
+        return _raised(written, max(revisions, default=NEVER))
 
     def _set_start(self, start: Start) -> None:
         self._write_start(start)
@@ -174,7 +174,7 @@ class Book:
 
     def _write_removed(self, uuid: str, removed: Removed) -> None: ...
 
-    def _write_kept(self, forgotten: Revision, kept: dict[str, Removed]) -> None: ...
+    def _write_kept(self, forgotten: Revision, removals: dict[str, Removed]) -> None: ...
 
 
 class FileBook(Book):
@@ -286,9 +286,9 @@ class FileBook(Book):
             file.flush()
             os.fdatasync(file.fileno())
 
-    def _write_kept(self, forgotten: Revision, kept: dict[str, Removed]) -> None:
+    def _write_kept(self, forgotten: Revision, removals: dict[str, Removed]) -> None:
         self._mark(forgotten)
-        lines = [("", Removed(revision=forgotten, why=FORGOTTEN)), *kept.items()]
+        lines = [("", Removed(revision=forgotten, why=FORGOTTEN)), *removals.items()]
         _replace(self._folder / REMOVALS, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
 
@@ -300,12 +300,12 @@ def _raise_scarce(error: Exception) -> None:
 
 def marks(orders: Path) -> list[Revision]:
     """The highest revision as the names in its folder show it; none, or several, where somebody else was at work."""
-    found = []
+    revisions = []
     for path in orders.glob(f"*{MARK}"):
         incarnation, _, counter = path.name.removesuffix(MARK).partition(".")
         if incarnation.isdecimal() and counter.isdecimal():
-            found.append((int(incarnation), int(counter)))
-    return found
+            revisions.append((int(incarnation), int(counter)))
+    return revisions
 
 
 def read_entry(path: Path) -> BookEntry:

@@ -37,24 +37,24 @@ class HostCaptures:
         if isinstance(entry.spec, ImageSpec):
             self._ordered.add(entry.uuid)
 
-    def hold(self, instance: str, *, held: bool) -> str:
+    def hold(self, instance: str, *, held_down: bool) -> str:
         """The capture for which this instance is to be down now, for it has no moment yet; empty if there is none.
 
-        A guest that is not `held` down yet is not put down while another capture of it is made, which would lose its
+        A guest that is not `held_down` yet is not put down while another capture of it is made, which would lose its
         moment. One that is held stays down: captures of it may have begun.
         """
-        found = ""
+        pending_capture = ""
         for uuid in list(self._ordered):
             entry = self._book.entries.get(uuid)
             spec = entry.spec if entry is not None else None
             if entry is None or not isinstance(spec, ImageSpec):
                 self._ordered.discard(uuid)
             elif spec.instance == instance and not _ended(entry):
-                if not held and _moment(entry) and entry.fault is None:
+                if not held_down and _moment(entry) and entry.fault is None:
                     return ""
                 if spec.reboot and not _moment(entry):
-                    found = uuid
-        return found
+                    pending_capture = uuid
+        return pending_capture
 
     def step(self, entry: BookEntry, spec: ImageSpec, stir: Callable[[str], None]) -> tuple[BookEntry, float | None]:
         """One step towards a capture. Raises Fault; a permanent one is the capture's end, whatever is ordered later."""
@@ -72,9 +72,9 @@ class HostCaptures:
     def _step(self, entry: BookEntry, spec: ImageSpec, stir: Callable[[str], None]) -> tuple[BookEntry, float | None]:
         ref = BodyRef(kind=spec.KIND, uuid=entry.uuid, revision=entry.revision)
         seen = self._provider.observe(ref)
-        made = seen.capture if seen is not None else None
-        if made is not None and made.state == "captured":
-            return msgspec.structs.replace(entry, capture=made, applied=entry.revision, fault=None), None
+        capture = seen.capture if seen is not None else None
+        if capture is not None and capture.state == "captured":
+            return msgspec.structs.replace(entry, capture=capture, applied=entry.revision, fault=None), None
         if entry.capture is not None and entry.capture.state == "captured":
             raise Fault("CaptureLost", "What was captured is no longer there.", permanent=True)
         if spec.KIND not in self._provider.handles:
@@ -86,27 +86,27 @@ class HostCaptures:
             stir(spec.instance)
             return entry, SOON
         try:
-            made = self._made(spec, ref)
-            if spec.reboot and _lost(entry, made):
+            capture = self._made(spec, ref)
+            if spec.reboot and _lost(entry, capture):
                 if self._unseen(source):
                     stir(spec.instance)
                     return entry, SOON
-                _excuse(source, source.spec.power.n, made)
+                _excuse(source, source.spec.power.n, capture)
         except Fault as fault:
             if spec.reboot and source.spec.power.state == "running" and not self._keeps(entry, ref):
                 # Its guest was put down for this, and is not to be again.
                 raise Fault(fault.code, fault.message, permanent=True) from fault
             raise
-        entry = msgspec.structs.replace(entry, capture=made, fault=None)
-        if made is None or made.state != "captured":
+        entry = msgspec.structs.replace(entry, capture=capture, fault=None)
+        if capture is None or capture.state != "captured":
             return entry, SOON
         return msgspec.structs.replace(entry, applied=entry.revision), None
 
     def _keeps(self, entry: BookEntry, ref: BodyRef) -> bool:
         """Whether a capture that has its moment still has it: nobody is down for it, and it can be tried again."""
         seen = self._provider.observe(ref)
-        made = seen.capture if seen is not None else None
-        return bool(_moment(entry)) and not _lost(entry, made)
+        capture = seen.capture if seen is not None else None
+        return bool(_moment(entry)) and not _lost(entry, capture)
 
     def _unseen(self, source: BookEntry) -> bool:
         """Whether an instance has ended, and its own steps have not looked yet at what ended it."""
@@ -128,19 +128,19 @@ def _moment(entry: BookEntry) -> str:
     return entry.capture.moment if entry.capture is not None else ""
 
 
-def _lost(entry: BookEntry, made: Capture | None) -> bool:
+def _lost(entry: BookEntry, capture: Capture | None) -> bool:
     """Whether a capture that had its moment is now of another one, or of none yet."""
-    now = made if made is not None else Capture(state="capturing")
+    now = capture if capture is not None else Capture(state="capturing")
     return _moment(entry) not in ("", now.moment) and now.state == "capturing"
 
 
-def _excuse(source: BookEntry, n: int, made: Capture | None) -> None:
+def _excuse(source: BookEntry, n: int, capture: Capture | None) -> None:
     """A moment was lost for which the guest had been put down. Raises Fault unless it went down in order once more.
 
     The disk of a guest that ended otherwise is not the one asked for. `n` is of the power that is wanted of it.
     """
     fell = source.falls and source.body.satisfied != n
-    if fell or made is None or not made.moment:
+    if fell or capture is None or not capture.moment:
         text = "The instance ended, or could not be kept as it was, while its disk was being captured."
         raise Fault("CaptureInterrupted", text, permanent=True)
 

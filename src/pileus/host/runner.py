@@ -322,7 +322,7 @@ class HostRunner:
             return None
 
     def _step(self, uuid: str) -> float | None:
-        held = uuid in self.agent.book.entries
+        had_entry = uuid in self.agent.book.entries
         try:
             after = self.agent.step(uuid)
         except Exception as error:
@@ -331,7 +331,7 @@ class HostRunner:
             self._tries[uuid] = self._tries.get(uuid, 0) + 1
             return backoff(self._tries[uuid])
         self._tries.pop(uuid, None)
-        if held and uuid not in self.agent.book.entries:
+        if had_entry and uuid not in self.agent.book.entries:
             self._specs_changed()
         return after
 

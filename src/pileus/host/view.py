@@ -23,7 +23,7 @@ def read(folder: Path) -> BookView:
         start = msgspec.json.decode((folder / "start.json").read_bytes(), type=Start)
     entries, removed = _entries(folder / "orders"), _removed(folder / "removed.jsonl")
     shown = [start.highest, *marks(folder / "orders")]
-    shown += [*(entry.revision for entry in entries), *(one.revision for _, one in removed)]
+    shown += [*(entry.revision for entry in entries), *(removal.revision for _, removal in removed)]
     return BookView(
         orders={
             entry.uuid: Held(
@@ -36,7 +36,7 @@ def read(folder: Path) -> BookView:
             for entry in entries
             if entry.kind == InstanceSpec.KIND
         },
-        removed={uuid: one.revision for uuid, one in removed if one.why == "gone"},
+        removed={uuid: removal.revision for uuid, removal in removed if removal.why == "gone"},
         highest=max(shown),
         newest=max((entry.since for entry in entries), default=0.0),
         captures=tuple(entry.uuid for entry in entries if entry.kind == ImageSpec.KIND),
@@ -45,19 +45,19 @@ def read(folder: Path) -> BookView:
 
 
 def _entries(folder: Path) -> list[BookEntry]:
-    found = []
+    entries = []
     for path in folder.glob("*.json"):
         with contextlib.suppress(FileNotFoundError):
-            found.append(read_entry(path))
-    return found
+            entries.append(read_entry(path))
+    return entries
 
 
 def _removed(path: Path) -> list[tuple[str, Removed]]:
     line = msgspec.json.Decoder(tuple[str, Removed])
-    found: list[tuple[str, Removed]] = []
+    removals: list[tuple[str, Removed]] = []
     with contextlib.suppress(FileNotFoundError):
         for text in path.read_bytes().splitlines():
             # A line that is just being written, or was when the machine lost power.
             with contextlib.suppress(msgspec.DecodeError):
-                found.append(line.decode(text))
-    return found
+                removals.append(line.decode(text))
+    return removals
