@@ -42,11 +42,11 @@ def take(layout: Layout) -> int:
     """
     with _alone(layout.prefixes):
         holders, own = _holders(layout.prefixes), str(layout.state)
-        kept = _kept(layout.prefix_file)
-        number = kept or next((one for one, state in holders.items() if state == own), 0)
+        stored_number = _kept(layout.prefix_file)
+        number = stored_number or next((held_number for held_number, state in holders.items() if state == own), 0)
         if not number or (holders.get(number, own) != own and _holds(holders[number], number)):
             number = _free(of(layout), holders)
-        if number != kept:
+        if number != stored_number:
             _keep(layout.prefix_file, number)
         if holders.get(number) != own:
             _link(layout.prefixes, number, own)
@@ -64,9 +64,9 @@ def free(layout: Layout) -> None:
 
 def _free(wish: int, holders: dict[int, str]) -> int:
     """The first N from `wish` on that nobody has; of those whose holder is gone, only when there is no other."""
-    heard = listening(_TCP.read_text())
+    listening_numbers = listening(_TCP.read_text())
     order = [_FIRST + (wish - _FIRST + step) % _COUNT for step in range(_COUNT)]
-    quiet = [number for number in order if number not in heard]
+    quiet = [number for number in order if number not in listening_numbers]
     for number in sorted(quiet, key=lambda number: number in holders):
         if number not in holders or not _holds(holders[number], number):
             return number
@@ -83,14 +83,14 @@ def _holds(state: str, number: int) -> bool:
 
 def listening(table: str) -> set[int]:
     """Every N with a listener, by the text of /proc/net/tcp: of a cloud that is in no folder of ours, perhaps."""
-    found = set()
+    numbers = set()
     for line in table.splitlines()[1:]:
         _, local, _, state, *_ = line.split()
         # The kernel prints the four bytes as one number of this machine's order.
         octets = ipaddress.IPv4Address(int.from_bytes(bytes.fromhex(local[:8]), "little")).packed
         if state == _LISTENING and octets[0] == 127:
-            found.add(octets[1])
-    return found
+            numbers.add(octets[1])
+    return numbers
 
 
 def _kept(file: Path) -> int:
@@ -110,11 +110,11 @@ def _kept(file: Path) -> int:
 def _keep(file: Path, number: int) -> None:
     aside = file.with_name(f".{file.name}.new")
     aside.unlink(missing_ok=True)
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "wb") as made:
-        os.fchmod(made.fileno(), 0o644)
-        made.write(msgspec.json.encode(_Kept(number)))
-        made.flush()
-        os.fsync(made.fileno())
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "wb") as new_file:
+        os.fchmod(new_file.fileno(), 0o644)
+        new_file.write(msgspec.json.encode(_Kept(number)))
+        new_file.flush()
+        os.fsync(new_file.fileno())
     aside.rename(file)
 
 

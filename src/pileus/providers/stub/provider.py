@@ -93,7 +93,7 @@ class StubProvider:
         if self._records is not None:
             return self._records.recall()
         with self._lock:
-            kept = [
+            spec_records = [
                 Recalled(kind=kind, uuid=uuid, revision=spec.revision, record=spec.record)
                 for (kind, uuid), spec in self.specs.items()
                 if kind not in _HOSTS
@@ -103,7 +103,7 @@ class StubProvider:
                 for (kind, uuid), revision in self.removed.items()
                 if kind not in _HOSTS
             ]
-            return kept + gone
+            return spec_records + gone
 
     def ensure(self, spec: AnySpec) -> None:
         """Be as `spec` says, after the latency; what is older than the body or than its removal does nothing."""

@@ -45,7 +45,7 @@ class Records:
         """Return what was told last of each body, removals too."""
         with self._open() as link:
             rows = link.execute("SELECT told FROM record").fetchall()
-        return [msgspec.json.decode(told, type=Recalled) for (told,) in rows]
+        return [msgspec.json.decode(encoded, type=Recalled) for (encoded,) in rows]
 
     def ensure(self, spec: AnySpec) -> None:
         """Keep a body as `spec` says, unless a later order, or its removal, is there."""
@@ -63,8 +63,14 @@ class Records:
             return
         self._keep(Recalled(kind=ref.kind, uuid=ref.uuid, revision=ref.revision, gone=True), None)
 
-    def _keep(self, told: Recalled, seen: SeenBody | None) -> None:
-        row = (told.kind, told.uuid, *told.revision, msgspec.json.encode(told), seen and msgspec.json.encode(seen))
+    def _keep(self, record: Recalled, seen: SeenBody | None) -> None:
+        row = (
+            record.kind,
+            record.uuid,
+            *record.revision,
+            msgspec.json.encode(record),
+            seen and msgspec.json.encode(seen),
+        )
         with self._open() as link:
             # An order of a removal's own revision does nothing; a removal of a body's own revision removes it.
             link.execute(

@@ -114,12 +114,12 @@ class CaptureProvider:
 
     def waiting(self, instance: str) -> ImageSpec | None:
         """A capture of the instance whose moment its disk at rest is, else one that is asked for and not whole."""
-        now, found = time.monotonic(), self._shelf.waiting(instance)
-        for spec in found:
+        now, specs = time.monotonic(), self._shelf.waiting(instance)
+        for spec in specs:
             moment = self._shelf.moment(spec.uuid)
             if moment is not None and moment.at == "rest":
                 return spec
-        return next((spec for spec in found if now - self._asked.get(spec.uuid, -math.inf) < LATELY), None)
+        return next((spec for spec in specs if now - self._asked.get(spec.uuid, -math.inf) < LATELY), None)
 
     def moment(self, uuid: str) -> Moment | None:
         """The moment of a capture."""
@@ -139,8 +139,8 @@ class CaptureProvider:
 
     def wanted(self, uuid: str) -> bool:
         """Whether the capture may still be asked for, and is not whole."""
-        asked = max(self._born, self._asked.get(uuid, 0.0))
-        return time.monotonic() - asked < LONG and self._shelf.holds(uuid) and self._shelf.about(uuid) is None
+        asked_at = max(self._born, self._asked.get(uuid, 0.0))
+        return time.monotonic() - asked_at < LONG and self._shelf.holds(uuid) and self._shelf.about(uuid) is None
 
     def reading(self, instance: str) -> list[Work]:
         """Return the captures that read the instance's disk now."""
@@ -177,10 +177,10 @@ class CaptureProvider:
             raise disk_fault(error, "HostDiskFailed", "this host's disk") from error
 
     def _ensure(self, spec: ImageSpec) -> None:
-        held = self._shelf.spec(spec.uuid)
-        if held is not None and spec.revision < held.revision:
+        stored_spec = self._shelf.spec(spec.uuid)
+        if stored_spec is not None and spec.revision < stored_spec.revision:
             return
-        if held != spec:
+        if stored_spec != spec:
             self._shelf.hold(spec)
         source = self._sources[spec.machine]
         self._asked[spec.uuid] = time.monotonic()
@@ -196,7 +196,7 @@ class CaptureProvider:
             self._shelf.give_up(spec.uuid)
             source.done(spec)
             raise work.fault
-        if sum(not one.ended for one in self._works.values()) < MOST and not self._another(spec):
+        if sum(not other_work.ended for other_work in self._works.values()) < MOST and not self._another(spec):
             need_room(self._shelf.folder(spec.uuid))
             view = source.view(spec)
             if view is not None:

@@ -110,14 +110,14 @@ class Shelf:
 
     def rest(self, uuid: str) -> None:
         """The moment of this capture is now, and lasts while the instance is off; it survives a power cut."""
-        found = self.moment(uuid)
-        if found is None or found.at != "rest":
+        moment = self.moment(uuid)
+        if moment is None or moment.at != "rest":
             self._fix(uuid, Moment(new_uuid(), "rest"))
 
     def kept(self, uuid: str, by: str = "") -> None:
         """Somebody shows the disk as it was at the moment of this capture, or as it is now; survives a power cut."""
-        found = self.moment(uuid)
-        name = found.name if found is not None and found.at == "rest" else new_uuid()
+        moment = self.moment(uuid)
+        name = moment.name if moment is not None and moment.at == "rest" else new_uuid()
         self._fix(uuid, Moment(name, "kept", by))
 
     def lose(self, uuid: str) -> None:
@@ -130,9 +130,9 @@ class Shelf:
     def begin(self, uuid: str) -> Path:
         """An empty file to write the bytes to, in place of what a try has left; what is of the moment stays."""
         folder = self.folder(uuid)
-        kept = {ORDER} if self.moment(uuid) is None else {ORDER, MOMENT, COPY}
+        kept_names = {ORDER} if self.moment(uuid) is None else {ORDER, MOMENT, COPY}
         for path in folder.iterdir():
-            if path.name not in kept:
+            if path.name not in kept_names:
                 path.unlink()
         part = folder / PART
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

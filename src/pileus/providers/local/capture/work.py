@@ -36,8 +36,8 @@ class CancelledError(Exception):
 class ProgramFault(Fault):
     """A program ended with the exit status `status`."""
 
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__("HostDiskFull" if os.strerror(errno.ENOSPC) in said else "CaptureFailed", said)
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__("HostDiskFull" if os.strerror(errno.ENOSPC) in message else "CaptureFailed", message)
         self.status = status
 
 
@@ -93,21 +93,21 @@ class CancellationToken:
         with subprocess.Popen(
             words, stdin=options.pop("stdin", subprocess.DEVNULL), stderr=subprocess.PIPE, **options
         ) as process:
-            said, wrong = self._await(process, stays=stays)
+            stdout, wrong = self._await(process, stays=stays)
         if process.returncode:
             text = wrong.decode(errors="replace").strip()[-300:]
             raise ProgramFault(process.returncode, text or f"status {process.returncode}")
-        return said
+        return stdout
 
     def _await(self, process: subprocess.Popen[bytes], *, stays: bool) -> tuple[bytes, bytes]:
         try:
             while True:
                 self.look()
                 try:
-                    said, wrong = process.communicate(timeout=_POLL)
+                    stdout, wrong = process.communicate(timeout=_POLL)
                 except subprocess.TimeoutExpired:
                     continue
-                return said or b"", wrong or b""
+                return stdout or b"", wrong or b""
         except BaseException:
             if not stays:
                 process.kill()

@@ -87,7 +87,7 @@ class Bases:
         """
         if not _DIGEST.fullmatch(digest):
             raise Fault("ImageRefused", f"no image can be {digest!r}", permanent=True)
-        made = False
+        unpacked = False
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with locked(self._lock(digest)):
@@ -97,10 +97,10 @@ class Bases:
                     self._clouds.add(digest, self._cloud)
                 if not self.root(digest).is_dir():
                     self._make(digest)
-                    made = True
+                    unpacked = True
                 with contextlib.suppress(OSError):
                     os.utime(self._lock(digest))
-            if made:
+            if unpacked:
                 self._evict(self._fits, but=digest)
         except OSError as error:
             raise disk_fault(error, "ImageUnavailable", f"image {digest} cannot be unpacked") from error
@@ -145,8 +145,8 @@ class Bases:
         try:
             self._with_room(lambda: self._fetch(digest, archive))
             with archive.open("rb") as file:
-                if (found := _sha256(file)) != digest:
-                    raise Fault("ImageCorrupt", f"image {digest} came as {found}", permanent=True)
+                if (actual_digest := _sha256(file)) != digest:
+                    raise Fault("ImageCorrupt", f"image {digest} came as {actual_digest}", permanent=True)
                 tree = self._with_room(lambda: _unpack(file, part, _free_entries(self._folder)))
             (part / "about.json").write_bytes(msgspec.json.encode(tree))
             _sync_all(part)
@@ -184,8 +184,8 @@ class Bases:
 
     def _evict(self, enough: Callable[[Collection[UnpackedSize]], bool], but: str = "") -> int:
         """Remove bases that nothing leans on, least lately used first, until the rest is `enough`; how many went."""
-        left = (path.name for path in self._folder.iterdir() if _LEFT.search(path.name))
-        for digest in {found[0] for name in left if (found := _DIGEST.search(name))}:
+        leftover_names = (path.name for path in self._folder.iterdir() if _LEFT.search(path.name))
+        for digest in {match[0] for name in leftover_names if (match := _DIGEST.search(name))}:
             with free(self._lock(digest)) as mine:
                 if mine:
                     self._clear(digest)
@@ -214,11 +214,11 @@ class Bases:
 
     def _clear(self, digest: str) -> None:
         """Remove what was left half made or half removed; its lock is held."""
-        for left in self._folder.glob(f"*.{digest}.tar*"):
-            left.unlink(missing_ok=True)
-        for left in (self._folder / f".{digest}.part", self._folder / f".{digest}.gone"):
-            if left.exists():
-                remove_tree(left)
+        for leftover in self._folder.glob(f"*.{digest}.tar*"):
+            leftover.unlink(missing_ok=True)
+        for leftover in (self._folder / f".{digest}.part", self._folder / f".{digest}.gone"):
+            if leftover.exists():
+                remove_tree(leftover)
 
 
 def _fewer(number: int, trees: Collection[UnpackedSize]) -> bool:
@@ -236,10 +236,10 @@ def remove_tree(folder: Path) -> None:
 
 def _free_entries(folder: Path) -> int:
     """The files that may be made in the file system of `folder`, so that `FREE_INODES` of its inodes stay free."""
-    found = os.statvfs(folder)
-    if not found.f_files:
+    filesystem = os.statvfs(folder)
+    if not filesystem.f_files:
         return bounds.ARCHIVE_ENTRIES.most
-    return max(0, found.f_favail - found.f_files * bounds.FREE_INODES.most // 100)
+    return max(0, filesystem.f_favail - filesystem.f_files * bounds.FREE_INODES.most // 100)
 
 
 def _unpack(file: IO[bytes], part: Path, room: int) -> UnpackedSize:
@@ -273,13 +273,13 @@ def _unpack(file: IO[bytes], part: Path, room: int) -> UnpackedSize:
             )
     except subprocess.TimeoutExpired as error:
         raise Fault("ImageRefused", "the image cannot be unpacked in time", permanent=True) from error
-    said = (done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"])[-1]
+    last_line = (done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"])[-1]
     if done.returncode == FULL:
-        raise Fault("HostDiskFull", f"{part.parent} has no room for the image: {said}")
+        raise Fault("HostDiskFull", f"{part.parent} has no room for the image: {last_line}")
     if done.returncode == REFUSED or done.returncode < 0:
-        raise Fault("ImageRefused", f"the image cannot be unpacked: {said}", permanent=True)
+        raise Fault("ImageRefused", f"the image cannot be unpacked: {last_line}", permanent=True)
     if done.returncode:
-        raise Fault("ImageUnavailable", f"the image is not unpacked: {said}")
+        raise Fault("ImageUnavailable", f"the image is not unpacked: {last_line}")
     return msgspec.json.decode(done.stdout, type=UnpackedSize)
 
 
@@ -330,7 +330,7 @@ def _sync_all(folder: Path) -> None:
 
 
 def _sha256(file: Any) -> str:
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     while part := file.read(_CHUNK):
-        found.update(part)
-    return found.hexdigest()
+        hasher.update(part)
+    return hasher.hexdigest()

@@ -86,14 +86,16 @@ class ContainerCaptures:
         if not there:
             self._copying.add(source.uuid)
         self._tried.add(image.uuid)
-        told = CaptureCallbacks(lambda: self.desk.kept(image.uuid, _boot()), lambda: self._copying.discard(source.uuid))
-        return CopyView(self._layout, source, below, base, self._maps.namespace(base), None if there else told)
+        callbacks = CaptureCallbacks(
+            lambda: self.desk.kept(image.uuid, _boot()), lambda: self._copying.discard(source.uuid)
+        )
+        return CopyView(self._layout, source, below, base, self._maps.namespace(base), None if there else callbacks)
 
     def _copied(self, image: str) -> bool:
         """Whether there is a whole copy for this image: nothing has had it written through to the disk."""
         moment = self.desk.moment(image)
-        kept = moment is not None and moment.at == "kept" and moment.by == _boot()
-        return kept and (self._layout.captures / image / COPY).exists()
+        moment_kept = moment is not None and moment.at == "kept" and moment.by == _boot()
+        return moment_kept and (self._layout.captures / image / COPY).exists()
 
     def starting(self, source: InstanceSpec) -> bool:
         """Whether the container has to wait: its disk is being copied as it is, for a capture that it began after."""
@@ -171,13 +173,13 @@ class CopyView:
         try:
             os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
             mounted = self._at_rest(cancellation)
-            kept = [] if mounted is None else [mounted]
+            descriptors = [] if mounted is None else [mounted]
             try:
                 words = [sys.executable, "-I", "-m", still.__name__, folder / STILL, folder / disk.NAME, target]
                 # To its end, whatever becomes of this process: it has the container go on.
-                cancellation.run([*words, *kept], pass_fds=kept, start_new_session=True, stays=True)
+                cancellation.run([*words, *descriptors], pass_fds=descriptors, start_new_session=True, stays=True)
             finally:
-                for descriptor in kept:
+                for descriptor in descriptors:
                     os.close(descriptor)
             self.told.copied()
         finally:
@@ -219,13 +221,13 @@ class CopyView:
         words = [*GENTLY, "prlimit", f"--as={1 << 30}", "--core=0", sys.executable, "-I", "-m", tally.__name__]
         with part.open("rb") as file, decompressed(file) as plain:
             try:
-                said = cancellation.run(words, stdin=plain, env={"LC_ALL": "C.UTF-8"})
+                tally_json = cancellation.run(words, stdin=plain, env={"LC_ALL": "C.UTF-8"})
             except ProgramFault as fault:
                 if fault.status == tally.REFUSED:
                     message = f"no container could be launched from it: {fault.message}"
                     raise Fault("CaptureFailed", message, permanent=True) from fault
                 raise
-        return int(json.loads(said)["bytes"])
+        return int(json.loads(tally_json)["bytes"])
 
 
 def _mounted(layout: Layout, source: InstanceSpec) -> int | None:
@@ -234,13 +236,13 @@ def _mounted(layout: Layout, source: InstanceSpec) -> int | None:
     if number is None:
         return None
     try:
-        found = os.open(f"/proc/{number}/root{disk.Stage().disk}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(f"/proc/{number}/root{disk.Stage().disk}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return None
     # Numbers are used again, and what is mounted comes and goes.
-    if _backing(os.fstat(found).st_dev) == str(layout.containers / source.uuid / disk.NAME):
-        return found
-    os.close(found)
+    if _backing(os.fstat(descriptor).st_dev) == str(layout.containers / source.uuid / disk.NAME):
+        return descriptor
+    os.close(descriptor)
     return None
 
 

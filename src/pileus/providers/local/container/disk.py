@@ -165,7 +165,7 @@ def _await_free(disk: Path) -> None:
 
 def _like(image: Path, upper: Path, base: int) -> None:
     """The overlay's root has the owner and mode of its upper folder, so that has the image's."""
-    found = image.stat()
-    mapped = found.st_uid in range(base, base + SIZE)
-    os.chown(upper, found.st_uid if mapped else base, found.st_gid if mapped else base)
-    upper.chmod(found.st_mode & 0o7777)
+    image_stat = image.stat()
+    mapped = image_stat.st_uid in range(base, base + SIZE)
+    os.chown(upper, image_stat.st_uid if mapped else base, image_stat.st_gid if mapped else base)
+    upper.chmod(image_stat.st_mode & 0o7777)

@@ -20,7 +20,11 @@ _PATIENCE = 10.0
 def running(layout: Layout) -> list[InstanceSpec]:
     """The containers that run now. Raises OSError."""
     orders = (order.read(layout.containers / uuid) for uuid in order.folders(layout))
-    return [found.spec for found in orders if found is not None and monitor(layout, found.spec).running()]
+    return [
+        container_order.spec
+        for container_order in orders
+        if container_order is not None and monitor(layout, container_order.spec).running()
+    ]
 
 
 def monitor(layout: Layout, spec: InstanceSpec) -> Monitor:
@@ -33,24 +37,24 @@ def end(layout: Layout, spec: InstanceSpec) -> None:
 
     Raises Fault while it lives.
     """
-    found = monitor(layout, spec)
-    if found.running():
-        found.cut()
-        if not found.wait(_PATIENCE):
+    guest_monitor = monitor(layout, spec)
+    if guest_monitor.running():
+        guest_monitor.cut()
+        if not guest_monitor.wait(_PATIENCE):
             cgroups.end(layout, spec.ec2_id)
     until = time.monotonic() + _PATIENCE
     # A monitor that was killed leaves its groups behind, and perhaps processes that are about to end.
-    while found.running() or not cgroups.remove(layout, spec.ec2_id):
+    while guest_monitor.running() or not cgroups.remove(layout, spec.ec2_id):
         if time.monotonic() > until:
             raise Fault("ContainerFailed", f"the container {spec.ec2_id} does not end")
-        if not found.running():
+        if not guest_monitor.running():
             cgroups.end(layout, spec.ec2_id)
         time.sleep(_POLL)
 
 
 def end_all(layout: Layout) -> None:
     """Kill every container; disks and orders stay. Raises Fault and OSError."""
-    found = running(layout)
-    if found:
-        with ThreadPoolExecutor(max_workers=min(16, len(found))) as pool:
-            list(pool.map(lambda spec: end(layout, spec), found))
+    specs = running(layout)
+    if specs:
+        with ThreadPoolExecutor(max_workers=min(16, len(specs))) as pool:
+            list(pool.map(lambda spec: end(layout, spec), specs))

@@ -43,8 +43,8 @@ def write(root: Path, spec: InstanceSpec, base: int) -> None:
             hosts = inside.read("/etc/hosts") or "127.0.0.1 localhost\n"
             if name not in hosts.split():
                 # The name of the instance that this one's image was made of goes.
-                kept = [line for line in hosts.rstrip().split("\n") if not line.startswith(_OWN)]
-                inside.write("/etc/hosts", "\n".join([*kept, f"{_OWN}{qualified}", ""]))
+                other_lines = [line for line in hosts.rstrip().split("\n") if not line.startswith(_OWN)]
+                inside.write("/etc/hosts", "\n".join([*other_lines, f"{_OWN}{qualified}", ""]))
         with _tolerating():
             _let_in(inside, spec)
     finally:
@@ -100,11 +100,11 @@ class _Inside:
         try:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(name, 0o700, dir_fd=above)
-                made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+                descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
                 try:
-                    self._give(made, 0o700, user, group)
+                    self._give(descriptor, 0o700, user, group)
                 finally:
-                    os.close(made)
+                    os.close(descriptor)
         finally:
             os.close(above)
 

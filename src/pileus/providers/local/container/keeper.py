@@ -96,14 +96,14 @@ class Keeper:
 
     def _found(self) -> bool:
         """Whether there is an lxcfs now; its end is heard of from then on."""
-        found = lxcfs.tree(self._layout)
-        if found is None:
+        mount = lxcfs.tree(self._layout)
+        if mount is None:
             return False
         try:
-            self._handle = os.pidfd_open(found.process)
+            self._handle = os.pidfd_open(mount.process)
         except ProcessLookupError:
             return False
-        self._tree = found
+        self._tree = mount
         return True
 
     def _ask(self) -> None:
@@ -122,16 +122,16 @@ class Keeper:
         sizes: dict[str, int] = {}
         seen: dict[str, tuple[int, str]] = {}
         for uuid in order.folders(self._layout):
-            held = order.read(self._layout.containers / uuid)
-            number = guests.monitor(self._layout, held.spec).init() if held is not None else None
-            if held is None or number is None:
+            container_order = order.read(self._layout.containers / uuid)
+            number = guests.monitor(self._layout, container_order.spec).init() if container_order is not None else None
+            if container_order is None or number is None:
                 continue
-            sizes[held.spec.ec2_id] = held.spec.vcpus
+            sizes[container_order.spec.ec2_id] = container_order.spec.vcpus
             if self._tree is not None:
                 seen[uuid] = (number, self._tree.device)
                 # Once: a container's own root may take them off again.
                 if self._mended.get(uuid) != seen[uuid]:
-                    self._mend(held.spec.ec2_id, number)
+                    self._mend(container_order.spec.ec2_id, number)
         self._mended = seen
         processors.balance(self._layout, sizes)
 
@@ -146,7 +146,7 @@ class Keeper:
             log.warning("figures not mended", instance=ident, reason=str(error))
 
 
-def _question(found: lxcfs.LxcfsMount) -> None:
+def _question(mount: lxcfs.LxcfsMount) -> None:
     # Its end is heard of elsewhere.
     with contextlib.suppress(OSError):
-        lxcfs.read(found)
+        lxcfs.read(mount)

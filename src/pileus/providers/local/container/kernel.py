@@ -198,7 +198,7 @@ def counted(number: int) -> tuple[int, int]:
 
 def looped(file: Path) -> bool:
     """Whether a loop device over `file` is there, in whatever mount namespace it is used. Raises OSError."""
-    found = file.stat()
+    file_stat = file.stat()
     for path in Path("/sys/block").glob("loop*/loop"):
         try:
             device = _open_loop(int(path.parent.name.removeprefix("loop")))
@@ -211,7 +211,7 @@ def looped(file: Path) -> bool:
         finally:
             os.close(device)
         # Its first two fields: the device and the inode of the file.
-        if struct.unpack_from("=2Q", info) == (found.st_dev, found.st_ino):
+        if struct.unpack_from("=2Q", info) == (file_stat.st_dev, file_stat.st_ino):
             return True
     return False
 

@@ -107,15 +107,15 @@ def tree(layout: Layout) -> LxcfsMount | None:
     return None
 
 
-def read(found: LxcfsMount) -> None:
+def read(mount: LxcfsMount) -> None:
     """Have it answer one question. Blocks for as long as it hangs, and no longer than it lives. Raises OSError."""
     # Through its root, for its mount is in no other namespace.
-    Path(f"/proc/{found.process}/root{found.place}/proc/uptime").read_bytes()
+    Path(f"/proc/{mount.process}/root{mount.place}/proc/uptime").read_bytes()
 
 
 def mounts(number: int) -> dict[str, str]:
     """Where a process has lxcfs's files mounted, as it names these places, and of which device each is."""
-    found = {}
+    devices = {}
     try:
         lines = Path(f"/proc/{number}/mountinfo").read_text(errors="replace").splitlines()
     except OSError:
@@ -124,26 +124,26 @@ def mounts(number: int) -> dict[str, str]:
         own, _, shared = line.partition(" - ")
         words = own.split()
         if shared.startswith(f"{TYPE} "):
-            found[words[4]] = words[2]
-    return found
+            devices[words[4]] = words[2]
+    return devices
 
 
-def clones(found: LxcfsMount, names: list[str]) -> list[int]:
+def clones(mount: LxcfsMount, names: list[str]) -> list[int]:
     """Descriptors of copies of its mount, of one file or folder each ("": of all), that can be attached anywhere once.
 
     Read-only. The caller closes them. Raises OSError.
     """
-    made: list[int] = []
+    descriptors: list[int] = []
 
     def work() -> None:
-        kernel.enter_mounts(Path(f"/proc/{found.process}/ns/mnt"))
+        kernel.enter_mounts(Path(f"/proc/{mount.process}/ns/mnt"))
         for name in names:
-            made.append(kernel.clone_mount(found.place / name))  # noqa: PERF401  (those before a failure are closed)
+            descriptors.append(kernel.clone_mount(mount.place / name))  # noqa: PERF401  (those before a failure are closed)
 
     try:
         kernel.apart(work)
     except OSError:
-        for descriptor in made:
+        for descriptor in descriptors:
             os.close(descriptor)
         raise
-    return made
+    return descriptors

@@ -253,10 +253,13 @@ def drop_mounts(keep: list[Path]) -> None:
     for point in sorted(point.encode().decode("unicode_escape") for point in points):
         path = Path(point)
         # What is mounted below goes with what it is mounted on; every system call waits for all processors.
-        if point.startswith(tuple(f"{one}/" for one in dropped)):
+        if point.startswith(tuple(f"{parent}/" for parent in dropped)):
             continue
-        system = any(point == kept or (kept != "/" and point.startswith(f"{kept}/")) for kept in _KEPT)
-        if not system and not any(one.is_relative_to(path) or path.is_relative_to(one) for one in keep):
+        system = any(
+            point == system_mount or (system_mount != "/" and point.startswith(f"{system_mount}/"))
+            for system_mount in _KEPT
+        )
+        if not system and not any(needed.is_relative_to(path) or path.is_relative_to(needed) for needed in keep):
             with contextlib.suppress(OSError):
                 kernel.unmount(path)
                 dropped.append(point)
@@ -271,8 +274,8 @@ def _status(number: int) -> dict[str, str]:
 def _shutdown_signal(number: int) -> int:
     """Return the signal that shuts this first process down: systemd's, busybox's, or LXC's for all others."""
     status = _status(number)
-    taken = int(status["SigBlk"], 16) | int(status["SigCgt"], 16)
-    if taken >> (_SYSTEMD - 1) & 1:
+    handled_signals = int(status["SigBlk"], 16) | int(status["SigCgt"], 16)
+    if handled_signals >> (_SYSTEMD - 1) & 1:
         return _SYSTEMD
     with contextlib.suppress(OSError):
         if Path(f"/proc/{number}/exe").readlink().name == "busybox":

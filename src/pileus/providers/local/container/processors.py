@@ -25,15 +25,15 @@ def balance(layout: Layout, wanted: Mapping[str, int]) -> None:
     top = cgroups.processors(layout)
     if top is None:
         return
-    there = next((found for name in _EFFECTIVE if (found := _read(top / name))), frozenset())
-    held = {name: _read(top / name / _FILE) for name in wanted if (top / name / _FILE).exists()}
-    for name, chosen in choose(there, {name: wanted[name] for name in held}, held).items():
-        if chosen != held[name] or any(_read(path) != chosen for path in (top / name).glob(f"*/{_FILE}")):
+    there = next((available for name in _EFFECTIVE if (available := _read(top / name))), frozenset())
+    assigned = {name: _read(top / name / _FILE) for name in wanted if (top / name / _FILE).exists()}
+    for name, chosen in choose(there, {name: wanted[name] for name in assigned}, assigned).items():
+        if chosen != assigned[name] or any(_read(path) != chosen for path in (top / name).glob(f"*/{_FILE}")):
             _write(top / name, chosen, nested=not cgroups.unified())
 
 
 def choose(
-    there: frozenset[int], wanted: Mapping[str, int], held: Mapping[str, frozenset[int]]
+    there: frozenset[int], wanted: Mapping[str, int], assigned: Mapping[str, frozenset[int]]
 ) -> dict[str, frozenset[int]]:
     """The processors, of those that are `there`, for each container: how many it wants, where it is if possible.
 
@@ -44,16 +44,16 @@ def choose(
     chosen = {name: there for name in wanted if name not in small}
     load = dict.fromkeys(sorted(there), 0)
     for name, number in sorted(small.items()):
-        kept = held.get(name, frozenset())
-        if len(kept) == number and kept <= there:
-            chosen[name] = kept
-            _count(load, kept)
+        current = assigned.get(name, frozenset())
+        if len(current) == number and current <= there:
+            chosen[name] = current
+            _count(load, current)
     for name, number in sorted(small.items()):
         if name not in chosen:
-            chosen[name] = frozenset(sorted(load, key=lambda one: load[one])[:number])
+            chosen[name] = frozenset(sorted(load, key=lambda processor: load[processor])[:number])
             _count(load, chosen[name])
     while load and max(load.values()) - min(load.values()) > 1:
-        full, free = max(load, key=lambda one: load[one]), min(load, key=lambda one: load[one])
+        full, free = max(load, key=lambda processor: load[processor]), min(load, key=lambda processor: load[processor])
         name = next(name for name in sorted(small) if full in chosen[name] and free not in chosen[name])
         chosen[name] = chosen[name] - {full} | {free}
         load[full] -= 1
@@ -62,8 +62,8 @@ def choose(
 
 
 def _count(load: dict[int, int], chosen: Iterable[int]) -> None:
-    for one in chosen:
-        load[one] += 1
+    for processor in chosen:
+        load[processor] += 1
 
 
 def _write(folder: Path, chosen: frozenset[int], *, nested: bool) -> None:
@@ -81,12 +81,12 @@ def _write(folder: Path, chosen: frozenset[int], *, nested: bool) -> None:
 
 def _read(path: Path) -> frozenset[int]:
     """The numbers in a list such as `0-2,7` (cpuset(7)); none where there is no such file."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     with contextlib.suppress(OSError, ValueError):
         for part in path.read_text().strip().split(","):
             first, _, last = part.partition("-")
-            found.update(range(int(first), int(last or first) + 1))
-    return frozenset(found)
+            numbers.update(range(int(first), int(last or first) + 1))
+    return frozenset(numbers)
 
 
 def _text(chosen: Iterable[int]) -> str:

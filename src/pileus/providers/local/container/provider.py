@@ -180,33 +180,33 @@ class ContainerProvider:
             self._keeper.wake()
 
     def _ensure_off(self, spec: InstanceSpec, order: ContainerOrder | None) -> None:
-        made = order.made if order is not None else ()
+        made_volumes = order.made if order is not None else ()
         root, folder = spec.disks[0], self.folder(spec.uuid)
         there = (folder / disk.NAME).exists()
-        if root.uuid in made and not there:
+        if root.uuid in made_volumes and not there:
             raise Fault("DiskLost", f"{folder} no longer holds the disk of {root.ec2_id}")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         image = self._bases.path(root.digest, folder) if root.digest else None
-        if order is not None and order.spec == spec and spec.power.state == "stopped" and root.uuid in made:
+        if order is not None and order.spec == spec and spec.power.state == "stopped" and root.uuid in made_volumes:
             return
         for nic in order.spec.nics if order is not None else ():
-            if nic.uuid not in {one.uuid for one in spec.nics}:
+            if nic.uuid not in {wanted_nic.uuid for wanted_nic in spec.nics}:
                 self._wire.unplug(nic.uuid)
-        orders.write(folder, ContainerOrder(spec, made), lasting=bool(made))
-        if spec.power.state == "running" and root.uuid in made and self.captures.starting(spec):
+        orders.write(folder, ContainerOrder(spec, made_volumes), lasting=bool(made_volumes))
+        if spec.power.state == "running" and root.uuid in made_volumes and self.captures.starting(spec):
             return
         # What was not said to be made may be what a power cut left of it, but not once the container has run.
-        if root.uuid not in made and not (there and guests.monitor(self._layout, spec).ran()):
+        if root.uuid not in made_volumes and not (there and guests.monitor(self._layout, spec).ran()):
             disk.make(folder / disk.NAME, root.size, self._layout.containers / _BLANKS)
         if spec.power.state == "running":
             self._start(spec, image)
-        if root.uuid not in made:
+        if root.uuid not in made_volumes:
             # Only now: a disk takes its time, and until here nobody was told of this one.
-            orders.write(folder, ContainerOrder(spec, self._settled(spec, made)))
+            orders.write(folder, ContainerOrder(spec, self._settled(spec, made_volumes)))
 
-    def _settled(self, spec: InstanceSpec, made: tuple[str, ...]) -> tuple[str, ...]:
+    def _settled(self, spec: InstanceSpec, made_volumes: tuple[str, ...]) -> tuple[str, ...]:
         """The volumes that are made for good, the disk included, which is from here on."""
-        if spec.disks[0].uuid not in made:
+        if spec.disks[0].uuid not in made_volumes:
             disk.settle(self.folder(spec.uuid) / disk.NAME)
         return (spec.disks[0].uuid,)
 

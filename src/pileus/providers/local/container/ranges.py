@@ -28,12 +28,16 @@ FIRST, COUNT = 0x78010000, 2046
 def base(layout: Layout, project: str) -> int:
     """The machine's user that is root in the containers of `project`, from the first time on. Raises Fault, OSError."""
     file = layout.containers / ".ranges" / hashlib.sha256(project.encode()).hexdigest()[:32]
-    kept = _kept(file)
-    if kept is not None and _leads(layout.ranges / str(kept), file):
-        return FIRST + kept * SIZE
+    stored_number = _kept(file)
+    if stored_number is not None and _leads(layout.ranges / str(stored_number), file):
+        return FIRST + stored_number * SIZE
     with _alone(layout.ranges):
         # Another cloud may hold the number by now, where this state directory is a copy.
-        number = kept if kept is not None and not _taken(layout.ranges / str(kept), kept) else _free(layout.ranges)
+        number = (
+            stored_number
+            if stored_number is not None and not _taken(layout.ranges / str(stored_number), stored_number)
+            else _free(layout.ranges)
+        )
         _keep(file, number)
         _link(layout.ranges / str(number), file)
         return FIRST + number * SIZE
@@ -90,10 +94,10 @@ def _kept(file: Path) -> int | None:
 def _keep(file: Path, number: int) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     aside = file.with_suffix(".new")
-    with aside.open("w") as made:
-        made.write(f"{number}\n")
-        made.flush()
-        os.fsync(made.fileno())
+    with aside.open("w") as new_file:
+        new_file.write(f"{number}\n")
+        new_file.flush()
+        os.fsync(new_file.fileno())
     aside.rename(file)
 
 

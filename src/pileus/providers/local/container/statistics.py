@@ -29,7 +29,7 @@ class _Machine:
 
 def measure(layout: Layout, specs: Iterable[InstanceSpec]) -> tuple[Statistics, ...]:
     """The figures of these containers."""
-    found = []
+    statistics = []
     machine: _Machine | None = None
     for spec in specs:
         file = layout.containers / spec.uuid / disk.NAME
@@ -37,11 +37,11 @@ def measure(layout: Layout, specs: Iterable[InstanceSpec]) -> tuple[Statistics, 
         monitor = guests.monitor(layout, spec)
         number = monitor.pid() if monitor.init() is not None else None
         if number is None:
-            found.append(still)
+            statistics.append(still)
             continue
         machine = machine or _Machine(_interfaces(number), _loops())
-        found.append(_running(layout, spec, still, machine))
-    return tuple(found)
+        statistics.append(_running(layout, spec, still, machine))
+    return tuple(statistics)
 
 
 def _running(layout: Layout, spec: InstanceSpec, still: Statistics, machine: _Machine) -> Statistics:
@@ -77,22 +77,22 @@ def _interfaces(number: int) -> dict[str, tuple[int, int, int, int]]:
 
     A container's monitor is in its cloud's namespace, where the switch's ends of all pairs are: see proc(5).
     """
-    found = {}
+    counters = {}
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{number}/net/dev").read_text().splitlines()[2:]:
             name, _, rest = line.partition(":")
             words = rest.split()
-            found[name.strip()] = (int(words[0]), int(words[1]), int(words[8]), int(words[9]))
-    return found
+            counters[name.strip()] = (int(words[0]), int(words[1]), int(words[8]), int(words[9]))
+    return counters
 
 
 def _loops() -> dict[str, int]:
     """The loop devices of this machine by what they are over."""
-    found = {}
+    devices = {}
     for path in _LOOPS.glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):
-            found[path.read_text().strip()] = int(path.parts[-3].removeprefix("loop"))
-    return found
+            devices[path.read_text().strip()] = int(path.parts[-3].removeprefix("loop"))
+    return devices
 
 
 def _transferred(file: Path, loops: dict[str, int]) -> tuple[int | None, int | None]:

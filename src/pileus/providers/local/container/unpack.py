@@ -192,12 +192,12 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> None:
     if source is None:
         raise RefusedError(f"{ascii(name)[-100:]} has no contents")
     with Path(name).open("xb") as file:
-        left = member.size
-        while left:
-            part = source.read(min(_CHUNK, left))
+        remaining = member.size
+        while remaining:
+            part = source.read(min(_CHUNK, remaining))
             if not part:
                 raise RefusedError("the archive ends within a file")
-            left -= len(part)
+            remaining -= len(part)
             # Holes stay holes: an archive of a few bytes may have files of many.
             if member.sparse is not None and part == bytes(len(part)):
                 file.seek(len(part), os.SEEK_CUR)

@@ -44,39 +44,39 @@ def make_empty(path: Path) -> None:
     path.chmod(0o444)
 
 
-def stage(found: lxcfs.LxcfsMount | None, place: Path) -> None:
+def stage(mount: lxcfs.LxcfsMount | None, place: Path) -> None:
     """Have this lxcfs's file system at the folder `place` in this thread's mount namespace.
 
     To be called in a thread that never goes back. A container that finds none there sees the machine's figures.
     """
     place.mkdir()
-    if found is None:
+    if mount is None:
         return
     with contextlib.suppress(OSError):
-        (descriptor,) = lxcfs.clones(found, [""])
+        (descriptor,) = lxcfs.clones(mount, [""])
         try:
             kernel.attach_mount(descriptor, place)
         finally:
             os.close(descriptor)
 
 
-def mend(found: lxcfs.LxcfsMount, number: int) -> bool:
+def mend(mount: lxcfs.LxcfsMount, number: int) -> bool:
     """Have the container whose first process is `number` read these files of this lxcfs; whether any had to be mended.
 
     Mounts of an lxcfs that ended go. Raises OSError.
     """
-    held = lxcfs.mounts(number)
-    wanted = [name for name in FILES if held.get(f"/{name}") != found.device]
+    devices = lxcfs.mounts(number)
+    wanted = [name for name in FILES if devices.get(f"/{name}") != mount.device]
     if not wanted:
         return False
-    copies = lxcfs.clones(found, wanted)
+    copies = lxcfs.clones(mount, wanted)
 
     def work() -> None:
         kernel.enter_mounts(Path(f"/proc/{number}/ns/mnt"))
         for name, copy in zip(wanted, copies, strict=True):
             # A container may have hidden or removed what is there: that is its own affair.
             with contextlib.suppress(OSError):
-                if f"/{name}" in held:
+                if f"/{name}" in devices:
                     kernel.unmount(f"/{name}")
             with contextlib.suppress(OSError):
                 kernel.attach_mount(copy, Path(f"/{name}"))

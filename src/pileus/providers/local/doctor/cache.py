@@ -15,17 +15,17 @@ KIND = "cached image"
 
 def files(layout: Layout) -> dict[str, int]:
     """Bytes of every file in the cache, by name; locks left out. Raises OSError."""
-    found = {}
+    sizes = {}
     for path in layout.cache.iterdir() if layout.cache.exists() else ():
         with contextlib.suppress(FileNotFoundError):
             if path.suffix != ".lock":
-                found[path.name] = path.stat().st_size
-    return found
+                sizes[path.name] = path.stat().st_size
+    return sizes
 
 
-def compare(layout: Layout, found: Mapping[str, int], images: Mapping[str, int]) -> Iterator[Finding]:
-    """Yield the faults of the files `found`; `images` maps digests to bytes as registered. Other clouds' are theirs."""
-    for name, size in found.items():
+def compare(layout: Layout, sizes: Mapping[str, int], images: Mapping[str, int]) -> Iterator[Finding]:
+    """Yield faults of the files in `sizes`; `images` maps digests to bytes as registered. Other clouds' are theirs."""
+    for name, size in sizes.items():
         if name.endswith(".part") and not _fetching(layout.cache, name):
             yield Finding(code="CacheLeaked", kind=KIND, ident=name, detail=f"{size} bytes")
         if size != images.get(name, size):
@@ -40,9 +40,9 @@ def remove(layout: Layout, name: str) -> None:
             (layout.cache / name).unlink(missing_ok=True)
 
 
-def names(found: Iterable[str]) -> list[str]:
+def names(file_names: Iterable[str]) -> list[str]:
     """Return the names of images, which are their digests."""
-    return [name for name in found if not name.startswith(".")]
+    return [name for name in file_names if not name.startswith(".")]
 
 
 def _fetching(cache: Path, name: str) -> bool:

@@ -15,12 +15,12 @@ def captures(layout: Layout) -> list[str]:
     return Shelf(layout.captures).uuids()
 
 
-def compare(expected: Expected, layout: Layout, found: Iterable[str]) -> Iterator[Finding]:
+def compare(expected: Expected, layout: Layout, uuids: Iterable[str]) -> Iterator[Finding]:
     """Captures that no order names."""
-    for uuid in found:
+    for uuid in uuids:
         if uuid not in expected.host.captures:
-            known, path = uuid in expected.host.removed, str(layout.captures / uuid)
-            yield Finding(code="CaptureLeaked" if known else "CaptureUnknown", kind="image", ident=uuid, detail=path)
+            removed, path = uuid in expected.host.removed, str(layout.captures / uuid)
+            yield Finding(code="CaptureLeaked" if removed else "CaptureUnknown", kind="image", ident=uuid, detail=path)
 
 
 def remove(layout: Layout, uuid: str) -> None:

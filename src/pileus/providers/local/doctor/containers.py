@@ -14,12 +14,17 @@ from pileus.providers.local.layout import Layout
 
 def containers(layout: Layout) -> list[Domain]:
     """Every container of this cloud; a folder that says of none is one of `folders`. Raises OSError."""
-    found = [order.read(layout.containers / uuid) for uuid in order.folders(layout)]
-    return [_domain(layout, one) for one in found if one is not None]
+    orders = [order.read(layout.containers / uuid) for uuid in order.folders(layout)]
+    return [_domain(layout, container_order) for container_order in orders if container_order is not None]
 
 
-def _domain(layout: Layout, found: order.ContainerOrder) -> Domain:
-    return Domain(found.spec.uuid, found.spec.ec2_id, guests.monitor(layout, found.spec).running(), found.spec)
+def _domain(layout: Layout, container_order: order.ContainerOrder) -> Domain:
+    return Domain(
+        container_order.spec.uuid,
+        container_order.spec.ec2_id,
+        guests.monitor(layout, container_order.spec).running(),
+        container_order.spec,
+    )
 
 
 def remove(layout: Layout, ref: BodyRef) -> bool:

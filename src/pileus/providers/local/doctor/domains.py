@@ -44,22 +44,22 @@ class Domain:
 def domains(layout: Layout) -> list[Domain]:
     """Every domain of this cloud's libvirtd. Raises Fault."""
     hypervisor = Hypervisor(layout)
-    found = []
+    all_domains = []
     try:
         for domain in hypervisor.call(hypervisor.connection().listAllDomains):
             try:
-                found.append(_domain(hypervisor, domain))
+                all_domains.append(_domain(hypervisor, domain))
             except Fault as fault:
                 if fault.code != GONE:
                     raise
     finally:
         hypervisor.close()
-    return found
+    return all_domains
 
 
 def processes(layout: Layout) -> dict[str, int]:
     """Domain name → process of every QEMU whose files are in this cloud's state directory."""
-    found = {}
+    pids = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -69,25 +69,25 @@ def processes(layout: Layout) -> dict[str, int]:
             continue
         guest = _GUEST.search(words)
         if guest and "qemu" in words.partition("\0")[0] and f"{layout.state}/" in words:
-            found[guest[1]] = int(entry.name)
-    return found
+            pids[guest[1]] = int(entry.name)
+    return pids
 
 
-def compare(expected: Expected, found: Iterable[Domain], running: dict[str, int]) -> Iterator[Finding]:
+def compare(expected: Expected, domains: Iterable[Domain], running: dict[str, int]) -> Iterator[Finding]:
     """Where domains, QEMU processes and orders disagree."""
-    names, known = set(), set()
-    for domain in found:
+    names, seen_uuids = set(), set()
+    for domain in domains:
         names.add(domain.name)
         if is_template(domain.uuid):
             continue
         if domain.spec is None:
             yield Finding(code="DomainForeign", kind="domain", ident=domain.uuid, detail=domain.name)
         else:
-            known.add(domain.spec.uuid)
+            seen_uuids.add(domain.spec.uuid)
             yield from _compare(expected, domain, domain.spec)
-    for uuid, held in expected.settled.items():
-        if held.body.exists and uuid not in known and held.spec is not None:
-            yield Finding(code="DomainMissing", kind=KIND, ident=uuid, detail=held.spec.ec2_id)
+    for uuid, order in expected.settled.items():
+        if order.body.exists and uuid not in seen_uuids and order.spec is not None:
+            yield Finding(code="DomainMissing", kind=KIND, ident=uuid, detail=order.spec.ec2_id)
     for name, pid in running.items():
         if name not in names:
             yield Finding(code="ProcessUnknown", kind="process", ident=name, detail=f"pid {pid}")
@@ -96,9 +96,9 @@ def compare(expected: Expected, found: Iterable[Domain], running: dict[str, int]
 def _compare(expected: Expected, domain: Domain, spec: InstanceSpec) -> Iterator[Finding]:
     state = "runs" if domain.running else "is off"
     if spec.uuid in expected.host.orders:
-        held = expected.settled.get(spec.uuid)
-        if held is not None and held.body.running != domain.running:
-            detail = f"{domain.name} {state}, and its host says that it {'runs' if held.body.running else 'is off'}"
+        order = expected.settled.get(spec.uuid)
+        if order is not None and order.body.running != domain.running:
+            detail = f"{domain.name} {state}, and its host says that it {'runs' if order.body.running else 'is off'}"
             yield Finding(code="DomainPower", kind=KIND, ident=spec.uuid, detail=detail)
         return
     if not spec.project:

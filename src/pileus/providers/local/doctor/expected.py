@@ -26,7 +26,7 @@ class Expected:
     @cached_property
     def specs(self) -> dict[str, InstanceSpec]:
         """Every spec that somebody holds, by instance; the order's before the domain's."""
-        ordered = {uuid: held.spec for uuid, held in self.host.orders.items() if held.spec is not None}
+        ordered = {uuid: order.spec for uuid, order in self.host.orders.items() if order.spec is not None}
         return {spec.uuid: spec for spec in self.marks} | ordered
 
     @cached_property
@@ -34,18 +34,18 @@ class Expected:
         """The orders with nothing on their way: applied, and no row says more."""
         rows = {row.uuid: row for row in self.store.instances} if self.store else {}
         return {
-            uuid: held
-            for uuid, held in self.host.orders.items()
-            if held.spec is not None and held.applied == held.revision and (uuid not in rows or rows[uuid].settled)
+            uuid: order
+            for uuid, order in self.host.orders.items()
+            if order.spec is not None and order.applied == order.revision and (uuid not in rows or rows[uuid].settled)
         }
 
     @property
     def ports(self) -> set[str]:
         """The uuids of all ports that somebody names."""
-        found = {nic.uuid for spec in self.specs.values() for nic in spec.nics}
+        port_uuids = {nic.uuid for spec in self.specs.values() for nic in spec.nics}
         if self.store is not None:
-            found |= {row.uuid for row in self.store.engine if row.kind == "port" and not row.gone}
-        return found
+            port_uuids |= {row.uuid for row in self.store.engine if row.kind == "port" and not row.gone}
+        return port_uuids
 
     @property
     def networks(self) -> set[str]:
@@ -55,7 +55,7 @@ class Expected:
     @property
     def served(self) -> set[str]:
         """The uuids of the networks that the host serves: those of its orders."""
-        return {nic.network for held in self.host.orders.values() if held.spec for nic in held.spec.nics}
+        return {nic.network for order in self.host.orders.values() if order.spec for nic in order.spec.nics}
 
     def removed(self, uuid: str) -> Revision | None:
         """The order by which the instance `uuid` was confirmed gone, here or by its tombstone; None if it was not."""

@@ -24,16 +24,16 @@ def folders(layout: Layout) -> list[str]:
     return sorted([*machines, *order.folders(layout)])
 
 
-def compare(expected: Expected, layout: Layout, found: Iterable[str]) -> Iterator[Finding]:
+def compare(expected: Expected, layout: Layout, names: Iterable[str]) -> Iterator[Finding]:
     """Folders that no instance has, and disks and images that instances should have."""
-    for name in found:
+    for name in names:
         if name in expected.specs or name in expected.host.orders or not expected.complete:
             continue
-        known = expected.removed(name) is not None
+        removed = expected.removed(name) is not None
         path = layout.containers / name if (layout.containers / name).exists() else layout.instances / name
-        yield Finding(code="FolderLeaked" if known else "FolderUnknown", kind="folder", ident=name, detail=str(path))
-    for uuid, held in expected.settled.items():
-        for volume, path, base in _files(layout, held.spec) if held.spec is not None else ():
+        yield Finding(code="FolderLeaked" if removed else "FolderUnknown", kind="folder", ident=name, detail=str(path))
+    for uuid, host_order in expected.settled.items():
+        for volume, path, base in _files(layout, host_order.spec) if host_order.spec is not None else ():
             if not path.exists():
                 yield Finding(code="DiskMissing", kind=KIND, ident=uuid, detail=f"volume {volume}: {path}")
             if base is not None and not base.exists():
@@ -44,9 +44,9 @@ def _files(layout: Layout, spec: InstanceSpec) -> Iterator[tuple[str, Path, Path
     """Of each volume its uuid, its file, and what that leans on."""
     if spec.machine == "container":
         bases = Bases(layout.bases, no_fetch)
-        for one in spec.disks:
-            base = bases.root(one.digest) if one.digest else None
-            yield one.uuid, layout.containers / spec.uuid / disk.NAME, base
+        for disk_spec in spec.disks:
+            base = bases.root(disk_spec.digest) if disk_spec.digest else None
+            yield disk_spec.uuid, layout.containers / spec.uuid / disk.NAME, base
         return
     for volume, file in disks_of(layout).files(spec).items():
         yield volume, file.path, file.base

@@ -29,10 +29,10 @@ def links(layout: Layout) -> list[str]:
 
 
 def compare(
-    expected: Expected, layout: Layout, found: Iterable[str], plugs: Mapping[str, str], guests: Iterable[Domain]
+    expected: Expected, layout: Layout, link_names: Iterable[str], plugs: Mapping[str, str], guests: Iterable[Domain]
 ) -> Iterator[Finding]:
     """TAPs and plugs that belong to nothing, and running guests without theirs; `plugs` as `switch.ports` gives."""
-    there = set(found)
+    there = set(link_names)
     taps = {layout.tap(port) for port in expected.ports}
     ours = taps | {outside(network) for network in expected.networks}
     if expected.complete:
@@ -43,8 +43,8 @@ def compare(
             if _OURS.fullmatch(name) and name not in ours and name not in there:
                 yield Finding(code="PlugLeaked", kind=KIND, ident=name, detail=f"as logical port {port}")
     running = {domain.spec.uuid for domain in guests if domain.spec is not None and domain.running}
-    for uuid, held in expected.settled.items():
-        for nic in held.spec.nics if held.spec is not None and uuid in running else ():
+    for uuid, order in expected.settled.items():
+        for nic in order.spec.nics if order.spec is not None and uuid in running else ():
             name = layout.tap(nic.uuid)
             detail = f"{name}, port {nic.ec2_id}"
             if name not in there:

@@ -44,7 +44,9 @@ def listeners(process: int) -> Accepting:
 def compare(expected: Expected, accepting: Accepting) -> Iterator[Finding]:
     """Ports at which somebody should accept and nobody does, those that were left out, and the other way round."""
     specs = {
-        uuid: held.spec for uuid, held in expected.host.orders.items() if held.spec is not None and held.spec.loopback
+        uuid: order.spec
+        for uuid, order in expected.host.orders.items()
+        if order.spec is not None and order.spec.loopback
     }
     admitted = {spec.loopback: ingress.admitted(spec) for spec in specs.values()}
     settled = {specs[uuid].loopback for uuid in specs.keys() & expected.settled.keys()}

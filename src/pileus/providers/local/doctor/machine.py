@@ -71,8 +71,8 @@ def compare(layout: Layout) -> Iterator[Finding]:
     except Fault as fault:
         yield Finding(code="PackageMissing", kind=KIND, ident="libvirt's QEMU driver", detail=fault.message)
     if not root.is_built() or any(_old(name) for name in root.LEAST):
-        said = ", ".join(root.installed().values()) or f"nothing at {root.ROOT}"
-        yield Finding(code="EngineMissing", kind=KIND, ident="engine", detail=said)
+        detail = ", ".join(root.installed().values()) or f"nothing at {root.ROOT}"
+        yield Finding(code="EngineMissing", kind=KIND, ident="engine", detail=detail)
     if len(os.fsencode(layout.state)) > LONGEST:
         detail = f"{len(os.fsencode(layout.state))} bytes, of {LONGEST} at most"
         yield Finding(code="StatePathTooLong", kind=KIND, ident=str(layout.state), detail=detail)

@@ -22,12 +22,12 @@ def networks(layout: Layout) -> list[str]:
     return [name.removeprefix(prefix) for name in names if identity(name) is not None]
 
 
-def compare(expected: Expected, found: Iterable[str], links: Iterable[str], *, serves: bool) -> Iterator[Finding]:
+def compare(expected: Expected, names: Iterable[str], links: Iterable[str], *, serves: bool) -> Iterator[Finding]:
     """Namespaces, and `links` to them, of networks that no guest is on; missing ones too, if the host `serves`."""
-    there, known = set(found), {network[:8] for network in expected.networks}
+    there, expected_names = set(names), {network[:8] for network in expected.networks}
     ours = {match[1] for match in map(_LINK.fullmatch, links) if match}
     for short in sorted(there | ours) if expected.complete else ():
-        if short not in known:
+        if short not in expected_names:
             yield Finding(code="NamespaceLeaked", kind=KIND, ident=short)
     for network in sorted(expected.served):
         if serves and network[:8] not in there:

@@ -73,10 +73,10 @@ def rows(remote: str, timeout: float = 5.0) -> list[Row]:
         northbound.close()
 
 
-def compare(store: StoreView, found: Iterable[Row]) -> Iterator[Finding]:
+def compare(store: StoreView, rows: Iterable[Row]) -> Iterator[Finding]:
     """Where OVN and the store disagree, both ways."""
     nouns = {row.uuid: row for row in store.engine}
-    there = {(row.table, row.row): row for row in found}
+    there = {(row.table, row.row): row for row in rows}
     mains = {row.uuid for row in there.values() if row.kind in MAIN}
     for row in there.values():
         # What belongs to an unknown noun is told with the noun's own row.
@@ -157,5 +157,5 @@ def _row(table: str, row: Any, groups: Iterable[str]) -> Row:
         uuid=marks.get(UUID, ""),
         revision=revision_of(row),
         groups=tuple(sorted(groups)),
-        rules=tuple(sorted((one.direction, one.priority, one.match, one.action) for one in acls)),
+        rules=tuple(sorted((acl.direction, acl.priority, acl.match, acl.action) for acl in acls)),
     )

@@ -97,10 +97,10 @@ def give_papers(layout: Layout, fabric: Fabric) -> None:
 
 
 def _has(layout: Layout, interface: str) -> bool:
-    found = subprocess.run(
+    completed = subprocess.run(
         ["ip", "-n", layout.netns, "link", "show", "dev", interface], capture_output=True, check=False
     )
-    return found.returncode == 0
+    return completed.returncode == 0
 
 
 def _listen(layout: Layout, root: Path, address: str) -> None:
@@ -171,8 +171,8 @@ def _serving(daemon: Daemon) -> None:
 
 
 def _tail(daemon: Daemon) -> str:
-    said = [path for path in (daemon.output, daemon.output.with_suffix(".log")) if path.exists()]
-    lines = [line for path in said for line in path.read_text(errors="replace").splitlines()[-3:]]
+    log_paths = [path for path in (daemon.output, daemon.output.with_suffix(".log")) if path.exists()]
+    lines = [line for path in log_paths for line in path.read_text(errors="replace").splitlines()[-3:]]
     return " | ".join(lines) or "it said nothing"
 
 

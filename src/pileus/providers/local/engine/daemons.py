@@ -231,13 +231,13 @@ def _switch_arguments(fabric: Fabric) -> tuple[str, ...]:
 
 def _addresses(fabric: Fabric) -> list[str]:
     """Interfaces that get an address as soon as they are there, each followed by that."""
-    found = []
+    interface_addresses = []
     if not fabric.outside_interface:
         prefix = ipaddress.IPv4Network(fabric.outside).prefixlen
-        found += [OUTSIDE, f"{addresses.gateway(fabric.outside)}/{prefix}"]
+        interface_addresses += [OUTSIDE, f"{addresses.gateway(fabric.outside)}/{prefix}"]
     if fabric.tunnels is not None:
-        found += [fabric.tunnels.interface if datapath() == "system" else TUNNELS, fabric.tunnels.address]
-    return found
+        interface_addresses += [fabric.tunnels.interface if datapath() == "system" else TUNNELS, fabric.tunnels.address]
+    return interface_addresses
 
 
 def _daemon(

@@ -59,8 +59,8 @@ class Fabric:
     @property
     def interfaces(self) -> list[str]:
         """The machine's interfaces that the switch has to itself."""
-        given = [self.tunnels.interface if self.tunnels else "", self.outside_interface]
-        return [name for name in given if name]
+        names = [self.tunnels.interface if self.tunnels else "", self.outside_interface]
+        return [name for name in names if name]
 
 
 def alone(layout: Layout, outside: str = addresses.OUTSIDE) -> Fabric:

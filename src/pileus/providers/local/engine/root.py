@@ -36,8 +36,8 @@ def parse_version(text: str) -> tuple[int, ...]:
     >>> parse_version("ovs-vswitchd (Open vSwitch) 3.5.0")
     (3, 5, 0)
     """
-    found = re.search(r"(?:^|\s)(\d+(?:\.\d+)+)", text)
-    return tuple(int(part) for part in found[1].split(".")) if found else ()
+    match = re.search(r"(?:^|\s)(\d+(?:\.\d+)+)", text)
+    return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
 def is_built(root: Path = ROOT) -> bool:
@@ -49,10 +49,10 @@ def is_built(root: Path = ROOT) -> bool:
 def installed(root: Path = ROOT) -> dict[str, str]:
     """Return the versions that the daemons of `root` reported at its build, by name in `LEAST`; {} where none is."""
     try:
-        told = (root / _STAMP).read_text(encoding="utf-8").splitlines()[1:]
+        versions = (root / _STAMP).read_text(encoding="utf-8").splitlines()[1:]
     except OSError:
         return {}
-    return dict(zip(LEAST, told, strict=False))
+    return dict(zip(LEAST, versions, strict=False))
 
 
 def build(progress: Callable[[str], None], root: Path = ROOT) -> None:
@@ -67,8 +67,8 @@ def build(progress: Callable[[str], None], root: Path = ROOT) -> None:
         fresh = work / "root"
         progress(f"installing {', '.join(_PACKAGES)} from Debian's {_SUITE}")
         debian_root(_SUITE, fresh, _PACKAGES)
-        told = [_told(fresh, name) for name in LEAST]
-        (fresh / _STAMP).write_text("\n".join([_EDITION, *told]) + "\n", encoding="utf-8")
+        versions = [_told(fresh, name) for name in LEAST]
+        (fresh / _STAMP).write_text("\n".join([_EDITION, *versions]) + "\n", encoding="utf-8")
         if root.exists():
             root.rename(work / "old")
         fresh.rename(root)
@@ -76,11 +76,11 @@ def build(progress: Callable[[str], None], root: Path = ROOT) -> None:
 
 def _told(root: Path, name: str) -> str:
     place = next(place for place in _PLACES if (root / place / name).is_symlink() or (root / place / name).exists())
-    told = execute(["chroot", root, f"/{place}/{name}", "--version"]).splitlines()[0]
-    if parse_version(told) < LEAST[name]:
-        message = f"Debian's {_SUITE} has {told}, which is too old"
+    version_line = execute(["chroot", root, f"/{place}/{name}", "--version"]).splitlines()[0]
+    if parse_version(version_line) < LEAST[name]:
+        message = f"Debian's {_SUITE} has {version_line}, which is too old"
         raise ImageBuildError(message)
-    return told
+    return version_line
 
 
 def main() -> None:

@@ -57,10 +57,10 @@ def attach(layout: Layout, interface: str, port: str) -> None:
 
 def detach(layout: Layout, interface: str) -> None:
     """Unplug `interface`; nothing when it is not plugged in. Raises Fault."""
-    found = _transact(
+    reply = _transact(
         layout, {"op": "select", "table": "Port", "where": [["name", "==", interface]], "columns": [_BY_UUID]}
     )
-    for row in found[0]["rows"]:
+    for row in reply[0]["rows"]:
         _transact(
             layout,
             {
@@ -78,16 +78,16 @@ def settle(layout: Layout, patience: float = 5.0) -> None:
     until = time.monotonic() + patience
     columns = {"columns": ["next_cfg", "cur_cfg"], "where": []}
     while True:
-        found = _transact(layout, {"op": "select", "table": "Open_vSwitch", **columns})
-        if all(row["cur_cfg"] >= row["next_cfg"] for row in found[0]["rows"]) or time.monotonic() > until:
+        reply = _transact(layout, {"op": "select", "table": "Open_vSwitch", **columns})
+        if all(row["cur_cfg"] >= row["next_cfg"] for row in reply[0]["rows"]) or time.monotonic() > until:
             return
         time.sleep(_POLL)
 
 
 def ports(layout: Layout) -> dict[str, str]:
     """The logical port of each plugged interface, by the interface's name. Raises Fault."""
-    found = _transact(layout, {"op": "select", "table": "Interface", "where": [], "columns": ["name", "external_ids"]})
-    named = {row["name"]: dict(row["external_ids"][1]) for row in found[0]["rows"]}
+    reply = _transact(layout, {"op": "select", "table": "Interface", "where": [], "columns": ["name", "external_ids"]})
+    named = {row["name"]: dict(row["external_ids"][1]) for row in reply[0]["rows"]}
     return {name: ids["iface-id"] for name, ids in named.items() if "iface-id" in ids}
 
 

@@ -75,8 +75,8 @@ def zone(network: str, specs: Iterable[InstanceSpec]) -> Zone:
         nics = sorted((nic for nic in spec.nics if nic.network == network), key=lambda nic: nic.index)
         for place, nic in enumerate(nics):
             networks.add(ipaddress.IPv4Network(nic.cidr, strict=False))
-            made = f"ip-{nic.address.replace('.', '-')}"
-            bare = spec.hostname if spec.hostname and place == 0 else made
+            address_name = f"ip-{nic.address.replace('.', '-')}"
+            bare = spec.hostname if spec.hostname and place == 0 else address_name
             try:
                 domain = _name(spec.domain)
                 full = _name(f"{bare}.{spec.domain}")
@@ -86,8 +86,8 @@ def zone(network: str, specs: Iterable[InstanceSpec]) -> Zone:
             if spec.domain:
                 domains.add(domain)
             public = addresses.public_name(nic.public, spec.domain)
-            known = {full, alone, _name(public)} if public else {full, alone}
-            for name in known:
+            owner_names = {full, alone, _name(public)} if public else {full, alone}
+            for name in owner_names:
                 names[name] = (*names.get(name, ()), nic.address)
             pointers[dns.reversename.from_address(nic.address)] = full
     return Zone(names, pointers, frozenset(domains), frozenset(networks))
@@ -103,7 +103,7 @@ def read(wire: bytes) -> Query | None:
         return None
 
 
-def answer(query: Query, known: Zone) -> dns.message.Message | None:
+def answer(query: Query, zone: Zone) -> dns.message.Message | None:
     """The answer when it is known here, be it a refusal or that there is no such name; None: ask elsewhere."""
     if query.opcode() != dns.opcode.QUERY:
         return failure(query, dns.rcode.NOTIMP)
@@ -111,35 +111,35 @@ def answer(query: Query, known: Zone) -> dns.message.Message | None:
         return failure(query, dns.rcode.FORMERR)
     if query.edns > 0:
         return failure(query, dns.rcode.BADVERS)
-    asked = query.question[0]
-    if asked.rdclass != dns.rdataclass.IN or asked.rdtype in _TRANSFERS:
+    question = query.question[0]
+    if question.rdclass != dns.rdataclass.IN or question.rdtype in _TRANSFERS:
         return failure(query, dns.rcode.REFUSED)
-    name = asked.name.canonicalize()
-    if name in known.names:
-        found = known.names[name] if asked.rdtype in _ADDRESS_TYPES else ()
-        return _found(query, known, dns.rdatatype.A, found)
-    if name in known.pointers:
-        found = (known.pointers[name].to_text(),) if asked.rdtype in _POINTER_TYPES else ()
-        return _found(query, known, dns.rdatatype.PTR, found)
-    if name in known.domains:
-        return _absent(query, known, dns.rcode.NOERROR)
-    if _apex(name, known) is not None or _address(name, known):
-        return _absent(query, known, dns.rcode.NXDOMAIN)
+    name = question.name.canonicalize()
+    if name in zone.names:
+        records = zone.names[name] if question.rdtype in _ADDRESS_TYPES else ()
+        return _found(query, zone, dns.rdatatype.A, records)
+    if name in zone.pointers:
+        records = (zone.pointers[name].to_text(),) if question.rdtype in _POINTER_TYPES else ()
+        return _found(query, zone, dns.rdatatype.PTR, records)
+    if name in zone.domains:
+        return _absent(query, zone, dns.rcode.NOERROR)
+    if _apex(name, zone) is not None or _address(name, zone):
+        return _absent(query, zone, dns.rcode.NXDOMAIN)
     return None if query.flags & dns.flags.RD else failure(query, dns.rcode.REFUSED)
 
 
 def failure(query: Query, code: dns.rcode.Rcode = dns.rcode.SERVFAIL) -> dns.message.Message:
     """An answer that says only why there is none."""
     # Anything but the question itself is not repeated; dnspython would not answer an update as it does a query.
-    said = dns.message.QueryMessage(id=query.id)
-    said.flags = dns.flags.QR | dns.flags.RA | (query.flags & dns.flags.RD)
-    said.set_opcode(query.opcode())
+    response = dns.message.QueryMessage(id=query.id)
+    response.flags = dns.flags.QR | dns.flags.RA | (query.flags & dns.flags.RD)
+    response.set_opcode(query.opcode())
     if query.opcode() == dns.opcode.QUERY and len(query.question) == 1:
-        said.question = list(query.question)
+        response.question = list(query.question)
     if query.edns >= 0:
-        said.use_edns(0, payload=LARGEST_DATAGRAM)
-    said.set_rcode(code)
-    return said
+        response.use_edns(0, payload=LARGEST_DATAGRAM)
+    response.set_rcode(code)
+    return response
 
 
 def room(query: Query, *, streamed: bool) -> int:
@@ -149,19 +149,19 @@ def room(query: Query, *, streamed: bool) -> int:
     return min(max(query.payload, _PLAIN), LARGEST_DATAGRAM) if query.edns >= 0 else _PLAIN
 
 
-def packed(query: Query, said: dns.message.Message, *, streamed: bool) -> bytes:
-    """`said` on the wire, or what `truncated` gives when it does not fit."""
+def packed(query: Query, response: dns.message.Message, *, streamed: bool) -> bytes:
+    """`response` on the wire, or what `truncated` gives when it does not fit."""
     try:
-        return said.to_wire(max_size=room(query, streamed=streamed))
+        return response.to_wire(max_size=room(query, streamed=streamed))
     except dns.exception.TooBig:
         return truncated(query)
 
 
 def truncated(query: Query) -> bytes:
     """A word that the answer is too long for a datagram, and is to be asked for by TCP."""
-    said = failure(query, dns.rcode.NOERROR)
-    said.flags |= dns.flags.TC
-    return said.to_wire()
+    response = failure(query, dns.rcode.NOERROR)
+    response.flags |= dns.flags.TC
+    return response.to_wire()
 
 
 def _name(text: str) -> dns.name.Name:
@@ -169,38 +169,38 @@ def _name(text: str) -> dns.name.Name:
 
 
 def _respond(query: Query) -> dns.message.Message:
-    said = failure(query, dns.rcode.NOERROR)
-    said.flags |= dns.flags.AA
-    return said
+    response = failure(query, dns.rcode.NOERROR)
+    response.flags |= dns.flags.AA
+    return response
 
 
-def _found(query: Query, known: Zone, kind: dns.rdatatype.RdataType, values: Iterable[str]) -> dns.message.Message:
+def _found(query: Query, zone: Zone, kind: dns.rdatatype.RdataType, values: Iterable[str]) -> dns.message.Message:
     values = sorted(values)
     if not values:
-        return _absent(query, known, dns.rcode.NOERROR)
-    said = _respond(query)
-    said.answer.append(dns.rrset.from_text_list(query.question[0].name, TTL, dns.rdataclass.IN, kind, values))
-    return said
+        return _absent(query, zone, dns.rcode.NOERROR)
+    response = _respond(query)
+    response.answer.append(dns.rrset.from_text_list(query.question[0].name, TTL, dns.rdataclass.IN, kind, values))
+    return response
 
 
-def _absent(query: Query, known: Zone, code: dns.rcode.Rcode) -> dns.message.Message:
+def _absent(query: Query, zone: Zone, code: dns.rcode.Rcode) -> dns.message.Message:
     """No such record, or no such name; the start of authority tells how long that may be kept (RFC 2308)."""
-    said = _respond(query)
-    said.set_rcode(code)
+    response = _respond(query)
+    response.set_rcode(code)
     name = query.question[0].name
-    owner = _apex(name.canonicalize(), known) or name
-    said.authority.append(
+    owner = _apex(name.canonicalize(), zone) or name
+    response.authority.append(
         dns.rrset.from_text(owner, TTL, dns.rdataclass.IN, dns.rdatatype.SOA, f". . 1 {TTL} {TTL} {TTL} {TTL}")
     )
-    return said
+    return response
 
 
-def _apex(name: dns.name.Name, known: Zone) -> dns.name.Name | None:
+def _apex(name: dns.name.Name, zone: Zone) -> dns.name.Name | None:
     """The domain that `name` is below of, or is."""
-    return next((domain for domain in known.domains if name.is_subdomain(domain)), None)
+    return next((domain for domain in zone.domains if name.is_subdomain(domain)), None)
 
 
-def _address(name: dns.name.Name, known: Zone) -> bool:
+def _address(name: dns.name.Name, zone: Zone) -> bool:
     """Whether `name` is the reverse of an IPv4 address of the network."""
     if not name.is_subdomain(dns.reversename.ipv4_reverse_domain):
         return False
@@ -208,4 +208,4 @@ def _address(name: dns.name.Name, known: Zone) -> bool:
         address = ipaddress.IPv4Address(dns.reversename.to_address(name))
     except (dns.exception.DNSException, ValueError):
         return False
-    return any(address in network for network in known.networks)
+    return any(address in network for network in zone.networks)

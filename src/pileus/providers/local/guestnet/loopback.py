@@ -136,8 +136,8 @@ class Loopback:
             _log.error("loopback connection failed", place=connection.place, exc_info=error)
 
 
-def _same_guest(one: NicSpec, other: NicSpec | None) -> bool:
-    """Whether a connection made to `one` may stay now that its place leads to `other`."""
-    if other is None:
+def _same_guest(old: NicSpec, new: NicSpec | None) -> bool:
+    """Whether a connection made to `old` may stay now that its place leads to `new`."""
+    if new is None:
         return False
-    return (one.uuid, one.address, one.network) == (other.uuid, other.address, other.network)
+    return (old.uuid, old.address, old.network) == (new.uuid, new.address, new.network)

@@ -68,12 +68,12 @@ def set_neighbours(layout: Layout, network: str, old: Mapping[str, str], new: Ma
     The kernel would find them out, but goes on sending to the guest that had an address last for up to a minute.
     Raises Fault.
     """
-    told = {address: (mac, "stale") for address, mac in old.items() if address not in new}
-    told |= {address: (mac, "permanent") for address, mac in new.items() if old.get(address) != mac}
-    if told:
+    neighbours = {address: (mac, "stale") for address, mac in old.items() if address not in new}
+    neighbours |= {address: (mac, "permanent") for address, mac in new.items() if old.get(address) != mac}
+    if neighbours:
         _ip(
             layout.network_netns(network),
-            *(f"neigh replace {at} lladdr {mac} dev {INSIDE} nud {state}" for at, (mac, state) in told.items()),
+            *(f"neigh replace {at} lladdr {mac} dev {INSIDE} nud {state}" for at, (mac, state) in neighbours.items()),
         )
 
 
@@ -100,10 +100,10 @@ def remove_networks(
 
     Returns what could not be removed, or not completely; never raises Fault.
     """
-    kept = {layout.network_netns(network) for network in keep}
+    kept_names = {layout.network_netns(network) for network in keep}
     faults = []
     for entry in sorted(NETNS.glob(layout.network_netns("") + "*")):
-        if entry.name not in kept:
+        if entry.name not in kept_names:
             try:
                 # The names follow from the uuid's first eight digits alone.
                 remove_network(layout, entry.name.rpartition("-")[2], detach=detach)
@@ -148,11 +148,11 @@ def open_socket(namespace: str, kind: socket.SocketKind = socket.SOCK_STREAM) ->
 def identity(namespace: str) -> int | None:
     """A number that tells this namespace from one that later has the same name; None when there is none."""
     try:
-        found = (NETNS / namespace).stat()
+        namespace_stat = (NETNS / namespace).stat()
     except FileNotFoundError:
         return None
     # Before it is bound to a namespace, and after a crash in between, the name is an ordinary empty file.
-    return found.st_ino if found.st_dev == Path("/proc/self/ns/net").stat().st_dev else None
+    return namespace_stat.st_ino if namespace_stat.st_dev == Path("/proc/self/ns/net").stat().st_dev else None
 
 
 def _set_namespace(path: Path) -> None:

@@ -83,9 +83,9 @@ def places(specs: Iterable[InstanceSpec], process: int = 0) -> list[Place]:
 def _places(spec: InstanceSpec) -> Iterator[Place]:
     """An instance's places, the well-known ports first, then the lowest ones."""
     ranges = ingress.admitted(spec)
-    known = [port for port in WELL_KNOWN if any(first <= port <= last for first, last in ranges)]
+    well_known_ports = [port for port in WELL_KNOWN if any(first <= port <= last for first, last in ranges)]
     others = (port for first, last in ranges for port in range(first, last + 1) if port not in WELL_KNOWN)
-    ports = [*known, *islice(others, bounds.LOOPBACK_LISTENERS_OF_INSTANCE.most)]
+    ports = [*well_known_ports, *islice(others, bounds.LOOPBACK_LISTENERS_OF_INSTANCE.most)]
     return ((spec.loopback, port) for port in ports[: bounds.LOOPBACK_LISTENERS_OF_INSTANCE.most])
 
 

@@ -118,12 +118,12 @@ class Resolver:
             query = names.read(wire) if guest in self._projects else None
             if query is None:
                 continue
-            said = names.answer(query, self._zones[network])
-            if said is None and self._has_room(guest):
+            response = names.answer(query, self._zones[network])
+            if response is None and self._has_room(guest):
                 self._spawn(guest, self._forward(query, datagrams, (source, port)))
                 continue
-            said = said or names.failure(query)
-            _send(datagrams, names.packed(query, said, streamed=False), (source, port))
+            response = response or names.failure(query)
+            _send(datagrams, names.packed(query, response, streamed=False), (source, port))
 
     async def _forward(self, query: names.Query, datagrams: socket.socket, back: tuple[str, int]) -> None:
         wire = await self._elsewhere(query, streamed=False)
@@ -155,10 +155,10 @@ class Resolver:
                 query = names.read(wire) if guest in self._projects else None
                 if query is None:
                     return
-                said = names.answer(query, self._zones[guest[0]])
+                response = names.answer(query, self._zones[guest[0]])
                 packed = (
-                    names.packed(query, said, streamed=True)
-                    if said is not None
+                    names.packed(query, response, streamed=True)
+                    if response is not None
                     else await self._elsewhere(query, streamed=True)
                 )
                 async with asyncio.timeout(TIMEOUT):

@@ -288,8 +288,8 @@ class GuestNet:
     async def _introduce(self, network: str) -> None:
         """Have the namespace know the guests; a new one of the same name knows none."""
         guests, identity = self._guests.get(network, {}), namespaces.identity(self._layout.network_netns(network))
-        told, before = self._told.get(network, (None, {}))
-        old = before if told == identity else {}
+        last_identity, before = self._told.get(network, (None, {}))
+        old = before if last_identity == identity else {}
         await self._blocking(partial(namespaces.set_neighbours, self._layout, network, old, guests))
         self._told[network] = identity, guests
 

@@ -95,15 +95,15 @@ async def first_of(call: Callable[[], Coroutine[None, None, socket.socket]], tim
                     calls.pop().cancel()
                 calls.append(asyncio.ensure_future(call()))
                 ended, _ = await asyncio.wait(calls, timeout=AGAIN, return_when=asyncio.FIRST_COMPLETED)
-                answers = [one for one in ended if not isinstance(one.exception(), TimeoutError)]
+                answers = [attempt for attempt in ended if not isinstance(attempt.exception(), TimeoutError)]
                 if answers:
                     calls.remove(answers[0])
                     return answers[0].result()
-                calls = [one for one in calls if one not in ended]
+                calls = [attempt for attempt in calls if attempt not in ended]
     finally:
-        for one in calls:
-            one.cancel()
-            one.add_done_callback(_drop)
+        for attempt in calls:
+            attempt.cancel()
+            attempt.add_done_callback(_drop)
 
 
 def _drop(call: asyncio.Future[socket.socket]) -> None:
@@ -122,15 +122,15 @@ def _hung_up(caller: socket.socket) -> bool:
         return True
 
 
-async def splice(one: socket.socket, other: socket.socket) -> None:
+async def splice(client: socket.socket, guest: socket.socket) -> None:
     """Copy bytes both ways until both sides have ended; one that ends its sending may still receive.
 
     The sockets must not block; they stay open. A chunk is read only when the last one is written, so a slow
     reader slows its writer. Raises OSError (in an ExceptionGroup) when either side breaks.
     """
     async with asyncio.TaskGroup() as both:
-        both.create_task(_copy(one, other))
-        both.create_task(_copy(other, one))
+        both.create_task(_copy(client, guest))
+        both.create_task(_copy(guest, client))
 
 
 def reset(connection: socket.socket) -> None:

@@ -44,14 +44,14 @@ def host_servers(path: Path = RESOLV_CONF) -> list[Server]:
         lines = path.read_text(errors="replace").splitlines()
     except OSError:
         return []
-    found = []
+    servers = []
     for line in lines:
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
             with contextlib.suppress(ValueError):
                 # A scoped address such as fe80::1%eth0 is one too.
-                found.append((str(ipaddress.ip_address(words[1])), PORT))
-    return found
+                servers.append((str(ipaddress.ip_address(words[1])), PORT))
+    return servers
 
 
 async def ask(query: Query, servers: Sequence[Server], *, streamed: bool) -> bytes | None:
@@ -63,45 +63,47 @@ async def ask(query: Query, servers: Sequence[Server], *, streamed: bool) -> byt
     (question,) = query.question
     refusal = None
     for server in servers[:MOST]:
-        asked = dns.message.make_query(question.name, question.rdtype, question.rdclass, id=secrets.randbits(16))
-        asked.flags |= query.flags & (dns.flags.AD | dns.flags.CD)
+        upstream_query = dns.message.make_query(
+            question.name, question.rdtype, question.rdclass, id=secrets.randbits(16)
+        )
+        upstream_query.flags |= query.flags & (dns.flags.AD | dns.flags.CD)
         if query.edns >= 0:
-            asked.use_edns(0, ednsflags=query.ednsflags & dns.flags.DO, payload=LARGEST_DATAGRAM)
+            upstream_query.use_edns(0, ednsflags=query.ednsflags & dns.flags.DO, payload=LARGEST_DATAGRAM)
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(TIMEOUT):
-                wire = await (_by_stream if streamed else _by_datagram)(server, asked)
+                wire = await (_by_stream if streamed else _by_datagram)(server, upstream_query)
             if wire is not None:
-                found = struct.pack(">H", query.id) + wire[2:]
+                response = struct.pack(">H", query.id) + wire[2:]
                 if wire[3] & 0xF not in _ELSEWHERE:
-                    return found
-                refusal = refusal or found
+                    return response
+                refusal = refusal or response
     return refusal
 
 
-async def _by_datagram(server: Server, asked: Query) -> bytes:
-    """The first datagram that answers `asked`; others are passed over."""
+async def _by_datagram(server: Server, query: Query) -> bytes:
+    """The first datagram that answers `query`; others are passed over."""
     loop = asyncio.get_running_loop()
     # A port of its own for each question, and connected: nobody else can put an answer in.
     with socket.socket(_family(server), socket.SOCK_DGRAM) as link:
         link.setblocking(False)
         link.connect(server)
-        await loop.sock_sendall(link, asked.to_wire())
+        await loop.sock_sendall(link, query.to_wire())
         while True:
             wire = await loop.sock_recv(link, _LARGEST)
-            if _answers(wire, asked):
+            if _answers(wire, query):
                 return wire
 
 
-async def _by_stream(server: Server, asked: Query) -> bytes | None:
+async def _by_stream(server: Server, query: Query) -> bytes | None:
     loop = asyncio.get_running_loop()
     with socket.socket(_family(server), socket.SOCK_STREAM) as link:
         link.setblocking(False)
         await loop.sock_connect(link, server)
-        wire = asked.to_wire()
+        wire = query.to_wire()
         await loop.sock_sendall(link, struct.pack(">H", len(wire)) + wire)
         head = await read_exactly(link, 2)
         wire = await read_exactly(link, *struct.unpack(">H", head)) if head else b""
-        return wire if _answers(wire, asked) else None
+        return wire if _answers(wire, query) else None
 
 
 async def read_exactly(link: socket.socket, size: int) -> bytes:
@@ -115,13 +117,13 @@ async def read_exactly(link: socket.socket, size: int) -> bytes:
     return data
 
 
-def _answers(wire: bytes, asked: Query) -> bool:
-    """Whether `wire` is an answer to `asked`: same id, same question."""
+def _answers(wire: bytes, query: Query) -> bool:
+    """Whether `wire` is an answer to `query`: same id, same question."""
     try:
-        found = dns.message.from_wire(wire, question_only=True)
+        response = dns.message.from_wire(wire, question_only=True)
     except (dns.exception.DNSException, ValueError, struct.error, IndexError):
         return False
-    return found.id == asked.id and bool(found.flags & dns.flags.QR) and found.question == asked.question
+    return response.id == query.id and bool(response.flags & dns.flags.QR) and response.question == query.question
 
 
 def _family(server: Server) -> socket.AddressFamily:

@@ -78,9 +78,9 @@ def make(work: Path, archive: Path, progress: Callable[[str], None]) -> None:
     systemd.clean(tree, masked=_MASKED, enabled=_ENABLED, traces=_TRACES)
     (tree / "etc/fstab").write_bytes(b"")
     progress("packing the files")
-    made = newest(tree)
-    systemd.mark_updated(tree, made * 10**9)
-    make_tar(tree, archive, made)
+    mtime = newest(tree)
+    systemd.mark_updated(tree, mtime * 10**9)
+    make_tar(tree, archive, mtime)
 
 
 def _add_user(tree: Path) -> None:

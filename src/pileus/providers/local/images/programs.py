@@ -48,14 +48,14 @@ def install_busybox(packages: Path, tree: Path) -> None:
 
 def copy_libraries(packages: Path, tree: Path, programs: Sequence[str]) -> None:
     """Copy into `tree` every library that its `programs`, by their paths, need. Raises `ImageBuildError`."""
-    found = {path.name: path for path in packages.rglob("*.so*") if path.exists()}
-    shutil.copy(found[Path(LOADER).name], tree / LOADER)
+    library_paths = {path.name: path for path in packages.rglob("*.so*") if path.exists()}
+    shutil.copy(library_paths[Path(LOADER).name], tree / LOADER)
     unread = [tree / name for name in programs]
     while unread:
         for library in needed_libraries(execute(["objdump", "-p", unread.pop()])):
             target = tree / LIBRARIES / library
             if not library.startswith("ld-linux") and not target.exists():
-                shutil.copy(found[library], target)
+                shutil.copy(library_paths[library], target)
                 unread.append(target)
     (tree / "etc").mkdir(exist_ok=True)
     (tree / "etc/ld.so.conf").write_text(f"/{LIBRARIES}\n", encoding="utf-8")

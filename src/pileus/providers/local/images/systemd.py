@@ -23,8 +23,8 @@ _TRACES = (
 
 def write_files(source: str, folder: Path, links: Mapping[str, str]) -> None:
     """Copy our files of an image into the new folder `folder`; `links` are made in that of systemd's settings."""
-    with resources.as_file(resources.files(__package__).joinpath("files", source)) as found:
-        shutil.copytree(found, folder)
+    with resources.as_file(resources.files(__package__).joinpath("files", source)) as source_folder:
+        shutil.copytree(source_folder, folder)
     for path in folder.rglob("*"):
         runs = path.is_dir() or path.read_bytes().startswith(b"#!")
         path.chmod(0o755 if runs else 0o644)

@@ -16,12 +16,12 @@ _FORMAT = (
 
 def newest(tree: Path) -> int:
     """When the newest file of any package in `tree` was changed, in seconds since 1970: newer ones were made here."""
-    found = 0
+    mtime = 0
     for listed in (tree / "var/lib/dpkg/info").glob("*.list"):
         for name in listed.read_text(encoding="utf-8").splitlines():
             path = tree / name.lstrip("/")
-            found = max(found, _changed(path))
-    return found
+            mtime = max(mtime, _changed(path))
+    return mtime
 
 
 def _changed(path: Path) -> int:

@@ -149,11 +149,11 @@ class MachineCaptures:
     def of(self, uuid: str) -> str:
         """The image that the job, or what is left of one, is for; empty where there is none."""
         try:
-            found = (self._disks.folder(uuid) / OF).read_text()
+            image_uuid = (self._disks.folder(uuid) / OF).read_text()
         except FileNotFoundError:
             return ""
         # A process may have died while it wrote.
-        return found if len(found) == _UUID else ""
+        return image_uuid if len(image_uuid) == _UUID else ""
 
     def end(self, domain: Any, uuid: str) -> None:
         """Nothing is left of a job; `domain` is None where there is none."""

@@ -38,8 +38,8 @@ def partition(layout: Layout) -> str | None:
 
 def folder(layout: Layout) -> Path | None:
     """The folder of the group that has the guests' CPU weight; None where there is none."""
-    found = (_ROOT if unified() else _ROOT / "cpu") / group(layout)
-    return found if found.is_dir() else None
+    group_folder = (_ROOT if unified() else _ROOT / "cpu") / group(layout)
+    return group_folder if group_folder.is_dir() else None
 
 
 def weight(shares: int) -> int:
@@ -112,7 +112,7 @@ def remove(layout: Layout, guest: str = "") -> bool:
 
     Whether all of it is gone.
     """
-    left = False
+    remaining = False
     for hierarchy in _hierarchies():
         top = hierarchy / group(layout)
         for folder in (top / guest, top / f"{guest}.monitor") if guest else (top,):
@@ -120,8 +120,8 @@ def remove(layout: Layout, guest: str = "") -> bool:
             for path, _, _ in os.walk(folder, topdown=False):
                 with contextlib.suppress(OSError):
                     Path(path).rmdir()
-            left = left or folder.exists()
-    return not left
+            remaining = remaining or folder.exists()
+    return not remaining
 
 
 def end(layout: Layout, guest: str) -> None:
@@ -150,8 +150,8 @@ def limit(layout: Layout, guest: str, limits: Mapping[str, str]) -> None:
 
 def processors(layout: Layout) -> Path | None:
     """The folder of the group in which processors are given to containers; None where that cannot be done."""
-    found = (_ROOT if unified() else _ROOT / "cpuset") / group(layout)
-    return found if (found / "cpuset.cpus").exists() else None
+    group_folder = (_ROOT if unified() else _ROOT / "cpuset") / group(layout)
+    return group_folder if (group_folder / "cpuset.cpus").exists() else None
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,8 @@ def used(layout: Layout, guest: str) -> Used:
         memory = _ROOT / "memory" / top / "memory.usage_in_bytes"
         old = _numbers(memory.with_name("memory.stat")).get("total_inactive_file", 0)
         seconds = (_number(_ROOT / "cpuacct" / top / "cpuacct.usage") or 0) / 1e9
-    taken = _number(memory)
-    return Used(seconds, None if taken is None else max(0, taken - old))
+    used_bytes = _number(memory)
+    return Used(seconds, None if used_bytes is None else max(0, used_bytes - old))
 
 
 def _number(path: Path) -> int | None:

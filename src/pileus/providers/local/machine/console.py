@@ -29,10 +29,10 @@ def trim(path: Path) -> None:
     except OSError:
         return
     try:
-        found = os.fstat(descriptor)
-        if found.st_blocks * 512 <= LIMIT:
+        log_stat = os.fstat(descriptor)
+        if log_stat.st_blocks * 512 <= LIMIT:
             return
-        if _libc.fallocate(descriptor, _PUNCH_HOLE, 0, max(0, found.st_size - KEPT)):
+        if _libc.fallocate(descriptor, _PUNCH_HOLE, 0, max(0, log_stat.st_size - KEPT)):
             os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)

@@ -81,8 +81,8 @@ capability_filters = [ "cpu-unavailable-features" ]
 def libvirtd(layout: Layout) -> Daemon:
     """The daemon, for whoever starts it; `prepare` comes first. Raises Fault when libvirt is not installed."""
     places = ("lib/*/libvirt", "lib64/libvirt", "lib/libvirt")
-    found = [path for place in places for path in Path("/usr").glob(f"{place}/connection-driver/{_DRIVER}")]
-    if not found:
+    driver_paths = [path for place in places for path in Path("/usr").glob(f"{place}/connection-driver/{_DRIVER}")]
+    if not driver_paths:
         raise Fault("HypervisorMissing", "libvirt's QEMU driver is not installed; bin/setup does it", permanent=True)
     private = layout.libvirt
     return Daemon(
@@ -99,7 +99,7 @@ def libvirtd(layout: Layout) -> Daemon:
             str(layout.state),
             str(SHARED),
             str(layout.cache),
-            str(found[0].parent),
+            str(driver_paths[0].parent),
             kvm.accelerator(),
         ),
         ready=lambda: answers(layout),
@@ -172,10 +172,10 @@ def down(layout: Layout, *, purge: bool = False) -> None:
     if not layout.libvirt.exists():
         return
     with _alone(layout):
-        found = pid(layout)
-        if found is not None:
+        daemon_pid = pid(layout)
+        if daemon_pid is not None:
             # Guests do not need it: one that hangs is ended the hard way.
-            process.stop(found, _STOP)
+            process.stop(daemon_pid, _STOP)
     if guests(layout):
         if purge:
             raise Fault("GuestsRunning", f"{len(guests(layout))} guests still run")
@@ -197,10 +197,10 @@ def guests(layout: Layout) -> list[str]:
 
 def end_guests(layout: Layout) -> None:
     """End every guest's QEMU, at once and for all; disks and definitions stay."""
-    found = _processes(layout)
-    if found:
-        with ThreadPoolExecutor(max_workers=min(16, len(found))) as pool:
-            list(pool.map(lambda number: process.stop(number, _STOP), found.values()))
+    pids = _processes(layout)
+    if pids:
+        with ThreadPoolExecutor(max_workers=min(16, len(pids))) as pool:
+            list(pool.map(lambda number: process.stop(number, _STOP), pids.values()))
 
 
 def answers(layout: Layout, patience: float = 2.0) -> bool:
@@ -223,14 +223,14 @@ def _pidfile(layout: Layout) -> Path:
 
 def _processes(layout: Layout) -> dict[str, int]:
     """Domain name → QEMU's process, from the pid files that libvirt writes; stale files are passed over."""
-    found = {}
+    pids = {}
     for path in (layout.libvirt / "run" / "qemu").glob("*.pid"):
         with contextlib.suppress(OSError, ValueError):
             number = int(path.read_text())
             # A zombie's command line is empty, and another process does not name the domain.
             if f"guest={path.stem}," in Path(f"/proc/{number}/cmdline").read_text():
-                found[path.stem] = number
-    return found
+                pids[path.stem] = number
+    return pids
 
 
 @contextlib.contextmanager
@@ -242,8 +242,8 @@ def _alone(layout: Layout) -> Iterator[None]:
 
 
 def _said(layout: Layout) -> str:
-    said = [path for path in (layout.libvirt / "libvirtd.out", layout.libvirt / "libvirtd.log") if path.exists()]
-    lines = [line for path in said for line in path.read_text(errors="replace").splitlines()[-3:]]
+    log_paths = [path for path in (layout.libvirt / "libvirtd.out", layout.libvirt / "libvirtd.log") if path.exists()]
+    lines = [line for path in log_paths for line in path.read_text(errors="replace").splitlines()[-3:]]
     return " | ".join(lines) or "it said nothing"
 
 

@@ -35,8 +35,8 @@ class Disks:
         """Where each volume's file is, or will be, by the volume's uuid."""
         return {disk.uuid: self._file(spec, disk) for disk in spec.disks}
 
-    def ensure(self, spec: InstanceSpec, made: frozenset[str], root: Path | None = None) -> None:
-        """Every disk of `spec` is there; `made` names the volumes whose files were there once.
+    def ensure(self, spec: InstanceSpec, made_volumes: frozenset[str], root: Path | None = None) -> None:
+        """Every disk of `spec` is there; `made_volumes` names the volumes whose files were there once.
 
         A root disk that is not there yet begins as a copy of `root`, an overlay of the same image and size.
 
@@ -45,7 +45,7 @@ class Disks:
         """
         folder = self.folder(spec.uuid)
         files = self.files(spec)
-        lost = [disk.ec2_id for disk in spec.disks if disk.uuid in made and not files[disk.uuid].path.exists()]
+        lost = [disk.ec2_id for disk in spec.disks if disk.uuid in made_volumes and not files[disk.uuid].path.exists()]
         if lost:
             raise Fault("DiskLost", f"{folder} no longer holds the disk of {', '.join(lost)}")
         try:
@@ -103,8 +103,8 @@ def make(disk: DiskSpec, file: DiskFile, start: Path | None = None) -> None:
             shutil.copyfile(start, part)
         else:
             qemu_img("create", "-q", "-f", "qcow2", *base, str(part), str(size))
-        with part.open("rb") as made:
-            os.fsync(made.fileno())
+        with part.open("rb") as new_file:
+            os.fsync(new_file.fileno())
         part.rename(file.path)
     finally:
         part.unlink(missing_ok=True)

@@ -105,12 +105,12 @@ def domain_uuid(instance: str) -> str:
     return f"ec2{instance[3:]}"
 
 
-def domain_xml(spec: InstanceSpec, paths: MachinePaths, made: Iterable[str]) -> str:
-    """The whole definition of `spec`'s domain; `made` as in Mark."""
+def domain_xml(spec: InstanceSpec, paths: MachinePaths, made_volumes: Iterable[str]) -> str:
+    """The whole definition of `spec`'s domain; `made_volumes` as in Mark."""
     root = ET.Element("domain", type="kvm" if paths.accelerator == "kvm" else "qemu")
     _text(root, "name", spec.ec2_id)
     _text(root, "uuid", domain_uuid(spec.uuid))
-    ET.SubElement(root, "metadata").append(_mark(Mark(spec, frozenset(made)), f"{{{NAMESPACE}}}instance"))
+    ET.SubElement(root, "metadata").append(_mark(Mark(spec, frozenset(made_volumes)), f"{{{NAMESPACE}}}instance"))
     _text(root, "memory", str(spec.memory), unit="MiB")
     _text(root, "vcpu", str(spec.vcpus))
     _text(ET.SubElement(root, "cputune"), "shares", str(1024 * spec.vcpus))
@@ -152,8 +152,8 @@ def _mark(mark: Mark, tag: str) -> ET.Element:
     return element
 
 
-def _escaped(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+def _escaped(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 

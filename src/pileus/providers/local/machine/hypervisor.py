@@ -183,13 +183,13 @@ def _on_lifecycle(_: Any, domain: Any, _event: int, _detail: int, events: queue.
     events.put(domain.UUIDString())
 
 
-def _close(held: list[Any], registered: int | None) -> None:
+def _close(holder: list[Any], registered: int | None) -> None:
     """Let go of a connection, which is closed with its last reference.
 
     Calls in other threads may still be on their way back from it, and each refers to it: closed under them, libvirt
     would free what they use (SIGSEGV in virNetClient).
     """
-    connection = held.pop()
+    connection = holder.pop()
     if registered is not None:
         # A registered callback keeps the connection open; on a dead one the call fails, having done its part here.
         with contextlib.suppress(libvirt.libvirtError):

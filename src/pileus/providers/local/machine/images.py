@@ -92,14 +92,14 @@ class ImageCache:
         """Whether the image is here and whole; a damaged one is taken away. A guest that runs from it keeps it open."""
         try:
             with target.open("rb") as file:
-                found = _identity(file)
-                if self._verified.get(target.name) == found:
+                identity = _identity(file)
+                if self._verified.get(target.name) == identity:
                     return True
                 whole = _sha256(file) == target.name
         except FileNotFoundError:
             return False
         if whole:
-            self._verified[target.name] = found
+            self._verified[target.name] = identity
         else:
             log.warning("the cached image is damaged, and brought again", image=target.name)
             target.unlink(missing_ok=True)
@@ -112,8 +112,8 @@ class ImageCache:
             while not self._fetched(digest, part):
                 pass
             with part.open("rb") as file:
-                if (found := _sha256(file)) != digest:
-                    raise Fault("ImageCorrupt", f"image {digest} came as {found}", permanent=True)
+                if (actual_digest := _sha256(file)) != digest:
+                    raise Fault("ImageCorrupt", f"image {digest} came as {actual_digest}", permanent=True)
                 owner.give(part, 0, owner.group(), 0o440)
                 inspect(part, kind)
                 os.fsync(file.fileno())
@@ -131,8 +131,8 @@ class ImageCache:
             if fault.code != "HostDiskFull":
                 raise
             part.unlink(missing_ok=True)
-            kept = sum(path.stat().st_size for path in self._images())
-            if not self._evict(kept - 1):
+            cached_bytes = sum(path.stat().st_size for path in self._images())
+            if not self._evict(cached_bytes - 1):
                 raise
             return False
         return True
@@ -147,7 +147,7 @@ class ImageCache:
         not begun to use it.
         """
         sizes = {path: path.stat().st_size for path in self._images()}
-        for digest in {found[0] for path in self._folder.glob("*.part*") if (found := _DIGEST.search(path.name))}:
+        for digest in {match[0] for path in self._folder.glob("*.part*") if (match := _DIGEST.search(path.name))}:
             with free(self._lock(digest)) as mine:
                 if mine:
                     self._clear(digest)
@@ -169,8 +169,8 @@ class ImageCache:
 
     def _clear(self, digest: str) -> None:
         """Remove what downloads left that died; its lock is held."""
-        for left in self._folder.glob(f"*.{digest}.part*"):
-            left.unlink(missing_ok=True)
+        for leftover in self._folder.glob(f"*.{digest}.part*"):
+            leftover.unlink(missing_ok=True)
 
 
 class Uses:
@@ -214,8 +214,8 @@ def _name(user: Path) -> str:
 
 def _identity(file: Any) -> tuple[int, ...]:
     """Return an identity of a file that changes with every change of its bytes, except by the disk's own decay."""
-    found = os.fstat(file.fileno())
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    file_stat = os.fstat(file.fileno())
+    return (file_stat.st_dev, file_stat.st_ino, file_stat.st_size, file_stat.st_mtime_ns, file_stat.st_ctime_ns)
 
 
 def used_at(lock: Path) -> float:
@@ -267,19 +267,19 @@ def inspect(path: Path, kind: str) -> int:
     except subprocess.TimeoutExpired as error:
         raise Fault("ImageRefused", "the image cannot be inspected in time", permanent=True) from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").replace(name, "image").strip()
-        raise Fault("ImageRefused", f"not a {kind} image: {said[-300:]}", permanent=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    details: dict[str, Any] = found.get("format-specific", {}).get("data", {})
+        error_text = done.stderr.decode(errors="replace").replace(name, "image").strip()
+        raise Fault("ImageRefused", f"not a {kind} image: {error_text[-300:]}", permanent=True)
+    image_info: dict[str, Any] = json.loads(done.stdout)
+    details: dict[str, Any] = image_info.get("format-specific", {}).get("data", {})
     for what, leans in (
-        ("a backing file", found.get("backing-filename") or found.get("full-backing-filename")),
+        ("a backing file", image_info.get("backing-filename") or image_info.get("full-backing-filename")),
         ("a data file", details.get("data-file")),
-        ("encryption", found.get("encrypted") or details.get("encrypt")),
+        ("encryption", image_info.get("encrypted") or details.get("encrypt")),
         ("damage", details.get("corrupt")),
     ):
         if leans:
             raise Fault("ImageRefused", f"the image has {what}", permanent=True)
-    size = int(found["virtual-size"])
+    size = int(image_info["virtual-size"])
     if not 0 < size <= bounds.VIRTUAL_DISK.most:
         raise Fault("ImageRefused", f"the image has a disk of {size} bytes", permanent=True)
     return size
@@ -322,7 +322,7 @@ def disk_fault(error: OSError, code: str, what: str) -> Fault:
 
 
 def _sha256(file: Any) -> str:
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     while part := file.read(_CHUNK):
-        found.update(part)
-    return found.hexdigest()
+        hasher.update(part)
+    return hasher.hexdigest()

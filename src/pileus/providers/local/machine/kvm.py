@@ -81,13 +81,13 @@ def settle(cache: Path = CACHE) -> Verdict:
     return verdict
 
 
-def judged(code: int | None, said: str) -> tuple[bool, str]:
+def judged(code: int | None, output: str) -> tuple[bool, str]:
     """Return the verdict (works or not, and why) for QEMU's exit code (None: it had to be ended) and its output."""
     if code == _RAN:
         return True, "a guest ran"
     if code is None:
         return False, f"a guest did not answer within {PATIENCE:.0f} s"
-    last = (said.strip().splitlines() or ["it said nothing"])[-1]
+    last = (output.strip().splitlines() or ["it said nothing"])[-1]
     return False, f"QEMU ended with {code}: {last}"
 
 
@@ -100,7 +100,7 @@ def run_guest(on: Accelerator, patience: float = PATIENCE) -> tuple[int | None, 
     # A QEMU that aborts leaves its core, if any, where it was started.
     with tempfile.TemporaryDirectory(prefix="pileus-kvm-") as folder:
         Path(folder, "disk").write_bytes(boot_disk())
-        with Path(folder, "said").open("w+") as said:
+        with Path(folder, "said").open("w+") as output_file:
             process = subprocess.Popen(
                 [
                     *(_EMULATOR, "-no-user-config", "-nodefaults", "-display", "none"),
@@ -111,7 +111,7 @@ def run_guest(on: Accelerator, patience: float = PATIENCE) -> tuple[int | None, 
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=said,
+                stderr=output_file,
             )
             try:
                 code: int | None = process.wait(patience)
@@ -121,8 +121,8 @@ def run_guest(on: Accelerator, patience: float = PATIENCE) -> tuple[int | None, 
                 # One that hangs in the kernel cannot even be killed; it is not waited for.
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(1)
-            said.seek(0)
-            return code, said.read(4096)
+            output_file.seek(0)
+            return code, output_file.read(4096)
 
 
 def boot_disk() -> bytes:

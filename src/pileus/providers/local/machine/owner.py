@@ -44,8 +44,8 @@ def nobody() -> dict[str, Any]:
 
 def give(path: Path, uid: int, gid: int, mode: int) -> None:
     """Have `path` belong so, and be as open as `mode` says; only root gives anything away. Raises OSError."""
-    found = path.stat(follow_symlinks=False)
-    if os.geteuid() == 0 and (found.st_uid, found.st_gid) != (uid, gid):
+    path_stat = path.stat(follow_symlinks=False)
+    if os.geteuid() == 0 and (path_stat.st_uid, path_stat.st_gid) != (uid, gid):
         os.chown(path, uid, gid, follow_symlinks=False)
-    if found.st_mode & 0o7777 != mode:
+    if path_stat.st_mode & 0o7777 != mode:
         path.chmod(mode)

@@ -105,9 +105,9 @@ class MachineProvider:
             with tolerating(GONE):
                 if not is_template(domain.UUIDString()):
                     seen.append(self._seen(domain, domain.UUIDString()))
-        known = {body.uuid for body in seen}
+        seen_uuids = {body.uuid for body in seen}
         folders = self._layout.instances.iterdir() if self._layout.instances.exists() else ()
-        seen += [SeenBody(kind=KIND, uuid=path.name) for path in folders if path.name not in known]
+        seen += [SeenBody(kind=KIND, uuid=path.name) for path in folders if path.name not in seen_uuids]
         return seen
 
     def watch(self, report: Callable[[BodyRef], None]) -> None:
@@ -178,14 +178,14 @@ class MachineProvider:
             # A stop that the guest heard of cannot be taken back: it ends before the next start. And it comes before
             # all else, which a QEMU that hangs would keep from being done.
             self._stop(domain, spec.uuid)
-        elif (found := self._call(domain.state)) in _RESUMABLE:
-            self._resume(domain, spec, full=found[1] == libvirt.VIR_DOMAIN_PAUSED_IOERROR)
+        elif (state := self._call(domain.state)) in _RESUMABLE:
+            self._resume(domain, spec, full=state[1] == libvirt.VIR_DOMAIN_PAUSED_IOERROR)
         self.captures.tidy(domain, spec.uuid)
         for nic in spec.nics:
             self._wire.bound(nic, spec.allowance.packets)
         if mark is None or mark.spec != spec:
-            made = mark.made if mark is not None else frozenset[str]()
-            words = (_METADATA, mark_xml(Mark(spec, made)), PREFIX, NAMESPACE)
+            made_volumes = mark.made if mark is not None else frozenset[str]()
+            words = (_METADATA, mark_xml(Mark(spec, made_volumes)), PREFIX, NAMESPACE)
             try:
                 self._call(domain.setMetadata, *words, _CONFIG | libvirt.VIR_DOMAIN_AFFECT_LIVE)
             except Fault as fault:
@@ -223,7 +223,7 @@ class MachineProvider:
         self._disks.ensure(spec, old, template.disk_file if template is not None else None)
         if mark is not None and mark.spec == spec and spec.power.state == "stopped":
             return
-        made = old | {disk.uuid for disk in spec.disks}
+        made_volumes = old | {disk.uuid for disk in spec.disks}
         paths = MachinePaths(
             folder=self._disks.folder(spec.uuid),
             disks=self._disks.files(spec),
@@ -236,22 +236,22 @@ class MachineProvider:
             if nic.uuid not in paths.taps:
                 self._wire.unplug(nic.uuid)
         connection = self._hypervisor.connection()
-        domain = self._call(connection.defineXML, domain_xml(spec, paths, made))
+        domain = self._call(connection.defineXML, domain_xml(spec, paths, made_volumes))
         self._instances[domain_uuid(spec.uuid)] = spec.uuid
         for nic in spec.nics:
             self._wire.plug(nic, spec.allowance.packets)
         if spec.power.state == "running":
             ending.trim(self._layout, spec.ec2_id)
             self._stopping.started(spec.uuid)
-            if template is None or not self._restored(domain, spec, template, paths, made):
+            if template is None or not self._restored(domain, spec, template, paths, made_volumes):
                 self._start(domain, spec)
 
     def _restored(
-        self, domain: Any, spec: InstanceSpec, template: Template, paths: MachinePaths, made: frozenset[str]
+        self, domain: Any, spec: InstanceSpec, template: Template, paths: MachinePaths, made_volumes: frozenset[str]
     ) -> bool:
         """Whether the instance runs as a copy of `template`; if not it is off, and as if there had been none."""
         try:
-            self._restores.start(spec, template, paths, made)
+            self._restores.start(spec, template, paths, made_volumes)
         except (Fault, OSError) as error:
             with tolerating(INVALID):
                 self._call(domain.destroy)
@@ -349,8 +349,8 @@ class MachineProvider:
         if is_template(domain):
             return None
         try:
-            found = self._hypervisor.domain(domain)
-            mark = self._mark(found) if found is not None else None
+            libvirt_domain = self._hypervisor.domain(domain)
+            mark = self._mark(libvirt_domain) if libvirt_domain is not None else None
         except Fault:
             return None
         return mark.spec.uuid if mark is not None else None

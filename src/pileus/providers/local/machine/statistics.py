@@ -35,19 +35,21 @@ def measure(
     wanted = list(specs)
     if not wanted:
         return ()
-    told: dict[str, Mapping[str, Any]] = {}
+    domain_figures: dict[str, Mapping[str, Any]] = {}
     fault = ""
     try:
         answer = hypervisor.call(hypervisor.connection().getAllDomainStats, _WHAT, _WHICH, seconds=_PATIENCE)
-        told = {domain.UUIDString(): figures for domain, figures in answer}
+        domain_figures = {domain.UUIDString(): figures for domain, figures in answer}
     except Fault as refused:
         fault = f"{refused.code}: {refused.message}"
-    found = []
+    statistics = []
     for spec in wanted:
         still = resting(spec, [file.path for file in disks.files(spec).values()])
-        figures = told.get(domain_uuid(spec.uuid))
-        found.append(structs.replace(still, fault=fault) if figures is None else _running(layout, spec, still, figures))
-    return tuple(found)
+        figures = domain_figures.get(domain_uuid(spec.uuid))
+        statistics.append(
+            structs.replace(still, fault=fault) if figures is None else _running(layout, spec, still, figures)
+        )
+    return tuple(statistics)
 
 
 def _running(layout: Layout, spec: InstanceSpec, still: Statistics, figures: Mapping[str, Any]) -> Statistics:
@@ -68,8 +70,8 @@ def _running(layout: Layout, spec: InstanceSpec, still: Statistics, figures: Map
 def _disks(figures: Mapping[str, Any], what: str) -> int | None:
     """The sum over the disks; None when QEMU was not asked."""
     counted = [figures.get(f"block.{at}.{what}") for at in range(figures.get("block.count", 0))]
-    known = [value for value in counted if value is not None]
-    return sum(known) if known else None
+    known_counts = [value for value in counted if value is not None]
+    return sum(known_counts) if known_counts else None
 
 
 def _nic(ident: str, at: int | None, figures: Mapping[str, Any]) -> NicStatistics:

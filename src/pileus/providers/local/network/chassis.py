@@ -43,7 +43,7 @@ class Chassis:
 
         def work(database: Any, _transaction: Any) -> None:
             for table in ("Chassis", "Chassis_Private"):
-                for row in [one for one in database.tables[table].rows.values() if one.name == host]:
+                for row in [row for row in database.tables[table].rows.values() if row.name == host]:
                     row.delete()
 
         self._southbound.transact(work)

@@ -15,21 +15,21 @@ def options(subnet: SubnetSpec, mtu: int, *, routed: bool) -> dict[str, str]:
     A client that heeds classless routes must ignore the router option, so these name the gateway once more.
     """
     routes = [f"{METADATA}/32,{subnet.localport}"]
-    told = {
+    dhcp_options = {
         "server_id": subnet.gateway,
         "server_mac": subnet.gateway_mac,
         "lease_time": str(LEASE),
         "mtu": str(mtu),
     }
     if routed:
-        told["router"] = subnet.gateway
+        dhcp_options["router"] = subnet.gateway
         routes.append(f"0.0.0.0/0,{subnet.gateway}")
     if subnet.dns:
-        told["dns_server"] = "{" + subnet.dns + "}"
+        dhcp_options["dns_server"] = "{" + subnet.dns + "}"
     if subnet.domain:
-        told["domain_name"] = f'"{subnet.domain}"'
-    told["classless_static_route"] = "{" + ", ".join(routes) + "}"
-    return told
+        dhcp_options["domain_name"] = f'"{subnet.domain}"'
+    dhcp_options["classless_static_route"] = "{" + ", ".join(routes) + "}"
+    return dhcp_options
 
 
 def hostname(name: str) -> dict[str, str]:

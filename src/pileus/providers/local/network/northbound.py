@@ -197,10 +197,10 @@ class Northbound:
                 self._connecting = once(self.NAME, self._connect)
             connecting = self._connecting
         connecting.join(max(0.0, until - time.monotonic()))
-        made = self._connection_made()
-        if made is None:
+        connection = self._connection_made()
+        if connection is None:
             raise self._unavailable("cannot connect")
-        return made
+        return connection
 
     def _connection_made(self) -> ovsdb_connection.Connection | None:
         with self._lock:
@@ -211,12 +211,12 @@ class Northbound:
             database = _Database.from_server(self._remote, self.SCHEMA, helper_tables=self.TABLES)
             database.hook = self._changed
             database._session.reconnect.set_backoff(_RECONNECT, _RECONNECT)  # noqa: SLF001  (ovs offers no other way)
-            made = ovsdb_connection.Connection(database, self._timeout)
-            made.start()
+            connection = ovsdb_connection.Connection(database, self._timeout)
+            connection.start()
         except Exception:  # noqa: BLE001  (the library raises bare ones; who waits sees that there is no connection)
             return
         with self._lock:
-            self._connection = made
+            self._connection = connection
 
     def _changed(self, event: str, table: str, row: Any, old: Any) -> None:
         if self._hook is not None:

@@ -60,11 +60,11 @@ def memberships(tables: Any, own: uuids.UUID) -> tuple[str, ...]:
 
 def all_memberships(tables: Any) -> dict[uuids.UUID, list[str]]:
     """The groups of every port that is in one, by the port's row uuid."""
-    found: dict[uuids.UUID, list[str]] = {}
+    memberships: dict[uuids.UUID, list[str]] = {}
     for row in tables["Port_Group"].rows.values():
         for member in row.ports:
-            found.setdefault(member.uuid, []).append(securitygroup.label(row))
-    return found
+            memberships.setdefault(member.uuid, []).append(securitygroup.label(row))
+    return memberships
 
 
 def _bound(rows: NorthboundRows, switch: Any, spec: PortSpec) -> None:

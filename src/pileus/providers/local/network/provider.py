@@ -77,7 +77,7 @@ class NetworkProvider:
         """All that it keeps, floating addresses too; a stranger's has its name for uuid. Raises Fault."""
         with self._northbound.read() as tables:
             memberships = port.all_memberships(tables)
-            found = [
+            bodies = [
                 SeenBody(
                     kind=kind,
                     uuid=row.external_ids.get(UUID) or getattr(row, "name", str(row.uuid)),
@@ -88,12 +88,12 @@ class NetworkProvider:
                 for row in tables[table].rows.values()
                 if row.external_ids.get(KIND, _STRANGERS.get(table)) == kind
             ]
-        yield from found
+        yield from bodies
 
     def recall(self) -> Iterator[Recalled]:
         """Yield the orders that the rows' marks name, and the removals. Raises Fault."""
         with self._northbound.read() as tables:
-            found = [
+            records = [
                 Recalled(
                     kind=kind,
                     uuid=row.external_ids[UUID],
@@ -104,8 +104,8 @@ class NetworkProvider:
                 for row in tables[table].rows.values()
                 if row.external_ids.get(KIND) == kind and UUID in row.external_ids
             ]
-            found += removals.recall(tables)
-        yield from found
+            records += removals.recall(tables)
+        yield from records
 
     def ensure(self, spec: AnySpec) -> None:
         """Make the rows what `spec` says, in one transaction. Raises Fault.

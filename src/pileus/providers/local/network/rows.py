@@ -36,8 +36,8 @@ def marks(kind: str, uuid: str, revision: Revision) -> dict[str, str]:
 
 def marks_of(spec: Spec) -> dict[str, str]:
     """The `external_ids` of the row that the order `spec` writes, its record among them."""
-    kept = {RECORD: spec.record} if spec.record else {}
-    return {**marks(spec.KIND, spec.uuid, spec.revision), **kept}
+    record_mark = {RECORD: spec.record} if spec.record else {}
+    return {**marks(spec.KIND, spec.uuid, spec.revision), **record_mark}
 
 
 def revision_of(row: Any) -> Revision:

@@ -208,14 +208,14 @@ def _described(key: str, aside: Path, ident: str, mac: str, state: bytes) -> Tem
         _, boot_id = hook.read_page(memory[page : page + PAGE])
         whole = GuestIdentity(uuid=ident, boot_id=boot_id, mac=mac)
         places = search(memory, whole)
-        found = os.fstat(file.fileno())
+        ram_stat = os.fstat(file.fileno())
     return Template(
         key=key,
         page=page,
         places=places,
         state_places=search(state, whole),
-        size=found.st_size,
-        changed=found.st_mtime_ns,
+        size=ram_stat.st_size,
+        changed=ram_stat.st_mtime_ns,
         state=digest(aside / "state"),
         disk=digest(aside / "disk"),
     )

@@ -37,25 +37,25 @@ class GuestIdentity:
 
 def words(identity: GuestIdentity) -> dict[str, bytes]:
     """All the forms in which memory holds `identity`, by name; those of two identities have equal lengths."""
-    found = {}
+    forms = {}
     for name, value in (("uuid", identity.uuid), ("boot", identity.boot_id)):
         if value:
             parsed = uuid.UUID(value)
-            found[f"{name} text"] = str(parsed).encode()
+            forms[f"{name} text"] = str(parsed).encode()
             # systemd's form, the machine id's among others.
-            found[f"{name} digits"] = parsed.hex.encode()
-            found[f"{name} bytes"] = parsed.bytes
+            forms[f"{name} digits"] = parsed.hex.encode()
+            forms[f"{name} bytes"] = parsed.bytes
             # SMBIOS's form.
-            found[f"{name} little-endian"] = parsed.bytes_le
+            forms[f"{name} little-endian"] = parsed.bytes_le
     if identity.mac:
-        found["mac bytes"] = bytes.fromhex(identity.mac.replace(":", ""))
-        found["mac text"] = identity.mac.encode()
-    return found
+        forms["mac bytes"] = bytes.fromhex(identity.mac.replace(":", ""))
+        forms["mac text"] = identity.mac.encode()
+    return forms
 
 
 def search(data: mmap.mmap | bytes, identity: GuestIdentity) -> Findings:
     """Where `data` holds each form of `identity`. Raises Fault for a value that stands in too many places."""
-    found = {}
+    findings = {}
     for name, word in words(identity).items():
         places = []
         at = data.find(word)
@@ -65,8 +65,8 @@ def search(data: mmap.mmap | bytes, identity: GuestIdentity) -> Findings:
         if len(places) > MOST:
             raise Fault("TemplateRefused", f"the template's {name} stands in {len(places)} places")
         if places:
-            found[name] = places
-    return found
+            findings[name] = places
+    return findings
 
 
 def waiting_page(data: mmap.mmap | bytes) -> int:

@@ -103,7 +103,7 @@ class Restores:
             sync_folder(folder)
         return template
 
-    def start(self, spec: InstanceSpec, template: Template, paths: MachinePaths, made: frozenset[str]) -> None:
+    def start(self, spec: InstanceSpec, template: Template, paths: MachinePaths, made_volumes: frozenset[str]) -> None:
         """Start the marked instance as a copy of `template`. Raises Fault and OSError; see `failed`."""
         clone = Clone(self._layout, self._hypervisor, template, spec, paths.folder / _FOLDER)
         clone.prepare()
@@ -116,7 +116,7 @@ class Restores:
             accelerator=paths.accelerator,
             memory=MemoryFile(clone.memory, shared=False),
         )
-        clone.load(domain_xml(spec, copied, made))
+        clone.load(domain_xml(spec, copied, made_volumes))
         clone.become()
         self._settle(spec.uuid)
         clone.run()
@@ -219,14 +219,14 @@ def key_of(spec: InstanceSpec, hook: int, accelerator: Accelerator, qemu: str) -
 def emulator(path: Path = _EMULATOR) -> str:
     """Return a text that changes when QEMU is upgraded; empty where it is not installed."""
     try:
-        found = path.stat()
+        binary_stat = path.stat()
     except FileNotFoundError:
         return ""
-    return f"{found.st_size} {found.st_mtime_ns}"
+    return f"{binary_stat.st_size} {binary_stat.st_mtime_ns}"
 
 
 def _processor() -> str:
     """Return the processor's properties that a guest running on it sees."""
     lines = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
-    told = [line for line in lines if line.startswith(("model", "stepping", "microcode", "flags"))]
-    return "\n".join([os.uname().release, *told])
+    property_lines = [line for line in lines if line.startswith(("model", "stepping", "microcode", "flags"))]
+    return "\n".join([os.uname().release, *property_lines])

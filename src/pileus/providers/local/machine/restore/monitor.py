@@ -18,8 +18,8 @@ _ENDED = frozenset({"failed", "cancelled"})
 def command(hypervisor: Hypervisor, domain: Any, name: str, **arguments: Any) -> Any:
     """Return the answer of QEMU's monitor command `name` (QEMU's QMP reference). Raises Fault."""
     request = json.dumps({"execute": name, "arguments": arguments})
-    said = hypervisor.call(libvirt_qemu.qemuMonitorCommand, domain, request, 0)
-    answer: dict[str, Any] = json.loads(said)
+    answer_text = hypervisor.call(libvirt_qemu.qemuMonitorCommand, domain, request, 0)
+    answer: dict[str, Any] = json.loads(answer_text)
     if "error" in answer:
         raise Fault("RestoreFailed", f"QEMU's {name}: {answer['error'].get('desc')}")
     return answer["return"]

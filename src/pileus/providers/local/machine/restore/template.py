@@ -73,11 +73,11 @@ class Templates:
         if not folder.exists():
             return None
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            found = msgspec.json.decode((folder / ABOUT).read_bytes(), type=Template)
-            found = msgspec.structs.replace(found, folder=str(folder))
-            if found.key == key and _sound(found):
+            template = msgspec.json.decode((folder / ABOUT).read_bytes(), type=Template)
+            template = msgspec.structs.replace(template, folder=str(folder))
+            if template.key == key and _sound(template):
                 os.utime(folder / ABOUT)
-                return found
+                return template
         self.discard(key)
         return None
 
@@ -134,18 +134,20 @@ class Templates:
             yield
 
     def _make_room(self, needed: int, key: str) -> None:
-        others = sorted((one for one in self._folders() if one.name != key), key=_last_used)
-        used = sum(_allocated(one) for one in others)
-        for one in others:
+        others = sorted((folder for folder in self._folders() if folder.name != key), key=_last_used)
+        used = sum(_allocated(folder) for folder in others)
+        for folder in others:
             if used + needed <= self._limit:
                 return
-            used -= _allocated(one)
-            self.discard(one.name)
+            used -= _allocated(folder)
+            self.discard(folder.name)
 
     def _folders(self) -> list[Path]:
         if not self._folder.exists():
             return []
-        return [one for one in self._folder.iterdir() if not one.name.startswith(".") and (one / "ram").exists()]
+        return [
+            folder for folder in self._folder.iterdir() if not folder.name.startswith(".") and (folder / "ram").exists()
+        ]
 
 
 def digest(path: Path) -> str:
