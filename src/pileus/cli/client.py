@@ -52,23 +52,23 @@ class Client:
 
     def all(self, nouns: str, **query: str) -> list[dict[str, Any]]:
         """Every noun of one kind, page by page."""
-        found: list[dict[str, Any]] = []
+        noun_documents: list[dict[str, Any]] = []
         more: str | None = ""
         while more is not None:
             page = self.get(nouns, **query, **({"after": more} if more else {}))
-            found += next(value for key, value in page.items() if key != "next")
+            noun_documents += next(value for key, value in page.items() if key != "next")
             more = page["next"]
-        return found
+        return noun_documents
 
-    def upload(self, file: BinaryIO, size: int, told: Callable[[int], None], **query: str) -> dict[str, Any]:
-        """POST an image's bytes; `told` hears how many were sent so far."""
+    def upload(self, file: BinaryIO, size: int, report: Callable[[int], None], **query: str) -> dict[str, Any]:
+        """POST an image's bytes; `report` hears how many were sent so far."""
 
         def parts() -> Any:
             sent = 0
             while part := file.read(_CHUNK):
                 yield part
                 sent += len(part)
-                told(sent)
+                report(sent)
 
         headers = {"content-type": "application/octet-stream", "content-length": str(size)}
         return self._ask("POST", ("images",), query, parts(), headers, _UPLOAD_TIMEOUT)
@@ -104,13 +104,13 @@ class Client:
 
 def _read(status: int, body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body)
+        answer = json.loads(body)
     except ValueError:
-        found = {}
-    if status < 400 and isinstance(found, dict):
-        return found
-    told = found.get("error", {}) if isinstance(found, dict) else {}
-    raise Problem(f"{told.get('message', f'The cloud answered {status}.')} ({told.get('code', status)})")
+        answer = {}
+    if status < 400 and isinstance(answer, dict):
+        return answer
+    error = answer.get("error", {}) if isinstance(answer, dict) else {}
+    raise Problem(f"{error.get('message', f'The cloud answered {status}.')} ({error.get('code', status)})")
 
 
 def default_state() -> Path:
@@ -124,17 +124,17 @@ def default_state() -> Path:
 
 def documents(state: Path) -> tuple[dict[str, str], dict[str, str]]:
     """The endpoints and the administrator's credentials of the cloud in `state`; Problem when it does not run."""
-    found = []
+    parsed_files = []
     for name in ("endpoints.json", "admin.json"):
         try:
-            found.append(json.loads((state / name).read_text(encoding="utf-8")))
+            parsed_files.append(json.loads((state / name).read_text(encoding="utf-8")))
         except FileNotFoundError as error:
             raise Problem(f"No cloud runs in {state}: 'pileus up --state {state}' starts one.") from error
         except PermissionError as error:
             raise Problem(f"{state / name} is not yours to read: use sudo, or another --state.") from error
         except ValueError as error:
             raise Problem(f"{state / name} is damaged: 'pileus up --state {state}' writes it again.") from error
-    return found[0], found[1]
+    return parsed_files[0], parsed_files[1]
 
 
 def connect(state: Path) -> Client:
@@ -145,5 +145,5 @@ def connect(state: Path) -> Client:
 
 def trusted(state: Path) -> Path | None:
     """The certificate by which the cloud in `state` is known; None where there is none of its own."""
-    found = state / "ca.pem"
-    return found if found.exists() else None
+    certificate = state / "ca.pem"
+    return certificate if certificate.exists() else None

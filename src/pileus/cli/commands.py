@@ -58,8 +58,8 @@ def list_(
     """List the nouns of one kind."""
     from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
 
-    found = connect(state_of(state)).all(noun, **({"all": "1"} if everything else {}))
-    print(json.dumps(found, indent=2) if as_json else tables.table(noun.removesuffix("s"), found))
+    documents = connect(state_of(state)).all(noun, **({"all": "1"} if everything else {}))
+    print(json.dumps(documents, indent=2) if as_json else tables.table(noun.removesuffix("s"), documents))
 
 
 @cli.command()
@@ -75,11 +75,11 @@ def stats(
 
     client = connect(state_of(state))
     if instance:
-        one = client.get("instances", instance, "stats")
-        print(json.dumps(one, indent=2) if as_json else use.sheet(one))
+        instance_use = client.get("instances", instance, "stats")
+        print(json.dumps(instance_use, indent=2) if as_json else use.sheet(instance_use))
         return
-    found = client.all("stats", **({"all": "1"} if everything else {}))
-    print(json.dumps(found, indent=2) if as_json else use.table(found))
+    uses = client.all("stats", **({"all": "1"} if everything else {}))
+    print(json.dumps(uses, indent=2) if as_json else use.table(uses))
 
 
 @cli.command()
@@ -94,8 +94,8 @@ def explain(
     from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
 
     meant = (noun, ident) if ident else ("instance", noun)
-    found = connect(state_of(state)).get("explain", *meant)
-    print(json.dumps(found, indent=2) if as_json else tables.explanation(found))
+    document = connect(state_of(state)).get("explain", *meant)
+    print(json.dumps(document, indent=2) if as_json else tables.explanation(document))
 
 
 @cli.command()
@@ -114,11 +114,11 @@ def audit(
     from pileus.cli import audit as ways  # noqa: PLC0415  (commands start quickly)
 
     begin = ways.moment(since, datetime.now(UTC)) if since else ""
-    found = ways.lines(state_of(state), ways.Choice(since=begin, user=user, action=action, refused=refused))
+    audit_lines = ways.lines(state_of(state), ways.Choice(since=begin, user=user, action=action, refused=refused))
     if not as_json:
-        print(ways.table(found))
+        print(ways.table(audit_lines))
         return
-    for line in found:
+    for line in audit_lines:
         print(json.dumps(line))
 
 
@@ -159,8 +159,8 @@ def key_create(name: str, *, state: StateOption = None) -> None:
     """Make a key pair and keep its private key where `pileus ssh` looks for it."""
     from pileus.cli import ssh as ways  # noqa: PLC0415  (commands start quickly)
 
-    made = connect(state_of(state)).post("keypairs", body={"name": name})
-    print(ways.keep_key(name, made["private_key"]))
+    keypair = connect(state_of(state)).post("keypairs", body={"name": name})
+    print(ways.keep_key(name, keypair["private_key"]))
 
 
 @images.command("add")
@@ -177,8 +177,8 @@ def image_add(
 
     chosen = name or source.rstrip("/").rpartition("/")[2].partition(".")[0]
     flags = {"public": "true"} if public else {}
-    made = ways.add(connect(state_of(state)), source, name=chosen, login_user=login_user, **flags)
-    print(f"{made['id']}  {made['name']}")
+    image = ways.add(connect(state_of(state)), source, name=chosen, login_user=login_user, **flags)
+    print(f"{image['id']}  {image['name']}")
 
 
 @images.command("create")
@@ -191,9 +191,9 @@ def image_create(
     state: StateOption = None,
 ) -> None:
     """Make an image of an instance's root disk; it is pending until its bytes are in the cloud."""
-    asked = {"instance": instance, "name": name, "description": description, "reboot": not no_reboot}
-    made = connect(state_of(state)).post("images", "capture", body=asked)
-    print(f"{made['id']}  {made['name']}")
+    body = {"instance": instance, "name": name, "description": description, "reboot": not no_reboot}
+    image = connect(state_of(state)).post("images", "capture", body=body)
+    print(f"{image['id']}  {image['name']}")
 
 
 @images.command("list")
@@ -213,8 +213,8 @@ def address_allocate(
     address: Annotated[str, typer.Argument(help="By default the lowest free one.")] = "", *, state: StateOption = None
 ) -> None:
     """Keep an address of the outside network; it is printed."""
-    made = connect(state_of(state)).post("floatingips", body={"address": address})
-    print(f"{made['id']}  {made['address']}")
+    floating = connect(state_of(state)).post("floatingips", body={"address": address})
+    print(f"{floating['id']}  {floating['address']}")
 
 
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The address, or its id.")]
@@ -228,8 +228,8 @@ def address_associate(
     state: StateOption = None,
 ) -> None:
     """Give an address to an instance; from another one if that has it."""
-    given = connect(state_of(state)).post("floatingips", address, "associate", body={"instance": instance})
-    print(f"{given['address']}  {given['instance']}  {given['private']}")
+    floating = connect(state_of(state)).post("floatingips", address, "associate", body={"instance": instance})
+    print(f"{floating['address']}  {floating['instance']}  {floating['private']}")
 
 
 @addresses.command("disassociate")

@@ -25,8 +25,8 @@ def list_(
     """List access keys and tokens, and whose they are; what proves them is not kept."""
     from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
 
-    found = connect(state_of(state)).all("credentials", **({"all": "1"} if everything else {}))
-    print(json.dumps(found, indent=2) if as_json else tables.table("credential", found))
+    documents = connect(state_of(state)).all("credentials", **({"all": "1"} if everything else {}))
+    print(json.dumps(documents, indent=2) if as_json else tables.table("credential", documents))
 
 
 @credentials.command()
@@ -39,8 +39,8 @@ def create(
 ) -> None:
     """Make one more access key, or token; it is shown once, and those that there are stay good."""
     body = {"user": user, "type": "token" if token else "aws"}
-    made = connect(state_of(state)).post("credentials", body=body)
-    show({name: value for name, value in made.items() if value}, as_json=as_json)
+    credential = connect(state_of(state)).post("credentials", body=body)
+    show({name: value for name, value in credential.items() if value}, as_json=as_json)
 
 
 @credentials.command()

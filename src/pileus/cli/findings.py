@@ -51,8 +51,8 @@ def document(report: ShownDiagnosis) -> dict[str, Any]:
     return {
         "well": not report.findings,
         "facts": dict(report.facts),
-        "findings": [_document(found) for found in report.findings],
-        "mended": [_document(found) for found in report.mended],
+        "findings": [_document(finding) for finding in report.findings],
+        "mended": [_document(finding) for finding in report.mended],
         "unchecked": dict(report.unchecked),
     }
 
@@ -60,28 +60,28 @@ def document(report: ShownDiagnosis) -> dict[str, Any]:
 def lines(report: ShownDiagnosis) -> list[str]:
     """Return the lines of the report: facts, unchecked parts, then each code's findings with the remedy."""
     width = max(map(len, report.facts), default=0)
-    told = [f"{name.ljust(width)}  {says}" for name, says in report.facts.items()]
-    told += ["", *(f"not checked: {what}: {why}" for what, why in report.unchecked.items())] if report.unchecked else []
-    told += ["", *(f"mended  {found.code}  {_about(found)}" for found in report.mended)] if report.mended else []
-    codes = dict.fromkeys(found.code for found in report.findings)
+    rows = [f"{name.ljust(width)}  {says}" for name, says in report.facts.items()]
+    rows += ["", *(f"not checked: {what}: {why}" for what, why in report.unchecked.items())] if report.unchecked else []
+    rows += ["", *(f"mended  {finding.code}  {_about(finding)}" for finding in report.mended)] if report.mended else []
+    codes = dict.fromkeys(finding.code for finding in report.findings)
     for code in codes:
         meaning = MEANINGS[code]
-        told += ["", f"{meaning.severity}  {code}: {meaning.says}"]
-        told += [f"{_INDENT}- {_about(found)}" for found in report.findings if found.code == code]
-        told += textwrap.wrap(f"{meaning.means} {meaning.do}", 110, initial_indent=_INDENT, subsequent_indent=_INDENT)
+        rows += ["", f"{meaning.severity}  {code}: {meaning.says}"]
+        rows += [f"{_INDENT}- {_about(finding)}" for finding in report.findings if finding.code == code]
+        rows += textwrap.wrap(f"{meaning.means} {meaning.do}", 110, initial_indent=_INDENT, subsequent_indent=_INDENT)
     number = len(report.findings)
     well = "All is well." if not report.unchecked else "What could be checked is well."
-    told += ["", well if not number else f"{number} finding{'s' if number > 1 else ''}."]
-    return told
+    rows += ["", well if not number else f"{number} finding{'s' if number > 1 else ''}."]
+    return rows
 
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "mended": "green"}
 
 
-def _about(found: Finding) -> str:
-    detail = f": {found.detail}" if found.detail else ""
-    return f"{found.kind} {found.ident}{detail}"
+def _about(finding: Finding) -> str:
+    detail = f": {finding.detail}" if finding.detail else ""
+    return f"{finding.kind} {finding.ident}{detail}"
 
 
-def _document(found: Finding) -> dict[str, Any]:
-    return {**msgspec.to_builtins(found), **msgspec.to_builtins(found.meaning)}
+def _document(finding: Finding) -> dict[str, Any]:
+    return {**msgspec.to_builtins(finding), **msgspec.to_builtins(finding.meaning)}

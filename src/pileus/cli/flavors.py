@@ -22,8 +22,8 @@ def list_(
     """List the flavors: their processors, MiB of memory, GiB of disk, and the traits that they demand of hosts."""
     from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
 
-    found = connect(state_of(state)).all("flavors")
-    print(json.dumps(found, indent=2) if as_json else tables.table("flavor", found))
+    documents = connect(state_of(state)).all("flavors")
+    print(json.dumps(documents, indent=2) if as_json else tables.table("flavor", documents))
 
 
 @flavors.command()

@@ -27,8 +27,8 @@ def list_(*, as_json: Json = False, state: StateOption = None) -> None:
     """List the hosts: their state, when they were heard last, and what is used of what they have."""
     from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
 
-    found = connect(state_of(state)).all("hosts")
-    print(json.dumps(found, indent=2) if as_json else tables.table("host", found))
+    documents = connect(state_of(state)).all("hosts")
+    print(json.dumps(documents, indent=2) if as_json else tables.table("host", documents))
 
 
 @hosts.command()
@@ -36,8 +36,8 @@ def show(host: Name, *, as_json: Json = False, state: StateOption = None) -> Non
     """Show one host, its journal, and why it is as it is."""
     from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
 
-    found = connect(state_of(state)).get("explain", "host", host)
-    print(json.dumps(found, indent=2) if as_json else tables.explanation(found))
+    document = connect(state_of(state)).get("explain", "host", host)
+    print(json.dumps(document, indent=2) if as_json else tables.explanation(document))
 
 
 @hosts.command()
@@ -70,8 +70,8 @@ def overcommit(
 @hosts.command()
 def traits(host: Name, *, add: Add = None, remove: Remove = None, state: StateOption = None) -> None:
     """Give it traits that flavors may demand (ssd, gpu:a100), or take some from it; prints all that it has."""
-    made = connect(state_of(state)).post("hosts", host, "traits", body={"add": add or [], "remove": remove or []})
-    print("  ".join([made["name"], *made["traits"]]))
+    document = connect(state_of(state)).post("hosts", host, "traits", body={"add": add or [], "remove": remove or []})
+    print("  ".join([document["name"], *document["traits"]]))
 
 
 @hosts.command()
@@ -105,13 +105,13 @@ def token(
     state: StateOption = None,
 ) -> None:
     """Make a token by which one machine may join, once; it is shown here and nowhere later."""
-    made = connect(state_of(state)).post("hosttokens", body={"host": name, "valid": seconds(valid)})
+    invitation = connect(state_of(state)).post("hosttokens", body={"host": name, "valid": seconds(valid)})
     if as_json:
-        print(json.dumps(made, indent=2))
+        print(json.dumps(invitation, indent=2))
         return
-    until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(made["until"]))
-    named = f" --name {shlex.quote(made['host'])}" if made["host"] else ""
-    print(f"pileus host join {made['url']} {made['token']}{named}")
+    until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(invitation["until"]))
+    named = f" --name {shlex.quote(invitation['host'])}" if invitation["host"] else ""
+    print(f"pileus host join {invitation['url']} {invitation['token']}{named}")
     typer.echo(f"pileus: good until {until}, for one host; run this there, as root", err=True)
 
 

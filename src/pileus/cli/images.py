@@ -36,11 +36,11 @@ def _download(url: str, file: BinaryIO) -> None:
     try:
         with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310  (http and https alone get here)
             total, done = int(answer.headers.get("content-length") or 0), 0
-            with progress.transfer("downloading", total) as told:
+            with progress.transfer("downloading", total) as report:
                 while part := answer.read(_CHUNK):
                     file.write(part)
                     done += len(part)
-                    told(done)
+                    report(done)
             if total and done != total:
                 raise Problem(f"{url} gave {done} of {total} bytes: try again.")
     except OSError as error:
@@ -50,13 +50,13 @@ def _download(url: str, file: BinaryIO) -> None:
 def _upload(client: Client, file: BinaryIO, **query: str) -> dict[str, Any]:
     size = file.seek(0, 2)
     file.seek(0)
-    with progress.transfer("uploading", size) as told:
-        return client.upload(file, size, told, **query)
+    with progress.transfer("uploading", size) as report:
+        return client.upload(file, size, report, **query)
 
 
 def add_built(client: Client, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
     """Register the images built into `folder`, each described by a NAME.json, as public ones, unless they are there."""
-    known = {image["wanted"]["digest"] for image in client.all("images")}
+    digests = {image["wanted"]["digest"] for image in client.all("images")}
     added = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -66,7 +66,7 @@ def add_built(client: Client, folder: Path, say: Callable[[str], None]) -> list[
         except (OSError, ValueError, KeyError, TypeError):
             say(f"{path} describes no image; left out")
             continue
-        if digest in known:
+        if digest in digests:
             continue
         say(f"adding the image {name}")
         added.append(

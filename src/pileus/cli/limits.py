@@ -34,14 +34,16 @@ def show_(
     """Show what a project may use, and uses; or the cloud's bounds."""
     from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
 
-    found = connect(state_of(state)).get("limits", **({"project": project} if project else {}))
+    document = connect(state_of(state)).get("limits", **({"project": project} if project else {}))
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(document, indent=2))
     elif bounds:
-        rows = [(name, str(each["most"]), each["per"], each["what"]) for name, each in sorted(found["bounds"].items())]
+        rows = [
+            (name, str(each["most"]), each["per"], each["what"]) for name, each in sorted(document["bounds"].items())
+        ]
         print(tables.lined([("BOUND", "MOST", "PER", "OF"), *rows]))
     else:
-        print(tables.lined([("RESOURCE", "USED", "LIMIT"), *_rows(found["resources"])]))
+        print(tables.lined([("RESOURCE", "USED", "LIMIT"), *_rows(document["resources"])]))
 
 
 def _rows(resources: dict[str, dict[str, int | None]]) -> list[tuple[str, str, str]]:

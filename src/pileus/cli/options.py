@@ -27,13 +27,13 @@ Remove = Annotated[
 ]
 
 
-def state_of(given: Path | None) -> Path:
+def state_of(state: Path | None) -> Path:
     """The state directory that is meant, absolute."""
-    return Path(os.path.abspath(given or default_state()))  # noqa: PTH100  (links stay as they are written)
+    return Path(os.path.abspath(state or default_state()))  # noqa: PTH100  (links stay as they are written)
 
 
-def show(found: Mapping[str, str], *, as_json: bool) -> None:
+def show(fields: Mapping[str, str], *, as_json: bool) -> None:
     """Print named values, one a line, or as JSON."""
-    width = max(map(len, found))
-    lines = [f"{key.ljust(width)}  {value}" for key, value in found.items()]
-    print(json.dumps(found, indent=2) if as_json else "\n".join(lines))
+    width = max(map(len, fields))
+    lines = [f"{key.ljust(width)}  {value}" for key, value in fields.items()]
+    print(json.dumps(fields, indent=2) if as_json else "\n".join(lines))

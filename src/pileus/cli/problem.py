@@ -29,10 +29,10 @@ def spoken(command: Callable[[], object]) -> None:
         sys.stderr.write(f"pileus: {problem.message}\n")
         sys.exit(problem.status)
     except OSError as error:
-        told = words(error)
-        if not told:
+        message = words(error)
+        if not message:
             raise
-        sys.stderr.write(f"pileus: {told}\n")
+        sys.stderr.write(f"pileus: {message}\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -40,10 +40,10 @@ def spoken(command: Callable[[], object]) -> None:
 
 def words(error: OSError) -> str:
     """Return the message for a disk that fails, or a path that is not the user's; empty for a fault of ours."""
-    told = disk.trouble(error)
-    if told:
+    trouble = disk.trouble(error)
+    if trouble:
         where = f"{error.filename} cannot be written: " if error.filename else ""
-        return f"{where}{disk.WORDS[told]}. Mend that, and repeat the command."
+        return f"{where}{disk.WORDS[trouble]}. Mend that, and repeat the command."
     if error.errno not in _NOT_OURS or not isinstance(error.filename, str):
         return ""
     if isinstance(error, PermissionError):

@@ -40,6 +40,6 @@ def environment(state: Path) -> dict[str, str]:
 
 def exports(state: Path) -> str:
     """The same as lines for a shell: eval "$(pileus env)"."""
-    kept = environment(state)
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in kept.items()]
-    return "\n".join([*lines, f"unset {' '.join(name for name in REMOVED if name not in kept)}"])
+    variables = environment(state)
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    return "\n".join([*lines, f"unset {' '.join(name for name in REMOVED if name not in variables)}"])

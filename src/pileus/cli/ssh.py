@@ -52,23 +52,23 @@ def command(client: Client, state: Path, instance: str, identity: Path | None, w
     On another machine than this its loopback address leads nowhere, or to what listens here at every address: ssh goes
     over the API of the cloud of `state`.
     """
-    found = client.get("instances", instance)
-    if found["state"] != "running" or not found["loopback"]:
-        raise Problem(f"{instance} is {found['state']}: 'pileus explain instance {instance}' says why.")
-    kept = key_file(found["key"]) if found["key"] else None
-    if identity is None and kept is not None and kept.exists():
-        identity = kept
+    document = client.get("instances", instance)
+    if document["state"] != "running" or not document["loopback"]:
+        raise Problem(f"{instance} is {document['state']}: 'pileus explain instance {instance}' says why.")
+    stored_key = key_file(document["key"]) if document["key"] else None
+    if identity is None and stored_key is not None and stored_key.exists():
+        identity = stored_key
     FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
     return [
         "ssh",
         # Addresses are given again to other instances: a host key belongs to the instance's id.
-        *("-o", f"HostKeyAlias={found['id']}"),
+        *("-o", f"HostKeyAlias={document['id']}"),
         *("-o", f"UserKnownHostsFile={FOLDER / 'known_hosts'}"),
         *("-o", "StrictHostKeyChecking=accept-new"),
         *(("-i", str(identity), "-o", "IdentitiesOnly=yes") if identity else ()),
-        *(() if here(found["host"]) else ("-o", f"ProxyCommand={_stream(state, found['id'])}")),
+        *(() if here(document["host"]) else ("-o", f"ProxyCommand={_stream(state, document['id'])}")),
         # A user of another project chose that name: it is no option, whatever it looks like.
-        *("-l", found["login_user"], "--", found["loopback"]),
+        *("-l", document["login_user"], "--", document["loopback"]),
         *words,
     ]
 
@@ -131,7 +131,7 @@ async def _send(link: ClientConnection, source: int) -> None:
     """Send what `source` says; an empty message is the last."""
     from websockets.exceptions import ConnectionClosed  # noqa: PLC0415  (slow to load)
 
-    said: asyncio.Queue[bytes] = asyncio.Queue()
+    chunks: asyncio.Queue[bytes] = asyncio.Queue()
     room = threading.Semaphore(AHEAD)
     loop = asyncio.get_running_loop()
 
@@ -142,7 +142,7 @@ async def _send(link: ClientConnection, source: int) -> None:
             while data:
                 room.acquire()
                 data = os.read(source, 65536)
-                loop.call_soon_threadsafe(said.put_nowait, data)
+                loop.call_soon_threadsafe(chunks.put_nowait, data)
 
     # Nobody waits for a thread that reads what nobody says any more.
     threading.Thread(target=read, daemon=True).start()
@@ -150,6 +150,6 @@ async def _send(link: ClientConnection, source: int) -> None:
     with contextlib.suppress(ConnectionClosed):
         data = b" "
         while data:
-            data = await said.get()
+            data = await chunks.get()
             await link.send(data)
             room.release()

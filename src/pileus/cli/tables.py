@@ -56,20 +56,20 @@ def lined(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def explanation(found: Mapping[str, Any]) -> str:
+def explanation(document: Mapping[str, Any]) -> str:
     """One noun: what it waits for first, then its three parts and its journal."""
-    title = f"{found['kind']} {found['id']}" + (f" ({plain(found['name'])})" if found["name"] else "")
-    state = f", {found['state']}" if "state" in found else ""
+    title = f"{document['kind']} {document['id']}" + (f" ({plain(document['name'])})" if document["name"] else "")
+    state = f", {document['state']}" if "state" in document else ""
     lines = [f"{title}{state}", "", "waits for"]
-    lines += [f"  {plain(wait)}" for wait in found["waits_for"]]
-    if found.get("due"):
-        lines.append(f"  looked at next {_ago(found['due'])}")
+    lines += [f"  {plain(wait)}" for wait in document["waits_for"]]
+    if document.get("due"):
+        lines.append(f"  looked at next {_ago(document['due'])}")
     for part in ("wanted", "assigned", "seen"):
-        if found[part]:
-            shown = json.dumps(found[part], indent=2).splitlines()[1:-1]
+        if document[part]:
+            shown = json.dumps(document[part], indent=2).splitlines()[1:-1]
             lines += ["", part, *shown]
     lines += ["", "journal"]
-    for row in found["journal"]:
+    for row in document["journal"]:
         detail = f" {plain(row['detail'])}" if row["detail"] else ""
         lines.append(
             f"  {_moment(row['at'])}  {row['verb']}  by {plain(row['user'])} ({row['face']})  {row['outcome']}{detail}"

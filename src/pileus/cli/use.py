@@ -15,42 +15,42 @@ _UNITS = ("", "K", "M", "G", "T", "P")
 _STEP = 1024
 
 
-def table(found: Sequence[Mapping[str, Any]]) -> str:
+def table(uses: Sequence[Mapping[str, Any]]) -> str:
     """A line an instance, under a heading; the network's figures are of all its ports together."""
-    return lined([_HEADING, *(_row(one) for one in found)])
+    return lined([_HEADING, *(_row(use) for use in uses)])
 
 
-def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
-    if one["trouble"]:
-        return (one["id"], one["name"] or "-", one["state"], *("-" * 11), one["trouble"])
+def _row(use: Mapping[str, Any]) -> tuple[str, ...]:
+    if use["trouble"]:
+        return (use["id"], use["name"] or "-", use["state"], *("-" * 11), use["trouble"])
     return (
-        one["id"],
-        one["name"] or "-",
-        one["state"],
-        duration(one["uptime"]),
-        str(one["vcpus"]),
-        f"{one['cpu_seconds']:.1f}s",
-        *(size(one[f"{what}_bytes"]) for what in ("memory", "memory_limit", "disk_allocated", "disk_size")),
-        *(size(one[f"disk_{what}_bytes"]) for what in ("read", "written")),
-        *(size(sum(nic[f"{what}_bytes"] for nic in one["nics"])) for what in ("received", "sent")),
+        use["id"],
+        use["name"] or "-",
+        use["state"],
+        duration(use["uptime"]),
+        str(use["vcpus"]),
+        f"{use['cpu_seconds']:.1f}s",
+        *(size(use[f"{what}_bytes"]) for what in ("memory", "memory_limit", "disk_allocated", "disk_size")),
+        *(size(use[f"disk_{what}_bytes"]) for what in ("read", "written")),
+        *(size(sum(nic[f"{what}_bytes"] for nic in use["nics"])) for what in ("received", "sent")),
         "-",
     )
 
 
-def sheet(one: Mapping[str, Any]) -> str:
+def sheet(use: Mapping[str, Any]) -> str:
     """One instance: a figure a line, then a line a port."""
     lines = [
-        f"{one['id']}" + (f" ({one['name']})" if one["name"] else "") + f", {one['state']}",
-        f"uptime   {duration(one['uptime'])}",
-        f"cpu      {one['cpu_seconds']:.1f} s of {one['vcpus']} vcpus",
-        f"memory   {size(one['memory_bytes'])} of {size(one['memory_limit_bytes'])}",
-        f"disk     {size(one['disk_allocated_bytes'])} of {size(one['disk_size_bytes'])} allocated",
-        f"         {size(one['disk_read_bytes'])} read, {size(one['disk_written_bytes'])} written",
+        f"{use['id']}" + (f" ({use['name']})" if use["name"] else "") + f", {use['state']}",
+        f"uptime   {duration(use['uptime'])}",
+        f"cpu      {use['cpu_seconds']:.1f} s of {use['vcpus']} vcpus",
+        f"memory   {size(use['memory_bytes'])} of {size(use['memory_limit_bytes'])}",
+        f"disk     {size(use['disk_allocated_bytes'])} of {size(use['disk_size_bytes'])} allocated",
+        f"         {size(use['disk_read_bytes'])} read, {size(use['disk_written_bytes'])} written",
     ]
     lines += [
         f"network  {nic['id']}: {size(nic['received_bytes'])} in {nic['received_packets']} packets received, "
         f"{size(nic['sent_bytes'])} in {nic['sent_packets']} sent"
-        for nic in one["nics"]
+        for nic in use["nics"]
     ]
     return "\n".join(lines)
 

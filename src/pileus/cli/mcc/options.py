@@ -51,42 +51,42 @@ def parse(usage: Usage, words: Sequence[str]) -> dict[str, str]:
 
     Ends at `help`, whatever follows.
     """
-    found: dict[str, str] = {}
-    left = list(words)
-    while left and "help" not in found:
-        word = left.pop(0)
+    option_values: dict[str, str] = {}
+    remaining_words = list(words)
+    while remaining_words and "help" not in option_values:
+        word = remaining_words.pop(0)
         if word == "--":
             break
         if word.startswith("--"):
-            _long(usage, word, left, found)
+            _long(usage, word, remaining_words, option_values)
         elif word.startswith("-") and len(word) > 1:
-            _short(usage, word, left, found)
-    return found
+            _short(usage, word, remaining_words, option_values)
+    return option_values
 
 
-def _long(usage: Usage, word: str, left: list[str], found: dict[str, str]) -> None:
+def _long(usage: Usage, word: str, remaining_words: list[str], option_values: dict[str, str]) -> None:
     matched = _LONG.fullmatch(word)
-    name, given = matched.groups() if matched else ("", None)
+    name, argument = matched.groups() if matched else ("", None)
     option = _complete(usage, name.replace("_", "-").lower(), word)
-    if not option.value and given is not None:
+    if not option.value and argument is not None:
         raise Refused(f"needless argument: {word}")
-    found[option.long] = _value(option, given, word, left)
+    option_values[option.long] = _value(option, argument, word, remaining_words)
 
 
-def _short(usage: Usage, word: str, left: list[str], found: dict[str, str]) -> None:
+def _short(usage: Usage, word: str, remaining_words: list[str], option_values: dict[str, str]) -> None:
     letter, rest = word[1], word[2:]
     option = next((each for each in usage.options if each.short == letter), None)
     if option is None:
         # One letter is a long option cut short as well.
         option = _complete(usage, letter, word)
     if option.value:
-        found[option.long] = _value(option, rest or None, word, left)
+        option_values[option.long] = _value(option, rest or None, word, remaining_words)
         return
     if rest.startswith("="):
         raise Refused(f"needless argument: {word}")
-    found[option.long] = ""
+    option_values[option.long] = ""
     if rest:
-        left.insert(0, f"-{rest.lstrip('-')}")
+        remaining_words.insert(0, f"-{rest.lstrip('-')}")
 
 
 def _complete(usage: Usage, name: str, word: str) -> Option:
@@ -99,14 +99,14 @@ def _complete(usage: Usage, name: str, word: str) -> Option:
     return fitting[0]
 
 
-def _value(option: Option, given: str | None, word: str, left: list[str]) -> str:
+def _value(option: Option, argument: str | None, word: str, remaining_words: list[str]) -> str:
     if not option.value:
         return ""
-    if given is not None:
-        return given
-    if not left:
+    if argument is not None:
+        return argument
+    if not remaining_words:
         raise Refused(f"missing argument: {word}")
-    return left.pop(0)
+    return remaining_words.pop(0)
 
 
 def _words(option: Option) -> str:

@@ -70,15 +70,15 @@ def destroy_instance() -> int:
 def given(about: Usage, needed: Sequence[str]) -> Given:
     """The options on the command line. --help, and what cannot be read, end the program as Ruby's library has it."""
     try:
-        found = parse(about, sys.argv[1:])
-        if "help" not in found and not set(needed) <= found.keys():
+        options = parse(about, sys.argv[1:])
+        if "help" not in options and not set(needed) <= options.keys():
             raise Refused("missing argument: ")
     except Refused as refused:
         raise refusal(about, str(refused)) from refused
-    if "help" in found:
+    if "help" in options:
         say(str(about), end="")
         raise _Ended(0)
-    return found
+    return options
 
 
 def refusal(about: Usage, why: str) -> Exception:
@@ -127,37 +127,37 @@ def _json(value: Any) -> int:
     return 0
 
 
-def _rows(asked: Given, names: list[str], head: str) -> int:
-    if "json" in asked:
+def _rows(options: Given, names: list[str], head: str) -> int:
+    if "json" in options:
         return _json(names)
     for name in names:
         say(f"{head}\t{plain(name)}")
     return 0
 
 
-def _list_images(asked: Given) -> int:
-    return _rows(asked, _server().images(), "IMAGE ")
+def _list_images(options: Given) -> int:
+    return _rows(options, _server().images(), "IMAGE ")
 
 
-def _list_instance_types(asked: Given) -> int:
-    return _rows(asked, _server().instance_types(), "INST_TYPE")
+def _list_instance_types(options: Given) -> int:
+    return _rows(options, _server().instance_types(), "INST_TYPE")
 
 
-def _list_keys(asked: Given) -> int:
-    return _rows(asked, Keys().names(), "KEY")
+def _list_keys(options: Given) -> int:
+    return _rows(options, Keys().names(), "KEY")
 
 
-def _add_key(asked: Given) -> int:
+def _add_key(options: Given) -> int:
     try:
-        Keys().add(asked["name"], asked["public-key"])
+        Keys().add(options["name"], options["public-key"])
     except FileExistsError as error:
-        raise ValueError(f"Key {asked['name']} already exists") from error
+        raise ValueError(f"Key {options['name']} already exists") from error
     return 0
 
 
-def _destroy_key(asked: Given) -> int:
+def _destroy_key(options: Given) -> int:
     try:
-        Keys().remove(asked["name"])
+        Keys().remove(options["name"])
     except OSError as error:
         # With Ruby's own name for what it did, which its text has.
         say(f"{error.strerror} @ apply2files - {error.filename}")
@@ -165,29 +165,29 @@ def _destroy_key(asked: Given) -> int:
         say(str(error))
     else:
         return 0
-    return 1 if "strict" in asked else 0
+    return 1 if "strict" in options else 0
 
 
-def _run_instances(asked: Given) -> int:
-    server, name = _server(), asked["public-key"]
+def _run_instances(options: Given) -> int:
+    server, name = _server(), options["public-key"]
     try:
         key = Keys().text(name)
     except (FileNotFoundError, ValueError):
         say(f"Could not find key {name}")
         return 1
-    made = server.run(asked["image"], asked["instance-type"], key, asked.get("name", ""))
-    if "json" in asked:
-        return _json(made._asdict())
-    say(f"\t\tID\tIP\nINST\t{made.id}\t{made.ip}")
+    instance = server.run(options["image"], options["instance-type"], key, options.get("name", ""))
+    if "json" in options:
+        return _json(instance._asdict())
+    say(f"\t\tID\tIP\nINST\t{instance.id}\t{instance.ip}")
     return 0
 
 
-def _list_instances(asked: Given) -> int:
-    found = _server().instances(asked.get("instance"), all="all" in asked)
-    if "json" in asked:
-        return _json([each._asdict() for each in found])
+def _list_instances(options: Given) -> int:
+    instances = _server().instances(options.get("instance"), all="all" in options)
+    if "json" in options:
+        return _json([each._asdict() for each in instances])
     say("\t\tID\tIP\t\tSTATUS\t\tTEMPLATE\t\t\tNAME")
-    for each in found:
+    for each in instances:
         # What has no address is narrow: one more tab brings the rest under its heading.
         gap = "\t\t" if each.ip == "-" else "\t"
         names = f"{plain(each.ostemplate)}\t\t{plain(each.name)}"
@@ -195,10 +195,10 @@ def _list_instances(asked: Given) -> int:
     return 0
 
 
-def _destroy_instance(asked: Given) -> int:
+def _destroy_instance(options: Given) -> int:
     try:
-        _server().destroy(asked["instance"])
+        _server().destroy(options["instance"])
     except XmlRpcFault:
-        say(f"Instance ID {asked['instance']} not found")
-        return 1 if "strict" in asked else 0
+        say(f"Instance ID {options['instance']} not found")
+        return 1 if "strict" in options else 0
     return 0
