@@ -83,18 +83,18 @@ class Server:
 
     def instances(self, instance: str | None = None, *, all: bool = False) -> list[ListedInstance]:  # noqa: A002  (the protocol's word)
         """Return the running instances; with `all` the others too; or the one with the id `instance`, in any state."""
-        asked: dict[str, Any] = {"all": True} if all else {}
+        criteria: dict[str, Any] = {"all": True} if all else {}
         if instance is not None:
-            asked = {"instance": instance}
-        found = self._list("openvz.get_instances", asked) if asked else self._list("openvz.get_instances")
-        return [_instance(each) for each in found]
+            criteria = {"instance": instance}
+        entries = self._list("openvz.get_instances", criteria) if criteria else self._list("openvz.get_instances")
+        return [_instance(each) for each in entries]
 
     def run(self, image: str, instance_type: str = "basic", public_key: str = "", name: str = "") -> Launched:
         """Launch an instance; it is listed as running a moment later."""
-        made = self.call("openvz.run_instance", image, instance_type, public_key, name)
-        if not isinstance(made, dict) or not isinstance(made.get("id"), int):
+        answer = self.call("openvz.run_instance", image, instance_type, public_key, name)
+        if not isinstance(answer, dict) or not isinstance(answer.get("id"), int):
             raise ProtocolError("a launch was answered without an id")
-        return Launched(made["id"], str(made.get("ip", "")))
+        return Launched(answer["id"], str(answer.get("ip", "")))
 
     def destroy(self, instance: str | int) -> bool:
         """Have an instance destroyed; it is listed until it is."""
@@ -108,10 +108,10 @@ class Server:
             raise ProtocolError(f"the answer is no XML-RPC: {error}") from error
 
     def _list(self, method: str, *params: Any) -> list[Any]:
-        found = self.call(method, *params)
-        if not isinstance(found, list):
+        answer = self.call(method, *params)
+        if not isinstance(answer, list):
             raise ProtocolError("a list was asked for, and something else answered")
-        return found
+        return answer
 
     def _post(self, body: bytes) -> bytes:
         import http.client  # noqa: PLC0415  (who only looks at keys does not pay for it)
@@ -131,16 +131,16 @@ class Server:
         try:
             link.request("POST", "/", body, headers)
             answer = link.getresponse()
-            said = answer.read(LARGEST + 1)
+            answer_body = answer.read(LARGEST + 1)
         except http.client.HTTPException as error:
             raise ProtocolError(f"no HTTP answer: {error!r}") from error
         finally:
             link.close()
         if answer.status != 200:
             raise ProtocolError(f"HTTP {answer.status} {answer.reason}")
-        if len(said) > LARGEST:
+        if len(answer_body) > LARGEST:
             raise ProtocolError("the answer is too large")
-        return said
+        return answer_body
 
 
 def _instance(each: Any) -> ListedInstance:

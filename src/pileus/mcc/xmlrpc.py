@@ -57,8 +57,8 @@ def _refuse(*_declared: object) -> None:
 
 def call(method: str, params: Sequence[Any]) -> bytes:
     """The document of a call."""
-    given = "".join(f"<param>{_value(param)}</param>" for param in params)
-    inner = f"<params>{given}</params>" if given else "<params/>"
+    param_elements = "".join(f"<param>{_value(param)}</param>" for param in params)
+    inner = f"<params>{param_elements}</params>" if param_elements else "<params/>"
     return _document(f"<methodCall><methodName>{_text(method)}</methodName>{inner}</methodCall>")
 
 
@@ -69,8 +69,8 @@ def answer(result: Any) -> bytes:
 
 def refusal(code: int, text: str) -> bytes:
     """The document of a fault."""
-    told = _value({"faultCode": code, "faultString": text})
-    return _document(f"<methodResponse><fault>{told}</fault></methodResponse>")
+    fault_value = _value({"faultCode": code, "faultString": text})
+    return _document(f"<methodResponse><fault>{fault_value}</fault></methodResponse>")
 
 
 def read_call(root: Element) -> tuple[str, list[Any]]:
@@ -88,11 +88,11 @@ def read_answer(root: Element) -> Any:
     fault = root.find("fault")
     if fault is None:
         return _read(_one(_one(_one(root, "params"), "param"), "value"))
-    told = _read(_one(fault, "value"))
-    if not isinstance(told, dict):
+    fault_members = _read(_one(fault, "value"))
+    if not isinstance(fault_members, dict):
         raise MalformedXmlRpc("a fault without a structure")
-    code = told.get("faultCode")
-    raise XmlRpcFault(code if isinstance(code, int) else 0, str(told.get("faultString", "")))
+    code = fault_members.get("faultCode")
+    raise XmlRpcFault(code if isinstance(code, int) else 0, str(fault_members.get("faultString", "")))
 
 
 def _document(inner: str) -> bytes:
@@ -122,10 +122,10 @@ def _value(value: Any) -> str:
 
 
 def _one(parent: Element, tag: str) -> Element:
-    found = parent.find(tag)
-    if found is None:
+    child = parent.find(tag)
+    if child is None:
         raise MalformedXmlRpc(f"no {tag} in {parent.tag}")
-    return found
+    return child
 
 
 def _read(value: Element, depth: int = 0) -> Any:
