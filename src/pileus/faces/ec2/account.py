@@ -26,13 +26,13 @@ def describe(call: Call) -> dict[str, Any]:
         "max-elastic-ips": [floating],
         "vpc-max-elastic-ips": [floating],
     }
-    asked = call.args.get("AttributeNames") or values
-    for name in asked:
+    attribute_names = call.args.get("AttributeNames") or values
+    for name in attribute_names:
         if name not in values:
-            known = ", ".join(sorted(values))
-            raise InvalidValue(f"The attribute '{name}' is not one of {known}", ident=name, reason="attribute")
-    found = [
+            choices = ", ".join(sorted(values))
+            raise InvalidValue(f"The attribute '{name}' is not one of {choices}", ident=name, reason="attribute")
+    attributes = [
         {"AttributeName": name, "AttributeValues": [{"AttributeValue": value} for value in values[name]]}
-        for name in asked
+        for name in attribute_names
     ]
-    return {"AccountAttributes": found}
+    return {"AccountAttributes": attributes}

@@ -18,10 +18,10 @@ _POOL, _DOMAIN = "amazon", "vpc"
 def allocate(call: Call) -> dict[str, Any]:
     """Keep an address of the outside network for the account."""
     tags = specified(call.args, "elastic-ip")["elastic-ip"]
-    made = verbs.allocate(call.caller, call.core, tags, call.args.get("Address", ""))
+    floating = verbs.allocate(call.caller, call.core, tags, call.args.get("Address", ""))
     return {
-        "PublicIp": made.assigned.address,
-        "AllocationId": made.ec2_id,
+        "PublicIp": floating.assigned.address,
+        "AllocationId": floating.ec2_id,
         "PublicIpv4Pool": _POOL,
         "NetworkBorderGroup": call.core.place.region,
         "Domain": _DOMAIN,
@@ -33,7 +33,7 @@ def associate(call: Call) -> dict[str, Any]:
     """Give an address to an instance or a network interface; from another one unless AllowReassociation is false."""
     args = call.args
     _either(args, "AllocationId", "PublicIp")
-    made = verbs.associate(
+    floating = verbs.associate(
         call.caller,
         call.core,
         args.get("AllocationId", ""),
@@ -43,7 +43,7 @@ def associate(call: Call) -> dict[str, Any]:
         private=args.get("PrivateIpAddress", ""),
         reassociate=args.get("AllowReassociation", True),
     )
-    return {"AssociationId": made.wanted.association}
+    return {"AssociationId": floating.wanted.association}
 
 
 @action("DisassociateAddress")
@@ -71,9 +71,9 @@ def describe(call: Call) -> dict[str, Any]:
             text = f"Value ({address[:40]}) for parameter publicIp is invalid: an IPv4 address has four numbers."
             raise InvalidValue(text, ident=address[:40], reason="address")
     views = verbs.listing(call.caller, call.core, args.get("AllocationIds", ()), args.get("PublicIps", ()))
-    found = [_address(call, view) for view in views]
+    address_items = [_address(call, view) for view in views]
     keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
-    return {"Addresses": [item for item in found if keep is None or keep(item)]}
+    return {"Addresses": [item for item in address_items if keep is None or keep(item)]}
 
 
 def _either(args: dict[str, Any], first: str, second: str) -> None:
@@ -84,7 +84,7 @@ def _either(args: dict[str, Any], first: str, second: str) -> None:
 
 
 def _address(call: Call, view: verbs.AddressView) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    address_item: dict[str, Any] = {
         "PublicIp": view.floating.assigned.address,
         "AllocationId": view.floating.ec2_id,
         "Domain": _DOMAIN,
@@ -93,15 +93,15 @@ def _address(call: Call, view: verbs.AddressView) -> dict[str, Any]:
         "Tags": shown(view.floating.tags),
     }
     if view.port is not None:
-        found |= {
+        address_item |= {
             "AssociationId": view.floating.wanted.association,
             "NetworkInterfaceId": view.port.ec2_id,
             "NetworkInterfaceOwnerId": call.caller.account_id,
             "PrivateIpAddress": view.port.assigned.address,
         }
     if view.instance is not None:
-        found["InstanceId"] = view.instance.ec2_id
-    return found
+        address_item["InstanceId"] = view.instance.ec2_id
+    return address_item
 
 
 _FILTERS = filters.of_members(

@@ -148,9 +148,9 @@ def told(error: Exception) -> ErrorResponse | None:
 def _of_core(error: PileusError) -> ErrorResponse | None:
     code, noun, reason = error.code, error.noun, error.reason
     for key in ((code, noun, reason), (code, "", reason), (code, noun, ""), (code, "", "")):
-        found = TABLE.get(key)
-        if found is not None:
-            return ErrorResponse(found[0], _worded(error), found[1])
+        entry = TABLE.get(key)
+        if entry is not None:
+            return ErrorResponse(entry[0], _worded(error), entry[1])
     return None
 
 

@@ -77,8 +77,8 @@ class Ec2Face:
 
     def handle(self, request: Request) -> Response:
         """Answer `request`; never raises. Blocks while verbs do."""
-        found = self.identify(request)
-        return found if isinstance(found, Response) else found.answer()
+        identified = self.identify(request)
+        return identified if isinstance(identified, Response) else identified.answer()
 
     def identify(self, request: Request) -> Identified | Response:
         """Find out who asks; the answer where that is refused. Never raises. May read the store."""
@@ -227,12 +227,12 @@ def _launches(params: Mapping[str, str]) -> int:
 
 
 def _refusal(service: ServiceModel, error: Exception, request_id: str, action: str) -> Response:
-    told = errors.told(error)
-    if told is None:
+    error_response = errors.told(error)
+    if error_response is None:
         _log.error("request failed", request=request_id, exc_info=error)
-        told = errors.INTERNAL
-    body = xml.error(service, told.code, told.message, request_id, told.status)
-    refusal = _response(told.status, body, request_id, action, told.code)
+        error_response = errors.INTERNAL
+    body = xml.error(service, error_response.code, error_response.message, request_id, error_response.status)
+    refusal = _response(error_response.status, body, request_id, action, error_response.code)
     if isinstance(error, Throttled):
         refusal.headers["retry-after"] = RETRY_AFTER
     return refusal

@@ -27,27 +27,29 @@ def flag(*, value: bool) -> str:
 
 
 def compiled(
-    filters: Iterable[Mapping[str, Any]] | None, known: Mapping[str, Values[T]], tags: Callable[[T], Mapping[str, str]]
+    filters: Iterable[Mapping[str, Any]] | None,
+    supported_filters: Mapping[str, Values[T]],
+    tags: Callable[[T], Mapping[str, str]],
 ) -> Keep[T] | None:
     """Return whether an item fits all of `filters` (of the model's shape FilterList); None when there are none.
 
-    `known` names the filters that the action has; `tag:KEY` and `tag-key` look at `tags`. Raises InvalidValue.
+    `supported_filters` are those of the action, by name; `tag:KEY` and `tag-key` look at `tags`. Raises InvalidValue.
     """
     tests: list[tuple[Values[T], frozenset[str], tuple[str, ...]]] = []
     listing.check([each.get("Values", ()) for each in filters or ()])
     for each in filters or ():
         name, values = each.get("Name", ""), each.get("Values", ())
-        found = _values(name, known, tags)
+        values_of = _values(name, supported_filters, tags)
         if not values:
             raise InvalidValue(f"The filter '{name}' needs at least one value", ident=name, reason="filter")
         plain = frozenset(value for value in values if not listing.is_pattern(value))
-        tests.append((found, plain, tuple(value for value in values if value not in plain)))
+        tests.append((values_of, plain, tuple(value for value in values if value not in plain)))
     if not tests:
         return None
 
     def keep(item: T) -> bool:
-        for found, plain, patterns in tests:
-            values = found(item)
+        for values_of, plain, patterns in tests:
+            values = values_of(item)
             if plain.isdisjoint(values) and not (patterns and matches(values, patterns)):
                 return False
         return True
@@ -55,9 +57,9 @@ def compiled(
     return keep
 
 
-def _values(name: str, known: Mapping[str, Values[T]], tags: Callable[[T], Mapping[str, str]]) -> Values[T]:
-    if name in known:
-        return known[name]
+def _values(name: str, supported_filters: Mapping[str, Values[T]], tags: Callable[[T], Mapping[str, str]]) -> Values[T]:
+    if name in supported_filters:
+        return supported_filters[name]
     if name.startswith("tag:"):
         key = name.removeprefix("tag:")
 
@@ -95,7 +97,7 @@ def reached(value: Any, parts: list[str]) -> list[Any]:
     """Return the values at the path `parts` of nested members; a list on the way means each of its elements."""
     for position, part in enumerate(parts):
         if isinstance(value, list):
-            return [found for element in value for found in reached(element, parts[position:])]
+            return [leaf for element in value for leaf in reached(element, parts[position:])]
         value = value.get(part)
         if value is None:
             return []

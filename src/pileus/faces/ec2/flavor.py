@@ -20,9 +20,9 @@ def describe_instance_types(call: Call) -> dict[str, Any]:
     unknown = sorted(set(names) - {flavor.name for flavor in flavors})
     if unknown:
         raise NotFound(f"The following supplied instance types do not exist: [{', '.join(unknown)}]", noun="flavor")
-    found = [_type(flavor) for flavor in flavors if not names or flavor.name in names]
+    type_items = [_type(flavor) for flavor in flavors if not names or flavor.name in names]
     keep = filters.compiled(call.args.get("Filters"), _TYPE_FILTERS, filters.tags_of)
-    page, more = paging.paged(call.args, [item for item in found if keep is None or keep(item)])
+    page, more = paging.paged(call.args, [item for item in type_items if keep is None or keep(item)])
     return {"InstanceTypes": page, **more}
 
 
@@ -85,13 +85,13 @@ def describe_instance_type_offerings(call: Call) -> dict[str, Any]:
         "availability-zone": place.zone,
         "availability-zone-id": zone_id(place.zone),
     }.get(kind)
-    found = [
+    offering_items = [
         {"InstanceType": flavor.name, "LocationType": kind, "Location": location}
         for flavor in verbs.listing(call.caller, call.core)
         if location is not None
     ]
     keep = filters.compiled(call.args.get("Filters"), _OFFERING_FILTERS, filters.tags_of)
-    page, more = paging.paged(call.args, [item for item in found if keep is None or keep(item)])
+    page, more = paging.paged(call.args, [item for item in offering_items if keep is None or keep(item)])
     return {"InstanceTypeOfferings": page, **more}
 
 

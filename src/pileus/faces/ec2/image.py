@@ -35,8 +35,8 @@ def describe(call: Call) -> dict[str, Any]:
     args = call.args
     images = verbs.listing(call.caller, call.core, args.get("ImageIds", ()))
     items = _rendered(call, images)
-    if asked := args.get("Owners"):
-        items = of_owners(call, items, asked, "ImageOwnerAlias")
+    if owners := args.get("Owners"):
+        items = of_owners(call, items, owners, "ImageOwnerAlias")
     if users := args.get("ExecutableUsers"):
         check_accounts(users, ("self", "all"))
         # Images are for everybody or for their project alone: there are no lists of accounts.
@@ -53,9 +53,9 @@ def of_owners(call: Call, items: list[dict[str, Any]], names: list[str], alias: 
     return [item for item in items if accounts & {item["OwnerId"], item.get(alias)}]
 
 
-def check_accounts(given: list[str], words: tuple[str, ...]) -> None:
+def check_accounts(accounts: list[str], words: tuple[str, ...]) -> None:
     """Raise Malformed for a name that is neither in `words` nor an account's number."""
-    for each in given:
+    for each in accounts:
         if each not in words and not re.fullmatch(r"[0-9]{12}", each):
             raise Malformed(f'Invalid user id: "{each[:40]}"', noun="owner", ident=each)
 
@@ -82,7 +82,7 @@ def create(call: Call) -> dict[str, Any]:
     for mapping in args.get("BlockDeviceMappings", ()):
         _take(mapping)
     tags = specified(args, "image", "snapshot")
-    asked = verbs.CaptureRequest(
+    request = verbs.CaptureRequest(
         instance=source,
         name=args["Name"],
         description=args.get("Description", ""),
@@ -90,7 +90,7 @@ def create(call: Call) -> dict[str, Any]:
         tags=tags["image"],
         snapshot_tags=tags["snapshot"],
     )
-    return {"ImageId": verbs.capture(call.caller, call.core, asked).ec2_id}
+    return {"ImageId": verbs.capture(call.caller, call.core, request).ec2_id}
 
 
 def _take(mapping: dict[str, Any]) -> None:
@@ -177,11 +177,11 @@ def _source(image: Image) -> dict[str, Any]:
     """Return the members about the instance that an image was captured of, with the reason of a capture that failed."""
     if not image.wanted.instance:
         return {}
-    found: dict[str, Any] = {"SourceInstanceId": ec2_id(Instance, image.wanted.instance)}
+    source_members: dict[str, Any] = {"SourceInstanceId": ec2_id(Instance, image.wanted.instance)}
     fault = image.seen.fault if image.seen is not None else None
     if fault is not None and state(image) is not State.AVAILABLE:
-        found["StateReason"] = {"Code": f"Server.{fault.code}", "Message": fault.message}
-    return found
+        source_members["StateReason"] = {"Code": f"Server.{fault.code}", "Message": fault.message}
+    return source_members
 
 
 _FILTERS = {

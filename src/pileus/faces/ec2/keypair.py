@@ -45,12 +45,12 @@ def describe(call: Call) -> dict[str, Any]:
     """List key pairs, by name, by id, or all."""
     args = call.args
     keys = verbs.listing(call.caller, call.core, args.get("KeyNames", ()), args.get("KeyPairIds", ()))
-    found = [{**_rendered(key), "KeyType": key.wanted.type, "CreateTime": key.created} for key in keys]
+    key_items = [{**_rendered(key), "KeyType": key.wanted.type, "CreateTime": key.created} for key in keys]
     if args.get("IncludePublicKey"):
-        for item, key in zip(found, keys, strict=True):
+        for item, key in zip(key_items, keys, strict=True):
             item["PublicKey"] = f"{key.wanted.public_key} {key.name}"
     keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
-    return {"KeyPairs": [item for item in found if keep is None or keep(item)]}
+    return {"KeyPairs": [item for item in key_items if keep is None or keep(item)]}
 
 
 @action("DeleteKeyPair")

@@ -94,16 +94,19 @@ for _name, _listed in EMPTY.items():
 
 
 def _listing(
-    call: Call, listed: Listed, items: list[dict[str, Any]], known: Mapping[str, filters.Values[dict[str, Any]]]
+    call: Call,
+    listed: Listed,
+    items: list[dict[str, Any]],
+    supported_filters: Mapping[str, filters.Values[dict[str, Any]]],
 ) -> dict[str, Any]:
     """The answer with those of `items` that the request names by id, or by filters; the first member is the id."""
     by_id = {next(iter(item.values())): item for item in items}
-    asked = dict.fromkeys(call.args.get(listed.ids, ()))
-    for ident in asked:
+    requested_ids = dict.fromkeys(call.args.get(listed.ids, ()))
+    for ident in requested_ids:
         if ident not in by_id:
             raise _absent(listed, ident)
-    keep = filters.compiled(call.args.get(listed.filters), known, filters.tags_of)
-    chosen = [by_id[ident] for ident in asked] if asked else items
+    keep = filters.compiled(call.args.get(listed.filters), supported_filters, filters.tags_of)
+    chosen = [by_id[ident] for ident in requested_ids] if requested_ids else items
     page, more = paging.paged(call.args, [item for item in chosen if keep is None or keep(item)])
     return {listed.member: page, **more}
 

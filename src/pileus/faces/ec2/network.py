@@ -18,8 +18,8 @@ def describe_vpcs(call: Call) -> dict[str, Any]:
     """List VPCs, by id or all."""
     routers = verbs.routers(call.caller, call.core, call.args.get("VpcIds", ()))
     keep = filters.compiled(call.args.get("Filters"), _VPC_FILTERS, filters.tags_of)
-    found = [_vpc(router, call.caller.account_id) for router in routers]
-    page, more = paging.paged(call.args, [item for item in found if keep is None or keep(item)])
+    vpc_items = [_vpc(router, call.caller.account_id) for router in routers]
+    page, more = paging.paged(call.args, [item for item in vpc_items if keep is None or keep(item)])
     return {"Vpcs": page, **more}
 
 
@@ -60,8 +60,8 @@ def describe_subnets(call: Call) -> dict[str, Any]:
     """List subnets, by id or all."""
     views = verbs.subnets(call.caller, call.core, call.args.get("SubnetIds", ()))
     keep = filters.compiled(call.args.get("Filters"), _SUBNET_FILTERS, filters.tags_of)
-    found = [_subnet(call, view) for view in views]
-    page, more = paging.paged(call.args, [item for item in found if keep is None or keep(item)])
+    subnet_items = [_subnet(call, view) for view in views]
+    page, more = paging.paged(call.args, [item for item in subnet_items if keep is None or keep(item)])
     return {"Subnets": page, **more}
 
 

@@ -13,15 +13,15 @@ T = TypeVar("T")
 
 def limit(args: dict[str, Any], least: int = 5, most: int = 1000) -> int | None:
     """How many items a page may have; None when the request does not say. More than `most` means `most`."""
-    asked: int | None = args.get("MaxResults")
-    if asked is None:
+    page_size: int | None = args.get("MaxResults")
+    if page_size is None:
         return None
-    if asked < least:
+    if page_size < least:
         raise InvalidValue(
-            f"Value ( {asked} ) for parameter maxResults is invalid. Expecting a value greater than {least}.",
+            f"Value ( {page_size} ) for parameter maxResults is invalid. Expecting a value greater than {least}.",
             reason="page-size",
         )
-    return min(asked, most)
+    return min(page_size, most)
 
 
 def alone(args: dict[str, Any], ids: str, wire: str) -> None:

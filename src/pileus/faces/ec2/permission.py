@@ -170,41 +170,43 @@ def _peer_group(call: Call, group: SecurityGroup, pair: dict[str, Any]) -> Secur
     if pair.get("UserId", call.caller.account_id) != call.caller.account_id:
         raise verbs.absent(ident or name)
     if ident:
-        found = group_of(call, ident)
+        peer = group_of(call, ident)
     elif name:
         named = verbs.listing(call.caller, call.core, names=[name])
-        found = next((each for each in named if each.wanted.router == group.wanted.router), named[0])
+        peer = next((each for each in named if each.wanted.router == group.wanted.router), named[0])
     else:
         raise missing("GroupId or GroupName of the rule's other side")
-    if found.wanted.router != group.wanted.router:
+    if peer.wanted.router != group.wanted.router:
         raise NotFound(
             "You have specified two resources that belong to different networks.",
             noun="securitygroup",
-            ident=found.ec2_id,
+            ident=peer.ec2_id,
         )
-    return found
+    return peer
 
 
 def group_of(call: Call, ident: str) -> SecurityGroup:
     """The group with this EC2 id; Malformed or NotFound."""
     # An administrator may name any group; a list has those of the own project alone.
-    found = verbs.listing(call.caller, call.core, [ident])
-    if not found:
+    groups = verbs.listing(call.caller, call.core, [ident])
+    if not groups:
         raise find.not_found(SecurityGroup, [ident])
-    return found[0]
+    return groups[0]
 
 
-def replacement(call: Call, group: SecurityGroup, old: Rule, given: dict[str, Any]) -> Rule:
+def replacement(call: Call, group: SecurityGroup, old: Rule, request: dict[str, Any]) -> Rule:
     """The rule that a SecurityGroupRuleRequest puts in the place of `old`, with its id and direction."""
-    permission: dict[str, Any] = {name: given[name] for name in ("IpProtocol", "FromPort", "ToPort") if name in given}
-    text = {"Description": given["Description"]} if "Description" in given else {}
+    permission: dict[str, Any] = {
+        name: request[name] for name in ("IpProtocol", "FromPort", "ToPort") if name in request
+    }
+    text = {"Description": request["Description"]} if "Description" in request else {}
     for name, (member, key) in _OTHER_SIDES.items():
-        if name in given:
-            permission.setdefault(member, []).append({key: given[name], **text})
-    found = _rules(call, group, old.direction, permission)
-    if len(found) != 1:
+        if name in request:
+            permission.setdefault(member, []).append({key: request[name], **text})
+    rules = _rules(call, group, old.direction, permission)
+    if len(rules) != 1:
         raise InvalidValue("A rule has exactly one of CidrIpv4, CidrIpv6, PrefixListId and ReferencedGroupId.")
-    return msgspec.structs.replace(found[0], id=old.id)
+    return msgspec.structs.replace(rules[0], id=old.id)
 
 
 def described(each: dict[str, Any]) -> str:
@@ -226,23 +228,23 @@ def missing(what: str) -> InvalidValue:
 
 def permissions(call: Call, rules: Sequence[Rule], direction: Direction) -> list[dict[str, Any]]:
     """Rules of one direction as IpPermissions: those for the same traffic together."""
-    found: dict[Traffic, dict[str, Any]] = {}
+    by_traffic: dict[Traffic, dict[str, Any]] = {}
     for rule in rules:
         if rule.direction != direction:
             continue
         key: Traffic = (rule.protocol, rule.number, rule.port_min, rule.port_max)
-        item = found.get(key)
+        item = by_traffic.get(key)
         if item is None:
-            item = found[key] = _permission(rule)
-        told = {"Description": rule.description} if rule.description else {}
+            item = by_traffic[key] = _permission(rule)
+        text = {"Description": rule.description} if rule.description else {}
         if ":" in rule.cidr:
-            item["Ipv6Ranges"].append({"CidrIpv6": rule.cidr, **told})
+            item["Ipv6Ranges"].append({"CidrIpv6": rule.cidr, **text})
         elif rule.cidr:
-            item["IpRanges"].append({"CidrIp": rule.cidr, **told})
+            item["IpRanges"].append({"CidrIp": rule.cidr, **text})
         else:
             peer = {"GroupId": ec2_id(SecurityGroup, rule.group), "UserId": call.caller.account_id}
-            item["UserIdGroupPairs"].append({**peer, **told})
-    return list(found.values())
+            item["UserIdGroupPairs"].append({**peer, **text})
+    return list(by_traffic.values())
 
 
 def _permission(rule: Rule) -> dict[str, Any]:

@@ -17,9 +17,9 @@ def describe_regions(call: Call) -> dict[str, Any]:
     unknown = [name for name in call.args.get("RegionNames", ()) if name != region]
     if unknown:
         raise InvalidValue(f"Invalid region names: [{', '.join(unknown)}]", reason="region")
-    found = [{"RegionName": region, "Endpoint": call.host, "OptInStatus": "opt-in-not-required"}]
+    region_items = [{"RegionName": region, "Endpoint": call.host, "OptInStatus": "opt-in-not-required"}]
     keep = filters.compiled(call.args.get("Filters"), _REGION_FILTERS, filters.tags_of)
-    return {"Regions": [item for item in found if keep is None or keep(item)]}
+    return {"Regions": [item for item in region_items if keep is None or keep(item)]}
 
 
 @action("DescribeAvailabilityZones")
@@ -28,10 +28,10 @@ def describe_availability_zones(call: Call) -> dict[str, Any]:
     place = call.core.place
     names = (("ZoneNames", place.zone), ("ZoneIds", zone_id(place.zone)))
     for member, name in names:
-        unknown = [asked for asked in call.args.get(member, ()) if asked != name]
+        unknown = [requested_name for requested_name in call.args.get(member, ()) if requested_name != name]
         if unknown:
             raise InvalidValue(f"Invalid availability zone: [{', '.join(unknown)}]", reason="zone")
-    found = [
+    zone_items = [
         {
             "State": "available",
             "OptInStatus": "opt-in-not-required",
@@ -45,7 +45,7 @@ def describe_availability_zones(call: Call) -> dict[str, Any]:
         }
     ]
     keep = filters.compiled(call.args.get("Filters"), _ZONE_FILTERS, filters.tags_of)
-    return {"AvailabilityZones": [item for item in found if keep is None or keep(item)]}
+    return {"AvailabilityZones": [item for item in zone_items if keep is None or keep(item)]}
 
 
 _REGION_FILTERS = filters.of_members(endpoint="Endpoint", opt_in_status="OptInStatus", region_name="RegionName")

@@ -28,7 +28,7 @@ STRATEGIES = {
 def rendered(group: PlacementGroup, call: Call) -> dict[str, Any]:
     """A group as a member of an answer."""
     strategy = STRATEGIES[group.wanted.policy]
-    found = {
+    group_item = {
         "GroupName": group.name,
         "GroupId": group.ec2_id,
         "State": "available",
@@ -36,7 +36,7 @@ def rendered(group: PlacementGroup, call: Call) -> dict[str, Any]:
         "Tags": shown(group.tags),
         "GroupArn": f"arn:aws:ec2:{call.core.place.region}:{call.caller.account_id}:placement-group/{group.name}",
     }
-    return {**found, "SpreadLevel": "host"} if strategy == "spread" else found
+    return {**group_item, "SpreadLevel": "host"} if strategy == "spread" else group_item
 
 
 @action("CreatePlacementGroup")
@@ -61,9 +61,9 @@ def describe(call: Call) -> dict[str, Any]:
     """List groups, by name, by id, or all."""
     args = call.args
     groups = verbs.listing(call.caller, call.core, args.get("GroupNames", ()), args.get("GroupIds", ()))
-    found = [rendered(group, call) for group in groups]
+    group_items = [rendered(group, call) for group in groups]
     keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
-    return {"PlacementGroups": [item for item in found if keep is None or keep(item)]}
+    return {"PlacementGroups": [item for item in group_items if keep is None or keep(item)]}
 
 
 @action("DeletePlacementGroup")

@@ -20,9 +20,11 @@ def describe(call: Call) -> dict[str, Any]:
     views, _ = instances.listing(call.caller, call.core)
     nics = {nic.port.ec2_id: (view, nic) for view in views for nic in view.nics}
     parts = InstanceParts(call.core.place)
-    found = [_interface(parts, view, nic) for view, nic in chosen(Port, nics, args.get("NetworkInterfaceIds", ()))]
+    interface_items = [
+        _interface(parts, view, nic) for view, nic in chosen(Port, nics, args.get("NetworkInterfaceIds", ()))
+    ]
     keep = filters.compiled(args.get("Filters"), _FILTERS, lambda item: filters.tags_of(item, "TagSet"))
-    page, more = paging.paged(args, [item for item in found if keep is None or keep(item)])
+    page, more = paging.paged(args, [item for item in interface_items if keep is None or keep(item)])
     return {"NetworkInterfaces": page, **more}
 
 

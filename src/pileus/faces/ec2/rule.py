@@ -55,13 +55,13 @@ def _revoke(call: Call, direction: Direction) -> dict[str, Any]:
     ids = call.args.get("SecurityGroupRuleIds", [])
     if not rules and not ids:
         raise missing("IpPermissions or SecurityGroupRuleId")
-    held = [rule for rule in group.wanted.rules if rule.direction == direction]
+    group_rules = [rule for rule in group.wanted.rules if rule.direction == direction]
     for ident in ids:
-        if ident not in {rule.id for rule in held}:
+        if ident not in {rule.id for rule in group_rules}:
             raise unknown_rule(ident)
     verbs.revoke(call.caller, call.core, rules, ids, group.ec2_id)
     meant = {rule.match() for rule in rules}
-    revoked = [rule for rule in held if rule.id in ids or rule.match() in meant]
+    revoked = [rule for rule in group_rules if rule.id in ids or rule.match() in meant]
     return {"Return": True, "RevokedSecurityGroupRules": [_revoked(group, rule) for rule in revoked]}
 
 
@@ -69,15 +69,15 @@ def _revoke(call: Call, direction: Direction) -> dict[str, Any]:
 def modify(call: Call) -> dict[str, Any]:
     """Put other rules in the place of those with these ids, all or none."""
     group = group_of(call, call.args["GroupId"])
-    held = {rule.id: rule for rule in group.wanted.rules}
+    rules_by_id = {rule.id: rule for rule in group.wanted.rules}
     changed: dict[str, Rule] = {}
     for update in call.args["SecurityGroupRules"]:
         ident = update.get("SecurityGroupRuleId", "")
-        if ident not in held:
+        if ident not in rules_by_id:
             raise unknown_rule(ident)
         if ident in changed:
             raise InvalidValue(f"The rule '{ident}' must not appear multiple times", ident=ident, reason="rule")
-        changed[ident] = replacement(call, group, held[ident], update.get("SecurityGroupRule", {}))
+        changed[ident] = replacement(call, group, rules_by_id[ident], update.get("SecurityGroupRule", {}))
     verbs.modify(call.caller, call.core, list(changed.values()), group.ec2_id)
     return {"Return": True}
 
@@ -99,11 +99,11 @@ def _redescribe(call: Call, direction: Direction) -> dict[str, Any]:
     rules, texts = parsed(call, group, direction), call.args.get("SecurityGroupRuleDescriptions", ())
     if bool(rules) == bool(texts):
         raise missing("IpPermissions or SecurityGroupRuleDescription, and only one of them")
-    held = {rule.id for rule in group.wanted.rules if rule.direction == direction}
+    rule_ids = {rule.id for rule in group.wanted.rules if rule.direction == direction}
     by_id: dict[str, str] = {}
     for each in texts:
         ident = each.get("SecurityGroupRuleId", "")
-        if ident not in held:
+        if ident not in rule_ids:
             raise unknown_rule(ident)
         by_id[ident] = described(each)
     verbs.describe(call.caller, call.core, rules, by_id, group.ec2_id)
@@ -111,10 +111,10 @@ def _redescribe(call: Call, direction: Direction) -> dict[str, Any]:
 
 
 def _revoked(group: SecurityGroup, rule: Rule) -> dict[str, Any]:
-    found = _said(group, rule)
+    rule_item = _said(group, rule)
     if rule.group:
-        found["ReferencedGroupId"] = ec2_id(SecurityGroup, rule.group)
-    return found
+        rule_item["ReferencedGroupId"] = ec2_id(SecurityGroup, rule.group)
+    return rule_item
 
 
 @action("DescribeSecurityGroupRules")
@@ -123,15 +123,15 @@ def describe(call: Call) -> dict[str, Any]:
     ids = call.args.get("SecurityGroupRuleIds", ())
     paging.alone(call.args, "SecurityGroupRuleIds", "SecurityGroupRuleId")
     groups = verbs.listing(call.caller, call.core)
-    found = [rendered(call, group, rule) for group in groups for rule in group.wanted.rules]
+    rule_items = [rendered(call, group, rule) for group in groups for rule in group.wanted.rules]
     if ids:
-        known = {item["SecurityGroupRuleId"] for item in found}
+        rule_ids = {item["SecurityGroupRuleId"] for item in rule_items}
         for ident in ids:
-            if ident not in known:
+            if ident not in rule_ids:
                 raise unknown_rule(ident)
-        found = [item for item in found if item["SecurityGroupRuleId"] in ids]
+        rule_items = [item for item in rule_items if item["SecurityGroupRuleId"] in ids]
     keep = filters.compiled(call.args.get("Filters"), _FILTERS, filters.tags_of)
-    page, more = paging.paged(call.args, [item for item in found if keep is None or keep(item)])
+    page, more = paging.paged(call.args, [item for item in rule_items if keep is None or keep(item)])
     return {"SecurityGroupRules": page, **more}
 
 
@@ -144,12 +144,12 @@ def unknown_rule(ident: str) -> Exception:
 
 def rendered(call: Call, group: SecurityGroup, rule: Rule) -> dict[str, Any]:
     """A rule as a member of an answer."""
-    found = _said(group, rule)
-    found |= {"GroupOwnerId": call.caller.account_id, "Tags": shown(rule.tags)}
+    rule_item = _said(group, rule)
+    rule_item |= {"GroupOwnerId": call.caller.account_id, "Tags": shown(rule.tags)}
     if rule.group:
         peer = {"GroupId": ec2_id(SecurityGroup, rule.group), "UserId": call.caller.account_id}
-        found["ReferencedGroupInfo"] = peer
-    return found
+        rule_item["ReferencedGroupInfo"] = peer
+    return rule_item
 
 
 def _said(group: SecurityGroup, rule: Rule) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def describe(call: Call) -> dict[str, Any]:
     if missing:
         raise find.not_found(SecurityGroup, missing)
     keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
-    found = [_group(call, group) for group in groups]
-    page, more = paging.paged(args, [item for item in found if keep is None or keep(item)])
+    group_items = [_group(call, group) for group in groups]
+    page, more = paging.paged(args, [item for item in group_items if keep is None or keep(item)])
     return {"SecurityGroups": page, **more}
 
 
@@ -88,8 +88,8 @@ def _permission_filters(prefix: str, member: str) -> dict[str, filters.Values[di
         "to-port": "ToPort",
         "user-id": "UserIdGroupPairs.UserId",
     }
-    found = {f"{prefix}.{name}": filters.member(f"{member}.{path}") for name, path in names.items()}
-    return {**found, **dict.fromkeys((f"{prefix}.prefix-list-id", f"{prefix}.group-name"), filters.none)}
+    member_filters = {f"{prefix}.{name}": filters.member(f"{member}.{path}") for name, path in names.items()}
+    return {**member_filters, **dict.fromkeys((f"{prefix}.prefix-list-id", f"{prefix}.group-name"), filters.none)}
 
 
 _FILTERS = {

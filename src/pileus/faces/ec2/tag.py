@@ -29,30 +29,30 @@ def shown(tags: Mapping[str, str]) -> list[dict[str, str]]:
 
 def specified(args: Mapping[str, Any], *types: str) -> dict[str, dict[str, str]]:
     """The tags of a request's TagSpecifications, by resource type; InvalidValue for a type not among `types`."""
-    found: dict[str, dict[str, str]] = {kind: {} for kind in types}
+    tags_by_type: dict[str, dict[str, str]] = {kind: {} for kind in types}
     for each in args.get("TagSpecifications", ()):
         kind = each.get("ResourceType", "")
-        if kind not in found:
+        if kind not in tags_by_type:
             raise InvalidValue(
                 f"'{kind}' is not a valid taggable resource type for this operation.", ident=kind, reason="tag"
             )
         for key, value in _pairs(each.get("Tags", ())).items():
-            if key in found[kind]:
+            if key in tags_by_type[kind]:
                 raise _twice(key)
-            found[kind][key] = value
-    return found
+            tags_by_type[kind][key] = value
+    return tags_by_type
 
 
 def _pairs(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    tag_values: dict[str, str] = {}
     for each in tags:
         key = each.get("Key")
         if key is None:
             raise InvalidValue("The request must contain the parameter Tag.Key", reason="missing")
-        if key in found:
+        if key in tag_values:
             raise _twice(key)
-        found[key] = each.get("Value", "")
-    return found
+        tag_values[key] = each.get("Value", "")
+    return tag_values
 
 
 def _twice(key: str) -> InvalidValue:
@@ -69,8 +69,8 @@ def create(call: Call) -> dict[str, Any]:
 @action("DeleteTags")
 def delete(call: Call) -> dict[str, Any]:
     """Take tags away: by key, by key and value, or all."""
-    asked = call.args.get("Tags")
-    tags = {each.get("Key", ""): each.get("Value") for each in asked} if asked else None
+    request_tags = call.args.get("Tags")
+    tags = {each.get("Key", ""): each.get("Value") for each in request_tags} if request_tags else None
     verbs.remove(call.caller, call.core, call.args["Resources"], tags)
     return {}
 
@@ -78,12 +78,12 @@ def delete(call: Call) -> dict[str, Any]:
 @action("DescribeTags")
 def describe(call: Call) -> dict[str, Any]:
     """List tags: those that users set, and those of the cloud that tell how to log in to instances."""
-    found = [
+    tag_items = [
         {"ResourceId": ident, "ResourceType": _TYPES.get(kind, kind), "Key": key, "Value": value}
         for ident, kind, key, value in verbs.listing(call.caller, call.core)
     ]
     keep = filters.compiled(call.args.get("Filters"), _FILTERS, lambda item: {item["Key"]: item["Value"]})
-    page, more = paging.paged(call.args, [item for item in found if keep is None or keep(item)])
+    page, more = paging.paged(call.args, [item for item in tag_items if keep is None or keep(item)])
     return {"Tags": page, **more}
 
 

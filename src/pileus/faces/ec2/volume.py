@@ -25,9 +25,9 @@ def describe(call: Call) -> dict[str, Any]:
     paging.alone(args, "VolumeIds", "volumeSet")
     views, _ = instances.listing(call.caller, call.core)
     volumes = {volume.ec2_id: (view, volume) for view in views for volume in view.volumes}
-    found = [_volume(call, view, volume) for view, volume in chosen(Volume, volumes, args.get("VolumeIds", ()))]
+    volume_items = [_volume(call, view, volume) for view, volume in chosen(Volume, volumes, args.get("VolumeIds", ()))]
     keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
-    page, more = paging.paged(args, [item for item in found if keep is None or keep(item)])
+    page, more = paging.paged(args, [item for item in volume_items if keep is None or keep(item)])
     return {"Volumes": page, **more}
 
 
@@ -61,18 +61,20 @@ def describe_status(call: Call) -> dict[str, Any]:
     args = call.args
     paging.alone(args, "VolumeIds", "volumeSet")
     with call.core.store.read() as tx:
-        heard = Heard(tx, call.core.store.now())
+        liveness = Heard(tx, call.core.store.now())
     views, _ = instances.listing(call.caller, call.core)
     volumes = {volume.ec2_id: (view, volume) for view in views for volume in view.volumes}
-    items = [_status(call, view, volume, heard) for view, volume in chosen(Volume, volumes, args.get("VolumeIds", ()))]
+    items = [
+        _status(call, view, volume, liveness) for view, volume in chosen(Volume, volumes, args.get("VolumeIds", ()))
+    ]
     keep = filters.compiled(args.get("Filters"), _STATUS_FILTERS, filters.tags_of)
     page, more = paging.paged(args, [item for item in items if keep is None or keep(item)])
     return {"VolumeStatuses": page, **more}
 
 
-def _status(call: Call, view: InstanceView, volume: Volume, heard: Heard) -> dict[str, Any]:
+def _status(call: Call, view: InstanceView, volume: Volume, liveness: Heard) -> dict[str, Any]:
     zone = view.instance.wanted.zone or call.core.place.zone
-    lost = heard.lost(view.instance.assigned.host)
+    lost = liveness.lost(view.instance.assigned.host)
     details = {"io-enabled": _UNKNOWN if lost else "passed", "io-performance": "not-applicable"}
     return {
         "VolumeId": volume.ec2_id,

@@ -53,15 +53,15 @@ class MethodCall(NamedTuple):
     flat: Flat
 
 
-def _get_instances(asked: MethodCall, which: Any = None) -> list[dict[str, str]]:
-    given = which if isinstance(which, dict) else {}
-    found = number.listing(asked.caller, asked.core)
-    if _true(given.get("instance")):
-        wanted = _number(given["instance"])
-        found = [view for view in found if view.instance.assigned.number == wanted]
-    elif not _true(given.get("all")):
-        found = [view for view in found if STATUS[view.state] == "running"]
-    return [_shown(view) for view in found]
+def _get_instances(call: MethodCall, which: Any = None) -> list[dict[str, str]]:
+    criteria = which if isinstance(which, dict) else {}
+    views = number.listing(call.caller, call.core)
+    if _true(criteria.get("instance")):
+        wanted = _number(criteria["instance"])
+        views = [view for view in views if view.instance.assigned.number == wanted]
+    elif not _true(criteria.get("all")):
+        views = [view for view in views if STATUS[view.state] == "running"]
+    return [_shown(view) for view in views]
 
 
 def _shown(view: InstanceView) -> dict[str, str]:
@@ -74,63 +74,63 @@ def _shown(view: InstanceView) -> dict[str, str]:
     }
 
 
-def _get_images(asked: MethodCall) -> list[str]:
-    return sorted(_images(asked))
+def _get_images(call: MethodCall) -> list[str]:
+    return sorted(_images(call))
 
 
-def _images(asked: MethodCall) -> dict[str, Image]:
+def _images(call: MethodCall) -> dict[str, Image]:
     """Return the container images that can be started, by name, the newest of a name."""
-    found = [each for each in image.listing(asked.caller, asked.core) if each.wanted.kind == "container"]
-    return {each.name: each for each in found if images.state(each) is images.State.AVAILABLE}
+    container_images = [each for each in image.listing(call.caller, call.core) if each.wanted.kind == "container"]
+    return {each.name: each for each in container_images if images.state(each) is images.State.AVAILABLE}
 
 
-def _get_instance_types(asked: MethodCall) -> list[str]:
-    return sorted(each.name for each in flavor.listing(asked.caller, asked.core) if each.wanted.kind == "container")
+def _get_instance_types(call: MethodCall) -> list[str]:
+    return sorted(each.name for each in flavor.listing(call.caller, call.core) if each.wanted.kind == "container")
 
 
 def _run_instance(
-    asked: MethodCall,
+    call: MethodCall,
     template: Any,
     type: Any = "basic",
     pubkey: Any = "",
     name: Any = "",
 ) -> dict[str, Any]:
-    if type not in _get_instance_types(asked):
+    if type not in _get_instance_types(call):
         raise InvalidValue(f"Instance type {type} not found", noun="flavor", ident=str(type))
-    chosen = _images(asked).get(template) if isinstance(template, str) else None
+    chosen = _images(call).get(template) if isinstance(template, str) else None
     if chosen is None:
         raise InvalidValue(f"Image template {template} not found!", noun="image", ident=str(template))
     keys, called = str(pubkey), str(name)
     if len(keys) > bounds.PUBLIC_KEYS_SIZE.most:
         raise InvalidValue(f"A public key has at most {bounds.PUBLIC_KEYS_SIZE.most} characters", reason="key")
-    made = Launch(
+    request = Launch(
         image=chosen.ec2_id,
         flavor=type,
         name=called,
         tags={"Name": called} if called else {},
         public_keys=tuple(line.strip() for line in keys.splitlines() if line.strip()),
-        subnet=asked.flat.subnet,
-        groups=(asked.flat.group,),
+        subnet=call.flat.subnet,
+        groups=(call.flat.group,),
         numbered=True,
         login_user=LOGIN,
     )
     try:
-        uuids = launch(asked.caller, asked.core, made)
+        uuids = launch(call.caller, call.core, request)
     except NoCapacity as error:
         if error.reason == "addresses":
             raise NoCapacity("Do not have any more free leases!", noun="subnet", reason="addresses") from error
         raise
-    view = launched(asked.caller, asked.core, uuids)[0]
+    view = launched(call.caller, call.core, uuids)[0]
     return {"id": view.instance.assigned.number, "ip": view.nics[0].port.assigned.address}
 
 
-def _destroy_instance(asked: MethodCall, instance: Any) -> bool:
+def _destroy_instance(call: MethodCall, instance: Any) -> bool:
     wanted = _number(instance)
     # One that another face launched has its number from the first look at it.
-    found = next((v for v in number.listing(asked.caller, asked.core) if v.instance.assigned.number == wanted), None)
-    if found is None:
+    view = next((v for v in number.listing(call.caller, call.core) if v.instance.assigned.number == wanted), None)
+    if view is None:
         raise NotFound("Instance ID not found", noun="instance", ident=str(instance))
-    power.terminate(asked.caller, asked.core, [found.instance.ec2_id])
+    power.terminate(call.caller, call.core, [view.instance.ec2_id])
     return True
 
 
@@ -144,8 +144,8 @@ def _number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return 0
     if isinstance(value, str):
-        found = _NUMBER.match(value)
-        return int(found[1] + found[2].replace("_", "")[:18]) if found else 0
+        matched = _NUMBER.match(value)
+        return int(matched[1] + matched[2].replace("_", "")[:18]) if matched else 0
     return int(value) if abs(value) < 1 << 62 else 0
 
 

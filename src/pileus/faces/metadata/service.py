@@ -92,10 +92,10 @@ def respond(
     headers: dict[str, str] = {}
     token = request.headers.get(TOKEN_HEADER)
     if token is not None:
-        left = tokens.remaining(secret, spec.uuid, token.strip(), now)
-        if left is None:
+        seconds_left = tokens.remaining(secret, spec.uuid, token.strip(), now)
+        if seconds_left is None:
             return _error(HTTPStatus.UNAUTHORIZED)
-        headers[TTL_HEADER] = str(left)
+        headers[TTL_HEADER] = str(seconds_left)
     elif spec.metadata_v2_only:
         return _error(HTTPStatus.UNAUTHORIZED)
     return _read(root, spec, segments, headers)
@@ -113,11 +113,11 @@ def _new_token(spec: InstanceSpec, request: MetadataRequest, secret: bytes, now:
     # A proxy inside the guest must not hand tokens to outsiders.
     if "x-forwarded-for" in request.headers:
         return _error(HTTPStatus.FORBIDDEN)
-    asked = request.headers.get(TTL_HEADER, "").strip()
-    if not re.fullmatch(r"[0-9]{1,5}", asked) or not 1 <= int(asked) <= tokens.LONGEST:
+    ttl = request.headers.get(TTL_HEADER, "").strip()
+    if not re.fullmatch(r"[0-9]{1,5}", ttl) or not 1 <= int(ttl) <= tokens.LONGEST:
         return _error(HTTPStatus.BAD_REQUEST)
-    token = tokens.issue(secret, spec.uuid, int(asked), now)
-    return _text(token.encode("ascii"), {TTL_HEADER: str(int(asked))})
+    token = tokens.issue(secret, spec.uuid, int(ttl), now)
+    return _text(token.encode("ascii"), {TTL_HEADER: str(int(ttl))})
 
 
 def _read(root: Root, spec: InstanceSpec, segments: tuple[str, ...], headers: Mapping[str, str]) -> MetadataResponse:

@@ -36,9 +36,9 @@ def remaining(secret: bytes, instance: str, token: str, now: float) -> int | Non
     expiry, seal = raw[:_EXPIRY_BYTES], raw[_EXPIRY_BYTES:]
     if not hmac.compare_digest(seal, _seal(secret, instance, expiry)):
         return None
-    left = int.from_bytes(expiry, "big") - int(now * 1000)
+    milliseconds_left = int.from_bytes(expiry, "big") - int(now * 1000)
     # A clock set back would otherwise lengthen a token's life beyond what could ever be asked for.
-    return -(-left // 1000) if 0 < left <= LONGEST * 1000 else None
+    return -(-milliseconds_left // 1000) if 0 < milliseconds_left <= LONGEST * 1000 else None
 
 
 def _seal(secret: bytes, instance: str, expiry: bytes) -> bytes:

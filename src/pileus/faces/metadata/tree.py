@@ -88,9 +88,9 @@ def find(directory: Directory, segments: tuple[str, ...]) -> Node | None:
 
 def _directory(children: Mapping[str, Node]) -> Directory:
     """A directory as EC2 lists it: sorted, directories with a slash; empty texts are kept out."""
-    kept = {name: node for name, node in sorted(children.items()) if node != ""}
-    lines = (f"{name}/" if isinstance(node, Directory) else name for name, node in kept.items())
-    return Directory(kept, tuple(lines))
+    entries = {name: node for name, node in sorted(children.items()) if node != ""}
+    lines = (f"{name}/" if isinstance(node, Directory) else name for name, node in entries.items())
+    return Directory(entries, tuple(lines))
 
 
 def _primary(spec: InstanceSpec) -> NicSpec | None:
@@ -229,8 +229,8 @@ class Trees:
     def root(self, spec: InstanceSpec) -> Directory:
         """The tree below a version, as `root` makes it."""
         before = self._trees.pop(spec.uuid, None)
-        made = before[1] if before is not None and before[0] is spec else root(spec)
-        self._trees[spec.uuid] = spec, made
+        directory = before[1] if before is not None and before[0] is spec else root(spec)
+        self._trees[spec.uuid] = spec, directory
         if len(self._trees) > _TREES:
             self._trees.popitem(last=False)
-        return made
+        return directory

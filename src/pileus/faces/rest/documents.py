@@ -91,7 +91,7 @@ def document(noun: Noun) -> dict[str, Any]:
     }
 
 
-def instance_document(view: InstanceView, heard: Heard) -> dict[str, Any]:
+def instance_document(view: InstanceView, liveness: Heard) -> dict[str, Any]:
     """An instance, with its state, size, image and addresses in words of their own; `trouble` is "" if all is well."""
     image = view.image
     return {
@@ -103,17 +103,17 @@ def instance_document(view: InstanceView, heard: Heard) -> dict[str, Any]:
         "address": view.nics[0].port.assigned.address if view.nics else "",
         "loopback": view.instance.assigned.loopback,
         "host": view.instance.assigned.host,
-        "trouble": _trouble(view.instance, heard),
+        "trouble": _trouble(view.instance, liveness),
         "key": view.instance.wanted.key_name,
         "groups": [group.name for nic in view.nics for group in nic.groups],
     }
 
 
-def _trouble(instance: Instance, heard: Heard) -> str:
+def _trouble(instance: Instance, liveness: Heard) -> str:
     if instance.gone is not None:
         return ""
-    if heard.lost(instance.assigned.host):
-        return "host lost" if heard.since(instance.assigned.host) is not None else "host removed"
+    if liveness.lost(instance.assigned.host):
+        return "host lost" if liveness.since(instance.assigned.host) is not None else "host removed"
     return instance.seen.fault.code if instance.seen.fault else ""
 
 
@@ -122,7 +122,7 @@ def use_document(use: Use) -> dict[str, Any]:
 
     `uptime` is 0 and counters are unless it runs; `trouble` is "" unless nothing is known.
     """
-    found = use.statistics
+    statistics = use.statistics
     return {
         "kind": "stats",
         "id": use.instance.ec2_id,
@@ -132,7 +132,7 @@ def use_document(use: Use) -> dict[str, Any]:
         "state": str(use.state),
         "since": use.since or None,
         "uptime": max(0.0, use.asked - use.since) if use.since else 0.0,
-        **{field: whole(getattr(found, field)) for field in FIGURES},
+        **{field: whole(getattr(statistics, field)) for field in FIGURES},
         "trouble": use.trouble,
     }
 
@@ -187,8 +187,8 @@ def documents(core: Core, tx: Reader, nouns: Sequence[Noun]) -> list[dict[str, A
     """The documents of nouns of one kind, in order; one query per noun that they are shown with."""
     instances = [noun for noun in nouns if isinstance(noun, Instance)]
     if instances:
-        heard = Heard(tx, core.store.now())
-        return [instance_document(view, heard) for view in views_of(tx, instances)]
+        liveness = Heard(tx, core.store.now())
+        return [instance_document(view, liveness) for view in views_of(tx, instances)]
     hosts = [noun for noun in nouns if isinstance(noun, Host)]
     if hosts:
         return [host_document(view) for view in views_of_hosts(tx, core, hosts)]
@@ -210,10 +210,10 @@ def one(caller: Caller, tx: Reader, cls: type[N], ident: str) -> N:
     for noun in (*tx.by_ec2(cls, [ident]).values(), *tx.many(cls, [ident]).values()):
         if _shown(caller, noun):
             return noun
-    found = find.by_any(caller, tx, cls, ident)
-    if not _shown(caller, found):
+    living_noun = find.by_any(caller, tx, cls, ident)
+    if not _shown(caller, living_noun):
         raise find.not_found(cls, [ident])
-    return found
+    return living_noun
 
 
 def listed(
@@ -224,8 +224,8 @@ def listed(
     project = None if across else caller.project
     # What is filtered by visibility is cut after the filter.
     bound = None if across and not caller.admin else limit
-    found = tx.list(cls, project=project, dead=gone, after=after, limit=bound)
-    shown = [noun for noun in found if _shown(caller, noun)]
+    nouns = tx.list(cls, project=project, dead=gone, after=after, limit=bound)
+    shown = [noun for noun in nouns if _shown(caller, noun)]
     return shown if limit is None else shown[:limit]
 
 

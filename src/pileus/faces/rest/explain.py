@@ -74,9 +74,11 @@ def _engine(noun: Noun) -> list[str]:
     seen: EngineSeen = noun.seen
     waits = []
     if seen.fault is not None:
-        said = f"{seen.fault.code}: {seen.fault.message}"
+        fault_text = f"{seen.fault.code}: {seen.fault.message}"
         # The loop's own finding: the engine holds all that there is.
-        waits.append(said if seen.fault.code == NO_WAY_OUT.code else f"the network engine, which said {said}")
+        waits.append(
+            fault_text if seen.fault.code == NO_WAY_OUT.code else f"the network engine, which said {fault_text}"
+        )
     if noun.wanted.gone:
         if seen.present:
             waits.append("the network engine to remove it")
@@ -110,8 +112,10 @@ def _instance(tx: Reader, instance: Instance, now: float) -> list[str]:
     if settled(instance):
         return waits
     if seen.revision != instance.revision:
-        held = _number(seen.revision)
-        waits.append(f"host {assigned.host} to apply revision {_number(instance.revision)} (it has applied {held})")
+        applied_revision = _number(seen.revision)
+        waits.append(
+            f"host {assigned.host} to apply revision {_number(instance.revision)} (it has applied {applied_revision})"
+        )
     if seen.running != (wanted.power.state == "running") or seen.n < wanted.power.n:
         waits.append(
             f"host {assigned.host} to have it {wanted.power.state} (wish {wanted.power.n}; it has seen to {seen.n})"

@@ -38,8 +38,8 @@ class RestFace:
 
     def handle(self, request: Request) -> Response:
         """Answer; refusals of the core are answers too. Anything else that is raised is a fault of ours."""
-        found = self.identify(request)
-        return found if isinstance(found, Response) else found.answer()
+        identified = self.identify(request)
+        return identified if isinstance(identified, Response) else identified.answer()
 
     def identify(self, request: Request) -> Identified | Response:
         """Find out who asks, and which route; the answer where that is refused, or where anybody may ask.
@@ -161,8 +161,8 @@ def _nothing(request: Request, allowed: list[str], caller: Caller) -> Response:
     return _own(errors.of(NotFound(text, ident=request.path), caller.request))
 
 
-def _reply(route: Route, asked: RestRequest) -> Response:
-    return _json(route.status, msgspec.json.encode(route.handle(asked)), asked.caller.request)
+def _reply(route: Route, request: RestRequest) -> Response:
+    return _json(route.status, msgspec.json.encode(route.handle(request)), request.caller.request)
 
 
 def _json(status: int, body: bytes, request: str) -> Response:
@@ -172,10 +172,10 @@ def _json(status: int, body: bytes, request: str) -> Response:
 def _match(pattern: _Words, words: _Words) -> dict[str, str] | None:
     if len(pattern) != len(words):
         return None
-    found = {}
+    path_values = {}
     for expected, word in zip(pattern, words, strict=True):
         if expected.startswith("{"):
-            found[expected[1:-1]] = word
+            path_values[expected[1:-1]] = word
         elif expected != word:
             return None
-    return found if all(found.values()) else None
+    return path_values if all(path_values.values()) else None

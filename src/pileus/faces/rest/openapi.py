@@ -104,8 +104,8 @@ def _answer(schema: dict[str, Any]) -> dict[str, Any]:
     return {"200": {"description": "Done.", "content": {"application/json": {"schema": schema}}}}
 
 
-def _query(given: tuple[tuple[str, str, str], ...]) -> list[dict[str, Any]]:
-    return [{"name": n, "in": "query", "schema": {"type": t}, "description": says} for n, t, says in given]
+def _query(parameters: tuple[tuple[str, str, str], ...]) -> list[dict[str, Any]]:
+    return [{"name": n, "in": "query", "schema": {"type": t}, "description": says} for n, t, says in parameters]
 
 
 def _add(

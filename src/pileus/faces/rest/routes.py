@@ -43,13 +43,13 @@ class RestRequest(msgspec.Struct, frozen=True):
 
     def read(self, shape: type[T]) -> T:
         """The body as `shape`; InvalidValue naming what is missing, ill-typed or unknown."""
-        given = decoded(self.body or b"{}", dict[str, Any])
+        fields = decoded(self.body or b"{}", dict[str, Any])
         try:
-            known = {field.encode_name for field in msgspec.structs.fields(shape)}  # type: ignore[arg-type]  # all shapes are Structs
-            unknown = sorted(given.keys() - known)
+            names = {field.encode_name for field in msgspec.structs.fields(shape)}  # type: ignore[arg-type]  # all shapes are Structs
+            unknown = sorted(fields.keys() - names)
             if unknown:
-                raise InvalidValue(f"Unknown field '{unknown[0]}'; known: {', '.join(sorted(known))}.", reason="body")
-            return msgspec.convert(given, shape)
+                raise InvalidValue(f"Unknown field '{unknown[0]}'; known: {', '.join(sorted(names))}.", reason="body")
+            return msgspec.convert(fields, shape)
         except msgspec.DecodeError as error:
             raise InvalidValue(f"The body is not what this path takes: {error}", reason="body") from error
 
@@ -154,21 +154,21 @@ class Route(msgspec.Struct, frozen=True):
     waits: bool = False
 
 
-def _list(asked: RestRequest) -> dict[str, Any]:
-    cls = documents.kind_of(asked.path["nouns"])
-    start, limit = pages.after(asked.query.get("after")), _limit(asked.query.get("limit"))
-    with asked.core.store.read() as tx:
-        found = documents.listed(
-            asked.caller,
+def _list(request: RestRequest) -> dict[str, Any]:
+    cls = documents.kind_of(request.path["nouns"])
+    start, limit = pages.after(request.query.get("after")), _limit(request.query.get("limit"))
+    with request.core.store.read() as tx:
+        nouns = documents.listed(
+            request.caller,
             tx,
             cls,
-            everywhere=asked.flag("all"),
-            gone=asked.flag("gone"),
+            everywhere=request.flag("all"),
+            gone=request.flag("gone"),
             after=start,
             limit=limit + 1,
         )
-        shown, rest = pages.page(found, lambda noun: noun.id, start, limit)
-        return {f"{cls.KIND}s": documents.documents(asked.core, tx, shown), "next": rest}
+        shown, rest = pages.page(nouns, lambda noun: noun.id, start, limit)
+        return {f"{cls.KIND}s": documents.documents(request.core, tx, shown), "next": rest}
 
 
 def _limit(text: str | None) -> int:
@@ -179,187 +179,190 @@ def _limit(text: str | None) -> int:
     return min(int(text), MOST)
 
 
-def _show(asked: RestRequest) -> dict[str, Any]:
-    cls = documents.kind_of(asked.path["nouns"])
-    with asked.core.store.read() as tx:
-        return documents.documents(asked.core, tx, [documents.one(asked.caller, tx, cls, asked.path["id"])])[0]
+def _show(request: RestRequest) -> dict[str, Any]:
+    cls = documents.kind_of(request.path["nouns"])
+    with request.core.store.read() as tx:
+        return documents.documents(request.core, tx, [documents.one(request.caller, tx, cls, request.path["id"])])[0]
 
 
-def _explain(asked: RestRequest) -> dict[str, Any]:
-    return explain(asked.caller, asked.core, documents.kind_of(asked.path["kind"]), asked.path["id"])
+def _explain(request: RestRequest) -> dict[str, Any]:
+    return explain(request.caller, request.core, documents.kind_of(request.path["kind"]), request.path["id"])
 
 
-def _create_user(asked: RestRequest) -> user.Account:
-    new = asked.read(NewUser)
-    return user.create(asked.caller, asked.core, new.name, new.project, admin=new.admin)
+def _create_user(request: RestRequest) -> user.Account:
+    new = request.read(NewUser)
+    return user.create(request.caller, request.core, new.name, new.project, admin=new.admin)
 
 
-def _create_credential(asked: RestRequest) -> credential.Made:
-    new = asked.read(NewCredential)
-    return credential.create(asked.caller, asked.core, new.type, new.user)
+def _create_credential(request: RestRequest) -> credential.Made:
+    new = request.read(NewCredential)
+    return credential.create(request.caller, request.core, new.type, new.user)
 
 
-def _revoke_credential(asked: RestRequest) -> dict[str, Any]:
-    credential.revoke(asked.caller, asked.core, asked.path["id"])
+def _revoke_credential(request: RestRequest) -> dict[str, Any]:
+    credential.revoke(request.caller, request.core, request.path["id"])
     return {}
 
 
-def _create_keypair(asked: RestRequest) -> dict[str, Any]:
-    new = asked.read(NewKeyPair)
+def _create_keypair(request: RestRequest) -> dict[str, Any]:
+    new = request.read(NewKeyPair)
     if new.public_key:
-        return documents.document(keypair.import_(asked.caller, asked.core, new.name, new.public_key.encode()))
-    key, private = keypair.create(asked.caller, asked.core, new.name, new.type)
+        return documents.document(keypair.import_(request.caller, request.core, new.name, new.public_key.encode()))
+    key, private = keypair.create(request.caller, request.core, new.name, new.type)
     return {**documents.document(key), "private_key": private}
 
 
-def _create_flavor(asked: RestRequest) -> dict[str, Any]:
-    new = asked.read(NewFlavor)
+def _create_flavor(request: RestRequest) -> dict[str, Any]:
+    new = request.read(NewFlavor)
     size = {name: getattr(new, name) for name in ("vcpus", "memory", "disk", "kind", "traits", "allowance")}
     wanted = FlavorWanted(**size)
-    return documents.document(flavor.create(asked.caller, asked.core, new.name, wanted))
+    return documents.document(flavor.create(request.caller, request.core, new.name, wanted))
 
 
-def _demand(asked: RestRequest) -> dict[str, Any]:
-    new = asked.read(NewTraits)
-    return documents.document(flavor.demand(asked.caller, asked.core, asked.path["id"], new.add, new.remove))
+def _demand(request: RestRequest) -> dict[str, Any]:
+    new = request.read(NewTraits)
+    return documents.document(flavor.demand(request.caller, request.core, request.path["id"], new.add, new.remove))
 
 
 def _offered(*, retired: bool) -> Callable[[RestRequest], dict[str, Any]]:
-    return lambda asked: documents.document(flavor.offer(asked.caller, asked.core, asked.path["id"], retired=retired))
+    return lambda request: documents.document(
+        flavor.offer(request.caller, request.core, request.path["id"], retired=retired)
+    )
 
 
-def _capture_image(asked: RestRequest) -> dict[str, Any]:
-    return documents.image_document(image.capture(asked.caller, asked.core, asked.read(image.CaptureRequest)))
+def _capture_image(request: RestRequest) -> dict[str, Any]:
+    return documents.image_document(image.capture(request.caller, request.core, request.read(image.CaptureRequest)))
 
 
-def _delete_image(asked: RestRequest) -> dict[str, Any]:
-    image.deregister(asked.caller, asked.core, asked.path["id"])
+def _delete_image(request: RestRequest) -> dict[str, Any]:
+    image.deregister(request.caller, request.core, request.path["id"])
     return {}
 
 
-def _launch(asked: RestRequest) -> dict[str, Any]:
-    uuids = launch.launch(asked.caller, asked.core, asked.read(launch.Launch))
-    views = view.launched(asked.caller, asked.core, uuids)
-    with asked.core.store.read() as tx:
-        return {"instances": documents.documents(asked.core, tx, [one.instance for one in views])}
+def _launch(request: RestRequest) -> dict[str, Any]:
+    uuids = launch.launch(request.caller, request.core, request.read(launch.Launch))
+    views = view.launched(request.caller, request.core, uuids)
+    with request.core.store.read() as tx:
+        return {"instances": documents.documents(request.core, tx, [instance_view.instance for instance_view in views])}
 
 
-def _console(asked: RestRequest) -> dict[str, Any]:
-    instance, output = console.output(asked.caller, asked.core, asked.path["id"])
+def _console(request: RestRequest) -> dict[str, Any]:
+    instance, output = console.output(request.caller, request.core, request.path["id"])
     return {"id": instance.ec2_id, "output": output.decode("utf-8", "replace")}
 
 
-def _stats(asked: RestRequest) -> dict[str, Any]:
-    start, limit = pages.after(asked.query.get("after")), _limit(asked.query.get("limit"))
-    found, rest = stats.of_all(asked.caller, asked.core, everywhere=asked.flag("all"), after=start, limit=limit)
-    return {"stats": [documents.use_document(use) for use in found], "next": rest}
+def _stats(request: RestRequest) -> dict[str, Any]:
+    start, limit = pages.after(request.query.get("after")), _limit(request.query.get("limit"))
+    uses, rest = stats.of_all(request.caller, request.core, everywhere=request.flag("all"), after=start, limit=limit)
+    return {"stats": [documents.use_document(use) for use in uses], "next": rest}
 
 
-def _stats_of_one(asked: RestRequest) -> dict[str, Any]:
-    return documents.use_document(stats.of_one(asked.caller, asked.core, asked.path["id"]))
+def _stats_of_one(request: RestRequest) -> dict[str, Any]:
+    return documents.use_document(stats.of_one(request.caller, request.core, request.path["id"]))
 
 
-def _limits(asked: RestRequest) -> Any:
-    return limit.show(asked.caller, asked.core, asked.query.get("project", ""))
+def _limits(request: RestRequest) -> Any:
+    return limit.show(request.caller, request.core, request.query.get("project", ""))
 
 
-def _change_limits(asked: RestRequest) -> Any:
-    return limit.change(asked.caller, asked.core, asked.path["id"], asked.read(NewLimits).limits)
+def _change_limits(request: RestRequest) -> Any:
+    return limit.change(request.caller, request.core, request.path["id"], request.read(NewLimits).limits)
 
 
-def _doctor(asked: RestRequest) -> Any:
-    return doctor.look(asked.caller, asked.core)
+def _doctor(request: RestRequest) -> Any:
+    return doctor.look(request.caller, request.core)
 
 
-def _mend(asked: RestRequest) -> dict[str, Any]:
-    return {"findings": doctor.mend(asked.caller, asked.core)}
+def _mend(request: RestRequest) -> dict[str, Any]:
+    return {"findings": doctor.mend(request.caller, request.core)}
 
 
-def _sweep(asked: RestRequest) -> dict[str, Any]:
-    doctor.sweep(asked.caller, asked.core, asked.path["kind"], asked.path["uuid"])
+def _sweep(request: RestRequest) -> dict[str, Any]:
+    doctor.sweep(request.caller, request.core, request.path["kind"], request.path["uuid"])
     return {}
 
 
-def _adopt(asked: RestRequest) -> dict[str, Any]:
-    given = asked.read(Adoption)
-    return documents.document(doctor.adopt(asked.caller, asked.core, given.spec, given.host, given.body))
+def _adopt(request: RestRequest) -> dict[str, Any]:
+    adoption = request.read(Adoption)
+    return documents.document(doctor.adopt(request.caller, request.core, adoption.spec, adoption.host, adoption.body))
 
 
 def _powered(verb: Callable[[Caller, Core, list[str]], object]) -> Callable[[RestRequest], dict[str, Any]]:
-    def handle(asked: RestRequest) -> dict[str, Any]:
-        with asked.core.store.read() as tx:
-            instance = documents.one(asked.caller, tx, Instance, asked.path["id"])
-        verb(asked.caller, asked.core, [instance.ec2_id])
-        with asked.core.store.read() as tx:
-            return documents.documents(asked.core, tx, [documents.one(asked.caller, tx, Instance, instance.uuid)])[0]
+    def handle(request: RestRequest) -> dict[str, Any]:
+        with request.core.store.read() as tx:
+            instance = documents.one(request.caller, tx, Instance, request.path["id"])
+        verb(request.caller, request.core, [instance.ec2_id])
+        with request.core.store.read() as tx:
+            instance = documents.one(request.caller, tx, Instance, instance.uuid)
+            return documents.documents(request.core, tx, [instance])[0]
 
     return handle
 
 
-def _allocate_address(asked: RestRequest) -> dict[str, Any]:
-    new = asked.read(NewAddress)
-    return _address(asked, floatingip.allocate(asked.caller, asked.core, new.tags, new.address))
+def _allocate_address(request: RestRequest) -> dict[str, Any]:
+    new = request.read(NewAddress)
+    return _address(request, floatingip.allocate(request.caller, request.core, new.tags, new.address))
 
 
-def _associate_address(asked: RestRequest) -> dict[str, Any]:
-    to = asked.read(Association)
+def _associate_address(request: RestRequest) -> dict[str, Any]:
+    to = request.read(Association)
     instance = to.instance
     if instance:
-        with asked.core.store.read() as tx:
-            instance = documents.one(asked.caller, tx, Instance, instance).ec2_id
-    meant = floatingip.meant(asked.path["id"])
-    made = floatingip.associate(
-        asked.caller, asked.core, *meant, instance=instance, port=to.port, reassociate=to.reassociate
+        with request.core.store.read() as tx:
+            instance = documents.one(request.caller, tx, Instance, instance).ec2_id
+    meant = floatingip.meant(request.path["id"])
+    floating = floatingip.associate(
+        request.caller, request.core, *meant, instance=instance, port=to.port, reassociate=to.reassociate
     )
-    return _address(asked, made)
+    return _address(request, floating)
 
 
-def _disassociate_address(asked: RestRequest) -> dict[str, Any]:
-    made = floatingip.disassociate(asked.caller, asked.core, "", *floatingip.meant(asked.path["id"]))
-    return _address(asked, made)
+def _disassociate_address(request: RestRequest) -> dict[str, Any]:
+    floating = floatingip.disassociate(request.caller, request.core, "", *floatingip.meant(request.path["id"]))
+    return _address(request, floating)
 
 
-def _release_address(asked: RestRequest) -> dict[str, Any]:
-    floatingip.release(asked.caller, asked.core, *floatingip.meant(asked.path["id"]))
+def _release_address(request: RestRequest) -> dict[str, Any]:
+    floatingip.release(request.caller, request.core, *floatingip.meant(request.path["id"]))
     return {}
 
 
-def _address(asked: RestRequest, floating: FloatingIp) -> dict[str, Any]:
-    with asked.core.store.read() as tx:
-        return documents.documents(asked.core, tx, [floating])[0]
+def _address(request: RestRequest, floating: FloatingIp) -> dict[str, Any]:
+    with request.core.store.read() as tx:
+        return documents.documents(request.core, tx, [floating])[0]
 
 
 def _turned(state: Duty) -> Callable[[RestRequest], dict[str, Any]]:
-    return lambda asked: _host(asked, host.turn(asked.caller, asked.core, asked.path["id"], state))
+    return lambda request: _host(request, host.turn(request.caller, request.core, request.path["id"], state))
 
 
-def _give_host(asked: RestRequest) -> dict[str, Any]:
-    return _host(asked, host.give(asked.caller, asked.core, asked.path["id"], asked.read(Overcommit)))
+def _give_host(request: RestRequest) -> dict[str, Any]:
+    return _host(request, host.give(request.caller, request.core, request.path["id"], request.read(Overcommit)))
 
 
-def _mark_host(asked: RestRequest) -> dict[str, Any]:
-    new = asked.read(NewTraits)
-    return _host(asked, host.mark(asked.caller, asked.core, asked.path["id"], new.add, new.remove))
+def _mark_host(request: RestRequest) -> dict[str, Any]:
+    new = request.read(NewTraits)
+    return _host(request, host.mark(request.caller, request.core, request.path["id"], new.add, new.remove))
 
 
-def _remove_host(asked: RestRequest) -> dict[str, Any]:
-    forget = asked.read(Removal).forget
-    return _host(asked, host.remove(asked.caller, asked.core, asked.path["id"], forget=forget))
+def _remove_host(request: RestRequest) -> dict[str, Any]:
+    forget = request.read(Removal).forget
+    return _host(request, host.remove(request.caller, request.core, request.path["id"], forget=forget))
 
 
-def _admit_host(asked: RestRequest) -> dict[str, Any]:
-    host.admit(asked.caller, asked.core, asked.path["id"])
+def _admit_host(request: RestRequest) -> dict[str, Any]:
+    host.admit(request.caller, request.core, request.path["id"])
     return {}
 
 
-def _host(asked: RestRequest, shown: Host) -> dict[str, Any]:
-    with asked.core.store.read() as tx:
-        return documents.documents(asked.core, tx, [shown])[0]
+def _host(request: RestRequest, shown: Host) -> dict[str, Any]:
+    with request.core.store.read() as tx:
+        return documents.documents(request.core, tx, [shown])[0]
 
 
-def _invite(asked: RestRequest) -> join.Invitation:
-    new = asked.read(NewToken)
-    return join.invite(asked.caller, asked.core, new.host, new.valid)
+def _invite(request: RestRequest) -> join.Invitation:
+    new = request.read(NewToken)
+    return join.invite(request.caller, request.core, new.host, new.valid)
 
 
 ROUTES: tuple[Route, ...] = (

@@ -176,5 +176,5 @@ def _unsatisfied(path: str, subject: str, constraint: str) -> WireError:
 
 
 def _few(choices: Iterable[str]) -> str:
-    known = sorted(choices)
-    return ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    sorted_choices = sorted(choices)
+    return ", ".join(sorted_choices[:20]) + (", ..." if len(sorted_choices) > 20 else "")

@@ -107,10 +107,10 @@ class ServiceModel:
 
     def operation(self, action: str) -> Operation:
         """Return the action's description; raises WireError (`InvalidAction`) when there is none."""
-        found = self.operations.get(action)
-        if found is None:
+        operation = self.operations.get(action)
+        if operation is None:
             raise self.faults.no_such_action(action, self.version)
-        return found
+        return operation
 
     def unsupported(self, action: str) -> WireError:
         """Return the error for an action that this cloud lacks; raises WireError if AWS lacks it too."""
@@ -134,10 +134,10 @@ class ServiceModel:
 
 @functools.cache
 def _load(name: str) -> ServiceModel:
-    found = importlib.util.find_spec("botocore")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("botocore")
+    if spec is None or spec.origin is None:
         raise LookupError("botocore, which carries the service models, is not installed")
-    files = sorted((Path(found.origin).parent / "data" / name).glob("*/service-2.json*"))
+    files = sorted((Path(spec.origin).parent / "data" / name).glob("*/service-2.json*"))
     if not files:
         raise LookupError(f"botocore has no service {name!r}")
     newest = files[-1]

@@ -26,10 +26,10 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 def to_boolean(text: str) -> bool:
     """Read `true` or `false`, in any case (boto 2 and euca2ools write Python's)."""
-    found = _BOOLEANS.get(text.lower())
-    if found is None:
+    boolean = _BOOLEANS.get(text.lower())
+    if boolean is None:
         raise ValueError("no boolean")
-    return found
+    return boolean
 
 
 def to_integer(text: str) -> int:

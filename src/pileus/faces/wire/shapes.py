@@ -93,12 +93,12 @@ def _structure(service: ServiceModel, shape: Shape) -> Reader:
             raise faults.ill_typed(path, _told(shape, tree), "a structure")
         result: dict[str, Any] = {}
         for name, child in tree.items():
-            found = readers.get(name)
-            if found is None:
+            member_reader = readers.get(name)
+            if member_reader is None:
                 if faults.ignores_unknown:
                     continue
                 raise faults.unknown(_join(path, name))
-            member, reader = found
+            member, reader = member_reader
             if member in result:
                 raise malformed(f"The parameter {_join(path, name)} is given under two names.")
             result[member] = reader(child, _join(path, name))
@@ -154,10 +154,10 @@ def _map(service: ServiceModel, shape: Shape) -> Reader:
             for name in (key_name, value_name):
                 if name not in entry:
                     raise faults.missing(f"{place}.{name}")
-            found = read_key(entry[key_name], f"{place}.{key_name}")
-            if found in result:
+            key = read_key(entry[key_name], f"{place}.{key_name}")
+            if key in result:
                 raise malformed(f"The map {path} has one key twice.")
-            result[found] = read_value(entry[value_name], f"{place}.{value_name}")
+            result[key] = read_value(entry[value_name], f"{place}.{value_name}")
         return result
 
     return read
@@ -266,10 +266,10 @@ def _indexes(service: ServiceModel, tree: dict[str, Any], path: str) -> dict[int
     return indexes
 
 
-def _reference(found: Reference | None) -> Reference:
-    if found is None:
+def _reference(reference: Reference | None) -> Reference:
+    if reference is None:
         raise ValueError("the model has a list or map without the type of its elements")
-    return found
+    return reference
 
 
 def _join(path: str, name: str) -> str:

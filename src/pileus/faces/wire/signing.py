@@ -105,14 +105,14 @@ def _canonical_path(path: str, service: str) -> str:
     if service == "s3":
         # Each part by itself: a %2F is a slash of the name, and stays encoded in what clients sign.
         return "/".join(_encoded_path_part(part) for part in path.split("/"))
-    kept: list[str] = []
+    segments: list[str] = []
     for part in path.split("/"):
         if part == "..":
-            del kept[-1:]
+            del segments[-1:]
         elif part not in {"", "."}:
-            kept.append(part)
-    end = "/" if kept and path.endswith(("/", "/.", "/..")) else ""
-    return quote("/" + "/".join(kept) + end, safe="/~")
+            segments.append(part)
+    end = "/" if segments and path.endswith(("/", "/.", "/..")) else ""
+    return quote("/" + "/".join(segments) + end, safe="/~")
 
 
 def _encoded_path_part(part: str) -> str:

@@ -119,10 +119,10 @@ def _hosts(request: RawRequest) -> list[str]:
 
 
 def _needed(params: Mapping[str, str], name: str) -> str:
-    found = params.get(name)
-    if not found:
+    param = params.get(name)
+    if not param:
         raise WireError("MissingParameter", f"The request must contain the parameter {name}")
-    return found
+    return param
 
 
 def _invalid(params: Mapping[str, str], name: str) -> WireError:
@@ -135,7 +135,7 @@ def _seconds(params: Mapping[str, str], name: str) -> float:
     try:
         if _TIME.fullmatch(text) is None:
             raise _invalid(params, name)
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except ValueError:
         raise _invalid(params, name) from None

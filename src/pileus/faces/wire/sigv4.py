@@ -231,10 +231,10 @@ def _checked(credential: str, stamp: str, headers: str, signature: str, query: s
 
 
 def _field(fields: Mapping[str, str], name: str) -> str:
-    found = fields.get(name)
-    if not found:
+    field = fields.get(name)
+    if not field:
         raise _incomplete(f"The request's signature lacks {name}.")
-    return found
+    return field
 
 
 def _incomplete(message: str) -> WireError:
@@ -243,12 +243,14 @@ def _incomplete(message: str) -> WireError:
 
 def _payload(request: RawRequest, claim: _Claim, codes: Codes) -> str:
     """Return the SHA-256 that the body has, or S3's word instead; raises WireError if another is claimed."""
-    told = request.headers.get("x-amz-content-sha256")
+    content_sha256 = request.headers.get("x-amz-content-sha256")
     if claim.service == "s3":
-        if told is None and claim.lifetime is not None:
-            told = UNSIGNED
-        if told is not None and (request.body is None or told == UNSIGNED or told.startswith("STREAMING-")):
-            return told
+        if content_sha256 is None and claim.lifetime is not None:
+            content_sha256 = UNSIGNED
+        if content_sha256 is not None and (
+            request.body is None or content_sha256 == UNSIGNED or content_sha256.startswith("STREAMING-")
+        ):
+            return content_sha256
         text = "The provided 'x-amz-content-sha256' header does not match what was computed."
         mismatch = "XAmzContentSHA256Mismatch", text, 400
     else:
@@ -256,7 +258,7 @@ def _payload(request: RawRequest, claim: _Claim, codes: Codes) -> str:
     if request.body is None:
         raise _incomplete("The request has no x-amz-content-sha256.")
     digest = sha256(request.body).hexdigest()
-    if told is not None and told != digest:
+    if content_sha256 is not None and content_sha256 != digest:
         raise WireError(*mismatch)
     return digest
 

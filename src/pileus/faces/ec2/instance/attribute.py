@@ -20,8 +20,8 @@ def describe(call: Call) -> dict[str, Any]:
     """One attribute of one instance."""
     views, _ = verbs.listing(call.caller, call.core, [call.args["InstanceId"]])
     view = views[0]
-    found = _ATTRIBUTES[call.args["Attribute"]](view, InstanceParts(call.core.place))
-    return {"InstanceId": view.instance.ec2_id, **found}
+    attribute = _ATTRIBUTES[call.args["Attribute"]](view, InstanceParts(call.core.place))
+    return {"InstanceId": view.instance.ec2_id, **attribute}
 
 
 @action("ModifyInstanceAttribute")
@@ -33,38 +33,38 @@ def modify(call: Call) -> dict[str, Any]:
         args[name[:1].upper() + name[1:]] = {"Value": call.args.get("Value")}
     if len(args) != 1:
         raise InvalidValue("Specify exactly one attribute to change.", reason="combination")
-    ((member, given),) = args.items()
+    ((member, attribute),) = args.items()
     if member not in _CHANGES:
         raise Unsupported(f"{member} cannot be changed in this cloud.", noun="instance")
-    verb.modify(call.caller, call.core, call.args["InstanceId"], _CHANGES[member](given))
+    verb.modify(call.caller, call.core, call.args["InstanceId"], _CHANGES[member](attribute))
     return {}
 
 
-def _flag(given: Any) -> bool:
-    text = str(given["Value"]).lower()
+def _flag(attribute: Any) -> bool:
+    text = str(attribute["Value"]).lower()
     if text not in ("true", "false"):
-        raise InvalidValue(f"Invalid value '{given['Value']}' for Value: true or false.", reason="value")
+        raise InvalidValue(f"Invalid value '{attribute['Value']}' for Value: true or false.", reason="value")
     return text == "true"
 
 
-def _behaviour(given: Any) -> verb.Change:
-    if given["Value"] not in ("stop", "terminate"):
-        text = f"Invalid value '{given['Value']}' for instanceInitiatedShutdownBehavior: stop or terminate."
+def _behaviour(attribute: Any) -> verb.Change:
+    if attribute["Value"] not in ("stop", "terminate"):
+        text = f"Invalid value '{attribute['Value']}' for instanceInitiatedShutdownBehavior: stop or terminate."
         raise InvalidValue(text, reason="value")
-    return verb.Change(on_shutdown=given["Value"])
+    return verb.Change(on_shutdown=attribute["Value"])
 
 
-def _data(given: Any) -> verb.Change:
+def _data(attribute: Any) -> verb.Change:
     """The member of its own is a blob, which arrives decoded; `Value` is base64 already."""
-    value = given["Value"]
+    value = attribute["Value"]
     return verb.Change(user_data=base64.b64encode(value).decode() if isinstance(value, bytes) else value or "")
 
 
 _CHANGES: dict[str, Callable[[Any], verb.Change]] = {
-    "DisableApiTermination": lambda given: verb.Change(protected=_flag(given)),
-    "Groups": lambda given: verb.Change(groups=tuple(given)),
+    "DisableApiTermination": lambda attribute: verb.Change(protected=_flag(attribute)),
+    "Groups": lambda group_ids: verb.Change(groups=tuple(group_ids)),
     "InstanceInitiatedShutdownBehavior": _behaviour,
-    "InstanceType": lambda given: verb.Change(flavor=given["Value"] or ""),
+    "InstanceType": lambda attribute: verb.Change(flavor=attribute["Value"] or ""),
     "UserData": _data,
 }
 

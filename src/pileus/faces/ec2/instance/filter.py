@@ -22,9 +22,9 @@ from pileus.verbs.instance.view import InstanceView, NicView
 Filter = Values[InstanceView]
 
 
-def keep(asked: Iterable[dict[str, Any]] | None, place: Place) -> Callable[[InstanceView], bool] | None:
+def keep(request_filters: Iterable[dict[str, Any]] | None, place: Place) -> Callable[[InstanceView], bool] | None:
     """Whether a view fits the request's filters; None when it has none. Raises InvalidValue for an unknown one."""
-    return filters.compiled(asked, known(place), shape.tags) if asked else None
+    return filters.compiled(request_filters, known(place), shape.tags) if request_filters else None
 
 
 def known(place: Place) -> dict[str, Filter]:
@@ -63,8 +63,8 @@ def _public_owner(view: InstanceView) -> str:
 
 def _reason(part: str) -> Filter:
     def values(view: InstanceView) -> Iterable[str]:
-        found = shape.reason(view)
-        return (found[part],) if found else ()
+        state_reason = shape.reason(view)
+        return (state_reason[part],) if state_reason else ()
 
     return values
 

@@ -23,8 +23,8 @@ ROOT_DEVICES = (shape.ROOT_DEVICE, "/dev/sda1", "/dev/xvda")
 def run(call: Call) -> dict[str, Any]:
     """Launch as many instances as possible from MinCount to MaxCount, or none."""
     views = verbs.shown(call.caller, call.core, asked(call.args))
-    found = shape.reservations(views, call.core.place)
-    return found[0] if found else {"OwnerId": call.caller.account_id, "Groups": [], "Instances": []}
+    reservations = shape.reservations(views, call.core.place)
+    return reservations[0] if reservations else {"OwnerId": call.caller.account_id, "Groups": [], "Instances": []}
 
 
 def asked(args: dict[str, Any]) -> Launch:
@@ -181,5 +181,5 @@ def _address(interface: dict[str, Any]) -> str:
         return address
     if address or len(others) > 1 or not others[0].get("Primary", True):
         raise Unsupported("This cloud's network interfaces have one private address.", noun="port")
-    found: str = others[0].get("PrivateIpAddress", "")
-    return found
+    primary_address: str = others[0].get("PrivateIpAddress", "")
+    return primary_address

@@ -36,14 +36,14 @@ STATES: dict[State, dict[str, Any]] = {state: {"Code": code, "Name": state.value
 
 def chosen(cls: type[Noun], items: Mapping[str, T], ids: Iterable[str]) -> list[T]:
     """Return the `items` (by EC2 id) with these ids, all if there are none. Raises Malformed or NotFound."""
-    asked = list(dict.fromkeys(ids))
-    for ident in asked:
+    requested_ids = list(dict.fromkeys(ids))
+    for ident in requested_ids:
         if not is_ec2(cls.PREFIX, ident):
             raise Malformed(f'Invalid id: "{ident}" (expecting "{cls.PREFIX}-...")', noun=cls.KIND, ident=ident)
-    missing = [ident for ident in asked if ident not in items]
+    missing = [ident for ident in requested_ids if ident not in items]
     if missing:
         raise find.not_found(cls, missing)
-    return [items[ident] for ident in asked] if asked else list(items.values())
+    return [items[ident] for ident in requested_ids] if requested_ids else list(items.values())
 
 
 def public_address(view: InstanceView, nic: NicView) -> str:
@@ -74,36 +74,36 @@ class InstanceParts:
     def placement(self, view: InstanceView) -> dict[str, str]:
         """Where it is, as `Placement`."""
         zone, group = self.zone(view), view.together
-        found = self._placements.get((zone, group.uuid if group else ""))
-        if found is None:
-            found = {"AvailabilityZone": zone, "GroupName": "", "Tenancy": "default"}
+        placement = self._placements.get((zone, group.uuid if group else ""))
+        if placement is None:
+            placement = {"AvailabilityZone": zone, "GroupName": "", "Tenancy": "default"}
             if group is not None:
-                found |= {"GroupName": group.name, "GroupId": group.ec2_id}
-            self._placements[zone, group.uuid if group else ""] = found
-        return found
+                placement |= {"GroupName": group.name, "GroupId": group.ec2_id}
+            self._placements[zone, group.uuid if group else ""] = placement
+        return placement
 
     def cpus(self, flavor: Flavor) -> dict[str, int]:
         """The flavor's processors, as `CpuOptions`."""
-        found = self._cpus.get(flavor.uuid)
-        if found is None:
-            found = self._cpus[flavor.uuid] = {"CoreCount": flavor.wanted.vcpus, "ThreadsPerCore": 1}
-        return found
+        cpu_options = self._cpus.get(flavor.uuid)
+        if cpu_options is None:
+            cpu_options = self._cpus[flavor.uuid] = {"CoreCount": flavor.wanted.vcpus, "ThreadsPerCore": 1}
+        return cpu_options
 
     def groups(self, nic: NicView) -> list[dict[str, str]]:
         """The groups that the port is in, as `Groups` and `SecurityGroups`."""
         key = nic.port.wanted.groups
-        found = self._groups.get(key)
-        if found is None:
-            found = [{"GroupId": group.ec2_id, "GroupName": group.name} for group in nic.groups]
-            self._groups[key] = found
-        return found
+        group_items = self._groups.get(key)
+        if group_items is None:
+            group_items = [{"GroupId": group.ec2_id, "GroupName": group.name} for group in nic.groups]
+            self._groups[key] = group_items
+        return group_items
 
     def on(self, nic: NicView) -> tuple[str, str]:
         """The EC2 ids of the subnet and the VPC that the port is on."""
-        found = self._on.get(nic.subnet.uuid)
-        if found is None:
-            found = self._on[nic.subnet.uuid] = nic.subnet.ec2_id, nic.router.ec2_id
-        return found
+        subnet_and_vpc = self._on.get(nic.subnet.uuid)
+        if subnet_and_vpc is None:
+            subnet_and_vpc = self._on[nic.subnet.uuid] = nic.subnet.ec2_id, nic.router.ec2_id
+        return subnet_and_vpc
 
     def private_name(self, view: InstanceView) -> str:
         """The name that the guest has inside the cloud."""
@@ -121,7 +121,7 @@ class InstanceParts:
         subnet, vpc = self.on(nic)
         status = "detaching" if port.wanted.gone else "attached"
         ours: dict[str, Any] = {"Primary": True, "PrivateDnsName": name, "PrivateIpAddress": address}
-        found: dict[str, Any] = {
+        interface_item: dict[str, Any] = {
             "Attachment": {
                 "AttachTime": port.created,
                 "AttachmentId": ec2_id(Port, port.uuid, "eni-attach"),
@@ -148,8 +148,8 @@ class InstanceParts:
         if public:
             owner = view.project.wanted.account_id if nic.floating else "amazon"
             association = {"IpOwnerId": owner, "PublicDnsName": self.public_name(view, nic), "PublicIp": public}
-            found["Association"] = ours["Association"] = association
-        return found
+            interface_item["Association"] = ours["Association"] = association
+        return interface_item
 
 
 def mapping(volume: Volume) -> dict[str, Any]:

@@ -35,15 +35,20 @@ _METADATA = {
 def reservations(views: Iterable[InstanceView], place: Place) -> list[dict[str, Any]]:
     """The views grouped by the launch that they came from, in the order of their first instances."""
     parts = InstanceParts(place)
-    found: dict[str, dict[str, Any]] = {}
+    reservation_items: dict[str, dict[str, Any]] = {}
     for view in views:
         ident = view.instance.wanted.reservation
-        group = found.get(ident)
+        group = reservation_items.get(ident)
         if group is None:
             account = view.project.wanted.account_id
-            group = found[ident] = {"ReservationId": ident, "OwnerId": account, "Groups": [], "Instances": []}
+            group = reservation_items[ident] = {
+                "ReservationId": ident,
+                "OwnerId": account,
+                "Groups": [],
+                "Instances": [],
+            }
         group["Instances"].append(rendered(view, parts))
-    return list(found.values())
+    return list(reservation_items.values())
 
 
 def rendered(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
@@ -51,7 +56,7 @@ def rendered(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
     instance = view.instance
     wanted = instance.wanted
     image = view.image.ec2_id if view.image else ec2_id(Image, wanted.image)
-    found: dict[str, Any] = {
+    instance_item: dict[str, Any] = {
         "AmiLaunchIndex": wanted.launch_index,
         "ImageId": image,
         "InstanceId": instance.ec2_id,
@@ -85,8 +90,8 @@ def rendered(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
         "UsageOperation": "RunInstances",
         "Tags": [{"Key": key, "Value": value} for key, value in tags(view).items()],
     }
-    found |= _network(view, parts)
-    return found
+    instance_item |= _network(view, parts)
+    return instance_item
 
 
 def _network(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:

@@ -25,8 +25,8 @@ def describe(call: Call) -> dict[str, Any]:
     paging.alone(args, "InstanceIds", "instancesSet")
     every = bool(args.get("IncludeAllInstances"))
     with call.core.store.read() as tx:
-        heard = Heard(tx, call.core.store.now())
-    fits = filters.compiled(args.get("Filters"), {**_FILTERS, **_of_system(heard)}, shape.tags)
+        liveness = Heard(tx, call.core.store.now())
+    fits = filters.compiled(args.get("Filters"), {**_FILTERS, **_of_system(liveness)}, shape.tags)
 
     def keep(view: InstanceView) -> bool:
         return (every or view.state == State.RUNNING) and (fits is None or fits(view))
@@ -40,11 +40,11 @@ def describe(call: Call) -> dict[str, Any]:
         limit=paging.limit(args),
     )
     zone = call.core.place.zone
-    return {"InstanceStatuses": [_status(view, zone, heard) for view in views], "NextToken": token}
+    return {"InstanceStatuses": [_status(view, zone, liveness) for view in views], "NextToken": token}
 
 
-def _status(view: InstanceView, default_zone: str, heard: Heard) -> dict[str, Any]:
-    lost = heard.lost(view.instance.assigned.host)
+def _status(view: InstanceView, default_zone: str, liveness: Heard) -> dict[str, Any]:
+    lost = liveness.lost(view.instance.assigned.host)
     word, reachability = (UNKNOWN, UNKNOWN) if lost and view.state == State.RUNNING else health(view)
     zone = view.instance.wanted.zone or default_zone
     return {
@@ -53,7 +53,9 @@ def _status(view: InstanceView, default_zone: str, heard: Heard) -> dict[str, An
         "AvailabilityZoneId": zone_id(zone),
         "InstanceState": STATES[view.state],
         "InstanceStatus": _summary(word, reachability),
-        "SystemStatus": _summary(*system(view, heard), heard.since(view.instance.assigned.host) if lost else None),
+        "SystemStatus": _summary(
+            *system(view, liveness), liveness.since(view.instance.assigned.host) if lost else None
+        ),
         "Events": [],
     }
 
@@ -63,17 +65,17 @@ def _summary(word: str, reachability: str, since: float | None = None) -> dict[s
     return {"Status": word, "Details": [detail if since is None else {**detail, "ImpairedSince": since}]}
 
 
-def system(view: InstanceView, heard: Heard) -> tuple[str, str]:
+def system(view: InstanceView, liveness: Heard) -> tuple[str, str]:
     """The same for the host that it is on: impaired when that is lost, or was removed."""
-    if view.state in (State.PENDING, State.RUNNING) and heard.lost(view.instance.assigned.host):
+    if view.state in (State.PENDING, State.RUNNING) and liveness.lost(view.instance.assigned.host):
         return "impaired", "failed"
     return health(view)
 
 
-def _of_system(heard: Heard) -> dict[str, filters.Values[InstanceView]]:
+def _of_system(liveness: Heard) -> dict[str, filters.Values[InstanceView]]:
     return {
-        "system-status.reachability": lambda view: (system(view, heard)[1],),
-        "system-status.status": lambda view: (system(view, heard)[0],),
+        "system-status.reachability": lambda view: (system(view, liveness)[1],),
+        "system-status.status": lambda view: (system(view, liveness)[0],),
     }
 
 
