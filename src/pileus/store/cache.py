@@ -64,10 +64,10 @@ class Cache:
     def at(self, kind: str, versions: Mapping[str, int]) -> Kept | None:
         """Return the kept rows of a kind for a snapshot with these `versions`; None when that snapshot is old."""
         version = versions.get("incarnation", 0), versions.get(_NAMES[kind], 0)
-        kept = self._kept.get(kind)
-        if kept is None or kept[0] < version or len(kept[1].nouns) > MOST:
+        entry = self._kept.get(kind)
+        if entry is None or entry[0] < version or len(entry[1].nouns) > MOST:
             with self._lock:
-                kept = self._kept.get(kind)
-                if kept is None or kept[0] < version or len(kept[1].nouns) > MOST:
-                    kept = self._kept[kind] = (version, Kept())
-        return kept[1] if kept[0] == version else None
+                entry = self._kept.get(kind)
+                if entry is None or entry[0] < version or len(entry[1].nouns) > MOST:
+                    entry = self._kept[kind] = (version, Kept())
+        return entry[1] if entry[0] == version else None

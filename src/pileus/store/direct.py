@@ -102,8 +102,8 @@ class Texts:
 
     def of(self, statement: Any, parameters: Mapping[str, Any]) -> _Text | None:
         """The statement for these parameters; None: SQLAlchemy is to execute it, the first time and some always."""
-        kept = self._kept.get(statement)
-        if kept is None:
+        texts = self._kept.get(statement)
+        if texts is None:
             binds = (each for each in iterate(statement) if isinstance(each, BindParameter))
             self._lists[statement] = tuple({bind.key: None for bind in binds if bind.expanding and bind.required})
             self._kept[statement] = {}
@@ -112,10 +112,10 @@ class Texts:
         for name in self._lists[statement]:
             key += (len(parameters[name]),)
         try:
-            return kept[key]
+            return texts[key]
         except KeyError:
-            kept[key] = self._made(statement, parameters)
-            return kept[key]
+            texts[key] = self._made(statement, parameters)
+            return texts[key]
 
     def _made(self, statement: Any, parameters: Mapping[str, Any]) -> _Text | None:
         if any(not 0 < len(parameters[name]) <= LONGEST for name in self._lists[statement]):
@@ -162,14 +162,14 @@ def _arguments(
         return lambda _: ()
     if constants or within:
 
-        def found(given: Mapping[str, Any]) -> tuple[Any, ...]:
-            values = {**constants, **given} if constants else given
+        def found(arguments: Mapping[str, Any]) -> tuple[Any, ...]:
+            values = {**constants, **arguments} if constants else arguments
             return tuple([values[key] if index is None else values[key][index] for key, index in places])
 
         return found
     if len(places) == 1:
         only = places[0][0]
-        return lambda given: (given[only],)
+        return lambda arguments: (arguments[only],)
     return itemgetter(*(key for key, _ in places))
 
 

@@ -154,8 +154,8 @@ class Database:
     def check(self) -> None:
         """Raise Unavailable when the server would lose what `sync` promises to keep."""
         with self._telling(), self.sql.connect() as connection:
-            kept = self.dialect.durability(connection)
-        if _RANK[kept] < _RANK[self._sync]:
+            server_durability = self.dialect.durability(connection)
+        if _RANK[server_durability] < _RANK[self._sync]:
             raise trouble.undurable(self._sync)
 
     def direct(self, connection: Connection) -> StatementExecutor:
@@ -208,8 +208,8 @@ class Database:
         began, behind = time.monotonic(), False
         try:
             while not self._writing.acquire(timeout=_POLL):
-                now, asked = time.monotonic(), self._asked
-                if asked and now - asked > BRIEF:
+                now, waiting_since = time.monotonic(), self._asked
+                if waiting_since and now - waiting_since > BRIEF:
                     behind = behind or self._behind.acquire(blocking=False)
                     if not behind or now - began > PATIENCE:
                         raise trouble.locked()
@@ -224,12 +224,12 @@ class Database:
         try:
             yield
         except (SQLAlchemyError, self.dialect.errors) as error:
-            told = trouble.told(error, self.dialect, committing=committing)
-            if told is None:
+            public_error = trouble.told(error, self.dialect, committing=committing)
+            if public_error is None:
                 raise
-            if isinstance(told, Unavailable):
-                self.trouble = told
-            raise told from error
+            if isinstance(public_error, Unavailable):
+                self.trouble = public_error
+            raise public_error from error
 
     def abandon(self) -> bool:
         """Leave files that were deleted or replaced as the next process needs them, for a process that ends at once.

@@ -104,7 +104,7 @@ def _copied(connection: sqlite3.Connection, mode: str) -> bool:
 
 def _identity(file: str) -> FileIdentity:
     try:
-        found = os.stat(file)  # noqa: PTH116  (at each commit; a Path takes longer to make)
+        status = os.stat(file)  # noqa: PTH116  (at each commit; a Path takes longer to make)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

@@ -129,10 +129,10 @@ class Mariadb:
         self._parameters = parameters
         if self._pulse.silent:
             raise pymysql.OperationalError(CR.CR_CONN_HOST_ERROR, "the server does not answer")
-        made = Watched(**parameters, defer_connect=True)
-        made.pulse = self._pulse
-        made.connect()
-        return made
+        connection = Watched(**parameters, defer_connect=True)
+        connection.pulse = self._pulse
+        connection.connect()
+        return connection
 
     def _answers(self) -> bool:
         """Whether the server lets somebody in, or says why not."""

@@ -54,9 +54,11 @@ def migrate(engine: Database, revision: str = "head") -> None:
 
 def newest() -> str:
     """The revision that no other script follows, as the scripts' text says; empty when that is not just one."""
-    found = [dict(_REVISION.findall(script.read_text())) for script in (_SCRIPTS / "versions").glob("[0-9]*.py")]
-    heads = {one.get("revision", "") for one in found} - {one.get("down_revision", "") for one in found}
-    return heads.pop() if len(heads) == 1 and all(len(one) == 2 for one in found) else ""
+    revisions = [dict(_REVISION.findall(script.read_text())) for script in (_SCRIPTS / "versions").glob("[0-9]*.py")]
+    heads = {revision.get("revision", "") for revision in revisions} - {
+        revision.get("down_revision", "") for revision in revisions
+    }
+    return heads.pop() if len(heads) == 1 and all(len(revision) == 2 for revision in revisions) else ""
 
 
 def _newest(engine: Database) -> bool:

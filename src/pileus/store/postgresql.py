@@ -76,7 +76,7 @@ class Postgresql:
 
     def __init__(self, url: URL) -> None:
         self.sql = url.set(drivername="postgresql+psycopg")
-        given = url.query.get("options", "")
+        url_options = url.query.get("options", "")
         settings = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
         defaults: dict[str, Any] = {
             "application_name": this_process(),
@@ -87,7 +87,7 @@ class Postgresql:
             "tcp_user_timeout": ANSWER * 1000,
         }
         arguments = {name: value for name, value in defaults.items() if name not in url.query}
-        self.options = {"connect_args": {**arguments, "options": f"{settings} {given}".strip()}}
+        self.options = {"connect_args": {**arguments, "options": f"{settings} {url_options}".strip()}}
         self._parameters: dict[str, Any] = {}
         self._pulse = DatabaseProbe(self._answers)
 
@@ -96,9 +96,9 @@ class Postgresql:
         self._parameters = parameters
         if self._pulse.silent:
             raise psycopg.OperationalError("the server does not answer")
-        made = Watched.connect(**parameters)
-        made.pulse = self._pulse
-        return made
+        connection = Watched.connect(**parameters)
+        connection.pulse = self._pulse
+        return connection
 
     def _answers(self) -> bool:
         """Whether the server lets somebody in, or says why not."""
@@ -146,12 +146,12 @@ class Postgresql:
         return next((_REASONS[state[:length]] for length in (5, 3, 2) if state[:length] in _REASONS), "")
 
 
-def _unconnected(said: str) -> str:
+def _unconnected(message: str) -> str:
     """Why there is no connection: libpq tells in words alone."""
-    if "authentication failed" in said or "no pg_hba.conf entry" in said or "no password" in said:
+    if "authentication failed" in message or "no pg_hba.conf entry" in message or "no password" in message:
         return "login"
-    if "FATAL:" in said and "database" in said and "does not exist" in said:
+    if "FATAL:" in message and "database" in message and "does not exist" in message:
         return "missing"
-    if "too many c" in said or "remaining connection slots" in said:
+    if "too many c" in message or "remaining connection slots" in message:
         return "busy"
     return "unreachable"

@@ -202,22 +202,22 @@ class Reader:
         return self._by(cls, "ec2_id", ids)
 
     def _by(self, cls: type[N], key: Literal["uuid", "ec2_id"], values: Iterable[str]) -> dict[str, N]:
-        found = self._kept(cls.KIND)
-        if found is None:
+        cached = self._kept(cls.KIND)
+        if cached is None:
             return {getattr(noun, key): noun for noun in self._where_in(cls, key, values)}
-        kept, wanted = found.nouns if key == "uuid" else found.ec2, list(values)
-        missing = [value for value in wanted if value not in kept]
+        nouns, wanted = cached.nouns if key == "uuid" else cached.ec2, list(values)
+        missing = [value for value in wanted if value not in nouns]
         if missing:
-            kept.update((getattr(noun, key), noun) for noun in self._where_in(cls, key, missing))
-        return {value: kept[value] for value in wanted if value in kept}
+            nouns.update((getattr(noun, key), noun) for noun in self._where_in(cls, key, missing))
+        return {value: nouns[value] for value in wanted if value in nouns}
 
     def _where_in(self, cls: type[N], column: str, values: Iterable[str]) -> _List[N]:
-        found: list[N] = []
+        nouns: list[N] = []
         for part in chunks(values):
             # One is asked for by far the most often, and a list is written into the statement's text each time.
-            asked = (_is(cls, column), {"value": part[0]}) if len(part) == 1 else (_in(cls, column), {"values": part})
-            found += self._decoded(cls, self.sql.execute(*asked).all())
-        return found
+            query = (_is(cls, column), {"value": part[0]}) if len(part) == 1 else (_in(cls, column), {"values": part})
+            nouns += self._decoded(cls, self.sql.execute(*query).all())
+        return nouns
 
     def list(
         self,
@@ -230,23 +230,23 @@ class Reader:
         limit: int | None = None,
     ) -> _List[N]:
         """Nouns in the order of their making, from behind the id `after`; tombstones only with `dead`."""
-        kept = None if dead or after or limit is not None or name is not None else self._kept(cls.KIND)
-        if kept is None:
+        cached = None if dead or after or limit is not None or name is not None else self._kept(cls.KIND)
+        if cached is None:
             return self._listed(cls, project, name, dead=dead, after=after, limit=limit)
-        if project not in kept.living:
-            kept.living[project] = found = self._listed(cls, project, name, dead=dead, after=after, limit=limit)
-            kept.nouns.update((noun.uuid, noun) for noun in found)
-            kept.unreadable.update((uuid, row) for uuid, row in self.unreadable.items() if row.kind == cls.KIND)
-        self.unreadable.update(kept.unreadable)
-        return [*kept.living[project]]
+        if project not in cached.living:
+            cached.living[project] = nouns = self._listed(cls, project, name, dead=dead, after=after, limit=limit)
+            cached.nouns.update((noun.uuid, noun) for noun in nouns)
+            cached.unreadable.update((uuid, row) for uuid, row in self.unreadable.items() if row.kind == cls.KIND)
+        self.unreadable.update(cached.unreadable)
+        return [*cached.living[project]]
 
     def _listed(
         self, cls: type[N], project: str | None, name: str | None, *, dead: bool, after: int, limit: int | None
     ) -> _List[N]:
-        given = {"project": project, "name": name, "after": after or None, "limit": limit}
-        given = {key: value for key, value in given.items() if value is not None}
-        statement = _list(cls, tuple(given), dead)
-        rows = self.sql.execute(statement, given).all()
+        parameters = {"project": project, "name": name, "after": after or None, "limit": limit}
+        parameters = {key: value for key, value in parameters.items() if value is not None}
+        statement = _list(cls, tuple(parameters), dead)
+        rows = self.sql.execute(statement, parameters).all()
         nouns = self._decoded(cls, rows)
         if limit is not None and len(nouns) < len(rows) == limit:
             # A page is as long as was asked: a shorter one would be taken for the last.
@@ -257,11 +257,11 @@ class Reader:
     def referring(self, cls: type[N], targets: Iterable[str], *, dead: bool = False) -> _List[N]:
         """The nouns of `cls` that refer to any of the uuids `targets`, in the order of their making."""
         statement = _referring(cls, dead)
-        found: dict[str, N] = {}
+        by_uuid: dict[str, N] = {}
         for part in chunks(targets):
             nouns = self._decoded(cls, self.sql.execute(statement, {"targets": part}).all())
-            found.update((noun.uuid, noun) for noun in nouns)
-        return list(found.values())
+            by_uuid.update((noun.uuid, noun) for noun in nouns)
+        return list(by_uuid.values())
 
     def referrers(self, uuid: str) -> Sequence[tuple[str, str, str]]:
         """Every living (kind, uuid, use) that refers to `uuid`: references of tombstones are removed with them."""
@@ -283,15 +283,19 @@ class Reader:
 
     def holders(self, pool: str, values: Iterable[str]) -> dict[str, str]:
         """Return the holder's uuid of each of these values of a pool, by value; values without a holder are absent."""
-        found: dict[str, str] = {}
+        holder_uuids: dict[str, str] = {}
         for part in chunks(values):
-            found.update((row.value, row.uuid) for row in self.sql.execute(_HOLDERS, {"pool": pool, "values": part}))
-        return found
+            holder_uuids.update(
+                (row.value, row.uuid) for row in self.sql.execute(_HOLDERS, {"pool": pool, "values": part})
+            )
+        return holder_uuids
 
     def claims(self, *, pool: str | None = None, uuid: str | None = None) -> _List[tuple[str, str, str]]:
         """Claims as (pool, value, uuid), of one pool or one holder or all."""
-        given = {key: value for key, value in (("pool", pool), ("uuid", uuid)) if value is not None}
-        return [(row.pool, row.value, row.uuid) for row in self.sql.execute(_claims(tuple(given)), given).all()]
+        parameters = {key: value for key, value in (("pool", pool), ("uuid", uuid)) if value is not None}
+        return [
+            (row.pool, row.value, row.uuid) for row in self.sql.execute(_claims(tuple(parameters)), parameters).all()
+        ]
 
     def taken(self, pool: str) -> set[str]:
         """Every value of a pool that somebody holds."""
@@ -299,36 +303,36 @@ class Reader:
 
     def claim_counts(self, pools: Iterable[str]) -> dict[str, int]:
         """How many values of each of these pools are taken."""
-        table, found = tables.claim, dict[str, int]()
+        table, counts = tables.claim, dict[str, int]()
         for part in chunks(pools):
             counted = select(table.c.pool, func.count()).where(table.c.pool.in_(part)).group_by(table.c.pool)
-            found.update((pool, count) for pool, count in self.sql.execute(counted))
-        return found
+            counts.update((pool, count) for pool, count in self.sql.execute(counted))
+        return counts
 
     def usage(self, scope: str | None = None) -> dict[tuple[str, str], int]:
         """Return the usage by (scope, resource), of one scope or of all; zeros are left out."""
-        statement, given = (_USAGE, {}) if scope is None else (_USAGE_OF, {"scope": scope})
-        rows = self.sql.execute(statement, given).all()
+        statement, parameters = (_USAGE, {}) if scope is None else (_USAGE_OF, {"scope": scope})
+        rows = self.sql.execute(statement, parameters).all()
         return {(row.scope, row.resource): row.used for row in rows if row.used}
 
     def journal(
         self, uuid: str | None = None, *, open_only: bool = False, limit: int | None = 50
     ) -> _List[JournalEntry]:
         """The newest lines, of one noun or of all, oldest first; `limit` None: every one."""
-        given = {key: value for key, value in (("uuid", uuid), ("limit", limit)) if value is not None}
-        statement = _journal(tuple(given), open_only)
-        rows = self.sql.execute(statement, given).all()
-        found = self._entries(rows)
-        if limit is not None and len(found) < len(rows) == limit:
-            return self.journal(uuid, open_only=open_only, limit=limit + len(rows) - len(found))[-limit:]
-        return found[::-1]
+        parameters = {key: value for key, value in (("uuid", uuid), ("limit", limit)) if value is not None}
+        statement = _journal(tuple(parameters), open_only)
+        rows = self.sql.execute(statement, parameters).all()
+        entries = self._entries(rows)
+        if limit is not None and len(entries) < len(rows) == limit:
+            return self.journal(uuid, open_only=open_only, limit=limit + len(rows) - len(entries))[-limit:]
+        return entries[::-1]
 
     def unsettled(self, uuids: Iterable[str]) -> _List[JournalEntry]:
         """The lines of these nouns that are open still, oldest first."""
-        found: list[JournalEntry] = []
+        entries: list[JournalEntry] = []
         for part in chunks(uuids):
-            found += self._entries(self.sql.execute(_UNSETTLED, {"uuids": part}).all())
-        return found
+            entries += self._entries(self.sql.execute(_UNSETTLED, {"uuids": part}).all())
+        return entries
 
     def last_line(self) -> int:
         """The id of the newest line that the journal ever had; 0 before the first. It never becomes less."""
@@ -347,8 +351,8 @@ class Reader:
             limit = owner.wanted.limit(f"{cls.KIND}s") if owner is not None else 0
             most = bounds.UNLIMITED_TOMBSTONES.most if limit is None else max(limit, bounds.TOMBSTONES.most)
             if row.ended > most:
-                given = {"project": row.project, "most": row.ended - most}
-                uuids += self.sql.execute(oldest, given).scalars()
+                parameters = {"project": row.project, "most": row.ended - most}
+                uuids += self.sql.execute(oldest, parameters).scalars()
         return uuids
 
     def marks(self, prefix: str) -> set[str]:
@@ -424,15 +428,15 @@ def _in(cls: type[Noun], column: str) -> Select[Any]:
 
 
 @cache
-def _list(cls: type[Noun], given: tuple[str, ...], dead: bool) -> Select[Any]:  # noqa: FBT001  (a key of the cache)
+def _list(cls: type[Noun], names: tuple[str, ...], dead: bool) -> Select[Any]:  # noqa: FBT001  (a key of the cache)
     table = tables.nouns[cls.KIND]
     statement = select(table).order_by(table.c.id)
     for key in ("project", "name"):
-        if key in given:
+        if key in names:
             statement = statement.where(table.c[key] == bindparam(key))
-    if "after" in given:
+    if "after" in names:
         statement = statement.where(table.c.id > bindparam("after"))
-    if "limit" in given:
+    if "limit" in names:
         statement = statement.limit(bindparam("limit", type_=Integer))
     return statement if dead else statement.where(table.c.gone.is_(None))
 
@@ -458,21 +462,21 @@ def _tombstones(cls: type[Noun]) -> tuple[Select[Any], Select[Any]]:
 
 
 @cache
-def _claims(given: tuple[str, ...]) -> Select[Any]:
+def _claims(names: tuple[str, ...]) -> Select[Any]:
     table = tables.claim
     statement = select(table.c.pool, table.c.value, table.c.uuid)
-    for key in given:
+    for key in names:
         statement = statement.where(table.c[key] == bindparam(key))
     return statement
 
 
 @cache
-def _journal(given: tuple[str, ...], open_only: bool) -> Select[Any]:  # noqa: FBT001  (a key of the cache)
+def _journal(names: tuple[str, ...], open_only: bool) -> Select[Any]:  # noqa: FBT001  (a key of the cache)
     table = tables.journal
     statement = select(table).order_by(table.c.id.desc())
-    if "uuid" in given:
+    if "uuid" in names:
         statement = statement.where(table.c.uuid == bindparam("uuid"))
-    if "limit" in given:
+    if "limit" in names:
         statement = statement.limit(bindparam("limit", type_=Integer))
     return statement.where(table.c.outcome == "open") if open_only else statement
 

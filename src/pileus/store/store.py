@@ -183,13 +183,13 @@ class Store:
         return claimed
 
     def finish_wake(
-        self, held: Claimed, due: float | None, *, failed: bool = False, claim: bool = False
+        self, wake: Claimed, due: float | None, *, failed: bool = False, claim: bool = False
     ) -> Claimed | None:
         """Give a wake back, due at `due` (None: when woken or scanned); at once if it was woken meanwhile.
 
         With `claim`, take the next one in the same transaction.
         """
-        return next(iter(self.finish_wakes([(held, due, failed)], claim=int(claim))), None)
+        return next(iter(self.finish_wakes([(wake, due, failed)], claim=int(claim))), None)
 
     def finish_wakes(self, done: Sequence[tuple[Claimed, float | None, bool]], *, claim: int = 0) -> list[Claimed]:
         """Give many back, each with when it is due and whether it failed; and take up to `claim` others.
@@ -197,14 +197,14 @@ class Store:
         A wake that cannot be given back now, perhaps because the disk is full, is given back before this process claims
         another one: it would wait for its lease's end.
         """
-        self._held.difference_update(held for held, _, _ in done)
+        self._held.difference_update(wake for wake, _, _ in done)
         try:
             with self.engine.write(lasting=False) as connection:
                 session = self.engine.direct(connection)
                 self._give(session, done)
                 claimed = self._next(session, self.now(), claim) if claim else []
         except Unavailable:
-            self._owed.update({held: (due, failed) for held, due, failed in done})
+            self._owed.update({wake: (due, failed) for wake, due, failed in done})
             raise
         self._held.update(claimed)
         return claimed
@@ -218,22 +218,22 @@ class Store:
         if not owed:
             return
         with self.engine.write(lasting=False) as connection:
-            self._give(self.engine.direct(connection), [(held, due, failed) for held, (due, failed) in owed.items()])
-        for held in owed:
-            self._owed.pop(held, None)
+            self._give(self.engine.direct(connection), [(wake, due, failed) for wake, (due, failed) in owed.items()])
+        for wake in owed:
+            self._owed.pop(wake, None)
 
     def _give(self, session: StatementExecutor, done: Iterable[tuple[Claimed, float | None, bool]]) -> None:
         # A failure of a wake that nobody has touched since: the number of tries in the row is the one claimed.
         rows = [
             {
-                "of_kind": held.kind,
-                "key": held.uuid,
-                "held": held.until,
-                "seen": held.wakes,
+                "of_kind": wake.kind,
+                "key": wake.uuid,
+                "held": wake.until,
+                "seen": wake.wakes,
                 "due": due,
-                "tries": held.tries + 1 if failed else 0,
+                "tries": wake.tries + 1 if failed else 0,
             }
-            for held, due, failed in done
+            for wake, due, failed in done
         ]
         if session.execute(statements.GIVE_WAKE, rows).rowcount != len(rows):
             woken = [{key: value for key, value in row.items() if key != "tries"} for row in rows]
@@ -246,8 +246,8 @@ class Store:
         until = now + LEASE
         if rows:
             # Due again when the lease ends: a worker that dies has not lost the wake.
-            held = [{"of_kind": row.kind, "key": row.uuid, "until": until, "due": until} for row in rows]
-            session.execute(statements.HOLD_WAKE, held)
+            leases = [{"of_kind": row.kind, "key": row.uuid, "until": until, "due": until} for row in rows]
+            session.execute(statements.HOLD_WAKE, leases)
         return [Claimed(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due) for row in rows]
 
     def release_wakes(self) -> None:
@@ -281,9 +281,9 @@ class Store:
             for kind in kinds:
                 living, drop_dead = statements.living(kind)
                 after = self._scanned.get(kind, "")
-                found = [row.uuid for row in tx.sql.execute(living, {"after": after, "most": SCANNED})]
-                self._scanned[kind] = found[-1] if len(found) == SCANNED else ""
-                tx.wake_all(kind, found)
+                uuids = [row.uuid for row in tx.sql.execute(living, {"after": after, "most": SCANNED})]
+                self._scanned[kind] = uuids[-1] if len(uuids) == SCANNED else ""
+                tx.wake_all(kind, uuids)
                 tx.sql.execute(drop_dead)
 
     def forget_tombstones(self) -> None:

@@ -74,10 +74,10 @@ def unknown() -> Unavailable:
     return Unavailable(_UNKNOWN, noun="store", reason="unknown")
 
 
-def undurable(asked: str) -> Unavailable:
+def undurable(sync: str) -> Unavailable:
     """For a server that keeps less than `store.sync` promises."""
     text = (
-        f"The cloud's database server is set to forget what it has confirmed, and store.sync is '{asked}'. "
+        f"The cloud's database server is set to forget what it has confirmed, and store.sync is '{sync}'. "
         "docs/operating.md, The database, says which of its settings that asks for."
     )
     return Unavailable(text, noun="store", reason="not-durable")

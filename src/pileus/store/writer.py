@@ -72,16 +72,16 @@ class Writer(Reader):
         anew: set[str] = set()
         for nouns in filter(None, kinds):
             shape, kind = SHAPES[type(nouns[0])], nouns[0].KIND
-            made = [msgspec.structs.replace(noun, created=noun.created or self.now) for noun in nouns]
+            new_nouns = [msgspec.structs.replace(noun, created=noun.created or self.now) for noun in nouns]
             if self.limited:
-                for noun in made:
+                for noun in new_nouns:
                     noun.check()
             self.touched.add(kind)
-            for uuid in [noun.uuid for noun in made if noun.uuid in self.unreadable]:
+            for uuid in [noun.uuid for noun in new_nouns if noun.uuid in self.unreadable]:
                 self._drop_row(uuid)
                 anew.add(uuid)
-            self.sql.execute(statements.add_noun(kind), [shape.row(noun) for noun in made])
-            every += made
+            self.sql.execute(statements.add_noun(kind), [shape.row(noun) for noun in new_nouns])
+            every += new_nouns
         self._claim([(None, noun) for noun in every], unclaimed=unclaimed)
         # What the unreadable row used that a noun takes the place of is counted already.
         amounts = _amounts([noun for noun in every if noun.uuid not in anew])
@@ -109,13 +109,13 @@ class Writer(Reader):
         if not nouns:
             return []
         cls = type(nouns[0])
-        made = [msgspec.structs.replace(noun, created=noun.created or self.now) for noun in nouns]
-        self.insert(made)
+        new_nouns = [msgspec.structs.replace(noun, created=noun.created or self.now) for noun in nouns]
+        self.insert(new_nouns)
         ids: dict[str, int] = {}
-        for part in chunks(noun.uuid for noun in made):
+        for part in chunks(noun.uuid for noun in new_nouns):
             rows = self.sql.execute(statements.noun_ids(cls.KIND), {"uuids": part})
             ids.update((row.uuid, row.id) for row in rows.all())
-        return [msgspec.structs.replace(noun, id=ids[noun.uuid]) for noun in made]
+        return [msgspec.structs.replace(noun, id=ids[noun.uuid]) for noun in new_nouns]
 
     def _refer(self, nouns: Iterable[Noun]) -> None:
         rows = {
@@ -262,21 +262,21 @@ class Writer(Reader):
 
     def _claim(self, changes: Iterable[tuple[Noun | None, Noun]], *, unclaimed: bool = False) -> None:
         """Take what rows claim now and did not before (None: there was no row), give back what they claim no more."""
-        taken: list[tuple[Claim, Noun]] = []
+        new_claims: list[tuple[Claim, Noun]] = []
         for before, noun in changes:
             old, new = before.claims() if before else (), noun.claims() if noun.gone is None else ()
             if old == new:
                 continue
             for pool, value in set(old).difference(new):
                 self.unclaim(pool, value, noun.uuid)
-            taken += [(claim, noun) for claim in new if claim not in old]
-        if taken:
-            self.claim_all(taken if unclaimed else self._unclaimed(taken))
+            new_claims += [(claim, noun) for claim in new if claim not in old]
+        if new_claims:
+            self.claim_all(new_claims if unclaimed else self._unclaimed(new_claims))
 
-    def _unclaimed(self, taken: Iterable[tuple[Claim, Noun]]) -> list[tuple[Claim, Noun]]:
+    def _unclaimed(self, new_claims: Iterable[tuple[Claim, Noun]]) -> list[tuple[Claim, Noun]]:
         """Return the claims that nobody holds. Raises Duplicate for one that another noun holds, if `limited`."""
         by_pool: dict[str, list[tuple[Claim, Noun]]] = {}
-        for claim, noun in taken:
+        for claim, noun in new_claims:
             by_pool.setdefault(claim[0], []).append((claim, noun))
         free: list[tuple[Claim, Noun]] = []
         for pool, claims in by_pool.items():
@@ -294,14 +294,14 @@ class Writer(Reader):
         """Take `value` of `pool` for a noun that does not claim it by itself; Duplicate when another holds it."""
         self.claim_all(self._unclaimed([((pool, value), noun)]))
 
-    def claim_all(self, taken: Sequence[tuple[Claim, Noun]]) -> None:
+    def claim_all(self, new_claims: Sequence[tuple[Claim, Noun]]) -> None:
         """Take many claims at once that were found free in this transaction. Raises Duplicate."""
-        rows = [{"pool": p, "value": v, "kind": noun.KIND, "uuid": noun.uuid} for (p, v), noun in taken]
+        rows = [{"pool": p, "value": v, "kind": noun.KIND, "uuid": noun.uuid} for (p, v), noun in new_claims]
         if rows:
             try:
                 self.sql.execute(statements.ADD_CLAIM, rows)
             except IntegrityError as error:
-                raise _duplicate(*taken[0]) from error
+                raise _duplicate(*new_claims[0]) from error
 
     def free(self, uuid: str) -> None:
         """Give back every claim of a noun."""
@@ -315,10 +315,10 @@ class Writer(Reader):
         """Add to what is used, unless that would pass `limit`; QuotaExceeded then, with nothing taken."""
         here = {"of_scope": scope, "of_resource": resource}
         if limit is None or amount <= 0:
-            taken = self.sql.execute(statements.USE, {**here, "amount": amount})
+            update = self.sql.execute(statements.USE, {**here, "amount": amount})
         else:
-            taken = self.sql.execute(statements.USE_WITHIN, {**here, "amount": amount, "most": limit})
-        if taken.rowcount:
+            update = self.sql.execute(statements.USE_WITHIN, {**here, "amount": amount, "most": limit})
+        if update.rowcount:
             return
         used = self.sql.execute(statements.USED, here).scalar()
         if used is None and (limit is None or amount <= limit):
@@ -332,11 +332,11 @@ class Writer(Reader):
 
     def take_all(self, rows: Iterable[tuple[str, str, int]]) -> None:
         """Add to what is used, by (scope, resource, amount), whatever the limits: this transaction has checked them."""
-        taken = [{"of_scope": scope, "of_resource": resource, "amount": amount} for scope, resource, amount in rows]
-        if not taken or self.sql.execute(statements.USE, taken).rowcount == len(taken):
+        amounts = [{"of_scope": scope, "of_resource": resource, "amount": amount} for scope, resource, amount in rows]
+        if not amounts or self.sql.execute(statements.USE, amounts).rowcount == len(amounts):
             return
         # Some were never used before: those that had no row to change get one.
-        for each in taken:
+        for each in amounts:
             here = {"of_scope": each["of_scope"], "of_resource": each["of_resource"]}
             if self.sql.execute(statements.USED, here).first() is None:
                 row = {"scope": each["of_scope"], "resource": each["of_resource"], "used": each["amount"]}
@@ -348,11 +348,11 @@ class Writer(Reader):
         Or when one was never used and has no row: `open_usage` makes it. Some are taken even then: the transaction is
         to be rolled back. Rows are locked in one order, so that two transactions never wait for each other.
         """
-        taken = [
+        amounts = [
             {"of_scope": scope, "of_resource": resource, "amount": amount, "most": BOUNDLESS if most is None else most}
             for scope, resource, amount, most in sorted(rows, key=lambda row: row[:2])
         ]
-        return not taken or self.sql.execute(statements.USE_WITHIN, taken).rowcount == len(taken)
+        return not amounts or self.sql.execute(statements.USE_WITHIN, amounts).rowcount == len(amounts)
 
     def open_usage(self, scope: str, resources: Iterable[str]) -> None:
         """Have a row, with nothing used, for each of these that has none."""
@@ -377,8 +377,8 @@ class Writer(Reader):
             these = {"of_kind": kind, "uuids": part}
             if self.sql.execute(statements.WAKE, {**these, "at": when, "by": self._request}).rowcount == len(part):
                 continue
-            known = {row.uuid for row in self.sql.execute(statements.WOKEN, these)}
-            new = [_wake(kind, uuid, when, self._request) for uuid in part if uuid not in known]
+            woken_uuids = {row.uuid for row in self.sql.execute(statements.WOKEN, these)}
+            new = [_wake(kind, uuid, when, self._request) for uuid in part if uuid not in woken_uuids]
             if new:
                 self.sql.execute(statements.ADD_WAKE, new)
         self.woken = True
@@ -472,22 +472,22 @@ class Writer(Reader):
             )
         )
 
-    def restore_token(self, project: str, verb: str, token: str, asked: str, uuids: Sequence[str], at: float) -> None:
+    def restore_token(self, project: str, verb: str, token: str, digest: str, uuids: Sequence[str], at: float) -> None:
         """Store that this token led to `uuids` too, at the time `at`, as orders' records tell.
 
-        `asked` is the digest of its parameters; empty where the record does not tell, then any parameters will do.
+        `digest` is the digest of its parameters; empty where the record does not tell, then any parameters will do.
         """
         table = tables.idempotency
         where = (table.c.project == project) & (table.c.verb == verb) & (table.c.token == token)
         row = self.sql.execute(select(table.c.result).where(where)).first()
         if row is None:
-            values = {"project": project, "verb": verb, "token": token, "digest": asked, "at": at}
+            values = {"project": project, "verb": verb, "token": token, "digest": digest, "at": at}
             self.sql.execute(insert(table).values(result=encode(list(uuids)), **values))
             return
-        known = msgspec.json.decode(row.result, type=list[str])
-        more = [uuid for uuid in uuids if uuid not in known]
+        stored_uuids = msgspec.json.decode(row.result, type=list[str])
+        more = [uuid for uuid in uuids if uuid not in stored_uuids]
         if more:
-            self.sql.execute(table.update().where(where).values(result=encode([*known, *more])))
+            self.sql.execute(table.update().where(where).values(result=encode([*stored_uuids, *more])))
 
     def bump(self) -> Revision:
         """The next revision: (incarnation, counter)."""
