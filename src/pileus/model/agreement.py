@@ -20,8 +20,8 @@ def orders(store: StoreView, host: BookView, name: str) -> Iterator[Finding]:
     for row in rows.values():
         if row.settled and not row.gone and row.host == name:
             yield from _order(row, host.orders.get(row.uuid))
-    for uuid, held in host.orders.items():
-        yield from _row(rows.get(uuid), held)
+    for uuid, order in host.orders.items():
+        yield from _row(rows.get(uuid), order)
     if host.highest > store.highest:
         detail = f"the host was given revision {host.highest}, the store's last one is {store.highest}"
         yield Finding(code="StoreBehind", kind="host", ident=name, detail=detail)
@@ -36,19 +36,19 @@ def clocks(store: StoreView | None, host: BookView | None, now: float) -> Iterat
             yield Finding(code="ClockBack", kind="clock", ident=what, detail=detail)
 
 
-def _order(row: InstanceRow, held: Held | None) -> Iterator[Finding]:
-    if held is None:
+def _order(row: InstanceRow, order: Held | None) -> Iterator[Finding]:
+    if order is None:
         detail = f"{row.ec2_id} is placed here at revision {row.revision}"
         yield Finding(code="OrderMissing", kind=KIND, ident=row.uuid, detail=detail)
-    elif held.revision != row.revision or held.applied != held.revision:
-        detail = f"{row.ec2_id}: row {row.revision}, order {held.revision}, applied {held.applied}"
+    elif order.revision != row.revision or order.applied != order.revision:
+        detail = f"{row.ec2_id}: row {row.revision}, order {order.revision}, applied {order.applied}"
         yield Finding(code="OrderBehind", kind=KIND, ident=row.uuid, detail=detail)
 
 
-def _row(row: InstanceRow | None, held: Held) -> Iterator[Finding]:
-    if row is None and held.spec is not None:
-        detail = f"{held.spec.ec2_id} ({held.spec.name or 'no name'}) of project {held.spec.project}"
-        yield Finding(code="OrderUnknown", kind=KIND, ident=held.uuid, detail=detail)
-    if row is not None and row.gone and held.applied != NEVER:
-        detail = f"{row.ec2_id} at revision {held.revision}"
-        yield Finding(code="OrderLeaked", kind=KIND, ident=held.uuid, detail=detail)
+def _row(row: InstanceRow | None, order: Held) -> Iterator[Finding]:
+    if row is None and order.spec is not None:
+        detail = f"{order.spec.ec2_id} ({order.spec.name or 'no name'}) of project {order.spec.project}"
+        yield Finding(code="OrderUnknown", kind=KIND, ident=order.uuid, detail=detail)
+    if row is not None and row.gone and order.applied != NEVER:
+        detail = f"{row.ec2_id} at revision {order.revision}"
+        yield Finding(code="OrderLeaked", kind=KIND, ident=order.uuid, detail=detail)

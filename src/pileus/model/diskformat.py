@@ -163,7 +163,7 @@ def _check_features(header: Qcow2) -> None:
 
 def _extensions(cluster: bytes, at: int) -> list[tuple[int, bytes]]:
     """The header's extensions, (type, data), from the first cluster. Raises DiskRefusedError for one cut short."""
-    found: list[tuple[int, bytes]] = []
+    extensions: list[tuple[int, bytes]] = []
     while at + _EXTENSION.size <= len(cluster):
         kind, length = _EXTENSION.unpack_from(cluster, at)
         at += _EXTENSION.size
@@ -171,6 +171,6 @@ def _extensions(cluster: bytes, at: int) -> list[tuple[int, bytes]]:
             break
         if at + length > len(cluster):
             raise DiskRefusedError("has damage: its header is cut short", "corrupt")
-        found.append((kind, cluster[at : at + length]))
+        extensions.append((kind, cluster[at : at + length]))
         at += -(-length // 8) * 8
-    return found
+    return extensions

@@ -107,9 +107,9 @@ def alive(host: Host, now: float) -> bool:
     return host.gone is None and heard_lately(host.seen.heard, now)
 
 
-def heard_lately(heard: float, now: float) -> bool:
+def heard_lately(last_heard: float, now: float) -> bool:
     """The same of a time alone."""
-    return abs(now - heard) < LOST_AFTER
+    return abs(now - last_heard) < LOST_AFTER
 
 
 def condition(host: Host, now: float) -> Condition:
@@ -123,9 +123,9 @@ def condition(host: Host, now: float) -> Condition:
 
 def room(wanted: Wanted, capacity: Capacity, default: Overcommit) -> dict[str, int | None]:
     """Return the most that may be given away, by resource: the capacity times the host's own ratio or `default`'s."""
-    found: dict[str, int | None] = {}
+    limits: dict[str, int | None] = {}
     for name in ("vcpus", "memory", "disk"):
         there, own = getattr(capacity, name), getattr(wanted.overcommit, name)
         ratio = getattr(default, name) if own is None else own
-        found[name] = there if there is None or ratio is None else int(there * ratio)
-    return found
+        limits[name] = there if there is None or ratio is None else int(there * ratio)
+    return limits

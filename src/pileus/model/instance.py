@@ -175,32 +175,32 @@ def settled(instance: Instance) -> bool:
     return seen.revision == instance.revision and seen.reboot >= wanted.reboot and (at_power or ended)
 
 
-def merged(asked: Instance, held: Instance) -> Instance:
-    """`held`, as its host has it, with what `asked` wants otherwise than when the store was recovered without that one.
+def merged(row: Instance, host_copy: Instance) -> Instance:
+    """`host_copy`, as its host has it, with what `row` wants otherwise than when the store was recovered without it.
 
     Counters go on from where the host's are: what was asked for since is the newer wish.
     """
-    before = asked.assigned.unheard
+    before = row.assigned.unheard
     if before is None:
-        return held
+        return host_copy
     fields = {
-        name: getattr(asked.wanted, name)
+        name: getattr(row.wanted, name)
         for name in Wanted.__struct_fields__
-        if getattr(asked.wanted, name) != getattr(before.wanted, name)
+        if getattr(row.wanted, name) != getattr(before.wanted, name)
     }
-    kept = held.wanted
+    host_wanted = host_copy.wanted
     if "power" in fields:
-        n = kept.power.n + max(1, asked.wanted.power.n - before.wanted.power.n)
-        state = asked.wanted.power.state
+        n = host_wanted.power.n + max(1, row.wanted.power.n - before.wanted.power.n)
+        state = row.wanted.power.state
         fields["power"] = Power(state=state, n=n)
-        fields["power_since"] = kept.power_since if state == kept.power.state else n
+        fields["power_since"] = host_wanted.power_since if state == host_wanted.power.state else n
     if "reboot" in fields:
-        fields["reboot"] = kept.reboot + asked.wanted.reboot - before.wanted.reboot
+        fields["reboot"] = host_wanted.reboot + row.wanted.reboot - before.wanted.reboot
     return msgspec.structs.replace(
-        held,
-        wanted=msgspec.structs.replace(kept, **fields),
-        name=held.name if asked.name == before.name else asked.name,
-        tags=held.tags if asked.tags == before.tags else asked.tags,
+        host_copy,
+        wanted=msgspec.structs.replace(host_wanted, **fields),
+        name=host_copy.name if row.name == before.name else row.name,
+        tags=host_copy.tags if row.tags == before.tags else row.tags,
     )
 
 

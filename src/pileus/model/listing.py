@@ -69,8 +69,8 @@ def check(filters: Sequence[Sequence[str]]) -> None:
 
 def matches(values: Iterable[str], patterns: Iterable[str]) -> bool:
     """Whether any of `values` fits any of `patterns` (as EC2 filters do: case counts, the whole value must fit)."""
-    held = list(values)
-    return any(_pattern(pattern).fullmatch(value) for pattern in patterns for value in held)
+    candidates = list(values)
+    return any(_pattern(pattern).fullmatch(value) for pattern in patterns for value in candidates)
 
 
 def token(after: int) -> str:

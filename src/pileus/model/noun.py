@@ -107,12 +107,12 @@ def references(cls: type[Noun]) -> dict[str, Ref]:
     """The fields of `cls`'s wanted part that refer to other nouns, by field name."""
     wanted = get_type_hints(cls, include_extras=True)["wanted"]
     hints = get_type_hints(wanted, include_extras=True)
-    found = {}
+    refs = {}
     for field, hint in hints.items():
         for mark in get_args(hint) if get_origin(hint) is Annotated else ():
             if isinstance(mark, Ref):
-                found[field] = mark
-    return found
+                refs[field] = mark
+    return refs
 
 
 def referred(noun: Noun, fields: dict[str, Ref]) -> list[tuple[str, str, Use]]:

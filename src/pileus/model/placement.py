@@ -215,25 +215,25 @@ def choose(candidates: Iterable[Candidate], need: Need, count: int, policy: Poli
             near.append((-_DEPTH[by], host.name, why))
         else:
             fit.append((weight(host, need, policy), host))
-    told = Decision(known=len(hosts), fit=len(fit), refused=dict(refused), strategy=policy.strategy)
+    decision = Decision(known=len(hosts), fit=len(fit), refused=dict(refused), strategy=policy.strategy)
     if fit:
         best = heapq.nsmallest(SHOWN, fit)
-        told.near = [(host.name, f"{host.used[_MEMORY]} MiB given away") for _, host in best]
+        decision.near = [(host.name, f"{host.used[_MEMORY]} MiB given away") for _, host in best]
     else:
-        told.near = [(name, why) for _, name, why in heapq.nsmallest(SHOWN, near)]
+        decision.near = [(name, why) for _, name, why in heapq.nsmallest(SHOWN, near)]
     heapq.heapify(fit)
-    while fit and len(told.hosts) < count:
+    while fit and len(decision.hosts) < count:
         host = fit[0][1]
         if refusal(host, need, grouped)[0]:
             heapq.heappop(fit)
             continue
-        told.hosts.append(host.name)
-        told.room[host.name] = host.facts.room
+        decision.hosts.append(host.name)
+        decision.room[host.name] = host.facts.room
         _give(host, need)
         if need.affinity == "affinity" and not grouped:
             grouped = True  # the first one decides where the others go
         heapq.heapreplace(fit, (weight(host, need, policy), host))
-    return told
+    return decision
 
 
 _DEPTH = {each.__name__: place for place, each in enumerate(FILTERS)}
@@ -245,16 +245,16 @@ def _give(host: Candidate, need: Need) -> None:
     host.members += bool(need.affinity)
 
 
-def explanation(told: Decision, host: str = "") -> str:
+def explanation(decision: Decision, host: str = "") -> str:
     """A decision in words, for the journal: why `host`, or why none. As long with 1,000 hosts as with 10."""
     refused = ", ".join(
-        f"{count} by {name}" for name, count in sorted(told.refused.items(), key=lambda x: (-x[1], x[0]))
+        f"{count} by {name}" for name, count in sorted(decision.refused.items(), key=lambda x: (-x[1], x[0]))
     )
-    near = "; ".join(f"{name}: {why}" for name, why in told.near)
-    known = f"{told.known} host{'' if told.known == 1 else 's'} known"
-    if not told.known:
+    near = "; ".join(f"{name}: {why}" for name, why in decision.near)
+    host_count = f"{decision.known} host{'' if decision.known == 1 else 's'} known"
+    if not decision.known:
         return "no host is known"
     if not host:
-        return f"no host can take it: {known}, refused {refused}. Nearest: {near}"
+        return f"no host can take it: {host_count}, refused {refused}. Nearest: {near}"
     others = f", refused {refused}" if refused else ""
-    return f"{host} by {told.strategy}: {known}, {told.fit} fit{others}. Best: {near}"
+    return f"{host} by {decision.strategy}: {host_count}, {decision.fit} fit{others}. Best: {near}"

@@ -32,20 +32,20 @@ def recall(text: str) -> list[Noun]:
     if not text:
         return []
     try:
-        return [msgspec.convert(kept, NOUNS[kept["kind"]]) for kept in _DECODER.decode(text)]
+        return [msgspec.convert(fields, NOUNS[fields["kind"]]) for fields in _DECODER.decode(text)]
     except (KeyError, msgspec.MsgspecError) as error:
         raise ValueError(f"no record: {error}") from error
 
 
 def _kept(noun: Noun) -> dict[str, Any]:
-    kept: dict[str, Any] = {"kind": noun.KIND, "uuid": noun.uuid, "wanted": noun.wanted}
+    fields: dict[str, Any] = {"kind": noun.KIND, "uuid": noun.uuid, "wanted": noun.wanted}
     for name in ("project", "name", "tags", "created"):
         value = getattr(noun, name)
         if value:
-            kept[name] = value
+            fields[name] = value
     assigned = noun.assigned
     if isinstance(assigned, InstanceAssigned):
         assigned = msgspec.structs.replace(assigned, host=None, clear={}, last=None)
     if assigned is not None:
-        kept["assigned"] = msgspec.structs.replace(assigned, content="") if hasattr(assigned, "content") else assigned
-    return kept
+        fields["assigned"] = msgspec.structs.replace(assigned, content="") if hasattr(assigned, "content") else assigned
+    return fields

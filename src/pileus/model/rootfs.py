@@ -92,14 +92,14 @@ class Tally:
 
 def parts(name: str) -> tuple[str, ...]:
     """The names on a path within an archive, which is below its root whatever it begins with. Raises RefusedError."""
-    found = tuple(part for part in name.split("/") if part not in ("", "."))
-    if ".." in found:
-        raise RefusedError(f"'{_shown(found)}' leads out of the archive")
-    if len(found) > DEPTH:
-        raise RefusedError(f"a path of the archive is {len(found)} folders deep; {DEPTH} are taken")
+    names = tuple(part for part in name.split("/") if part not in ("", "."))
+    if ".." in names:
+        raise RefusedError(f"'{_shown(names)}' leads out of the archive")
+    if len(names) > DEPTH:
+        raise RefusedError(f"a path of the archive is {len(names)} folders deep; {DEPTH} are taken")
     if "\0" in name:
         raise RefusedError("a name in the archive is no name")
-    return found
+    return names
 
 
 def _kind(member: tarfile.TarInfo) -> Kind:
@@ -115,9 +115,9 @@ def _kind(member: tarfile.TarInfo) -> Kind:
 
 
 def _capability(member: tarfile.TarInfo) -> bytes:
-    found = member.pax_headers.get(ATTRIBUTE + CAPABILITY, "")
+    header = member.pax_headers.get(ATTRIBUTE + CAPABILITY, "")
     # As tarfile reads what is no UTF-8.
-    value = found.encode("utf-8", "surrogateescape")
+    value = header.encode("utf-8", "surrogateescape")
     return value if len(value) <= _LARGEST_CAPABILITY else b""
 
 

@@ -28,9 +28,9 @@ Tags = Annotated[
 ]
 
 
-def check(asked: msgspec.Struct) -> None:
-    """Whether the fields of `asked` are within the bounds that their types have. Raises InvalidValue."""
+def check(request: msgspec.Struct) -> None:
+    """Whether the fields of `request` are within the bounds that their types have. Raises InvalidValue."""
     try:
-        msgspec.convert(msgspec.structs.asdict(asked), type(asked))
+        msgspec.convert(msgspec.structs.asdict(request), type(request))
     except msgspec.ValidationError as error:
         raise InvalidValue(f"A value is beyond its bound: {error}", reason="length") from error

@@ -24,10 +24,10 @@ def changed(have: Iterable[str], add: Iterable[str], remove: Iterable[str]) -> t
         if not _WORD.fullmatch(word):
             text = f"'{word}' is no trait: lower-case letters, digits and . _ : - only, at most 64."
             raise InvalidValue(text, ident=word, reason="trait")
-    found = (new | set(have)) - set(remove)
-    if len(found) > MOST:
-        raise InvalidValue(f"{len(found)} traits are too many: at most {MOST}.", reason="trait")
-    return tuple(sorted(found))
+    traits = (new | set(have)) - set(remove)
+    if len(traits) > MOST:
+        raise InvalidValue(f"{len(traits)} traits are too many: at most {MOST}.", reason="trait")
+    return tuple(sorted(traits))
 
 
 def given(have: Iterable[str], add: Iterable[str], remove: Iterable[str]) -> tuple[str, ...]:
