@@ -47,15 +47,15 @@ _NO_INIT = (
 def main() -> int:
     """Look at what is on standard input; 0 if it is taken."""
     try:
-        found = take(sys.stdin.buffer, sys.stdout.buffer, sys.argv[1])
+        tally = take(sys.stdin.buffer, sys.stdout.buffer, sys.argv[1])
     except RefusedError as error:
-        said: dict[str, Any] = {"refused": _cut(str(error))}
+        answer: dict[str, Any] = {"refused": _cut(str(error))}
     except (tarfile.TarError, LookupError, AttributeError, *UNREADABLE) as error:
-        said = {"refused": f"cannot be read as an archive ({_cut(str(error) or type(error).__name__)})"}
+        answer = {"refused": f"cannot be read as an archive ({_cut(str(error) or type(error).__name__)})"}
     else:
-        said = {"bytes": found.bytes, "entries": found.entries}
-    sys.stderr.write(json.dumps(said) + "\n")
-    return 0 if "bytes" in said else 3
+        answer = {"bytes": tally.bytes, "entries": tally.entries}
+    sys.stderr.write(json.dumps(answer) + "\n")
+    return 0 if "bytes" in answer else 3
 
 
 def _cut(text: str) -> str:
@@ -94,17 +94,17 @@ def _look(upload: BinaryIO) -> tuple[Tally, set[str]]:
 def _strip(upload: BinaryIO, target: IO[bytes]) -> Tally:
     """The root file system of an LXC image whose files are below `rootfs`."""
     tally = Tally()
-    with _stream(upload) as archive, _writing(target) as made:
+    with _stream(upload) as archive, _writing(target) as new_archive:
         while (member := archive.next()) is not None:
             name = member.name.lstrip("./")
             if name.startswith(_PREFIX) and len(name) > len(_PREFIX):
-                found = plain(member, name.removeprefix(_PREFIX))
-                if found.islnk():
-                    found.linkname = member.linkname.lstrip("./").removeprefix(_PREFIX)
-                if tally.entry(found).kind != "nothing":
-                    made.addfile(found, archive.extractfile(member) if member.isreg() else None)
+                header = plain(member, name.removeprefix(_PREFIX))
+                if header.islnk():
+                    header.linkname = member.linkname.lstrip("./").removeprefix(_PREFIX)
+                if tally.entry(header).kind != "nothing":
+                    new_archive.addfile(header, archive.extractfile(member) if member.isreg() else None)
             archive.members.clear()  # type: ignore[attr-defined]  # missing in the stubs
-            made.members.clear()  # type: ignore[attr-defined]  # missing in the stubs
+            new_archive.members.clear()  # type: ignore[attr-defined]  # missing in the stubs
     return _bootable(tally)
 
 
@@ -132,22 +132,22 @@ class _Bundle:
         match = _DIGEST.fullmatch(digest)
         if match is None:
             raise RefusedError(f"names its parts by digests of a kind that is not read here ({digest[:40]!r})")
-        name, found = f"blobs/sha256/{match[1]}", hashlib.sha256()
+        name, checksum = f"blobs/sha256/{match[1]}", hashlib.sha256()
         with self._open(name) as file:
             while part := file.read(_CHUNK):
-                found.update(part)
-        if found.hexdigest() != match[1]:
+                checksum.update(part)
+        if checksum.hexdigest() != match[1]:
             raise RefusedError(f"has other bytes than it says in {name}")
         return name
 
     def layer(self, name: str) -> BinaryIO:
         """A layer, as a plain archive that can be read from anywhere."""
         with self._open(name) as file:
-            kept = _spool(file, self._folder)
-        with _decompressed(kept) as plain_bytes:
-            if plain_bytes is kept:
-                return kept
-            with kept:
+            spooled = _spool(file, self._folder)
+        with _decompressed(spooled) as plain_bytes:
+            if plain_bytes is spooled:
+                return spooled
+            with spooled:
                 return _spool(plain_bytes, self._folder)
 
     def has(self, name: str) -> bool:
@@ -177,8 +177,8 @@ def _flatten(bundle: _Bundle, target: IO[bytes]) -> Tally:
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(bundle.layer(name)) for name in names]
         layers = Layers(files, Tally())
-        with _writing(target) as made:
-            return _bootable(layers.write(made))
+        with _writing(target) as new_archive:
+            return _bootable(layers.write(new_archive))
 
 
 def _docker(bundle: _Bundle) -> tuple[list[str], str]:
@@ -200,11 +200,11 @@ def _oci(bundle: _Bundle) -> tuple[list[str], str]:
 
 def _for_this_machine(manifests: list[dict[str, Any]]) -> dict[str, Any]:
     """The one manifest for amd64, or the only one. Raises RefusedError."""
-    wanted = [one for one in manifests if one.get("platform", {}).get("architecture") == "amd64"]
-    found = wanted or [one for one in manifests if "platform" not in one]
-    if len(found) != 1:
-        raise RefusedError(f"holds {len(found)} images for amd64: keep one alone")
-    return found[0]
+    wanted = [manifest for manifest in manifests if manifest.get("platform", {}).get("architecture") == "amd64"]
+    candidates = wanted or [manifest for manifest in manifests if "platform" not in manifest]
+    if len(candidates) != 1:
+        raise RefusedError(f"holds {len(candidates)} images for amd64: keep one alone")
+    return candidates[0]
 
 
 @contextlib.contextmanager
@@ -254,9 +254,9 @@ def _writing(target: IO[bytes]) -> Iterator[tarfile.TarFile]:
     """A new archive, compressed quickly, whose bytes follow from what is in it alone."""
     with (
         gzip.GzipFile("", "wb", 1, target, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8") as made,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8") as new_archive,
     ):
-        yield made
+        yield new_archive
 
 
 def _spool(source: IO[bytes], folder: str) -> BinaryIO:

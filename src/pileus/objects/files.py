@@ -83,10 +83,10 @@ class ObjectStore:
         self._incoming = root / "incoming"
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._incoming.mkdir(mode=0o700, exist_ok=True)
-        for left in self._incoming.iterdir():
-            with contextlib.suppress(FileNotFoundError, BlockingIOError), left.open("rb") as file:
+        for leftover in self._incoming.iterdir():
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), leftover.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                left.unlink()
+                leftover.unlink()
 
     def incoming(self, expected: str = "", owner: str = "") -> Incoming:
         """Begin an object that comes in parts; with `expected` (a digest) nothing else will be kept.
@@ -131,11 +131,11 @@ class ObjectStore:
         path = self.root / "known.json"
         with self._locked(fcntl.LOCK_EX):
             incarnation, line = ask()
-            found = None
+            database = None
             with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
-                found = msgspec.json.decode(path.read_bytes(), type=KnownDatabase)
-            same = found is not None and found.incarnation == incarnation and found.line <= line
-            since = found.since if found is not None and same else self._now()
+                database = msgspec.json.decode(path.read_bytes(), type=KnownDatabase)
+            same = database is not None and database.incarnation == incarnation and database.line <= line
+            since = database.since if database is not None and same else self._now()
             aside = path.with_suffix(".new")
             with aside.open("wb") as file:
                 file.write(msgspec.json.encode(KnownDatabase(incarnation, line, since)))

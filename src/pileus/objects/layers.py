@@ -51,13 +51,13 @@ class Layers:
 
     def write(self, target: tarfile.TarFile) -> Tally:
         """Write the root file system to an archive; what it has in all. Raises RefusedError, OSError, TarError."""
-        found = Tally()
+        tally = Tally()
         for path, node in _walk(self._root, ()):
             if node.file is None:
                 continue
             file, name = node.file, "/".join(path)
-            found.entry(self._written(file, name, target))
-        return found
+            tally.entry(self._written(file, name, target))
+        return tally
 
     def _written(self, file: _File, name: str, target: tarfile.TarFile) -> tarfile.TarInfo:
         member = plain(file.member, name)
@@ -129,18 +129,20 @@ class Layers:
 
 def plain(member: tarfile.TarInfo, name: str) -> tarfile.TarInfo:
     """A header of another archive's entry under a name; nothing else is kept than a root file system has."""
-    found = copy.copy(member)
-    found.name, found.uname, found.gname = name, "", ""
-    found.mtime = int(member.mtime)
-    kept = ATTRIBUTE + CAPABILITY
-    found.pax_headers = {kept: member.pax_headers[kept]} if kept in member.pax_headers else {}
+    header = copy.copy(member)
+    header.name, header.uname, header.gname = name, "", ""
+    header.mtime = int(member.mtime)
+    capability_key = ATTRIBUTE + CAPABILITY
+    header.pax_headers = (
+        {capability_key: member.pax_headers[capability_key]} if capability_key in member.pax_headers else {}
+    )
     if member.isreg():
         # Also what was sparse: its holes are written out.
-        found.type = tarfile.REGTYPE
-        found.sparse = None
+        header.type = tarfile.REGTYPE
+        header.sparse = None
     else:
-        found.size = 0
-    return found
+        header.size = 0
+    return header
 
 
 def _is_folder(node: _Node) -> bool:
@@ -151,7 +153,7 @@ def _walk(node: _Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
     """Every name below `node`, in order, each folder before what it has."""
     waiting = [(path, node)]
     while waiting:
-        at, found = waiting.pop()
+        at, current_node = waiting.pop()
         if at:
-            yield at, found
-        waiting += [((*at, name), child) for name, child in sorted(found.children.items(), reverse=True)]
+            yield at, current_node
+        waiting += [((*at, name), child) for name, child in sorted(current_node.children.items(), reverse=True)]
