@@ -49,7 +49,7 @@ def test_steps_are_done_though_requests_never_cease(url: Callable[[str], str]) -
     flavor.seed(SYSTEM, core)
     stepped = threading.Event()
 
-    def watch(held: Claimed, seconds: float, *, failed: bool) -> None:
+    def watch(wake: Claimed, seconds: float, *, failed: bool) -> None:
         stepped.set()
 
     runner = Runner(core, observer=watch)
@@ -95,8 +95,8 @@ def test_what_fails_of_several_keeps_no_other_from_being_done(
     monkeypatch.setattr(loop, "plan", failing)
     tried: dict[str, bool] = {}
 
-    def watch(held: Claimed, seconds: float, *, failed: bool) -> None:
-        tried[held.uuid] = failed
+    def watch(wake: Claimed, seconds: float, *, failed: bool) -> None:
+        tried[wake.uuid] = failed
 
     assert work(site.core, watch)
     assert [uuid for uuid, failed in tried.items() if failed] == [bad]

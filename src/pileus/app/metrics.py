@@ -67,12 +67,12 @@ class Metrics:
         """A request was answered."""
         self._requests.labels(response.face, response.action, response.code or "ok").observe(seconds)
 
-    def step(self, held: Claimed, seconds: float, *, failed: bool) -> None:
+    def step(self, wake: Claimed, seconds: float, *, failed: bool) -> None:
         """A loop did a step."""
-        self._lag.labels(held.kind).observe(max(0.0, held.lag))
-        self._steps.labels(held.kind).observe(seconds)
+        self._lag.labels(wake.kind).observe(max(0.0, wake.lag))
+        self._steps.labels(wake.kind).observe(seconds)
         if failed:
-            self._failures.labels(held.kind).inc()
+            self._failures.labels(wake.kind).inc()
 
     def page(self) -> Response:
         """All of them, in Prometheus's text format. Reads the store."""

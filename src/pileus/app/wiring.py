@@ -228,7 +228,7 @@ def _cloud(
         (memory.start, memory.stop),
     ]
     if role.loops:
-        opening = Recovery(core, gate, engine, asked=state.recover.exists(), shared=not role.alone)
+        opening = Recovery(core, gate, engine, requested=state.recover.exists(), shared=not role.alone)
         runner = Runner(core, workers=settings.loop_workers, observer=metrics.step, recovery=opening)
         collector = Collector(core, objects, settings.keep_objects)
         parts += [(runner.start, runner.stop), (collector.start, collector.stop)]

@@ -66,17 +66,17 @@ def settle(core: Core, registers: Sequence[Register]) -> None:
 
 def _settle(core: Core, register: Register, joined: set[str], removed: set[str]) -> None:
     try:
-        known = register.hosts()
+        registered_hosts = register.hosts()
     except (PileusError, Fault) as error:
         log.warning("hosts not compared", register=type(register).__name__, reason=error.message)
         return
-    for host in sorted((joined - known if register.admits else set()) | (removed & known)):
+    for host in sorted((joined - registered_hosts if register.admits else set()) | (removed & registered_hosts)):
         with core.store.read() as tx:
             gone = tx.claimed(REMOVED, host) is not None  # it may have joined anew meanwhile
         try:
             if gone:
                 register.remove(host)
-            elif host not in known:
+            elif host not in registered_hosts:
                 register.add(host)
         except (PileusError, Fault) as error:
             log.warning("host not settled", host=host, register=type(register).__name__, reason=error.message)

@@ -69,8 +69,8 @@ class Collector:
         store = self._core.store
         with self._named() as (tx, needed, since):
             # A silent host may have orders that a restored database has still to hear of.
-            heard = all(condition(host, store.now()) != "lost" for host in tx.list(Host))
-        sure = self._looked and heard
+            all_heard = all(condition(host, store.now()) != "lost" for host in tx.list(Host))
+        sure = self._looked and all_heard
         gone = self._objects.sweep(needed, self._unused if sure else math.inf, since)
         self._looked = True
         for stored in gone:
@@ -105,12 +105,12 @@ class Collector:
         store = self._core.store
         owned = self._objects.owned()
         with store.read() as tx:
-            room = {owner: left for owner in owned if (left := _room(tx, owner)) is not None}
-        crowded = [owner for owner, left in room.items() if owned[owner] > left]
+            room = {owner: space for owner in owned if (space := _room(tx, owner)) is not None}
+        crowded = [owner for owner, space in room.items() if owned[owner] > space]
         if not crowded:
             return []
         with self._named() as (tx, needed, since):
-            room |= {owner: left for owner in crowded if (left := _room(tx, owner)) is not None}
+            room |= {owner: space for owner in crowded if (space := _room(tx, owner)) is not None}
         gone = [stored for owner in crowded for stored in self._objects.relieve(owner, needed, room[owner], since)]
         for stored in gone:
             log.info("object removed for its project's quota", digest=stored.digest, bytes=stored.size)

@@ -43,12 +43,12 @@ def step(core: Core, kind: str, uuid: str) -> float | None:
     return outcome
 
 
-def steps(core: Core, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float | Fault | None]:
+def steps(core: Core, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float | Fault | None]:
     """The same for many (kind, uuid), written and read back together, told one after the other."""
-    outcomes: dict[tuple[str, str], float | Fault | None] = dict.fromkeys(asked)
+    outcomes: dict[tuple[str, str], float | Fault | None] = dict.fromkeys(keys)
     orders: list[tuple[Noun, AnySpec | None]] = []
     with core.store.write() as tx:
-        rows = _rows(tx, asked)
+        rows = _rows(tx, keys)
         new = sum(not row.assigned.content and not row.wanted.gone for row in rows.values())
         if new > 1:
             tx.reserve(new)
@@ -57,21 +57,21 @@ def steps(core: Core, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str],
                 outcomes[key] = core.store.now() + AGAIN
             else:
                 orders.append(_order(core, tx, row))
-    found: dict[tuple[str, str], tuple[Noun, Seen | Fault]] = {}
+    sightings: dict[tuple[str, str], tuple[Noun, Seen | Fault]] = {}
     began = time.monotonic()
     for row, spec in orders:
         if time.monotonic() - began < LONGEST:
-            found[row.KIND, row.uuid] = (row, _told(core, row, spec))
+            sightings[row.KIND, row.uuid] = (row, _told(core, row, spec))
         else:
             outcomes[row.KIND, row.uuid] = core.store.now()
-    if found:
+    if sightings:
         # Lost, it is done once more: the engine was told.
         with core.store.write(lasting=False) as tx:
-            rows = _rows(tx, found)
+            rows = _rows(tx, sightings)
             lines: dict[str, list[JournalEntry]] = {}
-            for line in tx.unsettled(uuid for _, uuid in found):
+            for line in tx.unsettled(uuid for _, uuid in sightings):
                 lines.setdefault(line.uuid, []).append(line)
-            for key, (row, seen) in found.items():
+            for key, (row, seen) in sightings.items():
                 current = rows.get(key)
                 if isinstance(seen, Fault):
                     outcomes[key] = seen
@@ -86,13 +86,13 @@ def steps(core: Core, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str],
     return outcomes
 
 
-def _rows(tx: Writer, asked: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Noun]:
+def _rows(tx: Writer, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Noun]:
     """Return the living rows, by (kind, uuid)."""
     kinds: dict[str, list[str]] = {}
-    for kind, uuid in asked:
+    for kind, uuid in keys:
         kinds.setdefault(kind, []).append(uuid)
-    found = (row for kind, uuids in kinds.items() for row in tx.many(KEPT[kind], uuids).values())
-    return {(row.KIND, row.uuid): row for row in found if row.gone is None}
+    rows = (row for kind, uuids in kinds.items() for row in tx.many(KEPT[kind], uuids).values())
+    return {(row.KIND, row.uuid): row for row in rows if row.gone is None}
 
 
 def _order(core: Core, tx: Writer, row: Noun) -> tuple[Noun, AnySpec | None]:
@@ -169,17 +169,19 @@ def _told(core: Core, row: Noun, spec: AnySpec | None) -> Seen | Fault:
             core.networks.remove(ref)
         else:
             core.networks.ensure(msgspec.structs.replace(spec, revision=row.revision))
-        found = core.networks.observe(ref)
+        body = core.networks.observe(ref)
     except Fault as fault:
         return fault
-    return Seen(revision=found.revision, present=True) if found else Seen(revision=row.revision, present=False)
+    return Seen(revision=body.revision, present=True) if body else Seen(revision=row.revision, present=False)
 
 
 def _shown(tx: Writer, fault: Fault) -> SeenFault:
     return SeenFault(code=fault.code, message=fault.message, permanent=fault.permanent, at=tx.now)
 
 
-def _save(core: Core, tx: Writer, told: Noun, row: Noun, seen: Seen, lines: Iterable[JournalEntry]) -> float | None:
+def _save(
+    core: Core, tx: Writer, ordered_row: Noun, row: Noun, seen: Seen, lines: Iterable[JournalEntry]
+) -> float | None:
     """Keep what was seen of a row, and which of its `lines` in the journal are done."""
     if isinstance(row, Router) and not (row.wanted.gone or row.assigned.address) and network.leads_out(tx, row.uuid):
         fault = row.seen.fault if _cut_off(row.seen) else _shown(tx, NO_WAY_OUT)
@@ -193,7 +195,7 @@ def _save(core: Core, tx: Writer, told: Noun, row: Noun, seen: Seen, lines: Iter
         return None
     if not seen.present or seen.revision != row.revision:
         return core.store.now() + AGAIN
-    tx.settle([line.id for line in lines if line.goal <= told.generation], "done")
+    tx.settle([line.id for line in lines if line.goal <= ordered_row.generation], "done")
     return None
 
 

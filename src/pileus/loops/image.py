@@ -36,8 +36,8 @@ log = structlog.get_logger()
 def step(core: Core, uuid: str, request: str = "") -> float | None:
     """One step towards bytes that are kept; when to look again, None for when woken. Raises Fault."""
     with core.store.read() as tx:
-        found = tx.get(Image, uuid)
-    if found is None or settled(found):
+        image_row = tx.get(Image, uuid)
+    if image_row is None or settled(image_row):
         return None
     with core.store.write() as tx:
         row = tx.get(Image, uuid)
@@ -229,9 +229,9 @@ def cleared(tx: Writer, row: Image, host: str, removed: Removed) -> None:
     tx.wake(tx.assign(row, msgspec.structs.replace(assigned, clear=clear)))
 
 
-def absent(tx: Writer, host: str, held: set[str]) -> None:
+def absent(tx: Writer, host: str, reported_uuids: set[str]) -> None:
     """Captures that a host should have and does not even mention: their orders never arrived, or it lost them."""
-    for row in tx.many(Image, tx.taken(on_host(host)) - held).values():
+    for row in tx.many(Image, tx.taken(on_host(host)) - reported_uuids).values():
         seen, assigned = row.seen, row.assigned
         if seen is not None and assigned is not None and assigned.host == host and seen.revision != NEVER:
             tx.wake(tx.see(row, msgspec.structs.replace(seen, revision=NEVER)))

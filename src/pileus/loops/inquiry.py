@@ -53,12 +53,12 @@ class Inquiry:
     def take(self, page: Report) -> Report | None:
         """Take a page of an answer in; the whole answer, which is not kept yet, if no page is missing now."""
         now = self._now()
-        asked = self._unanswered.setdefault(page.host, _Asked(now, page))
-        if asked.pages is None:
+        question = self._unanswered.setdefault(page.host, _Asked(now, page))
+        if question.pages is None:
             # It is answering: from its first page on it is waited for anew.
-            asked.pages, asked.since = Pages(), now
-        asked.report = page
-        answer = asked.pages.add(page)
+            question.pages, question.since = Pages(), now
+        question.report = page
+        answer = question.pages.add(page)
         if answer is not None:
             del self._unanswered[page.host]
         return answer
@@ -78,19 +78,19 @@ class Inquiry:
 
     def is_answering(self, host: str, within: float) -> bool:
         """Whether the latest that `host` said is a page of its answer, which began less than `within` seconds ago."""
-        asked = self._unanswered.get(host)
-        return asked is not None and asked.report.answer == self.call and self._now() - asked.since < within
+        question = self._unanswered.get(host)
+        return question is not None and question.report.answer == self.call and self._now() - question.since < within
 
     def unanswered(self, host: str) -> Report | None:
         """The latest report of a host that has not answered; None for every other host."""
-        asked = self._unanswered.get(host)
-        return asked.report if asked is not None else None
+        question = self._unanswered.get(host)
+        return question.report if question is not None else None
 
     def mute(self, patience: Callable[[str], float]) -> set[str]:
         """The hosts that have reported for as many seconds as `patience` gives them, and have not answered."""
         now = self._now()
-        return {host for host, asked in list(self._unanswered.items()) if now - asked.since >= patience(host)}
+        return {host for host, question in list(self._unanswered.items()) if now - question.since >= patience(host)}
 
     def reports(self) -> list[Report]:
         """All answers, and the latest report of each host that has not answered."""
-        return [*self.answers.values(), *(asked.report for asked in self._unanswered.values())]
+        return [*self.answers.values(), *(question.report for question in self._unanswered.values())]

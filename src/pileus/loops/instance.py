@@ -45,11 +45,11 @@ def step(core: Core, uuid: str, request: str = "") -> float | None:
     return steps(core, {uuid: request})[uuid]
 
 
-def steps(core: Core, asked: Mapping[str, str]) -> dict[str, float | None]:
+def steps(core: Core, requests: Mapping[str, str]) -> dict[str, float | None]:
     """The same for many, by uuid, in one transaction: what cannot be done for one is done for none."""
     planned: dict[str, tuple[Instance, list[tuple[str, Order]], Instance]] = {}
     with core.store.write() as tx:
-        rows = tx.many(Instance, asked)
+        rows = tx.many(Instance, requests)
         if len(rows) > 1:
             tx.reserve(sum(not settled(row) for row in rows.values()) or 1)
         for uuid, row in rows.items():
@@ -59,9 +59,9 @@ def steps(core: Core, asked: Mapping[str, str]) -> dict[str, float | None]:
         silent = silence.silent(tx, (host for orders in repeated for host, _ in orders))
         opening = tx.opening
     now = core.store.now()
-    due = dict.fromkeys(asked)
+    due = dict.fromkeys(requests)
     for uuid, (before, orders, row) in planned.items():
-        sent = [(host, msgspec.structs.replace(each, request=asked[uuid], opening=opening)) for host, each in orders]
+        sent = [(host, msgspec.structs.replace(each, request=requests[uuid], opening=opening)) for host, each in orders]
         _send(core, sent, row, changed=row.revision != before.revision)
         if row.gone is None and not settled(row) and row.assigned.unheard is None:
             waits = orders and all(host in silent for host, _ in orders)
@@ -130,8 +130,8 @@ def bury(tx: Writer, row: Instance) -> Instance:
     if tx.unreadable and any(source in tx.unreadable for _, source, _ in tx.referrers(row.uuid)):
         return row  # nobody knows whether the engine let go of that port
     if not all(port.wanted.gone and _let_go(port) for port in ports):
-        left = tx.is_referred((port.uuid for port in ports), FloatingIp.KIND)
-        if left or not all(port.wanted.gone for port in ports):
+        has_floating_ip = tx.is_referred((port.uuid for port in ports), FloatingIp.KIND)
+        if has_floating_ip or not all(port.wanted.gone for port in ports):
             power.release(SYSTEM, tx, row)
         return row
     tx.bury(*ports, *volumes, row)

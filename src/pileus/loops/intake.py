@@ -65,10 +65,10 @@ class Intake:
     def _take_in(self) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._ending.is_set())
-        began, taken = time.monotonic(), 0
-        while taken < TOGETHER and not self._ending.is_set() and (batch := self._next()):
+        began, report_count = time.monotonic(), 0
+        while report_count < TOGETHER and not self._ending.is_set() and (batch := self._next()):
             self._give(batch)
-            taken += len(batch)
+            report_count += len(batch)
         time.sleep(max(0.0, began + APART - time.monotonic()))
 
     def _next(self) -> list[Report]:

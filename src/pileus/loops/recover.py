@@ -50,7 +50,7 @@ class Recovery:
     """Compares a store with hosts and engine when it is opened, and recovers it if it is behind.
 
     The store is closed from the making of this until it is `opened`. `heard` takes every report, from any thread;
-    `tick` is to be called every now and then. With `asked` it is recovered whether or not it is behind.
+    `tick` is to be called every now and then. With `requested` it is recovered whether or not it is behind.
 
     A `shared` store is looked after by several processes. While one of them keeps it open, another that starts need not
     compare it anew; each compares every host itself before it sends it anything. A store that any of them finds
@@ -58,7 +58,7 @@ class Recovery:
     """
 
     def __init__(
-        self, core: Core, gate: Gate, engine: NetworkEngine, *, asked: bool = False, shared: bool = False
+        self, core: Core, gate: Gate, engine: NetworkEngine, *, requested: bool = False, shared: bool = False
     ) -> None:
         self._core = core
         self._store = core.store
@@ -71,7 +71,7 @@ class Recovery:
         self._refused: dict[str, str] = {}
         self._logged: dict[str, str] = {}
         self._patience: dict[str, float] = {}
-        self._asked = asked
+        self._asked = requested
         self._known = self._latest = 0
         self.opened = False
         self.outcome: verb.Outcome | None = None
@@ -92,29 +92,32 @@ class Recovery:
         """A host reported: take it in if that host was compared, else ask it, or take its answer."""
         self.heard_all([report])
 
-    def heard_all(self, told: Sequence[Report]) -> None:
+    def heard_all(self, reports: Sequence[Report]) -> None:
         """The same for many reports, at most one of each host."""
         with self._lock:
             with self._store.read() as tx:
-                given = self._reached(tx)
-            taken = [report for report in told if self._admits(report, given)]
-        if taken:
-            intake.absorb_all(self._core, taken)
+                last_revision = self._reached(tx)
+            admitted_reports = [report for report in reports if self._admits(report, last_revision)]
+        if admitted_reports:
+            intake.absorb_all(self._core, admitted_reports)
 
-    def _admits(self, report: Report, given: Revision) -> bool:
-        """Whether a report is of a host that was compared. `given` is what the store had given after all were told."""
+    def _admits(self, report: Report, last_revision: Revision) -> bool:
+        """Whether a report is of a host that was compared.
+
+        `last_revision` is what the store had given after all were told.
+        """
         self._heard[report.host] = self._store.steady()
         self._refused.pop(report.host, None)
-        if not self._credible(report, given):
+        if not self._credible(report, last_revision):
             self._refuse(report.host, "It reports an incarnation, opening or revision that no store can have given.")
             return False
-        if self._closes_again(report, given):
+        if self._closes_again(report, last_revision):
             self._refuse(report.host, "The database was recovered because of it, and it has not answered since.")
             if not report.answer:
                 self._ask(report.host)
             return False
         self._known = max(self._known, report.opening)
-        if self._outrun(report, given):
+        if self._outrun(report, last_revision):
             return False
         if self._inquiry.answers_to(report):
             self._take(report)
@@ -137,8 +140,8 @@ class Recovery:
             self._inquiry.answers[page.host] = answer
         self._advance()
 
-    def _credible(self, report: Report, given: Revision) -> bool:
-        newest = max(given[0], (self._highest or NEVER)[0])
+    def _credible(self, report: Report, last_revision: Revision) -> bool:
+        newest = max(last_revision[0], (self._highest or NEVER)[0])
         return credible(report, newest, max(self._latest, int(self._store.now() * 1000)))
 
     def _refuse(self, host: str, why: str) -> None:
@@ -150,23 +153,23 @@ class Recovery:
             self._logged[host] = why
             log.warning("a host is left out of the comparison", host=host, reason=why)
 
-    def _closes_again(self, report: Report, given: Revision) -> bool:
+    def _closes_again(self, report: Report, last_revision: Revision) -> bool:
         """Whether the store was closed because of this host, which did not answer then, and would be once more.
 
         One that reported more than it could answer then, because its disk was full, may close it with its answer.
         """
         now = self._store.steady()
-        compared = self._compared.barred(report.host, given[0], now)
-        if not compared and not self._told.barred(report.host, given[0], now):
+        compared = self._compared.barred(report.host, last_revision[0], now)
+        if not compared and not self._told.barred(report.host, last_revision[0], now):
             return False
         with self._store.read() as tx:
             recovering = bool(tx.meta(RECOVERING))
-            if self._shows_more(report, given, recovering=recovering):
+            if self._shows_more(report, last_revision, recovering=recovering):
                 return True
             answers = self._inquiry.answers_to(report)
             # One that is slow would be compared in vain with less patience than it needs.
             slower = report.orders is not None and self._needed(report.host) > self._patient(report.host)
-            return compared and answers and not (recovering or slower) and self._differs(tx, report, given)
+            return compared and answers and not (recovering or slower) and self._differs(tx, report, last_revision)
 
     def _reached(self, tx: Reader) -> Revision:
         """The highest revision that the store has given; beside that, note the latest opening that it had."""
@@ -182,7 +185,7 @@ class Recovery:
             if self._highest is None:
                 try:
                     recalled = list(self._engine.recall())
-                    self._highest = max((told.revision for told in recalled), default=NEVER)
+                    self._highest = max((entry.revision for entry in recalled), default=NEVER)
                     self._placed = verb.placed(recalled)
                 except Fault as fault:
                     log.warning("the network engine cannot be compared yet", error=str(fault))
@@ -194,17 +197,17 @@ class Recovery:
         """The hosts whose answers are waited for."""
         now = self._store.steady()
         with self._store.read() as tx:
-            known = {host.name for host in tx.list(Host)}
+            known_hosts = {host.name for host in tx.list(Host)}
             patience = GRACE
             if tx.meta(RECOVERING):
                 # A lost store knows no host; the engine knows whose the ports are.
-                known |= self._placed
+                known_hosts |= self._placed
                 patience = LOST_AFTER
-        away = {host for host in known - self._heard.keys() if now - self._inquiry.began >= patience}
-        heard = dict(self._heard)
-        lost = {host for host, at in heard.items() if now - max(at, self._inquiry.began) >= self._patient(host)}
+        away = {host for host in known_hosts - self._heard.keys() if now - self._inquiry.began >= patience}
+        heard_times = dict(self._heard)
+        lost = {host for host, at in heard_times.items() if now - max(at, self._inquiry.began) >= self._patient(host)}
         answered = self._inquiry.answers.keys()
-        return sorted((known | heard.keys()) - away - lost - self._mute() - answered - self._refused.keys())
+        return sorted((known_hosts | heard_times.keys()) - away - lost - self._mute() - answered - self._refused.keys())
 
     @property
     def deserted(self) -> bool:
@@ -251,12 +254,12 @@ class Recovery:
         with self._store.read() as tx:
             recovering = bool(tx.meta(RECOVERING))
         behind = "The database is older than what this cloud's hosts hold: it is recovered from them."
-        found = {"recovery": behind} if recovering else {}
+        reasons = {"recovery": behind} if recovering else {}
         if recovering and self._has_steps():
-            found["steps"] = "What was begun before the recovery is still under way."
+            reasons["steps"] = "What was begun before the recovery is still under way."
         hosts = {f"host {host}": self._why(host) for host in self.waiting()}
         awaited = hosts or ({} if self._inquiry.answers else {"host": self._why("")})
-        return found | awaited | ({"network engine": self._why("")} if self._highest is None else {})
+        return reasons | awaited | ({"network engine": self._why("")} if self._highest is None else {})
 
     # -- one thing after the other ---------------------------------------------------------------------------------
 
@@ -303,9 +306,9 @@ class Recovery:
 
     def _advance(self) -> None:
         with self._store.read() as tx:
-            given, recovering = self._reached(tx), bool(tx.meta(RECOVERING))
-        if self._behind(given, recovering=recovering):
-            self._close(given)
+            last_revision, recovering = self._reached(tx), bool(tx.meta(RECOVERING))
+        if self._behind(last_revision, recovering=recovering):
+            self._close(last_revision)
             return
         if self.opened:
             self._admit()
@@ -356,7 +359,7 @@ class Recovery:
         """
         with self._store.read() as tx:
             recovering, standing = bool(tx.meta(RECOVERING)), stands(tx, self._store.now())
-            left = tx.meta(OPEN_UNTIL) - self._store.now()
+            remaining = tx.meta(OPEN_UNTIL) - self._store.now()
             # An older copy that no revision tells apart may be one that was opened without them.
             self._gate.admitted -= comparison.late_among(tx, self._gate.admitted)
         if self.opened and recovering:
@@ -367,7 +370,7 @@ class Recovery:
             self._begin()
         elif not self._shared:
             return
-        elif self.opened and (not standing or left < STANDING / 2):
+        elif self.opened and (not standing or remaining < STANDING / 2):
             with self._store.write() as tx:
                 tx.keep_meta(OPEN, tx.meta("incarnation"))
                 tx.keep_meta(OPEN_UNTIL, int(self._store.now()) + STANDING)
@@ -375,7 +378,7 @@ class Recovery:
             self._store.closed = False
             self.opened = True
 
-    def _outrun(self, report: Report, given: Revision) -> bool:
+    def _outrun(self, report: Report, last_revision: Revision) -> bool:
         """Whether a host that reports to an open store knows what it never gave: then it is closed for all.
 
         It was put in another's place while processes ran, or an order of the process before was under way when the
@@ -383,54 +386,56 @@ class Recovery:
         """
         if not self.opened:
             return False
-        if not self._shows_more(report, given, recovering=False):
+        if not self._shows_more(report, last_revision, recovering=False):
             return False
         self._inquiry.answers = {report.host: report}
-        self._close(given)
+        self._close(last_revision)
         return True
 
-    def _shows_more(self, report: Report, given: Revision, *, recovering: bool) -> bool:
+    def _shows_more(self, report: Report, last_revision: Revision, *, recovering: bool) -> bool:
         """Whether a host knows of what this store never gave, which is true in any report, however old."""
-        if report.incarnation > given[0] or self._overtaken(report):
+        if report.incarnation > last_revision[0] or self._overtaken(report):
             return True
-        return not recovering and report.highest > given
+        return not recovering and report.highest > last_revision
 
     @staticmethod
-    def _differs(tx: Reader, report: Report, given: Revision) -> bool:
+    def _differs(tx: Reader, report: Report, last_revision: Revision) -> bool:
         """Whether an answer shows that the store was opened without this host, or that the host is in another one."""
-        before = report.highest != NEVER and report.incarnation < given[0]
+        before = report.highest != NEVER and report.incarnation < last_revision[0]
         return before or comparison.missed(tx, report) or comparison.ahead(tx, report)
 
-    def _differing(self, given: Revision, *, recovering: bool) -> set[str]:
+    def _differing(self, last_revision: Revision, *, recovering: bool) -> set[str]:
         """The hosts because of which the store has to be recovered."""
         reports = self._inquiry.reports()
-        differing = {report.host for report in reports if self._shows_more(report, given, recovering=recovering)}
+        differing = {
+            report.host for report in reports if self._shows_more(report, last_revision, recovering=recovering)
+        }
         if not recovering:
             with self._store.read() as tx:
                 answers = self._inquiry.answers.items()
-                differing |= {host for host, report in answers if self._differs(tx, report, given)}
+                differing |= {host for host, report in answers if self._differs(tx, report, last_revision)}
         return differing
 
-    def _behind(self, given: Revision, *, recovering: bool) -> bool:
+    def _behind(self, last_revision: Revision, *, recovering: bool) -> bool:
         """Whether a host, or the engine, knows of what this store never gave, or a host of another incarnation."""
-        if self._differing(given, recovering=recovering):
+        if self._differing(last_revision, recovering=recovering):
             return True
-        return not recovering and (self._asked or (self._highest is not None and self._highest > given))
+        return not recovering and (self._asked or (self._highest is not None and self._highest > last_revision))
 
-    def _close(self, given: Revision) -> None:
+    def _close(self, last_revision: Revision) -> None:
         """Begin a recovery: the store is in an incarnation above all that anybody knows, and no wake is anybody's."""
-        known = [given[0], (self._highest or NEVER)[0], self._store.reached[0]]
-        known += [max(report.incarnation, report.highest[0]) for report in self._inquiry.reports()]
-        incarnation = max(known) + 1
-        self._blame(given, incarnation)
+        incarnations = [last_revision[0], (self._highest or NEVER)[0], self._store.reached[0]]
+        incarnations += [max(report.incarnation, report.highest[0]) for report in self._inquiry.reports()]
+        incarnation = max(incarnations) + 1
+        self._blame(last_revision, incarnation)
         self._gate.admitted = frozenset()
         self._store.closed = True
         self.opened = False
         with self._store.write(recovering=True) as tx:
             # Another process may have begun, or even ended, a recovery since that was read.
-            if tx.meta("incarnation") == given[0]:
+            if tx.meta("incarnation") == last_revision[0]:
                 tx.begin_recovery(incarnation)
-        log.warning("older than what its hosts hold: recovering", given=given, incarnation=incarnation)
+        log.warning("older than what its hosts hold: recovering", given=last_revision, incarnation=incarnation)
         self._asked = False
         highest = self._highest
         self._begin()
@@ -438,11 +443,11 @@ class Recovery:
         for host in self.waiting():
             self._ask(host)
 
-    def _blame(self, given: Revision, incarnation: int) -> None:
+    def _blame(self, last_revision: Revision, incarnation: int) -> None:
         """Note the hosts because of which the store is closed, and how long an answer of each may take next time."""
         with self._store.read() as tx:
             recovering = bool(tx.meta(RECOVERING))
-        culprits, now = self._differing(given, recovering=recovering), self._store.steady()
+        culprits, now = self._differing(last_revision, recovering=recovering), self._store.steady()
         self._told.closed(culprits, incarnation, now)
         answers = [answer for host, answer in self._inquiry.answers.items() if host in culprits]
         compared = [answer for answer in answers if answer.answer == self._inquiry.call]

@@ -93,12 +93,12 @@ def _hosts(tx: Writer, reports: Sequence[Report], ask: list[tuple[str, Ask | Ord
 
     A host whose report is older than one before may have an old book: it is told how far it had counted.
     """
-    held = tx.holders("host", [report.host for report in reports])
-    known = tx.many(Host, held.values())
+    host_uuids = tx.holders("host", [report.host for report in reports])
+    host_rows = tx.many(Host, host_uuids.values())
     news: list[Report] = []
     seen: list[tuple[Host, HostSeen]] = []
     for report in reports:
-        host = known.get(held[report.host]) if report.host in held else _new(tx, report)
+        host = host_rows.get(host_uuids[report.host]) if report.host in host_uuids else _new(tx, report)
         if host is None:
             continue
         if stale(report, host.seen):

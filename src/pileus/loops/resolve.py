@@ -160,7 +160,7 @@ def _nics(tx: Reader, row: Instance, ports: list[Port]) -> Iterable[NicSpec]:
     for port in sorted(ports, key=lambda port: port.wanted.index):
         subnet, network = subnets[port.wanted.subnet], networks[port.wanted.network]
         router = routers.get(network.wanted.router or "")
-        held = [groups[uuid] for uuid in port.wanted.groups if uuid in groups]
+        port_groups = [groups[uuid] for uuid in port.wanted.groups if uuid in groups]
         cidr = subnet.wanted.cidr
         yield NicSpec(
             uuid=port.uuid,
@@ -178,10 +178,10 @@ def _nics(tx: Reader, row: Instance, ports: list[Port]) -> Iterable[NicSpec]:
             mtu=network.wanted.mtu,
             index=port.wanted.index,
             public=floating.get(port.uuid) or (row.assigned.loopback if port.wanted.map_public else ""),
-            groups=tuple(group.uuid for group in held),
-            group_names=tuple(group.name for group in held),
-            group_ids=tuple(group.ec2_id for group in held),
-            ingress=tuple(dict.fromkeys(_ingress(held))),
+            groups=tuple(group.uuid for group in port_groups),
+            group_names=tuple(group.name for group in port_groups),
+            group_ids=tuple(group.ec2_id for group in port_groups),
+            ingress=tuple(dict.fromkeys(_ingress(port_groups))),
         )
 
 

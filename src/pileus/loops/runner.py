@@ -54,16 +54,16 @@ log = structlog.get_logger()
 class StepObserver(Protocol):
     """The callback for each step: the wake, the seconds that it took, whether it failed."""
 
-    def __call__(self, held: Claimed, seconds: float, *, failed: bool) -> None:
+    def __call__(self, wake: Claimed, seconds: float, *, failed: bool) -> None:
         """Take note."""
 
 
 def once(core: Core, observer: StepObserver | None = None) -> bool:
     """Take one due wake and do its step; False when nothing was due."""
-    held = core.store.claim_wakes(1)
-    if held:
-        _turn(core, held, observer)
-    return bool(held)
+    wakes = core.store.claim_wakes(1)
+    if wakes:
+        _turn(core, wakes, observer)
+    return bool(wakes)
 
 
 def work(core: Core, observer: StepObserver | None = None, *, stop: Callable[[], bool] = lambda: False) -> bool:
@@ -72,71 +72,71 @@ def work(core: Core, observer: StepObserver | None = None, *, stop: Callable[[],
     Steps are taken one at a time while little is due, for workers share it; then more and more of them together.
     """
     size = 1
-    held = core.store.claim_wakes(size)
-    busy = bool(held)
-    while held:
-        size = min(2 * size, LARGEST) if len(held) == size else 1
-        held = _turn(core, held, observer, claim=0 if stop() else size)
+    wakes = core.store.claim_wakes(size)
+    busy = bool(wakes)
+    while wakes:
+        size = min(2 * size, LARGEST) if len(wakes) == size else 1
+        wakes = _turn(core, wakes, observer, claim=0 if stop() else size)
     return busy
 
 
 def _turn(
-    core: Core, held: Sequence[Claimed], observer: StepObserver | None = None, *, claim: int = 0
+    core: Core, wakes: Sequence[Claimed], observer: StepObserver | None = None, *, claim: int = 0
 ) -> list[Claimed]:
     """Do the steps of wakes that are held, and give these back; up to `claim` others are taken with that."""
     began = time.perf_counter()
-    outcomes = _steps(core, held)
+    outcomes = _steps(core, wakes)
     done: list[tuple[Claimed, float | None, bool]] = []
-    for one in held:
-        outcome = outcomes[one]
+    for wake in wakes:
+        outcome = outcomes[wake]
         failed = isinstance(outcome, Exception)
         if isinstance(outcome, Exception):
             shown = isinstance(outcome, Fault | Unavailable)
-            with structlog.contextvars.bound_contextvars(request=one.request or None):
+            with structlog.contextvars.bound_contextvars(request=wake.request or None):
                 why = None if shown else outcome
-                log.warning("step failed", kind=one.kind, uuid=one.uuid, error=str(outcome), exc_info=why)
-            done.append((one, core.store.now() + backoff(one.tries), failed))
+                log.warning("step failed", kind=wake.kind, uuid=wake.uuid, error=str(outcome), exc_info=why)
+            done.append((wake, core.store.now() + backoff(wake.tries), failed))
         else:
-            done.append((one, outcome, failed))
+            done.append((wake, outcome, failed))
     following = core.store.finish_wakes(done, claim=claim)
     if observer is not None:
-        seconds = (time.perf_counter() - began) / len(held)
-        for one, _, failed in done:
-            observer(one, seconds, failed=failed)
+        seconds = (time.perf_counter() - began) / len(wakes)
+        for wake, _, failed in done:
+            observer(wake, seconds, failed=failed)
     return following
 
 
-def _steps(core: Core, held: Sequence[Claimed]) -> dict[Claimed, float | Exception | None]:
+def _steps(core: Core, wakes: Sequence[Claimed]) -> dict[Claimed, float | Exception | None]:
     """When each is due again, or why its step failed: those of a kind together, if that can be done."""
     outcomes: dict[Claimed, float | Exception | None] = {}
-    instances = [one for one in held if one.kind == Instance.KIND]
-    kept = [one for one in held if one.kind in engine.KEPT]
+    instances = [wake for wake in wakes if wake.kind == Instance.KIND]
+    engine_wakes = [wake for wake in wakes if wake.kind in engine.KEPT]
     # What is wrong with one of several is found out one by one.
     if len(instances) > 1:
         with contextlib.suppress(Exception):
-            due = instance.steps(core, {one.uuid: one.request for one in instances})
-            outcomes.update({one: due[one.uuid] for one in instances})
-    if len(kept) > 1:
+            due = instance.steps(core, {wake.uuid: wake.request for wake in instances})
+            outcomes.update({wake: due[wake.uuid] for wake in instances})
+    if len(engine_wakes) > 1:
         with contextlib.suppress(Exception):
-            told = engine.steps(core, [(one.kind, one.uuid) for one in kept])
-            outcomes.update({one: told[one.kind, one.uuid] for one in kept})
-    for one in held:
-        if one not in outcomes:
-            with structlog.contextvars.bound_contextvars(request=one.request or None):
+            engine_outcomes = engine.steps(core, [(wake.kind, wake.uuid) for wake in engine_wakes])
+            outcomes.update({wake: engine_outcomes[wake.kind, wake.uuid] for wake in engine_wakes})
+    for wake in wakes:
+        if wake not in outcomes:
+            with structlog.contextvars.bound_contextvars(request=wake.request or None):
                 try:
-                    outcomes[one] = _step(core, one)
+                    outcomes[wake] = _step(core, wake)
                 except Exception as error:  # noqa: BLE001  (it is told, and tried again)
-                    outcomes[one] = error
+                    outcomes[wake] = error
     return outcomes
 
 
-def _step(core: Core, held: Claimed) -> float | None:
-    if held.kind == Instance.KIND:
-        return instance.step(core, held.uuid, held.request)
-    if held.kind == Image.KIND:
-        return image.step(core, held.uuid, held.request)
-    if held.kind in engine.KEPT:
-        return engine.step(core, held.kind, held.uuid)
+def _step(core: Core, wake: Claimed) -> float | None:
+    if wake.kind == Instance.KIND:
+        return instance.step(core, wake.uuid, wake.request)
+    if wake.kind == Image.KIND:
+        return image.step(core, wake.uuid, wake.request)
+    if wake.kind in engine.KEPT:
+        return engine.step(core, wake.kind, wake.uuid)
     return None
 
 
@@ -220,12 +220,12 @@ class Runner:
             self._asked = time.monotonic()
             self._waiting = self._waiting or self._asked
 
-    def _reports(self, told: Sequence[Report]) -> None:
+    def _reports(self, reports: Sequence[Report]) -> None:
         self._inside.now = True
         if self._recovery is not None:
-            self._recovery.heard_all(told)
+            self._recovery.heard_all(reports)
         else:
-            report.absorb_all(self._core, told)
+            report.absorb_all(self._core, reports)
 
     def _work(self) -> None:
         self._inside.now = True
@@ -239,10 +239,10 @@ class Runner:
         """Steps and requests share an interpreter: while requests come in, steps wait."""
         while self._waiting and not self._stopping.is_set():
             now = time.monotonic()
-            left = min(self._asked + QUIET, self._waiting + PATIENCE) - now
-            if left <= 0:
+            remaining = min(self._asked + QUIET, self._waiting + PATIENCE) - now
+            if remaining <= 0:
                 return
-            self._stopping.wait(left)
+            self._stopping.wait(remaining)
 
     def _rest(self, seen: int) -> None:
         """Wait for a wake, or for the next stored due time; other processes nudge, or are noticed in a second."""

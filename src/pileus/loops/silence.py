@@ -40,11 +40,11 @@ def watch(core: Core) -> None:
     if attend is not None:
         # Another process may have heard of one first.
         attend([host.name for host in hosts])
-    found = [host.uuid for host in hosts if _news(host, core.store.now())]
-    if not found:
+    silent_uuids = [host.uuid for host in hosts if _news(host, core.store.now())]
+    if not silent_uuids:
         return
     with core.store.write() as tx:
-        for host in tx.many(Host, found).values():
+        for host in tx.many(Host, silent_uuids).values():
             if host.gone is None and _news(host, tx.now):
                 silent = tx.now - host.seen.heard
                 tx.see(host, msgspec.structs.replace(host.seen, lost=True))
