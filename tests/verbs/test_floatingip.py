@@ -192,11 +192,11 @@ def test_termination_leaves_the_address_to_its_project(site: Site, ann: Caller, 
 
 def test_what_cannot_be_had(site: Site, ann: Caller, vms: list[str]) -> None:
     with pytest.raises(InvalidValue) as caught:
-        floatingip.allocate(ann, site.core, asked="203.0.113.9")
+        floatingip.allocate(ann, site.core, requested_address="203.0.113.9")
     assert caught.value.reason == "address"
-    made = floatingip.allocate(ann, site.core, asked="198.51.100.77")
+    made = floatingip.allocate(ann, site.core, requested_address="198.51.100.77")
     with pytest.raises(InvalidValue) as caught:
-        floatingip.allocate(ann, site.core, asked="198.51.100.77")
+        floatingip.allocate(ann, site.core, requested_address="198.51.100.77")
     assert caught.value.reason == "address-in-use"
     with pytest.raises(InvalidValue):
         floatingip.associate(ann, site.core, made.ec2_id, instance=vms[0], private="172.31.0.250")

@@ -61,10 +61,10 @@ def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: BodyR
         row = make(tx, spec, host, body)
         _whole(tx, row)
         tx.record(caller, row, "instance.adopt", outcome="done")
-        left = [what for what in recount.set_right(tx) if what not in before]
-        if left:
+        clashes = [what for what in recount.set_right(tx) if what not in before]
+        if clashes:
             raise Conflict(
-                f"The instance '{spec.ec2_id}' cannot be adopted, for others have what it holds: {'; '.join(left)}.",
+                f"The instance '{spec.ec2_id}' cannot be adopted, for others have what it holds: {'; '.join(clashes)}.",
                 noun="instance",
                 ident=spec.ec2_id,
                 reason="taken",
@@ -129,8 +129,13 @@ def put(tx: Writer, noun: N) -> N:
     if (row.wanted, row.name, row.tags) != (noun.wanted, noun.name, noun.tags):
         row = tx.want(row, noun.wanted, name=noun.name, tags=noun.tags)
     if isinstance(noun, Instance):
-        kept = row.assigned
-        return tx.assign(row, msgspec.structs.replace(noun.assigned, host=kept.host, clear=kept.clear, last=kept.last))
+        row_assigned = row.assigned
+        return tx.assign(
+            row,
+            msgspec.structs.replace(
+                noun.assigned, host=row_assigned.host, clear=row_assigned.clear, last=row_assigned.last
+            ),
+        )
     return tx.assign(row, noun.assigned) if noun.assigned is not None else row
 
 
@@ -140,9 +145,9 @@ def _around(tx: Writer, noun: Noun) -> None:
         return
     if isinstance(noun, _NAMED) and any(tx.claimed(pool, value) for pool, value in noun.claims()):
         return
-    made = tx.add(noun)
-    if isinstance(made, Router | Network):
-        tx.wake(made)
+    new_noun = tx.add(noun)
+    if isinstance(new_noun, Router | Network):
+        tx.wake(new_noun)
 
 
 def _with_flavor(tx: Writer, noun: Instance, name: str) -> Instance:

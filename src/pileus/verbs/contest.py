@@ -45,16 +45,16 @@ def losers(tx: Reader, standing: Callable[[Instance], Standing]) -> list[tuple[I
 
     Nobody has reached an instance of which there is but a body or a port. One that is whole never yields.
     """
-    found: dict[str, tuple[Instance, Standing]] = {}
+    by_uuid: dict[str, tuple[Instance, Standing]] = {}
     for uuids in contested(tx).values():
         holders = {**dict.fromkeys(uuids, ""), **{p.uuid: p.wanted.instance for p in tx.many(Port, uuids).values()}}
         rows = tx.many(Instance, [instance or uuid for uuid, instance in holders.items()])
-        known = [(row, standing(row)) for row in rows.values() if row.gone is None]
-        known.sort(key=lambda pair: (-pair[1], not pair[0].seen.running, pair[0].created, pair[0].id))
+        standings = [(row, standing(row)) for row in rows.values() if row.gone is None]
+        standings.sort(key=lambda pair: (-pair[1], not pair[0].seen.running, pair[0].created, pair[0].id))
         # A port whose instance no row has is that of a host that was not heard: it keeps what it has.
-        first = 1 if len(known) == len(uuids) else 0
-        found.update({row.uuid: (row, weight) for row, weight in known[first:] if weight < WHOLE})
-    return list(found.values())
+        first = 1 if len(standings) == len(uuids) else 0
+        by_uuid.update({row.uuid: (row, weight) for row, weight in standings[first:] if weight < WHOLE})
+    return list(by_uuid.values())
 
 
 def move(tx: Writer, row: Instance) -> None:

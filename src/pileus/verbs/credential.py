@@ -74,11 +74,11 @@ def create(caller: Caller, core: Core, kind: Literal["aws", "token"] = "aws", na
             raise Forbidden("Only an administrator makes credentials for others.", noun="credential")
         if kind == "aws":
             access_key, secret = add_aws(caller, core, tx, user, project)
-            made = Made(user=user.name, project=project.name, access_key=access_key, secret_key=secret)
+            credential = Made(user=user.name, project=project.name, access_key=access_key, secret_key=secret)
         else:
-            made = Made(user=user.name, project=project.name, token=add_token(caller, tx, user, project))
-        holder = tx.claimed("credential", made.access_key or _digest(made.token))
-        return msgspec.structs.replace(made, id=tx.need(Credential, holder[1] if holder else "").ec2_id)
+            credential = Made(user=user.name, project=project.name, token=add_token(caller, tx, user, project))
+        holder = tx.claimed("credential", credential.access_key or _digest(credential.token))
+        return msgspec.structs.replace(credential, id=tx.need(Credential, holder[1] if holder else "").ec2_id)
 
 
 def revoke(caller: Caller, core: Core, ident: str) -> None:
@@ -88,12 +88,16 @@ def revoke(caller: Caller, core: Core, ident: str) -> None:
     """
     with core.store.write() as tx:
         holder = tx.claimed("credential", ident) or tx.claimed("credential", _digest(ident))
-        found = tx.get(Credential, holder[1]) if holder else tx.by_ec2(Credential, [ident]).get(ident)
-        if found is None or found.gone is not None or not (caller.admin or found.wanted.user == caller.user):
+        credential = tx.get(Credential, holder[1]) if holder else tx.by_ec2(Credential, [ident]).get(ident)
+        if (
+            credential is None
+            or credential.gone is not None
+            or not (caller.admin or credential.wanted.user == caller.user)
+        ):
             raise NotFound("There is no such credential.", noun="credential")
-        tx.want(found, msgspec.structs.replace(found.wanted, gone=True))
-        tx.bury(found)
-        tx.record(caller, found, "credential.revoke", outcome="done")
+        tx.want(credential, msgspec.structs.replace(credential.wanted, gone=True))
+        tx.bury(credential)
+        tx.record(caller, credential, "credential.revoke", outcome="done")
 
 
 FRESH = 1.0
@@ -133,31 +137,31 @@ class Authority:
 
     def secret(self, access_key: str) -> bytes | None:
         """The secret of an access key; None when there is no such key."""
-        known = self._lookup(access_key)
-        return known.secret if known and known.secret else None
+        owner = self._lookup(access_key)
+        return owner.secret if owner and owner.secret else None
 
     def by_access_key(self, access_key: str, face: str) -> Caller | None:
         """The caller that holds this access key."""
-        known = self._lookup(access_key)
-        return calling(known.user, known.project, face, access_key) if known and known.secret else None
+        owner = self._lookup(access_key)
+        return calling(owner.user, owner.project, face, access_key) if owner and owner.secret else None
 
     def by_token(self, token: str, face: str) -> Caller | None:
         """The caller that holds this token."""
-        known = self._lookup(_digest(token))
-        return calling(known.user, known.project, face) if known else None
+        owner = self._lookup(_digest(token))
+        return calling(owner.user, owner.project, face) if owner else None
 
     def _lookup(self, key: str) -> CredentialOwner | None:
         with self._lock:
             if self._shared and time.monotonic() - self._since > FRESH:
                 self._found, self._since = {}, time.monotonic()
-            found = self._found
-        known = found.get(key)
-        if known is None:
-            known = self._load(key)
-            if known is not None and len(found) < 10_000:
+            owners = self._found
+        owner = owners.get(key)
+        if owner is None:
+            owner = self._load(key)
+            if owner is not None and len(owners) < 10_000:
                 # Into the table that was current before the load: a change meanwhile has replaced it.
-                found[key] = known
-        return known
+                owners[key] = owner
+        return owner
 
     def _load(self, key: str) -> CredentialOwner | None:
         with self._core.store.read() as tx:

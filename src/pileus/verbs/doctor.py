@@ -54,9 +54,9 @@ def mend(caller: Caller, core: Core) -> list[Finding]:
     """Set claims, usage and wakes right, by what the rows say; what of it is still wrong. Raises Forbidden."""
     _administrator(caller)
     with core.store.write() as tx:
-        for found in _wakes(tx, _living(tx), core.store.now()):
-            if found.code == "WakeLeaked":
-                tx.unwake(found.kind, found.ident)
+        for finding in _wakes(tx, _living(tx), core.store.now()):
+            if finding.code == "WakeLeaked":
+                tx.unwake(finding.kind, finding.ident)
         recount.set_right(tx)
         return list(_counts(tx))
 
@@ -106,7 +106,7 @@ def view(tx: Reader, now: float) -> StoreView:
         engine=tuple(_engine(row, subnets.get(row.uuid, ())) for cls in KEPT for row in tx.list(cls, dead=True)),
         images={what.digest: what.size for what in map(content, tx.list(Image)) if what.digest},
         objects=tuple(sorted(named(tx))),
-        findings=tuple(sorted({found.key: found for found in _findings(tx, now)}.values())),
+        findings=tuple(sorted({finding.key: finding for finding in _findings(tx, now)}.values())),
     )
 
 
@@ -118,8 +118,8 @@ def _administrator(caller: Caller) -> None:
 def _newest(tx: Reader) -> float:
     """The newest time that the store has: of a row, of a journal line, of a report."""
     lines = [max(line.at, line.ended or 0.0) for line in tx.journal(limit=100)]
-    heard = [max(host.created, host.seen.heard) for host in tx.list(Host)]
-    return max([0.0, *lines, *heard])
+    host_times = [max(host.created, host.seen.heard) for host in tx.list(Host)]
+    return max([0.0, *lines, *host_times])
 
 
 def _instance(row: Instance) -> InstanceRow:
@@ -188,10 +188,10 @@ def _counts(tx: Reader) -> Iterator[Finding]:
         should, counted = recount.claims(tx), recount.usage(tx)
     except (NotFound, Unavailable):
         return  # a row refers to nothing, or to what cannot be read, which is a finding of its own
-    kept = recount.held(tx)
+    held_claims = recount.held(tx)
     used = tx.usage() if not tx.unreadable else counted
-    for pool, value, uuid in kept ^ should:
-        leaked = (pool, value, uuid) in kept
+    for pool, value, uuid in held_claims ^ should:
+        leaked = (pool, value, uuid) in held_claims
         ident = f"{pool} {value}"
         yield Finding(code="ClaimLeaked" if leaked else "ClaimMissing", kind="claim", ident=ident, detail=f"of {uuid}")
     for scope, resource in used.keys() | counted.keys():

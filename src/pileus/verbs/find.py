@@ -31,15 +31,17 @@ def by_ec2(caller: Caller, tx: Reader, cls: type[N], ids: Iterable[str], *, dead
     for ident in wanted:
         if not is_ec2(cls.PREFIX, ident):
             raise Malformed(f'Invalid id: "{ident}" (expecting "{cls.PREFIX}-...")', noun=cls.KIND, ident=ident)
-    found = tx.by_ec2(cls, wanted)
-    held = {ident: noun for ident, noun in found.items() if visible(caller, noun) and (dead or noun.gone is None)}
-    missing = [ident for ident in wanted if ident not in held]
+    nouns = tx.by_ec2(cls, wanted)
+    visible_nouns = {
+        ident: noun for ident, noun in nouns.items() if visible(caller, noun) and (dead or noun.gone is None)
+    }
+    missing = [ident for ident in wanted if ident not in visible_nouns]
     if missing:
         for row in tx.unreadable.values():
             if row.ec2_id in missing and (caller.admin or row.project == caller.project):
                 raise tx.refusal(row)
         raise not_found(cls, missing)
-    return [held[ident] for ident in wanted]
+    return [visible_nouns[ident] for ident in wanted]
 
 
 def by_any(caller: Caller, tx: Reader, cls: type[N], ident: str) -> N:
@@ -80,13 +82,13 @@ def chosen(
 
     Raises NotFound for an id that is wrong, and what `absent` makes of a name that is.
     """
-    found = tx.list(cls, project=caller.project)
+    nouns = tx.list(cls, project=caller.project)
     if ids:
         by_ec2(caller, tx, cls, ids)
-    missing = set(names) - {noun.name for noun in found}
+    missing = set(names) - {noun.name for noun in nouns}
     if missing:
         raise absent(min(missing))
-    return [noun for noun in found if not (names or ids) or noun.name in names or noun.ec2_id in ids]
+    return [noun for noun in nouns if not (names or ids) or noun.name in names or noun.ec2_id in ids]
 
 
 def not_found(cls: type[Noun], idents: Sequence[str], more: str = "") -> NotFound:

@@ -56,13 +56,13 @@ def demand(caller: Caller, core: Core, ident: str, add: Iterable[str] = (), remo
     Raises Forbidden, NotFound, InvalidValue.
     """
     with core.store.write() as tx:
-        found = _one(caller, tx, ident)
-        traits = changed(found.wanted.traits, add, remove)
-        if traits == found.wanted.traits:
-            return found
-        found = tx.want(found, msgspec.structs.replace(found.wanted, traits=traits))
-        tx.record(caller, found, "flavor.traits", goal=found.generation, outcome="done", detail=" ".join(traits))
-        return found
+        flavor = _one(caller, tx, ident)
+        traits = changed(flavor.wanted.traits, add, remove)
+        if traits == flavor.wanted.traits:
+            return flavor
+        flavor = tx.want(flavor, msgspec.structs.replace(flavor.wanted, traits=traits))
+        tx.record(caller, flavor, "flavor.traits", goal=flavor.generation, outcome="done", detail=" ".join(traits))
+        return flavor
 
 
 def offer(caller: Caller, core: Core, ident: str, *, retired: bool = False) -> Flavor:
@@ -71,13 +71,13 @@ def offer(caller: Caller, core: Core, ident: str, *, retired: bool = False) -> F
     Raises Forbidden, NotFound.
     """
     with core.store.write() as tx:
-        found = _one(caller, tx, ident)
-        if found.wanted.retired == retired:
-            return found
-        found = tx.want(found, msgspec.structs.replace(found.wanted, retired=retired))
+        flavor = _one(caller, tx, ident)
+        if flavor.wanted.retired == retired:
+            return flavor
+        flavor = tx.want(flavor, msgspec.structs.replace(flavor.wanted, retired=retired))
         verb = "flavor.retire" if retired else "flavor.offer"
-        tx.record(caller, found, verb, goal=found.generation, outcome="done")
-        return found
+        tx.record(caller, flavor, verb, goal=flavor.generation, outcome="done")
+        return flavor
 
 
 def seed(caller: Caller, core: Core) -> list[Flavor]:
@@ -87,12 +87,12 @@ def seed(caller: Caller, core: Core) -> list[Flavor]:
     with core.store.write() as tx:
         have = {flavor.name for flavor in tx.list(Flavor)}
         have |= {row.name for row in tx.unreadable.values() if row.kind == Flavor.KIND}
-        made = []
+        new_flavors = []
         for name, (vcpus, memory, disk), kind in sizes:
             if name not in have:
                 wanted = model.Wanted(vcpus=vcpus, memory=memory, disk=disk, kind=kind)  # type: ignore[arg-type]  # a literal in `sizes`
-                made.append(_add(caller, tx, name, wanted))
-    return made
+                new_flavors.append(_add(caller, tx, name, wanted))
+    return new_flavors
 
 
 def listing(caller: Caller, core: Core) -> list[Flavor]:

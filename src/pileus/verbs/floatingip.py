@@ -37,10 +37,10 @@ class AddressView(msgspec.Struct, frozen=True, kw_only=True):
 
 def free(tx: Reader, place: Place) -> str:
     """The lowest address of the outside network that nobody has; "" when there is none."""
-    taken = {value for _, value, _ in tx.claims(pool=POOL)}
+    claimed_addresses = {value for _, value, _ in tx.claims(pool=POOL)}
     base = ipaddress.IPv4Network(place.floating_cidr).network_address
     every = (str(base + offset) for offset in addresses.floating(place.floating_cidr))
-    return next((address for address in every if address not in taken), "")
+    return next((address for address in every if address not in claimed_addresses), "")
 
 
 def within(place: Place, address: str) -> bool:
@@ -56,13 +56,15 @@ def meant(text: str) -> tuple[str, str]:
     return (text, "") if text.startswith(f"{FloatingIp.PREFIX}-") else ("", text)
 
 
-def allocate(caller: Caller, core: Core, tags: Mapping[str, str] | None = None, asked: str = "") -> FloatingIp:
-    """Keep an address for the project: the one that is `asked` for, or the lowest free one.
+def allocate(
+    caller: Caller, core: Core, tags: Mapping[str, str] | None = None, requested_address: str = ""
+) -> FloatingIp:
+    """Keep an address for the project: `requested_address`, or the lowest free one if it is empty.
 
     Raises QuotaExceeded, NoCapacity when none is left, InvalidValue for an address that cannot be had.
     """
     with core.store.write() as tx:
-        address = _asked(tx, core.place, asked) if asked else free(tx, core.place)
+        address = _asked(tx, core.place, requested_address) if requested_address else free(tx, core.place)
         if not address:
             raise NoCapacity("The outside network has no free address left.", noun=FloatingIp.KIND, reason="floating")
         floating = FloatingIp(
@@ -77,12 +79,12 @@ def allocate(caller: Caller, core: Core, tags: Mapping[str, str] | None = None, 
         return floating
 
 
-def _asked(tx: Reader, place: Place, asked: str) -> str:
-    if not within(place, asked):
-        raise InvalidValue(f"The address '{asked}' is not one of this cloud's.", ident=asked, reason="address")
-    if tx.claimed(POOL, asked):
-        raise InvalidValue(f"The address '{asked}' is in use.", ident=asked, reason="address-in-use")
-    return asked
+def _asked(tx: Reader, place: Place, address: str) -> str:
+    if not within(place, address):
+        raise InvalidValue(f"The address '{address}' is not one of this cloud's.", ident=address, reason="address")
+    if tx.claimed(POOL, address):
+        raise InvalidValue(f"The address '{address}' is in use.", ident=address, reason="address-in-use")
+    return address
 
 
 def associate(
@@ -127,33 +129,33 @@ def associate(
 def _target(caller: Caller, tx: Reader, instance: str, port: str) -> Port:
     """The living port that is meant; Conflict when it is going."""
     if port:
-        found = find.by_ec2(caller, tx, Port, [port])
-        owner = found[0].ec2_id
+        candidates = find.by_ec2(caller, tx, Port, [port])
+        owner = candidates[0].ec2_id
     elif instance:
         holder = find.by_ec2(caller, tx, Instance, [instance])[0]
         owner = holder.ec2_id
         ports = [port for port in tx.referring(Port, [holder.uuid]) if port.wanted.instance == holder.uuid]
-        found = sorted(ports, key=lambda port: port.wanted.index)
+        candidates = sorted(ports, key=lambda port: port.wanted.index)
     else:
         raise InvalidValue("Either an instance or a network interface must be named.", reason="missing")
-    if not found or found[0].wanted.gone:
+    if not candidates or candidates[0].wanted.gone:
         raise Conflict(f"'{owner}' is being terminated.", noun="instance", ident=owner, reason="state")
-    return found[0]
+    return candidates[0]
 
 
 def disassociate(caller: Caller, core: Core, association: str = "", ident: str = "", address: str = "") -> FloatingIp:
     """Take the address (by its association's id, EC2 id, or itself) from its port; it stays the project's."""
     with core.store.write() as tx:
         if association:
-            held = [one for one in _all(caller, tx) if one.wanted.association == association]
-            if not held:
+            matches = [candidate for candidate in _all(caller, tx) if candidate.wanted.association == association]
+            if not matches:
                 raise NotFound(
                     f"The association ID '{association}' does not exist",
                     noun=FloatingIp.KIND,
                     ident=association,
                     reason="association",
                 )
-            floating = held[0]
+            floating = matches[0]
         else:
             floating = _one(caller, tx, ident, address)
         return _unused(caller, tx, floating) if floating.wanted.port else floating
@@ -185,43 +187,44 @@ def leave(caller: Caller, tx: Writer, port: Port) -> None:
 def listing(caller: Caller, core: Core, ids: Sequence[str] = (), named: Sequence[str] = ()) -> list[AddressView]:
     """The project's addresses, all or those with these EC2 ids or addresses (each must exist)."""
     with core.store.read() as tx:
-        found = _all(caller, tx)
+        floating_ips = _all(caller, tx)
         if ids or named:
             chosen = {
-                one.uuid for one in [*(_one(caller, tx, i) for i in ids), *(_one(caller, tx, "", a) for a in named)]
+                floating.uuid
+                for floating in [*(_one(caller, tx, i) for i in ids), *(_one(caller, tx, "", a) for a in named)]
             }
-            found = [one for one in found if one.uuid in chosen]
-        return views_of(tx, found)
+            floating_ips = [floating for floating in floating_ips if floating.uuid in chosen]
+        return views_of(tx, floating_ips)
 
 
-def views_of(tx: Reader, found: Sequence[FloatingIp]) -> list[AddressView]:
+def views_of(tx: Reader, floating_ips: Sequence[FloatingIp]) -> list[AddressView]:
     """The addresses with the ports that have them and those ports' instances, in order; two queries."""
-    ports = tx.many(Port, [one.wanted.port for one in found if one.wanted.port])
+    ports = tx.many(Port, [floating.wanted.port for floating in floating_ips if floating.wanted.port])
     instances = tx.many(Instance, [port.wanted.instance or "" for port in ports.values()])
     views = []
-    for one in found:
-        port = ports.get(one.wanted.port or "")
+    for floating in floating_ips:
+        port = ports.get(floating.wanted.port or "")
         instance = instances.get(port.wanted.instance or "") if port else None
-        views.append(AddressView(floating=one, port=port, instance=instance))
+        views.append(AddressView(floating=floating, port=port, instance=instance))
     return views
 
 
 def _all(caller: Caller, tx: Reader) -> list[FloatingIp]:
-    return [one for one in tx.list(FloatingIp, project=caller.project) if not one.wanted.gone]
+    return [floating for floating in tx.list(FloatingIp, project=caller.project) if not floating.wanted.gone]
 
 
 def _one(caller: Caller, tx: Reader, ident: str, address: str = "") -> FloatingIp:
     """The project's address with this EC2 id, or this address itself."""
     if ident:
-        found = find.by_ec2(caller, tx, FloatingIp, [ident])[0]
-        if found.wanted.gone:
+        floating = find.by_ec2(caller, tx, FloatingIp, [ident])[0]
+        if floating.wanted.gone:
             raise find.not_found(FloatingIp, [ident])
-        return found
+        return floating
     if not address:
         raise InvalidValue("An allocation ID or an address must be named.", reason="missing")
-    for one in _all(caller, tx):
-        if one.assigned.address == address:
-            return one
+    for candidate in _all(caller, tx):
+        if candidate.assigned.address == address:
+            return candidate
     if not addresses.valid(address):
         text = f"Invalid value '{address}' for an address: expecting four numbers and dots."
         raise Malformed(text, noun=FloatingIp.KIND, ident=address, reason="address")

@@ -106,15 +106,15 @@ def remove(caller: Caller, core: Core, ident: str, *, forget: bool = False) -> H
         else:
             # A launch that has chosen it waits for these rows, or this for the launch; it finds none, and looks anew.
             tx.close_usage(scope)
-        held = len(tx.taken(scope))
-        kept = len(tx.taken(on_host(host.name)))
-        if kept and not held and not forget:
-            text = f"The host '{host.name}' has captures that the cloud has not got yet: {kept}."
+        instance_count = len(tx.taken(scope))
+        capture_count = len(tx.taken(on_host(host.name)))
+        if capture_count and not instance_count and not forget:
+            text = f"The host '{host.name}' has captures that the cloud has not got yet: {capture_count}."
             raise Conflict(text, noun="host", ident=host.name, reason="in-use")
-        if held and not forget:
+        if instance_count and not forget:
             raise Conflict(
-                f"The host '{host.name}' holds {held} instance{'' if held == 1 else 's'}: terminate them first, or, "
-                "if the host is lost for good, forget it.",
+                f"The host '{host.name}' holds {instance_count} instance{'' if instance_count == 1 else 's'}: "
+                "terminate them first, or, if the host is lost for good, forget it.",
                 noun="host",
                 ident=host.name,
                 reason="in-use",
@@ -122,7 +122,13 @@ def remove(caller: Caller, core: Core, ident: str, *, forget: bool = False) -> H
         host = tx.want(host, msgspec.structs.replace(host.wanted, gone=True))
         tx.bury(host)
         tx.claim(REMOVED, host.name, host)
-        tx.record(caller, host, "host.remove", outcome="done", detail=f"forgotten with {held}" if held else "")
+        tx.record(
+            caller,
+            host,
+            "host.remove",
+            outcome="done",
+            detail=f"forgotten with {instance_count}" if instance_count else "",
+        )
         return host
 
 
@@ -167,13 +173,13 @@ def _let_in(name: str) -> str:
 def views_of(tx: Reader, core: Core, hosts: Sequence[Host]) -> list[HostView]:
     """Join hosts with what is shown of them; two queries for all."""
     used = tx.usage_by_scope("host:", RESOURCES)
-    held = tx.claim_counts([f"host:{host.name}" for host in hosts])
+    instance_counts = tx.claim_counts([f"host:{host.name}" for host in hosts])
     now = core.store.now()
     return [
         HostView(
             host=host,
             condition=condition(host, now),
-            instances=held.get(f"host:{host.name}", 0),
+            instances=instance_counts.get(f"host:{host.name}", 0),
             used=dict(zip(RESOURCES, used.get(f"host:{host.name}", (0, 0, 0)), strict=True)),
             room=room(host.wanted, host.seen.capacity, core.policy.overcommit),
         )

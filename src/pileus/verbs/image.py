@@ -78,25 +78,25 @@ LONGEST_NAME = 128
 _LOGIN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}", re.ASCII)
 
 
-def capture(caller: Caller, core: Core, asked: CaptureRequest) -> Image:
+def capture(caller: Caller, core: Core, request: CaptureRequest) -> Image:
     """Have an image made of an instance's root disk as it is now. Its bytes follow; it is pending until they are here.
 
     The image's other properties are those of its instance's own image. Raises NotFound; Duplicate for a name that the
     project's other images have; Conflict for an instance that never ran or is to go; InvalidValue; Unsupported.
     """
-    _named(asked.name)
-    tag.check(asked.snapshot_tags)
+    _named(request.name)
+    tag.check(request.snapshot_tags)
     with core.store.write() as tx:
-        row = _source(caller, tx, asked.instance)
-        if any(not other.wanted.gone for other in tx.list(Image, project=row.project, name=asked.name)):
-            text = f"AMI name {asked.name} is already in use by another image."
-            raise Duplicate(text, noun="image", ident=asked.name)
-        wanted = _captured(tx, row, asked)
+        row = _source(caller, tx, request.instance)
+        if any(not other.wanted.gone for other in tx.list(Image, project=row.project, name=request.name)):
+            text = f"AMI name {request.name} is already in use by another image."
+            raise Duplicate(text, noun="image", ident=request.name)
+        wanted = _captured(tx, row, request)
         image = Image(
             uuid=new_uuid(),
             project=row.project,
-            name=asked.name,
-            tags=asked.tags,
+            name=request.name,
+            tags=request.tags,
             wanted=wanted,
             assigned=Assigned(),
             seen=Seen(),
@@ -124,7 +124,7 @@ def _source(caller: Caller, tx: Reader, ident: str) -> Instance:
     return row
 
 
-def _captured(tx: Reader, row: Instance, asked: CaptureRequest) -> Wanted:
+def _captured(tx: Reader, row: Instance, request: CaptureRequest) -> Wanted:
     """Return the wanted state of an image of `row`'s root disk. Raises Unsupported where it cannot be captured."""
     with tx.complete():
         disks = [volume for volume in tx.referring(Volume, [row.uuid]) if not volume.wanted.gone]
@@ -138,20 +138,20 @@ def _captured(tx: Reader, row: Instance, asked: CaptureRequest) -> Wanted:
     if host is None or kind not in host.seen.limits.captures:
         text = f"The host of '{row.ec2_id}' makes no images of a {kind}'s disk."
         raise Unsupported(text, noun="instance", ident=row.ec2_id)
-    said = own.wanted if own is not None else Wanted()
+    own_wanted = own.wanted if own is not None else Wanted()
     return Wanted(
         format="tar" if kind == "container" else "qcow2",
         kind=kind,
-        login_user=row.wanted.login_user or said.login_user,
-        min_memory=said.min_memory,
+        login_user=row.wanted.login_user or own_wanted.login_user,
+        min_memory=own_wanted.min_memory,
         min_disk=root.wanted.size,
-        architecture=said.architecture,
-        description=asked.description,
-        traits=said.traits,
+        architecture=own_wanted.architecture,
+        description=request.description,
+        traits=own_wanted.traits,
         instance=row.uuid,
         disk=root.uuid,
-        reboot=asked.reboot,
-        snapshot_tags=asked.snapshot_tags,
+        reboot=request.reboot,
+        snapshot_tags=request.snapshot_tags,
     )
 
 
@@ -189,20 +189,20 @@ def room(caller: Caller, core: Core, stored: Callable[[str], int | None]) -> int
         deleted = sum(
             gibibytes(size) for digest in _deleted(tx, caller.project) if (size := stored(digest)) is not None
         )
-    left = {
+    remaining = {
         resource: limit - used.get((project_scope(caller.project), resource), 0)
         for resource in ("images", "imagespace")
         if (limit := quota.limit(resource)) is not None
     }
-    if "imagespace" in left:
-        left["imagespace"] -= deleted
-    for resource, amount in left.items():
+    if "imagespace" in remaining:
+        remaining["imagespace"] -= deleted
+    for resource, amount in remaining.items():
         if amount < 1:
             text = f"{resource}: this project has all {quota.limit(resource)} that it may have."
             if resource == "imagespace" and deleted:
                 text += f" {deleted} GiB are of deleted images that disks of its instances began as."
             raise QuotaExceeded(text, noun="image", reason=resource)
-    return left["imagespace"] << 30 if "imagespace" in left else None
+    return remaining["imagespace"] << 30 if "imagespace" in remaining else None
 
 
 def _deleted(tx: Reader, project: str) -> set[str]:
@@ -238,10 +238,10 @@ def named(tx: Reader) -> set[str]:
     They are those of images, of captures that are on their way, and of the images that instances' disks began as.
     """
     images = tx.list(Image)
-    found = {content(image).digest for image in images}
-    found |= {image.seen.digest for image in images if image.seen is not None}
-    found |= {volume.wanted.digest for volume in tx.list(Volume)}
-    return found - {""}
+    digests = {content(image).digest for image in images}
+    digests |= {image.seen.digest for image in images if image.seen is not None}
+    digests |= {volume.wanted.digest for volume in tx.list(Volume)}
+    return digests - {""}
 
 
 def listing(caller: Caller, core: Core, ids: Sequence[str] = ()) -> list[Image]:
@@ -266,13 +266,13 @@ def needed(caller: Caller, tx: Reader, ident: str) -> Image:
     Raises NotFound otherwise, and Conflict while it has no bytes.
     """
     try:
-        found = find.by_any(caller, tx, Image, ident)
+        image = find.by_any(caller, tx, Image, ident)
     except NotFound:
         if not ident.startswith("ami-"):
             raise
-        found = find.by_ec2(caller, tx, Image, [ident])[0]
-    known([found])
-    if state(found) is not State.AVAILABLE:
-        text = f"The image ID '{found.ec2_id}' is {state(found)}: nothing can be launched from it."
-        raise Conflict(text, noun="image", ident=found.ec2_id, reason="unavailable")
-    return found
+        image = find.by_ec2(caller, tx, Image, [ident])[0]
+    known([image])
+    if state(image) is not State.AVAILABLE:
+        text = f"The image ID '{image.ec2_id}' is {state(image)}: nothing can be launched from it."
+        raise Conflict(text, noun="image", ident=image.ec2_id, reason="unavailable")
+    return image

@@ -66,8 +66,8 @@ def invite(caller: Caller, core: Core, host: str = "", valid: float = 3600.0) ->
     with core.store.write() as tx:
         _forget(tx)
         wanted = Wanted(type="join", key=_digest(token), user=caller.user, host=host, until=tx.now + valid)
-        made = tx.add(Credential(uuid=_uuid(token), project=caller.project, name=host, wanted=wanted))
-        tx.record(caller, made, "host.invite", outcome="done", detail=host)
+        credential = tx.add(Credential(uuid=_uuid(token), project=caller.project, name=host, wanted=wanted))
+        tx.record(caller, credential, "host.invite", outcome="done", detail=host)
     return Invitation(token=token, url=core.place.join, host=host, until=wanted.until)
 
 
@@ -79,26 +79,26 @@ def redeem(core: Core, token: str, name: str, zone: str, issue: Issue) -> tuple[
     """
     checked(name)
     with core.store.write() as tx:
-        held = tx.get(Credential, _uuid(token))
-        if held is None or held.wanted.type != "join" or held.wanted.key != _digest(token):
+        credential = tx.get(Credential, _uuid(token))
+        if credential is None or credential.wanted.type != "join" or credential.wanted.key != _digest(token):
             raise _refused("token-unknown", "This token is none of this cloud's, or was used long ago.")
-        if held.gone is not None:
+        if credential.gone is not None:
             raise _refused("token-used", "This token was used already: each lets one host in, once.")
-        if held.wanted.until <= tx.now:
+        if credential.wanted.until <= tx.now:
             raise _refused("token-expired", "This token has expired.")
-        if held.wanted.host not in ("", name):
-            text = f"This token lets the host '{held.wanted.host}' in, and not '{name}'."
+        if credential.wanted.host not in ("", name):
+            text = f"This token lets the host '{credential.wanted.host}' in, and not '{name}'."
             raise Forbidden(text, noun="host", ident=name, reason="token-name")
         certificate, serial = issue(name)
         wanted = HostWanted(zone=zone or core.place.zone, certificates=(serial,))
         host = _admit(tx, Host(uuid=new_uuid(), name=name, wanted=wanted))
         try:
             # Whatever the database: of two that come at the same moment one gets this.
-            tx.claim(JOINED, held.uuid, host)
+            tx.claim(JOINED, credential.uuid, host)
         except Duplicate as error:
             raise _refused("token-used", "This token was used already: each lets one host in, once.") from error
-        tx.want(held, msgspec.structs.replace(held.wanted, gone=True))
-        tx.bury(held)
+        tx.want(credential, msgspec.structs.replace(credential.wanted, gone=True))
+        tx.bury(credential)
         tx.record(SYSTEM, host, "host.join", outcome="done", detail=f"certificate {serial}")
     return host, certificate
 
@@ -168,10 +168,10 @@ def _good(host: Host | None, serial: str) -> bool:
 
 def _forget(tx: Writer) -> None:
     """Bury the tokens that nobody used in time."""
-    for held in tx.list(Credential):
-        if held.wanted.type == "join" and held.wanted.until <= tx.now:
-            tx.want(held, msgspec.structs.replace(held.wanted, gone=True))
-            tx.bury(held)
+    for credential in tx.list(Credential):
+        if credential.wanted.type == "join" and credential.wanted.until <= tx.now:
+            tx.want(credential, msgspec.structs.replace(credential.wanted, gone=True))
+            tx.bury(credential)
 
 
 def _refused(reason: str, text: str) -> Forbidden:

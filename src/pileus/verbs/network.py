@@ -44,28 +44,28 @@ class SubnetView(msgspec.Struct, frozen=True, kw_only=True):
 def routers(caller: Caller, core: Core, ids: Sequence[str] = ()) -> list[Router]:
     """The project's routers (EC2's VPCs), all or those with these EC2 ids."""
     with core.store.read() as tx:
-        found = tx.list(Router, project=caller.project)
+        rows = tx.list(Router, project=caller.project)
         if ids:
-            found = find.by_ec2(caller, tx, Router, ids)
-    return [router for router in found if not router.wanted.gone]
+            rows = find.by_ec2(caller, tx, Router, ids)
+    return [router for router in rows if not router.wanted.gone]
 
 
 def subnets(caller: Caller, core: Core, ids: Sequence[str] = ()) -> list[SubnetView]:
     """The project's subnets, all or those with these EC2 ids."""
     with core.store.read() as tx:
-        found = tx.list(Subnet, project=caller.project)
+        rows = tx.list(Subnet, project=caller.project)
         if ids:
-            found = find.by_ec2(caller, tx, Subnet, ids)
-        networks = tx.many(Network, [subnet.wanted.network for subnet in found])
+            rows = find.by_ec2(caller, tx, Subnet, ids)
+        networks = tx.many(Network, [subnet.wanted.network for subnet in rows])
         over = tx.many(Router, [network.wanted.router or "" for network in networks.values()])
-        taken = tx.claim_counts([f"subnet:{subnet.uuid}" for subnet in found])
+        address_counts = tx.claim_counts([f"subnet:{subnet.uuid}" for subnet in rows])
         views = []
-        for subnet in found:
+        for subnet in rows:
             network = networks.get(subnet.wanted.network)
             router = over.get(network.wanted.router or "") if network is not None else None
             if network is not None and router is not None and not subnet.wanted.gone:
                 total = len(usable(subnet.wanted))
-                free = total - taken.get(f"subnet:{subnet.uuid}", 0)
+                free = total - address_counts.get(f"subnet:{subnet.uuid}", 0)
                 views.append(SubnetView(subnet=subnet, network=network, router=router, free=free))
     return views
 
@@ -113,9 +113,9 @@ def flat(caller: Caller, core: Core, pool: str) -> Flat:
     except ValueError as error:
         raise InvalidValue(f"{error}.", noun="subnet", ident=pool, reason="pool") from error
     with core.store.write() as tx:
-        known = next((s for s in tx.list(Subnet, project=caller.project, name=FLAT) if not s.wanted.gone), None)
-        if known is not None:
-            return _repooled(caller, tx, known, first, last)
+        flat_subnet = next((s for s in tx.list(Subnet, project=caller.project, name=FLAT) if not s.wanted.gone), None)
+        if flat_subnet is not None:
+            return _repooled(caller, tx, flat_subnet, first, last)
         router = Router(uuid=new_uuid(), project=caller.project, name=FLAT, wanted=RouterWanted(cidr=cidr))
         on = Network(uuid=new_uuid(), project=caller.project, name=FLAT, wanted=NetworkWanted(router=router.uuid))
         wanted = Wanted(
@@ -126,18 +126,18 @@ def flat(caller: Caller, core: Core, pool: str) -> Flat:
             gateway=gateway,
             localport=localport,
         )
-        made = [
+        new_nouns = [
             tx.add(router),
             tx.add(on),
             securitygroup.default(tx, caller.project, router.uuid),
             securitygroup.open_(tx, caller.project, router.uuid, FLAT),
         ]
         subnet = tx.add(Subnet(uuid=new_uuid(), project=caller.project, name=FLAT, wanted=wanted))
-        for noun in made:
+        for noun in new_nouns:
             tx.record(caller, noun, f"{noun.KIND}.create")
             tx.wake(noun)
         tx.record(caller, subnet, "subnet.create", outcome="done")
-        return Flat(subnet=subnet.ec2_id, group=made[-1].ec2_id)
+        return Flat(subnet=subnet.ec2_id, group=new_nouns[-1].ec2_id)
 
 
 def _repooled(caller: Caller, tx: Writer, subnet: Subnet, first: str, last: str) -> Flat:
@@ -171,17 +171,17 @@ def _repooled(caller: Caller, tx: Writer, subnet: Subnet, first: str, last: str)
     return Flat(subnet=subnet.ec2_id, group=tx.need(SecurityGroup, holder[1]).ec2_id)
 
 
-def free_addresses(tx: Reader, subnet: Subnet, least: int, most: int, asked: str = "") -> list[str]:
-    """From `least` to `most` addresses of the subnet that nobody has: the one that was `asked` for, or the lowest.
+def free_addresses(tx: Reader, subnet: Subnet, least: int, most: int, requested_address: str = "") -> list[str]:
+    """From `least` to `most` addresses of the subnet that nobody has: `requested_address` if given, or the lowest.
 
     Raises NoCapacity when there are fewer, InvalidValue for an address that cannot be had.
     """
-    taken = tx.taken(f"subnet:{subnet.uuid}")
-    if asked:
-        return [_asked(subnet, taken, asked)]
+    claimed_addresses = tx.taken(f"subnet:{subnet.uuid}")
+    if requested_address:
+        return [_asked(subnet, claimed_addresses, requested_address)]
     free: list[str] = []
     for address in chain.from_iterable(_addresses(subnet.wanted)):
-        if address not in taken:
+        if address not in claimed_addresses:
             free.append(address)
             if len(free) == most:
                 return free
@@ -212,29 +212,29 @@ def free_loopbacks(tx: Writer, prefix: int, count: int) -> list[str]:
 
     Raises NoCapacity when there are fewer.
     """
-    found: list[str] = []
+    loopbacks: list[str] = []
     for _ in range(addresses.LOOPBACKS):
         offset = (tx.sequence("loopback") - 1) % addresses.LOOPBACKS
         address = addresses.loopback(prefix, offset)
         if tx.claimed("loopback", address) is None:
-            found.append(address)
-            if len(found) == count:
-                return found
+            loopbacks.append(address)
+            if len(loopbacks) == count:
+                return loopbacks
     raise NoCapacity("Every loopback address of this cloud is in use.", noun="instance", reason="loopback")
 
 
-def _asked(subnet: Subnet, taken: set[str], asked: str) -> str:
+def _asked(subnet: Subnet, claimed_addresses: set[str], address: str) -> str:
     try:
-        inside = addresses.offset(subnet.wanted.cidr, asked) in usable(subnet.wanted)
+        inside = addresses.offset(subnet.wanted.cidr, address) in usable(subnet.wanted)
     except ValueError:
         inside = False
     if not inside:
         raise InvalidValue(
-            f"Address {asked} does not fall within the subnet's address range",
+            f"Address {address} does not fall within the subnet's address range",
             noun="port",
-            ident=asked,
+            ident=address,
             reason="address",
         )
-    if asked in taken:
-        raise InvalidValue(f"Address {asked} is in use.", noun="port", ident=asked, reason="address-in-use")
-    return asked
+    if address in claimed_addresses:
+        raise InvalidValue(f"Address {address} is in use.", noun="port", ident=address, reason="address-in-use")
+    return address

@@ -68,14 +68,14 @@ def named(caller: Caller, tx: Reader, name: str) -> PlacementGroup:
 def members(tx: Writer, group: PlacementGroup) -> dict[str, int]:
     """How many instances of a group each host has, or may still have; the group is locked: no launch adds others."""
     tx.lock(group)
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     apart = group.wanted.policy.endswith("anti-affinity")
     for row in tx.referring(Instance, [group.uuid]):
         # A body that is going still is where it is; those that are to be together need not wait for it.
         hosts = {row.assigned.host, *row.assigned.clear} if apart or not row.wanted.gone else set()
         for host in hosts - {None}:
-            found[str(host)] = found.get(str(host), 0) + 1
-    return found
+            counts[str(host)] = counts.get(str(host), 0) + 1
+    return counts
 
 
 def unknown(name: str) -> NotFound:

@@ -48,11 +48,11 @@ def held(tx: Reader) -> Claims:
 
 def usage(tx: Reader) -> Usage:
     """Return the usage of the living rows by (scope, resource), zeros left out."""
-    found: Counter[tuple[str, str]] = Counter()
+    totals: Counter[tuple[str, str]] = Counter()
     for cls in NOUNS.values():
         for noun in tx.list(cls):
             for resource, amount in noun.amounts().items():
-                found[project_scope(noun.project), resource] += amount
+                totals[project_scope(noun.project), resource] += amount
     disks: Counter[str] = Counter()
     kinds: dict[str, str] = {}
     for volume in tx.list(Volume):
@@ -64,28 +64,28 @@ def usage(tx: Reader) -> Usage:
         flavor = tx.need(Flavor, row.wanted.flavor).wanted
         each = {"vcpus": flavor.vcpus, "memory": flavor.memory}
         for resource, amount in each.items():
-            found[project_scope(row.project), resource] += amount
+            totals[project_scope(row.project), resource] += amount
         each["vcpus"] = host_vcpus(flavor.vcpus, kinds.get(row.uuid, flavor.kind))
         for host in {row.assigned.host, *row.assigned.clear} - {None}:
             for resource, amount in {**each, "disk": disks[row.uuid]}.items():
-                found[f"host:{host}", resource] += amount
-    return {key: amount for key, amount in found.items() if amount}
+                totals[f"host:{host}", resource] += amount
+    return {key: amount for key, amount in totals.items() if amount}
 
 
 def differences(tx: Reader) -> list[str]:
     """Where the store's claims and usage are not what the rows say, in words; empty when all is well."""
     should, used, counted = claims(tx), tx.usage(), usage(tx)
-    kept = held(tx)
-    found = [f"claim without a right: {claim}" for claim in sorted(kept - should)]
-    found += [f"claim missing: {claim}" for claim in sorted(should - kept)]
+    held_claims = held(tx)
+    mismatches = [f"claim without a right: {claim}" for claim in sorted(held_claims - should)]
+    mismatches += [f"claim missing: {claim}" for claim in sorted(should - held_claims)]
     if tx.unreadable:
-        return found  # what such rows use cannot be counted
-    found += [
+        return mismatches  # what such rows use cannot be counted
+    mismatches += [
         f"usage of {key}: {used.get(key, 0)}, counted {counted.get(key, 0)}"
         for key in sorted(used.keys() | counted.keys())
         if used.get(key, 0) != counted.get(key, 0)
     ]
-    return found
+    return mismatches
 
 
 def set_right(tx: Writer) -> list[str]:
@@ -102,11 +102,11 @@ def set_right(tx: Writer) -> list[str]:
             continue
         if (pool, value, uuid) not in should or rights[pool, value] > 1:
             tx.unclaim(pool, value, uuid)
-    taken = {(pool, value) for pool, value, _ in tx.claims()}
+    claimed_values = {(pool, value) for pool, value, _ in tx.claims()}
     holders = _holders(tx)
     for pool, value, uuid in sorted(should, key=lambda claim: holders[claim[2]][0]):
-        if (pool, value) not in taken:
-            taken.add((pool, value))
+        if (pool, value) not in claimed_values:
+            claimed_values.add((pool, value))
             tx.claim(pool, value, holders[uuid][1])
     used, counted = tx.usage(), usage(tx)
     for scope, resource in used.keys() | counted.keys():
@@ -136,16 +136,16 @@ def _holders(tx: Reader) -> dict[str, tuple[tuple[bool, bool, float, int], Noun]
     """Every row that may hold claims, by uuid, with its place in the order in which they get them."""
     instances = tx.list(Instance)
     running = {row.uuid for row in instances if row.seen.running}
-    known = {row.uuid for row in instances}
-    found: dict[str, tuple[tuple[bool, bool, float, int], Noun]] = {}
+    instance_uuids = {row.uuid for row in instances}
+    holders: dict[str, tuple[tuple[bool, bool, float, int], Noun]] = {}
     for cls in NOUNS.values():
         for row in tx.list(cls):
             runs = row.uuid in running
             if isinstance(row, Port):
                 # That of an instance that nobody knows yet counts as one that runs: its host was not heard.
                 instance = row.wanted.instance or ""
-                runs = instance in running or (instance != "" and instance not in known)
+                runs = instance in running or (instance != "" and instance not in instance_uuids)
             # A port that is to go needs its address no more; a router is given another one, and no user knows its own.
             yields = isinstance(row, Router) or (isinstance(row, Port) and row.wanted.gone)
-            found[row.uuid] = (yields, not runs, row.created, row.id), row
-    return found
+            holders[row.uuid] = (yields, not runs, row.created, row.id), row
+    return holders

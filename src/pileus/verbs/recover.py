@@ -72,7 +72,9 @@ def recover(tx: Writer, answers: Mapping[str, Report], engine: Iterable[Recalled
 
 def placed(engine: Iterable[Recalled]) -> set[str]:
     """The hosts that have instances by what the engine recalls of their ports."""
-    ports = (noun for told in engine if not told.gone for noun in adopt.recalled(told.record) if isinstance(noun, Port))
+    ports = (
+        noun for entry in engine if not entry.gone for noun in adopt.recalled(entry.record) if isinstance(noun, Port)
+    )
     return {port.assigned.host for port in ports} - {""}
 
 
@@ -108,14 +110,14 @@ class _Merge:
         self._floating()
         self._defaults()
         self._again()
-        left = recount.set_right(self.tx)
-        if left and self._yield():
-            left = recount.set_right(self.tx)
-        self.done.left = left
-        known = {host.name for host in self.tx.list(Host)} | placed(self.engine)
+        differences = recount.set_right(self.tx)
+        if differences and self._yield():
+            differences = recount.set_right(self.tx)
+        self.done.left = differences
+        known_hosts = {host.name for host in self.tx.list(Host)} | placed(self.engine)
         for report in self.answers.values():
             comparison.merged(self.tx, report)
-        self.done.unheard = sorted(known - self.answers.keys())
+        self.done.unheard = sorted(known_hosts - self.answers.keys())
         return self.done
 
     def _hosts(self) -> None:
@@ -130,16 +132,16 @@ class _Merge:
 
     def _networks(self) -> None:
         tx = self.tx
-        gone = {told.uuid for told in self.engine if told.gone}
+        gone = {entry.uuid for entry in self.engine if entry.gone}
         nouns = [
-            (noun, told)
-            for told in sorted(self.engine, key=lambda told: told.revision)
-            for noun in ([] if told.gone or told.uuid in gone else adopt.recalled(told.record))
+            (noun, entry)
+            for entry in sorted(self.engine, key=lambda entry: entry.revision)
+            for noun in ([] if entry.gone or entry.uuid in gone else adopt.recalled(entry.record))
         ]
         for cls in ORDER:
-            for noun, told in sorted(nouns, key=lambda pair: pair[0].created):
+            for noun, entry in sorted(nouns, key=lambda pair: pair[0].created):
                 if isinstance(noun, cls):
-                    self._network(noun, told)
+                    self._network(noun, entry)
         for cls in ENGINE:
             for row in tx.many(cls, gone).values():
                 if row.gone is not None or isinstance(row, Port):
@@ -152,35 +154,35 @@ class _Merge:
                     tx.bury(row)
                     self._settle(row.uuid)
 
-    def _network(self, noun: Noun, told: Recalled) -> None:
+    def _network(self, noun: Noun, entry: Recalled) -> None:
         """Make a noun of the engine's records, or bring an older row up to it."""
         tx = self.tx
         row = tx.get(type(noun), noun.uuid)
         if row is None:
             if not noun.wanted.gone:
-                made = tx.add(noun)
-                tx.record(SYSTEM, made, f"{made.KIND}.recover", outcome="done")
-                self.done.adopted.append(made.ec2_id)
+                new_noun = tx.add(noun)
+                tx.record(SYSTEM, new_noun, f"{new_noun.KIND}.recover", outcome="done")
+                self.done.adopted.append(new_noun.ec2_id)
             return
-        ahead = isinstance(noun, Project) or told.revision <= self._revision(noun, told)
+        ahead = isinstance(noun, Project) or entry.revision <= self._revision(noun, entry)
         if row.gone is None and not row.wanted.gone and not ahead:
             adopt.put(tx, noun)
             tx.record(SYSTEM, row, f"{row.KIND}.recover", outcome="done")
             self.done.advanced.append(row.ec2_id)
 
-    def _revision(self, noun: Noun, told: Recalled) -> tuple[int, int]:
+    def _revision(self, noun: Noun, entry: Recalled) -> tuple[int, int]:
         """The revision that the store gave last to what the record is of; a subnet's is its network's."""
-        row = self.tx.get(Network if isinstance(noun, Subnet) else type(noun), told.uuid)
-        return row.revision if row is not None else told.revision
+        row = self.tx.get(Network if isinstance(noun, Subnet) else type(noun), entry.uuid)
+        return row.revision if row is not None else entry.revision
 
     def _ports(self) -> None:
         """Ports are what the engine was told last; those of instances that no row has are judged by their hosts."""
         tx = self.tx
-        gone = {told.uuid for told in self.engine if told.gone}
-        for told in self.engine:
-            for noun in adopt.recalled(told.record) if told.kind == Port.KIND and told.uuid not in gone else []:
+        gone = {entry.uuid for entry in self.engine if entry.gone}
+        for entry in self.engine:
+            for noun in adopt.recalled(entry.record) if entry.kind == Port.KIND and entry.uuid not in gone else []:
                 if isinstance(noun, Port):
-                    self._port(noun, told)
+                    self._port(noun, entry)
         self._let_go()
         for uuid in self._unreadable(gone, Router, Network, SecurityGroup, FloatingIp):
             if not tx.referrers(uuid):
@@ -189,7 +191,7 @@ class _Merge:
             if self._orphan(port):
                 tx.want(port, msgspec.structs.replace(port.wanted, gone=True))
 
-    def _port(self, noun: Port, told: Recalled) -> None:
+    def _port(self, noun: Port, entry: Recalled) -> None:
         """Make a port that the engine has, or bring one up to it whose instance's host knows less, or is silent."""
         row = self.tx.get(Port, noun.uuid)
         instance = noun.wanted.instance or ""
@@ -198,8 +200,8 @@ class _Merge:
         if row is None:
             self.tx.add(noun)
             return
-        held = (order.revision for order, _ in self.held.get(instance, ()))
-        if row.gone is None and not row.wanted.gone and told.revision > max((row.revision, *held)):
+        order_revisions = (order.revision for order, _ in self.held.get(instance, ()))
+        if row.gone is None and not row.wanted.gone and entry.revision > max((row.revision, *order_revisions)):
             adopt.put(self.tx, noun)
 
     def _let_go(self) -> None:
@@ -208,12 +210,14 @@ class _Merge:
         Their addresses may be others' by now.
         """
         tx = self.tx
-        gone = {told.uuid for told in self.engine if told.gone}
-        found = {port.wanted.instance or "" for port in tx.many(Port, gone).values() if port.gone is None}
+        gone = {entry.uuid for entry in self.engine if entry.gone}
+        instance_uuids = {port.wanted.instance or "" for port in tx.many(Port, gone).values() if port.gone is None}
         unreadable = self._unreadable(gone, Port)
         if unreadable:
-            found |= {uuid for port, kind, uuid in tx.references() if port in unreadable and kind == Instance.KIND}
-        for uuid in found:
+            instance_uuids |= {
+                uuid for port, kind, uuid in tx.references() if port in unreadable and kind == Instance.KIND
+            }
+        for uuid in instance_uuids:
             row = tx.get(Instance, uuid)
             ports = tx.referring(Port, [uuid])
             owned = {source for kind, source, _ in tx.referrers(uuid) if kind == Port.KIND}
@@ -245,20 +249,20 @@ class _Merge:
         """The hosts that may have a body of it and did not answer."""
         return {host for host in (row.assigned.host, *row.assigned.clear) if host} - self.answers.keys()
 
-    def _standing(self, row: Instance, known: set[str]) -> contest.Standing:
-        """How much there is of an instance, `known` being what the engine has."""
+    def _standing(self, row: Instance, engine_uuids: set[str]) -> contest.Standing:
+        """How much there is of an instance, `engine_uuids` being what the engine has."""
         if self._silent(row):
             return contest.UNHEARD
-        return (row.uuid in self.held) + any(port.uuid in known for port in self.tx.referring(Port, [row.uuid]))
+        return (row.uuid in self.held) + any(port.uuid in engine_uuids for port in self.tx.referring(Port, [row.uuid]))
 
     def _defaults(self) -> None:
         """Every default router has its default group, should that have been nowhere."""
         for router in self.tx.list(Router):
             pool = f"securitygroup:{router.uuid}"
-            held = {group.name for group in self.tx.referring(SecurityGroup, [router.uuid])}
+            group_names = {group.name for group in self.tx.referring(SecurityGroup, [router.uuid])}
             claimed = self.tx.claimed(pool, "default")
-            held |= {"default"} if claimed and claimed[1] in self.tx.unreadable else set()
-            if router.wanted.default and not router.wanted.gone and "default" not in held:
+            group_names |= {"default"} if claimed and claimed[1] in self.tx.unreadable else set()
+            if router.wanted.default and not router.wanted.gone and "default" not in group_names:
                 if claimed:
                     self.tx.unclaim(pool, "default", claimed[1])
                 securitygroup.default(self.tx, router.project, router.uuid)
@@ -312,17 +316,17 @@ class _Merge:
         if row is None or (order.revision > row.revision and not row.wanted.gone):
             body, unreadable = self.answers[host].bodies[uuid], uuid in self.tx.unreadable
             try:
-                made = adopt.make(self.tx, order.spec, host, body)
+                instance = adopt.make(self.tx, order.spec, host, body)
             except InvalidValue:
                 return
             if row is not None:
-                self._since(row, made)
-            self.tx.record(SYSTEM, made, "instance.recover", outcome="done")
-            (self.done.adopted if row is None else self.done.advanced).append(made.ec2_id)
+                self._since(row, instance)
+            self.tx.record(SYSTEM, instance, "instance.recover", outcome="done")
+            (self.done.adopted if row is None else self.done.advanced).append(instance.ec2_id)
             if row is None:
-                self.made.append(made)
+                self.made.append(instance)
             if unreadable:
-                self._replay(made)
+                self._replay(instance)
 
     def _replay(self, row: Instance) -> None:
         """The copy may have been ahead of the host: what was asked before the copy was made is in its journal."""
@@ -340,8 +344,8 @@ class _Merge:
                 launches.setdefault((row.project, row.wanted.token), []).append(row)
         for (project, token), rows in launches.items():
             uuids = [row.uuid for row in sorted(rows, key=lambda row: row.wanted.launch_index)]
-            asked, at = rows[0].wanted.asked, rows[0].created
-            self.tx.restore_token(project, launch.VERB, token, asked, uuids, at)
+            digest, at = rows[0].wanted.asked, rows[0].created
+            self.tx.restore_token(project, launch.VERB, token, digest, uuids, at)
 
     def _images(self) -> None:
         """Captures are as the hosts that have them say. A capture fetched in the lost time is not made anew."""
@@ -351,12 +355,12 @@ class _Merge:
             if order.spec is None and order.why == "gone":
                 self.ended.add(uuid)
             for noun in adopt.recalled(order.spec.record) if order.spec is not None else []:
-                known = tx.get(Image, uuid) is not None or uuid in self.ended
-                if isinstance(noun, Image) and not known and tx.get(Project, noun.project) is not None:
+                is_known = tx.get(Image, uuid) is not None or uuid in self.ended
+                if isinstance(noun, Image) and not is_known and tx.get(Project, noun.project) is not None:
                     assigned = images.Assigned(host=host)
-                    made = tx.add(msgspec.structs.replace(noun, assigned=assigned, seen=images.Seen()))
-                    tx.record(SYSTEM, made, "image.recover", outcome="done")
-                    self.done.adopted.append(made.ec2_id)
+                    image = tx.add(msgspec.structs.replace(noun, assigned=assigned, seen=images.Seen()))
+                    tx.record(SYSTEM, image, "image.recover", outcome="done")
+                    self.done.adopted.append(image.ec2_id)
         images_met = tx.many(Image, self.ended | self.fetched)
         for uuid in self._unreadable(self.ended, Image):
             self._drop(uuid)
@@ -372,11 +376,11 @@ class _Merge:
                 tx.see(row, msgspec.structs.replace(row.seen or images.Seen(), fault=lost))
                 tx.settle([line.id for line in tx.unsettled([row.uuid])], "failed", f"{lost.code}: {lost.message}")
 
-    def _since(self, row: Instance, made: Instance) -> None:
+    def _since(self, row: Instance, instance: Instance) -> None:
         """Apply the changes that were asked for since the store was recovered without the host: the newer wish wins."""
-        new = merged(row, made)
-        if new != made:
-            self.tx.want(made, new.wanted, name=new.name, tags=new.tags)
+        new = merged(row, instance)
+        if new != instance:
+            self.tx.want(instance, new.wanted, name=new.name, tags=new.tags)
 
     def _gone(self, row: Instance) -> None:
         """A host remembers that it was removed for good: a tombstone, or on the way to one where a body may be left."""
@@ -389,7 +393,7 @@ class _Merge:
         for noun in owned:
             if not noun.wanted.gone:
                 tx.want(noun, msgspec.structs.replace(noun.wanted, gone=True))
-        let_go = {told.uuid for told in self.engine if told.gone}
+        let_go = {entry.uuid for entry in self.engine if entry.gone}
         # Of a port that the engine never heard of, an order may be under way still: it has to be told to refuse that.
         refused = all(noun.uuid in let_go for noun in owned if isinstance(noun, Port))
         if row.uuid not in self.held and not self._silent(row) and refused:
@@ -452,11 +456,11 @@ class _Merge:
             fresh = tx.assign(fresh, msgspec.structs.replace(fresh.assigned, content="", clear=clear, unheard=None))
             tx.wake(fresh)
         for image in tx.list(Image):
-            held = {host for _, host in self.captures.get(image.uuid, ())}
+            capture_hosts = {host for _, host in self.captures.get(image.uuid, ())}
             assigned = image.assigned
-            if assigned is not None and (held or not images.settled(image)):
+            if assigned is not None and (capture_hosts or not images.settled(image)):
                 image = tx.revise(image)  # noqa: PLW2901  (the row after the change)
-                clear = dict.fromkeys(sorted({*assigned.clear, *held} - {assigned.host}), image.revision)
+                clear = dict.fromkeys(sorted({*assigned.clear, *capture_hosts} - {assigned.host}), image.revision)
                 tx.wake(tx.assign(image, msgspec.structs.replace(assigned, content="", clear=clear)))
         for cls in ENGINE:
             for noun in tx.list(cls):
@@ -477,27 +481,27 @@ class _Merge:
         tx = self.tx
         lost = recount.claims(tx) - recount.held(tx)
         losers = {uuid for _, _, uuid in lost}
-        known = {told.uuid for told in self.engine if not told.gone}
-        found = self._renumber({uuid for pool, _, uuid in lost if pool == number.POOL})
-        for row, standing in contest.losers(tx, lambda row: self._standing(row, known)):
+        engine_uuids = {entry.uuid for entry in self.engine if not entry.gone}
+        changed = self._renumber({uuid for pool, _, uuid in lost if pool == number.POOL})
+        for row, standing in contest.losers(tx, lambda row: self._standing(row, engine_uuids)):
             if standing == contest.NOTHING:
                 self._bury(row)
                 self.done.removed.append(row.ec2_id)
             else:
                 contest.move(tx, row)
-            found = True
+            changed = True
         for port in tx.many(Port, losers).values():
             if port.wanted.gone:
                 contest.leave(tx, port)
-                found = True
-        for floating in tx.many(FloatingIp, losers - known).values():
+                changed = True
+        for floating in tx.many(FloatingIp, losers - engine_uuids).values():
             tx.bury(floating)
             self.done.removed.append(floating.ec2_id)
-            found = True
+            changed = True
         for group in tx.many(SecurityGroup, losers).values():
             tx.want(group, name=f"{group.name}-{group.ec2_id}"[:255])
-            found = True
+            changed = True
         for router in tx.many(Router, losers).values():
             tx.assign(router, msgspec.structs.replace(router.assigned, address=""))
-            found = True
-        return found
+            changed = True
+        return changed

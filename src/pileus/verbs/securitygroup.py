@@ -137,10 +137,10 @@ def one(caller: Caller, tx: Reader, ident: str = "", name: str = "") -> Security
         group = find.by_ec2(caller, tx, SecurityGroup, [ident])[0]
     else:
         holder = tx.claimed(f"securitygroup:{default_router(caller, tx).uuid}", name)
-        found = tx.get(SecurityGroup, holder[1]) if holder else None
-        if found is None:
+        named_group = tx.get(SecurityGroup, holder[1]) if holder else None
+        if named_group is None:
             raise absent(name)
-        group = found
+        group = named_group
     if group.wanted.gone:
         raise find.not_found(SecurityGroup, [ident or name])
     return group
@@ -206,26 +206,26 @@ def revoke(
     _once(rules)
     with core.store.write() as tx:
         group = one(caller, tx, ident, name)
-        left = {rule.id: rule for rule in group.wanted.rules}
+        rules_by_id = {rule.id: rule for rule in group.wanted.rules}
         for rule_id in _meant(group, rules, rule_ids):
-            left.pop(rule_id, None)
-        _replace(caller, tx, group, tuple(left.values()), "securitygroup.revoke")
+            rules_by_id.pop(rule_id, None)
+        _replace(caller, tx, group, tuple(rules_by_id.values()), "securitygroup.revoke")
 
 
 def modify(caller: Caller, core: Core, rules: Sequence[Rule], ident: str) -> None:
     """Put these rules in the place of those with their ids and directions, all or none; tags stay."""
     with core.store.write() as tx:
         group = one(caller, tx, ident)
-        left = {rule.id: rule for rule in group.wanted.rules}
+        rules_by_id = {rule.id: rule for rule in group.wanted.rules}
         for rule in rules:
-            if rule.id not in left or left[rule.id].direction != rule.direction:
+            if rule.id not in rules_by_id or rules_by_id[rule.id].direction != rule.direction:
                 raise unknown_rule(rule.id)
         changed = {rule.id for rule in rules}
-        have = {rule.match() for rule in left.values() if rule.id not in changed}
+        have = {rule.match() for rule in rules_by_id.values() if rule.id not in changed}
         for rule in rules:
             _fits(caller, tx, group, rule, have)
-            left[rule.id] = msgspec.structs.replace(rule, tags=left[rule.id].tags)
-        _replace(caller, tx, group, tuple(left.values()), "securitygroup.modify")
+            rules_by_id[rule.id] = msgspec.structs.replace(rule, tags=rules_by_id[rule.id].tags)
+        _replace(caller, tx, group, tuple(rules_by_id.values()), "securitygroup.modify")
 
 
 def describe(
@@ -257,19 +257,19 @@ def unknown_rule(rule_id: str) -> NotFound:
 
 def _meant(group: SecurityGroup, rules: Sequence[Rule], rule_ids: Sequence[str]) -> list[str]:
     """The ids of the group's rules that are meant, by meaning or by id; NotFound when one is not there."""
-    held = {rule.match(): rule.id for rule in group.wanted.rules}
+    id_by_match = {rule.match(): rule.id for rule in group.wanted.rules}
     for rule_id in rule_ids:
-        if rule_id not in held.values():
+        if rule_id not in id_by_match.values():
             raise unknown_rule(rule_id)
     for rule in rules:
-        if rule.match() not in held:
+        if rule.match() not in id_by_match:
             raise NotFound(
                 "The specified rule does not exist in this security group.",
                 noun="securitygrouprule",
                 ident=group.ec2_id,
                 reason="rule",
             )
-    return [held[rule.match()] for rule in rules] + list(rule_ids)
+    return [id_by_match[rule.match()] for rule in rules] + list(rule_ids)
 
 
 def _once(rules: Sequence[Rule]) -> None:

@@ -100,19 +100,19 @@ def _change(caller: Caller, core: Core, ids: Sequence[str], change: Change, verb
 
 def _change_rules(caller: Caller, tx: Writer, ids: set[str], change: Change, verb: str) -> None:
     """The same for rules of security groups, which live in their groups."""
-    left = set(ids)
+    missing_ids = set(ids)
     for group in tx.list(SecurityGroup, project=caller.project) if ids else ():
         changed = [
             msgspec.structs.replace(rule, tags=change(rule.tags)) if rule.id in ids else rule
             for rule in group.wanted.rules
         ]
-        left -= {rule.id for rule in group.wanted.rules}
+        missing_ids -= {rule.id for rule in group.wanted.rules}
         if tuple(changed) != group.wanted.rules:
             written = tx.want(group, msgspec.structs.replace(group.wanted, rules=tuple(changed)))
             tx.record(caller, written, verb, goal=written.generation, outcome="done")
             tx.wake(written)
-    if left:
-        ident = min(left)
+    if missing_ids:
+        ident = min(missing_ids)
         message = f"The security group rule ID '{ident}' does not exist"
         raise NotFound(message, noun="securitygrouprule", ident=ident)
 
@@ -142,10 +142,10 @@ def listing(caller: Caller, core: Core) -> list[tuple[str, str, str, str]]:
 
     A group's rule is a securitygrouprule, the snapshot behind an image a snapshot.
     """
-    found: list[tuple[str, str, str, str]] = []
+    tag_rows: list[tuple[str, str, str, str]] = []
 
     def of(ident: str, kind: str, tags: Mapping[str, str]) -> None:
-        found.extend((ident, kind, key, value) for key, value in sorted(tags.items()))
+        tag_rows.extend((ident, kind, key, value) for key, value in sorted(tags.items()))
 
     with core.store.read() as tx:
         for cls in TAGGED.values():
@@ -163,4 +163,4 @@ def listing(caller: Caller, core: Core) -> list[tuple[str, str, str, str]]:
                 if isinstance(noun, SecurityGroup):
                     for rule in noun.wanted.rules:
                         of(rule.id, "securitygrouprule", rule.tags)
-    return found
+    return tag_rows

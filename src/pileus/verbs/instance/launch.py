@@ -100,34 +100,34 @@ class _Plan(msgspec.Struct):
     addresses: list[str]
 
 
-def launch(caller: Caller, core: Core, asked: Launch) -> list[str]:
+def launch(caller: Caller, core: Core, request: Launch) -> list[str]:
     """Launch; returns the uuids of the instances, in launch order. The same token again: those of the first time.
 
     Raises InvalidValue, NotFound, QuotaExceeded, NoCapacity, Unavailable, TokenReused, DryRun.
     """
-    return _tried(caller, core, asked)[0]
+    return _tried(caller, core, request)[0]
 
 
-def shown(caller: Caller, core: Core, asked: Launch) -> list[InstanceView]:
+def shown(caller: Caller, core: Core, request: Launch) -> list[InstanceView]:
     """Launch, and what a face shows of the instances; their `id` is not known yet.
 
     Raises as `launch` does; and TokenReused when all that the token's launch made are terminated, or forgotten.
     """
-    uuids, views = _tried(caller, core, asked)
+    uuids, views = _tried(caller, core, request)
     if views is None:
         views = view.launched(caller, core, uuids)
         if all(each.state is State.TERMINATED for each in views):
-            text = f"The token '{asked.token}' is of a launch whose instances are terminated."
-            raise TokenReused(text, noun=Instance.KIND, ident=asked.token, reason="terminated")
+            text = f"The token '{request.token}' is of a launch whose instances are terminated."
+            raise TokenReused(text, noun=Instance.KIND, ident=request.token, reason="terminated")
     return views
 
 
-def _tried(caller: Caller, core: Core, asked: Launch) -> tuple[list[str], list[InstanceView] | None]:
+def _tried(caller: Caller, core: Core, request: Launch) -> tuple[list[str], list[InstanceView] | None]:
     """The instances, and their views unless the token was an old one."""
-    _check(asked)
+    _check(request)
     for _ in range(TRIES):
         try:
-            return _launch(caller, core, asked)
+            return _launch(caller, core, request)
         except place.Outrun as outrun:
             place.prepare(core, outrun.hosts)
         except (place.Nowhere, place.Silent) as nowhere:
@@ -136,19 +136,19 @@ def _tried(caller: Caller, core: Core, asked: Launch) -> tuple[list[str], list[I
     raise Unavailable("Others launch too many instances at once; try again.", noun="instance", reason="busy")
 
 
-def _launch(caller: Caller, core: Core, asked: Launch) -> tuple[list[str], list[InstanceView] | None]:
+def _launch(caller: Caller, core: Core, request: Launch) -> tuple[list[str], list[InstanceView] | None]:
     with core.store.write() as tx:
-        if asked.token:
-            before = tx.repeated(caller.project, VERB, asked.token, msgspec.to_builtins(asked))
+        if request.token:
+            before = tx.repeated(caller.project, VERB, request.token, msgspec.to_builtins(request))
             if before is not None:
                 return list(before), None
-        plan = _resolve(caller, core, tx, asked)
-        if asked.dry_run:
+        plan = _resolve(caller, core, tx, request)
+        if request.dry_run:
             raise DryRun("Request would have succeeded, but DryRun flag is set.")
-        views = _write(caller, core, tx, asked, plan)
+        views = _write(caller, core, tx, request, plan)
         uuids = [each.instance.uuid for each in views]
-        if asked.token:
-            tx.remember(caller.project, VERB, asked.token, msgspec.to_builtins(asked), uuids)
+        if request.token:
+            tx.remember(caller.project, VERB, request.token, msgspec.to_builtins(request), uuids)
         return uuids, views
 
 
@@ -162,30 +162,30 @@ def check_user_data(text: str) -> None:
         raise InvalidValue(f"User data is limited to {bounds.USER_DATA.most} bytes", reason="user-data-size")
 
 
-def _check(asked: Launch) -> None:
-    if not 1 <= asked.least <= asked.most:
+def _check(request: Launch) -> None:
+    if not 1 <= request.least <= request.most:
         raise InvalidValue(
-            f"Invalid value '{asked.least}' for MinCount: it must be from 1 to MaxCount ({asked.most}).",
+            f"Invalid value '{request.least}' for MinCount: it must be from 1 to MaxCount ({request.most}).",
             reason="count",
         )
-    if asked.most > bounds.LAUNCHES.most:
-        text = f"Invalid value '{asked.most}' for MaxCount: at most {bounds.LAUNCHES.most}."
+    if request.most > bounds.LAUNCHES.most:
+        text = f"Invalid value '{request.most}' for MaxCount: at most {bounds.LAUNCHES.most}."
         raise InvalidValue(text, reason="count")
-    if asked.address and asked.most > 1:
+    if request.address and request.most > 1:
         raise InvalidValue("An address can be given to one instance only.", reason="address-count")
-    if len(asked.token) > bounds.TOKEN.most:
+    if len(request.token) > bounds.TOKEN.most:
         text = f"ClientToken exceeds the maximum length of {bounds.TOKEN.most} characters."
         raise InvalidValue(text, reason="token")
-    check_user_data(asked.user_data)
-    if len(asked.port_description) > bounds.DESCRIPTION.most:
+    check_user_data(request.user_data)
+    if len(request.port_description) > bounds.DESCRIPTION.most:
         text = f"The description of a network interface has at most {bounds.DESCRIPTION.most} characters."
         raise InvalidValue(text, noun="port", reason="description")
-    if asked.login_user:
-        image.check_login(asked.login_user)
-    for tags in (asked.tags, asked.volume_tags, asked.port_tags, {"Name": asked.name}):
+    if request.login_user:
+        image.check_login(request.login_user)
+    for tags in (request.tags, request.volume_tags, request.port_tags, {"Name": request.name}):
         tag.check(tags)
-    sizes.check(asked)
-    _check_keys(asked.public_keys)
+    sizes.check(request)
+    _check_keys(request.public_keys)
 
 
 def _check_keys(keys: tuple[str, ...]) -> None:
@@ -196,37 +196,37 @@ def _check_keys(keys: tuple[str, ...]) -> None:
         raise InvalidValue(text, reason="key")
 
 
-def _resolve(caller: Caller, core: Core, tx: Writer, asked: Launch) -> _Plan:
-    wanted_image = image.needed(caller, tx, asked.image)
-    size = flavor.named(tx, asked.flavor)
-    disk = _disk(asked, wanted_image, size)
-    keys = asked.public_keys
-    if asked.key_name:
-        keys = (keypair.named(caller, tx, asked.key_name).wanted.public_key, *keys)
-    if asked.zone not in ("", core.place.zone):
-        raise InvalidValue(f"Invalid availability zone: [{asked.zone}]", ident=asked.zone, reason="zone")
-    if asked.subnet:
-        subnet = find.by_ec2(caller, tx, Subnet, [asked.subnet])[0]
+def _resolve(caller: Caller, core: Core, tx: Writer, request: Launch) -> _Plan:
+    wanted_image = image.needed(caller, tx, request.image)
+    size = flavor.named(tx, request.flavor)
+    disk = _disk(request, wanted_image, size)
+    keys = request.public_keys
+    if request.key_name:
+        keys = (keypair.named(caller, tx, request.key_name).wanted.public_key, *keys)
+    if request.zone not in ("", core.place.zone):
+        raise InvalidValue(f"Invalid availability zone: [{request.zone}]", ident=request.zone, reason="zone")
+    if request.subnet:
+        subnet = find.by_ec2(caller, tx, Subnet, [request.subnet])[0]
     else:
-        subnet = network.default_subnet(caller, tx, asked.zone)
+        subnet = network.default_subnet(caller, tx, request.zone)
     on = tx.need(Network, subnet.wanted.network)
-    together = placementgroup.named(caller, tx, asked.placementgroup) if asked.placementgroup else None
-    need = _need(asked, size, wanted_image, disk, together)
+    together = placementgroup.named(caller, tx, request.placementgroup) if request.placementgroup else None
+    need = _need(request, size, wanted_image, disk, together)
     plan = _Plan(size, wanted_image, disk, keys, subnet, on, (), together, need, Decision(), [])
-    plan.groups = _groups(caller, tx, asked, on)
-    most = _within_quota(caller, tx, asked, size, need)
-    held = placementgroup.members(tx, together) if together else {}
-    plan.placed = place.choose(tx, core, need, asked.least, most, size.name, held)
-    plan.addresses = network.free_addresses(tx, subnet, asked.least, len(plan.placed.hosts), asked.address)
+    plan.groups = _groups(caller, tx, request, on)
+    most = _within_quota(caller, tx, request, size, need)
+    member_counts = placementgroup.members(tx, together) if together else {}
+    plan.placed = place.choose(tx, core, need, request.least, most, size.name, member_counts)
+    plan.addresses = network.free_addresses(tx, subnet, request.least, len(plan.placed.hosts), request.address)
     plan.placed.hosts = plan.placed.hosts[: len(plan.addresses)]
     return plan
 
 
-def _disk(asked: Launch, wanted: Image, size: Flavor) -> int:
+def _disk(request: Launch, wanted: Image, size: Flavor) -> int:
     needed = max(wanted.wanted.min_disk, -(-content(wanted).virtual_size // GIB))
-    if asked.disk and asked.disk < needed:
+    if request.disk and request.disk < needed:
         raise InvalidValue(
-            f"Volume of size {asked.disk}GB is smaller than snapshot of the image, expect size>= {needed}GB",
+            f"Volume of size {request.disk}GB is smaller than snapshot of the image, expect size>= {needed}GB",
             reason="disk",
         )
     if wanted.wanted.min_memory > size.wanted.memory:
@@ -236,39 +236,39 @@ def _disk(asked: Launch, wanted: Image, size: Flavor) -> int:
             noun="flavor",
             reason="memory",
         )
-    return asked.disk or max(size.wanted.disk, needed)
+    return request.disk or max(size.wanted.disk, needed)
 
 
-def _groups(caller: Caller, tx: Writer, asked: Launch, on: Network) -> tuple[SecurityGroup, ...]:
-    found = [securitygroup.one(caller, tx, ident) for ident in asked.groups]
+def _groups(caller: Caller, tx: Writer, request: Launch, on: Network) -> tuple[SecurityGroup, ...]:
+    groups = [securitygroup.one(caller, tx, ident) for ident in request.groups]
     router = on.wanted.router or ""
     there = [group for group in tx.list(SecurityGroup, project=on.project) if group.wanted.router == router]
     named = {group.name: group for group in there if not group.wanted.gone}
-    for name in asked.group_names:
+    for name in request.group_names:
         if name not in named:
             raise securitygroup.absent(name)
-        found.append(named[name])
-    if not found:
-        found = [named["default"]] if "default" in named else []
-    securitygroup.within(found, router, "subnet")
-    return tuple({group.uuid: group for group in found}.values())
+        groups.append(named[name])
+    if not groups:
+        groups = [named["default"]] if "default" in named else []
+    securitygroup.within(groups, router, "subnet")
+    return tuple({group.uuid: group for group in groups}.values())
 
 
-def _need(asked: Launch, size: Flavor, chosen: Image, disk: int, together: PlacementGroup | None) -> Need:
+def _need(request: Launch, size: Flavor, chosen: Image, disk: int, together: PlacementGroup | None) -> Need:
     return Need(
         vcpus=host_vcpus(size.wanted.vcpus, kind_of(chosen.wanted.format)),
         memory=size.wanted.memory,
         disk=disk,
         kind=chosen.wanted.kind,
-        zone=asked.zone,
+        zone=request.zone,
         traits=frozenset((*size.wanted.traits, *chosen.wanted.traits)),
         affinity=together.wanted.policy if together else "",
     )
 
 
-def _within_quota(caller: Caller, tx: Writer, asked: Launch, size: Flavor, need: Need) -> int:
+def _within_quota(caller: Caller, tx: Writer, request: Launch, size: Flavor, need: Need) -> int:
     project = tx.need(Project, caller.project)
-    count = asked.most
+    count = request.most
     each = {
         "instances": 1,
         "ports": 1,
@@ -281,38 +281,40 @@ def _within_quota(caller: Caller, tx: Writer, asked: Launch, size: Flavor, need:
     used = tx.usage(f"project:{caller.project}") if limits else {}
     for resource, limit in limits.items():
         amount = each[resource]
-        left = (limit - used.get((f"project:{caller.project}", resource), 0)) // amount
-        if left < asked.least:
+        fit_count = (limit - used.get((f"project:{caller.project}", resource), 0)) // amount
+        if fit_count < request.least:
             raise QuotaExceeded(
                 f"You have requested more {resource} than your current limit of {limit} allows: "
-                f"{max(left, 0)} more such instances fit.",
+                f"{max(fit_count, 0)} more such instances fit.",
                 noun="instance",
                 reason=resource,
             )
-        count = min(count, left)
+        count = min(count, fit_count)
     return count
 
 
-def _write(caller: Caller, core: Core, tx: Writer, asked: Launch, plan: _Plan) -> list[InstanceView]:
-    given = plan.addresses
+def _write(caller: Caller, core: Core, tx: Writer, request: Launch, plan: _Plan) -> list[InstanceView]:
+    port_addresses = plan.addresses
     reservation = new_ec2("r")
-    loopbacks = network.free_loopbacks(tx, core.place.loopback_prefix, len(given))
-    numbers = number.free(tx, len(given)) if asked.numbered else [0] * len(given)
-    same = digest(msgspec.to_builtins(asked)) if asked.token else ""
+    loopbacks = network.free_loopbacks(tx, core.place.loopback_prefix, len(port_addresses))
+    numbers = number.free(tx, len(port_addresses)) if request.numbered else [0] * len(port_addresses)
+    same = digest(msgspec.to_builtins(request)) if request.token else ""
     instances = [
         Instance(
             uuid=new_uuid(),
             created=tx.now,
             project=caller.project,
-            name=(asked.name or asked.tags.get("Name", ""))[: bounds.NAME.most],
-            tags=asked.tags,
-            wanted=_wanted(asked, plan, reservation, index, _hostname(given[index], numbers[index]), core, same),
+            name=(request.name or request.tags.get("Name", ""))[: bounds.NAME.most],
+            tags=request.tags,
+            wanted=_wanted(
+                request, plan, reservation, index, _hostname(port_addresses[index], numbers[index]), core, same
+            ),
             assigned=Assigned(host=host, ever=True, loopback=loopbacks[index], number=numbers[index]),
         )
         for index, host in enumerate(plan.placed.hosts)
     ]
-    ports = [_port(asked, plan, i, a) for i, a in zip(instances, given, strict=True)]
-    volumes = [_volume(asked, plan, instance) for instance in instances]
+    ports = [_port(request, plan, i, a) for i, a in zip(instances, port_addresses, strict=True)]
+    volumes = [_volume(request, plan, instance) for instance in instances]
     size, count = plan.flavor.wanted, len(instances)
     using = {(caller.project, "vcpus"): size.vcpus * count, (caller.project, "memory"): size.memory * count}
     tx.insert(instances, ports, volumes, using=using, unclaimed=True)
@@ -328,55 +330,55 @@ def _hostname(address: str, number: int) -> str:
     return f"mcc-id-{number}" if number else f"ip-{address.replace('.', '-')}"
 
 
-def _wanted(asked: Launch, plan: _Plan, reservation: str, index: int, hostname: str, core: Core, same: str) -> Wanted:
+def _wanted(request: Launch, plan: _Plan, reservation: str, index: int, hostname: str, core: Core, same: str) -> Wanted:
     return Wanted(
         flavor=plan.flavor.uuid,
         image=plan.image.uuid,
-        key_name=asked.key_name,
+        key_name=request.key_name,
         public_keys=plan.public_keys,
-        user_data=asked.user_data,
+        user_data=request.user_data,
         hostname=hostname,
-        on_shutdown=asked.on_shutdown,
-        protected=asked.protected,
+        on_shutdown=request.on_shutdown,
+        protected=request.protected,
         reservation=reservation,
         launch_index=index,
-        token=asked.token,
+        token=request.token,
         asked=same,
         zone=core.place.zone,
-        metadata_v2_only=asked.metadata_v2_only,
+        metadata_v2_only=request.metadata_v2_only,
         placementgroup=plan.together.uuid if plan.together else None,
-        login_user=asked.login_user or plan.image.wanted.login_user,
+        login_user=request.login_user or plan.image.wanted.login_user,
     )
 
 
-def _port(asked: Launch, plan: _Plan, instance: Instance, address: str) -> Port:
+def _port(request: Launch, plan: _Plan, instance: Instance, address: str) -> Port:
     wanted = PortWanted(
         network=plan.network.uuid,
         subnet=plan.subnet.uuid,
         instance=instance.uuid,
         groups=tuple(group.uuid for group in plan.groups),
-        map_public=asked.map_public,
-        description=asked.port_description,
+        map_public=request.map_public,
+        description=request.port_description,
     )
     return Port(
         uuid=new_uuid(),
         created=instance.created,
         project=instance.project,
-        tags=asked.port_tags,
+        tags=request.port_tags,
         wanted=wanted,
         assigned=PortAssigned(mac=addresses.new_mac(), address=address),
     )
 
 
-def _volume(asked: Launch, plan: _Plan, instance: Instance) -> Volume:
+def _volume(request: Launch, plan: _Plan, instance: Instance) -> Volume:
     wanted = VolumeWanted(
         size=plan.disk,
         instance=instance.uuid,
         image=plan.image.uuid,
         digest=content(plan.image).digest,
         format=plan.image.wanted.format,
-        type=asked.volume_type,
+        type=request.volume_type,
     )
     return Volume(
-        uuid=new_uuid(), created=instance.created, project=instance.project, tags=asked.volume_tags, wanted=wanted
+        uuid=new_uuid(), created=instance.created, project=instance.project, tags=request.volume_tags, wanted=wanted
     )

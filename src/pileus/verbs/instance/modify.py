@@ -57,8 +57,8 @@ def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
             # What a port may send is by the flavor.
             for port in tx.referring(Port, [row.uuid]):
                 tx.wake(port)
-        asked = {name: getattr(change, name) for name in ("protected", "on_shutdown", "user_data")}
-        wanted = msgspec.structs.replace(wanted, **{k: v for k, v in asked.items() if v is not None})
+        fields = {name: getattr(change, name) for name in ("protected", "on_shutdown", "user_data")}
+        wanted = msgspec.structs.replace(wanted, **{k: v for k, v in fields.items() if v is not None})
         row = tx.want(row, wanted)
         tx.record(caller, row, "instance.modify", outcome="done")
         tx.wake(row)

@@ -25,8 +25,8 @@ FIRST = 500
 
 def free(tx: Reader, count: int) -> list[int]:
     """The `count` lowest numbers that nobody has."""
-    taken = tx.taken(POOL)
-    return list(itertools.islice((n for n in itertools.count(FIRST) if str(n) not in taken), count))
+    claimed_numbers = tx.taken(POOL)
+    return list(itertools.islice((n for n in itertools.count(FIRST) if str(n) not in claimed_numbers), count))
 
 
 def listing(caller: Caller, core: Core) -> list[InstanceView]:
@@ -35,16 +35,16 @@ def listing(caller: Caller, core: Core) -> list[InstanceView]:
     if _without(view.instance for view in views):
         _number(caller, core)
         views, _ = view.listing(caller, core)
-    held = [view for view in views if view.instance.gone is None and view.instance.assigned.number]
-    return sorted(held, key=lambda view: view.instance.assigned.number)
+    numbered_views = [view for view in views if view.instance.gone is None and view.instance.assigned.number]
+    return sorted(numbered_views, key=lambda view: view.instance.assigned.number)
 
 
 def numbered(caller: Caller, core: Core, number: int) -> Instance | None:
     """The caller's living instance that has this number."""
     with core.store.read() as tx:
         holder = tx.claimed(POOL, str(number))
-        found = tx.get(Instance, holder[1]) if holder else None
-    return found if found is not None and found.gone is None and find.visible(caller, found) else None
+        instance = tx.get(Instance, holder[1]) if holder else None
+    return instance if instance is not None and instance.gone is None and find.visible(caller, instance) else None
 
 
 def _number(caller: Caller, core: Core) -> None:

@@ -67,27 +67,27 @@ def choose(
     `members` counts the instances of the group by host.
     """
     candidates = snapshot(tx, core.policy, core.store.now(), members)
-    told = placement.choose(candidates, need, most, core.policy)
-    if len(told.hosts) < least:
+    decision = placement.choose(candidates, need, most, core.policy)
+    if len(decision.hosts) < least:
         # What refuses the one that does not fit any more.
         why = placement.explanation(placement.choose(candidates, need, 0, core.policy))
-        if candidates and not any(one.alive for one in candidates):
+        if candidates and not any(candidate.alive for candidate in candidates):
             raise Silent(why)
-        if told.hosts:
-            why = f"{len(told.hosts)} of {least} fit; then {why}"
+        if decision.hosts:
+            why = f"{len(decision.hosts)} of {least} fit; then {why}"
         raise Nowhere(f"We currently do not have sufficient {flavor} capacity in the zone you requested.", why)
-    return told
+    return decision
 
 
-def take(tx: Writer, need: Need, told: Decision) -> None:
+def take(tx: Writer, need: Need, decision: Decision) -> None:
     """Take what was chosen, each within its host's bounds. Raises Outrun: the transaction is to be begun anew."""
     rows = [
         (f"{SCOPE}{name}", resource, getattr(need, resource) * count, most)
-        for name, count in Counter(told.hosts).items()
-        for resource, most in zip(RESOURCES, told.room[name], strict=True)
+        for name, count in Counter(decision.hosts).items()
+        for resource, most in zip(RESOURCES, decision.room[name], strict=True)
     ]
     if not tx.take_within(rows):
-        raise Outrun(told.hosts)
+        raise Outrun(decision.hosts)
 
 
 def prepare(core: Core, hosts: Iterable[str]) -> None:
@@ -112,17 +112,17 @@ def snapshot(tx: Reader, policy: Policy, now: float, members: Mapping[str, int] 
     """Every host as placement sees it: one query for hosts, one for what is used of them."""
     used = tx.usage_by_scope(SCOPE, RESOURCES)
     rows = list(_readable(tx))
-    listened = _listened((said.heard for _, _, said in rows), now)
-    found = []
-    for name, wanted, said in rows:
+    listened = _listened((seen.heard for _, _, seen in rows), now)
+    candidates = []
+    for name, wanted, seen in rows:
         try:
-            facts = _facts(wanted, bytes(said.capacity), bytes(said.limits), bytes(said.traits), policy.overcommit)
+            facts = _facts(wanted, bytes(seen.capacity), bytes(seen.limits), bytes(seen.traits), policy.overcommit)
         except msgspec.MsgspecError:
             continue  # its row is damaged, which `doctor` says
         here = used.get(SCOPE + name) or [0] * len(RESOURCES)
         count = members.get(name, 0) if members else 0
-        found.append(Candidate(name, facts, heard_lately(said.heard, listened), here, count))
-    return found
+        candidates.append(Candidate(name, facts, heard_lately(seen.heard, listened), here, count))
+    return candidates
 
 
 def _readable(tx: Reader) -> Iterator[tuple[str, str, _Said]]:
@@ -132,9 +132,9 @@ def _readable(tx: Reader) -> Iterator[tuple[str, str, _Said]]:
             yield name, wanted, _SAID.decode(seen)
 
 
-def _listened(heard: Iterable[float], now: float) -> float:
+def _listened(heard_times: Iterable[float], now: float) -> float:
     """Until when the cloud heard its hosts: now, or, where all of them fell silent, the last that was heard of any."""
-    last = max(heard, default=now)
+    last = max(heard_times, default=now)
     return last if LOST_AFTER <= now - last < DEAF else now
 
 

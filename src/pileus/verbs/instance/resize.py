@@ -63,8 +63,8 @@ def _of_project(tx: Writer, row: Instance, more: dict[str, int]) -> None:
 
 
 def _of_hosts(core: Core, tx: Writer, row: Instance, new: Flavor, more: dict[str, int]) -> None:
-    facts = {one.name: one.facts for one in place.snapshot(tx, core.policy, core.store.now())}
-    rooms = {name: known.room for name, known in facts.items()}
+    facts = {candidate.name: candidate.facts for candidate in place.snapshot(tx, core.policy, core.store.now())}
+    rooms = {name: host_facts.room for name, host_facts in facts.items()}
     here = facts.get(row.assigned.host or "")
     missing = set(new.wanted.traits) - here.traits if here is not None else ()
     if missing:

@@ -50,8 +50,8 @@ def of_one(caller: Caller, core: Core, ident: str) -> Use:
     with core.store.read() as tx:
         instance = find.by_any(caller, tx, Instance, ident)
     host = instance.assigned.host
-    told = _asked(core, host, instance.uuid) if host is not None else {}
-    use = _use(instance, told, core.store.now())
+    measurements = _asked(core, host, instance.uuid) if host is not None else {}
+    use = _use(instance, measurements, core.store.now())
     if use.trouble:
         raise Unavailable(f"The host cannot say what {instance.ec2_id} uses: {use.trouble}", noun="host")
     return use
@@ -67,38 +67,38 @@ def of_all(
     """
     project = None if everywhere and caller.admin else caller.project
     with core.store.read() as tx:
-        found = tx.list(Instance, project=project, after=after, limit=limit + 1)
-        shown, rest = pages.page(found, lambda instance: instance.id, after, limit)
-        heard = Heard(tx, core.store.now())
+        instances = tx.list(Instance, project=project, after=after, limit=limit + 1)
+        shown, rest = pages.page(instances, lambda instance: instance.id, after, limit)
+        liveness = Heard(tx, core.store.now())
     hosts = {instance.assigned.host for instance in shown if instance.assigned.host is not None}
-    lost = {host for host in hosts if heard.lost(host)}
-    told, silent = _answers(core, hosts - lost)
-    silent |= {host: "host removed" if heard.since(host) is None else "host lost" for host in lost}
+    lost = {host for host in hosts if liveness.lost(host)}
+    measurements, silent = _answers(core, hosts - lost)
+    silent |= {host: "host removed" if liveness.since(host) is None else "host lost" for host in lost}
     now = core.store.now()
     uses = []
-    for one in shown:
-        host = one.assigned.host or ""
-        uses.append(_use(one, told.get(host, {}), now, silent.get(host, "")))
+    for instance in shown:
+        host = instance.assigned.host or ""
+        uses.append(_use(instance, measurements.get(host, {}), now, silent.get(host, "")))
     return uses, rest
 
 
 def _answers(core: Core, hosts: Iterable[str]) -> tuple[dict[str, dict[str, Statistics]], dict[str, str]]:
     """Return each host's figures by uuid, of its own instances alone, and why the other hosts gave none."""
-    told: dict[str, dict[str, Statistics]] = {}
+    measurements: dict[str, dict[str, Statistics]] = {}
     silent: dict[str, str] = {}
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="stats")
     try:
-        asked = {pool.submit(_asked, core, host): host for host in hosts}
-        done, late = wait(asked, timeout=PATIENCE)
-        silent |= {asked[one]: "The host does not answer now; try again later." for one in late}
-        for one in done:
+        futures = {pool.submit(_asked, core, host): host for host in hosts}
+        done, late = wait(futures, timeout=PATIENCE)
+        silent |= {futures[future]: "The host does not answer now; try again later." for future in late}
+        for future in done:
             try:
-                told[asked[one]] = one.result()
+                measurements[futures[future]] = future.result()
             except (PileusError, Fault) as error:
-                silent[asked[one]] = error.message
+                silent[futures[future]] = error.message
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    return told, silent
+    return measurements, silent
 
 
 def _asked(core: Core, host: str, uuid: str = "") -> dict[str, Statistics]:
@@ -106,14 +106,14 @@ def _asked(core: Core, host: str, uuid: str = "") -> dict[str, Statistics]:
     try:
         with core.waits.on(host):
             access = core.hosts.open(host, Open(call=new_uuid(), uuid=uuid, channel="stats"))
-            return {one.uuid: one for one in statistics.decode(console.read(access))}
+            return {measurement.uuid: measurement for measurement in statistics.decode(console.read(access))}
     except msgspec.DecodeError as error:
         raise Unavailable(f"The host's figures came incomplete: {error}", noun="host") from error
 
 
-def _use(instance: Instance, told: dict[str, Statistics], now: float, trouble: str = "") -> Use:
+def _use(instance: Instance, measurements: dict[str, Statistics], now: float, trouble: str = "") -> Use:
     none = Statistics(uuid=instance.uuid, id=instance.ec2_id, project=instance.project)
-    figures = told.get(instance.uuid, none)
+    figures = measurements.get(instance.uuid, none)
     return Use(
         instance=instance,
         state=state(instance),

@@ -90,8 +90,10 @@ def listing(
 def launched(caller: Caller, core: Core, uuids: Sequence[str]) -> list[InstanceView]:
     """The views of instances by uuid, in that order: what a launch answers."""
     with core.store.read() as tx:
-        held = tx.many(Instance, uuids)
-        return views_of(tx, [held[uuid] for uuid in uuids if uuid in held and find.visible(caller, held[uuid])])
+        instances = tx.many(Instance, uuids)
+        return views_of(
+            tx, [instances[uuid] for uuid in uuids if uuid in instances and find.visible(caller, instances[uuid])]
+        )
 
 
 def views_of(tx: Reader, instances: Sequence[Instance], *, whole_project: bool = False) -> list[InstanceView]:
@@ -148,7 +150,7 @@ def joined(
 
 
 def _nics(tx: Reader, ports: Sequence[Port], floating: Sequence[FloatingIp]) -> list[NicView]:
-    held = {one.wanted.port: one for one in floating}
+    floating_by_port = {address.wanted.port: address for address in floating}
     subnets = tx.many(Subnet, {port.wanted.subnet for port in ports})
     networks = tx.many(Network, {port.wanted.network for port in ports})
     routers = tx.many(Router, {network.wanted.router or "" for network in networks.values()})
@@ -165,7 +167,7 @@ def _nics(tx: Reader, ports: Sequence[Port], floating: Sequence[FloatingIp]) -> 
                     network=network,
                     router=router,
                     groups=tuple(groups[uuid] for uuid in port.wanted.groups if uuid in groups),
-                    floating=held.get(port.uuid),
+                    floating=floating_by_port.get(port.uuid),
                 )
             )
     return views
