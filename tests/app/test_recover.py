@@ -71,7 +71,7 @@ def test_a_recovery_is_told_of_once_also_when_it_is_over_before_it_is_seen(
     state, said = StateDirectory(tmp_path), list[str]()
     state.cloud.mkdir()
     write_json(state.recovery, {**msgspec.to_builtins(Outcome(adopted=["i-1"])), "credentials": "kept"})
-    up._recovered(state, told, said.append, asked=asked)
+    up._recovered(state, told, said.append, requested=asked)
     assert len([line for line in said if line.startswith("recovering the database")]) == (told is None and asked)
     assert len([line for line in said if "recovering it from them" in line]) == (told is None and not asked)
     assert said[-1] == "recovered: 1 rebuilt: i-1"

@@ -22,16 +22,16 @@ def build(name: str, state: Path, say: Callable[[str], None], *, if_changed: boo
     from pileus.providers.local.images import BUILDERS, ImageBuildError, current  # noqa: PLC0415  (builds alone do)
     from pileus.providers.local.images import build as make  # noqa: PLC0415  (builds alone do)
 
-    known = next((one for one in BUILDERS if one == name), None)
-    if known is None:
+    recipe = next((candidate for candidate in BUILDERS if candidate == name), None)
+    if recipe is None:
         raise Problem(f"There is no recipe '{name}'; there are {', '.join(BUILDERS)}.")
-    if if_changed and current(known, BUILT):
+    if if_changed and current(recipe, BUILT):
         return
     if os.geteuid() != 0:
         raise Problem("Building an image needs root: use sudo.")
     try:
         with progress.steps(say) as begun:
-            built = make(known, BUILT, begun)
+            built = make(recipe, BUILT, begun)
     except ImageBuildError as error:
         raise Problem(f"The image {name} was not built: {error}") from error
     typer.echo(built)

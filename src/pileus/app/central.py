@@ -35,16 +35,16 @@ def fabric(state: StateDirectory, chosen: Settings) -> Fabric:
     )
 
 
-def _papers(state: StateDirectory, given: str) -> OvnTlsFiles:
+def _papers(state: StateDirectory, path: str) -> OvnTlsFiles:
     """The file that `pileus certificate` printed, and of it the authority's certificate alone, which is the last."""
-    file = Path(given)
+    file = Path(path)
     try:
-        said = file.read_text(encoding="ascii")
+        pem_text = file.read_text(encoding="ascii")
     except (OSError, ValueError) as error:
         text = "PILEUS_SOUTHBOUND_CERTIFICATE has to name a file with what 'pileus certificate ADDRESS' printed"
         raise Problem(f"{text}: {error}.") from error
-    authority = said.split(_END)[-2:-1]
-    if not authority or said.count(_END) < 2 or "PRIVATE KEY" not in said:
+    authority = pem_text.split(_END)[-2:-1]
+    if not authority or pem_text.count(_END) < 2 or "PRIVATE KEY" not in pem_text:
         raise Problem(f"{file} lacks a key, its certificate or the authority's: 'pileus certificate' prints all three.")
     write_file(state.run / "authority.pem", (authority[0] + _END).encode("ascii"), 0o600)
     return OvnTlsFiles(key=file, certificate=file, ca=state.run / "authority.pem")
@@ -67,14 +67,19 @@ def serve(state: StateDirectory, chosen: Settings) -> None:
     signal.signal(signal.SIGHUP, lambda *_: None)
     try:
         chassis.up(layout, fabric=part)
-        found = [
+        declarations = [
             ProcessDeclaration(
-                one.name, one.argv, str(one.pidfile), str(one.output), at=str(one.at), question=one.question
+                daemon.name,
+                daemon.argv,
+                str(daemon.pidfile),
+                str(daemon.output),
+                at=str(daemon.at),
+                question=daemon.question,
             )
-            for one in daemons(layout, fabric=part)
+            for daemon in daemons(layout, fabric=part)
         ]
         print(f"ready: {layout.northbound}", flush=True)  # noqa: T201  (it is its log)
-        Supervisor(state, found, -1).run()
+        Supervisor(state, declarations, -1).run()
     except Fault as fault:
         raise Problem(f"{fault.code}: {fault.message}") from fault
     finally:

@@ -61,8 +61,8 @@ class CertificateAuthority:
         key = ec.generate_private_key(ec.SECP256R1())
         shown = list(dict.fromkeys(names))
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        made = self._issue("pileus", key.public_key(), shown, usages)
-        return key_pem(key) + made.public_bytes(PEM) + self.pem
+        certificate = self._issue("pileus", key.public_key(), shown, usages)
+        return key_pem(key) + certificate.public_bytes(PEM) + self.pem
 
     def host(self, request: bytes, name: str) -> tuple[bytes, str]:
         """The certificate (PEM) of the host `name` for the key in `request` (a CSR), and its serial number in hex.
@@ -70,15 +70,15 @@ class CertificateAuthority:
         Nothing but the key is taken from the request. InvalidValue for one that is none, or was not made with its key.
         """
         try:
-            asked = x509.load_pem_x509_csr(request)
-            public = asked.public_key()
-            if not asked.is_signature_valid or not isinstance(public, ec.EllipticCurvePublicKey):
+            csr = x509.load_pem_x509_csr(request)
+            public = csr.public_key()
+            if not csr.is_signature_valid or not isinstance(public, ec.EllipticCurvePublicKey):
                 raise ValueError("not signed by an elliptic curve key of its own")
         except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
             raise InvalidValue(f"This is no certificate request: {error}.", reason="request") from error
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
-        made = self._issue(name, public, [name], usages)
-        return made.public_bytes(PEM), serial(made)
+        certificate = self._issue(name, public, [name], usages)
+        return certificate.public_bytes(PEM), serial(certificate)
 
     def issued(self, certificate: x509.Certificate) -> bool:
         """Whether it issued this one."""
@@ -104,7 +104,7 @@ class CertificateAuthority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-            .add_extension(x509.SubjectAlternativeName([_general(one) for one in names]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([_general(alt_name) for alt_name in names]), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
             .sign(self.key, hashes.SHA256())
@@ -125,7 +125,7 @@ def _new_authority() -> bytes:
     now = dt.datetime.now(dt.UTC)
     # Clients tell authorities apart by their names: each has one of its own.
     name = _named(f"Pileus {x509.random_serial_number():x}"[:23])
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -138,14 +138,14 @@ def _new_authority() -> bytes:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    return key_pem(key) + made.public_bytes(PEM)
+    return key_pem(key) + certificate.public_bytes(PEM)
 
 
 def new_request(name: str) -> tuple[bytes, bytes]:
     """A new key (PEM), and the request by which its holder asks for a certificate as `name` (PEM)."""
     key = ec.generate_private_key(ec.SECP256R1())
-    made = x509.CertificateSigningRequestBuilder().subject_name(_named(name)).sign(key, hashes.SHA256())
-    return key_pem(key), made.public_bytes(PEM)
+    csr = x509.CertificateSigningRequestBuilder().subject_name(_named(name)).sign(key, hashes.SHA256())
+    return key_pem(key), csr.public_bytes(PEM)
 
 
 def key_pem(key: Key) -> bytes:
@@ -162,11 +162,11 @@ def serial(certificate: x509.Certificate) -> str:
 def names_of(certificate: x509.Certificate) -> list[str]:
     """The names and addresses that a server certificate is for."""
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        alt_names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return []
-    addresses = [str(one) for one in found.get_values_for_type(x509.IPAddress)]
-    return [*found.get_values_for_type(x509.DNSName), *addresses]
+    addresses = [str(address) for address in alt_names.get_values_for_type(x509.IPAddress)]
+    return [*alt_names.get_values_for_type(x509.DNSName), *addresses]
 
 
 def due(certificate: x509.Certificate, now: dt.datetime | None = None) -> bool:

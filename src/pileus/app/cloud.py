@@ -51,8 +51,8 @@ def serve(state: StateDirectory, provider: str, listener: socket.socket) -> None
     sys.setswitchinterval(0.0001)
     chosen = settings.read()
     logs.configure(chosen.log_level)
-    found = doors.prepare(state, chosen, listener, mccdoor.listen(state, chosen, provider))
-    cloud = build(state, chosen, provider, join=found.join, fingerprint=found.fingerprint)
+    cloud_doors = doors.prepare(state, chosen, listener, mccdoor.listen(state, chosen, provider))
+    cloud = build(state, chosen, provider, join=cloud_doors.join, fingerprint=cloud_doors.fingerprint)
     try:
         # Whoever held wakes before is dead: this process has the pid file.
         cloud.core.store.release_wakes()
@@ -63,8 +63,8 @@ def serve(state: StateDirectory, provider: str, listener: socket.socket) -> None
             contextlib.closing(Edge(cloud)) as edge,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            is_open = functools.partial(_open, cloud, state, provider, before, mcc=found.mcc is not None)
-            runner.run(_serve(edge, cloud, state, found, is_open))
+            is_open = functools.partial(_open, cloud, state, provider, before, mcc=cloud_doors.mcc is not None)
+            runner.run(_serve(edge, cloud, state, cloud_doors, is_open))
     finally:
         state.ready.unlink(missing_ok=True)
         cloud.stop()
@@ -94,12 +94,12 @@ def begin(cloud: Cloud, state: StateDirectory) -> tuple[Caller, Credentials]:
     caller = _known(cloud, str(account.get("token"))) if account else None
     if caller is not None:
         return caller, "kept"
-    made, known = _administrator(cloud)
-    write_json(state.account, made, 0o600)
-    caller = cloud.authority.by_token(made["token"], "app")
+    new_account, existed = _administrator(cloud)
+    write_json(state.account, new_account, 0o600)
+    caller = cloud.authority.by_token(new_account["token"], "app")
     if caller is None:
         raise RuntimeError(f"{state.account}: its token is unknown, though it was made just now")
-    return caller, "kept" if account is None else "renewed" if known else "new"
+    return caller, "kept" if account is None else "renewed" if existed else "new"
 
 
 def _known(cloud: Cloud, token: str) -> Caller | None:
@@ -113,11 +113,11 @@ def _known(cloud: Cloud, token: str) -> Caller | None:
 def _administrator(cloud: Cloud) -> tuple[dict[str, str], bool]:
     """Its account, made now, and whether it had one: its token was revoked, or a start ended before it could say it."""
     try:
-        account, known = _renewed(cloud)
+        account, existed = _renewed(cloud)
     except DamagedRow as error:
         log.warning("the administrator is made anew", reason=error.message)
-        account, known = user.remake(SYSTEM, cloud.core, ADMIN), True
-    return {name: getattr(account, name) for name in ACCOUNT_KEYS}, known
+        account, existed = user.remake(SYSTEM, cloud.core, ADMIN), True
+    return {name: getattr(account, name) for name in ACCOUNT_KEYS}, existed
 
 
 def _renewed(cloud: Cloud) -> tuple[user.Account, bool]:
@@ -127,15 +127,17 @@ def _renewed(cloud: Cloud) -> tuple[user.Account, bool]:
         return user.renew(SYSTEM, cloud.core, ADMIN), True
 
 
-async def _serve(edge: Edge, cloud: Cloud, state: StateDirectory, found: Doors, is_open: Callable[[], bool]) -> None:
+async def _serve(
+    edge: Edge, cloud: Cloud, state: StateDirectory, cloud_doors: Doors, is_open: Callable[[], bool]
+) -> None:
     objects = ObjectServer(cloud.objects, state.internal)
     await objects.start()
     try:
-        async with found.serving(edge, cloud) as ended, _ending_when_replaced(cloud.core.store):
+        async with cloud_doors.serving(edge, cloud) as ended, _ending_when_replaced(cloud.core.store):
             while not ended.done() and not await asyncio.to_thread(is_open):  # noqa: ASYNC110  (once, at the start)
                 await asyncio.sleep(0.02)
             if not ended.done():
-                urls = found.endpoints(cloud.settings)
+                urls = cloud_doors.endpoints(cloud.settings)
                 write_json(state.ready, urls)
                 log.info("ready", url=urls["rest"])
             await asyncio.wait([ended])

@@ -65,10 +65,10 @@ def condition(state: StateDirectory, *, local: bool, silent: Collection[str]) ->
 def _space(state: StateDirectory, *, local: bool) -> Iterator[Finding]:
     places = {state.root, SHARED} if local else {state.root}
     for path in sorted(places):
-        found = os.statvfs(path)
-        free = found.f_bavail * found.f_frsize
-        if free < LEAST_SPACE or (found.f_files and found.f_favail < LEAST_FILES):
-            detail = f"{free // _MIB} MiB and {found.f_favail} files free"
+        filesystem = os.statvfs(path)
+        free = filesystem.f_bavail * filesystem.f_frsize
+        if free < LEAST_SPACE or (filesystem.f_files and filesystem.f_favail < LEAST_FILES):
+            detail = f"{free // _MIB} MiB and {filesystem.f_favail} files free"
             yield Finding(code="SpaceLow", kind="machine", ident=str(path), detail=detail)
     try:
         with tempfile.TemporaryFile(dir=state.run):

@@ -80,42 +80,50 @@ def examine(state: StateDirectory, *, pause: float) -> Diagnosis:
 def repair(state: StateDirectory, say: Say, *, pause: float) -> Diagnosis:
     """Examine, mend what can be mended safely, and examine again. Raises Problem."""
     before, look = _examine(state, pause)
-    wanted = [found for found in before.findings if found.meaning.mend == "repair"]
+    wanted = [finding for finding in before.findings if finding.meaning.mend == "repair"]
     if not wanted:
         return before
     # Who mends logs what it does, and standard output is for the report alone.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     mended_store = False
-    for found in wanted:
+    for finding in wanted:
         try:
-            if found.code in _OF_THE_STORE:
+            if finding.code in _OF_THE_STORE:
                 if not mended_store:
                     connect(state.root).post("doctor", "mend")
                 mended_store = True
-            elif found.code in _OF_TOMBSTONES:
-                connect(state.root).delete("doctor", found.kind, found.ident)
+            elif finding.code in _OF_TOMBSTONES:
+                connect(state.root).delete("doctor", finding.kind, finding.ident)
             else:
-                _local().repair(_layout(state), found, look.host, look.store)
+                _local().repair(_layout(state), finding, look.host, look.store)
         except (Problem, Fault, OSError) as error:
-            say(f"{found.code} {found.ident} is not mended: {getattr(error, 'message', error)}")
+            say(f"{finding.code} {finding.ident} is not mended: {getattr(error, 'message', error)}")
     after, _ = _examine(state, pause)
-    left = {found.key for found in after.findings}
-    return msgspec.structs.replace(after, mended=tuple(found for found in wanted if found.key not in left))
+    remaining_keys = {finding.key for finding in after.findings}
+    return msgspec.structs.replace(
+        after, mended=tuple(finding for finding in wanted if finding.key not in remaining_keys)
+    )
 
 
 def adopt(state: StateDirectory, ident: str, *, pause: float) -> Diagnosis:
     """Take the instance `ident` (uuid or EC2 id), which no row names, into the store; then examine. Raises Problem."""
     before, look = _examine(state, pause)
-    known = {uuid: held for uuid, held in look.strays.items() if ident in (uuid, held.spec.ec2_id if held.spec else "")}
-    wanted = [one for one in before.findings if one.meaning.mend == "adopt" and one.ident in known]
+    matching_strays = {
+        uuid: stray for uuid, stray in look.strays.items() if ident in (uuid, stray.spec.ec2_id if stray.spec else "")
+    }
+    wanted = [
+        finding for finding in before.findings if finding.meaning.mend == "adopt" and finding.ident in matching_strays
+    ]
     if not wanted:
         raise Problem(f"No guest without a row is called {ident}; 'pileus doctor --state {state.root}' names them.")
-    held = known[wanted[0].ident]
-    body = {"spec": held.spec, "host": _host(state), "body": held.body}
+    stray = matching_strays[wanted[0].ident]
+    body = {"spec": stray.spec, "host": _host(state), "body": stray.body}
     connect(state.root).post("doctor", "adopt", body=msgspec.to_builtins(body))
     after, _ = _examine(state, pause)
-    left = {one.key for one in after.findings}
-    return msgspec.structs.replace(after, mended=tuple(one for one in wanted if one.key not in left))
+    remaining_keys = {finding.key for finding in after.findings}
+    return msgspec.structs.replace(
+        after, mended=tuple(finding for finding in wanted if finding.key not in remaining_keys)
+    )
 
 
 def _examine(state: StateDirectory, pause: float) -> tuple[Diagnosis, _Look]:
@@ -128,21 +136,21 @@ def _examine(state: StateDirectory, pause: float) -> tuple[Diagnosis, _Look]:
     if look.findings:
         time.sleep(pause)
         again = see()
-        again.findings = {key: found for key, found in again.findings.items() if key in look.findings}
+        again.findings = {key: finding for key, finding in again.findings.items() if key in look.findings}
         look = again
     facts = {"cloud": f"several processes, at {(read_json(state.endpoints) or {}).get('rest')}"}
     facts = facts if apart else described(state)
     if provider == "local":
         facts |= importlib.import_module("pileus.providers.local.doctor.machine").facts()
     facts |= _unneeded(state, look.store)
-    findings = tuple(sorted(look.findings.values(), key=lambda found: (found.meaning.severity, found)))
+    findings = tuple(sorted(look.findings.values(), key=lambda finding: (finding.meaning.severity, finding)))
     return Diagnosis(facts=facts, findings=findings, unchecked=look.unchecked), look
 
 
 def _side(state: StateDirectory) -> _Look:
     """One look at the cloud's side of several machines; OVN's rows first, as below."""
     unchecked = {"the hosts": "pileus doctor says on each of them what is there"}
-    found: list[Finding] = []
+    findings: list[Finding] = []
     where = settings.read().northbound
     bodies = _local().side(where) if where else None
     if bodies is None:
@@ -154,10 +162,10 @@ def _side(state: StateDirectory) -> _Look:
     except Problem as problem:
         store, unchecked[STORE] = None, problem.message
     if store is not None:
-        found += [*store.findings, *_objects(state, store)]
+        findings += [*store.findings, *_objects(state, store)]
     if store is not None and bodies is not None:
-        found += _local().agree(bodies, store)
-    return _Look(BookView(), store, {}, {one.key: one for one in found}, unchecked)
+        findings += _local().agree(bodies, store)
+    return _Look(BookView(), store, {}, {finding.key: finding for finding in findings}, unchecked)
 
 
 def _look(state: StateDirectory, *, local: bool) -> _Look:
@@ -165,36 +173,36 @@ def _look(state: StateDirectory, *, local: bool) -> _Look:
     layout, pid = _layout(state), processes.owner(state.pidfile("host"))
     bodies = _local().look(layout, pid, central=not state.joined.exists()) if local else None
     unchecked = dict(bodies.unchecked) if bodies is not None else {}
-    found: list[Finding] = []
-    host = _book(state, unchecked, found)
-    store = _store(state, unchecked, found)
-    found += condition(state, local=local, silent=() if STORE not in unchecked else ("cloud",))
-    found += agreement.clocks(store, host, time.time())
+    findings: list[Finding] = []
+    host = _book(state, unchecked, findings)
+    store = _store(state, unchecked, findings)
+    findings += condition(state, local=local, silent=() if STORE not in unchecked else ("cloud",))
+    findings += agreement.clocks(store, host, time.time())
     if store is not None:
-        found += store.findings
+        findings += store.findings
     if store is not None and host is not None:
-        found += agreement.orders(store, host, _host(state))
+        findings += agreement.orders(store, host, _host(state))
     # Without the orders everything on this machine would look like a leftover.
     if bodies is not None and host is not None:
-        found += _local().compare(layout, bodies, host, store)
-        found += _objects(state, store) if store is not None else ()
+        findings += _local().compare(layout, bodies, host, store)
+        findings += _objects(state, store) if store is not None else ()
     host = host or BookView()
     strays = {**(_local().strays(bodies) if bodies is not None else {}), **host.orders}
-    return _Look(host, store, strays, {one.key: one for one in found}, unchecked)
+    return _Look(host, store, strays, {finding.key: finding for finding in findings}, unchecked)
 
 
-def _book(state: StateDirectory, unchecked: dict[str, str], found: list[Finding]) -> BookView | None:
+def _book(state: StateDirectory, unchecked: dict[str, str], findings: list[Finding]) -> BookView | None:
     try:
         view = read_book(state.host)
     except (OSError, msgspec.MsgspecError) as error:
         unchecked["what this machine's host holds"] = str(error)
-        found.append(Finding(code="BookUnreadable", kind="host", ident=_host(state), detail=str(error)))
+        findings.append(Finding(code="BookUnreadable", kind="host", ident=_host(state), detail=str(error)))
         return None
     for name in view.damaged:
         detail = f"set aside as {state.host / DAMAGED / name}"
         what = name.partition(".")[0]
         kind, ident = ("host", _host(state)) if what == "start" else ("instance", what)
-        found.append(Finding(code="BookUnreadable", kind=kind, ident=ident, detail=detail))
+        findings.append(Finding(code="BookUnreadable", kind=kind, ident=ident, detail=detail))
     return view
 
 
@@ -220,15 +228,15 @@ def _unneeded(state: StateDirectory, store: StoreView | None) -> dict[str, str]:
     if store is None or store.objects is None:
         return {}
     needed = frozenset(store.objects)
-    left = [stored.size for stored in listed(state.objects) if stored.digest not in needed]
-    if not left:
+    sizes = [stored.size for stored in listed(state.objects) if stored.digest not in needed]
+    if not sizes:
         return {}
     days = settings.read().keep_objects
     when = f"they go {days} days after they were named last" if days else "they stay"
-    return {"objects": f"{len(left)}, of {sum(left) / (1 << 30):.1f} GiB, are named by nothing any more: {when}"}
+    return {"objects": f"{len(sizes)}, of {sum(sizes) / (1 << 30):.1f} GiB, are named by nothing any more: {when}"}
 
 
-def _store(state: StateDirectory, unchecked: dict[str, str], found: list[Finding]) -> StoreView | None:
+def _store(state: StateDirectory, unchecked: dict[str, str], findings: list[Finding]) -> StoreView | None:
     """The store's view: asked of the cloud, or read from a copy of the database while nobody has it open."""
     if state.joined.exists():
         unchecked[STORE] = "it is the cloud's: this machine is one of its hosts"
@@ -242,11 +250,11 @@ def _store(state: StateDirectory, unchecked: dict[str, str], found: list[Finding
         return None
     except Exception as error:  # noqa: BLE001  (a damaged database raises what it likes: that is what is said)
         unchecked[STORE] = str(error).partition("\n")[0]
-        found.append(Finding(code="StoreUnreadable", kind="store", ident="database", detail=unchecked[STORE]))
+        findings.append(Finding(code="StoreUnreadable", kind="store", ident="database", detail=unchecked[STORE]))
         return None
     # A host that is not heard, and a wake that is late, are no findings of a cloud that does not run.
-    heard = tuple(found for found in view.findings if found.code not in ("HostSilent", "WakeLate"))
-    return msgspec.structs.replace(view, findings=heard)
+    relevant_findings = tuple(finding for finding in view.findings if finding.code not in ("HostSilent", "WakeLate"))
+    return msgspec.structs.replace(view, findings=relevant_findings)
 
 
 def _from_copy(state: StateDirectory) -> StoreView:

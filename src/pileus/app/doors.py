@@ -59,10 +59,10 @@ class Doors:
         host = tls.shown(self.identity, host) if self.identity else host
         scheme = "https" if self.identity else "http"
         root = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-        found = {"ec2": root, "sts": root}
+        urls = {"ec2": root, "sts": root}
         if self.mcc is not None:
-            found["mcc"] = mccdoor.url(settings, self.mcc, self.identity)
-        return {**found, "rest": f"{root}/v1", "metrics": f"{root}/metrics"}
+            urls["mcc"] = mccdoor.url(settings, self.mcc, self.identity)
+        return {**urls, "rest": f"{root}/v1", "metrics": f"{root}/metrics"}
 
     @contextlib.asynccontextmanager
     async def serving(self, edge: Edge, cloud: Cloud) -> AsyncIterator[Ended]:
@@ -93,9 +93,9 @@ def prepare(
     authority = certificates.authority(state.cloud)
     names = dict.fromkeys([*settings.server_names, str(listener.getsockname()[0])])
     identity = tls.faces(settings.tls, authority, state.cloud, list(names))
-    found = tls.anchor(identity) if identity is not None else None
-    if found is not None:
-        write_file(state.anchor, found)
+    anchor = tls.anchor(identity) if identity is not None else None
+    if anchor is not None:
+        write_file(state.anchor, anchor)
     else:
         state.anchor.unlink(missing_ok=True)
     return Doors(listener, identity, _inner(state, settings, authority) if settings.internal else None, mcc)

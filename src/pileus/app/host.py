@@ -41,13 +41,13 @@ log = structlog.get_logger()
 
 def _token_secret(state: StateDirectory) -> bytes:
     """Return the key that seals the metadata tokens of guests; kept, so that the tokens outlive this process."""
-    kept = state.host / "token.secret"
-    if not kept.exists():
-        aside = kept.with_suffix(".new")
+    secret_file = state.host / "token.secret"
+    if not secret_file.exists():
+        aside = secret_file.with_suffix(".new")
         aside.write_bytes(secrets.token_bytes(32))
         aside.chmod(0o600)
-        aside.rename(kept)
-    return kept.read_bytes()
+        aside.rename(secret_file)
+    return secret_file.read_bytes()
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def _joined(state: StateDirectory, settings: Settings, cloud: joining.JoinedClou
     address, _, port = (settings.channels or f"{cloud.address}:0").rpartition(":")
     address = address.strip("[]")
     # Whoever listens at every address is called at the one that the cloud has seen.
-    told = cloud.address if address in ("0.0.0.0", "::") else address  # noqa: S104  (compared, not listened at)
-    channels = TlsChannelServer(ListenAddress(address, int(port), told), tls)
+    own_name = cloud.address if address in ("0.0.0.0", "::") else address  # noqa: S104  (compared, not listened at)
+    channels = TlsChannelServer(ListenAddress(address, int(port), own_name), tls)
     fetch = functools.partial(internal.fetch, functools.partial(joining.dial, state, cloud))
     return _Ways(cloud.name, cloud.zone or settings.zone, link, fetch, channels, lambda: link.refused, tls.server)
 

@@ -158,27 +158,27 @@ class HostDoor:
         self._cloud.audit.record(http.client_of(scope), audited)
 
     def _answer(self, scope: Any, body: bytes) -> Response:
-        asked = (scope["method"], scope["path"])
-        if asked == ("GET", "/internal/ca"):
+        route = (scope["method"], scope["path"])
+        if route == ("GET", "/internal/ca"):
             return Response(200, {"content-type": "application/x-pem-file"}, self._authority.pem)
-        if asked == ("GET", "/internal/host"):
+        if route == ("GET", "/internal/host"):
             host = join.recognize(self._cloud.core, *_shown(scope))
             return Response(200, _JSON, msgspec.json.encode({"name": host.name, "id": host.uuid}))
-        if asked == ("POST", "/internal/join"):
+        if route == ("POST", "/internal/join"):
             return Response(201, _JSON, msgspec.json.encode(self._join(decoded(body, Joining))))
-        if asked == ("POST", "/internal/renew"):
+        if route == ("POST", "/internal/renew"):
             wanted = decoded(body, Renewal)
             name, serial = _shown(scope)
-            made = join.renew(self._cloud.core, name, serial, self._issue(wanted.request))
-            return Response(201, _JSON, msgspec.json.encode({"certificate": made.decode()}))
+            certificate = join.renew(self._cloud.core, name, serial, self._issue(wanted.request))
+            return Response(201, _JSON, msgspec.json.encode({"certificate": certificate.decode()}))
         raise NotFound(f"There is nothing at {scope['path']}.", ident=scope["path"])
 
-    def _join(self, asked: Joining) -> Joined:
+    def _join(self, joining: Joining) -> Joined:
         settings, core = self._cloud.settings, self._cloud.core
-        if asked.name in taken(settings):
-            text = f"'{asked.name}' is what the cloud itself, or a part of it, is called: no host may pass for that."
-            raise InvalidValue(text, noun="host", ident=asked.name, reason="name")
-        host, certificate = join.redeem(core, asked.token, asked.name, asked.zone, self._issue(asked.request))
+        if joining.name in taken(settings):
+            text = f"'{joining.name}' is what the cloud itself, or a part of it, is called: no host may pass for that."
+            raise InvalidValue(text, noun="host", ident=joining.name, reason="name")
+        host, certificate = join.redeem(core, joining.token, joining.name, joining.zone, self._issue(joining.request))
         log.info("host joined", host=host.name, zone=host.wanted.zone)
         accounts = accounts_of(settings)
         if accounts is not None:

@@ -62,27 +62,27 @@ class _Instances:
         """One measurement's figures; what is not known is left out."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415  (few hosts are asked)
 
-        measured = [one for one in self._measure() if not one.fault]
+        measured = [instance for instance in self._measure() if not instance.fault]
         for families, shape in ((_GAUGES, GaugeMetricFamily), (_COUNTERS, CounterMetricFamily)):
             for name, says, field in families:
                 family = shape(name, says, labels=_LABELS)
-                for one in measured:
-                    value = getattr(one, field)
+                for instance in measured:
+                    value = getattr(instance, field)
                     if value is not None:
-                        family.add_metric([one.id, one.project], float(value))
+                        family.add_metric([instance.id, instance.project], float(value))
                 yield family
         started = GaugeMetricFamily(
             "pileus_instance_start_time_seconds", "When it was seen to start, since the epoch.", labels=_LABELS
         )
-        for one in measured:
-            if one.running:
-                started.add_metric([one.id, one.project], self._since(one.uuid))
+        for instance in measured:
+            if instance.running:
+                started.add_metric([instance.id, instance.project], self._since(instance.uuid))
         yield started
         for name, says, field in _NETWORK:
             family = CounterMetricFamily(name, says, labels=[*_LABELS, "port"])
-            for one in measured:
-                for nic in one.nics:
-                    family.add_metric([one.id, one.project, nic.id], getattr(nic, field))
+            for instance in measured:
+                for nic in instance.nics:
+                    family.add_metric([instance.id, instance.project, nic.id], getattr(nic, field))
             yield family
 
 
@@ -204,8 +204,8 @@ def of(
     """The metrics of a host whose instances `measure` measures, where the settings ask for them."""
 
     def since(uuid: str) -> float:
-        held = agent.book.entries.get(uuid)
-        return held.since if held is not None else 0.0
+        entry = agent.book.entries.get(uuid)
+        return entry.since if entry is not None else 0.0
 
     def page() -> bytes:
         from prometheus_client import CollectorRegistry  # noqa: PLC0415  (few hosts are asked)

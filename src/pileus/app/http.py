@@ -161,14 +161,14 @@ class Edge:
         if isinstance(caller, Response):
             return caller
         try:
-            asked = await run(caller, lambda: uploads.read(parameters(request.query)))
-            image.allow(caller, public=asked.public)
+            upload = await run(caller, lambda: uploads.read(parameters(request.query)))
+            image.allow(caller, public=upload.public)
             stored = functools.partial(self._cloud.objects.stored, caller.project)
             room = await run(caller, image.room, caller, self._cloud.core, stored)
             with (
                 self._uploads.of(caller.project),
                 uploads.Begun(self._uploading, caller.project) as begun,
-                await run(caller, self._cloud.objects.incoming, asked.digest, caller.project) as incoming,
+                await run(caller, self._cloud.objects.incoming, upload.digest, caller.project) as incoming,
             ):
                 size = 0
                 async for part in _parts(receive):
@@ -179,10 +179,10 @@ class Edge:
                     if room is not None and begun.of_project > room:
                         raise image.full(room)
                     await run(caller, incoming.write, part)
-                made = await self._inspections.run(
-                    uploads.finish, caller, self._cloud.core, self._cloud.objects, incoming, asked
+                document = await self._inspections.run(
+                    uploads.finish, caller, self._cloud.core, self._cloud.objects, incoming, upload
                 )
-            response = created(caller, made)
+            response = created(caller, document)
         except PileusError as error:
             response = errors.of(error, caller.request)
         response = msgspec.structs.replace(response, face=caller.face, action=UPLOAD, reads=False)
@@ -217,8 +217,8 @@ class Edge:
 
     def _opened(self, client: str, caller: Caller, status: int, code: str = "") -> None:
         """Record that a stream was opened, or refused."""
-        made = Response(status, {}, b"", caller.face, STREAM, code, caller.request, reads=False)
-        self._requests.record(client, made, caller)
+        response = Response(status, {}, b"", caller.face, STREAM, code, caller.request, reads=False)
+        self._requests.record(client, response, caller)
 
     async def _run(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)

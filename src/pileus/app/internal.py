@@ -48,15 +48,15 @@ class ObjectServer:
         try:
             if _peer(writer) in (0, os.geteuid()):
                 async with asyncio.timeout(_PATIENCE):
-                    asked = await reader.readline()
-                await self._give(asked, writer)
+                    request_line = await reader.readline()
+                await self._give(request_line, writer)
         except (OSError, TimeoutError, ValueError) as error:
             log.warning("object not given", reason=str(error))
         finally:
             writer.close()
 
-    async def _give(self, asked: bytes, writer: asyncio.StreamWriter) -> None:
-        match = _GET.fullmatch(asked)
+    async def _give(self, request_line: bytes, writer: asyncio.StreamWriter) -> None:
+        match = _GET.fullmatch(request_line)
         try:
             if match is None:
                 raise NotFound("no such path")

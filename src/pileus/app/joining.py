@@ -73,17 +73,21 @@ class Papers:
 
     def context(self) -> ssl.SSLContext:
         """For connections to the cloud: it has to be the cloud, and is shown who this is."""
-        made = ssl.create_default_context(cafile=self.authority)
-        made.minimum_version = ssl.TLSVersion.TLSv1_2
+        tls_context = ssl.create_default_context(cafile=self.authority)
+        tls_context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.own.exists():
-            made.load_cert_chain(self.own)
-        return made
+            tls_context.load_cert_chain(self.own)
+        return tls_context
 
 
 def joined(state: StateDirectory) -> JoinedCloud | None:
     """The cloud that the machine of this state directory belongs to; None when it is not another machine's."""
-    found = read_json(state.joined)
-    return JoinedCloud(**{key: str(found.get(key, "")) for key in JoinedCloud.__dataclass_fields__}) if found else None
+    cloud_fields = read_json(state.joined)
+    return (
+        JoinedCloud(**{key: str(cloud_fields.get(key, "")) for key in JoinedCloud.__dataclass_fields__})
+        if cloud_fields
+        else None
+    )
 
 
 def papers(state: StateDirectory) -> Papers:
@@ -110,14 +114,14 @@ def join(state: StateDirectory, url: str, token: str, name: str, zone: str, say:
     if before is None:
         write_file(own.authority, authority, 0o600)
     key, request = certificates.new_request(name[:64])
-    asked = {"token": token, "request": request.decode(), "name": name, "zone": zone}
+    body = {"token": token, "request": request.decode(), "name": name, "zone": zone}
     say(f"joining as '{name}'")
-    answer, address = _ask(url, own, "/internal/join", asked)
+    answer, address = _ask(url, own, "/internal/join", body)
     write_file(own.own, key + str(answer["certificate"]).encode(), 0o600)
-    kept = {**answer, "url": answer["cloud"], "address": address}
-    made = JoinedCloud(**{field: str(kept.get(field, "")) for field in JoinedCloud.__dataclass_fields__})
-    write_json(state.joined, {field: getattr(made, field) for field in JoinedCloud.__dataclass_fields__}, 0o600)
-    return made
+    cloud_fields = {**answer, "url": answer["cloud"], "address": address}
+    cloud = JoinedCloud(**{field: str(cloud_fields.get(field, "")) for field in JoinedCloud.__dataclass_fields__})
+    write_json(state.joined, {field: getattr(cloud, field) for field in JoinedCloud.__dataclass_fields__}, 0o600)
+    return cloud
 
 
 def _may_join(state: StateDirectory, own: Papers, fingerprint: str, name: str) -> JoinedCloud | None:
@@ -127,8 +131,10 @@ def _may_join(state: StateDirectory, own: Papers, fingerprint: str, name: str) -
         if state.started.exists():
             raise Problem(f"{state.root} holds a cloud of its own: choose another --state, or remove it.")
         return None
-    held = ssl.PEM_cert_to_DER_cert(own.authority.read_text(encoding="ascii")) if own.authority.exists() else b""
-    if name != before.name or not hmac.compare_digest(hashlib.sha256(held).hexdigest(), fingerprint):
+    authority_der = (
+        ssl.PEM_cert_to_DER_cert(own.authority.read_text(encoding="ascii")) if own.authority.exists() else b""
+    )
+    if name != before.name or not hmac.compare_digest(hashlib.sha256(authority_der).hexdigest(), fingerprint):
         text = f"{state.root} belongs to the cloud at {before.url}, as '{before.name}'"
         raise Problem(f"{text}: join that under this name again, choose another --state, or remove it.")
     return before
@@ -137,29 +143,29 @@ def _may_join(state: StateDirectory, own: Papers, fingerprint: str, name: str) -
 def refusal(state: StateDirectory, cloud: JoinedCloud, patience: float = 5.0) -> str:
     """Why the cloud knows this host no more, in its words; empty while it does. Raises Problem when it does not say."""
     with _Link(cloud.url, papers(state).context(), patience) as link:
-        status, said = link.ask("GET", "/internal/host", None)
+        status, answer_body = link.ask("GET", "/internal/host", None)
     if status != http.client.FORBIDDEN:
         return ""
     try:
-        return str(msgspec.json.decode(said)["error"]["message"])
+        return str(msgspec.json.decode(answer_body)["error"]["message"])
     except (msgspec.DecodeError, KeyError, TypeError):
         return f"The cloud at {cloud.url} refuses this host."
 
 
 def heed(state: StateDirectory, cloud: JoinedCloud, ended: threading.Event, refused: Callable[[], bool]) -> None:
     """While the broker has `refused` this host, ask the cloud why, and log what it says; until `ended`."""
-    told = ""
+    logged_reason = ""
     while not ended.wait(HEED):
         if not refused():
-            told = ""
+            logged_reason = ""
             continue
         try:
-            said = refusal(state, cloud)
+            reason = refusal(state, cloud)
         except (Problem, OSError, ValueError):
             continue
-        if said != told:
-            log.warning("the cloud refuses this host", reason=said)
-        told = said
+        if reason != logged_reason:
+            log.warning("the cloud refuses this host", reason=reason)
+        logged_reason = reason
 
 
 def renew(state: StateDirectory, cloud: JoinedCloud) -> bool:
@@ -204,29 +210,33 @@ def _verified(url: str, fingerprint: str) -> bytes:
     unproven.check_hostname = False
     unproven.verify_mode = ssl.CERT_NONE  # what comes is compared below, and nothing is said
     with _Link(url, unproven) as link:
-        status, said = link.ask("GET", "/internal/ca", None)
+        status, answer_body = link.ask("GET", "/internal/ca", None)
     try:
-        found = ssl.PEM_cert_to_DER_cert(said.decode("ascii").strip()) if status == http.client.OK else b""
+        authority_der = (
+            ssl.PEM_cert_to_DER_cert(answer_body.decode("ascii").strip()) if status == http.client.OK else b""
+        )
     except ValueError:
-        found = b""
-    if not hmac.compare_digest(hashlib.sha256(found).hexdigest(), fingerprint):
+        authority_der = b""
+    if not hmac.compare_digest(hashlib.sha256(authority_der).hexdigest(), fingerprint):
         raise Problem(f"What answers at {url} is not the cloud that the token is of; it was told nothing.")
-    return ssl.DER_cert_to_PEM_cert(found).encode()
+    return ssl.DER_cert_to_PEM_cert(authority_der).encode()
 
 
 def _ask(url: str, own: Papers, path: str, body: dict[str, str]) -> tuple[dict[str, Any], str]:
     """The answer, and this machine's address on the way there."""
     with _Link(url, own.context()) as link:
-        status, said = link.ask("POST", path, msgspec.json.encode(body))
+        status, answer_body = link.ask("POST", path, msgspec.json.encode(body))
         address = link.address
     try:
-        found = msgspec.json.decode(said, type=dict[str, Any])
+        answer = msgspec.json.decode(answer_body, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise Problem(f"The cloud at {url} answered {status}, which this version does not understand.") from error
     if status != http.client.CREATED:
-        told = found.get("error", {})
-        raise Problem(f"{told.get('message', f'The cloud answered {status}.')} ({told.get('reason') or status})")
-    return found, address
+        cloud_error = answer.get("error", {})
+        raise Problem(
+            f"{cloud_error.get('message', f'The cloud answered {status}.')} ({cloud_error.get('reason') or status})"
+        )
+    return answer, address
 
 
 class _Link:
@@ -257,8 +267,8 @@ class _Link:
         except ssl.SSLCertVerificationError as error:
             raise Problem(f"What answers at {self._url} is not the cloud: {error.verify_message}.") from error
         except (OSError, http.client.HTTPException) as error:
-            said = str(error) or type(error).__name__
-            raise Problem(f"The cloud at {self._url} does not answer ({said}).") from error
+            reason = str(error) or type(error).__name__
+            raise Problem(f"The cloud at {self._url} does not answer ({reason}).") from error
 
 
 def hostname() -> str:

@@ -45,11 +45,11 @@ def begin(state: StateDirectory, say: Say) -> None:
     layout = layout_of(state)
     try:
         prefix.take(layout)
-        found = parts(state)
-        if None in (found[one.name] for one in daemons(layout, fabric=fabric_of(state))):
+        pids = parts(state)
+        if None in (pids[process.name] for process in daemons(layout, fabric=fabric_of(state))):
             say("starting the network engine")
         chassis.up(layout, fabric=fabric_of(state))
-        if found["libvirtd"] is None:
+        if pids["libvirtd"] is None:
             say("starting libvirtd")
         daemon.up(layout)
         if monitor.available() and (why := lxcfs.up(layout)):
@@ -75,18 +75,25 @@ def host_command(state: StateDirectory) -> list[str]:
 def supervised(state: StateDirectory) -> list[ProcessDeclaration]:
     """Return the processes to supervise beside the cloud, in the order of starting."""
     layout = layout_of(state)
-    found = [
-        ProcessDeclaration(one.name, one.argv, str(one.pidfile), str(one.output), at=str(one.at), question=one.question)
-        for one in (*daemons(layout, fabric=fabric_of(state)), libvirtd(layout))
+    declarations = [
+        ProcessDeclaration(
+            process.name,
+            process.argv,
+            str(process.pidfile),
+            str(process.output),
+            at=str(process.at),
+            question=process.question,
+        )
+        for process in (*daemons(layout, fabric=fabric_of(state)), libvirtd(layout))
     ]
     if _shows_figures():
-        found.append(
+        declarations.append(
             ProcessDeclaration(lxcfs.NAME, lxcfs.argv(layout), str(lxcfs.pidfile(layout)), str(lxcfs.output(layout)))
         )
     host = ProcessDeclaration(
         "host", tuple(host_command(state)), str(state.pidfile("host")), str(state.log("host")), at=str(state.channels)
     )
-    return [*found, host]
+    return [*declarations, host]
 
 
 def end(state: StateDirectory, *, instances: bool, say: Say) -> None:
@@ -124,5 +131,9 @@ def _shows_figures() -> bool:
 def silent(state: StateDirectory) -> list[str]:
     """The daemons that run, perhaps, and do not answer."""
     layout = layout_of(state)
-    found = [one.name for one in daemons(layout, fabric=fabric_of(state)) if not control.answers(layout, one.name)]
-    return found if daemon.answers(layout) else [*found, "libvirtd"]
+    silent_names = [
+        process.name
+        for process in daemons(layout, fabric=fabric_of(state))
+        if not control.answers(layout, process.name)
+    ]
+    return silent_names if daemon.answers(layout) else [*silent_names, "libvirtd"]

@@ -30,8 +30,8 @@ def joined_fabric(state: StateDirectory, chosen: Settings) -> Fabric:
     cloud = joining.joined(state)
     if cloud is None:
         raise Problem(f"{state.joined} does not say which cloud this machine belongs to: have it join anew.")
-    kept = read_json(state.started) or {}
-    tunnels, outside = (getattr(chosen, name) or str(kept.get(name, "")) for name in STARTED)
+    start_options = read_json(state.started) or {}
+    tunnels, outside = (getattr(chosen, name) or str(start_options.get(name, "")) for name in STARTED)
     southbound = chosen.southbound or cloud.southbound
     if not tunnels:
         raise Problem("PILEUS_TUNNELS=INTERFACE=ADDRESS/PREFIX has to say how this host reaches the others' guests.")

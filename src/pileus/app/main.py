@@ -22,8 +22,8 @@ def _say(text: str) -> None:
     typer.echo(f"pileus: {text}", err=True)
 
 
-def _version(*, asked: bool) -> None:
-    if asked:
+def _version(*, requested: bool) -> None:
+    if requested:
         from importlib.metadata import version  # noqa: PLC0415  (dear)
 
         typer.echo(f"pileus {version('pileus')}")
@@ -35,7 +35,12 @@ def everything(
     *,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=lambda asked: _version(asked=asked), is_eager=True, help="Say which it is."),
+        typer.Option(
+            "--version",
+            callback=lambda requested: _version(requested=requested),
+            is_eager=True,
+            help="Say which it is.",
+        ),
     ] = False,
 ) -> None:
     """A cloud in one command."""
@@ -116,15 +121,15 @@ def status(*, state: StateOption = None) -> None:
     from pileus.app.up import running  # noqa: PLC0415  (commands start quickly)
 
     where = opened(state_of(state))
-    found, again, hung = running(where), restarts(where), silent(where)
-    width = max(map(len, found))
-    for name, pid in found.items():
+    pids, again, hung = running(where), restarts(where), silent(where)
+    width = max(map(len, pids))
+    for name, pid in pids.items():
         times = f", started again {again[name]} times" if name in again else ""
         mute = f", has not answered for {time.time() - hung[name]:.0f} s" if pid and name in hung else ""
         typer.echo(f"{name.ljust(width)}  {f'pid {pid}' if pid else 'does not run'}{mute}{times}")
     for name, url in (read_json(where.endpoints) or {}).items():
         typer.echo(f"{name.ljust(width)}  {url}")
-    if not all(found.values()):
+    if not all(pids.values()):
         raise Problem(f"Not everything runs: 'pileus up --state {where.root}' starts what does not.")
     if hung:
         raise Problem(f"Not everything answers: {', '.join(hung)}. What stays silent for a minute is started again.")
@@ -291,8 +296,8 @@ def host_join(
     from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
 
     where = opened(state_of(state))
-    made = joining.join(where, url, token, name or joining.hostname(), zone, _say)
-    typer.echo(f"{made.name} belongs to {made.url}: 'pileus up --state {where.root}' starts it.")
+    cloud = joining.join(where, url, token, name or joining.hostname(), zone, _say)
+    typer.echo(f"{cloud.name} belongs to {cloud.url}: 'pileus up --state {where.root}' starts it.")
 
 
 @functools.cache

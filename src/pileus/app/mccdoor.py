@@ -139,13 +139,13 @@ def listen(state: StateDirectory, settings: Settings, provider: str) -> socket.s
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     for port in wanted:
         try:
-            made = socket.create_server((address.strip("[]"), port), family=family, backlog=512)
+            listener = socket.create_server((address.strip("[]"), port), family=family, backlog=512)
         except OSError as error:
             if port == wanted[-1]:
                 raise Problem(f"mcc: {where} cannot be listened at: {error.strerror}.") from error
         else:
-            state.mcc_port.write_text(f"{made.getsockname()[1]}\n")
-            return made
+            state.mcc_port.write_text(f"{listener.getsockname()[1]}\n")
+            return listener
     raise AssertionError
 
 

@@ -35,30 +35,30 @@ def run() -> None:
     sys.exit(tool(usage.SERVER, (), _serve))
 
 
-def _serve(asked: Given) -> int:
+def _serve(options: Given) -> int:
     try:
-        state = opened(_state(asked).root)
-        if "stop" in asked:
+        state = opened(_state(options).root)
+        if "stop" in options:
             from pileus.app.up import down  # noqa: PLC0415  (dear, and --help is to be quick)
 
             down(state, say=_tell)
         else:
-            _up(state, asked)
+            _up(state, options)
     except Problem as problem:
         _tell(problem.message)
         return problem.status
     except OSError as error:
-        told = words(error)
-        if not told:
+        reason = words(error)
+        if not reason:
             raise
-        _tell(told)
+        _tell(reason)
         return 1
     return 0
 
 
-def _up(state: StateDirectory, asked: Given) -> None:
-    where, pool = _address(asked), _range(asked)
-    provider = asked.get("provider", "local")
+def _up(state: StateDirectory, options: Given) -> None:
+    where, pool = _address(options), _range(options)
+    provider = options.get("provider", "local")
     if provider == "local" and os.geteuid() != 0:
         raise Problem(
             "Containers, and the network between them, need root to begin with: use sudo. Its database and all that "
@@ -75,9 +75,9 @@ def _up(state: StateDirectory, asked: Given) -> None:
             "mccserver --stop first."
         )
     with contextlib.ExitStack() as open_:
-        said = open_.enter_context(_log(state)) if "foreground" in asked else None
-        found = up(state, provider, None, _tell)
-        if found.get("mcc", "").rpartition(":")[2] != where.rpartition(":")[2]:
+        log_file = open_.enter_context(_log(state)) if "foreground" in options else None
+        endpoints = up(state, provider, None, _tell)
+        if endpoints.get("mcc", "").rpartition(":")[2] != where.rpartition(":")[2]:
             raise Problem(f"A cloud runs in {state.root} already, with another door, or none: mccserver --stop first.")
         if not runs:
             write_json(state.run / DOOR, {"listen": where, "range": pool}, 0o600)
@@ -90,8 +90,8 @@ def _up(state: StateDirectory, asked: Given) -> None:
         link = state.root / "log" / "mcc-server.log"
         with contextlib.suppress(FileExistsError):
             link.symlink_to("cloud.log")
-        if said is not None:
-            _follow(state, said)
+        if log_file is not None:
+            _follow(state, log_file)
 
 
 def _log(state: StateDirectory) -> IO[bytes]:
@@ -109,7 +109,7 @@ def _follow(state: StateDirectory, log: IO[bytes]) -> None:
 
     ended: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda got, _frame: ended.append(got))
+        signal.signal(number, lambda signum, _frame: ended.append(signum))
     while True:
         last = bool(ended)
         if last:
@@ -122,10 +122,10 @@ def _follow(state: StateDirectory, log: IO[bytes]) -> None:
         time.sleep(0.2)
 
 
-def _state(asked: Given) -> StateDirectory:
-    given = asked.get("state") or os.environ.get("PILEUS_STATE") or ""
-    if given:
-        return StateDirectory(Path(os.path.abspath(given)))  # noqa: PTH100  (links stay as they are written)
+def _state(options: Given) -> StateDirectory:
+    path = options.get("state") or os.environ.get("PILEUS_STATE") or ""
+    if path:
+        return StateDirectory(Path(os.path.abspath(path)))  # noqa: PTH100  (links stay as they are written)
     if os.geteuid() == 0:
         return StateDirectory(ROOT)
     from pileus.cli.client import default_state  # noqa: PLC0415  (dear)
@@ -133,8 +133,8 @@ def _state(asked: Given) -> StateDirectory:
     return StateDirectory(default_state().with_name("mcc"))
 
 
-def _address(asked: Given) -> str:
-    port, listen = asked.get("port", PORT), asked.get("listen", LISTEN)
+def _address(options: Given) -> str:
+    port, listen = options.get("port", PORT), options.get("listen", LISTEN)
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise refusal(usage.SERVER, f"invalid argument: --port {port}")
     try:
@@ -144,13 +144,13 @@ def _address(asked: Given) -> str:
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
-def _range(asked: Given) -> str:
-    given = asked.get("iprange", RANGE)
+def _range(options: Given) -> str:
+    ip_range = options.get("iprange", RANGE)
     try:
-        addresses.around(*addresses.pool(given))
+        addresses.around(*addresses.pool(ip_range))
     except ValueError as error:
-        raise refusal(usage.SERVER, f"invalid argument: --iprange {given}") from error
-    return given
+        raise refusal(usage.SERVER, f"invalid argument: --iprange {ip_range}") from error
+    return ip_range
 
 
 def _tell(text: str) -> None:

@@ -20,8 +20,8 @@ def up(state: StateDirectory, chosen: Settings, say: Say) -> str:
     state.prepare()
     part = machine.joined_fabric(state, chosen)
     with processes.alone(state.run / "up.lock"):
-        kept = {"tunnels": f"{part.tunnels.interface}={part.tunnels.address}" if part.tunnels else ""}
-        write_json(state.started, {"provider": "local", **kept, "outside_interface": part.outside_interface})
+        tunnel_options = {"tunnels": f"{part.tunnels.interface}={part.tunnels.address}" if part.tunnels else ""}
+        write_json(state.started, {"provider": "local", **tunnel_options, "outside_interface": part.outside_interface})
         local.begin(state, say)
         local.host(state, say)
         if processes.owner(state.pidfile("supervisor")) is None:

@@ -111,18 +111,20 @@ class _Stored:
         yield GaugeMetricFamily("pileus_loop_backlog", "Wakes that are due and that no loop holds.", waiting)
         age = now - oldest if oldest is not None else 0.0
         yield GaugeMetricFamily("pileus_loop_backlog_age_seconds", "How long the first of those has been due.", age)
-        heard = GaugeMetricFamily("pileus_host_report_age_seconds", "Time since a host's last report.", labels=["host"])
+        report_ages = GaugeMetricFamily(
+            "pileus_host_report_age_seconds", "Time since a host's last report.", labels=["host"]
+        )
         unknown = GaugeMetricFamily("pileus_host_unknown_bodies", "Bodies that no order names.", labels=["host"])
         states = GaugeMetricFamily("pileus_host_state", "1 for the state that a host is in.", labels=["host", "state"])
         used = GaugeMetricFamily(
             "pileus_host_used", "What is used of a host (memory MiB, disk GiB).", labels=["host", "resource"]
         )
         for host in hosts:
-            heard.add_metric([host.name], max(0.0, now - host.seen.heard))
+            report_ages.add_metric([host.name], max(0.0, now - host.seen.heard))
             now_is = condition(host, now)
             for state in CONDITIONS:
                 states.add_metric([host.name, state], float(state == now_is))
             unknown.add_metric([host.name], len(host.seen.unknown))
             for resource in ("vcpus", "memory", "disk"):
                 used.add_metric([host.name, resource], usage.get((f"host:{host.name}", resource), 0))
-        yield from (heard, states, unknown, used)
+        yield from (report_ages, states, unknown, used)

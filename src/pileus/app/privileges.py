@@ -38,12 +38,12 @@ class UnixUser:
 
     def passes(self, folder: Path) -> bool:
         """Whether the user may pass through `folder`, by its mode bits."""
-        found = folder.stat()
-        if found.st_uid == self.uid:
-            return bool(found.st_mode & stat.S_IXUSR)
-        if found.st_gid in self.groups:
-            return bool(found.st_mode & stat.S_IXGRP)
-        return bool(found.st_mode & stat.S_IXOTH)
+        folder_stat = folder.stat()
+        if folder_stat.st_uid == self.uid:
+            return bool(folder_stat.st_mode & stat.S_IXUSR)
+        if folder_stat.st_gid in self.groups:
+            return bool(folder_stat.st_mode & stat.S_IXGRP)
+        return bool(folder_stat.st_mode & stat.S_IXOTH)
 
 
 def identity(user: str) -> UnixUser:
@@ -73,20 +73,20 @@ def blocked(who: UnixUser, path: Path) -> Path | None:
 
 
 def _open_ways(who: UnixUser, needed: Sequence[Needed]) -> None:
-    walls = {one: blocked(who, one.path) for one in needed}
+    walls = {folder: blocked(who, folder.path) for folder in needed}
     if not any(walls.values()):
         return
     _call("unshare", _CLONE_NEWNS)
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE, None)
     # Opened now: the folders that are mounted over hide them.
-    ways = [(one, os.open(one.path, os.O_PATH | os.O_DIRECTORY)) for one, wall in walls.items() if wall]
+    ways = [(folder, os.open(folder.path, os.O_PATH | os.O_DIRECTORY)) for folder, wall in walls.items() if wall]
     for wall in sorted({wall for wall in walls.values() if wall}):
         _mount("tmpfs", str(wall), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755,size=1m")
-    for one, descriptor in sorted(ways, key=lambda way: len(way[0].path.parts)):
-        one.path.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _mount(f"/proc/self/fd/{descriptor}", str(one.path), None, _MS_BIND, None)
-        if not one.writable:
-            _mount(None, str(one.path), None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV, None)
+    for folder, descriptor in sorted(ways, key=lambda way: len(way[0].path.parts)):
+        folder.path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _mount(f"/proc/self/fd/{descriptor}", str(folder.path), None, _MS_BIND, None)
+        if not folder.writable:
+            _mount(None, str(folder.path), None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV, None)
         os.close(descriptor)
 
 

@@ -86,11 +86,11 @@ def pileus(*arguments: str) -> list[str]:
 
 def execute(argv: Sequence[str], log: Path, *, keep: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """Start `argv` detached from this terminal, saying what it says into `log`; `keep` are descriptors."""
-    with log.open("ab") as said:
+    with log.open("ab") as log_file:
         return subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=log_file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=keep,
@@ -119,8 +119,8 @@ def inherited(pid: int, option: str) -> int | None:
 
 def await_held(pidfile: Path, child: subprocess.Popen[bytes], log: Path, seconds: float = 60.0) -> None:
     """Until the child holds its pid file, by which it is found from then on. Problem when it ends instead."""
-    held = until(lambda: child.poll() is not None or owner(pidfile) is not None, seconds, 0.002)
-    if child.returncode is not None or not held:
+    in_time = until(lambda: child.poll() is not None or owner(pidfile) is not None, seconds, 0.002)
+    if child.returncode is not None or not in_time:
         raise Problem(f"The {pidfile.stem} did not start; {log} ends:\n{tail(log)}")
     child.returncode = 0  # it is meant to outlive this process
 
@@ -130,11 +130,11 @@ def environment(*, database: bool = False) -> dict[str, str]:
 
     The database's URL, which has a password, and the mcc tools' token are for those alone who use the `database`.
     """
-    kept = {name: value for name, value in os.environ.items() if name.startswith("PILEUS_")}
+    variables = {name: value for name, value in os.environ.items() if name.startswith("PILEUS_")}
     if not database:
         for name in _CLOUDS:
-            kept.pop(name, None)
-    return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", **kept}
+            variables.pop(name, None)
+    return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", **variables}
 
 
 def until(true: Callable[[], bool], seconds: float, pause: float = 0.01) -> bool:
@@ -152,7 +152,7 @@ def tail(log: Path, lines: int = 5) -> str:
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 4096))
-            said = file.read().decode("utf-8", "replace").splitlines()
+            last_lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    return "\n".join(said[-lines:])
+    return "\n".join(last_lines[-lines:])

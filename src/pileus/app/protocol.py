@@ -350,8 +350,8 @@ class HttpProtocol(HttpToolsProtocol):
                     self.transport.close()
         elif self.phase is Phase.BODY:
             # A client is not late that is not asked for more.
-            asked = not self.flow.read_paused and not self.cycle.waiting_for_100_continue
-            if not asked or self._body - self._before >= SLOWEST * patience:
+            body_expected = not self.flow.read_paused and not self.cycle.waiting_for_100_continue
+            if not body_expected or self._body - self._before >= SLOWEST * patience:
                 self._progress(now, self._body)
             elif now - self._since > patience:
                 self._refuse(408, f"Less than {SLOWEST} bytes a second of the request's body came.")

@@ -69,12 +69,12 @@ class ProcessProbe:
         """Take what came: an answer, or the end of the connection, which takes a process that is awake."""
         if self._link is None:
             return
-        said = b""
+        answer = b""
         with contextlib.suppress(OSError):
-            said = self._link.recv(4096)
+            answer = self._link.recv(4096)
         if self._waiting:
             self._waiting, self._answered, self.missed = False, True, 0
-        if not said:
+        if not answer:
             self._close()
 
     def _connect(self) -> bool:

@@ -54,10 +54,10 @@ def _check(state: StateDirectory) -> None:
     """Problem unless `state` is a cloud's own directory, whose files nobody else can have laid there."""
     root = state.root
     try:
-        found = os.lstat(root)
+        root_stat = os.lstat(root)
     except OSError as error:
         raise Problem(f"There is no cloud in {root}: {error.strerror}.") from error
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(root_stat.st_mode):
         raise Problem(f"{root} is no directory (a link is not followed): nothing was removed.")
     real = root.resolve()
     for place in (Path.home().resolve(), SHARED, Path(sys.prefix).resolve(), Path(__file__).resolve()):
@@ -65,9 +65,9 @@ def _check(state: StateDirectory) -> None:
             raise Problem(f"{root} holds {place}, which is not a cloud's: nothing was removed.")
     if (read_json(state.started) or {}).get("provider") not in ("local", "stub"):
         raise Problem(f"{root} holds no cloud (no {state.started.name}): nothing was removed.")
-    if found.st_uid != os.geteuid():
+    if root_stat.st_uid != os.geteuid():
         raise Problem(f"{root} belongs to another user: nothing was removed.")
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if root_stat.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise Problem(f"Other users may write into {root}: chmod go-w it first; nothing was removed.")
     mounted = next(_mounts_below(real), None)
     if mounted is not None:
@@ -119,22 +119,22 @@ def _forget(layout: Layout) -> None:
 
 def _names(state: StateDirectory) -> set[str]:
     """Return the names that a cloud may have at the top of its directory: the first word of each path in its code."""
-    known = {state.log("cloud").parent.name}
+    top_names = {state.log("cloud").parent.name}
     for place in (state, Layout(state.root)):
         for name, value in vars(type(place)).items():
             path = getattr(place, name) if isinstance(value, property) else None
             if isinstance(path, Path) and path.is_relative_to(state.root):
-                known.add(path.relative_to(state.root).parts[0])
-    return known
+                top_names.add(path.relative_to(state.root).parts[0])
+    return top_names
 
 
 def _remove(state: StateDirectory) -> None:
-    known = _names(state)
-    files = {f".{name}." for name in known if name.endswith(".json")}  # what a killed process was about to rename
+    top_names = _names(state)
+    files = {f".{name}." for name in top_names if name.endswith(".json")}  # what a killed process was about to rename
     last = state.started.name
     try:
         for entry in sorted(os.scandir(state.root), key=lambda entry: (entry.name == last, entry.name)):
-            if entry.name not in known and not any(entry.name.startswith(name) for name in files):
+            if entry.name not in top_names and not any(entry.name.startswith(name) for name in files):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path)
@@ -142,9 +142,9 @@ def _remove(state: StateDirectory) -> None:
                 Path(entry.path).unlink()
     except OSError as error:
         raise Problem(f"{error.filename} cannot be removed: {error.strerror}; try again.") from error
-    left = sorted(os.listdir(state.root))  # noqa: PTH208  (names, not paths)
-    if left:
-        raise Problem(f"The cloud is gone; {state.root} stays, for it also holds {', '.join(left[:5])}.")
+    remaining_names = sorted(os.listdir(state.root))  # noqa: PTH208  (names, not paths)
+    if remaining_names:
+        raise Problem(f"The cloud is gone; {state.root} stays, for it also holds {', '.join(remaining_names[:5])}.")
     try:
         state.root.rmdir()
     except OSError as error:

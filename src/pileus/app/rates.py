@@ -52,12 +52,12 @@ class Buckets:
             return True
         with self._lock:
             level, capacity, now = self._level(key)
-            taken = level >= min(amount, capacity)
-            self._levels[key] = (max(level - amount, -capacity) if taken else level, now)
+            enough = level >= min(amount, capacity)
+            self._levels[key] = (max(level - amount, -capacity) if enough else level, now)
             self._levels.move_to_end(key)
             if len(self._levels) > bounds.RATE_KEYS.most:
                 self._levels.popitem(last=False)
-        return taken
+        return enough
 
     def empty(self, key: str) -> bool:
         """Whether the bucket has no token now."""

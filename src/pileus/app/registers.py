@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 def registers(settings: Settings, provider: str, *, loops: bool) -> list[Register]:
     """All of them; the network engine's is looked after by who runs `loops`."""
-    found: list[Register] = []
+    host_registers: list[Register] = []
     accounts = accounts_of(settings)
     if accounts is not None:
-        found.append(accounts)
+        host_registers.append(accounts)
     if loops and provider != "stub" and settings.northbound:
         from pileus.providers.local.network.chassis import Chassis  # noqa: PLC0415  (a stub has no network engine)
 
-        found.append(Chassis(settings.northbound))
-    return found
+        host_registers.append(Chassis(settings.northbound))
+    return host_registers
 
 
 def accounts_of(settings: Settings) -> Accounts | None:

@@ -43,28 +43,28 @@ def serve(state: StateDirectory, provider: str, role: Role, listen: str) -> None
         raise Problem("A cloud of several processes needs PILEUS_BUS, a broker between them and the hosts.")
     state.prepare()
     listener = _listen(listen)
-    found = doors.prepare(state, chosen, listener) if role.faces else Doors(listener, None, None)
-    cloud = build(state, chosen, provider, role, join=found.join, fingerprint=found.fingerprint)
+    cloud_doors = doors.prepare(state, chosen, listener) if role.faces else Doors(listener, None, None)
+    cloud = build(state, chosen, provider, role, join=cloud_doors.join, fingerprint=cloud_doors.fingerprint)
     try:
         cloud.start()
         with (
             contextlib.closing(Edge(cloud)) as edge,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            ready = functools.partial(_ready, cloud, state, provider, role, found)
-            runner.run(_serve(edge, cloud, found, ready))
+            ready = functools.partial(_ready, cloud, state, provider, role, cloud_doors)
+            runner.run(_serve(edge, cloud, cloud_doors, ready))
     finally:
         cloud.stop()
 
 
-async def _serve(edge: Edge, cloud: Cloud, found: Doors, ready: Callable[[], bool]) -> None:
-    async with found.serving(edge, cloud) as ended:
+async def _serve(edge: Edge, cloud: Cloud, cloud_doors: Doors, ready: Callable[[], bool]) -> None:
+    async with cloud_doors.serving(edge, cloud) as ended:
         while not ended.done() and not await asyncio.to_thread(ready):
             await asyncio.wait([ended], timeout=LOOK)
         await asyncio.wait([ended])
 
 
-def _ready(cloud: Cloud, state: StateDirectory, provider: str, role: Role, found: Doors) -> bool:
+def _ready(cloud: Cloud, state: StateDirectory, provider: str, role: Role, cloud_doors: Doors) -> bool:
     """Whether the store is open; then what every cloud has is made, and told."""
     try:
         if cloud.recovery.missing():
@@ -78,7 +78,7 @@ def _ready(cloud: Cloud, state: StateDirectory, provider: str, role: Role, found
         return False
     if role.loops:
         state.recover.unlink(missing_ok=True)
-    urls = found.endpoints(cloud.settings)
+    urls = cloud_doors.endpoints(cloud.settings)
     if role.faces:
         _tell(state, urls)
     log.info("ready", url=urls["rest"] if role.faces else urls["metrics"])

@@ -52,17 +52,17 @@ def plain(objects: ObjectStore, incoming: Incoming) -> Iterator[tuple[Incoming, 
             text = "The image is a SquashFS; unpack it (unsquashfs) and send its files as a tar archive."
             raise InvalidValue(text, noun="image", reason="format")
         file.seek(0)
-        with objects.incoming(owner=incoming.owner) as made:
-            size = _take(file.fileno(), made, incoming.path.parent)
-            if made.size:
-                yield made, size
+        with objects.incoming(owner=incoming.owner) as archive:
+            size = _take(file.fileno(), archive, incoming.path.parent)
+            if archive.size:
+                yield archive, size
                 return
     yield incoming, size
 
 
-def _take(upload: int, made: Incoming, folder: Path) -> int:
+def _take(upload: int, archive: Incoming, folder: Path) -> int:
     command = [*_TIED, *_BOUNDED, sys.executable, "-I", "-m", "pileus.objects.archives", os.fspath(folder)]
-    status, last_line = inspect(command, upload, made, seconds_for(os.fstat(upload).st_size))
+    status, last_line = inspect(command, upload, archive, seconds_for(os.fstat(upload).st_size))
     return _size(status, last_line)
 
 
@@ -71,11 +71,11 @@ def seconds_for(size: int) -> int:
     return min(bounds.INSPECTION_SECONDS.most + size // _BYTES_PER_SECOND, bounds.INSPECTION_SECONDS_IN_ALL.most)
 
 
-def inspect(command: list[str], upload: int, made: Incoming, seconds: float) -> tuple[int, str]:
+def inspect(command: list[str], upload: int, target: Incoming, seconds: float) -> tuple[int, str]:
     """Run `command` with `upload` as standard input: its status, and the last line of its standard error.
 
-    Its standard output is written to `made`. Its process group is killed after `seconds` (the status is then negative),
-    and when this ends in any way. Raises Unavailable when the disk does not take the output.
+    Its standard output is written to `target`. Its process group is killed after `seconds` (the status is then
+    negative), and when this ends in any way. Raises Unavailable when the disk does not take the output.
     """
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
     with subprocess.Popen(
@@ -89,7 +89,7 @@ def inspect(command: list[str], upload: int, made: Incoming, seconds: float) -> 
         deadline.start()
         try:
             while part := process.stdout.read(_CHUNK):
-                made.write(part)
+                target.write(part)
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         finally:
             deadline.cancel()

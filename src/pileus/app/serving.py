@@ -108,20 +108,20 @@ def server(application: Callable[..., object], connections: Connections) -> uvic
 
 @contextlib.asynccontextmanager
 async def serving(
-    one: uvicorn.Server, listener: socket.socket, identity: ListenerIdentity | None
+    server: uvicorn.Server, listener: socket.socket, identity: ListenerIdentity | None
 ) -> AsyncIterator[Ended]:
     """Serve at `listener` inside the block; its value is the server's task, which ends when SIGTERM or SIGINT come."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, one.handle_exit, number, None)
-    task = asyncio.create_task(one.serve(sockets=[listener]))
+        loop.add_signal_handler(number, server.handle_exit, number, None)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
     following = asyncio.create_task(identity.follow()) if identity else None
     try:
-        while not one.started and not task.done():  # noqa: ASYNC110  (uvicorn tells nobody)
+        while not server.started and not task.done():  # noqa: ASYNC110  (uvicorn tells nobody)
             await asyncio.sleep(0.002)
         yield task
     finally:
-        one.should_exit = True
+        server.should_exit = True
         if following is not None:
             following.cancel()
         await task

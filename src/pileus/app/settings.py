@@ -259,8 +259,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def server_names(self) -> tuple[str, ...]:
         """The names of the cloud, the name in URLs first."""
-        given = [name.strip() for name in self.names.split(",") if name.strip()]
-        return tuple(dict.fromkeys([*given, "127.0.0.1", "localhost"]))
+        cloud_names = [name.strip() for name in self.names.split(",") if name.strip()]
+        return tuple(dict.fromkeys([*cloud_names, "127.0.0.1", "localhost"]))
 
     @property
     def bounds(self) -> dict[str, Bound]:
@@ -279,8 +279,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings that `environment` has, the rest as they are by default. Problem names a variable of no use."""
-    given = {name: environment[variable(name)] for name in Settings.__struct_fields__ if variable(name) in environment}
-    for name, value in given.items():
+    raw_settings = {
+        name: environment[variable(name)] for name in Settings.__struct_fields__ if variable(name) in environment
+    }
+    for name, value in raw_settings.items():
         try:
             _check(msgspec.convert({name: value}, Settings, strict=False, dec_hook=_path))
         except (msgspec.ValidationError, ValueError) as error:
@@ -288,14 +290,14 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
             why = str(error).partition(" - at ")[0]
             shown = "" if name in SECRET else f"={value}"
             raise Problem(f"{variable(name)}{shown} cannot be used: {why}.") from error
-    return msgspec.convert(given, Settings, strict=False, dec_hook=_path)
+    return msgspec.convert(raw_settings, Settings, strict=False, dec_hook=_path)
 
 
 def misspelt(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Variables that look like settings and are none, each with the one that was meant, perhaps; else ""."""
-    known = {*map(variable, Settings.__struct_fields__), *OTHERS}
-    strange = [name for name in environment if name.startswith(PREFIX) and name not in known]
-    return {name: next(iter(difflib.get_close_matches(name, known, 1, 0.8)), "") for name in sorted(strange)}
+    valid_names = {*map(variable, Settings.__struct_fields__), *OTHERS}
+    strange = [name for name in environment if name.startswith(PREFIX) and name not in valid_names]
+    return {name: next(iter(difflib.get_close_matches(name, valid_names, 1, 0.8)), "") for name in sorted(strange)}
 
 
 def variable(name: str) -> str:

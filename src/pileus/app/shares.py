@@ -304,9 +304,11 @@ class Slots:
     def of(self, key: str) -> Iterator[None]:
         """Have a slot inside the block. Raises Throttled at once where there is none."""
         with self._lock:
-            for bound, taken in ((self._share, self._taken[key]), (self._total, self._taken.total())):
-                if taken >= bound.most:
-                    raise Throttled(f"There are {taken} {bound.what} now, the most for a {bound.per}; ask again later.")
+            for bound, used_slots in ((self._share, self._taken[key]), (self._total, self._taken.total())):
+                if used_slots >= bound.most:
+                    raise Throttled(
+                        f"There are {used_slots} {bound.what} now, the most for a {bound.per}; ask again later."
+                    )
             self._taken[key] += 1
         try:
             yield

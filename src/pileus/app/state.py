@@ -254,10 +254,10 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return None
     with os.fdopen(descriptor, encoding="utf-8") as file:
         try:
-            found = json.load(file)
+            document = json.load(file)
         except (ValueError, OSError):
             return None
-    return found if isinstance(found, dict) else None
+    return document if isinstance(document, dict) else None
 
 
 def keep_once(path: Path, make: Callable[[], bytes]) -> bytes:

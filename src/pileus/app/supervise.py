@@ -132,33 +132,33 @@ class Supervisor:
         """Start what does not run, wait for deaths, for ever. SIGHUP ends every pause."""
         while True:
             now = time.monotonic()
-            for one in self._watched:
-                if not one.alive:
-                    self._revive(one, now)
-                elif one.starting:
-                    self._look(one, now)
+            for process in self._watched:
+                if not process.alive:
+                    self._revive(process, now)
+                elif process.starting:
+                    self._look(process, now)
                 else:
-                    self._ask(one, now)
+                    self._ask(process, now)
             self._unlock()
             self._tell()
             self._wait()
 
-    def _revive(self, one: SupervisedProcess, now: float) -> None:
+    def _revive(self, process: SupervisedProcess, now: float) -> None:
         """Adopt the process that runs, or start one if its time has come."""
-        running = processes.owner(Path(one.part.pidfile))
+        running = processes.owner(Path(process.part.pidfile))
         if running is not None:
             with contextlib.suppress(ProcessLookupError):
-                one.follow(running, now, starting=False)
+                process.follow(running, now, starting=False)
             return
-        if now < one.start_at or not self._take_lock():
+        if now < process.start_at or not self._take_lock():
             return
         # Whoever held the lock may have started it.
-        if processes.owner(Path(one.part.pidfile)) is not None:
+        if processes.owner(Path(process.part.pidfile)) is not None:
             return
-        self._start(one, now)
+        self._start(process, now)
 
-    def _start(self, one: SupervisedProcess, now: float) -> None:
-        part = one.part
+    def _start(self, process: SupervisedProcess, now: float) -> None:
+        part = process.part
         keep = [self._listener] if part.listens else []
         try:
             if part.stale:
@@ -166,38 +166,38 @@ class Supervisor:
             child = processes.execute(part.argv, Path(part.log), keep=keep)
         except OSError as error:
             _say(f"{part.name} cannot be started: {error}")
-            one.start_at = now + one.pause.after(0.0)
+            process.start_at = now + process.pause.after(0.0)
             return
         child.returncode = 0  # reaped by number
-        one.follow(child.pid, now, starting=True)
+        process.follow(child.pid, now, starting=True)
         self._restarts[part.name] = self._restarts.get(part.name, 0) + 1
         _say(f"{part.name} started again, pid {child.pid}")
         # A full disk must not keep the cloud down.
         with contextlib.suppress(OSError):
             write_json(self._counts, self._restarts)
 
-    def _look(self, one: SupervisedProcess, now: float) -> None:
+    def _look(self, process: SupervisedProcess, now: float) -> None:
         """Whether a part that starts has locked its pid file."""
-        if processes.owner(Path(one.part.pidfile)) is not None:
-            one.starting = False
-        elif now - one.since > STARTING:
+        if processes.owner(Path(process.part.pidfile)) is not None:
+            process.starting = False
+        elif now - process.since > STARTING:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(one.handle, signal.SIGKILL)
+                signal.pidfd_send_signal(process.handle, signal.SIGKILL)
 
-    def _ask(self, one: SupervisedProcess, now: float) -> None:
-        one.pulse.ask(now)
-        if one.pulse.hung:
-            _say(f"{one.part.name}, pid {one.pid}, left {one.pulse.missed} questions unanswered: killed")
+    def _ask(self, process: SupervisedProcess, now: float) -> None:
+        process.pulse.ask(now)
+        if process.pulse.hung:
+            _say(f"{process.part.name}, pid {process.pid}, left {process.pulse.missed} questions unanswered: killed")
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(one.handle, signal.SIGKILL)
+                signal.pidfd_send_signal(process.handle, signal.SIGKILL)
 
     def _tell(self) -> None:
         """Write down who is silent, and since when (seconds since the epoch), if that has changed."""
         before, now = self._silent or {}, time.time()
         silent = {
-            one.part.name: before.get(one.part.name, now - one.pulse.silent)
-            for one in self._watched
-            if one.alive and one.pulse.silent
+            process.part.name: before.get(process.part.name, now - process.pulse.silent)
+            for process in self._watched
+            if process.alive and process.pulse.silent
         }
         if silent != self._silent:
             for name in silent.keys() - before:
@@ -213,36 +213,36 @@ class Supervisor:
         poll.register(self._wake, select.POLLIN)
         times = []
         by_handle: dict[int, SupervisedProcess] = {}
-        for one in self._watched:
-            if one.alive:
-                by_handle[one.handle] = one
-                poll.register(one.handle, select.POLLIN)
-                if one.starting:
+        for process in self._watched:
+            if process.alive:
+                by_handle[process.handle] = process
+                poll.register(process.handle, select.POLLIN)
+                if process.starting:
                     times.append(_POLL)
-                elif one.part.at:
-                    times.append(max(0.0, one.pulse.due - now))
-                if one.pulse.link is not None:
-                    by_handle[one.pulse.link.fileno()] = one
-                    poll.register(one.pulse.link, select.POLLIN)
+                elif process.part.at:
+                    times.append(max(0.0, process.pulse.due - now))
+                if process.pulse.link is not None:
+                    by_handle[process.pulse.link.fileno()] = process
+                    poll.register(process.pulse.link, select.POLLIN)
             else:
-                times.append(max(one.start_at - now, _BUSY))
+                times.append(max(process.start_at - now, _BUSY))
         ready = poll.poll(min(times) * 1000 if times else None)
         now = time.monotonic()
         for descriptor, _ in ready:
             if descriptor == self._wake:
                 self._hurry()
                 continue
-            one = by_handle[descriptor]
-            if descriptor == one.handle:
-                _say(f"{one.part.name}, pid {one.pid}, ended")
-                one.lost(now)
+            process = by_handle[descriptor]
+            if descriptor == process.handle:
+                _say(f"{process.part.name}, pid {process.pid}, ended")
+                process.lost(now)
             else:
-                one.pulse.hear()
+                process.pulse.hear()
 
     def _hurry(self) -> None:
         os.read(self._wake, 4096)
-        for one in self._watched:
-            one.start_at, one.pause = 0.0, Pause()
+        for process in self._watched:
+            process.start_at, process.pause = 0.0, Pause()
 
     def _take_lock(self) -> bool:
         if not self._locked:
@@ -252,7 +252,7 @@ class Supervisor:
         return self._locked
 
     def _unlock(self) -> None:
-        if self._locked and not any(one.starting for one in self._watched):
+        if self._locked and not any(process.starting for process in self._watched):
             fcntl.flock(self._lock, fcntl.LOCK_UN)
             self._locked = False
 
@@ -264,8 +264,8 @@ def plan(state: StateDirectory) -> Path:
 
 def read_plan(state: StateDirectory) -> list[ProcessDeclaration]:
     """Return the parts to supervise; empty where none were written down."""
-    found = (read_json(plan(state)) or {}).get("parts", [])
-    return [ProcessDeclaration(**{**part, "argv": tuple(part["argv"])}) for part in found]
+    parts = (read_json(plan(state)) or {}).get("parts", [])
+    return [ProcessDeclaration(**{**part, "argv": tuple(part["argv"])}) for part in parts]
 
 
 def restarts(state: StateDirectory) -> dict[str, int]:
@@ -321,18 +321,18 @@ def main() -> None:
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--gate", type=int, required=True)
-    asked = parser.parse_args()
-    state = StateDirectory(asked.state)
+    arguments = parser.parse_args()
+    state = StateDirectory(arguments.state)
     # Before it can be found by its pid file, whose finders send it.
     signal.signal(signal.SIGHUP, lambda *_: None)
-    if asked.fd >= 0:
-        os.set_inheritable(asked.fd, False)
+    if arguments.fd >= 0:
+        os.set_inheritable(arguments.fd, False)
     if processes.hold(state.pidfile("supervisor")) is None:
         sys.exit(f"Another supervisor runs on {state.root}.")
-    supervisor = Supervisor(state, read_plan(state), asked.fd)
-    told = os.read(asked.gate, 1)
-    os.close(asked.gate)
-    if told:
+    supervisor = Supervisor(state, read_plan(state), arguments.fd)
+    go_ahead = os.read(arguments.gate, 1)
+    os.close(arguments.gate)
+    if go_ahead:
         supervisor.run()
 
 

@@ -42,9 +42,9 @@ def run(provider: str, command: Sequence[str], say: Callable[[str], None]) -> in
 
 
 def _wait(command: Sequence[str], state: StateDirectory) -> int:
-    kept = {name: value for name, value in os.environ.items() if name not in shells.REMOVED}
+    variables = {name: value for name, value in os.environ.items() if name not in shells.REMOVED}
     try:
-        child = subprocess.Popen(command, env={**kept, **shells.environment(state.root)})
+        child = subprocess.Popen(command, env={**variables, **shells.environment(state.root)})
     except FileNotFoundError as error:
         raise _not_found(command[0]) from error
     except PermissionError as error:

@@ -58,9 +58,9 @@ class _Context(ssl.SSLContext):
 
     def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *more: Any, **named: Any) -> ssl.SSLObject:
         """As every context does."""
-        made = super().wrap_bio(incoming, outgoing, *more, **named)
-        made.outgoing = outgoing  # type: ignore[attr-defined]  # an attribute of ours
-        return made
+        ssl_object = super().wrap_bio(incoming, outgoing, *more, **named)
+        ssl_object.outgoing = outgoing  # type: ignore[attr-defined]  # an attribute of ours
+        return ssl_object
 
 
 class _Serving(ssl.SSLContext):
@@ -71,13 +71,13 @@ class _Serving(ssl.SSLContext):
 
     current: ssl.SSLContext
 
-    def wrap_bio(self, *given: Any, **named: Any) -> ssl.SSLObject:
+    def wrap_bio(self, *positional: Any, **named: Any) -> ssl.SSLObject:
         """As the current one does."""
-        return self.current.wrap_bio(*given, **named)
+        return self.current.wrap_bio(*positional, **named)
 
-    def wrap_socket(self, *given: Any, **named: Any) -> ssl.SSLSocket:
+    def wrap_socket(self, *positional: Any, **named: Any) -> ssl.SSLSocket:
         """As the current one does."""
-        return self.current.wrap_socket(*given, **named)
+        return self.current.wrap_socket(*positional, **named)
 
 
 class ListenerIdentity:
@@ -131,16 +131,19 @@ class ListenerIdentity:
         return self._stamps()
 
     def _fresh(self) -> ssl.SSLContext:
-        made = _Context(ssl.PROTOCOL_TLS_SERVER)
-        made.minimum_version = ssl.TLSVersion.TLSv1_2
-        made.set_alpn_protocols(["http/1.1"])
+        context = _Context(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
         if self._callers:
-            made.load_verify_locations(cadata=self._callers.decode())
-            made.verify_mode = ssl.CERT_OPTIONAL
-        return made
+            context.load_verify_locations(cadata=self._callers.decode())
+            context.verify_mode = ssl.CERT_OPTIONAL
+        return context
 
     def _stamps(self) -> list[Stamp]:
-        return [(found.st_mtime_ns, found.st_size, found.st_ino) for found in (one.stat() for one in self._files)]
+        return [
+            (file_stat.st_mtime_ns, file_stat.st_size, file_stat.st_ino)
+            for file_stat in (file.stat() for file in self._files)
+        ]
 
     async def follow(self) -> None:
         """Keep it current until cancelled."""
@@ -164,11 +167,11 @@ def own(authority: CertificateAuthority, file: Path, names: Sequence[str], calle
 
 def _good(authority: CertificateAuthority, file: Path, names: Sequence[str]) -> bool:
     try:
-        held = x509.load_pem_x509_certificate(file.read_bytes())
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
     except (OSError, ValueError):
         return False
-    covers = set(certificates.names_of(held)) == set(names)
-    return covers and authority.issued(held) and not certificates.due(held)
+    covers = set(certificates.names_of(certificate)) == set(names)
+    return covers and authority.issued(certificate) and not certificates.due(certificate)
 
 
 def faces(setting: str, authority: CertificateAuthority, folder: Path, names: Sequence[str]) -> ListenerIdentity | None:

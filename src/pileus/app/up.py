@@ -48,12 +48,12 @@ def up(
     _check(state)
     for name, meant in settings.misspelt().items():
         say(f"{name} is no setting, and is passed over" + (f": is {meant} meant?" if meant else ""))
-    known = read_json(state.started) or {}
-    provider = provider or str(known.get("provider") or "local")
+    start_options = read_json(state.started) or {}
+    provider = provider or str(start_options.get("provider") or "local")
     if provider not in ("local", "stub"):
         raise Problem(f"There is no provider '{provider}'; there are local and stub.")
-    if known and known.get("provider") != provider:
-        raise Problem(f"{state.root} holds a cloud over '{known.get('provider')}'; choose another --state.")
+    if start_options and start_options.get("provider") != provider:
+        raise Problem(f"{state.root} holds a cloud over '{start_options.get('provider')}'; choose another --state.")
     if provider == "local" and os.geteuid() != 0:
         raise Problem("Running machines needs root: use sudo, or try --provider stub.")
     state.prepare()
@@ -63,11 +63,11 @@ def up(
             if provider == "local":
                 _local().begin(state, say)
             supervisor = processes.owner(state.pidfile("supervisor"))
-            _refuse_another_port(state, port, known)
+            _refuse_another_port(state, port, start_options)
             before = _start(state)
             listener = None
             if supervisor is None:
-                listener = starting.enter_context(_cloud(state, provider, port, known, say))
+                listener = starting.enter_context(_cloud(state, provider, port, start_options, say))
             else:
                 # It has the listening socket, and starts the cloud at once if that is in a pause.
                 with contextlib.suppress(ProcessLookupError):
@@ -95,10 +95,10 @@ def _check_disk(state: StateDirectory) -> None:
     try:
         tempfile.TemporaryFile(dir=state.run).close()
     except OSError as error:
-        told = disk.trouble(error)
-        if not told:
+        trouble = disk.trouble(error)
+        if not trouble:
             raise
-        raise Problem(f"{state.root} cannot be written: {disk.WORDS[told]}. Mend that, and repeat.") from error
+        raise Problem(f"{state.root} cannot be written: {disk.WORDS[trouble]}. Mend that, and repeat.") from error
     free = shutil.disk_usage(state.root).free
     if free < ROOM:
         raise Problem(
@@ -107,23 +107,25 @@ def _check_disk(state: StateDirectory) -> None:
         )
 
 
-def _refuse_another_port(state: StateDirectory, port: int | None, known: dict[str, object]) -> None:
+def _refuse_another_port(state: StateDirectory, port: int | None, start_options: dict[str, object]) -> None:
     runs = any(processes.owner(state.pidfile(name)) for name in ("cloud", "supervisor"))
-    if runs and port not in (None, 0, known.get("port")):
-        raise Problem(f"The cloud runs already, on port {known.get('port')}: pileus down first.")
+    if runs and port not in (None, 0, start_options.get("port")):
+        raise Problem(f"The cloud runs already, on port {start_options.get('port')}: pileus down first.")
 
 
-def _cloud(state: StateDirectory, provider: str, port: int | None, known: dict[str, object], say: Say) -> socket.socket:
+def _cloud(
+    state: StateDirectory, provider: str, port: int | None, start_options: dict[str, object], say: Say
+) -> socket.socket:
     """Start the cloud unless it runs; the socket at which it listens, for a supervisor to keep."""
     running = processes.owner(state.pidfile("cloud"))
     if running is not None:
-        taken = processes.inherited(running, "--fd")
-        if taken is not None:
-            return socket.socket(fileno=taken)
+        listener_fd = processes.inherited(running, "--fd")
+        if listener_fd is not None:
+            return socket.socket(fileno=listener_fd)
         # Without the right to its socket only a new cloud can share one with a supervisor.
         processes.stop(running, STOP)
     say("starting the cloud")
-    listener = _listen(port, known.get("port"))
+    listener = _listen(port, start_options.get("port"))
     write_json(state.started, {"provider": provider, "port": listener.getsockname()[1]})
     state.endpoints.unlink(missing_ok=True)
     state.ready.unlink(missing_ok=True)
@@ -191,14 +193,14 @@ def _await(
     """
     names = ("cloud", "host") if provider == "local" else ("cloud",)
     end = time.monotonic() + READY
-    told: list[str] | None = None
+    announced_missing: list[str] | None = None
     while True:
         gone = [name for name in names if processes.owner(state.pidfile(name)) is None]
         # Asked in this order: a cloud that was killed leaves the file until the next one starts.
-        found = read_json(state.ready)
-        if found is not None and not gone:
+        endpoints = read_json(state.ready)
+        if endpoints is not None and not gone:
             break
-        told = _recovering(state, told, say, asked=recovers)
+        announced_missing = _recovering(state, announced_missing, say, requested=recovers)
         late = time.monotonic() > end
         if gone and (late or not supervised):
             log = state.log(gone[0])
@@ -207,12 +209,12 @@ def _await(
             raise Problem(f"The cloud does not answer after {READY:.0f} s; look into {state.log('cloud').parent}.")
         time.sleep(0.005)
     if _start(state) != before:
-        _recovered(state, told, say, asked=recovers)
+        _recovered(state, announced_missing, say, requested=recovers)
     account = read_json(state.account) or {}
     # Taken over key by key: the cloud's user must not choose what root's files hold.
     write_json(state.admin, {key: str(account.get(key, "")) for key in ACCOUNT_KEYS}, 0o600)
     _show_anchor(state)
-    shown = {key: str(value) for key, value in found.items()}
+    shown = {key: str(value) for key, value in endpoints.items()}
     write_json(state.endpoints, shown)
     return shown
 
@@ -225,41 +227,43 @@ def _show_anchor(state: StateDirectory) -> None:
         state.ca.unlink(missing_ok=True)
         return
     with os.fdopen(descriptor, "rb") as file:
-        said = file.read(1 << 16)
+        pem = file.read(1 << 16)
     # The cloud's user must not choose what root's files hold: a certificate, or nothing.
-    write_file(state.ca, ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(said.decode("ascii").strip())).encode())
+    write_file(state.ca, ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(pem.decode("ascii").strip())).encode())
 
 
-def _recovering(state: StateDirectory, told: list[str] | None, say: Say, *, asked: bool) -> list[str] | None:
-    """Say what a recovery, `asked` for or needed, waits for, whenever that changes."""
+def _recovering(
+    state: StateDirectory, announced_missing: list[str] | None, say: Say, *, requested: bool
+) -> list[str] | None:
+    """Say what a recovery, `requested` or needed, waits for, whenever that changes."""
     missing = (read_json(state.recovery) or {}).get("missing")
-    if not isinstance(missing, list) or missing == told:
-        return told
+    if not isinstance(missing, list) or missing == announced_missing:
+        return announced_missing
     hosts = ", ".join(str(name) for name in missing if name != "recovery")
     waits = f", waiting for: {hosts}" if hosts else ""
-    say(f"{_ASKED if asked else _BEHIND}{waits}")
+    say(f"{_ASKED if requested else _BEHIND}{waits}")
     return missing
 
 
-def _recovered(state: StateDirectory, told: list[str] | None, say: Say, *, asked: bool) -> None:
-    """Say what a recovery, `asked` for or needed, did, and that there was one, unless that was `told`.
+def _recovered(state: StateDirectory, announced_missing: list[str] | None, say: Say, *, requested: bool) -> None:
+    """Say what a recovery, `requested` or needed, did, and that there was one, unless that was announced.
 
     It may be over before it is seen.
     """
-    found = read_json(state.recovery) or {}
-    if told is None and "adopted" in found:
-        say(_ASKED if asked else _BEHIND)
+    recovery = read_json(state.recovery) or {}
+    if announced_missing is None and "adopted" in recovery:
+        say(_ASKED if requested else _BEHIND)
     for key, words in (("adopted", "rebuilt"), ("advanced", "brought up to date"), ("removed", "known to be gone")):
-        if found.get(key):
-            say(f"recovered: {len(found[key])} {words}: {', '.join(map(str, found[key][:8]))}")
-    if found.get("unheard"):
-        hosts = ", ".join(map(str, found["unheard"]))
+        if recovery.get(key):
+            say(f"recovered: {len(recovery[key])} {words}: {', '.join(map(str, recovery[key][:8]))}")
+    if recovery.get("unheard"):
+        hosts = ", ".join(map(str, recovery["unheard"]))
         say(f"recovered without {hosts}: what is there is left as it is, and recovered when it reports")
-    if found.get("left"):
-        say(f"{len(found['left'])} claims are in conflict: {'; '.join(map(str, found['left'][:8]))}")
-    if found.get("credentials") == "renewed":
+    if recovery.get("left"):
+        say(f"{len(recovery['left'])} claims are in conflict: {'; '.join(map(str, recovery['left'][:8]))}")
+    if recovery.get("credentials") == "renewed":
         say("the administrator's token was not known any more: admin.json holds new credentials")
-    if found.get("credentials") == "new":
+    if recovery.get("credentials") == "new":
         say(
             "the credentials were lost with the database: admin.json holds new ones for the administrator; "
             "make the other users again with 'pileus user create NAME --project PROJECT'"
@@ -268,10 +272,10 @@ def _recovered(state: StateDirectory, told: list[str] | None, say: Say, *, asked
 
 def recover(state: StateDirectory, say: Say = silent) -> None:
     """Recover the store of the cloud of `state` from its hosts, be it behind them or not; the cloud runs afterwards."""
-    known = read_json(state.started)
-    if known is None:
+    start_options = read_json(state.started)
+    if start_options is None:
         raise Problem(f"There is no cloud in {state.root}.")
-    if known.get("provider") == "local" and os.geteuid() != 0:
+    if start_options.get("provider") == "local" and os.geteuid() != 0:
         raise Problem("This cloud runs as root: use sudo.")
     state.recover.touch()
     pid = processes.owner(state.pidfile("cloud"))
@@ -283,10 +287,10 @@ def recover(state: StateDirectory, say: Say = silent) -> None:
 
 def down(state: StateDirectory, *, instances: bool = False, say: Say = silent) -> None:
     """End the processes of the cloud of `state`; guests go on, unless `instances`. Safe to repeat."""
-    known = read_json(state.started)
-    if known is None:
+    start_options = read_json(state.started)
+    if start_options is None:
         raise Problem(f"There is no cloud in {state.root}.")
-    if known.get("provider") == "local" and os.geteuid() != 0:
+    if start_options.get("provider") == "local" and os.geteuid() != 0:
         raise Problem("This cloud runs as root: use sudo.")
     with processes.alone(state.run / "up.lock"):
         # The supervisor first: it would start the others again.
@@ -299,24 +303,24 @@ def down(state: StateDirectory, *, instances: bool = False, say: Say = silent) -
         with contextlib.suppress(OSError):
             state.endpoints.unlink(missing_ok=True)
             supervise.forget(state)
-        if known.get("provider") == "local":
+        if start_options.get("provider") == "local":
             _local().end(state, instances=instances, say=say)
 
 
 def running(state: StateDirectory) -> dict[str, int | None]:
     """The pid of each process and daemon of the cloud, None for one that does not run."""
-    known = read_json(state.started)
-    if known is None:
+    start_options = read_json(state.started)
+    if start_options is None:
         if state.endpoints.exists():
             text = "is of a cloud of several processes, which are looked after by whoever started them"
             raise Problem(f"{state.root} {text}: ask each for /healthz, and 'pileus host list' for the hosts.")
         raise Problem(f"There is no cloud in {state.root}: pileus up makes one.")
-    local = known.get("provider") == "local"
+    local = start_options.get("provider") == "local"
     if local and os.geteuid() != 0:
         raise Problem("This cloud runs as root: use sudo.")
     own = ("supervisor",) if state.joined.exists() else ("supervisor", "cloud")
-    found = {name: processes.owner(state.pidfile(name)) for name in own}
+    pids = {name: processes.owner(state.pidfile(name)) for name in own}
     if local:
-        found["host"] = processes.owner(state.pidfile("host"))
-        found |= _local().parts(state)
-    return found
+        pids["host"] = processes.owner(state.pidfile("host"))
+        pids |= _local().parts(state)
+    return pids

@@ -83,35 +83,35 @@ def read(query: dict[str, str]) -> Upload:
     if unknown:
         raise InvalidValue(f"Unknown parameter '{unknown[0]}'.", ident=unknown[0], reason="query")
     try:
-        asked = msgspec.convert(query, Upload, strict=False)
+        upload = msgspec.convert(query, Upload, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidValue(f"The query is not what an upload takes: {error}", reason="query") from error
-    image.check_name(asked.name)
-    image.check_login(asked.login_user)
-    return asked
+    image.check_name(upload.name)
+    image.check_login(upload.login_user)
+    return upload
 
 
-def finish(caller: Caller, core: Core, objects: ObjectStore, incoming: Incoming, asked: Upload) -> dict[str, Any]:
+def finish(caller: Caller, core: Core, objects: ObjectStore, incoming: Incoming, upload: Upload) -> dict[str, Any]:
     """Inspect what came in, keep it and register it: the image's document."""
     incoming.finish()
-    if asked.format == "tar" or asked.kind == "container" or is_archive(incoming.path):
+    if upload.format == "tar" or upload.kind == "container" or is_archive(incoming.path):
         incoming.check()
         with plain(objects, incoming) as (archive, size):
-            return _keep(caller, core, archive, asked, Disk("tar", size))
-    return _keep(caller, core, incoming, asked, inspect(incoming.path))
+            return _keep(caller, core, archive, upload, Disk("tar", size))
+    return _keep(caller, core, incoming, upload, inspect(incoming.path))
 
 
-def _keep(caller: Caller, core: Core, incoming: Incoming, asked: Upload, disk: Disk) -> dict[str, Any]:
-    if asked.format and asked.format != disk.format:
-        raise InvalidValue(f"The image is {disk.format}, not {asked.format}.", noun="image", reason="format")
-    if asked.kind and asked.kind != disk.kind:
-        text = f"The image is {disk.format}, which is for a {disk.kind} and not for a {asked.kind}."
+def _keep(caller: Caller, core: Core, incoming: Incoming, upload: Upload, disk: Disk) -> dict[str, Any]:
+    if upload.format and upload.format != disk.format:
+        raise InvalidValue(f"The image is {disk.format}, not {upload.format}.", noun="image", reason="format")
+    if upload.kind and upload.kind != disk.kind:
+        text = f"The image is {disk.format}, which is for a {disk.kind} and not for a {upload.kind}."
         raise InvalidValue(text, noun="image", reason="kind")
     stored = incoming.keep()
-    return document(register(caller, core, asked, disk, stored.digest, stored.size))
+    return document(register(caller, core, upload, disk, stored.digest, stored.size))
 
 
-def register(caller: Caller, core: Core, asked: Upload, disk: Disk, digest: str, size: int) -> Image:
+def register(caller: Caller, core: Core, upload: Upload, disk: Disk, digest: str, size: int) -> Image:
     """Register an object that is kept as an image."""
     wanted = Wanted(
         digest=digest,
@@ -119,14 +119,14 @@ def register(caller: Caller, core: Core, asked: Upload, disk: Disk, digest: str,
         virtual_size=disk.virtual_size,
         format=disk.format,
         kind=disk.kind,
-        public=asked.public,
-        login_user=asked.login_user,
-        min_memory=asked.min_memory,
-        min_disk=asked.min_disk,
-        architecture=asked.architecture,
-        description=asked.description,
+        public=upload.public,
+        login_user=upload.login_user,
+        min_memory=upload.min_memory,
+        min_disk=upload.min_disk,
+        architecture=upload.architecture,
+        description=upload.description,
     )
-    return image.register(caller, core, asked.name, wanted)
+    return image.register(caller, core, upload.name, wanted)
 
 
 def inspect(path: Path) -> Disk:

@@ -114,13 +114,13 @@ def build(
         fingerprint=fingerprint,
     )
     build_one = _local if provider != "stub" else _stub if role.alone else _stubs
-    made = build_one(state, settings, store, place, role)
-    found = registers(settings, provider, loops=role.loops)
-    if found:
+    cloud = build_one(state, settings, store, place, role)
+    host_registers = registers(settings, provider, loops=role.loops)
+    if host_registers:
         # Where there are loops, each report touches a host: what verbs did is then found by looking.
-        admission = Admission(made.core, found, prompt=not role.loops)
-        made.parts.append((admission.start, admission.stop))
-    return made
+        admission = Admission(cloud.core, host_registers, prompt=not role.loops)
+        cloud.parts.append((admission.start, admission.stop))
+    return cloud
 
 
 def load(name: str) -> Any:
