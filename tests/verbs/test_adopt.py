@@ -50,18 +50,18 @@ def forget(site: Site, uuid: str) -> None:
 
 def held(site: Site, uuid: str) -> Held:
     """What its host says of it."""
-    said = site.agents["h1"].answer(Ask(call="x", orders=True))[0]
-    assert said.orders is not None
-    spec = said.orders[uuid].spec
+    report = site.agents["h1"].answer(Ask(call="x", orders=True))[0]
+    assert report.orders is not None
+    spec = report.orders[uuid].spec
     assert isinstance(spec, InstanceSpec)
-    return spec, said.bodies[uuid]
+    return spec, report.bodies[uuid]
 
 
 @pytest.fixture
 def row(site: Site, ann: Caller, tiny: Image) -> Instance:
     key, _ = keypair.create(ann, site.core, "laptop")
     group = securitygroup.create(ann, site.core, "web", "the web")
-    made = site.launch(
+    instance = site.launch(
         ann,
         Launch(
             image=tiny.ec2_id,
@@ -76,12 +76,12 @@ def row(site: Site, ann: Caller, tiny: Image) -> Instance:
         ),
     )[0]
     site.settle(4)
-    return site.row(made.uuid)
+    return site.row(instance.uuid)
 
 
 def shown(site: Site, caller: Caller, uuid: str) -> object:
     """All that a user sees of it, without the store's own numbers."""
-    found = view.launched(caller, site.core, [uuid])[0]
+    shown_instance = view.launched(caller, site.core, [uuid])[0]
     numbers = {"id": 0, "generation": 0, "revision": (0, 0), "seen": None}
 
     def plain(noun: object) -> object:
@@ -90,8 +90,15 @@ def shown(site: Site, caller: Caller, uuid: str) -> object:
             less["assigned"] = msgspec.structs.replace(noun.assigned, content="")  # type: ignore[attr-defined]
         return msgspec.structs.replace(noun, **less)  # type: ignore[type-var]
 
-    nics = [(plain(nic.port), [plain(group) for group in nic.groups], plain(nic.subnet)) for nic in found.nics]
-    return plain(found.instance), found.state, found.flavor, found.image, nics, [plain(v) for v in found.volumes]
+    nics = [(plain(nic.port), [plain(group) for group in nic.groups], plain(nic.subnet)) for nic in shown_instance.nics]
+    return (
+        plain(shown_instance.instance),
+        shown_instance.state,
+        shown_instance.flavor,
+        shown_instance.image,
+        nics,
+        [plain(v) for v in shown_instance.volumes],
+    )
 
 
 def test_it_comes_back_as_it_was(site: Site, ann: Caller, row: Instance) -> None:

@@ -24,8 +24,8 @@ def _share(tx: Writer, first: Instance, second: Instance) -> None:
     """Both instances have the addresses of the first, as after a recovery."""
     tx.limited = False
     ports = {port.wanted.instance: port for port in tx.referring(Port, [first.uuid, second.uuid])}
-    held = ports[first.uuid].assigned.address
-    tx.assign(ports[second.uuid], msgspec.structs.replace(ports[second.uuid].assigned, address=held))
+    shared_address = ports[first.uuid].assigned.address
+    tx.assign(ports[second.uuid], msgspec.structs.replace(ports[second.uuid].assigned, address=shared_address))
     tx.assign(second, msgspec.structs.replace(second.assigned, loopback=first.assigned.loopback))
     recount.set_right(tx)
 
@@ -62,11 +62,11 @@ def test_who_yields_gets_addresses_of_its_own(site: Site, ann: Caller, tiny: Ima
     first, second = site.launch(ann, Launch(image=tiny.ec2_id, most=2))
     with site.store.write() as tx:
         _share(tx, first, second)
-        kept = _addresses(tx, first)
+        first_addresses = _addresses(tx, first)
         contest.move(tx, tx.need(type(second), second.uuid))
         assert recount.set_right(tx) == []
-        assert _addresses(tx, first) == kept
-        assert not set(_addresses(tx, second)) & set(kept)
+        assert _addresses(tx, first) == first_addresses
+        assert not set(_addresses(tx, second)) & set(first_addresses)
         assert contest.contested(tx) == {}
 
 

@@ -39,12 +39,14 @@ def crowded(store: Store, hosts: int, memory: int) -> tuple[Core, Caller, Image]
     migrate(store.engine)
     core = Core(store, None, StubProvider(), bytes(32))  # type: ignore[arg-type]
     flavor.seed(SYSTEM, core)
-    made = project.ensure(SYSTEM, core, "blue", {})
-    ann = Caller(user="ann", user_name="ann", project=made.uuid, face="test")
+    blue_project = project.ensure(SYSTEM, core, "blue", {})
+    ann = Caller(user="ann", user_name="ann", project=blue_project.uuid, face="test")
     tiny = image.register(ann, core, "tiny", ImageWanted(digest="0" * 64, size=1, virtual_size=1))
     for number in range(hosts):
-        said = Report(host=f"h{number}", epoch=1, sequence=1, capacity=Capacity(memory=memory), limits=ProviderLimits())
-        report.absorb(core, said)
+        host_report = Report(
+            host=f"h{number}", epoch=1, sequence=1, capacity=Capacity(memory=memory), limits=ProviderLimits()
+        )
+        report.absorb(core, host_report)
     return core, ann, tiny
 
 
@@ -75,12 +77,12 @@ def test_sixty_four_launches_at_once_fill_the_hosts_and_no_more(url: Callable[[s
 def test_room_that_others_took_meanwhile_is_not_taken_twice(url: Callable[[str], str]) -> None:
     """What an engine without one writer at a time may show: the snapshot is older than the conditional UPDATE."""
     core, ann, tiny = crowded(Store(url("x")), hosts=2, memory=512)
-    asked = Launch(image=tiny.ec2_id)
+    request = Launch(image=tiny.ec2_id)
     with core.store.write() as tx:
         assert tx.take_within([("host:h0", "memory", 512, 512), ("host:h0", "vcpus", 1, None)])
     with core.store.write() as tx:
         assert not tx.take_within([("host:h0", "memory", 1, 512)])
-    launch(ann, core, asked)
+    launch(ann, core, request)
     with core.store.read() as tx:
         assert tx.usage("host:h1")["host:h1", "memory"] == 512
     core.store.close()
@@ -116,7 +118,7 @@ def test_after_a_drain_was_acknowledged_no_launch_lands_there(
     for thread in threads:
         thread.join()
     with core.store.read() as tx:
-        host = next(one for one in tx.list(Host) if one.name == "h0")
+        host = next(candidate for candidate in tx.list(Host) if candidate.name == "h0")
         turns = [(line.id, line.verb == "host.activate") for line in tx.journal(host.uuid, limit=None)]
         placed = {row.uuid: row.assigned.host for row in tx.list(Instance)}
         lines = [line for line in tx.journal(limit=None) if line.uuid in placed and line.verb == "instance.launch"]

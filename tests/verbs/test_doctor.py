@@ -36,9 +36,9 @@ def admin(site: Site) -> Caller:
 @pytest.fixture
 def row(site: Site, ann: Caller, tiny: Image) -> Instance:
     """An instance that runs."""
-    made = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))[0]
+    instance = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))[0]
     site.settle()
-    return site.row(made.uuid)
+    return site.row(instance.uuid)
 
 
 def nobody() -> Port:
@@ -46,16 +46,18 @@ def nobody() -> Port:
 
 
 def codes(view: StoreView) -> list[tuple[str, str]]:
-    return [(one.code, one.ident) for one in view.findings]
+    return [(finding.code, finding.ident) for finding in view.findings]
 
 
 def test_a_store_that_only_verbs_and_loops_wrote_is_well(site: Site, admin: Caller, row: Instance) -> None:
     view = doctor.look(admin, site.core)
     assert codes(view) == []
-    assert [(one.uuid, one.host, one.settled, one.gone) for one in view.instances] == [(row.uuid, "h1", True, False)]
-    kinds = {one.kind for one in view.engine}
+    assert [(entry.uuid, entry.host, entry.settled, entry.gone) for entry in view.instances] == [
+        (row.uuid, "h1", True, False)
+    ]
+    kinds = {entry.kind for entry in view.engine}
     assert kinds == {"router", "network", "port", "securitygroup"}
-    assert all(one.settled and not one.gone for one in view.engine)
+    assert all(entry.settled and not entry.gone for entry in view.engine)
     assert view.highest >= row.revision
     assert view.now - 10 < view.newest <= view.now
     assert msgspec.convert(msgspec.to_builtins(view), StoreView) == view, "it crosses HTTP"
@@ -66,8 +68,8 @@ def test_what_ended_stays_in_view_as_a_tombstone(site: Site, ann: Caller, admin:
     site.settle()
     view = doctor.look(admin, site.core)
     assert codes(view) == []
-    assert [(one.gone, one.settled) for one in view.instances] == [(True, False)]
-    assert [(one.gone, one.settled) for one in view.engine if one.kind == "port"] == [(True, False)]
+    assert [(entry.gone, entry.settled) for entry in view.instances] == [(True, False)]
+    assert [(entry.gone, entry.settled) for entry in view.engine if entry.kind == "port"] == [(True, False)]
 
 
 def test_leaks_of_claims_usage_and_wakes_are_found_and_mended(site: Site, admin: Caller, row: Instance) -> None:
@@ -93,9 +95,9 @@ def test_rows_that_cannot_go_on_are_found(site: Site, admin: Caller, row: Instan
         tx.see(tx.need(type(row), row.uuid), msgspec.structs.replace(row.seen, fault=SeenFault(code="X", message="y")))
         port = tx.referring(Port, [row.uuid])[0]
         tx.want(port, msgspec.structs.replace(port.wanted, subnet=new_uuid()))
-    found = codes(doctor.look(admin, site.core))
-    assert ("RowFaulty", row.uuid) in found
-    assert ("ReferenceBroken", port.uuid) in found
+    finding_codes = codes(doctor.look(admin, site.core))
+    assert ("RowFaulty", row.uuid) in finding_codes
+    assert ("ReferenceBroken", port.uuid) in finding_codes
 
 
 def test_requests_and_wakes_that_wait_too_long_and_silent_hosts_are_found(
@@ -125,12 +127,12 @@ def test_an_order_for_an_instance_that_is_gone_is_taken_back(
     site: Site, ann: Caller, admin: Caller, row: Instance
 ) -> None:
     agent = site.agents["h1"]
-    held = agent.book.entries[row.uuid]
+    book_entry = agent.book.entries[row.uuid]
     power.terminate(ann, site.core, [row.ec2_id])
     site.settle()
     agent.book.removed.clear()
-    agent.book.keep(held)
-    agent.provider.ensure(held.spec)  # type: ignore[arg-type]
+    agent.book.keep(book_entry)
+    agent.provider.ensure(book_entry.spec)  # type: ignore[arg-type]
     doctor.sweep(admin, site.core, "instance", row.uuid)
     assert site.sent
     site.settle()
@@ -142,8 +144,8 @@ def test_an_order_for_an_instance_that_is_gone_is_taken_back(
 def test_an_instance_that_no_row_names_is_taken_in_and_goes_on(
     site: Site, ann: Caller, admin: Caller, row: Instance
 ) -> None:
-    held = site.agents["h1"].book.entries[row.uuid]
-    assert isinstance(held.spec, InstanceSpec)
+    book_entry = site.agents["h1"].book.entries[row.uuid]
+    assert isinstance(book_entry.spec, InstanceSpec)
     with site.store.write() as tx:
         for noun in (row, *tx.referring(Port, [row.uuid]), *tx.referring(Volume, [row.uuid])):
             tx.bury(noun)
@@ -152,12 +154,12 @@ def test_an_instance_that_no_row_names_is_taken_in_and_goes_on(
     doctor.mend(admin, site.core)
     assert doctor.look(admin, site.core).instances == ()
     with pytest.raises(Forbidden):
-        doctor.adopt(ann, site.core, held.spec, "h1", held.body)
-    doctor.adopt(admin, site.core, held.spec, "h1", held.body)
+        doctor.adopt(ann, site.core, book_entry.spec, "h1", book_entry.body)
+    doctor.adopt(admin, site.core, book_entry.spec, "h1", book_entry.body)
     site.settle()
     view = doctor.look(admin, site.core)
     assert codes(view) == []
-    assert [(one.uuid, one.host, one.settled) for one in view.instances] == [(row.uuid, "h1", True)]
+    assert [(entry.uuid, entry.host, entry.settled) for entry in view.instances] == [(row.uuid, "h1", True)]
     power.terminate(ann, site.core, [row.ec2_id])
     site.settle()
     assert codes(doctor.look(admin, site.core)) == []

@@ -39,9 +39,11 @@ def fast(site: Site, root: Caller) -> str:
 
 
 def test_what_a_flavor_allows_is_its_own_or_follows_from_its_size(site: Site, root: Caller) -> None:
-    made = verbs.create(root, site.core, "slow", Wanted(vcpus=2, memory=512, disk=1, allowance=Allowance(bandwidth=50)))
+    flavor = verbs.create(
+        root, site.core, "slow", Wanted(vcpus=2, memory=512, disk=1, allowance=Allowance(bandwidth=50))
+    )
     rest = {"iops": 20_000, "throughput": 1000, "processes": 512, "files": 65_536}
-    assert made.wanted.allowed == Allowance(bandwidth=50, packets=200_000, **rest)
+    assert flavor.wanted.allowed == Allowance(bandwidth=50, packets=200_000, **rest)
     for wrong in (-1, 1 << 40):
         with pytest.raises(InvalidValue):
             verbs.create(root, site.core, "odd", Wanted(vcpus=1, memory=64, disk=1, allowance=Allowance(iops=wrong)))
@@ -50,23 +52,23 @@ def test_what_a_flavor_allows_is_its_own_or_follows_from_its_size(site: Site, ro
 def test_a_flavor_goes_where_its_traits_are_and_nowhere_else(
     site: Site, ann: Caller, tiny: Image, root: Caller, fast: str
 ) -> None:
-    asked = Launch(image=tiny.ec2_id, flavor=fast)
-    assert {site.launch(ann, asked)[0].assigned.host for _ in range(3)} == {"h2"}
+    request = Launch(image=tiny.ec2_id, flavor=fast)
+    assert {site.launch(ann, request)[0].assigned.host for _ in range(3)} == {"h2"}
     hosts.mark(root, site.core, "h2", remove=["ssd"])
     with pytest.raises(NoCapacity) as caught:
-        launch(ann, site.core, asked)
+        launch(ann, site.core, request)
     assert "ssd" not in caught.value.message  # what hosts have is no tenant's business
     with site.store.read() as tx:
         why = tx.journal(ann.project, limit=1)[0].detail
     assert "refused 2 by traits" in why
     assert "h2: without ssd" in why
     hosts.mark(root, site.core, "h1", ["ssd"])
-    assert site.launch(ann, asked)[0].assigned.host == "h1"
+    assert site.launch(ann, request)[0].assigned.host == "h1"
     verbs.demand(root, site.core, fast, ["gpu:a100"], ["ssd"])
     with pytest.raises(NoCapacity):
-        launch(ann, site.core, asked)
+        launch(ann, site.core, request)
     verbs.demand(root, site.core, fast, (), ["gpu:a100"])
-    assert site.launch(ann, asked)[0].assigned.host
+    assert site.launch(ann, request)[0].assigned.host
 
 
 def test_what_runs_runs_on_without_the_trait(site: Site, ann: Caller, tiny: Image, root: Caller, fast: str) -> None:
@@ -137,7 +139,7 @@ def test_a_retired_flavor_is_kept_by_who_has_it_and_given_to_nobody(
     row = site.launch(ann, Launch(image=tiny.ec2_id, flavor=fast))[0]
     for _ in range(2):
         assert verbs.offer(root, site.core, fast, retired=True).wanted.retired
-    assert fast not in {one.name for one in verbs.listing(ann, site.core)}
+    assert fast not in {flavor.name for flavor in verbs.listing(ann, site.core)}
     with pytest.raises(InvalidValue):
         launch(ann, site.core, Launch(image=tiny.ec2_id, flavor=fast))
     with pytest.raises(Duplicate):

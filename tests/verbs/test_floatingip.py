@@ -36,9 +36,9 @@ def vms(site: Site, ann: Caller, tiny: Image) -> list[str]:
 
 
 def spec(site: Site, floating: FloatingIp) -> FloatingIpSpec:
-    found = site.engine.specs["floatingip", floating.uuid]
-    assert isinstance(found, FloatingIpSpec)
-    return found
+    engine_spec = site.engine.specs["floatingip", floating.uuid]
+    assert isinstance(engine_spec, FloatingIpSpec)
+    return engine_spec
 
 
 def addresses_of(site: Site) -> dict[str, str]:
@@ -63,18 +63,18 @@ def test_a_router_has_an_address_outside_while_something_needs_it(site: Site, an
     uuids = launch(ann, site.core, Launch(image=tiny.ec2_id, least=2, most=2))
     (other,) = launch(red, site.core, Launch(image=tiny.ec2_id))
     site.settle()
-    found = addresses_of(site)
-    assert len(set(found.values())) == len(found) == 2
+    addresses = addresses_of(site)
+    assert len(set(addresses.values())) == len(addresses) == 2
     power.terminate(ann, site.core, [site.row(uuids[0]).ec2_id])
     site.settle()
-    assert addresses_of(site) == found
+    assert addresses_of(site) == addresses
     power.terminate(ann, site.core, [site.row(uuids[1]).ec2_id])
     power.stop(red, site.core, [site.row(other).ec2_id])
     site.settle()
-    assert addresses_of(site) == {red.project: found[red.project]}
+    assert addresses_of(site) == {red.project: addresses[red.project]}
     launch(ann, site.core, Launch(image=tiny.ec2_id))
     site.settle()
-    assert addresses_of(site).keys() == found.keys()
+    assert addresses_of(site).keys() == addresses.keys()
 
 
 def test_more_projects_than_addresses(site: Site, tiny: Image) -> None:
@@ -118,73 +118,73 @@ def test_the_order_of_an_instance_names_its_public_address(site: Site, ann: Call
 
     loopback, before = public(vms[0]), ordered(vms[0])
     assert loopback.startswith("127.")
-    made = floatingip.allocate(ann, site.core)
-    floatingip.associate(ann, site.core, made.ec2_id, instance=vms[0])
-    assert public(vms[0]) == made.assigned.address
+    floating = floatingip.allocate(ann, site.core)
+    floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[0])
+    assert public(vms[0]) == floating.assigned.address
     assert ordered(vms[0]) != before
-    floatingip.associate(ann, site.core, made.ec2_id, instance=vms[1])
-    assert (public(vms[0]), public(vms[1])) == (loopback, made.assigned.address)
+    floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[1])
+    assert (public(vms[0]), public(vms[1])) == (loopback, floating.assigned.address)
     assert ordered(vms[0]) == before
-    floatingip.disassociate(ann, site.core, ident=made.ec2_id)
-    assert public(vms[1]) != made.assigned.address
+    floatingip.disassociate(ann, site.core, ident=floating.ec2_id)
+    assert public(vms[1]) != floating.assigned.address
 
 
 def test_an_address_goes_to_a_port_and_comes_back(site: Site, ann: Caller, vms: list[str]) -> None:
-    made = floatingip.allocate(ann, site.core)
+    floating = floatingip.allocate(ann, site.core)
     site.work()
-    assert spec(site, made).port == ""
-    given = floatingip.associate(ann, site.core, made.ec2_id, instance=vms[0])
-    assert given.wanted.association.startswith("eipassoc-")
-    assert floatingip.associate(ann, site.core, made.ec2_id, instance=vms[0]) == given
+    assert spec(site, floating).port == ""
+    associated = floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[0])
+    assert associated.wanted.association.startswith("eipassoc-")
+    assert floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[0]) == associated
     site.work()
     (shown,), _ = view.listing(ann, site.core, [vms[0]])
     nic = shown.nics[0]
     assert nic.floating == floatingip.listing(ann, site.core)[0].floating
-    order = spec(site, made)
+    order = spec(site, floating)
     assert (order.port, order.private, order.router) == (nic.port.uuid, nic.port.assigned.address, nic.router.uuid)
     with pytest.raises(Conflict) as caught:
-        floatingip.release(ann, site.core, made.ec2_id)
+        floatingip.release(ann, site.core, floating.ec2_id)
     assert caught.value.reason == "in-use"
-    floatingip.disassociate(ann, site.core, given.wanted.association)
-    floatingip.disassociate(ann, site.core, address=made.assigned.address)
+    floatingip.disassociate(ann, site.core, associated.wanted.association)
+    floatingip.disassociate(ann, site.core, address=floating.assigned.address)
     site.work()
-    assert spec(site, made).port == ""
-    floatingip.release(ann, site.core, made.ec2_id)
+    assert spec(site, floating).port == ""
+    floatingip.release(ann, site.core, floating.ec2_id)
     assert floatingip.listing(ann, site.core) == []
     site.work()
-    assert ("floatingip", made.uuid) not in site.engine.specs
+    assert ("floatingip", floating.uuid) not in site.engine.specs
     with site.store.read() as tx:
-        assert tx.claimed(floatingip.POOL, made.assigned.address) is None
+        assert tx.claimed(floatingip.POOL, floating.assigned.address) is None
         assert recount.differences(tx) == []
 
 
 def test_an_address_moves_only_when_that_is_asked(site: Site, ann: Caller, vms: list[str]) -> None:
-    one, other = floatingip.allocate(ann, site.core), floatingip.allocate(ann, site.core)
-    floatingip.associate(ann, site.core, one.ec2_id, instance=vms[0])
+    first, second = floatingip.allocate(ann, site.core), floatingip.allocate(ann, site.core)
+    floatingip.associate(ann, site.core, first.ec2_id, instance=vms[0])
     with pytest.raises(Conflict) as caught:
-        floatingip.associate(ann, site.core, one.ec2_id, instance=vms[1], reassociate=False)
+        floatingip.associate(ann, site.core, first.ec2_id, instance=vms[1], reassociate=False)
     assert caught.value.reason == "associated"
-    floatingip.associate(ann, site.core, one.ec2_id, instance=vms[1])
-    floatingip.associate(ann, site.core, other.ec2_id, instance=vms[1])
-    held = {each.floating.uuid: each.instance for each in floatingip.listing(ann, site.core)}
-    assert held[one.uuid] is None
-    assert held[other.uuid] is not None
+    floatingip.associate(ann, site.core, first.ec2_id, instance=vms[1])
+    floatingip.associate(ann, site.core, second.ec2_id, instance=vms[1])
+    instances = {each.floating.uuid: each.instance for each in floatingip.listing(ann, site.core)}
+    assert instances[first.uuid] is None
+    assert instances[second.uuid] is not None
     site.work()
-    assert spec(site, one).port == ""
-    assert spec(site, other).port
+    assert spec(site, first).port == ""
+    assert spec(site, second).port
 
 
 def test_termination_leaves_the_address_to_its_project(site: Site, ann: Caller, vms: list[str]) -> None:
-    made = floatingip.allocate(ann, site.core)
-    floatingip.associate(ann, site.core, made.ec2_id, instance=vms[0])
+    floating = floatingip.allocate(ann, site.core)
+    floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[0])
     site.work()
     power.terminate(ann, site.core, [vms[0]])
-    (left,) = floatingip.listing(ann, site.core)
-    assert left.port is None
+    (listed_address,) = floatingip.listing(ann, site.core)
+    assert listed_address.port is None
     with pytest.raises(Conflict):
-        floatingip.associate(ann, site.core, made.ec2_id, instance=vms[0])
+        floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[0])
     site.settle()
-    assert spec(site, made).port == ""
+    assert spec(site, floating).port == ""
     with site.store.read() as tx:
         assert [row.ec2_id for row in tx.list(Instance)] == [vms[1]]
         assert recount.differences(tx) == []
@@ -194,20 +194,20 @@ def test_what_cannot_be_had(site: Site, ann: Caller, vms: list[str]) -> None:
     with pytest.raises(InvalidValue) as caught:
         floatingip.allocate(ann, site.core, requested_address="203.0.113.9")
     assert caught.value.reason == "address"
-    made = floatingip.allocate(ann, site.core, requested_address="198.51.100.77")
+    floating = floatingip.allocate(ann, site.core, requested_address="198.51.100.77")
     with pytest.raises(InvalidValue) as caught:
         floatingip.allocate(ann, site.core, requested_address="198.51.100.77")
     assert caught.value.reason == "address-in-use"
     with pytest.raises(InvalidValue):
-        floatingip.associate(ann, site.core, made.ec2_id, instance=vms[0], private="172.31.0.250")
+        floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[0], private="172.31.0.250")
     with pytest.raises(InvalidValue):
-        floatingip.associate(ann, site.core, made.ec2_id)
+        floatingip.associate(ann, site.core, floating.ec2_id)
     stranger = site.caller("red")
     for refused in (
-        lambda: floatingip.release(stranger, site.core, made.ec2_id),
-        lambda: floatingip.release(stranger, site.core, address=made.assigned.address),
+        lambda: floatingip.release(stranger, site.core, floating.ec2_id),
+        lambda: floatingip.release(stranger, site.core, address=floating.assigned.address),
         lambda: floatingip.disassociate(ann, site.core, "eipassoc-0123456789abcdef0"),
-        lambda: floatingip.listing(stranger, site.core, [made.ec2_id]),
+        lambda: floatingip.listing(stranger, site.core, [floating.ec2_id]),
     ):
         with pytest.raises(NotFound):
             refused()
@@ -234,25 +234,25 @@ def test_quota_and_the_end_of_the_pool(site: Site, ann: Caller, vms: list[str]) 
 def test_a_router_without_an_address_says_so_until_it_has_one(site: Site, ann: Caller, vms: list[str]) -> None:
     assert vms
     small = replace(site.core, place=replace(site.core.place, floating_cidr="203.0.113.0/28"))
-    kept = [floatingip.allocate(ann, small) for _ in range(5)]
+    floating_ips = [floatingip.allocate(ann, small) for _ in range(5)]
     with site.store.read() as tx:
         (router,) = tx.list(Router)
     for _ in range(2):
         engine.step(small, "router", router.uuid)
     with site.store.read() as tx:
-        found = tx.need(Router, router.uuid)
+        router_row = tx.need(Router, router.uuid)
         lines = [(entry.verb, entry.outcome, entry.detail[:16]) for entry in tx.journal(router.uuid)]
-        assert waits_for(tx, found, site.now) == [f"{NO_WAY_OUT.code}: {NO_WAY_OUT.message}"]
+        assert waits_for(tx, router_row, site.now) == [f"{NO_WAY_OUT.code}: {NO_WAY_OUT.message}"]
     assert lines.count(("router.address", "failed", NO_WAY_OUT.code)) == 1
-    assert (found.assigned.address, found.seen.present) == ("", True)
-    assert found.seen.fault is not None
-    floatingip.release(ann, small, kept[2].ec2_id)
+    assert (router_row.assigned.address, router_row.seen.present) == ("", True)
+    assert router_row.seen.fault is not None
+    floatingip.release(ann, small, floating_ips[2].ec2_id)
     site.work()
     engine.step(small, "router", router.uuid)
     with site.store.read() as tx:
-        found = tx.need(Router, router.uuid)
-        assert (found.assigned.address, found.seen.fault) == (kept[2].assigned.address, None)
-        assert waits_for(tx, found, site.now) == []
+        router_row = tx.need(Router, router.uuid)
+        assert (router_row.assigned.address, router_row.seen.fault) == (floating_ips[2].assigned.address, None)
+        assert waits_for(tx, router_row, site.now) == []
         assert recount.differences(tx) == []
 
 

@@ -131,8 +131,8 @@ def test_a_forgotten_host_keeps_its_instances_and_nobody_else_gets_them(
     site.host("h2")
     power.terminate(ann, site.core, [rows[1].ec2_id])
     site.settle(40)
-    kept, going = site.row(rows[0].uuid), site.row(rows[1].uuid)
-    assert (kept.assigned.host, kept.gone, state(kept)) == ("h1", None, State.RUNNING)
+    staying, going = site.row(rows[0].uuid), site.row(rows[1].uuid)
+    assert (staying.assigned.host, staying.gone, state(staying)) == ("h1", None, State.RUNNING)
     assert state(going) is State.SHUTTING_DOWN  # its body may still run there
     assert site.agents["h2"].book.entries == {}
     well(site)

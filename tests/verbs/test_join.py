@@ -40,36 +40,36 @@ def redeem(core: Core, token: str, name: str = "alpha") -> Host:
 
 
 def test_a_token_is_used_up_by_the_host_that_it_lets_in(core: Core) -> None:
-    made = join.invite(SYSTEM, core)
-    assert made.token.endswith("." + "f" * 64)
-    host = redeem(core, made.token)
+    invitation = join.invite(SYSTEM, core)
+    assert invitation.token.endswith("." + "f" * 64)
+    host = redeem(core, invitation.token)
     assert host.wanted.zone == core.place.zone
     with pytest.raises(Forbidden) as caught:
-        redeem(core, made.token, "beta")
+        redeem(core, invitation.token, "beta")
     assert caught.value.reason == "token-used"
     with core.store.read() as tx:
-        held = [row for row in tx.list(Credential, dead=True) if row.wanted.type == "join"]
+        credentials = [row for row in tx.list(Credential, dead=True) if row.wanted.type == "join"]
         assert [host.name for host in tx.list(Host) if host.name == "beta"] == []
     # Nothing that is stored lets anybody in.
-    assert made.token not in str(held)
+    assert invitation.token not in str(credentials)
 
 
 def test_what_is_refused_uses_nothing_up(core: Core) -> None:
-    made = join.invite(SYSTEM, core)
+    invitation = join.invite(SYSTEM, core)
     for name in ("", "10.0.0.1", "localhost", "a/b", "x" * 65):
         with pytest.raises(InvalidValue):
-            redeem(core, made.token, name)
+            redeem(core, invitation.token, name)
     redeem(core, join.invite(SYSTEM, core).token, "alpha")
     with pytest.raises(Conflict, match="already"):
-        redeem(core, made.token, "alpha")
-    assert redeem(core, made.token, "beta").name == "beta"
+        redeem(core, invitation.token, "alpha")
+    assert redeem(core, invitation.token, "beta").name == "beta"
 
 
 def test_a_token_ends(site: Site, core: Core) -> None:
-    made = join.invite(SYSTEM, core, valid=60.0)
+    invitation = join.invite(SYSTEM, core, valid=60.0)
     site.now += 60.0
     with pytest.raises(Forbidden) as caught:
-        redeem(core, made.token)
+        redeem(core, invitation.token)
     assert caught.value.reason == "token-expired"
     for valid in (0.0, -1.0, join.LONGEST + 1):
         with pytest.raises(InvalidValue):
@@ -77,8 +77,8 @@ def test_a_token_ends(site: Site, core: Core) -> None:
 
 
 def test_a_token_is_no_bearer_token_and_none_without_a_door(site: Site, core: Core) -> None:
-    made = join.invite(SYSTEM, core)
-    assert Authority(core).by_token(made.token, "rest") is None
+    invitation = join.invite(SYSTEM, core)
+    assert Authority(core).by_token(invitation.token, "rest") is None
     with pytest.raises(Unsupported, match="PILEUS_INTERNAL"):
         join.invite(SYSTEM, site.core)
     with pytest.raises(Forbidden):

@@ -56,8 +56,8 @@ def well(site: Site) -> None:
 
 
 def test_one_instance_is_written_whole(site: Site, ann: Caller, tiny: Image) -> None:
-    asked = Launch(image=tiny.ec2_id, name="web", tags={"k": "v"}, port_tags={"p": "q"}, volume_tags={"d": "e"})
-    row = site.launch(ann, asked)[0]
+    request = Launch(image=tiny.ec2_id, name="web", tags={"k": "v"}, port_tags={"p": "q"}, volume_tags={"d": "e"})
+    row = site.launch(ann, request)[0]
     assert (row.name, row.tags, row.project, state(row)) == ("web", {"k": "v"}, ann.project, State.PENDING)
     assert row.assigned.host == "h1"
     assert row.assigned.loopback == "127.77.0.1"
@@ -85,11 +85,11 @@ def test_many_are_in_launch_order_and_share_a_reservation(site: Site, ann: Calle
     well(site)
 
 
-@pytest.mark.parametrize(("least", "most", "got"), [(1, 9, 3), (3, 3, 3), (2, 4, 3), (1, 1, 1)])
-def test_as_many_as_the_quota_leaves(site: Site, least: int, most: int, got: int) -> None:
+@pytest.mark.parametrize(("least", "most", "expected"), [(1, 9, 3), (3, 3, 3), (2, 4, 3), (1, 1, 1)])
+def test_as_many_as_the_quota_leaves(site: Site, least: int, most: int, expected: int) -> None:
     ann = site.caller("green", {"instances": 3, "vcpus": 4, "memory": 4096})
     tiny = site.image(ann)
-    assert len(site.launch(ann, Launch(image=tiny.ec2_id, least=least, most=most))) == got
+    assert len(site.launch(ann, Launch(image=tiny.ec2_id, least=least, most=most))) == expected
     well(site)
 
 
@@ -165,29 +165,29 @@ def test_a_full_subnet_gives_what_it_has(site: Site) -> None:
     site.core = replace(site.core, place=Place(subnet_cidr="172.31.0.0/28"))
     ann = site.caller("small", {})
     tiny = site.image(ann)
-    asked = Launch(image=tiny.ec2_id, flavor="m1.tiny")
+    request = Launch(image=tiny.ec2_id, flavor="m1.tiny")
     before = everything(site)
     with pytest.raises(NoCapacity) as caught:
-        launch(ann, site.core, msgspec.structs.replace(asked, least=12, most=12))
+        launch(ann, site.core, msgspec.structs.replace(request, least=12, most=12))
     assert caught.value.reason == "addresses"
     assert everything(site) == before
-    assert len(site.launch(ann, msgspec.structs.replace(asked, least=1, most=20))) == 11
+    assert len(site.launch(ann, msgspec.structs.replace(request, least=1, most=20))) == 11
     with pytest.raises(NoCapacity):
-        launch(ann, site.core, asked)
+        launch(ann, site.core, request)
     well(site)
 
 
 def test_a_token_launches_once(site: Site, ann: Caller, tiny: Image) -> None:
-    asked = Launch(image=tiny.ec2_id, most=2, token="t")
-    first = launch(ann, site.core, asked)
+    request = Launch(image=tiny.ec2_id, most=2, token="t")
+    first = launch(ann, site.core, request)
     before = everything(site)
-    assert launch(ann, site.core, asked) == first
+    assert launch(ann, site.core, request) == first
     with pytest.raises(TokenReused):
-        launch(ann, site.core, msgspec.structs.replace(asked, most=3))
+        launch(ann, site.core, msgspec.structs.replace(request, most=3))
     assert everything(site) == before
     other = site.caller("green")
-    assert launch(other, site.core, msgspec.structs.replace(asked, image=tiny.ec2_id)) != first
-    assert launch(ann, site.core, msgspec.structs.replace(asked, token="")) != first
+    assert launch(other, site.core, msgspec.structs.replace(request, image=tiny.ec2_id)) != first
+    assert launch(ann, site.core, msgspec.structs.replace(request, token="")) != first
     well(site)
 
 
@@ -214,12 +214,12 @@ def test_a_token_outlives_an_upgrade_that_adds_a_parameter(site: Site, ann: Call
 
 
 def test_a_token_outlives_its_instances(site: Site, ann: Caller, tiny: Image) -> None:
-    asked = Launch(image=tiny.ec2_id, token="t")
-    row = site.launch(ann, asked)[0]
+    request = Launch(image=tiny.ec2_id, token="t")
+    row = site.launch(ann, request)[0]
     site.settle()
     power.terminate(ann, site.core, [row.ec2_id])
     site.settle()
-    assert launch(ann, site.core, asked) == [row.uuid]
+    assert launch(ann, site.core, request) == [row.uuid]
 
 
 def test_a_dry_run_writes_nothing(site: Site, ann: Caller, tiny: Image) -> None:
@@ -288,23 +288,23 @@ def test_an_address_of_ones_own_choice(site: Site, ann: Caller, tiny: Image) -> 
 
 
 def test_two_projects_may_have_the_same_address_and_not_the_same_loopback(site: Site, ann: Caller, tiny: Image) -> None:
-    one = site.launch(ann, Launch(image=tiny.ec2_id))[0]
-    other = site.launch(site.caller("green"), Launch(image=tiny.ec2_id))[0]
-    assert one.wanted.hostname == other.wanted.hostname
-    assert one.assigned.loopback != other.assigned.loopback
+    first = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    second = site.launch(site.caller("green"), Launch(image=tiny.ec2_id))[0]
+    assert first.wanted.hostname == second.wanted.hostname
+    assert first.assigned.loopback != second.assigned.loopback
 
 
 def test_groups_by_id_by_name_and_by_default(site: Site, ann: Caller, tiny: Image) -> None:
     web = securitygroup.create(ann, site.core, "web", "")
     default = securitygroup.listing(ann, site.core, names=["default"])[0]
-    for groups, names, got in (
+    for groups, names, expected in (
         ((), (), [default]),
         ((web.ec2_id, web.ec2_id), (), [web]),
         ((), ("default", "web"), [default, web]),
     ):
         row = site.launch(ann, Launch(image=tiny.ec2_id, groups=groups, group_names=names))[0]
         with site.store.read() as tx:
-            assert list(tx.referring(Port, [row.uuid])[0].wanted.groups) == [group.uuid for group in got]
+            assert list(tx.referring(Port, [row.uuid])[0].wanted.groups) == [group.uuid for group in expected]
 
 
 def test_keys_are_copied_into_the_instance(site: Site, ann: Caller, tiny: Image) -> None:
@@ -332,7 +332,7 @@ def test_what_is_not_ones_own_is_not_there(site: Site, ann: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "fields",
     [
         {"public_keys": ("ssh-ed25519 AAAA",) * 17},
         {"public_keys": ("k" * 16385,)},
@@ -344,11 +344,11 @@ def test_what_is_not_ones_own_is_not_there(site: Site, ann: Caller) -> None:
         {"disk": 1 << 80},
         {"login_user": "u" * 300},
     ],
-    ids=lambda asked: next(iter(asked)),
+    ids=lambda fields: next(iter(fields)),
 )
-def test_a_launch_is_bounded_in_every_value(site: Site, ann: Caller, tiny: Image, asked: dict[str, Any]) -> None:
+def test_a_launch_is_bounded_in_every_value(site: Site, ann: Caller, tiny: Image, fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidValue):
-        launch(ann, site.core, Launch(image=tiny.ec2_id, **asked))
+        launch(ann, site.core, Launch(image=tiny.ec2_id, **fields))
     with site.store.read() as tx:
         assert tx.list(Instance) == []
         assert recount.differences(tx) == []

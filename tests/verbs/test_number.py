@@ -33,17 +33,17 @@ def flat(site: Site, ann: Caller) -> Flat:
 
 def one(site: Site, caller: Caller, image: Image, flat: Flat) -> tuple[int, str]:
     """Launch an instance as mcc does: its number and address."""
-    asked = Launch(image=image.ec2_id, subnet=flat.subnet, groups=(flat.group,), numbered=True)
-    row = site.launch(caller, asked)[0]
+    request = Launch(image=image.ec2_id, subnet=flat.subnet, groups=(flat.group,), numbered=True)
+    row = site.launch(caller, request)[0]
     with site.store.read() as tx:
         (port,) = tx.referring(Port, [row.uuid])
     return row.assigned.number, port.assigned.address
 
 
 def ident(site: Site, caller: Caller, wanted: int) -> str:
-    found = number.numbered(caller, site.core, wanted)
-    assert found is not None
-    return found.ec2_id
+    instance = number.numbered(caller, site.core, wanted)
+    assert instance is not None
+    return instance.ec2_id
 
 
 def test_the_lowest_free_ones_are_given_and_given_again(site: Site, ann: Caller, tiny: Image, flat: Flat) -> None:
@@ -87,17 +87,17 @@ def test_a_host_keeps_the_number_with_the_order(site: Site, ann: Caller, tiny: I
     site.settle()
     spec = site.agents["h1"].book.entries[row.uuid].spec
     assert spec is not None
-    held = [noun for noun in recall(spec.record) if isinstance(noun, Instance)]
-    assert [noun.assigned.number for noun in held] == [500]
+    instances = [noun for noun in recall(spec.record) if isinstance(noun, Instance)]
+    assert [noun.assigned.number for noun in instances] == [500]
 
 
 def test_sixty_four_at_once_have_sixty_four_numbers_and_addresses(site: Site, tiny: Image) -> None:
     big = site.caller("big", quota={})
     flat = network.flat(big, site.core, POOL)
     with ThreadPoolExecutor(16) as threads:
-        made = list(threads.map(lambda _: one(site, big, tiny, flat), range(64)))
-    assert {number for number, _ in made} == set(range(500, 564))
-    assert {address for _, address in made} == {f"10.0.0.{110 + place}" for place in range(64)}
+        pairs = list(threads.map(lambda _: one(site, big, tiny, flat), range(64)))
+    assert {number for number, _ in pairs} == set(range(500, 564))
+    assert {address for _, address in pairs} == {f"10.0.0.{110 + place}" for place in range(64)}
     with site.store.read() as tx:
         assert recount.differences(tx) == []
 

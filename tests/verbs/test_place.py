@@ -59,9 +59,9 @@ def fits(site: Site, policy: Policy, need: tuple[int, int, int]) -> int:
     """How many instances of this size fit, counted without placement."""
     total = 0
     for state, most, used in bounds(site, policy).values():
-        left = [(most[name] or 0) - used[name] for name in RESOURCES]
+        free_amounts = [(most[name] or 0) - used[name] for name in RESOURCES]
         if state == "active":
-            total += max(0, min(left[place] // amount for place, amount in enumerate(need)))
+            total += max(0, min(free_amounts[place] // amount for place, amount in enumerate(need)))
     return total
 
 
@@ -98,19 +98,19 @@ def test_no_host_is_given_more_than_it_has(
     site = sized(hosts, policy)
     ann = site.caller("blue", {})
     tiny = site.image(ann)
-    made: list[str] = []
+    uuids: list[str] = []
     for what, first, second in deeds:
         if what == "launch":
             need, count = FLAVORS[str(first)], int(str(second))
             could = fits(site, policy, need)
             try:
-                made += launch(ann, site.core, Launch(image=tiny.ec2_id, flavor=str(first), least=count, most=count))
+                uuids += launch(ann, site.core, Launch(image=tiny.ec2_id, flavor=str(first), least=count, most=count))
             except NoCapacity:
                 assert could < count
             else:
                 assert could >= count
-        elif what == "terminate" and made:
-            power.terminate(ann, site.core, [site.row(made.pop(int(str(first)) % len(made))).ec2_id])
+        elif what == "terminate" and uuids:
+            power.terminate(ann, site.core, [site.row(uuids.pop(int(str(first)) % len(uuids))).ec2_id])
             if second:
                 site.settle(3)
         elif what == "state":
@@ -127,22 +127,22 @@ THREADS = 64
         some.tuples(some.integers(4, 20), some.integers(2000, 8000), some.integers(16, 80)), min_size=2, max_size=4
     ),
     policy=policies,
-    left=some.integers(0, 4),
-    asked=some.lists(
+    spare=some.integers(0, 4),
+    requests=some.lists(
         some.tuples(some.sampled_from(sorted(FLAVORS)), some.integers(1, 3)), min_size=THREADS, max_size=THREADS
     ),
     ended=some.just(0) | some.integers(1, 8),
 )
 def test_sixty_four_who_launch_at_once_where_little_is_left_are_given_no_more_than_there_is(
-    hosts: list[tuple[int, int, int]], policy: Policy, left: int, asked: list[tuple[str, int]], ended: int
+    hosts: list[tuple[int, int, int]], policy: Policy, spare: int, requests: list[tuple[str, int]], ended: int
 ) -> None:
-    """While instances end, too, and their room is given back. A site is full but for `left` of the smallest ones."""
+    """While instances end, too, and their room is given back. A site is full but for `spare` of the smallest ones."""
     site = sized(hosts, policy)
     ann = site.caller("blue", {})
     tiny = site.image(ann)
     space = fits(site, policy, FLAVORS["m1.tiny"])
-    filling = Launch(image=tiny.ec2_id, flavor="m1.tiny", most=max(1, space - left))
-    made = launch(ann, site.core, filling)
+    filling = Launch(image=tiny.ec2_id, flavor="m1.tiny", most=max(1, space - spare))
+    uuids = launch(ann, site.core, filling)
     site.settle(2)
     start = threading.Barrier(THREADS)
     refused: list[tuple[tuple[int, int, int], int]] = []
@@ -155,9 +155,9 @@ def test_sixty_four_who_launch_at_once_where_little_is_left_are_given_no_more_th
             refused.append((FLAVORS[name], count))
 
     with ThreadPoolExecutor(THREADS) as pool:
-        asking = [pool.submit(ask, *each) for each in asked]
-        if made[:ended]:
-            power.terminate(ann, site.core, [site.row(uuid).ec2_id for uuid in made[:ended]])
+        asking = [pool.submit(ask, *each) for each in requests]
+        if uuids[:ended]:
+            power.terminate(ann, site.core, [site.row(uuid).ec2_id for uuid in uuids[:ended]])
         while not all(each.done() for each in asking):
             site.settle(1)
             check(site, policy)

@@ -32,7 +32,7 @@ def three(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "least", "got"),
+    ("policy", "least", "expected_hosts"),
     [
         ("affinity", 2, "aa"),
         ("affinity", 3, ""),
@@ -42,19 +42,21 @@ def three(site: Site) -> None:
         ("soft-anti-affinity", 4, "aabc"),
     ],
 )
-def test_a_policy_is_kept(site: Site, ann: Caller, tiny: Image, policy: Affinity, least: int, got: str) -> None:
+def test_a_policy_is_kept(
+    site: Site, ann: Caller, tiny: Image, policy: Affinity, least: int, expected_hosts: str
+) -> None:
     three(site)
     verbs.create(ann, site.core, "g", Wanted(policy=policy))  # type: ignore[arg-type]
-    found: list[str] = []
+    chosen_hosts: list[str] = []
     try:
         for _ in range(least):  # one after another, as users come
             row = site.launch(ann, Launch(image=tiny.ec2_id, placementgroup="g"))[0]
-            found.append(row.assigned.host or "")
+            chosen_hosts.append(row.assigned.host or "")
     except NoCapacity:
-        assert got == ""
-        assert len(found) == least - 1
+        assert expected_hosts == ""
+        assert len(chosen_hosts) == least - 1
     else:
-        assert "".join(sorted(found)) == got
+        assert "".join(sorted(chosen_hosts)) == expected_hosts
     with site.store.read() as tx:
         assert recount.differences(tx) == []
 
@@ -74,21 +76,21 @@ def test_at_once_is_as_one_after_another(site: Site, ann: Caller, tiny: Image) -
 
 def test_a_body_that_is_going_keeps_others_apart_until_it_is_gone(site: Site, ann: Caller, tiny: Image) -> None:
     verbs.create(ann, site.core, "apart", Wanted(policy="anti-affinity"))
-    asked = Launch(image=tiny.ec2_id, placementgroup="apart")
-    row = site.launch(ann, asked)[0]
+    request = Launch(image=tiny.ec2_id, placementgroup="apart")
+    row = site.launch(ann, request)[0]
     site.settle()
     power.terminate(ann, site.core, [row.ec2_id])
     with pytest.raises(NoCapacity):
-        launch(ann, site.core, asked)
+        launch(ann, site.core, request)
     with pytest.raises(Conflict):
         verbs.delete(ann, site.core, "apart")
     site.settle()
-    again = site.launch(ann, asked)[0]
+    again = site.launch(ann, request)[0]
     power.terminate(ann, site.core, [again.ec2_id])
     site.settle()
     verbs.delete(ann, site.core, "apart")
     with pytest.raises(NotFound):
-        launch(ann, site.core, asked)
+        launch(ann, site.core, request)
     with site.store.read() as tx:
         assert recount.differences(tx) == []
 
@@ -112,4 +114,4 @@ def test_names_are_the_projects_own(site: Site, ann: Caller, tiny: Image) -> Non
     for ident in (group.ec2_id, "none"):
         with pytest.raises(NotFound):
             launch(bob, site.core, Launch(image=tiny.ec2_id, placementgroup=ident))
-    assert [found.uuid for found in verbs.listing(ann, site.core)] == [group.uuid]
+    assert [own_group.uuid for own_group in verbs.listing(ann, site.core)] == [group.uuid]

@@ -32,9 +32,9 @@ VERBS: dict[str, Callable[..., Any]] = {
 
 @pytest.fixture
 def row(site: Site, ann: Caller, tiny: Image) -> Instance:
-    made = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    instance = site.launch(ann, Launch(image=tiny.ec2_id))[0]
     site.settle()
-    return site.row(made.uuid)
+    return site.row(instance.uuid)
 
 
 def shown(site: Site, row: Instance) -> State:
@@ -184,9 +184,9 @@ def test_another_projects_instance_is_not_there(site: Site, row: Instance, verb:
 
 
 def test_what_is_protected_is_not_terminated(site: Site, ann: Caller, tiny: Image, row: Instance) -> None:
-    kept = site.launch(ann, Launch(image=tiny.ec2_id, protected=True))[0]
+    protected_row = site.launch(ann, Launch(image=tiny.ec2_id, protected=True))[0]
     with pytest.raises(Conflict) as caught:
-        power.terminate(ann, site.core, [row.ec2_id, kept.ec2_id])
+        power.terminate(ann, site.core, [row.ec2_id, protected_row.ec2_id])
     assert caught.value.reason == "protected"
     assert not site.row(row.uuid).wanted.gone
 

@@ -74,9 +74,9 @@ def test_what_goes_is_given_back(site: Site, ann: Caller, tiny: Image) -> None:
     before = used(site, ann)
     row = site.launch(ann, Launch(image=tiny.ec2_id, most=1))[0]
     assert used(site, ann)["ports"] == 1
-    made = image.register(ann, site.core, "i", ImageWanted(size=5 << 30))
+    image_row = image.register(ann, site.core, "i", ImageWanted(size=5 << 30))
     assert used(site, ann)["imagespace"] == before["imagespace"] + 5
-    image.deregister(ann, site.core, made.ec2_id)
+    image.deregister(ann, site.core, image_row.ec2_id)
     keypair.create(ann, site.core, "k")
     keypair.delete(ann, site.core, name="k")
     site.settle()
@@ -117,16 +117,16 @@ def test_bytes_of_deleted_images_that_disks_need_take_room(site: Site) -> None:
     caller = site.caller("small", {**DEFAULT_QUOTA, "imagespace": 3})
     mine, others = "a" * 64, "b" * 64
     for digest in (mine, others):
-        made = site.image(caller, digest[:3], digest=digest)
-        site.launch(caller, Launch(image=made.ec2_id, flavor="m1.tiny"))
-        image.deregister(caller, site.core, made.ec2_id)
-    kept = {mine: 2 << 30}
-    assert image.room(caller, site.core, kept.get) == 1 << 30
-    kept[mine] += 1
+        image_row = site.image(caller, digest[:3], digest=digest)
+        site.launch(caller, Launch(image=image_row.ec2_id, flavor="m1.tiny"))
+        image.deregister(caller, site.core, image_row.ec2_id)
+    stored_sizes = {mine: 2 << 30}
+    assert image.room(caller, site.core, stored_sizes.get) == 1 << 30
+    stored_sizes[mine] += 1
     with pytest.raises(QuotaExceeded, match="3 GiB are of deleted images"):
-        image.room(caller, site.core, kept.get)
+        image.room(caller, site.core, stored_sizes.get)
     site.image(caller, "again", digest=mine, size=1)
-    assert image.room(caller, site.core, kept.get) == 2 << 30
+    assert image.room(caller, site.core, stored_sizes.get) == 2 << 30
 
 
 def test_an_image_of_more_bytes_than_the_quota_has_is_not_taken_in(site: Site) -> None:

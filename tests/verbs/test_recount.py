@@ -46,13 +46,13 @@ def test_what_runs_keeps_an_address_that_two_have(site: Site, ann: Caller, tiny:
     with site.store.write() as tx:
         tx.limited = False
         ports = {port.wanted.instance: port for port in tx.referring(Port, [first.uuid, second.uuid])}
-        held = ports[first.uuid].assigned.address
-        tx.assign(ports[second.uuid], msgspec.structs.replace(ports[second.uuid].assigned, address=held))
+        address = ports[first.uuid].assigned.address
+        tx.assign(ports[second.uuid], msgspec.structs.replace(ports[second.uuid].assigned, address=address))
         tx.see(second, msgspec.structs.replace(second.seen, running=True))
         pool = f"subnet:{ports[first.uuid].wanted.subnet}"
-        left = recount.set_right(tx)
-        assert tx.claimed(pool, held) == ("port", ports[second.uuid].uuid)
-        assert left == [f"claim missing: {(pool, held, ports[first.uuid].uuid)}"]
+        differences = recount.set_right(tx)
+        assert tx.claimed(pool, address) == ("port", ports[second.uuid].uuid)
+        assert differences == [f"claim missing: {(pool, address, ports[first.uuid].uuid)}"]
 
 
 def test_a_launch_finds_the_address_that_was_set_free(site: Site, ann: Caller, tiny: Image) -> None:
@@ -75,6 +75,6 @@ def test_a_router_leaves_its_address_to_a_floating_one(site: Site, ann: Caller) 
         tx.free(floating.uuid)
         tx.assign(router, msgspec.structs.replace(router.assigned, address=floating.assigned.address))
         assert tx.claimed("floating", floating.assigned.address) == ("router", router.uuid)
-        left = recount.set_right(tx)
+        differences = recount.set_right(tx)
         assert tx.claimed("floating", floating.assigned.address) == ("floatingip", floating.uuid)
-        assert left == [f"claim missing: {('floating', floating.assigned.address, router.uuid)}"]
+        assert differences == [f"claim missing: {('floating', floating.assigned.address, router.uuid)}"]

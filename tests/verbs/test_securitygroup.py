@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 def rule(port: int = 22, **more: Any) -> Rule:
-    given: dict[str, Any] = {"protocol": "tcp", "port_min": port, "port_max": port, "cidr": "10.0.0.0/8", **more}
-    return Rule(**{"id": "", **given})
+    fields: dict[str, Any] = {"protocol": "tcp", "port_min": port, "port_max": port, "cidr": "10.0.0.0/8", **more}
+    return Rule(**{"id": "", **fields})
 
 
 @pytest.fixture
 def web(site: Site, ann: Caller) -> SecurityGroup:
-    made = securitygroup.create(ann, site.core, "web", "for tests")
+    group = securitygroup.create(ann, site.core, "web", "for tests")
     site.work()
-    return made
+    return group
 
 
 def held(site: Site, group: SecurityGroup) -> tuple[Rule, ...]:
@@ -49,7 +49,7 @@ def in_engine(site: Site, group: SecurityGroup) -> list[tuple[object, ...]]:
 
 
 def test_a_new_group_lets_everything_out_and_nothing_in(site: Site, web: SecurityGroup) -> None:
-    assert [(one.direction, one.cidr) for one in web.wanted.rules] == [("egress", "0.0.0.0/0")]
+    assert [(rule.direction, rule.cidr) for rule in web.wanted.rules] == [("egress", "0.0.0.0/0")]
     assert in_engine(site, web) == rules(site, web)
 
 
@@ -75,18 +75,18 @@ def test_a_name_is_one_groups_until_it_is_deleted(site: Site, ann: Caller, web: 
 
 def test_the_quota_holds_and_deleting_gives_back(site: Site) -> None:
     bob = site.caller("green", {"securitygroups": 2})
-    one = securitygroup.create(bob, site.core, "one", "")
+    group = securitygroup.create(bob, site.core, "one", "")
     with pytest.raises(QuotaExceeded):
         securitygroup.create(bob, site.core, "two", "")
-    securitygroup.delete(bob, site.core, one.ec2_id)
+    securitygroup.delete(bob, site.core, group.ec2_id)
     site.work()
     securitygroup.create(bob, site.core, "two", "")
 
 
 def test_rules_come_and_go_and_reach_the_engine(site: Site, ann: Caller, web: SecurityGroup) -> None:
     added = securitygroup.authorize(ann, site.core, [rule(22), rule(80)], ident=web.ec2_id)
-    assert len({one.id for one in added}) == 2
-    assert all(one.id.startswith("sgr-") for one in added)
+    assert len({added_rule.id for added_rule in added}) == 2
+    assert all(added_rule.id.startswith("sgr-") for added_rule in added)
     site.work()
     assert in_engine(site, web) == rules(site, web)
     securitygroup.revoke(ann, site.core, [rule(22)], rule_ids=[added[1].id], name="web")
@@ -137,20 +137,24 @@ def test_the_same_rule_twice_in_one_call_is_refused(site: Site, ann: Caller, web
 
 
 def test_rules_are_changed_in_place(site: Site, ann: Caller, web: SecurityGroup) -> None:
-    one, two = securitygroup.authorize(ann, site.core, [rule(22), rule(80)], ident=web.ec2_id, tags={"a": "b"})
-    swapped = [rule(80, id=one.id), rule(22, id=two.id, description="d")]
+    first, second = securitygroup.authorize(ann, site.core, [rule(22), rule(80)], ident=web.ec2_id, tags={"a": "b"})
+    swapped = [rule(80, id=first.id), rule(22, id=second.id, description="d")]
     securitygroup.modify(ann, site.core, swapped, web.ec2_id)
-    found = {each.id: each for each in held(site, web)}
-    assert (found[one.id].port_min, found[two.id].port_min, found[two.id].description) == (80, 22, "d")
-    assert found[one.id].tags == {"a": "b"}
+    rules_by_id = {each.id: each for each in held(site, web)}
+    assert (rules_by_id[first.id].port_min, rules_by_id[second.id].port_min, rules_by_id[second.id].description) == (
+        80,
+        22,
+        "d",
+    )
+    assert rules_by_id[first.id].tags == {"a": "b"}
     site.work()
     assert in_engine(site, web) == rules(site, web)
     before = rules(site, web)
     for wrong, error in (
-        ([rule(22, id=one.id)], Duplicate),
-        ([rule(5, id=one.id), rule(5, id=two.id)], Duplicate),
-        ([rule(5, id=one.id), rule(6, id="sgr-0")], NotFound),
-        ([rule(5, id=one.id, direction="egress")], NotFound),
+        ([rule(22, id=first.id)], Duplicate),
+        ([rule(5, id=first.id), rule(5, id=second.id)], Duplicate),
+        ([rule(5, id=first.id), rule(6, id="sgr-0")], NotFound),
+        ([rule(5, id=first.id, direction="egress")], NotFound),
     ):
         with pytest.raises(error):
             securitygroup.modify(ann, site.core, wrong, web.ec2_id)
@@ -158,9 +162,9 @@ def test_rules_are_changed_in_place(site: Site, ann: Caller, web: SecurityGroup)
 
 
 def test_descriptions_change_by_meaning_and_by_id(site: Site, ann: Caller, web: SecurityGroup) -> None:
-    one, two = securitygroup.authorize(ann, site.core, [rule(22), rule(80, description="old")], ident=web.ec2_id)
-    securitygroup.describe(ann, site.core, [rule(22, description="new")], {two.id: ""}, web.ec2_id)
-    assert {each.id: each.description for each in held(site, web)}.items() >= {one.id: "new", two.id: ""}.items()
+    first, second = securitygroup.authorize(ann, site.core, [rule(22), rule(80, description="old")], ident=web.ec2_id)
+    securitygroup.describe(ann, site.core, [rule(22, description="new")], {second.id: ""}, web.ec2_id)
+    assert {each.id: each.description for each in held(site, web)}.items() >= {first.id: "new", second.id: ""}.items()
     for wrong in ({"rules": [rule(22), rule(23)]}, {"descriptions": {"sgr-0": "x"}}):
         with pytest.raises(NotFound):
             securitygroup.describe(ann, site.core, ident=web.ec2_id, **wrong)
@@ -168,9 +172,9 @@ def test_descriptions_change_by_meaning_and_by_id(site: Site, ann: Caller, web: 
 
 
 def test_a_missing_rule_and_none_is_taken(site: Site, ann: Caller, web: SecurityGroup) -> None:
-    kept = securitygroup.authorize(ann, site.core, [rule(22)], ident=web.ec2_id)[0]
+    present_rule = securitygroup.authorize(ann, site.core, [rule(22)], ident=web.ec2_id)[0]
     before = rules(site, web)
-    for wrong in ({"rules": [rule(22), rule(23)]}, {"rule_ids": [kept.id, "sgr-0"]}):
+    for wrong in ({"rules": [rule(22), rule(23)]}, {"rule_ids": [present_rule.id, "sgr-0"]}):
         with pytest.raises(NotFound):
             securitygroup.revoke(ann, site.core, ident=web.ec2_id, **wrong)
         assert rules(site, web) == before
@@ -242,22 +246,22 @@ def test_the_members_hosts_learn_of_new_rules(site: Site, ann: Caller, tiny: Ima
     site.settle()
     assert site.row(row.uuid).revision > before
     ingress = site.agents["h1"].specs()[row.uuid].nics[0].ingress
-    assert [(one.cidr, one.port_min) for one in ingress] == [("10.0.0.0/8", 22)]
+    assert [(ingress_rule.cidr, ingress_rule.port_min) for ingress_rule in ingress] == [("10.0.0.0/8", 22)]
 
 
 def test_listeners_open_what_the_rules_admit_and_no_more(
     site: Site, ann: Caller, tiny: Image, web: SecurityGroup
 ) -> None:
-    given = [rule(0), rule(80, port_max=90), rule(5, protocol="udp"), rule(direction="egress")]
-    securitygroup.authorize(ann, site.core, given, ident=web.ec2_id)
+    new_rules = [rule(0), rule(80, port_max=90), rule(5, protocol="udp"), rule(direction="egress")]
+    securitygroup.authorize(ann, site.core, new_rules, ident=web.ec2_id)
     row = site.launch(ann, Launch(image=tiny.ec2_id, groups=(web.ec2_id,)))[0]
     site.settle()
     ingress = site.agents["h1"].specs()[row.uuid].nics[0].ingress
-    assert [(one.port_min, one.port_max) for one in ingress] == [(0, 0), (80, 90)]
+    assert [(ingress_rule.port_min, ingress_rule.port_max) for ingress_rule in ingress] == [(0, 0), (80, 90)]
     securitygroup.authorize(ann, site.core, [Rule(id="", cidr="10.0.0.0/8")], ident=web.ec2_id)
     site.settle()
     ingress = site.agents["h1"].specs()[row.uuid].nics[0].ingress
-    assert [(one.port_min, one.port_max) for one in ingress][2:] == [(0, 65535)]
+    assert [(ingress_rule.port_min, ingress_rule.port_max) for ingress_rule in ingress][2:] == [(0, 65535)]
 
 
 def test_a_port_is_in_its_groups_and_nowhere_else(site: Site, ann: Caller, tiny: Image, web: SecurityGroup) -> None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def row(site: Site, ann: Caller, tiny: Image) -> Instance:
-    made = site.launch(ann, Launch(image=tiny.ec2_id, tags={"a": "1", "b": "2"}))[0]
+    instance = site.launch(ann, Launch(image=tiny.ec2_id, tags={"a": "1", "b": "2"}))[0]
     site.settle()
-    return made
+    return instance
 
 
 def tags(site: Site, row: Instance) -> dict[str, str]:
@@ -47,7 +47,7 @@ def test_the_same_tags_again_are_no_change(site: Site, ann: Caller, row: Instanc
 
 
 @pytest.mark.parametrize(
-    ("taken", "left"),
+    ("removed", "remaining"),
     [
         ({"a": None}, {"b": "2"}),
         ({"a": "1"}, {"b": "2"}),
@@ -59,10 +59,10 @@ def test_the_same_tags_again_are_no_change(site: Site, ann: Caller, row: Instanc
     ids=str,
 )
 def test_tags_are_taken(
-    site: Site, ann: Caller, row: Instance, taken: dict[str, str | None] | None, left: dict[str, str]
+    site: Site, ann: Caller, row: Instance, removed: dict[str, str | None] | None, remaining: dict[str, str]
 ) -> None:
-    tag.remove(ann, site.core, [row.ec2_id], taken)
-    assert tags(site, row) == left
+    tag.remove(ann, site.core, [row.ec2_id], removed)
+    assert tags(site, row) == remaining
 
 
 def test_bad_tags_are_refused(site: Site, ann: Caller, row: Instance) -> None:

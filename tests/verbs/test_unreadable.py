@@ -46,10 +46,10 @@ def admin(site: Site) -> Caller:
 @pytest.fixture
 def rows(site: Site, ann: Caller, tiny: Image) -> list[Instance]:
     """Three instances that run; the second one's row is damaged."""
-    made = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=3, most=3))
+    instances = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=3, most=3))
     site.settle()
-    damage(site, Instance, made[1].uuid)
-    return made
+    damage(site, Instance, instances[1].uuid)
+    return instances
 
 
 def damage(site: Site, cls: type[Noun], uuid: str, column: str = "assigned") -> None:
@@ -60,15 +60,15 @@ def damage(site: Site, cls: type[Noun], uuid: str, column: str = "assigned") -> 
 
 
 def test_its_project_its_host_and_the_others_go_on(site: Site, ann: Caller, rows: list[Instance]) -> None:
-    one, bad, other = rows
+    first, bad, other = rows
     with site.store.read() as tx:
-        assert [row.uuid for row in tx.list(Instance, project=ann.project)] == [one.uuid, other.uuid]
+        assert [row.uuid for row in tx.list(Instance, project=ann.project)] == [first.uuid, other.uuid]
         page = tx.list(Instance, project=ann.project, limit=2)
-        assert [row.uuid for row in page] == [one.uuid, other.uuid], "a page is whole"
-    power.stop(ann, site.core, [one.ec2_id])
+        assert [row.uuid for row in page] == [first.uuid, other.uuid], "a page is whole"
+    power.stop(ann, site.core, [first.ec2_id])
     scan(site.core)
     site.settle()
-    assert state(site.row(one.uuid)) is State.STOPPED, "its host's reports are taken in"
+    assert state(site.row(first.uuid)) is State.STOPPED, "its host's reports are taken in"
     with pytest.raises(Unavailable, match="damaged") as caught:
         power.stop(ann, site.core, [bad.ec2_id])
     assert (caught.value.ident, type(caught.value)) == (bad.ec2_id, DamagedRow)
@@ -85,7 +85,7 @@ def test_the_doctor_names_it_and_mends_nothing_away_from_it(site: Site, admin: C
     with site.store.read() as tx:
         before, used = tx.claims(uuid=bad.uuid), tx.usage()
     assert before
-    findings = [(one.code, one.ident) for one in doctor.look(admin, site.core).findings]
+    findings = [(finding.code, finding.ident) for finding in doctor.look(admin, site.core).findings]
     assert findings == [("RowUnreadable", bad.uuid)]
     assert doctor.mend(admin, site.core) == []
     with site.store.read() as tx:
@@ -110,14 +110,14 @@ def test_a_host_whose_row_is_damaged_takes_no_other_with_it(site: Site, ann: Cal
     damage(site, Host, first.uuid, "seen")
     site.hear("h1")
     site.hear("h2")
-    (made,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
     site.settle()
-    assert made.assigned.host == "h2"
-    assert state(site.row(made.uuid)) is State.RUNNING
+    assert instance.assigned.host == "h2"
+    assert state(site.row(instance.uuid)) is State.RUNNING
 
 
 def test_a_recovery_makes_the_row_of_a_host_anew(site: Site, ann: Caller, tiny: Image) -> None:
-    (made,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
     site.settle()
     with site.store.read() as tx:
         (host,) = tx.list(Host)
@@ -129,39 +129,39 @@ def test_a_recovery_makes_the_row_of_a_host_anew(site: Site, ann: Caller, tiny: 
     with site.store.read() as tx:
         (anew,) = tx.list(Host)
     assert (anew.uuid, anew.name, anew.wanted.state) == (host.uuid, host.name, "active")
-    power.stop(ann, site.core, [made.ec2_id])
+    power.stop(ann, site.core, [instance.ec2_id])
     site.settle()
-    assert state(site.row(made.uuid)) is State.STOPPED
+    assert state(site.row(instance.uuid)) is State.STOPPED
 
 
 def test_an_instance_waits_for_its_end_while_its_ports_row_is_damaged(site: Site, ann: Caller, tiny: Image) -> None:
-    (made,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
     site.settle()
     with site.store.read() as tx:
-        (port,) = tx.referring(Port, [made.uuid])
+        (port,) = tx.referring(Port, [instance.uuid])
     damage(site, Port, port.uuid)
-    power.terminate(ann, site.core, [made.ec2_id])
+    power.terminate(ann, site.core, [instance.ec2_id])
     site.settle()
-    assert site.row(made.uuid).gone is None, "nobody knows whether the engine let go of the port"
+    assert site.row(instance.uuid).gone is None, "nobody knows whether the engine let go of the port"
 
 
 @pytest.mark.parametrize("cls", [Port, Volume, FloatingIp])
 def test_an_instance_ends_when_what_was_damaged_at_its_termination_can_be_read_again(
     site: Site, ann: Caller, tiny: Image, cls: type[Noun]
 ) -> None:
-    (made,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
     address = floatingip.allocate(ann, site.core)
-    floatingip.associate(ann, site.core, address.ec2_id, instance=made.ec2_id)
+    floatingip.associate(ann, site.core, address.ec2_id, instance=instance.ec2_id)
     site.settle()
     with site.store.read() as tx:
-        (bad,) = tx.list(FloatingIp) if cls is FloatingIp else tx.referring(cls, [made.uuid])
+        (bad,) = tx.list(FloatingIp) if cls is FloatingIp else tx.referring(cls, [instance.uuid])
     damage(site, cls, bad.uuid, "wanted")
-    power.terminate(ann, site.core, [made.ec2_id])
+    power.terminate(ann, site.core, [instance.ec2_id])
     site.settle()
-    assert site.row(made.uuid).gone is None
+    assert site.row(instance.uuid).gone is None
     put_back(site, cls, bad.uuid, bad.wanted)
     site.settle()
-    assert site.row(made.uuid).gone is not None
+    assert site.row(instance.uuid).gone is not None
     with site.store.read() as tx:
         assert recount.differences(tx) == []
         assert [row.wanted.port for row in tx.list(FloatingIp)] == [None]
@@ -172,22 +172,22 @@ def test_a_host_is_given_no_order_that_lacks_what_a_damaged_row_describes(
     site: Site, ann: Caller, tiny: Image, cls: type[Noun]
 ) -> None:
     """It would take from the body what its order does not name."""
-    (made,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
     site.settle()
-    before = site.agents["h1"].book.entries[made.uuid].spec
+    before = site.agents["h1"].book.entries[instance.uuid].spec
     with site.store.read() as tx:
-        (port,) = tx.referring(Port, [made.uuid])
+        (port,) = tx.referring(Port, [instance.uuid])
         named = {SecurityGroup: port.wanted.groups[0], Subnet: port.wanted.subnet}
-        bad = tx.need(cls, named.get(cls) or tx.referring(cls, [made.uuid])[0].uuid)
+        bad = tx.need(cls, named.get(cls) or tx.referring(cls, [instance.uuid])[0].uuid)
     damage(site, cls, bad.uuid, "wanted")
-    power.stop(ann, site.core, [made.ec2_id])
+    power.stop(ann, site.core, [instance.ec2_id])
     scan(site.core)
     site.settle()
-    assert site.agents["h1"].book.entries[made.uuid].spec == before
+    assert site.agents["h1"].book.entries[instance.uuid].spec == before
     put_back(site, cls, bad.uuid, bad.wanted)
     scan(site.core)
     site.settle()
-    assert state(site.row(made.uuid)) is State.STOPPED
+    assert state(site.row(instance.uuid)) is State.STOPPED
 
 
 def test_a_network_keeps_the_subnet_whose_row_is_damaged(site: Site, ann: Caller, rows: list[Instance]) -> None:
@@ -215,8 +215,8 @@ def test_a_router_keeps_its_address_while_its_networks_row_is_damaged(
 
 def test_what_every_cloud_has_is_made_beside_a_damaged_flavor(site: Site, ann: Caller) -> None:
     with site.store.read() as tx:
-        one = tx.list(Flavor)[0]
-    damage(site, Flavor, one.uuid, "wanted")
+        flavor_row = tx.list(Flavor)[0]
+    damage(site, Flavor, flavor_row.uuid, "wanted")
     assert flavor.seed(ann, site.core) == []
 
 
@@ -247,7 +247,7 @@ def test_a_column_of_another_type_is_a_damaged_row(
     site: Site, ann: Caller, admin: Caller, tiny: Image, cls: type[Noun], column: str
 ) -> None:
     only_in_sqlite()
-    made = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=2, most=2))
+    instances = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=2, most=2))
     site.settle()
     with site.store.read() as tx:
         bad = tx.list(cls)[0]
@@ -255,10 +255,12 @@ def test_a_column_of_another_type_is_a_damaged_row(
     scan(site.core)
     with site.store.read() as tx:
         assert bad.uuid not in {row.uuid for row in tx.list(cls)}
-    assert ("RowUnreadable", bad.uuid) in {(one.code, one.ident) for one in doctor.look(admin, site.core).findings}
-    power.stop(ann, site.core, [made[1].ec2_id])
+    assert ("RowUnreadable", bad.uuid) in {
+        (finding.code, finding.ident) for finding in doctor.look(admin, site.core).findings
+    }
+    power.stop(ann, site.core, [instances[1].ec2_id])
     site.settle()
-    assert state(site.row(made[1].uuid)) is State.STOPPED
+    assert state(site.row(instances[1].uuid)) is State.STOPPED
 
 
 @pytest.mark.parametrize("column", ["goal", "at"])
@@ -266,22 +268,22 @@ def test_a_damaged_line_of_the_journal_stops_nobody(
     site: Site, ann: Caller, admin: Caller, tiny: Image, column: str
 ) -> None:
     only_in_sqlite()
-    one, other = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=2, most=2))
+    first, second = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=2, most=2))
     site.settle()
-    power.stop(ann, site.core, [one.ec2_id])
+    power.stop(ann, site.core, [first.ec2_id])
     with site.store.read() as tx:
         (line,) = tx.journal(open_only=True)
     put(site, tables.journal, line.id, column)
     site.settle()
-    assert state(site.row(one.uuid)) is State.STOPPED
-    power.stop(ann, site.core, [other.ec2_id])
+    assert state(site.row(first.uuid)) is State.STOPPED
+    power.stop(ann, site.core, [second.ec2_id])
     site.settle()
     with site.store.read() as tx:
         assert tx.journal(open_only=True) == []
         newest = tx.journal(limit=2)
         assert len(newest) == 2, "a page is whole"
     assert line.id not in {entry.id for entry in newest}
-    findings = [(one.code, one.kind, one.ident) for one in doctor.look(admin, site.core).findings]
+    findings = [(finding.code, finding.kind, finding.ident) for finding in doctor.look(admin, site.core).findings]
     assert findings == [("RowUnreadable", "journal", str(line.id))]
     site.store.shorten_journal()
 
@@ -292,15 +294,17 @@ def test_a_text_that_is_none_in_utf8_is_a_damaged_row(
 ) -> None:
     """The driver decodes texts itself, and refused the whole answer for one of them."""
     only_in_sqlite()
-    (made,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
     site.settle()
     with site.store.read() as tx:
-        bad = next(row for row in tx.list(cls) if row.uuid != made.wanted.flavor)
+        bad = next(row for row in tx.list(cls) if row.uuid != instance.wanted.flavor)
     put(site, tables.nouns[cls.KIND], bad.id, column, "CAST(x'7b22ff' AS TEXT)")
     scan(site.core)
     with site.store.read() as tx:
         assert bad.uuid not in {row.uuid for row in tx.list(cls)}
-    assert ("RowUnreadable", bad.uuid) in {(one.code, one.ident) for one in doctor.look(admin, site.core).findings}
+    assert ("RowUnreadable", bad.uuid) in {
+        (finding.code, finding.ident) for finding in doctor.look(admin, site.core).findings
+    }
 
 
 def test_a_row_that_was_kept_decoded_when_it_was_damaged_lacks_no_claim(

@@ -35,9 +35,9 @@ def test_renewed_secrets_work_beside_the_old_ones(site: Site) -> None:
     second = user.renew(SYSTEM, site.core, "eve")
     assert first.access_key != second.access_key
     assert user.checked(site.core, "eve", first.password) is None
-    found = user.checked(site.core, "eve", second.password)
-    assert found is not None
-    assert found[0].uuid == first.user_id
+    login = user.checked(site.core, "eve", second.password)
+    assert login is not None
+    assert login[0].uuid == first.user_id
 
 
 def test_a_credential_that_another_process_revokes_opens_nothing_a_second_later(
@@ -49,17 +49,17 @@ def test_a_credential_that_another_process_revokes_opens_nothing_a_second_later(
     here, there = (Core(Store(url), MemoryBus(), StubProvider(), bytes(32)) for _ in range(2))
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    made = user.create(SYSTEM, here, "eve")
+    account = user.create(SYSTEM, here, "eve")
     own, other = Authority(here), Authority(there, shared=True)
     for authority in (own, other):
-        assert authority.by_access_key(made.access_key, "ec2")
-        assert authority.by_token(made.token, "rest")
-    for key in (made.access_key, made.token):
+        assert authority.by_access_key(account.access_key, "ec2")
+        assert authority.by_token(account.token, "rest")
+    for key in (account.access_key, account.token):
         revoke(SYSTEM, here, key)
     now[0] += FRESH + 0.01
     for authority in (own, other):
-        assert authority.by_access_key(made.access_key, "ec2") is None
-        assert authority.by_token(made.token, "rest") is None
+        assert authority.by_access_key(account.access_key, "ec2") is None
+        assert authority.by_token(account.token, "rest") is None
 
 
 def test_a_leaked_key_is_replaced(site: Site) -> None:
@@ -97,10 +97,10 @@ def test_credentials_of_others_are_an_administrators(site: Site) -> None:
         create(caller, site.core, name="eve")
     assert authority.by_access_key(eve.access_key, "ec2")
     root = site.caller("admin", admin=True)
-    made = create(root, site.core, name="eve")
-    found = authority.by_access_key(made.access_key, "ec2")
-    assert found is not None
-    assert (found.user_name, found.project_name, found.admin) == ("eve", "lab", False)
+    credential = create(root, site.core, name="eve")
+    eve_caller = authority.by_access_key(credential.access_key, "ec2")
+    assert eve_caller is not None
+    assert (eve_caller.user_name, eve_caller.project_name, eve_caller.admin) == ("eve", "lab", False)
     revoke(root, site.core, eve.access_key)
     assert authority.by_access_key(eve.access_key, "ec2") is None
     with pytest.raises(NotFound):

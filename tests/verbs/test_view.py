@@ -47,10 +47,10 @@ def test_what_ended_is_shown_without_what_it_held(site: Site, ann: Caller, tiny:
 def test_the_login_user_outlives_the_image(site: Site, ann: Caller) -> None:
     """The image is deregistered and, a day later, forgotten: it is still known who logs in, to the guest as well."""
     about = ImageWanted(digest="1" * 64, size=1, virtual_size=1, login_user="admin")
-    made = image.register(ann, site.core, "debian", about)
-    row = site.launch(ann, Launch(image=made.ec2_id))[0]
+    image_row = image.register(ann, site.core, "debian", about)
+    row = site.launch(ann, Launch(image=image_row.ec2_id))[0]
     site.settle()
-    image.deregister(ann, site.core, made.ec2_id)
+    image.deregister(ann, site.core, image_row.ec2_id)
     site.settle()
     site.now += 25 * 3600
     for name in site.agents:
@@ -72,13 +72,13 @@ def test_pages_hold_everything_once(site: Site, ann: Caller, tiny: Image) -> Non
     assert len(whole) == 11
     for size in (1, 3, 5, 11, 12):
         for keep in (None, lambda shown: shown.instance.wanted.launch_index % 2 == 0):
-            got: list[str] = []
+            uuids: list[str] = []
             after: str | None = ""
             while after is not None:
                 page, after = view.listing(ann, site.core, keep=keep, after=after, limit=size)
                 assert len(page) <= size
-                got += [shown.instance.uuid for shown in page]
-            assert got == whole[:: 2 if keep else 1]
+                uuids += [shown.instance.uuid for shown in page]
+            assert uuids == whole[:: 2 if keep else 1]
 
 
 @pytest.mark.parametrize("token", ["x", "cGlsZXVz", "cGlsZXVzL3g=", "ä"])
@@ -109,7 +109,7 @@ def test_two_projects_see_nothing_of_each_other(site: Site, ann: Caller, tiny: I
     private = site.image(ann, "private")
     assert view.listing(bob, site.core) == ([], None)
     assert view.launched(bob, site.core, [row.uuid]) == []
-    assert [found.name for found in image.listing(bob, site.core)] == ["tiny"]
+    assert [shown_image.name for shown_image in image.listing(bob, site.core)] == ["tiny"]
     assert keypair.listing(bob, site.core) == []
     ours = {noun.uuid for noun in (*network.routers(ann, site.core), *network.networks(ann, site.core))}
     theirs = {noun.uuid for noun in (*network.routers(bob, site.core), *network.networks(bob, site.core))}
