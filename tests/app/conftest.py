@@ -26,23 +26,23 @@ def _folder() -> Path:
 @pytest.fixture(scope="session")
 def stub() -> Iterator[Stub]:
     """A running cloud, whose host tells Prometheus of its instances."""
-    made = Stub(_folder(), PILEUS_HOST_METRICS="127.0.0.1:0")
-    made.up()
-    yield made
-    made.down()
-    shutil.rmtree(made.state.root)
+    cloud = Stub(_folder(), PILEUS_HOST_METRICS="127.0.0.1:0")
+    cloud.up()
+    yield cloud
+    cloud.down()
+    shutil.rmtree(cloud.state.root)
 
 
 @pytest.fixture(scope="session")
 def was_up() -> Iterator[Path]:
     """The state directory of a cloud that was up, and is down."""
-    made = Stub(_folder())
-    made.up()
-    made.down()
-    for socket in made.state.root.rglob("*.sock"):  # of which there are no copies
+    cloud = Stub(_folder())
+    cloud.up()
+    cloud.down()
+    for socket in cloud.state.root.rglob("*.sock"):  # of which there are no copies
         socket.unlink()
-    yield made.state.root
-    shutil.rmtree(made.state.root)
+    yield cloud.state.root
+    shutil.rmtree(cloud.state.root)
 
 
 @pytest.fixture
@@ -55,17 +55,17 @@ def ended(own: Stub, was_up: Path) -> Stub:
 @pytest.fixture(scope="module")
 def sealed() -> Iterator[Stub]:
     """A running cloud whose faces speak TLS, with a certificate of its own authority."""
-    made = Stub(_folder(), PILEUS_TLS="own", PILEUS_NAMES="localhost,cloud.example")
-    made.up()
-    yield made
-    made.down()
-    shutil.rmtree(made.state.root)
+    cloud = Stub(_folder(), PILEUS_TLS="own", PILEUS_NAMES="localhost,cloud.example")
+    cloud.up()
+    yield cloud
+    cloud.down()
+    shutil.rmtree(cloud.state.root)
 
 
 @pytest.fixture
 def own(request: pytest.FixtureRequest) -> Iterator[Stub]:
     """A state directory of the test's own; nothing runs in it yet. What starts is the executable if it is marked so."""
-    made = Stub(_folder(), forks=request.node.get_closest_marker("executable") is None)
-    yield made
-    made.pileus("down", check=False)
-    shutil.rmtree(made.state.root)
+    cloud = Stub(_folder(), forks=request.node.get_closest_marker("executable") is None)
+    yield cloud
+    cloud.pileus("down", check=False)
+    shutil.rmtree(cloud.state.root)

@@ -61,17 +61,17 @@ def execute(argv: Sequence[str], log: Path, *, keep: Sequence[int] = ()) -> subp
 def _become(words: Sequence[str], log: Path, keep: Sequence[int]) -> None:
     os.setsid()
     os.chdir("/")
-    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    log_descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (said, 1), (said, 2)):
+    for source, target in ((nothing, 0), (log_descriptor, 1), (log_descriptor, 2)):
         os.dup2(source, target)
     last = 2
     for number in sorted(keep):
         os.closerange(last + 1, number)
         last = number
     os.closerange(last + 1, os.sysconf("SC_OPEN_MAX"))
-    kept = processes.environment(database=True)
+    variables = processes.environment(database=True)
     os.environ.clear()
-    os.environ.update(kept)
+    os.environ.update(variables)
     sys.argv = [entry.__name__, *words]
     entry.main()

@@ -25,20 +25,20 @@ _forks.set_forkserver_preload(["tests.app.shell", "tests.app.preloaded"])
 def run(
     words: Sequence[str],
     environment: Mapping[str, str],
-    said: str = "",
+    input_text: str = "",
     *,
     forks: bool = False,
     uid: int | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `pileus WORDS` to its end, with `said` on its standard input; where it `forks` a cloud, see `forked`.
+    """Run `pileus WORDS` to its end, with `input_text` on its standard input; where it `forks` a cloud, see `forked`.
 
     `uid` is who runs it, if it is another; for root alone to say.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         reads, writes = os.pipe()
         # A pipe takes this much before anybody reads.
-        assert len(said) < 4096
-        os.write(writes, said.encode())
+        assert len(input_text) < 4096
+        os.write(writes, input_text.encode())
         os.close(writes)
         command = _Command(words, environment, (reads, out.fileno(), err.fileno()), forks=forks, uid=uid)
         command.start()

@@ -28,9 +28,9 @@ class Stub:
         self.forks = forks
         self.settings = settings
 
-    def pileus(self, *words: str, check: bool = True, said: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command on this state directory, with `said` on its standard input."""
-        done = shell.run(words, self.environment(), said, forks=self.forks)
+    def pileus(self, *words: str, check: bool = True, input_text: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command on this state directory, with `input_text` on its standard input."""
+        done = shell.run(words, self.environment(), input_text, forks=self.forks)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -55,14 +55,14 @@ class Stub:
     @property
     def endpoints(self) -> dict[str, str]:
         """What the file says."""
-        found: dict[str, str] = json.loads(self.state.endpoints.read_text())
-        return found
+        urls: dict[str, str] = json.loads(self.state.endpoints.read_text())
+        return urls
 
     @property
     def admin(self) -> dict[str, str]:
         """What the file says."""
-        found: dict[str, str] = json.loads(self.state.admin.read_text())
-        return found
+        account: dict[str, str] = json.loads(self.state.admin.read_text())
+        return account
 
     @property
     def client(self) -> Client:
@@ -72,7 +72,7 @@ class Stub:
     def settle(self) -> None:
         """Wait until no instance begins or ends: for who counts them, beside those that other tests gave up."""
         changing = {"pending", "stopping", "shutting-down"}
-        assert until(lambda: not changing & {one["state"] for one in self.client.all("instances")}, 30)
+        assert until(lambda: not changing & {instance["state"] for instance in self.client.all("instances")}, 30)
 
     @property
     def pid(self) -> int:

@@ -31,25 +31,25 @@ class Kept(tarfile.TarInfo):
 def upload(stub: Stub, path: Path, **query: str) -> dict[str, Any]:
     """Upload a file; the JSON of the answer."""
     words = "&".join(f"{key}={value}" for key, value in {"name": path.stem, **query}.items())
-    found: dict[str, Any] = json.loads(stub.http("POST", f"/v1/images?{words}", path.read_bytes())[2])
-    return found
+    answer: dict[str, Any] = json.loads(stub.http("POST", f"/v1/images?{words}", path.read_bytes())[2])
+    return answer
 
 
-def kept(stub: Stub, folder: Path, made: dict[str, Any]) -> dict[str, Kept]:
+def kept(stub: Stub, folder: Path, image: dict[str, Any]) -> dict[str, Kept]:
     """What is in the archive that a host would get, by name; with the contents of files as `data`."""
     target = folder / "fetched"
     target.unlink(missing_ok=True)
-    digest = made["wanted"]["digest"]
+    digest = image["wanted"]["digest"]
     fetch(functools.partial(near, stub.state.internal), digest, target)
     assert hashlib.sha256(target.read_bytes()).hexdigest() == digest
-    found: dict[str, Kept] = {}
+    entries: dict[str, Kept] = {}
     with tarfile.open(target, tarinfo=Kept) as archive:
         for entry in archive:
             assert isinstance(entry, Kept)
-            found[entry.name.removeprefix("./")] = entry
+            entries[entry.name.removeprefix("./")] = entry
             file = archive.extractfile(entry) if entry.isreg() else None
             entry.data = file.read() if file else b""
-    return found
+    return entries
 
 
 def bundle(path: Path, layers: list[Members], *, architecture: str = "amd64", gzipped: bool = True) -> Path:
@@ -99,17 +99,17 @@ UPPER: Members = (
 )
 
 
-def check_flat(found: dict[str, Kept]) -> None:
-    assert found["etc/passwd"].data == b"root and ada"
-    assert found["sbin/init"].mode == 0o755
-    assert {"etc/gone", "old/one", "cache", "cache/deep/file"} & found.keys() == set()
-    assert (found["old"].mode, found["old"].uid) == (0o711, 7)
-    assert (found["old/two"].mode, found["old/two"].uid) == (0o4755, 1000)
-    assert found["lib"].linkname == "usr/lib"
-    assert found["usr/lib/b.so"].data == b"b"
-    same = [found[name] for name in ("usr/lib/a.so", "usr/lib/same.so")]
+def check_flat(entries: dict[str, Kept]) -> None:
+    assert entries["etc/passwd"].data == b"root and ada"
+    assert entries["sbin/init"].mode == 0o755
+    assert {"etc/gone", "old/one", "cache", "cache/deep/file"} & entries.keys() == set()
+    assert (entries["old"].mode, entries["old"].uid) == (0o711, 7)
+    assert (entries["old/two"].mode, entries["old/two"].uid) == (0o4755, 1000)
+    assert entries["lib"].linkname == "usr/lib"
+    assert entries["usr/lib/b.so"].data == b"b"
+    same = [entries[name] for name in ("usr/lib/a.so", "usr/lib/same.so")]
     assert sorted(entry.islnk() for entry in same) == [False, True]
-    assert not [name for name in found if ".wh." in name]
+    assert not [name for name in entries if ".wh." in name]
 
 
 @pytest.mark.parametrize("packer", ["", "gzip", "xz", "zstd"])
@@ -128,12 +128,12 @@ def test_an_archive_of_a_root_file_system_is_kept_as_it_is(stub: Stub, tmp_path:
 def test_the_layers_of_an_oci_layout_become_one(stub: Stub, tmp_path: Path, *, gzipped: bool) -> None:
     path = bundle(tmp_path / "layout.tar", [LOWER, UPPER], gzipped=gzipped)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    made = upload(stub, path, digest=digest)
-    assert (made["wanted"]["format"], made["wanted"]["kind"]) == ("tar", "container")
-    check_flat(kept(stub, tmp_path, made))
-    assert (stub.state.objects / "owners" / made["project"] / made["wanted"]["digest"]).exists()
+    image = upload(stub, path, digest=digest)
+    assert (image["wanted"]["format"], image["wanted"]["kind"]) == ("tar", "container")
+    check_flat(kept(stub, tmp_path, image))
+    assert (stub.state.objects / "owners" / image["project"] / image["wanted"]["digest"]).exists()
     # The same upload is the same image.
-    assert upload(stub, path)["wanted"]["digest"] == made["wanted"]["digest"]
+    assert upload(stub, path)["wanted"]["digest"] == image["wanted"]["digest"]
     assert upload(stub, path, digest="0" * 64)["error"]["reason"] == "digest"
 
 
@@ -159,9 +159,9 @@ def test_an_lxc_image_in_one_file_loses_its_description(stub: Stub, tmp_path: Pa
         link("rootfs/etc/y", "rootfs/etc/x", tarfile.LNKTYPE),
         mode="w:xz",
     )
-    found = kept(stub, tmp_path, upload(stub, path))
-    assert sorted(found) == ["etc/x", "etc/y", "sbin/init"]
-    assert (found["etc/y"].islnk(), found["etc/y"].linkname, found["etc/x"].uid) == (True, "etc/x", 1000)
+    entries = kept(stub, tmp_path, upload(stub, path))
+    assert sorted(entries) == ["etc/x", "etc/y", "sbin/init"]
+    assert (entries["etc/y"].islnk(), entries["etc/y"].linkname, entries["etc/x"].uid) == (True, "etc/x", 1000)
 
 
 def test_what_would_not_start_is_refused_in_words(stub: Stub, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_what_would_not_start_is_refused_in_words(stub: Stub, tmp_path: Path) ->
     disk.write_bytes(subprocess.run(["gzip", "-c"], input=bytes(1 << 20), capture_output=True, check=True).stdout)
     short = tmp_path / "short.tar"
     short.write_bytes(tar(tmp_path / "whole.tar", INIT, member("x", b"x" * 5000)).read_bytes()[:2000])
-    for path, said in (
+    for path, phrase in (
         (tar(tmp_path / "app.tar", member("usr/bin/app", b"x")), "no /sbin/init"),
         (bundle(tmp_path / "layers.tar", [(member("app", b"x"),)]), "no /sbin/init"),
         (bundle(tmp_path / "arm.tar", [LOWER], architecture="arm64"), "arm64"),
@@ -190,7 +190,7 @@ def test_what_would_not_start_is_refused_in_words(stub: Stub, tmp_path: Path) ->
     ):
         refused = upload(stub, path)["error"]
         assert refused["code"] == "InvalidValue", path
-        assert said in refused["message"], path
+        assert phrase in refused["message"], path
 
 
 def test_machines_and_containers_are_not_taken_for_each_other(stub: Stub, tmp_path: Path) -> None:
@@ -208,9 +208,9 @@ def test_nothing_is_left_of_what_was_refused_or_made_plain(stub: Stub, tmp_path:
     before = {path.name for path in stub.state.objects.rglob("*") if path.is_file()}
     before.add("known.json")  # the collector's, which may look meanwhile
     assert "error" in upload(stub, tar(tmp_path / "none.tar", member("x", b"x")))
-    made = upload(stub, bundle(tmp_path / "left.tar", [LOWER]))
+    image = upload(stub, bundle(tmp_path / "left.tar", [LOWER]))
     after = {path.name for path in stub.state.objects.rglob("*") if path.is_file()}
-    assert after - before <= {made["wanted"]["digest"]}
+    assert after - before <= {image["wanted"]["digest"]}
 
 
 def test_the_stubs_container_is_one(stub: Stub) -> None:

@@ -35,9 +35,9 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def log(tmp_path: Path) -> Iterator[tuple[Audit, Path]]:
     """A log, and its file."""
     path = tmp_path / "audit.log"
-    made = Audit(Journal(path, 1 << 20, 3))
-    yield made, path
-    made.close()
+    audit_log = Audit(Journal(path, 1 << 20, 3))
+    yield audit_log, path
+    audit_log.close()
 
 
 def made(action: str = "RunInstances", status: int = 200, code: str = "", *, reads: bool = False) -> Response:
@@ -80,12 +80,12 @@ def test_refusals_are_bounded_and_counted_apart_from_changes(log: tuple[Audit, P
         log[0].record("192.0.2.7", made(), ANN)
     log[0].record("192.0.2.8", made("", 401, "AuthFailure", reads=True))
     log[0].close()
-    found = lines(log[1])
-    assert sum(line["status"] == 200 for line in found) == 300
-    assert any(line["client"] == "192.0.2.8" for line in found)
-    summaries = {(line["client"], line["user"]): line["suppressed"] for line in found if line["suppressed"]}
+    audit_lines = lines(log[1])
+    assert sum(line["status"] == 200 for line in audit_lines) == 300
+    assert any(line["client"] == "192.0.2.8" for line in audit_lines)
+    summaries = {(line["client"], line["user"]): line["suppressed"] for line in audit_lines if line["suppressed"]}
     assert summaries.keys() == {("192.0.2.66", "-"), ("192.0.2.7", "ann")}
-    refused = [line for line in found if line["code"] not in ("-", "suppressed")]
+    refused = [line for line in audit_lines if line["code"] not in ("-", "suppressed")]
     assert len(refused) < 800
     assert len(refused) + sum(summaries.values()) == 3001
 
@@ -95,9 +95,9 @@ def test_one_site_has_no_more_lines_of_refusals_for_its_many_addresses(log: tupl
         log[0].record(f"2001:db8::{number:x}", made("", 401, "AuthFailure", reads=True))
     log[0].record("192.0.2.8", made("", 401, "AuthFailure", reads=True))
     log[0].close()
-    found = [line["client"] for line in lines(log[1]) if line["code"] == "AuthFailure"]
-    assert len(found) < 400
-    assert found[-1] == "192.0.2.8"
+    refused_clients = [line["client"] for line in lines(log[1]) if line["code"] == "AuthFailure"]
+    assert len(refused_clients) < 400
+    assert refused_clients[-1] == "192.0.2.8"
 
 
 def test_a_busy_project_pushes_no_other_projects_lines_out(log: tuple[Audit, Path]) -> None:
@@ -109,9 +109,9 @@ def test_a_busy_project_pushes_no_other_projects_lines_out(log: tuple[Audit, Pat
         log[0].record("192.0.2.66", made("CreateTags"), eve)
     log[0].record("192.0.2.7", made("StopInstances"), ANN)
     log[0].close()
-    found = lines(log[1])
-    assert [line["action"] for line in found if line["user"] == "ann"] == ["TerminateInstances", "StopInstances"]
-    loud = [line for line in found if line["project"] == "loud"]
+    audit_lines = lines(log[1])
+    assert [line["action"] for line in audit_lines if line["user"] == "ann"] == ["TerminateInstances", "StopInstances"]
+    loud = [line for line in audit_lines if line["project"] == "loud"]
     assert 3000 <= sum(line["status"] == 200 for line in loud) < 4000
     summaries = [line for line in loud if line["suppressed"]]
     assert {(line["client"], line["user"], line["action"], line["code"]) for line in summaries} == {
@@ -126,10 +126,10 @@ def test_summary_lines_are_few(log: tuple[Audit, Path]) -> None:
         user = f"user-{number}"
         log[0].record("192.0.2.66", made(), Caller(user=user, user_name=user, project="p-2", project_name="loud"))
     log[0].close()
-    found = lines(log[1])
-    summaries = [line for line in found if line["suppressed"]]
+    audit_lines = lines(log[1])
+    summaries = [line for line in audit_lines if line["suppressed"]]
     assert len(summaries) <= audit.COUNTED + 2
-    assert len(found) - len(summaries) + sum(line["suppressed"] for line in summaries) == 10_000
+    assert len(audit_lines) - len(summaries) + sum(line["suppressed"] for line in summaries) == 10_000
 
 
 def test_the_count_is_written_without_another_call(log: tuple[Audit, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,9 +170,9 @@ def test_several_processes_lose_and_tear_nothing(tmp_path: Path) -> None:
         writer.start()
     for writer in writers:
         writer.join()
-    found = lines(path)
+    audit_lines = lines(path)
     for name in "abc":
-        assert sorted(line["number"] for line in found if line["name"] == name) == list(range(2000))
+        assert sorted(line["number"] for line in audit_lines if line["name"] == name) == list(range(2000))
 
 
 def _write_for_ever(path: Path) -> None:

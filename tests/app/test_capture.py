@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 
 def shown(stub: Stub, ident: str) -> dict[str, Any]:
-    found: dict[str, Any] = stub.client.get("images", ident)
-    return found
+    image: dict[str, Any] = stub.client.get("images", ident)
+    return image
 
 
 def running(stub: Stub, name: str, image: str) -> dict[str, Any]:
-    asked = {"image": image, "flavor": "m1.tiny", "name": name}
-    made: dict[str, Any] = stub.client.post("instances", body=asked)["instances"][0]
-    until(f"{name} runs", lambda: stub.client.get("instances", made["id"])["state"] == "running")
-    return made
+    body = {"image": image, "flavor": "m1.tiny", "name": name}
+    instance: dict[str, Any] = stub.client.post("instances", body=body)["instances"][0]
+    until(f"{name} runs", lambda: stub.client.get("instances", instance["id"])["state"] == "running")
+    return instance
 
 
 def until_it_is(stub: Stub, noun: str, ident: str, state: str) -> dict[str, Any]:
     until(f"{ident} is {state}", lambda: stub.client.get(noun, ident)["state"] == state)
-    found: dict[str, Any] = stub.client.get(noun, ident)
-    return found
+    document: dict[str, Any] = stub.client.get(noun, ident)
+    return document
 
 
 @pytest.mark.parametrize(("kind", "form"), [("machine", "qcow2"), ("container", "tar")])
@@ -53,8 +53,8 @@ def test_an_image_is_made_of_an_instance_and_started_from(stub: Stub, kind: str,
 
 def test_a_terminate_waits_for_what_was_asked_before_it(stub: Stub) -> None:
     source = running(stub, "short-lived", "stub-machine")
-    asked = {"instance": source["id"], "name": "last words", "reboot": False}
-    ident = stub.client.post("images", "capture", body=asked)["id"]
+    body = {"instance": source["id"], "name": "last words", "reboot": False}
+    ident = stub.client.post("images", "capture", body=body)["id"]
     stub.client.delete("instances", source["id"])
     until("it is gone", lambda: stub.client.get("instances", source["id"])["gone"])
     until("it is available", lambda: shown(stub, ident)["state"] == "available")

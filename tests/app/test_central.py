@@ -26,9 +26,9 @@ def told(file: Path | str) -> Settings:
 
 @pytest.fixture
 def state(tmp_path: Path) -> StateDirectory:
-    found = StateDirectory(tmp_path / "x")
-    found.prepare()
-    return found
+    directory = StateDirectory(tmp_path / "x")
+    directory.prepare()
+    return directory
 
 
 def test_the_first_command_of_a_cloud_makes_its_authority_and_a_certificate(
@@ -39,13 +39,13 @@ def test_the_first_command_of_a_cloud_makes_its_authority_and_a_certificate(
     assert isinstance(CliRunner().invoke(cli, words).exception, Problem)
     assert not cloud.exists()
     file.write_text(CliRunner().invoke(cli, [*words, "--make-authority"]).stdout)
-    made = central.fabric(state, told(file))
-    assert (made.central, made.switches, made.listen) == (True, False, "pssl:6642:10.0.0.1")
-    assert made.tls is not None
-    assert made.tls.ca.read_text() == file.read_text().partition("-----END CERTIFICATE-----\n")[2]
+    fabric = central.fabric(state, told(file))
+    assert (fabric.central, fabric.switches, fabric.listen) == (True, False, "pssl:6642:10.0.0.1")
+    assert fabric.tls is not None
+    assert fabric.tls.ca.read_text() == file.read_text().partition("-----END CERTIFICATE-----\n")[2]
     # Once there is one, it stays.
     again = CliRunner().invoke(cli, [*words, "--make-authority"]).stdout
-    assert again.endswith(made.tls.ca.read_text())
+    assert again.endswith(fabric.tls.ca.read_text())
 
 
 def test_what_lacks_is_said(state: StateDirectory, tmp_path: Path) -> None:

@@ -30,14 +30,14 @@ def authority(tmp_path: Path) -> CertificateAuthority:
 
 def issued(authority: CertificateAuthority, name: str) -> tuple[x509.Certificate, str]:
     _, request = certificates.new_request(name)
-    made, serial = authority.host(request, name)
-    return x509.load_pem_x509_certificate(made), serial
+    certificate_pem, serial = authority.host(request, name)
+    return x509.load_pem_x509_certificate(certificate_pem), serial
 
 
 def test_an_authority_is_made_once_whoever_comes_first(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
-        made = set(threads.map(lambda _: certificates.authority(tmp_path).fingerprint, range(16)))
-    assert len(made) == 1
+        fingerprints = set(threads.map(lambda _: certificates.authority(tmp_path).fingerprint, range(16)))
+    assert len(fingerprints) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["ca.key"]
     assert stat.S_IMODE((tmp_path / "ca.key").stat().st_mode) == 0o600
 
@@ -62,13 +62,13 @@ def test_a_host_gets_its_own_name_and_nothing_else_of_what_it_asks(authority: Ce
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("cloud.example")]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    made, serial = authority.host(greedy.public_bytes(serialization.Encoding.PEM), "host-1")
-    found = x509.load_pem_x509_certificate(made)
-    assert found.subject.rfc4514_string() == "CN=host-1"
-    assert certificates.names_of(found) == ["host-1"]
-    assert not found.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    assert found.public_key() == key.public_key()
-    assert found.serial_number == int(serial, 16)
+    certificate_pem, serial = authority.host(greedy.public_bytes(serialization.Encoding.PEM), "host-1")
+    certificate = x509.load_pem_x509_certificate(certificate_pem)
+    assert certificate.subject.rfc4514_string() == "CN=host-1"
+    assert certificates.names_of(certificate) == ["host-1"]
+    assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert certificate.public_key() == key.public_key()
+    assert certificate.serial_number == int(serial, 16)
 
 
 @pytest.mark.parametrize(
@@ -93,26 +93,24 @@ def test_what_is_no_request_gets_no_certificate(authority: CertificateAuthority,
     if request_ is None:
         # A good one, of a kind of key that nobody makes here.
         key = rsa.generate_private_key(65537, 2048)
-        asked = (
-            x509.CertificateSigningRequestBuilder().subject_name(certificates._named("h")).sign(key, hashes.SHA256())
-        )
-        request_ = asked.public_bytes(serialization.Encoding.PEM)
+        csr = x509.CertificateSigningRequestBuilder().subject_name(certificates._named("h")).sign(key, hashes.SHA256())
+        request_ = csr.public_bytes(serialization.Encoding.PEM)
     with pytest.raises(InvalidValue):
         authority.host(request_, "host-1")
 
 
 def test_certificates_are_renewed_before_they_end(authority: CertificateAuthority) -> None:
-    made, _ = issued(authority, "host-1")
-    end = made.not_valid_after_utc
-    assert not certificates.due(made)
-    assert not certificates.due(made, end - dt.timedelta(days=certificates.DAYS / 2))
-    assert certificates.due(made, end - dt.timedelta(days=30))
+    certificate, _ = issued(authority, "host-1")
+    end = certificate.not_valid_after_utc
+    assert not certificates.due(certificate)
+    assert not certificates.due(certificate, end - dt.timedelta(days=certificates.DAYS / 2))
+    assert certificates.due(certificate, end - dt.timedelta(days=30))
 
 
 def test_another_authority_is_another(tmp_path: Path, authority: CertificateAuthority) -> None:
     (tmp_path / "other").mkdir()
     other = certificates.authority(tmp_path / "other")
-    made, _ = issued(other, "host-1")
-    assert other.issued(made)
-    assert not authority.issued(made)
+    certificate, _ = issued(other, "host-1")
+    assert other.issued(certificate)
+    assert not authority.issued(certificate)
     assert other.certificate.subject != authority.certificate.subject

@@ -20,12 +20,12 @@ BLOCK = re.compile(r"^## (?P<client>[^\n]+)$|^```(?P<language>\w*)\n(?P<text>.*?
 
 def blocks() -> list[tuple[str, str, str]]:
     """Client, language and text of each block under a heading."""
-    client, found = "", []
+    client, code_blocks = "", []
     for each in BLOCK.finditer(PAGE.read_text()):
         client = each["client"] or client
         if client and each["text"]:
-            found.append((client, each["language"], each["text"]))
-    return found
+            code_blocks.append((client, each["language"], each["text"]))
+    return code_blocks
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def environment(stub: Stub) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin:/usr/sbin:/sbin"
     home = str(stub.state.root)
     lines = stub.pileus("env").stdout.splitlines()
-    said = [word.partition("=") for line in lines if line.startswith("export ") for word in shlex.split(line)[1:]]
-    return {"PATH": path, "HOME": home, **{name: value for name, _, value in said}}
+    variables = [word.partition("=") for line in lines if line.startswith("export ") for word in shlex.split(line)[1:]]
+    return {"PATH": path, "HOME": home, **{name: value for name, _, value in variables}}
 
 
 @pytest.mark.parametrize(("client", "language", "text"), [pytest.param(*each, id=each[0]) for each in blocks()])

@@ -26,9 +26,9 @@ def box(stub: Stub) -> str:
     """The id of a running instance called `box`, with the key pair `mine`."""
     stub.pileus("key", "create", "mine")
     body = {"image": "stub-machine", "name": "box", "key_name": "mine"}
-    made: str = stub.client.post("instances", body=body)["instances"][0]["id"]
-    assert processes.until(lambda: stub.client.get("instances", made)["state"] == "running", 20)
-    return made
+    ident: str = stub.client.post("instances", body=body)["instances"][0]["id"]
+    assert processes.until(lambda: stub.client.get("instances", ident)["state"] == "running", 20)
+    return ident
 
 
 def test_the_version_is_told(stub: Stub) -> None:
@@ -37,14 +37,14 @@ def test_the_version_is_told(stub: Stub) -> None:
 
 @pytest.mark.parametrize("command", ["status", "doctor", "down", "recover", "up"])
 def test_what_is_another_users_is_said_to_be_so(tmp_path: Path, command: str) -> None:
-    kept = Stub(tmp_path / "s")
-    kept.state.prepare()
-    kept.state.run.chmod(0)  # to whom root is, who is another below, it is closed by its owner
+    cloud = Stub(tmp_path / "s")
+    cloud.state.prepare()
+    cloud.state.run.chmod(0)  # to whom root is, who is another below, it is closed by its owner
     other = 65534 if os.geteuid() == 0 else None
-    done = shell.run([command], kept.environment(), uid=other)
-    kept.state.run.chmod(0o700)
+    done = shell.run([command], cloud.environment(), uid=other)
+    cloud.state.run.chmod(0o700)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"pileus: {kept.state.root} is not yours to use: use sudo, or another --state.\n"
+    assert done.stderr == f"pileus: {cloud.state.root} is not yours to use: use sudo, or another --state.\n"
 
 
 def test_a_state_directory_that_cannot_be_one_is_said_in_one_line(own: Stub) -> None:
@@ -57,9 +57,9 @@ def test_a_state_directory_that_cannot_be_one_is_said_in_one_line(own: Stub) -> 
 
 
 def test_a_user_is_made_and_shown_once(stub: Stub) -> None:
-    made = json.loads(stub.pileus("user", "create", "ann", "--project", "lab", "--json").stdout)
-    assert made.keys() == {*stub.admin, "user_id"}
-    assert (made["user"], made["project"]) == ("ann", "lab")
+    account = json.loads(stub.pileus("user", "create", "ann", "--project", "lab", "--json").stdout)
+    assert account.keys() == {*stub.admin, "user_id"}
+    assert (account["user"], account["project"]) == ("ann", "lab")
     assert "access_key" in stub.pileus("user", "create", "bea", "--admin").stdout
     again = stub.pileus("user", "create", "ann", check=False)
     assert (again.returncode, again.stdout) == (1, "")
@@ -68,9 +68,9 @@ def test_a_user_is_made_and_shown_once(stub: Stub) -> None:
 
 def test_a_leaked_key_is_replaced_and_deleted(stub: Stub) -> None:
     account = json.loads(stub.pileus("user", "create", "mia", "--json").stdout)
-    made = json.loads(stub.pileus("credential", "create", "--user", "mia", "--token", "--json").stdout)
-    assert made.keys() == {"id", "user", "project", "token"}
-    mia = Client(stub.endpoints["rest"], made["token"])
+    credential = json.loads(stub.pileus("credential", "create", "--user", "mia", "--token", "--json").stdout)
+    assert credential.keys() == {"id", "user", "project", "token"}
+    mia = Client(stub.endpoints["rest"], credential["token"])
     assert mia.all("instances") == []
     lines = stub.pileus("credential", "list", "--all").stdout.splitlines()
     assert lines[0].split() == ["ID", "TYPE", "KEY", "USER", "CREATED"]
@@ -78,11 +78,11 @@ def test_a_leaked_key_is_replaced_and_deleted(stub: Stub) -> None:
         ["aws", account["access_key"], "mia"],
         *[["token", "-", "mia"]] * 2,
     ]
-    for ident in (account["access_key"], made["id"]):
+    for ident in (account["access_key"], credential["id"]):
         assert stub.pileus("credential", "delete", ident).stdout == f"{ident}  deleted\n"
     with pytest.raises(Problem, match="Unauthorized"):
         mia.all("instances")
-    again = stub.pileus("credential", "delete", made["id"], check=False)
+    again = stub.pileus("credential", "delete", credential["id"], check=False)
     assert again.stderr == "pileus: There is no such credential. (NotFound)\n"
     assert "secret_key" in stub.pileus("credential", "create").stdout
 
@@ -159,10 +159,10 @@ def test_a_host_is_given_traits_and_a_flavor_demands_them(stub: Stub) -> None:
 
 def test_an_address_is_allocated_given_taken_and_released(stub: Stub, box: str) -> None:
     ident, address = stub.pileus("address", "allocate").stdout.split()
-    given = stub.pileus("address", "associate", address, "box").stdout.split()
-    assert given[:2] == [address, box]
+    fields = stub.pileus("address", "associate", address, "box").stdout.split()
+    assert fields[:2] == [address, box]
     lines = [line.split() for line in stub.pileus("address", "list").stdout.splitlines()]
-    assert lines == [["ID", "ADDRESS", "INSTANCE", "PRIVATE"], [ident, address, box, given[2]]]
+    assert lines == [["ID", "ADDRESS", "INSTANCE", "PRIVATE"], [ident, address, box, fields[2]]]
     refused = stub.pileus("address", "release", address, check=False)
     assert (refused.returncode, refused.stderr) == (1, f"pileus: Address {address} is in use. (Conflict)\n")
     stub.pileus("address", "disassociate", ident)
@@ -178,33 +178,33 @@ def test_ssh_becomes_plain_ssh_to_the_loopback_address(stub: Stub, box: str, tmp
     environment = {**stub.environment(), "PATH": f"{tmp_path}:/usr/bin:/bin"}
     words = [str(Path(sys.executable).parent / "pileus"), "ssh", "box", "ls", "-l", "--all"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    said = done.stdout.splitlines()
+    arguments = done.stdout.splitlines()
     address = stub.client.get("instances", box)["loopback"]
     assert done.returncode == 5
-    assert said[-7:] == ["-l", "admin", "--", address, "ls", "-l", "--all"]
-    assert f"HostKeyAlias={box}" in said
+    assert arguments[-7:] == ["-l", "admin", "--", address, "ls", "-l", "--all"]
+    assert f"HostKeyAlias={box}" in arguments
     # It is on another machine than the test: ssh comes over the API, and the stub says what it is told.
-    (stream,) = (word.removeprefix("ProxyCommand=") for word in said if word.startswith("ProxyCommand="))
+    (stream,) = (word.removeprefix("ProxyCommand=") for word in arguments if word.startswith("ProxyCommand="))
     words = ["sh", "-c", stream.replace("%%", "%")]
-    told = subprocess.run(words, env=environment, input="SSH-2.0-me\n", capture_output=True, text=True, check=False)
-    assert (told.returncode, told.stdout) == (0, "SSH-2.0-me\n")
-    kept = Path(said[said.index("-i") + 1])
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert kept.read_text().startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
+    proxy = subprocess.run(words, env=environment, input="SSH-2.0-me\n", capture_output=True, text=True, check=False)
+    assert (proxy.returncode, proxy.stdout) == (0, "SSH-2.0-me\n")
+    key_file = Path(arguments[arguments.index("-i") + 1])
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    assert key_file.read_text().startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
 
 
 def test_ssh_to_what_does_not_run(stub: Stub) -> None:
-    made = stub.client.post("instances", body={"image": "stub-machine"})["instances"][0]["id"]
-    stub.client.post("instances", made, "stop")
-    assert processes.until(lambda: stub.client.get("instances", made)["state"] == "stopped", 20)
-    refused = stub.pileus("ssh", made, check=False)
+    ident = stub.client.post("instances", body={"image": "stub-machine"})["instances"][0]["id"]
+    stub.client.post("instances", ident, "stop")
+    assert processes.until(lambda: stub.client.get("instances", ident)["state"] == "stopped", 20)
+    refused = stub.pileus("ssh", ident, check=False)
     assert refused.returncode == 1
     assert "is stopped" in refused.stderr
 
 
 def test_connect_joins_its_ends_with_the_instance(stub: Stub, box: str) -> None:
     # The stub's instances say what they are told; the stream ends when both sides have ended.
-    done = stub.pileus("connect", "box", "22", said="hello\nthere\n")
+    done = stub.pileus("connect", "box", "22", input_text="hello\nthere\n")
     assert done.stdout == "hello\nthere\n"
     for words in (("nobody", "22"), ("box", "0")):
         refused = stub.pileus("connect", *words, check=False)
@@ -228,8 +228,8 @@ def test_env_leads_awscli_here(stub: Stub) -> None:
 def test_an_image_is_added_from_a_file(stub: Stub, tmp_path: Path) -> None:
     path = tmp_path / "mine.img"
     path.write_bytes(b"x" * 4096)
-    said = stub.pileus("image", "add", str(path), "--login-user", "ann").stdout
-    assert said.split()[1] == "mine"
+    stdout = stub.pileus("image", "add", str(path), "--login-user", "ann").stdout
+    assert stdout.split()[1] == "mine"
     assert "mine" in stub.pileus("image", "list").stdout
     assert stub.pileus("image", "add", str(tmp_path / "none"), check=False).returncode == 1
 
@@ -252,6 +252,6 @@ def test_an_image_is_added_from_an_address(stub: Stub, tmp_path: Path) -> None:
 
 def test_audit_shows_who_changed_what(stub: Stub) -> None:
     stub.client.post("keypairs", body={"name": "seen-in-audit"})
-    found = [json.loads(line) for line in stub.pileus("audit", "--since", "10m", "--json").stdout.splitlines()]
-    assert ("admin", "POST /v1/keypairs", 201) in [(line["user"], line["action"], line["status"]) for line in found]
+    entries = [json.loads(line) for line in stub.pileus("audit", "--since", "10m", "--json").stdout.splitlines()]
+    assert ("admin", "POST /v1/keypairs", 201) in [(line["user"], line["action"], line["status"]) for line in entries]
     assert "POST /v1/keypairs" in stub.pileus("audit", "--user", "admin", "--action", "keypairs").stdout

@@ -71,8 +71,8 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
             more = message.get("more_body", False)
         answer = Response(200, {}, digest.hexdigest().encode())
     elif scope["path"] == "/held":
-        held = scope["hold_answer"](8 << 20)
-        answer = Response(200, {}, b"x" * (8 << 20)) if held else Response(429, {}, b"crowded")
+        has_room = scope["hold_answer"](8 << 20)
+        answer = Response(200, {}, b"x" * (8 << 20)) if has_room else Response(429, {}, b"crowded")
     elif scope["path"] == "/large":
         answer = Response(200, {}, b"x" * (32 << 20))
     else:
@@ -164,15 +164,15 @@ def memory() -> int:
 @pytest.fixture
 def served() -> Iterator[Served]:
     """A listener with room."""
-    with Served(ConnectionLimits(100, 50)) as made:
-        yield made
+    with Served(ConnectionLimits(100, 50)) as listener:
+        yield listener
 
 
 @pytest.fixture
 def hasty() -> Iterator[Served]:
     """A listener of little patience."""
-    with Served(ConnectionLimits(100, 50, patience=0.2)) as made:
-        yield made
+    with Served(ConnectionLimits(100, 50, patience=0.2)) as listener:
+        yield listener
 
 
 @pytest.mark.parametrize(
@@ -346,11 +346,11 @@ def test_a_body_in_countless_small_chunks_is_refused(served: Served) -> None:
 
 
 def test_pings_whose_answers_are_not_read_take_no_memory(served: Served) -> None:
-    asked = (
+    handshake = (
         b"GET / HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
-    link = served.link(asked)
+    link = served.link(handshake)
     assert link.recv(12) == b"HTTP/1.1 101"
     before = memory()
     ping = b"\x89\xfd" + bytes(4) + b"p" * 125
@@ -380,12 +380,12 @@ def test_answers_that_wait_for_their_clients_are_counted() -> None:
 
 
 def test_closed_websockets_make_room() -> None:
-    asked = (
+    handshake = (
         b"GET /refused HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
     with Served(ConnectionLimits(8, 4)) as served:
-        links = [served.link(asked) for _ in range(4)]
+        links = [served.link(handshake) for _ in range(4)]
         assert [link.recv(12) for link in links] == [b"HTTP/1.1 101"] * 4
         assert until(lambda: served.serves("127.0.0.1"), 5)
 
@@ -422,12 +422,12 @@ def test_frames_are_not_parsed_before_a_websocket_is_accepted(monkeypatch: pytes
 
     monkeypatch.setattr(Websocket, "data_received", counted)
     monkeypatch.setattr(Websocket, "send", accept)
-    asked = (
+    handshake = (
         b"GET /late HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
     with Served(ConnectionLimits(8, 4)) as served:
-        link = served.link(asked)
+        link = served.link(handshake)
         assert until(lambda: bool(parsed), 5)
         link.sendall(b"\x82\x81\0\0\0\0a")
         assert link.recv(12) == b"HTTP/1.1 101"

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 def doctor(stub: Stub, *words: str) -> dict[str, Any]:
     done = stub.pileus("doctor", "--pause", "0.3", "--json", *words, check=False)
-    said: dict[str, Any] = json.loads(done.stdout)
-    assert done.returncode == (1 if said["findings"] else 0), done.stdout + done.stderr
-    return said
+    diagnosis: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == (1 if diagnosis["findings"] else 0), done.stdout + done.stderr
+    return diagnosis
 
 
-def codes(said: dict[str, Any]) -> list[str]:
-    return [one["code"] for one in said["findings"]]
+def codes(diagnosis: dict[str, Any]) -> list[str]:
+    return [finding["code"] for finding in diagnosis["findings"]]
 
 
 def leak(stub: Stub) -> None:
@@ -44,17 +44,17 @@ def leak(stub: Stub) -> None:
 def test_a_cloud_is_well_a_leak_is_found_explained_and_mended(own: Stub) -> None:
     own.up()
     own.client.post("instances", body={"image": own.client.all("images")[0]["id"], "flavor": "m1.tiny"})
-    said = doctor(own)
-    assert (said["well"], said["findings"], said["unchecked"]) == (True, [], {})
-    assert said["facts"]["cloud"] == "up: 2 of 2 processes run"
+    diagnosis = doctor(own)
+    assert (diagnosis["well"], diagnosis["findings"], diagnosis["unchecked"]) == (True, [], {})
+    assert diagnosis["facts"]["cloud"] == "up: 2 of 2 processes run"
     leak(own)
-    told = own.pileus("doctor", "--pause", "0.3", check=False)
-    assert told.returncode == 1
-    assert "warning  ClaimLeaked" in told.stdout
-    assert "pileus doctor --repair" in told.stdout
-    said = doctor(own, "--repair")
-    assert said["findings"] == []
-    assert [one["ident"] for one in said["mended"]] == ["mac 02:50:00:00:00:99"]
+    done = own.pileus("doctor", "--pause", "0.3", check=False)
+    assert done.returncode == 1
+    assert "warning  ClaimLeaked" in done.stdout
+    assert "pileus doctor --repair" in done.stdout
+    diagnosis = doctor(own, "--repair")
+    assert diagnosis["findings"] == []
+    assert [finding["ident"] for finding in diagnosis["mended"]] == ["mac 02:50:00:00:00:99"]
     assert "All is well." in own.pileus("doctor", "--pause", "0.3").stdout
 
 
@@ -69,8 +69,8 @@ def test_a_cloud_that_is_down_is_examined_from_a_copy_of_its_database(own: Stub)
     ObjectStore(own.state.objects).put([b"named by nothing"])
     report = examine(own.state, pause=0.0)
     assert report.facts["objects"].startswith("1, of 0.0 GiB, are named by nothing any more")
-    found = {one.code for one in report.findings}
-    assert {"ClaimLeaked", "PartDown"} <= found, report
+    finding_codes = {finding.code for finding in report.findings}
+    assert {"ClaimLeaked", "PartDown"} <= finding_codes, report
     own.down()
     assert codes(doctor(own)) == ["ClaimLeaked"], "a cloud that was ended is not one that died"
 
@@ -80,16 +80,16 @@ def test_a_damaged_and_a_missing_database_are_findings(ended: Stub) -> None:
     database.write_bytes(b"no database" * 1000)
     assert codes(doctor(ended)) == ["StoreUnreadable"]
     database.unlink()
-    said = doctor(ended)
-    assert codes(said) == ["StoreUnreadable"]
-    assert "there is no" in said["unchecked"]["the store"]
+    diagnosis = doctor(ended)
+    assert codes(diagnosis) == ["StoreUnreadable"]
+    assert "there is no" in diagnosis["unchecked"]["the store"]
 
 
 def test_a_damaged_order_is_a_finding_and_makes_no_other_thing_a_leftover(ended: Stub) -> None:
     (ended.state.host / "orders" / "x.json").write_bytes(b'{"uuid"')
-    said = doctor(ended)
-    assert codes(said) == ["BookUnreadable"]
-    assert list(said["unchecked"]) == ["what this machine's host holds"]
+    diagnosis = doctor(ended)
+    assert codes(diagnosis) == ["BookUnreadable"]
+    assert list(diagnosis["unchecked"]) == ["what this machine's host holds"]
 
 
 def test_a_damaged_order_is_set_aside_given_again_and_said_until_it_is_removed(own: Stub) -> None:
@@ -102,10 +102,12 @@ def test_a_damaged_order_is_set_aside_given_again_and_said_until_it_is_removed(o
     order.write_bytes(b"damaged")
     own.up()
     assert processes.until(order.exists, 30)
-    said = doctor(own)
-    assert [(one["code"], one["ident"]) for one in said["findings"]] == [("BookUnreadable", order.stem)]
+    diagnosis = doctor(own)
+    assert [(finding["code"], finding["ident"]) for finding in diagnosis["findings"]] == [
+        ("BookUnreadable", order.stem)
+    ]
     (aside,) = (own.state.host / "damaged").iterdir()
-    assert str(aside) in said["findings"][0]["detail"]
+    assert str(aside) in diagnosis["findings"][0]["detail"]
     assert aside.read_bytes() == b"damaged"
     aside.unlink()
     assert doctor(own)["findings"] == []
@@ -119,9 +121,9 @@ def test_a_host_starts_though_its_count_of_starts_is_damaged(own: Stub) -> None:
     own.down()
     (own.state.host / "start.json").write_bytes(b"damaged")
     own.up()
-    assert processes.until(lambda: [one["state"] for one in own.client.all("instances")] == ["running"], 30)
-    said = doctor(own)
-    assert [(one["code"], one["kind"]) for one in said["findings"]] == [("BookUnreadable", "host")]
+    assert processes.until(lambda: [instance["state"] for instance in own.client.all("instances")] == ["running"], 30)
+    diagnosis = doctor(own)
+    assert [(finding["code"], finding["kind"]) for finding in diagnosis["findings"]] == [("BookUnreadable", "host")]
     (aside,) = (own.state.host / "damaged").iterdir()
     assert aside.read_bytes() == b"damaged"
     aside.unlink()
@@ -129,12 +131,12 @@ def test_a_host_starts_though_its_count_of_starts_is_damaged(own: Stub) -> None:
 
 
 def test_whatever_is_said_to_be_mended_has_somebody_who_mends_it() -> None:
-    said = {code for code, meaning in MEANINGS.items() if meaning.mend == "repair"}
+    repairable_codes = {code for code, meaning in MEANINGS.items() if meaning.mend == "repair"}
     here = set(examination._REMOVE) | {"DomainLeaked"}
-    assert said == doctor_module._OF_THE_STORE | doctor_module._OF_TOMBSTONES | here
+    assert repairable_codes == doctor_module._OF_THE_STORE | doctor_module._OF_TOMBSTONES | here
 
 
 def test_there_is_nothing_to_examine_without_a_cloud(own: Stub) -> None:
-    told = own.pileus("doctor", "--pause", "0.3", check=False)
-    assert told.returncode == 1
-    assert "There is no cloud in" in told.stderr
+    done = own.pileus("doctor", "--pause", "0.3", check=False)
+    assert done.returncode == 1
+    assert "There is no cloud in" in done.stderr

@@ -106,8 +106,8 @@ def test_a_host_that_was_gone_on_without_is_named_with_its_reason(tmp_path: Path
         migrate(store.engine)
         with store.write() as tx:
             tx.see(tx.add(Host(uuid=new_uuid(), name="one")), Seen(epoch=1, heard=tx.now))
-        found = look(store, dict, yes, lambda: {"host two": "Its disk is full."})
-        assert (found.missing, found.late, found.unanswered) == ({}, {}, {"host two": "Its disk is full."})
+        health = look(store, dict, yes, lambda: {"host two": "Its disk is full."})
+        assert (health.missing, health.late, health.unanswered) == ({}, {}, {"host two": "Its disk is full."})
     finally:
         store.close()
 
@@ -131,12 +131,12 @@ def test_all_that_ask_at_once_wait_for_one_look() -> None:
     async def test() -> None:
         looks = Looks()
         checks = Checks(looks, loops=True)
-        asked = [asyncio.create_task(checks.answer(repeat=number % 2 == 0)) for number in range(100)]
+        tasks = [asyncio.create_task(checks.answer(repeat=number % 2 == 0)) for number in range(100)]
         await asyncio.sleep(0)
-        asked.pop(0).cancel()
+        tasks.pop(0).cancel()
         await asyncio.sleep(0)
         looks.may_end.set()
-        assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
+        assert {answer.status for answer in await asyncio.gather(*tasks)} == {200}
         assert looks.count == 1
         looks.health = Health(late={"host": "none"})
         assert (await checks.answer(repeat=False)).status == 503

@@ -66,30 +66,30 @@ def spec(number: int) -> InstanceSpec:
 @pytest.fixture
 def provider() -> StubProvider:
     """Two guests that run."""
-    made = StubProvider()
+    stub_provider = StubProvider()
     for number in (1, 2):
-        made.ensure(spec(number))
-    return made
+        stub_provider.ensure(spec(number))
+    return stub_provider
 
 
 @pytest.fixture
 def metrics(provider: StubProvider) -> Iterator[HostMetrics]:
     """They are told of."""
-    made = hostmetrics.of(Settings(host_metrics=HERE), Agent("h", provider, Book()), provider.statistics)
-    made.start()
-    yield made
-    made.stop()
+    host_metrics = hostmetrics.of(Settings(host_metrics=HERE), Agent("h", provider, Book()), provider.statistics)
+    host_metrics.start()
+    yield host_metrics
+    host_metrics.stop()
 
 
 def scraped(port: int, path: str = "/metrics") -> dict[str, dict[tuple[str, ...], float]]:
     """Samples by name, then by the values of their labels, as Prometheus's own parser reads them."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
         text = answer.read().decode()
-    found: dict[str, dict[tuple[str, ...], float]] = {}
+    samples: dict[str, dict[tuple[str, ...], float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
-    return found
+            samples.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+    return samples
 
 
 def test_a_cloud_tells_of_its_instances_on_every_way(stub: Stub) -> None:
@@ -98,7 +98,7 @@ def test_a_cloud_tells_of_its_instances_on_every_way(stub: Stub) -> None:
     port = next(line["port"] for line in lines(stub) if line["event"] == "metrics")
     (project,) = {project for named, project in scraped(port)["pileus_instance_running"] if named == ident}
     assert scraped(port)["pileus_instance_start_time_seconds"][ident, project] > 0
-    (own,) = (one for one in json.loads(stub.pileus("stats", "--json").stdout) if one["id"] == ident)
+    (own,) = (figures for figures in json.loads(stub.pileus("stats", "--json").stdout) if figures["id"] == ident)
     assert (own["project"], own["state"]) == (project, "running")
     heading, *rows = stub.pileus("stats").stdout.splitlines()
     assert heading.split()[:5] == ["ID", "NAME", "STATE", "UPTIME", "VCPUS"]
@@ -138,10 +138,10 @@ def test_nothing_else_is_there(metrics: HostMetrics) -> None:
 
 
 def test_nobody_listens_unasked(provider: StubProvider) -> None:
-    made = hostmetrics.of(Settings(), Agent("h", provider, Book()), provider.statistics)
-    made.start()
-    assert made.port == 0
-    made.stop()
+    host_metrics = hostmetrics.of(Settings(), Agent("h", provider, Book()), provider.statistics)
+    host_metrics.start()
+    assert host_metrics.port == 0
+    host_metrics.stop()
 
 
 def test_a_port_that_is_taken_keeps_no_host_from_its_work(metrics: HostMetrics) -> None:
@@ -161,29 +161,31 @@ def test_silent_callers_hold_up_nobody(metrics: HostMetrics, monkeypatch: pytest
     patient(monkeypatch, 60)
     silent = [socket.create_connection(("127.0.0.1", metrics.port)) for _ in range(MOST - 1)]
     assert scraped(metrics.port)["pileus_instance_running"], "there is room beside them"
-    for one in silent:
-        one.close()
+    for link in silent:
+        link.close()
 
 
 def test_silent_callers_are_hung_up_on(metrics: HostMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
     patient(monkeypatch, 0.5)
     silent = [socket.create_connection(("127.0.0.1", metrics.port)) for _ in range(MOST - 1)]
-    for one in silent:
-        one.settimeout(30)
-        assert one.recv(1) == b""
-        one.close()
+    for link in silent:
+        link.settimeout(30)
+        assert link.recv(1) == b""
+        link.close()
 
 
 def test_a_host_that_joined_speaks_tls(provider: StubProvider, tmp_path: Path) -> None:
-    made = authority(tmp_path)
-    identity = own(made, tmp_path / "own.pem", ["127.0.0.1"])
-    found = HostMetrics(HERE, lambda: b"figures", lambda: identity.context)
-    found.start()
+    ca = authority(tmp_path)
+    identity = own(ca, tmp_path / "own.pem", ["127.0.0.1"])
+    host_metrics = HostMetrics(HERE, lambda: b"figures", lambda: identity.context)
+    host_metrics.start()
     try:
-        trusting = ssl.create_default_context(cadata=made.pem.decode())
-        with urllib.request.urlopen(f"https://127.0.0.1:{found.port}/metrics", timeout=10, context=trusting) as answer:
+        trusting = ssl.create_default_context(cadata=ca.pem.decode())
+        with urllib.request.urlopen(
+            f"https://127.0.0.1:{host_metrics.port}/metrics", timeout=10, context=trusting
+        ) as answer:
             assert answer.read() == b"figures"
         with pytest.raises((urllib.error.URLError, OSError)):
-            urllib.request.urlopen(f"http://127.0.0.1:{found.port}/metrics", timeout=10)
+            urllib.request.urlopen(f"http://127.0.0.1:{host_metrics.port}/metrics", timeout=10)
     finally:
-        found.stop()
+        host_metrics.stop()

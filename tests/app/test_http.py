@@ -102,8 +102,8 @@ def test_requests_that_are_no_http_do_no_harm(stub: Stub) -> None:
 def upload(stub: Stub, path: Path, **query: str) -> dict[str, Any]:
     """Upload a file; the JSON of the answer."""
     words = "&".join(f"{key}={value}" for key, value in {"name": path.stem, **query}.items())
-    found: dict[str, Any] = json.loads(stub.http("POST", f"/v1/images?{words}", path.read_bytes())[2])
-    return found
+    answer: dict[str, Any] = json.loads(stub.http("POST", f"/v1/images?{words}", path.read_bytes())[2])
+    return answer
 
 
 def qcow2(path: Path, *words: str) -> Path:
@@ -114,13 +114,13 @@ def qcow2(path: Path, *words: str) -> Path:
 
 def test_an_image_is_uploaded_inspected_and_kept(stub: Stub, tmp_path: Path) -> None:
     path = qcow2(tmp_path / "good.qcow2")
-    made = upload(stub, path, login_user="ada", public="1")
+    image = upload(stub, path, login_user="ada", public="1")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    wanted = made["wanted"]
+    wanted = image["wanted"]
     assert (wanted["digest"], wanted["size"]) == (digest, path.stat().st_size)
     assert (wanted["format"], wanted["virtual_size"], wanted["login_user"]) == ("qcow2", 8 << 20, "ada")
-    assert upload(stub, path, login_user="ada", public="1")["id"] == made["id"]
-    assert (stub.state.objects / "owners" / made["project"] / digest).exists()
+    assert upload(stub, path, login_user="ada", public="1")["id"] == image["id"]
+    assert (stub.state.objects / "owners" / image["project"] / digest).exists()
     target = tmp_path / "fetched"
     fetch(functools.partial(near, stub.state.internal), digest, target)
     assert target.read_bytes() == path.read_bytes()
@@ -145,7 +145,7 @@ def test_images_that_refer_to_other_files_or_are_absurd_are_refused(stub: Stub, 
     empty = tmp_path / "empty.raw"
     empty.touch()
     before = {image["id"] for image in stub.client.all("images")}
-    kept = sorted(path.name for path in stub.state.objects.rglob("*"))
+    stored_names = sorted(path.name for path in stub.state.objects.rglob("*"))
     absurd = tmp_path / "absurd.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", absurd, "17T"], check=True)
     for path in (backed, data, damaged, vmdk, empty, absurd):
@@ -155,7 +155,7 @@ def test_images_that_refer_to_other_files_or_are_absurd_are_refused(stub: Stub, 
     assert upload(stub, base, colour="red")["error"]["code"] == "InvalidValue"
     assert upload(stub, base, kind="toaster")["error"]["code"] == "InvalidValue"
     assert {image["id"] for image in stub.client.all("images")} == before
-    assert sorted(path.name for path in stub.state.objects.rglob("*")) == kept
+    assert sorted(path.name for path in stub.state.objects.rglob("*")) == stored_names
 
 
 def test_an_uploaded_descriptor_does_not_tell_whether_a_file_exists(stub: Stub, tmp_path: Path) -> None:
@@ -208,8 +208,8 @@ def test_hosts_get_objects_whole_or_not_at_all(stub: Stub, tmp_path: Path) -> No
 
 
 def test_a_stream_to_an_instance(stub: Stub) -> None:
-    made = stub.client.post("instances", body={"image": "stub-machine", "name": "echo"})["instances"][0]
-    assert processes.until(lambda: stub.client.get("instances", made["id"])["state"] == "running", 20)
+    instance = stub.client.post("instances", body={"image": "stub-machine", "name": "echo"})["instances"][0]
+    assert processes.until(lambda: stub.client.get("instances", instance["id"])["state"] == "running", 20)
     url = f"ws://127.0.0.1:{stub.port}/v1/instances/echo/connect/22"
     token = {"authorization": f"Bearer {stub.admin['token']}"}
     with connect(url, additional_headers=token, proxy=None) as link:
@@ -352,11 +352,11 @@ def test_one_tenants_tiny_frames_leave_time_for_another(stub: Stub, frame: bytes
 
 def sockets(pid: int) -> int:
     """The number of sockets that a process has open."""
-    found = 0
+    count = 0
     for path in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
-            found += str(path.readlink()).startswith("socket:")
-    return found
+            count += str(path.readlink()).startswith("socket:")
+    return count
 
 
 def test_a_client_that_leaves_while_its_stream_opens_leaves_nothing_behind(stub: Stub) -> None:

@@ -36,16 +36,16 @@ def test_a_message_longer_than_a_pipe_is_read_and_cut(stub: Stub, tmp_path: Path
 def test_a_process_that_writes_much_to_both_pipes_is_drained(tmp_path: Path) -> None:
     objects = ObjectStore(tmp_path / "objects")
     script = "head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero; echo >&2; echo last >&2"
-    with objects.incoming() as made, Path("/dev/null").open("rb") as upload_file:
-        assert rootfs.inspect(["sh", "-c", script], upload_file.fileno(), made, 60) == (0, "last")
-        assert made.size == 300_000
+    with objects.incoming() as target, Path("/dev/null").open("rb") as upload_file:
+        assert rootfs.inspect(["sh", "-c", script], upload_file.fileno(), target, 60) == (0, "last")
+        assert target.size == 300_000
 
 
 def test_what_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None:
     objects = ObjectStore(tmp_path / "objects")
     # The child holds both pipes: reading them ends when it does.
-    with objects.incoming() as made, Path("/dev/null").open("rb") as upload_file:
-        status, _ = rootfs.inspect(["sh", "-c", "sleep 1000 & sleep 1000"], upload_file.fileno(), made, 0.1)
+    with objects.incoming() as target, Path("/dev/null").open("rb") as upload_file:
+        status, _ = rootfs.inspect(["sh", "-c", "sleep 1000 & sleep 1000"], upload_file.fileno(), target, 0.1)
     assert status < 0
 
 
@@ -73,7 +73,7 @@ def test_a_project_that_fills_its_share_keeps_no_other_from_inspecting() -> None
                 assert await asyncio.to_thread(running.acquire, timeout=30)
             with pytest.raises(Throttled):
                 await inspections.run(blocked, caller("greedy"))
-            assert await inspections.run(lambda made: made.project, caller("modest")) == "modest"
+            assert await inspections.run(lambda requester: requester.project, caller("modest")) == "modest"
             assert not running.acquire(blocking=False)
             end.set()
             await asyncio.gather(*share)

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Stub]:
     """A running cloud that hosts may join."""
-    made = Stub(Path(tempfile.mkdtemp(prefix="pileus-test-")), PILEUS_INTERNAL="127.0.0.1:0", PILEUS_ZONE="north")
-    made.up()
-    yield made
-    made.down()
-    shutil.rmtree(made.state.root)
+    stub = Stub(Path(tempfile.mkdtemp(prefix="pileus-test-")), PILEUS_INTERNAL="127.0.0.1:0", PILEUS_ZONE="north")
+    stub.up()
+    yield stub
+    stub.down()
+    shutil.rmtree(stub.state.root)
 
 
 @pytest.fixture
@@ -46,27 +46,32 @@ def machine(tmp_path: Path) -> StateDirectory:
 def silent(_text: str) -> None: ...
 
 
-def invited(cloud: Stub, **asked: object) -> tuple[str, str]:
+def invited(cloud: Stub, **body: object) -> tuple[str, str]:
     """Where to join, and a token."""
-    made = cloud.client.post("hosttokens", body=asked)
-    return made["url"], made["token"]
+    invitation = cloud.client.post("hosttokens", body=body)
+    return invitation["url"], invitation["token"]
 
 
 def test_a_machine_joins_by_one_command_and_keeps_its_key_to_itself(cloud: Stub, machine: StateDirectory) -> None:
-    said = cloud.pileus("host", "token", "--valid", "30m").stdout.split()
-    assert said[:3] == ["pileus", "host", "join"]
-    words = [*said[1:], "--name", "alpha", "--state", str(machine.root)]
+    command = cloud.pileus("host", "token", "--valid", "30m").stdout.split()
+    assert command[:3] == ["pileus", "host", "join"]
+    words = [*command[1:], "--name", "alpha", "--state", str(machine.root)]
     assert "alpha belongs to https://127.0.0.1:" in cloud.pileus(*words).stdout
     files = [machine.joined, machine.identity / "host.pem", machine.identity / "ca.pem"]
     assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * 3
     assert stat.S_IMODE(machine.identity.stat().st_mode) == 0o700
     shown = next(host for host in cloud.client.all("hosts") if host["name"] == "alpha")
-    held = x509.load_pem_x509_certificate((machine.identity / "host.pem").read_bytes())
-    assert shown["wanted"]["certificates"] == [certificates.serial(held)]
+    certificate = x509.load_pem_x509_certificate((machine.identity / "host.pem").read_bytes())
+    assert shown["wanted"]["certificates"] == [certificates.serial(certificate)]
     assert shown["wanted"]["zone"] == "north"
-    found = joining.joined(machine)
-    assert found is not None
-    assert (found.name, found.url, found.zone, found.address) == ("alpha", said[3], "north", "127.0.0.1")
+    joined_cloud = joining.joined(machine)
+    assert joined_cloud is not None
+    assert (joined_cloud.name, joined_cloud.url, joined_cloud.zone, joined_cloud.address) == (
+        "alpha",
+        command[3],
+        "north",
+        "127.0.0.1",
+    )
     again = cloud.pileus(*words[:-4], "--name", "alpha-2", *words[-2:], check=False)
     assert again.returncode == 1
     assert "belongs to the cloud at" in again.stderr
@@ -76,24 +81,24 @@ def test_a_host_that_was_removed_is_told_so_and_joins_anew_with_what_it_has(
     cloud: Stub, machine: StateDirectory
 ) -> None:
     url, token = invited(cloud)
-    made = joining.join(machine, url, token, "theta", "", silent)
+    joined_cloud = joining.join(machine, url, token, "theta", "", silent)
     book = machine.root / "host" / "orders"
     book.mkdir(parents=True)
-    assert joining.refusal(machine, made) == ""
+    assert joining.refusal(machine, joined_cloud) == ""
     # While it is one of the cloud's hosts nobody else becomes that, this machine included.
     with pytest.raises(Problem, match="There is a host 'theta' already"):
         joining.join(machine, *invited(cloud), "theta", "", silent)
     cloud.pileus("host", "remove", "theta")
-    assert "'theta' was removed from this cloud" in joining.refusal(machine, made)
+    assert "'theta' was removed from this cloud" in joining.refusal(machine, joined_cloud)
     with pytest.raises(Problem, match=r"pileus host admit theta.*\(removed\)"):
-        _renewed(machine, made)
+        _renewed(machine, joined_cloud)
     cloud.pileus("host", "admit", "theta")
-    assert joining.refusal(machine, made) == ""
+    assert joining.refusal(machine, joined_cloud) == ""
     cloud.pileus("host", "remove", "theta")
     before = (machine.identity / "host.pem").read_bytes()
     assert joining.join(machine, *invited(cloud), "theta", "", silent).name == "theta"
     assert (machine.identity / "host.pem").read_bytes() != before
-    assert joining.refusal(machine, made) == ""
+    assert joining.refusal(machine, joined_cloud) == ""
     assert book.exists()
 
 
@@ -168,9 +173,9 @@ def test_another_cloud_is_told_nothing(cloud: Stub, machine: StateDirectory, tmp
 
 
 def test_only_administrators_make_tokens_and_a_token_opens_nothing_else(cloud: Stub) -> None:
-    made = json.loads(cloud.pileus("user", "create", "mallory", "--json").stdout)
+    account = json.loads(cloud.pileus("user", "create", "mallory", "--json").stdout)
     body = json.dumps({}).encode()
-    headers = {"authorization": f"Bearer {made['token']}"}
+    headers = {"authorization": f"Bearer {account['token']}"}
     assert cloud.http("POST", "/v1/hosttokens", body, headers, token=False)[0] == 403
     headers = {"authorization": f"Bearer {invited(cloud)[1]}"}
     assert cloud.http("GET", "/v1/hosts", None, headers, token=False)[0] == 401
@@ -180,8 +185,8 @@ def test_only_administrators_make_tokens_and_a_token_opens_nothing_else(cloud: S
 def joined(cloud: Stub, machine: StateDirectory, request: pytest.FixtureRequest) -> Callable[[], socket.socket]:
     """A host of the cloud; its way to fetch things."""
     url, token = invited(cloud)
-    made = joining.join(machine, url, token, f"host-{abs(hash(request.node.name))}", "", silent)
-    return functools.partial(joining.dial, machine, made)
+    joined_cloud = joining.join(machine, url, token, f"host-{abs(hash(request.node.name))}", "", silent)
+    return functools.partial(joining.dial, machine, joined_cloud)
 
 
 def test_a_host_fetches_what_its_instances_start_from_and_nothing_else(
@@ -191,16 +196,16 @@ def test_a_host_fetches_what_its_instances_start_from_and_nothing_else(
     with pytest.raises(Fault) as caught:
         fetch(joined, digest, tmp_path / "stolen")
     assert caught.value.code == "ImageMissing"
-    found = joining.joined(machine)
-    assert found is not None
+    joined_cloud = joining.joined(machine)
+    assert joined_cloud is not None
     # Without a certificate, and with one of another authority.
     (machine.identity / "host.pem").unlink()
     with pytest.raises(Fault) as caught:
         fetch(joined, digest, tmp_path / "stolen")
     assert caught.value.code == "HostRefused"
     other = certificates.authority(tmp_path)
-    key, asked = certificates.new_request(found.name)
-    (machine.identity / "host.pem").write_bytes(key + other.host(asked, found.name)[0])
+    key, csr = certificates.new_request(joined_cloud.name)
+    (machine.identity / "host.pem").write_bytes(key + other.host(csr, joined_cloud.name)[0])
     with pytest.raises(Fault) as caught:
         fetch(joined, digest, tmp_path / "stolen")
     assert caught.value.code == "ImageUnavailable"
@@ -215,34 +220,34 @@ def test_an_expired_certificate_opens_no_door(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     digest = next(path.name for path in cloud.state.objects.rglob("*") if len(path.name) == 64)
-    found = joining.joined(machine)
-    assert found is not None
+    joined_cloud = joining.joined(machine)
+    assert joined_cloud is not None
     monkeypatch.setattr(certificates, "DAYS", -0.5)
-    key, asked = certificates.new_request(found.name)
-    expired, _ = certificates.authority(cloud.state.cloud).host(asked, found.name)
+    key, csr = certificates.new_request(joined_cloud.name)
+    expired, _ = certificates.authority(cloud.state.cloud).host(csr, joined_cloud.name)
     (machine.identity / "host.pem").write_bytes(key + expired)
     with pytest.raises(Fault) as caught:
         fetch(joined, digest, tmp_path / "stolen")
     assert caught.value.code == "ImageUnavailable"
     with pytest.raises(Problem, match="does not answer"):
-        joining.renew(machine, found)
+        joining.renew(machine, joined_cloud)
 
 
 def test_a_host_renews_its_certificate_over_the_one_it_has(
     cloud: Stub, machine: StateDirectory, joined: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = joining.joined(machine)
-    assert found is not None
+    joined_cloud = joining.joined(machine)
+    assert joined_cloud is not None
     before = (machine.identity / "host.pem").read_bytes()
-    assert not joining.renew(machine, found)
+    assert not joining.renew(machine, joined_cloud)
     monkeypatch.setattr(certificates, "RENEW_AT", 0.0)
-    assert joining.renew(machine, found)
+    assert joining.renew(machine, joined_cloud)
     after = (machine.identity / "host.pem").read_bytes()
     assert after != before
     with joined():
         pass
     # Both are good until the new one is shown.
-    assert joining.renew(machine, found)
+    assert joining.renew(machine, joined_cloud)
 
 
 def test_the_door_speaks_tls_of_its_own_authority_alone(cloud: Stub) -> None:

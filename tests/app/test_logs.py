@@ -60,8 +60,8 @@ def test_what_was_left_out_is_counted_once(capsys: pytest.CaptureFixture[str]) -
     thrift = Thrift(summary=0)
     for number in range(100):
         passed(thrift, 30, client=f"10.0.0.{number}")
-    said = [line for line in capsys.readouterr().out.splitlines() if "lines left out" in line]
-    assert said
+    summaries = [line for line in capsys.readouterr().out.splitlines() if "lines left out" in line]
+    assert summaries
     waits = Thrift()
     for number in range(100):
         passed(waits, 100, client=f"10.0.0.{number}")
@@ -77,5 +77,5 @@ def test_malformed_requests_and_refusals_write_few_lines(stub: Stub) -> None:
             while link.recv(65536):
                 pass
     assert processes.until(lambda: any(line.get("client") == "127.0.0.77" for line in lines(stub)), 10)
-    said = [json.dumps(line) for line in lines(stub)[before:]]
-    assert len([line for line in said if '"127.0.0.77"' in line and "left out" not in line]) < 100
+    log_lines = [json.dumps(line) for line in lines(stub)[before:]]
+    assert len([line for line in log_lines if '"127.0.0.77"' in line and "left out" not in line]) < 100

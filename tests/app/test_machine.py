@@ -35,12 +35,12 @@ def joined(tmp_path: Path) -> StateDirectory:
 
 
 def test_a_host_s_switch_is_called_as_the_host_and_shows_its_certificate(joined: StateDirectory) -> None:
-    made = machine.joined_fabric(joined, settings.read(TOLD))
-    assert (made.chassis, made.central, made.switches) == ("host1", False, True)
-    assert (made.southbound, made.outside) == (JOINED["southbound"], JOINED["floating_cidr"])
-    assert made.interfaces == ["eth1", "eth2"]
-    assert made.tls is not None
-    assert made.tls.certificate == joined.identity / "host.pem"
+    fabric = machine.joined_fabric(joined, settings.read(TOLD))
+    assert (fabric.chassis, fabric.central, fabric.switches) == ("host1", False, True)
+    assert (fabric.southbound, fabric.outside) == (JOINED["southbound"], JOINED["floating_cidr"])
+    assert fabric.interfaces == ["eth1", "eth2"]
+    assert fabric.tls is not None
+    assert fabric.tls.certificate == joined.identity / "host.pem"
 
 
 def test_its_interfaces_are_remembered_and_can_be_others(joined: StateDirectory) -> None:

@@ -125,8 +125,8 @@ def test_mccserver_says_what_is_wrong(own: Stub, tmp_path: Path) -> None:
         (("-l", "nowhere"), "invalid argument: --listen nowhere"),
     ):
         assert tools.run("mccserver", *words) == (1, f"{why}\n\n{usage}", "")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
         status, _, err = tools.run("mccserver", "--provider", "stub", "-l", "127.0.0.1", "-p", port)
     assert status == 1
     assert "cannot be listened at" in err
@@ -156,7 +156,7 @@ def test_mccserver_in_the_foreground_ends_with_what_ends_it(own: Stub, tmp_path:
 def test_what_is_launched_here_is_an_ordinary_instance_there(stub: Stub, tools: Tools) -> None:
     tools.out("mcc-add-key", "-n", "k", "-p", "ssh-rsa AAAA k")
     name = 'a"; touch x; "'
-    made = json.loads(
+    launched = json.loads(
         tools.out("mcc-run-instances", "--json", "-i", "stub-container", "-t", "basic", "-k", "k", "-n", name)
     )
     admin = stub.admin
@@ -167,29 +167,35 @@ def test_what_is_launched_here_is_an_ordinary_instance_there(stub: Stub, tools: 
         aws_access_key_id=admin["access_key"],
         aws_secret_access_key=admin["secret_key"],
     )
-    found = ec2.describe_instances(Filters=[{"Name": "private-ip-address", "Values": [made["ip"]]}])
-    (instance,) = found["Reservations"][0]["Instances"]
+    answer = ec2.describe_instances(Filters=[{"Name": "private-ip-address", "Values": [launched["ip"]]}])
+    (instance,) = answer["Reservations"][0]["Instances"]
     assert (instance["InstanceType"], instance["Tags"][0]) == ("basic", {"Key": "Name", "Value": name})
-    asked = ("mcc-list-instances", "--json", "-i", str(made["id"]))
-    until(lambda: [each.status for each in Server(tools.where).instances(str(made["id"]))] == ["running"])
-    assert json.loads(tools.out(*asked)) == [
-        {"id": str(made["id"]), "ip": made["ip"], "status": "running", "ostemplate": "stub-container", "name": name}
+    command = ("mcc-list-instances", "--json", "-i", str(launched["id"]))
+    until(lambda: [each.status for each in Server(tools.where).instances(str(launched["id"]))] == ["running"])
+    assert json.loads(tools.out(*command)) == [
+        {
+            "id": str(launched["id"]),
+            "ip": launched["ip"],
+            "status": "running",
+            "ostemplate": "stub-container",
+            "name": name,
+        }
     ]
     ec2.stop_instances(InstanceIds=[instance["InstanceId"]])
-    until(lambda: [each.status for each in Server(tools.where).instances(str(made["id"]))] == ["stopped"])
-    assert str(made["id"]) not in [each.id for each in Server(place(stub)).instances()]
-    tools.out("mcc-destroy-instance", "-i", str(made["id"]))
-    until(lambda: Server(tools.where).instances(str(made["id"])) == [])
+    until(lambda: [each.status for each in Server(tools.where).instances(str(launched["id"]))] == ["stopped"])
+    assert str(launched["id"]) not in [each.id for each in Server(place(stub)).instances()]
+    tools.out("mcc-destroy-instance", "-i", str(launched["id"]))
+    until(lambda: Server(tools.where).instances(str(launched["id"])) == [])
 
 
 def test_a_name_is_one_cell_of_one_line(tools: Tools, stub: Stub) -> None:
     image = stub.client.get("images", "stub-container")["id"]
     body = {"image": image, "name": "a\nINSTANCE\t1\x7f"}
-    made = stub.client.post("instances", body=body)["instances"][0]["id"]
+    ident = stub.client.post("instances", body=body)["instances"][0]["id"]
     number = next(each.id for each in Server(tools.where).instances(all=True) if each.name == body["name"])
     (_, row) = tools.out("mcc-list-instances", "-i", number).splitlines()
     assert row.endswith("\t\ta\ufffdINSTANCE\ufffd1\ufffd")
-    stub.client.delete("instances", made)
+    stub.client.delete("instances", ident)
 
 
 def test_tools_say_what_the_original_s_said(tools: Tools, stub: Stub) -> None:
@@ -226,11 +232,11 @@ def test_pythons_own_client_makes_the_five_calls(stub: Stub) -> None:
 def five_calls(openvz: Any) -> None:
     assert "stub-container" in openvz.get_images()
     assert "basic" in openvz.get_instance_types()
-    made: Any = openvz.run_instance("stub-container", "basic", "ssh-rsa AAAA\n", "python")
-    assert isinstance(made["id"], int)
-    (shown,) = openvz.get_instances({"instance": str(made["id"])})
-    assert (shown["id"], shown["ip"], shown["name"]) == (str(made["id"]), made["ip"], "python")
-    assert openvz.destroy_instance(made["id"]) is True
+    instance: Any = openvz.run_instance("stub-container", "basic", "ssh-rsa AAAA\n", "python")
+    assert isinstance(instance["id"], int)
+    (shown,) = openvz.get_instances({"instance": str(instance["id"])})
+    assert (shown["id"], shown["ip"], shown["name"]) == (str(instance["id"]), instance["ip"], "python")
+    assert openvz.destroy_instance(instance["id"]) is True
     with pytest.raises(xmlrpc.client.Fault) as caught:
         openvz.system()
     assert caught.value.faultCode == 1
@@ -238,9 +244,9 @@ def five_calls(openvz: Any) -> None:
 
 def test_sixty_four_calls_at_once_get_sixty_four_numbers_and_addresses(stub: Stub) -> None:
     with ThreadPoolExecutor(64) as threads:
-        made = list(threads.map(lambda _: Server(place(stub)).run("stub-container", "light"), range(64)))
-    assert len({each.id for each in made}) == len({each.ip for each in made}) == 64
-    for each in made:
+        instances = list(threads.map(lambda _: Server(place(stub)).run("stub-container", "light"), range(64)))
+    assert len({each.id for each in instances}) == len({each.ip for each in instances}) == 64
+    for each in instances:
         Server(place(stub)).destroy(each.id)
 
 
@@ -249,15 +255,15 @@ def raw(stub: Stub, head: bytes, body: bytes = b"", seconds: float = 20.0) -> by
     host, _, port = place(stub).partition(":")
     with socket.create_connection((host, int(port)), timeout=seconds) as link:
         link.sendall(head.replace(b"\n", b"\r\n") + b"\r\n" + body)
-        said = b""
+        answer = b""
         try:
             while part := link.recv(65536):
-                said += part
-                if b"</HTML>" in said or b"</methodResponse>" in said:
+                answer += part
+                if b"</HTML>" in answer or b"</methodResponse>" in answer:
                     break
         except ConnectionResetError:
             pass
-    return said
+    return answer
 
 
 def test_what_is_too_large_or_has_no_length_is_refused_before_it_is_read(stub: Stub) -> None:
@@ -267,10 +273,10 @@ def test_what_is_too_large_or_has_no_length_is_refused_before_it_is_read(stub: S
     assert chunked.startswith(b"HTTP/1.1 411 ")
     assert raw(stub, head).startswith(b"HTTP/1.1 411 ")
     assert raw(stub, b"GET / HTTP/1.1\nHost: localhost\n").startswith(b"HTTP/1.1 405 ")
-    said = raw(stub, head + b"Content-Length: %d\n" % len(LIST), LIST)
-    assert said.startswith(b"HTTP/1.1 200 ")
-    assert b"content-type: text/xml; charset=utf-8\r\n" in said.lower()
-    assert b"\r\ncontent-length: " in said.lower()
+    answer = raw(stub, head + b"Content-Length: %d\n" % len(LIST), LIST)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"content-type: text/xml; charset=utf-8\r\n" in answer.lower()
+    assert b"\r\ncontent-length: " in answer.lower()
 
 
 def test_a_client_of_a_body_that_is_too_large_reads_why(stub: Stub) -> None:

@@ -44,9 +44,9 @@ def door(tmp_path: Path) -> Iterator[mccdoor.MccApplication]:
         audit=audit,
         processes=lambda: 1,
     )
-    made = mccdoor.MccApplication(parts)
-    yield made
-    made.close()
+    application = mccdoor.MccApplication(parts)
+    yield application
+    application.close()
     audit.close()
 
 
@@ -57,10 +57,10 @@ def test_the_port_is_opened_where_somebody_asked_for_it_and_stays(tmp_path: Path
     assert mccdoor.listen(state, Settings(mcc_listen="off"), "stub") is None
     ports = []
     for chosen, provider in (("", "stub"), ("", "stub"), ("127.0.0.1:0", "local")):
-        made = mccdoor.listen(state, Settings(mcc_listen=chosen), provider)
-        assert made is not None
-        with made:
-            ports.append(made.getsockname())
+        listener = mccdoor.listen(state, Settings(mcc_listen=chosen), provider)
+        assert listener is not None
+        with listener:
+            ports.append(listener.getsockname())
     assert len(set(ports)) == 1
     with socket.create_server(ports[0]):
         other = mccdoor.listen(state, Settings(), "stub")

@@ -32,6 +32,6 @@ print(grown - before, resident() - before)
 
 def test_what_refers_to_itself_is_collected_and_its_memory_returned() -> None:
     done = subprocess.run([sys.executable, "-c", GROWS], check=True, capture_output=True, text=True)
-    grown, left = map(int, done.stdout.split())
+    grown, remaining = map(int, done.stdout.split())
     assert grown > 150
-    assert left < 40
+    assert remaining < 40

@@ -35,15 +35,15 @@ def launch(stub: Stub) -> tuple[str, str]:
     """The id of an instance that runs, and of the request that launched it."""
     ec2 = client(stub, "ec2")
     image = ec2.describe_images()["Images"][0]["ImageId"]
-    made = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)
-    ident = made["Instances"][0]["InstanceId"]
+    answer = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)
+    ident = answer["Instances"][0]["InstanceId"]
 
     def runs() -> bool:
-        (found,) = ec2.describe_instances(InstanceIds=[ident])["Reservations"][0]["Instances"]
-        return bool(found["State"]["Name"] == "running")
+        (instance,) = ec2.describe_instances(InstanceIds=[ident])["Reservations"][0]["Instances"]
+        return bool(instance["State"]["Name"] == "running")
 
     assert processes.until(runs, 30, 0.05)
-    return ident, made["ResponseMetadata"]["RequestId"]
+    return ident, answer["ResponseMetadata"]["RequestId"]
 
 
 def test_requests_loops_and_hosts_are_counted(stub: Stub) -> None:
@@ -81,14 +81,14 @@ def test_a_requests_id_is_in_every_line_that_it_led_to(stub: Stub) -> None:
 
     # An order is taken, and may come about, before its sender says that it was sent.
     assert processes.until(lambda: {"request", "order sent", "order taken"} <= said().keys(), 30)
-    told = said()
-    assert told["request"]["action"] == "RunInstances"
-    assert told["order sent"]["instance"] == ident
-    assert told["order taken"]["revision"] == told["order sent"]["revision"]
+    events = said()
+    assert events["request"]["action"] == "RunInstances"
+    assert events["order sent"]["instance"] == ident
+    assert events["order taken"]["revision"] == events["order sent"]["revision"]
     assert {line["level"] for line in lines(stub)} <= {"info", "warning"}
 
 
 def test_a_log_names_no_secret(stub: Stub) -> None:
     launch(stub)
-    said = stub.state.log("cloud").read_text()
-    assert not [key for key in ("secret_key", "token", "password") if stub.admin[key] in said]
+    log_text = stub.state.log("cloud").read_text()
+    assert not [key for key in ("secret_key", "token", "password") if stub.admin[key] in log_text]

@@ -20,13 +20,13 @@ def test_no_client_is_given_one(tmp_path: Path) -> None:
     *some, last = ports.choices()
     assert last == 0
     assert some
-    assert all(1024 <= one < begin for one in some)
+    assert all(1024 <= port < begin for port in some)
     state = StateDirectory(tmp_path)
     state.prepare()
-    made = mccdoor.listen(state, Settings(), "stub")
-    assert made is not None
-    with made:
-        assert made.getsockname()[1] < begin
+    listener = mccdoor.listen(state, Settings(), "stub")
+    assert listener is not None
+    with listener:
+        assert listener.getsockname()[1] < begin
 
 
 def test_where_nobody_says_which_those_are_any_is_as_good(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 def test_the_mode_bits_decide(tmp_path: Path, mode: int, *, owner: bool, group: bool, passes: bool) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    found = folder.stat()
+    folder_stat = folder.stat()
     folder.chmod(mode)
     who = UnixUser(
-        found.st_uid if owner else found.st_uid + 1,
-        found.st_gid if group else found.st_gid + 1,
-        frozenset({found.st_gid} if group else ()),
+        folder_stat.st_uid if owner else folder_stat.st_uid + 1,
+        folder_stat.st_gid if group else folder_stat.st_gid + 1,
+        frozenset({folder_stat.st_gid} if group else ()),
     )
     assert who.passes(folder) is passes
     folder.chmod(0o700)
@@ -44,8 +44,8 @@ def test_the_first_wall_on_the_way_is_found(tmp_path: Path) -> None:
         if folder.is_relative_to(tmp_path):
             folder.chmod(0o755)
     (tmp_path / "home").chmod(0o700)
-    found = tmp_path.stat()
-    other = UnixUser(found.st_uid + 1, found.st_gid + 1, frozenset())
+    folder_stat = tmp_path.stat()
+    other = UnixUser(folder_stat.st_uid + 1, folder_stat.st_gid + 1, frozenset())
     outside = blocked(other, tmp_path)
     assert blocked(other, inner) == (outside or tmp_path / "home")
-    assert blocked(UnixUser(found.st_uid, found.st_gid, frozenset()), inner) is None
+    assert blocked(UnixUser(folder_stat.st_uid, folder_stat.st_gid, frozenset()), inner) is None

@@ -42,18 +42,18 @@ class Asked:
 @pytest.fixture
 def asked(tmp_path: Path) -> Iterator[Asked]:
     """The process that is asked."""
-    made = Asked(tmp_path / "s")
-    yield made
-    made.close()
+    process = Asked(tmp_path / "s")
+    yield process
+    process.close()
 
 
 @pytest.fixture
 def pulse(tmp_path: Path) -> Iterator[ProcessProbe]:
     """Of a process that was followed from time 0 on."""
-    made = ProcessProbe(str(tmp_path / "s"), "how\xff")
-    made.begin(0.0)
-    yield made
-    made.begin(0.0)
+    probe = ProcessProbe(str(tmp_path / "s"), "how\xff")
+    probe.begin(0.0)
+    yield probe
+    probe.begin(0.0)
 
 
 def pass_over(pulse: ProcessProbe, periods: int) -> None:

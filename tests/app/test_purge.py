@@ -33,18 +33,18 @@ class Housed(Stub):
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder to have state directories in, with a short path."""
-    made = Path(tempfile.mkdtemp(prefix="pileus-test-"))
-    yield made
-    shutil.rmtree(made)
+    path = Path(tempfile.mkdtemp(prefix="pileus-test-"))
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture
 def own(folder: Path) -> Iterator[Housed]:
     """A cloud that runs."""
-    made = Housed(StateDirectory(folder / "s").root)
-    made.up()
-    yield made
-    made.pileus("down", check=False)
+    cloud = Housed(StateDirectory(folder / "s").root)
+    cloud.up()
+    yield cloud
+    cloud.pileus("down", check=False)
 
 
 @pytest.fixture
@@ -89,18 +89,18 @@ def test_without_a_terminal_nobody_is_asked_and_nothing_happens(kept: Housed) ->
 def answered(own: Housed, answer: str) -> int:
     """The status of a purge on a terminal that was given this answer."""
     ours, theirs = pty.openpty()
-    asked = subprocess.Popen(
+    process = subprocess.Popen(
         [PILEUS, "purge"], env=own.environment(), stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True
     )
     os.close(theirs)
     try:
-        said = b""
-        while b"[y/N]" not in said:
-            assert select.select([ours], [], [], 30)[0], said
-            said += os.read(ours, 4096)
-        assert str(own.state.root).encode() in said.replace(b"\r\n", b"")
+        screen = b""
+        while b"[y/N]" not in screen:
+            assert select.select([ours], [], [], 30)[0], screen
+            screen += os.read(ours, 4096)
+        assert str(own.state.root).encode() in screen.replace(b"\r\n", b"")
         os.write(ours, answer.encode())
-        return asked.wait(30)
+        return process.wait(30)
     finally:
         os.close(ours)
 

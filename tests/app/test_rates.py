@@ -22,10 +22,10 @@ def caller(name: str) -> Caller:
 
 def test_a_bucket_holds_a_burst_and_fills_again() -> None:
     buckets = Buckets(1000.0)
-    taken = 0
+    count = 0
     while buckets.take("ann"):
-        taken += 1
-    assert taken >= 1000 * BURST
+        count += 1
+    assert count >= 1000 * BURST
     assert buckets.take("bob")
     while not buckets.take("ann"):
         pass

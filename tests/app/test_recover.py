@@ -40,7 +40,7 @@ def launched(cloud: Stub, name: str) -> str:
 
 def named(cloud: Stub) -> dict[str, tuple[str, str]]:
     """Name and state of each instance."""
-    return {one["id"]: (one["name"], one["state"]) for one in cloud.client.all("instances")}
+    return {instance["id"]: (instance["name"], instance["state"]) for instance in cloud.client.all("instances")}
 
 
 def test_a_database_that_is_gone_is_made_again(own: Stub) -> None:
@@ -50,10 +50,10 @@ def test_a_database_that_is_gone_is_made_again(own: Stub) -> None:
     own.down()
     for path in own.state.cloud.glob("pileus.db*"):
         path.unlink()
-    said = own.pileus("up").stderr
-    assert "recovering it from them" in said
-    assert "recovered: " in said
-    assert "credentials were lost with the database" in said
+    stderr = own.pileus("up").stderr
+    assert "recovering it from them" in stderr
+    assert "recovered: " in stderr
+    assert "credentials were lost with the database" in stderr
     assert named(own) == {ident: ("one", "running")}
     assert own.admin["secret_key"] != secret
     assert own.admin["account_id"] == account
@@ -63,31 +63,35 @@ def test_a_database_that_is_gone_is_made_again(own: Stub) -> None:
     assert "recovered" not in own.pileus("up").stderr
 
 
-@pytest.mark.parametrize("asked", [False, True])
-@pytest.mark.parametrize("told", [None, ["recovery", "host h1"]])
+@pytest.mark.parametrize("requested", [False, True])
+@pytest.mark.parametrize("announced_missing", [None, ["recovery", "host h1"]])
 def test_a_recovery_is_told_of_once_also_when_it_is_over_before_it_is_seen(
-    tmp_path: Path, told: list[str] | None, *, asked: bool
+    tmp_path: Path, announced_missing: list[str] | None, *, requested: bool
 ) -> None:
-    state, said = StateDirectory(tmp_path), list[str]()
+    state, messages = StateDirectory(tmp_path), list[str]()
     state.cloud.mkdir()
     write_json(state.recovery, {**msgspec.to_builtins(Outcome(adopted=["i-1"])), "credentials": "kept"})
-    up._recovered(state, told, said.append, requested=asked)
-    assert len([line for line in said if line.startswith("recovering the database")]) == (told is None and asked)
-    assert len([line for line in said if "recovering it from them" in line]) == (told is None and not asked)
-    assert said[-1] == "recovered: 1 rebuilt: i-1"
+    up._recovered(state, announced_missing, messages.append, requested=requested)
+    assert len([line for line in messages if line.startswith("recovering the database")]) == (
+        announced_missing is None and requested
+    )
+    assert len([line for line in messages if "recovering it from them" in line]) == (
+        announced_missing is None and not requested
+    )
+    assert messages[-1] == "recovered: 1 rebuilt: i-1"
 
 
 def test_a_recovery_that_is_over_at_the_first_look_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state, said = StateDirectory(tmp_path), list[str]()
+    state, messages = StateDirectory(tmp_path), list[str]()
     for folder in (state.cloud, state.run):
         folder.mkdir()
     write_json(state.recovery, {**msgspec.to_builtins(Outcome(adopted=["i-1"])), "credentials": "kept"})
     write_json(state.ready, {"rest": "http://127.0.0.1:1/v1"})
     monkeypatch.setattr(processes, "owner", lambda _: 1)
-    up._await(state, "stub", said.append, up._start(state), supervised=True, recovers=False)
-    assert said == [], "the cloud ran already"
-    up._await(state, "stub", said.append, None, supervised=False, recovers=False)
-    assert said[-1] == "recovered: 1 rebuilt: i-1"
+    up._await(state, "stub", messages.append, up._start(state), supervised=True, recovers=False)
+    assert messages == [], "the cloud ran already"
+    up._await(state, "stub", messages.append, None, supervised=False, recovers=False)
+    assert messages[-1] == "recovered: 1 rebuilt: i-1"
 
 
 def test_an_old_copy_is_brought_up_to_date(own: Stub) -> None:
@@ -103,8 +107,8 @@ def test_an_old_copy_is_brought_up_to_date(own: Stub) -> None:
     for path in own.state.cloud.glob("pileus.db*"):
         path.unlink()
     shutil.copyfile(copy, database(own))
-    said = own.pileus("up").stderr
-    assert f"known to be gone: {goes}" in said
+    stderr = own.pileus("up").stderr
+    assert f"known to be gone: {goes}" in stderr
     assert comes in named(own)
     # The stub's network engine has forgotten what it let go of: it is told once more before the end is final.
     assert processes.until(lambda: own.client.get("instances", goes)["state"] == "terminated", 20)
@@ -115,9 +119,9 @@ def test_an_old_copy_is_brought_up_to_date(own: Stub) -> None:
 def test_a_recovery_may_be_asked_for(own: Stub) -> None:
     own.up()
     ident, before, admin = launched(own, "one"), own.pid, own.admin
-    said = own.pileus("recover").stderr
-    assert "ending the cloud" in said
-    assert "older than" not in said
+    stderr = own.pileus("recover").stderr
+    assert "ending the cloud" in stderr
+    assert "older than" not in stderr
     assert own.pid != before
     assert not own.state.recover.exists()
     assert named(own) == {ident: ("one", "running")}
@@ -155,20 +159,20 @@ def test_a_database_that_is_deleted_or_replaced_under_a_cloud_is_noticed_and_rec
 def test_a_cloud_whose_only_host_says_nothing_is_served_after_30_seconds(tmp_path: Path) -> None:
     state, time = StateDirectory(tmp_path), [1000.0]
     state.prepare()
-    found = build(state, settings.read(), "stub")
+    built_cloud = build(state, settings.read(), "stub")
     try:
-        found.core.store.now = lambda: time[0]
-        with found.core.store.write(recovering=True) as tx:
+        built_cloud.core.store.now = lambda: time[0]
+        with built_cloud.core.store.write(recovering=True) as tx:
             tx.see(tx.add(Host(uuid=new_uuid(), name="away")), Seen(epoch=1, heard=tx.now))
-        made = Recovery(found.core, found.core.hosts, found.core.networks)  # type: ignore[arg-type]
-        found = dataclasses.replace(found, recovery=made)
-        before = cloud.heard(found.core.store)
-        made.tick()
-        assert not cloud._open(found, state, "local", before)
+        recovery = Recovery(built_cloud.core, built_cloud.core.hosts, built_cloud.core.networks)  # type: ignore[arg-type]
+        built_cloud = dataclasses.replace(built_cloud, recovery=recovery)
+        before = cloud.heard(built_cloud.core.store)
+        recovery.tick()
+        assert not cloud._open(built_cloud, state, "local", before)
         time[0] += LOST_AFTER
-        made.tick()
-        assert cloud._open(found, state, "local", before)
-        assert health.look(found.core.store, made.missing, lambda: True).missing == {}
-        assert "host" in health.look(found.core.store, made.missing, lambda: True).late
+        recovery.tick()
+        assert cloud._open(built_cloud, state, "local", before)
+        assert health.look(built_cloud.core.store, recovery.missing, lambda: True).missing == {}
+        assert "host" in health.look(built_cloud.core.store, recovery.missing, lambda: True).late
     finally:
-        found.stop()
+        built_cloud.stop()

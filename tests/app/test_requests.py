@@ -97,9 +97,9 @@ class Site:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
 
-async def first(asked: Sequence[asyncio.Future[Response]], count: int) -> list[Response]:
+async def first(futures: Sequence[asyncio.Future[Response]], count: int) -> list[Response]:
     """The first answers that come, so many."""
-    coming = iter(asyncio.as_completed(asked))
+    coming = iter(asyncio.as_completed(futures))
     return [await next(coming) for _ in range(count)]
 
 
@@ -112,11 +112,11 @@ def settings() -> Settings:
 @pytest.fixture
 def site(tmp_path: Path, settings: Settings) -> Iterator[Site]:
     """A cloud of the test's own."""
-    made = Site(tmp_path, settings)
-    yield made
-    made.hosts.answers.set()
-    made.requests.close()
-    made.audit.close()
+    cloud_site = Site(tmp_path, settings)
+    yield cloud_site
+    cloud_site.hosts.answers.set()
+    cloud_site.requests.close()
+    cloud_site.audit.close()
 
 
 def test_a_hung_host_and_64_requests_to_it_keep_nobody_waiting(site: Site) -> None:
@@ -125,10 +125,12 @@ def test_a_hung_host_and_64_requests_to_it_keep_nobody_waiting(site: Site) -> No
 
     async def test() -> None:
         ask = site.ask
-        asked = [asyncio.ensure_future(ask(ann, Action="GetConsoleOutput", InstanceId=idents[ann])) for _ in range(64)]
+        futures = [
+            asyncio.ensure_future(ask(ann, Action="GetConsoleOutput", InstanceId=idents[ann])) for _ in range(64)
+        ]
         # The host hangs for the few that wait for it; the rest is refused at once.
         most = bounds.PROJECT_HOST_WAITS.most
-        refused = await first(asked, 64 - most)
+        refused = await first(futures, 64 - most)
         assert {code_of(response) for response in refused} == {"RequestLimitExceeded"}
         assert all(response.status == 503 and response.headers["retry-after"] for response in refused)
         for account in (ann, bob):
@@ -137,11 +139,11 @@ def test_a_hung_host_and_64_requests_to_it_keep_nobody_waiting(site: Site) -> No
         # Another project has room for calls of its own at that host.
         other = asyncio.ensure_future(ask(bob, Action="GetConsoleOutput", InstanceId=idents[bob]))
         await asyncio.to_thread(until, lambda: len(site.hosts.calls) > most, 10)
-        waiting = [one for one in asked if not one.done()]
+        waiting = [future for future in futures if not future.done()]
         assert len(waiting) == len(site.hosts.calls) - 1 == most
         waiting.append(other)
         site.hosts.answers.set()
-        assert {code_of(await one) for one in waiting} == {"Unavailable"}
+        assert {code_of(await future) for future in waiting} == {"Unavailable"}
 
     site.run(test)
 
@@ -157,12 +159,12 @@ def test_every_call_that_waits_for_a_host_waits_beside_the_request_threads(site:
             headers = {"authorization": f"Bearer {token}"}
             return site.requests.answer(site.rest, Request("GET", f"/v1/{where}", "", headers, b""), CLIENT)
 
-        asked = [asyncio.ensure_future(get(path.format(ident))) for _ in range(64)]
-        refused = await first(asked, 64 - bounds.PROJECT_HOST_WAITS.most)
+        futures = [asyncio.ensure_future(get(path.format(ident))) for _ in range(64)]
+        refused = await first(futures, 64 - bounds.PROJECT_HOST_WAITS.most)
         assert {response.status for response in refused} == {429}
         assert (await get("instances")).status == 200
         site.hosts.answers.set()
-        await asyncio.gather(*asked)
+        await asyncio.gather(*futures)
 
     site.run(test)
 

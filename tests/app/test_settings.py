@@ -16,7 +16,7 @@ def test_without_any_they_are_the_defaults_and_other_variables_are_none() -> Non
 
 
 def test_each_kind_is_read_from_its_text() -> None:
-    given = {
+    environment = {
         "PILEUS_REGION": "12",
         "PILEUS_IMAGE_CACHE_FOLDER": "/x",
         "PILEUS_STORE_SYNC": "full",
@@ -25,7 +25,7 @@ def test_each_kind_is_read_from_its_text() -> None:
         "PILEUS_STUB_LATENCY": "0.5",
         "PILEUS_FLOATING_CIDR": "192.0.2.0/24",
     }
-    assert settings.read(given) == Settings(
+    assert settings.read(environment) == Settings(
         region="12",
         image_cache_folder=Path("/x"),
         store_sync="full",
@@ -48,8 +48,8 @@ def test_each_kind_is_read_from_its_text() -> None:
     ],
 )
 def test_what_cannot_be_used_is_said_in_one_line(variable: str, value: str, why: str) -> None:
-    with pytest.raises(Problem) as told:
+    with pytest.raises(Problem) as caught:
         settings.read({variable: value, "PILEUS_ZONE": "a"})
-    assert told.value.message.startswith(f"{variable}={value} cannot be used: ")
-    assert why in told.value.message
-    assert "\n" not in told.value.message
+    assert caught.value.message.startswith(f"{variable}={value} cannot be used: ")
+    assert why in caught.value.message
+    assert "\n" not in caught.value.message

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def test_no_stream_leads_to_anothers_instance(stub: Stub) -> None:
     stranger = json.loads(stub.pileus("user", "create", "stranger", "--json").stdout)
-    made = stub.client.post("instances", body={"image": "stub-machine", "name": "private"})["instances"][0]
-    assert processes.until(lambda: stub.client.get("instances", made["id"])["state"] == "running", 20)
+    instance = stub.client.post("instances", body={"image": "stub-machine", "name": "private"})["instances"][0]
+    assert processes.until(lambda: stub.client.get("instances", instance["id"])["state"] == "running", 20)
     root = f"ws://127.0.0.1:{stub.port}/v1/instances"
 
     def says(token: str, name: str) -> str | bytes:
@@ -31,7 +31,7 @@ def test_no_stream_leads_to_anothers_instance(stub: Stub) -> None:
                 return str(closed.rcvd.reason if closed.rcvd else "")
 
     nowhere = "00000000-0000-4000-8000-000000000000"
-    for name, nothing in ((made["id"], "i-00000000000000000"), (made["uuid"], nowhere), ("private", "nothing")):
+    for name, nothing in ((instance["id"], "i-00000000000000000"), (instance["uuid"], nowhere), ("private", "nothing")):
         assert says(stub.admin["token"], name) == b"hello"
         refused = str(says(stranger["token"], name))
         assert "does not exist" in refused

@@ -37,15 +37,15 @@ def kill(stub: Stub, name: str, number: signal.Signals = signal.SIGKILL) -> int:
 
 def named(stub: Stub) -> list[str]:
     """The command line of every living process that names the state directory."""
-    found = []
+    command_lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().decode("utf-8", "replace")
         except OSError:
             continue
         if str(stub.state.root) in words:
-            found.append(words)
-    return found
+            command_lines.append(words)
+    return command_lines
 
 
 @given(st.lists(st.floats(0, 2 * CALM), max_size=30))
@@ -138,6 +138,6 @@ def test_health_names_what_is_missing(own: Stub) -> None:
     link.close()
     status, headers, body = own.http("GET", "/healthz", token=False)
     assert (status, headers["content-type"]) == (503, "application/json")
-    told = json.loads(body)
-    assert (told["status"], told["missing"]) == ("unavailable", ["store"])
-    assert "database cannot be used" in told["why"]["store"]
+    health = json.loads(body)
+    assert (health["status"], health["missing"]) == ("unavailable", ["store"])
+    assert "database cannot be used" in health["why"]["store"]

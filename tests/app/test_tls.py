@@ -61,16 +61,16 @@ def ec2(stub: Stub, verify: Path) -> Any:
 def exported(stub: Stub) -> dict[str, str]:
     """What a shell has after `eval "$(pileus env)"`."""
     script = f"{stub.pileus('env').stdout}\nenv -0"
-    said = subprocess.run(["sh", "-ec", script], env={"PATH": os.environ["PATH"]}, capture_output=True, check=True)
-    return dict(line.split("=", 1) for line in said.stdout.decode().split("\0") if line)
+    done = subprocess.run(["sh", "-ec", script], env={"PATH": os.environ["PATH"]}, capture_output=True, check=True)
+    return dict(line.split("=", 1) for line in done.stdout.decode().split("\0") if line)
 
 
 def test_the_mcc_tools_verify_the_cloud(sealed: Stub, tmp_path: Path) -> None:
     url = sealed.endpoints["mcc"]
     knowing = Tools(tmp_path, url, SSL_CERT_FILE=str(sealed.state.ca))
     assert knowing.out("mcc-list-images") == "IMAGE \tstub-container\n"
-    told = Tools(tmp_path, url, MCC_CA=exported(sealed)["MCC_CA"])
-    assert told.out("mcc-list-images") == "IMAGE \tstub-container\n"
+    tools = Tools(tmp_path, url, MCC_CA=exported(sealed)["MCC_CA"])
+    assert tools.out("mcc-list-images") == "IMAGE \tstub-container\n"
     assert "No such file" in Tools(tmp_path, url, MCC_CA="/nowhere").run("mcc-list-images")[2]
     assert "CERTIFICATE_VERIFY_FAILED" in Tools(tmp_path, url).run("mcc-list-images")[2]
     assert Tools(tmp_path, url.removeprefix("https://")).run("mcc-list-images")[0] == 1
@@ -109,25 +109,25 @@ def test_our_own_commands_verify_it(sealed: Stub, other: Path) -> None:
 
 
 def test_a_stream_goes_through_tls(sealed: Stub) -> None:
-    made = sealed.client.post("instances", body={"image": "stub-machine", "name": "echo"})["instances"][0]
-    assert processes.until(lambda: sealed.client.get("instances", made["id"])["state"] == "running", 20)
-    assert sealed.pileus("connect", "echo", "22", said="there and back").stdout == "there and back"
+    instance = sealed.client.post("instances", body={"image": "stub-machine", "name": "echo"})["instances"][0]
+    assert processes.until(lambda: sealed.client.get("instances", instance["id"])["state"] == "running", 20)
+    assert sealed.pileus("connect", "echo", "22", input_text="there and back").stdout == "there and back"
 
 
 def test_one_thread_alone_has_the_connection_of_a_stream(
     sealed: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenSSL's must not be read by one while another one writes: now and then both would wait for ever."""
-    made = sealed.client.post("instances", body={"image": "stub-machine", "name": "parrot"})["instances"][0]
-    assert processes.until(lambda: sealed.client.get("instances", made["id"])["state"] == "running", 20)
+    instance = sealed.client.post("instances", body={"image": "stub-machine", "name": "parrot"})["instances"][0]
+    assert processes.until(lambda: sealed.client.get("instances", instance["id"])["state"] == "running", 20)
     threads: dict[str, set[int]] = {}
 
     def noted(cls: type, name: str) -> None:
         real = getattr(cls, name)
 
-        def call(*given: Any) -> Any:
+        def call(*arguments: Any) -> Any:
             threads.setdefault(name, set()).add(threading.get_ident())
-            return real(*given)
+            return real(*arguments)
 
         monkeypatch.setattr(cls, name, call)
 
@@ -137,9 +137,9 @@ def test_one_thread_alone_has_the_connection_of_a_stream(
     for name in ("recv", "send"):
         noted(ssl.SSLSocket, name)
     (tmp_path / "said").write_bytes(b"there and back")
-    with (tmp_path / "said").open() as said, (tmp_path / "heard").open("w") as heard:
-        monkeypatch.setattr(sys, "stdin", said)
-        monkeypatch.setattr(sys, "stdout", heard)
+    with (tmp_path / "said").open() as source, (tmp_path / "heard").open("w") as sink:
+        monkeypatch.setattr(sys, "stdin", source)
+        monkeypatch.setattr(sys, "stdout", sink)
         ssh.splice(sealed.client, "parrot", 22)
         monkeypatch.undo()
     assert (tmp_path / "heard").read_text() == "there and back"
@@ -191,9 +191,9 @@ def test_a_cloud_over_tls_is_alive_to_its_supervisor_and_starts_again_with_the_s
 @pytest.fixture
 def bought(own: Stub, tmp_path: Path) -> tuple[Stub, Path]:
     """A cloud with a certificate of the operator's own, and the folder that it is in."""
-    made = certificates.authority(tmp_path).server(["cloud.example", "127.0.0.1"])
-    (tmp_path / "cert.pem").write_bytes(made)
-    (tmp_path / "key.pem").write_bytes(made)
+    pem = certificates.authority(tmp_path).server(["cloud.example", "127.0.0.1"])
+    (tmp_path / "cert.pem").write_bytes(pem)
+    (tmp_path / "key.pem").write_bytes(pem)
     own.settings["PILEUS_TLS"] = f"{tmp_path}/cert.pem:{tmp_path}/key.pem"
     own.up()
     return own, tmp_path
@@ -209,10 +209,10 @@ def test_an_operators_certificate_is_served_and_taken_anew_when_it_changes(bough
     # Half of a pair, or nonsense, changes nothing.
     (folder / "cert.pem").write_bytes(b"nonsense")
     assert served(stub) == first
-    made = authority.server(["127.0.0.1"])
-    (folder / "cert.pem").write_bytes(made)
-    (folder / "key.pem").write_bytes(made)
-    assert processes.until(lambda: served(stub) == x509.load_pem_x509_certificate(made), 60, 0.2)
+    pem = authority.server(["127.0.0.1"])
+    (folder / "cert.pem").write_bytes(pem)
+    (folder / "key.pem").write_bytes(pem)
+    assert processes.until(lambda: served(stub) == x509.load_pem_x509_certificate(pem), 60, 0.2)
 
 
 def served(stub: Stub) -> x509.Certificate:
@@ -279,10 +279,10 @@ def test_a_connection_that_begins_amid_a_renewal_is_served_one_pair_whole(
 
 def shown_by(identity: tls.ListenerIdentity) -> x509.Certificate:
     """The certificate that a client of this one gets."""
-    asked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    asked.check_hostname, asked.verify_mode = False, ssl.CERT_NONE
+    client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client_context.check_hostname, client_context.verify_mode = False, ssl.CERT_NONE
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server, client = identity.context.wrap_bio(there, back, server_side=True), asked.wrap_bio(back, there)
+    server, client = identity.context.wrap_bio(there, back, server_side=True), client_context.wrap_bio(back, there)
     for side in (client, server, client):
         with contextlib.suppress(ssl.SSLWantReadError):
             side.do_handshake()

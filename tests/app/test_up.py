@@ -36,14 +36,14 @@ def test_when_up_returns_everything_answers(own: Stub) -> None:
     assert own.client.all("projects")[0]["wanted"]["quota"] == {}
     # A launch right away finds a host.
     body = {"image": "stub-machine", "flavor": "m1.tiny"}
-    made = own.client.post("instances", body=body)["instances"][0]
-    assert processes.until(lambda: own.client.get("instances", made["id"])["state"] == "running", 20)
+    instance = own.client.post("instances", body=body)["instances"][0]
+    assert processes.until(lambda: own.client.get("instances", instance["id"])["state"] == "running", 20)
 
 
 def test_a_setting_that_is_none_is_said(stub: Stub) -> None:
     settings = {"PILEUS_OVERCOMIT_CPU": "2", "PILEUS_COLOUR": "blue", "PILEUS_THREADS": "16", "OTHER": "x"}
-    said = shell.run(["up"], {**stub.environment(), **settings}).stderr.splitlines()
-    assert said == [
+    warnings = shell.run(["up"], {**stub.environment(), **settings}).stderr.splitlines()
+    assert warnings == [
         "pileus: PILEUS_COLOUR is no setting, and is passed over",
         "pileus: PILEUS_OVERCOMIT_CPU is no setting, and is passed over: is PILEUS_OVERCOMMIT_CPU meant?",
     ]
@@ -54,9 +54,9 @@ def test_a_second_up_changes_nothing(stub: Stub) -> None:
     stub.up()
     stub.pileus("up")
     assert (stub.pid, stub.endpoints, stub.admin) == before
-    taken = stub.pileus("up", "--port", "1", check=False)
-    assert taken.returncode == 1
-    assert "runs already" in taken.stderr
+    refused = stub.pileus("up", "--port", "1", check=False)
+    assert refused.returncode == 1
+    assert "runs already" in refused.stderr
     nowhere = stub.pileus("up", "--port", "65536", check=False)
     assert (nowhere.returncode, "Traceback" in nowhere.stderr) == (2, False)
     assert stub.pileus("up", "--provider", "local", check=False).returncode == 1
@@ -78,13 +78,13 @@ def test_what_was_made_outlives_down_and_up(own: Stub) -> None:
 @pytest.mark.executable
 def test_a_killed_cloud_comes_back_with_all_that_was_acknowledged(own: Stub) -> None:
     own.up()
-    made = own.client.post("instances", body={"image": "stub-machine"})["instances"][0]
+    instance = own.client.post("instances", body={"image": "stub-machine"})["instances"][0]
     for name in ("supervisor", "cloud"):
         os.kill(processes.owner(own.state.pidfile(name)) or 0, signal.SIGKILL)
         assert processes.until(lambda name=name: processes.owner(own.state.pidfile(name)) is None, 10)  # type: ignore[misc]
     assert own.pileus("status", check=False).returncode == 1
     own.up()
-    assert processes.until(lambda: own.client.get("instances", made["id"])["state"] == "running", 20)
+    assert processes.until(lambda: own.client.get("instances", instance["id"])["state"] == "running", 20)
     assert own.pileus("status").returncode == 0
 
 
