@@ -41,85 +41,85 @@ class Addresses:
     def ask(self, living: list[Wish]) -> None:
         """One request, of a kind that is possible now."""
         random = self._world.random
-        mine = [kept for kept in self.kept.values() if not kept.released]
+        mine = [floating for floating in self.kept.values() if not floating.released]
         if not mine or random.random() < 0.2:
             self._allocate()
             return
-        kept = random.choice(mine)
+        floating = random.choice(mine)
         deed = random.choice(("associate", "associate", "associate", "disassociate", "release"))
-        self._world.log("user:", deed, kept.address)
+        self._world.log("user:", deed, floating.address)
         if deed == "associate" and living:
-            self._associate(kept, random.choice(living))
+            self._associate(floating, random.choice(living))
         elif deed == "disassociate":
-            self._disassociate(kept)
+            self._disassociate(floating)
         else:
-            self._release(kept)
+            self._release(floating)
 
     def left(self, instance: str) -> None:
         """The instance was terminated: what it had is nobody's."""
-        for kept in self.kept.values():
-            if kept.instance == instance:
-                kept.instance = None
+        for floating in self.kept.values():
+            if floating.instance == instance:
+                floating.instance = None
 
     def relearn(self) -> None:
         """After a recovery: what the users see now is what they expect."""
         with self._world.store.truth() as tx:
             rows = {row.uuid: row for row in tx.list(FloatingIp, dead=True)}
-        for kept in list(self.kept.values()):
-            row = rows.get(kept.uuid)
+        for floating in list(self.kept.values()):
+            row = rows.get(floating.uuid)
             if row is None:
-                del self.kept[kept.uuid]
+                del self.kept[floating.uuid]
                 continue
             port = self._world.damage.row(Port, row.wanted.port) if row.wanted.port else None
-            kept.released, kept.instance = row.wanted.gone, port.wanted.instance if port else None
+            floating.released, floating.instance = row.wanted.gone, port.wanted.instance if port else None
 
     def _allocate(self) -> None:
-        made: list[FloatingIp] = []
+        rows: list[FloatingIp] = []
         caller, core = self._world.cloud.caller, self._world.core
         self._world.log("user: allocate")
-        if self._attempt(lambda: made.append(floatingip.allocate(caller, core))):
-            one = made[-1]
-            self.kept[one.uuid] = Kept(one.uuid, one.ec2_id, one.assigned.address)
+        if self._attempt(lambda: rows.append(floatingip.allocate(caller, core))):
+            row = rows[-1]
+            self.kept[row.uuid] = Kept(row.uuid, row.ec2_id, row.assigned.address)
 
-    def _associate(self, kept: Kept, wish: Wish) -> None:
+    def _associate(self, floating: Kept, wish: Wish) -> None:
         caller, core = self._world.cloud.caller, self._world.core
-        if self._attempt(lambda: floatingip.associate(caller, core, kept.ec2_id, instance=wish.ec2_id)):
+        if self._attempt(lambda: floatingip.associate(caller, core, floating.ec2_id, instance=wish.ec2_id)):
             self.left(wish.uuid)
-            kept.instance = wish.uuid
+            floating.instance = wish.uuid
 
-    def _disassociate(self, kept: Kept) -> None:
+    def _disassociate(self, floating: Kept) -> None:
         caller, core = self._world.cloud.caller, self._world.core
-        if self._attempt(lambda: floatingip.disassociate(caller, core, address=kept.address)):
-            kept.instance = None
+        if self._attempt(lambda: floatingip.disassociate(caller, core, address=floating.address)):
+            floating.instance = None
 
-    def _release(self, kept: Kept) -> None:
+    def _release(self, floating: Kept) -> None:
         caller, core = self._world.cloud.caller, self._world.core
-        if self._attempt(lambda: floatingip.release(caller, core, kept.ec2_id)):
-            kept.released = True
+        if self._attempt(lambda: floatingip.release(caller, core, floating.ec2_id)):
+            floating.released = True
 
     def complaints(self, tx: Reader) -> Iterator[str]:
         """At rest: how what is there differs from what was asked."""
         rows = {row.uuid: row for row in tx.list(FloatingIp, dead=True)}
-        for kept in self.kept.values():
-            row = rows.get(kept.uuid)
-            spec = self._world.net.specs.get(("floatingip", kept.uuid))
-            if kept.released:
+        for floating in self.kept.values():
+            row = rows.get(floating.uuid)
+            spec = self._world.net.specs.get(("floatingip", floating.uuid))
+            if floating.released:
                 if spec is not None or (not self._world.temper.forgetful if row is None else row.gone is None):
-                    yield f"{kept.address} was released, and is {row}, {spec}"
+                    yield f"{floating.address} was released, and is {row}, {spec}"
                 continue
-            if row is None or row.gone is not None or row.assigned.address != kept.address:
-                yield f"{kept.address} was kept, and is {row}"
+            if row is None or row.gone is not None or row.assigned.address != floating.address:
+                yield f"{floating.address} was kept, and is {row}"
                 continue
-            has = self._port(tx, kept)
+            has = self._port(tx, floating)
             if row.wanted.port != (has.uuid if has else None):
-                yield f"{kept.address} was given to {kept.instance}, and {row.wanted.port} has it"
+                yield f"{floating.address} was given to {floating.instance}, and {row.wanted.port} has it"
             led = (spec.port, spec.private) if isinstance(spec, FloatingIpSpec) else None
             if led != ((has.uuid, has.assigned.address) if has else ("", "")):
-                yield f"{kept.address} was given to {kept.instance}, and leads to {led}"
+                yield f"{floating.address} was given to {floating.instance}, and leads to {led}"
 
-    def _port(self, tx: Reader, kept: Kept) -> Port | None:
+    def _port(self, tx: Reader, floating: Kept) -> Port | None:
         """The port that the address leads to; None also when the instance ended itself for good."""
-        instance = tx.get(Instance, kept.instance) if kept.instance else None
+        instance = tx.get(Instance, floating.instance) if floating.instance else None
         if instance is None or instance.wanted.gone:
             return None
         return next(port for port in tx.referring(Port, [instance.uuid]) if port.wanted.instance == instance.uuid)

@@ -69,7 +69,7 @@ class Captures:
     def ask(self, living: list[Wish]) -> None:
         """One request, of a kind that is possible now."""
         random = self._world.random
-        mine = [kept for kept in self.kept.values() if not kept.deregistered]
+        mine = [capture for capture in self.kept.values() if not capture.deregistered]
         deed = random.choice(("capture", "capture", "look", "deregister"))
         if deed == "capture" and living:
             self._capture(random.choice(living))
@@ -82,60 +82,60 @@ class Captures:
     def _capture(self, wish: Wish) -> None:
         world = self._world
         self._count += 1
-        asked = image.CaptureRequest(
+        request = image.CaptureRequest(
             instance=wish.ec2_id, name=f"capture-{self._count}", reboot=world.random.random() < 0.5
         )
-        world.log("user: capture", wish.uuid, asked.name, "with a reboot" if asked.reboot else "")
-        made: list[Image] = []
-        if self._attempt(lambda: made.append(image.capture(world.cloud.caller, world.core, asked))):
-            self.kept[made[0].uuid] = Kept(made[0].uuid, made[0].ec2_id, wish.uuid, asked.reboot)
+        world.log("user: capture", wish.uuid, request.name, "with a reboot" if request.reboot else "")
+        images: list[Image] = []
+        if self._attempt(lambda: images.append(image.capture(world.cloud.caller, world.core, request))):
+            self.kept[images[0].uuid] = Kept(images[0].uuid, images[0].ec2_id, wish.uuid, request.reboot)
 
-    def _deregister(self, kept: Kept) -> None:
+    def _deregister(self, capture: Kept) -> None:
         world = self._world
-        world.log("user: deregister", kept.uuid)
-        if self._attempt(lambda: image.deregister(world.cloud.caller, world.core, kept.ec2_id)):
-            kept.deregistered = True
+        world.log("user: deregister", capture.uuid)
+        if self._attempt(lambda: image.deregister(world.cloud.caller, world.core, capture.ec2_id)):
+            capture.deregistered = True
 
     def look(self, tx: Reader) -> None:
         """See which are available: they have to stay so."""
         for row in tx.many(Image, self.kept).values():
-            kept = self.kept[row.uuid]
+            capture = self.kept[row.uuid]
             self.seen.add(state(row))
-            if state(row) is State.AVAILABLE and not kept.digest:
-                kept.digest = content(row).digest
+            if state(row) is State.AVAILABLE and not capture.digest:
+                capture.digest = content(row).digest
 
     def relearn(self) -> None:
         """After a recovery: what the users see now is what they expect."""
         with self._world.store.truth() as tx:
             rows = tx.many(Image, self.kept)
-        self.kept = {uuid: kept for uuid, kept in self.kept.items() if uuid in rows}
-        for uuid, kept in self.kept.items():
+        self.kept = {uuid: capture for uuid, capture in self.kept.items() if uuid in rows}
+        for uuid, capture in self.kept.items():
             row = rows[uuid]
-            kept.deregistered = row.wanted.gone or row.gone is not None
-            kept.digest = content(row).digest if state(row) is State.AVAILABLE else ""
+            capture.deregistered = row.wanted.gone or row.gone is not None
+            capture.digest = content(row).digest if state(row) is State.AVAILABLE else ""
 
     def complaints(self, tx: Reader) -> Iterator[str]:
         """What is not as it was asked for, now that all is at rest."""
         world = self._world
         rows = tx.many(Image, self.kept)
-        for uuid, kept in self.kept.items():
-            if uuid not in rows and world.temper.forgetful and kept.deregistered:
+        for uuid, capture in self.kept.items():
+            if uuid not in rows and world.temper.forgetful and capture.deregistered:
                 continue
             row = rows[uuid]
             self.seen.add(state(row))
-            if kept.deregistered:
+            if capture.deregistered:
                 if row.gone is None:
                     yield f"{uuid} was deregistered, and is {row}"
                 continue
             if not settled(row):
                 yield f"{uuid} is not at rest: {row}"
             what = state(row)
-            if kept.digest and (what is not State.AVAILABLE or content(row).digest != kept.digest):
-                yield f"{uuid} was available as {kept.digest}, and is {row}"
+            if capture.digest and (what is not State.AVAILABLE or content(row).digest != capture.digest):
+                yield f"{uuid} was available as {capture.digest}, and is {row}"
             if what is State.AVAILABLE and content(row).digest not in world.objects.kept:
                 yield f"{uuid} is available, and its bytes are nowhere"
-            wish = world.users.wishes.get(kept.instance)
-            excused = kept.reboot or wish is None or wish.gone or wish.ended or world.behind
+            wish = world.users.wishes.get(capture.instance)
+            excused = capture.reboot or wish is None or wish.gone or wish.ended or world.behind
             if what is State.FAILED and not excused:
                 yield f"{uuid} failed, and its instance lives: {row}"
         for node in world.nodes.values():

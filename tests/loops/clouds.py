@@ -141,8 +141,8 @@ class Cloud:
     def next_due(self) -> float | None:
         """When the next wake can be claimed."""
         with self.store.truth() as tx:
-            (found,) = tx.sql.execute(NEXT).first()
-        return None if found is None else float(found)
+            (due,) = tx.sql.execute(NEXT).first()
+        return None if due is None else float(due)
 
     def reset(self) -> None:
         """The database as it was in the beginning."""

@@ -103,10 +103,10 @@ class Damage:
         self._world.log("damaged:", kind, key, column, now)
         self._put_back_later(damaged)
 
-    def restored(self, held: dict[str, Damaged]) -> None:
-        """The database was replaced by a copy, made when `held` was damaged."""
-        self.held = dict(held)
-        for damaged in held.values():
+    def restored(self, damaged_rows: dict[str, Damaged]) -> None:
+        """The database was replaced by a copy, made when `damaged_rows` were damaged."""
+        self.held = dict(damaged_rows)
+        for damaged in damaged_rows.values():
             self._put_back_later(damaged)
 
     def _put_back_later(self, damaged: Damaged) -> None:

@@ -126,8 +126,8 @@ class FileLoss(Restored):
         self._start()
         self._tick()
 
-    def _judged(self, rows: dict[str, Instance], heard: Iterable[Node]) -> None:
+    def _judged(self, rows: dict[str, Instance], heard_nodes: Iterable[Node]) -> None:
         if self.lossy:
-            super()._judged(rows, heard)
+            super()._judged(rows, heard_nodes)
         else:
             self._world.users.look(rows)

@@ -49,14 +49,14 @@ _launch, _end = launch.launch, power._end
 def _usage_later() -> Iterator[None]:
     use, take = Writer.use, place.take
 
-    def split(caller: Caller, core: Core, asked: launch.Launch) -> list[str]:
-        held: list[Callable[[Writer], None]] = []
+    def split(caller: Caller, core: Core, request: launch.Launch) -> list[str]:
+        deferred_writes: list[Callable[[Writer], None]] = []
         with (
-            mock.patch.object(Writer, "use", lambda _tx, amounts: held.append(lambda tx: use(tx, amounts))),
-            mock.patch.object(place, "take", lambda _tx, *chosen: held.append(lambda tx: take(tx, *chosen))),
+            mock.patch.object(Writer, "use", lambda _tx, amounts: deferred_writes.append(lambda tx: use(tx, amounts))),
+            mock.patch.object(place, "take", lambda _tx, *chosen: deferred_writes.append(lambda tx: take(tx, *chosen))),
         ):
-            uuids = _launch(caller, core, asked)
-        for later in held:
+            uuids = _launch(caller, core, request)
+        for later in deferred_writes:
             with core.store.write() as tx:
                 later(tx)
         return uuids
@@ -67,19 +67,19 @@ def _usage_later() -> Iterator[None]:
 
 @contextmanager
 def _token_later() -> Iterator[None]:
-    held: list[tuple[Any, ...]] = []
+    deferred_arguments: list[tuple[Any, ...]] = []
     remember = Writer.remember
 
-    def split(caller: Caller, core: Core, asked: launch.Launch) -> list[str]:
-        held.clear()
-        uuids = _launch(caller, core, asked)
-        for arguments in held:
+    def split(caller: Caller, core: Core, request: launch.Launch) -> list[str]:
+        deferred_arguments.clear()
+        uuids = _launch(caller, core, request)
+        for arguments in deferred_arguments:
             with core.store.write() as tx:
                 remember(tx, *arguments)
         return uuids
 
     with (
-        mock.patch.object(Writer, "remember", lambda _tx, *arguments: held.append(arguments)),
+        mock.patch.object(Writer, "remember", lambda _tx, *arguments: deferred_arguments.append(arguments)),
         mock.patch.object(launch, "launch", split),
     ):
         yield
@@ -184,8 +184,8 @@ def _finish_always(
     del claim  # the next ones are claimed in another transaction: this switch is about giving back alone
     table = tables.wake
     with store.engine.write() as connection:
-        for held, due, failed in done:
-            here = (table.c.kind == held.kind) & (table.c.uuid == held.uuid)
+        for wake, due, failed in done:
+            here = (table.c.kind == wake.kind) & (table.c.uuid == wake.uuid)
             connection.execute(table.update().where(here).values(until=0.0, due=due, tries=int(failed)))
     return []
 
@@ -204,13 +204,13 @@ _claim = Store.claim_wakes
 
 
 def _claim_clears(store: Store, most: int) -> list[stores.Claimed]:
-    found = _claim(store, most)
+    wakes = _claim(store, most)
     table = tables.wake
-    for held in found:
-        here = (table.c.kind == held.kind) & (table.c.uuid == held.uuid)
+    for wake in wakes:
+        here = (table.c.kind == wake.kind) & (table.c.uuid == wake.uuid)
         with store.engine.write() as connection:
             connection.execute(table.update().where(here).values(due=None))
-    return found
+    return wakes
 
 
 @contextmanager
@@ -281,16 +281,16 @@ def _takes_lower(agent: Agent, order: Order) -> bool:
 
 
 def _takes_removed(agent: Agent, order: Order) -> bool:
-    held = agent.book.entries.get(order.uuid)
+    entry = agent.book.entries.get(order.uuid)
     if order.spec is None and order.uuid in agent.book.removed:
         agent._told.add(order.uuid)
         return False
-    return held is None or order.revision > held.revision
+    return entry is None or order.revision > entry.revision
 
 
 def _takes_forgotten(agent: Agent, order: Order) -> bool:
-    held, removed = agent.book.entries.get(order.uuid), agent.book.removed.get(order.uuid)
-    if order.spec is None or held is not None or removed is not None or order.revision > agent.book.forgotten:
+    entry, removed = agent.book.entries.get(order.uuid), agent.book.removed.get(order.uuid)
+    if order.spec is None or entry is not None or removed is not None or order.revision > agent.book.forgotten:
         return _accepts(agent, order)
     return True
 
@@ -307,19 +307,19 @@ def _only_what_was_held() -> Iterator[None]:
     passing: dict[int, set[str]] = {}
 
     def takes(agent: Agent, order: Order) -> bool:
-        held = order.uuid in agent.book.entries
-        taken = take(agent, order)
-        if order.spec is None and not held:
+        had_entry = order.uuid in agent.book.entries
+        accepted = take(agent, order)
+        if order.spec is None and not had_entry:
             passing.setdefault(id(agent), set()).add(order.uuid)
-        return taken
+        return accepted
 
     def reports(agent: Agent, *, full: bool = False) -> Report:
-        said = report_(agent, full=full)
+        report = report_(agent, full=full)
         waiting = passing.get(id(agent), set())
         for uuid in waiting & agent.book.removed.keys():
             waiting.discard(uuid)
             agent.book.removed.pop(uuid)
-        return said
+        return report
 
     with mock.patch.object(Agent, "take", takes), mock.patch.object(Agent, "report", reports):
         yield
@@ -344,8 +344,8 @@ def _stored_is_applied(tx: Writer, row: Instance, body: BodyReport) -> Instance:
     return _see(tx, row, msgspec.structs.replace(body, revision=row.revision))
 
 
-def _never(told: Report, seen: HostSeen) -> bool:
-    del told, seen
+def _never(report: Report, seen: HostSeen) -> bool:
+    del report, seen
     return False
 
 
@@ -359,11 +359,11 @@ def _leave_at_once(tx: Writer, row: Instance) -> Instance:
     return instance.cleared(tx, _leave(tx, row), host)
 
 
-def _absence_confirms(tx: Writer, told: Report, rows: dict[str, Instance]) -> None:
+def _absence_confirms(tx: Writer, report: Report, rows: dict[str, Instance]) -> None:
     del rows
     for row in tx.list(Instance):
-        if told.host in row.assigned.clear and told.host and row.uuid not in told.bodies:
-            tx.wake(instance.cleared(tx, row, told.host))
+        if report.host in row.assigned.clear and report.host and row.uuid not in report.bodies:
+            tx.wake(instance.cleared(tx, row, report.host))
 
 
 def _not_present(port: Port) -> bool:

@@ -31,8 +31,8 @@ POWER = Temper(verbs=("launch", "stop", "start"), restored="copy", silent=True)
 ENDS = Temper(verbs=("launch", "terminate"), restored="gone", silent=True)
 
 
-def _never_behind(recovery: Recovery, given: Revision, *, recovering: bool) -> bool:
-    del recovery, given, recovering
+def _never_behind(recovery: Recovery, revision: Revision, *, recovering: bool) -> bool:
+    del recovery, revision, recovering
     return False
 
 
@@ -64,11 +64,11 @@ def _remembers_nothing(merge: _Merge) -> None:
     del merge
 
 
-def _vouch_at_once(core: Core, told: Report) -> None:
+def _vouch_at_once(core: Core, report: Report) -> None:
     with core.store.write() as tx:
         revision, opening = tx.bump(), tx.opening
-        comparison.vouch(tx, told.host, revision)
-    core.hosts.send(told.host, Ask(forget=revision, opening=opening))
+        comparison.vouch(tx, report.host, revision)
+    core.hosts.send(report.host, Ask(forget=revision, opening=opening))
 
 
 def _not_counted(tx: Writer) -> list[str]:
@@ -112,13 +112,13 @@ def _not_missed(tx: Reader, report: Report) -> bool:
     return False
 
 
-def _never_outrun(recovery: Recovery, report: Report, given: Revision) -> bool:
-    del recovery, report, given
+def _never_outrun(recovery: Recovery, report: Report, revision: Revision) -> bool:
+    del recovery, report, revision
     return False
 
 
-def _nothing_since(merge: _Merge, row: Instance, made: Instance) -> None:
-    del merge, row, made
+def _nothing_since(merge: _Merge, row: Instance, instance: Instance) -> None:
+    del merge, row, instance
 
 
 def _holds_on(merge: _Merge) -> None:

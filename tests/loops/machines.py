@@ -69,9 +69,9 @@ class Machine(StubProvider):
         world.promises.may_apply(self, spec)
         was = self.running(uuid)
         slow = was and spec.power.state == "stopped" and (uuid in self.stopping or world.happens("slow stop"))
-        told = msgspec.structs.replace(spec, power=Power(state="running", n=spec.power.n)) if slow else spec
+        applied_spec = msgspec.structs.replace(spec, power=Power(state="running", n=spec.power.n)) if slow else spec
         self._faults = None
-        super().ensure(told)
+        super().ensure(applied_spec)
         self._faults = self._fault
         self.applied[uuid] = spec
         if slow and uuid not in self.stopping:

@@ -255,12 +255,12 @@ class Node:
         if self.agent is None or self.silent:
             return
         try:
-            taken = self.agent.take(order)
+            accepted = self.agent.take(order)
         except Killed:
             self.die()
             return
-        self.world.log(self.name, "takes" if taken else "leaves", order.uuid, order.revision, order.why)
-        if taken:
+        self.world.log(self.name, "takes" if accepted else "leaves", order.uuid, order.revision, order.why)
+        if accepted:
             self.wake(order.uuid)
         self._news()
 
@@ -284,15 +284,15 @@ class Node:
     def report(self, *, full: bool) -> None:
         """Say what is to be said."""
         if self.agent is not None:
-            said: Report = self.agent.report(full=full)
+            message: Report = self.agent.report(full=full)
             if not self.silent:
-                self.up(said)
+                self.up(message)
 
     def up(self, message: ToCloud) -> None:
         """Send to the cloud."""
         self._said += 1
-        data, said = messages.encode(message), self._said
-        self.world.carry(lambda: self.world.hear(messages.decode_to_cloud(data), said))
+        data, number = messages.encode(message), self._said
+        self.world.carry(lambda: self.world.hear(messages.decode_to_cloud(data), number))
 
     # -- steps ---------------------------------------------------------------------------------------------------
 

@@ -112,8 +112,8 @@ class Promises:
 
     def _wanted(self, spec: ImageSpec) -> bool:
         """Whether anybody still waits for a capture: its host may not have heard yet that nobody does."""
-        held = [node.book.entries.get(spec.uuid) for node in self._world.nodes.values()]
-        awaited = [entry for entry in held if entry is not None and entry.spec is not None]
+        entries = [node.book.entries.get(spec.uuid) for node in self._world.nodes.values()]
+        awaited = [entry for entry in entries if entry is not None and entry.spec is not None]
         return any(entry.capture is None or entry.capture.state != "failed" for entry in awaited)
 
     def may_remove(self, machine: Machine, ref: BodyRef) -> None:
@@ -124,8 +124,8 @@ class Promises:
             self._may_forget(machine, ref)
         elif (ref.kind, ref.uuid) in machine.bodies:
             row = self._row(ref.uuid)
-            held = next(node.book for node in self._world.nodes.values() if node.machine is machine).entries[ref.uuid]
-            if self._world.behind and held.spec is None and held.why == "gone":
+            entry = next(node.book for node in self._world.nodes.values() if node.machine is machine).entries[ref.uuid]
+            if self._world.behind and entry.spec is None and entry.why == "gone":
                 return  # ordered by the store that was
             if row is None or not (row.wanted.gone or machine.name in row.assigned.clear):
                 self.broken(UNKNOWN, f"{ref.uuid} was destroyed, and nobody wanted that")
@@ -148,20 +148,20 @@ class Promises:
         if opened and (row is None or row.gone is not None) and not self._leaving(machine, uuid):
             self.broken(GONE, f"{uuid} came up on {machine.name}, and is gone")
         for node in self._world.nodes.values():
-            for other, held in node.machine.applied.items():
+            for other, other_spec in node.machine.applied.items():
                 if not node.machine.running(other) or (other == uuid and node.machine is machine):
                     continue
                 if other == uuid:
                     self.broken(TWO, f"{uuid} runs on {machine.name} and {node.name}")
-                if not self._connected(held) or not self._connected(spec):
+                if not self._connected(other_spec) or not self._connected(spec):
                     continue  # its silent host does not know that it was terminated, or it never had a port
-                if held.loopback == spec.loopback or _addresses(held) & _addresses(spec):
+                if other_spec.loopback == spec.loopback or _addresses(other_spec) & _addresses(spec):
                     self.broken(COUNTS, f"{uuid} has come up with an address of {other}, which runs")
 
     def _leaving(self, machine: Machine, uuid: str) -> bool:
         """Whether its host was told to remove it by the store that was, and is still about what came before."""
-        held = next(node.book for node in self._world.nodes.values() if node.machine is machine).entries.get(uuid)
-        return self._world.behind and held is not None and held.spec is None
+        entry = next(node.book for node in self._world.nodes.values() if node.machine is machine).entries.get(uuid)
+        return self._world.behind and entry is not None and entry.spec is None
 
     def _compared(self, host: str) -> bool:
         """Whether the store was compared with this host, since it was replaced."""
@@ -218,14 +218,14 @@ class Promises:
             wish.ended = True
             self._selfended[uuid] = row.wanted.power.n
             read = entry is not None and uuid not in node.book.torn
-            known = (
+            cause_known = (
                 uuid in machine.noticed
                 and read
                 and entry is not None
                 and entry.body.running
                 and not entry.body.ordered_stop
             )
-            if known and entry is not None and entry.body.n == row.wanted.power.n and wish.running:
+            if cause_known and entry is not None and entry.body.n == row.wanted.power.n and wish.running:
                 self._binding[uuid] = entry.body.n
         self._world.log("guest ends" if by_itself else "guest dies", uuid, "binding" if uuid in self._binding else "")
         machine.stopping.discard(uuid)
@@ -252,14 +252,14 @@ class Promises:
         """A start of a host is not in its book: the next one has the same number, and old reports may pass."""
         self._uncounted.add(host)
 
-    def recovered(self, rows: Mapping[str, Instance], heard: Iterable[Node]) -> None:
+    def recovered(self, rows: Mapping[str, Instance], heard_nodes: Iterable[Node]) -> None:
         """The store was recovered: what hosts hold is in it as they hold it, and what they removed is not."""
         self.counts()
         for uuid in self._let_go & rows.keys():
             row = rows[uuid]
             if not row.wanted.gone and row.assigned.unheard is None:
                 self.broken(GONE, f"{uuid} had been terminated, the engine has let go of it, and it came back")
-        for node in heard:
+        for node in heard_nodes:
             self._as_held(rows, node)
         for uuid, n in list(self._binding.items()):
             if uuid not in rows or rows[uuid].wanted.power.n != n:
@@ -282,13 +282,13 @@ class Promises:
 
     def _as_held(self, rows: Mapping[str, Instance], node: Node) -> None:
         with self._world.store.truth() as tx:
-            given = tx.meta("incarnation"), tx.meta("counter")
+            latest_revision = tx.meta("incarnation"), tx.meta("counter")
         for uuid in node.book.gone:
             if uuid in rows and not rows[uuid].wanted.gone:
                 self.broken(GONE, f"{uuid} was removed from {node.name}, and came back")
         for uuid, entry in node.book.entries.items():
             row = rows.get(uuid)
-            if entry.revision > given:
+            if entry.revision > latest_revision:
                 continue  # under way when the store was opened: it will be closed, and recovered, for that
             if entry.kind == Image.KIND:
                 continue
@@ -312,37 +312,37 @@ class Promises:
         with self._world.store.truth() as tx:
             return [tuple(row) for row in tx.sql.execute(table.select())]
 
-    def before_report(self, host: str, said: int, *, paged: bool) -> None:
-        """The `said`-th report of a host is about to be taken in: an old one must not change anything.
+    def before_report(self, host: str, number: int, *, paged: bool) -> None:
+        """The `number`-th report of a host is about to be taken in: an old one must not change anything.
 
         Of an answer in pages (`paged`) any page may be the last to come.
         """
         # Of a host that was not compared: taken in when the store is opened, or not even then.
         self._answers = paged or self._world.store.closed or not self._compared(host)
-        old = said <= self._heard.get(host, 0) and not self._answers and host not in self._uncounted
+        old = number <= self._heard.get(host, 0) and not self._answers and host not in self._uncounted
         self._before = self._seen() if old else None
 
     def forget_reports(self) -> None:
         """Note that a database took the place of the other one, and does not know which reports that one took in."""
         self._heard.clear()
 
-    def after_report(self, host: str, said: int) -> None:
+    def after_report(self, host: str, number: int) -> None:
         """A report was taken in."""
         if self._before is not None and self._before != self._seen():
-            self.broken(STALE, f"report {said} of {host} changed something after report {self._heard[host]}")
+            self.broken(STALE, f"report {number} of {host} changed something after report {self._heard[host]}")
         if not self._answers:
-            self._heard[host] = max(said, self._heard.get(host, 0))
+            self._heard[host] = max(number, self._heard.get(host, 0))
 
     # -- at rest -------------------------------------------------------------------------------------------------
 
     def counts(self, *, at_rest: bool = False) -> None:
         """Claims and usage are at any time what the rows say; usage is not lowered while rows cannot be read."""
         with self._world.store.truth() as tx:
-            found = recount.differences(tx)
+            differences = recount.differences(tx)
             if tx.meta(recount.WITHHELD) and not at_rest:
-                found = [what for what in found if not what.startswith("usage of")]
-        if found:
-            self.broken(COUNTS, "; ".join(found))
+                differences = [what for what in differences if not what.startswith("usage of")]
+        if differences:
+            self.broken(COUNTS, "; ".join(differences))
 
     def judge(self) -> None:
         """Judge everything."""
@@ -351,9 +351,9 @@ class Promises:
         with world.store.truth() as tx:
             rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
             for token, uuids in world.users.tokens.items():
-                made = {row.uuid for row in rows.values() if row.wanted.token == token}
-                if made != {uuid for uuid in uuids if uuid in rows or not self._forgotten(uuid)}:
-                    self.broken(TOKEN, f"{token} made {made}, answered {uuids}")
+                launched_uuids = {row.uuid for row in rows.values() if row.wanted.token == token}
+                if launched_uuids != {uuid for uuid in uuids if uuid in rows or not self._forgotten(uuid)}:
+                    self.broken(TOKEN, f"{token} made {launched_uuids}, answered {uuids}")
             self._bodies(rows)
             for uuid, row in rows.items():
                 self._instance(uuid, row)

@@ -175,21 +175,21 @@ class Restored:
         with world.store.truth() as tx:
             rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
         rows |= world.damage.instances()
-        heard = [node for node in world.nodes.values() if node.name in self.admitted]
-        self._judged(rows, heard)
+        heard_nodes = [node for node in world.nodes.values() if node.name in self.admitted]
+        self._judged(rows, heard_nodes)
         self._living = set()
         self._seed()
         if self._what == "again" and not self._repeated:
             self._repeated = True
             world.after(world.random.uniform(1, 8), self._copied)
 
-    def _judged(self, rows: dict[str, Instance], heard: Iterable[Node]) -> None:
+    def _judged(self, rows: dict[str, Instance], heard_nodes: Iterable[Node]) -> None:
         """The store was opened: judge what came of the recovery, which users take for the truth from then on."""
         world = self._world
-        world.promises.recovered(rows, heard)
+        world.promises.recovered(rows, heard_nodes)
         world.promises.kept(rows, self._living, self._ended)
-        held = {uuid for node in world.nodes.values() if node not in heard for uuid in node.book.entries}
-        world.users.relearn(rows, held)
+        away_uuids = {uuid for node in world.nodes.values() if node not in heard_nodes for uuid in node.book.entries}
+        world.users.relearn(rows, away_uuids)
 
     def _seed(self) -> None:
         """As the process does when the store is open."""

@@ -61,8 +61,8 @@ class Temper(msgspec.Struct, frozen=True):
     replaced: Literal["", "deleted", "copy", "log"] = ""
 
 
-def draw(seed: int, asked: Temper) -> Temper:
-    """The temper of a seed in all that `asked` leaves open.
+def draw(seed: int, requested: Temper) -> Temper:
+    """The temper of a seed in all that `requested` leaves open.
 
     Each part is drawn by itself: where a new one is added, worlds that ask for something else stay as they were.
     """
@@ -73,26 +73,26 @@ def draw(seed: int, asked: Temper) -> Temper:
     verbs = tuple(verb for verb in VERBS for _ in range(choice(verb, 0, 1, 2, 5)))
     mishaps = tuple(what for what in MISHAPS for _ in range(choice(what, 0, 1, 3)))
     odds = {what: odd * choice(what, 0, 1, 2) for what, odd in ODDS.items()}
-    if asked.old:
+    if requested.old:
         mishaps = (*mishaps, "old", "old")
-    verbs = asked.verbs or verbs or ("start",)
-    if asked.captures:
+    verbs = requested.verbs or verbs or ("start",)
+    if requested.captures:
         verbs = (*verbs, *["launch", "capture", "capture"] * max(1, len(verbs) // 4))
         odds["slow fetch"] = 0.3
     return Temper(
         verbs=verbs,
-        mishaps=asked.mishaps or mishaps or ("guest",),
-        odds={**odds, **asked.odds},
-        restored=asked.restored,
-        operators=asked.operators,
-        silent=asked.silent,
-        captures=asked.captures,
-        old=asked.old,
-        mute=asked.mute,
-        clock=asked.clock,
-        forgetful=asked.forgetful,
-        damaged=asked.damaged,
-        descriptors=asked.descriptors,
-        history=asked.history,
-        replaced=asked.replaced,
+        mishaps=requested.mishaps or mishaps or ("guest",),
+        odds={**odds, **requested.odds},
+        restored=requested.restored,
+        operators=requested.operators,
+        silent=requested.silent,
+        captures=requested.captures,
+        old=requested.old,
+        mute=requested.mute,
+        clock=requested.clock,
+        forgetful=requested.forgetful,
+        damaged=requested.damaged,
+        descriptors=requested.descriptors,
+        history=requested.history,
+        replaced=requested.replaced,
     )

@@ -96,8 +96,8 @@ def test_a_host_that_joins_anew_while_it_is_looked_at_keeps_its_account(core: Co
             joined(core, "alpha")
             return super().hosts()
 
-    made = joined(core, "alpha")
-    host.remove(SYSTEM, core, made.name)
+    joined_host = joined(core, "alpha")
+    host.remove(SYSTEM, core, joined_host.name)
     accounts = Late(known={"alpha"})
     settle(core, [accounts])
     assert accounts.known == {"alpha"}

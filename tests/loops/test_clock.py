@@ -64,18 +64,18 @@ def test_a_host_tries_again_as_soon_as_it_would_have(hours: int) -> None:
 def test_what_was_asked_before_a_jump_comes_about_after_the_next_scan(
     site: Site, ann: Caller, tiny: Image, hours: int
 ) -> None:
-    one, two = site.launch(ann, Launch(image=tiny.ec2_id, least=2, most=2))
+    first, second = site.launch(ann, Launch(image=tiny.ec2_id, least=2, most=2))
     site.settle()
-    power.stop(ann, site.core, [one.ec2_id])
-    power.terminate(ann, site.core, [two.ec2_id])
+    power.stop(ann, site.core, [first.ec2_id])
+    power.terminate(ann, site.core, [second.ec2_id])
     # A worker that takes one and dies.
     assert site.store.claim_wake() is not None
     site.now += hours * 3600
     site.hear("h1")
     scan(site.core)
     site.settle()
-    assert state(site.row(one.uuid)) is State.STOPPED
-    assert site.row(two.uuid).gone is not None
+    assert state(site.row(first.uuid)) is State.STOPPED
+    assert site.row(second.uuid).gone is not None
 
 
 @JUMPS

@@ -58,11 +58,11 @@ def kept(site: Site, tmp_path: Path) -> Kept:
 
 def test_an_image_goes_when_nothing_has_named_it_for_its_time(site: Site, ann: Caller, kept: Kept) -> None:
     digest, other = kept.put(b"one"), kept.put(b"other")
-    made = image.register(ann, site.core, "mine", Wanted(digest=digest))
+    image_row = image.register(ann, site.core, "mine", Wanted(digest=digest))
     image.register(ann, site.core, "other", Wanted(digest=other))
     kept.later(30 * DAY)
     assert kept.look() == []
-    image.deregister(ann, site.core, made.ec2_id)
+    image.deregister(ann, site.core, image_row.ec2_id)
     kept.later(7 * DAY)
     assert kept.look() == []
     kept.later(OFTEN + 1)
@@ -105,10 +105,10 @@ def test_what_a_database_has_never_known_stays(site: Site, ann: Caller, kept: Ke
 
 def test_what_a_disk_began_as_stays_as_long_as_the_disk(site: Site, ann: Caller, kept: Kept) -> None:
     digest = kept.put(b"one")
-    made = image.register(ann, site.core, "mine", Wanted(digest=digest, format="qcow2"))
-    (row,) = site.launch(ann, Launch(image=made.ec2_id))
+    image_row = image.register(ann, site.core, "mine", Wanted(digest=digest, format="qcow2"))
+    (row,) = site.launch(ann, Launch(image=image_row.ec2_id))
     site.settle()
-    image.deregister(ann, site.core, made.ec2_id)
+    image.deregister(ann, site.core, image_row.ec2_id)
     for _ in range(2):
         kept.later(30 * DAY)
         assert kept.look() == []
@@ -122,14 +122,14 @@ def test_what_a_disk_began_as_stays_as_long_as_the_disk(site: Site, ann: Caller,
 def test_what_a_capture_will_be_is_needed_before_it_is_there(site: Site, ann: Caller, tiny: Image, kept: Kept) -> None:
     (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
     site.settle()
-    made = image.capture(ann, site.core, image.CaptureRequest(instance=row.ec2_id, name="captured"))
+    capture = image.capture(ann, site.core, image.CaptureRequest(instance=row.ec2_id, name="captured"))
     site.settle()
     with site.store.read() as tx:
-        found = tx.get(Image, made.uuid)
-        assert found is not None
-        assert found.seen is not None
-        assert not found.seen.stored
-        assert found.seen.digest in image.named(tx)
+        stored_row = tx.get(Image, capture.uuid)
+        assert stored_row is not None
+        assert stored_row.seen is not None
+        assert not stored_row.seen.stored
+        assert stored_row.seen.digest in image.named(tx)
 
 
 def test_nothing_goes_while_a_host_is_silent_or_the_store_is_compared(site: Site, tiny: Image, kept: Kept) -> None:
@@ -164,8 +164,8 @@ def test_uploading_and_deleting_stays_within_the_quota(site: Site, kept: Kept) -
             writing.write(b"%d" % number)
             digests.append(writing.keep().digest)
         kept.later(1)
-        made = image.register(caller, site.core, "mine", Wanted(digest=digests[-1], size=1 << 30))
-        image.deregister(caller, site.core, made.ec2_id)
+        image_row = image.register(caller, site.core, "mine", Wanted(digest=digests[-1], size=1 << 30))
+        image.deregister(caller, site.core, image_row.ec2_id)
         kept.later(bounds.DELETED_IMAGE.most)
         kept.collector.relieve()
     assert [kept.store.has(digest) for digest in digests] == [False] * 5 + [True] * 3
@@ -217,8 +217,8 @@ def test_nothing_goes_for_a_quota_while_a_row_cannot_be_read(site: Site, kept: K
     with kept.store.incoming(owner=caller.project) as writing:
         writing.write(b"1")
         digest = writing.keep().digest
-    made = image.register(caller, site.core, "mine", Wanted(digest=digest))
-    damage(site, Image, made.uuid, "wanted")
+    image_row = image.register(caller, site.core, "mine", Wanted(digest=digest))
+    damage(site, Image, image_row.uuid, "wanted")
     kept.later(DAY)
     with pytest.raises(Unavailable, match="damaged"):
         kept.collector.relieve()
@@ -228,9 +228,9 @@ def test_nothing_goes_for_a_quota_while_a_row_cannot_be_read(site: Site, kept: K
 def test_nothing_goes_while_a_row_cannot_be_read(site: Site, ann: Caller, kept: Kept) -> None:
     """It may be what names an object."""
     digest = kept.put(b"one")
-    made = image.register(ann, site.core, "mine", Wanted(digest=digest))
+    image_row = image.register(ann, site.core, "mine", Wanted(digest=digest))
     assert kept.look() == []
-    damage(site, Image, made.uuid, "wanted")
+    damage(site, Image, image_row.uuid, "wanted")
     kept.later(30 * DAY)
     with pytest.raises(Unavailable, match="damaged"):
         kept.look()

@@ -49,10 +49,10 @@ class Host:
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     """Give a host that is there."""
-    made = Host(tmp_path)
-    made.channels.start()
-    yield made
-    made.channels.stop()
+    running_host = Host(tmp_path)
+    running_host.channels.start()
+    yield running_host
+    running_host.channels.stop()
 
 
 @pytest.fixture

@@ -44,18 +44,18 @@ class Inbox:
 @pytest.fixture
 def inbox(site: Site) -> Inbox:
     """Give the way into the object store."""
-    made = Inbox()
-    site.core = dataclasses.replace(site.core, captures=made)
-    return made
+    object_inbox = Inbox()
+    site.core = dataclasses.replace(site.core, captures=object_inbox)
+    return object_inbox
 
 
 @pytest.fixture
 def source(site: Site, ann: Caller, tiny: Image) -> Instance:
     """Give an instance that runs."""
-    made = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    instance = site.launch(ann, Launch(image=tiny.ec2_id))[0]
     site.settle()
-    assert power_of(site.row(made.uuid)) is Power.RUNNING
-    return made
+    assert power_of(site.row(instance.uuid)) is Power.RUNNING
+    return instance
 
 
 def captured(site: Site, ann: Caller, source: Instance, *, reboot: bool = False) -> str:
@@ -64,10 +64,10 @@ def captured(site: Site, ann: Caller, source: Instance, *, reboot: bool = False)
 
 def row(site: Site, uuid: str) -> Image:
     with site.store.read() as tx:
-        found = tx.get(Image, uuid)
+        image_row = tx.get(Image, uuid)
         assert recount.differences(tx) == []
-    assert found is not None
-    return found
+    assert image_row is not None
+    return image_row
 
 
 def outcomes(site: Site, uuid: str) -> dict[str, str]:
@@ -91,8 +91,8 @@ def test_captured_fetched_and_forgotten_by_its_host(
     uuid = captured(site, ann, source, reboot=reboot)
     assert state(row(site, uuid)) is State.PENDING
     site.settle()
-    found = row(site, uuid)
-    assert (state(found), settled(found), inbox.fetched) == (State.AVAILABLE, True, [content(found).digest])
+    image_row = row(site, uuid)
+    assert (state(image_row), settled(image_row), inbox.fetched) == (State.AVAILABLE, True, [content(image_row).digest])
     assert stub_of(site).captures == {}
     assert uuid not in site.agents["h1"].book.entries
     assert power_of(site.row(source.uuid)) is Power.RUNNING
@@ -124,11 +124,14 @@ def test_a_fault_ends_the_capture_and_not_the_wait(site: Site, ann: Caller, sour
     power.terminate(ann, site.core, [source.ec2_id])
     site.hear("h1")
     site.settle()
-    found = row(site, uuid)
+    image_row = row(site, uuid)
     assert site.row(source.uuid).gone is not None
-    assert (state(found), found.seen.fault.code if found.seen and found.seen.fault else "") == (State.FAILED, "Broken")
+    assert (state(image_row), image_row.seen.fault.code if image_row.seen and image_row.seen.fault else "") == (
+        State.FAILED,
+        "Broken",
+    )
     assert outcomes(site, uuid) == {"image.capture": "failed"}
-    assert settled(found)
+    assert settled(image_row)
 
 
 def _broken(call: str, uuid: str) -> None:
@@ -152,15 +155,15 @@ def test_given_up_while_it_is_pending(site: Site, ann: Caller, source: Instance,
     inbox.why = Fault("CaptureUnavailable", "later")
     uuid = captured(site, ann, source)
     site.settle()
-    found = row(site, uuid)
-    assert (state(found), found.seen is not None and found.seen.captured) == (State.PENDING, True)
+    image_row = row(site, uuid)
+    assert (state(image_row), image_row.seen is not None and image_row.seen.captured) == (State.PENDING, True)
     with site.store.read() as tx:
-        assert "CaptureUnavailable to end: later" in waits_for(tx, found, site.now)
+        assert "CaptureUnavailable to end: later" in waits_for(tx, image_row, site.now)
     with pytest.raises(Conflict):
-        site.launch(ann, Launch(image=found.ec2_id))
-    image.deregister(ann, site.core, found.ec2_id)
+        site.launch(ann, Launch(image=image_row.ec2_id))
+    image.deregister(ann, site.core, image_row.ec2_id)
     with pytest.raises(NotFound):
-        image.deregister(ann, site.core, found.ec2_id)
+        image.deregister(ann, site.core, image_row.ec2_id)
     site.settle()
     assert row(site, uuid).gone is not None
     assert stub_of(site).captures == {}
@@ -171,14 +174,14 @@ def test_bytes_that_do_not_come_in_are_asked_for_again(site: Site, ann: Caller, 
     inbox.why = Fault("CloudDiskFull", "full")
     uuid = captured(site, ann, source)
     site.settle()
-    found = row(site, uuid)
-    assert found.seen is not None
-    assert found.seen.fault is not None
-    assert (found.seen.fault.code, state(found)) == ("CloudDiskFull", State.PENDING)
+    image_row = row(site, uuid)
+    assert image_row.seen is not None
+    assert image_row.seen.fault is not None
+    assert (image_row.seen.fault.code, state(image_row)) == ("CloudDiskFull", State.PENDING)
     inbox.why = None
     site.settle(40)
-    found = row(site, uuid)
-    assert (state(found), found.seen is not None and found.seen.fault) == (State.AVAILABLE, None)
+    image_row = row(site, uuid)
+    assert (state(image_row), image_row.seen is not None and image_row.seen.fault) == (State.AVAILABLE, None)
 
 
 def test_a_host_that_lost_its_book_finds_what_it_had_captured(
@@ -197,13 +200,13 @@ def test_a_host_that_lost_its_book_finds_what_it_had_captured(
     site.agents["h1"] = type(agent)("h1", agent.provider, book, zone="us-east-1a", now=lambda: site.now)
     inbox.why = None
     site.settle(40)
-    found = row(site, uuid)
-    assert (state(found), content(found).digest) == (State.AVAILABLE, before)
+    image_row = row(site, uuid)
+    assert (state(image_row), content(image_row).digest) == (State.AVAILABLE, before)
 
 
-def content_seen(found: Image) -> str:
-    assert found.seen is not None
-    return found.seen.digest
+def content_seen(image_row: Image) -> str:
+    assert image_row.seen is not None
+    return image_row.seen.digest
 
 
 def test_a_source_that_is_gone_was_not_captured(site: Site, ann: Caller, source: Instance, inbox: Inbox) -> None:
@@ -212,8 +215,8 @@ def test_a_source_that_is_gone_was_not_captured(site: Site, ann: Caller, source:
         gone = tx.need(Instance, source.uuid)
         tx.bury(tx.want(gone, msgspec.structs.replace(gone.wanted, gone=True)))
     site.work()
-    found = row_only(site, uuid)
-    assert (state(found), found.seen.fault.code if found.seen and found.seen.fault else "") == (
+    image_row = row_only(site, uuid)
+    assert (state(image_row), image_row.seen.fault.code if image_row.seen and image_row.seen.fault else "") == (
         State.FAILED,
         "SourceGone",
     )
@@ -221,9 +224,9 @@ def test_a_source_that_is_gone_was_not_captured(site: Site, ann: Caller, source:
 
 def row_only(site: Site, uuid: str) -> Image:
     with site.store.read() as tx:
-        found = tx.get(Image, uuid)
-    assert found is not None
-    return found
+        image_row = tx.get(Image, uuid)
+    assert image_row is not None
+    return image_row
 
 
 def test_a_host_with_captures_is_not_removed(site: Site, ann: Caller, source: Instance, inbox: Inbox) -> None:
@@ -243,10 +246,13 @@ def test_a_host_with_captures_is_not_removed(site: Site, ann: Caller, source: In
 def test_what_is_launched_from_one_names_its_bytes(site: Site, ann: Caller, source: Instance, inbox: Inbox) -> None:
     uuid = captured(site, ann, source)
     site.settle()
-    found = row(site, uuid)
-    made = site.launch(ann, Launch(image=found.ec2_id))[0]
+    image_row = row(site, uuid)
+    instance = site.launch(ann, Launch(image=image_row.ec2_id))[0]
     site.settle()
-    assert power_of(site.row(made.uuid)) is Power.RUNNING
-    spec = site.agents["h1"].specs()[made.uuid]
-    assert spec.disks[0].digest == content(found).digest
-    assert doctor.look(site.caller("blue", admin=True), site.core).images[content(found).digest] == content(found).size
+    assert power_of(site.row(instance.uuid)) is Power.RUNNING
+    spec = site.agents["h1"].specs()[instance.uuid]
+    assert spec.disks[0].digest == content(image_row).digest
+    assert (
+        doctor.look(site.caller("blue", admin=True), site.core).images[content(image_row).digest]
+        == content(image_row).size
+    )

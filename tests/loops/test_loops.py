@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def row(site: Site, ann: Caller, tiny: Image) -> Instance:
-    made = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    instance = site.launch(ann, Launch(image=tiny.ec2_id))[0]
     site.work()
-    return site.row(made.uuid)
+    return site.row(instance.uuid)
 
 
 class TestOrders:
@@ -90,13 +90,13 @@ class TestOrders:
             lambda: power.terminate(ann, site.core, [row.ec2_id]),
         )
         site.settle()
-        given = [site.row(row.uuid).revision]
+        revisions = [site.row(row.uuid).revision]
         for change in changes:
             change()
             site.work()
-            given.append(site.row(row.uuid).revision)
+            revisions.append(site.row(row.uuid).revision)
             site.settle()
-        assert given == sorted(set(given))
+        assert revisions == sorted(set(revisions))
 
     def test_the_commit_comes_before_the_order(self, site: Site, row: Instance) -> None:
         site.now += instance.AGAIN
@@ -220,7 +220,7 @@ class Threads:
             HostRunner(
                 Agent(name, stub, Book(), zone=self.core.place.zone),
                 self.bus.host(name),
-                on_specs=lambda held, name=name: self.specs.update({name: len(list(held))}),  # type: ignore[misc]
+                on_specs=lambda specs, name=name: self.specs.update({name: len(list(specs))}),  # type: ignore[misc]
             )
             for name, stub in self.stubs.items()
         ]
@@ -240,8 +240,8 @@ def test_it_all_runs_in_threads(url: Callable[[str], str]) -> None:
     cloud = Threads(url("store"))
     try:
         flavor.seed(SYSTEM, cloud.core)
-        made = project.ensure(SYSTEM, cloud.core, "blue")
-        me = Caller(user="u", user_name="u", project=made.uuid)
+        blue_project = project.ensure(SYSTEM, cloud.core, "blue")
+        me = Caller(user="u", user_name="u", project=blue_project.uuid)
         tiny = image.register(me, cloud.core, "tiny", Wanted(digest="0" * 64, size=1, virtual_size=1))
 
         def until(wanted: State, count: int) -> None:
@@ -250,7 +250,7 @@ def test_it_all_runs_in_threads(url: Callable[[str], str]) -> None:
                 assert time.monotonic() < end
                 time.sleep(0.005)
 
-        asked = Launch(image=tiny.ec2_id, flavor="m1.tiny", least=6, most=6)
+        request = Launch(image=tiny.ec2_id, flavor="m1.tiny", least=6, most=6)
         end = time.monotonic() + 30
         while len(cloud.specs) < 2:
             assert time.monotonic() < end
@@ -258,7 +258,7 @@ def test_it_all_runs_in_threads(url: Callable[[str], str]) -> None:
         uuids: list[str] = []
         while not uuids:
             try:
-                uuids = launch(me, cloud.core, asked)
+                uuids = launch(me, cloud.core, request)
             except NoCapacity:  # no host has reported yet
                 assert time.monotonic() < end
         until(State.RUNNING, 6)

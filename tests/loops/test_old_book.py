@@ -56,9 +56,9 @@ def test_the_first_answer_of_a_host_that_lost_starts_is_taken_in(site: Site, los
         site.hear("h1")
     restart(site, old)
     process = Process(site)
-    heard = host(site)
+    last_heard = host(site)
     process.opened()
-    assert host(site) > heard
+    assert host(site) > last_heard
 
 
 def test_a_host_that_lost_starts_while_the_cloud_runs_is_told_how_far_it_had_counted(site: Site) -> None:
@@ -67,11 +67,11 @@ def test_a_host_that_lost_starts_while_the_cloud_runs_is_told_how_far_it_had_cou
     for _ in range(3):
         restart(site, site.agents["h1"].book)
         site.hear("h1")
-    agent, heard = restart(site, old), host(site)
+    agent, last_heard = restart(site, old), host(site)
     site.hear("h1")
     site.hear("h1")
-    assert host(site) > heard
-    assert agent.book.start.epoch == heard[0] + 1
+    assert host(site) > last_heard
+    assert agent.book.start.epoch == last_heard[0] + 1
 
 
 def test_reports_that_come_late_begin_no_epoch(site: Site) -> None:

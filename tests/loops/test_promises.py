@@ -68,6 +68,6 @@ def test_a_seed_tells_the_same_story_in_every_process(capsys: pytest.CaptureFixt
     code += "structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))\n"
     code += "run(7, trace=True)"
     elsewhere = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    told = subprocess.run([sys.executable, "-c", code], env=elsewhere, capture_output=True, text=True, check=True)
-    assert told.stdout == here
+    done = subprocess.run([sys.executable, "-c", code], env=elsewhere, capture_output=True, text=True, check=True)
+    assert done.stdout == here
     assert "-- calm" in here

@@ -96,22 +96,22 @@ def replaced(site: Site, database: databases.Image) -> None:
 def empty() -> databases.Image:
     """A database in which nothing ever was."""
     store = databases.opened(lambda: 0.0)
-    found = databases.copy(store)
+    snapshot = databases.copy(store)
     store.close()
-    return found
+    return snapshot
 
 
 def kept(site: Site) -> dict[str, object]:
     """What rows say of names, tags, wishes and places, by uuid."""
-    found: dict[str, object] = {}
+    facts: dict[str, object] = {}
     classes: tuple[type[Noun], ...] = (Router, Network, Subnet, SecurityGroup, Instance, Port, Volume, FloatingIp)
     with site.store.read() as tx:
         for cls in classes:
             for row in tx.list(cls):
                 place = getattr(row.assigned, "address", None) or getattr(row.assigned, "loopback", None)
                 host = getattr(row.assigned, "host", None)
-                found[row.uuid] = (row.ec2_id, row.project, row.name, row.tags, row.created, row.wanted, place, host)
-    return found
+                facts[row.uuid] = (row.ec2_id, row.project, row.name, row.tags, row.created, row.wanted, place, host)
+    return facts
 
 
 @pytest.fixture
@@ -120,11 +120,11 @@ def row(site: Site, ann: Caller, tiny: Image) -> Instance:
     group = securitygroup.create(ann, site.core, "web", "the web")
     rule = Rule(id="", protocol="tcp", port_min=80, port_max=80, cidr="0.0.0.0/0", description="http")
     securitygroup.authorize(ann, site.core, [rule], ident=group.ec2_id)
-    made = site.launch(ann, Launch(image=tiny.ec2_id, groups=(group.ec2_id,), tags={"Name": "one"}))[0]
+    instance = site.launch(ann, Launch(image=tiny.ec2_id, groups=(group.ec2_id,), tags={"Name": "one"}))[0]
     floating = floatingip.allocate(ann, site.core, {"of": "one"})
-    floatingip.associate(ann, site.core, floating.ec2_id, instance=made.ec2_id)
+    floatingip.associate(ann, site.core, floating.ec2_id, instance=instance.ec2_id)
     site.settle()
-    return site.row(made.uuid)
+    return site.row(instance.uuid)
 
 
 def test_a_store_that_is_up_to_date_is_opened_as_it_is(site: Site, row: Instance) -> None:
@@ -249,15 +249,15 @@ def test_a_host_that_is_away_is_told_nothing_until_it_was_compared(
 def moved_to(site: Site, name: str) -> Iterator[None]:
     """Only this host takes new instances."""
     others = [agent for agent in site.agents if agent != name]
-    heard = {}
+    away_agents = {}
     for other in others:
-        heard[other] = site.agents.pop(other)
+        away_agents[other] = site.agents.pop(other)
     site.now += LOST_AFTER
     site.hear(name)
     try:
         yield
     finally:
-        site.agents.update(heard)
+        site.agents.update(away_agents)
 
 
 def test_an_engine_that_is_away_is_waited_for(site: Site, row: Instance) -> None:
@@ -295,15 +295,15 @@ def test_a_lost_store_keeps_the_ports_of_a_host_that_is_away(
     with site.store.read() as tx:
         assert recount.differences(tx) == []
         [port] = [port for port in tx.list(Port) if port.wanted.instance == away.uuid]
-        found = [(one.code, one.ident) for one in doctor.view(tx, site.now).findings]
+        findings = [(finding.code, finding.ident) for finding in doctor.view(tx, site.now).findings]
     assert (port.assigned.host, port.assigned.loopback) == ("h2", away.assigned.loopback)
-    assert ("HostUnheard", "h2") in found
-    assert "ReferenceBroken" not in {code for code, _ in found}
+    assert ("HostUnheard", "h2") in findings
+    assert "ReferenceBroken" not in {code for code, _ in findings}
     others = site.launch(ann, Launch(image=image_of(site).ec2_id, least=6, most=6))
     with site.store.read() as tx:
-        given = {one.assigned.address for one in tx.referring(Port, [one.uuid for one in others])}
-    assert port.assigned.address not in given
-    assert away.assigned.loopback not in {one.assigned.loopback for one in others}
+        new_addresses = {port.assigned.address for port in tx.referring(Port, [other.uuid for other in others])}
+    assert port.assigned.address not in new_addresses
+    assert away.assigned.loopback not in {other.assigned.loopback for other in others}
     site.settle()
     site.now += 3 * 3600
     site.agents["h2"] = agent
@@ -317,7 +317,7 @@ def test_a_lost_store_keeps_the_ports_of_a_host_that_is_away(
     assert state(site.row(away.uuid)) is State.RUNNING
     with site.store.read() as tx:
         assert recount.differences(tx) == []
-        assert "HostUnheard" not in {one.code for one in doctor.view(tx, site.now).findings}
+        assert "HostUnheard" not in {finding.code for finding in doctor.view(tx, site.now).findings}
 
 
 def test_what_is_asked_of_a_silent_hosts_instance_is_done_when_it_is_back(
@@ -327,19 +327,19 @@ def test_what_is_asked_of_a_silent_hosts_instance_is_done_when_it_is_back(
     site.host("h2")
     site.settle()
     with moved_to(site, "h2"):
-        one, other = site.launch(ann, Launch(image=tiny.ec2_id, least=2, most=2))
+        first, second = site.launch(ann, Launch(image=tiny.ec2_id, least=2, most=2))
         site.settle()
     old = copied(site)
-    for asked in (power.stop, power.start):
-        for each in (row, one, other):
-            asked(ann, site.core, [each.ec2_id])
+    for call in (power.stop, power.start):
+        for each in (row, first, second):
+            call(ann, site.core, [each.ec2_id])
         site.settle()
-    tag.put(ann, site.core, [one.ec2_id, other.ec2_id], {"colour": "blue"})
+    tag.put(ann, site.core, [first.ec2_id, second.ec2_id], {"colour": "blue"})
     site.settle()
-    n = site.row(other.uuid).wanted.power.n
+    n = site.row(second.uuid).wanted.power.n
     replaced(site, old)
     process = without_h2(site)
-    power.stop(ann, process.core, [one.ec2_id])
+    power.stop(ann, process.core, [first.ec2_id])
     agent = site.agents.pop("h2")
     site.settle()
     assert [host for host, _ in process.orders if host == "h2"] == []
@@ -349,10 +349,10 @@ def test_what_is_asked_of_a_silent_hosts_instance_is_done_when_it_is_back(
     process.hear("h2")
     process.opened()
     site.settle()
-    assert [state(site.row(each.uuid)) for each in (one, other)] == [State.STOPPED, State.RUNNING]
-    assert [site.row(each.uuid).wanted.power.n for each in (one, other)] == [n + 1, n]
-    assert site.row(one.uuid).tags == site.row(other.uuid).tags == {"colour": "blue"}
-    assert site.row(one.uuid).assigned.unheard is None
+    assert [state(site.row(each.uuid)) for each in (first, second)] == [State.STOPPED, State.RUNNING]
+    assert [site.row(each.uuid).wanted.power.n for each in (first, second)] == [n + 1, n]
+    assert site.row(first.uuid).tags == site.row(second.uuid).tags == {"colour": "blue"}
+    assert site.row(first.uuid).assigned.unheard is None
 
 
 def test_a_host_that_comes_back_with_nothing_is_compared_too(
@@ -362,7 +362,7 @@ def test_a_host_that_comes_back_with_nothing_is_compared_too(
     site.host("h2")
     site.settle()
     with moved_to(site, "h2"):
-        known = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        known_instance = site.launch(ann, Launch(image=tiny.ec2_id))[0]
         site.settle()
         old = copied(site)
         lost = site.launch(ann, Launch(image=tiny.ec2_id))[0]
@@ -379,7 +379,7 @@ def test_a_host_that_comes_back_with_nothing_is_compared_too(
     process.hear("h2")
     process.opened()
     site.settle()
-    assert state(site.row(known.uuid)) is State.RUNNING
+    assert state(site.row(known_instance.uuid)) is State.RUNNING
     assert ("port", port.uuid) not in site.engine.specs
 
 

@@ -34,12 +34,12 @@ TICK = 5.0
 def tagged_since(site: Site, ann: Caller, tiny: Image, host: str) -> tuple[Instance, databases.Image]:
     """A new instance on `host`, and a copy of the database from before it was tagged."""
     with moved_to(site, host):
-        (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
+        (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
         site.settle()
         old = copied(site)
-        tag.put(ann, site.core, [made.ec2_id], {"colour": "red"})
+        tag.put(ann, site.core, [instance.ec2_id], {"colour": "red"})
         site.settle()
-    return made, old
+    return instance, old
 
 
 class Slow(Process):
@@ -55,7 +55,7 @@ class Slow(Process):
         """Carry a message to an agent; a question to h2 waits in line."""
         if host != "h2" or not isinstance(message, Ask):
             super().send(host, message)
-        elif message.call not in {asked.call for asked in self.asked}:
+        elif message.call not in {question.call for question in self.asked}:
             self.ready = self.ready if self.asked else self.site.now + self.delay
             self.asked.append(message)
 

@@ -39,8 +39,8 @@ def meta(site: Site, name: str) -> int:
 def ahead(site: Site) -> None:
     """The host reports what this store never gave."""
     agent = site.agents["h1"]
-    held = agent.report(full=True)
-    newer = msgspec.structs.replace(held, highest=(1, 10_000), sequence=held.sequence + 1)
+    report = agent.report(full=True)
+    newer = msgspec.structs.replace(report, highest=(1, 10_000), sequence=report.sequence + 1)
     agent.report = lambda **_: newer  # type: ignore[method-assign]
 
 
@@ -133,11 +133,11 @@ def test_what_one_process_finds_behind_is_closed_for_all_at_once(site: Site, ann
 def test_two_that_find_it_behind_at_the_same_moment_begin_one_recovery(site: Site) -> None:
     first, second = Shared(site).opened(), Shared(site)
     second.recovery.tick()
-    given = meta(site, "incarnation")
+    incarnation = meta(site, "incarnation")
     first.silent = second.silent = {"h1"}
-    second.recovery._close((given, meta(site, "counter")))
-    first.recovery._close((given, meta(site, "counter")))
-    assert meta(site, "incarnation") == given + 1
+    second.recovery._close((incarnation, meta(site, "counter")))
+    first.recovery._close((incarnation, meta(site, "counter")))
+    assert meta(site, "incarnation") == incarnation + 1
 
 
 def test_a_store_without_hosts_is_opened_for_the_first_to_join_and_closed_if_there_were_some(site: Site) -> None:
@@ -159,8 +159,8 @@ def test_a_store_without_hosts_is_opened_for_the_first_to_join_and_closed_if_the
 def test_a_report_that_was_taken_in_by_one_process_is_old_for_the_other(site: Site) -> None:
     first, second = Shared(site).opened(), Shared(site)
     second.opened()
-    told = site.agents["h1"].report(full=True)
-    absorb(first.core, told)
+    report = site.agents["h1"].report(full=True)
+    absorb(first.core, report)
     before = meta(site, "counter")
-    second.recovery.heard(told)
+    second.recovery.heard(report)
     assert meta(site, "counter") == before

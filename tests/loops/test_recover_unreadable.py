@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def row(site: Site, ann: Caller, tiny: Image) -> Instance:
     """An instance that runs."""
-    (made,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
     site.settle()
-    return site.row(made.uuid)
+    return site.row(instance.uuid)
 
 
 def damage_owned(site: Site, row: Instance, cls: type[Noun]) -> str:
@@ -98,7 +98,7 @@ def test_an_unreadable_group_that_the_engine_removed_is_dropped(site: Site, ann:
     assert process.recovery.outcome is not None
     assert process.recovery.outcome.removed == [group.ec2_id]
     with site.store.read() as tx:
-        assert [found.name for found in tx.list(SecurityGroup)] == ["default"]
+        assert [group_row.name for group_row in tx.list(SecurityGroup)] == ["default"]
         assert recount.differences(tx) == []
         assert not tx.unreadable
 
@@ -109,7 +109,7 @@ def test_usage_is_lowered_once_every_row_can_be_read_again(site: Site, ann: Call
     site.settle()
     replaced(site, copy)
     with site.store.read() as tx:
-        spare = next(one for one in tx.list(Flavor) if one.uuid != row.wanted.flavor)
+        spare = next(candidate for candidate in tx.list(Flavor) if candidate.uuid != row.wanted.flavor)
     damage(site, Flavor, spare.uuid, "wanted")
     Process(site).opened()
     site.settle()
@@ -129,7 +129,7 @@ def test_a_row_that_is_made_anew_beside_an_unreadable_one_is_not_counted_twice(
 ) -> None:
     with site.store.read() as tx:
         before = tx.usage()
-        spare = next(one for one in tx.list(Flavor) if one.uuid != row.wanted.flavor)
+        spare = next(candidate for candidate in tx.list(Flavor) if candidate.uuid != row.wanted.flavor)
     replaced(site, copied(site))
     for cls in (Port, Volume):
         damage_owned(site, row, cls)
@@ -139,7 +139,7 @@ def test_a_row_that_is_made_anew_beside_an_unreadable_one_is_not_counted_twice(
     process.recovery._asked = True
     process.opened()
     with site.store.read() as tx:
-        assert [one.uuid for one in tx.list(Instance, project=ann.project)] == [row.uuid]
+        assert [instance.uuid for instance in tx.list(Instance, project=ann.project)] == [row.uuid]
         assert tx.usage() == before
 
 
@@ -276,5 +276,5 @@ def test_an_unreadable_default_group_keeps_its_name(site: Site, ann: Caller) -> 
     process.opened()
     put_back(site, SecurityGroup, group.uuid, group.wanted)
     with site.store.read() as tx:
-        assert [found.uuid for found in tx.list(SecurityGroup, project=ann.project)] == [group.uuid]
+        assert [group_row.uuid for group_row in tx.list(SecurityGroup, project=ann.project)] == [group.uuid]
         assert [what for what in recount.differences(tx) if what.startswith("claim")] == []

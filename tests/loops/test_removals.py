@@ -127,14 +127,14 @@ def test_what_the_copy_has_and_the_host_never_got_is_not_taken_for_forgotten(
 def test_nothing_is_vouched_for_while_a_host_lacks_what_is_placed_there(site: Site, ann: Caller, tiny: Image) -> None:
     agent = site.agents["h1"]
     history(site, ann, tiny, 6)
-    asked = len(site.asked)
+    asks_before = len(site.asked)
     row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
     site.hear("h1")
-    assert len(site.asked) == asked
+    assert len(site.asked) == asks_before
     site.settle()
     assert row.uuid in agent.book.entries
     site.hear("h1")
-    assert len(site.asked) > asked
+    assert len(site.asked) > asks_before
 
 
 def test_an_order_through_the_forgotten_is_ordered_again_above_it(site: Site, ann: Caller, tiny: Image) -> None:

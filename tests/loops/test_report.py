@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 @pytest.fixture
 def row(site: Site, ann: Caller, tiny: Image) -> Instance:
     """An instance whose order is under way: its host said nothing yet."""
-    made = site.launch(ann, Launch(image=tiny.ec2_id, on_shutdown="terminate"))[0]
+    instance = site.launch(ann, Launch(image=tiny.ec2_id, on_shutdown="terminate"))[0]
     site.work()
-    return site.row(made.uuid)
+    return site.row(instance.uuid)
 
 
 def body(row: Instance, **more: object) -> BodyReport:
-    given: dict[str, object] = {"revision": row.revision, "running": True, "n": 1, "ever": True, **more}
-    return BodyReport(**given)  # type: ignore[arg-type]
+    fields: dict[str, object] = {"revision": row.revision, "running": True, "n": 1, "ever": True, **more}
+    return BodyReport(**fields)  # type: ignore[arg-type]
 
 
 def say(site: Site, sequence: int, host: str = "h1", **more: object) -> None:
-    given: dict[str, object] = {"zone": "us-east-1a", "epoch": 5, **more}
-    report.absorb(site.core, Report(host=host, sequence=sequence, **given))  # type: ignore[arg-type]
+    fields: dict[str, object] = {"zone": "us-east-1a", "epoch": 5, **more}
+    report.absorb(site.core, Report(host=host, sequence=sequence, **fields))  # type: ignore[arg-type]
 
 
 def host(site: Site, name: str = "h1") -> Host:
@@ -224,7 +224,7 @@ def test_many_reports_are_taken_in_as_if_one_by_one(site: Site, ann: Caller, tin
     rows = site.launch(ann, Launch(image=tiny.ec2_id, least=6, most=6))
     site.work()
     rows = site.rows([row.uuid for row in rows])
-    told = [
+    reports = [
         Report(
             host=name,
             epoch=5,
@@ -235,14 +235,14 @@ def test_many_reports_are_taken_in_as_if_one_by_one(site: Site, ann: Caller, tin
         )
         for name in ("h1", "h2", "h3", "h9")
     ]
-    report.absorb_all(site.core, told)
+    report.absorb_all(site.core, reports)
     assert {state(row) for row in site.rows([row.uuid for row in rows])} == {State.RUNNING}
     assert host(site, "h9").seen.sequence == 1
     with site.store.read() as tx:
         assert not tx.unsettled([row.uuid for row in rows])
         assert [tx.due("instance", row.uuid) for row in rows] == [None] * 6
     # What is old, and what is news, in one go.
-    report.absorb_all(site.core, [told[0], msgspec.structs.replace(told[1], sequence=2, bodies={})])
+    report.absorb_all(site.core, [reports[0], msgspec.structs.replace(reports[1], sequence=2, bodies={})])
     gone = {row.assigned.host for row in site.rows([row.uuid for row in rows]) if not row.seen.running}
     assert gone == {"h2"}, "its full report did not name them; the old one of h1 said nothing"
 
@@ -251,8 +251,8 @@ class TestWhatWasMissed:
     """A report that never came is asked for, once its host has shown that there was one."""
 
     def asked(self, site: Site) -> list[str]:
-        found, site.asked = site.asked, []
-        return found
+        asks, site.asked = site.asked, []
+        return asks
 
     def test_a_host_that_only_repeats_that_it_lives_is_not_asked(self, site: Site, row: Instance) -> None:
         site.asked.clear()

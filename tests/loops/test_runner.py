@@ -73,9 +73,9 @@ def test_who_stops_holds_no_wake(url: Callable[[str], str]) -> None:
     project.ensure(SYSTEM, core, "blue")
     try:
         assert work(core, stop=lambda: True)
-        left = [store.claim_wake(), store.claim_wake()]
-        assert left[0] is not None, "the first one was done, the others are anybody's"
-        assert left[1] is not None
+        wakes = [store.claim_wake(), store.claim_wake()]
+        assert wakes[0] is not None, "the first one was done, the others are anybody's"
+        assert wakes[1] is not None
     finally:
         store.close()
 
@@ -121,10 +121,10 @@ def test_ports_that_the_engine_refuses_are_told_again_and_the_others_are_there(
     monkeypatch.setattr(site.engine, "ensure", picky)
     work(site.core)
     with site.store.read() as tx:
-        found = tx.many(Port, [port.uuid for port in ports])
-    present = {port.uuid for port in found.values() if port.seen.present}
+        port_rows = tx.many(Port, [port.uuid for port in ports])
+    present = {port.uuid for port in port_rows.values() if port.seen.present}
     assert present == {port.uuid for port in ports} - {ports[3].uuid}
-    fault = found[ports[3].uuid].seen.fault
+    fault = port_rows[ports[3].uuid].seen.fault
     assert fault is not None
     assert fault.code == "Full"
     monkeypatch.undo()

@@ -27,20 +27,20 @@ def test_a_token_of_instances_that_are_forgotten_makes_nothing_anew(
     for name in ("TOMBSTONES", "UNLIMITED_TOMBSTONES"):
         monkeypatch.setattr(bounds, name, msgspec.structs.replace(bounds.TOMBSTONES, most=0))
     monkeypatch.setattr(ProjectWanted, "limit", lambda _wanted, _resource: None)
-    asked = Launch(image=tiny.ec2_id, least=2, most=2, token="once")
-    first = launch(ann, site.core, asked)
+    request = Launch(image=tiny.ec2_id, least=2, most=2, token="once")
+    first = launch(ann, site.core, request)
     site.settle()
     terminate(ann, site.core, [site.row(first[0]).ec2_id])
     site.settle()
     runner.scan(site.core)
-    assert [view.instance.uuid for view in shown(ann, site.core, asked)] == first[1:]
+    assert [view.instance.uuid for view in shown(ann, site.core, request)] == first[1:]
     terminate(ann, site.core, [site.row(first[1]).ec2_id])
     site.settle()
     runner.scan(site.core)
     with site.store.read() as tx:
         assert tx.list(Instance, dead=True) == []
-    assert launch(ann, site.core, asked) == first
+    assert launch(ann, site.core, request) == first
     with pytest.raises(TokenReused):
-        shown(ann, site.core, asked)
+        shown(ann, site.core, request)
     with site.store.read() as tx:
         assert tx.list(Instance, dead=True) == []

@@ -72,14 +72,14 @@ class Users:
         What they asked since an earlier recovery holds. `away` are those that hosts hold which are silent.
         """
         for uuid, wish in list(self.wishes.items()):
-            row, asked = rows.get(uuid), wish.asked and self._recovered
+            row, asked_since = rows.get(uuid), wish.asked and self._recovered
             wish.asked = False
             if row is None:
                 if uuid not in away:
                     del self.wishes[uuid]
                 continue
             gone = row.wanted.gone or row.gone is not None
-            if not asked or gone:  # terminated in the time that was lost, which nobody saw when asking
+            if not asked_since or gone:  # terminated in the time that was lost, which nobody saw when asking
                 wish.running, wish.gone = row.wanted.power.state == "running", gone
             # A later start may be lost with the database; its host may not have noticed yet that the guest ended.
             wish.ended = wish.ended or row.wanted.power.n in (row.seen.satisfied, wish.ended_n)
@@ -181,7 +181,7 @@ class Users:
         random = self._world.random
         self._count += 1
         groups = random.sample([group.ec2_id for group in self._world.cloud.groups], random.choice((0, 1, 2)))
-        asked = launch.Launch(
+        request = launch.Launch(
             image=self._world.cloud.image.ec2_id,
             least=1,
             most=random.choice((1, 1, 1, 2)),
@@ -189,28 +189,28 @@ class Users:
             token=f"token-{self._count}",
             on_shutdown=random.choice(("stop", "stop", "terminate")),
         )
-        self._asked[asked.token] = asked
+        self._asked[request.token] = request
         for _ in range(random.choice((1, 1, 2))):
-            self._world.after(self._world.soon(1), lambda: self._launch_once(asked))
+            self._world.after(self._world.soon(1), lambda: self._launch_once(request))
 
-    def _launch_once(self, asked: launch.Launch) -> None:
-        found: list[str] = []
+    def _launch_once(self, request: launch.Launch) -> None:
+        uuids: list[str] = []
         caller, core = self._world.cloud.caller, self._world.core
-        self._world.log("user: launch", asked.token, asked.most)
-        if not self._try(lambda: found.extend(launch.launch(caller, core, asked))):
+        self._world.log("user: launch", request.token, request.most)
+        if not self._try(lambda: uuids.extend(launch.launch(caller, core, request))):
             return
         answered = {*self.tokens}
-        if not self.remembered.get(asked.token, set(found)) & set(found):
-            self._world.promises.broken(TOKEN, f"{asked.token} led to {found}, though its instances had come back")
-        if asked.token not in self.forgotten:
-            self.tokens.setdefault(asked.token, found)
-            self._world.promises.same_token(asked.token, self.tokens[asked.token], found)
-        made = self._world.promises.instances(found)
-        for row in made:
-            terminate = asked.on_shutdown == "terminate"
+        if not self.remembered.get(request.token, set(uuids)) & set(uuids):
+            self._world.promises.broken(TOKEN, f"{request.token} led to {uuids}, though its instances had come back")
+        if request.token not in self.forgotten:
+            self.tokens.setdefault(request.token, uuids)
+            self._world.promises.same_token(request.token, self.tokens[request.token], uuids)
+        rows = self._world.promises.instances(uuids)
+        for row in rows:
+            terminate = request.on_shutdown == "terminate"
             self.wishes.setdefault(row.uuid, Wish(row.uuid, row.ec2_id, terminate))
-        if asked.token not in answered | self.remembered.keys():
-            self._world.operators.placed(made)
+        if request.token not in answered | self.remembered.keys():
+            self._world.operators.placed(rows)
 
     def _rules(self) -> None:
         world, random = self._world, self._world.random

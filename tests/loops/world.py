@@ -79,10 +79,10 @@ class _Log:
 class World:
     """One seed's world. `run` returns None, or which promise was broken and how."""
 
-    def __init__(self, seed: int, asked: Temper, *, trace: bool = False) -> None:
+    def __init__(self, seed: int, requested: Temper, *, trace: bool = False) -> None:
         self.seed = seed
         self.random = random.Random(seed)
-        self.temper = draw(seed, asked)
+        self.temper = draw(seed, requested)
         self.now = START
         self.odds: dict[str, float] = {}
         self.storm = True
@@ -199,10 +199,10 @@ class World:
         elif isinstance(order, messages.Ask):
             node.asked(order)
 
-    def hear(self, message: ToCloud | None, said: int) -> None:
-        """A report reaches the cloud: the `said`-th of its host."""
+    def hear(self, message: ToCloud | None, number: int) -> None:
+        """A report reaches the cloud: the `number`-th of its host."""
         if isinstance(message, messages.Report):
-            self.promises.before_report(message.host, said, paged=message.pages > 1)
+            self.promises.before_report(message.host, number, paged=message.pages > 1)
             try:
                 if self.restoring is not None:
                     self.restoring.heard(message)
@@ -215,7 +215,7 @@ class World:
             else:
                 # Pages of an answer are taken in when all are there.
                 if message.pages == 1:
-                    self.promises.after_report(message.host, said)
+                    self.promises.after_report(message.host, number)
 
     # -- workers -------------------------------------------------------------------------------------------------
 
@@ -251,7 +251,7 @@ class World:
             self.store._held -= self._steps.pop(fiber, set())
             self.after(self.soon(4), self._park)
             return
-        held = self.store._held.copy()
+        wakes_before = self.store._held.copy()
         try:
             done = fiber.resume()
         except (StoreDown, Unavailable) as error:
@@ -259,7 +259,7 @@ class World:
                 raise
             self.log("worker's transaction failed")
             done = True
-        self._steps.setdefault(fiber, set()).update(self.store._held - held)
+        self._steps.setdefault(fiber, set()).update(self.store._held - wakes_before)
         if not done:
             self.after(self._pause(), lambda: self._go_on(fiber))
             return
@@ -432,6 +432,6 @@ def _every_tombstone(tx: Reader, cls: type[Noun]) -> list[str]:
     return [row.uuid for row in tx.list(cls, dead=True) if row.gone is not None]
 
 
-def run(seed: int, asked: Temper | None = None, *, trace: bool = False) -> str | None:
+def run(seed: int, requested: Temper | None = None, *, trace: bool = False) -> str | None:
     """Run one seed: None, or "promise: what broke it"."""
-    return World(seed, asked or Temper(), trace=trace).run()
+    return World(seed, requested or Temper(), trace=trace).run()
