@@ -20,8 +20,8 @@ def kept(folder: Path, text: str) -> Path:
     return cache
 
 
-def verdict(*, works: bool, boot: str = BOOT) -> str:
-    return f'{{"boot":"{boot}","works":{str(works).lower()},"why":"a test says so"}}'
+def verdict(*, works: bool, boot: str = BOOT, probe: int = kvm.PROBE) -> str:
+    return f'{{"boot":"{boot}","probe":{probe},"works":{str(works).lower()},"why":"a test says so"}}'
 
 
 def test_a_guest_that_ran_is_proof() -> None:
@@ -46,6 +46,7 @@ def test_an_abort_is_told_with_its_last_line() -> None:
         (verdict(works=True), "kvm"),
         (verdict(works=False), "tcg"),
         (verdict(works=True, boot="an earlier one"), "tcg"),
+        (verdict(works=True, probe=kvm.PROBE - 1), "tcg"),
         ("", "tcg"),
         ("[]", "tcg"),
         ('{"works":true}', "tcg"),
@@ -64,6 +65,13 @@ def test_without_a_verdict_nothing_is_assumed_and_nothing_is_run(tmp_path: Path)
 def test_the_verdict_of_this_boot_is_taken_as_it_is(tmp_path: Path, *, works: bool) -> None:
     found = kvm.settle(kept(tmp_path, verdict(works=works)))
     assert (found.works, found.why) == (works, "a test says so")
+
+
+def test_a_verdict_of_an_earlier_probe_is_found_out_anew(tmp_path: Path) -> None:
+    cache = kept(tmp_path, verdict(works=True, probe=kvm.PROBE - 1).replace("a test says so", "an older guest ran"))
+    verdict_now = kvm.settle(cache)
+    assert verdict_now.why != "an older guest ran"
+    assert kvm.kept(cache) == verdict_now
 
 
 def test_the_guest_is_one_boot_sector() -> None:

@@ -22,6 +22,9 @@ CACHE = SHARED / "kvm.json"
 PATIENCE = 5.0
 """Seconds that the probe's guest may take; it needs a tenth of one even when it is emulated."""
 
+PROBE = 2
+"""The number of the probe's guest: the verdict of an earlier guest counts no more."""
+
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _DEVICE = Path("/dev/kvm")
 _EMULATOR = "qemu-system-x86_64"
@@ -30,21 +33,40 @@ _RAN = _EXIT_VALUE << 1 | 1
 """QEMU's own exit code when the guest writes the value to isa-debug-exit (its hw/misc/debugexit.c)."""
 
 _DISK = 1 << 20
-_CODE = bytes(
-    (
-        *(0xFB, 0xF4),  # sti; hlt: goes on when the timer interrupts, so interrupts work too
-        *(0xBA, _EXIT_PORT, 0x00),  # mov dx, port
-        *(0xB0, _EXIT_VALUE),  # mov al, value
-        0xEE,  # out dx, al
-        *(0xFA, 0xF4),  # cli; hlt: for ever
-    )
+_CODE = bytes.fromhex(
+    # Real mode, at 0x7C00: goes on when the timer interrupts.
+    "fb f4"  # sti; hlt
+    # To protected mode, which boot loaders run in.
+    "fa 31c0 8ed8"  # cli; xor ax, ax; mov ds, ax
+    "660f0116c07c"  # lgdt [gdtr]
+    "0f20c0 0c01 0f22c0"  # mov eax, cr0; or al, 1; mov cr0, eax
+    "66ea1d7c00000800"  # jmp 0x08:protected
+    # protected: flat segments, a stack, one gate of an interrupt table at 0x2000.
+    "66b81000 8ed8 8ec0 8ed0 bc00700000"  # mov ax, 0x10; mov ds, es, ss; mov esp, 0x7000
+    "c70500210000957c0800 c70504210000008e0000"  # gate 0x20: handler
+    "0f011dc67c0000 cd20"  # lidt [idtr]; int 0x20
+    # To long mode, which kernels run in: one page of 2 MiB, by tables at 0x3000.
+    "c7050030000003400000 c7050040000003500000 c7050050000083000000"
+    "0f20e0 0c20 0f22e0"  # cr4: PAE
+    "b800300000 0f22d8"  # cr3: the tables
+    "b9800000c0 0f32 80cc01 0f30"  # EFER: LME
+    "0f20c0 0d00000080 0f22c0"  # cr0: PG
+    "ea967c00001800"  # jmp 0x18:long
+    "cf"  # handler: iret
+    "66baf400 b010 ee"  # long: out 0xF4, 0x10
+    "fa f4"  # cli; hlt: for ever
+    "90"
+    # The segment table: none, 32-bit code, data, 64-bit code; then gdtr and idtr.
+    "0000000000000000 ffff0000009acf00 ffff00000092cf00 ffff0000009aaf00"
+    "1f00a07c0000 ff0700200000"
 )
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The probe's result in the boot with the id `boot`; `why` in words, for people."""
+    """The result of the probe `probe` in the boot with the id `boot`; `why` in words, for people."""
 
     boot: str
+    probe: int = 1
     works: bool
     why: str
 
@@ -70,13 +92,13 @@ def settle(cache: Path = CACHE) -> Verdict:
     if verdict is not None:
         return verdict
     if not _DEVICE.exists():
-        verdict = Verdict(boot=boot, works=False, why=f"there is no {_DEVICE}")
+        verdict = Verdict(boot=boot, probe=PROBE, works=False, why=f"there is no {_DEVICE}")
     else:
         try:
             works, why = judged(*run_guest("kvm"))
         except FileNotFoundError:
-            return Verdict(boot=boot, works=False, why=f"{_EMULATOR} is not installed")
-        verdict = Verdict(boot=boot, works=works, why=why)
+            return Verdict(boot=boot, probe=PROBE, works=False, why=f"{_EMULATOR} is not installed")
+        verdict = Verdict(boot=boot, probe=PROBE, works=works, why=why)
     _keep(cache, verdict)
     return verdict
 
@@ -94,8 +116,8 @@ def judged(code: int | None, output: str) -> tuple[bool, str]:
 def run_guest(on: Accelerator, patience: float = PATIENCE) -> tuple[int | None, str]:
     """Boot a guest of one sector: QEMU's exit code, None after `patience` seconds, and what it said.
 
-    Firmware and boot sector use real and protected mode, a PCI disk and timer interrupts. Raises
-    FileNotFoundError when QEMU is not installed.
+    Firmware and boot sector use real, protected and long mode, interrupts, a return from one in protected mode (some
+    hypervisors of hypervisors fail at that alone), and a PCI disk. Raises FileNotFoundError when QEMU is not installed.
     """
     # A QEMU that aborts leaves its core, if any, where it was started.
     with tempfile.TemporaryDirectory(prefix="pileus-kvm-") as folder:
@@ -126,7 +148,7 @@ def run_guest(on: Accelerator, patience: float = PATIENCE) -> tuple[int | None, 
 
 
 def boot_disk() -> bytes:
-    """A disk whose first sector is a whole guest: it tells QEMU to exit once a timer interrupt has come."""
+    """A disk whose first sector is a whole guest: it tells QEMU to exit once it has come to long mode."""
     return (_CODE.ljust(510, b"\0") + b"\x55\xaa").ljust(_DISK, b"\0")
 
 
@@ -136,7 +158,7 @@ def _kept(cache: Path, boot: str) -> Verdict | None:
         verdict = msgspec.json.decode(cache.read_bytes(), type=Verdict)
     except (OSError, msgspec.MsgspecError):
         return None
-    return verdict if verdict.boot == boot else None
+    return verdict if (verdict.boot, verdict.probe) == (boot, PROBE) else None
 
 
 def _keep(cache: Path, verdict: Verdict) -> None:
