@@ -1,4 +1,4 @@
-"""The switches of line 11: a store that was restored, or is gone, is recovered first."""
+"""The switches of lines 9 to 11: a store that was restored, or is gone, is recovered first."""
 
 from __future__ import annotations
 
@@ -127,56 +127,64 @@ def _holds_on(merge: _Merge) -> None:
 
 LINES: dict[str, Line] = {
     "compare first": Line(
-        11,
+        9,
         "a store that is behind its hosts is noticed before anything is sent",
         replaced(Recovery, "_behind", _never_behind),
         COPY,
     ),
     "answers alone": Line(
-        11,
+        9,
         "only what a host answers to this process is compared, not what it said before",
         replaced(Recovery, "heard", _any_report_answers),
         COPY,
         seed=1,
     ),
-    "another incarnation": Line(
-        11,
-        "a recovered store is in a higher incarnation, and hosts refuse what an earlier one sent",
-        replaced(Writer, "keep_meta", _same_incarnation),
-        BUSY,
-        seed=6,
-    ),
     "another opening": Line(
-        11,
+        9,
         "hosts refuse what was decided before the store was opened last",
         replaced(Recovery, "_draw", _same_opening),
         COUNTED,
         # It takes a message that is late for very long: test_recover.py holds it.
         rare=True,
     ),
+    "late is noticed": Line(
+        9,
+        "a host that has taken more than the open store ever gave closes it again",
+        replaced(Recovery, "_outrun", _never_outrun),
+        POWER,
+        # Needed where a database is replaced under a running process, which no world does: see test_recover*.py.
+        rare=True,
+    ),
+    "another incarnation": Line(
+        10,
+        "a recovered store is in a higher incarnation, and hosts refuse what an earlier one sent",
+        replaced(Writer, "keep_meta", _same_incarnation),
+        BUSY,
+        seed=6,
+    ),
     "the host wins": Line(
-        11,
+        10,
         "where a host is ahead of a row, its spec wins",
         replaced(verb._Merge, "_instance", _store_wins),
         COPY,
         seed=1,
     ),
     "gone stays gone": Line(
-        11,
+        10,
         "what a host remembers as gone is gone",
         replaced(verb._Merge, "_gone", _forgets_the_gone),
         Temper(verbs=("launch", "terminate"), restored="copy"),
         seed=56,
     ),
     "the forgotten is gone": Line(
-        11,
+        10,
         "what a host does not hold, and was allowed to forget since the copy was made, is gone",
         replaced(verb._Merge, "_forgotten", _remembers_nothing),
         Temper(verbs=("launch", "terminate"), restored="copy"),
         seed=56,
     ),
     "vouched when held": Line(
-        11,
+        10,
         "removals are forgotten when their host holds all that is placed there",
         replaced(reports, "_vouch", _vouch_at_once),
         Temper(verbs=("launch", "terminate"), restored="copy"),
@@ -185,20 +193,20 @@ LINES: dict[str, Line] = {
         seed=109,
     ),
     "tokens come back": Line(
-        11,
+        10,
         "a token leads to the instances that were made for it, as orders' records tell",
         replaced(verb._Merge, "_tokens", _remembers_nothing),
         Temper(verbs=("launch", "terminate"), restored="copy"),
         seed=15,
     ),
     "counted anew": Line(
-        11,
+        10,
         "claims and usage are counted anew",
         replaced(recount, "set_right", _not_counted),
         COPY,
     ),
     "ordered anew": Line(
-        11,
+        10,
         "everything is ordered again, above all that was ordered before",
         replaced(verb._Merge, "_again", _not_again),
         COPY,
@@ -231,14 +239,6 @@ LINES: dict[str, Line] = {
         replaced(comparison, "missed", _not_missed),
         LOST,
         seed=38,
-    ),
-    "late is noticed": Line(
-        11,
-        "a host that has taken more than the open store ever gave closes it again",
-        replaced(Recovery, "_outrun", _never_outrun),
-        POWER,
-        # Needed where a database is replaced under a running process, which no world does: see test_recover*.py.
-        rare=True,
     ),
     "let go is gone": Line(
         11,

@@ -1,7 +1,7 @@
 """A cloud in several processes: `pileus api` answers requests, `pileus loops` does the work; any number of each.
 
 They share a store (PILEUS_STORE) and a bus (PILEUS_BUS). Which of them may write when is the store's own to say: see
-docs/protocol.md, line 11.
+docs/protocol.md, line 13.
 """
 
 from __future__ import annotations
