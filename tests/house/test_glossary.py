@@ -39,7 +39,7 @@ NUMBERED = (
 
 AMOUNTS = frozenset(
     {
-        *("bandwidth", "index", "launch_index", "memory", "min_disk", "min_memory", "mtu", "number", "port"),
+        *("bandwidth", "disk", "index", "launch_index", "memory", "min_disk", "min_memory", "mtu", "number", "port"),
         *("port_max", "port_min", "removals", "size", "vcpus", "virtual_size"),
     }
 )

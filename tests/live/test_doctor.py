@@ -147,7 +147,7 @@ def spoil_store(cloud: LiveCloud) -> Found:
     try:
         with store.write() as tx:
             tx.claim(f"subnet:{subnet}", "172.31.15.77", nobody)
-            tx.take(f"project:{nobody.uuid}", "instances", 3, None)
+            tx.count({(f"project:{nobody.uuid}", "instances"): 3})
             tx.wake(nobody)
     finally:
         store.close()

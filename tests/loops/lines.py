@@ -22,7 +22,7 @@ from pileus.store import store as stores
 from pileus.store import tables
 from pileus.store.store import Store
 from pileus.store.writer import Writer
-from pileus.verbs.instance import launch, place, power
+from pileus.verbs.instance import launch, power
 from tests.loops import lines_recover, machines
 from tests.loops.line import Line, replaced
 from tests.loops.temper import Temper
@@ -47,13 +47,12 @@ _launch, _end = launch.launch, power._end
 
 @contextmanager
 def _usage_later() -> Iterator[None]:
-    use, take = Writer.use, place.take
+    count = Writer.count
 
     def split(caller: Caller, core: Core, request: launch.Launch) -> list[str]:
         deferred_writes: list[Callable[[Writer], None]] = []
-        with (
-            mock.patch.object(Writer, "use", lambda _tx, amounts: deferred_writes.append(lambda tx: use(tx, amounts))),
-            mock.patch.object(place, "take", lambda _tx, *chosen: deferred_writes.append(lambda tx: take(tx, *chosen))),
+        with mock.patch.object(
+            Writer, "count", lambda _tx, amounts: deferred_writes.append(lambda tx: count(tx, amounts))
         ):
             uuids = _launch(caller, core, request)
         for later in deferred_writes:

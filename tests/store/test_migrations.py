@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -14,16 +15,21 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import ColumnClause, column, event, inspect, select, table, text
 
 from pileus.model.errors import Unavailable
+from pileus.model.ids import new_uuid
 from pileus.model.image import Image
 from pileus.model.image import Wanted as ImageWanted
+from pileus.model.instance import Instance, Size
+from pileus.model.instance import Wanted as InstanceWanted
 from pileus.model.project import Project
 from pileus.model.project import Wanted as ProjectWanted
 from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.model.securitygroup import Wanted as GroupWanted
+from pileus.model.volume import Volume
+from pileus.model.volume import Wanted as VolumeWanted
 from pileus.store import migrations, tables
 from pileus.store.migrate import migrate, newest
 from pileus.store.store import Store
-from tests.store.clock import flavor
+from tests.store.clock import flavor, instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,6 +112,36 @@ def test_what_projects_of_an_older_database_use_is_counted(url: Callable[[str], 
         assert used["project:p", "imagespace"] == 12
         assert used["project:p", "rules"] == 2
     store.close()
+
+
+def test_instances_of_an_older_database_get_their_size(url: Callable[[str], str]) -> None:
+    store = Store(url("x"))
+    migrate(store.engine)
+    machine, container, gone = (instance(flavor("m")) for _ in range(3))
+    with store.write() as tx:
+        size = tx.add(flavor("m1"))
+        rows = [
+            msgspec.structs.replace(row, wanted=InstanceWanted(flavor=size.uuid, image="i"))
+            for row in (machine, container, gone)
+        ]
+        tx.insert(rows, [volume(machine, 4, "qcow2"), volume(container, 2, "tar")])
+        tx.bury(rows[2])
+    for _ in range(2):
+        with store.engine.write() as connection:
+            connection.execute(
+                table("alembic_version", column("version_num")).update().values(version_num="0005_pre_usage")
+            )
+        migrate(store.engine)
+    with store.read() as tx:
+        assert tx.need(Instance, machine.uuid).assigned.size == Size(vcpus=1, memory=64, disk=4)
+        assert tx.need(Instance, container.uuid).assigned.size == Size(vcpus=1, memory=64, disk=2, kind="container")
+        assert tx.many(Instance, [gone.uuid])[gone.uuid].assigned.size == Size()
+    store.close()
+
+
+def volume(of: Instance, size: int, image_format: Literal["qcow2", "tar"]) -> Volume:
+    """A disk of an instance."""
+    return Volume(uuid=new_uuid(), wanted=VolumeWanted(size=size, instance=of.uuid, format=image_format))
 
 
 @pytest.mark.parametrize("name", ["9999_pre_later", "9999_post_later"])

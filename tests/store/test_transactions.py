@@ -26,7 +26,7 @@ def test_all_or_nothing(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.write() as tx:  # noqa: PT012  (it is the whole that is undone)
         kept = tx.add(made)
         tx.claim("a", "b", kept)
-        tx.take("s", "r", 1, None)
+        tx.count({("s", "r"): 1})
         tx.record(SYSTEM, kept, "flavor.create")
         tx.revise(kept)
         raise ZeroDivisionError

@@ -74,20 +74,6 @@ def test_sixty_four_launches_at_once_fill_the_hosts_and_no_more(url: Callable[[s
     core.store.close()
 
 
-def test_room_that_others_took_meanwhile_is_not_taken_twice(url: Callable[[str], str]) -> None:
-    """What an engine without one writer at a time may show: the snapshot is older than the conditional UPDATE."""
-    core, ann, tiny = crowded(Store(url("x")), hosts=2, memory=512)
-    request = Launch(image=tiny.ec2_id)
-    with core.store.write() as tx:
-        assert tx.take_within([("host:h0", "memory", 512, 512), ("host:h0", "vcpus", 1, None)])
-    with core.store.write() as tx:
-        assert not tx.take_within([("host:h0", "memory", 1, 512)])
-    launch(ann, core, request)
-    with core.store.read() as tx:
-        assert tx.usage("host:h1")["host:h1", "memory"] == 512
-    core.store.close()
-
-
 def test_after_a_drain_was_acknowledged_no_launch_lands_there(
     url: Callable[[str], str], request: pytest.FixtureRequest
 ) -> None:

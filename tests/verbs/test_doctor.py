@@ -77,7 +77,7 @@ def test_leaks_of_claims_usage_and_wakes_are_found_and_mended(site: Site, admin:
     with site.store.write() as tx:
         tx.claim("mac", "02:50:00:00:00:99", lost)
         tx.unclaim("loopback", row.assigned.loopback, row.uuid)
-        tx.take(f"project:{row.project}", "vcpus", 2, None)
+        tx.count({(f"project:{row.project}", "vcpus"): 2})
         tx.wake(lost, site.now + 5)
     wrong = {
         ("ClaimLeaked", "mac 02:50:00:00:00:99"),

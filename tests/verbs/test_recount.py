@@ -31,7 +31,7 @@ def test_what_was_spoiled_is_found_and_set_right(site: Site, ann: Caller, tiny: 
         before = sorted(tx.claims()), tx.usage()
         tx.unclaim("loopback", row.assigned.loopback, row.uuid)
         tx.claim("mac", "02:50:00:00:00:01", row)
-        tx.take(f"project:{row.project}", "vcpus", 3, None)
+        tx.count({(f"project:{row.project}", "vcpus"): 3})
         assert [what.split(":")[0] for what in recount.differences(tx)] == [
             "claim without a right",
             "claim missing",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pileus.model.host import Host, condition
+from pileus.model.noun import project_scope
 from pileus.model.project import Project
 from pileus.model.threads import Thread
-from pileus.store.writer import project_scope
 from pileus.verbs.image import named
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from pileus.model.caller import SYSTEM
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.image import kind_of, of_instance
-from pileus.model.instance import Assigned, Instance, Seen, settled
-from pileus.model.placement import host_vcpus
+from pileus.model.instance import Instance, Seen, Size, settled
 from pileus.model.port import Port
 from pileus.model.spec import InstanceSpec, content
 from pileus.model.volume import Volume
@@ -83,7 +82,7 @@ def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]]
 
     Nothing while its host was not heard since a recovery: an order made of an older row must not outrank what it holds.
     """
-    row = overtaken.instance(tx, row)
+    row = _sized(tx, overtaken.instance(tx, row))
     if row.assigned.unheard is not None:
         return [], row
     if row.wanted.gone and row.assigned.host is not None:
@@ -107,6 +106,21 @@ def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]]
             order = Order(uuid=row.uuid, revision=row.revision, spec=with_revision(spec, row))
             orders.append((host, order))
     return orders, row
+
+
+def _sized(tx: Writer, row: Instance) -> Instance:
+    """The row with its size. A process of an earlier version writes none, and has charged for it nevertheless."""
+    flavor = tx.get(Flavor, row.wanted.flavor) if row.assigned.size == Size() else None
+    if flavor is None:
+        return row
+    disks = [volume.wanted for volume in tx.referring(Volume, [row.uuid])]
+    kind = kind_of(disks[0].format) if disks else flavor.wanted.kind
+    disk = sum(wanted.size for wanted in disks)
+    size = Size(vcpus=flavor.wanted.vcpus, memory=flavor.wanted.memory, disk=disk, kind=kind)
+    sized = tx.assign(row, msgspec.structs.replace(row.assigned, size=size))
+    charged = row.uses()
+    tx.count({key: charged.get(key, 0) - amount for key, amount in sized.uses().items()})
+    return sized
 
 
 def with_revision(spec: InstanceSpec, row: Instance) -> InstanceSpec:
@@ -136,7 +150,6 @@ def bury(tx: Writer, row: Instance) -> Instance:
         return row
     tx.bury(*ports, *volumes, row)
     engine.wake_idle_router(tx, ports)
-    give_back(tx, row)
     settle(tx, row, buried=True)
     return msgspec.structs.replace(row, gone=tx.now)
 
@@ -146,30 +159,10 @@ def _let_go(port: Port) -> bool:
     return not port.seen.present and port.seen.revision == port.revision
 
 
-def give_back(tx: Writer, row: Instance) -> None:
-    """Return to its project what an instance used by its flavor."""
-    flavor = tx.get(Flavor, row.wanted.flavor)
-    if flavor is not None:
-        vcpus, memory = flavor.wanted.vcpus, flavor.wanted.memory
-        tx.use({(row.project, "vcpus"): -vcpus, (row.project, "memory"): -memory})
-
-
 def cleared(tx: Writer, row: Instance, host: str) -> Instance:
-    """A host confirmed that it holds nothing of `row`: what was used there is free.
-
-    Raises Unavailable, before anything is written, where an unreadable row says how much that was.
-    """
+    """A host confirmed that it holds nothing of `row`: what was used there is free."""
     clear = {name: revision for name, revision in row.assigned.clear.items() if name != host}
-    assigned: Assigned = msgspec.structs.replace(row.assigned, clear=clear)
-    with tx.complete():
-        flavor, volumes = tx.get(Flavor, row.wanted.flavor), tx.referring(Volume, [row.uuid])
-    scope = f"host:{host}"
-    if flavor is not None:
-        kind = kind_of(volumes[0].wanted.format) if volumes else flavor.wanted.kind
-        tx.take(scope, "vcpus", -host_vcpus(flavor.wanted.vcpus, kind), None)
-        tx.take(scope, "memory", -flavor.wanted.memory, None)
-    tx.take(scope, "disk", -sum(volume.wanted.size for volume in volumes), None)
-    return tx.assign(row, assigned)
+    return tx.assign(row, msgspec.structs.replace(row.assigned, clear=clear))
 
 
 def settle(tx: Writer, row: Instance, *, buried: bool = False) -> None:

@@ -18,7 +18,6 @@ from pileus.model.ids import new_uuid
 from pileus.model.image import Image
 from pileus.model.instance import Instance, Seen, settled
 from pileus.model.noun import NEVER
-from pileus.model.placement import RESOURCES
 from pileus.verbs import comparison
 from pileus.verbs.host import REMOVED
 from pileus.verbs.instance.power import end
@@ -121,9 +120,7 @@ def _new(tx: Writer, report: Report) -> Host | None:
     if tx.claimed(REMOVED, report.host) is not None:
         return None
     host = Host(uuid=new_uuid(), name=report.host, wanted=Wanted(zone=report.zone))
-    host = tx.add(host)
-    tx.open_usage(f"host:{report.host}", RESOURCES)
-    return host
+    return tx.add(host)
 
 
 def _said(tx: Writer, report: Report, old: HostSeen) -> HostSeen:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from pileus.model.noun import NEVER, Claim, Noun, Part, Ref, Revision, SeenFault
+from pileus.model.noun import NEVER, Claim, Noun, Part, Ref, Revision, SeenFault, Usage, host_scope
+from pileus.model.placement import host_vcpus
 
 if TYPE_CHECKING:
     from pileus.model.image import Image
@@ -58,6 +59,15 @@ class Wanted(Part, frozen=True, kw_only=True):
     login_user: str = ""
 
 
+class Size(Part, frozen=True, kw_only=True):
+    """The resources of an instance, by its flavor and its disks: memory in MiB, disk in GiB."""
+
+    vcpus: int = 0
+    memory: int = 0
+    disk: int = 0
+    kind: Literal["machine", "container"] = "machine"
+
+
 class Unheard(Part, frozen=True, kw_only=True):
     """A row's content when it may be older than its host: any difference to the present row was asked for since."""
 
@@ -73,7 +83,8 @@ class Assigned(Part, frozen=True, kw_only=True):
     last placement, or outlives an order that its host lost, as do the reboots that were done (`rebooted`); `content`
     the digest of the spec last given a revision; `loopback` the address for plain ssh. `unheard` is what
     was wanted when the store was recovered without its host: nothing is decided before that one is heard. `number` is
-    the one by which mcc's clients know it, a claim; 0: they have not looked at it yet.
+    the one by which mcc's clients know it, a claim; 0: they have not looked at it yet. `size` is the amount of usage
+    that its project and its hosts are charged with.
     """
 
     host: str | None = None
@@ -86,6 +97,7 @@ class Assigned(Part, frozen=True, kw_only=True):
     loopback: str = ""
     unheard: Unheard | None = None
     number: int = 0
+    size: Size = Size()
 
 
 class Seen(Part, frozen=True, kw_only=True):
@@ -124,6 +136,22 @@ class Instance(Noun, frozen=True, kw_only=True):
         if assigned.number:
             claims.append(("mcc", str(assigned.number)))
         return tuple(claims)
+
+    def amounts(self) -> dict[str, int]:
+        """Itself, its vcpus and its memory; its disks are nouns of their own."""
+        size = self.assigned.size
+        return {**super().amounts(), "vcpus": size.vcpus, "memory": size.memory}
+
+    def uses(self) -> Usage:
+        """The amounts of its project, and its size on each host that has its body, or may have it."""
+        assigned, size = self.assigned, self.assigned.size
+        uses = super().uses()
+        for host in {assigned.host, *assigned.clear} - {None}:
+            scope = host_scope(host or "")
+            uses[scope, "vcpus"] = host_vcpus(size.vcpus, size.kind)
+            uses[scope, "memory"] = size.memory
+            uses[scope, "disk"] = size.disk
+        return uses
 
     def as_tombstone(self) -> Noun:
         """With its tags: it is shown as terminated."""

@@ -18,6 +18,9 @@ Use = Literal["owned", "uses"]
 Claim = tuple[str, str]
 """(pool, value): within a pool each value belongs to one living noun at most."""
 
+Usage = dict[tuple[str, str], int]
+"""Amounts in use by (scope, resource); a scope is a project or a host."""
+
 
 class Ref:
     """Marks a field of `wanted` (a uuid, `None`, or a tuple of uuids) as a reference to another noun.
@@ -99,8 +102,26 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
         return ()
 
     def amounts(self) -> dict[str, int]:
-        """The amounts that a living noun takes of its project's quota, by resource. It follows from `wanted` alone."""
+        """The amounts that a living noun takes of its project's quota, by resource."""
         return {f"{self.KIND}s": 1} if self.QUOTED else {}
+
+    def uses(self) -> Usage:
+        """The amounts that a living noun takes, of its project and of hosts. They follow from `wanted` and `assigned`.
+
+        The store takes and gives back the difference whenever one of these changes.
+        """
+        scope = project_scope(self.project)
+        return {(scope, resource): amount for resource, amount in self.amounts().items()}
+
+
+def project_scope(project: str) -> str:
+    """The scope of the usage of a project."""
+    return f"project:{project}"
+
+
+def host_scope(host: str) -> str:
+    """The scope of the usage of a host, by its name."""
+    return f"host:{host}"
 
 
 def references(cls: type[Noun]) -> dict[str, Ref]:

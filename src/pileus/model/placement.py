@@ -188,12 +188,10 @@ def weight(host: Candidate, need: Need, policy: Policy) -> tuple[int, int, str]:
 class Decision(msgspec.Struct, kw_only=True):
     """Where instances go, in order, and what was weighed: hosts that were known, how many each filter refused.
 
-    `fit` is how many could have taken the first one; `near` are the best of them, or the last to be refused, with why;
-    `room` is that of the hosts that were chosen.
+    `fit` is how many could have taken the first one; `near` are the best of them, or the last to be refused, with why.
     """
 
     hosts: list[str] = []
-    room: dict[str, tuple[int | None, ...]] = {}
     known: int = 0
     fit: int = 0
     refused: dict[str, int] = {}
@@ -228,7 +226,6 @@ def choose(candidates: Iterable[Candidate], need: Need, count: int, policy: Poli
             heapq.heappop(fit)
             continue
         decision.hosts.append(host.name)
-        decision.room[host.name] = host.facts.room
         _give(host, need)
         if need.affinity == "affinity" and not grouped:
             grouped = True  # the first one decides where the others go

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pileus.model.instance import Assigned as InstanceAssigned
+from pileus.model.instance import Size
 from pileus.model.nouns import NOUNS
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _kept(noun: Noun) -> dict[str, Any]:
             fields[name] = value
     assigned = noun.assigned
     if isinstance(assigned, InstanceAssigned):
-        assigned = msgspec.structs.replace(assigned, host=None, clear={}, last=None)
+        assigned = msgspec.structs.replace(assigned, host=None, clear={}, last=None, size=Size())
     if assigned is not None:
         fields["assigned"] = msgspec.structs.replace(assigned, content="") if hasattr(assigned, "content") else assigned
     return fields

@@ -88,7 +88,6 @@ DROP_CLAIM: Final[Delete] = delete(_claim).where(
 _USED = (_usage.c.scope == bindparam("of_scope")) & (_usage.c.resource == bindparam("of_resource"))
 _MORE = _usage.c.used + bindparam("amount", type_=BigInteger)
 USE: Final[Update] = update(_usage).where(_USED).values(used=_MORE)
-USE_WITHIN: Final[Update] = update(_usage).where(_USED, bindparam("most", type_=BigInteger) >= _MORE).values(used=_MORE)
 USED: Final[Select[Any]] = select(_usage.c.used).where(_USED)
 ADD_USAGE: Final[Insert] = insert(_usage)
 

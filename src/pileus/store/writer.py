@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pileus.model import bounds
 from pileus.model.errors import Duplicate, QuotaExceeded, TokenReused
-from pileus.model.noun import Claim, Noun, Part, Revision, referred
+from pileus.model.noun import Claim, Noun, Part, Revision, Usage, project_scope, referred
 from pileus.model.project import Project
 from pileus.store import statements, tables
 from pileus.store.cache import KINDS, version_name
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from pileus.store.direct import StatementExecutor
 
 N = TypeVar("N", bound=Noun)
-
-BOUNDLESS = 1 << 62
-"""A limit that no amount reaches."""
 
 
 class Writer(Reader):
@@ -60,13 +57,11 @@ class Writer(Reader):
         """Insert a new noun, its references too; returned with its id and time."""
         return self.add_all([noun])[0]
 
-    def insert(
-        self, *kinds: list[Any], using: Mapping[tuple[str, str], int] | None = None, unclaimed: bool = False
-    ) -> None:
-        """Insert new nouns, each list of one kind, and their references.
+    def insert(self, *kinds: list[Any], unclaimed: bool = False) -> None:
+        """Insert new nouns, each list of one kind, with their references, claims and usage.
 
-        Their projects use them from now on, and with them the amounts `using`, by (project, resource). With
-        `unclaimed`, the caller has found in this transaction that nobody holds what they claim. Raises Duplicate.
+        With `unclaimed`, the caller has found in this transaction that nobody holds what they claim. Raises Duplicate,
+        QuotaExceeded.
         """
         every: list[Noun] = []
         anew: set[str] = set()
@@ -84,9 +79,7 @@ class Writer(Reader):
             every += new_nouns
         self._claim([(None, noun) for noun in every], unclaimed=unclaimed)
         # What the unreadable row used that a noun takes the place of is counted already.
-        amounts = _amounts([noun for noun in every if noun.uuid not in anew])
-        amounts.update(using or {})
-        self.use(amounts)
+        self._use([(None, noun) for noun in every if noun.uuid not in anew])
         self._refer(every)
 
     def drop(self, uuid: str) -> None:
@@ -140,9 +133,7 @@ class Writer(Reader):
         if self.limited:
             changed.check(noun)
         if wanted is not None:
-            amounts = _amounts([changed])
-            amounts.subtract(_amounts([noun]))
-            self.use(amounts)
+            self._use([(noun, changed)])
         values = {"wanted": encode(changed.wanted), "generation": changed.generation}
         values |= {key: encode(value) if key == "tags" else value for key, value in other.items()}
         self._update(noun, values)
@@ -154,10 +145,11 @@ class Writer(Reader):
         return changed
 
     def assign(self, noun: N, assigned: Part) -> N:
-        """Write where it is (verbs and placement do). Raises Duplicate."""
+        """Write where it is (verbs and placement do). Raises Duplicate, QuotaExceeded."""
         changed = msgspec.structs.replace(noun, assigned=assigned)
         self._update(noun, {"assigned": encode(assigned)})
         self._claim([(noun, changed)])
+        self._use([(noun, changed)])
         return changed
 
     def see(self, noun: N, seen: Part) -> N:
@@ -188,6 +180,8 @@ class Writer(Reader):
         self._update(noun, values)
         changed = msgspec.structs.replace(noun, revision=revision, assigned=assigned)
         self._claim([(noun, changed)])
+        if assigned is not noun.assigned:
+            self._use([(noun, changed)])
         return changed
 
     def bury(self, *nouns: Noun) -> None:
@@ -203,7 +197,7 @@ class Writer(Reader):
             self._update(noun, values)
             self.free(noun.uuid)
             self.sql.execute(statements.DROP_REFERENCES, {"key": noun.uuid})
-        self.use(_amounts(nouns, -1))
+        self._use([(noun, None) for noun in nouns])
 
     def erase(self, cls: type[Noun], before: float) -> int:
         """Forget tombstones older than `before`, and how they came about."""
@@ -240,25 +234,57 @@ class Writer(Reader):
 
     # -- claims and usage ----------------------------------------------------------------------------------------
 
-    def use(self, amounts: Mapping[tuple[str, str], int]) -> None:
-        """Add to what projects use, by (uuid, resource); negative amounts are given back.
+    def _use(self, changes: Iterable[tuple[Noun | None, Noun | None]]) -> None:
+        """Take what rows use now and did not before, give back what they use no more. Raises QuotaExceeded.
 
-        Nouns do so by themselves as they are added, changed and buried. Raises QuotaExceeded.
+        None: there was no row, or it has ended.
         """
-        boundless, owners = [], dict[str, Project | None]()
-        # In one order, so that two transactions never wait for each other.
-        for (project, resource), amount in sorted(amounts.items()):
-            limit = None
-            if amount > 0 and self.limited:
-                if project not in owners:
-                    owners[project] = self.get(Project, project)
-                owner = owners[project]
-                limit = owner.wanted.limit(resource) if owner else None
-            if limit is not None:
-                self.take(project_scope(project), resource, amount, limit)
-            elif amount:
-                boundless.append((project_scope(project), resource, amount))
-        self.take_all(boundless)
+        amounts: Counter[tuple[str, str]] = Counter()
+        for before, noun in changes:
+            amounts.update(noun.uses() if noun else {})
+            amounts.subtract(before.uses() if before else {})
+        if self.limited:
+            self._check_quotas(amounts)
+        self.count(amounts)
+
+    def _check_quotas(self, amounts: Mapping[tuple[str, str], int]) -> None:
+        owners: dict[str, tuple[Project | None, Usage]] = {}
+        for (scope, resource), amount in sorted(amounts.items()):
+            uuid = scope.removeprefix(project_scope(""))
+            if amount <= 0 or uuid == scope:
+                continue
+            if scope not in owners:
+                project = self.get(Project, uuid)
+                owners[scope] = project, self.usage(scope) if project and project.wanted.quota else {}
+            owner, used = owners[scope]
+            limit = owner.wanted.limit(resource) if owner else None
+            in_use = used.get((scope, resource), 0)
+            if limit is not None and in_use + amount > limit:
+                raise QuotaExceeded(
+                    f"{resource}: {in_use} in use and {amount} more asked for, of at most {limit}.",
+                    ident=scope,
+                    reason=resource,
+                )
+
+    def count(self, amounts: Mapping[tuple[str, str], int]) -> None:
+        """Add to what is used, by (scope, resource), whatever the limits; negative amounts are given back."""
+        rows = [
+            {"of_scope": scope, "of_resource": resource, "amount": amount}
+            for (scope, resource), amount in sorted(amounts.items())
+            if amount
+        ]
+        if not rows or self.sql.execute(statements.USE, rows).rowcount == len(rows):
+            return
+        # Some were never used before: those that had no row to change get one.
+        for row in rows:
+            key = {"of_scope": row["of_scope"], "of_resource": row["of_resource"]}
+            if self.sql.execute(statements.USED, key).first() is None:
+                new_row = {"scope": row["of_scope"], "resource": row["of_resource"], "used": row["amount"]}
+                self.sql.execute(statements.ADD_USAGE, new_row)
+
+    def close_usage(self, scope: str) -> None:
+        """Forget the usage of a scope that has ended."""
+        self.sql.execute(delete(tables.usage).where(tables.usage.c.scope == scope))
 
     def _claim(self, changes: Iterable[tuple[Noun | None, Noun]], *, unclaimed: bool = False) -> None:
         """Take what rows claim now and did not before (None: there was no row), give back what they claim no more."""
@@ -310,59 +336,6 @@ class Writer(Reader):
     def unclaim(self, pool: str, value: str, uuid: str) -> None:
         """Give back one claim of a noun, if it holds it."""
         self.sql.execute(statements.DROP_CLAIM, {"of_pool": pool, "of_value": value, "key": uuid})
-
-    def take(self, scope: str, resource: str, amount: int, limit: int | None) -> None:
-        """Add to what is used, unless that would pass `limit`; QuotaExceeded then, with nothing taken."""
-        here = {"of_scope": scope, "of_resource": resource}
-        if limit is None or amount <= 0:
-            update = self.sql.execute(statements.USE, {**here, "amount": amount})
-        else:
-            update = self.sql.execute(statements.USE_WITHIN, {**here, "amount": amount, "most": limit})
-        if update.rowcount:
-            return
-        used = self.sql.execute(statements.USED, here).scalar()
-        if used is None and (limit is None or amount <= limit):
-            self.sql.execute(statements.ADD_USAGE, {"scope": scope, "resource": resource, "used": amount})
-            return
-        raise QuotaExceeded(
-            f"{resource}: {used or 0} in use and {amount} more asked for, of at most {limit}.",
-            ident=scope,
-            reason=resource,
-        )
-
-    def take_all(self, rows: Iterable[tuple[str, str, int]]) -> None:
-        """Add to what is used, by (scope, resource, amount), whatever the limits: this transaction has checked them."""
-        amounts = [{"of_scope": scope, "of_resource": resource, "amount": amount} for scope, resource, amount in rows]
-        if not amounts or self.sql.execute(statements.USE, amounts).rowcount == len(amounts):
-            return
-        # Some were never used before: those that had no row to change get one.
-        for each in amounts:
-            here = {"of_scope": each["of_scope"], "of_resource": each["of_resource"]}
-            if self.sql.execute(statements.USED, here).first() is None:
-                row = {"scope": each["of_scope"], "resource": each["of_resource"], "used": each["amount"]}
-                self.sql.execute(statements.ADD_USAGE, row)
-
-    def take_within(self, rows: Iterable[tuple[str, str, int, int | None]]) -> bool:
-        """Add to what is used, by (scope, resource, amount, limit or None); False when one would pass its limit.
-
-        Or when one was never used and has no row: `open_usage` makes it. Some are taken even then: the transaction is
-        to be rolled back. Rows are locked in one order, so that two transactions never wait for each other.
-        """
-        amounts = [
-            {"of_scope": scope, "of_resource": resource, "amount": amount, "most": BOUNDLESS if most is None else most}
-            for scope, resource, amount, most in sorted(rows, key=lambda row: row[:2])
-        ]
-        return not amounts or self.sql.execute(statements.USE_WITHIN, amounts).rowcount == len(amounts)
-
-    def open_usage(self, scope: str, resources: Iterable[str]) -> None:
-        """Have a row, with nothing used, for each of these that has none."""
-        for resource in resources:
-            if self.sql.execute(statements.USED, {"of_scope": scope, "of_resource": resource}).first() is None:
-                self.sql.execute(statements.ADD_USAGE, {"scope": scope, "resource": resource, "used": 0})
-
-    def close_usage(self, scope: str) -> None:
-        """Forget what is used of a scope; who is about to take of it finds nothing to take of."""
-        self.sql.execute(delete(tables.usage).where(tables.usage.c.scope == scope))
 
     # -- wakes, journal, idempotency, numbers ---------------------------------------------------------------------
 
@@ -535,20 +508,6 @@ def _duplicate(claim: Claim, noun: Noun) -> Duplicate:
     pool, value = claim
     reason = pool.split(":", maxsplit=1)[0]
     return Duplicate(f"'{value}' is taken already.", noun=noun.KIND, ident=value, reason=reason)
-
-
-def project_scope(project: str) -> str:
-    """The scope of what a project uses."""
-    return f"project:{project}"
-
-
-def _amounts(nouns: Iterable[Noun], sign: int = 1) -> Counter[tuple[str, str]]:
-    """The amounts that these nouns take of their projects' quotas, by (project, resource)."""
-    amounts: Counter[tuple[str, str]] = Counter()
-    for noun in nouns:
-        for resource, amount in noun.amounts().items():
-            amounts[noun.project, resource] += sign * amount
-    return amounts
 
 
 def _wake(kind: str, uuid: str, due: float, request: str | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import msgspec
 from pileus.model.errors import Conflict, InvalidValue
 from pileus.model.flavor import Flavor
 from pileus.model.image import Image
-from pileus.model.instance import Assigned, Instance, Seen
+from pileus.model.instance import Assigned, Instance, Seen, Size
 from pileus.model.network import Network
 from pileus.model.noun import Noun
 from pileus.model.placementgroup import PlacementGroup
@@ -99,7 +99,7 @@ def make(tx: Writer, spec: InstanceSpec, host: str, body: BodyReport) -> Instanc
                 _around(tx, noun)
     _groups(tx, spec, nouns)
     _key(tx, spec)
-    row = put(tx, _with_flavor(tx, named, spec.flavor))
+    row = put(tx, _sized(_with_flavor(tx, named, spec.flavor), spec, host))
     old: Assigned = row.assigned
     clear = {name: revision for name, revision in old.clear.items() if name != host}
     row = tx.revise(row, msgspec.structs.replace(old, host=host, ever=True, clear=clear, content=""))
@@ -148,6 +148,13 @@ def _around(tx: Writer, noun: Noun) -> None:
     new_noun = tx.add(noun)
     if isinstance(new_noun, Router | Network):
         tx.wake(new_noun)
+
+
+def _sized(noun: Instance, spec: InstanceSpec, host: str) -> Instance:
+    """The instance with its host and its size, which its record leaves out."""
+    disk = sum(disk.size for disk in spec.disks)
+    size = Size(vcpus=spec.vcpus, memory=spec.memory, disk=disk, kind=spec.machine)
+    return msgspec.structs.replace(noun, assigned=msgspec.structs.replace(noun.assigned, host=host, size=size))
 
 
 def _with_flavor(tx: Writer, noun: Instance, name: str) -> Instance:

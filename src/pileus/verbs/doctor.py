@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pileus.bus.messages import BodyReport, Order
-from pileus.model.errors import Forbidden, NotFound, Unavailable
+from pileus.model.errors import Forbidden, NotFound
 from pileus.model.finding import Finding
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host, condition
@@ -184,10 +184,7 @@ def _living(tx: Reader) -> dict[str, Noun]:
 
 def _counts(tx: Reader) -> Iterator[Finding]:
     """Claims and usage against what the rows add up to."""
-    try:
-        should, counted = recount.claims(tx), recount.usage(tx)
-    except (NotFound, Unavailable):
-        return  # a row refers to nothing, or to what cannot be read, which is a finding of its own
+    should, counted = recount.claims(tx), recount.usage(tx)
     held_claims = recount.held(tx)
     used = tx.usage() if not tx.unreadable else counted
     for pool, value, uuid in held_claims ^ should:

@@ -104,7 +104,6 @@ def remove(caller: Caller, core: Core, ident: str, *, forget: bool = False) -> H
                 text = f"The host '{host.name}' is heard of: end its instances, or stop it, before it is forgotten."
                 raise Conflict(text, noun="host", ident=host.name, reason="alive")
         else:
-            # A launch that has chosen it waits for these rows, or this for the launch; it finds none, and looks anew.
             tx.close_usage(scope)
         instance_count = len(tx.taken(scope))
         capture_count = len(tx.taken(on_host(host.name)))
@@ -147,7 +146,6 @@ def admit(caller: Caller, core: Core, name: str) -> None:
         if removed is not None and removed.wanted.certificates:
             wanted = msgspec.structs.replace(removed.wanted, gone=False)
             host = tx.add(Host(uuid=new_uuid(), name=name, wanted=wanted))
-            tx.open_usage(f"host:{name}", RESOURCES)
             tx.record(caller, host, "host.admit", goal=host.generation, outcome="done")
 
 

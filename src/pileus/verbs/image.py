@@ -13,10 +13,10 @@ from pileus.model.host import Host
 from pileus.model.ids import new_uuid
 from pileus.model.image import Assigned, Image, Seen, State, Wanted, content, gibibytes, kind_of, state
 from pileus.model.instance import Instance
+from pileus.model.noun import project_scope
 from pileus.model.project import Project
 from pileus.model.sizes import Description, Ident, Name, Tags
 from pileus.model.volume import Volume
-from pileus.store.writer import project_scope
 from pileus.verbs import find
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import msgspec
 
 from pileus.model.bounds import Bound
 from pileus.model.errors import Forbidden, InvalidValue
+from pileus.model.noun import project_scope
 from pileus.model.project import DEFAULT_QUOTA, UNLIMITED, Project
-from pileus.store.writer import project_scope
 from pileus.verbs import find
 
 if TYPE_CHECKING:

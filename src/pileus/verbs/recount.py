@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from pileus.model.errors import NotFound
-from pileus.model.flavor import Flavor
-from pileus.model.image import kind_of
 from pileus.model.instance import Instance
 from pileus.model.nouns import NOUNS
-from pileus.model.placement import host_vcpus
 from pileus.model.port import Port
 from pileus.model.router import Router
-from pileus.model.volume import Volume
-from pileus.store.writer import project_scope
 from pileus.verbs.host import JOINED, REMOVED
 
 if TYPE_CHECKING:
-    from pileus.model.noun import Noun
+    from pileus.model.noun import Noun, Usage
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
@@ -31,7 +24,6 @@ WITHHELD = "usage withheld"
 """The number in the store's `meta` that is 1 while usage may be too high: unreadable rows may use the difference."""
 
 Claims = set[tuple[str, str, str]]
-Usage = dict[tuple[str, str], int]
 
 
 def claims(tx: Reader) -> Claims:
@@ -51,24 +43,7 @@ def usage(tx: Reader) -> Usage:
     totals: Counter[tuple[str, str]] = Counter()
     for cls in NOUNS.values():
         for noun in tx.list(cls):
-            for resource, amount in noun.amounts().items():
-                totals[project_scope(noun.project), resource] += amount
-    disks: Counter[str] = Counter()
-    kinds: dict[str, str] = {}
-    for volume in tx.list(Volume):
-        disks[volume.wanted.instance or ""] += volume.wanted.size
-        kinds.setdefault(volume.wanted.instance or "", kind_of(volume.wanted.format))
-    for row in tx.list(Instance):
-        if row.wanted.flavor not in tx.many(Flavor, [row.wanted.flavor]) and row.wanted.flavor in tx.unreadable:
-            continue
-        flavor = tx.need(Flavor, row.wanted.flavor).wanted
-        each = {"vcpus": flavor.vcpus, "memory": flavor.memory}
-        for resource, amount in each.items():
-            totals[project_scope(row.project), resource] += amount
-        each["vcpus"] = host_vcpus(flavor.vcpus, kinds.get(row.uuid, flavor.kind))
-        for host in {row.assigned.host, *row.assigned.clear} - {None}:
-            for resource, amount in {**each, "disk": disks[row.uuid]}.items():
-                totals[f"host:{host}", resource] += amount
+            totals.update(noun.uses())
     return {key: amount for key, amount in totals.items() if amount}
 
 
@@ -109,10 +84,8 @@ def set_right(tx: Writer) -> list[str]:
             claimed_values.add((pool, value))
             tx.claim(pool, value, holders[uuid][1])
     used, counted = tx.usage(), usage(tx)
-    for scope, resource in used.keys() | counted.keys():
-        amount = counted.get((scope, resource), 0) - used.get((scope, resource), 0)
-        if amount > 0 or (amount and not tx.unreadable):
-            tx.take(scope, resource, amount, None)
+    missing_usage = {key: counted.get(key, 0) - used.get(key, 0) for key in used.keys() | counted.keys()}
+    tx.count({key: amount for key, amount in missing_usage.items() if amount > 0 or not tx.unreadable})
     if bool(tx.unreadable) != bool(tx.meta(WITHHELD)):
         tx.keep_meta(WITHHELD, int(bool(tx.unreadable)))
     return differences(tx)
@@ -127,8 +100,7 @@ def catch_up(core: Core) -> None:
             tx.list(cls)
         if tx.unreadable:
             return
-    # A row that refers to nothing is a finding of the doctor's.
-    with contextlib.suppress(NotFound), core.store.write() as tx:
+    with core.store.write() as tx:
         set_right(tx)
 
 

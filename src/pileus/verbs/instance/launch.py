@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Meta
 
 from pileus.model import addresses, bounds, sizes, tag
-from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, TokenReused, Unavailable
+from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, TokenReused
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.image import Image, content, kind_of
-from pileus.model.instance import Assigned, Instance, State, Wanted
+from pileus.model.instance import Assigned, Instance, Size, State, Wanted
 from pileus.model.network import Network
 from pileus.model.placement import Decision, Need, explanation, host_vcpus
 from pileus.model.port import Assigned as PortAssigned
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from pileus.verbs.instance.view import InstanceView
 
 VERB = "instance.launch"
-TRIES = 100
 """How often a launch is begun anew because others took the room that it had seen: each time one of them got it."""
 
 GIB = 1 << 30
@@ -125,15 +124,11 @@ def shown(caller: Caller, core: Core, request: Launch) -> list[InstanceView]:
 def _tried(caller: Caller, core: Core, request: Launch) -> tuple[list[str], list[InstanceView] | None]:
     """The instances, and their views unless the token was an old one."""
     _check(request)
-    for _ in range(TRIES):
-        try:
-            return _launch(caller, core, request)
-        except place.Outrun as outrun:
-            place.prepare(core, outrun.hosts)
-        except (place.Nowhere, place.Silent) as nowhere:
-            place.remember(caller, core, VERB, nowhere.why)
-            raise
-    raise Unavailable("Others launch too many instances at once; try again.", noun="instance", reason="busy")
+    try:
+        return _launch(caller, core, request)
+    except (place.Nowhere, place.Silent) as nowhere:
+        place.remember(caller, core, VERB, nowhere.why)
+        raise
 
 
 def _launch(caller: Caller, core: Core, request: Launch) -> tuple[list[str], list[InstanceView] | None]:
@@ -299,6 +294,8 @@ def _write(caller: Caller, core: Core, tx: Writer, request: Launch, plan: _Plan)
     loopbacks = network.free_loopbacks(tx, core.place.loopback_prefix, len(port_addresses))
     numbers = number.free(tx, len(port_addresses)) if request.numbered else [0] * len(port_addresses)
     same = digest(msgspec.to_builtins(request)) if request.token else ""
+    flavor, kind = plan.flavor.wanted, kind_of(plan.image.wanted.format)
+    size = Size(vcpus=flavor.vcpus, memory=flavor.memory, disk=plan.disk, kind=kind)
     instances = [
         Instance(
             uuid=new_uuid(),
@@ -309,16 +306,13 @@ def _write(caller: Caller, core: Core, tx: Writer, request: Launch, plan: _Plan)
             wanted=_wanted(
                 request, plan, reservation, index, _hostname(port_addresses[index], numbers[index]), core, same
             ),
-            assigned=Assigned(host=host, ever=True, loopback=loopbacks[index], number=numbers[index]),
+            assigned=Assigned(host=host, ever=True, loopback=loopbacks[index], number=numbers[index], size=size),
         )
         for index, host in enumerate(plan.placed.hosts)
     ]
     ports = [_port(request, plan, i, a) for i, a in zip(instances, port_addresses, strict=True)]
     volumes = [_volume(request, plan, instance) for instance in instances]
-    size, count = plan.flavor.wanted, len(instances)
-    using = {(caller.project, "vcpus"): size.vcpus * count, (caller.project, "memory"): size.memory * count}
-    tx.insert(instances, ports, volumes, using=using, unclaimed=True)
-    place.take(tx, plan.need, plan.placed)
+    tx.insert(instances, ports, volumes, unclaimed=True)
     for host in dict.fromkeys(plan.placed.hosts):
         here = [instance for instance in instances if instance.assigned.host == host]
         tx.record_all(caller, here, VERB, goal=1, detail=explanation(plan.placed, host))

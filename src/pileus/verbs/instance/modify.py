@@ -52,13 +52,15 @@ def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
             raise _wrong_state(row, now)
         if change.groups is not None:
             _regroup(caller, tx, row, change.groups)
-        wanted = row.wanted if change.flavor is None else resized(core, tx, row, change.flavor)
-        if wanted.flavor != row.wanted.flavor:
+        flavor = row.wanted.flavor
+        if change.flavor is not None:
+            row = resized(core, tx, row, change.flavor)
+        if row.wanted.flavor != flavor:
             # What a port may send is by the flavor.
             for port in tx.referring(Port, [row.uuid]):
                 tx.wake(port)
         fields = {name: getattr(change, name) for name in ("protected", "on_shutdown", "user_data")}
-        wanted = msgspec.structs.replace(wanted, **{k: v for k, v in fields.items() if v is not None})
+        wanted = msgspec.structs.replace(row.wanted, **{k: v for k, v in fields.items() if v is not None})
         row = tx.want(row, wanted)
         tx.record(caller, row, "instance.modify", outcome="done")
         tx.wake(row)

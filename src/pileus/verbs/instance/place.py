@@ -1,9 +1,8 @@
-"""Placing: the snapshot that placement decides over, and the taking of what it decided, in the launch's transaction."""
+"""Placing: the snapshot that placement decides over, in the launch's own transaction: nobody else writes meanwhile."""
 
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -29,16 +28,7 @@ if TYPE_CHECKING:
 
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
-    from pileus.store.writer import Writer
     from pileus.verbs.core import Core
-
-
-class Outrun(Exception):
-    """Others took, since this transaction looked, what it was to have on `hosts`."""
-
-    def __init__(self, hosts: Iterable[str]) -> None:
-        super().__init__()
-        self.hosts = tuple(hosts)
 
 
 class Nowhere(NoCapacity):
@@ -77,24 +67,6 @@ def choose(
             why = f"{len(decision.hosts)} of {least} fit; then {why}"
         raise Nowhere(f"We currently do not have sufficient {flavor} capacity in the zone you requested.", why)
     return decision
-
-
-def take(tx: Writer, need: Need, decision: Decision) -> None:
-    """Take what was chosen, each within its host's bounds. Raises Outrun: the transaction is to be begun anew."""
-    rows = [
-        (f"{SCOPE}{name}", resource, getattr(need, resource) * count, most)
-        for name, count in Counter(decision.hosts).items()
-        for resource, most in zip(RESOURCES, decision.room[name], strict=True)
-    ]
-    if not tx.take_within(rows):
-        raise Outrun(decision.hosts)
-
-
-def prepare(core: Core, hosts: Iterable[str]) -> None:
-    """Have these hosts' usage kept: the conditional UPDATE of a host that never had an instance finds nothing."""
-    with core.store.write() as tx:
-        for host in dict.fromkeys(hosts):
-            tx.open_usage(f"{SCOPE}{host}", RESOURCES)
 
 
 def remember(caller: Caller, core: Core, verb: str, why: str) -> None:
