@@ -2,9 +2,24 @@
 
 import re
 
+import pytest
+
 from tests.house import tree
 
 DECISIONS = tree.ROOT / "docs" / "decisions"
+DOCUMENTS = [tree.ROOT / "README.md", tree.ROOT / "ARCHITECTURE.md", *sorted((tree.ROOT / "docs").glob("*.md"))]
+NOT_YET_PLAIN = {
+    "ARCHITECTURE.md",
+    "README.md",
+    "clients.md",
+    "mcc.md",
+    "operating.md",
+    "performance.md",
+    "protocol.md",
+    "reliability.md",
+    "security.md",
+}
+"""Documents in which sentences still begin with a pronoun; each leaves this set once it is rewritten."""
 
 
 def decisions() -> list[str]:
@@ -56,3 +71,20 @@ def test_every_attempt_in_the_security_table_names_a_test_that_is_there() -> Non
     folder = tree.ROOT / "tests" / "live" / "security"
     attempts = set().union(*(found for path, found in tests.items() if path.is_relative_to(folder)))
     assert sorted(attempts - named) == [], "an attempt without its row"
+
+
+def test_no_sentence_of_a_document_begins_with_a_pronoun() -> None:
+    plain = [path for path in DOCUMENTS if path.name not in NOT_YET_PLAIN]
+    faults = [f"{path.name}: {fault}" for path in plain for fault in tree.sentence_faults(path.read_text())]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("pronoun", tree.PRONOUNS)
+def test_sentences_that_begin_with_a_pronoun_are_found(pronoun: str) -> None:
+    bad = [
+        *("{} it is.", "# {} runs", "- {} runs", "1. {} runs", "| a | {} runs |"),
+        *("It is. {} runs.", "It *is.* **{}** runs.", "x\n\n    code\n\n{} runs."),
+    ]
+    assert [text for text in bad if len(list(tree.sentence_faults(text.format(pronoun)))) != 1] == []
+    good = ["{} runs?", "It is\n{} runs.", "```\n{} runs\n```", "x\n\n    {} runs\n\nx", "`{} x` runs", "Say {}."]
+    assert [text for text in good if list(tree.sentence_faults(text.format(pronoun)))] == []

@@ -21,6 +21,9 @@ VAGUE_NAMES = frozenset({"base", "common", "helper", "helpers", "manager", "misc
 PRONOUNS = ("What", "Who", "Whoever", "Whom", "Those")
 _SILENCED = re.compile(r"#\s*(?:noqa|type: ignore\[)[^(#]*\Z")
 _PRONOUN = re.compile(rf"(?:{'|'.join(PRONOUNS)})\b")
+_MARKDOWN_CODE = re.compile(r"^```[\s\S]*?^```$|(?<=\n\n) {4}.+(?:\n(?: {4}.*)?)*|<!--[\s\S]*?-->", flags=re.MULTILINE)
+_MARKDOWN_BLOCK = re.compile(r"^\s*(?:#+|[-*]|\d+\.|>)\s+|\||\n[ \t]*\n", flags=re.MULTILINE)
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')*_]*\s+")
 
 # Written in pieces, so that this file does not contain what it looks for.
 _LEAKS = {
@@ -146,6 +149,16 @@ def pronoun_faults(text: str) -> Iterator[str]:
         docstring = node.value.value
         if isinstance(docstring, str) and (pronoun := _PRONOUN.match(docstring.lstrip())):
             yield f"the docstring in line {node.lineno} begins with {pronoun.group()!r}"
+
+
+def sentence_faults(markdown: str) -> Iterator[str]:
+    """Find sentences, headings, list items and cells of a document that begin with a pronoun and are no questions."""
+    text = re.sub(r"`[^`]+`", "code", _MARKDOWN_CODE.sub("\n\n", markdown))
+    for block in _MARKDOWN_BLOCK.split(text):
+        for sentence in _SENTENCE_END.split(block):
+            words = " ".join(sentence.split()).lstrip("*_[(\"'")
+            if _PRONOUN.match(words) and "?" not in words:
+                yield f"a sentence begins with a pronoun: {words[:60]}"
 
 
 def silence_faults(text: str) -> Iterator[str]:
