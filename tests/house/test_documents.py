@@ -13,7 +13,6 @@ NOT_YET_PLAIN = {
     "README.md",
     "clients.md",
     "mcc.md",
-    "operating.md",
     "performance.md",
     "protocol.md",
     "reliability.md",
