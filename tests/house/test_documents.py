@@ -8,8 +8,6 @@ from tests.house import tree
 
 DECISIONS = tree.ROOT / "docs" / "decisions"
 DOCUMENTS = [tree.ROOT / "README.md", tree.ROOT / "ARCHITECTURE.md", *sorted((tree.ROOT / "docs").glob("*.md"))]
-NOT_YET_PLAIN = {"protocol.md"}
-"""Documents in which sentences still begin with a pronoun; each leaves this set once it is rewritten."""
 
 
 def decisions() -> list[str]:
@@ -64,8 +62,7 @@ def test_every_attempt_in_the_security_table_names_a_test_that_is_there() -> Non
 
 
 def test_no_sentence_of_a_document_begins_with_a_pronoun() -> None:
-    plain = [path for path in DOCUMENTS if path.name not in NOT_YET_PLAIN]
-    faults = [f"{path.name}: {fault}" for path in plain for fault in tree.sentence_faults(path.read_text())]
+    faults = [f"{path.name}: {fault}" for path in DOCUMENTS for fault in tree.sentence_faults(path.read_text())]
     assert not faults, "\n".join(faults)
 
 
