@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pileus.loops import resolve
+from pileus.loops import engine
 from pileus.model.caller import Caller
 from pileus.model.errors import Conflict, InvalidValue, NoCapacity, NotFound, QuotaExceeded
 from pileus.model.host import Capacity, ProviderLimits
@@ -85,7 +85,7 @@ def test_a_stopped_machine_gets_another_size_on_its_host_and_in_its_quota(
     assert changed.uuid == row.uuid
     with site.store.read() as tx:
         (port,) = tx.referring(Port, [row.uuid])
-        order = resolve.engine(tx, port, site.core.place)
+        order = engine.KINDS[Port.KIND].spec(tx, port, site.core.place)
     assert isinstance(order, PortSpec)
     assert order.bandwidth == 2000
     assert port.assigned.content == content(order), "the engine was told"

@@ -3,33 +3,47 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pileus.loops import resolve
-from pileus.model.caller import SYSTEM
+from pileus.loops.floatingip import FloatingIpKind
+from pileus.loops.network import NetworkKind
+from pileus.loops.port import PortKind
+from pileus.loops.router import RouterKind
+from pileus.loops.securitygroup import SecurityGroupKind
 from pileus.model.errors import Fault
 from pileus.model.floatingip import FloatingIp
-from pileus.model.instance import Instance
 from pileus.model.network import Network, Seen
-from pileus.model.noun import Noun, SeenFault
+from pileus.model.noun import SeenFault
 from pileus.model.port import Port
 from pileus.model.provider import BodyRef
-from pileus.model.router import NO_WAY_OUT, Router
+from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import content
-from pileus.verbs import floatingip, network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pileus.loops.enginekind import EngineKind
+    from pileus.model.noun import Noun
     from pileus.model.spec import AnySpec
     from pileus.store.reader import JournalEntry
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
-KEPT: dict[str, type[Noun]] = {cls.KIND: cls for cls in (Router, Network, Port, SecurityGroup, FloatingIp)}
+KINDS: dict[str, EngineKind[Any]] = {
+    kind.cls.KIND: kind
+    for kind in (
+        RouterKind(Router),
+        NetworkKind(Network),
+        PortKind(Port),
+        SecurityGroupKind(SecurityGroup),
+        FloatingIpKind(FloatingIp),
+    )
+}
+"""The nouns that the network engine keeps, by kind."""
+
 AGAIN = 2.0
 LONGEST = 10.0
 """Seconds for which an engine is told of several: one that hangs is not to outlast their leases."""
@@ -91,7 +105,7 @@ def _rows(tx: Writer, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], 
     kinds: dict[str, list[str]] = {}
     for kind, uuid in keys:
         kinds.setdefault(kind, []).append(uuid)
-    rows = (row for kind, uuids in kinds.items() for row in tx.many(KEPT[kind], uuids).values())
+    rows = (row for kind, uuids in kinds.items() for row in tx.many(KINDS[kind].cls, uuids).values())
     return {(row.KIND, row.uuid): row for row in rows if row.gone is None}
 
 
@@ -101,15 +115,12 @@ def _order(core: Core, tx: Writer, row: Noun) -> tuple[Noun, AnySpec | None]:
         # Above every order given before, so that none of those can bring it back.
         row = tx.revise(row) if row.assigned.content else row
         return _content(tx, row, ""), None
-    if isinstance(row, Router):
-        row = _addressed(core, tx, row)
-    spec = resolve.engine(tx, row, core.place)
+    kind = KINDS[row.KIND]
+    row = kind.prepare(core, tx, row)
+    spec = kind.spec(tx, row, core.place)
     digest = content(spec)
     if digest != row.assigned.content:
-        if isinstance(row, Port):
-            # The first port on a network is what its router needs an address for.
-            routers = _routers(tx, [row.wanted.network])
-            tx.wake_all(Router.KIND, [router.uuid for router in routers if not router.assigned.address])
+        kind.changed(tx, row)
         row = tx.revise(row, msgspec.structs.replace(row.assigned, content=digest))
     return row, spec
 
@@ -117,44 +128,6 @@ def _order(core: Core, tx: Writer, row: Noun) -> tuple[Noun, AnySpec | None]:
 def _held(tx: Writer, row: Noun) -> bool:
     """Whether something that lives still refers to it."""
     return any(uuid != row.uuid for _, uuid, _ in tx.referrers(row.uuid))
-
-
-def wake_idle_router(tx: Writer, ports: Iterable[Port]) -> None:
-    """Wake the routers of these ports, which are gone, where no port is left on their networks."""
-    networks = {port.wanted.network for port in ports}
-    if networks and not tx.is_referred(networks, Port.KIND):
-        tx.wake_all(Router.KIND, [router.uuid for router in _routers(tx, networks) if router.assigned.address])
-
-
-def _routers(tx: Writer, networks: Iterable[str]) -> Iterable[Router]:
-    rows = tx.many(Network, networks).values()
-    return tx.many(Router, {row.wanted.router for row in rows if row.wanted.router}).values()
-
-
-def _addressed(core: Core, tx: Writer, row: Router) -> Router:
-    """The router with an address on the outside network as that is now.
-
-    One that needs none gives it back: there are more projects than addresses. It has none either when none is left.
-    Raises Unavailable where an unreadable row may be what needs it.
-    """
-    with tx.complete():
-        leads_out = network.leads_out(tx, row.uuid)
-    if leads_out:
-        if floatingip.within(core.place, row.assigned.address):
-            return row
-        free = floatingip.free(tx, core.place)
-        failed = not free and not _cut_off(row.seen)
-    else:
-        free, failed = "", False
-    if failed:
-        tx.record(SYSTEM, row, "router.address", outcome="failed", detail=f"{NO_WAY_OUT.code}: {NO_WAY_OUT.message}")
-    if free == row.assigned.address:
-        return row
-    return tx.assign(row, msgspec.structs.replace(row.assigned, address=free))
-
-
-def _cut_off(seen: Seen) -> bool:
-    return seen.fault is not None and seen.fault.code == NO_WAY_OUT.code
 
 
 def _content(tx: Writer, row: Noun, digest: str) -> Noun:
@@ -183,9 +156,7 @@ def _save(
     core: Core, tx: Writer, ordered_row: Noun, row: Noun, seen: Seen, lines: Iterable[JournalEntry]
 ) -> float | None:
     """Keep what was seen of a row, and which of its `lines` in the journal are done."""
-    if isinstance(row, Router) and not (row.wanted.gone or row.assigned.address) and network.leads_out(tx, row.uuid):
-        fault = row.seen.fault if _cut_off(row.seen) else _shown(tx, NO_WAY_OUT)
-        seen = msgspec.structs.replace(seen, fault=fault)
+    seen = KINDS[row.KIND].seen(tx, row, seen)
     if seen != row.seen:
         row = tx.see(row, seen)
     if row.wanted.gone:
@@ -201,12 +172,6 @@ def _save(
 
 def _end(tx: Writer, row: Noun) -> None:
     """The engine holds nothing of it any more: a port of an instance waits for the instance, all else is over."""
-    if isinstance(row, Port) and row.wanted.instance:
-        instance = tx.get(Instance, row.wanted.instance)
-        if instance is not None and instance.gone is None:
-            tx.wake(instance)
-            return
-    tx.bury(row)
-    if isinstance(row, Port):
-        wake_idle_router(tx, [row])
-    tx.settle([entry.id for entry in tx.journal(row.uuid, open_only=True, limit=None)], "done")
+    if KINDS[row.KIND].ended(tx, row):
+        tx.bury(row)
+        tx.settle([entry.id for entry in tx.journal(row.uuid, open_only=True, limit=None)], "done")

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from pileus.bus.messages import Order
-from pileus.loops import engine, overtaken, resolve, silence
+from pileus.loops import overtaken, resolve, router, silence
 from pileus.model.caller import SYSTEM
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
@@ -149,7 +149,7 @@ def bury(tx: Writer, row: Instance) -> Instance:
             power.release(SYSTEM, tx, row)
         return row
     tx.bury(*ports, *volumes, row)
-    engine.wake_idle_router(tx, ports)
+    router.wake_idle(tx, ports)
     settle(tx, row, buried=True)
     return msgspec.structs.replace(row, gone=tx.now)
 

@@ -9,31 +9,21 @@ import msgspec
 from pileus.model import addresses
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
-from pileus.model.host import Host
-from pileus.model.image import Image, imported, kind_of
+from pileus.model.image import Image, kind_of
 from pileus.model.instance import Instance, login_user
-from pileus.model.network import Assigned as NetworkAssigned
 from pileus.model.network import Network
 from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.record import record
-from pileus.model.router import Assigned as RouterAssigned
-from pileus.model.router import Router, gateways
+from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import (
-    AnySpec,
     DiskSpec,
-    FloatingIpSpec,
     ImageSpec,
     Ingress,
     InstanceSpec,
-    NetworkSpec,
     NicSpec,
-    PortSpec,
-    RouterSpec,
-    SecurityGroupSpec,
-    SubnetSpec,
 )
 from pileus.model.subnet import Subnet, gateway, localport
 from pileus.model.volume import Volume
@@ -122,20 +112,20 @@ def _context(tx: Reader, ports: list[Port], project: Project, flavor: Flavor, im
     yield project
     yield flavor
     if image is not None and image.gone is None:
-        yield imported(image)
+        yield image.as_context()
     networks = tx.many(Network, [port.wanted.network for port in ports])
     for router in tx.many(Router, [network.wanted.router or "" for network in networks.values()]).values():
-        yield msgspec.structs.replace(router, tags={}, assigned=RouterAssigned())
+        yield router.as_context()
     for network in networks.values():
-        yield msgspec.structs.replace(network, tags={}, assigned=NetworkAssigned())
+        yield network.as_context()
     for subnet in tx.many(Subnet, [port.wanted.subnet for port in ports]).values():
-        yield msgspec.structs.replace(subnet, tags={})
+        yield subnet.as_context()
 
 
 def _grouped(tx: Reader, row: Instance) -> Iterable[Noun]:
     group = tx.get(PlacementGroup, row.wanted.placementgroup) if row.wanted.placementgroup else None
     if group is not None:
-        yield msgspec.structs.replace(group, tags={})
+        yield group.as_context()
 
 
 def _disk(volume: Volume) -> DiskSpec:
@@ -196,102 +186,3 @@ def _ingress(groups: list[SecurityGroup]) -> Iterable[Ingress]:
             elif rule.protocol == "tcp":
                 high = 65535 if rule.port_max is None else rule.port_max
                 yield Ingress(cidr=rule.cidr, port_min=rule.port_min or 0, port_max=high)
-
-
-def _switches(tx: Reader) -> list[str]:
-    """The switches of all hosts; a silent host's as well, for a router must not move whenever one pauses."""
-    return [host.seen.chassis for host in tx.list(Host) if host.seen.chassis and not host.wanted.gone]
-
-
-def engine(tx: Reader, row: Noun, place: Place) -> AnySpec:
-    """The order for a noun that the network engine keeps, without its revision. Raises Unavailable."""
-    if isinstance(row, Router):
-        return RouterSpec(
-            uuid=row.uuid,
-            name=row.name,
-            project=row.project,
-            tags=row.tags,
-            cidr=row.wanted.cidr,
-            address=row.assigned.address,
-            outside=place.floating_cidr if row.assigned.address else "",
-            gateways=gateways(row.uuid, _switches(tx)) if row.assigned.address else (),
-            record=record([tx.need(Project, row.project), row]),
-        )
-    if isinstance(row, Network):
-        with tx.complete():
-            return _network(tx, row, place)
-    if isinstance(row, Port):
-        wanted = row.wanted
-        return PortSpec(
-            uuid=row.uuid,
-            name=row.name,
-            project=row.project,
-            network=wanted.network,
-            subnet=wanted.subnet,
-            mac=row.assigned.mac,
-            address=row.assigned.address,
-            groups=wanted.groups,
-            hostname=f"ip-{row.assigned.address.replace('.', '-')}",
-            bandwidth=_bandwidth(tx, row),
-            record=record([_whose(tx, row)]),
-        )
-    if isinstance(row, SecurityGroup):
-        return SecurityGroupSpec(
-            uuid=row.uuid, name=row.name, project=row.project, rules=row.wanted.rules, record=record([row])
-        )
-    if isinstance(row, FloatingIp):
-        return _floating(tx, row)
-    raise TypeError(f"the network engine keeps no {row.KIND}")
-
-
-def _bandwidth(tx: Reader, row: Port) -> int:
-    """The bandwidth of the port's instance, in Mbit/s; 0 for a port without an instance."""
-    instance = tx.get(Instance, row.wanted.instance) if row.wanted.instance else None
-    flavor = tx.get(Flavor, instance.wanted.flavor) if instance is not None else None
-    return flavor.wanted.allowed.bandwidth if flavor is not None else 0
-
-
-def _whose(tx: Reader, row: Port) -> Port:
-    """The port with where its instance is, for whoever has to tell from the engine's record alone."""
-    instance = tx.get(Instance, row.wanted.instance) if row.wanted.instance else None
-    if instance is None or instance.assigned.host is None:
-        return row
-    host, loopback = instance.assigned.host, instance.assigned.loopback
-    return msgspec.structs.replace(row, assigned=msgspec.structs.replace(row.assigned, host=host, loopback=loopback))
-
-
-def _floating(tx: Reader, row: FloatingIp) -> FloatingIpSpec:
-    port = tx.get(Port, row.wanted.port) if row.wanted.port else None
-    network = tx.get(Network, port.wanted.network) if port else None
-    spec = FloatingIpSpec(
-        uuid=row.uuid, name=row.name, project=row.project, address=row.assigned.address, record=record([row])
-    )
-    if port is None or network is None or network.wanted.router is None or port.wanted.gone:
-        return spec
-    return msgspec.structs.replace(spec, port=port.uuid, private=port.assigned.address, router=network.wanted.router)
-
-
-def _network(tx: Reader, row: Network, place: Place) -> NetworkSpec:
-    subnets = [subnet for subnet in tx.referring(Subnet, [row.uuid]) if not subnet.wanted.gone]
-    mac = addresses.derived_mac(row.uuid, "localport")
-    return NetworkSpec(
-        uuid=row.uuid,
-        name=row.name,
-        project=row.project,
-        router=row.wanted.router,
-        mtu=row.wanted.mtu,
-        subnets=tuple(
-            SubnetSpec(
-                uuid=subnet.uuid,
-                cidr=subnet.wanted.cidr,
-                gateway=gateway(subnet.wanted),
-                gateway_mac=addresses.derived_mac(subnet.uuid, "gateway"),
-                localport=localport(subnet.wanted),
-                localport_mac=mac,
-                dns=localport(subnet.wanted),
-                domain=place.domain,
-            )
-            for subnet in subnets
-        ),
-        record=record([row, *subnets]),
-    )

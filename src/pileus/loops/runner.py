@@ -45,7 +45,7 @@ LARGEST = 16
 
 _jitter = random.SystemRandom()
 
-KINDS = (Instance.KIND, Image.KIND, *engine.KEPT)
+KINDS = (Instance.KIND, Image.KIND, *engine.KINDS)
 """Every kind of noun that has a loop."""
 
 log = structlog.get_logger()
@@ -110,7 +110,7 @@ def _steps(core: Core, wakes: Sequence[Claimed]) -> dict[Claimed, float | Except
     """When each is due again, or why its step failed: those of a kind together, if that can be done."""
     outcomes: dict[Claimed, float | Exception | None] = {}
     instances = [wake for wake in wakes if wake.kind == Instance.KIND]
-    engine_wakes = [wake for wake in wakes if wake.kind in engine.KEPT]
+    engine_wakes = [wake for wake in wakes if wake.kind in engine.KINDS]
     # What is wrong with one of several is found out one by one.
     if len(instances) > 1:
         with contextlib.suppress(Exception):
@@ -135,7 +135,7 @@ def _step(core: Core, wake: Claimed) -> float | None:
         return instance.step(core, wake.uuid, wake.request)
     if wake.kind == Image.KIND:
         return image.step(core, wake.uuid, wake.request)
-    if wake.kind in engine.KEPT:
+    if wake.kind in engine.KINDS:
         return engine.step(core, wake.kind, wake.uuid)
     return None
 

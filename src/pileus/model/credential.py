@@ -28,6 +28,7 @@ class Credential(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "credential"
     PREFIX: ClassVar[str] = "crd"
+    TAGGED: ClassVar[bool] = False
     wanted: Wanted
     assigned: None = None
     seen: None = None

@@ -35,6 +35,7 @@ class Flavor(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "flavor"
     PREFIX: ClassVar[str] = "flv"
+    TAGGED: ClassVar[bool] = False
     QUOTED: ClassVar[bool] = False
     wanted: Wanted
     assigned: None = None

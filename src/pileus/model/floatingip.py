@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from pileus.model.network import Seen
-from pileus.model.noun import Claim, Noun, Part, Ref
+from pileus.model.noun import Claim, Keeper, Noun, Part, Ref
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -28,6 +28,7 @@ class FloatingIp(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "floatingip"
     PREFIX: ClassVar[str] = "eipalloc"
+    KEEPER: ClassVar[Keeper] = "engine"
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()

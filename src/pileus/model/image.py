@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from pileus.model import bounds, tag
-from pileus.model.noun import NEVER, Claim, Noun, Part, Revision, SeenFault
+from pileus.model.noun import NEVER, Claim, Keeper, Noun, Part, Revision, SeenFault
 
 Kind = Literal["machine", "container"]
 Format = Literal["qcow2", "raw", "tar"]
@@ -98,10 +98,19 @@ class Image(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "image"
     PREFIX: ClassVar[str] = "ami"
+    KEEPER: ClassVar[Keeper] = "host"
     DROPPED: ClassVar[dict[str, Any]] = {"description": "", "snapshot_tags": {}}
     wanted: Wanted
     assigned: Assigned | None = None
     seen: Seen | None = None
+
+    def carriers(self) -> tuple[tuple[str, str], ...]:
+        """None: a capture is ordered once."""
+        return ()
+
+    def as_context(self) -> Noun:
+        """As if it had been imported."""
+        return imported(self)
 
     def claims(self) -> tuple[Claim, ...]:
         """Each host that has a capture of it, or may have one; and its source, while it needs the source's disk."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from pileus.model.noun import NEVER, Claim, Noun, Part, Ref, Revision, SeenFault, Usage, host_scope
+from pileus.model.noun import NEVER, Claim, Keeper, Noun, Part, Ref, Revision, SeenFault, Usage, host_scope
 from pileus.model.placement import host_vcpus
 
 if TYPE_CHECKING:
@@ -122,10 +122,27 @@ class Instance(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "instance"
     PREFIX: ClassVar[str] = "i"
+    KEEPER: ClassVar[Keeper] = "host"
     DROPPED: ClassVar[dict[str, Any]] = {"user_data": "", "public_keys": ()}
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
+
+    def recorded(self) -> Noun:
+        """Without its place and its size, which its order tells."""
+        assigned = msgspec.structs.replace(self.assigned, host=None, clear={}, last=None, size=Size(), content="")
+        return msgspec.structs.replace(self, assigned=assigned)
+
+    def over(self, row: Noun) -> Assigned:
+        """With the place of `row`."""
+        here = row.assigned
+        return msgspec.structs.replace(self.assigned, host=here.host, clear=here.clear, last=here.last)
+
+    def unheard(self) -> str:
+        """Its host, or the first that may have a body of it, while it waits for that one."""
+        if self.assigned.unheard is None:
+            return ""
+        return self.assigned.host or next(iter(self.assigned.clear), "")
 
     def claims(self) -> tuple[Claim, ...]:
         """Each host that has its body, or may have it; its loopback address; its number."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pileus.model.noun import NEVER, Noun, Part, Ref, Revision, SeenFault
+import msgspec
+
+from pileus.model.noun import NEVER, Keeper, Noun, Part, Ref, Revision, SeenFault
 
 
 class Seen(Part, frozen=True, kw_only=True):
@@ -34,6 +36,11 @@ class Network(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "network"
     PREFIX: ClassVar[str] = "net"
+    KEEPER: ClassVar[Keeper] = "engine"
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
+
+    def as_context(self) -> Noun:
+        """Without the digest of its order."""
+        return msgspec.structs.replace(self, tags={}, assigned=Assigned())

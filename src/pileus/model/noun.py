@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from pileus.model import bounds, tag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+N = TypeVar("N")
 
 Revision = tuple[int, int]
 """(incarnation of the store, counter from one store-wide sequence); ordered, never reused."""
@@ -14,6 +20,9 @@ Revision = tuple[int, int]
 NEVER: Revision = (0, 0)
 
 Use = Literal["owned", "uses"]
+
+Keeper = Literal["", "host", "engine"]
+"""The keeper of a noun's body, which is given orders: a host, the network engine, or none."""
 
 Claim = tuple[str, str]
 """(pool, value): within a pool each value belongs to one living noun at most."""
@@ -58,6 +67,10 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     QUOTED: ClassVar[bool] = True
     """Whether a project's quota says how many of them it may have; administrators alone make the others."""
 
+    KEEPER: ClassVar[Keeper] = ""
+    TAGGED: ClassVar[bool] = True
+    """Whether users tag them."""
+
     DROPPED: ClassVar[dict[str, Any]] = {}
     """Fields of `wanted` with long values of users', which nobody needs once it has ended, and their values then."""
 
@@ -94,6 +107,37 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
         """The noun as it is kept once it has ended: a small row."""
         return msgspec.structs.replace(self, tags={}, wanted=msgspec.structs.replace(self.wanted, **self.DROPPED))
 
+    def carriers(self) -> tuple[tuple[str, str], ...]:
+        """The nouns, by (kind, uuid), whose orders carry this noun's tags: a lost store gets them back from there."""
+        return ((self.KIND, self.uuid),) if self.KEEPER else ()
+
+    def recorded(self) -> Noun:
+        """The noun as the record of its keeper's order has it: without the parts that another placement changes."""
+        if hasattr(self.assigned, "content"):
+            return msgspec.structs.replace(self, assigned=msgspec.structs.replace(self.assigned, content=""))
+        return self
+
+    def as_context(self) -> Noun:
+        """The noun as records of others have it, which refer to it: each change of it would be an order for them."""
+        return msgspec.structs.replace(self, tags={})
+
+    def over(self, row: Noun) -> Any:
+        """The assigned part of a recorded noun, for its present `row`, whose placement stays."""
+        return row.assigned if self.assigned is None else self.assigned
+
+    def owner(self, kind: str) -> str:
+        """The uuid of the noun of this kind that owns it; empty for none."""
+        owners = (uuid for of, uuid, use in referred(self, references(type(self))) if (of, use) == (kind, "owned"))
+        return next(owners, "")
+
+    def yields(self) -> bool:
+        """Whether it leaves values to others that have a right to them too, because it can do with other ones."""
+        return False
+
+    def unheard(self) -> str:
+        """The host of which the latest recovery did not hear whether it has the noun; empty where all is known."""
+        return ""
+
     def claims(self) -> tuple[Claim, ...]:
         """The values that the noun holds while it lives: its name where that is unique, its addresses, its places.
 
@@ -124,6 +168,12 @@ def host_scope(host: str) -> str:
     return f"host:{host}"
 
 
+def only(cls: type[N], nouns: Iterable[object]) -> list[N]:
+    """The nouns, or orders, of one class among these."""
+    return [noun for noun in nouns if isinstance(noun, cls)]
+
+
+@cache
 def references(cls: type[Noun]) -> dict[str, Ref]:
     """The fields of `cls`'s wanted part that refer to other nouns, by field name."""
     wanted = get_type_hints(cls, include_extras=True)["wanted"]

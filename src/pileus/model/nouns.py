@@ -41,3 +41,6 @@ NOUNS: dict[str, type[Noun]] = {
         Host,
     )
 }
+
+ENGINE: tuple[type[Noun], ...] = tuple(cls for cls in NOUNS.values() if cls.KEEPER == "engine")
+"""The nouns that the network engine keeps, in the order of making."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pileus.model import bounds
 from pileus.model.errors import QuotaExceeded
 from pileus.model.network import Seen
-from pileus.model.noun import Claim, Noun, Part, Ref
+from pileus.model.noun import Claim, Keeper, Noun, Part, Ref
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -45,10 +45,23 @@ class Port(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "port"
     PREFIX: ClassVar[str] = "eni"
+    KEEPER: ClassVar[Keeper] = "engine"
     DROPPED: ClassVar[dict[str, Any]] = {"description": ""}
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
+
+    def carriers(self) -> tuple[tuple[str, str], ...]:
+        """Its instance."""
+        return (("instance", self.wanted.instance),) if self.wanted.instance else ()
+
+    def yields(self) -> bool:
+        """One that is to go needs its address no more."""
+        return bool(self.wanted.gone)
+
+    def unheard(self) -> str:
+        """The host of its instance, while no row has that."""
+        return self.assigned.host
 
     def claims(self) -> tuple[Claim, ...]:
         """Its address in its subnet, its MAC, and the loopback address of an instance that no row has."""

@@ -56,6 +56,7 @@ class Project(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "project"
     PREFIX: ClassVar[str] = "prj"
+    TAGGED: ClassVar[bool] = False
     QUOTED: ClassVar[bool] = False
     wanted: Wanted
     assigned: None = None

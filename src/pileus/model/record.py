@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pileus.model.instance import Assigned as InstanceAssigned
-from pileus.model.instance import Size
 from pileus.model.nouns import NOUNS
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ _DECODER = msgspec.json.Decoder(list[dict[str, Any]])
 
 def record(nouns: Iterable[Noun]) -> str:
     """These nouns as one text: identity, `wanted`, and of `assigned` what another placement does not change."""
-    return _ENCODER.encode([_kept(noun) for noun in nouns]).decode()
+    return _ENCODER.encode([_kept(noun.recorded()) for noun in nouns]).decode()
 
 
 def recall(text: str) -> list[Noun]:
@@ -44,9 +42,6 @@ def _kept(noun: Noun) -> dict[str, Any]:
         value = getattr(noun, name)
         if value:
             fields[name] = value
-    assigned = noun.assigned
-    if isinstance(assigned, InstanceAssigned):
-        assigned = msgspec.structs.replace(assigned, host=None, clear={}, last=None, size=Size())
-    if assigned is not None:
-        fields["assigned"] = msgspec.structs.replace(assigned, content="") if hasattr(assigned, "content") else assigned
+    if noun.assigned is not None:
+        fields["assigned"] = noun.assigned
     return fields

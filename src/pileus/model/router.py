@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
+
 from pileus.model.errors import Fault
 from pileus.model.network import Seen
-from pileus.model.noun import Claim, Noun, Part
+from pileus.model.noun import Claim, Keeper, Noun, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +48,7 @@ class Router(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "router"
     PREFIX: ClassVar[str] = "vpc"
+    KEEPER: ClassVar[Keeper] = "engine"
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
@@ -53,6 +56,14 @@ class Router(Noun, frozen=True, kw_only=True):
     def claims(self) -> tuple[Claim, ...]:
         """Its address on the outside network."""
         return (("floating", self.assigned.address),) if self.assigned.address else ()
+
+    def as_context(self) -> Noun:
+        """Without its address, which comes and goes."""
+        return msgspec.structs.replace(self, tags={}, assigned=Assigned())
+
+    def yields(self) -> bool:
+        """It is given another address, and no user knows its own."""
+        return True
 
 
 def gateways(uuid: str, switches: Iterable[str]) -> tuple[str, ...]:

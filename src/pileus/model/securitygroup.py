@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pileus.model import bounds, tag
 from pileus.model.errors import QuotaExceeded
 from pileus.model.network import Assigned, Seen
-from pileus.model.noun import Claim, Noun, Part, Ref
+from pileus.model.noun import Claim, Keeper, Noun, Part, Ref
 
 Protocol = Literal["tcp", "udp", "icmp", "icmpv6", "all"]
 
@@ -64,6 +64,7 @@ class SecurityGroup(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "securitygroup"
     PREFIX: ClassVar[str] = "sg"
+    KEEPER: ClassVar[Keeper] = "engine"
     DROPPED: ClassVar[dict[str, Any]] = {"description": "", "rules": (), "selectors": ()}
     wanted: Wanted
     assigned: Assigned = Assigned()

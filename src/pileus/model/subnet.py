@@ -34,6 +34,10 @@ class Subnet(Noun, frozen=True, kw_only=True):
     assigned: None = None
     seen: None = None
 
+    def carriers(self) -> tuple[tuple[str, str], ...]:
+        """Its network."""
+        return (("network", self.wanted.network),)
+
 
 def gateway(wanted: Wanted) -> str:
     """The router's address."""

@@ -37,6 +37,10 @@ class Volume(Noun, frozen=True, kw_only=True):
     assigned: None = None
     seen: None = None
 
+    def carriers(self) -> tuple[tuple[str, str], ...]:
+        """Its instance."""
+        return (("instance", self.wanted.instance),) if self.wanted.instance else ()
+
     def amounts(self) -> dict[str, int]:
         """Itself, and its GiB."""
         return {**super().amounts(), "disk": self.wanted.size}

@@ -8,11 +8,10 @@ import msgspec
 
 from pileus.model.errors import Conflict, InvalidValue
 from pileus.model.flavor import Flavor
-from pileus.model.image import Image
 from pileus.model.instance import Assigned, Instance, Seen, Size
 from pileus.model.network import Network
-from pileus.model.noun import Noun
-from pileus.model.placementgroup import PlacementGroup
+from pileus.model.noun import Noun, only
+from pileus.model.nouns import NOUNS
 from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.record import recall
@@ -20,7 +19,6 @@ from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.securitygroup import Wanted as GroupWanted
 from pileus.model.subnet import Subnet
-from pileus.model.volume import Volume
 from pileus.verbs import keypair, recount
 
 if TYPE_CHECKING:
@@ -31,12 +29,6 @@ if TYPE_CHECKING:
     from pileus.verbs.core import Core
 
 N = TypeVar("N", bound=Noun)
-
-_NAMED = (Project, Flavor, PlacementGroup)
-"""Nouns around an instance that another noun of the same name replaces."""
-
-AROUND = (Project, Flavor, Image, Router, Network, Subnet, PlacementGroup)
-"""The kinds of nouns that an instance's record holds besides the instance's own rows, in the order of making."""
 
 
 def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: BodyReport) -> Instance:
@@ -90,12 +82,13 @@ def make(tx: Writer, spec: InstanceSpec, host: str, body: BodyReport) -> Instanc
     Raises InvalidValue for an order without a record.
     """
     nouns = recalled(spec.record)
-    named = next((noun for noun in nouns if isinstance(noun, Instance) and noun.uuid == spec.uuid), None)
+    named = next((noun for noun in only(Instance, nouns) if noun.uuid == spec.uuid), None)
     if named is None:
         raise InvalidValue(f"The order of '{spec.ec2_id}' does not say what it was made from.", ident=spec.ec2_id)
-    for cls in AROUND:
-        for noun in nouns:
-            if isinstance(noun, cls):
+    own = [noun for noun in nouns if noun.uuid == spec.uuid or noun.owner(Instance.KIND) == spec.uuid]
+    for cls in NOUNS.values():
+        for noun in only(cls, nouns):
+            if noun not in own:
                 _around(tx, noun)
     _groups(tx, spec, nouns)
     _key(tx, spec)
@@ -104,8 +97,8 @@ def make(tx: Writer, spec: InstanceSpec, host: str, body: BodyReport) -> Instanc
     clear = {name: revision for name, revision in old.clear.items() if name != host}
     row = tx.revise(row, msgspec.structs.replace(old, host=host, ever=True, clear=clear, content=""))
     row = tx.see(row, _seen(body, row.seen.satisfied))
-    for owned in nouns:
-        if isinstance(owned, Port | Volume):
+    for owned in own:
+        if owned.uuid != spec.uuid:
             put(tx, owned)
     ports = tx.referring(Port, [row.uuid])
     tx.wake(row)
@@ -128,25 +121,18 @@ def put(tx: Writer, noun: N) -> N:
         return tx.add(noun)
     if (row.wanted, row.name, row.tags) != (noun.wanted, noun.name, noun.tags):
         row = tx.want(row, noun.wanted, name=noun.name, tags=noun.tags)
-    if isinstance(noun, Instance):
-        row_assigned = row.assigned
-        return tx.assign(
-            row,
-            msgspec.structs.replace(
-                noun.assigned, host=row_assigned.host, clear=row_assigned.clear, last=row_assigned.last
-            ),
-        )
-    return tx.assign(row, noun.assigned) if noun.assigned is not None else row
+    assigned = noun.over(row)
+    return row if assigned == row.assigned else tx.assign(row, assigned)
 
 
 def _around(tx: Writer, noun: Noun) -> None:
-    """Make what the instance's rows refer to, unless there is one, or one of that name."""
+    """Make a noun that the instance's rows refer to, unless there is one, or one of its name."""
     if noun.wanted.gone or tx.get(type(noun), noun.uuid) is not None:
         return
-    if isinstance(noun, _NAMED) and any(tx.claimed(pool, value) for pool, value in noun.claims()):
+    if any(tx.claimed(pool, value) for pool, value in noun.claims()):
         return
     new_noun = tx.add(noun)
-    if isinstance(new_noun, Router | Network):
+    if new_noun.KEEPER == "engine":
         tx.wake(new_noun)
 
 
@@ -167,7 +153,7 @@ def _with_flavor(tx: Writer, noun: Instance, name: str) -> Instance:
 
 def _groups(tx: Writer, spec: InstanceSpec, nouns: list[Noun]) -> None:
     """Groups that nobody else kept come back with their names, and without rules."""
-    routers = {noun.uuid: noun.wanted.router for noun in nouns if isinstance(noun, Network)}
+    routers = {network.uuid: network.wanted.router for network in only(Network, nouns)}
     for nic in spec.nics:
         for uuid, name in zip(nic.groups, nic.group_names, strict=True):
             router = routers.get(nic.network)

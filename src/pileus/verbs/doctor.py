@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING
 from pileus.bus.messages import BodyReport, Order
 from pileus.model.errors import Forbidden, NotFound
 from pileus.model.finding import Finding
-from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host, condition
 from pileus.model.image import Image, content
 from pileus.model.instance import Instance, settled
-from pileus.model.network import Network
 from pileus.model.noun import Noun
-from pileus.model.nouns import NOUNS
-from pileus.model.port import Port
+from pileus.model.nouns import ENGINE, NOUNS
 from pileus.model.provider import BodyRef
-from pileus.model.router import Router
-from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.views import EngineRow, InstanceRow, StoreView
 from pileus.verbs import adopt as adoption
@@ -32,9 +27,6 @@ if TYPE_CHECKING:
     from pileus.model.spec import InstanceSpec
     from pileus.store.reader import Reader
     from pileus.verbs.core import Core
-
-KEPT: tuple[type[Noun], ...] = (Router, Network, Port, SecurityGroup, FloatingIp)
-"""The kinds of nouns that the network engine keeps."""
 
 PATIENCE = 600.0
 """Seconds after which a request that has not come about is a finding."""
@@ -67,7 +59,7 @@ def sweep(caller: Caller, core: Core, kind: str, uuid: str) -> None:
     Raises Forbidden, NotFound unless it is a tombstone (what has no row is not known to be gone), Fault.
     """
     _administrator(caller)
-    bodied: tuple[type[Noun], ...] = (Instance, *KEPT)
+    bodied: tuple[type[Noun], ...] = (Instance, *ENGINE)
     cls = next((cls for cls in bodied if kind == cls.KIND), None)
     with core.store.write() as tx:
         row = tx.get(cls, uuid) if cls is not None else None
@@ -76,7 +68,7 @@ def sweep(caller: Caller, core: Core, kind: str, uuid: str) -> None:
         # Above every order that it was ever given.
         revision, opening = tx.bump(), tx.opening
         hosts = [host.name for host in tx.list(Host)]
-    if isinstance(row, Instance):
+    if row.KEEPER == "host":
         for host in hosts:
             core.hosts.send(host, Order(uuid=uuid, revision=revision, why="gone", opening=opening))
     else:
@@ -103,7 +95,7 @@ def view(tx: Reader, now: float) -> StoreView:
         newest=_newest(tx),
         highest=(tx.meta("incarnation"), tx.meta("counter")),
         instances=tuple(_instance(row) for row in tx.list(Instance, dead=True)),
-        engine=tuple(_engine(row, subnets.get(row.uuid, ())) for cls in KEPT for row in tx.list(cls, dead=True)),
+        engine=tuple(_engine(row, subnets.get(row.uuid, ())) for cls in ENGINE for row in tx.list(cls, dead=True)),
         images={what.digest: what.size for what in map(content, tx.list(Image)) if what.digest},
         objects=tuple(sorted(named(tx))),
         findings=tuple(sorted({finding.key: finding for finding in _findings(tx, now)}.values())),
@@ -143,17 +135,11 @@ def _engine(row: Noun, subnets: Iterable[str]) -> EngineRow:
         revision=row.revision,
         settled=done and row.gone is None and not row.wanted.gone,
         gone=row.gone is not None,
-        groups=row.wanted.groups if isinstance(row, Port) else (),
+        groups=getattr(row.wanted, "groups", ()),
         subnets=tuple(subnets),
-        rules=row.wanted.rules if isinstance(row, SecurityGroup) else (),
-        used=_used(row),
+        rules=getattr(row.wanted, "rules", ()),
+        used=bool(getattr(row.assigned, "address", "") and getattr(row.wanted, "port", True)),
     )
-
-
-def _used(row: Noun) -> bool:
-    if isinstance(row, FloatingIp):
-        return row.wanted.port is not None
-    return isinstance(row, Router) and bool(row.assigned.address)
 
 
 def _findings(tx: Reader, now: float) -> Iterator[Finding]:
@@ -200,23 +186,16 @@ def _counts(tx: Reader) -> Iterator[Finding]:
 
 def _references(tx: Reader, rows: dict[str, Noun]) -> Iterator[Finding]:
     for source, kind, target in tx.references():
-        if source in rows and target not in rows and target not in tx.unreadable and not _unheard(rows[source]):
+        if source in rows and target not in rows and target not in tx.unreadable and not rows[source].unheard():
             detail = f"{rows[source].ec2_id} refers to {kind} {target}"
             yield Finding(code="ReferenceBroken", kind=rows[source].KIND, ident=source, detail=detail)
-
-
-def _unheard(row: Noun) -> str:
-    """The host of which a recovery did not hear whether it has this; empty for what is known."""
-    if isinstance(row, Instance) and row.assigned.unheard is not None:
-        return row.assigned.host or next(iter(row.assigned.clear), "")
-    return row.assigned.host if isinstance(row, Port) else ""
 
 
 def _without(rows: dict[str, Noun]) -> Iterator[Finding]:
     """Hosts that the store was recovered without."""
     waits: dict[str, list[str]] = {}
     for row in rows.values():
-        host = _unheard(row)
+        host = row.unheard()
         if host:
             waits.setdefault(host, []).append(row.ec2_id)
     for host, idents in waits.items():

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from pileus.model.instance import Instance
 from pileus.model.nouns import NOUNS
-from pileus.model.port import Port
-from pileus.model.router import Router
 from pileus.verbs.host import JOINED, REMOVED
 
 if TYPE_CHECKING:
@@ -112,12 +110,8 @@ def _holders(tx: Reader) -> dict[str, tuple[tuple[bool, bool, float, int], Noun]
     holders: dict[str, tuple[tuple[bool, bool, float, int], Noun]] = {}
     for cls in NOUNS.values():
         for row in tx.list(cls):
-            runs = row.uuid in running
-            if isinstance(row, Port):
-                # That of an instance that nobody knows yet counts as one that runs: its host was not heard.
-                instance = row.wanted.instance or ""
-                runs = instance in running or (instance != "" and instance not in instance_uuids)
-            # A port that is to go needs its address no more; a router is given another one, and no user knows its own.
-            yields = isinstance(row, Router) or (isinstance(row, Port) and row.wanted.gone)
-            holders[row.uuid] = (yields, not runs, row.created, row.id), row
+            instance = row.owner(Instance.KIND) or row.uuid
+            # A noun of an instance that nobody knows yet counts as one that runs: its host was not heard.
+            runs = instance in running or (instance != row.uuid and instance not in instance_uuids)
+            holders[row.uuid] = (row.yields(), not runs, row.created, row.id), row
     return holders

@@ -19,13 +19,13 @@ from pileus.model.host import Wanted as HostWanted
 from pileus.model.image import Image, on_host
 from pileus.model.instance import Instance, merged
 from pileus.model.network import Network
-from pileus.model.noun import SeenFault
+from pileus.model.noun import SeenFault, only
+from pileus.model.nouns import ENGINE, NOUNS
 from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import InstanceSpec
-from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.store.store import TOMBSTONE
 from pileus.verbs import adopt, comparison, contest, recount, securitygroup
@@ -39,12 +39,6 @@ if TYPE_CHECKING:
     from pileus.model.noun import Noun
     from pileus.model.provider import Recalled
     from pileus.store.writer import Writer
-
-ORDER: tuple[type[Noun], ...] = (Project, Router, Network, Subnet, SecurityGroup, FloatingIp)
-"""The kinds of nouns in the engine's records, in the order of making."""
-
-ENGINE: tuple[type[Noun], ...] = (Router, Network, SecurityGroup, FloatingIp, Port)
-"""The kinds of nouns that the engine keeps."""
 
 ENDS = {"instance.terminate", "image.deregister", "securitygroup.delete", "floatingip.release"}
 """The verbs that are done when a row is gone."""
@@ -72,9 +66,7 @@ def recover(tx: Writer, answers: Mapping[str, Report], engine: Iterable[Recalled
 
 def placed(engine: Iterable[Recalled]) -> set[str]:
     """The hosts that have instances by what the engine recalls of their ports."""
-    ports = (
-        noun for entry in engine if not entry.gone for noun in adopt.recalled(entry.record) if isinstance(noun, Port)
-    )
+    ports = (port for entry in engine if not entry.gone for port in only(Port, adopt.recalled(entry.record)))
     return {port.assigned.host for port in ports} - {""}
 
 
@@ -138,21 +130,23 @@ class _Merge:
             for entry in sorted(self.engine, key=lambda entry: entry.revision)
             for noun in ([] if entry.gone or entry.uuid in gone else adopt.recalled(entry.record))
         ]
-        for cls in ORDER:
+        kinds = [kind for kind in NOUNS if kind != Port.KIND]
+        for kind in kinds:
             for noun, entry in sorted(nouns, key=lambda pair: pair[0].created):
-                if isinstance(noun, cls):
+                if kind == noun.KIND:
                     self._network(noun, entry)
-        for cls in ENGINE:
+        for cls in (cls for cls in ENGINE if cls.KIND in kinds):
             for row in tx.many(cls, gone).values():
-                if row.gone is not None or isinstance(row, Port):
+                if row.gone is not None:
                     continue
                 if not row.wanted.gone:
                     row = tx.want(row, msgspec.structs.replace(row.wanted, gone=True))  # noqa: PLW2901  (the row after the change)
                     self.done.removed.append(row.ec2_id)
-                if isinstance(row, FloatingIp):
-                    # Its address may be another's by now.
-                    tx.bury(row)
-                    self._settle(row.uuid)
+        for row in tx.many(FloatingIp, gone).values():
+            if row.gone is None:
+                # Its address may be another's by now.
+                tx.bury(row)
+                self._settle(row.uuid)
 
     def _network(self, noun: Noun, entry: Recalled) -> None:
         """Make a noun of the engine's records, or bring an older row up to it."""
@@ -164,15 +158,16 @@ class _Merge:
                 tx.record(SYSTEM, new_noun, f"{new_noun.KIND}.recover", outcome="done")
                 self.done.adopted.append(new_noun.ec2_id)
             return
-        ahead = isinstance(noun, Project) or entry.revision <= self._revision(noun, entry)
-        if row.gone is None and not row.wanted.gone and not ahead:
+        # A noun that neither has the order nor belongs to that only came along.
+        own = entry.uuid in (noun.uuid, noun.owner(entry.kind))
+        if row.gone is None and not row.wanted.gone and own and entry.revision > self._revision(entry):
             adopt.put(tx, noun)
             tx.record(SYSTEM, row, f"{row.KIND}.recover", outcome="done")
             self.done.advanced.append(row.ec2_id)
 
-    def _revision(self, noun: Noun, entry: Recalled) -> tuple[int, int]:
-        """The revision that the store gave last to what the record is of; a subnet's is its network's."""
-        row = self.tx.get(Network if isinstance(noun, Subnet) else type(noun), entry.uuid)
+    def _revision(self, entry: Recalled) -> tuple[int, int]:
+        """The revision that the store gave last to the noun of the order."""
+        row = self.tx.get(NOUNS[entry.kind], entry.uuid)
         return row.revision if row is not None else entry.revision
 
     def _ports(self) -> None:
@@ -180,9 +175,9 @@ class _Merge:
         tx = self.tx
         gone = {entry.uuid for entry in self.engine if entry.gone}
         for entry in self.engine:
-            for noun in adopt.recalled(entry.record) if entry.kind == Port.KIND and entry.uuid not in gone else []:
-                if isinstance(noun, Port):
-                    self._port(noun, entry)
+            if entry.uuid not in gone:
+                for port in only(Port, adopt.recalled(entry.record)):
+                    self._port(port, entry)
         self._let_go()
         for uuid in self._unreadable(gone, Router, Network, SecurityGroup, FloatingIp):
             if not tx.referrers(uuid):
@@ -354,9 +349,9 @@ class _Merge:
             order, host = max(orders, key=lambda pair: (pair[0].spec is not None, pair[0].revision))
             if order.spec is None and order.why == "gone":
                 self.ended.add(uuid)
-            for noun in adopt.recalled(order.spec.record) if order.spec is not None else []:
+            for noun in only(Image, adopt.recalled(order.spec.record) if order.spec is not None else []):
                 is_known = tx.get(Image, uuid) is not None or uuid in self.ended
-                if isinstance(noun, Image) and not is_known and tx.get(Project, noun.project) is not None:
+                if not is_known and tx.get(Project, noun.project) is not None:
                     assigned = images.Assigned(host=host)
                     image = tx.add(msgspec.structs.replace(noun, assigned=assigned, seen=images.Seen()))
                     tx.record(SYSTEM, image, "image.recover", outcome="done")
@@ -385,7 +380,8 @@ class _Merge:
     def _gone(self, row: Instance) -> None:
         """A host remembers that it was removed for good: a tombstone, or on the way to one where a body may be left."""
         tx = self.tx
-        owned = [*tx.referring(Port, [row.uuid]), *tx.referring(Volume, [row.uuid])]
+        ports = tx.referring(Port, [row.uuid])
+        owned = [*ports, *tx.referring(Volume, [row.uuid])]
         wanted = msgspec.structs.replace(row.wanted, gone=True)
         if not row.wanted.gone:
             row = tx.want(row, wanted)
@@ -395,7 +391,7 @@ class _Merge:
                 tx.want(noun, msgspec.structs.replace(noun.wanted, gone=True))
         let_go = {entry.uuid for entry in self.engine if entry.gone}
         # Of a port that the engine never heard of, an order may be under way still: it has to be told to refuse that.
-        refused = all(noun.uuid in let_go for noun in owned if isinstance(noun, Port))
+        refused = all(port.uuid in let_go for port in ports)
         if row.uuid not in self.held and not self._silent(row) and refused:
             self._bury(row)
 

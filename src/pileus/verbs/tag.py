@@ -8,18 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model.errors import Forbidden, NotFound
-from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image, snapshot_id
 from pileus.model.instance import Instance, login_user
-from pileus.model.keypair import KeyPair
-from pileus.model.network import Network
-from pileus.model.placementgroup import PlacementGroup
-from pileus.model.port import Port
-from pileus.model.router import Router
+from pileus.model.nouns import NOUNS
 from pileus.model.securitygroup import SecurityGroup
-from pileus.model.subnet import Subnet
 from pileus.model.tag import check_key_prefix
-from pileus.model.volume import Volume
 from pileus.verbs import find
 
 if TYPE_CHECKING:
@@ -31,22 +24,9 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
-TAGGED: dict[str, type[Noun]] = {
-    cls.PREFIX: cls
-    for cls in (
-        Instance,
-        Volume,
-        Image,
-        KeyPair,
-        Router,
-        Network,
-        Subnet,
-        SecurityGroup,
-        Port,
-        FloatingIp,
-        PlacementGroup,
-    )
-}
+TAGGED: dict[str, type[Noun]] = {cls.PREFIX: cls for cls in NOUNS.values() if cls.TAGGED}
+"""The nouns that users tag, by the prefix of their ids."""
+
 ADDRESS = "aws:pileus:address"
 """The system tag with an instance's address for plain ssh."""
 
@@ -94,7 +74,8 @@ def _change(caller: Caller, core: Core, ids: Sequence[str], change: Change, verb
                 continue
             changed = tx.want(noun, tags=tags)
             tx.record(caller, changed, verb, goal=changed.generation, outcome="done")
-            _wake(tx, changed)
+            for kind, uuid in changed.carriers():
+                tx.wake_all(kind, [uuid])
         _change_rules(caller, tx, rules, change, verb)
 
 
@@ -115,16 +96,6 @@ def _change_rules(caller: Caller, tx: Writer, ids: set[str], change: Change, ver
         ident = min(missing_ids)
         message = f"The security group rule ID '{ident}' does not exist"
         raise NotFound(message, noun="securitygrouprule", ident=ident)
-
-
-def _wake(tx: Writer, noun: Noun) -> None:
-    """Have whoever keeps the noun's order hear of its tags: a lost store gets them back from there."""
-    if isinstance(noun, Instance | Router | SecurityGroup | FloatingIp):
-        tx.wake(noun)
-    elif isinstance(noun, Subnet):
-        tx.wake_all(Network.KIND, [noun.wanted.network])
-    elif isinstance(noun, Port | Volume) and noun.wanted.instance:
-        tx.wake_all(Instance.KIND, [noun.wanted.instance])
 
 
 def _one(caller: Caller, tx: Reader, ident: str) -> Noun:

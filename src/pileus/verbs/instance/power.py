@@ -127,9 +127,10 @@ def release(caller: Caller, tx: Writer, instance: Instance) -> None:
                 continue
             if not noun.wanted.gone:
                 tx.want(noun, msgspec.structs.replace(noun.wanted, gone=True))
-            if isinstance(noun, Port):
-                floatingip.leave(caller, tx, noun)
-                tx.wake(noun)
+    for port in tx.referring(Port, [instance.uuid]):
+        if port.wanted.instance == instance.uuid:
+            floatingip.leave(caller, tx, port)
+            tx.wake(port)
 
 
 def _living(caller: Caller, tx: Writer, ids: Sequence[str], verb: str) -> list[Instance]:

@@ -1,0 +1,42 @@
+"""The part of the engine's loop that differs by the kind of noun: its order, and the changes that go with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pileus.model.noun import Noun
+
+if TYPE_CHECKING:
+    from pileus.model.network import Seen
+    from pileus.model.spec import AnySpec
+    from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
+    from pileus.verbs.core import Core, Place
+
+N = TypeVar("N", bound=Noun)
+
+
+class EngineKind(Generic[N]):
+    """One kind of noun that the network engine keeps. `loops/NOUN.py` has its own, and `loops.engine` the table."""
+
+    def __init__(self, cls: type[N]) -> None:
+        self.cls = cls
+
+    def spec(self, tx: Reader, row: N, place: Place) -> AnySpec:
+        """The order for `row`, without its revision. Raises Unavailable where it needs a row that cannot be read."""
+        raise NotImplementedError
+
+    def prepare(self, core: Core, tx: Writer, row: N) -> N:
+        """The row as it is to be ordered; a kind may decide about it first."""
+        return row
+
+    def changed(self, tx: Writer, row: N) -> None:
+        """The order of `row` is about to change: wake others whose orders depend on it."""
+
+    def seen(self, tx: Writer, row: N, seen: Seen) -> Seen:
+        """The observation of `row` to be kept, with a fault that the loop finds by itself."""
+        return seen
+
+    def ended(self, tx: Writer, row: N) -> bool:
+        """The engine holds nothing of `row` any more: whether the row may end now."""
+        return True
