@@ -22,11 +22,11 @@ from pileus.faces.ec2.face import Ec2Face
 from pileus.faces.rest import errors as rest_errors
 from pileus.faces.rest.openapi import openapi
 from pileus.faces.wire.sigv4 import codes_of
+from pileus.model import quota
 from pileus.model.bounds import BOUNDS
 from pileus.model.errors import ERRORS
 from pileus.model.faults import FAULTS
 from pileus.model.finding import MEANINGS
-from pileus.model.project import DEFAULT_QUOTA
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src" / "pileus"
@@ -218,7 +218,7 @@ def _limits() -> str:
         )
         for name, bound in BOUNDS.items()
     ]
-    quotas = [(f"`{resource}`", str(most)) for resource, most in sorted(DEFAULT_QUOTA.items())]
+    quotas = [(f"`{resource}`", str(most)) for resource, most in sorted(quota.DEFAULTS.items())]
     return _page(
         "Limits",
         "A *bound* is the limit of one thing that a request, a tenant, a guest or a host can use up. A bound with a"

@@ -16,9 +16,9 @@ from pileus import verbs
 from pileus.app.settings import Settings
 from pileus.app.uploads import Upload
 from pileus.faces.rest.routes import ROUTES, Adoption
+from pileus.model import quota
 from pileus.model.bounds import BOUNDS
 from pileus.model.nouns import NOUNS
-from pileus.model.project import DEFAULT_QUOTA
 from tests.house.tree import SOURCE
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def test_a_type_without_a_bound_is_found() -> None:
 
 
 def test_every_noun_is_a_projects_and_limited_or_an_administrators() -> None:
-    assert {kind for kind, cls in NOUNS.items() if not cls.QUOTED} == ADMINISTRATORS
-    assert {f"{kind}s" for kind, cls in NOUNS.items() if cls.QUOTED} <= DEFAULT_QUOTA.keys()
+    assert {kind for kind, cls in NOUNS.items() if not cls.QUOTA} == ADMINISTRATORS
+    assert {f"{kind}s" for kind, cls in NOUNS.items() if cls.QUOTA} <= quota.DEFAULTS.keys()
 
 
 def queues_without_a_number(text: str) -> int:

@@ -20,6 +20,7 @@ from pileus.model.image import Image
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.instance import Instance, Size
 from pileus.model.instance import Wanted as InstanceWanted
+from pileus.model.keypair import KeyPair
 from pileus.model.project import Project
 from pileus.model.project import Wanted as ProjectWanted
 from pileus.model.securitygroup import Rule, SecurityGroup
@@ -142,6 +143,18 @@ def test_instances_of_an_older_database_get_their_size(url: Callable[[str], str]
 def volume(of: Instance, size: int, image_format: Literal["qcow2", "tar"]) -> Volume:
     """A disk of an instance."""
     return Volume(uuid=new_uuid(), wanted=VolumeWanted(size=size, instance=of.uuid, format=image_format))
+
+
+def test_the_table_of_a_new_noun_is_made_without_a_script(url: Callable[[str], str]) -> None:
+    store = Store(url("x"))
+    migrate(store.engine)
+    with store.engine.making() as connection:
+        tables.nouns["keypair"].drop(connection)
+    for _ in range(2):
+        migrate(store.engine)
+    with store.read() as tx:
+        assert tx.list(KeyPair) == []
+    store.close()
 
 
 @pytest.mark.parametrize("name", ["9999_pre_later", "9999_post_later"])

@@ -10,9 +10,10 @@ import pytest
 
 from pileus.faces.rest.explain import waits_for
 from pileus.loops import engine, resolve
+from pileus.model import quota
 from pileus.model.errors import Conflict, InvalidValue, NoCapacity, NotFound, QuotaExceeded
 from pileus.model.instance import Instance
-from pileus.model.project import DEFAULT_QUOTA, Project
+from pileus.model.project import Project
 from pileus.model.router import NO_WAY_OUT, Router
 from pileus.model.spec import FloatingIpSpec, RouterSpec
 from pileus.verbs import floatingip, recount
@@ -258,9 +259,9 @@ def test_a_router_without_an_address_says_so_until_it_has_one(site: Site, ann: C
 
 def test_a_project_from_before_floating_addresses_has_the_usual_number(site: Site) -> None:
     old, free = site.caller("old", {"instances": 3}), site.caller("free", {})
-    for _ in range(DEFAULT_QUOTA["floatingips"]):
+    for _ in range(quota.DEFAULTS["floatingips"]):
         floatingip.allocate(old, site.core)
     with pytest.raises(QuotaExceeded):
         floatingip.allocate(old, site.core)
-    for _ in range(DEFAULT_QUOTA["floatingips"] + 1):
+    for _ in range(quota.DEFAULTS["floatingips"] + 1):
         floatingip.allocate(free, site.core)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.model.project import DEFAULT_QUOTA, Project
+from pileus.model import quota
+from pileus.model.project import Project
 from pileus.verbs import limit
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def test_a_limit_may_be_none_and_the_rest_stays_as_it_was(site: Site) -> None:
     limit.change(admin, site.core, "blue", {"images": None, "keypairs": 5})
     shown = limit.show(blue, site.core).resources
     assert (shown["images"].limit, shown["keypairs"].limit) == (None, 5)
-    assert shown["rules"].limit == DEFAULT_QUOTA["rules"]
+    assert shown["rules"].limit == quota.DEFAULTS["rules"]
     with site.store.read() as tx:
         project = tx.need(Project, blue.project)
         assert tx.journal(project.uuid, limit=1)[0].detail == "images=-1 keypairs=5"

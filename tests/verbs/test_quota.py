@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from pileus.model import quota
 from pileus.model.errors import InvalidValue, QuotaExceeded
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.nouns import NOUNS
 from pileus.model.placementgroup import Wanted as GroupWanted
-from pileus.model.project import DEFAULT_QUOTA, UNLIMITED, Project
+from pileus.model.project import UNLIMITED, Project
 from pileus.model.securitygroup import Rule
 from pileus.verbs import credential, floatingip, image, keypair, placementgroup, recount, securitygroup, user
 from pileus.verbs.instance import power
@@ -114,7 +115,7 @@ def nothing(_digest: str) -> None:
 
 def test_bytes_of_deleted_images_that_disks_need_take_room(site: Site) -> None:
     """Else each instance could keep the bytes of one more image, with the quota never reached."""
-    caller = site.caller("small", {**DEFAULT_QUOTA, "imagespace": 3})
+    caller = site.caller("small", {**quota.DEFAULTS, "imagespace": 3})
     mine, others = "a" * 64, "b" * 64
     for digest in (mine, others):
         image_row = site.image(caller, digest[:3], digest=digest)
@@ -143,13 +144,13 @@ def test_a_quota_without_limits_and_an_unlimited_resource(site: Site) -> None:
     assert image.room(site.caller("any", {}), site.core, nothing) is None
     caller = site.caller("some", {"keypairs": UNLIMITED})
     with site.store.read() as tx:
-        quota = tx.need(Project, caller.project).wanted
-    assert quota.limit("keypairs") is None
-    assert quota.limit("images") == DEFAULT_QUOTA["images"]
+        project = tx.need(Project, caller.project)
+    assert quota.limit(project, "keypairs") is None
+    assert quota.limit(project, "images") == quota.DEFAULTS["images"]
 
 
 def test_every_noun_of_a_project_has_a_default_limit() -> None:
-    assert {f"{kind}s" for kind, cls in NOUNS.items() if cls.QUOTED} <= DEFAULT_QUOTA.keys()
+    assert {f"{kind}s" for kind, cls in NOUNS.items() if cls.QUOTA} <= quota.DEFAULTS.keys()
 
 
 @pytest.mark.parametrize(

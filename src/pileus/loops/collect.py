@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pileus.model import quota
 from pileus.model.host import Host, condition
 from pileus.model.noun import project_scope
 from pileus.model.project import Project
@@ -128,6 +129,6 @@ class Collector:
 def _room(tx: Reader, owner: str) -> int | None:
     """The GiB that a project's quota leaves beside its images; None: any number, or no such project can be read."""
     project = tx.many(Project, [owner]).get(owner)
-    limit = project.wanted.limit("imagespace") if project is not None else None
+    limit = quota.limit(project, "imagespace") if project is not None else None
     scope = project_scope(owner)
     return None if limit is None else limit - tx.usage(scope).get((scope, "imagespace"), 0)

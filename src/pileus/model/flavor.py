@@ -36,7 +36,6 @@ class Flavor(Noun, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "flavor"
     PREFIX: ClassVar[str] = "flv"
     TAGGED: ClassVar[bool] = False
-    QUOTED: ClassVar[bool] = False
     wanted: Wanted
     assigned: None = None
     seen: None = None

@@ -28,6 +28,7 @@ class FloatingIp(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "floatingip"
     PREFIX: ClassVar[str] = "eipalloc"
+    QUOTA: ClassVar[dict[str, int]] = {"floatingips": 10}
     KEEPER: ClassVar[Keeper] = "engine"
     wanted: Wanted
     assigned: Assigned = Assigned()

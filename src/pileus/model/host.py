@@ -90,7 +90,6 @@ class Host(Noun, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "host"
     PREFIX: ClassVar[str] = "h"
     TAGGED: ClassVar[bool] = False
-    QUOTED: ClassVar[bool] = False
     wanted: Wanted = Wanted()
     assigned: None = None
     seen: Seen = Seen()

@@ -122,6 +122,7 @@ class Instance(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "instance"
     PREFIX: ClassVar[str] = "i"
+    QUOTA: ClassVar[dict[str, int]] = {"instances": 20, "vcpus": 40, "memory": 32_768}
     KEEPER: ClassVar[Keeper] = "host"
     DROPPED: ClassVar[dict[str, Any]] = {"user_data": "", "public_keys": ()}
     wanted: Wanted

@@ -21,6 +21,7 @@ class KeyPair(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "keypair"
     PREFIX: ClassVar[str] = "key"
+    QUOTA: ClassVar[dict[str, int]] = {"keypairs": 100}
     DROPPED: ClassVar[dict[str, Any]] = {"public_key": ""}
     wanted: Wanted
     assigned: None = None

@@ -36,6 +36,7 @@ class Network(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "network"
     PREFIX: ClassVar[str] = "net"
+    QUOTA: ClassVar[dict[str, int]] = {"networks": 20}
     KEEPER: ClassVar[Keeper] = "engine"
     wanted: Wanted
     assigned: Assigned = Assigned()

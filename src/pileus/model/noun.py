@@ -64,8 +64,9 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = ""
     PREFIX: ClassVar[str] = ""
-    QUOTED: ClassVar[bool] = True
-    """Whether a project's quota says how many of them it may have; administrators alone make the others."""
+    QUOTA: ClassVar[dict[str, int]] = {}
+    """How much a project may use by default, by resource: `KINDs` counts the nouns. Administrators alone make nouns
+    without any."""
 
     KEEPER: ClassVar[Keeper] = ""
     TAGGED: ClassVar[bool] = True
@@ -147,7 +148,7 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
 
     def amounts(self) -> dict[str, int]:
         """The amounts that a living noun takes of its project's quota, by resource."""
-        return {f"{self.KIND}s": 1} if self.QUOTED else {}
+        return {f"{self.KIND}s": 1} if self.QUOTA else {}
 
     def uses(self) -> Usage:
         """The amounts that a living noun takes, of its project and of hosts. They follow from `wanted` and `assigned`.

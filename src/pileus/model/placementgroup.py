@@ -19,6 +19,7 @@ class PlacementGroup(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "placementgroup"
     PREFIX: ClassVar[str] = "pg"
+    QUOTA: ClassVar[dict[str, int]] = {"placementgroups": 50}
     wanted: Wanted = Wanted()
     assigned: None = None
     seen: None = None

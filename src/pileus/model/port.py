@@ -45,6 +45,7 @@ class Port(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "port"
     PREFIX: ClassVar[str] = "eni"
+    QUOTA: ClassVar[dict[str, int]] = {"ports": 100}
     KEEPER: ClassVar[Keeper] = "engine"
     DROPPED: ClassVar[dict[str, Any]] = {"description": ""}
     wanted: Wanted

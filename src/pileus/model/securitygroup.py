@@ -64,6 +64,7 @@ class SecurityGroup(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "securitygroup"
     PREFIX: ClassVar[str] = "sg"
+    QUOTA: ClassVar[dict[str, int]] = {"securitygroups": 100, "rules": 1000}
     KEEPER: ClassVar[Keeper] = "engine"
     DROPPED: ClassVar[dict[str, Any]] = {"description": "", "rules": (), "selectors": ()}
     wanted: Wanted

@@ -30,6 +30,7 @@ class Subnet(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "subnet"
     PREFIX: ClassVar[str] = "subnet"
+    QUOTA: ClassVar[dict[str, int]] = {"subnets": 20}
     wanted: Wanted
     assigned: None = None
     seen: None = None

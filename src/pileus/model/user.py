@@ -22,7 +22,6 @@ class User(Noun, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "user"
     PREFIX: ClassVar[str] = "usr"
     TAGGED: ClassVar[bool] = False
-    QUOTED: ClassVar[bool] = False
     wanted: Wanted
     assigned: None = None
     seen: None = None

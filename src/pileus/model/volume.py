@@ -33,6 +33,7 @@ class Volume(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "volume"
     PREFIX: ClassVar[str] = "vol"
+    QUOTA: ClassVar[dict[str, int]] = {"volumes": 100, "disk": 400}
     wanted: Wanted
     assigned: None = None
     seen: None = None

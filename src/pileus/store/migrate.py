@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Column, MetaData, String, Table, inspect
 
 from pileus.model.errors import Unavailable
-from pileus.store.tables import FIRST_META, OPTIONS, meta, metadata
+from pileus.store.tables import FIRST_META, OPTIONS, meta, metadata, nouns
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -41,6 +41,7 @@ def migrate(engine: Database, revision: str = "head") -> None:
     """
     engine.check()
     if revision == "head" and _newest(engine):
+        _add_nouns(engine)
         return
     from alembic import command  # noqa: PLC0415  (seldom needed)
     from alembic.config import Config  # noqa: PLC0415  (seldom needed)
@@ -50,6 +51,8 @@ def migrate(engine: Database, revision: str = "head") -> None:
     with engine.making() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+    if revision == "head":
+        _add_nouns(engine)
 
 
 def newest() -> str:
@@ -93,6 +96,15 @@ def _done(connection: Connection) -> str:
         text = "The database that PILEUS_STORE names holds tables that Pileus did not make: give Pileus one of its own."
         raise Unavailable(text, noun="store", reason="foreign")
     return ""
+
+
+def _add_nouns(engine: Database) -> None:
+    """Make the tables of nouns that the database lacks. They are all alike: a new noun needs no script."""
+    with engine.read() as connection:
+        missing = nouns.keys() - inspect(connection).get_table_names()
+    if missing:
+        with engine.making() as connection:
+            metadata.create_all(connection, [nouns[kind] for kind in sorted(missing)])
 
 
 def _make(engine: Database, head: str) -> bool:

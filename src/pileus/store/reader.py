@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from sqlalchemy import Integer, bindparam, case, func, literal, select, union_all
 
-from pileus.model import bounds
+from pileus.model import bounds, quota
 from pileus.model.errors import DamagedRow, NotFound
 from pileus.model.noun import Noun, Revision
 from pileus.model.project import Project
@@ -348,7 +348,7 @@ class Reader:
             if row.project in self.unreadable:
                 continue  # nobody knows its quota
             owner = owners.get(row.project)
-            limit = owner.wanted.limit(f"{cls.KIND}s") if owner is not None else 0
+            limit = quota.limit(owner, f"{cls.KIND}s") if owner is not None else 0
             most = bounds.UNLIMITED_TOMBSTONES.most if limit is None else max(limit, bounds.TOMBSTONES.most)
             if row.ended > most:
                 parameters = {"project": row.project, "most": row.ended - most}

@@ -300,7 +300,7 @@ class Store:
                     tx.erase(cls, before)
             tx.sql.execute(delete(tables.idempotency).where(tables.idempotency.c.at < before))
         for cls in NOUNS.values():
-            if cls.QUOTED:
+            if cls.QUOTA:
                 self._forget_surplus(cls)
 
     def _forget_surplus(self, cls: type[Noun]) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from pileus.model import bounds
+from pileus.model import bounds, quota
 from pileus.model.errors import Duplicate, QuotaExceeded, TokenReused
 from pileus.model.noun import Claim, Noun, Part, Revision, Usage, project_scope, referred
 from pileus.model.project import Project
@@ -257,7 +257,7 @@ class Writer(Reader):
                 project = self.get(Project, uuid)
                 owners[scope] = project, self.usage(scope) if project and project.wanted.quota else {}
             owner, used = owners[scope]
-            limit = owner.wanted.limit(resource) if owner else None
+            limit = quota.limit(owner, resource) if owner else None
             in_use = used.get((scope, resource), 0)
             if limit is not None and in_use + amount > limit:
                 raise QuotaExceeded(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.model import tag
+from pileus.model import quota, tag
 from pileus.model.errors import Conflict, Duplicate, Forbidden, InvalidValue, NotFound, QuotaExceeded, Unsupported
 from pileus.model.host import Host
 from pileus.model.ids import new_uuid
@@ -184,7 +184,7 @@ def room(caller: Caller, core: Core, stored: Callable[[str], int | None]) -> int
     project had stored, None for any other: those of deleted images that disks of the project still need take room too.
     """
     with core.store.read() as tx:
-        quota = tx.need(Project, caller.project).wanted
+        project = tx.need(Project, caller.project)
         used = tx.usage(project_scope(caller.project))
         deleted = sum(
             gibibytes(size) for digest in _deleted(tx, caller.project) if (size := stored(digest)) is not None
@@ -192,13 +192,13 @@ def room(caller: Caller, core: Core, stored: Callable[[str], int | None]) -> int
     remaining = {
         resource: limit - used.get((project_scope(caller.project), resource), 0)
         for resource in ("images", "imagespace")
-        if (limit := quota.limit(resource)) is not None
+        if (limit := quota.limit(project, resource)) is not None
     }
     if "imagespace" in remaining:
         remaining["imagespace"] -= deleted
     for resource, amount in remaining.items():
         if amount < 1:
-            text = f"{resource}: this project has all {quota.limit(resource)} that it may have."
+            text = f"{resource}: this project has all {quota.limit(project, resource)} that it may have."
             if resource == "imagespace" and deleted:
                 text += f" {deleted} GiB are of deleted images that disks of its instances began as."
             raise QuotaExceeded(text, noun="image", reason=resource)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pileus.model import quota
 from pileus.model.bounds import Bound
 from pileus.model.errors import Forbidden, InvalidValue
 from pileus.model.noun import project_scope
-from pileus.model.project import DEFAULT_QUOTA, UNLIMITED, Project
+from pileus.model.project import UNLIMITED, Project
 from pileus.verbs import find
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ MOST = 1 << 40
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of a resource a project uses, and may use (None: any amount), in the units of `DEFAULT_QUOTA`."""
+    """How much of a resource a project uses, and may use (None: any amount), in the units of `quota.DEFAULTS`."""
 
     used: int
     limit: int | None
@@ -45,8 +46,8 @@ def show(caller: Caller, core: Core, name: str = "") -> ProjectLimits:
         scope = project_scope(project.uuid)
         used = tx.usage(scope)
     resources = {
-        resource: Resource(used=used.get((scope, resource), 0), limit=project.wanted.limit(resource))
-        for resource in sorted(DEFAULT_QUOTA)
+        resource: Resource(used=used.get((scope, resource), 0), limit=quota.limit(project, resource))
+        for resource in sorted(quota.DEFAULTS)
     }
     return ProjectLimits(project=project.name, resources=resources, bounds=dict(core.bounds))
 
@@ -59,17 +60,17 @@ def change(caller: Caller, core: Core, name: str, limits: Mapping[str, int | Non
     if not caller.admin:
         raise Forbidden("Only an administrator changes limits.", noun="project")
     for resource, limit in limits.items():
-        if resource not in DEFAULT_QUOTA:
-            text = f"'{resource[:40]}' is no resource; there are: {', '.join(sorted(DEFAULT_QUOTA))}."
+        if resource not in quota.DEFAULTS:
+            text = f"'{resource[:40]}' is no resource; there are: {', '.join(sorted(quota.DEFAULTS))}."
             raise InvalidValue(text, ident=resource[:40], reason="resource")
         if limit is not None and not 0 <= limit <= MOST:
             raise InvalidValue(f"{limit} is no limit of {resource}: 0 to {MOST}.", ident=resource, reason="limit")
     with core.store.write() as tx:
         project = _project(caller, tx, name)
         # A project without a quota has no limits: those that are not named stay so.
-        quota = project.wanted.quota or dict.fromkeys(DEFAULT_QUOTA, UNLIMITED)
+        old_quota = project.wanted.quota or dict.fromkeys(quota.DEFAULTS, UNLIMITED)
         new = {resource: UNLIMITED if limit is None else limit for resource, limit in limits.items()}
-        project = tx.want(project, msgspec.structs.replace(project.wanted, quota={**quota, **new}))
+        project = tx.want(project, msgspec.structs.replace(project.wanted, quota={**old_quota, **new}))
         words = " ".join(f"{resource}={limit}" for resource, limit in sorted(new.items()))
         tx.record(caller, project, "project.limit", goal=project.generation, outcome="done", detail=words)
     return show(caller, core, name)

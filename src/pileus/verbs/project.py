@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from pileus.model import quota
 from pileus.model.errors import Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_account, new_uuid
 from pileus.model.network import Network
 from pileus.model.network import Wanted as NetworkWanted
-from pileus.model.project import DEFAULT_QUOTA, Project, Wanted
+from pileus.model.project import Project, Wanted
 from pileus.model.router import Router
 from pileus.model.router import Wanted as RouterWanted
 from pileus.model.subnet import Subnet
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def ensure(caller: Caller, core: Core, name: str, limits: Mapping[str, int] | None = None) -> Project:
     """The project of this name, made with its default router, network, subnet and group if there is none yet."""
     with core.store.write() as tx:
-        return ensure_in(caller, core, tx, name, DEFAULT_QUOTA if limits is None else limits)
+        return ensure_in(caller, core, tx, name, quota.DEFAULTS if limits is None else limits)
 
 
 def ensure_in(caller: Caller, core: Core, tx: Writer, name: str, limits: Mapping[str, int]) -> Project:

@@ -9,9 +9,10 @@ import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
+from pileus.model import quota
 from pileus.model.errors import Duplicate, Forbidden, InvalidValue, NotFound
 from pileus.model.ids import new_uuid
-from pileus.model.project import DEFAULT_QUOTA, Project
+from pileus.model.project import Project
 from pileus.model.user import User, Wanted
 from pileus.verbs import credential, project
 
@@ -64,7 +65,7 @@ def create(
         raise InvalidValue(f"'{name}' is no user name: letters, digits, - _ . @ only, at most 64.", ident=name)
     password, hashed = _password()
     with core.store.write() as tx:
-        limits = DEFAULT_QUOTA if limits is None else limits
+        limits = quota.DEFAULTS if limits is None else limits
         home = project.ensure_in(caller, core, tx, project_name or name, limits)
         wanted = Wanted(password=hashed, admin=admin, home=home.uuid)
         user = User(uuid=new_uuid(), project=home.uuid, name=name, wanted=wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.faces.ec2.call import Call, action
+from pileus.model import quota
 from pileus.model.errors import InvalidValue
 from pileus.verbs import network, project
 
@@ -16,7 +17,7 @@ def describe(call: Call) -> dict[str, Any]:
     """The account's platform, default VPC and limits; the names are Amazon's, an unlimited number is a large one."""
     default = [router.ec2_id for router in network.routers(call.caller, call.core) if router.wanted.default]
     mine = [each for each in project.listing(call.caller, call.core) if each.uuid == call.caller.project]
-    limits = {name: mine[0].wanted.limit(name) if mine else None for name in ("instances", "floatingips")}
+    limits = {name: quota.limit(mine[0], name) if mine else None for name in ("instances", "floatingips")}
     instances, floating = (str(_MANY if limit is None else limit) for limit in limits.values())
     values = {
         "supported-platforms": ["VPC"],

@@ -12,6 +12,7 @@ from pileus.faces.rest import documents
 from pileus.faces.rest.explain import explain
 from pileus.faces.wire.body import decoded
 from pileus.model import listing as pages
+from pileus.model import quota
 from pileus.model.allowance import Allowance
 from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
@@ -19,7 +20,6 @@ from pileus.model.flavor import Wanted as FlavorWanted
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Duty, Host, Overcommit
 from pileus.model.instance import Body, Instance
-from pileus.model.project import DEFAULT_QUOTA
 from pileus.model.sizes import Ident, Name, PublicKey, Tags, Traits
 from pileus.model.spec import InstanceSpec
 from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, limit, user
@@ -133,7 +133,7 @@ class NewTraits(msgspec.Struct, frozen=True, kw_only=True):
 class NewLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of a project by resource, in place of those that it had; null: any amount."""
 
-    limits: Annotated[dict[Ident, int | None], Meta(max_length=len(DEFAULT_QUOTA))]
+    limits: Annotated[dict[Ident, int | None], Meta(max_length=len(quota.DEFAULTS))]
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):

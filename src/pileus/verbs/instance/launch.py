@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from pileus.model import addresses, bounds, sizes, tag
+from pileus.model import addresses, bounds, quota, sizes, tag
 from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, TokenReused
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.image import Image, content, kind_of
@@ -272,7 +272,7 @@ def _within_quota(caller: Caller, tx: Writer, request: Launch, size: Flavor, nee
         "memory": need.memory,
         "disk": need.disk,
     }
-    limits = {resource: limit for resource in each if (limit := project.wanted.limit(resource)) is not None}
+    limits = {resource: limit for resource in each if (limit := quota.limit(project, resource)) is not None}
     used = tx.usage(f"project:{caller.project}") if limits else {}
     for resource, limit in limits.items():
         amount = each[resource]
