@@ -8,10 +8,9 @@ import msgspec
 import pytest
 
 from pileus.loops import runner
-from pileus.model import bounds
+from pileus.model import bounds, quota
 from pileus.model.errors import TokenReused
 from pileus.model.instance import Instance
-from pileus.model.project import Wanted as ProjectWanted
 from pileus.verbs.instance.launch import Launch, launch, shown
 from pileus.verbs.instance.power import terminate
 
@@ -26,7 +25,7 @@ def test_a_token_of_instances_that_are_forgotten_makes_nothing_anew(
 ) -> None:
     for name in ("TOMBSTONES", "UNLIMITED_TOMBSTONES"):
         monkeypatch.setattr(bounds, name, msgspec.structs.replace(bounds.TOMBSTONES, most=0))
-    monkeypatch.setattr(ProjectWanted, "limit", lambda _wanted, _resource: None)
+    monkeypatch.setattr(quota, "limit", lambda _project, _resource: None)
     request = Launch(image=tiny.ec2_id, least=2, most=2, token="once")
     first = launch(ann, site.core, request)
     site.settle()
