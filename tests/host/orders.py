@@ -22,7 +22,7 @@ def to_run(
         ec2_id=f"i-{uuid}",
         machine=machine,
         reboot=reboot,
-        account_id=project,
+        project=project,
     )
     return Order(uuid=uuid, revision=(1, counter), spec=spec)
 

@@ -12,7 +12,7 @@ from pileus.host.book import Book
 from pileus.host.inbox import Inbox
 from pileus.host.runner import HostRunner
 from pileus.model import bounds
-from pileus.model.spec import ImageSpec, InstanceSpec
+from pileus.model.spec import ImageSpec
 from pileus.providers.stub import StubProvider
 from tests.bus.waiting import until
 from tests.host.orders import to_run
@@ -101,7 +101,7 @@ def test_a_question_is_answered_when_all_orders_before_it_are_taken(monkeypatch:
 
 
 def test_projects_take_turns_and_a_newer_order_keeps_its_nouns_place() -> None:
-    inbox = Inbox(lambda order: order.spec.account_id if isinstance(order.spec, InstanceSpec) else "")
+    inbox = Inbox(lambda order: order.spec.project if order.spec is not None else "")
     for counter in (1, 3, 2):
         for uuid in ("a", "b", "c"):
             assert inbox.put(ordered(uuid, counter, "one")) == (counter != 2)
@@ -128,9 +128,9 @@ def test_too_many_orders_are_dropped_and_newer_ones_of_those_that_wait_are_not()
     assert inbox.put(ordered("c", 1, ""))
 
 
-def test_removals_and_captures_are_of_their_instances_project() -> None:
+def test_a_removal_is_of_the_project_of_what_is_held() -> None:
     agent = Agent("h", StubProvider(), Book())
-    capture = ImageSpec(uuid="image", revision=(1, 2), ec2_id="ami-1", instance="a", disk="d")
+    capture = ImageSpec(uuid="image", revision=(1, 2), ec2_id="ami-1", instance="a", disk="d", project="one")
     assert agent.take(ordered("a", 1, "one"))
     assert agent.project_of(Order(uuid="a", revision=(1, 2), why="gone")) == "one"
     assert agent.project_of(Order(uuid="image", revision=(1, 2), spec=capture, kind="image")) == "one"

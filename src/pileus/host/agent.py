@@ -6,14 +6,14 @@ import contextlib
 import re
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import structlog
 
 from pileus.bus import pages
 from pileus.bus.messages import FORGOTTEN, Ask, BodyReport, Order, Removed, Report
-from pileus.host.book import Book, BookEntry
+from pileus.host.book import Book, BookEntry, specs_of
 from pileus.host.capture import HostCaptures
 from pileus.model import bounds, disk
 from pileus.model.errors import Fault
@@ -45,6 +45,13 @@ _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}", re.ASCII)
 """The form of the id of an order."""
 
 log = structlog.get_logger()
+
+
+class _Kind(NamedTuple):
+    """One kind of spec: `take` changes the entry of a new order, `step` brings a body closer to its order."""
+
+    take: Callable[[BookEntry, Any], BookEntry]
+    step: Callable[[BookEntry, Any], tuple[BookEntry, float | None]]
 
 
 class Agent:
@@ -79,6 +86,10 @@ class Agent:
         self._refused: dict[str, SeenFault] = {}
         self._unanswered: SeenFault | None = None
         self._captures = HostCaptures(provider, book, now)
+        self._kinds = {
+            InstanceSpec.KIND: _Kind(_carried, self._step_instance),
+            ImageSpec.KIND: _Kind(self._captures.take, self._step_capture),
+        }
         self.stir: Callable[[str], None] = lambda _uuid: None
         """Has a body looked at, for whose step another body's waits."""
         self._begin()
@@ -124,34 +135,19 @@ class Agent:
             # A removal of what was never here is done, and remembered, all the same: its order may still be on the way,
             # and a book that is an old copy may not know of a body.
             entry = BookEntry(uuid=order.uuid, revision=order.revision, kind=order.kind)
-        body = entry.body
-        if isinstance(order.spec, InstanceSpec):
-            body = msgspec.structs.replace(
-                body,
-                satisfied=max(body.satisfied, order.spec.satisfied),
-                reboot=max(body.reboot, order.spec.rebooted),
-            )
         changed = msgspec.structs.replace(
-            entry,
-            revision=order.revision,
-            spec=order.spec,
-            why=order.why,
-            body=body,
-            fault=None,
-            request=order.request,
+            entry, revision=order.revision, spec=order.spec, why=order.why, fault=None, request=order.request
         )
-        if isinstance(order.spec, ImageSpec):
-            changed = msgspec.structs.replace(changed, project=self.project_of(order) or changed.project)
+        if order.spec is not None:
+            changed = self._kinds[order.spec.KIND].take(changed, order.spec)
         self.book.keep(changed)
-        self._captures.note(changed)
         return True
 
     def project_of(self, order: Order) -> str:
         """The project that an order is for, empty where the host cannot tell: a removal names none."""
-        if isinstance(order.spec, InstanceSpec):
-            return order.spec.account_id
-        source = order.spec.instance if isinstance(order.spec, ImageSpec) else order.uuid
-        entry = self.book.entries.get(source)
+        if order.spec is not None:
+            return order.spec.project
+        entry = self.book.entries.get(order.uuid)
         return entry.project if entry is not None else ""
 
     def accepts(self, order: Order) -> bool:
@@ -184,8 +180,7 @@ class Agent:
     def specs(self) -> dict[str, InstanceSpec]:
         """The specs of instances held now, by uuid; removals are none."""
         with self._lock:
-            entries = self.book.entries.items()
-            return {uuid: entry.spec for uuid, entry in entries if isinstance(entry.spec, InstanceSpec)}
+            return specs_of(InstanceSpec, self.book.entries.values())
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
@@ -211,19 +206,22 @@ class Agent:
         return after
 
     def _step(self, entry: BookEntry) -> tuple[BookEntry, float | None]:
-        spec = entry.spec
-        if isinstance(spec, ImageSpec):
-            done, after = self._captures.step(entry, spec, self.stir)
-            if spec.reboot and done.capture != entry.capture:
-                # Its instance may be waiting for just this.
-                with self._lock:
-                    self._save(entry.uuid, done)
-                self.stir(spec.instance)
-            return done, after
+        if entry.spec is None:
+            return self._remove(entry)
+        return self._kinds[entry.spec.KIND].step(entry, entry.spec)
+
+    def _step_capture(self, entry: BookEntry, spec: ImageSpec) -> tuple[BookEntry, float | None]:
+        done, after = self._captures.step(entry, spec, self.stir)
+        if spec.reboot and done.capture != entry.capture:
+            # Its instance may be waiting for just this.
+            with self._lock:
+                self._save(entry.uuid, done)
+            self.stir(spec.instance)
+        return done, after
+
+    def _step_instance(self, entry: BookEntry, spec: InstanceSpec) -> tuple[BookEntry, float | None]:
         ref = BodyRef(kind=entry.kind, uuid=entry.uuid, revision=entry.revision)
         entry = self._absorb(entry, self.provider.observe(ref))
-        if spec is None:
-            return self._remove(entry, ref)
         entry, holding = self._held(entry)
         step = next_step(_power(spec, "stopped").power if holding else spec.power, spec.reboot, entry.body)
         if holding and step is Step.NONE:
@@ -241,14 +239,15 @@ class Agent:
             self.provider.ensure(_power(spec, "stopped"))
             entry = self._absorb(entry, self.provider.observe(ref))
             return entry, 0.0 if not entry.body.running else SOON
-        if step is Step.START and fell(entry):
+        if step is Step.START and fell(entry, spec):
             # A start that is ahead of the clock was before the clock was set back.
             remaining_pause = min(pause(entry.falls), entry.since + pause(entry.falls) - self.now())
             if remaining_pause > 0:
                 times = f"it went down {entry.falls} times in a row soon after its start"
                 fault = Fault("GuestFalls", f"{times}; the console log may say why")
                 return msgspec.structs.replace(entry, fault=self._shown(fault)), remaining_pause
-        start = step is Step.START or (step is Step.MAKE and _wants_start(entry) and not holding)
+        wants_start = spec.power.state == "running" and entry.body.satisfied != spec.power.n
+        start = step is Step.START or (step is Step.MAKE and wants_start and not holding)
         if step is Step.NONE and entry.body.running:
             # Its guest may have ended itself since it was looked at: nothing here may start it again.
             self.provider.ensure(_power(spec, "running", keep=True))
@@ -260,7 +259,7 @@ class Agent:
             entry = msgspec.structs.replace(entry, ever=True, since=self.now())
         else:
             entry = self._absorb(entry, seen)
-        return self._applied(entry, started=start)
+        return self._applied(entry, spec, started=start)
 
     def _held(self, entry: BookEntry) -> tuple[BookEntry, str]:
         """The capture it is kept down for; what relies on that is told of the end before anything starts it."""
@@ -271,10 +270,9 @@ class Agent:
                 self._save(entry.uuid, entry)
         return entry, holding
 
-    def _applied(self, entry: BookEntry, *, started: bool) -> tuple[BookEntry, float | None]:
+    def _applied(self, entry: BookEntry, spec: InstanceSpec, *, started: bool) -> tuple[BookEntry, float | None]:
         """After an `ensure`: whether the body now is what the spec says, and what is remembered then."""
-        spec = entry.spec
-        if not isinstance(spec, InstanceSpec) or not entry.body.exists or (started and not entry.body.running):
+        if not entry.body.exists or (started and not entry.body.running):
             return entry, SOON
         if next_step(spec.power, spec.reboot, entry.body) is not Step.NONE and not started:
             return entry, 0.0
@@ -303,7 +301,9 @@ class Agent:
         up = seen.running and (seen.up or (body.running and body.up))
         return _with_body(entry, exists=True, running=seen.running, up=up, ordered_stop=stopping)
 
-    def _remove(self, entry: BookEntry, ref: BodyRef) -> tuple[BookEntry, float | None]:
+    def _remove(self, entry: BookEntry) -> tuple[BookEntry, float | None]:
+        ref = BodyRef(kind=entry.kind, uuid=entry.uuid, revision=entry.revision)
+        entry = self._absorb(entry, self.provider.observe(ref))
         self.provider.remove(ref)
         if self.provider.observe(ref) is not None:
             return entry, SOON
@@ -483,20 +483,20 @@ def _order(entry: BookEntry) -> Order:
     return Order(uuid=entry.uuid, revision=entry.revision, spec=entry.spec, why=entry.why, kind=entry.kind)
 
 
-def fell(entry: BookEntry) -> bool:
+def _carried(entry: BookEntry, spec: InstanceSpec) -> BookEntry:
+    """The entry with the power number and the reboots that its order carries over, where those are higher."""
+    body = entry.body
+    return _with_body(entry, satisfied=max(body.satisfied, spec.satisfied), reboot=max(body.reboot, spec.rebooted))
+
+
+def fell(entry: BookEntry, spec: InstanceSpec) -> bool:
     """Whether a body that is down had been brought up for the present wish: what ended it nobody had asked for."""
-    spec = entry.spec
-    return isinstance(spec, InstanceSpec) and entry.body.n == spec.power.n and entry.body.reboot >= spec.reboot
+    return entry.body.n == spec.power.n and entry.body.reboot >= spec.reboot
 
 
 def pause(falls: int) -> float:
     """Seconds between the last of so many falls in a row and the next start: none, 1, 2, 4 … `LONGEST`."""
     return min(LONGEST, 2.0 ** min(falls - 2, 10)) if falls > 1 else 0.0
-
-
-def _wants_start(entry: BookEntry) -> bool:
-    spec = entry.spec
-    return isinstance(spec, InstanceSpec) and spec.power.state == "running" and entry.body.satisfied != spec.power.n
 
 
 def _power(spec: InstanceSpec, state: PowerState, *, keep: bool = False) -> InstanceSpec:

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import structlog
@@ -15,10 +15,10 @@ from pileus.bus.messages import FORGOTTEN, Removed
 from pileus.model.instance import Body
 from pileus.model.noun import NEVER, Revision, SeenFault
 from pileus.model.provider import Capture
-from pileus.model.spec import HostSpec, InstanceSpec
+from pileus.model.spec import HostSpec, Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 DAMAGED = "damaged"
@@ -29,6 +29,8 @@ MARK = ".highest"
 
 REMOVALS = "removed.jsonl"
 """The list of removals, in the folder of a book."""
+
+SpecT = TypeVar("SpecT", bound=Spec)
 
 _SCARCE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
@@ -62,9 +64,14 @@ class BookEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def placed(entry: BookEntry) -> BookEntry:
     """The entry with the backend and the project of its spec; a removal has those of the spec before."""
-    if isinstance(entry.spec, InstanceSpec):
-        return msgspec.structs.replace(entry, backend=entry.spec.machine, project=entry.spec.account_id)
+    if entry.spec is not None:
+        return msgspec.structs.replace(entry, backend=entry.spec.backend, project=entry.spec.project)
     return entry if entry.backend else msgspec.structs.replace(entry, backend=entry.kind)
+
+
+def specs_of(kind: type[SpecT], entries: Iterable[BookEntry]) -> dict[str, SpecT]:
+    """The specs of one kind that are held, by uuid; removals have none."""
+    return {entry.uuid: entry.spec for entry in entries if isinstance(entry.spec, kind)}
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pileus.host.book import specs_of
 from pileus.model.errors import Fault
 from pileus.model.noun import SeenFault
 from pileus.model.provider import BodyRef, Capture
@@ -28,14 +29,12 @@ class HostCaptures:
         self._provider = provider
         self._book = book
         self._now = now
-        self._ordered: set[str] = set()
-        for entry in book.entries.values():
-            self.note(entry)
+        self._ordered = specs_of(ImageSpec, book.entries.values())
 
-    def note(self, entry: BookEntry) -> None:
-        """An order is held."""
-        if isinstance(entry.spec, ImageSpec):
-            self._ordered.add(entry.uuid)
+    def take(self, entry: BookEntry, spec: ImageSpec) -> BookEntry:
+        """From now on `hold` considers this capture; the entry stays as it is."""
+        self._ordered[entry.uuid] = spec
+        return entry
 
     def hold(self, instance: str, *, held_down: bool) -> str:
         """The capture for which this instance is to be down now, for it has no moment yet; empty if there is none.
@@ -44,11 +43,10 @@ class HostCaptures:
         moment. One that is held stays down: captures of it may have begun.
         """
         pending_capture = ""
-        for uuid in list(self._ordered):
+        for uuid, spec in list(self._ordered.items()):
             entry = self._book.entries.get(uuid)
-            spec = entry.spec if entry is not None else None
-            if entry is None or not isinstance(spec, ImageSpec):
-                self._ordered.discard(uuid)
+            if entry is None or entry.spec is None:
+                del self._ordered[uuid]
             elif spec.instance == instance and not _ended(entry):
                 if not held_down and _moment(entry) and entry.fault is None:
                     return ""
@@ -80,7 +78,8 @@ class HostCaptures:
         if spec.KIND not in self._provider.handles:
             raise Fault("Unsupported", "This host captures no disks.", permanent=True)
         source = self._book.entries.get(spec.instance)
-        if source is None or not isinstance(source.spec, InstanceSpec):
+        instance = specs_of(InstanceSpec, [source] if source is not None else []).get(spec.instance)
+        if source is None or instance is None:
             raise Fault("SourceMissing", f"This host was not ordered the instance {spec.instance}.")
         if spec.reboot and not _moment(entry) and not source.body.held:
             stir(spec.instance)
@@ -91,9 +90,9 @@ class HostCaptures:
                 if self._unseen(source):
                     stir(spec.instance)
                     return entry, SOON
-                _excuse(source, source.spec.power.n, capture)
+                _excuse(source, instance.power.n, capture)
         except Fault as fault:
-            if spec.reboot and source.spec.power.state == "running" and not self._keeps(entry, ref):
+            if spec.reboot and instance.power.state == "running" and not self._keeps(entry, ref):
                 # Its guest was put down for this, and is not to be again.
                 raise Fault(fault.code, fault.message, permanent=True) from fault
             raise

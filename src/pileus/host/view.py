@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from pileus.bus.messages import Removed
-from pileus.host.book import DAMAGED, BookEntry, Start, marks, read_entry
+from pileus.host.book import DAMAGED, BookEntry, Start, marks, read_entry, specs_of
 from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.model.views import BookView, Held
 
@@ -22,6 +22,7 @@ def read(folder: Path) -> BookView:
     with contextlib.suppress(FileNotFoundError):
         start = msgspec.json.decode((folder / "start.json").read_bytes(), type=Start)
     entries, removed = _entries(folder / "orders"), _removed(folder / "removed.jsonl")
+    specs = specs_of(InstanceSpec, entries)
     shown = [start.highest, *marks(folder / "orders")]
     shown += [*(entry.revision for entry in entries), *(removal.revision for _, removal in removed)]
     return BookView(
@@ -29,7 +30,7 @@ def read(folder: Path) -> BookView:
             entry.uuid: Held(
                 uuid=entry.uuid,
                 revision=entry.revision,
-                spec=entry.spec if isinstance(entry.spec, InstanceSpec) else None,
+                spec=specs.get(entry.uuid),
                 body=entry.body,
                 applied=entry.applied,
             )

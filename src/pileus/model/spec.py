@@ -34,6 +34,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     tags: dict[str, str] = {}
     record: str = ""
 
+    @property
+    def backend(self) -> str:
+        """The backend that makes the body; a host has workers for each backend."""
+        return self.KIND
+
 
 class DiskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One disk: `size` GiB; `digest` (sha256 hex) and `format` of the image it starts as, empty for a blank one.
@@ -121,6 +126,11 @@ class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="ins
     public_keys: tuple[str, ...] = ()
     user_data: str = ""
     metadata_v2_only: bool = False
+
+    @property
+    def backend(self) -> str:
+        """The backend of machines, or the backend of containers."""
+        return self.machine
 
 
 class ImageSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="image"):
