@@ -7,7 +7,7 @@ named by digest.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -237,8 +237,3 @@ def content(spec: Spec) -> str:
 def encode(spec: Spec) -> bytes:
     """`spec` as JSON, for the host's book and a domain's metadata."""
     return _ENCODER.encode(spec)
-
-
-def decode(data: bytes | str) -> Any:
-    """The spec that `encode` gave; ValidationError for anything else."""
-    return msgspec.json.decode(data, type=AnySpec)

@@ -77,6 +77,12 @@ class LocalProvider:
         sources: dict[str, Source] = {"machine": self._machine, "container": self._container}
         self._locks = Locks()
         self._captures = CaptureProvider(Shelf(layout.captures), sources, self._locks, channels)
+        self._parts: dict[str, MachineProvider | ContainerProvider | CaptureProvider] = {
+            ImageSpec.KIND: self._captures,
+            "container": self._container,
+            "machine": self._machine,
+        }
+        """The part that has the bodies of each backend."""
         self._machine.captures.desk = self._container.captures.desk = self._captures
         self._specs: dict[str, InstanceSpec] = {}
         self._guestnet = GuestNet(layout, self._held, respond, servers=servers)
@@ -97,9 +103,8 @@ class LocalProvider:
         """Stop serving."""
         self._started = False
         self._guestnet.stop()
-        self._captures.close()
-        self._container.close()
-        self._machine.close()
+        for part in self._parts.values():
+            part.close()
 
     def serve(self, specs: Iterable[InstanceSpec]) -> None:
         """Serve exactly these instances from now on."""
@@ -112,9 +117,7 @@ class LocalProvider:
 
     def observe(self, ref: BodyRef) -> SeenBody | None:
         """The domain, container or capture as it is now."""
-        if ref.kind == ImageSpec.KIND:
-            return self._captures.observe(ref)
-        seen = self._holder(ref.uuid).observe(ref)
+        seen = self._part(ref).observe(ref)
         if seen is None or not seen.running:
             self._guestnet.down(ref.uuid)
             return seen
@@ -123,32 +126,27 @@ class LocalProvider:
 
     def scan(self) -> Iterable[SeenBody]:
         """Every domain of this cloud's libvirtd, every container, and every capture."""
-        return chain(self._machine.scan(), self._container.scan(), self._captures.scan())
+        return chain.from_iterable(part.scan() for part in self._parts.values())
 
     def ensure(self, spec: AnySpec) -> None:
         """One step towards the domain, container or capture that `spec` describes."""
-        if isinstance(spec, ImageSpec):
-            self._captures.ensure(spec)
-            return
         with self._locks.of(spec.uuid):
-            if isinstance(spec, InstanceSpec) and spec.machine == "container":
-                self._container.ensure(spec)
-            else:
-                self._machine.ensure(spec)
+            self._parts[spec.backend].ensure(spec)  # type: ignore[arg-type]  # each backend's specs are of one class
 
     def remove(self, ref: BodyRef) -> None:
         """One step towards no domain, container or capture, disk, console or interface of it."""
-        if ref.kind == ImageSpec.KIND:
-            self._captures.remove(ref)
-            return
         with self._locks.of(ref.uuid):
-            self._holder(ref.uuid).remove(ref)
+            self._part(ref).remove(ref)
 
     def watch(self, report: Callable[[BodyRef], None]) -> None:
         """Pass libvirt's events on, containers' ends, and that guests have come up."""
         self._guestnet.arrived = lambda uuid: report(BodyRef(kind=InstanceSpec.KIND, uuid=uuid))
         self._machine.watch(report)
         self._container.watch(report)
+
+    def _part(self, ref: BodyRef) -> MachineProvider | ContainerProvider | CaptureProvider:
+        """Return the part that has the body, or that would know of its absence; instances have two backends."""
+        return self._parts.get(ref.kind) or self._holder(ref.uuid)
 
     def _holder(self, uuid: str) -> ContainerProvider | MachineProvider:
         """Return the provider that has the instance's body, or that would know of its absence."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -60,7 +60,7 @@ class StubProvider:
     ) -> None:
         self._records = Records(database) if database is not None else None
         self.bodies: dict[tuple[str, str], SeenBody] = {}
-        self.specs: dict[tuple[str, str], AnySpec] = {}
+        self.specs: dict[tuple[str, str], Any] = {}
         self.logs: dict[str, list[str]] = {}
         self.captures: dict[str, bytes] = {}
         self.removed: dict[tuple[str, str], Revision] = {}
@@ -71,6 +71,11 @@ class StubProvider:
         self._slow_guests = slow_guests
         self._watchers: list[Callable[[BodyRef], None]] = []
         self._lock = threading.Lock()
+        self._kinds: dict[str, Callable[[Any, SeenBody | None, SeenBody], SeenBody]] = {
+            InstanceSpec.KIND: self._power,
+            ImageSpec.KIND: self._captured,
+            PortSpec.KIND: _joined,
+        }
 
     def observe(self, ref: BodyRef) -> SeenBody | None:
         """The pretended body."""
@@ -109,7 +114,7 @@ class StubProvider:
         """Be as `spec` says, after the latency; what is older than the body or than its removal does nothing."""
         self._before("ensure", spec.uuid)
         if self._records is not None:
-            self._records.ensure(spec)
+            self._records.ensure(spec, self._body(spec, None))
             return
         key = (spec.KIND, spec.uuid)
         with self._lock:
@@ -118,14 +123,12 @@ class StubProvider:
                 return
             if old is None and spec.revision <= self.removed.get(key, NEVER) != NEVER:
                 return
-            groups = tuple(sorted((*spec.groups, "drop"))) if isinstance(spec, PortSpec) else ()
-            seen = SeenBody(kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, groups=groups)
-            if isinstance(spec, InstanceSpec):
-                seen = self._power(spec, old, seen)
-            if isinstance(spec, ImageSpec):
-                seen = self._captured(spec, old, seen)
-            self.bodies[key] = seen
+            self.bodies[key] = self._body(spec, old)
             self.specs[key] = spec
+
+    def _body(self, spec: AnySpec, old: SeenBody | None) -> SeenBody:
+        seen = SeenBody(kind=spec.KIND, uuid=spec.uuid, revision=spec.revision)
+        return self._kinds[spec.KIND](spec, old, seen) if spec.KIND in self._kinds else seen
 
     def _power(self, spec: InstanceSpec, old: SeenBody | None, seen: SeenBody) -> SeenBody:
         was = old is not None and old.running
@@ -144,7 +147,7 @@ class StubProvider:
         if old is not None and old.capture is not None and old.capture.state == "captured":
             return msgspec.structs.replace(seen, capture=old.capture)
         source = self.specs.get((InstanceSpec.KIND, spec.instance))
-        disks = source.disks if isinstance(source, InstanceSpec) else ()
+        disks = source.disks if source is not None else ()
         gib = next((disk.size for disk in disks if disk.uuid == spec.disk), None)
         if gib is None:
             raise Fault("SourceMissing", f"This host has no disk {spec.disk} of an instance {spec.instance}.")
@@ -194,9 +197,8 @@ class StubProvider:
     def statistics(self, uuid: str = "") -> tuple[Statistics, ...]:
         """Pretended figures of one instance, or of all: those of guests that run grow with time."""
         with self._lock:
-            specs = [spec for spec in self.specs.values() if isinstance(spec, InstanceSpec) and uuid in ("", spec.uuid)]
-            running = {spec.uuid for spec in specs if self.bodies[("instance", spec.uuid)].running}
-            return tuple(self._measure(spec, running=spec.uuid in running) for spec in specs)
+            keys = [key for key in self.specs if key[0] == InstanceSpec.KIND and uuid in ("", key[1])]
+            return tuple(self._measure(self.specs[key], running=self.bodies[key].running) for key in keys)
 
     def _measure(self, spec: InstanceSpec, *, running: bool) -> Statistics:
         seconds = time.monotonic() - self._since[spec.uuid] if running else 0.0
@@ -249,6 +251,11 @@ class StubProvider:
             time.sleep(self._latency)
         if self._faults is not None:
             self._faults(call, uuid)
+
+
+def _joined(spec: PortSpec, _old: SeenBody | None, seen: SeenBody) -> SeenBody:
+    """A port in its groups, and in the group that drops what no group admits."""
+    return msgspec.structs.replace(seen, groups=tuple(sorted((*spec.groups, "drop"))))
 
 
 def _echo(link: Stream) -> None:

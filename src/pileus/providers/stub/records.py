@@ -10,7 +10,6 @@ import msgspec
 
 from pileus.model.noun import NEVER
 from pileus.model.provider import Recalled, SeenBody
-from pileus.model.spec import PortSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,10 +46,8 @@ class Records:
             rows = link.execute("SELECT told FROM record").fetchall()
         return [msgspec.json.decode(encoded, type=Recalled) for (encoded,) in rows]
 
-    def ensure(self, spec: AnySpec) -> None:
-        """Keep a body as `spec` says, unless a later order, or its removal, is there."""
-        groups = tuple(sorted((*spec.groups, "drop"))) if isinstance(spec, PortSpec) else ()
-        seen = SeenBody(kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, groups=groups)
+    def ensure(self, spec: AnySpec, seen: SeenBody) -> None:
+        """Keep the body of `spec`, unless a later order, or its removal, is there."""
         self._keep(Recalled(kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, record=spec.record), seen)
 
     def remove(self, ref: BodyRef) -> None:

@@ -14,14 +14,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import structlog
 
 from pileus.model.errors import Fault
 from pileus.model.noun import NEVER
 from pileus.model.provider import Access, BodyRef, Capture, Channel, Channels, SeenBody, Stream
-from pileus.model.spec import AnySpec, ImageSpec
+from pileus.model.spec import ImageSpec
 from pileus.providers.local.capture.shelf import About, Moment, Shelf
 from pileus.providers.local.capture.work import View, Work, need_room
 from pileus.providers.local.machine.images import disk_fault
@@ -65,8 +65,6 @@ class Locks:
 class CaptureProvider:
     """Captures on `shelf` of what `sources` have, by kind of instance; see the Provider protocol."""
 
-    handles: ClassVar[frozenset[str]] = frozenset({KIND})
-
     def __init__(self, shelf: Shelf, sources: dict[str, Source], locks: Locks, channels: Channels) -> None:
         self._shelf = shelf
         self._sources = sources
@@ -78,10 +76,6 @@ class CaptureProvider:
         self._slots = threading.BoundedSemaphore(MOST)
 
     # -- what there is -------------------------------------------------------------------------------------------
-
-    def holds(self, uuid: str) -> bool:
-        """Whether there is anything of such a capture."""
-        return self._shelf.holds(uuid)
 
     def observe(self, ref: BodyRef) -> SeenBody | None:
         """A capture as it is now; a folder without an order is one too, half made or half removed."""
@@ -166,10 +160,10 @@ class CaptureProvider:
 
     # -- what is to be -------------------------------------------------------------------------------------------
 
-    def ensure(self, spec: AnySpec) -> None:
+    def ensure(self, spec: ImageSpec) -> None:
         """One step towards the capture, see the Provider protocol. Raises Fault."""
-        if not isinstance(spec, ImageSpec) or spec.machine not in self._sources:
-            raise Fault("Unsupported", f"no capture is made from a spec of kind '{spec.KIND}'", permanent=True)
+        if spec.machine not in self._sources:
+            raise Fault("Unsupported", f"no capture is made of a {spec.machine}", permanent=True)
         try:
             with self._locks.of(spec.instance):
                 self._ensure(spec)

@@ -12,15 +12,14 @@ import resource
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import ClassVar
 
 import structlog
 
 from pileus.model.errors import Fault
 from pileus.model.host import ProviderLimits
 from pileus.model.noun import NEVER
-from pileus.model.provider import Access, BodyRef, Channel, SeenBody
-from pileus.model.spec import AnySpec, ImageSpec, InstanceSpec
+from pileus.model.provider import BodyRef, SeenBody
+from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.model.statistics import Statistics
 from pileus.providers.local.capture.work import View
 from pileus.providers.local.container import (
@@ -62,7 +61,6 @@ class ContainerProvider:
     `bases` has their images. Each Fault says whether it is permanent.
     """
 
-    handles: ClassVar[frozenset[str]] = frozenset({KIND})
     limits = ProviderLimits(kinds=("container",))
 
     def __init__(self, layout: Layout, bases: Bases, wire: Wire) -> None:
@@ -128,10 +126,6 @@ class ContainerProvider:
         """Return the resource use of these containers."""
         return statistics.measure(self._layout, specs)
 
-    def open(self, ref: BodyRef, channel: Channel, port: int = 0) -> Access:
-        """Nothing is opened here: the log is a file (`console_log`)."""
-        raise Fault("Unsupported", f"containers have no channel '{channel}'")
-
     def close(self) -> None:
         """Watch no more; containers run on."""
         self._keeper.stop()
@@ -140,14 +134,12 @@ class ContainerProvider:
 
     # -- what is to be -------------------------------------------------------------------------------------------
 
-    def ensure(self, spec: AnySpec) -> None:
+    def ensure(self, spec: InstanceSpec) -> None:
         """One step towards `spec`, see the Provider protocol; a spec older than the body's own does nothing.
 
         Of a container that runs, memory, processors and packets a second follow at once; other disks and NICs come with
         its next start. Raises Fault.
         """
-        if not isinstance(spec, InstanceSpec):
-            raise Fault("Unsupported", f"containers are not made from a spec of kind '{spec.KIND}'", permanent=True)
         if len(spec.disks) != 1 or spec.disks[0].format != FORMAT:
             raise Fault("Unsupported", "a container has one disk, from an image of format 'tar'", permanent=True)
         try:

@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from pileus.model.allowance import Allowance
-from pileus.model.spec import DiskSpec, InstanceSpec, NicSpec, decode, encode
+from pileus.model.spec import DiskSpec, InstanceSpec, NicSpec, encode
 
 NAMESPACE = "https://pileus.cloud/libvirt/instance/1"
 """Of our element in a domain's metadata; an identifier, nothing is there."""
@@ -137,10 +137,8 @@ def read_mark(text: str) -> Mark | None:
     """The mark in our metadata element, or None when it is not one of ours."""
     try:
         element = ET.fromstring(text)  # noqa: S314  (from our own libvirtd, which parsed it before us)
-        spec = decode(element.text or "")
+        spec = msgspec.json.decode(element.text or "", type=InstanceSpec)
     except (ET.ParseError, msgspec.MsgspecError):
-        return None
-    if not isinstance(spec, InstanceSpec):
         return None
     return Mark(spec, frozenset(element.get("made", "").split()))
 

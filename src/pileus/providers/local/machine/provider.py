@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import libvirt
 
@@ -17,8 +17,8 @@ from pileus.model import bounds
 from pileus.model.errors import Fault
 from pileus.model.host import ProviderLimits
 from pileus.model.noun import NEVER
-from pileus.model.provider import Access, BodyRef, Cause, Channel, SeenBody
-from pileus.model.spec import AnySpec, ImageSpec, InstanceSpec
+from pileus.model.provider import BodyRef, Cause, SeenBody
+from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.model.statistics import Statistics
 from pileus.providers.local.capture.work import View
 from pileus.providers.local.layout import Layout
@@ -67,7 +67,6 @@ class MachineProvider:
     permanent.
     """
 
-    handles: ClassVar[frozenset[str]] = frozenset({KIND})
     limits = ProviderLimits(kinds=("machine",))
 
     def __init__(
@@ -131,10 +130,6 @@ class MachineProvider:
         """Return the resource use of these machines; each says so where libvirtd does not answer."""
         return statistics.measure(self._layout, self._hypervisor, self._disks, specs)
 
-    def open(self, ref: BodyRef, channel: Channel, port: int = 0) -> Access:
-        """Nothing is opened here: the log is a file (`console_log`), the other channels are sockets beside it."""
-        raise Fault("Unsupported", f"machines have no channel '{channel}'")
-
     def close(self) -> None:
         """Let go of libvirtd; guests run on."""
         self._restores.stop()
@@ -142,14 +137,12 @@ class MachineProvider:
 
     # -- what is to be -------------------------------------------------------------------------------------------
 
-    def ensure(self, spec: AnySpec) -> None:
+    def ensure(self, spec: InstanceSpec) -> None:
         """One step towards `spec`, see the Provider protocol; a spec older than the body's own does nothing.
 
         Of a domain that runs only packets a second follow, and its spec is written anew; other sizes, disks and NICs
         come with its next start. Raises Fault.
         """
-        if not isinstance(spec, InstanceSpec):
-            raise Fault("Unsupported", f"machines are not made from a spec of kind '{spec.KIND}'", permanent=True)
         try:
             self._ensure(spec)
         except OSError as error:
