@@ -18,9 +18,9 @@ from cryptography import x509
 from pileus.app import certificates, joining
 from pileus.app.internal import fetch
 from pileus.app.state import StateDirectory
-from pileus.app.state import write_json as keep
 from pileus.cli.problem import Problem
 from pileus.model.errors import Fault
+from pileus.posix.files import write_json as keep
 from tests.app.stub import Stub
 
 if TYPE_CHECKING:

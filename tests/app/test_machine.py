@@ -12,10 +12,11 @@ from pileus.app import (
     main,  # noqa: F401  (adds the commands that run processes)
     settings,
 )
-from pileus.app.state import StateDirectory, write_json
+from pileus.app.state import StateDirectory
 from pileus.app.up import running
 from pileus.cli.commands import cli
 from pileus.cli.problem import Problem
+from pileus.posix.files import write_json
 
 TOLD = {"PILEUS_TUNNELS": "eth1=10.91.0.12/24", "PILEUS_OUTSIDE_INTERFACE": "eth2"}
 JOINED = {

@@ -15,8 +15,9 @@ import pytest
 
 from pileus.app import processes
 from pileus.app.purge import _check, _names
-from pileus.app.state import StateDirectory, write_json
+from pileus.app.state import StateDirectory
 from pileus.cli.problem import Problem
+from pileus.posix.files import write_json
 from tests.app.stub import PILEUS, Stub
 
 if TYPE_CHECKING:

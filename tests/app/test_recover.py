@@ -12,12 +12,13 @@ import msgspec
 import pytest
 
 from pileus.app import cloud, health, processes, settings, up
-from pileus.app.state import StateDirectory, write_json
+from pileus.app.state import StateDirectory
 from pileus.app.wiring import build
 from pileus.cli.problem import Problem
 from pileus.loops.recover import Recovery
 from pileus.model.host import LOST_AFTER, Host, Seen
 from pileus.model.ids import new_uuid
+from pileus.posix.files import write_json
 from pileus.verbs.recover import Outcome
 
 if TYPE_CHECKING:

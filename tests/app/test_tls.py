@@ -25,10 +25,10 @@ from botocore.exceptions import SSLError
 from cryptography import x509
 
 from pileus.app import certificates, processes, tls
-from pileus.app.state import write_file
 from pileus.cli import ssh
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
+from pileus.posix.files import write_file
 from tests.app.mcc import Tools
 
 if TYPE_CHECKING:

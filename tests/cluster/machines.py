@@ -25,8 +25,8 @@ from botocore.config import Config
 
 from pileus.app.state import StateDirectory
 from pileus.app.up import running
+from pileus.posix.processes import owner
 from pileus.providers.local.engine.fabric import SOUTHBOUND_PORT
-from pileus.providers.local.engine.process import owner
 from pileus.providers.local.layout import Layout
 from tests.cluster.wires import OUTSIDE, RANGES, TUNNELS, Machine, Wires
 from tests.live.cloud import until

@@ -9,7 +9,10 @@ import pytest
 from tests.house import tree
 
 CONTRACTS = tree.ROOT / "pyproject.toml"
-ROOMS = ("app", "bus", "cli", "faces", "host", "loops", "mcc", "model", "objects", "providers", "store", "verbs")
+ROOMS = (
+    *("app", "bus", "cli", "faces", "host", "loops", "mcc", "model"),
+    *("objects", "posix", "providers", "store", "verbs"),
+)
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -46,7 +49,7 @@ def test_contracts_allow_what_the_rooms_are_for(tmp_path: Path) -> None:
     files = {
         "app/up.py": "import pileus.faces.ec2, pileus.loops, pileus.providers.stub, pileus.store\n",
         "faces/ec2/codec.py": "import pileus.faces.wire, pileus.verbs, pileus.model\n",
-        "host/agent.py": "import pileus.bus, pileus.model\n",
+        "host/agent.py": "import pileus.bus, pileus.model, pileus.posix\n",
         "loops/runner.py": "import pileus.store, pileus.bus, pileus.model\n",
         "providers/local/machine.py": "import libvirt, pileus.model\n",
         "providers/local/network.py": "import ovsdbapp\n",
@@ -76,6 +79,7 @@ def test_contracts_allow_what_the_rooms_are_for(tmp_path: Path) -> None:
         ("loops/x.py", "import pileus.faces\n"),
         ("loops/x.py", "import pileus.providers.stub\n"),
         ("mcc/x.py", "import pileus.model\n"),
+        ("posix/x.py", "import pileus.model\n"),
         ("faces/ec2/x.py", "import pileus.faces.rest\n"),
         ("faces/wire/x.py", "import pileus.faces.ec2\n"),
         ("cli/x.py", "import pileus.app\n"),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pileus.app.state import StateDirectory, write_json
+from pileus.app.state import StateDirectory
+from pileus.posix.files import write_json
 from tests.live.cloud import PILEUS, running
 
 

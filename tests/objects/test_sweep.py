@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import math
 import shutil
@@ -169,10 +168,10 @@ def test_what_is_used_between_a_look_and_its_end_stays(tmp_path: Path) -> None:
         """One that another process is always quicker than."""
 
         @contextlib.contextmanager
-        def _locked(self, how: int) -> Iterator[None]:
-            if how == fcntl.LOCK_EX:
+        def _locked(self, *, shared: bool = False) -> Iterator[None]:
+            if not shared:
                 assert others.use(digest)
-            with super()._locked(how):
+            with super()._locked(shared=shared):
                 yield
 
     now = 1000.0

@@ -8,7 +8,6 @@ caller and address, those of accepted calls by project, so that nobody can push 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import threading
 from collections import Counter
@@ -23,6 +22,7 @@ from pileus.app.rates import Buckets, site_of
 from pileus.faces.wire.http import Response
 from pileus.model import bounds
 from pileus.model.caller import Caller
+from pileus.posix import locks
 
 SUMMARY = 10.0
 """Seconds after which summary lines say how many calls were left out."""
@@ -131,20 +131,15 @@ class Journal:
 
     def _rotate(self) -> None:
         """Set the file aside, unless another process does so now."""
-        lock = self._path.with_name(f"{self._path.name}.lock")
-        turn = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with locks.free(self._path.with_name(f"{self._path.name}.lock")) as mine:
+            if not mine:
+                return
             if self._current():
                 # The oldest one is replaced.
                 for number in range(self._files - 1, 0, -1):
                     with contextlib.suppress(FileNotFoundError):
                         self._aside(number - 1).replace(self._aside(number))
             self._open()
-        except BlockingIOError:
-            return
-        finally:
-            os.close(turn)
 
     def _aside(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}") if number else self._path

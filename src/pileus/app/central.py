@@ -10,10 +10,11 @@ from typing import NoReturn
 
 from pileus.app import processes
 from pileus.app.settings import Settings
-from pileus.app.state import StateDirectory, write_file
+from pileus.app.state import StateDirectory
 from pileus.app.supervise import ProcessDeclaration, Supervisor
 from pileus.cli.problem import Problem
 from pileus.model.errors import Fault
+from pileus.posix.files import write_file
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.engine.daemons import daemons
 from pileus.providers.local.engine.fabric import Fabric, OvnTlsFiles

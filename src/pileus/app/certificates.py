@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pileus.app.state import keep_once
 from pileus.model.errors import InvalidValue
+from pileus.posix.files import keep_once
 
 AUTHORITY_DAYS = 3650
 """Days for which the authority's own certificate holds."""

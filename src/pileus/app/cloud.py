@@ -21,12 +21,13 @@ from pileus.app import doors, logs, mccdoor, settings, stubimages
 from pileus.app.doors import Doors
 from pileus.app.http import Edge
 from pileus.app.internal import ObjectServer
-from pileus.app.state import ACCOUNT_KEYS, StateDirectory, read_json, write_json
+from pileus.app.state import ACCOUNT_KEYS, StateDirectory
 from pileus.app.wiring import Cloud, build
 from pileus.faces.mcc import MccFace
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import DamagedRow, Duplicate, Unavailable
 from pileus.model.host import Host
+from pileus.posix.files import read_json, write_json
 from pileus.store.reader import Reader
 from pileus.store.store import Store
 from pileus.verbs import flavor, user

@@ -24,7 +24,7 @@ import structlog
 
 from pileus.app import processes, settings
 from pileus.app.condition import condition, described
-from pileus.app.state import StateDirectory, read_json
+from pileus.app.state import StateDirectory
 from pileus.cli.client import connect
 from pileus.cli.problem import Problem
 from pileus.host.book import DAMAGED
@@ -34,6 +34,7 @@ from pileus.model.errors import Fault, NotFound
 from pileus.model.finding import Finding
 from pileus.model.views import BookView, Held, StoreView
 from pileus.objects.files import listed, place
+from pileus.posix.files import read_json
 from pileus.store.store import Store
 from pileus.verbs import doctor
 

@@ -14,9 +14,10 @@ from pileus.app.connections import Connections
 from pileus.app.http import Edge
 from pileus.app.serving import Ended
 from pileus.app.settings import Settings
-from pileus.app.state import StateDirectory, write_file
+from pileus.app.state import StateDirectory
 from pileus.app.tls import ListenerIdentity
 from pileus.cli.problem import Problem
+from pileus.posix.files import write_file
 
 if TYPE_CHECKING:
     from pileus.app.wiring import Cloud

@@ -28,6 +28,7 @@ from pileus.host.agent import Agent
 from pileus.host.book import FileBook
 from pileus.host.runner import HostRunner
 from pileus.model.threads import Thread
+from pileus.posix.files import keep_once
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.guestnet.upstream import host_servers
 from pileus.providers.local.provider import LocalProvider, capacity, traits
@@ -41,13 +42,7 @@ log = structlog.get_logger()
 
 def _token_secret(state: StateDirectory) -> bytes:
     """Return the key that seals the metadata tokens of guests; kept, so that the tokens outlive this process."""
-    secret_file = state.host / "token.secret"
-    if not secret_file.exists():
-        aside = secret_file.with_suffix(".new")
-        aside.write_bytes(secrets.token_bytes(32))
-        aside.chmod(0o600)
-        aside.rename(secret_file)
-    return secret_file.read_bytes()
+    return keep_once(state.host / "token.secret", lambda: secrets.token_bytes(32))
 
 
 @dataclass(frozen=True)

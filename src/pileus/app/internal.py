@@ -17,6 +17,7 @@ import structlog
 from pileus.model import disk
 from pileus.model.errors import Fault, NotFound
 from pileus.objects import ObjectStore
+from pileus.posix.files import put_in_place
 
 _GET = re.compile(rb"GET /internal/objects/([0-9a-f]{64}) HTTP/1\.[01]\r?\n")
 _PATIENCE = 60.0
@@ -118,9 +119,7 @@ def fetch(dial: Callable[[], socket.socket], digest: str, target: Path) -> None:
                 file.write(part)
             if b" 200 " not in status or file.tell() != size:
                 raise Fault("ImageUnavailable", f"the object {digest} came with {file.tell()} of {size} bytes")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(target)
+        put_in_place(aside, target)
     except (OSError, ValueError) as error:
         if disk.trouble(error) == disk.FULL:
             raise _full(target.parent, size, shutil.disk_usage(target.parent).free) from error

@@ -21,8 +21,9 @@ import structlog
 from cryptography import x509
 
 from pileus.app import certificates
-from pileus.app.state import StateDirectory, read_json, write_file, write_json
+from pileus.app.state import StateDirectory
 from pileus.cli.problem import Problem
+from pileus.posix.files import read_json, write_file, write_json
 from pileus.verbs.join import HINT
 
 _TOKEN = re.compile(r"pileus_join_[A-Za-z0-9_-]{20,}\.([0-9a-f]{64})", re.ASCII)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pileus.app import joining, settings
 from pileus.app.settings import Settings
-from pileus.app.state import StateDirectory, read_json
+from pileus.app.state import StateDirectory
 from pileus.cli.problem import Problem
+from pileus.posix.files import read_json
 from pileus.providers.local.engine.fabric import Fabric, OvnTlsFiles, Tunnels, alone
 from pileus.providers.local.layout import Layout
 

@@ -57,8 +57,9 @@ def up(
     ] = None,
 ) -> None:
     """Start a cloud, or a host that joined one, or what of it does not run; returns when everything answers."""
-    from pileus.app.state import opened, read_json  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
     from pileus.app.up import up as run_up  # noqa: PLC0415  (commands start quickly)
+    from pileus.posix.files import read_json  # noqa: PLC0415  (commands start quickly)
 
     where = opened(state_of(state))
     if where.joined.exists():
@@ -116,9 +117,10 @@ def purge(
 @cli.command()
 def status(*, state: StateOption = None) -> None:
     """Show which processes run, and where the faces are; status 1 when something does not run or answer."""
-    from pileus.app.state import opened, read_json  # noqa: PLC0415  (commands start quickly)
+    from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
     from pileus.app.supervise import restarts, silent  # noqa: PLC0415  (commands start quickly)
     from pileus.app.up import running  # noqa: PLC0415  (commands start quickly)
+    from pileus.posix.files import read_json  # noqa: PLC0415  (commands start quickly)
 
     where = opened(state_of(state))
     pids, again, hung = running(where), restarts(where), silent(where)

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import IO
 
 from pileus.app import processes
-from pileus.app.state import StateDirectory, opened, read_json, write_json
+from pileus.app.state import StateDirectory, opened
 from pileus.cli.mcc import usage
 from pileus.cli.mcc.tools import Given, refusal, tool
 from pileus.cli.problem import Problem, words
 from pileus.model import addresses
+from pileus.posix.files import read_json, write_json
 
 LISTEN, PORT, RANGE = "0.0.0.0", "8080", "192.168.1.1-192.168.1.254"  # noqa: S104  (as the original's)
 

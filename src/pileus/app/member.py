@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from pileus.app import joining, local, machine, processes, supervise
 from pileus.app.settings import Settings
-from pileus.app.state import StateDirectory, write_json
+from pileus.app.state import StateDirectory
 from pileus.cli.problem import Problem
+from pileus.posix.files import write_json
+from pileus.posix.locks import locked
 
 Say = Callable[[str], None]
 
@@ -19,9 +21,11 @@ def up(state: StateDirectory, chosen: Settings, say: Say) -> str:
         raise Problem("Running machines needs root: use sudo.")
     state.prepare()
     part = machine.joined_fabric(state, chosen)
-    with processes.alone(state.run / "up.lock"):
+    with locked(state.run / "up.lock"):
         tunnel_options = {"tunnels": f"{part.tunnels.interface}={part.tunnels.address}" if part.tunnels else ""}
-        write_json(state.started, {"provider": "local", **tunnel_options, "outside_interface": part.outside_interface})
+        write_json(
+            state.started, {"provider": "local", **tunnel_options, "outside_interface": part.outside_interface}, 0o644
+        )
         local.begin(state, say)
         local.host(state, say)
         if processes.owner(state.pidfile("supervisor")) is None:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import fcntl
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pileus.cli.problem import Problem
-
-# Plain system calls, without the libraries that the rest of this provider needs.
-from pileus.providers.local.engine.process import owner, stop
+from pileus.posix.processes import hold, owner, send, stop
 
 __all__ = [
-    "alone",
     "await_held",
     "environment",
     "execute",
@@ -27,6 +22,7 @@ __all__ = [
     "module",
     "owner",
     "pileus",
+    "send",
     "stop",
     "tail",
     "until",
@@ -34,34 +30,6 @@ __all__ = [
 
 _PIDFD_GETFD = 438
 """The system call of pidfd_getfd(2), the same number on every architecture."""
-
-
-def hold(pidfile: Path) -> int | None:
-    """Lock `pidfile` for the life of this process: the descriptor, or None when another process holds it.
-
-    The kernel drops the lock when the process ends, also while it is still a zombie; a number in a file proves less.
-    """
-    descriptor = os.open(pidfile, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    os.truncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
-    return descriptor
-
-
-@contextlib.contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Wait until nobody else is in a block with the same lock file."""
-    # Opened for reading: what runs on a file system that has become read-only can still be ended.
-    descriptor = os.open(lock, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 STORE = "PILEUS_STORE"

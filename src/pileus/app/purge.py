@@ -12,9 +12,11 @@ from pathlib import Path
 import typer
 
 from pileus.app import processes, settings
-from pileus.app.state import StateDirectory, read_json
+from pileus.app.state import StateDirectory
 from pileus.app.up import down
 from pileus.cli.problem import Problem
+from pileus.posix.files import read_json
+from pileus.posix.locks import locked
 from pileus.providers.local.layout import SHARED, Layout
 
 PATIENCE = 10.0
@@ -35,7 +37,7 @@ def purge(state: StateDirectory, *, yes: bool, say: Say) -> None:
     state.prepare()  # a purge that was killed half way may have left no folder to lock in
     down(state, instances=True, say=say)
     local = (read_json(state.started) or {}).get("provider") == "local"
-    with processes.alone(state.run / "up.lock"):
+    with locked(state.run / "up.lock"):
         running = [name for name in ("supervisor", "cloud", "host") if processes.owner(state.pidfile(name)) is not None]
         if running:
             raise Problem(f"The {running[0]} runs again: nothing was removed.")

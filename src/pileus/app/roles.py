@@ -20,10 +20,11 @@ from pileus.app import doors, logs, settings, stubimages
 from pileus.app.cloud import begin
 from pileus.app.doors import Doors
 from pileus.app.http import Edge
-from pileus.app.state import ACCOUNT_KEYS, StateDirectory, read_json, write_file, write_json
+from pileus.app.state import ACCOUNT_KEYS, StateDirectory
 from pileus.app.wiring import Cloud, Role, build
 from pileus.cli.problem import Problem
 from pileus.model.errors import Unavailable
+from pileus.posix.files import read_json, write_file, write_json
 
 LOOK = 0.2
 """Seconds between looks at whether the store is open."""
@@ -90,10 +91,10 @@ def _tell(state: StateDirectory, urls: dict[str, str]) -> None:
     account = read_json(state.account) or {}
     write_json(state.admin, {key: str(account.get(key, "")) for key in ACCOUNT_KEYS}, 0o600)
     if state.anchor.exists():
-        write_file(state.ca, state.anchor.read_bytes())
+        write_file(state.ca, state.anchor.read_bytes(), 0o644)
     else:
         state.ca.unlink(missing_ok=True)
-    write_json(state.endpoints, urls)
+    write_json(state.endpoints, urls, 0o644)
 
 
 def _listen(where: str) -> socket.socket:

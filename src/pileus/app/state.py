@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import pwd
-import secrets
-import stat
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pileus.cli.problem import Problem
 
@@ -206,70 +200,3 @@ def opened(root: Path) -> StateDirectory:
     if closed:
         raise Problem(f"{root} is not yours to use: use sudo, or another --state.")
     return state
-
-
-def write_json(path: Path, value: object, mode: int = 0o644) -> None:
-    """Write a JSON file as `write_file` does."""
-    write_file(path, (json.dumps(value, indent=2) + "\n").encode(), mode)
-
-
-def write_file(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file whole or not at all, synced, never readable by more than `mode` says.
-
-    A file that holds `content` already is left alone: what starts again needs no room on a full disk.
-    """
-    if _holds(path, content, mode):
-        return
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        aside.rename(path)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
-
-
-def _holds(path: Path, content: bytes, mode: int) -> bool:
-    """Whether `path` is a regular file of this user's with just this content and mode."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return False
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        ours = stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == mode and status.st_uid == os.geteuid()
-        return ours and file.read(len(content) + 1) == content
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None when there is no such file, or it is a link, or holds something else."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    with os.fdopen(descriptor, encoding="utf-8") as file:
-        try:
-            document = json.load(file)
-        except (ValueError, OSError):
-            return None
-    return document if isinstance(document, dict) else None
-
-
-def keep_once(path: Path, make: Callable[[], bytes]) -> bytes:
-    """Return the content of a private file (mode 0600); the first caller makes it, and all get the same."""
-    with contextlib.suppress(FileNotFoundError):
-        return path.read_bytes()
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    write_file(aside, make(), 0o600)
-    try:
-        # Unlike a rename, it never takes the place of what somebody else made meanwhile.
-        with contextlib.suppress(FileExistsError):
-            os.link(aside, path)
-    finally:
-        aside.unlink()
-    return path.read_bytes()

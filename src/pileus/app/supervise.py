@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import os
 import select
 import signal
@@ -22,7 +21,9 @@ from pathlib import Path
 
 from pileus.app import processes
 from pileus.app.pulse import ProcessProbe
-from pileus.app.state import StateDirectory, read_json, write_json
+from pileus.app.state import StateDirectory
+from pileus.posix import locks
+from pileus.posix.files import read_json, write_json
 
 FIRST_PAUSE = 0.1
 """Seconds between the first death of a part and its start."""
@@ -123,8 +124,8 @@ class Supervisor:
         self._restarts: dict[str, int] = read_json(self._counts) or {}
         self._silent: dict[str, float] | None = None
         self._told = silence_file(state)
-        self._lock = os.open(state.run / "up.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._locked = False
+        self._lock_file = state.run / "up.lock"
+        self._lock: int | None = None
         self._wake, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(tell)
 
@@ -245,16 +246,16 @@ class Supervisor:
             process.start_at, process.pause = 0.0, Pause()
 
     def _take_lock(self) -> bool:
-        if not self._locked:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._locked = True
-        return self._locked
+        if self._lock is None:
+            # Not where somebody removes the whole state directory.
+            with contextlib.suppress(FileNotFoundError):
+                self._lock = locks.take_at_once(self._lock_file)
+        return self._lock is not None
 
     def _unlock(self) -> None:
-        if self._locked and not any(process.starting for process in self._watched):
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
-            self._locked = False
+        if self._lock is not None and not any(process.starting for process in self._watched):
+            os.close(self._lock)
+            self._lock = None
 
 
 def plan(state: StateDirectory) -> Path:

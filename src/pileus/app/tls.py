@@ -13,8 +13,8 @@ from cryptography import x509
 
 from pileus.app import certificates
 from pileus.app.certificates import CertificateAuthority
-from pileus.app.state import write_file
 from pileus.cli.problem import Problem
+from pileus.posix.files import write_file
 
 LOOK = 5.0
 """Seconds between two looks at the files of a certificate."""

@@ -15,9 +15,11 @@ from collections.abc import Callable
 from types import ModuleType
 
 from pileus.app import ports, processes, settings, supervise
-from pileus.app.state import ACCOUNT_KEYS, LONGEST, StateDirectory, read_json, write_file, write_json
+from pileus.app.state import ACCOUNT_KEYS, LONGEST, StateDirectory
 from pileus.cli.problem import Problem
 from pileus.model import disk
+from pileus.posix.files import read_file, read_json, write_file, write_json
+from pileus.posix.locks import locked
 
 READY = 60.0
 """Seconds that a cloud may take until it answers."""
@@ -59,7 +61,7 @@ def up(
     state.prepare()
     _check_disk(state)
     with contextlib.ExitStack() as starting:
-        with processes.alone(state.run / "up.lock"):
+        with locked(state.run / "up.lock"):
             if provider == "local":
                 _local().begin(state, say)
             supervisor = processes.owner(state.pidfile("supervisor"))
@@ -71,7 +73,7 @@ def up(
             else:
                 # It has the listening socket, and starts the cloud at once if that is in a pause.
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(supervisor, signal.SIGHUP)
+                    processes.send(supervisor, signal.SIGHUP)
             if provider == "local":
                 _local().host(state, say)
             if listener is not None:
@@ -126,7 +128,7 @@ def _cloud(
         processes.stop(running, STOP)
     say("starting the cloud")
     listener = _listen(port, start_options.get("port"))
-    write_json(state.started, {"provider": provider, "port": listener.getsockname()[1]})
+    write_json(state.started, {"provider": provider, "port": listener.getsockname()[1]}, 0o644)
     state.endpoints.unlink(missing_ok=True)
     state.ready.unlink(missing_ok=True)
     argv = _cloud_command(state, provider, listener)
@@ -215,21 +217,19 @@ def _await(
     write_json(state.admin, {key: str(account.get(key, "")) for key in ACCOUNT_KEYS}, 0o600)
     _show_anchor(state)
     shown = {key: str(value) for key, value in endpoints.items()}
-    write_json(state.endpoints, shown)
+    write_json(state.endpoints, shown, 0o644)
     return shown
 
 
 def _show_anchor(state: StateDirectory) -> None:
     """Give everybody the certificate that clients are to trust; none where the faces speak plain HTTP."""
-    try:
-        descriptor = os.open(state.anchor, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+    pem = read_file(state.anchor, 1 << 16)
+    if pem is None:
         state.ca.unlink(missing_ok=True)
         return
-    with os.fdopen(descriptor, "rb") as file:
-        pem = file.read(1 << 16)
     # The cloud's user must not choose what root's files hold: a certificate, or nothing.
-    write_file(state.ca, ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(pem.decode("ascii").strip())).encode())
+    certificate = ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(pem.decode("ascii").strip()))
+    write_file(state.ca, certificate.encode(), 0o644)
 
 
 def _recovering(
@@ -292,7 +292,7 @@ def down(state: StateDirectory, *, instances: bool = False, say: Say = silent) -
         raise Problem(f"There is no cloud in {state.root}.")
     if start_options.get("provider") == "local" and os.geteuid() != 0:
         raise Problem("This cloud runs as root: use sudo.")
-    with processes.alone(state.run / "up.lock"):
+    with locked(state.run / "up.lock"):
         # The supervisor first: it would start the others again.
         for name in ("supervisor", "cloud", "host"):
             pid = processes.owner(state.pidfile(name))

@@ -16,7 +16,7 @@ from pileus.app.metrics import Metrics
 from pileus.app.presence import Presence
 from pileus.app.registers import registers
 from pileus.app.settings import Settings
-from pileus.app.state import StateDirectory, keep_once, write_file
+from pileus.app.state import StateDirectory
 from pileus.faces.ec2 import Ec2Face
 from pileus.faces.rest import RestFace
 from pileus.loops.admission import Admission
@@ -28,6 +28,7 @@ from pileus.loops.runner import Runner, spread_nudges
 from pileus.loops.standing import Awaited
 from pileus.model.provider import NetworkEngine
 from pileus.objects import ObjectStore
+from pileus.posix.files import keep_once, write_file
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs.core import Core, Place

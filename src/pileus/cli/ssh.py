@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
+from pileus.posix.files import write_file
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -39,10 +40,7 @@ def keep_key(name: str, private: str) -> Path:
     """Keep a private key, readable by its owner alone."""
     path = key_file(name)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(private)
+    write_file(path, private.encode())
     return path
 
 

@@ -16,6 +16,7 @@ from pileus.model.instance import Body
 from pileus.model.noun import NEVER, Revision, SeenFault
 from pileus.model.provider import Capture
 from pileus.model.spec import HostSpec, Spec
+from pileus.posix.files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -260,7 +261,7 @@ class FileBook(Book):
 
     def _write_start(self, start: Start) -> None:
         if start != self._written:
-            _replace(self._folder / "start.json", msgspec.json.encode(start))
+            write_file(self._folder / "start.json", msgspec.json.encode(start))
             self._written = start
 
     def _mark(self, revision: Revision) -> None:
@@ -277,7 +278,7 @@ class FileBook(Book):
 
     def _write_entry(self, entry: BookEntry) -> None:
         self._mark(entry.revision)
-        _replace(self._orders / f"{entry.uuid}.json", msgspec.json.encode(entry))
+        write_file(self._orders / f"{entry.uuid}.json", msgspec.json.encode(entry))
 
     def _erase_entry(self, uuid: str) -> None:
         (self._orders / f"{uuid}.json").unlink(missing_ok=True)
@@ -296,7 +297,7 @@ class FileBook(Book):
     def _write_kept(self, forgotten: Revision, removals: dict[str, Removed]) -> None:
         self._mark(forgotten)
         lines = [("", Removed(revision=forgotten, why=FORGOTTEN)), *removals.items()]
-        _replace(self._folder / REMOVALS, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+        write_file(self._folder / REMOVALS, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
 
 def _raise_scarce(error: Exception) -> None:
@@ -321,24 +322,3 @@ def read_entry(path: Path) -> BookEntry:
     if entry.uuid != path.stem:
         raise msgspec.ValidationError(f"{path} holds the order for {entry.uuid}")
     return placed(entry)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; when this returns it survives a power cut."""
-    aside = path.with_suffix(".new")
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fdatasync(file.fileno())
-        aside.rename(path)
-    except OSError:
-        # Of a full disk every byte counts.
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import math
 import os
@@ -34,6 +33,8 @@ from pileus.model import bounds, disk
 from pileus.model.errors import InvalidValue, NotFound, Unavailable
 from pileus.model.image import gibibytes
 from pileus.objects.owners import Owners
+from pileus.posix import locks
+from pileus.posix.files import sync_folder, write_file
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -84,9 +85,7 @@ class ObjectStore:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._incoming.mkdir(mode=0o700, exist_ok=True)
         for leftover in self._incoming.iterdir():
-            with contextlib.suppress(FileNotFoundError, BlockingIOError), leftover.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                leftover.unlink()
+            locks.clear(leftover)
 
     def incoming(self, expected: str = "", owner: str = "") -> Incoming:
         """Begin an object that comes in parts; with `expected` (a digest) nothing else will be kept.
@@ -114,7 +113,7 @@ class ObjectStore:
 
         `owner` is as if it had stored it.
         """
-        with self._locked(fcntl.LOCK_SH):
+        with self._locked(shared=True):
             try:
                 self._touch(self._place(digest))
             except FileNotFoundError:
@@ -129,20 +128,14 @@ class ObjectStore:
         It is another one, or an older copy, when its incarnation changed or its journal has become shorter.
         """
         path = self.root / "known.json"
-        with self._locked(fcntl.LOCK_EX):
+        with self._locked():
             incarnation, line = ask()
             database = None
             with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
                 database = msgspec.json.decode(path.read_bytes(), type=KnownDatabase)
             same = database is not None and database.incarnation == incarnation and database.line <= line
             since = database.since if database is not None and same else self._now()
-            aside = path.with_suffix(".new")
-            with aside.open("wb") as file:
-                file.write(msgspec.json.encode(KnownDatabase(incarnation, line, since)))
-                file.flush()
-                os.fsync(file.fileno())
-            aside.rename(path)
-            sync_folder(self.root)
+            write_file(path, msgspec.json.encode(KnownDatabase(incarnation, line, since)))
         return since
 
     def sweep(self, needed: Collection[str], unused: float, since: float = -math.inf) -> list[Stored]:
@@ -157,7 +150,7 @@ class ObjectStore:
             if stored.digest in needed:
                 self.use(stored.digest)
             elif since < _used(path) < before:
-                with self._locked(fcntl.LOCK_EX):
+                with self._locked():
                     # Perhaps it was used meanwhile.
                     if _used(path) < before and self.delete(stored.digest):
                         gone.append(stored)
@@ -195,7 +188,7 @@ class ObjectStore:
 
     def _disown(self, owner: str, digest: str, before: float = -math.inf) -> bool:
         """Take an object from a project if it is not kept, or was not used since `before`; whether it is gone now."""
-        with self._locked(fcntl.LOCK_EX):
+        with self._locked():
             # Perhaps it was stored or used meanwhile.
             exists = self._size(digest) is not None
             if exists and _used(self._place(digest)) >= before:
@@ -239,14 +232,8 @@ class ObjectStore:
         now = self._now()
         os.utime(path, (now, now))
 
-    @contextlib.contextmanager
-    def _locked(self, how: int) -> Iterator[None]:
-        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, how)
-            yield
-        finally:
-            os.close(descriptor)
+    def _locked(self, *, shared: bool = False) -> contextlib.AbstractContextManager[None]:
+        return locks.locked(self.root / "lock", shared=shared)
 
     def _place(self, digest: str) -> Path:
         return place(self.root, digest)
@@ -257,10 +244,11 @@ class ObjectStore:
         if not path.parent.is_dir():
             path.parent.mkdir(mode=0o700, exist_ok=True)
             sync_folder(self.root)
-        with self._locked(fcntl.LOCK_SH):
+        with self._locked(shared=True):
             if owner:
                 self._owners.add(owner, digest)
             self._touch(temporary)
+            # Its folder is written through after the lock: nobody who keeps another object waits for that.
             temporary.rename(path)
         sync_folder(path.parent)
 
@@ -274,7 +262,7 @@ class Incoming:
         self.path = temporary
         self._expected = expected
         self._digest = hashlib.sha256()
-        self._file = _begun(temporary)
+        self._file = locks.begin(temporary)
         self.size = 0
 
     def __enter__(self) -> Self:
@@ -332,17 +320,6 @@ def _used(path: Path) -> float:
         return math.inf
 
 
-def _begun(path: Path) -> BinaryIO:
-    """A new file, with its lock held."""
-    while True:
-        file = path.open("xb")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if path.exists():
-            return file
-        # Whoever was opening the store just then took it for a leftover.
-        file.close()
-
-
 @contextlib.contextmanager
 def _disk() -> Iterator[None]:
     """Raise Unavailable for what the disk cannot do now: it is no mistake of the caller."""
@@ -354,12 +331,3 @@ def _disk() -> Iterator[None]:
             raise
         text = f"The bytes cannot be kept: {disk.WORDS[reason]}. Nothing was kept; ask again later."
         raise Unavailable(text, noun="object", reason=reason) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Write a folder's entries through to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,6 @@ state directory that was moved or copied, leaves nothing that needs mending.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import ipaddress
 import os
 from collections.abc import Iterator
@@ -17,10 +16,11 @@ from pathlib import Path
 import msgspec
 
 from pileus.model.errors import Fault
+from pileus.posix.files import read_file, write_file, write_link
+from pileus.posix.locks import locked
 from pileus.providers.local.layout import Layout
 
 _FIRST, _COUNT = 2, 253
-_LINK = ".{}.new"
 _TCP = Path("/proc/self/net/tcp")
 _LISTENING = "0A"
 """A listening socket (the kernel's include/net/tcp_states.h)."""
@@ -47,9 +47,9 @@ def take(layout: Layout) -> int:
         if not number or (holders.get(number, own) != own and _holds(holders[number], number)):
             number = _free(of(layout), holders)
         if number != stored_number:
-            _keep(layout.prefix_file, number)
+            write_file(layout.prefix_file, msgspec.json.encode(_Kept(number)), 0o644)
         if holders.get(number) != own:
-            _link(layout.prefixes, number, own)
+            write_link(layout.prefixes / str(number), own)
         return number
 
 
@@ -96,42 +96,15 @@ def listening(table: str) -> set[int]:
 def _kept(file: Path) -> int:
     """Return the prefix that a state directory remembers; 0 for none. It may be anybody's: no link, no pipe."""
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+        number = msgspec.json.decode(read_file(file, 100) or b"", type=_Kept).prefix
+    except msgspec.DecodeError:
         return 0
-    with os.fdopen(descriptor, "rb") as opened:
-        try:
-            number = msgspec.json.decode(opened.read(100), type=_Kept).prefix
-        except (OSError, msgspec.DecodeError):
-            return 0
     return number if number in range(_FIRST, _FIRST + _COUNT) else 0
-
-
-def _keep(file: Path, number: int) -> None:
-    aside = file.with_name(f".{file.name}.new")
-    aside.unlink(missing_ok=True)
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "wb") as new_file:
-        os.fchmod(new_file.fileno(), 0o644)
-        new_file.write(msgspec.json.encode(_Kept(number)))
-        new_file.flush()
-        os.fsync(new_file.fileno())
-    aside.rename(file)
-
-
-def _link(folder: Path, number: int, state: str) -> None:
-    aside = folder / _LINK.format(number)
-    aside.unlink(missing_ok=True)
-    aside.symlink_to(state)
-    aside.rename(folder / str(number))
 
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """While no other process is here."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # who may open it could keep the lock
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked(folder):
         yield
-    finally:
-        os.close(descriptor)

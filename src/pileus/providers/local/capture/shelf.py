@@ -18,7 +18,7 @@ import msgspec
 
 from pileus.model.ids import new_uuid
 from pileus.model.spec import ImageSpec
-from pileus.providers.local.machine.images import sync_folder
+from pileus.posix.files import put_in_place, sync_folder, write_file
 
 ORDER, WHOLE, PART, ABOUT, MOMENT = "order.json", "image", "part", "about.json", "moment.json"
 
@@ -105,7 +105,7 @@ class Shelf:
         """Keep the order, which survives a power cut."""
         folder = self.folder(spec.uuid)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(folder / ORDER, msgspec.json.encode(spec))
+        write_file(folder / ORDER, msgspec.json.encode(spec))
         sync_folder(folder.parent)
 
     def rest(self, uuid: str) -> None:
@@ -125,7 +125,7 @@ class Shelf:
         (self.folder(uuid) / MOMENT).unlink(missing_ok=True)
 
     def _fix(self, uuid: str, moment: Moment) -> None:
-        _write(self.folder(uuid) / MOMENT, msgspec.json.encode(moment))
+        write_file(self.folder(uuid) / MOMENT, msgspec.json.encode(moment))
 
     def begin(self, uuid: str) -> Path:
         """An empty file to write the bytes to, in place of what a try has left; what is of the moment stays."""
@@ -148,13 +148,8 @@ class Shelf:
     def keep(self, uuid: str, about: About) -> None:
         """The bytes are whole, and survive a power cut."""
         folder = self.folder(uuid)
-        descriptor = os.open(folder / PART, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        (folder / PART).rename(folder / WHOLE)
-        _write(folder / ABOUT, msgspec.json.encode(about))
+        put_in_place(folder / PART, folder / WHOLE)
+        write_file(folder / ABOUT, msgspec.json.encode(about))
         # Not before: who dies in between has it written again.
         (folder / COPY).unlink(missing_ok=True)
 
@@ -165,19 +160,3 @@ class Shelf:
             for name in (ABOUT, WHOLE, PART):
                 (folder / name).unlink(missing_ok=True)
             shutil.rmtree(folder)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all; when this returns it survives a power cut."""
-    aside = path.with_suffix(".new")
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)

@@ -27,9 +27,11 @@ from pileus.model import bounds
 from pileus.model.errors import Fault
 from pileus.model.rootfs import UnpackedSize
 from pileus.model.threads import once
+from pileus.posix.files import sync_folder
+from pileus.posix.locks import free, locked
 from pileus.providers.local.container.unpack import FULL, REFUSED
 from pileus.providers.local.machine import owner
-from pileus.providers.local.machine.images import Uses, disk_fault, free, locked, sync_folder, used_at
+from pileus.providers.local.machine.images import Uses, disk_fault, used_at
 
 log = structlog.get_logger()
 

@@ -21,6 +21,7 @@ import structlog
 
 from pileus.model.errors import Fault
 from pileus.model.spec import ImageSpec, InstanceSpec
+from pileus.posix.locks import is_locked
 from pileus.providers.local.capture.desk import NOBODY, Desk
 from pileus.providers.local.capture.shelf import COPY
 from pileus.providers.local.capture.work import GENTLY, CancellationToken, ProgramFault, need_room
@@ -69,7 +70,7 @@ class ContainerCaptures:
         root, folder = source.disks[0], self._layout.containers / source.uuid
         if root.uuid != image.disk:
             raise Fault("SourceMissing", f"the disk {image.disk} is not that of {source.ec2_id}")
-        if source.uuid in self._copying or kernel.locked(folder / STILL):
+        if source.uuid in self._copying or is_locked(folder / STILL):
             return None
         there = self._copied(image.uuid)
         if not there:
@@ -105,7 +106,7 @@ class ContainerCaptures:
         if image is None or source.uuid in self._copying or self._copied(image.uuid):
             return source.uuid in self._copying
         moment = self.desk.moment(image.uuid)
-        if moment is not None and moment.at == "rest" and kernel.locked(self._layout.containers / source.uuid / STILL):
+        if moment is not None and moment.at == "rest" and is_locked(self._layout.containers / source.uuid / STILL):
             # A process that has died began to copy it, for this or for what went before it: that ends by itself.
             return True
         if image.uuid not in self._tried:
@@ -125,7 +126,7 @@ class ContainerCaptures:
     def tidy(self, source: InstanceSpec) -> None:
         """A container whose file system was left holding still goes on."""
         marker = self._layout.containers / source.uuid / STILL
-        if not marker.exists() or kernel.locked(marker):
+        if not marker.exists() or is_locked(marker):
             return
         mounted = _mounted(self._layout, source)
         if mounted is not None:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pileus.model.errors import Fault
+from pileus.posix.files import put_in_place, sync_file, sync_folder
 from pileus.providers.local.container import kernel, sparse
 from pileus.providers.local.container.ranges import SIZE
-from pileus.providers.local.machine.images import sync_folder
 
 GIB = 1 << 30
 
@@ -81,18 +81,14 @@ def make(path: Path, size: int, blanks: Path) -> None:
     try:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         sparse.copy(blank, part)
-        part.rename(path)
+        put_in_place(part, path, lasting=False)
     finally:
         part.unlink(missing_ok=True)
 
 
 def settle(path: Path) -> None:
     """Have the disk, and its name, survive a power cut. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_file(path)
     sync_folder(path.parent)
     sync_folder(path.parent.parent)
 
@@ -111,8 +107,7 @@ def _format(path: Path, size: int) -> None:
         if done.returncode:
             full = "No space left" in done.stderr
             raise Fault("HostDiskFull" if full else "DiskFailed", f"mke2fs: {done.stderr.strip()}")
-        os.fsync(descriptor)
-        part.rename(path)
+        put_in_place(part, path)
     finally:
         os.close(descriptor)
         part.unlink(missing_ok=True)

@@ -216,21 +216,6 @@ def looped(file: Path) -> bool:
     return False
 
 
-def locked(file: Path) -> bool:
-    """Whether somebody has locked `file` (flock(2)) for himself alone."""
-    try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 def _open_loop(number: int) -> int:
     path = Path(f"/dev/loop{number}")
     with contextlib.suppress(FileExistsError):

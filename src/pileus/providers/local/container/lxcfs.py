@@ -6,15 +6,14 @@ whoever has the old one mounted reads ENOTCONN until that is replaced (`views`).
 
 from __future__ import annotations
 
-import fcntl
 import os
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from pileus.posix import processes
+from pileus.posix.locks import locked
 from pileus.providers.local.container import kernel
-from pileus.providers.local.engine import process
 from pileus.providers.local.engine.root import ROOT
 from pileus.providers.local.layout import Layout
 
@@ -61,7 +60,7 @@ def output(layout: Layout) -> Path:
 
 def pid(layout: Layout) -> int | None:
     """The running lxcfs's process, or None."""
-    return process.owner(pidfile(layout))
+    return processes.owner(pidfile(layout))
 
 
 def up(layout: Layout) -> str:
@@ -70,16 +69,15 @@ def up(layout: Layout) -> str:
         folder.mkdir(mode=0o700, exist_ok=True, parents=True)
     if not available():
         return "this machine has no /dev/fuse" if not _FUSE.exists() else f"there is none in {ROOT}"
-    with (layout.lxcfs / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(layout.lxcfs / "lock"):
         child: int | None = None
         until = time.monotonic() + _READY
         while tree(layout) is None:
             if pid(layout) is None:
                 if child is None:
                     # None runs, or the one that was found was about to end.
-                    child = process.spawn(list(argv(layout)), output(layout))
-                elif process.ended(child):
+                    child = processes.spawn(list(argv(layout)), output(layout))
+                elif processes.ended(child):
                     return f"it ends at once, see {output(layout)}"
             if time.monotonic() > until:
                 return f"it is not ready in {_READY:.0f} s, see {output(layout)}"
@@ -91,8 +89,7 @@ def down(layout: Layout) -> None:
     """End it. It has nothing to put away, and takes seconds when it is asked."""
     number = pid(layout)
     if number is not None:
-        os.kill(number, signal.SIGKILL)
-        process.stop(number, 0.0)
+        processes.stop(number, 0.0)
 
 
 def tree(layout: Layout) -> LxcfsMount | None:

@@ -7,7 +7,6 @@ there is one, a hook says which the first process is, and a file when it began a
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import select
@@ -22,8 +21,9 @@ from pathlib import Path
 from pileus.model.errors import Fault
 from pileus.model.provider import Cause
 from pileus.model.threads import Thread
+from pileus.posix import processes
+from pileus.posix.locks import is_locked, take
 from pileus.providers.local.container import kernel
-from pileus.providers.local.engine import process
 from pileus.providers.local.guestnet.namespaces import NETNS
 
 _NEEDED = (Path("/proc/self/ns/user"), Path("/proc/self/ns/cgroup"), Path("/dev/loop-control"), Path("/sys/fs/cgroup"))
@@ -73,11 +73,11 @@ class Monitor:
 
     def running(self) -> bool:
         """Whether the container is there, from its start on until its end is written down."""
-        return kernel.locked(self._alive) or self.init() is not None
+        return is_locked(self._alive) or self.init() is not None
 
     def pid(self) -> int | None:
         """The process to wait for the end of; None where there is none."""
-        if not kernel.locked(self._alive):
+        if not is_locked(self._alive):
             return None
         with contextlib.suppress(OSError, ValueError):
             return int(self._alive.read_text())
@@ -119,17 +119,17 @@ class Monitor:
         self._init.unlink(missing_ok=True)
         if self._life.exists() and self._life.stat().st_size > _LONGEST:
             self._life.unlink()
-        descriptor = os.open(self._alive, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = take(self._alive)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             arguments = ["/bin/sh", str(_SCRIPT), str(self._folder), self._name, str(at)]
             number = kernel.apart(lambda: self._spawn(arguments, descriptor, network, stage, list(keep)))
-            os.pwrite(descriptor, f"{number}\n".encode(), 0)
+            with self._alive.open("r+") as file:
+                file.write(f"{number}\n")
         finally:
             os.close(descriptor)
         until = time.monotonic() + _START
         while not self._init.exists():
-            if process.ended(number):
+            if processes.ended(number):
                 raise Fault("ContainerFailed", f"LXC does not start it: {self._said()}")
             if time.monotonic() > until:
                 raise Fault("ContainerFailed", f"LXC has not started it in {_START:.0f} s: {self._said()}")
@@ -238,7 +238,7 @@ class ExitWatcher:
                 with self._lock:
                     uuid, number = self._waiting.pop(descriptor)
                 os.close(descriptor)
-                process.ended(number)
+                processes.ended(number)
                 if self._tell is not None:
                     self._tell(uuid)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from pileus.model.spec import InstanceSpec
+from pileus.posix.files import write_file
 from pileus.providers.local.layout import Layout
-from pileus.providers.local.machine.images import sync_folder
 
 NAME = "order.json"
 
@@ -31,15 +30,7 @@ def read(folder: Path) -> ContainerOrder | None:
 
 def write(folder: Path, order: ContainerOrder, *, lasting: bool = True) -> None:
     """Keep the order; a `lasting` one survives a power cut. Raises OSError."""
-    aside = folder / f"{NAME}.new"
-    with aside.open("wb") as file:
-        file.write(msgspec.json.encode(order))
-        file.flush()
-        if lasting:
-            os.fsync(file.fileno())
-    aside.rename(folder / NAME)
-    if lasting:
-        sync_folder(folder)
+    write_file(folder / NAME, msgspec.json.encode(order), lasting=lasting)
 
 
 def folders(layout: Layout) -> list[str]:

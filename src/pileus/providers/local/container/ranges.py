@@ -9,13 +9,13 @@ that needs mending (as in `pileus.providers.local.prefix`).
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from pileus.model.errors import Fault
+from pileus.posix.files import read_file, write_file, write_link
+from pileus.posix.locks import locked
 from pileus.providers.local.layout import Layout
 
 SIZE = 65536
@@ -71,42 +71,25 @@ def _leads(link: Path, file: Path) -> bool:
 
 def _link(link: Path, file: Path) -> None:
     if not _leads(link, file):
-        aside = link.with_name(f".{link.name}.new")
-        aside.unlink(missing_ok=True)
-        aside.symlink_to(file)
-        aside.rename(link)
+        write_link(link, file)
 
 
 def _kept(file: Path) -> int | None:
     """The number in `file`; None where there is none. It may be anybody's by now: no link, no pipe."""
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+        number = int(read_file(file, 16) or b"")
+    except ValueError:
         return None
-    with os.fdopen(descriptor, "rb") as opened:
-        try:
-            number = int(opened.read(16))
-        except (OSError, ValueError):
-            return None
     return number if number in range(COUNT) else None
 
 
 def _keep(file: Path, number: int) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    aside = file.with_suffix(".new")
-    with aside.open("w") as new_file:
-        new_file.write(f"{number}\n")
-        new_file.flush()
-        os.fsync(new_file.fileno())
-    aside.rename(file)
+    write_file(file, f"{number}\n".encode())
 
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked(folder):
         yield
-    finally:
-        os.close(descriptor)

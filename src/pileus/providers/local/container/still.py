@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+from pileus.posix import locks
 from pileus.providers.local.container import sparse
 
 FREEZE, THAW = 0xC0045877, 0xC0045878
@@ -34,8 +35,7 @@ def main() -> int:
     mounted = int(sys.argv[4]) if len(sys.argv) > 4 else None
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    lock = os.open(marker, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = locks.take(marker)
     try:
         if mounted is not None:
             freeze(mounted)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pileus.model.finding import Finding
+from pileus.posix import locks
 from pileus.providers.local.layout import Layout
 
 KIND = "cached image"
@@ -35,8 +35,8 @@ def compare(layout: Layout, sizes: Mapping[str, int], images: Mapping[str, int])
 
 def remove(layout: Layout, name: str) -> None:
     """Remove a part, unless somebody began to fetch that image meanwhile."""
-    with _lock(layout.cache, name) as free:
-        if free:
+    with locks.free(_lock(layout.cache, name)) as mine:
+        if mine:
             (layout.cache / name).unlink(missing_ok=True)
 
 
@@ -46,22 +46,9 @@ def names(file_names: Iterable[str]) -> list[str]:
 
 
 def _fetching(cache: Path, name: str) -> bool:
-    with _lock(cache, name) as free:
-        return not free
+    return locks.is_locked(_lock(cache, name))
 
 
-@contextlib.contextmanager
-def _lock(cache: Path, name: str) -> Iterator[bool]:
-    """The lock of the image of which `name` is a part; whether it was free, as it is where there is none."""
-    try:
-        file = (cache / name.replace(".part", ".lock")).open("rb")
-    except FileNotFoundError:
-        yield True
-        return
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+def _lock(cache: Path, name: str) -> Path:
+    """The lock of the image of which `name` is a part."""
+    return cache / name.replace(".part", ".lock")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import grp
 import os
 import shutil
@@ -14,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pileus.model.errors import Fault
-from pileus.providers.local.engine import process
+from pileus.posix import processes
+from pileus.posix.files import write_file
+from pileus.posix.locks import locked
 from pileus.providers.local.engine.daemons import Daemon, daemons, enter
 from pileus.providers.local.engine.fabric import Fabric, alone
 from pileus.providers.local.engine.root import ROOT
@@ -90,10 +91,7 @@ def give_papers(layout: Layout, fabric: Fabric) -> None:
     folder = layout.engine / "tls"
     folder.mkdir(mode=0o700, exist_ok=True)
     for name, source in (("key", fabric.tls.key), ("certificate", fabric.tls.certificate), ("ca", fabric.tls.ca)):
-        aside = folder / f".{name}.new"
-        aside.touch(mode=0o600)
-        aside.write_bytes(source.read_bytes())
-        aside.rename(folder / f"{name}.pem")
+        write_file(folder / f"{name}.pem", source.read_bytes())
 
 
 def _has(layout: Layout, interface: str) -> bool:
@@ -116,12 +114,12 @@ def _listen(layout: Layout, root: Path, address: str) -> None:
 
 def start(daemon: Daemon) -> int:
     """Start `daemon`, which must not run; its pid. Does not wait for it to be ready."""
-    return process.spawn(list(daemon.argv), daemon.output)
+    return processes.spawn(list(daemon.argv), daemon.output)
 
 
 def status(layout: Layout, fabric: Fabric | None = None) -> dict[str, int | None]:
     """Each daemon's pid, None for one that does not run."""
-    return {daemon.name: process.owner(daemon.pidfile) for daemon in daemons(layout, fabric=fabric)}
+    return {daemon.name: processes.owner(daemon.pidfile) for daemon in daemons(layout, fabric=fabric)}
 
 
 def down(layout: Layout, *, purge: bool = False, fabric: Fabric | None = None) -> None:
@@ -132,9 +130,9 @@ def down(layout: Layout, *, purge: bool = False, fabric: Fabric | None = None) -
     if layout.engine.exists():
         with _alone(layout):
             for daemon in reversed(daemons(layout)):
-                pid = process.owner(daemon.pidfile)
+                pid = processes.owner(daemon.pidfile)
                 if pid is not None:
-                    process.stop(pid, _STOP)
+                    processes.stop(pid, _STOP)
     if _NAMESPACES.exists():
         for interface in fabric.interfaces if fabric is not None else []:
             if _has(layout, interface):
@@ -149,8 +147,7 @@ def down(layout: Layout, *, purge: bool = False, fabric: Fabric | None = None) -
 def _alone(layout: Layout) -> Iterator[None]:
     run = layout.engine / "run"
     run.mkdir(mode=0o700, exist_ok=True)
-    with (run / "chassis.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(run / "chassis.lock"):
         yield
 
 
@@ -159,11 +156,11 @@ def _serving(daemon: Daemon) -> None:
     child: int | None = None
     until = time.monotonic() + _READY
     # A killed daemon lets go of its pid file moments before its socket: the answer must be the new one's.
-    while (running := process.owner(daemon.pidfile)) is None or not daemon.ready():
+    while (running := processes.owner(daemon.pidfile)) is None or not daemon.ready():
         if running is None and child is None:
             # Or it ran when it was looked for first, and was about to end.
             child = start(daemon)
-        elif running is None and child is not None and process.ended(child):
+        elif running is None and child is not None and processes.ended(child):
             raise Fault("NetworkEngineFailed", f"{daemon.name} ended while starting: {_tail(daemon)}")
         if time.monotonic() > until:
             raise Fault("NetworkEngineFailed", f"{daemon.name} is not ready in time: {_tail(daemon)}")

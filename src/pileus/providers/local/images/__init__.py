@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 
+from pileus.posix.files import put_in_place
 from pileus.providers.local.images import debian, debiancontainer, tiny, tinycontainer
 from pileus.providers.local.images.recipe import (
     ImageBuildError,
@@ -77,7 +78,7 @@ def build(name: ImageName, out_dir: Path, progress: Callable[[str], None]) -> Pa
         write_description(describe(builder.recipe, image, _digest(name)), description)
         for path in (image, description):
             path.chmod(0o644)
-            path.rename(out_dir / path.name)
+            put_in_place(path, out_dir / path.name)
     return out_dir / image.name
 
 

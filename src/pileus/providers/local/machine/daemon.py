@@ -7,7 +7,6 @@ like, so that several clouds, and libvirt's own service, share the machine witho
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import stat
@@ -19,7 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pileus.model.errors import Fault
-from pileus.providers.local.engine import process, unixsocket
+from pileus.posix import processes
+from pileus.posix.locks import locked
+from pileus.providers.local.engine import unixsocket
 from pileus.providers.local.engine.daemons import Daemon
 from pileus.providers.local.layout import SHARED, Layout
 from pileus.providers.local.machine import cgroups, kvm, owner
@@ -153,11 +154,11 @@ def up(layout: Layout) -> None:
         child: int | None = None
         until = time.monotonic() + _READY
         while not daemon.ready():
-            if process.owner(daemon.pidfile) is None:
+            if processes.owner(daemon.pidfile) is None:
                 if child is None:
                     # None runs, or the one that was found was about to end.
-                    child = process.spawn(list(daemon.argv), daemon.output)
-                elif process.ended(child):
+                    child = processes.spawn(list(daemon.argv), daemon.output)
+                elif processes.ended(child):
                     raise Fault("HypervisorFailed", f"libvirtd ended while starting: {_said(layout)}")
             if time.monotonic() > until:
                 raise Fault("HypervisorFailed", f"libvirtd is not ready in time: {_said(layout)}")
@@ -175,7 +176,7 @@ def down(layout: Layout, *, purge: bool = False) -> None:
         daemon_pid = pid(layout)
         if daemon_pid is not None:
             # Guests do not need it: one that hangs is ended the hard way.
-            process.stop(daemon_pid, _STOP)
+            processes.stop(daemon_pid, _STOP)
     if guests(layout):
         if purge:
             raise Fault("GuestsRunning", f"{len(guests(layout))} guests still run")
@@ -187,7 +188,7 @@ def down(layout: Layout, *, purge: bool = False) -> None:
 
 def pid(layout: Layout) -> int | None:
     """The running libvirtd's process, or None."""
-    return process.owner(_pidfile(layout))
+    return processes.owner(_pidfile(layout))
 
 
 def guests(layout: Layout) -> list[str]:
@@ -200,7 +201,7 @@ def end_guests(layout: Layout) -> None:
     pids = _processes(layout)
     if pids:
         with ThreadPoolExecutor(max_workers=min(16, len(pids))) as pool:
-            list(pool.map(lambda number: process.stop(number, _STOP), pids.values()))
+            list(pool.map(lambda number: processes.stop(number, _STOP), pids.values()))
 
 
 def answers(layout: Layout, patience: float = 2.0) -> bool:
@@ -236,8 +237,7 @@ def _processes(layout: Layout) -> dict[str, int]:
 @contextlib.contextmanager
 def _alone(layout: Layout) -> Iterator[None]:
     layout.libvirt.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (layout.libvirt / "daemon.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(layout.libvirt / "daemon.lock"):
         yield
 
 

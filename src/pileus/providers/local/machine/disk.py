@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 from pileus.model.errors import Fault
 from pileus.model.spec import DiskSpec, InstanceSpec
+from pileus.posix.files import put_in_place, sync_folder
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import owner
 from pileus.providers.local.machine.domain import DiskFile
-from pileus.providers.local.machine.images import ImageCache, disk_fault, sync_folder
+from pileus.providers.local.machine.images import ImageCache, disk_fault
 
 GIB = 1 << 30
 
@@ -103,12 +103,9 @@ def make(disk: DiskSpec, file: DiskFile, start: Path | None = None) -> None:
             shutil.copyfile(start, part)
         else:
             qemu_img("create", "-q", "-f", "qcow2", *base, str(part), str(size))
-        with part.open("rb") as new_file:
-            os.fsync(new_file.fileno())
-        part.rename(file.path)
+        put_in_place(part, file.path)
     finally:
         part.unlink(missing_ok=True)
-    sync_folder(file.path.parent)
     sync_folder(file.path.parent.parent)
 
 

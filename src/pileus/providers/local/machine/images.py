@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ import structlog
 
 from pileus.model import bounds, disk, diskformat
 from pileus.model.errors import Fault
+from pileus.posix.files import put_in_place
+from pileus.posix.locks import free, locked
 from pileus.providers.local.machine import owner
 
 FORMATS = frozenset({"qcow2", "raw"})
@@ -116,9 +117,7 @@ class ImageCache:
                     raise Fault("ImageCorrupt", f"image {digest} came as {actual_digest}", permanent=True)
                 owner.give(part, 0, owner.group(), 0o440)
                 inspect(part, kind)
-                os.fsync(file.fileno())
-                part.rename(target)
-                sync_folder(self._folder)
+                put_in_place(part, target)
                 self._verified[digest] = _identity(file)
         finally:
             part.unlink(missing_ok=True)
@@ -226,20 +225,6 @@ def used_at(lock: Path) -> float:
         return 0.0
 
 
-@contextlib.contextmanager
-def free(lock: Path) -> Iterator[bool]:
-    """Whether nobody else holds the lock; if so it is held here."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield _is_at(descriptor, lock)
-    finally:
-        os.close(descriptor)
-
-
 def inspect(path: Path, kind: str) -> int:
     """The bytes of virtual disk in the image at `path`, which must be of format `kind` and lean on no other file.
 
@@ -283,37 +268,6 @@ def inspect(path: Path, kind: str) -> int:
     if not 0 < size <= bounds.VIRTUAL_DISK.most:
         raise Fault("ImageRefused", f"the image has a disk of {size} bytes", permanent=True)
     return size
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock at `path` against other threads, processes and clouds; who holds it may remove the file."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _is_at(descriptor, path):
-                yield
-                return
-        finally:
-            os.close(descriptor)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the open file is the one at `path`."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def disk_fault(error: OSError, code: str, what: str) -> Fault:

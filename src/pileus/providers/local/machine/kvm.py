@@ -6,13 +6,13 @@ That /dev/kvm exists says little: inside some other hypervisors a guest on it ha
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import tempfile
 from pathlib import Path
 
 import msgspec
 
+from pileus.posix.files import write_file
 from pileus.providers.local.layout import SHARED
 from pileus.providers.local.machine.domain import Accelerator
 
@@ -163,11 +163,8 @@ def _kept(cache: Path, boot: str) -> Verdict | None:
 
 def _keep(cache: Path, verdict: Verdict) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, aside = tempfile.mkstemp(prefix=f".{cache.name}-", dir=cache.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(verdict))
-    Path(aside).chmod(0o644)
-    Path(aside).rename(cache)
+    # Of this boot, and tried again after the next: it need not survive a power cut.
+    write_file(cache, msgspec.json.encode(verdict), 0o644, lasting=False)
 
 
 def _boot() -> str:

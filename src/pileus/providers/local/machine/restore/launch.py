@@ -20,12 +20,13 @@ import structlog
 from pileus.model.errors import Fault
 from pileus.model.spec import InstanceSpec
 from pileus.model.threads import Thread
+from pileus.posix.files import sync_folder, write_file
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import kvm
 from pileus.providers.local.machine.disk import Disks
 from pileus.providers.local.machine.domain import Accelerator, DiskFile, MachinePaths, MemoryFile, domain_xml
 from pileus.providers.local.machine.hypervisor import Hypervisor
-from pileus.providers.local.machine.images import ImageCache, sync_folder
+from pileus.providers.local.machine.images import ImageCache
 from pileus.providers.local.machine.restore.clone import Clone
 from pileus.providers.local.machine.restore.freezer import Freezer, model
 from pileus.providers.local.machine.restore.template import Template, Templates
@@ -99,8 +100,7 @@ class Restores:
             self._cache.have(disk.digest, disk.format, Path(template.folder), yields=True)
             folder = self._disks.folder(spec.uuid)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._marker(spec.uuid).write_text(key)
-            sync_folder(folder)
+            write_file(self._marker(spec.uuid), key.encode())
         return template
 
     def start(self, spec: InstanceSpec, template: Template, paths: MachinePaths, made_volumes: frozenset[str]) -> None:

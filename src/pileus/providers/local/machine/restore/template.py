@@ -18,8 +18,9 @@ from pathlib import Path
 import msgspec
 
 from pileus.model.errors import Fault
+from pileus.posix.files import sync_file, sync_folder
+from pileus.posix.locks import locked
 from pileus.providers.local.machine import owner
-from pileus.providers.local.machine.images import locked, sync_folder
 from pileus.providers.local.machine.restore.identity import Findings
 
 ABOUT = "template.json"
@@ -109,8 +110,7 @@ class Templates:
         described = aside / ABOUT
         described.write_bytes(msgspec.json.encode(template))
         for name in ("ram", "state", "disk", ABOUT):
-            with (aside / name).open("rb") as file:
-                os.fsync(file.fileno())
+            sync_file(aside / name)
         sync_folder(aside)
         self._make_room(needed, template.key)
         self.discard(template.key)

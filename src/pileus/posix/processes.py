@@ -8,10 +8,14 @@ import os
 import select
 import signal
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 _FLOCK = "hhqqi"
 """struct flock of fcntl(2): type, whence, start, length, pid."""
+
+_KILL = 10.0
+"""Seconds that a killed process may take to go: one that hangs in the kernel is waited for no longer."""
 
 
 def owner(pidfile: Path) -> int | None:
@@ -32,6 +36,19 @@ def owner(pidfile: Path) -> int | None:
     finally:
         os.close(descriptor)
     return None if kind == fcntl.F_UNLCK else int(pid)
+
+
+def hold(pidfile: Path) -> int | None:
+    """Lock `pidfile` for the life of this process: the descriptor, or None when another process holds it."""
+    descriptor = os.open(pidfile, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    os.truncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
 
 
 def spawn(argv: list[str], output: Path) -> int:
@@ -63,19 +80,44 @@ def ended(pid: int) -> bool:
         return True
 
 
+def send(pid: int, number: int) -> None:
+    """Send a signal to `pid`; one that has ended is no error."""
+    with _handle(pid) as handle:
+        if handle is not None:
+            _send(handle, number)
+
+
 def stop(pid: int, patience: float) -> None:
-    """End `pid` by SIGTERM, after `patience` seconds by SIGKILL; returns when it is dead, and reaps it if ours."""
+    """End `pid` by SIGTERM, after `patience` seconds by SIGKILL; returns when it is dead, and reaps it if ours.
+
+    Without patience it is killed at once.
+    """
+    with _handle(pid) as handle:
+        if handle is None:
+            return
+        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, _KILL)):
+            if seconds:
+                _send(handle, number)
+                if select.select([handle], [], [], seconds)[0]:
+                    break
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+@contextlib.contextmanager
+def _handle(pid: int) -> Iterator[int | None]:
+    """A descriptor of the process (pidfd_open(2)), so that no signal goes to one that has its number next."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
+        yield None
         return
     try:
-        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 10.0)):
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(handle, number)
-            if select.select([handle], [], [], seconds)[0]:
-                break
+        yield handle
     finally:
         os.close(handle)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+
+
+def _send(handle: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(handle, number)
