@@ -22,7 +22,7 @@ from pileus.cli.client import Client as Rest
 from pileus.faces.wire.signing import SigningCredential
 from pileus.model.caller import SYSTEM
 from pileus.model.host import Host
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from pileus.store.dialects import dialect_of
 from pileus.store.store import Store
 from pileus.verbs import project

@@ -14,7 +14,7 @@ from pileus.model.host import Capacity
 from pileus.model.image import Wanted
 from pileus.model.placement import Need, Policy
 from pileus.model.placement import choose as chosen
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, image, project

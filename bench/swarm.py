@@ -21,7 +21,7 @@ from pileus.host.book import Book
 from pileus.host.runner import BEAT, GATHER, REPEAT
 from pileus.model.host import Capacity
 from pileus.model.noun import NEVER
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 
 HAS = Capacity(vcpus=64, memory=1 << 18, disk=1 << 14)
 ZONE = "us-east-1a"

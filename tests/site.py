@@ -16,7 +16,7 @@ from pileus.model.errors import Fault
 from pileus.model.host import Capacity, ProviderLimits
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.instance import Instance
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from pileus.store.journal import JournalSweep
 from pileus.store.store import TOMBSTONE
 from pileus.verbs import flavor, image, project

@@ -8,12 +8,12 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec.inspect
 import typer.main
 
-from pileus.app import settings
+from pileus.app import kits, settings
 from pileus.app.settings import Settings
 from pileus.cli.commands import cli
 from pileus.faces.ec2 import errors as ec2_errors
@@ -145,18 +145,27 @@ def _kind(kind: msgspec.inspect.Type) -> str:
 
 
 def _settings() -> str:
+    text = (
+        f"A setting is read from the environment of `pileus up`; `{settings.PREFIX}STATE` names the state directory"
+        " for every command that is not told by `--state`. `up` says which variables begin so and are none."
+    )
+    own = [
+        f"## Of the provider {kit.name}\n\n{_settings_of(kit.settings)}"
+        for kit in kits.every()
+        if kit.settings.__struct_fields__
+    ]
+    return _page("Settings", text, _settings_of(Settings), *own)
+
+
+def _settings_of(struct: type[msgspec.Struct]) -> str:
     rows = []
-    for field in msgspec.inspect.type_info(Settings).fields:
+    for field in cast("msgspec.inspect.StructType", msgspec.inspect.type_info(struct)).fields:
         kind, meaning = field.type, ""
         if isinstance(kind, msgspec.inspect.Metadata):
             kind, meaning = kind.type, (kind.extra_json_schema or {}).get("description", "")
         row = (f"`{field.name}`", f"`{settings.variable(field.name)}`", f"`{field.default}`", _kind(kind), meaning)
         rows.append(row)
-    text = (
-        f"A setting is read from the environment of `pileus up`; `{settings.PREFIX}STATE` names the state directory"
-        " for every command that is not told by `--state`. `up` says which variables begin so and are none."
-    )
-    return _page("Settings", text, _table(("Setting", "Variable", "Default", "Type", "Meaning"), rows))
+    return _table(("Setting", "Variable", "Default", "Type", "Meaning"), rows)
 
 
 def _errors() -> str:

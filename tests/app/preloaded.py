@@ -10,7 +10,7 @@ import typer.rich_utils  # noqa: F401
 
 import pileus.app.doctor
 import pileus.app.joining
-import pileus.app.machine
+import pileus.app.kits
 import pileus.app.purge
 import pileus.app.throwaway
 import pileus.app.up

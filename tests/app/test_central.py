@@ -8,20 +8,24 @@ import pytest
 from typer.testing import CliRunner
 
 from pileus.app import (
-    central,
+    kits,
     main,  # noqa: F401  (adds the commands that run processes)
     settings,
 )
-from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
 from pileus.cli.commands import cli
 from pileus.cli.problem import Problem
+from pileus.model.errors import InvalidValue
+from pileus.model.kit import Site
+from pileus.providers.local import central
+from pileus.providers.local.settings import LocalSettings
+
+LISTEN = "10.0.0.1:6642"
 
 
-def told(file: Path | str) -> Settings:
-    return settings.read(
-        {"PILEUS_SOUTHBOUND_LISTEN": "10.0.0.1:6642", "PILEUS_SOUTHBOUND_CERTIFICATE": str(file)},
-    )
+def told(state: StateDirectory, listen: str = "", file: Path | str = "") -> Site:
+    given = LocalSettings(southbound_listen=listen, southbound_certificate=str(file))
+    return Site(state.root, given, "198.51.100.0/24")
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def test_the_first_command_of_a_cloud_makes_its_authority_and_a_certificate(
     assert isinstance(CliRunner().invoke(cli, words).exception, Problem)
     assert not cloud.exists()
     file.write_text(CliRunner().invoke(cli, [*words, "--make-authority"]).stdout)
-    fabric = central.fabric(state, told(file))
+    fabric = central.fabric(told(state, LISTEN, file))
     assert (fabric.central, fabric.switches, fabric.listen) == (True, False, "pssl:6642:10.0.0.1")
     assert fabric.tls is not None
     assert fabric.tls.ca.read_text() == file.read_text().partition("-----END CERTIFICATE-----\n")[2]
@@ -49,13 +53,13 @@ def test_the_first_command_of_a_cloud_makes_its_authority_and_a_certificate(
 
 
 def test_what_lacks_is_said(state: StateDirectory, tmp_path: Path) -> None:
-    with pytest.raises(Problem, match="PILEUS_SOUTHBOUND_LISTEN"):
-        central.fabric(state, settings.read({}))
-    with pytest.raises(Problem, match="PILEUS_SOUTHBOUND_CERTIFICATE"):
-        central.fabric(state, told(""))
+    with pytest.raises(InvalidValue, match="PILEUS_SOUTHBOUND_LISTEN"):
+        central.fabric(told(state))
+    with pytest.raises(InvalidValue, match="PILEUS_SOUTHBOUND_CERTIFICATE"):
+        central.fabric(told(state, LISTEN))
     half = tmp_path / "half.pem"
     half.write_text("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n")
-    with pytest.raises(Problem, match="prints all three"):
-        central.fabric(state, told(half))
+    with pytest.raises(InvalidValue, match="prints all three"):
+        central.fabric(told(state, LISTEN, half))
     with pytest.raises(Problem, match="PILEUS_SOUTHBOUND_LISTEN"):
-        settings.read({"PILEUS_SOUTHBOUND_LISTEN": "6642"})
+        settings.read_own(kits.load("local"), {"PILEUS_SOUTHBOUND_LISTEN": "6642"})

@@ -23,7 +23,7 @@ from pileus.host.book import Book
 from pileus.model.instance import Power
 from pileus.model.provider import BodyRef
 from pileus.model.spec import DiskSpec, InstanceSpec, NicSpec
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from tests.app.test_http import client
 from tests.app.test_metrics import launch, lines
 

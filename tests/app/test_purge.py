@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.app import processes
+from pileus.app import kits, processes
 from pileus.app.purge import _check, _names
 from pileus.app.state import StateDirectory
 from pileus.cli.problem import Problem
@@ -171,5 +171,7 @@ def test_another_users_directory_is_refused(folder: Path, monkeypatch: pytest.Mo
 def test_all_that_a_cloud_makes_is_known(was_up: Path) -> None:
     names = _names(StateDirectory(was_up))
     assert {path.name for path in was_up.iterdir()} <= names
-    assert {"engine", "libvirt", "instances", "started.json", "cloud", "run"} <= names
+    assert {"started.json", "cloud", "run", "host", "log", "channels"} <= names
+    of_machines = kits.machine(kits.load("local"), StateDirectory(was_up)).names()
+    assert {"engine", "libvirt", "instances", "containers", "prefix.json"} <= of_machines
     assert not {"", ".", ".."} & names

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from pileus.app import cloud, health, processes, settings, up
+from pileus.app import cloud, health, kits, processes, settings, up
 from pileus.app.state import StateDirectory
 from pileus.app.wiring import build
 from pileus.cli.problem import Problem
@@ -89,9 +89,9 @@ def test_a_recovery_that_is_over_at_the_first_look_is_told_of(tmp_path: Path, mo
     write_json(state.recovery, {**msgspec.to_builtins(Outcome(adopted=["i-1"])), "credentials": "kept"})
     write_json(state.ready, {"rest": "http://127.0.0.1:1/v1"})
     monkeypatch.setattr(processes, "owner", lambda _: 1)
-    up._await(state, "stub", messages.append, up._start(state), supervised=True, recovers=False)
+    up._await(state, kits.load("stub"), messages.append, up._start(state), supervised=True, recovers=False)
     assert messages == [], "the cloud ran already"
-    up._await(state, "stub", messages.append, None, supervised=False, recovers=False)
+    up._await(state, kits.load("stub"), messages.append, None, supervised=False, recovers=False)
     assert messages[-1] == "recovered: 1 rebuilt: i-1"
 
 
@@ -160,7 +160,7 @@ def test_a_database_that_is_deleted_or_replaced_under_a_cloud_is_noticed_and_rec
 def test_a_cloud_whose_only_host_says_nothing_is_served_after_30_seconds(tmp_path: Path) -> None:
     state, time = StateDirectory(tmp_path), [1000.0]
     state.prepare()
-    built_cloud = build(state, settings.read(), "stub")
+    built_cloud = build(state, settings.read(), kits.load("stub"))
     try:
         built_cloud.core.store.now = lambda: time[0]
         with built_cloud.core.store.write(recovering=True) as tx:
@@ -169,10 +169,10 @@ def test_a_cloud_whose_only_host_says_nothing_is_served_after_30_seconds(tmp_pat
         built_cloud = dataclasses.replace(built_cloud, recovery=recovery)
         before = cloud.heard(built_cloud.core.store)
         recovery.tick()
-        assert not cloud._open(built_cloud, state, "local", before)
+        assert not cloud._open(built_cloud, state, kits.load("local"), before)
         time[0] += LOST_AFTER
         recovery.tick()
-        assert cloud._open(built_cloud, state, "local", before)
+        assert cloud._open(built_cloud, state, kits.load("local"), before)
         assert health.look(built_cloud.core.store, recovery.missing, lambda: True).missing == {}
         assert "host" in health.look(built_cloud.core.store, recovery.missing, lambda: True).late
     finally:

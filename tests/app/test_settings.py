@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from pileus.app import settings
@@ -18,20 +16,14 @@ def test_without_any_they_are_the_defaults_and_other_variables_are_none() -> Non
 def test_each_kind_is_read_from_its_text() -> None:
     environment = {
         "PILEUS_REGION": "12",
-        "PILEUS_IMAGE_CACHE_FOLDER": "/x",
         "PILEUS_STORE_SYNC": "full",
-        "PILEUS_BOOT_RESTORE": "1",
         "PILEUS_THREADS": "3",
-        "PILEUS_STUB_LATENCY": "0.5",
         "PILEUS_FLOATING_CIDR": "192.0.2.0/24",
     }
     assert settings.read(environment) == Settings(
         region="12",
-        image_cache_folder=Path("/x"),
         store_sync="full",
-        boot_restore=True,
         threads=3,
-        stub_latency=0.5,
         floating_cidr="192.0.2.0/24",
     )
 
@@ -42,7 +34,6 @@ def test_each_kind_is_read_from_its_text() -> None:
         ("PILEUS_THREADS", "0", "`int` >= 1"),
         ("PILEUS_THREADS", "many", "`int`"),
         ("PILEUS_LOG_LEVEL", "loud", "'loud'"),
-        ("PILEUS_BOOT_RESTORE", "perhaps", "`bool`"),
         ("PILEUS_FLOATING_CIDR", "10.0.0.0/8", "a prefix of 16 to 28 bits"),
         ("PILEUS_FLOATING_CIDR", "ten", "'ten'"),
     ],

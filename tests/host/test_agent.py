@@ -14,7 +14,7 @@ from pileus.host.book import Book, FileBook
 from pileus.model.errors import Fault
 from pileus.model.instance import Power
 from pileus.model.spec import InstanceSpec
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from pileus.model.errors import Fault
 from pileus.model.instance import Power
 from pileus.model.provider import Capture
 from pileus.model.spec import ImageSpec, InstanceSpec
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 
 if TYPE_CHECKING:
     from pileus.model.instance import PowerState

@@ -13,7 +13,7 @@ from pileus.host.inbox import Inbox
 from pileus.host.runner import HostRunner
 from pileus.model import bounds
 from pileus.model.spec import ImageSpec
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from tests.bus.waiting import until
 from tests.host.orders import to_run
 

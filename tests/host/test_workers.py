@@ -13,7 +13,7 @@ from pileus.host.agent import Agent
 from pileus.host.book import Book, FileBook
 from pileus.host.runner import HostRunner, _Lane
 from pileus.model import bounds
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from tests.bus.waiting import until
 from tests.host.orders import to_go, to_run
 

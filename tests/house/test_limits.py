@@ -13,7 +13,7 @@ import pytest
 from msgspec import inspect as shapes
 
 from pileus import verbs
-from pileus.app.settings import Settings
+from pileus.app import kits, settings
 from pileus.app.uploads import Upload
 from pileus.faces.rest.routes import ROUTES, Adoption
 from pileus.model import quota
@@ -24,7 +24,9 @@ from tests.house.tree import SOURCE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DEFAULTS = {field.encode_name: field.default for field in msgspec.structs.fields(Settings)}
+DEFAULTS = {
+    field.encode_name: field.default for kind in settings.kinds(kits.every()) for field in msgspec.structs.fields(kind)
+}
 
 ADMINISTRATORS = {"project", "user", "flavor", "host"}
 """Nouns that administrators alone make, or that hosts make which an administrator let in."""

@@ -18,7 +18,7 @@ from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import NoCapacity
 from pileus.model.image import Wanted
 from pileus.model.instance import State
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, image, project

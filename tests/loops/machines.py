@@ -11,7 +11,7 @@ from pileus.model.instance import Power
 from pileus.model.noun import NEVER
 from pileus.model.provider import BodyRef, Capture, SeenBody
 from pileus.model.spec import ImageSpec, InstanceSpec
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from tests.loops.descriptors import CLOUD
 from tests.loops.fibers import give_way
 

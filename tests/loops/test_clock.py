@@ -18,7 +18,7 @@ from pileus.model.errors import Fault
 from pileus.model.host import LOST_AFTER, Host, alive
 from pileus.model.instance import Power, State, state
 from pileus.model.spec import InstanceSpec
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 

@@ -21,7 +21,7 @@ from pileus.verbs.instance.launch import Launch
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
-    from pileus.providers.stub import StubProvider
+    from pileus.providers.stub.provider import StubProvider
     from tests.site import Site
 
 

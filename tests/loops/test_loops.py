@@ -25,7 +25,7 @@ from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import InstanceSpec
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from pileus.store import tables
 from pileus.store.migrate import migrate
 from pileus.store.store import TOMBSTONE, Store

@@ -26,7 +26,7 @@ from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from pileus.verbs import doctor, flavor, floatingip, project, recount, securitygroup, tag
 from pileus.verbs import host as hosts
 from pileus.verbs import recover as verb

@@ -14,7 +14,7 @@ from pileus.host.book import Book, FileBook
 from pileus.model.image import Image
 from pileus.model.instance import Instance, State, state
 from pileus.model.spec import InstanceSpec
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from pileus.store.store import TOMBSTONE
 from pileus.verbs import recount
 from pileus.verbs.instance import power

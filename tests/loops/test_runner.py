@@ -10,7 +10,7 @@ from pileus.loops.runner import Runner, work
 from pileus.model.caller import SYSTEM
 from pileus.model.errors import Fault
 from pileus.model.port import Port
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from pileus.store.engine import UNTIDY
 from pileus.store.migrate import migrate
 from pileus.store.store import Store

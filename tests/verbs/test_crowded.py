@@ -16,7 +16,7 @@ from pileus.model.errors import NoCapacity
 from pileus.model.host import Capacity, Host, ProviderLimits
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.instance import Instance
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, image, project, recount

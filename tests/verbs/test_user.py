@@ -13,7 +13,7 @@ from pileus.bus.memory import MemoryBus
 from pileus.model.caller import SYSTEM
 from pileus.model.errors import Duplicate, Forbidden, NotFound
 from pileus.model.project import Project
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import user

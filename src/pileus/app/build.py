@@ -8,6 +8,8 @@ from pathlib import Path
 
 import typer
 
+from pileus.app import kits
+from pileus.app.state import StateDirectory
 from pileus.cli import progress
 from pileus.cli.client import connect
 from pileus.cli.images import add_built
@@ -19,26 +21,28 @@ BUILT = Path("/var/lib/pileus/images")
 
 def build(name: str, state: Path, say: Callable[[str], None], *, if_changed: bool = False) -> None:
     """Build `name`, or keep the one that today's recipe made; if a cloud runs in `state`, register it there."""
-    from pileus.providers.local.images import BUILDERS, ImageBuildError, current  # noqa: PLC0415  (builds alone do)
-    from pileus.providers.local.images import build as make  # noqa: PLC0415  (builds alone do)
-
-    recipe = next((candidate for candidate in BUILDERS if candidate == name), None)
-    if recipe is None:
-        raise Problem(f"There is no recipe '{name}'; there are {', '.join(BUILDERS)}.")
-    if if_changed and current(recipe, BUILT):
-        return
-    if os.geteuid() != 0:
-        raise Problem("Building an image needs root: use sudo.")
-    try:
+    builders = [builder for kit in kits.every() if (builder := kit.builder()) is not None]
+    builder = next((builder for builder in builders if name in builder.recipes), None)
+    if builder is None:
+        recipes = ", ".join(recipe for builder in builders for recipe in builder.recipes)
+        raise Problem(f"There is no recipe '{name}'; there are {recipes or 'none'}.")
+    with kits.told():
+        if if_changed and builder.current(name, BUILT):
+            return
+        if os.geteuid() != 0:
+            raise Problem("Building an image needs root: use sudo.")
         with progress.steps(say) as begun:
-            built = make(recipe, BUILT, begun)
-    except ImageBuildError as error:
-        raise Problem(f"The image {name} was not built: {error}") from error
+            built = builder.build(name, BUILT, begun)
     typer.echo(built)
     if (state / "endpoints.json").exists():
-        add_all(state, say)
+        add_built(connect(state), BUILT, say)
 
 
 def add_all(state: Path, say: Callable[[str], None]) -> None:
-    """Register every built image in the cloud in `state`, as public ones, unless they are there."""
-    add_built(connect(state), BUILT, say)
+    """Register every built image in the cloud in `state`, as public ones, unless they are there.
+
+    Not in the cloud of a kit that builds none: its guests are of another kind.
+    """
+    kit = kits.of(StateDirectory(state))
+    if kit is not None and kit.builder() is not None:
+        add_built(connect(state), BUILT, say)

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 import uvloop
 
-from pileus.app import doors, logs, mccdoor, settings, stubimages
+from pileus.app import doors, logs, mccdoor, settings, stockimages
 from pileus.app.doors import Doors
 from pileus.app.http import Edge
 from pileus.app.internal import ObjectServer
@@ -27,6 +27,7 @@ from pileus.faces.mcc import MccFace
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import DamagedRow, Duplicate, Unavailable
 from pileus.model.host import Host
+from pileus.model.kit import Kit
 from pileus.posix.files import read_json, write_json
 from pileus.store.reader import Reader
 from pileus.store.store import Store
@@ -44,16 +45,16 @@ REPLACED = 0.5
 log = structlog.get_logger()
 
 
-def serve(state: StateDirectory, provider: str, listener: socket.socket) -> None:
+def serve(state: StateDirectory, kit: Kit, listener: socket.socket) -> None:
     """Run the cloud of `state` behind `listener` until SIGTERM or SIGINT. Writes the endpoints last of all."""
     state.ready.unlink(missing_ok=True)
     state.recovery.unlink(missing_ok=True)
     # Requests hand the interpreter over at every answer: waiting 5 ms for it would be most of their time.
     sys.setswitchinterval(0.0001)
-    chosen = settings.read()
+    chosen = settings.read(kit=kit)
     logs.configure(chosen.log_level)
-    cloud_doors = doors.prepare(state, chosen, listener, mccdoor.listen(state, chosen, provider))
-    cloud = build(state, chosen, provider, join=cloud_doors.join, fingerprint=cloud_doors.fingerprint)
+    cloud_doors = doors.prepare(state, chosen, listener, mccdoor.listen(state, chosen, kit.name))
+    cloud = build(state, chosen, kit, join=cloud_doors.join, fingerprint=cloud_doors.fingerprint)
     try:
         # Whoever held wakes before is dead: this process has the pid file.
         cloud.core.store.release_wakes()
@@ -64,7 +65,7 @@ def serve(state: StateDirectory, provider: str, listener: socket.socket) -> None
             contextlib.closing(Edge(cloud)) as edge,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            is_open = functools.partial(_open, cloud, state, provider, before, mcc=cloud_doors.mcc is not None)
+            is_open = functools.partial(_open, cloud, state, kit, before, mcc=cloud_doors.mcc is not None)
             runner.run(_serve(edge, cloud, state, cloud_doors, is_open))
     finally:
         state.ready.unlink(missing_ok=True)
@@ -190,7 +191,7 @@ def _is_heard(store: Store, before: Heard) -> bool:
         return _orders(tx) != before or any(row.kind == Host.KIND for row in tx.unreadable.values())
 
 
-def _open(cloud: Cloud, state: StateDirectory, provider: str, before: Heard, *, mcc: bool = False) -> bool:
+def _open(cloud: Cloud, state: StateDirectory, kit: Kit, before: Heard, *, mcc: bool = False) -> bool:
     """Whether requests can be served: the store was compared, and recovered if need be, and a host has reported.
 
     Without a report they are served once all hosts were waited for in vain. The administrator and the credentials are
@@ -206,8 +207,7 @@ def _open(cloud: Cloud, state: StateDirectory, provider: str, before: Heard, *, 
         if not (cloud.recovery.deserted or _is_heard(cloud.core.store, before)):
             return False
         admin, credentials = begin(cloud, state)
-        if provider == "stub":
-            stubimages.register_all(admin, cloud)
+        stockimages.register_all(admin, cloud, kit)
         if mcc:
             cloud.mcc = _mcc(cloud)
     except Unavailable as error:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pileus.app import processes
+from pileus.app import kits, processes
 from pileus.app.state import LONGEST, StateDirectory
 from pileus.app.supervise import restarts
 from pileus.app.up import running
 from pileus.model.finding import Finding
-from pileus.providers.local.layout import SHARED
+from pileus.model.kit import Kit
 
 LEAST_SPACE = 1 << 30
 """Bytes that a file system should have free: a download of an image and some growth of disks."""
@@ -50,21 +49,20 @@ def is_up(state: StateDirectory) -> bool:
     return processes.owner(state.pidfile("supervisor")) is not None or state.endpoints.exists()
 
 
-def condition(state: StateDirectory, *, local: bool, silent: Collection[str]) -> Iterator[Finding]:
+def condition(state: StateDirectory, kit: Kit, *, silent: Collection[str]) -> Iterator[Finding]:
     """Yield the faults of the cloud; `silent` are processes and daemons that were asked something and did not reply."""
-    yield from _space(state, local=local)
+    yield from _space(state, kit)
     if len(os.fsencode(state.root)) > LONGEST:
         yield Finding(code="StatePathTooLong", kind="machine", ident=str(state.root))
     if _memory("MemAvailable") < LEAST_MEMORY:
         detail = f"{_memory('MemAvailable') // _MIB} MiB"
         yield Finding(code="MemoryLow", kind="machine", ident="memory", detail=detail)
     if is_up(state):
-        yield from _processes(state, local=local, silent=silent)
+        yield from _processes(state, kit, silent=silent)
 
 
-def _space(state: StateDirectory, *, local: bool) -> Iterator[Finding]:
-    places = {state.root, SHARED} if local else {state.root}
-    for path in sorted(places):
+def _space(state: StateDirectory, kit: Kit) -> Iterator[Finding]:
+    for path in sorted({state.root, *kit.shared}):
         filesystem = os.statvfs(path)
         free = filesystem.f_bavail * filesystem.f_frsize
         if free < LEAST_SPACE or (filesystem.f_files and filesystem.f_favail < LEAST_FILES):
@@ -78,8 +76,8 @@ def _space(state: StateDirectory, *, local: bool) -> Iterator[Finding]:
         yield Finding(code="StateReadOnly", kind="machine", ident=str(state.root), detail=detail)
 
 
-def _processes(state: StateDirectory, *, local: bool, silent: Collection[str]) -> Iterator[Finding]:
-    mute = {*silent, *(importlib.import_module("pileus.app.local").silent(state) if local else ())}
+def _processes(state: StateDirectory, kit: Kit, *, silent: Collection[str]) -> Iterator[Finding]:
+    mute = {*silent, *kits.machine(kit, state).silent()}
     for name, pid in running(state).items():
         if pid is None:
             yield Finding(code="PartDown", kind="process", ident=name, detail=f"see {state.log(name).parent}")

@@ -6,7 +6,6 @@ Looks twice: what is on its way is in one look and not in the other. Destroys no
 from __future__ import annotations
 
 import functools
-import importlib
 import os
 import shutil
 import socket
@@ -16,13 +15,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import msgspec
 import structlog
 
-from pileus.app import processes, settings
+from pileus.app import kits, processes, settings
 from pileus.app.condition import condition, described
 from pileus.app.state import StateDirectory
 from pileus.cli.client import connect
@@ -32,6 +29,8 @@ from pileus.host.view import read as read_book
 from pileus.model import agreement
 from pileus.model.errors import Fault, NotFound
 from pileus.model.finding import Finding
+from pileus.model.host import WITHIN_CLOUD
+from pileus.model.kit import Kit, Machine
 from pileus.model.views import BookView, Held, StoreView
 from pileus.objects.files import listed, place
 from pileus.posix.files import read_json
@@ -96,7 +95,7 @@ def repair(state: StateDirectory, say: Say, *, pause: float) -> Diagnosis:
             elif finding.code in _OF_TOMBSTONES:
                 connect(state.root).delete("doctor", finding.kind, finding.ident)
             else:
-                _local().repair(_layout(state), finding, look.host, look.store)
+                _machine(state).repair(finding, look.host, look.store)
         except (Problem, Fault, OSError) as error:
             say(f"{finding.code} {finding.ident} is not mended: {getattr(error, 'message', error)}")
     after, _ = _examine(state, pause)
@@ -128,11 +127,10 @@ def adopt(state: StateDirectory, ident: str, *, pause: float) -> Diagnosis:
 
 
 def _examine(state: StateDirectory, pause: float) -> tuple[Diagnosis, _Look]:
-    provider = (read_json(state.started) or {}).get("provider")
-    apart = provider is None and state.endpoints.exists()
-    if provider is None and not apart:
+    kit = kits.of(state)
+    if kit is None and not state.endpoints.exists():
         raise Problem(f"There is no cloud in {state.root}: pileus up makes one.")
-    see = functools.partial(_side, state) if apart else functools.partial(_look, state, local=provider == "local")
+    see = functools.partial(_side, state) if kit is None else functools.partial(_look, state, kit)
     look = see()
     if look.findings:
         time.sleep(pause)
@@ -140,44 +138,38 @@ def _examine(state: StateDirectory, pause: float) -> tuple[Diagnosis, _Look]:
         again.findings = {key: finding for key, finding in again.findings.items() if key in look.findings}
         look = again
     facts = {"cloud": f"several processes, at {(read_json(state.endpoints) or {}).get('rest')}"}
-    facts = facts if apart else described(state)
-    if provider == "local":
-        facts |= importlib.import_module("pileus.providers.local.doctor.machine").facts()
+    if kit is not None:
+        facts = {**described(state), **_machine(state).facts()}
     facts |= _unneeded(state, look.store)
     findings = tuple(sorted(look.findings.values(), key=lambda finding: (finding.meaning.severity, finding)))
     return Diagnosis(facts=facts, findings=findings, unchecked=look.unchecked), look
 
 
 def _side(state: StateDirectory) -> _Look:
-    """One look at the cloud's side of several machines; OVN's rows first, as below."""
+    """One look at the cloud's side of several machines; the network engine first, as below."""
     unchecked = {"the hosts": "pileus doctor says on each of them what is there"}
     findings: list[Finding] = []
-    where = settings.read().northbound
-    bodies = _local().side(where) if where else None
-    if bodies is None:
-        unchecked["OVN's rows"] = "PILEUS_NORTHBOUND does not say where they are"
-    else:
-        unchecked |= bodies.unchecked
+    engine = _machine(state).look_at_engine()
+    unchecked |= engine.unchecked if engine is not None else {}
     try:
         store = msgspec.convert(connect(state.root).get("doctor"), StoreView)
     except Problem as problem:
         store, unchecked[STORE] = None, problem.message
     if store is not None:
         findings += [*store.findings, *_objects(state, store)]
-    if store is not None and bodies is not None:
-        findings += _local().agree(bodies, store)
+    if store is not None and engine is not None:
+        findings += engine.agree(store)
     return _Look(BookView(), store, {}, {finding.key: finding for finding in findings}, unchecked)
 
 
-def _look(state: StateDirectory, *, local: bool) -> _Look:
+def _look(state: StateDirectory, kit: Kit) -> _Look:
     """Bodies first, then orders, then rows: whatever is made meanwhile is known to who is asked later."""
-    layout, pid = _layout(state), processes.owner(state.pidfile("host"))
-    bodies = _local().look(layout, pid, central=not state.joined.exists()) if local else None
+    bodies = _machine(state).look(processes.owner(state.pidfile("host")))
     unchecked = dict(bodies.unchecked) if bodies is not None else {}
     findings: list[Finding] = []
     host = _book(state, unchecked, findings)
     store = _store(state, unchecked, findings)
-    findings += condition(state, local=local, silent=() if STORE not in unchecked else ("cloud",))
+    findings += condition(state, kit, silent=() if STORE not in unchecked else ("cloud",))
     findings += agreement.clocks(store, host, time.time())
     if store is not None:
         findings += store.findings
@@ -185,10 +177,10 @@ def _look(state: StateDirectory, *, local: bool) -> _Look:
         findings += agreement.orders(store, host, _host(state))
     # Without the orders everything on this machine would look like a leftover.
     if bodies is not None and host is not None:
-        findings += _local().compare(layout, bodies, host, store)
+        findings += bodies.compare(host, store)
         findings += _objects(state, store) if store is not None else ()
     host = host or BookView()
-    strays = {**(_local().strays(bodies) if bodies is not None else {}), **host.orders}
+    strays = {**(bodies.strays() if bodies is not None else {}), **host.orders}
     return _Look(host, store, strays, {finding.key: finding for finding in findings}, unchecked)
 
 
@@ -211,7 +203,8 @@ def _host(state: StateDirectory) -> str:
     """Return the name of this machine's host."""
     if state.joined.exists():
         return str((read_json(state.joined) or {}).get("name", ""))
-    return "stub" if (read_json(state.started) or {}).get("provider") == "stub" else socket.gethostname()
+    kit = kits.of(state)
+    return WITHIN_CLOUD if kit is not None and not kit.own_process else socket.gethostname()
 
 
 def _objects(state: StateDirectory, store: StoreView) -> Iterator[Finding]:
@@ -295,10 +288,6 @@ def _copy(file: Path, folder: Path) -> None:
                 shutil.copyfileobj(source, target)
 
 
-def _layout(state: StateDirectory) -> Any:
-    return importlib.import_module("pileus.app.machine").layout_of(state)
-
-
-def _local() -> ModuleType:
-    """The part for our own hosts; a stub's user has none of what it needs."""
-    return importlib.import_module("pileus.providers.local.doctor.examination")
+def _machine(state: StateDirectory) -> Machine:
+    """The machine's part of the cloud: of the default provider, where this is a side without a host."""
+    return kits.machine(kits.of(state) or kits.load(), state)

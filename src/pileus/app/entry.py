@@ -32,10 +32,11 @@ def cloud(root: Path, provider: str, descriptor: int, user: str) -> NoReturn:
         os.umask(0o077)
     gc.disable()  # until it serves: nearly all that is loaded stays, and is not to be looked through while it is
     _no_terminal()
+    from pileus.app import kits  # noqa: PLC0415  (loaded by the user that it runs as)
     from pileus.app.cloud import serve  # noqa: PLC0415  (loaded by the user that it runs as)
 
     try:
-        serve(state, provider, socket.socket(fileno=descriptor))
+        serve(state, kits.load(provider), socket.socket(fileno=descriptor))
     except Unavailable as error:
         where = "" if os.environ.get(processes.STORE) else f" It is in {state.cloud}."
         raise Problem(f"{error.message}{where}") from error
@@ -49,28 +50,29 @@ def role(name: str, root: Path, provider: str, listen: str) -> NoReturn:
     _begin()
     os.umask(0o077)
     gc.disable()  # until it serves, as for the cloud
-    from pileus.app import wiring  # noqa: PLC0415  (dear)
+    from pileus.app import kits, wiring  # noqa: PLC0415  (dear)
     from pileus.app.roles import serve  # noqa: PLC0415  (dear)
 
     gc.enable()
     try:
-        serve(StateDirectory(root), provider, {"api": wiring.API, "loops": wiring.LOOPS}[name], listen)
+        serve(StateDirectory(root), kits.load(provider), {"api": wiring.API, "loops": wiring.LOOPS}[name], listen)
     except Unavailable as error:
         raise Problem(error.message) from error
     _end()
 
 
 def host(root: Path, group: str, provider: str) -> NoReturn:
-    """The host process, over the provider `local` or `stub`."""
+    """The host process, over a provider by its name; the one that was started here, or the default, without it."""
     state = StateDirectory(root)
     _begin()
     state.prepare()
     _hold(state, "host")
     os.umask(0o077)
     _no_terminal()
-    from pileus.app.host import serve  # noqa: PLC0415  (only root gets here)
+    from pileus.app import kits  # noqa: PLC0415  (dear)
+    from pileus.app.host import serve  # noqa: PLC0415  (dear)
 
-    serve(state, group, provider)
+    serve(state, group, kits.load(provider) if provider else kits.of(state) or kits.load())
     _end()
 
 

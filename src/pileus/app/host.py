@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import grp
-import secrets
 import signal
 import socket
 import ssl
@@ -16,33 +15,21 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pileus.app import hostmetrics, internal, joining, logs, settings
-from pileus.app.machine import fabric_of, layout_of
+from pileus.app import internal, joining, kits, logs, settings
+from pileus.app.hostbody import HostBodyRunner, services
 from pileus.app.memory import Memory
 from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
 from pileus.bus.channels import ChannelServer
 from pileus.bus.unix import HostEnd
-from pileus.faces.metadata.service import bind
-from pileus.host.agent import Agent
-from pileus.host.book import FileBook
-from pileus.host.runner import HostRunner
+from pileus.model.kit import Kit, Site
 from pileus.model.threads import Thread
-from pileus.posix.files import keep_once
-from pileus.providers.local.engine import chassis
-from pileus.providers.local.guestnet.upstream import host_servers
-from pileus.providers.local.provider import LocalProvider, capacity, traits
 
 if TYPE_CHECKING:
     from pileus.bus.rabbitmq import HostEnd as BrokerEnd
     from pileus.bus.tlschannels import TlsChannelServer
 
 log = structlog.get_logger()
-
-
-def _token_secret(state: StateDirectory) -> bytes:
-    """Return the key that seals the metadata tokens of guests; kept, so that the tokens outlive this process."""
-    return keep_once(state.host / "token.secret", lambda: secrets.token_bytes(32))
 
 
 @dataclass(frozen=True)
@@ -98,10 +85,10 @@ def _joined(state: StateDirectory, settings: Settings, cloud: joining.JoinedClou
     return _Ways(cloud.name, cloud.zone or settings.zone, link, fetch, channels, lambda: link.refused, tls.server)
 
 
-def serve(state: StateDirectory, group: str, provider: str = "local") -> None:
-    """Run the host until SIGTERM or SIGINT; guests go on. Members of `group` may open channels.
+def serve(state: StateDirectory, group: str, kit: Kit) -> None:
+    """Run the host, over the provider of `kit`, until SIGTERM or SIGINT; guests go on.
 
-    Over the provider `stub` nothing but a book of orders is kept: for tests of everything else.
+    Members of `group` may open channels. The cloud's own provider may be another.
     """
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -111,9 +98,11 @@ def serve(state: StateDirectory, group: str, provider: str = "local") -> None:
     memory = Memory()
     cloud = joining.joined(state)
     ways = _joined(state, chosen, cloud) if cloud else _here(state, chosen, group)
-    body = _stub(state, chosen, ways) if provider == "stub" else _local(state, chosen, ways)
+    site = kits.site(kit, state, chosen)
+    body = kit.body(site, services(state, ways.fetch, ways.channels))
+    runner = HostBodyRunner(ways.name, body, ways.link, state, chosen, zone=ways.zone, tls=ways.tls)
     if cloud is not None:
-        renewed = functools.partial(_give_papers, state) if provider != "stub" else _nobody
+        renewed = functools.partial(_certified, kit, site)
         Thread("certificate", functools.partial(joining.keep_renewed, state, cloud, ended, renewed), ended).start()
         Thread("refusal", functools.partial(joining.heed, state, cloud, ended, ways.refused), ended).start()
     # Where this machine's supervisor asks whether this process answers; a host that joined gives no channels there.
@@ -121,87 +110,17 @@ def serve(state: StateDirectory, group: str, provider: str = "local") -> None:
     if pulse is not None:
         pulse.start()
     ways.channels.start()
-    body.start()
+    runner.start()
     memory.start()
-    log.info("ready", host=ways.name)
+    log.info("ready", host=ways.name, provider=kit.name)
     ended.wait()
     memory.stop()
-    body.stop()
+    runner.stop()
     ways.link.stop()
     ways.channels.stop()
     if pulse is not None:
         pulse.stop()
 
 
-def _give_papers(state: StateDirectory) -> None:
-    """Let the network controller have the new certificate, which it takes as soon as it changes."""
-    chassis.give_papers(layout_of(state), fabric_of(state))
-
-
-def _nobody() -> None:
-    """Over the stub there is no controller."""
-
-
-@dataclass(frozen=True)
-class _Body:
-    """The provider that runs the instances, to be started and stopped."""
-
-    start: Callable[[], None]
-    stop: Callable[[], None]
-
-
-def _local(state: StateDirectory, settings: Settings, ways: _Ways) -> _Body:
-    layout = layout_of(state)
-    templates = settings.template_cache if settings.boot_restore else 0
-    provider = LocalProvider(
-        layout,
-        ways.fetch,
-        ways.channels,
-        bind(_token_secret(state)),
-        functools.partial(host_servers, settings.resolv_conf),
-        templates=templates,
-        cache_bytes=settings.image_cache,
-        cache_entries=settings.image_cache_entries,
-    )
-    agent = Agent(
-        ways.name,
-        provider,
-        FileBook(state.host),
-        zone=ways.zone,
-        chassis=fabric_of(state).chassis,
-        capacity=capacity(layout),
-        traits=traits(),
-    )
-    runner = HostRunner(agent, ways.link, on_specs=provider.serve)
-    metrics = hostmetrics.of(settings, agent, provider.statistics, ways.tls)
-
-    def start() -> None:
-        provider.serve(agent.specs().values())
-        provider.start()
-        runner.start()
-        metrics.start()
-
-    def stop() -> None:
-        metrics.stop()
-        runner.stop()
-        provider.stop()
-
-    return _Body(start, stop)
-
-
-def _stub(state: StateDirectory, settings: Settings, ways: _Ways) -> _Body:
-    from pileus.app.wiring import load  # noqa: PLC0415  (a host of our own has no need of the cloud's parts)
-
-    provider = load("stub")(latency=settings.stub_latency, channels=ways.channels)
-    agent = Agent(ways.name, provider, FileBook(state.host), zone=ways.zone)
-    runner, metrics = HostRunner(agent, ways.link), hostmetrics.of(settings, agent, provider.statistics, ways.tls)
-
-    def start() -> None:
-        runner.start()
-        metrics.start()
-
-    def stop() -> None:
-        metrics.stop()
-        runner.stop()
-
-    return _Body(start, stop)
+def _certified(kit: Kit, site: Site) -> None:
+    kit.machine(site).certified()

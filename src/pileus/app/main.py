@@ -6,9 +6,10 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
+from typer.core import TyperCommand, TyperOption
 
 from pileus.cli.commands import cli, images
 from pileus.cli.hosts import hosts
@@ -20,6 +21,24 @@ cli.add_typer(hosts, name="host")
 
 def _say(text: str) -> None:
     typer.echo(f"pileus: {text}", err=True)
+
+
+class _ProviderCommand(TyperCommand):
+    """A command with the option --provider, whose help names the providers that are installed."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Add their names, which take a look at every installed package."""
+        from pileus.app.kits import installed  # noqa: PLC0415  (commands start quickly)
+
+        for parameter in self.params:
+            if isinstance(parameter, TyperOption) and parameter.name == "provider":
+                parameter.help = f"{', '.join(installed())}. {parameter.help}"
+        super().format_help(ctx, formatter)
+
+
+ProviderOption = Annotated[
+    str, typer.Option(help="By default that of the last start here, or else the usual one.", show_default=False)
+]
 
 
 def _version(*, requested: bool) -> None:
@@ -46,34 +65,31 @@ def everything(
     """A cloud in one command."""
 
 
-@cli.command()
+@cli.command(cls=_ProviderCommand)
 def up(
     *,
     state: StateOption = None,
-    provider: Annotated[str, typer.Option(help="local (machines, needs root) or stub.", show_default=False)] = "",
+    provider: ProviderOption = "",
     port: Annotated[
         Optional[int],  # noqa: UP045  (typer reads it)
         typer.Option(help="By default a free one.", min=0, max=65535),
     ] = None,
 ) -> None:
     """Start a cloud, or a host that joined one, or what of it does not run; returns when everything answers."""
+    from pileus.app.build import add_all  # noqa: PLC0415  (commands start quickly)
     from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
     from pileus.app.up import up as run_up  # noqa: PLC0415  (commands start quickly)
-    from pileus.posix.files import read_json  # noqa: PLC0415  (commands start quickly)
 
     where = opened(state_of(state))
     if where.joined.exists():
-        from pileus.app import member, settings  # noqa: PLC0415  (commands start quickly)
+        from pileus.app import member  # noqa: PLC0415  (commands start quickly)
 
-        if provider == "stub" or port is not None:
-            raise Problem(f"{where.root} is a host's: it has neither faces of its own nor another provider.")
-        typer.echo(member.up(where, settings.read(), _say))
+        if port is not None:
+            raise Problem(f"{where.root} is a host's: it has no faces of its own.")
+        typer.echo(member.up(where, provider, _say))
         return
     endpoints = run_up(where, provider, port, _say)
-    if (read_json(where.started) or {}).get("provider") == "local":
-        from pileus.app.build import add_all  # noqa: PLC0415  (commands start quickly)
-
-        add_all(where.root, _say)
+    add_all(where.root, _say)
     typer.echo("\n".join(f"{name}  {url}" for name, url in endpoints.items()))
 
 
@@ -165,11 +181,11 @@ def doctor(
         raise typer.Exit(1)
 
 
-@cli.command("run", context_settings={"allow_interspersed_args": False})
+@cli.command("run", cls=_ProviderCommand, context_settings={"allow_interspersed_args": False})
 def run_(
     command: Annotated[list[str], typer.Argument(metavar="-- CMD...")],
     *,
-    provider: Annotated[str, typer.Option(help="stub or local.")] = "stub",
+    provider: ProviderOption = "",
 ) -> None:
     """Run a command against a throwaway cloud; its exit status is passed on."""
     from pileus.app.throwaway import run as run_throwaway  # noqa: PLC0415  (commands start quickly)
@@ -204,14 +220,11 @@ def cloud(
     run_cloud(state, provider, fd, user)
 
 
-ProviderOption = Annotated[str, typer.Option(help="local or stub.")]
-
-
-@cli.command()
+@cli.command(cls=_ProviderCommand)
 def api(
     *,
     listen: Annotated[str, typer.Option(metavar="ADDR:PORT", help="Where clients reach it.")] = "127.0.0.1:8770",
-    provider: ProviderOption = "local",
+    provider: ProviderOption = "",
     state: StateOption = None,
 ) -> None:
     """One of a cloud's processes that answer requests; PILEUS_STORE and PILEUS_BUS say what they share."""
@@ -220,11 +233,11 @@ def api(
     run_role("api", state_of(state), provider, listen)
 
 
-@cli.command()
+@cli.command(cls=_ProviderCommand)
 def loops(
     *,
     listen: Annotated[str, typer.Option(metavar="ADDR:PORT", help="For /healthz and /metrics.")] = "127.0.0.1:8771",
-    provider: ProviderOption = "local",
+    provider: ProviderOption = "",
     state: StateOption = None,
 ) -> None:
     """One of a cloud's processes that do the work; PILEUS_STORE and PILEUS_BUS say what they share."""
@@ -237,18 +250,17 @@ def loops(
 def central(*, state: StateOption = None) -> None:
     """OVN's databases for hosts on machines of their own; PILEUS_SOUTHBOUND_LISTEN says where they find them."""
     from pileus.app import central as databases  # noqa: PLC0415  (commands start quickly)
-    from pileus.app import settings  # noqa: PLC0415  (commands start quickly)
     from pileus.app.state import StateDirectory  # noqa: PLC0415  (commands start quickly)
 
-    databases.serve(StateDirectory(state_of(state)), settings.read())
+    databases.serve(StateDirectory(state_of(state)))
 
 
-@hosts.command("run")
+@hosts.command("run", cls=_ProviderCommand)
 def host(
     *,
     state: StateOption = None,
     group: Annotated[str, typer.Option(help="Who may open channels beside root; on the cloud's machine.")] = "pileus",
-    provider: Annotated[str, typer.Option(help="local or stub.")] = "local",
+    provider: ProviderOption = "",
 ) -> None:
     """The host process: `up` starts it where the cloud is, a service (see packaging/systemd) where a machine joined."""
     from pileus.app.entry import host as run_host  # noqa: PLC0415  (commands start quickly)

@@ -11,16 +11,11 @@ from pathlib import Path
 
 import typer
 
-from pileus.app import processes, settings
+from pileus.app import kits, processes
 from pileus.app.state import StateDirectory
 from pileus.app.up import down
 from pileus.cli.problem import Problem
-from pileus.posix.files import read_json
 from pileus.posix.locks import locked
-from pileus.providers.local.layout import SHARED, Layout
-
-PATIENCE = 10.0
-"""Seconds that the kernel may take to let go of the guests' last cgroups."""
 
 Say = Callable[[str], None]
 
@@ -36,20 +31,21 @@ def purge(state: StateDirectory, *, yes: bool, say: Say) -> None:
         _ask(state)
     state.prepare()  # a purge that was killed half way may have left no folder to lock in
     down(state, instances=True, say=say)
-    local = (read_json(state.started) or {}).get("provider") == "local"
     with locked(state.run / "up.lock"):
         running = [name for name in ("supervisor", "cloud", "host") if processes.owner(state.pidfile(name)) is not None]
         if running:
             raise Problem(f"The {running[0]} runs again: nothing was removed.")
-        layout = Layout(state.root, cache=settings.read().image_cache_folder)
-        if local:
-            _release(layout)
-        say(f"removing {state.root}")
-        try:
-            _remove(state)
-        finally:
-            if local:
-                _forget(layout)
+        kit = kits.of(state)
+        machine = kits.machine(kit, state) if kit is not None else None
+        with kits.told():
+            if machine is not None:
+                machine.release()
+            say(f"removing {state.root}")
+            try:
+                _remove(state, machine.names() if machine is not None else set())
+            finally:
+                if machine is not None:
+                    machine.forget()
 
 
 def _check(state: StateDirectory) -> None:
@@ -62,10 +58,11 @@ def _check(state: StateDirectory) -> None:
     if not stat.S_ISDIR(root_stat.st_mode):
         raise Problem(f"{root} is no directory (a link is not followed): nothing was removed.")
     real = root.resolve()
-    for place in (Path.home().resolve(), SHARED, Path(sys.prefix).resolve(), Path(__file__).resolve()):
+    shared = [folder for kit in kits.every() for folder in kit.shared]
+    for place in (Path.home().resolve(), *shared, Path(sys.prefix).resolve(), Path(__file__).resolve()):
         if place.is_relative_to(real):
             raise Problem(f"{root} holds {place}, which is not a cloud's: nothing was removed.")
-    if (read_json(state.started) or {}).get("provider") not in ("local", "stub"):
+    if kits.of(state) is None:
         raise Problem(f"{root} holds no cloud (no {state.started.name}): nothing was removed.")
     if root_stat.st_uid != os.geteuid():
         raise Problem(f"{root} belongs to another user: nothing was removed.")
@@ -92,47 +89,20 @@ def _ask(state: StateDirectory) -> None:
         raise Problem("Nothing was removed.")
 
 
-def _release(layout: Layout) -> None:
-    """Have the guests' cgroup gone, which the kernel empties a little after their death; give up addresses, users."""
-    from pileus.providers.local import prefix  # noqa: PLC0415  (a stub's user has no such provider)
-    from pileus.providers.local.container import ranges  # noqa: PLC0415  (a stub's user has no such provider)
-    from pileus.providers.local.machine import cgroups  # noqa: PLC0415  (a stub's user has no such provider)
-
-    def gone() -> bool:
-        cgroups.remove(layout)
-        return cgroups.partition(layout) is None
-
-    if not processes.until(gone, PATIENCE, 0.05):
-        raise Problem(f"The cgroup of {layout.netns} is still in use: processes of this cloud run; try again.")
-    prefix.free(layout)
-    ranges.free(layout)
-
-
-def _forget(layout: Layout) -> None:
-    """Remove the unpacked images that this cloud alone used."""
-    from pileus.providers.local.container.bases import Bases  # noqa: PLC0415  (a stub's user has no such provider)
-    from pileus.providers.local.doctor.folders import no_fetch  # noqa: PLC0415  (a stub's user has no such provider)
-
-    try:
-        Bases(layout.bases, no_fetch).forget(layout.containers)
-    except OSError as error:
-        raise Problem(f"Images in {layout.bases} cannot be removed: {error}.") from error
-
-
 def _names(state: StateDirectory) -> set[str]:
-    """Return the names that a cloud may have at the top of its directory: the first word of each path in its code."""
+    """Return the names that a cloud's processes give at the top of its directory: the first word of each path."""
     top_names = {state.log("cloud").parent.name}
-    for place in (state, Layout(state.root)):
-        for name, value in vars(type(place)).items():
-            path = getattr(place, name) if isinstance(value, property) else None
-            if isinstance(path, Path) and path.is_relative_to(state.root):
-                top_names.add(path.relative_to(state.root).parts[0])
+    for name, value in vars(StateDirectory).items():
+        path = getattr(state, name) if isinstance(value, property) else None
+        if isinstance(path, Path) and path.is_relative_to(state.root):
+            top_names.add(path.relative_to(state.root).parts[0])
     return top_names
 
 
-def _remove(state: StateDirectory) -> None:
-    top_names = _names(state)
-    files = {f".{name}." for name in top_names if name.endswith(".json")}  # what a killed process was about to rename
+def _remove(state: StateDirectory, names: set[str]) -> None:
+    """Remove what the cloud's processes made, and the `names` that its provider gave."""
+    top_names = _names(state) | names
+    files = {f".{name}." for name in top_names}  # what a killed process was about to rename
     last = state.started.name
     try:
         for entry in sorted(os.scandir(state.root), key=lambda entry: (entry.name == last, entry.name)):

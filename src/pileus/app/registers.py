@@ -6,23 +6,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pileus.app.settings import Settings
+from pileus.model.kit import HostRegister, Kit, Site
 
 if TYPE_CHECKING:
     from pileus.bus.rabbitmq import Accounts
-    from pileus.loops.admission import Register
 
 
-def registers(settings: Settings, provider: str, *, loops: bool) -> list[Register]:
+def registers(settings: Settings, kit: Kit, site: Site, *, loops: bool) -> list[HostRegister]:
     """All of them; the network engine's is looked after by who runs `loops`."""
-    host_registers: list[Register] = []
     accounts = accounts_of(settings)
-    if accounts is not None:
-        host_registers.append(accounts)
-    if loops and provider != "stub" and settings.northbound:
-        from pileus.providers.local.network.chassis import Chassis  # noqa: PLC0415  (a stub has no network engine)
-
-        host_registers.append(Chassis(settings.northbound))
-    return host_registers
+    return [*([accounts] if accounts is not None else []), *(kit.registers(site) if loops else ())]
 
 
 def accounts_of(settings: Settings) -> Accounts | None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import structlog
 import uvloop
 
-from pileus.app import doors, logs, settings, stubimages
+from pileus.app import doors, logs, settings, stockimages
 from pileus.app.cloud import begin
 from pileus.app.doors import Doors
 from pileus.app.http import Edge
@@ -24,6 +24,7 @@ from pileus.app.state import ACCOUNT_KEYS, StateDirectory
 from pileus.app.wiring import Cloud, Role, build
 from pileus.cli.problem import Problem
 from pileus.model.errors import Unavailable
+from pileus.model.kit import Kit
 from pileus.posix.files import read_json, write_file, write_json
 
 LOOK = 0.2
@@ -32,27 +33,27 @@ LOOK = 0.2
 log = structlog.get_logger()
 
 
-def serve(state: StateDirectory, provider: str, role: Role, listen: str) -> None:
+def serve(state: StateDirectory, kit: Kit, role: Role, listen: str) -> None:
     """Run one process of the cloud until SIGTERM or SIGINT, answering at `listen` (ADDRESS:PORT; 0: a free port).
 
     Several of one user may listen at the same address; the kernel then shares out who connects.
     """
     sys.setswitchinterval(0.0001)
-    chosen = settings.read()
+    chosen = settings.read(kit=kit)
     logs.configure(chosen.log_level)
     if not chosen.bus:
         raise Problem("A cloud of several processes needs PILEUS_BUS, a broker between them and the hosts.")
     state.prepare()
     listener = _listen(listen)
     cloud_doors = doors.prepare(state, chosen, listener) if role.faces else Doors(listener, None, None)
-    cloud = build(state, chosen, provider, role, join=cloud_doors.join, fingerprint=cloud_doors.fingerprint)
+    cloud = build(state, chosen, kit, role, join=cloud_doors.join, fingerprint=cloud_doors.fingerprint)
     try:
         cloud.start()
         with (
             contextlib.closing(Edge(cloud)) as edge,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            ready = functools.partial(_ready, cloud, state, provider, role, cloud_doors)
+            ready = functools.partial(_ready, cloud, state, kit, role, cloud_doors)
             runner.run(_serve(edge, cloud, cloud_doors, ready))
     finally:
         cloud.stop()
@@ -65,15 +66,14 @@ async def _serve(edge: Edge, cloud: Cloud, cloud_doors: Doors, ready: Callable[[
         await asyncio.wait([ended])
 
 
-def _ready(cloud: Cloud, state: StateDirectory, provider: str, role: Role, cloud_doors: Doors) -> bool:
+def _ready(cloud: Cloud, state: StateDirectory, kit: Kit, role: Role, cloud_doors: Doors) -> bool:
     """Whether the store is open; then what every cloud has is made, and told."""
     try:
         if cloud.recovery.missing():
             return False
         if role.faces:
             admin, _ = begin(cloud, state)
-            if provider == "stub":
-                stubimages.register_all(admin, cloud)
+            stockimages.register_all(admin, cloud, kit)
     except Unavailable as error:
         log.warning("the store does not answer", reason=error.message)
         return False

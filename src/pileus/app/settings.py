@@ -6,9 +6,9 @@ import difflib
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -19,7 +19,10 @@ from pileus.model import addresses
 from pileus.model.addresses import OUTSIDE
 from pileus.model.bounds import BOUNDS, Bound
 from pileus.model.host import Overcommit
+from pileus.model.kit import Kit
 from pileus.model.placement import Policy
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 PREFIX = "PILEUS_"
 """The prefix of the variables' names; a setting's own name follows in capitals."""
@@ -81,30 +84,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "where the network controllers of hosts on other machines find OVN's southbound database: ssl:ADDRESS:PORT"
         ),
     ] = ""
-    southbound_listen: Annotated[
-        str, _says("ADDRESS:PORT at which `pileus central` gives OVN's southbound database to them, by TLS")
-    ] = ""
-    southbound_certificate: Annotated[
-        str,
-        _says("what `pileus central` proves itself with there: a file with what `pileus certificate ADDRESS` printed"),
-    ] = ""
-    northbound: Annotated[
-        str,
-        _says(
-            "OVN's northbound database, unix:PATH, for `pileus api` and `pileus loops`; empty: the one in their state "
-            "directory"
-        ),
-    ] = ""
-    tunnels: Annotated[
-        str,
-        _says(
-            "INTERFACE=ADDRESS/PREFIX: the interface that a host that joined gives to its switch for what its guests "
-            "say to those of other hosts, and its address there"
-        ),
-    ] = ""
-    outside_interface: Annotated[
-        str, _says("the interface that a host that joined gives to its switch for the outside network")
-    ] = ""
     broker_admin: Annotated[
         str,
         _says(
@@ -112,10 +91,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "them when they are removed; empty: the operator makes and removes them"
         ),
     ] = ""
-    resolv_conf: Annotated[
-        Path,
-        _says("a resolv.conf(5) whose resolvers are asked for names that are no guest's; /dev/null: none are"),
-    ] = Path("/dev/null")
     store: Annotated[
         str,
         _says(
@@ -139,12 +114,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["spread", "stack"],
         _says("spread: instances go to the emptiest host; stack: to the fullest that has room"),
     ] = "spread"
-    boot_restore: Annotated[
-        bool, _says("start new guests as copies of one that has booted, where their image can (see docs/images.md)")
-    ] = False
-    template_cache: Annotated[
-        int, Meta(ge=0), _says("bytes of disk for what guests are copied from, of all clouds of a machine")
-    ] = 4 << 30
     bus: Annotated[
         str,
         _says(
@@ -201,19 +170,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "quota has no room for them beside its images; 0: for ever"
         ),
     ] = 7
-    image_cache: Annotated[
-        int,
-        Meta(ge=0),
-        _says("bytes of images that a host keeps ready; those that instances lean on stay, however many"),
-    ] = 50 << 30
-    image_cache_entries: Annotated[
-        int,
-        Meta(ge=0),
-        _says("files, folders and links of unpacked images that a host keeps ready; those in use stay"),
-    ] = 1_000_000
-    image_cache_folder: Annotated[Path, _says("where they are kept, for all clouds that name this folder")] = Path(
-        "/var/lib/pileus/cache"
-    )
     metrics_allow: Annotated[
         str,
         _says(
@@ -246,7 +202,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "nothing"
         ),
     ] = ""
-    stub_latency: Annotated[float, Meta(ge=0), _says("seconds that the stub pretends to work at each step")] = 0.0
 
     def __repr__(self) -> str:
         """Nothing of what is set: some of it is secret."""
@@ -262,11 +217,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         cloud_names = [name.strip() for name in self.names.split(",") if name.strip()]
         return tuple(dict.fromkeys([*cloud_names, "127.0.0.1", "localhost"]))
 
-    @property
-    def bounds(self) -> dict[str, Bound]:
-        """The bounds in force, by name: those of the table, with what these settings say otherwise."""
+    def bounds(self, own: msgspec.Struct | None = None) -> dict[str, Bound]:
+        """The bounds in force, by name: those of the table, with what these settings and a provider's `own` change."""
+        chosen = {**(msgspec.structs.asdict(own) if own else {}), **msgspec.structs.asdict(self)}
         return {
-            name: msgspec.structs.replace(bound, most=getattr(self, bound.setting)) if bound.setting else bound
+            name: msgspec.structs.replace(bound, most=chosen[bound.setting]) if bound.setting in chosen else bound
             for name, bound in BOUNDS.items()
         }
 
@@ -277,27 +232,50 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return Policy(overcommit=ratios, strategy=self.placement)
 
 
-def read(environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that `environment` has, the rest as they are by default. Problem names a variable of no use."""
+def read(environment: Mapping[str, str] = os.environ, kit: Kit | None = None) -> Settings:
+    """The settings that `environment` has, the rest as they are by default. Problem names a variable of no use.
+
+    A `kit` may have other defaults for them.
+    """
+    defaults = {variable(name): value for name, value in kit.defaults.items()} if kit is not None else {}
+    return _read(Settings, {**defaults, **environment}, _check)
+
+
+def read_own(kit: Kit, environment: Mapping[str, str] = os.environ) -> msgspec.Struct:
+    """The kit's own settings, as `read` does."""
+    return _read(kit.settings, environment, _checks_itself)
+
+
+def _read(kind: type[T], environment: Mapping[str, str], check: Callable[[T], None]) -> T:
     raw_settings = {
-        name: environment[variable(name)] for name in Settings.__struct_fields__ if variable(name) in environment
+        name: environment[variable(name)] for name in kind.__struct_fields__ if variable(name) in environment
     }
     for name, value in raw_settings.items():
         try:
-            _check(msgspec.convert({name: value}, Settings, strict=False, dec_hook=_path))
+            check(msgspec.convert({name: value}, kind, strict=False, dec_hook=_path))
         except (msgspec.ValidationError, ValueError) as error:
             # What msgspec adds to its words is where the value stood: the variable says it better.
             why = str(error).partition(" - at ")[0]
             shown = "" if name in SECRET else f"={value}"
             raise Problem(f"{variable(name)}{shown} cannot be used: {why}.") from error
-    return msgspec.convert(raw_settings, Settings, strict=False, dec_hook=_path)
+    return msgspec.convert(raw_settings, kind, strict=False, dec_hook=_path)
 
 
-def misspelt(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+def misspelt(kits: Iterable[Kit], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Variables that look like settings and are none, each with the one that was meant, perhaps; else ""."""
-    valid_names = {*map(variable, Settings.__struct_fields__), *OTHERS}
+    valid_names = {*variables(kits), *OTHERS}
     strange = [name for name in environment if name.startswith(PREFIX) and name not in valid_names]
     return {name: next(iter(difflib.get_close_matches(name, valid_names, 1, 0.8)), "") for name in sorted(strange)}
+
+
+def kinds(kits: Iterable[Kit]) -> tuple[type[msgspec.Struct], ...]:
+    """The structs of all settings: the cloud's own, and those of the kits."""
+    return (Settings, *(kit.settings for kit in kits))
+
+
+def variables(kits: Iterable[Kit]) -> set[str]:
+    """The environment's names of all settings."""
+    return {variable(name) for kind in kinds(kits) for name in kind.__struct_fields__}
 
 
 def variable(name: str) -> str:
@@ -309,6 +287,10 @@ def _path(_type: type, value: object) -> Path:
     return Path(str(value))
 
 
+def _checks_itself(_settings: msgspec.Struct) -> None:
+    """A kit's settings look at themselves when they are made."""
+
+
 def _check(settings: Settings) -> None:
     if not 16 <= ipaddress.IPv4Network(settings.floating_cidr).prefixlen <= 28:
         raise ValueError("the outside network has a prefix of 16 to 28 bits")
@@ -316,13 +298,6 @@ def _check(settings: Settings) -> None:
         raise ValueError("internal is an address of this machine and a port: 10.0.0.1:8774")
     if settings.host_metrics and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}", settings.host_metrics):
         raise ValueError("host_metrics is an address of this machine and a port: 127.0.0.1:9464")
-    if settings.southbound_listen and not re.fullmatch(r"[0-9.]+:[0-9]{1,5}", settings.southbound_listen):
-        raise ValueError("southbound_listen is an IPv4 address of this machine and a port: 10.0.0.1:6642")
-    if settings.tunnels:
-        name, _, address = settings.tunnels.partition("=")
-        if not name or "/" not in address:
-            raise ValueError("tunnels is an interface, and its address with prefix: eth1=10.0.1.11/24")
-        ipaddress.IPv4Interface(address)
     if settings.mcc_listen not in ("", "off") and not re.fullmatch(
         r"(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}", settings.mcc_listen
     ):

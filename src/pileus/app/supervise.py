@@ -22,6 +22,7 @@ from pathlib import Path
 from pileus.app import processes
 from pileus.app.pulse import ProcessProbe
 from pileus.app.state import StateDirectory
+from pileus.model.kit import ProcessDeclaration
 from pileus.posix import locks
 from pileus.posix.files import read_json, write_json
 
@@ -39,25 +40,6 @@ STARTING = 30.0
 
 _POLL = 0.01
 _BUSY = 0.05
-
-
-@dataclass(frozen=True)
-class ProcessDeclaration:
-    """One part, a process or daemon: `argv` runs it in the foreground, and it keeps `pidfile` locked for life.
-
-    Its output goes to the end of `log`; `listens` says that it inherits the listening socket; `stale` is a file
-    that speaks of the process before it, and goes before it starts. At the unix socket `at` it answers `question`
-    (text of Latin-1 characters, one for each byte), or ends the connection.
-    """
-
-    name: str
-    argv: tuple[str, ...]
-    pidfile: str
-    log: str
-    listens: bool = False
-    stale: str = ""
-    at: str = ""
-    question: str = "\n"
 
 
 @dataclass

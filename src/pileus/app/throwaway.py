@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pileus.app import kits
+from pileus.app.build import add_all
 from pileus.app.state import StateDirectory
 from pileus.app.up import down, silent, up
 from pileus.cli import shells
@@ -29,13 +31,12 @@ def run(provider: str, command: Sequence[str], say: Callable[[str], None]) -> in
     root = Path(tempfile.mkdtemp(prefix="pileus-run-"))
     state = StateDirectory(root)
     root.chmod(0o755)
-    quiet = silent if provider == "stub" else say
+    kit = kits.load(provider or kits.THROWAWAY)
+    # What takes no time needs no words.
+    quiet = say if kit.needs_root else silent
     try:
-        up(state, provider, None, quiet)
-        if provider != "stub":
-            from pileus.app.build import add_all  # noqa: PLC0415  (a stub has images of its own)
-
-            add_all(root, quiet)
+        up(state, kit.name, None, quiet)
+        add_all(root, quiet)
         return _wait(command, state)
     finally:
         _remove(state, quiet)

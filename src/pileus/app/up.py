@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -12,14 +12,17 @@ import ssl
 import tempfile
 import time
 from collections.abc import Callable
-from types import ModuleType
 
-from pileus.app import ports, processes, settings, supervise
+from pileus.app import kits, ports, processes, settings, supervise
 from pileus.app.state import ACCOUNT_KEYS, LONGEST, StateDirectory
 from pileus.cli.problem import Problem
 from pileus.model import disk
+from pileus.model.kit import Kit, ProcessDeclaration
 from pileus.posix.files import read_file, read_json, write_file, write_json
 from pileus.posix.locks import locked
+
+CLOUD_USER = "pileus"
+"""The user of the cloud process, where the provider needs root."""
 
 READY = 60.0
 """Seconds that a cloud may take until it answers."""
@@ -48,43 +51,85 @@ def up(
     `recovers` when it was made to recover its store, be that behind or not.
     """
     _check(state)
-    for name, meant in settings.misspelt().items():
+    for name, meant in settings.misspelt(kits.every()).items():
         say(f"{name} is no setting, and is passed over" + (f": is {meant} meant?" if meant else ""))
     start_options = read_json(state.started) or {}
-    provider = provider or str(start_options.get("provider") or "local")
-    if provider not in ("local", "stub"):
-        raise Problem(f"There is no provider '{provider}'; there are local and stub.")
-    if start_options and start_options.get("provider") != provider:
+    kit = kits.load(provider or str(start_options.get("provider") or ""))
+    if start_options and start_options.get("provider") != kit.name:
         raise Problem(f"{state.root} holds a cloud over '{start_options.get('provider')}'; choose another --state.")
-    if provider == "local" and os.geteuid() != 0:
-        raise Problem("Running machines needs root: use sudo, or try --provider stub.")
+    if kit.needs_root and os.geteuid() != 0:
+        raise Problem(f"Running machines needs root: use sudo, or try {_others(kit)}.")
     state.prepare()
     _check_disk(state)
     with contextlib.ExitStack() as starting:
         with locked(state.run / "up.lock"):
-            if provider == "local":
-                _local().begin(state, say)
+            begin(kit, state, say)
             supervisor = processes.owner(state.pidfile("supervisor"))
             _refuse_another_port(state, port, start_options)
             before = _start(state)
             listener = None
             if supervisor is None:
-                listener = starting.enter_context(_cloud(state, provider, port, start_options, say))
+                listener = starting.enter_context(_cloud(state, kit, port, start_options, say))
             else:
                 # It has the listening socket, and starts the cloud at once if that is in a pause.
                 with contextlib.suppress(ProcessLookupError):
                     processes.send(supervisor, signal.SIGHUP)
-            if provider == "local":
-                _local().host(state, say)
+            if kit.own_process:
+                start_host(kit, state, say)
             if listener is not None:
-                starting.enter_context(supervise.starting(state, _parts(state, provider, listener), listener.fileno()))
+                parts = [*supervised_parts(kit, state), _cloud_part(state, kit, listener)]
+                starting.enter_context(supervise.starting(state, parts, listener.fileno()))
         supervised = supervisor is not None
-        return _await(state, provider, say, before, supervised=supervised, recovers=recovers)
+        return _await(state, kit, say, before, supervised=supervised, recovers=recovers)
 
 
-def _local() -> ModuleType:
-    """Return the module for a cloud on our own hosts; a stub's user has its requirements not installed."""
-    return importlib.import_module("pileus.app.local")
+def begin(kit: Kit, state: StateDirectory, say: Say) -> None:
+    """Give the cloud's user its folder, where it is not this one, and start what the kit has on this machine."""
+    if kit.needs_root:
+        _give_folders(state)
+    with kits.told():
+        kits.machine(kit, state).begin(say)
+
+
+def _give_folders(state: StateDirectory) -> None:
+    try:
+        entry = pwd.getpwnam(CLOUD_USER)
+    except KeyError as error:
+        raise Problem(f"There is no system user '{CLOUD_USER}': run bin/setup first.") from error
+    os.chown(state.cloud, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+    # The group may pass to the sockets in it; root alone makes them.
+    os.chown(state.channels.parent, 0, entry.pw_gid)
+    state.channels.parent.chmod(0o710)
+
+
+def start_host(kit: Kit, state: StateDirectory, say: Say) -> None:
+    """Start the host process unless it runs."""
+    if processes.owner(state.pidfile("host")) is not None:
+        return
+    say("starting the host")
+    child = processes.execute(_host_command(kit, state), state.log("host"))
+    processes.await_held(state.pidfile("host"), child, state.log("host"))
+
+
+def _host_command(kit: Kit, state: StateDirectory) -> list[str]:
+    group = ["--group", CLOUD_USER] if kit.needs_root else []
+    return processes.pileus("host", "run", "--state", str(state.root), "--provider", kit.name, *group)
+
+
+def supervised_parts(kit: Kit, state: StateDirectory) -> list[ProcessDeclaration]:
+    """Return what is supervised beside the cloud process, in the order of starting."""
+    with kits.told():
+        declarations = [*kits.machine(kit, state).processes()]
+    if kit.own_process:
+        command = tuple(_host_command(kit, state))
+        pidfile, log = str(state.pidfile("host")), str(state.log("host"))
+        declarations.append(ProcessDeclaration("host", command, pidfile, log, at=str(state.channels)))
+    return declarations
+
+
+def _others(kit: Kit) -> str:
+    names = [other.name for other in kits.every() if not other.needs_root and other.name != kit.name]
+    return " or ".join(f"--provider {name}" for name in names) or "another provider"
 
 
 def _check(state: StateDirectory) -> None:
@@ -116,7 +161,7 @@ def _refuse_another_port(state: StateDirectory, port: int | None, start_options:
 
 
 def _cloud(
-    state: StateDirectory, provider: str, port: int | None, start_options: dict[str, object], say: Say
+    state: StateDirectory, kit: Kit, port: int | None, start_options: dict[str, object], say: Say
 ) -> socket.socket:
     """Start the cloud unless it runs; the socket at which it listens, for a supervisor to keep."""
     running = processes.owner(state.pidfile("cloud"))
@@ -128,27 +173,27 @@ def _cloud(
         processes.stop(running, STOP)
     say("starting the cloud")
     listener = _listen(port, start_options.get("port"))
-    write_json(state.started, {"provider": provider, "port": listener.getsockname()[1]}, 0o644)
+    write_json(state.started, {"provider": kit.name, "port": listener.getsockname()[1]}, 0o644)
     state.endpoints.unlink(missing_ok=True)
     state.ready.unlink(missing_ok=True)
-    argv = _cloud_command(state, provider, listener)
+    argv = _cloud_command(state, kit, listener)
     child = processes.execute(argv, state.log("cloud"), keep=[listener.fileno()])
     processes.await_held(state.pidfile("cloud"), child, state.log("cloud"))
     return listener
 
 
-def _cloud_command(state: StateDirectory, provider: str, listener: socket.socket) -> list[str]:
-    arguments = ["cloud", "--state", str(state.root), "--provider", provider, "--fd", str(listener.fileno())]
-    if provider == "local":
-        arguments += ["--user", "pileus"]
+def _cloud_command(state: StateDirectory, kit: Kit, listener: socket.socket) -> list[str]:
+    arguments = ["cloud", "--state", str(state.root), "--provider", kit.name, "--fd", str(listener.fileno())]
+    if kit.needs_root:
+        arguments += ["--user", CLOUD_USER]
     return processes.module("pileus.app.entry", *arguments)
 
 
-def _parts(state: StateDirectory, provider: str, listener: socket.socket) -> list[supervise.ProcessDeclaration]:
-    """Return the processes that the supervisor starts; the socket keeps its number in the cloud."""
-    cloud = supervise.ProcessDeclaration(
+def _cloud_part(state: StateDirectory, kit: Kit, listener: socket.socket) -> ProcessDeclaration:
+    """Return the cloud process for its supervisor; the socket keeps its number in it."""
+    return ProcessDeclaration(
         "cloud",
-        tuple(_cloud_command(state, provider, listener)),
+        tuple(_cloud_command(state, kit, listener)),
         str(state.pidfile("cloud")),
         str(state.log("cloud")),
         listens=True,
@@ -156,7 +201,6 @@ def _parts(state: StateDirectory, provider: str, listener: socket.socket) -> lis
         at=str(state.internal),
         question="GET / HTTP/1.0\r\n",
     )
-    return [cloud] if provider == "stub" else [*_local().supervised(state), cloud]
 
 
 def _listen(port: int | None, before: object) -> socket.socket:
@@ -187,13 +231,13 @@ def _start(state: StateDirectory) -> tuple[int, int] | None:
 
 
 def _await(
-    state: StateDirectory, provider: str, say: Say, before: tuple[int, int] | None, *, supervised: bool, recovers: bool
+    state: StateDirectory, kit: Kit, say: Say, before: tuple[int, int] | None, *, supervised: bool, recovers: bool
 ) -> dict[str, str]:
     """Wait until the cloud serves; return its endpoints. Ended processes start again where all are `supervised`.
 
     `before` marks the start that had made the cloud ready; a later start may be over at the first look.
     """
-    names = ("cloud", "host") if provider == "local" else ("cloud",)
+    names = ("cloud", "host") if kit.own_process else ("cloud",)
     end = time.monotonic() + READY
     announced_missing: list[str] | None = None
     while True:
@@ -272,11 +316,10 @@ def _recovered(state: StateDirectory, announced_missing: list[str] | None, say: 
 
 def recover(state: StateDirectory, say: Say = silent) -> None:
     """Recover the store of the cloud of `state` from its hosts, be it behind them or not; the cloud runs afterwards."""
-    start_options = read_json(state.started)
-    if start_options is None:
+    kit = kits.of(state)
+    if kit is None:
         raise Problem(f"There is no cloud in {state.root}.")
-    if start_options.get("provider") == "local" and os.geteuid() != 0:
-        raise Problem("This cloud runs as root: use sudo.")
+    _check_user(kit)
     state.recover.touch()
     pid = processes.owner(state.pidfile("cloud"))
     if pid is not None:
@@ -287,11 +330,10 @@ def recover(state: StateDirectory, say: Say = silent) -> None:
 
 def down(state: StateDirectory, *, instances: bool = False, say: Say = silent) -> None:
     """End the processes of the cloud of `state`; guests go on, unless `instances`. Safe to repeat."""
-    start_options = read_json(state.started)
-    if start_options is None:
+    kit = kits.of(state)
+    if kit is None:
         raise Problem(f"There is no cloud in {state.root}.")
-    if start_options.get("provider") == "local" and os.geteuid() != 0:
-        raise Problem("This cloud runs as root: use sudo.")
+    _check_user(kit)
     with locked(state.run / "up.lock"):
         # The supervisor first: it would start the others again.
         for name in ("supervisor", "cloud", "host"):
@@ -303,24 +345,27 @@ def down(state: StateDirectory, *, instances: bool = False, say: Say = silent) -
         with contextlib.suppress(OSError):
             state.endpoints.unlink(missing_ok=True)
             supervise.forget(state)
-        if start_options.get("provider") == "local":
-            _local().end(state, instances=instances, say=say)
+        with kits.told():
+            kits.machine(kit, state).end(say, instances=instances)
+
+
+def _check_user(kit: Kit) -> None:
+    if kit.needs_root and os.geteuid() != 0:
+        raise Problem("This cloud runs as root: use sudo.")
 
 
 def running(state: StateDirectory) -> dict[str, int | None]:
     """The pid of each process and daemon of the cloud, None for one that does not run."""
-    start_options = read_json(state.started)
-    if start_options is None:
+    kit = kits.of(state)
+    if kit is None:
         if state.endpoints.exists():
             text = "is of a cloud of several processes, which are looked after by whoever started them"
             raise Problem(f"{state.root} {text}: ask each for /healthz, and 'pileus host list' for the hosts.")
         raise Problem(f"There is no cloud in {state.root}: pileus up makes one.")
-    local = start_options.get("provider") == "local"
-    if local and os.geteuid() != 0:
-        raise Problem("This cloud runs as root: use sudo.")
-    own = ("supervisor",) if state.joined.exists() else ("supervisor", "cloud")
-    pids = {name: processes.owner(state.pidfile(name)) for name in own}
-    if local:
-        pids["host"] = processes.owner(state.pidfile("host"))
-        pids |= _local().parts(state)
-    return pids
+    _check_user(kit)
+    names = ["supervisor"]
+    names += [] if state.joined.exists() else ["cloud"]
+    names += ["host"] if kit.own_process else []
+    pids = {name: processes.owner(state.pidfile(name)) for name in names}
+    with kits.told():
+        return pids | dict(kits.machine(kit, state).running())

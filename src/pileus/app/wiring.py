@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
+import functools
 import secrets
+import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pileus.app import kits
 from pileus.app.audit import Audit, Journal
 from pileus.app.memory import Memory
 from pileus.app.metrics import Metrics
@@ -17,6 +20,7 @@ from pileus.app.presence import Presence
 from pileus.app.registers import registers
 from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
+from pileus.bus.memory import MemoryBus
 from pileus.faces.ec2 import Ec2Face
 from pileus.faces.rest import RestFace
 from pileus.loops.admission import Admission
@@ -26,6 +30,9 @@ from pileus.loops.gate import Gate
 from pileus.loops.recover import Recovery
 from pileus.loops.runner import Runner, spread_nudges
 from pileus.loops.standing import Awaited
+from pileus.model.errors import Fault, NotFound
+from pileus.model.host import WITHIN_CLOUD
+from pileus.model.kit import Kit, Site
 from pileus.model.provider import NetworkEngine
 from pileus.objects import ObjectStore
 from pileus.posix.files import keep_once, write_file
@@ -40,8 +47,8 @@ if TYPE_CHECKING:
     from pileus.bus.unix import CloudEnd as UnixEnd
     from pileus.faces.mcc import MccFace
 
-PROVIDERS = "pileus.providers"
-"""The entry points' group."""
+Part = tuple[Callable[[], object], Callable[[], object]]
+"""How something that runs beside the HTTP server is started, and stopped."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Cloud:
     connected: Callable[[], bool]
     processes: Callable[[], int] = lambda: 1
     mcc: MccFace | None = None
-    parts: list[tuple[Callable[[], object], Callable[[], object]]] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
 
     def start(self) -> None:
         """Start the parts."""
@@ -95,18 +102,20 @@ class Cloud:
 def build(
     state: StateDirectory,
     settings: Settings,
-    provider: str,
+    kit: Kit,
     role: Role = CLOUD,
     *,
     join: str = "",
     fingerprint: str = "",
 ) -> Cloud:
-    """The cloud of a state directory over the provider `local` or `stub`; nothing is started.
+    """The cloud of a state directory over the provider of `kit`; nothing is started.
 
     Hosts of other machines join at the URL `join`, and know the cloud there by `fingerprint`.
     """
     store = Store(settings.database(state.database), sync=settings.store_sync)
     migrate(store.engine)
+    site = kits.site(kit, state, settings)
+    engine = kit.engine(site, shared=not role.alone)
     place = Place(
         region=settings.region,
         zone=settings.zone,
@@ -114,9 +123,21 @@ def build(
         join=join,
         fingerprint=fingerprint,
     )
-    build_one = _local if provider != "stub" else _stub if role.alone else _stubs
-    cloud = build_one(state, settings, store, place, role)
-    host_registers = registers(settings, provider, loops=role.loops)
+    if engine.loopback_prefix is not None:
+        place = dataclasses.replace(place, loopback_prefix=engine.loopback_prefix)
+    within = role.alone and not kit.own_process
+    bus: MemoryBus | UnixEnd | BrokerEnd = MemoryBus() if within else _bus(state, settings)
+    gate = Gate(bus)
+    bounds = settings.bounds(site.settings)
+    core = Core(store, gate, engine.provider, _key(state), place, settings.policy, bounds=bounds)
+    cloud = _cloud(state, settings, core, gate, engine.provider, role)
+    around: list[Part] = [(_nothing, engine.close)]
+    if isinstance(bus, MemoryBus):
+        first, last = _host_within(state, cloud, kit, site, bus)
+        cloud.parts = [*around, *first, (bus.start, bus.stop), *cloud.parts, *last]
+    else:
+        cloud.parts = [*around, *cloud.parts, (bus.start, bus.stop)]
+    host_registers = registers(settings, kit, site, loops=role.loops)
     if host_registers:
         # Where there are loops, each report touches a host: what verbs did is then found by looking.
         admission = Admission(cloud.core, host_registers, prompt=not role.loops)
@@ -124,65 +145,25 @@ def build(
     return cloud
 
 
-def load(name: str) -> Any:
-    """Return the provider of the entry point `name`. Raises LookupError when nothing is installed by that name."""
-    for point in importlib.metadata.entry_points(group=PROVIDERS, name=name):
-        return point.load()
-    raise LookupError(f"no provider is installed by the name '{name}'")
-
-
-def _stubs(state: StateDirectory, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
-    """One of several processes over stub hosts: these are processes of their own, `pileus host run --provider stub`."""
-    engine = load("stub")(latency=settings.stub_latency, database=state.cloud / "engine.db")
-    bus = _bus(state, settings)
-    gate = Gate(bus)
-    core = Core(store, gate, engine, _key(state), place, settings.policy, bounds=settings.bounds)
-    cloud = _cloud(state, settings, core, gate, engine, role)
-    cloud.parts = [*cloud.parts, (bus.start, bus.stop)]
-    return cloud
-
-
-def _stub(state: StateDirectory, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
-    from pileus.app import hostmetrics  # noqa: PLC0415  (each provider's own parts)
-    from pileus.bus.channels import ChannelServer  # noqa: PLC0415  (each provider's own parts)
-    from pileus.bus.memory import MemoryBus  # noqa: PLC0415  (each provider's own parts)
-    from pileus.host.agent import Agent  # noqa: PLC0415  (each provider's own parts)
-    from pileus.host.book import FileBook  # noqa: PLC0415  (each provider's own parts)
-    from pileus.host.runner import HostRunner  # noqa: PLC0415  (each provider's own parts)
+def _host_within(
+    state: StateDirectory, cloud: Cloud, kit: Kit, site: Site, bus: MemoryBus
+) -> tuple[list[Part], list[Part]]:
+    """The host of a cloud whose only body is within its process: what starts before the rest, and after it."""
+    from pileus.app.hostbody import HostBodyRunner, services  # noqa: PLC0415  (other clouds have hosts elsewhere)
+    from pileus.bus.channels import ChannelServer  # noqa: PLC0415  (other clouds have hosts elsewhere)
 
     channels = ChannelServer(state.channels)
-    provider = load("stub")(latency=settings.stub_latency, channels=channels)
-    bus = MemoryBus()
-    agent = Agent("stub", provider, FileBook(state.host), zone=place.zone)
-    host = HostRunner(agent, bus.host("stub"))
-    metrics = hostmetrics.of(settings, agent, provider.statistics)
-    gate = Gate(bus)
-    core = Core(store, gate, provider, _key(state), place, settings.policy, bounds=settings.bounds)
-    cloud = _cloud(state, settings, core, gate, provider, role)
-    cloud.parts = [
-        (channels.start, channels.stop),
-        (bus.start, bus.stop),
-        *cloud.parts,
-        (host.start, host.stop),
-        (metrics.start, metrics.stop),
-    ]
-    return cloud
+    body = kit.body(site, services(state, functools.partial(_copy, cloud.objects), channels))
+    host = HostBodyRunner(WITHIN_CLOUD, body, bus.host(WITHIN_CLOUD), state, cloud.settings)
+    return [(channels.start, channels.stop)], [(host.start, host.stop)]
 
 
-def _local(state: StateDirectory, settings: Settings, store: Store, place: Place, role: Role) -> Cloud:
-    from pileus.providers.local import prefix  # noqa: PLC0415  (each provider's own parts)
-    from pileus.providers.local.layout import Layout  # noqa: PLC0415  (each provider's own parts)
-    from pileus.providers.local.network.provider import NetworkProvider  # noqa: PLC0415  (each provider's own parts)
-
-    layout = Layout(state.root)
-    bus = _bus(state, settings)
-    place = dataclasses.replace(place, loopback_prefix=prefix.of(layout))
-    networks = NetworkProvider(settings.northbound or layout.northbound, gateway=layout.netns)
-    gate = Gate(bus)
-    core = Core(store, gate, networks, _key(state), place, settings.policy, bounds=settings.bounds)
-    cloud = _cloud(state, settings, core, gate, networks, role)
-    cloud.parts = [(_nothing, networks.close), *cloud.parts, (bus.start, bus.stop)]
-    return cloud
+def _copy(objects: ObjectStore, digest: str, target: Path) -> None:
+    """Bring an object to the file of a host in this process. Raises Fault, OSError."""
+    try:
+        shutil.copyfile(objects.path(digest), target)
+    except NotFound as error:
+        raise Fault("ImageMissing", error.message, permanent=True) from error
 
 
 def _bus(state: StateDirectory, settings: Settings) -> UnixEnd | BrokerEnd:
@@ -224,7 +205,7 @@ def _cloud(
     audit = Audit(Journal(state.audit, settings.audit_size, settings.audit_files))
     opening: Recovery | Awaited
     memory = Memory()
-    parts: list[tuple[Callable[[], object], Callable[[], object]]] = [
+    parts: list[Part] = [
         (_nothing, audit.close),
         (memory.start, memory.stop),
     ]

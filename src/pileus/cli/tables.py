@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pileus.cli.mcc.plain import plain
+from pileus.model.host import WITHIN_CLOUD
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "instance": ("id", "name", "state", "flavor", "image", "address", "loopback", "login_user", "trouble"),
@@ -81,7 +82,7 @@ def _cell(noun: Mapping[str, Any], column: str) -> str:
     if column in noun.get("room", {}):
         most = noun["room"][column]
         return f"{noun['used'][column]}/{'-' if most is None else most}"
-    if column == "loopback" and noun.get("host") not in (None, socket.gethostname(), "stub"):
+    if column == "loopback" and noun.get("host") not in (None, socket.gethostname(), WITHIN_CLOUD):
         return f"on {noun['host']}"  # from where this is read its address leads nowhere; 'pileus ssh' does
     value: Any = noun
     for name in column.split("."):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -16,6 +16,7 @@ from pileus.verbs.host import REMOVED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pileus.model.kit import HostRegister
     from pileus.verbs.core import Core
 
 LOOK = 20.0
@@ -29,27 +30,7 @@ _jitter = random.SystemRandom()
 log = structlog.get_logger()
 
 
-class Register(Protocol):
-    """Hosts by their names. Methods raise PileusError or Fault when it does not answer, or refuses."""
-
-    @property
-    def admits(self) -> bool:
-        """Whether hosts have to be added; else they come by themselves."""
-
-    def hosts(self) -> set[str]:
-        """Return the names of the admitted hosts."""
-
-    def add(self, host: str) -> None:
-        """Let it in; again is no harm."""
-
-    def remove(self, host: str) -> None:
-        """Forget it, and part from it; again is no harm."""
-
-    def close(self) -> None:
-        """End."""
-
-
-def settle(core: Core, registers: Sequence[Register]) -> None:
+def settle(core: Core, registers: Sequence[HostRegister]) -> None:
     """Add hosts that joined, remove hosts that were removed. Unknown hosts are left alone.
 
     Nothing while the store is closed. Raises Unavailable when it does not answer.
@@ -64,7 +45,7 @@ def settle(core: Core, registers: Sequence[Register]) -> None:
             _settle(core, register, joined, removed)
 
 
-def _settle(core: Core, register: Register, joined: set[str], removed: set[str]) -> None:
+def _settle(core: Core, register: HostRegister, joined: set[str], removed: set[str]) -> None:
     try:
         registered_hosts = register.hosts()
     except (PileusError, Fault) as error:
@@ -87,7 +68,7 @@ def _settle(core: Core, register: Register, joined: set[str], removed: set[str])
 class Admission:
     """A thread that settles, now and then, and if `prompt` soon after each commit that touched a host."""
 
-    def __init__(self, core: Core, registers: Sequence[Register], *, prompt: bool) -> None:
+    def __init__(self, core: Core, registers: Sequence[HostRegister], *, prompt: bool) -> None:
         self._core = core
         self._registers = registers
         self._asked = threading.Event()

@@ -18,7 +18,7 @@ from pileus.host.runner import HostRunner
 from pileus.loops.runner import Runner
 from pileus.model.caller import SYSTEM
 from pileus.model.image import Wanted as ImageWanted
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, image, user

@@ -10,7 +10,7 @@ from pileus.bus.channels import ChannelServer
 from pileus.model.instance import Power
 from pileus.model.provider import BodyRef
 from pileus.model.spec import DiskSpec, InstanceSpec, SecurityGroupSpec
-from pileus.providers.stub import StubProvider
+from pileus.providers.stub.provider import StubProvider
 from tests.providers.contract import CaptureContract, InstanceContract, NetworkContract, Rig
 
 if TYPE_CHECKING:

@@ -34,6 +34,7 @@ T = TypeVar("T")
 class Bodies:
     """The bodies that are there, None for a kind that could not be seen; `unchecked` has the reason, by kind."""
 
+    layout: Layout
     domains: list[domains.Domain] | None = None
     processes: dict[str, int] = field(default_factory=dict)
     folders: list[str] | None = None
@@ -56,13 +57,49 @@ class Bodies:
             self.unchecked[what] = str(error)
         return None
 
+    def compare(self, host: BookView, store: StoreView | None) -> Iterator[Finding]:
+        """Every disagreement between bodies and orders, and between OVN and rows where the store can be asked."""
+        marks = tuple(domain.spec for domain in self.domains or () if domain.spec is not None)
+        expected = Expected(host, store, marks, complete=self.domains is not None)
+        yield from machine.compare(self.layout)
+        yield from kernellimits.compare(expected.specs.values())
+        if self.domains is not None:
+            yield from domains.compare(expected, self.domains, self.processes)
+        if self.folders is not None:
+            yield from folders.compare(expected, self.layout, self.folders)
+        if self.captures is not None:
+            yield from captures.compare(expected, self.layout, self.captures)
+        if self.cache is not None:
+            yield from cache.compare(self.layout, self.cache, store.images if store else {})
+        yield from self._wires(expected)
+        if store is not None:
+            yield from self.agree(store)
+
+    def agree(self, store: StoreView) -> Iterator[Finding]:
+        """Every disagreement of OVN with the rows of the store."""
+        if self.ovn is not None:
+            yield from ovn.compare(store, self.ovn)
+
+    def strays(self) -> dict[str, Held]:
+        """Every guest of ours by its instance's uuid, as an order would have it: for one that no order names."""
+        return {domain.spec.uuid: domains.held(domain) for domain in self.domains or () if domain.spec is not None}
+
+    def _wires(self, expected: Expected) -> Iterable[Finding]:
+        serves = self.listeners is not None
+        if self.links is not None and self.plugs is not None:
+            yield from links.compare(expected, self.layout, self.links, self.plugs, self.domains or ())
+        if self.links is not None:
+            yield from namespaces.compare(expected, self.networks, self.links, serves=serves)
+        if self.listeners is not None:
+            yield from listeners.compare(expected, self.listeners)
+
 
 def look(layout: Layout, host: int | None, *, central: bool = True) -> Bodies:
     """See everything; `host` is the host process, None when it does not run; `central`: OVN's rows are here. As root.
 
     To be done before orders and rows are read: what is made meanwhile has both, what is removed is gone next time.
     """
-    bodies = Bodies()
+    bodies = Bodies(layout)
     bodies.processes = domains.processes(layout)
     bodies.domains = bodies.try_to(
         "guests in libvirt", lambda: [*domains.domains(layout), *containers.containers(layout)]
@@ -84,41 +121,14 @@ def look(layout: Layout, host: int | None, *, central: bool = True) -> Bodies:
     return bodies
 
 
-def compare(layout: Layout, bodies: Bodies, host: BookView, store: StoreView | None) -> Iterator[Finding]:
-    """Every disagreement between bodies and orders, and between OVN and rows where the store can be asked."""
-    marks = tuple(domain.spec for domain in bodies.domains or () if domain.spec is not None)
-    expected = Expected(host, store, marks, complete=bodies.domains is not None)
-    yield from machine.compare(layout)
-    yield from kernellimits.compare(expected.specs.values())
-    if bodies.domains is not None:
-        yield from domains.compare(expected, bodies.domains, bodies.processes)
-    if bodies.folders is not None:
-        yield from folders.compare(expected, layout, bodies.folders)
-    if bodies.captures is not None:
-        yield from captures.compare(expected, layout, bodies.captures)
-    if bodies.cache is not None:
-        yield from cache.compare(layout, bodies.cache, store.images if store else {})
-    yield from _wires(layout, bodies, expected)
-    if store is not None:
-        yield from agree(bodies, store)
-
-
-def side(remote: str) -> Bodies:
+def side(layout: Layout, remote: str) -> Bodies:
     """The same of the cloud's side of several machines, which has OVN's rows alone, in the database at `remote`."""
-    bodies = Bodies()
-    bodies.ovn = bodies.try_to("OVN's rows", lambda: ovn.rows(remote))
+    bodies = Bodies(layout)
+    if remote:
+        bodies.ovn = bodies.try_to("OVN's rows", lambda: ovn.rows(remote))
+    else:
+        bodies.unchecked["OVN's rows"] = "PILEUS_NORTHBOUND does not say where they are"
     return bodies
-
-
-def agree(bodies: Bodies, store: StoreView) -> Iterator[Finding]:
-    """Every disagreement between those and the rows of the store."""
-    if bodies.ovn is not None:
-        yield from ovn.compare(store, bodies.ovn)
-
-
-def strays(bodies: Bodies) -> dict[str, Held]:
-    """Every guest of ours by its instance's uuid, as an order would have it: for one that no order names."""
-    return {domain.spec.uuid: domains.held(domain) for domain in bodies.domains or () if domain.spec is not None}
 
 
 def repair(layout: Layout, finding: Finding, host: BookView, store: StoreView | None) -> None:
@@ -143,13 +153,3 @@ _REMOVE: dict[str, Callable[[Layout, str], None]] = {
     "PlugLeaked": links.remove_plug,
     "NamespaceLeaked": namespaces.remove,
 }
-
-
-def _wires(layout: Layout, bodies: Bodies, expected: Expected) -> Iterable[Finding]:
-    serves = bodies.listeners is not None
-    if bodies.links is not None and bodies.plugs is not None:
-        yield from links.compare(expected, layout, bodies.links, bodies.plugs, bodies.domains or ())
-    if bodies.links is not None:
-        yield from namespaces.compare(expected, bodies.networks, bodies.links, serves=serves)
-    if bodies.listeners is not None:
-        yield from listeners.compare(expected, bodies.listeners)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pileus.model import addresses
+from pileus.model.kit import ProcessDeclaration
 from pileus.providers.local.engine import control, unixsocket
 from pileus.providers.local.engine.fabric import Fabric, alone
 from pileus.providers.local.engine.root import ROOT
@@ -103,6 +104,13 @@ class Daemon:
     output: Path
     at: Path
     question: str
+
+    @property
+    def declaration(self) -> ProcessDeclaration:
+        """The daemon as its supervisor is told of it."""
+        return ProcessDeclaration(
+            self.name, self.argv, str(self.pidfile), str(self.output), at=str(self.at), question=self.question
+        )
 
 
 def datapath() -> str:
