@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pileus.app import mccdoor
+from pileus.app import kits, mccdoor, settings
 from pileus.app.audit import Audit, Journal
 from pileus.app.metrics import Metrics
 from pileus.app.rates import BURST, DELAY
@@ -53,20 +53,21 @@ def door(tmp_path: Path) -> Iterator[mccdoor.MccApplication]:
 def test_the_port_is_opened_where_somebody_asked_for_it_and_stays(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path)
     state.prepare()
-    assert mccdoor.listen(state, Settings(), "local") is None
-    assert mccdoor.listen(state, Settings(mcc_listen="off"), "stub") is None
+    stub, none = settings.read({"PILEUS_MCC_LISTEN": ""}, kits.load("stub")), settings.read({}, kits.load("local"))
+    assert mccdoor.listen(state, none) is None
+    assert mccdoor.listen(state, settings.read({"PILEUS_MCC_LISTEN": "off"}, kits.load("stub"))) is None
     ports = []
-    for chosen, provider in (("", "stub"), ("", "stub"), ("127.0.0.1:0", "local")):
-        listener = mccdoor.listen(state, Settings(mcc_listen=chosen), provider)
+    for chosen in (stub, stub, Settings(mcc_listen="127.0.0.1:0")):
+        listener = mccdoor.listen(state, chosen)
         assert listener is not None
         with listener:
             ports.append(listener.getsockname())
     assert len(set(ports)) == 1
     with socket.create_server(ports[0]):
-        other = mccdoor.listen(state, Settings(), "stub")
+        other = mccdoor.listen(state, stub)
         assert other is not None
         with other, pytest.raises(Problem):
-            mccdoor.listen(state, Settings(mcc_listen=f"127.0.0.1:{ports[0][1]}"), "stub")
+            mccdoor.listen(state, Settings(mcc_listen=f"127.0.0.1:{ports[0][1]}"))
 
 
 @pytest.mark.parametrize(

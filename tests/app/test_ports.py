@@ -23,7 +23,7 @@ def test_no_client_is_given_one(tmp_path: Path) -> None:
     assert all(1024 <= port < begin for port in some)
     state = StateDirectory(tmp_path)
     state.prepare()
-    listener = mccdoor.listen(state, Settings(), "stub")
+    listener = mccdoor.listen(state, Settings(mcc_listen="127.0.0.1:0"))
     assert listener is not None
     with listener:
         assert listener.getsockname()[1] < begin

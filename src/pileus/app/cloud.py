@@ -53,7 +53,7 @@ def serve(state: StateDirectory, kit: Kit, listener: socket.socket) -> None:
     sys.setswitchinterval(0.0001)
     chosen = settings.read(kit=kit)
     logs.configure(chosen.log_level)
-    cloud_doors = doors.prepare(state, chosen, listener, mccdoor.listen(state, chosen, kit.name))
+    cloud_doors = doors.prepare(state, chosen, listener, mccdoor.listen(state, chosen))
     cloud = build(state, chosen, kit, join=cloud_doors.join, fingerprint=cloud_doors.fingerprint)
     try:
         # Whoever held wakes before is dead: this process has the pid file.

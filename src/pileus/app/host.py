@@ -93,7 +93,8 @@ def serve(state: StateDirectory, group: str, kit: Kit) -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    chosen = settings.read()
+    # Beside its cloud a host has that cloud's defaults.
+    chosen = settings.read(kit=kits.of(state) or kit)
     logs.configure(chosen.log_level)
     memory = Memory()
     cloud = joining.joined(state)

@@ -125,12 +125,12 @@ class MccApplication:
         return None
 
 
-def listen(state: StateDirectory, settings: Settings, provider: str) -> socket.socket | None:
-    """The listening socket, as the settings have it; by default a free loopback port on the stub, and none elsewhere.
+def listen(state: StateDirectory, settings: Settings) -> socket.socket | None:
+    """The listening socket, as the settings have it; by default, or by that of a provider, none.
 
     Raises Problem.
     """
-    where = settings.mcc_listen or ("127.0.0.1:0" if provider == "stub" else "off")
+    where = settings.mcc_listen or "off"
     if where == "off":
         return None
     address, _, number = where.rpartition(":")

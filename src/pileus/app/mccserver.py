@@ -59,8 +59,10 @@ def _serve(options: Given) -> int:
 
 def _up(state: StateDirectory, options: Given) -> None:
     where, pool = _address(options), _range(options)
-    provider = options.get("provider", "local")
-    if provider == "local" and os.geteuid() != 0:
+    from pileus.app import kits  # noqa: PLC0415  (dear, and --help is to be quick)
+
+    kit = kits.load(options.get("provider", ""))
+    if kit.needs_root and os.geteuid() != 0:
         raise Problem(
             "Containers, and the network between them, need root to begin with: use sudo. Its database and all that "
             "answers calls run as the user pileus even so. (--provider stub needs no root, and pretends.)"
@@ -77,12 +79,12 @@ def _up(state: StateDirectory, options: Given) -> None:
         )
     with contextlib.ExitStack() as open_:
         log_file = open_.enter_context(_log(state)) if "foreground" in options else None
-        endpoints = up(state, provider, None, _tell)
+        endpoints = up(state, kit.name, None, _tell)
         if endpoints.get("mcc", "").rpartition(":")[2] != where.rpartition(":")[2]:
             raise Problem(f"A cloud runs in {state.root} already, with another door, or none: mccserver --stop first.")
         if not runs:
             write_json(state.run / DOOR, {"listen": where, "range": pool}, 0o600)
-        if provider == "local":
+        if kit.builder() is not None:
             from pileus.app.build import BUILT, add_all  # noqa: PLC0415  (the stub has its own)
 
             add_all(state.root, _tell)

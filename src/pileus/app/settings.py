@@ -235,10 +235,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def read(environment: Mapping[str, str] = os.environ, kit: Kit | None = None) -> Settings:
     """The settings that `environment` has, the rest as they are by default. Problem names a variable of no use.
 
-    A `kit` may have other defaults for them.
+    A `kit` may have other defaults for those that are not there, or empty.
     """
     defaults = {variable(name): value for name, value in kit.defaults.items()} if kit is not None else {}
-    return _read(Settings, {**defaults, **environment}, _check)
+    unset = {name: value for name, value in defaults.items() if not environment.get(name)}
+    return _read(Settings, {**environment, **unset}, _check)
 
 
 def read_own(kit: Kit, environment: Mapping[str, str] = os.environ) -> msgspec.Struct:
