@@ -49,9 +49,9 @@ class _Ways:
 
 
 def _here(state: StateDirectory, settings: Settings, group: str) -> _Ways:
-    """On the cloud's own machine. Members of `group` may open channels."""
+    """On the cloud's own machine. Members of `group`, where there is one, may open channels."""
     name = socket.gethostname()
-    channels = ChannelServer(state.channels, grp.getgrnam(group).gr_gid)
+    channels = ChannelServer(state.channels, grp.getgrnam(group).gr_gid if group else None)
     fetch = functools.partial(internal.fetch, functools.partial(internal.near, state.internal))
     if not settings.bus:
         return _Ways(name, settings.zone, HostEnd(state.bus, name), fetch, channels)

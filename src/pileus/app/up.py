@@ -112,8 +112,9 @@ def start_host(kit: Kit, state: StateDirectory, say: Say) -> None:
 
 
 def _host_command(kit: Kit, state: StateDirectory) -> list[str]:
-    group = ["--group", CLOUD_USER] if kit.needs_root else []
-    return processes.pileus("host", "run", "--state", str(state.root), "--provider", kit.name, *group)
+    # Without root, the cloud process is this user's too.
+    group = CLOUD_USER if kit.needs_root else ""
+    return processes.pileus("host", "run", "--state", str(state.root), "--provider", kit.name, "--group", group)
 
 
 def supervised_parts(kit: Kit, state: StateDirectory) -> list[ProcessDeclaration]:
