@@ -1,12 +1,15 @@
 """Commands and processes of a cloud know no provider by its name: they ask the kits that are installed."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 
 from pileus.app import kits
 from tests.house import tree
 
 ROOMS = ("app", "cli")
+HEAVY = ("libvirt", "ovs", "ovsdbapp", "sqlalchemy", "starlette", "pileus.providers.local.provider")
 
 
 def named(text: str, names: frozenset[str]) -> Iterator[tuple[int, str]]:
@@ -37,3 +40,12 @@ def test_a_name_of_its_own_leads_to_each_kit() -> None:
     assert {kit.name for kit in kits.every()} == set(kits.installed())
     assert kits.load().name in kits.installed()
     assert not kits.load(kits.THROWAWAY).needs_root
+
+
+def test_a_kit_is_loaded_quickly() -> None:
+    """Commands look at every kit that is installed."""
+    text = "import sys; from pileus.app import kits; list(kits.every()); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-c", text], check=True, capture_output=True, text=True)
+    modules = done.stdout.split()
+    assert "pileus.providers.local.kit" in modules
+    assert not set(HEAVY) & set(modules)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.metadata import EntryPoint
 
 from pileus.app import settings
 from pileus.app.settings import Settings
@@ -25,21 +28,26 @@ THROWAWAY = "throwaway"
 """The entry point of the provider for clouds that are made for one command."""
 
 
+@functools.lru_cache(maxsize=4)
+def _points(_path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
+    """The entry points of providers, by name; of packages on `_path`, which takes a look at each that is installed."""
+    return {point.name: point for point in importlib.metadata.entry_points(group=PROVIDERS)}
+
+
 def installed() -> tuple[str, ...]:
     """The names of the installed providers, in alphabetical order."""
-    return tuple(
-        sorted({point.name for point in importlib.metadata.entry_points(group=PROVIDERS)} - {DEFAULT, THROWAWAY})
-    )
+    return tuple(sorted(_points(tuple(sys.path)).keys() - {DEFAULT, THROWAWAY}))
 
 
 def load(name: str = "") -> Kit:
     """Return the kit of a provider, of the default one without a name. Raises Problem."""
-    for point in importlib.metadata.entry_points(group=PROVIDERS, name=name or DEFAULT):
-        kit = point.load()
-        if not isinstance(kit, Kit):
-            raise Problem(f"The entry point '{point.name}' of {PROVIDERS}, {point.value}, is no kit of this version.")
-        return kit
-    raise Problem(f"There is no provider '{name or DEFAULT}'; there are {' and '.join(installed()) or 'none'}.")
+    point = _points(tuple(sys.path)).get(name or DEFAULT)
+    if point is None:
+        raise Problem(f"There is no provider '{name or DEFAULT}'; there are {' and '.join(installed()) or 'none'}.")
+    kit = point.load()
+    if not isinstance(kit, Kit):
+        raise Problem(f"The entry point '{point.name}' of {PROVIDERS}, {point.value}, is no kit of this version.")
+    return kit
 
 
 def every() -> Iterator[Kit]:
