@@ -18,7 +18,7 @@ from pileus.providers.stub.provider import StubProvider
 
 if TYPE_CHECKING:
     from pileus.model.instance import PowerState
-    from pileus.model.spec import AnySpec
+    from pileus.model.spec import Spec
 
 WHOLE = Capture(state="captured", digest="0" * 64, size=1, virtual_size=1)
 
@@ -32,7 +32,7 @@ class Slow(StubProvider):
         self.now: dict[str, Capture] = {}
         self.trouble: Fault | None = None
 
-    def ensure(self, spec: AnySpec) -> None:
+    def ensure(self, spec: Spec) -> None:
         """Of captures: note whether the guest ran."""
         if not isinstance(spec, ImageSpec):
             super().ensure(spec)

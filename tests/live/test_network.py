@@ -25,7 +25,7 @@ from pileus.model.errors import Fault
 from pileus.model.noun import NEVER, Revision
 from pileus.model.provider import BodyRef
 from pileus.model.securitygroup import Rule
-from pileus.model.spec import AnySpec, NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec, SubnetSpec
+from pileus.model.spec import NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec, Spec, SubnetSpec
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.engine.daemons import daemons, enter
 from pileus.providers.local.layout import Layout, localport_name
@@ -53,7 +53,7 @@ class Cloud:
     def __init__(self, layout: Layout, provider: NetworkProvider) -> None:
         self.layout, self.provider = layout, provider
         self.router = RouterSpec(uuid=new(), revision=(1, 1))
-        self.made: list[AnySpec] = []
+        self.made: list[Spec] = []
         self.guests: list[Guest] = []
         self.subnets: dict[str, SubnetSpec] = {}
         self._counter = itertools.count(2)
@@ -63,7 +63,7 @@ class Cloud:
     def revision(self) -> Revision:
         return (1, next(self._counter))
 
-    def write(self, spec: AnySpec) -> None:
+    def write(self, spec: Spec) -> None:
         self.provider.ensure(spec)
         self.made = [other for other in self.made if other.uuid != spec.uuid] + [spec]
 

@@ -18,7 +18,7 @@ from tests.loops.fibers import give_way
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pileus.model.spec import AnySpec
+    from pileus.model.spec import Spec
     from tests.loops.world import World
 
 ALIEN = "a11e0000-0000-4000-8000-000000000000"
@@ -57,7 +57,7 @@ class Machine(StubProvider):
             self.noticed.add(ref.uuid)
         return seen
 
-    def ensure(self, spec: AnySpec) -> None:
+    def ensure(self, spec: Spec) -> None:
         """As the stub does, but a stop may take a while; the world is told of what came of it."""
         if isinstance(spec, ImageSpec):
             self._capture(spec)
@@ -190,7 +190,7 @@ class Net(StubProvider):
         if self.world.happens("fault"):
             raise Fault("Unavailable", f"{call} of {uuid} did not work")
 
-    def ensure(self, spec: AnySpec) -> None:
+    def ensure(self, spec: Spec) -> None:
         """As the stub does; the answer may be lost."""
         super().ensure(spec)
         self.world.log("engine ensures", spec.KIND, spec.uuid, spec.revision)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pileus.model.noun import Noun
     from pileus.model.provider import BodyRef
-    from pileus.model.spec import AnySpec
+    from pileus.model.spec import Spec
     from pileus.store.reader import JournalEntry, Reader
     from tests.loops.machines import Machine
     from tests.loops.nodes import Node
@@ -185,7 +185,7 @@ class Promises:
         self._reached.add((spec.uuid, machine.running(spec.uuid), spec.power.n))
         self._reboots[spec.uuid] = max(self._reboots.get(spec.uuid, 0), spec.reboot)
 
-    def engine_removed(self, ref: BodyRef, spec: AnySpec | None) -> None:
+    def engine_removed(self, ref: BodyRef, spec: Spec | None) -> None:
         """The network engine was told to remove something, which was as `spec`."""
         if ref.uuid == ALIEN:
             self.broken(UNKNOWN, "an unknown port was destroyed")

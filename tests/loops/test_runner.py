@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.image import Image
     from pileus.model.instance import Instance
-    from pileus.model.spec import AnySpec
+    from pileus.model.spec import Spec
     from pileus.store.store import Claimed
     from pileus.store.writer import Writer
     from tests.site import Site
@@ -113,7 +113,7 @@ def test_ports_that_the_engine_refuses_are_told_again_and_the_others_are_there(
         ports = tx.referring(Port, [row.uuid for row in rows])
     ensure = site.engine.ensure
 
-    def picky(spec: AnySpec) -> None:
+    def picky(spec: Spec) -> None:
         if spec.uuid == ports[3].uuid:
             raise Fault("Full", "no room")
         ensure(spec)

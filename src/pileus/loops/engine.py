@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pileus.loops.floatingip import FloatingIpKind
-from pileus.loops.network import NetworkKind
-from pileus.loops.port import PortKind
-from pileus.loops.router import RouterKind
-from pileus.loops.securitygroup import SecurityGroupKind
 from pileus.model.errors import Fault
-from pileus.model.floatingip import FloatingIp
-from pileus.model.network import Network, Seen
+from pileus.model.network import Seen
 from pileus.model.noun import SeenFault
-from pileus.model.port import Port
+from pileus.model.nouns import ENGINE
 from pileus.model.provider import BodyRef
-from pileus.model.router import Router
-from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import content
 
 if TYPE_CHECKING:
@@ -27,20 +20,13 @@ if TYPE_CHECKING:
 
     from pileus.loops.enginekind import EngineKind
     from pileus.model.noun import Noun
-    from pileus.model.spec import AnySpec
+    from pileus.model.spec import Spec
     from pileus.store.reader import JournalEntry
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core
 
 KINDS: dict[str, EngineKind[Any]] = {
-    kind.cls.KIND: kind
-    for kind in (
-        RouterKind(Router),
-        NetworkKind(Network),
-        PortKind(Port),
-        SecurityGroupKind(SecurityGroup),
-        FloatingIpKind(FloatingIp),
-    )
+    cls.KIND: importlib.import_module(f"pileus.loops.{cls.KIND}").ENGINE_KIND for cls in ENGINE
 }
 """The nouns that the network engine keeps, by kind."""
 
@@ -60,7 +46,7 @@ def step(core: Core, kind: str, uuid: str) -> float | None:
 def steps(core: Core, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float | Fault | None]:
     """The same for many (kind, uuid), written and read back together, told one after the other."""
     outcomes: dict[tuple[str, str], float | Fault | None] = dict.fromkeys(keys)
-    orders: list[tuple[Noun, AnySpec | None]] = []
+    orders: list[tuple[Noun, Spec | None]] = []
     with core.store.write() as tx:
         rows = _rows(tx, keys)
         new = sum(not row.assigned.content and not row.wanted.gone for row in rows.values())
@@ -109,7 +95,7 @@ def _rows(tx: Writer, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], 
     return {(row.KIND, row.uuid): row for row in rows if row.gone is None}
 
 
-def _order(core: Core, tx: Writer, row: Noun) -> tuple[Noun, AnySpec | None]:
+def _order(core: Core, tx: Writer, row: Noun) -> tuple[Noun, Spec | None]:
     """Return the row with its order written down, and the spec for the engine, or None to remove it."""
     if row.wanted.gone:
         # Above every order given before, so that none of those can bring it back.
@@ -134,7 +120,7 @@ def _content(tx: Writer, row: Noun, digest: str) -> Noun:
     return tx.assign(row, msgspec.structs.replace(row.assigned, content=digest))
 
 
-def _told(core: Core, row: Noun, spec: AnySpec | None) -> Seen | Fault:
+def _told(core: Core, row: Noun, spec: Spec | None) -> Seen | Fault:
     """Order the engine to hold `spec` or to remove the row; return its state, or the Fault that stopped it."""
     ref = BodyRef(kind=row.KIND, uuid=row.uuid, revision=row.revision)
     try:

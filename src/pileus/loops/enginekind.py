@@ -8,7 +8,7 @@ from pileus.model.noun import Noun
 
 if TYPE_CHECKING:
     from pileus.model.network import Seen
-    from pileus.model.spec import AnySpec
+    from pileus.model.spec import Spec
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
     from pileus.verbs.core import Core, Place
@@ -22,7 +22,7 @@ class EngineKind(Generic[N]):
     def __init__(self, cls: type[N]) -> None:
         self.cls = cls
 
-    def spec(self, tx: Reader, row: N, place: Place) -> AnySpec:
+    def spec(self, tx: Reader, row: N, place: Place) -> Spec:
         """The order for `row`, without its revision. Raises Unavailable where it needs a row that cannot be read."""
         raise NotImplementedError
 

@@ -32,3 +32,6 @@ class FloatingIpKind(EngineKind[FloatingIp]):
             return spec
         private, router = port.assigned.address, network.wanted.router
         return msgspec.structs.replace(spec, port=port.uuid, private=private, router=router)
+
+
+ENGINE_KIND = FloatingIpKind(FloatingIp)

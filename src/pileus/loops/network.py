@@ -34,6 +34,9 @@ class NetworkKind(EngineKind[Network]):
         )
 
 
+ENGINE_KIND = NetworkKind(Network)
+
+
 def _subnet(row: Network, subnet: Subnet, place: Place) -> SubnetSpec:
     return SubnetSpec(
         uuid=subnet.uuid,

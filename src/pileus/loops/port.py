@@ -55,6 +55,9 @@ class PortKind(EngineKind[Port]):
         return True
 
 
+ENGINE_KIND = PortKind(Port)
+
+
 def _instance(tx: Reader, row: Port) -> Instance | None:
     return tx.get(Instance, row.wanted.instance) if row.wanted.instance else None
 

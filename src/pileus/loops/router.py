@@ -71,6 +71,9 @@ class RouterKind(EngineKind[Router]):
         return msgspec.structs.replace(seen, fault=row.seen.fault if _cut_off(row.seen) else fault)
 
 
+ENGINE_KIND = RouterKind(Router)
+
+
 def wake_unaddressed(tx: Writer, networks: Iterable[str]) -> None:
     """Wake the routers of these networks that have no address outside."""
     tx.wake_all(Router.KIND, [router.uuid for router in _routers(tx, networks) if not router.assigned.address])

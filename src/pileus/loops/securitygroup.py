@@ -22,3 +22,6 @@ class SecurityGroupKind(EngineKind[SecurityGroup]):
         return SecurityGroupSpec(
             uuid=row.uuid, name=row.name, project=row.project, rules=row.wanted.rules, record=record([row])
         )
+
+
+ENGINE_KIND = SecurityGroupKind(SecurityGroup)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pileus.model.host import ProviderLimits
-    from pileus.model.spec import AnySpec
+    from pileus.model.spec import Spec
 
 Cause = Literal["", "guest", "other"]
 Channel = Literal["log", "console", "screenshot", "connect", "bytes", "stats"]
@@ -104,7 +104,7 @@ class Provider(Protocol):
     def scan(self) -> Iterable[SeenBody]:
         """Every body there is, those that no order ever named included."""
 
-    def ensure(self, spec: AnySpec) -> None:
+    def ensure(self, spec: Spec) -> None:
         """One idempotent step towards `spec`; never waits for a guest. Raises Fault.
 
         For an instance: its body exists, with its disks and ports, and its power is, or is becoming, what

@@ -221,8 +221,6 @@ class FloatingIpSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="f
     router: str = ""
 
 
-AnySpec = InstanceSpec | ImageSpec | RouterSpec | NetworkSpec | PortSpec | SecurityGroupSpec | FloatingIpSpec
-
 HostSpec = InstanceSpec | ImageSpec
 """The specs that hosts get; the network engine gets the others."""
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from pileus.model.provider import Access, Channel, Channels, SeenBody, Stream
-    from pileus.model.spec import AnySpec
+    from pileus.model.spec import Spec
     from pileus.model.statistics import Statistics
     from pileus.providers.local.guestnet.upstream import Servers
     from pileus.providers.local.layout import Layout
@@ -128,7 +128,7 @@ class LocalProvider:
         """Every domain of this cloud's libvirtd, every container, and every capture."""
         return chain.from_iterable(part.scan() for part in self._parts.values())
 
-    def ensure(self, spec: AnySpec) -> None:
+    def ensure(self, spec: Spec) -> None:
         """One step towards the domain, container or capture that `spec` describes."""
         with self._locks.of(spec.uuid):
             self._parts[spec.backend].ensure(spec)  # type: ignore[arg-type]  # each backend's specs are of one class

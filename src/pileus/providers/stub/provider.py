@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pileus.model.noun import Revision
     from pileus.model.provider import Access, Channel, Channels, Stream
-    from pileus.model.spec import AnySpec
+    from pileus.model.spec import Spec
 
 _RATE = 10_000
 """Bytes and, a hundredth of it, packets that a pretended guest receives in a second; it sends half as much."""
@@ -110,7 +110,7 @@ class StubProvider:
             ]
             return spec_records + gone
 
-    def ensure(self, spec: AnySpec) -> None:
+    def ensure(self, spec: Spec) -> None:
         """Be as `spec` says, after the latency; what is older than the body or than its removal does nothing."""
         self._before("ensure", spec.uuid)
         if self._records is not None:
@@ -126,7 +126,7 @@ class StubProvider:
             self.bodies[key] = self._body(spec, old)
             self.specs[key] = spec
 
-    def _body(self, spec: AnySpec, old: SeenBody | None) -> SeenBody:
+    def _body(self, spec: Spec, old: SeenBody | None) -> SeenBody:
         seen = SeenBody(kind=spec.KIND, uuid=spec.uuid, revision=spec.revision)
         return self._kinds[spec.KIND](spec, old, seen) if spec.KIND in self._kinds else seen
 

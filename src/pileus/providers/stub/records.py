@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pileus.model.provider import BodyRef
-    from pileus.model.spec import AnySpec
+    from pileus.model.spec import Spec
 
 _TABLE = "CREATE TABLE IF NOT EXISTS record (kind, uuid, incarnation, counter, told, seen, PRIMARY KEY (kind, uuid))"
 """Of each body its revision, what was told (JSON of `Recalled`), and itself (JSON of `SeenBody`; NULL once removed)."""
@@ -46,7 +46,7 @@ class Records:
             rows = link.execute("SELECT told FROM record").fetchall()
         return [msgspec.json.decode(encoded, type=Recalled) for (encoded,) in rows]
 
-    def ensure(self, spec: AnySpec, seen: SeenBody) -> None:
+    def ensure(self, spec: Spec, seen: SeenBody) -> None:
         """Keep the body of `spec`, unless a later order, or its removal, is there."""
         self._keep(Recalled(kind=spec.KIND, uuid=spec.uuid, revision=spec.revision, record=spec.record), seen)
 

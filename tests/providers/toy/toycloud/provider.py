@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pileus.model.noun import Revision
     from pileus.model.provider import Access, Channel, Channels
-    from pileus.model.spec import AnySpec
+    from pileus.model.spec import Spec
 
 
 class ToyProvider:
@@ -32,7 +32,7 @@ class ToyProvider:
 
     def __init__(self, channels: Channels | None = None) -> None:
         self._channels = channels
-        self._bodies: dict[tuple[str, str], tuple[AnySpec, SeenBody]] = {}
+        self._bodies: dict[tuple[str, str], tuple[Spec, SeenBody]] = {}
         self._removed: dict[tuple[str, str], Revision] = {}
         self._since: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -61,7 +61,7 @@ class ToyProvider:
             ]
             return held + gone
 
-    def ensure(self, spec: AnySpec) -> None:
+    def ensure(self, spec: Spec) -> None:
         """Be as the spec says, unless that is older than the body or its removal."""
         key = (spec.KIND, spec.uuid)
         with self._lock:

@@ -12,7 +12,7 @@ from typing import Any
 from pileus.model.errors import Fault
 from pileus.model.host import ProviderLimits
 from pileus.model.provider import Access, BodyRef, Channel, Recalled, SeenBody
-from pileus.model.spec import AnySpec, FloatingIpSpec, NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec
+from pileus.model.spec import FloatingIpSpec, NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec, Spec
 from pileus.model.threads import Thread
 from pileus.providers.local.network import floatingip, network, port, removals, router, securitygroup
 from pileus.providers.local.network.northbound import Northbound
@@ -107,7 +107,7 @@ class NetworkProvider:
             records += removals.recall(tables)
         yield from records
 
-    def ensure(self, spec: AnySpec) -> None:
+    def ensure(self, spec: Spec) -> None:
         """Make the rows what `spec` says, in one transaction. Raises Fault.
 
         Does nothing when a later order wrote them, or this or a later one removed them.
