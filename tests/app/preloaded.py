@@ -16,6 +16,9 @@ import pileus.app.throwaway
 import pileus.app.up
 import pileus.cli.findings
 import pileus.cli.tables
+import pileus.faces.ec2.face
+import pileus.faces.mcc.face
+import pileus.faces.rest.face
 import pileus.store.migrate  # noqa: F401
 from pileus.app.main import commands
 from pileus.cli.client import connect  # noqa: F401

@@ -19,6 +19,7 @@ import uvloop
 from websockets.sync.client import connect
 
 from pileus.app import certificates, connections, http, serving, tls
+from pileus.app.answers import respond
 from pileus.app.connections import ConnectionLimits, Connections
 from pileus.app.processes import until
 from pileus.app.protocol import HttpProtocol
@@ -85,7 +86,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
             answer = Response(429, {}, b"crowded")
         except http.Gone:
             return
-    await http.respond(scope, send, answer)
+    await respond(scope, send, answer)
 
 
 class Served:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.app import rootfs
 from pileus.app.inspection import Inspections
 from pileus.model import bounds
 from pileus.model.caller import Caller
 from pileus.model.errors import Throttled
-from pileus.objects import ObjectStore
+from pileus.objects import ObjectStore, inspection
 from tests.app.test_archives import LOWER, bundle, upload
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def test_a_process_that_writes_much_to_both_pipes_is_drained(tmp_path: Path) -> 
     objects = ObjectStore(tmp_path / "objects")
     script = "head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero; echo >&2; echo last >&2"
     with objects.incoming() as target, Path("/dev/null").open("rb") as upload_file:
-        assert rootfs.inspect(["sh", "-c", script], upload_file.fileno(), target, 60) == (0, "last")
+        assert inspection.inspect(["sh", "-c", script], upload_file.fileno(), target, 60) == (0, "last")
         assert target.size == 300_000
 
 
@@ -45,14 +44,14 @@ def test_what_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None
     objects = ObjectStore(tmp_path / "objects")
     # The child holds both pipes: reading them ends when it does.
     with objects.incoming() as target, Path("/dev/null").open("rb") as upload_file:
-        status, _ = rootfs.inspect(["sh", "-c", "sleep 1000 & sleep 1000"], upload_file.fileno(), target, 0.1)
+        status, _ = inspection.inspect(["sh", "-c", "sleep 1000 & sleep 1000"], upload_file.fileno(), target, 0.1)
     assert status < 0
 
 
 def test_the_time_of_an_inspection_follows_the_size_of_the_upload_and_ends() -> None:
-    assert rootfs.seconds_for(0) == bounds.INSPECTION_SECONDS.most
-    assert rootfs.seconds_for(400 << 20) == bounds.INSPECTION_SECONDS.most + 100
-    assert rootfs.seconds_for(1 << 40) == bounds.INSPECTION_SECONDS_IN_ALL.most
+    assert inspection.seconds_for(0) == bounds.INSPECTION_SECONDS.most
+    assert inspection.seconds_for(400 << 20) == bounds.INSPECTION_SECONDS.most + 100
+    assert inspection.seconds_for(1 << 40) == bounds.INSPECTION_SECONDS_IN_ALL.most
 
 
 def test_a_project_that_fills_its_share_keeps_no_other_from_inspecting() -> None:

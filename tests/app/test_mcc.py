@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from pileus.app import settings
+from pileus.app import faces
 from pileus.cli.problem import Problem
 from pileus.mcc import ProtocolError, Server
 from tests.app import mcc
@@ -309,4 +309,4 @@ def test_who_may_call_can_be_bounded(own: Stub) -> None:
 def test_settings_that_make_no_sense() -> None:
     for name, value in (("LISTEN", "8080"), ("RANGE", "10.0.0.9-10.0.0.1"), ("RANGE", "x"), ("ALLOW", "x")):
         with pytest.raises(Problem, match=f"PILEUS_MCC_{name}"):
-            settings.read({f"PILEUS_MCC_{name}": value})
+            faces.chosen({f"PILEUS_MCC_{name}": value})

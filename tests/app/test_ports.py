@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pileus.app import mccdoor, ports
-from pileus.app.settings import Settings
+from pileus.app import faceports, ports
 from pileus.app.state import StateDirectory
+from pileus.faces.mcc import FACE
+from pileus.faces.mcc.settings import MccSettings
 
 if TYPE_CHECKING:
     import pytest
@@ -23,7 +24,7 @@ def test_no_client_is_given_one(tmp_path: Path) -> None:
     assert all(1024 <= port < begin for port in some)
     state = StateDirectory(tmp_path)
     state.prepare()
-    listener = mccdoor.listen(state, Settings(mcc_listen="127.0.0.1:0"))
+    listener = faceports.listen(state, FACE, MccSettings(listen="127.0.0.1:0"))
     assert listener is not None
     with listener:
         assert listener.getsockname()[1] < begin

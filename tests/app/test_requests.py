@@ -18,7 +18,8 @@ from pileus.app.processes import until
 from pileus.app.rates import BURST
 from pileus.app.requests import Requests
 from pileus.app.settings import Settings
-from pileus.faces.rest import RestFace
+from pileus.app.wiring import CLOUD
+from pileus.faces.rest.face import RestFace
 from pileus.faces.wire import signing
 from pileus.faces.wire.http import Request, Response
 from pileus.model import bounds
@@ -63,11 +64,11 @@ class Site:
         self.log = folder / "audit.log"
         object.__setattr__(self.cloud.core, "hosts", self.hosts)
         self.audit = Audit(Journal(self.log, 1 << 20, 3))
-        self.rest = RestFace(self.cloud.core, self.cloud.authority)
         parts: Any = SimpleNamespace(
-            settings=settings, authority=self.cloud.authority, rest=self.rest, audit=self.audit, processes=lambda: 1
+            settings=settings, authority=self.cloud.authority, audit=self.audit, processes=lambda: 1, role=CLOUD
         )
         self.requests = Requests(parts)
+        self.rest = RestFace(self.cloud.core, self.cloud.authority)
 
     def run(self, test: Callable[[], Any]) -> None:
         """Run a test's coroutine."""
@@ -82,7 +83,9 @@ class Site:
         request = signing.RawRequest("POST", "/", "", {"host": "cloud.test"}, body)
         signer = signing.SigningCredential(account.access_key, account.secret_key.encode(), "r", "ec2")
         headers = signing.sign(request, signer, self.cloud.core.store.now())
-        return await self.requests.answer(self.cloud.face, Request("POST", "/", "", headers, body), client)
+        answer = await self.requests.answer(self.cloud.face, Request("POST", "/", "", headers, body), client)
+        assert answer is not None
+        return answer
 
     def placed(self, account: Account) -> str:
         """An instance on the host."""
@@ -201,7 +204,9 @@ def test_answers_for_anybody_have_a_rate_by_address(site: Site, monkeypatch: pyt
     async def test() -> None:
         async def described(client: str) -> int:
             request = Request("GET", "/v1/openapi.json", "", {}, b"")
-            return (await site.requests.answer(site.rest, request, client)).status
+            answer = await site.requests.answer(site.rest, request, client)
+            assert answer is not None
+            return answer.status
 
         assert [await described(CLIENT) for _ in range(5)] == [200, 200, 200, 429, 429]
         assert await described("192.0.2.8") == 200
@@ -255,7 +260,9 @@ def test_refused_and_changing_calls_are_in_the_audit_log_without_secrets(site: S
         assert code_of(await site.ask(ann, Action="StopInstances", **{"InstanceId.1": "i-00000000000000000"}))
         assert code_of(await site.ask(ann, Action="DoWonders")) == "InvalidAction"
         nobody = Request("GET", "/v1/instances", "", {"authorization": "Bearer pileus_wrong"}, b"")
-        assert (await site.requests.answer(site.rest, nobody, CLIENT)).status == 401
+        refused = await site.requests.answer(site.rest, nobody, CLIENT)
+        assert refused is not None
+        assert refused.status == 401
 
     site.run(test)
     shown = [(line["face"], line["user"], line["action"], line["status"], line["code"]) for line in site.lines()]

@@ -9,9 +9,10 @@ from typing import Any
 from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
-from pileus.app import serving, streams
+from pileus.app import serving
+from pileus.app.answers import respond
 from pileus.app.connections import ConnectionLimits, Connections
-from pileus.app.http import body_of, respond
+from pileus.app.http import body_of
 from pileus.app.protocol import HttpProtocol
 from pileus.faces.wire.http import Response
 from pileus.model import bounds
@@ -150,7 +151,6 @@ class _Listener:
 async def _answer(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "websocket":
         await receive()
-        streams.target(scope["path"])
         await send({"type": "websocket.close", "code": 1008})
         return
     status = 200

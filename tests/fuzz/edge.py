@@ -14,12 +14,16 @@ from urllib.parse import parse_qsl
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from pileus.app import certificates, streams, uploads
+from pileus.app import certificates, streams
 from pileus.app.hostdoor import HostDoor
 from pileus.app.settings import Settings
+from pileus.faces.rest import streams as rest_streams
+from pileus.faces.rest.face import RestFace
+from pileus.faces.wire.http import Identified, Request
 from pileus.mcc import xmlrpc
 from pileus.mcc.keys import Keys
 from pileus.model.errors import Fault, PileusError
+from pileus.verbs import imageupload
 from tests.faces.mcc.test_face import Mcc
 from tests.fuzz.target import Target, Undone, Work, text
 from tests.site import Site
@@ -33,8 +37,9 @@ def _uploads() -> Work:
 
     def work(data: bytes) -> None:
         with contextlib.suppress(PileusError):
-            upload = uploads.read(dict(parse_qsl(text(data), keep_blank_values=True)))
-            uploads.register(caller, site.core, upload, uploads.Disk("qcow2", 1 << 20), "0" * 64, 1)
+            upload = rest_streams.read(dict(parse_qsl(text(data), keep_blank_values=True)))
+            imageupload.check(caller, upload)
+            imageupload.register(caller, site.core, upload, imageupload.Disk("qcow2", 1 << 20), "0" * 64, 1)
             site.work()
         undone.count()
 
@@ -44,13 +49,17 @@ def _uploads() -> Work:
 def _stream_paths() -> Work:
     site = Site()
     caller = site.caller("blue")
+    authority: Any = SimpleNamespace(by_token=lambda *_: caller)
+    face = RestFace(site.core, authority)
+    headers = {"authorization": "Bearer x", "upgrade": "websocket"}
 
     def work(data: bytes) -> None:
-        wanted = streams.target(data.decode("utf-8", "replace"))
-        if wanted is not None:
+        identified = face.identify(Request("GET", data.decode("latin-1"), "", headers, b""))
+        assert isinstance(identified, Identified)
+        if identified.socket is not None:
             refusal: PileusError | Fault | None = None
             try:
-                streams.access(caller, site.core, wanted)
+                identified.socket()
             except (PileusError, Fault) as error:
                 refusal = error
             assert refusal is None or len(streams.reason(refusal).encode()) <= streams.CLOSE_REASON

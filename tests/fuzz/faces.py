@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from urllib.parse import urlencode
 
-from pileus.faces.rest import RestFace
+from pileus.faces.rest.face import RestFace
 from pileus.faces.rest.routes import ROUTES
 from pileus.faces.wire import query, signing, sigv2, sigv4
 from pileus.faces.wire.errors import WireError

@@ -14,11 +14,11 @@ from msgspec import inspect as shapes
 
 from pileus import verbs
 from pileus.app import kits, settings
-from pileus.app.uploads import Upload
 from pileus.faces.rest.routes import ROUTES, Adoption
 from pileus.model import quota
 from pileus.model.bounds import BOUNDS
 from pileus.model.nouns import NOUNS
+from pileus.verbs.imageupload import ImageUpload
 from tests.house.tree import SOURCE
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def test_every_body_has_bounds() -> None:
 
 
 def test_everything_that_a_verb_takes_has_bounds() -> None:
-    taken: set[type[msgspec.Struct]] = {*requests_of_verbs(), Upload}
+    taken: set[type[msgspec.Struct]] = {*requests_of_verbs(), ImageUpload}
     assert {"Launch", "CaptureRequest", "Change"} <= {each.__name__ for each in taken}
     assert [where for each in taken for where in boundless(shapes.type_info(each), each.__name__)] == []
 

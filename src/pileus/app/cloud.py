@@ -17,13 +17,12 @@ import msgspec
 import structlog
 import uvloop
 
-from pileus.app import doors, logs, mccdoor, settings, stockimages
+from pileus.app import doors, faceports, faces, logs, settings, stockimages
 from pileus.app.doors import Doors
 from pileus.app.http import Edge
 from pileus.app.internal import ObjectServer
 from pileus.app.state import ACCOUNT_KEYS, StateDirectory
 from pileus.app.wiring import Cloud, build
-from pileus.faces.mcc import MccFace
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import DamagedRow, Duplicate, Unavailable
 from pileus.model.host import Host
@@ -53,7 +52,7 @@ def serve(state: StateDirectory, kit: Kit, listener: socket.socket) -> None:
     sys.setswitchinterval(0.0001)
     chosen = settings.read(kit=kit)
     logs.configure(chosen.log_level)
-    cloud_doors = doors.prepare(state, chosen, listener, mccdoor.listen(state, chosen))
+    cloud_doors = doors.prepare(state, chosen, listener, faceports.listen_all(state, kit))
     cloud = build(state, chosen, kit, join=cloud_doors.join, fingerprint=cloud_doors.fingerprint)
     try:
         # Whoever held wakes before is dead: this process has the pid file.
@@ -65,7 +64,7 @@ def serve(state: StateDirectory, kit: Kit, listener: socket.socket) -> None:
             contextlib.closing(Edge(cloud)) as edge,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            is_open = functools.partial(_open, cloud, state, kit, before, mcc=cloud_doors.mcc is not None)
+            is_open = functools.partial(_open, cloud, state, kit, before, frozenset(cloud_doors.own))
             runner.run(_serve(edge, cloud, state, cloud_doors, is_open))
     finally:
         state.ready.unlink(missing_ok=True)
@@ -139,9 +138,9 @@ async def _serve(
             while not ended.done() and not await asyncio.to_thread(is_open):  # noqa: ASYNC110  (once, at the start)
                 await asyncio.sleep(0.02)
             if not ended.done():
-                urls = cloud_doors.endpoints(cloud.settings)
+                urls = cloud_doors.endpoints(cloud.settings, faces.declared())
                 write_json(state.ready, urls)
-                log.info("ready", url=urls["rest"])
+                log.info("ready", url=cloud_doors.root(cloud.settings))
             await asyncio.wait([ended])
     finally:
         await objects.stop()
@@ -191,11 +190,13 @@ def _is_heard(store: Store, before: Heard) -> bool:
         return _orders(tx) != before or any(row.kind == Host.KIND for row in tx.unreadable.values())
 
 
-def _open(cloud: Cloud, state: StateDirectory, kit: Kit, before: Heard, *, mcc: bool = False) -> bool:
+def _open(
+    cloud: Cloud, state: StateDirectory, kit: Kit, before: Heard, listening: frozenset[str] = frozenset()
+) -> bool:
     """Whether requests can be served: the store was compared, and recovered if need be, and a host has reported.
 
     Without a report they are served once all hosts were waited for in vain. The administrator and the credentials are
-    made then.
+    made then, and what faces need: all but those whose own listeners are not among `listening`.
     """
     try:
         if not cloud.recovery.opened:
@@ -208,8 +209,9 @@ def _open(cloud: Cloud, state: StateDirectory, kit: Kit, before: Heard, *, mcc: 
             return False
         admin, credentials = begin(cloud, state)
         stockimages.register_all(admin, cloud, kit)
-        if mcc:
-            cloud.mcc = _mcc(cloud)
+        faces.open_all(
+            cloud.faces, lambda face: face.declaration.listener is None or face.declaration.name in listening
+        )
     except Unavailable as error:
         log.warning("the cloud cannot begin yet", reason=error.message)
         # Within the store a try waits for the database; where the disk is full it fails at once.
@@ -222,12 +224,3 @@ def _open(cloud: Cloud, state: StateDirectory, kit: Kit, before: Heard, *, mcc: 
         done = msgspec.to_builtins(outcome) if outcome is not None else {}
         write_json(state.recovery, {**done, "credentials": credentials})
     return True
-
-
-def _mcc(cloud: Cloud) -> MccFace | None:
-    """The mcc face; None, and its door answers 503, while a row of its project or network is damaged."""
-    try:
-        return mccdoor.face(cloud)
-    except DamagedRow as error:
-        log.warning("mcc is not served until the next start", reason=error.message)
-        return None

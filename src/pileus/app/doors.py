@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pileus.app import certificates, connections, hostdoor, mccdoor, serving, tls
+from pileus.app import certificates, connections, faceports, hostdoor, serving, tls
 from pileus.app.certificates import CertificateAuthority
 from pileus.app.connections import Connections
 from pileus.app.http import Edge
+from pileus.app.opencalls import OpenApplication
 from pileus.app.serving import Ended
 from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
@@ -20,7 +21,9 @@ from pileus.cli.problem import Problem
 from pileus.posix.files import write_file
 
 if TYPE_CHECKING:
+    from pileus.app.faces import MountedFace
     from pileus.app.wiring import Cloud
+    from pileus.faces.wire.face import FaceDeclaration
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,15 @@ class Inner:
 
 @dataclass(frozen=True)
 class Doors:
-    """The listening sockets of one process, and what it proves itself with there. No identity: plain HTTP."""
+    """The listening sockets of one process, and what it proves itself with there. No identity: plain HTTP.
+
+    `own` are those of faces that have one of their own, by the faces' names.
+    """
 
     listener: socket.socket
     identity: ListenerIdentity | None
     inner: Inner | None
-    mcc: socket.socket | None = None
+    own: Mapping[str, socket.socket]
 
     @property
     def join(self) -> str:
@@ -52,18 +58,25 @@ class Doors:
         """By which they know the cloud."""
         return self.inner.authority.fingerprint if self.inner else ""
 
-    def endpoints(self, settings: Settings) -> dict[str, str]:
-        """The URL of every face that is built."""
+    def root(self, settings: Settings) -> str:
+        """The URL of the faces' port."""
         host, port = self.listener.getsockname()[:2]
         if settings.names or host in ("0.0.0.0", "::"):  # noqa: S104  (compared, not listened at)
             host = settings.server_names[0]
         host = tls.shown(self.identity, host) if self.identity else host
         scheme = "https" if self.identity else "http"
-        root = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-        urls = {"ec2": root, "sts": root}
-        if self.mcc is not None:
-            urls["mcc"] = mccdoor.url(settings, self.mcc, self.identity)
-        return {**urls, "rest": f"{root}/v1", "metrics": f"{root}/metrics"}
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def endpoints(self, settings: Settings, declared: Sequence[FaceDeclaration]) -> dict[str, str]:
+        """The URL of every face that is served, and of the figures."""
+        root = self.root(settings)
+        urls: dict[str, str] = {}
+        for face in declared:
+            own = self.own.get(face.name)
+            if face.listener is None or own is not None:
+                face_root = root if own is None else faceports.url(settings, own, self.identity)
+                urls |= {name: f"{face_root}{path}" for name, path in face.endpoints.items()}
+        return {**urls, "metrics": f"{root}/metrics"}
 
     @contextlib.asynccontextmanager
     async def serving(self, edge: Edge, cloud: Cloud) -> AsyncIterator[Ended]:
@@ -76,21 +89,22 @@ class Doors:
                 application = open_.enter_context(contextlib.closing(hostdoor.HostDoor(cloud, inner.authority)))
                 server = serving.server(application, Connections(limits, inner.identity.context))
                 await open_.enter_async_context(serving.serving(server, inner.listener, inner.identity))
-            if self.mcc is not None:
-                door = open_.enter_context(contextlib.closing(mccdoor.MccApplication(cloud)))
-                server = serving.server(door, Connections(limits, context))
-                await open_.enter_async_context(serving.serving(server, self.mcc, None))
+            for face in cloud.faces:
+                own = self.own.get(face.declaration.name)
+                if own is not None:
+                    server = serving.server(_application(edge, cloud, face, open_), Connections(limits, context))
+                    await open_.enter_async_context(serving.serving(server, own, None))
             server = serving.server(edge, Connections(connections.faces(cloud.settings), context))
             yield await open_.enter_async_context(serving.serving(server, self.listener, self.identity))
 
 
 def prepare(
-    state: StateDirectory, settings: Settings, listener: socket.socket, mcc: socket.socket | None = None
+    state: StateDirectory, settings: Settings, listener: socket.socket, own: Mapping[str, socket.socket] | None = None
 ) -> Doors:
     """The doors as the settings have them; clients are left what they need to check them. Raises Problem."""
     if not settings.tls and not settings.internal:
         state.anchor.unlink(missing_ok=True)
-        return Doors(listener, None, None, mcc)
+        return Doors(listener, None, None, own or {})
     authority = certificates.authority(state.cloud)
     names = dict.fromkeys([*settings.server_names, str(listener.getsockname()[0])])
     identity = tls.faces(settings.tls, authority, state.cloud, list(names))
@@ -99,7 +113,17 @@ def prepare(
         write_file(state.anchor, anchor)
     else:
         state.anchor.unlink(missing_ok=True)
-    return Doors(listener, identity, _inner(state, settings, authority) if settings.internal else None, mcc)
+    return Doors(listener, identity, _inner(state, settings, authority) if settings.internal else None, own or {})
+
+
+def _application(
+    edge: Edge, cloud: Cloud, face: MountedFace, closing: contextlib.AsyncExitStack
+) -> Callable[..., object]:
+    """The application behind a face's own listener."""
+    listener = face.declaration.listener
+    if listener is None or listener.calls is None:
+        return edge.only(face)
+    return closing.enter_context(contextlib.closing(OpenApplication(cloud, face, listener.calls)))
 
 
 def _inner(state: StateDirectory, settings: Settings, authority: CertificateAuthority) -> Inner:

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pileus.app import hostmetrics
+from pileus.app import faces, hostmetrics
 from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
-from pileus.faces.metadata.service import bind
 from pileus.host.agent import Agent
 from pileus.host.book import FileBook
 from pileus.host.runner import HostRunner
@@ -24,9 +23,10 @@ if TYPE_CHECKING:
 
 
 def services(state: StateDirectory, fetch: Callable[[str, Path], None], channels: Channels) -> HostServices:
-    """The services for a kit's body; the key that seals the metadata tokens of guests outlives this process."""
+    """The services for a kit's body; the key that seals the tokens of guests outlives this process."""
     secret = keep_once(state.host / "token.secret", lambda: secrets.token_bytes(32))
-    return HostServices(fetch, channels, bind(secret))
+    (guest_service,) = faces.guest_services()
+    return HostServices(fetch, channels, guest_service(secret))
 
 
 class HostBodyRunner:

@@ -23,14 +23,15 @@ import msgspec
 import structlog
 
 from pileus.app import http, tls
+from pileus.app.answers import respond
 from pileus.app.certificates import CertificateAuthority
 from pileus.app.rates import DELAY, Buckets, site_of
 from pileus.app.registers import accounts_of
 from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
-from pileus.faces.rest import errors
 from pileus.faces.wire.body import decoded
 from pileus.faces.wire.http import Response
+from pileus.faces.wire.refusals import PLAIN
 from pileus.model import bounds
 from pileus.model.errors import Forbidden, InvalidValue, NotFound, PileusError, Throttled, Unavailable
 from pileus.model.ids import new_uuid
@@ -136,14 +137,14 @@ class HostDoor:
             response = await self._run(self._answer, scope, body)
         except PileusError as error:
             log.warning("host refused", path=scope["path"], reason=error.message, request=request)
-            response = errors.of(error, request)
+            response = PLAIN.of(error, request)
         except http.Gone:
             return
         except Exception:
             log.exception("request failed", path=scope["path"], request=request)
-            response = errors.own("Internal", "Something is wrong here; the log tells what.", request)
+            response = PLAIN.own("Internal", "Something is wrong here; the log tells what.", request)
         self._record(scope, response, request)
-        await http.respond(scope, send, response)
+        await respond(scope, send, response)
 
     def _record(self, scope: Any, response: Response, request: str) -> None:
         """Write the audit line of a request that was refused, or that changed something."""

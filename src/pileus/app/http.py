@@ -1,6 +1,7 @@
-"""The edge: a plain ASGI application that hands whole requests to the faces, in bounded and fairly shared threads.
+"""The edge: a plain ASGI application that hands requests to the faces, in bounded and fairly shared threads.
 
-This module calls verbs itself for requests that cannot be whole (images on their way in, streams to instances).
+Whole requests, bodies in parts, answers that wait, events and websockets go the same way: a face identifies the caller,
+and says how the request goes on (see `faces.wire.streams`).
 """
 
 from __future__ import annotations
@@ -9,43 +10,33 @@ import asyncio
 import functools
 import time
 import uuid
-from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
-from pileus.app import health, origins, streams, uploads
+from pileus.app import answers, health, origins, streams
+from pileus.app.answers import Receive, Scope, Send, respond
+from pileus.app.faces import MountedFace, Router
 from pileus.app.health import Health
-from pileus.app.inspection import Inspections
 from pileus.app.metrics import Metrics
-from pileus.app.requests import OFTEN, Face, Requests
+from pileus.app.requests import OFTEN, Requests
 from pileus.app.shares import Slots
+from pileus.app.uploads import Uploads
 from pileus.app.wiring import Cloud
-from pileus.faces.rest import errors
-from pileus.faces.rest.face import created, parameters
-from pileus.faces.wire.http import Request, Response
+from pileus.faces.wire.face import RequestHead
+from pileus.faces.wire.http import Identified, Request, Response
+from pileus.faces.wire.refusals import PLAIN
+from pileus.faces.wire.streams import Conversation
 from pileus.model import bounds
-from pileus.model.caller import Caller
-from pileus.model.errors import Fault, Forbidden, InvalidValue, PileusError, Throttled, TooLarge
-from pileus.verbs import image
+from pileus.model.errors import Fault, Forbidden, PileusError, Throttled, TooLarge
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 T = TypeVar("T")
-
-IMAGES = "/v1/images"
-UPLOAD, STREAM = "POST /v1/images", "GET /v1/instances/{id}/connect/{port}"
-"""How logs name what is done here."""
 
 SLOW = 1.0
 """Seconds from which on an answer is logged, whatever it says."""
-
-NOTHING = b"There is nothing here; see /v1/openapi.json.\n"
 
 CROWDED = "Too many bytes of requests are in memory now; ask again later."
 
@@ -63,69 +54,122 @@ class Edge:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._faces = cloud.role.faces
+        self._router = Router(cloud.faces)
         self._largest = cloud.settings.largest_request
         self._requests = Requests(cloud)
+        self._uploads = Uploads(self._requests)
         # Health and figures are nobody's requests: no tenant's load keeps them waiting.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="edge")
+        # Parts of answers are taken here, which have been identified before.
+        self._parts = ThreadPoolExecutor(bounds.ANSWERED_PARTS.most, thread_name_prefix="answer")
         self._streams = Slots(bounds.PROJECT_STREAMS, bounds.STREAMS)
-        self._uploads = Slots(bounds.PROJECT_UPLOADS, bounds.UPLOADS)
-        # Bytes of uploads under way, by project.
-        self._uploading: Counter[str] = Counter()
         self._scrapers = origins.ranges(cloud.settings.metrics_allow)
-        self._inspections = Inspections()
         self._checks = health.Checks(self._health, loops=cloud.role.loops)
+        cloud.core.store.listen(lambda _woken, kinds: self._requests.waits.wake(kinds))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one websocket."""
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] in ("/healthz", "/metrics"):
+            await self._served(scope, receive, send, functools.partial(self._own, scope))
+        else:
+            await self._routed(self._router.face, scope, receive, send)
+
+    def only(self, face: MountedFace) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+        """Return the application of the listener of one face, to which all requests there are."""
+        return functools.partial(self._routed, lambda _head: face)
 
     def close(self) -> None:
         """End the threads, after the requests that are under way."""
         self._requests.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        self._inspections.close()
+        self._parts.shutdown(wait=True, cancel_futures=True)
+        self._uploads.close()
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, began, client = scope["path"], time.perf_counter(), client_of(scope)
-        try:
-            if path == IMAGES and scope["method"] == "POST" and self._faces:
-                response = await self._upload(scope, receive, client)
-            elif path == "/healthz":
-                response = await self._checks.answer(repeat=not await self._requests.admit(client))
-            elif path == "/metrics":
-                response = await self._figures(scope, client)
+    async def _routed(
+        self, route: Callable[[RequestHead], MountedFace | None], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return
+        headers = headers_of(scope)
+        head = RequestHead(scope.get("method", "GET"), scope["path"], headers)
+        face = route(head)
+        if scope["type"] == "websocket":
+            await self._websocket(face, request_of(scope, b"", headers), scope, receive, send)
+        elif face is None:
+            await self._served(scope, receive, send, functools.partial(self._nothing, client_of(scope)))
+        else:
+            takes_parts = face.declaration.streams
+            if takes_parts is not None and takes_parts(head):
+                work = functools.partial(self._receive, face, scope, receive, headers)
             else:
-                face = self._face(path)
-                if face is None:
-                    await self._requests.admit(client)  # it is answered in any case
-                    response = Response(404, {"content-type": "text/plain"}, NOTHING)
-                else:
-                    response = await self._answer(face, scope, receive, client)
+                work = functools.partial(self._answer, face, scope, receive, headers)
+            await self._served(scope, receive, send, work)
+
+    async def _served(
+        self, scope: Scope, receive: Receive, send: Send, work: Callable[[], Awaitable[Response | None]]
+    ) -> None:
+        began, client = time.perf_counter(), client_of(scope)
+        try:
+            response = await work()
         except Gone:
             return
         except Exception:
             # Whatever it is, the client gets an answer, and a number to find it in the log by.
             request_id = str(uuid.uuid4())
-            log.exception("request failed", path=path, request=request_id)
-            response = errors.own("Internal", "Something is wrong here; the log tells what.", request_id)
+            log.exception("request failed", path=scope["path"], request=request_id)
+            response = PLAIN.own("Internal", "Something is wrong here; the log tells what.", request_id)
+        if response is None:  # the client has left
+            return
         note(self._cloud.metrics, response, time.perf_counter() - began, client)
-        await respond(scope, send, response)
+        if response.stream is None:
+            await respond(scope, send, response)
+        else:
+            await answers.stream(scope, receive, send, response, self._requests.waits, self._part)
 
-    async def _answer(self, face: Face, scope: Scope, receive: Receive, client: str) -> Response:
+    async def _own(self, scope: Scope) -> Response:
+        client = client_of(scope)
+        if scope["path"] == "/healthz":
+            return await self._checks.answer(repeat=not await self._requests.admit(client))
+        return await self._figures(scope, client)
+
+    async def _nothing(self, client: str) -> Response:
+        await self._requests.admit(client)  # it is answered in any case
+        guides = " or ".join(face.declaration.guide for face in self._cloud.faces if face.declaration.guide)
+        text = f"There is nothing here; see {guides}." if guides else "There is nothing here."
+        return Response(404, {"content-type": "text/plain"}, f"{text}\n".encode())
+
+    async def _answer(
+        self, face: MountedFace, scope: Scope, receive: Receive, headers: dict[str, str]
+    ) -> Response | None:
+        client, running = client_of(scope), face.running
         try:
-            request = request_of(scope, await body_of(scope, receive, self._largest))
+            request = request_of(scope, await body_of(scope, receive, self._largest), headers)
         except (TooLarge, Throttled) as error:
-            response = await self._requests.refuse(face, request_of(scope, b""), client, error)
+            response = await self._requests.refuse(running, request_of(scope, b"", headers), client, error)
             response.headers["connection"] = "close"
             return response
-        response = await self._requests.answer(face, request, client)
+        left = functools.partial(answers.until_left, receive)
+        answer = await self._requests.answer(running, request, client, left)
         # What was changed is answered in any case.
-        if not scope["hold_answer"](len(response.body)) and response.reads:
-            return face.refused(Throttled(UNREAD))
+        if answer is not None and not scope["hold_answer"](len(answer.body)) and answer.reads:
+            refused: Response = running.refused(Throttled(UNREAD))
+            return refused
+        return answer
+
+    async def _receive(
+        self, face: MountedFace, scope: Scope, receive: Receive, headers: dict[str, str]
+    ) -> Response | None:
+        """Answer a request whose body comes in parts."""
+        client = client_of(scope)
+        identified = await self._requests.identify(face.running, request_of(scope, b"", headers), client)
+        if isinstance(identified, Response):
+            return identified
+        try:
+            response = await self._uploads.receive(identified, parts_of(receive))
+        except PileusError as error:
+            response = identified.refuse(error)
+        response = msgspec.structs.replace(response, reads=False)
+        self._requests.record(client, response, identified.caller)
         return response
 
     async def _figures(self, scope: Scope, client: str) -> Response:
@@ -136,89 +180,61 @@ class Edge:
                 return caller
             if isinstance(caller, Response) or not caller.admin:
                 text = "Figures are for the addresses of PILEUS_METRICS_ALLOW, and for an administrator's token."
-                return errors.of(Forbidden(text), str(uuid.uuid4()))
+                return PLAIN.of(Forbidden(text), str(uuid.uuid4()))
         elif not await self._requests.admit(client):
-            return errors.of(Throttled(OFTEN), str(uuid.uuid4()))
+            return PLAIN.of(Throttled(OFTEN), str(uuid.uuid4()))
         return await self._run(self._cloud.metrics.page)
-
-    def _face(self, path: str) -> Face | None:
-        if not self._faces:
-            return None
-        if path in ("/", "/services/Cloud/", "/services/Cloud"):
-            return self._cloud.ec2
-        if path.startswith("/v1/"):
-            return self._cloud.rest
-        return None
 
     async def _health(self) -> Health:
         cloud = self._cloud
         recovery = cloud.recovery
         return await self._run(health.look, cloud.core.store, recovery.missing, cloud.connected, recovery.unanswered)
 
-    async def _upload(self, scope: Scope, receive: Receive, client: str) -> Response:
-        request, run = request_of(scope, b""), self._requests.run
-        caller = await self._requests.caller(request, client)
-        if isinstance(caller, Response):
-            return caller
-        try:
-            upload = await run(caller, lambda: uploads.read(parameters(request.query)))
-            image.allow(caller, public=upload.public)
-            stored = functools.partial(self._cloud.objects.stored, caller.project)
-            room = await run(caller, image.room, caller, self._cloud.core, stored)
-            with (
-                self._uploads.of(caller.project),
-                uploads.Begun(self._uploading, caller.project) as begun,
-                await run(caller, self._cloud.objects.incoming, upload.digest, caller.project) as incoming,
-            ):
-                size = 0
-                async for part in _parts(receive):
-                    size += len(part)
-                    if size > self._cloud.settings.largest_image:
-                        raise InvalidValue("The image is larger than this cloud takes.", reason="size")
-                    begun.more(len(part))
-                    if room is not None and begun.of_project > room:
-                        raise image.full(room)
-                    await run(caller, incoming.write, part)
-                document = await self._inspections.run(
-                    uploads.finish, caller, self._cloud.core, self._cloud.objects, incoming, upload
-                )
-            response = created(caller, document)
-        except PileusError as error:
-            response = errors.of(error, caller.request)
-        response = msgspec.structs.replace(response, face=caller.face, action=UPLOAD, reads=False)
-        self._requests.record(client, response, caller)
-        return response
-
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _websocket(
+        self, face: MountedFace | None, request: Request, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         await receive()  # websocket.connect
-        target = streams.target(scope["path"]) if self._faces else None
-        client = client_of(scope)
-        if target is None:
+        client, identified = client_of(scope), None
+        if face is None:
             await self._requests.admit(client)
-            await send({"type": "websocket.close", "code": 1008})
-            return
-        caller = await self._requests.caller(request_of({"method": "GET", **scope}, b""), client)
-        if not isinstance(caller, Caller):
+        else:
+            identified = await self._requests.identify(face.running, request, client)
+        if not isinstance(identified, Identified) or identified.socket is None:
             await send({"type": "websocket.close", "code": 1008})
             return
         try:
-            with self._streams.of(caller.project):
-                work = functools.partial(streams.access, caller, self._cloud.core, target)
-                async with streams.dialled(await self._requests.wait(caller.project, work)) as link:
-                    self._opened(client, caller, 101)
-                    await send({"type": "websocket.accept"})
-                    await streams.splice(link, receive, send)
+            with self._streams.of(identified.caller.project):
+                await self._connect(identified, client, receive, send)
         except (PileusError, Fault) as error:
-            self._opened(client, caller, 503, error.code)
+            self._opened(client, identified, 503, error.code)
             # Accepted first: a refused handshake carries no words.
             await send({"type": "websocket.accept"})
             code = 1013 if isinstance(error, Throttled) else 1011
             await send({"type": "websocket.close", "code": code, "reason": streams.reason(error)})
 
-    def _opened(self, client: str, caller: Caller, status: int, code: str = "") -> None:
+    async def _connect(self, identified: Identified, client: str, receive: Receive, send: Send) -> None:
+        if identified.socket is None:
+            return
+        opened = await self._requests.wait(identified.caller.project, identified.socket)
+        if isinstance(opened, Conversation):
+            self._opened(client, identified, 101)
+            await send({"type": "websocket.accept"})
+            run = functools.partial(self._requests.run, identified.caller)
+            await streams.converse(opened, receive, send, self._requests.waits, run)
+            return
+        async with streams.dialled(opened) as link:
+            self._opened(client, identified, 101)
+            await send({"type": "websocket.accept"})
+            await streams.splice(link, receive, send)
+
+    def _opened(self, client: str, identified: Identified, status: int, code: str = "") -> None:
         """Record that a stream was opened, or refused."""
-        response = Response(status, {}, b"", caller.face, STREAM, code, caller.request, reads=False)
+        caller = identified.caller
+        response = Response(status, {}, b"", caller.face, identified.action, code, caller.request, reads=False)
         self._requests.record(client, response, caller)
+
+    async def _part(self, take: Callable[[], bytes | None]) -> bytes | None:
+        return await asyncio.get_running_loop().run_in_executor(self._parts, take)
 
     async def _run(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
@@ -248,15 +264,22 @@ def note(metrics: Metrics, response: Response, seconds: float, client: str) -> N
     )
 
 
-def request_of(scope: Scope, body: bytes) -> Request:
-    """The request of an ASGI scope, with this body."""
+def headers_of(scope: Scope) -> dict[str, str]:
+    """The headers of an ASGI scope by lower-case name, several of a name joined with commas."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+def request_of(scope: Scope, body: bytes, headers: dict[str, str] | None = None) -> Request:
+    """The request of an ASGI scope, with this body."""
     raw = scope.get("raw_path")
     path = raw.decode("latin-1") if raw else scope["path"]
-    return Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
+    query = scope["query_string"].decode("latin-1")
+    known_headers = headers_of(scope) if headers is None else headers
+    return Request(scope.get("method", "GET"), path, query, known_headers, body, scope.get("scheme", "http"))
 
 
 async def body_of(scope: Scope, receive: Receive, largest: int) -> bytes:
@@ -276,7 +299,7 @@ async def body_of(scope: Scope, receive: Receive, largest: int) -> bytes:
     if not message.get("more_body"):
         return body
     parts, size = [body], len(body)
-    async for part in _parts(receive):
+    async for part in parts_of(receive):
         size += len(part)
         if size > largest:
             raise _too_large(largest)
@@ -290,22 +313,14 @@ def _too_large(largest: int) -> TooLarge:
     return TooLarge(f"The body has more than the {largest} bytes that are taken.")
 
 
-async def _parts(receive: Receive) -> Any:
+async def parts_of(receive: Receive) -> AsyncIterator[bytes]:
+    """The parts of a request's body as they come. Raises Gone."""
     more = True
     while more:
-        message = await receive()
+        message: Any = await receive()
         if message["type"] == "http.disconnect":
             raise Gone
         more = message.get("more_body", False)
         part = message.get("body", b"")
         if part:
             yield part
-
-
-async def respond(scope: Scope, send: Send, response: Response) -> None:
-    """Send a whole answer."""
-    body = response.body
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
-    headers.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

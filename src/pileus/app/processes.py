@@ -35,8 +35,8 @@ _PIDFD_GETFD = 438
 STORE = "PILEUS_STORE"
 """The setting that may hold a password."""
 
-_CLOUDS = (STORE, "PILEUS_MCC_TOKEN")
-"""Settings that hold secrets of the cloud process, and of nobody else."""
+_SECRETS = ("_TOKEN", "_PASSWORD", "_SECRET")
+"""The ends of the names of settings that hold secrets."""
 
 _DATABASE = frozenset({"cloud", "pileus.app.supervise"})
 """Words of the commands of those who use the database, and of who starts them again."""
@@ -93,15 +93,24 @@ def await_held(pidfile: Path, child: subprocess.Popen[bytes], log: Path, seconds
     child.returncode = 0  # it is meant to outlive this process
 
 
+def holds_secret(variable: str) -> bool:
+    """Whether the name of a variable says that it holds a secret."""
+    return variable.endswith(_SECRETS)
+
+
 def environment(*, database: bool = False) -> dict[str, str]:
     """The environment of a daemon: its settings and the search path, nothing else of whoever starts it.
 
-    The database's URL, which has a password, and the mcc tools' token are for those alone who use the `database`.
+    The database's URL, which has a password, and secrets of faces are for those alone who use the `database`.
     """
     variables = {name: value for name, value in os.environ.items() if name.startswith("PILEUS_")}
     if not database:
-        for name in _CLOUDS:
-            variables.pop(name, None)
+        secrets = {STORE, *filter(holds_secret, variables)}
+        if len(secrets) > 1:
+            from pileus.app import faces  # noqa: PLC0415  (dear, and few settings are secret)
+
+            secrets &= {STORE, *faces.variables()}
+        variables = {name: value for name, value in variables.items() if name not in secrets}
     return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", **variables}
 
 

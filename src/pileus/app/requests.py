@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+import uuid
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pileus.app.rates import DELAY, Rates
 from pileus.app.shares import Answering, Slots, Workers
-from pileus.faces.rest.face import caller_of, unauthorized
+from pileus.app.waits import Waits
 from pileus.faces.wire import claims
+from pileus.faces.wire.face import RunningFace
 from pileus.faces.wire.http import Identified, Request, Response
+from pileus.faces.wire.refusals import PLAIN
+from pileus.faces.wire.streams import Waiting
 from pileus.model import bounds
 from pileus.model.caller import Caller
 from pileus.model.errors import PileusError, Throttled, Unavailable
@@ -25,14 +29,15 @@ T = TypeVar("T")
 OFTEN = "Too many requests without a credential come from this address; ask less often."
 
 
-class Face(Protocol):
-    """A dialect, as requests need it."""
+FACE = "app"
+"""How the audit log names what no face answers."""
 
-    def identify(self, request: Request) -> Identified | Response:
-        """Find out who asks; the answer where that is refused."""
+UNPROVEN = "Send 'Authorization: Bearer TOKEN' with a token of this cloud (admin.json has the administrator's)."
 
-    def refused(self, error: PileusError) -> Response:
-        """The answer to a request that is refused before anything is known of it."""
+
+async def _stays() -> None:
+    """Wait for ever: a client of whom nobody hears that it leaves."""
+    await asyncio.Event().wait()
 
 
 class Requests:
@@ -44,37 +49,46 @@ class Requests:
     def __init__(self, cloud: Cloud) -> None:
         settings = cloud.settings
         self._authority = cloud.authority
-        self._rest = cloud.rest
         self._audit = cloud.audit
         self._rates = Rates(settings, cloud.processes)
         self._workers = Workers(settings.threads, settings.threads_share)
         self._host_threads = ThreadPoolExecutor(bounds.HOST_WAITS.most, thread_name_prefix="host")
         self._host_waits = Slots(bounds.PROJECT_HOST_WAITS, bounds.HOST_WAITS)
+        self.waits = Waits(shared=not cloud.role.alone)
 
     def close(self) -> None:
         """End the threads, after the requests that are under way."""
         self._workers.close()
         self._host_threads.shutdown(wait=True, cancel_futures=True)
 
-    async def answer(self, face: Face, request: Request, client: str) -> Response:
-        """The answer to a request from the address `client`. Raises what a verb of ours should not."""
+    async def answer(
+        self, face: RunningFace, request: Request, client: str, left: Callable[[], Awaitable[None]] = _stays
+    ) -> Response | None:
+        """The answer to a request from the address `client`; None where the client `left` before it was there.
+
+        Raises what a verb of ours should not.
+        """
         try:
-            turn, proven = self._rates.turn(client, claims.credential(request))
-            identify = functools.partial(self._identify, face, request, client)
-            identified = await self._workers.identify(turn, identify, proven=proven)
-            if isinstance(identified, Response):
-                return identified
-            if isinstance(identified, _Refused):
-                return await identified.answer()
-            try:
-                return await self.wait(identified.caller.project, functools.partial(self._answer, identified, client))
-            except Throttled as error:
-                return await self._refuse(identified, client, error).answer()
+            answered = await self._identified(face, request, client, answers=True)
+            if isinstance(answered, Identified):
+                answered = await self._from_host(answered, client)
+            if isinstance(answered, _Postponed):
+                return await self._later(answered, client, left)
+            return await answered.answer() if isinstance(answered, _Refused) else answered
         except (Throttled, Unavailable) as error:
             late = isinstance(error, Throttled)
             return await self._unproven(face.refused(error), request, client, late=late).answer()
 
-    async def refuse(self, face: Face, request: Request, client: str, error: PileusError) -> Response:
+    async def identify(self, face: RunningFace, request: Request, client: str) -> Identified | Response:
+        """The request with its caller, counted as one that changes something; the answer where it is refused."""
+        try:
+            identified = await self._identified(face, request, client, answers=False)
+        except (Throttled, Unavailable) as error:
+            late = isinstance(error, Throttled)
+            identified = self._unproven(face.refused(error), request, client, late=late)
+        return await identified.answer() if isinstance(identified, _Refused) else identified
+
+    async def refuse(self, face: RunningFace, request: Request, client: str, error: PileusError) -> Response:
         """The answer to a request from the address `client` that is refused without a look at its credential."""
         late = self._refused(request, client)
         return await self._unproven(face.refused(error), request, client, late=late).answer()
@@ -83,16 +97,20 @@ class Requests:
         """The caller of a request that no face answers, by its token; the answer where it is refused."""
         try:
             turn, proven = self._rates.turn(client, claims.credential(request))
-            identify = functools.partial(caller_of, self._authority, request)
-            identified = await self._workers.identify(turn, identify, proven=proven)
-            if isinstance(identified, Caller):
+            identify = functools.partial(self._by_token, claims.token(request))
+            identified: Caller | None = await self._workers.identify(turn, identify, proven=proven)
+            if identified is not None:
                 self._rates.take(identified, reads=False)
                 return identified
-            refused = self._unproven(unauthorized(), request, client, late=self._refused(request, client))
+            answer = PLAIN.own("Unauthorized", UNPROVEN, str(uuid.uuid4()))
+            refused = self._unproven(answer, request, client, late=self._refused(request, client))
         except PileusError as error:
             late = isinstance(error, Throttled)
-            refused = self._unproven(self._rest.refused(error), request, client, late=late)
+            refused = self._unproven(PLAIN.of(error, str(uuid.uuid4())), request, client, late=late)
         return await refused.answer()
+
+    def _by_token(self, token: str) -> Caller | None:
+        return self._authority.by_token(token, FACE) if token else None
 
     async def admit(self, client: str) -> bool:
         """Count a request that needs no credential. False, a little later, where `client` makes too many of them."""
@@ -102,7 +120,7 @@ class Requests:
         return False
 
     def record(self, client: str, response: Response, caller: Caller | None = None) -> None:
-        """Write the audit line of a call that no face answered."""
+        """Write the audit line of a call whose body, or answer, came in parts."""
         self._audit.record(client, response, caller)
 
     async def run(self, caller: Caller, work: Callable[..., T], *arguments: object) -> T:
@@ -115,8 +133,43 @@ class Requests:
         with self._host_waits.of(project):
             return await asyncio.get_running_loop().run_in_executor(self._host_threads, work)
 
-    def _identify(self, face: Face, request: Request, client: str) -> Response | _Refused | Identified | Answering:
-        """Find the caller. The result is an answer, a refusal, a call that waits for a host, or another call."""
+    async def _identified(self, face: RunningFace, request: Request, client: str, *, answers: bool) -> Any:
+        turn, proven = self._rates.turn(client, claims.credential(request))
+        identify = functools.partial(self._identify, face, request, client, answers=answers)
+        return await self._workers.identify(turn, identify, proven=proven)
+
+    async def _from_host(self, identified: Identified, client: str) -> Response | _Refused | _Postponed:
+        try:
+            return await self.wait(identified.caller.project, functools.partial(self._answer, identified, client))
+        except Throttled as error:
+            return self._refuse(identified, client, error)
+
+    async def _later(self, postponed: _Postponed, client: str, left: Callable[[], Awaitable[None]]) -> Response | None:
+        """The answer that is waited for, in no thread; None where the client left before."""
+        identified = postponed.identified
+        run = functools.partial(self.run, identified.caller)
+        waiting = asyncio.ensure_future(self.waits.until(postponed.waiting, identified.caller.project, run))
+        leaving = asyncio.ensure_future(left())
+        try:
+            await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                return None
+            response = waiting.result()
+        except Throttled as error:
+            return await self._refuse(identified, client, error).answer()
+        finally:
+            waiting.cancel()
+            leaving.cancel()
+        self._audit.record(client, response, identified.caller)
+        return response
+
+    def _identify(
+        self, face: RunningFace, request: Request, client: str, *, answers: bool
+    ) -> Response | _Refused | Identified | Answering:
+        """Find the caller. The result is an answer, a refusal, a call that waits for a host, or another call.
+
+        Unless it `answers` too, the result is any call that is not refused.
+        """
         identified = face.identify(request)
         if isinstance(identified, Response):
             if not identified.code:  # an answer that anybody may have
@@ -126,10 +179,10 @@ class Requests:
             return self._unproven(identified, request, client, late=self._refused(request, client))
         self._rates.proved(client, identified.caller.key or claims.credential(request))
         try:
-            self._rates.take(identified.caller, reads=identified.reads, launches=identified.launches)
+            self._rates.take(identified.caller, reads=identified.reads and answers, launches=identified.launches)
         except Throttled as error:
             return self._refuse(identified, client, error)
-        if identified.waits:
+        if identified.waits or not answers:
             return identified
         answer = functools.partial(self._answer, identified, client)
         return Answering(identified.caller.project, answer, functools.partial(self._refuse, identified, client))
@@ -137,8 +190,10 @@ class Requests:
     def _refused(self, request: Request, client: str) -> bool:
         return self._rates.refused(client, claims.credential(request))
 
-    def _answer(self, identified: Identified, client: str) -> Response:
+    def _answer(self, identified: Identified, client: str) -> Response | _Postponed:
         response = identified.answer()
+        if isinstance(response, Waiting):
+            return _Postponed(identified, response)
         self._audit.record(client, response, identified.caller)
         return response
 
@@ -150,6 +205,13 @@ class Requests:
     def _unproven(self, response: Response, request: Request, client: str, *, late: bool) -> _Refused:
         self._audit.record(client, response, key=claims.access_key(request))
         return _Refused(response, late)
+
+
+class _Postponed(NamedTuple):
+    """A call whose answer is waited for."""
+
+    identified: Identified
+    waiting: Waiting
 
 
 class _Refused(NamedTuple):

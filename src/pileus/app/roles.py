@@ -16,7 +16,7 @@ from collections.abc import Callable
 import structlog
 import uvloop
 
-from pileus.app import doors, logs, settings, stockimages
+from pileus.app import doors, faces, logs, settings, stockimages
 from pileus.app.cloud import begin
 from pileus.app.doors import Doors
 from pileus.app.http import Edge
@@ -45,7 +45,7 @@ def serve(state: StateDirectory, kit: Kit, role: Role, listen: str) -> None:
         raise Problem("A cloud of several processes needs PILEUS_BUS, a broker between them and the hosts.")
     state.prepare()
     listener = _listen(listen)
-    cloud_doors = doors.prepare(state, chosen, listener) if role.faces else Doors(listener, None, None)
+    cloud_doors = doors.prepare(state, chosen, listener) if role.faces else Doors(listener, None, None, {})
     cloud = build(state, chosen, kit, role, join=cloud_doors.join, fingerprint=cloud_doors.fingerprint)
     try:
         cloud.start()
@@ -74,15 +74,16 @@ def _ready(cloud: Cloud, state: StateDirectory, kit: Kit, role: Role, cloud_door
         if role.faces:
             admin, _ = begin(cloud, state)
             stockimages.register_all(admin, cloud, kit)
+            faces.open_all(cloud.faces, lambda face: face.declaration.listener is None)
     except Unavailable as error:
         log.warning("the store does not answer", reason=error.message)
         return False
     if role.loops:
         state.recover.unlink(missing_ok=True)
-    urls = cloud_doors.endpoints(cloud.settings)
+    urls = cloud_doors.endpoints(cloud.settings, faces.declared())
     if role.faces:
         _tell(state, urls)
-    log.info("ready", url=urls["rest"] if role.faces else urls["metrics"])
+    log.info("ready", url=cloud_doors.root(cloud.settings))
     return True
 
 

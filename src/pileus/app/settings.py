@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from pileus.app import origins
+from pileus.app.processes import holds_secret
 from pileus.cli.problem import Problem
-from pileus.model import addresses
 from pileus.model.addresses import OUTSIDE
 from pileus.model.bounds import BOUNDS, Bound
 from pileus.model.host import Overcommit
@@ -30,8 +30,8 @@ PREFIX = "PILEUS_"
 OTHERS = ("PILEUS_STATE", "PILEUS_DEBIAN_MIRROR")
 """Variables that commands read, and that are no settings of a cloud's."""
 
-SECRET = frozenset({"store", "bus", "broker_admin", "mcc_token"})
-"""Settings that may hold passwords: never shown."""
+SECRET = frozenset({"store", "bus", "broker_admin"})
+"""Settings that may hold passwords, beside those that are named as secrets are: never shown."""
 
 
 def _says(text: str) -> Meta:
@@ -181,27 +181,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning"],
         _says("what the processes log; debug: requests that change nothing, too"),
     ] = "info"
-    mcc_listen: Annotated[
-        str,
-        _says(
-            "ADDRESS:PORT at which the mcc tools are answered (port 0: a free one); off: nowhere; empty: on the stub "
-            "at a free loopback port, elsewhere nowhere"
-        ),
-    ] = ""
-    mcc_range: Annotated[str, _says("FIRST-LAST of the addresses that instances of the mcc tools have")] = (
-        "10.98.0.4-10.98.255.254"
-    )
-    mcc_project: Annotated[str, _says("the project in which the mcc tools act, whoever uses them")] = "admin"
-    mcc_allow: Annotated[
-        str, _says("ranges of addresses, with commas between them, from which the mcc tools are answered; empty: all")
-    ] = ""
-    mcc_token: Annotated[
-        str,
-        _says(
-            "what users of the mcc tools have to show, as a bearer's token or the password of HTTP's Basic; empty: "
-            "nothing"
-        ),
-    ] = ""
 
     def __repr__(self) -> str:
         """Nothing of what is set: some of it is secret."""
@@ -237,9 +216,14 @@ def read(environment: Mapping[str, str] = os.environ, kit: Kit | None = None) ->
 
     A `kit` may have other defaults for those that are not there, or empty.
     """
+    return _read(Settings, with_defaults(environment, kit), _check)
+
+
+def with_defaults(environment: Mapping[str, str], kit: Kit | None) -> Mapping[str, str]:
+    """The environment with a kit's defaults for the settings that are not there, or empty."""
     defaults = {variable(name): value for name, value in kit.defaults.items()} if kit is not None else {}
     unset = {name: value for name, value in defaults.items() if not environment.get(name)}
-    return _read(Settings, {**environment, **unset}, _check)
+    return {**environment, **unset}
 
 
 def read_own(kit: Kit, environment: Mapping[str, str] = os.environ) -> msgspec.Struct:
@@ -247,25 +231,34 @@ def read_own(kit: Kit, environment: Mapping[str, str] = os.environ) -> msgspec.S
     return _read(kit.settings, environment, _checks_itself)
 
 
-def _read(kind: type[T], environment: Mapping[str, str], check: Callable[[T], None]) -> T:
-    raw_settings = {
-        name: environment[variable(name)] for name in kind.__struct_fields__ if variable(name) in environment
-    }
+def read_face(kind: type[T], face: str, environment: Mapping[str, str] = os.environ) -> T:
+    """The settings of a face, as `read` does; its name is in those of its variables."""
+    return _read(kind, environment, _checks_itself, face)
+
+
+def _read(kind: type[T], environment: Mapping[str, str], check: Callable[[T], None], owner: str = "") -> T:
+    names = {name: variable(name, owner) for name in kind.__struct_fields__}
+    raw_settings = {name: environment[names[name]] for name in names if names[name] in environment}
     for name, value in raw_settings.items():
         try:
             check(msgspec.convert({name: value}, kind, strict=False, dec_hook=_path))
         except (msgspec.ValidationError, ValueError) as error:
             # What msgspec adds to its words is where the value stood: the variable says it better.
             why = str(error).partition(" - at ")[0]
-            shown = "" if name in SECRET else f"={value}"
-            raise Problem(f"{variable(name)}{shown} cannot be used: {why}.") from error
+            shown = "" if name in SECRET or holds_secret(names[name]) else f"={value}"
+            raise Problem(f"{names[name]}{shown} cannot be used: {why}.") from error
     return msgspec.convert(raw_settings, kind, strict=False, dec_hook=_path)
 
 
 def misspelt(kits: Iterable[Kit], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Variables that look like settings and are none, each with the one that was meant, perhaps; else ""."""
     valid_names = {*variables(kits), *OTHERS}
-    strange = [name for name in environment if name.startswith(PREFIX) and name not in valid_names]
+    strange = {name for name in environment if name.startswith(PREFIX)} - valid_names
+    if strange:
+        from pileus.app import faces  # noqa: PLC0415  (looking for faces is dear, and few settings are theirs)
+
+        valid_names |= faces.variables()
+    strange -= valid_names
     return {name: next(iter(difflib.get_close_matches(name, valid_names, 1, 0.8)), "") for name in sorted(strange)}
 
 
@@ -279,9 +272,9 @@ def variables(kits: Iterable[Kit]) -> set[str]:
     return {variable(name) for kind in kinds(kits) for name in kind.__struct_fields__}
 
 
-def variable(name: str) -> str:
-    """The environment's name of a setting."""
-    return PREFIX + name.upper()
+def variable(name: str, owner: str = "") -> str:
+    """The environment's name of a setting, of the face `owner` where it is one's."""
+    return PREFIX + (f"{owner}_{name}" if owner else name).upper()
 
 
 def _path(_type: type, value: object) -> Path:
@@ -299,12 +292,6 @@ def _check(settings: Settings) -> None:
         raise ValueError("internal is an address of this machine and a port: 10.0.0.1:8774")
     if settings.host_metrics and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}", settings.host_metrics):
         raise ValueError("host_metrics is an address of this machine and a port: 127.0.0.1:9464")
-    if settings.mcc_listen not in ("", "off") and not re.fullmatch(
-        r"(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}", settings.mcc_listen
-    ):
-        raise ValueError("mcc_listen is 'off', or an address of this machine and a port: 127.0.0.1:8080")
-    addresses.around(*addresses.pool(settings.mcc_range))
-    for text in (settings.mcc_allow, settings.metrics_allow):
-        origins.ranges(text)
+    origins.ranges(settings.metrics_allow)
     if settings.tls not in ("", "own") and not re.fullmatch(r"/[^:]+:/[^:]+", settings.tls):
         raise ValueError("tls is 'own', or the absolute paths of a certificate and its key: CERT.pem:KEY.pem")

@@ -132,11 +132,6 @@ class StateDirectory:
         return self.root / "identity"
 
     @property
-    def mcc_port(self) -> Path:
-        """The port at which the mcc tools were answered last."""
-        return self.cloud / "mcc.port"
-
-    @property
     def run(self) -> Path:
         """Pid files and locks of the processes."""
         return self.root / "run"
@@ -150,6 +145,10 @@ class StateDirectory:
     def channels(self) -> Path:
         """The socket at which the host gives the bytes of channels; the cloud's group may pass its folder."""
         return self.root / "channels" / "channels.sock"
+
+    def face_port(self, face: str) -> Path:
+        """The port of the last listening socket of a face that has its own."""
+        return self.cloud / f"{face}.port"
 
     def log(self, process: str) -> Path:
         """The log file of a process."""

@@ -1,44 +1,28 @@
-"""TCP streams to instances over websockets: bytes are passed on as they come, both ways."""
+"""Websockets: bytes of TCP streams passed on as they come, both ways, and messages that a face answers itself."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
-from urllib.parse import unquote
 
+from pileus.app import answers
+from pileus.app.answers import Receive, Send
+from pileus.app.waits import Waits
 from pileus.bus import channels
-from pileus.model.caller import Caller
-from pileus.model.errors import Fault, InvalidValue, PileusError, Unavailable
+from pileus.faces.wire.streams import BodyStream, Conversation
+from pileus.model.errors import Fault, PileusError, Unavailable
 from pileus.model.provider import Access
-from pileus.verbs.core import Core
-from pileus.verbs.instance import console
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
-_PATH = re.compile(r"/v1/instances/([^/]+)/connect/([0-9]{1,5})", re.ASCII)
 _CHUNK = 65536
 
 CLOSE_REASON = 123
 """Bytes of the reason with which a websocket is closed."""
-
-
-def target(path: str) -> tuple[str, int] | None:
-    """The (instance, port) that a websocket's path names; None for any other path."""
-    match = _PATH.fullmatch(path)
-    return (unquote(match[1]), int(match[2])) if match else None
-
-
-def access(caller: Caller, core: Core, wanted: tuple[str, int]) -> Access:
-    """Have the instance's host open the stream. Blocks."""
-    ident, port = wanted
-    if not 1 <= port <= 65535:
-        raise InvalidValue(f"{port} is no TCP port.", ident=str(port), reason="port")
-    return console.connect(caller, core, ident, port)
 
 
 def reason(error: PileusError | Fault) -> str:
@@ -77,8 +61,22 @@ async def splice(link: Link, receive: Receive, send: Send) -> None:
     can TLS: the instance is not told of it when it is on another machine.
     """
     reader, writer = link
-    down = asyncio.create_task(_down(reader, send))
-    up = asyncio.create_task(_up(receive, writer))
+    await _both(asyncio.create_task(_down(reader, send)), asyncio.create_task(_up(receive, writer)), send)
+
+
+async def converse(conversation: Conversation, receive: Receive, send: Send, waits: Waits, run: Run) -> None:
+    """Answer the messages of a client, and send it those that are pushed, until either side ends."""
+    up = asyncio.create_task(_reply(conversation, receive, send, run))
+    pushed = conversation.pushed
+    down = asyncio.create_task(_push(pushed, send, waits, run, up) if pushed is not None else _never())
+    try:
+        await _both(down, up, send)
+    finally:
+        if pushed is not None:
+            pushed.close()
+
+
+async def _both(down: asyncio.Task[None], up: asyncio.Task[None], send: Send) -> None:
     try:
         await asyncio.wait((down, up), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -107,3 +105,20 @@ async def _up(receive: Receive, writer: asyncio.StreamWriter) -> None:
             await writer.drain()
         elif writer.can_write_eof():
             writer.write_eof()
+
+
+async def _reply(conversation: Conversation, receive: Receive, send: Send, run: Run) -> None:
+    while (message := await receive())["type"] != "websocket.disconnect":
+        data = message.get("bytes") or (message.get("text") or "").encode()
+        answer = await run(functools.partial(conversation.reply, data))
+        if answer is not None:
+            await send({"type": "websocket.send", "bytes": answer})
+
+
+async def _push(pushed: BodyStream, send: Send, waits: Waits, run: Run, left: asyncio.Task[None]) -> None:
+    async for part in answers.parts(pushed, waits, run, left):
+        await send({"type": "websocket.send", "bytes": part})
+
+
+async def _never() -> None:
+    await asyncio.Event().wait()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pileus.app import kits
 from pileus.app.audit import Audit, Journal
+from pileus.app.faces import MountedFace, mount
 from pileus.app.memory import Memory
 from pileus.app.metrics import Metrics
 from pileus.app.presence import Presence
@@ -21,8 +22,6 @@ from pileus.app.registers import registers
 from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
 from pileus.bus.memory import MemoryBus
-from pileus.faces.ec2 import Ec2Face
-from pileus.faces.rest import RestFace
 from pileus.loops.admission import Admission
 from pileus.loops.collect import Collector
 from pileus.loops.fetch import Fetcher
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
     from pileus.bus.rabbitmq import CloudEnd as BrokerEnd
     from pileus.bus.tls import TlsFiles
     from pileus.bus.unix import CloudEnd as UnixEnd
-    from pileus.faces.mcc import MccFace
 
 Part = tuple[Callable[[], object], Callable[[], object]]
 """How something that runs beside the HTTP server is started, and stopped."""
@@ -68,8 +66,7 @@ class Cloud:
     """A cloud put together, or a process of one.
 
     `connected` says whether messages pass to and from hosts, `processes` how many processes answer requests. `parts`
-    are (start, stop) of what runs beside the HTTP server, in the order of starting. `mcc` is there once the store is
-    open, where that face is asked for.
+    are (start, stop) of what runs beside the HTTP server, in the order of starting.
     """
 
     role: Role
@@ -77,14 +74,12 @@ class Cloud:
     core: Core
     authority: Authority
     objects: ObjectStore
-    ec2: Ec2Face
-    rest: RestFace
+    faces: tuple[MountedFace, ...]
     metrics: Metrics
     audit: Audit
     recovery: Recovery | Awaited
     connected: Callable[[], bool]
     processes: Callable[[], int] = lambda: 1
-    mcc: MccFace | None = None
     parts: list[Part] = field(default_factory=list)
 
     def start(self) -> None:
@@ -130,7 +125,7 @@ def build(
     gate = Gate(bus)
     bounds = settings.bounds(site.settings)
     core = Core(store, gate, engine.provider, _key(state), place, settings.policy, bounds=bounds)
-    cloud = _cloud(state, settings, core, gate, engine.provider, role)
+    cloud = _cloud(state, settings, core, gate, kit, engine.provider, role)
     around: list[Part] = [(_nothing, engine.close)]
     if isinstance(bus, MemoryBus):
         first, last = _host_within(state, cloud, kit, site, bus)
@@ -195,7 +190,13 @@ def _nothing() -> None:
 
 
 def _cloud(
-    state: StateDirectory, settings: Settings, core: Core, gate: Gate, engine: NetworkEngine, role: Role
+    state: StateDirectory,
+    settings: Settings,
+    core: Core,
+    gate: Gate,
+    kit: Kit,
+    engine: NetworkEngine,
+    role: Role,
 ) -> Cloud:
     objects = ObjectStore(state.objects)
     if role.loops:
@@ -226,8 +227,7 @@ def _cloud(
         core=core,
         authority=authority,
         objects=objects,
-        ec2=Ec2Face(core, authority),
-        rest=RestFace(core, authority),
+        faces=mount(core, authority, objects, kit) if role.faces else (),
         metrics=metrics,
         audit=audit,
         recovery=opening,

@@ -203,6 +203,15 @@ CONTROL_FRAMES: Final = Bound(
 WEBSOCKET_TIME: Final = Bound(
     what="percent of time for streams while a request is answered", per="process", most=20, answer="the frames wait"
 )
+WAITS: Final = Bound(
+    what="requests that wait for a change, without a thread", per="process", most=16_000, answer="Throttled"
+)
+PROJECT_WAITS: Final = Bound(
+    what="requests that wait for a change, without a thread", per="project", most=12_000, answer="Throttled"
+)
+ANSWERED_PARTS: Final = Bound(
+    what="answers in parts of which the next part is being made", per="process", most=4, answer="the answer waits"
+)
 UPLOADS: Final = Bound(what="images on their way in", per="process", most=32, answer="Throttled")
 PROJECT_UPLOADS: Final = Bound(what="images on their way in", per="project", most=4, answer="Throttled")
 MCC_CALLS: Final = Bound(

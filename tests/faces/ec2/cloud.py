@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from defusedxml.ElementTree import fromstring
 
-from pileus.faces.ec2 import Ec2Face
+from pileus.faces.ec2.face import Ec2Face
 from pileus.faces.wire import signing
 from pileus.faces.wire.http import Request, Response
 from pileus.model.caller import SYSTEM, Caller

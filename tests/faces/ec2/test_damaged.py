@@ -67,7 +67,7 @@ def ids(account: Account) -> list[str]:
 def test_no_list_fails(cloud: Cloud, account: Account, neighbour: Account, cls: type[Noun]) -> None:
     damage(cloud, account, cls)
     failed = {}
-    for name in ACTIONS:
+    for _, name in ACTIONS:
         if name.startswith("Describe"):
             answer = account.post(params={"Action": name})
             if answer.status not in (200, 400):

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from pileus.faces.ec2 import PATHS
+from pileus.faces.ec2 import FACE
 from pileus.faces.ec2.call import ACTIONS, Action, Call, action
+from pileus.faces.ec2.face import SERVICES
 from pileus.faces.wire import signing
 from pileus.faces.wire.http import Request, Response
 from pileus.faces.wire.model import ServiceModel
@@ -35,7 +36,7 @@ def test_get_works_as_post_does(account: Account) -> None:
     assert b"<regionName>us-east-1</regionName>" in response.body
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", sorted(FACE.paths.exact))
 def test_every_path_works(account: Account, path: str) -> None:
     assert answered(account, signed(account, QUERY, path=path)).status == 200
 
@@ -155,7 +156,7 @@ def test_our_own_mistakes_are_internal_errors_without_details(
     def broken(call: Call) -> dict[str, Any]:
         raise RuntimeError("the secret of the universe")
 
-    monkeypatch.setitem(ACTIONS, "DescribeRegions", Action(broken, dry=False))
+    monkeypatch.setitem(ACTIONS, ("ec2", "DescribeRegions"), Action(broken, dry=False))
     response = account.post(Action="DescribeRegions")
     assert (response.status, code_of(response)) == (500, "InternalError")
     assert b"universe" not in response.body
@@ -165,7 +166,7 @@ def test_our_own_mistakes_are_internal_errors_without_details(
 
 
 def test_result_that_the_model_lacks_is_our_mistake(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ACTIONS, "DescribeRegions", Action(lambda _: {"Nonsense": 1}, dry=False))
+    monkeypatch.setitem(ACTIONS, ("ec2", "DescribeRegions"), Action(lambda _: {"Nonsense": 1}, dry=False))
     assert code_of(account.post(Action="DescribeRegions")) == "InternalError"
 
 
@@ -180,10 +181,17 @@ def test_dry_runs_do_nothing(account: Account) -> None:
 
 
 def test_actions_are_amazons_and_registered_once() -> None:
-    known = ServiceModel.load("ec2").actions | ServiceModel.load("sts").actions
+    known = {(service, name) for service in SERVICES for name in ServiceModel.load(service).actions}
     assert ACTIONS.keys() <= known
     with pytest.raises(ValueError, match="twice"):
         action("RunInstances")(lambda _: {})
+
+
+def test_services_share_names_of_actions(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ACTIONS, ("ec2", "GetCallerIdentity"), Action(lambda _: {"Account": "ec2"}, dry=False))
+    monkeypatch.setitem(ACTIONS, ("sts", "GetCallerIdentity"), Action(lambda _: {"Account": "sts"}, dry=False))
+    assert b"<Account>sts</Account>" in account.post("sts", Action="GetCallerIdentity").body
+    assert code_of(account.post(Action="GetCallerIdentity")) == "InvalidAction"
 
 
 def test_many_threads_at_once(account: Account) -> None:

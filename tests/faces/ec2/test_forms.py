@@ -49,7 +49,7 @@ def test_a_long_form_is_decoded_after_its_signature_was_found_good(
     assert isinstance(found, Identified)
     assert found.reads
     assert decoded == [], "the request's project has not had its turn yet"
-    assert code_of(found.answer()) == "FilterLimitExceeded"
+    assert code_of(found.now()) == "FilterLimitExceeded"
     assert len(decoded) == 1
 
 
@@ -87,7 +87,7 @@ def test_a_long_form_is_not_decoded_for_what_waits_for_a_host(
     found = account.cloud.face.identify(signed(account, form))
     assert isinstance(found, Identified)
     assert found.waits
-    assert found.answer().status == 413
+    assert found.now().status == 413
 
 
 @pytest.mark.parametrize("heads", ["%41ction=RunInstances&Version=2016-11-15", f"{HEADS}&MaxCount=%31"])

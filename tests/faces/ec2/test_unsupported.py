@@ -13,7 +13,7 @@ from pileus.faces.ec2.listed import EMPTY
 from pileus.faces.wire.model import ServiceModel
 
 SERVICE = ServiceModel.load("ec2")
-NAMES = sorted((ACTIONS.keys() & SERVICE.actions) - EMPTY.keys())
+NAMES = sorted({name for service, name in ACTIONS if service == "ec2"} - EMPTY.keys())
 """Of lists that are empty, no filter of a member could take anything away."""
 
 EVERYWHERE = {"DryRun", "MaxResults", "NextToken", "TagSpecifications", "Filters", "Filter"}
@@ -38,7 +38,7 @@ MEANINGLESS = {
 
 def text_of(name: str) -> str:
     """The source of an action's module, and of those that read members for several."""
-    own = Path(inspect.getfile(inspect.unwrap(ACTIONS[name].run))).read_text()
+    own = Path(inspect.getfile(inspect.unwrap(ACTIONS["ec2", name].run))).read_text()
     return own + "".join(Path(inspect.getfile(module)).read_text() for module in (permission, tag))
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pileus.faces.mcc import MccFace
+from pileus.faces.mcc.face import MccFace
 from pileus.faces.mcc.methods import METHODS, STATUS
+from pileus.faces.mcc.settings import MccSettings
 from pileus.faces.wire.http import Request, Response
 from pileus.model.errors import ERRORS
 from pileus.model.instance import State
@@ -33,7 +34,8 @@ class Mcc:
         self.ann: Caller = self.site.caller("blue")
         for name, kind in (("ubuntu", "container"), ("centos", "container"), ("vm", "machine")):
             self.site.image(self.ann, name, kind=kind)
-        self.face = MccFace(self.site.core, lambda: self.ann, network.flat(self.ann, self.site.core, POOL))
+        self.face = MccFace(self.site.core, MccSettings())
+        self.face.act(lambda: self.ann, network.flat(self.ann, self.site.core, POOL))
 
     def post(self, body: bytes, path: str = "/", **headers: str) -> Response:
         """One request as clients send it."""

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from pileus.bus.channels import ChannelServer
 from pileus.bus.memory import MemoryBus
-from pileus.faces.rest import RestFace
+from pileus.faces.rest.face import RestFace
 from pileus.faces.wire.http import Request
 from pileus.host.agent import Agent
 from pileus.host.book import Book

@@ -4,6 +4,44 @@
 `filters`, `paging` and `names` are what lists share; every other file is a noun with its actions.
 """
 
-from pileus.faces.ec2.face import PATHS, Ec2Face
+from __future__ import annotations
 
-__all__ = ["PATHS", "Ec2Face"]
+from typing import TYPE_CHECKING
+
+from pileus.faces.wire.face import ActionKey, ActionSummary, FaceContext, FaceDeclaration, FacePaths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pileus.faces.ec2.face import Ec2Face
+
+
+def _make(context: FaceContext) -> Ec2Face:
+    from pileus.faces.ec2.face import Ec2Face  # noqa: PLC0415  (a declaration is light)
+
+    return Ec2Face(context.core, context.authority)
+
+
+def _actions() -> Mapping[ActionKey, ActionSummary]:
+    from pileus.faces.ec2.face import registered  # noqa: PLC0415  (a declaration is light)
+
+    return {key: ActionSummary(action.says, action.waits) for key, action in registered().items()}
+
+
+def _errors() -> Mapping[tuple[str, str, str], tuple[str, int]]:
+    from pileus.faces.ec2.errors import TABLE  # noqa: PLC0415  (a declaration is light)
+
+    return TABLE
+
+
+FACE = FaceDeclaration(
+    name="ec2",
+    make=_make,
+    authentication="AWS Signature Version 4 (any region's name) or 2, by an access key.",
+    # Amazon's own path, and PiNet's.
+    paths=FacePaths(exact=frozenset({"/", "/services/Cloud", "/services/Cloud/"})),
+    endpoints={"ec2": "", "sts": ""},
+    actions=_actions,
+    errors=_errors,
+)
+"""The declaration of this face."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -32,18 +33,24 @@ class Action(NamedTuple):
     dry: bool
     waits: bool = False
 
+    @property
+    def says(self) -> str:
+        """The first paragraph of what is written about it, or about its module."""
+        written = inspect.getdoc(self.run) or inspect.getdoc(inspect.getmodule(self.run)) or ""
+        return " ".join(written.split("\n\n")[0].split())
 
-ACTIONS: dict[str, Action] = {}
-"""Every action that this face has, by Amazon's name for it."""
+
+ACTIONS: dict[tuple[str, str], Action] = {}
+"""Every action that this face has, by the service ("ec2") and Amazon's name for it: services share names."""
 
 
-def action(name: str, *, dry: bool = False, waits: bool = False) -> Callable[[Handler], Handler]:
-    """Register the decorated function as the action `name`; ValueError when there is one of that name."""
+def action(name: str, *, service: str = "ec2", dry: bool = False, waits: bool = False) -> Callable[[Handler], Handler]:
+    """Register the decorated function as the action `name` of `service`; ValueError when that has one of the name."""
 
     def register(handler: Handler) -> Handler:
-        if name in ACTIONS:
-            raise ValueError(f"the action {name} is registered twice")
-        ACTIONS[name] = Action(handler, dry, waits)
+        if (service, name) in ACTIONS:
+            raise ValueError(f"the action {name} of {service} is registered twice")
+        ACTIONS[service, name] = Action(handler, dry, waits)
         return handler
 
     return register

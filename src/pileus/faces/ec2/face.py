@@ -29,7 +29,7 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
     unsupported,
     volume,
 )
-from pileus.faces.ec2.call import ACTIONS, Call
+from pileus.faces.ec2.call import ACTIONS, Action, Call
 from pileus.faces.ec2.instance import power
 from pileus.faces.wire import query, scalars, signing, sigv2, sigv4, xml
 from pileus.faces.wire.errors import WireError, malformed
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from pileus.verbs.core import Core
     from pileus.verbs.credential import Authority
 
-PATHS = ("/", "/services/Cloud", "/services/Cloud/")
-"""Where this face is served; Amazon's own path, and PiNet's."""
+SERVICES = ("ec2", "sts")
+"""The services that this face speaks for, by botocore's names; signatures are scoped to one of them."""
 
 FACE = "ec2"
 """How the journal names this face."""
@@ -72,13 +72,16 @@ class Ec2Face:
         self._authority = authority
         self._v2 = sigv2.SigV2Verifier(authority.secret, core.store.now)
         self._v4 = sigv4.SigV4Verifier(authority.secret, core.store.now)
-        self._ec2 = ServiceModel.load("ec2")
-        self._sts = ServiceModel.load("sts")
+        self._services = {name: ServiceModel.load(name) for name in SERVICES}
+        self._ec2 = self._services["ec2"]
+        # EC2 takes all versions from its first on, the others those of their models.
+        others = [service for service in self._services.values() if service is not self._ec2]
+        self._by_versions = {version: service for service in others for version in service.versions}
 
     def handle(self, request: Request) -> Response:
         """Answer `request`; never raises. Blocks while verbs do."""
         identified = self.identify(request)
-        return identified if isinstance(identified, Response) else identified.answer()
+        return identified if isinstance(identified, Response) else identified.now()
 
     def identify(self, request: Request) -> Identified | Response:
         """Find out who asks; the answer where that is refused. Never raises. May read the store."""
@@ -89,13 +92,13 @@ class Ec2Face:
                 raise WireError("UnsupportedHttpVerb", text)
             params, whole = _params(request)
             service = self._by_version(params)
-            caller, scope = self._authenticate(request, "sts" if service is self._sts else "ec2")
+            caller, scope = self._authenticate(request, service.name)
             request_id = caller.request
-            service = {"ec2": self._ec2, "sts": self._sts}.get(scope, service)
+            service = self._services.get(scope, service)
         except Exception as error:  # noqa: BLE001  (whatever it is, the client gets an answer in its dialect)
             return _refusal(service, error, request_id or str(uuid.uuid4()), "")
         action = params.get("Action", "")
-        entry = ACTIONS.get(action)
+        entry = ACTIONS.get((service.name, action))
         return Identified(
             caller,
             functools.partial(self._answer, service, caller, request, params, whole=whole),
@@ -115,7 +118,7 @@ class Ec2Face:
         action, host = "", request.headers.get("host", "")
         try:
             if not whole:
-                params = _decoded(request, params)
+                params = _decoded(request, service.name, params)
             action = query.action_of(service, params)
             result = self._run(service, action, Call(self._core, caller, {}, host), params)
             return _response(200, xml.serialize(service, action, result, caller.request), caller.request, action)
@@ -123,7 +126,7 @@ class Ec2Face:
             return _refusal(service, error, caller.request, action)
 
     def _by_version(self, params: Mapping[str, str]) -> ServiceModel:
-        return self._sts if params.get("Version") in self._sts.versions else self._ec2
+        return self._by_versions.get(params.get("Version", ""), self._ec2)
 
     def _authenticate(self, request: Request, service: str) -> tuple[Caller, str]:
         """Return the caller, and the service that the signature is for: `service` where the signature names none.
@@ -160,7 +163,7 @@ class Ec2Face:
         return query.decode_form(request.query, request.body)
 
     def _run(self, service: ServiceModel, action: str, call: Call, params: Mapping[str, str]) -> dict[str, Any]:
-        entry = ACTIONS.get(action)
+        entry = ACTIONS.get((service.name, action))
         if entry is None:
             raise service.unsupported(action)
         if action in power.OF_INSTANCES and not any(param.startswith("InstanceId") for param in params):
@@ -173,6 +176,11 @@ class Ec2Face:
         return entry.run(call._replace(args=args))
 
 
+def registered() -> Mapping[tuple[str, str], Action]:
+    """Every action, by service and name: importing this module has registered them."""
+    return ACTIONS
+
+
 def _params(request: Request) -> tuple[dict[str, str], bool]:
     """Return the parameters of a small form, and True; of a larger form the parameters in HEADS, and False."""
     if len(request.query) + len(request.body) <= SMALL_FORM:
@@ -180,13 +188,13 @@ def _params(request: Request) -> tuple[dict[str, str], bool]:
     return {name: query.plain(name, request.query, request.body) for name in HEADS}, False
 
 
-def _decoded(request: Request, heads: Mapping[str, str]) -> dict[str, str]:
+def _decoded(request: Request, service: str, heads: Mapping[str, str]) -> dict[str, str]:
     """All parameters of a request whose `heads` were read before. Raises WireError where they are not the same.
 
     Raises TooLarge for an action that waits for a host: it has few parameters, and is answered outside of the shares
     that projects have of the request threads.
     """
-    entry = ACTIONS.get(heads["Action"])
+    entry = ACTIONS.get((service, heads["Action"]))
     if entry is not None and entry.waits:
         raise TooLarge(f"The parameters of {heads['Action']} have at most {SMALL_FORM} bytes.")
     params = query.decode_form(request.query, request.body)
@@ -208,12 +216,12 @@ def _scoped(scope: str, service: str, host: str) -> str:
     boto 2 signs for the first word of the host's name; which service is meant is then for the version, `service`, to
     say. S3's signatures need not cover the body: they prove nothing here.
     """
-    if scope in ("ec2", "sts"):
+    if scope in SERVICES:
         return scope
     if scope != "s3" and scope == host.partition(":")[0].partition(".")[0]:
         return service
-    if service == "sts":
-        raise WireError("SignatureDoesNotMatch", "Credential should be scoped to correct service: 'sts'.", 403)
+    if service != "ec2":
+        raise WireError("SignatureDoesNotMatch", f"Credential should be scoped to correct service: '{service}'.", 403)
     raise WireError("AuthFailure", "Credential should be scoped to correct service: 'ec2'.", 401)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pileus.faces.ec2.call import Call, action
 
 
-@action("GetCallerIdentity")
+@action("GetCallerIdentity", service="sts")
 def get_caller_identity(call: Call) -> dict[str, Any]:
     """The account and the user that the access key belongs to."""
     caller = call.caller

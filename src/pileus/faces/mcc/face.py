@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hmac
 import inspect
+import uuid
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, ParseError
@@ -13,14 +17,15 @@ from defusedxml import DefusedXmlException, ElementTree
 from pileus.faces.mcc.methods import METHODS, MethodCall
 from pileus.faces.wire.http import Request, Response
 from pileus.mcc import xmlrpc
+from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import Fault, PileusError
+from pileus.verbs import network, project
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pileus.model.caller import Caller
+    from pileus.faces.mcc.settings import MccSettings
     from pileus.verbs.core import Core
-    from pileus.verbs.network import Flat
 
 FACE = "mcc"
 
@@ -31,12 +36,44 @@ log = structlog.get_logger()
 
 
 class MccFace:
-    """Answers calls as `caller` says at each one, launching on the network `flat`. Blocks: call it in a thread."""
+    """Answers calls in the project that the settings name, on its flat network. Blocks: call it in a thread."""
 
-    def __init__(self, core: Core, caller: Callable[[], Caller], flat: Flat) -> None:
+    def __init__(self, core: Core, settings: MccSettings) -> None:
         self._core = core
-        self._caller = caller
-        self._flat = flat
+        self._settings = settings
+        self._home: tuple[Callable[[], Caller], network.Flat] | None = None
+
+    def open(self) -> None:
+        """Make the project and its network. Raises DamagedRow, InvalidValue."""
+        home = project.ensure(SYSTEM, self._core, self._settings.project)
+
+        def caller() -> Caller:
+            return Caller(
+                user="",
+                user_name=FACE,
+                project=home.uuid,
+                project_name=home.name,
+                account_id=home.wanted.account_id,
+                face=FACE,
+                request=str(uuid.uuid4()),
+            )
+
+        self.act(caller, network.flat(caller(), self._core, self._settings.range))
+
+    def act(self, caller: Callable[[], Caller], flat: network.Flat) -> None:
+        """Answer calls from now on, as what `caller` returns at each one, launching on the network `flat`."""
+        self._home = caller, flat
+
+    def refusal(self, request: Request) -> Response | None:
+        """Return the answer to a call without the token, or before the face is open."""
+        token = self._settings.token
+        if token and not hmac.compare_digest(_shown(request.headers.get("authorization", "")), token.encode()):
+            return self.page(HTTPStatus.UNAUTHORIZED)
+        return None if self._home else self.page(HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def page(self, status: int, text: str = "") -> Response:
+        """Return the answer to what is no call."""
+        return page(HTTPStatus(status), text)
 
     def handle(self, request: Request) -> Response:
         """Answer; refusals are answers too."""
@@ -50,13 +87,16 @@ class MccFace:
         return self._answer(method, params)
 
     def _answer(self, method: str, params: list[Any]) -> Response:
+        if self._home is None:
+            return page(HTTPStatus.SERVICE_UNAVAILABLE)
         work = METHODS.get(method)
         if work is None or not _fits(work, params):
             text = f"Method {method} missing or wrong number of parameters!"
             return _response(xmlrpc.refusal(MISSING, text), action="", code=str(MISSING))
-        caller = self._caller()
+        new_caller, flat = self._home
+        caller = new_caller()
         try:
-            body, code = xmlrpc.answer(work(MethodCall(caller, self._core, self._flat), *params)), ""
+            body, code = xmlrpc.answer(work(MethodCall(caller, self._core, flat), *params)), ""
         except PileusError as error:
             body, code = _uncaught(method, error.message), error.code
         except Fault as fault:
@@ -94,6 +134,19 @@ def _refused(request: Request) -> HTTPStatus | None:
     if not length.isdecimal() or int(length) == 0:
         return HTTPStatus.LENGTH_REQUIRED
     return None
+
+
+def _shown(header: str) -> bytes:
+    """The token in an Authorization header: a bearer's, or the password of Basic, which old libraries can send."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip().encode()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
+        except (binascii.Error, ValueError):
+            return b""
+    return b""
 
 
 def _parsed(body: bytes) -> Element:

@@ -8,7 +8,8 @@ from typing import Any, get_type_hints
 import msgspec
 
 from pileus.faces.rest.documents import PLURALS, SECRET
-from pileus.faces.rest.routes import MOST, ROUTES, Route
+from pileus.faces.rest.routes import MOST, ROUTES
+from pileus.faces.wire.typed import Route
 from pileus.model.noun import Noun
 from pileus.verbs.user import Account
 

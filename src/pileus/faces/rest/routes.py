@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from pileus.faces.rest import documents
 from pileus.faces.rest.explain import explain
-from pileus.faces.wire.body import decoded
+from pileus.faces.wire.typed import Route, TypedRequest
 from pileus.model import listing as pages
 from pileus.model import quota
 from pileus.model.allowance import Allowance
@@ -26,36 +26,8 @@ from pileus.verbs import credential, doctor, flavor, floatingip, host, image, jo
 from pileus.verbs.core import Core
 from pileus.verbs.instance import console, launch, power, stats, view
 
-T = TypeVar("T")
-
 MOST = 1000
 """How many nouns one page of a list has at most."""
-
-
-class RestRequest(msgspec.Struct, frozen=True):
-    """A request whose caller is known: the words of its path by their names, its query, its body."""
-
-    caller: Caller
-    core: Core
-    path: dict[str, str]
-    query: dict[str, str]
-    body: bytes
-
-    def read(self, shape: type[T]) -> T:
-        """The body as `shape`; InvalidValue naming what is missing, ill-typed or unknown."""
-        fields = decoded(self.body or b"{}", dict[str, Any])
-        try:
-            names = {field.encode_name for field in msgspec.structs.fields(shape)}  # type: ignore[arg-type]  # all shapes are Structs
-            unknown = sorted(fields.keys() - names)
-            if unknown:
-                raise InvalidValue(f"Unknown field '{unknown[0]}'; known: {', '.join(sorted(names))}.", reason="body")
-            return msgspec.convert(fields, shape)
-        except msgspec.DecodeError as error:
-            raise InvalidValue(f"The body is not what this path takes: {error}", reason="body") from error
-
-    def flag(self, name: str) -> bool:
-        """Whether the query says 1 or true for `name`."""
-        return self.query.get(name, "").lower() in ("1", "true")
 
 
 class NewUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,19 +114,7 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
     forget: bool = False
 
 
-class Route(msgspec.Struct, frozen=True):
-    """One path: words in braces stand for any one word. `body` is what it takes. `waits`: it waits for hosts."""
-
-    method: str
-    path: str
-    handle: Callable[[RestRequest], Any]
-    says: str
-    body: type[msgspec.Struct] | None = None
-    status: int = 200
-    waits: bool = False
-
-
-def _list(request: RestRequest) -> dict[str, Any]:
+def _list(request: TypedRequest) -> dict[str, Any]:
     cls = documents.kind_of(request.path["nouns"])
     start, limit = pages.after(request.query.get("after")), _limit(request.query.get("limit"))
     with request.core.store.read() as tx:
@@ -179,32 +139,32 @@ def _limit(text: str | None) -> int:
     return min(int(text), MOST)
 
 
-def _show(request: RestRequest) -> dict[str, Any]:
+def _show(request: TypedRequest) -> dict[str, Any]:
     cls = documents.kind_of(request.path["nouns"])
     with request.core.store.read() as tx:
         return documents.documents(request.core, tx, [documents.one(request.caller, tx, cls, request.path["id"])])[0]
 
 
-def _explain(request: RestRequest) -> dict[str, Any]:
+def _explain(request: TypedRequest) -> dict[str, Any]:
     return explain(request.caller, request.core, documents.kind_of(request.path["kind"]), request.path["id"])
 
 
-def _create_user(request: RestRequest) -> user.Account:
+def _create_user(request: TypedRequest) -> user.Account:
     new = request.read(NewUser)
     return user.create(request.caller, request.core, new.name, new.project, admin=new.admin)
 
 
-def _create_credential(request: RestRequest) -> credential.Made:
+def _create_credential(request: TypedRequest) -> credential.Made:
     new = request.read(NewCredential)
     return credential.create(request.caller, request.core, new.type, new.user)
 
 
-def _revoke_credential(request: RestRequest) -> dict[str, Any]:
+def _revoke_credential(request: TypedRequest) -> dict[str, Any]:
     credential.revoke(request.caller, request.core, request.path["id"])
     return {}
 
 
-def _create_keypair(request: RestRequest) -> dict[str, Any]:
+def _create_keypair(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewKeyPair)
     if new.public_key:
         return documents.document(keypair.import_(request.caller, request.core, new.name, new.public_key.encode()))
@@ -212,83 +172,97 @@ def _create_keypair(request: RestRequest) -> dict[str, Any]:
     return {**documents.document(key), "private_key": private}
 
 
-def _create_flavor(request: RestRequest) -> dict[str, Any]:
+def _create_flavor(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewFlavor)
     size = {name: getattr(new, name) for name in ("vcpus", "memory", "disk", "kind", "traits", "allowance")}
     wanted = FlavorWanted(**size)
     return documents.document(flavor.create(request.caller, request.core, new.name, wanted))
 
 
-def _demand(request: RestRequest) -> dict[str, Any]:
+def _demand(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewTraits)
     return documents.document(flavor.demand(request.caller, request.core, request.path["id"], new.add, new.remove))
 
 
-def _offered(*, retired: bool) -> Callable[[RestRequest], dict[str, Any]]:
+def _offered(*, retired: bool) -> Callable[[TypedRequest], dict[str, Any]]:
     return lambda request: documents.document(
         flavor.offer(request.caller, request.core, request.path["id"], retired=retired)
     )
 
 
-def _capture_image(request: RestRequest) -> dict[str, Any]:
+def _capture_image(request: TypedRequest) -> dict[str, Any]:
     return documents.image_document(image.capture(request.caller, request.core, request.read(image.CaptureRequest)))
 
 
-def _delete_image(request: RestRequest) -> dict[str, Any]:
+def _delete_image(request: TypedRequest) -> dict[str, Any]:
     image.deregister(request.caller, request.core, request.path["id"])
     return {}
 
 
-def _launch(request: RestRequest) -> dict[str, Any]:
+def _launch(request: TypedRequest) -> dict[str, Any]:
     uuids = launch.launch(request.caller, request.core, request.read(launch.Launch))
     views = view.launched(request.caller, request.core, uuids)
     with request.core.store.read() as tx:
         return {"instances": documents.documents(request.core, tx, [instance_view.instance for instance_view in views])}
 
 
-def _console(request: RestRequest) -> dict[str, Any]:
+class _Count(msgspec.Struct):
+    """The part of a launch that says how many."""
+
+    most: int = 1
+
+
+def _launches(body: bytes) -> int:
+    """The number of instances that a launch asks for, as far as that can be read; the verb looks at it closely."""
+    try:
+        return max(1, msgspec.json.decode(body, type=_Count).most)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return 1
+
+
+def _console(request: TypedRequest) -> dict[str, Any]:
     instance, output = console.output(request.caller, request.core, request.path["id"])
     return {"id": instance.ec2_id, "output": output.decode("utf-8", "replace")}
 
 
-def _stats(request: RestRequest) -> dict[str, Any]:
+def _stats(request: TypedRequest) -> dict[str, Any]:
     start, limit = pages.after(request.query.get("after")), _limit(request.query.get("limit"))
     uses, rest = stats.of_all(request.caller, request.core, everywhere=request.flag("all"), after=start, limit=limit)
     return {"stats": [documents.use_document(use) for use in uses], "next": rest}
 
 
-def _stats_of_one(request: RestRequest) -> dict[str, Any]:
+def _stats_of_one(request: TypedRequest) -> dict[str, Any]:
     return documents.use_document(stats.of_one(request.caller, request.core, request.path["id"]))
 
 
-def _limits(request: RestRequest) -> Any:
+def _limits(request: TypedRequest) -> Any:
     return limit.show(request.caller, request.core, request.query.get("project", ""))
 
 
-def _change_limits(request: RestRequest) -> Any:
+def _change_limits(request: TypedRequest) -> Any:
     return limit.change(request.caller, request.core, request.path["id"], request.read(NewLimits).limits)
 
 
-def _doctor(request: RestRequest) -> Any:
+def _doctor(request: TypedRequest) -> Any:
     return doctor.look(request.caller, request.core)
 
 
-def _mend(request: RestRequest) -> dict[str, Any]:
+def _mend(request: TypedRequest) -> dict[str, Any]:
     return {"findings": doctor.mend(request.caller, request.core)}
 
 
-def _sweep(request: RestRequest) -> dict[str, Any]:
+def _sweep(request: TypedRequest) -> dict[str, Any]:
     doctor.sweep(request.caller, request.core, request.path["kind"], request.path["uuid"])
     return {}
 
 
-def _adopt(request: RestRequest) -> dict[str, Any]:
+def _adopt(request: TypedRequest) -> dict[str, Any]:
     adoption = request.read(Adoption)
     return documents.document(doctor.adopt(request.caller, request.core, adoption.spec, adoption.host, adoption.body))
 
 
-def _powered(verb: Callable[[Caller, Core, list[str]], object]) -> Callable[[RestRequest], dict[str, Any]]:
-    def handle(request: RestRequest) -> dict[str, Any]:
+def _powered(verb: Callable[[Caller, Core, list[str]], object]) -> Callable[[TypedRequest], dict[str, Any]]:
+    def handle(request: TypedRequest) -> dict[str, Any]:
         with request.core.store.read() as tx:
             instance = documents.one(request.caller, tx, Instance, request.path["id"])
         verb(request.caller, request.core, [instance.ec2_id])
@@ -299,12 +273,12 @@ def _powered(verb: Callable[[Caller, Core, list[str]], object]) -> Callable[[Res
     return handle
 
 
-def _allocate_address(request: RestRequest) -> dict[str, Any]:
+def _allocate_address(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewAddress)
     return _address(request, floatingip.allocate(request.caller, request.core, new.tags, new.address))
 
 
-def _associate_address(request: RestRequest) -> dict[str, Any]:
+def _associate_address(request: TypedRequest) -> dict[str, Any]:
     to = request.read(Association)
     instance = to.instance
     if instance:
@@ -317,50 +291,50 @@ def _associate_address(request: RestRequest) -> dict[str, Any]:
     return _address(request, floating)
 
 
-def _disassociate_address(request: RestRequest) -> dict[str, Any]:
+def _disassociate_address(request: TypedRequest) -> dict[str, Any]:
     floating = floatingip.disassociate(request.caller, request.core, "", *floatingip.meant(request.path["id"]))
     return _address(request, floating)
 
 
-def _release_address(request: RestRequest) -> dict[str, Any]:
+def _release_address(request: TypedRequest) -> dict[str, Any]:
     floatingip.release(request.caller, request.core, *floatingip.meant(request.path["id"]))
     return {}
 
 
-def _address(request: RestRequest, floating: FloatingIp) -> dict[str, Any]:
+def _address(request: TypedRequest, floating: FloatingIp) -> dict[str, Any]:
     with request.core.store.read() as tx:
         return documents.documents(request.core, tx, [floating])[0]
 
 
-def _turned(state: Duty) -> Callable[[RestRequest], dict[str, Any]]:
+def _turned(state: Duty) -> Callable[[TypedRequest], dict[str, Any]]:
     return lambda request: _host(request, host.turn(request.caller, request.core, request.path["id"], state))
 
 
-def _give_host(request: RestRequest) -> dict[str, Any]:
+def _give_host(request: TypedRequest) -> dict[str, Any]:
     return _host(request, host.give(request.caller, request.core, request.path["id"], request.read(Overcommit)))
 
 
-def _mark_host(request: RestRequest) -> dict[str, Any]:
+def _mark_host(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewTraits)
     return _host(request, host.mark(request.caller, request.core, request.path["id"], new.add, new.remove))
 
 
-def _remove_host(request: RestRequest) -> dict[str, Any]:
+def _remove_host(request: TypedRequest) -> dict[str, Any]:
     forget = request.read(Removal).forget
     return _host(request, host.remove(request.caller, request.core, request.path["id"], forget=forget))
 
 
-def _admit_host(request: RestRequest) -> dict[str, Any]:
+def _admit_host(request: TypedRequest) -> dict[str, Any]:
     host.admit(request.caller, request.core, request.path["id"])
     return {}
 
 
-def _host(request: RestRequest, shown: Host) -> dict[str, Any]:
+def _host(request: TypedRequest, shown: Host) -> dict[str, Any]:
     with request.core.store.read() as tx:
         return documents.documents(request.core, tx, [shown])[0]
 
 
-def _invite(request: RestRequest) -> join.Invitation:
+def _invite(request: TypedRequest) -> join.Invitation:
     new = request.read(NewToken)
     return join.invite(request.caller, request.core, new.host, new.valid)
 
@@ -378,7 +352,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "flavors/{id}/traits", _demand, "Change what it demands of hosts.", NewTraits),
     Route("POST", "flavors/{id}/retire", _offered(retired=True), "Launch nothing in it any more."),
     Route("POST", "flavors/{id}/offer", _offered(retired=False), "Offer it again."),
-    Route("POST", "instances", _launch, "Launch instances.", launch.Launch, 201),
+    Route("POST", "instances", _launch, "Launch instances.", launch.Launch, 201, launches=_launches),
     Route("POST", "instances/{id}/start", _powered(power.start), "Want it running."),
     Route("POST", "instances/{id}/stop", _powered(power.stop), "Want it stopped."),
     Route("POST", "instances/{id}/reboot", _powered(power.reboot), "Have it go down and come up again."),

@@ -31,9 +31,16 @@ def credential(request: Request) -> str:
     key = access_key(request)
     if key:
         return key
-    # The one that is verified: others beside it would make many credentials of one.
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    shown = token(request)
+    return sha256(shown.encode("latin-1", "replace")).hexdigest() if shown else ""
+
+
+def token(request: Request) -> str:
+    """The bearer's token (or X-Auth-Token) that the request shows, and by which it is verified; empty for none.
+
+    Others beside it would make many credentials of one.
+    """
+    scheme, _, bearer_token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
-        token = request.headers.get("x-auth-token", "")
-    token = token.strip()
-    return sha256(token.encode("latin-1", "replace")).hexdigest() if token else ""
+        bearer_token = request.headers.get("x-auth-token", "")
+    return bearer_token.strip()

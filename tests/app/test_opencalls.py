@@ -1,4 +1,4 @@
-"""The door of the mcc tools, in this process: where it listens, and by which names it is called."""
+"""A face on a listener of its own, in this process: where it listens, and by which names it is called."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pileus.app import kits, mccdoor, settings
+from pileus.app import faceports, faces, kits
 from pileus.app.audit import Audit, Journal
+from pileus.app.faces import MountedFace
 from pileus.app.metrics import Metrics
+from pileus.app.opencalls import OpenApplication
 from pileus.app.rates import BURST, DELAY
 from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
 from pileus.cli.problem import Problem
-from pileus.faces.mcc import MccFace
+from pileus.faces.mcc import FACE
+from pileus.faces.mcc.face import MccFace
+from pileus.faces.mcc.settings import MccSettings
 from pileus.faces.wire.http import Request, Response
 from pileus.mcc import xmlrpc
 from pileus.model import bounds
@@ -30,21 +34,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+THREADS = 2
+
+
+def listen(state: StateDirectory, provider: str, chosen: str = "") -> socket.socket | None:
+    """The socket of the mcc face over a provider."""
+    return faceports.listen(state, FACE, faces.chosen({"PILEUS_MCC_LISTEN": chosen}, kits.load(provider))["mcc"])
+
+
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[mccdoor.MccApplication]:
+def door(tmp_path: Path) -> Iterator[OpenApplication]:
     """A door with a face behind it."""
     site = Site()
     ann = site.caller()
-    face = MccFace(site.core, lambda: ann, network.flat(ann, site.core, "10.0.0.10-10.0.0.20"))
+    face = MccFace(site.core, MccSettings())
+    face.act(lambda: ann, network.flat(ann, site.core, "10.0.0.10-10.0.0.20"))
     audit = Audit(Journal(tmp_path / "audit.log", 1 << 20, 2))
     parts: Any = SimpleNamespace(
         settings=Settings(names="cloud.example", rate_refusals=3 / BURST),
-        mcc=face,
         metrics=Metrics(site.store),
         audit=audit,
         processes=lambda: 1,
     )
-    application = mccdoor.MccApplication(parts)
+    assert FACE.listener is not None
+    assert FACE.listener.calls is not None
+    application = OpenApplication(parts, MountedFace(FACE, MccSettings(), face), FACE.listener.calls)
     yield application
     application.close()
     audit.close()
@@ -53,21 +67,20 @@ def door(tmp_path: Path) -> Iterator[mccdoor.MccApplication]:
 def test_the_port_is_opened_where_somebody_asked_for_it_and_stays(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path)
     state.prepare()
-    stub, none = settings.read({"PILEUS_MCC_LISTEN": ""}, kits.load("stub")), settings.read({}, kits.load("local"))
-    assert mccdoor.listen(state, none) is None
-    assert mccdoor.listen(state, settings.read({"PILEUS_MCC_LISTEN": "off"}, kits.load("stub"))) is None
+    assert listen(state, "local") is None
+    assert listen(state, "stub", "off") is None
     ports = []
-    for chosen in (stub, stub, Settings(mcc_listen="127.0.0.1:0")):
-        listener = mccdoor.listen(state, chosen)
+    for chosen, provider in (("", "stub"), ("", "stub"), ("127.0.0.1:0", "local")):
+        listener = listen(state, provider, chosen)
         assert listener is not None
         with listener:
             ports.append(listener.getsockname())
     assert len(set(ports)) == 1
     with socket.create_server(ports[0]):
-        other = mccdoor.listen(state, stub)
+        other = listen(state, "stub")
         assert other is not None
         with other, pytest.raises(Problem):
-            mccdoor.listen(state, Settings(mcc_listen=f"127.0.0.1:{ports[0][1]}"))
+            listen(state, "stub", f"127.0.0.1:{ports[0][1]}")
 
 
 @pytest.mark.parametrize(
@@ -82,11 +95,11 @@ def test_the_port_is_opened_where_somebody_asked_for_it_and_stays(tmp_path: Path
         *((name, 421) for name in ("[::1", "a@b", "::1]", ":80", "[evil.example]")),
     ],
 )
-def test_a_page_of_another_name_gets_no_answer(door: mccdoor.MccApplication, host: str, status: int) -> None:
+def test_a_page_of_another_name_gets_no_answer(door: OpenApplication, host: str, status: int) -> None:
     assert asyncio.run(called(door, host=host)) == status
 
 
-def test_refusals_beyond_the_rate_of_an_address_are_answered_later(door: mccdoor.MccApplication) -> None:
+def test_refusals_beyond_the_rate_of_an_address_are_answered_later(door: OpenApplication) -> None:
     async def test() -> None:
         for _ in range(3):
             assert await called(door, host="evil.example") == 421
@@ -98,7 +111,7 @@ def test_refusals_beyond_the_rate_of_an_address_are_answered_later(door: mccdoor
     asyncio.run(test())
 
 
-def test_calls_leave_the_faces_most_of_the_processor(door: mccdoor.MccApplication) -> None:
+def test_calls_leave_the_faces_most_of_the_processor(door: OpenApplication) -> None:
     running, most, lock = [0], [0], threading.Lock()
 
     def handle(_request: Request) -> Response:
@@ -115,12 +128,12 @@ def test_calls_leave_the_faces_most_of_the_processor(door: mccdoor.MccApplicatio
         for callers in addresses:
             assert set(await asyncio.gather(*(called(door, address) for address in callers))) == {200}
 
-    door._cloud.mcc = SimpleNamespace(handle=handle)  # type: ignore[assignment]
+    door._face.handle = handle  # type: ignore[assignment]  # all that it calls
     asyncio.run(asyncio.wait_for(test(), 30))
     assert most[0] <= 2
 
 
-def test_calls_of_other_addresses_take_turns_with_those_of_the_busiest(door: mccdoor.MccApplication) -> None:
+def test_calls_of_other_addresses_take_turns_with_those_of_the_busiest(door: OpenApplication) -> None:
     may_end, order = threading.Event(), []
 
     def handle(_request: Request) -> Response:
@@ -141,15 +154,15 @@ def test_calls_of_other_addresses_take_turns_with_those_of_the_busiest(door: mcc
         may_end.set()
         assert await asyncio.gather(*others) == [200, 200]
         answered = (await asyncio.gather(*calls)).count(200)
-        assert answered <= bounds.MCC_CALLS.most + mccdoor.THREADS
+        assert answered <= bounds.MCC_CALLS.most + THREADS
         refused = len(calls) - answered
         assert order.index("198.51.100.7") < refused + 50
 
-    door._cloud.mcc = SimpleNamespace(handle=handle)  # type: ignore[assignment]  # all that the door calls
+    door._face.handle = handle  # type: ignore[assignment]  # all that it calls
     asyncio.run(asyncio.wait_for(test(), 30))
 
 
-async def called(door: mccdoor.MccApplication, address: str = "127.0.0.1", host: str = "localhost") -> int:
+async def called(door: OpenApplication, address: str = "127.0.0.1", host: str = "localhost") -> int:
     """The status of the answer to a call from `address`."""
     answers: list[Any] = []
 

@@ -18,7 +18,7 @@ from typing import IO
 from pileus.model import bounds
 from pileus.model.errors import InvalidValue
 from pileus.model.threads import once
-from pileus.objects import Incoming, ObjectStore
+from pileus.objects.files import Incoming, ObjectStore
 
 _MAGIC = (b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"BZh", b"hsqs")
 _TAR, _TAR_AT, _HEAD = b"ustar", 257, 512

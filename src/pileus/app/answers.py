@@ -1,0 +1,81 @@
+"""Answers on their way out: whole ones, and those in parts, with flat memory and without a thread while they wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeVar
+
+from pileus.app.waits import Waits
+from pileus.faces.wire.http import Response
+from pileus.faces.wire.streams import END, BodyStream
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+T = TypeVar("T")
+Run = Callable[[Callable[[], T]], Awaitable[T]]
+
+
+async def respond(scope: Scope, send: Send, response: Response) -> None:
+    """Send a whole answer."""
+    body = response.body
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+async def stream(
+    scope: Scope, receive: Receive, send: Send, response: Response, waits: Waits, run: Run[bytes | None]
+) -> None:
+    """Send an answer in parts, each taken by `run` in a thread when the client has taken the one before."""
+    body = response.stream
+    if body is None:
+        raise ValueError("an answer without parts")
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+    if body.length is not None:
+        headers.append((b"content-length", str(body.length).encode()))
+    left = asyncio.create_task(until_left(receive))
+    try:
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        if scope["method"] != "HEAD":
+            async with contextlib.aclosing(parts(body, waits, run, left)) as taken:
+                async for part in taken:
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        left.cancel()
+        body.close()
+
+
+async def parts(body: BodyStream, waits: Waits, run: Run[bytes | None], left: asyncio.Task[None]) -> Any:
+    """The parts of a stream as they come, until its end, or until its client has `left`."""
+    with waits.heard(body.topics) as changed:
+        while not left.done():
+            changed.clear()
+            part = await run(body.take)
+            if part == END:
+                return
+            if part is not None:
+                yield part
+            elif not await _changes(waits, changed, body, left) and body.idle:
+                yield body.idle
+
+
+async def _changes(waits: Waits, changed: asyncio.Event, body: BodyStream, left: asyncio.Task[None]) -> bool:
+    """Wait for a change, as long as the stream pauses; whether there was one. Returns when the client leaves."""
+    pause = asyncio.create_task(waits.pause(changed, body.pause, body.topics))
+    try:
+        await asyncio.wait((pause, left), return_when=asyncio.FIRST_COMPLETED)
+        return not pause.done() or pause.result()
+    finally:
+        pause.cancel()
+
+
+async def until_left(receive: Receive) -> None:
+    """Return when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

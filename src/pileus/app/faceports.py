@@ -1,0 +1,74 @@
+"""The listening sockets of faces that have their own."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pileus.app import faces, ports, tls
+from pileus.cli.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pileus.app.settings import Settings
+    from pileus.app.state import StateDirectory
+    from pileus.app.tls import ListenerIdentity
+    from pileus.faces.wire.face import FaceDeclaration
+    from pileus.model.kit import Kit
+
+
+def listen_all(state: StateDirectory, kit: Kit) -> dict[str, socket.socket]:
+    """The listening sockets of all faces that have one of their own, by the faces' names. Raises Problem."""
+    own_settings: Mapping[str, Any] = faces.chosen(kit=kit)
+    listeners = {}
+    for face in faces.declared():
+        listener = listen(state, face, own_settings.get(face.name))
+        if listener is not None:
+            listeners[face.name] = listener
+    return listeners
+
+
+def listen(state: StateDirectory, face: FaceDeclaration, own: Any) -> socket.socket | None:
+    """The listening socket of a face, as its settings `own` have it; None where it is not to be served on one.
+
+    Raises Problem.
+    """
+    where = face.listener.address(own) if face.listener is not None else "off"
+    if where == "off":
+        return None
+    address, _, number = where.rpartition(":")
+    # A cloud that is started again is where it was, if nobody else is there.
+    kept = state.face_port(face.name)
+    wanted = [int(number)] if number != "0" else [*_before(kept), *ports.choices()]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    for port in wanted:
+        try:
+            listener = socket.create_server((address.strip("[]"), port), family=family, backlog=512)
+        except OSError as error:
+            if port == wanted[-1]:
+                raise Problem(f"{face.name}: {where} cannot be listened at: {error.strerror}.") from error
+        else:
+            kept.write_text(f"{listener.getsockname()[1]}\n")
+            return listener
+    raise AssertionError
+
+
+def url(settings: Settings, listener: socket.socket, identity: ListenerIdentity | None) -> str:
+    """How clients of this machine reach it."""
+    address, port = listener.getsockname()[:2]
+    if (settings.names and identity is not None) or address in ("0.0.0.0", "::"):  # noqa: S104  (compared, not listened at)
+        address = settings.server_names[0]
+    if identity is not None:
+        address = tls.shown(identity, address)
+    scheme = "https" if identity else "http"
+    return f"{scheme}://{f'[{address}]' if ':' in address else address}:{port}"
+
+
+def _before(kept: Path) -> list[int]:
+    try:
+        text = kept.read_text().strip()
+    except OSError:
+        return []
+    return [int(text)] if text.isdecimal() and 0 < int(text) < 65536 else []

@@ -1,0 +1,122 @@
+"""The faces of a cloud: found by their entry points, put together with their settings, and told by their requests."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import structlog
+
+from pileus.app import settings
+from pileus.faces.wire.face import GROUP, GUESTS, FaceContext, FaceDeclaration, RequestHead
+from pileus.model.errors import DamagedRow
+from pileus.model.kit import Kit
+
+if TYPE_CHECKING:
+    from pileus.objects import ObjectStore
+    from pileus.verbs.core import Core
+    from pileus.verbs.credential import Authority
+
+log = structlog.get_logger()
+
+
+class MountedFace(NamedTuple):
+    """A face of this process: its declaration, its settings, and what answers its requests."""
+
+    declaration: FaceDeclaration
+    settings: Any
+    running: Any
+
+
+@functools.cache
+def declared() -> tuple[FaceDeclaration, ...]:
+    """Return the declarations of all faces that are installed, by name. Raises ValueError where two are in conflict."""
+    points = importlib.metadata.entry_points(group=GROUP)
+    declarations = tuple(point.load() for point in sorted(points, key=lambda point: point.name))
+    names = [declaration.name for declaration in declarations]
+    exact = [path for declaration in declarations for path in declaration.paths.exact]
+    prefixes = [prefix for declaration in declarations for prefix in declaration.paths.prefixes]
+    endpoints = [name for declaration in declarations for name in declaration.endpoints]
+    for stated in (names, exact, prefixes, endpoints):
+        repeated = {each for each in stated if stated.count(each) > 1}
+        if repeated:
+            raise ValueError(f"several faces have {', '.join(sorted(repeated))}")
+    return declarations
+
+
+def guest_services() -> tuple[Callable[[bytes], Any], ...]:
+    """Return the services of hosts inside guests' networks: functions of a secret that return what answers."""
+    return tuple(point.load() for point in importlib.metadata.entry_points(group=GUESTS))
+
+
+def chosen(environment: Mapping[str, str] = os.environ, kit: Kit | None = None) -> dict[str, Any]:
+    """Return the settings of each face that has any, by its name. Problem names a variable of no use.
+
+    A `kit` may have other defaults for those that are not there, or empty.
+    """
+    values = settings.with_defaults(environment, kit)
+    return {
+        face.name: settings.read_face(face.settings, face.name, values)
+        for face in declared()
+        if face.settings is not None
+    }
+
+
+def variables() -> set[str]:
+    """Return the variables of all settings of faces."""
+    return {
+        settings.variable(field, face.name)
+        for face in declared()
+        if face.settings is not None
+        for field in face.settings.__struct_fields__
+    }
+
+
+def mount(core: Core, authority: Authority, objects: ObjectStore, kit: Kit) -> tuple[MountedFace, ...]:
+    """Put all faces together with their settings, which the kit may have defaults for."""
+    own_settings = chosen(kit=kit)
+    return tuple(
+        MountedFace(
+            face,
+            own_settings.get(face.name),
+            face.make(FaceContext(core, authority, own_settings.get(face.name), objects)),
+        )
+        for face in declared()
+    )
+
+
+def open_all(mounted: Sequence[MountedFace], served: Callable[[MountedFace], bool]) -> None:
+    """Let the faces that are `served` make what they need of the store, which is open."""
+    for face in mounted:
+        make = getattr(face.running, "open", None)
+        if make is None or not served(face):
+            continue
+        try:
+            make()
+        except DamagedRow as error:
+            log.warning("a face is not served until the next start", face=face.declaration.name, reason=error.message)
+
+
+class Router:
+    """The faces of one listener, told by heads of requests; those with listeners of their own are not among them."""
+
+    def __init__(self, mounted: Sequence[MountedFace]) -> None:
+        shared = [face for face in mounted if face.declaration.listener is None]
+        self._exact = {path: face for face in shared for path in face.declaration.paths.exact}
+        prefixes = [(prefix, face) for face in shared for prefix in face.declaration.paths.prefixes]
+        # The longest one that fits is meant.
+        self._prefixes = sorted(prefixes, key=lambda each: -len(each[0]))
+        self._takers = [(face.declaration.takes, face) for face in shared if face.declaration.takes is not None]
+
+    def face(self, head: RequestHead) -> MountedFace | None:
+        """Return the face that a request is for; None where it is for none."""
+        for takes, face in self._takers:
+            if takes(head):
+                return face
+        exact = self._exact.get(head.path)
+        if exact is not None:
+            return exact
+        return next((face for prefix, face in self._prefixes if head.path.startswith(prefix)), None)

@@ -1,0 +1,149 @@
+"""The declaration of a face: all that `app` knows of it, as data. An entry point of the group GROUP loads one.
+
+A declaration is light: the modules that answer requests are imported by its functions, not beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pileus.faces.wire.http import Identified, Request, Response
+    from pileus.model.bounds import Bound
+    from pileus.model.errors import PileusError
+    from pileus.objects import ObjectStore
+    from pileus.verbs.core import Core
+    from pileus.verbs.credential import Authority
+
+GROUP = "pileus.faces"
+"""The entry points of the faces that a cloud's process answers with."""
+
+GUESTS = "pileus.guestfaces"
+"""The entry points of the faces that hosts serve inside guests' networks: functions (secret) → the answering one."""
+
+
+class FaceContext(NamedTuple):
+    """The arguments of a face's factory; `settings` are the face's own, None for a face without any."""
+
+    core: Core
+    authority: Authority
+    settings: Any
+    objects: ObjectStore
+
+
+class RunningFace(Protocol):
+    """A face that identifies its callers. It keeps no state; any number of threads may call it at once."""
+
+    def identify(self, request: Request) -> Identified | Response:
+        """Find out who asks; the answer where that is refused, or where anybody may ask. May read the store.
+
+        A body that comes in parts is not there yet; nor has the handshake of a websocket any.
+        """
+
+    def refused(self, error: PileusError) -> Response:
+        """Return the answer to a request that is refused before anything is known of it."""
+
+
+class OpenFace(Protocol):
+    """A face of a dialect without credentials, on a listener of its own: whoever reaches it is answered."""
+
+    def open(self) -> None:
+        """Make what its answers need; the store can be written. Raises DamagedRow where it cannot be served."""
+
+    def refusal(self, request: Request) -> Response | None:
+        """Return the answer to a request that is refused for its head; None to have its body read."""
+
+    def handle(self, request: Request) -> Response:
+        """Answer a whole request. Blocks while verbs do."""
+
+    def page(self, status: int, text: str = "") -> Response:
+        """Return the answer to a request that the edge refuses, by its status."""
+
+
+class FacePaths(NamedTuple):
+    """The paths of a face: `exact` ones, and all below `prefixes`, each of which ends with a slash."""
+
+    exact: frozenset[str] = frozenset()
+    prefixes: tuple[str, ...] = ()
+
+
+class RequestHead(NamedTuple):
+    """A request before its body was read; `path` is decoded, `headers` are by lower-case name."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+
+    @property
+    def host(self) -> str:
+        """Return the name or address by which the client calls the server, without its port."""
+        return self.headers.get("host", "").rpartition(":")[0] or self.headers.get("host", "")
+
+
+class OpenCalls(NamedTuple):
+    """The bounds of a face without credentials: the addresses of its clients take turns at `threads` threads.
+
+    One address has `share` of them at once while others call. `waiting` bounds the calls of one address that wait for
+    a thread, `total` those of all, `body` the bytes of a body. `allowed` returns the ranges of addresses that are
+    answered, with commas between them, empty for all.
+    """
+
+    threads: int
+    share: int
+    waiting: Bound
+    total: Bound
+    body: Bound
+    allowed: Callable[[Any], str]
+
+
+@dataclass(frozen=True)
+class FaceListener:
+    """A listening socket of a face's own.
+
+    `address` returns ADDRESS:PORT (port 0: the one of the last start, else a free one), or "off", by the face's own
+    settings. Without `calls` its requests are shared out as those of all faces.
+    """
+
+    address: Callable[[Any], str]
+    calls: OpenCalls | None = None
+
+
+class ActionSummary(NamedTuple):
+    """An action, as the reference lists it. `waits`: it waits for a host."""
+
+    says: str
+    waits: bool = False
+
+
+ActionKey = tuple[str, str]
+"""The (service, name) of an action; faces of one service have an empty one."""
+
+
+@dataclass(frozen=True)
+class FaceDeclaration:
+    """A face, as its entry point declares it.
+
+    `make` is the factory. `authentication` says in a sentence how requests are authenticated. Requests come to the
+    face by `paths`, or where `takes` says so of a head; those to its own `listener` all do. `streams` tells heads of
+    requests whose bodies are received in parts. `settings` is a struct, whose fields are the variables
+    PILEUS_NAME_FIELD, with its meaning as a description; one that holds a secret ends in `token`, `password` or
+    `secret`. `endpoints` are paths by the names that they have in endpoints.json. `actions` and `errors` (code, status
+    by the core's code, noun and reason) load the face. `guide` is a path at which anybody reads what there is.
+    """
+
+    name: str
+    make: Callable[[FaceContext], Any]
+    authentication: str
+    paths: FacePaths = field(default_factory=FacePaths)
+    takes: Callable[[RequestHead], bool] | None = None
+    streams: Callable[[RequestHead], bool] | None = None
+    settings: type[msgspec.Struct] | None = None
+    listener: FaceListener | None = None
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    guide: str = ""
+    actions: Callable[[], Mapping[ActionKey, ActionSummary]] = dict
+    errors: Callable[[], Mapping[tuple[str, str, str], tuple[str, int]]] = dict
