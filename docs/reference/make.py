@@ -13,12 +13,11 @@ from typing import Any, cast
 import msgspec.inspect
 import typer.main
 
-from pileus.app import kits, settings
+from pileus.app import faces, kits, settings
 from pileus.app.settings import Settings
 from pileus.cli.commands import cli
 from pileus.faces.ec2 import errors as ec2_errors
-from pileus.faces.ec2.call import ACTIONS
-from pileus.faces.ec2.face import Ec2Face
+from pileus.faces.ec2.face import registered
 from pileus.faces.rest import errors as rest_errors
 from pileus.faces.rest.openapi import openapi
 from pileus.faces.wire.sigv4 import codes_of
@@ -44,6 +43,7 @@ def pages() -> dict[str, str]:
         "cli.md": _cli(),
         "ec2.md": _ec2(),
         "errors.md": _errors(),
+        "faces.md": _faces(),
         "findings.md": _findings(),
         "limits.md": _limits(),
         "rest.md": _rest(),
@@ -108,6 +108,7 @@ def _index() -> str:
     rows = [
         ("[cli.md](cli.md)", "commands and their options"),
         ("[settings.md](settings.md)", "what an operator may choose, and by which variable"),
+        ("[faces.md](faces.md)", "the dialects that a cloud speaks: where, and how requests are authenticated"),
         ("[ec2.md](ec2.md)", "actions of the EC2 and STS APIs"),
         ("[rest.md](rest.md)", "paths of Pileus's own REST API"),
         ("[errors.md](errors.md)", "codes of errors and faults: what they mean and where they show"),
@@ -154,18 +155,40 @@ def _settings() -> str:
         for kit in kits.every()
         if kit.settings.__struct_fields__
     ]
+    own += [
+        f"## Of the face {face.name}\n\n{_settings_of(face.settings, face.name)}"
+        for face in faces.declared()
+        if face.settings is not None
+    ]
     return _page("Settings", text, _settings_of(Settings), *own)
 
 
-def _settings_of(struct: type[msgspec.Struct]) -> str:
+def _settings_of(struct: type[msgspec.Struct], owner: str = "") -> str:
     rows = []
     for field in cast("msgspec.inspect.StructType", msgspec.inspect.type_info(struct)).fields:
         kind, meaning = field.type, ""
         if isinstance(kind, msgspec.inspect.Metadata):
             kind, meaning = kind.type, (kind.extra_json_schema or {}).get("description", "")
-        row = (f"`{field.name}`", f"`{settings.variable(field.name)}`", f"`{field.default}`", _kind(kind), meaning)
-        rows.append(row)
+        name = f"{owner}_{field.name}" if owner else field.name
+        rows.append((f"`{name}`", f"`{settings.variable(name)}`", f"`{field.default}`", _kind(kind), meaning))
     return _table(("Setting", "Variable", "Default", "Type", "Meaning"), rows)
+
+
+def _faces() -> str:
+    rows = []
+    for face in faces.declared():
+        where = [*sorted(face.paths.exact), *(f"{prefix}…" for prefix in face.paths.prefixes)]
+        shown = ", ".join(f"`{path}`" for path in where) or "any path"
+        if face.listener is not None:
+            shown += ", on a port of its own"
+        endpoints = ", ".join(f"`{name}`" for name in face.endpoints)
+        rows.append((f"`{face.name}`", endpoints, shown, face.authentication, str(len(face.actions()))))
+    return _page(
+        "Faces",
+        "A face is a dialect in which a cloud is spoken to. `endpoints.json` has a URL for each name of the second"
+        " column.",
+        _table(("Face", "Endpoints", "Paths", "Authentication", "Actions"), rows),
+    )
 
 
 def _errors() -> str:
@@ -325,16 +348,17 @@ def _rest() -> str:
 
 
 def _ec2() -> str:
-    importlib.import_module(Ec2Face.__module__)  # registers them
-    rows = []
-    for name, entry in sorted(ACTIONS.items()):
-        shown = _paragraph(inspect.getdoc(entry.run)) or _paragraph(inspect.getdoc(inspect.getmodule(entry.run)))
-        rows.append((f"`{name}`", shown))
+    rows = [(f"`{name}`", service, entry.says) for (service, name), entry in sorted(registered().items(), key=_named)]
     return _page(
         "EC2 and STS",
         f"The {len(rows)} supported actions; every other one is refused with `UnsupportedOperation`.",
-        _table(("Action", "What it does"), rows),
+        _table(("Action", "Service", "What it does"), rows),
     )
+
+
+def _named(action: tuple[tuple[str, str], object]) -> tuple[str, str]:
+    (service, name), _ = action
+    return name, service
 
 
 def _paragraph(text: str | None) -> str:

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 import pileus.app.main  # noqa: F401  (it adds commands)
-from pileus.app import kits, settings
+from pileus.app import faces, kits, settings
 from pileus.cli.commands import cli
 from tests.house import tree
 
@@ -45,7 +45,7 @@ def parsed(line: str) -> None:
     begin = next((at for at, word in enumerate(words) if word.endswith("pileus")), len(words))
     for word in words[:begin]:
         name, is_one, _ = word.partition("=")
-        known = settings.variables(kits.every()) | BESIDE
+        known = settings.variables(kits.every()) | faces.variables() | BESIDE
         if is_one and name.startswith(settings.PREFIX) and name not in known:
             raise ValueError(f"there is no setting {name}")
     words = words[begin + 1 :]

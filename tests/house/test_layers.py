@@ -47,7 +47,7 @@ def test_contracts_hold_here() -> None:
 
 def test_contracts_allow_what_the_rooms_are_for(tmp_path: Path) -> None:
     files = {
-        "app/up.py": "import pileus.faces.ec2, pileus.loops, pileus.model, pileus.store\n",
+        "app/up.py": "import pileus.faces.wire, pileus.loops, pileus.model, pileus.store\n",
         "faces/ec2/codec.py": "import pileus.faces.wire, pileus.verbs, pileus.model\n",
         "host/agent.py": "import pileus.bus, pileus.model, pileus.posix\n",
         "loops/runner.py": "import pileus.store, pileus.bus, pileus.model\n",
@@ -87,6 +87,7 @@ def test_contracts_allow_what_the_rooms_are_for(tmp_path: Path) -> None:
         ("providers/stub/x.py", "import libvirt\n"),
         ("app/x.py", "import ovsdbapp\n"),
         ("app/x.py", "import pileus.providers.stub\n"),
+        ("app/x.py", "import pileus.faces.rest\n"),
     ],
 )
 def test_trespass_breaks_a_contract(tmp_path: Path, name: str, text: str) -> None:

@@ -7,7 +7,7 @@ import importlib.util
 from functools import cache
 from typing import Any
 
-from pileus.app import kits, settings
+from pileus.app import faces, kits, settings
 from pileus.faces.ec2 import errors as ec2_errors
 from pileus.faces.rest import errors as rest_errors
 from pileus.model.errors import ERRORS
@@ -54,7 +54,7 @@ def test_every_verb_is_named_and_explained() -> None:
 def test_every_setting_is_named_and_explained() -> None:
     rows = [line for line in page("settings.md").splitlines() if line.startswith("| `")]
     explained = {row.split("|")[2].strip(" `") for row in rows if row.split("|")[5].strip()}
-    assert explained == settings.variables(kits.every()), ANEW
+    assert explained == settings.variables(kits.every()) | faces.variables(), ANEW
 
 
 def test_every_error_code_is_named_and_every_fault_has_one_meaning() -> None:

@@ -137,7 +137,7 @@ def _examine(state: StateDirectory, pause: float) -> tuple[Diagnosis, _Look]:
         again = see()
         again.findings = {key: finding for key, finding in again.findings.items() if key in look.findings}
         look = again
-    facts = {"cloud": f"several processes, at {(read_json(state.endpoints) or {}).get('rest')}"}
+    facts = {"cloud": f"several processes, at {next(iter((read_json(state.endpoints) or {}).values()), None)}"}
     if kit is not None:
         facts = {**described(state), **_machine(state).facts()}
     facts |= _unneeded(state, look.store)

@@ -100,7 +100,7 @@ def open_all(mounted: Sequence[MountedFace], served: Callable[[MountedFace], boo
             log.warning("a face is not served until the next start", face=face.declaration.name, reason=error.message)
 
 
-class Router:
+class FaceRouter:
     """The faces of one listener, told by heads of requests; those with listeners of their own are not among them."""
 
     def __init__(self, mounted: Sequence[MountedFace]) -> None:

@@ -19,7 +19,7 @@ import structlog
 
 from pileus.app import answers, health, origins, streams
 from pileus.app.answers import Receive, Scope, Send, respond
-from pileus.app.faces import MountedFace, Router
+from pileus.app.faces import FaceRouter, MountedFace
 from pileus.app.health import Health
 from pileus.app.metrics import Metrics
 from pileus.app.requests import OFTEN, Requests
@@ -38,6 +38,9 @@ T = TypeVar("T")
 SLOW = 1.0
 """Seconds from which on an answer is logged, whatever it says."""
 
+PARTS_AT_ONCE = 4
+"""Answers in parts of which the next part is being made; the others wait for it in turn."""
+
 CROWDED = "Too many bytes of requests are in memory now; ask again later."
 
 UNREAD = "Too many bytes of answers wait for their clients now; read them, or ask for fewer results at once."
@@ -54,14 +57,14 @@ class Edge:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._router = Router(cloud.faces)
+        self._router = FaceRouter(cloud.faces)
         self._largest = cloud.settings.largest_request
         self._requests = Requests(cloud)
         self._uploads = Uploads(self._requests)
         # Health and figures are nobody's requests: no tenant's load keeps them waiting.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="edge")
         # Parts of answers are taken here, which have been identified before.
-        self._parts = ThreadPoolExecutor(bounds.ANSWERED_PARTS.most, thread_name_prefix="answer")
+        self._parts = ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="answer")
         self._streams = Slots(bounds.PROJECT_STREAMS, bounds.STREAMS)
         self._scrapers = origins.ranges(cloud.settings.metrics_allow)
         self._checks = health.Checks(self._health, loops=cloud.role.loops)

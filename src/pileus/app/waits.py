@@ -32,9 +32,9 @@ PAUSE = 0.05
 
 
 class Waits:
-    """What waits in one process. `shared`: other processes change the store too. All but `wake` is for the event loop.
+    """Requests of one process that wait. All but `wake` is for the event loop.
 
-    Topics are kinds of nouns; whoever waits for none looks again every few seconds.
+    `shared`: other processes change the same store. Topics are kinds of nouns; whoever waits for none looks again every few seconds.
     """
 
     def __init__(self, *, shared: bool) -> None:

@@ -37,10 +37,7 @@ TAG_KEY: Final = Bound(what="characters of a tag's key", per="noun", most=127, a
 TAG_VALUE: Final = Bound(what="characters of a tag's value", per="noun", most=256, answer="InvalidValue")
 NAME: Final = Bound(what="characters of a name", per="noun", most=255, answer="InvalidValue")
 DESCRIPTION: Final = Bound(
-    what="characters of the description of an image, a security group or a rule",
-    per="noun",
-    most=255,
-    answer="InvalidValue",
+    what="characters of the description of an image, a group or a rule", per="noun", most=255, answer="InvalidValue"
 )
 RULES: Final = Bound(
     what="rules of a security group in each direction",
@@ -203,15 +200,8 @@ CONTROL_FRAMES: Final = Bound(
 WEBSOCKET_TIME: Final = Bound(
     what="percent of time for streams while a request is answered", per="process", most=20, answer="the frames wait"
 )
-WAITS: Final = Bound(
-    what="requests that wait for a change, without a thread", per="process", most=16_000, answer="Throttled"
-)
-PROJECT_WAITS: Final = Bound(
-    what="requests that wait for a change, without a thread", per="project", most=12_000, answer="Throttled"
-)
-ANSWERED_PARTS: Final = Bound(
-    what="answers in parts of which the next part is being made", per="process", most=4, answer="the answer waits"
-)
+WAITS: Final = Bound(what="requests that wait for a change", per="process", most=16_000, answer="Throttled")
+PROJECT_WAITS: Final = Bound(what="requests that wait for a change", per="project", most=12_000, answer="Throttled")
 UPLOADS: Final = Bound(what="images on their way in", per="process", most=32, answer="Throttled")
 PROJECT_UPLOADS: Final = Bound(what="images on their way in", per="project", most=4, answer="Throttled")
 MCC_CALLS: Final = Bound(
