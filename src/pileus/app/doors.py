@@ -92,7 +92,10 @@ class Doors:
             for face in cloud.faces:
                 own = self.own.get(face.declaration.name)
                 if own is not None:
-                    server = serving.server(_application(edge, cloud, face, open_), Connections(limits, context))
+                    listener = face.declaration.listener
+                    is_open = listener is not None and listener.calls is not None
+                    own_limits = limits if is_open else connections.faces(cloud.settings)
+                    server = serving.server(_application(edge, cloud, face, open_), Connections(own_limits, context))
                     await open_.enter_async_context(serving.serving(server, own, None))
             server = serving.server(edge, Connections(connections.faces(cloud.settings), context))
             yield await open_.enter_async_context(serving.serving(server, self.listener, self.identity))

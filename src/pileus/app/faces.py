@@ -101,10 +101,10 @@ def open_all(mounted: Sequence[MountedFace], served: Callable[[MountedFace], boo
 
 
 class FaceRouter:
-    """The faces of one listener, told by heads of requests; those with listeners of their own are not among them."""
+    """The faces of the port that they share, told by heads of requests; open ones are on their own ports alone."""
 
     def __init__(self, mounted: Sequence[MountedFace]) -> None:
-        shared = [face for face in mounted if face.declaration.listener is None]
+        shared = [face for face in mounted if not (face.declaration.listener and face.declaration.listener.calls)]
         self._exact = {path: face for face in shared for path in face.declaration.paths.exact}
         prefixes = [(prefix, face) for face in shared for prefix in face.declaration.paths.prefixes]
         # The longest one that fits is meant.

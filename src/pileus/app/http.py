@@ -79,7 +79,11 @@ class Edge:
 
     def only(self, face: MountedFace) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         """Return the application of the listener of one face, to which all requests there are."""
-        return functools.partial(self._routed, lambda _head: face)
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._routed(lambda _head: face, scope, receive, send)
+
+        return application
 
     def close(self) -> None:
         """End the threads, after the requests that are under way."""

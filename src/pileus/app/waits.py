@@ -34,7 +34,8 @@ PAUSE = 0.05
 class Waits:
     """Requests of one process that wait. All but `wake` is for the event loop.
 
-    `shared`: other processes change the same store. Topics are kinds of nouns; whoever waits for none looks again every few seconds.
+    `shared`: other processes change the same store. Topics are kinds of nouns; a wait without any looks again every few
+    seconds.
     """
 
     def __init__(self, *, shared: bool) -> None:

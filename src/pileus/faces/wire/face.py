@@ -128,8 +128,8 @@ class FaceDeclaration:
     """A face, as its entry point declares it.
 
     `make` is the factory. `authentication` says in a sentence how requests are authenticated. Requests come to the
-    face by `paths`, or where `takes` says so of a head; those to its own `listener` all do. `streams` tells heads of
-    requests whose bodies are received in parts. `settings` is a struct, whose fields are the variables
+    face by `paths`, or where `takes` says so of a head; those to its own `listener` all do, besides. `streams` tells
+    heads of requests whose bodies are received in parts. `settings` is a struct, whose fields are the variables
     PILEUS_NAME_FIELD, with its meaning as a description; one that holds a secret ends in `token`, `password` or
     `secret`. `endpoints` are paths by the names that they have in endpoints.json. `actions` and `errors` (code, status
     by the core's code, noun and reason) load the face. `guide` is a path at which anybody reads what there is.
