@@ -46,7 +46,7 @@ def check_round_trip(name: str, action: str, random: Random) -> None:
     assert query.parse(ServiceModel.load(name), query.decode_form("", body)) == (action, arguments)
 
 
-@pytest.mark.parametrize("name", ["ec2", "sts", "iam"])
+@pytest.mark.parametrize("name", ["ec2", "sts", "iam", "autoscaling", "elb", "elbv2", "sdb"])
 def test_reads_what_botocore_sends_for_every_action(name: str) -> None:
     for action in generated.service(name).operation_names:
         for seed in range(4):

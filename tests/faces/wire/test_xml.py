@@ -20,12 +20,16 @@ EC2 = ServiceModel.load("ec2")
 STS = ServiceModel.load("sts")
 COMMON = ["DescribeInstances", "RunInstances", "DescribeImages", "DescribeSecurityGroups", "CreateKeyPair"]
 
+FLATTENED = {"sdb"}
+"""Services whose lists are flattened: an empty one cannot be told from none."""
+
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def check_round_trip(name: str, action: str, random: Random) -> None:
     shape: Any = generated.operation(name, action).output_shape
-    result = {} if shape is None else generated.Drawer(random, complete=False).value(shape)
+    result = {} if shape is None else generated.Drawer(random, complete=name in FLATTENED).value(shape)
+    result = {} if result is generated.OMITTED else result
     body = xml.serialize(ServiceModel.load(name), action, result, "req-1")
     found = generated.received(name, action, body)
     assert found.pop("ResponseMetadata")["RequestId"] == "req-1"
@@ -34,7 +38,7 @@ def check_round_trip(name: str, action: str, random: Random) -> None:
     assert found == result
 
 
-@pytest.mark.parametrize("name", ["ec2", "sts", "iam"])
+@pytest.mark.parametrize("name", ["ec2", "sts", "iam", "autoscaling", "elb", "elbv2", "sdb"])
 def test_botocore_reads_every_action(name: str) -> None:
     for action in generated.service(name).operation_names:
         for seed in range(4):

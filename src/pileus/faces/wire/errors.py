@@ -169,6 +169,42 @@ class QueryFaults:
         return _unsatisfied(path, "Value", "Member must not have characters that XML cannot carry")
 
 
+class RestXmlFaults(QueryFaults):
+    """The words of rest-xml, which are S3's where they differ from those of the query protocol."""
+
+    def no_such_action(self, action: str, version: str) -> WireError:
+        """See `Faults`."""
+        return WireError("MethodNotAllowed", "The specified method is not allowed against this resource.", 405)
+
+    def missing(self, path: str) -> WireError:
+        """See `Faults`."""
+        return WireError("InvalidRequest", f"Missing required parameter for this request: '{shown(path)}'")
+
+    def ill_typed(self, path: str, text: str, wanted: str) -> WireError:
+        """See `Faults`."""
+        return WireError("InvalidArgument", f"The value '{shown(text)}' of {path} is not {wanted}.")
+
+    def outside(self, path: str, text: str, constraint: str) -> WireError:
+        """See `Faults`."""
+        return WireError("InvalidArgument", f"The value '{shown(text)}' of {path} must have {constraint}.")
+
+    def not_among(self, path: str, text: str, choices: Iterable[str]) -> WireError:
+        """See `Faults`."""
+        return WireError("InvalidArgument", f"The value '{shown(text)}' of {path} is none of {_few(choices)}.")
+
+
+class RestJsonFaults(QueryFaults):
+    """The words of rest-json."""
+
+    def no_such_action(self, action: str, version: str) -> WireError:
+        """See `Faults`."""
+        return WireError("UnknownOperationException", "There is no such operation at this path.", 404)
+
+    def ill_typed(self, path: str, text: str, wanted: str) -> WireError:
+        """See `Faults`."""
+        return WireError("SerializationException", f"The value '{shown(text)}' of {path} is not {wanted}.")
+
+
 def _unsatisfied(path: str, subject: str, constraint: str) -> WireError:
     place = ".".join(part[:1].lower() + part[1:] for part in path.split("."))
     text = f"1 validation error detected: {subject} at '{place}' failed to satisfy constraint: {constraint}"

@@ -9,26 +9,42 @@ from __future__ import annotations
 import functools
 import gzip
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from pileus.faces.wire.errors import Ec2Faults, Faults, QueryFaults, WireError
+from pileus.faces.wire.errors import Ec2Faults, Faults, QueryFaults, RestJsonFaults, RestXmlFaults, WireError
 
 _Composite = Literal["structure", "list", "map"]
 _Scalar = Literal["string", "boolean", "integer", "long", "float", "double", "timestamp", "blob"]
 _Type = _Composite | _Scalar
 
 
+class XmlNamespace(msgspec.Struct, frozen=True):
+    """The namespace of an element of XML."""
+
+    uri: str = ""
+    prefix: str = ""
+
+
 class Reference(msgspec.Struct, frozen=True, rename="camel"):
-    """The use of a shape as a member, element, input or output, with its name there if it has one."""
+    """The use of a shape as a member, element, input or output, with its name there if it has one.
+
+    `location` says where in a request or answer of the REST protocols it is ("uri", "querystring", "header", "headers",
+    "statusCode"; None: in the body).
+    """
 
     shape: str
     location_name: str | None = None
     query_name: str | None = None
     result_wrapper: str | None = None
     flattened: bool = False
+    location: str | None = None
+    xml_attribute: bool = False
+    xml_namespace: XmlNamespace | None = None
+    timestamp_format: str | None = None
 
 
 class Shape(msgspec.Struct, frozen=True, rename="camel"):
@@ -50,20 +66,33 @@ class Shape(msgspec.Struct, frozen=True, rename="camel"):
     query_name: str | None = None
     sensitive: bool = False
     flattened: bool = False
+    payload: str | None = None
+    xml_namespace: XmlNamespace | None = None
+    timestamp_format: str | None = None
+
+
+class HttpBinding(msgspec.Struct, frozen=True, rename="camel"):
+    """The place of an action of the REST protocols, and the status of its answer."""
+
+    method: str = "POST"
+    request_uri: str = "/"
+    response_code: int = 200
 
 
 class Operation(msgspec.Struct, frozen=True):
     """An action: its input and output shapes, either of which it may lack."""
 
     name: str
+    http: HttpBinding = HttpBinding()
     input: Reference | None = None
     output: Reference | None = None
+    deprecated: bool = False
 
 
 class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
     api_version: str
-    protocol: Literal["ec2", "query"]
-    xml_namespace: str
+    protocol: Literal["ec2", "query", "rest-xml", "rest-json"]
+    xml_namespace: str = ""
 
 
 class _Description(msgspec.Struct, frozen=True):
@@ -75,9 +104,10 @@ class _Description(msgspec.Struct, frozen=True):
 class ServiceModel:
     """A service in its newest API version. Immutable; the same object for each `load` of a name.
 
-    `name` is botocore's ("ec2", "sts"), `protocol` "ec2" or "query", `versions` all API versions that
-    botocore knows, oldest first, `version` the newest, `namespace` the XML namespace of answers, `faults`
-    the protocol's words.
+    `name` is botocore's ("ec2", "s3"), `protocol` "ec2", "query", "rest-xml" or "rest-json", `versions` all API
+    versions that botocore knows, oldest first, `version` the newest, `namespace` the XML namespace of answers, `faults`
+    the protocol's words. `query` reads requests of the first two and `xml` writes their answers; `restrequest` and
+    `restanswer` do so for the REST protocols.
     """
 
     def __init__(self, name: str, versions: tuple[str, ...], description: _Description) -> None:
@@ -88,8 +118,11 @@ class ServiceModel:
         self.operations = description.operations
         self.shapes = description.shapes
         # EC2 answers with a slash at the end, which its model lacks.
-        self.namespace = description.metadata.xml_namespace.rstrip("/") + "/"
-        self.faults: Faults = Ec2Faults() if self.protocol == "ec2" else QueryFaults()
+        namespace = description.metadata.xml_namespace.rstrip("/")
+        self.namespace = f"{namespace}/" if namespace else ""
+        if name == "s3":  # its model has the namespace at some of its shapes alone
+            self.namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
+        self.faults: Faults = _FAULTS[self.protocol]()
 
     @staticmethod
     def load(name: str) -> ServiceModel:
@@ -125,11 +158,29 @@ class ServiceModel:
             if explicit := reference.query_name or shape.query_name:
                 return explicit
             return location[0].upper() + location[1:] if location else member
-        return location or member
+        return self._element_name(reference) or location or member
 
     def output_name(self, member: str, reference: Reference) -> str:
         """Return the name of a structure's member as an XML element of an answer."""
-        return reference.location_name or self.shapes[reference.shape].location_name or member
+        shape = self.shapes[reference.shape]
+        return self._element_name(reference) or reference.location_name or shape.location_name or member
+
+    def flattened(self, reference: Reference) -> bool:
+        """Whether the elements of a list or map stand beside the other members, without a part of the name for it."""
+        return reference.flattened or self.shapes[reference.shape].flattened
+
+    def _element_name(self, reference: Reference) -> str | None:
+        """Return the name of a flattened list's elements, which is the list's own then."""
+        element = self.shapes[reference.shape].member
+        return element.location_name if element is not None and self.flattened(reference) else None
+
+
+_FAULTS: dict[str, Callable[[], Faults]] = {
+    "ec2": Ec2Faults,
+    "query": QueryFaults,
+    "rest-xml": RestXmlFaults,
+    "rest-json": RestJsonFaults,
+}
 
 
 @functools.cache

@@ -59,15 +59,14 @@ def input_reader(service: ServiceModel, action: str) -> Reader:
 def _reader(service: ServiceModel, reference: Reference) -> Reader:
     # No input shape of these services contains itself; if one ever does, this recursion says so at once.
     shape = service.shapes[reference.shape]
-    if reference.flattened or shape.flattened:
-        raise NotImplementedError(f"{service.name}: {reference.shape} is a flattened list")
+    flat = service.flattened(reference)
     match shape.type:
         case "structure":
             return _structure(service, shape)
         case "list":
-            return _list(service, shape)
+            return _list(service, shape, flat=flat)
         case "map":
-            return _map(service, shape)
+            return _map(service, shape, flat=flat)
         case "string":
             return _string(service, reference.shape, shape)
         case "integer" | "long" | "float" | "double":
@@ -110,16 +109,17 @@ def _structure(service: ServiceModel, shape: Shape) -> Reader:
     return read
 
 
-def _list(service: ServiceModel, shape: Shape) -> Reader:
+def _list(service: ServiceModel, shape: Shape, *, flat: bool) -> Reader:
     faults = service.faults
     member = _reference(shape.member)
     reader = _reader(service, member)
-    label = None if service.protocol == "ec2" else member.location_name or "member"
+    bare = service.protocol == "ec2"
+    label = None if bare or flat else member.location_name or "member"
     check = _limits(service, shape)
 
     def read(tree: Tree, path: str) -> list[Any]:
         if isinstance(tree, str):
-            if label is None:
+            if bare:
                 return [reader(tree, path)]
             if tree:
                 raise faults.ill_typed(path, tree, "a list")
@@ -135,7 +135,7 @@ def _list(service: ServiceModel, shape: Shape) -> Reader:
     return read
 
 
-def _map(service: ServiceModel, shape: Shape) -> Reader:
+def _map(service: ServiceModel, shape: Shape, *, flat: bool) -> Reader:
     key, value = _reference(shape.key), _reference(shape.value)
     key_name, value_name = key.location_name or "key", value.location_name or "value"
     read_key, read_value = _reader(service, key), _reader(service, value)
@@ -144,7 +144,8 @@ def _map(service: ServiceModel, shape: Shape) -> Reader:
     def read(tree: Tree, path: str) -> dict[str, Any]:
         if isinstance(tree, str):
             raise faults.ill_typed(path, tree, "a map")
-        tree, path = _only(service, tree, "entry", path)
+        if not flat:
+            tree, path = _only(service, tree, "entry", path)
         result: dict[str, Any] = {}
         indexes = _indexes(service, tree, path)
         for index in sorted(indexes):

@@ -88,8 +88,6 @@ def _answer(service: ServiceModel, action: str) -> Callable[[Mapping[str, Any], 
 def _writer(service: ServiceModel, reference: Reference) -> Writer:
     # No output shape of these services contains itself; if one ever does, this recursion says so at once.
     shape = service.shapes[reference.shape]
-    if reference.flattened or shape.flattened:
-        raise NotImplementedError(f"{service.name}: {reference.shape} is a flattened list")
     match shape.type:
         case "structure":
             return _structure(service, reference.shape, shape)
@@ -105,6 +103,9 @@ def _structure(service: ServiceModel, name: str, shape: Shape) -> Writer:
     table: dict[str, tuple[str, str, Writer | None]] = {}
     for member, reference in shape.members.items():
         tag = service.output_name(member, reference)
+        if service.flattened(reference):
+            table[member] = "", "", _flattened(service, reference, tag)
+            continue
         writer = _writer(service, reference)
         # Strings, nine of ten values, are written in the loop itself: a call each costs more than the rest.
         table[member] = f"<{tag}>", f"</{tag}>", None if writer is scalars.from_string else writer
@@ -146,6 +147,19 @@ def _list(service: ServiceModel, shape: Shape) -> Writer:
         return f"{head}{inner}{tail}" if value else ""
 
     return write
+
+
+def _flattened(service: ServiceModel, reference: Reference, tag: str) -> Writer:
+    """Write the elements of a list, or the entries of a map, each as an element of the structure that it is in."""
+    shape = service.shapes[reference.shape]
+    head, tail = f"<{tag}>", f"</{tag}>"
+    if shape.member is not None:
+        writer = _writer(service, shape.member)
+        return lambda value: "".join(f"{head}{writer(item)}{tail}" for item in value)
+    entries = _map(service, shape)
+    return lambda value: "".join(
+        entries({key: item}).replace("<entry>", head, 1).removesuffix("</entry>") + tail for key, item in value.items()
+    )
 
 
 def _map(service: ServiceModel, shape: Shape) -> Writer:
