@@ -264,8 +264,13 @@ def _limits() -> str:
 def _wire() -> list[Row]:
     found: set[Row] = set()
     for path in sorted([*SOURCE.glob("faces/wire/*.py"), *SOURCE.glob("faces/ec2/**/*.py")]):
-        for function in ast.walk(ast.parse(path.read_text())):
-            if isinstance(function, ast.FunctionDef):
+        if path.name.startswith("rest"):
+            continue
+        module = ast.parse(path.read_text())
+        # The words of the REST protocols, which EC2 and STS do not speak.
+        others = {id(part) for each in module.body if _is_rest(each) for part in ast.walk(each)}
+        for function in ast.walk(module):
+            if isinstance(function, ast.FunctionDef) and id(function) not in others:
                 found |= set(_refusals(function))
     for service in ("ec2", "sts"):
         codes = codes_of(service)
@@ -274,6 +279,10 @@ def _wire() -> list[Row]:
         for code, status in (codes.skewed, codes.expired):
             found.add((f"`{code}`", str(status), "The request's time, or that of its signature, is over."))
     return sorted(found)
+
+
+def _is_rest(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.ClassDef) and statement.name.startswith("Rest")
 
 
 def _refusals(function: ast.FunctionDef) -> Iterator[Row]:

@@ -62,11 +62,12 @@ class Waits:
         with self._slots.of(project), self.heard(waiting.topics) as changed:
             while True:
                 changed.clear()
-                response = await self._look(project, waiting.look, run)
+                response: Response | None = await self._look(project, waiting.look, run)
                 if response is not None:
                     return response
                 if loop.time() >= end:
-                    return waiting.late()
+                    late: Response = waiting.late()
+                    return late
                 await self.pause(changed, end - loop.time(), waiting.topics)
 
     @contextlib.contextmanager

@@ -86,7 +86,7 @@ def _waiting(request: TypedRequest, seconds: float) -> Waiting:
     def look() -> Any:
         return {"there": True} if _there(request, name) else None
 
-    return Waiting(look, lambda: {"there": False}, frozenset({KeyPair.KIND}), seconds)  # type: ignore[arg-type,return-value]  # documents, of which the dialect makes answers
+    return Waiting(look, lambda: {"there": False}, frozenset({KeyPair.KIND}), seconds)
 
 
 def _news(request: TypedRequest) -> BodyStream:

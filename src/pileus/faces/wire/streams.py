@@ -6,7 +6,7 @@ A face says by these values how a request goes on; the edge does the reading, th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pileus.faces.wire.http import Response
@@ -63,11 +63,11 @@ class Waiting(NamedTuple):
     """An answer that is not there yet, and holds no thread until it is.
 
     `look` returns it, or None; it blocks while verbs do, and is called again when a noun of the kinds in `topics` has
-    changed. After `seconds` the answer is that of `late`.
+    changed. After `seconds` the answer is that of `late`. In typed dialects both return documents.
     """
 
-    look: Callable[[], Response | None]
-    late: Callable[[], Response]
+    look: Callable[[], Any]
+    late: Callable[[], Any]
     topics: frozenset[str]
     seconds: float
 
