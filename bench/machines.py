@@ -23,10 +23,10 @@ from pileus.faces.wire.signing import SigningCredential
 from pileus.model.caller import SYSTEM
 from pileus.model.host import Host
 from pileus.providers.stub.provider import StubProvider
+from pileus.rules.core import Core, Place
 from pileus.store.dialects import dialect_of
 from pileus.store.store import Store
 from pileus.verbs import project
-from pileus.verbs.core import Core, Place
 from tests.services.postgresql import Postgresql
 from tests.services.rabbitmq import RabbitMq
 

@@ -15,11 +15,11 @@ from pileus.model.image import Wanted
 from pileus.model.placement import Need, Policy
 from pileus.model.placement import choose as chosen
 from pileus.providers.stub.provider import StubProvider
+from pileus.rules.core import Core
+from pileus.rules.instance import place
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, image, project
-from pileus.verbs.core import Core
-from pileus.verbs.instance import place
 from pileus.verbs.instance.launch import Launch, launch
 
 if TYPE_CHECKING:

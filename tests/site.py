@@ -17,10 +17,10 @@ from pileus.model.host import Capacity, ProviderLimits
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.instance import Instance
 from pileus.providers.stub.provider import StubProvider
+from pileus.rules.core import Core
 from pileus.store.journal import JournalSweep
 from pileus.store.store import TOMBSTONE
 from pileus.verbs import flavor, image, project
-from pileus.verbs.core import Core
 from pileus.verbs.instance import launch
 from tests import databases
 

@@ -19,7 +19,7 @@ from pileus.loops.recover import Recovery
 from pileus.model.host import LOST_AFTER, Host, Seen
 from pileus.model.ids import new_uuid
 from pileus.posix.files import write_json
-from pileus.verbs.recover import Outcome
+from pileus.rules.recover import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from pileus.model import listing
 from pileus.model.errors import PileusError
 from pileus.model.project import Project
 from pileus.model.user import User
-from pileus.verbs import credential
+from pileus.rules import credential as credential_rules
 from tests.faces.ec2.test_fuzz import NAMES, parameters
 from tests.fuzz.target import IDS, Target, Tenant, Work, text
 
@@ -171,7 +171,7 @@ def _rest_requests() -> Work:
     face = RestFace(tenant.cloud.core, tenant.cloud.authority)
     with tenant.cloud.core.store.write() as tx:
         caller = tenant.account.caller
-        token = credential.add_token(caller, tx, tx.need(User, caller.user), tx.need(Project, caller.project))
+        token = credential_rules.add_token(caller, tx, tx.need(User, caller.user), tx.need(Project, caller.project))
 
     def work(data: bytes) -> None:
         head, _, body = tenant.real(data).partition(b"\n")

@@ -11,7 +11,7 @@ from pileus.model.errors import PileusError
 from pileus.model.instance import Power
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.guestnet import dns, http
-from pileus.verbs.instance.launch import check_user_data
+from pileus.rules.instance.userdata import check_user_data
 from tests.fuzz.target import Target, Work, text
 from tests.providers.local.guestnet.test_dns import ONE, SPECS, asked
 

@@ -17,7 +17,7 @@ from pileus.model.nouns import NOUNS
 from pileus.model.provider import Capture
 from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.providers.stub.provider import StubProvider
-from pileus.verbs import recount
+from pileus.rules import recount
 from pileus.verbs.instance.launch import Launch
 from tests.fuzz.target import Target, Undone, Work
 from tests.site import Site

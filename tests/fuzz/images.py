@@ -15,7 +15,7 @@ from pileus.model.errors import PileusError
 from pileus.model.rootfs import RefusedError, Tally
 from pileus.objects import archives
 from pileus.objects.layers import Layers
-from pileus.verbs import keypair
+from pileus.rules import keypair
 from tests.fuzz.target import Target, Work, text
 
 _BLOCK = 512
@@ -98,7 +98,7 @@ def _disks() -> Work:
 def _public_keys() -> Work:
     def work(data: bytes) -> None:
         with contextlib.suppress(PileusError):
-            keypair._parse(data)
+            keypair.parse(data)
 
     return work
 

@@ -11,7 +11,7 @@ from tests.house import tree
 CONTRACTS = tree.ROOT / "pyproject.toml"
 ROOMS = (
     *("app", "bus", "cli", "faces", "host", "loops", "mcc", "model"),
-    *("objects", "posix", "providers", "store", "verbs"),
+    *("objects", "posix", "providers", "rules", "store", "verbs"),
 )
 
 
@@ -71,6 +71,8 @@ def test_contracts_allow_what_the_rooms_are_for(tmp_path: Path) -> None:
         ("store/x.py", "import pileus.bus\n"),
         ("store/x.py", "import pileus.verbs\n"),
         ("verbs/x.py", "import pileus.loops\n"),
+        ("rules/x.py", "import pileus.verbs\n"),
+        ("loops/x.py", "import pileus.verbs\n"),
         ("verbs/x.py", "def f():\n    from sqlalchemy import text\n"),
         ("host/x.py", "import pileus.loops\n"),
         ("host/x.py", "import pileus.providers.stub\n"),

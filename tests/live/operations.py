@@ -19,8 +19,8 @@ from botocore.exceptions import ClientError
 from pileus.app.state import StateDirectory
 from pileus.providers.local.machine import daemon, ending
 from pileus.providers.local.network.northbound import Northbound
+from pileus.rules import recount
 from pileus.store.store import Store
-from pileus.verbs import recount
 from tests.live.cloud import KINDS, SSH, Kind, until
 from tests.live.sessions import counting, routes, talking
 from tests.live.veth import within

@@ -29,9 +29,9 @@ from pileus.app.state import StateDirectory
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
 from pileus.model.instance import Instance
+from pileus.rules import recount
 from pileus.store.migrate import newest
 from pileus.store.store import Store
-from pileus.verbs import recount
 from tests.services.mariadb import Mariadb
 from tests.services.postgresql import Postgresql
 from tests.services.process import free_port

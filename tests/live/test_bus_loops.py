@@ -19,10 +19,10 @@ from pileus.model.errors import NoCapacity
 from pileus.model.image import Wanted
 from pileus.model.instance import State
 from pileus.providers.stub.provider import StubProvider
+from pileus.rules.core import Core
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, image, project
-from pileus.verbs.core import Core
 from pileus.verbs.instance import power, view
 from pileus.verbs.instance.launch import Launch, launch
 from tests.live.ends import Ends

@@ -22,8 +22,8 @@ import pytest
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import ending
 from pileus.providers.local.network.northbound import Northbound
+from pileus.rules import recount
 from pileus.store.store import Store
-from pileus.verbs import recount
 from tests import kills
 from tests.cluster.guests import IMAGE, Guests, across
 from tests.cluster.machines import HOSTS, PILEUS, Cluster

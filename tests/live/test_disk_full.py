@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from pileus.rules import recount
 from pileus.store.store import Store
-from pileus.verbs import recount
 from tests.live.cloud import PILEUS, running_in, until
 from tests.live.loop import small_disk
 from tests.live.sessions import routes, talking

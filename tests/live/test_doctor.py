@@ -24,9 +24,9 @@ from pileus.providers.local.machine import tap
 from pileus.providers.local.network import floatingip, outside
 from pileus.providers.local.network.northbound import Northbound
 from pileus.providers.local.network.rows import NorthboundRows, marks
+from pileus.rules import recount
 from pileus.store import tables
 from pileus.store.store import Store
-from pileus.verbs import recount
 from tests.live.cloud import PILEUS, LiveCloud, until
 
 if TYPE_CHECKING:

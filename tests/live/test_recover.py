@@ -17,8 +17,8 @@ from pileus.app import processes
 from pileus.app.state import StateDirectory
 from pileus.providers.local.machine import daemon
 from pileus.providers.local.network import NetworkProvider
+from pileus.rules import recount
 from pileus.store.store import Store
-from pileus.verbs import recount
 from tests.live.cloud import PILEUS, SSH, LiveCloud, logs, until
 from tests.live.sessions import routes, talking
 

@@ -16,12 +16,12 @@ from pileus.model import ids
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.provider import SeenBody
+from pileus.rules.core import Core
 from pileus.store import store as stores
 from pileus.store import tables
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, image, project, securitygroup
-from pileus.verbs.core import Core
 from tests import databases
 from tests.loops.fibers import give_way
 from tests.loops.machines import ALIEN, Net

@@ -18,6 +18,7 @@ from pileus.loops import instance, report, runner
 from pileus.model import spec
 from pileus.model.instance import Instance, Power, Seen, State, Step, settled, state
 from pileus.model.provider import BodyRef
+from pileus.rules.instance import power as power_rules
 from pileus.store import store as stores
 from pileus.store import tables
 from pileus.store.store import Store
@@ -37,12 +38,12 @@ if TYPE_CHECKING:
     from pileus.model.instance import Body
     from pileus.model.port import Port
     from pileus.model.provider import SeenBody
-    from pileus.verbs.core import Core
+    from pileus.rules.core import Core
 
 
 # -- 1: the verb ---------------------------------------------------------------------------------------------------
 
-_launch, _end = launch.launch, power._end
+_launch, _end = launch.launch, power_rules.terminated
 
 
 @contextmanager
@@ -397,7 +398,7 @@ LINES: dict[str, Line] = {
     "claims until gone": Line(
         1,
         "an address is free when its last holder is gone, not when it is asked to go",
-        replaced(power, "_end", _free_at_terminate),
+        replaced(power, "terminated", _free_at_terminate),
     ),
     "loops write no wish": Line(
         1,

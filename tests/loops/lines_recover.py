@@ -10,9 +10,9 @@ from pileus.bus.messages import Ask
 from pileus.loops import report as reports
 from pileus.loops.recover import Recovery
 from pileus.model.instance import Instance
+from pileus.rules import comparison, recount
+from pileus.rules import recover as verb
 from pileus.store.writer import Writer
-from pileus.verbs import comparison, recount
-from pileus.verbs import recover as verb
 from tests.loops.line import Line, replaced
 from tests.loops.temper import Temper
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from pileus.bus.messages import Report
     from pileus.model.noun import Revision
     from pileus.model.port import Port
+    from pileus.rules.core import Core
+    from pileus.rules.recover import _Merge
     from pileus.store.reader import Reader
-    from pileus.verbs.core import Core
-    from pileus.verbs.recover import _Merge
 
 COPY, BUSY = Temper(restored="copy"), Temper(verbs=("tag", "rules"), restored="gone")
 COUNTED = Temper(verbs=("launch", "stop", "start", "tag", "group"), mishaps=("cut", "machine"), restored="copy")

@@ -15,8 +15,8 @@ from pileus.model.record import recall
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import ImageSpec, InstanceSpec, PortSpec, SecurityGroupSpec
+from pileus.rules import recount
 from pileus.store import tables
-from pileus.verbs import recount
 from tests.loops.machines import ALIEN
 
 if TYPE_CHECKING:

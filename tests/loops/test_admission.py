@@ -15,7 +15,7 @@ from pileus.verbs import host, join
 
 if TYPE_CHECKING:
     from pileus.model.host import Host
-    from pileus.verbs.core import Core
+    from pileus.rules.core import Core
     from tests.site import Site
 
 

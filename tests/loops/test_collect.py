@@ -12,6 +12,7 @@ from pileus.model.errors import Unavailable
 from pileus.model.image import Image, Wanted
 from pileus.model.project import Project
 from pileus.objects import ObjectStore
+from pileus.rules import image as image_rules
 from pileus.verbs import image
 from pileus.verbs.instance.launch import Launch
 from pileus.verbs.instance.power import terminate
@@ -129,7 +130,7 @@ def test_what_a_capture_will_be_is_needed_before_it_is_there(site: Site, ann: Ca
         assert stored_row is not None
         assert stored_row.seen is not None
         assert not stored_row.seen.stored
-        assert stored_row.seen.digest in image.named(tx)
+        assert stored_row.seen.digest in image_rules.named(tx)
 
 
 def test_nothing_goes_while_a_host_is_silent_or_the_store_is_compared(site: Site, tiny: Image, kept: Kept) -> None:

@@ -15,7 +15,8 @@ from pileus.model.image import Image, State, content, settled, state
 from pileus.model.instance import Instance
 from pileus.model.instance import State as Power
 from pileus.model.instance import state as power_of
-from pileus.verbs import doctor, host, image, recount
+from pileus.rules import recount
+from pileus.verbs import doctor, host, image
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 

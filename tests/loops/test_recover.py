@@ -27,9 +27,10 @@ from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
 from pileus.providers.stub.provider import StubProvider
-from pileus.verbs import doctor, flavor, floatingip, project, recount, securitygroup, tag
+from pileus.rules import doctor, recount
+from pileus.rules import recover as verb
+from pileus.verbs import flavor, floatingip, project, securitygroup, tag
 from pileus.verbs import host as hosts
-from pileus.verbs import recover as verb
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from tests import databases

@@ -10,7 +10,8 @@ import structlog
 
 from pileus.bus.messages import Ask, Report
 from pileus.model.host import LOST_AFTER
-from pileus.verbs import comparison, tag
+from pileus.rules import comparison
+from pileus.verbs import tag
 from pileus.verbs.instance.launch import Launch
 from tests.loops.test_recover import Process, copied, moved_to, replaced
 from tests.loops.test_recover_mute import tagged_since

@@ -12,9 +12,10 @@ from pileus.loops.recover import GRACE
 from pileus.model.errors import Unavailable
 from pileus.model.host import LOST_AFTER
 from pileus.model.instance import State, state
+from pileus.rules import doctor
 from pileus.store.clock import Clock
-from pileus.verbs import doctor, tag
 from pileus.verbs import host as hosts
+from pileus.verbs import tag
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from tests.loops.test_recover import Process, copied, empty, moved_to, replaced

@@ -12,8 +12,9 @@ from pileus.loops import standing
 from pileus.model.caller import SYSTEM
 from pileus.model.errors import Unavailable
 from pileus.model.instance import State, state
+from pileus.rules import comparison
 from pileus.store.presence import Beats
-from pileus.verbs import comparison, user
+from pileus.verbs import user
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from tests.loops.test_recover import Process, copied, replaced
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.image import Image
     from pileus.model.instance import Instance
+    from pileus.rules.core import Core
     from pileus.store.store import Store
-    from pileus.verbs.core import Core
     from tests import databases
     from tests.site import Site
 

@@ -13,7 +13,8 @@ from pileus.model.instance import Instance, State, state
 from pileus.model.port import Port
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.volume import Volume
-from pileus.verbs import recount, securitygroup
+from pileus.rules import recount
+from pileus.verbs import securitygroup
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from tests.loops.test_recover import Process, copied, replaced

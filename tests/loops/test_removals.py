@@ -15,8 +15,8 @@ from pileus.model.image import Image
 from pileus.model.instance import Instance, State, state
 from pileus.model.spec import InstanceSpec
 from pileus.providers.stub.provider import StubProvider
+from pileus.rules import recount
 from pileus.store.store import TOMBSTONE
-from pileus.verbs import recount
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from tests.loops.test_recover import Process, copied, replaced

@@ -14,7 +14,7 @@ from pileus.model.host import Host
 from pileus.model.instance import Seen, State, state
 from pileus.model.noun import NEVER, SeenFault
 from pileus.model.spec import InstanceSpec
-from pileus.verbs import recount
+from pileus.rules import recount
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 

@@ -11,11 +11,11 @@ from pileus.model.caller import SYSTEM
 from pileus.model.errors import Fault
 from pileus.model.port import Port
 from pileus.providers.stub.provider import StubProvider
+from pileus.rules.core import Core
 from pileus.store.engine import UNTIDY
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, project
-from pileus.verbs.core import Core
 from pileus.verbs.instance.launch import Launch
 from tests.bus.waiting import until
 

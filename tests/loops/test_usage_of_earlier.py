@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model.instance import Size
-from pileus.verbs import recount
+from pileus.rules import recount
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 

@@ -19,10 +19,10 @@ from pileus.loops import report, runner
 from pileus.model import backoff, ids
 from pileus.model.errors import Fault, Unavailable
 from pileus.model.spec import InstanceSpec
+from pileus.rules.core import Core
 from pileus.store import store as stores
 from pileus.store.clock import Clock
 from pileus.store.reader import Reader
-from pileus.verbs.core import Core
 from tests import databases
 from tests.loops import temper
 from tests.loops.captures import Objects

@@ -17,8 +17,9 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import InstanceSpec
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
+from pileus.rules import recount
 from pileus.store import tables
-from pileus.verbs import adopt, keypair, recount, securitygroup, tag
+from pileus.verbs import adopt, keypair, securitygroup, tag
 from pileus.verbs.instance import launch, power, view
 from pileus.verbs.instance.launch import Launch
 

@@ -17,11 +17,12 @@ from pileus.model.host import Capacity, Host, ProviderLimits
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.instance import Instance
 from pileus.providers.stub.provider import StubProvider
+from pileus.rules import recount
+from pileus.rules.core import Core
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
-from pileus.verbs import flavor, image, project, recount
+from pileus.verbs import flavor, image, project
 from pileus.verbs import host as operators
-from pileus.verbs.core import Core
 from pileus.verbs.instance.launch import Launch, launch
 from tests.bus.waiting import until
 from tests.databases import url

@@ -16,6 +16,7 @@ from pileus.model.provider import BodyRef, SeenBody
 from pileus.model.spec import InstanceSpec
 from pileus.model.views import StoreView
 from pileus.model.volume import Volume
+from pileus.rules import doctor as doctor_rules
 from pileus.store import tables
 from pileus.verbs import doctor
 from pileus.verbs.instance import power
@@ -104,7 +105,7 @@ def test_requests_and_wakes_that_wait_too_long_and_silent_hosts_are_found(
     site: Site, ann: Caller, admin: Caller, row: Instance
 ) -> None:
     power.stop(ann, site.core, [row.ec2_id])
-    site.now += doctor.PATIENCE + 1
+    site.now += doctor_rules.PATIENCE + 1
     assert {code for code, _ in codes(doctor.look(admin, site.core))} == {"RowWaits", "WakeLate", "HostSilent"}
     site.settle(12)
     assert codes(doctor.look(admin, site.core)) == []

@@ -10,9 +10,9 @@ from pileus.loops import runner
 from pileus.model.allowance import Allowance
 from pileus.model.errors import Duplicate, Forbidden, InvalidValue, NoCapacity, NotFound
 from pileus.model.flavor import Flavor, Wanted
+from pileus.rules import recount
 from pileus.verbs import flavor as verbs
 from pileus.verbs import host as hosts
-from pileus.verbs import recount
 from pileus.verbs.instance.launch import Launch, launch
 from pileus.verbs.instance.modify import Change, modify
 from pileus.verbs.instance.power import start, stop

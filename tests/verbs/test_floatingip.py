@@ -16,7 +16,9 @@ from pileus.model.instance import Instance
 from pileus.model.project import Project
 from pileus.model.router import NO_WAY_OUT, Router
 from pileus.model.spec import FloatingIpSpec, RouterSpec
-from pileus.verbs import floatingip, recount
+from pileus.rules import floatingip as floatingip_rules
+from pileus.rules import recount
+from pileus.verbs import floatingip
 from pileus.verbs.instance import power, view
 from pileus.verbs.instance.launch import Launch, launch
 
@@ -155,7 +157,7 @@ def test_an_address_goes_to_a_port_and_comes_back(site: Site, ann: Caller, vms: 
     site.work()
     assert ("floatingip", floating.uuid) not in site.engine.specs
     with site.store.read() as tx:
-        assert tx.claimed(floatingip.POOL, floating.assigned.address) is None
+        assert tx.claimed(floatingip_rules.POOL, floating.assigned.address) is None
         assert recount.differences(tx) == []
 
 

@@ -10,8 +10,8 @@ from pileus.loops import silence
 from pileus.model.errors import Conflict, Forbidden, InvalidValue, NoCapacity, NotFound
 from pileus.model.host import LOST_AFTER, Capacity, Host, Overcommit, condition
 from pileus.model.instance import State, state
+from pileus.rules import recount
 from pileus.verbs import host as verbs
-from pileus.verbs import recount
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch, launch
 

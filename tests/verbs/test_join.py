@@ -12,10 +12,10 @@ from pileus.model.credential import Credential
 from pileus.model.errors import Conflict, Forbidden, InvalidValue, Unsupported
 from pileus.model.host import Host
 from pileus.model.image import Image
+from pileus.rules.core import Core
+from pileus.rules.credential import Authority
 from pileus.verbs import host as verbs
 from pileus.verbs import join
-from pileus.verbs.core import Core
-from pileus.verbs.credential import Authority
 from pileus.verbs.instance.launch import Launch
 from tests.site import Site
 

@@ -26,11 +26,12 @@ from pileus.model.image import Image
 from pileus.model.instance import Instance, State, state
 from pileus.model.port import Port
 from pileus.model.volume import Volume
-from pileus.verbs import keypair, network, recount, securitygroup
-from pileus.verbs.core import Place
+from pileus.rules import recount
+from pileus.rules.core import Place
+from pileus.rules.instance.place import DEAF
+from pileus.verbs import keypair, network, securitygroup
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch, launch
-from pileus.verbs.instance.place import DEAF
 from tests.site import Site
 
 Everything = dict[str, Any]

@@ -12,7 +12,8 @@ from pileus.model.image import Image
 from pileus.model.instance import Instance
 from pileus.model.port import Port
 from pileus.model.spec import InstanceSpec, PortSpec, content
-from pileus.verbs import recount, securitygroup
+from pileus.rules import recount
+from pileus.verbs import securitygroup
 from pileus.verbs.instance.launch import Launch, launch
 from pileus.verbs.instance.modify import Change, modify
 from pileus.verbs.instance.power import start, stop

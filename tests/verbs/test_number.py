@@ -12,7 +12,8 @@ from pileus.model.errors import InvalidValue, NoCapacity
 from pileus.model.instance import Instance
 from pileus.model.port import Port
 from pileus.model.record import recall
-from pileus.verbs import network, recount, recover
+from pileus.rules import recount, recover
+from pileus.verbs import network
 from pileus.verbs.instance import number, power
 from pileus.verbs.instance.launch import Launch
 

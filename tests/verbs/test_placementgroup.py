@@ -11,8 +11,8 @@ from pileus.model.errors import Conflict, Duplicate, InvalidValue, NoCapacity, N
 from pileus.model.host import Capacity, Host
 from pileus.model.placementgroup import PlacementGroup, Wanted
 from pileus.model.record import recall
+from pileus.rules import recount
 from pileus.verbs import placementgroup as verbs
-from pileus.verbs import recount
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch, launch
 

@@ -10,7 +10,8 @@ from pileus.model.errors import Conflict, DryRun, Malformed, NotFound
 from pileus.model.instance import State, state
 from pileus.model.port import Port
 from pileus.model.volume import Volume
-from pileus.verbs import recount
+from pileus.rules import recount
+from pileus.rules.instance import power as power_rules
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 
@@ -193,9 +194,9 @@ def test_what_is_protected_is_not_terminated(site: Site, ann: Caller, tiny: Imag
 
 def test_the_clouds_own_end_holds_for_one_number_only(site: Site, ann: Caller, row: Instance) -> None:
     power.stop(ann, site.core, [row.ec2_id])
-    assert not power.end(ann, site.core, row.uuid, 1, "why", "because")
+    assert not power_rules.end(ann, site.core, row.uuid, 1, "why", "because")
     assert not site.row(row.uuid).wanted.gone
-    assert power.end(ann, site.core, row.uuid, 2, "why", "because")
-    assert not power.end(ann, site.core, row.uuid, 2, "again", "because")
+    assert power_rules.end(ann, site.core, row.uuid, 2, "why", "because")
+    assert not power_rules.end(ann, site.core, row.uuid, 2, "again", "because")
     assert site.row(row.uuid).wanted.reason == "why"
-    assert not power.end(ann, site.core, "none", 1, "", "")
+    assert not power_rules.end(ann, site.core, "none", 1, "", "")

@@ -14,7 +14,8 @@ from pileus.model.nouns import NOUNS
 from pileus.model.placementgroup import Wanted as GroupWanted
 from pileus.model.project import UNLIMITED, Project
 from pileus.model.securitygroup import Rule
-from pileus.verbs import credential, floatingip, image, keypair, placementgroup, recount, securitygroup, user
+from pileus.rules import recount
+from pileus.verbs import credential, floatingip, image, keypair, placementgroup, securitygroup, user
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 

@@ -11,7 +11,8 @@ from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound, Pil
 from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.model.spec import SecurityGroupSpec
-from pileus.verbs import recount, securitygroup
+from pileus.rules import recount
+from pileus.verbs import securitygroup
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 

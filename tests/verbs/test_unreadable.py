@@ -20,10 +20,11 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import NetworkSpec
 from pileus.model.subnet import Subnet
 from pileus.model.volume import Volume
+from pileus.rules import find, recount
 from pileus.store import tables
 from pileus.store.cache import Cache
 from pileus.store.rows import encode
-from pileus.verbs import doctor, find, flavor, floatingip, recount
+from pileus.verbs import doctor, flavor, floatingip
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from tests.databases import SERVER

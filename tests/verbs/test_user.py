@@ -14,11 +14,13 @@ from pileus.model.caller import SYSTEM
 from pileus.model.errors import Duplicate, Forbidden, NotFound
 from pileus.model.project import Project
 from pileus.providers.stub.provider import StubProvider
+from pileus.rules import user as user_rules
+from pileus.rules.core import Core
+from pileus.rules.credential import FRESH, Authority
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import user
-from pileus.verbs.core import Core
-from pileus.verbs.credential import FRESH, Authority, create, revoke
+from pileus.verbs.credential import create, revoke
 from tests.site import Site
 
 
@@ -34,8 +36,8 @@ def test_renewed_secrets_work_beside_the_old_ones(site: Site) -> None:
     first = user.create(SYSTEM, site.core, "eve")
     second = user.renew(SYSTEM, site.core, "eve")
     assert first.access_key != second.access_key
-    assert user.checked(site.core, "eve", first.password) is None
-    login = user.checked(site.core, "eve", second.password)
+    assert user_rules.checked(site.core, "eve", first.password) is None
+    login = user_rules.checked(site.core, "eve", second.password)
     assert login is not None
     assert login[0].uuid == first.user_id
 

@@ -34,8 +34,8 @@ from pileus.model.kit import Kit, Machine
 from pileus.model.views import BookView, Held, StoreView
 from pileus.objects.files import listed, place
 from pileus.posix.files import read_json
+from pileus.rules import doctor
 from pileus.store.store import Store
-from pileus.verbs import doctor
 
 STORE = "the store"
 _OF_THE_STORE = frozenset({"ClaimLeaked", "ClaimMissing", "UsageWrong", "WakeLeaked"})

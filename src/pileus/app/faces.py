@@ -17,8 +17,8 @@ from pileus.model.kit import Kit
 
 if TYPE_CHECKING:
     from pileus.objects import ObjectStore
-    from pileus.verbs.core import Core
-    from pileus.verbs.credential import Authority
+    from pileus.rules.core import Core
+    from pileus.rules.credential import Authority
 
 log = structlog.get_logger()
 

@@ -35,10 +35,10 @@ from pileus.model.kit import Kit, Site
 from pileus.model.provider import NetworkEngine
 from pileus.objects import ObjectStore
 from pileus.posix.files import keep_once, write_file
+from pileus.rules.core import Core, Place
+from pileus.rules.credential import Authority
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
-from pileus.verbs.core import Core, Place
-from pileus.verbs.credential import Authority
 
 if TYPE_CHECKING:
     from pileus.bus.rabbitmq import CloudEnd as BrokerEnd

@@ -11,13 +11,13 @@ import structlog
 from pileus.model.errors import Fault, PileusError
 from pileus.model.host import Host
 from pileus.model.threads import Thread
-from pileus.verbs.host import REMOVED
+from pileus.rules.host import REMOVED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pileus.model.kit import HostRegister
-    from pileus.verbs.core import Core
+    from pileus.rules.core import Core
 
 LOOK = 20.0
 """Seconds between looks: what was missed, or lost by whoever keeps it, is mended so much later at most."""

@@ -15,14 +15,14 @@ from pileus.model.host import Host, condition
 from pileus.model.noun import project_scope
 from pileus.model.project import Project
 from pileus.model.threads import Thread
-from pileus.verbs.image import named
+from pileus.rules.image import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pileus.objects import ObjectStore, Stored
+    from pileus.rules.core import Core
     from pileus.store.reader import Reader
-    from pileus.verbs.core import Core
 
 OFTEN = 3600.0
 """Seconds between looks. An object that is needed is known to be, at the latest that long after it was named."""

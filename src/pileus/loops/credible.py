@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.verbs.comparison import COUNTER, INCARNATIONS, LEAP
+from pileus.rules.comparison import COUNTER, INCARNATIONS, LEAP
 
 if TYPE_CHECKING:
     from pileus.bus.messages import Report

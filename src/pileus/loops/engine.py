@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pileus.loops.enginekind import EngineKind
     from pileus.model.noun import Noun
     from pileus.model.spec import Spec
+    from pileus.rules.core import Core
     from pileus.store.reader import JournalEntry
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
 
 KINDS: dict[str, EngineKind[Any]] = {
     cls.KIND: importlib.import_module(f"pileus.loops.{cls.KIND}").ENGINE_KIND for cls in ENGINE

@@ -9,9 +9,9 @@ from pileus.model.noun import Noun
 if TYPE_CHECKING:
     from pileus.model.network import Seen
     from pileus.model.spec import Spec
+    from pileus.rules.core import Core, Place
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core, Place
 
 N = TypeVar("N", bound=Noun)
 

@@ -18,7 +18,7 @@ from pileus.model.threads import once
 
 if TYPE_CHECKING:
     from pileus.objects import ObjectStore
-    from pileus.verbs.core import Hosts
+    from pileus.rules.core import Hosts
 
 MOST = 2
 """Captures that come in at once; the others wait."""

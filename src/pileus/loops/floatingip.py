@@ -14,8 +14,8 @@ from pileus.model.record import record
 from pileus.model.spec import FloatingIpSpec
 
 if TYPE_CHECKING:
+    from pileus.rules.core import Place
     from pileus.store.reader import Reader
-    from pileus.verbs.core import Place
 
 
 class FloatingIpKind(EngineKind[FloatingIp]):

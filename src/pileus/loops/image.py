@@ -14,13 +14,13 @@ from pileus.model.image import Assigned, Image, Seen, State, on_host, settled, s
 from pileus.model.instance import Instance
 from pileus.model.noun import NEVER, SeenFault
 from pileus.model.spec import content
-from pileus.verbs.image import bury, source
+from pileus.rules.image import bury, source
 
 if TYPE_CHECKING:
     from pileus.bus.messages import BodyReport, Removed
+    from pileus.rules.core import Core
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
 
 AGAIN = 2.0
 """Seconds after which an order that no report has answered is sent again."""

@@ -17,14 +17,14 @@ from pileus.model.instance import Instance, Seen, Size, settled
 from pileus.model.port import Port
 from pileus.model.spec import InstanceSpec, content
 from pileus.model.volume import Volume
-from pileus.verbs.instance import power
+from pileus.rules.instance import power
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pileus.rules.core import Core
     from pileus.store.reader import JournalEntry
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
 
 AGAIN = 2.0
 """Seconds after which an order that no report has answered is sent again."""

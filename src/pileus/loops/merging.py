@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pileus.model.errors import Unavailable
+from pileus.rules import recover as verb
 from pileus.store.store import RECOVERING
-from pileus.verbs import recover as verb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

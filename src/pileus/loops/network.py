@@ -12,8 +12,8 @@ from pileus.model.spec import NetworkSpec, SubnetSpec
 from pileus.model.subnet import Subnet, gateway, localport
 
 if TYPE_CHECKING:
+    from pileus.rules.core import Place
     from pileus.store.reader import Reader
-    from pileus.verbs.core import Place
 
 
 class NetworkKind(EngineKind[Network]):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model.image import Assigned as ImageAssigned
-from pileus.verbs import comparison
+from pileus.rules import comparison
 
 if TYPE_CHECKING:
     from pileus.model.image import Image

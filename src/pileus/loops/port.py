@@ -15,9 +15,9 @@ from pileus.model.record import record
 from pileus.model.spec import PortSpec
 
 if TYPE_CHECKING:
+    from pileus.rules.core import Place
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Place
 
 
 class PortKind(EngineKind[Port]):

@@ -21,9 +21,9 @@ from pileus.loops.standing import OPEN, OPEN_UNTIL, STANDING, stands
 from pileus.model.errors import Fault
 from pileus.model.host import LOST_AFTER, Host
 from pileus.model.noun import NEVER, Revision
+from pileus.rules import comparison
+from pileus.rules import recover as verb
 from pileus.store.store import OPENING, RECOVERING
-from pileus.verbs import comparison
-from pileus.verbs import recover as verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pileus.bus.messages import Report
     from pileus.loops.gate import Gate
     from pileus.model.provider import NetworkEngine
+    from pileus.rules.core import Core
     from pileus.store.reader import Reader
-    from pileus.verbs.core import Core
 
 GRACE = 5.0
 """Seconds for which a known host that has not said anything yet is waited for before stores are compared without it."""

@@ -18,16 +18,16 @@ from pileus.model.ids import new_uuid
 from pileus.model.image import Image
 from pileus.model.instance import Instance, Seen, settled
 from pileus.model.noun import NEVER
-from pileus.verbs import comparison
-from pileus.verbs.host import REMOVED
-from pileus.verbs.instance.power import end
+from pileus.rules import comparison
+from pileus.rules.host import REMOVED
+from pileus.rules.instance.power import end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pileus.bus.messages import BodyReport, Removed, Report
+    from pileus.rules.core import Core
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
 
 
 def absorb(core: Core, report: Report) -> None:

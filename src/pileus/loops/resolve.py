@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pileus.model.noun import Noun
+    from pileus.rules.core import Place
     from pileus.store.reader import Reader
-    from pileus.verbs.core import Place
 
 
 def instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:

@@ -16,15 +16,15 @@ from pileus.model.project import Project
 from pileus.model.record import record
 from pileus.model.router import NO_WAY_OUT, Router, gateways
 from pileus.model.spec import RouterSpec
-from pileus.verbs import floatingip, network
+from pileus.rules import floatingip, network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pileus.model.network import Seen
+    from pileus.rules.core import Core, Place
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core, Place
 
 
 class RouterKind(EngineKind[Router]):

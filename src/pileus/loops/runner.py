@@ -18,15 +18,15 @@ from pileus.model.errors import Fault, Unavailable
 from pileus.model.image import Image
 from pileus.model.instance import Instance
 from pileus.model.threads import Thread
-from pileus.verbs import recount
+from pileus.rules import recount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pileus.bus.messages import Report
     from pileus.loops.recover import Recovery
+    from pileus.rules.core import Core
     from pileus.store.store import Claimed
-    from pileus.verbs.core import Core
 
 SCAN = 20.0
 """Seconds between slow scans, which find what every wake and message missed."""

@@ -10,8 +10,8 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import SecurityGroupSpec
 
 if TYPE_CHECKING:
+    from pileus.rules.core import Place
     from pileus.store.reader import Reader
-    from pileus.verbs.core import Place
 
 
 class SecurityGroupKind(EngineKind[SecurityGroup]):

@@ -16,8 +16,8 @@ from pileus.model.instance import Instance, settled
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pileus.rules.core import Core
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
 
 LOOK = 5.0
 """Seconds between looks: a host is shown as lost at once, its line in the journal comes so much later at most."""

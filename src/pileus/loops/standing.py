@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pileus.store.store import RECOVERING
 
 if TYPE_CHECKING:
+    from pileus.rules.core import Core
     from pileus.store.reader import Reader
-    from pileus.verbs.core import Core
 
 OPEN, OPEN_UNTIL = "open", "open-until"
 """The numbers in `meta` that say for which incarnation the store was compared, and until when that holds."""

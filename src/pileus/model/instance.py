@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 PowerState = Literal["running", "stopped"]
 
+LAUNCH = "instance.launch"
+"""The name of the verb that makes instances, in the journal and of client tokens."""
+
 
 class Power(Part, frozen=True, kw_only=True):
     """A power wish and its number: every start or stop of a user raises `n`, a guest's own shutdown satisfies it.

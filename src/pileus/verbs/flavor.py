@@ -12,19 +12,23 @@ from pileus.model.errors import Duplicate, Forbidden, InvalidValue
 from pileus.model.flavor import Flavor
 from pileus.model.ids import new_uuid
 from pileus.model.traits import changed
-from pileus.verbs import find
+from pileus.rules import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pileus.model.caller import Caller
+    from pileus.rules.core import Core
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
 
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
+
+
 _MOST = {"vcpus": 1024, "memory": 1 << 24, "disk": 1 << 16}
+
+
 _MOST_ALLOWED = 4_000_000
 
 
@@ -100,14 +104,6 @@ def listing(caller: Caller, core: Core) -> list[Flavor]:
     del caller
     with core.store.read() as tx:
         return [flavor for flavor in tx.list(Flavor) if not flavor.wanted.retired]
-
-
-def named(tx: Reader, name: str, noun: str = Flavor.KIND) -> Flavor:
-    """The flavor with this name; InvalidValue, of a `noun` that was to have it, when none that is offered has it."""
-    flavor = next((flavor for flavor in tx.list(Flavor) if flavor.name == name), None)
-    if flavor is None or flavor.wanted.retired:
-        raise InvalidValue(f"Invalid value '{name}' for InstanceType.", noun=noun, ident=name, reason="flavor")
-    return flavor
 
 
 def _one(caller: Caller, tx: Reader, ident: str) -> Flavor:

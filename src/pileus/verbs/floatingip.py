@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,47 +12,25 @@ from pileus.model.floatingip import Assigned, FloatingIp, Wanted
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.instance import Instance
 from pileus.model.port import Port
-from pileus.verbs import find
+from pileus.rules import find
+from pileus.rules.floatingip import (
+    POOL,
+    AddressView,
+    disassociated,
+    free,
+    leave,
+    record_change,
+    views_of,
+    wake_holder,
+    within,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pileus.model.caller import Caller
+    from pileus.rules.core import Core, Place
     from pileus.store.reader import Reader
-    from pileus.store.writer import Writer
-    from pileus.verbs.core import Core, Place
-
-POOL = "floating"
-"""The pool in which addresses of the outside network are claimed, by routers and by floating addresses."""
-
-
-class AddressView(msgspec.Struct, frozen=True, kw_only=True):
-    """A floating address with the port that has it and that port's instance, None where there is none."""
-
-    floating: FloatingIp
-    port: Port | None = None
-    instance: Instance | None = None
-
-
-def free(tx: Reader, place: Place) -> str:
-    """The lowest address of the outside network that nobody has; "" when there is none."""
-    claimed_addresses = {value for _, value, _ in tx.claims(pool=POOL)}
-    base = ipaddress.IPv4Network(place.floating_cidr).network_address
-    every = (str(base + offset) for offset in addresses.floating(place.floating_cidr))
-    return next((address for address in every if address not in claimed_addresses), "")
-
-
-def within(place: Place, address: str) -> bool:
-    """Whether `address` is one that routers and floating addresses may have, as the range is now."""
-    try:
-        return addresses.offset(place.floating_cidr, address) in addresses.floating(place.floating_cidr)
-    except ValueError:
-        return False
-
-
-def meant(text: str) -> tuple[str, str]:
-    """Parse a person's name for an address into (EC2 id, address), one of them ""."""
-    return (text, "") if text.startswith(f"{FloatingIp.PREFIX}-") else ("", text)
 
 
 def allocate(
@@ -75,7 +52,7 @@ def allocate(
             assigned=Assigned(address=address),
         )
         floating = tx.add(floating)
-        _changed(caller, tx, floating, "allocate")
+        record_change(caller, tx, floating, "allocate")
         return floating
 
 
@@ -119,10 +96,10 @@ def associate(
         leave(caller, tx, target)
         wanted = msgspec.structs.replace(floating.wanted, port=target.uuid, association=new_ec2("eipassoc"))
         if floating.wanted.port:
-            _wake_holder(tx, floating.wanted.port)
+            wake_holder(tx, floating.wanted.port)
         floating = tx.want(floating, wanted)
-        _changed(caller, tx, floating, "associate")
-        _wake_holder(tx, target.uuid)
+        record_change(caller, tx, floating, "associate")
+        wake_holder(tx, target.uuid)
         return floating
 
 
@@ -158,7 +135,7 @@ def disassociate(caller: Caller, core: Core, association: str = "", ident: str =
             floating = matches[0]
         else:
             floating = _one(caller, tx, ident, address)
-        return _unused(caller, tx, floating) if floating.wanted.port else floating
+        return disassociated(caller, tx, floating) if floating.wanted.port else floating
 
 
 def release(caller: Caller, core: Core, ident: str = "", address: str = "") -> None:
@@ -177,13 +154,6 @@ def release(caller: Caller, core: Core, ident: str = "", address: str = "") -> N
         tx.wake(floating)
 
 
-def leave(caller: Caller, tx: Writer, port: Port) -> None:
-    """Take from `port` what floating addresses it has, as a part of another verb's transaction."""
-    for floating in tx.referring(FloatingIp, [port.uuid]):
-        if floating.wanted.port == port.uuid:
-            _unused(caller, tx, floating)
-
-
 def listing(caller: Caller, core: Core, ids: Sequence[str] = (), named: Sequence[str] = ()) -> list[AddressView]:
     """The project's addresses, all or those with these EC2 ids or addresses (each must exist)."""
     with core.store.read() as tx:
@@ -195,18 +165,6 @@ def listing(caller: Caller, core: Core, ids: Sequence[str] = (), named: Sequence
             }
             floating_ips = [floating for floating in floating_ips if floating.uuid in chosen]
         return views_of(tx, floating_ips)
-
-
-def views_of(tx: Reader, floating_ips: Sequence[FloatingIp]) -> list[AddressView]:
-    """The addresses with the ports that have them and those ports' instances, in order; two queries."""
-    ports = tx.many(Port, [floating.wanted.port for floating in floating_ips if floating.wanted.port])
-    instances = tx.many(Instance, [port.wanted.instance or "" for port in ports.values()])
-    views = []
-    for floating in floating_ips:
-        port = ports.get(floating.wanted.port or "")
-        instance = instances.get(port.wanted.instance or "") if port else None
-        views.append(AddressView(floating=floating, port=port, instance=instance))
-    return views
 
 
 def _all(caller: Caller, tx: Reader) -> list[FloatingIp]:
@@ -229,23 +187,3 @@ def _one(caller: Caller, tx: Reader, ident: str, address: str = "") -> FloatingI
         text = f"Invalid value '{address}' for an address: expecting four numbers and dots."
         raise Malformed(text, noun=FloatingIp.KIND, ident=address, reason="address")
     raise NotFound(f"Address '{address}' not found.", noun=FloatingIp.KIND, ident=address, reason="address")
-
-
-def _unused(caller: Caller, tx: Writer, floating: FloatingIp) -> FloatingIp:
-    if floating.wanted.port:
-        _wake_holder(tx, floating.wanted.port)
-    floating = tx.want(floating, msgspec.structs.replace(floating.wanted, port=None, association=""))
-    _changed(caller, tx, floating, "disassociate")
-    return floating
-
-
-def _wake_holder(tx: Writer, port: str) -> None:
-    """Wake the instance of the port: its order, and so its metadata, names its floating address."""
-    row = tx.get(Port, port)
-    if row is not None and row.wanted.instance:
-        tx.wake_all(Instance.KIND, [row.wanted.instance])
-
-
-def _changed(caller: Caller, tx: Writer, floating: FloatingIp, verb: str) -> None:
-    tx.record(caller, floating, f"floatingip.{verb}", goal=floating.generation)
-    tx.wake(floating)

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model import quota, tag
-from pileus.model.errors import Conflict, Duplicate, Forbidden, InvalidValue, NotFound, QuotaExceeded, Unsupported
+from pileus.model.errors import Conflict, Duplicate, InvalidValue, QuotaExceeded, Unsupported
 from pileus.model.host import Host
 from pileus.model.ids import new_uuid
-from pileus.model.image import Assigned, Image, Seen, State, Wanted, content, gibibytes, kind_of, state
+from pileus.model.image import Assigned, Image, Seen, Wanted, content, gibibytes, kind_of
 from pileus.model.instance import Instance
 from pileus.model.noun import project_scope
 from pileus.model.project import Project
 from pileus.model.sizes import Description, Ident, Name, Tags
 from pileus.model.volume import Volume
-from pileus.verbs import find
+from pileus.rules import find
+from pileus.rules.image import allow, bury, check_login, check_name, known, source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pileus.model.caller import Caller
+    from pileus.rules.core import Core
     from pileus.store.reader import Reader
-    from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
 
 
 def register(caller: Caller, core: Core, name: str, wanted: Wanted) -> Image:
@@ -45,20 +45,6 @@ def register(caller: Caller, core: Core, name: str, wanted: Wanted) -> Image:
         return image
 
 
-def check_name(name: str) -> None:
-    """Whether an image may be called that. Raises InvalidValue."""
-    if not (name.isprintable() and 1 <= len(name) <= LONGEST_NAME):
-        text = f"An image's name has 1 to {LONGEST_NAME} printable characters."
-        raise InvalidValue(text, ident=name[:40], reason="name")
-
-
-def check_login(user: str) -> None:
-    """Whether somebody may log in as `user`: as useradd(8) has it, with capitals and dots. Raises InvalidValue."""
-    if not _LOGIN.fullmatch(user):
-        text = f"'{user[:40]}' can be no login user: 1 to 32 letters, digits and . _ -, a letter or _ first."
-        raise InvalidValue(text, ident=user[:40], reason="login-user")
-
-
 class CaptureRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The parameters of a capture: the instance by EC2 id, uuid or name, which is shut down for it with `reboot`."""
 
@@ -71,11 +57,6 @@ class CaptureRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}", re.ASCII)
-
-LONGEST_NAME = 128
-"""Characters, as in EC2."""
-
-_LOGIN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}", re.ASCII)
 
 
 def capture(caller: Caller, core: Core, request: CaptureRequest) -> Image:
@@ -155,28 +136,6 @@ def _captured(tx: Reader, row: Instance, request: CaptureRequest) -> Wanted:
     )
 
 
-def source(tx: Writer, image: Image) -> None:
-    """A capture needs its source no more: an instance that waited for it goes on."""
-    # One that cannot be read is found by the slow scan when it can.
-    instance = tx.many(Instance, [image.wanted.instance]).get(image.wanted.instance)
-    if instance is not None and instance.gone is None and instance.wanted.gone:
-        tx.wake(instance)
-
-
-def bury(tx: Writer, image: Image) -> Image:
-    """No host holds anything of an image that is to go: a tombstone, and what was asked of it is over."""
-    tx.bury(image)
-    for line in tx.unsettled([image.uuid]):
-        tx.settle([line.id], "done" if line.verb == "image.deregister" else "superseded")
-    return msgspec.structs.replace(image, gone=tx.now)
-
-
-def allow(caller: Caller, *, public: bool) -> None:
-    """Whether the caller may register such an image; asked again before its bytes are taken in. Raises Forbidden."""
-    if public and not caller.admin:
-        raise Forbidden("Only an administrator makes an image public.", noun="image")
-
-
 def room(caller: Caller, core: Core, stored: Callable[[str], int | None]) -> int | None:
     """How many bytes one more image of the caller's project may have; None: any number. Raises QuotaExceeded.
 
@@ -211,11 +170,6 @@ def _deleted(tx: Reader, project: str) -> set[str]:
     return begun - {content(image).digest for image in tx.list(Image)} - {""}
 
 
-def full(room: int) -> QuotaExceeded:
-    """The error for an image of more bytes than the `room` that its project has left."""
-    return QuotaExceeded(f"This project has room for {room} more bytes of images.", noun="image", reason="imagespace")
-
-
 def deregister(caller: Caller, core: Core, ident: str) -> None:
     """Forget an image; instances that were started from it keep their disks."""
     with core.store.write() as tx:
@@ -232,47 +186,9 @@ def deregister(caller: Caller, core: Core, ident: str) -> None:
             tx.wake(image)
 
 
-def named(tx: Reader) -> set[str]:
-    """The digests of all objects that anything in the store still needs.
-
-    They are those of images, of captures that are on their way, and of the images that instances' disks began as.
-    """
-    images = tx.list(Image)
-    digests = {content(image).digest for image in images}
-    digests |= {image.seen.digest for image in images if image.seen is not None}
-    digests |= {volume.wanted.digest for volume in tx.list(Volume)}
-    return digests - {""}
-
-
 def listing(caller: Caller, core: Core, ids: Sequence[str] = ()) -> list[Image]:
     """The images that the caller may start from, oldest first; `ids` are EC2 ids, each of which must exist."""
     with core.store.read() as tx:
         if ids:
             return known(find.by_ec2(caller, tx, Image, ids))
         return [image for image in tx.list(Image) if find.visible(caller, image) and not image.wanted.gone]
-
-
-def known(images: list[Image]) -> list[Image]:
-    """These images, unless one was forgotten: a host may hold something of that still, no user does. NotFound then."""
-    missing = [image.ec2_id for image in images if image.wanted.gone]
-    if missing:
-        raise find.not_found(Image, missing)
-    return images
-
-
-def needed(caller: Caller, tx: Reader, ident: str) -> Image:
-    """The image that a launch names: by EC2 id, as EC2 has it, or by uuid or name.
-
-    Raises NotFound otherwise, and Conflict while it has no bytes.
-    """
-    try:
-        image = find.by_any(caller, tx, Image, ident)
-    except NotFound:
-        if not ident.startswith("ami-"):
-            raise
-        image = find.by_ec2(caller, tx, Image, [ident])[0]
-    known([image])
-    if state(image) is not State.AVAILABLE:
-        text = f"The image ID '{image.ec2_id}' is {state(image)}: nothing can be launched from it."
-        raise Conflict(text, noun="image", ident=image.ec2_id, reason="unavailable")
-    return image

@@ -15,8 +15,9 @@ from pileus.model.image import Architecture, Image, Wanted
 from pileus.model.sizes import Description, Ident, Name
 from pileus.objects import Incoming, ObjectStore
 from pileus.objects.inspection import is_archive, plain
+from pileus.rules import image as image_rules
+from pileus.rules.core import Core
 from pileus.verbs import image
-from pileus.verbs.core import Core
 
 
 class ImageUpload(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,9 +49,9 @@ class Disk(msgspec.Struct, frozen=True):
 
 def check(caller: Caller, upload: ImageUpload) -> None:
     """Refuse parameters of an upload before its bytes are read. Raises InvalidValue, Forbidden."""
-    image.check_name(upload.name)
-    image.check_login(upload.login_user)
-    image.allow(caller, public=upload.public)
+    image_rules.check_name(upload.name)
+    image_rules.check_login(upload.login_user)
+    image_rules.allow(caller, public=upload.public)
 
 
 def finish(caller: Caller, core: Core, objects: ObjectStore, incoming: Incoming, upload: ImageUpload) -> Image:

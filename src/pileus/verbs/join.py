@@ -18,13 +18,13 @@ from pileus.model.host import Host
 from pileus.model.host import Wanted as HostWanted
 from pileus.model.ids import new_uuid
 from pileus.model.volume import Volume
-from pileus.verbs.host import JOINED, REMOVED, let_in
+from pileus.rules.host import JOINED, REMOVED, let_in
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
+    from pileus.rules.core import Core
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
 
 Issue = Callable[[str], tuple[bytes, str]]
 """Makes the certificate of the host of this name: (PEM, serial number in hex)."""

@@ -11,14 +11,14 @@ from pileus.model.bounds import Bound
 from pileus.model.errors import Forbidden, InvalidValue
 from pileus.model.noun import project_scope
 from pileus.model.project import UNLIMITED, Project
-from pileus.verbs import find
+from pileus.rules import find
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pileus.model.caller import Caller
+    from pileus.rules.core import Core
     from pileus.store.reader import Reader
-    from pileus.verbs.core import Core
 
 MOST = 1 << 40
 """The highest limit of a resource; what is beyond it may as well be none."""

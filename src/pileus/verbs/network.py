@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import ipaddress
-from functools import lru_cache
-from itertools import chain
-from socket import inet_ntoa
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pileus.model import addresses
-from pileus.model.errors import InvalidValue, NoCapacity, NotFound
+from pileus.model.errors import InvalidValue
 from pileus.model.ids import new_uuid
 from pileus.model.network import Network
 from pileus.model.network import Wanted as NetworkWanted
-from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.router import Wanted as RouterWanted
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet, Wanted, usable
-from pileus.verbs import find, securitygroup
-from pileus.verbs.securitygroup import default_router
+from pileus.rules import find, securitygroup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from pileus.model.caller import Caller
-    from pileus.store.reader import Reader
+    from pileus.rules.core import Core
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
 
 
 class SubnetView(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,21 +68,6 @@ def networks(caller: Caller, core: Core) -> list[Network]:
     """The project's networks."""
     with core.store.read() as tx:
         return [network for network in tx.list(Network, project=caller.project) if not network.wanted.gone]
-
-
-def leads_out(tx: Reader, router: str) -> bool:
-    """Whether a router (by uuid) needs an address of the outside network: a port is on one of its networks."""
-    on = [network.uuid for network in tx.referring(Network, [router])]
-    return bool(on) and tx.is_referred(on, Port.KIND)
-
-
-def default_subnet(caller: Caller, tx: Reader, zone: str = "") -> Subnet:
-    """The subnet of an instance that names none (in `zone`, if one is named)."""
-    default_router(caller, tx)
-    for subnet in tx.list(Subnet, project=caller.project):
-        if subnet.wanted.default and not subnet.wanted.gone and zone in ("", subnet.wanted.zone):
-            return subnet
-    raise NotFound("This project has no default subnet; name one.", noun="subnet", reason="default")
 
 
 class Flat(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,72 +148,3 @@ def _repooled(caller: Caller, tx: Writer, subnet: Subnet, first: str, last: str)
         tx.wake(group)
         return Flat(subnet=subnet.ec2_id, group=group.ec2_id)
     return Flat(subnet=subnet.ec2_id, group=tx.need(SecurityGroup, holder[1]).ec2_id)
-
-
-def free_addresses(tx: Reader, subnet: Subnet, least: int, most: int, requested_address: str = "") -> list[str]:
-    """From `least` to `most` addresses of the subnet that nobody has: `requested_address` if given, or the lowest.
-
-    Raises NoCapacity when there are fewer, InvalidValue for an address that cannot be had.
-    """
-    claimed_addresses = tx.taken(f"subnet:{subnet.uuid}")
-    if requested_address:
-        return [_asked(subnet, claimed_addresses, requested_address)]
-    free: list[str] = []
-    for address in chain.from_iterable(_addresses(subnet.wanted)):
-        if address not in claimed_addresses:
-            free.append(address)
-            if len(free) == most:
-                return free
-    if len(free) >= least:
-        return free
-    raise NoCapacity(
-        f"The subnet '{subnet.ec2_id}' has {len(free)} free addresses left, {least} are needed.",
-        noun="subnet",
-        ident=subnet.ec2_id,
-        reason="addresses",
-    )
-
-
-def _addresses(wanted: Wanted) -> Iterable[tuple[str, ...]]:
-    """The addresses that ports of a subnet may have, lowest first, some at a time."""
-    base, offsets = int(ipaddress.IPv4Network(wanted.cidr).network_address), usable(wanted)
-    for first in range(base + offsets.start, base + offsets.stop, 256):
-        yield _run(first, min(first + 256, base + offsets.stop))
-
-
-@lru_cache(maxsize=256)
-def _run(first: int, end: int) -> tuple[str, ...]:
-    return tuple(inet_ntoa(number.to_bytes(4, "big")) for number in range(first, end))
-
-
-def free_loopbacks(tx: Writer, prefix: int, count: int) -> list[str]:
-    """`count` loopback addresses of 127.`prefix` that nobody has, the search going on where the last one ended.
-
-    Raises NoCapacity when there are fewer.
-    """
-    loopbacks: list[str] = []
-    for _ in range(addresses.LOOPBACKS):
-        offset = (tx.sequence("loopback") - 1) % addresses.LOOPBACKS
-        address = addresses.loopback(prefix, offset)
-        if tx.claimed("loopback", address) is None:
-            loopbacks.append(address)
-            if len(loopbacks) == count:
-                return loopbacks
-    raise NoCapacity("Every loopback address of this cloud is in use.", noun="instance", reason="loopback")
-
-
-def _asked(subnet: Subnet, claimed_addresses: set[str], address: str) -> str:
-    try:
-        inside = addresses.offset(subnet.wanted.cidr, address) in usable(subnet.wanted)
-    except ValueError:
-        inside = False
-    if not inside:
-        raise InvalidValue(
-            f"Address {address} does not fall within the subnet's address range",
-            noun="port",
-            ident=address,
-            reason="address",
-        )
-    if address in claimed_addresses:
-        raise InvalidValue(f"Address {address} is in use.", noun="port", ident=address, reason="address-in-use")
-    return address

@@ -9,42 +9,18 @@ import msgspec
 
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_ec2, new_uuid
-from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup, Wanted
-from pileus.verbs import find
+from pileus.rules import find
+from pileus.rules.securitygroup import absent, anywhere, default_router, one, unknown_rule, wake_members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pileus.model.caller import Caller
+    from pileus.rules.core import Core
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
-
-
-def anywhere() -> Rule:
-    """The egress rule that every new group has: all traffic, to anywhere."""
-    return Rule(id=new_ec2("sgr"), direction="egress", cidr="0.0.0.0/0")
-
-
-def default(tx: Writer, project: str, router: str) -> SecurityGroup:
-    """The group that ports are in when none is named: its members reach each other. Part of a new project or VPC."""
-    uuid = new_uuid()
-    rules = (Rule(id=new_ec2("sgr"), group=uuid), anywhere())
-    wanted = Wanted(
-        router=router, description="default VPC security group", rules=rules, selectors=(uuid,), default=True
-    )
-    group = SecurityGroup(uuid=uuid, project=project, name="default", wanted=wanted)
-    return tx.add(group)
-
-
-def open_(tx: Writer, project: str, router: str, name: str) -> SecurityGroup:
-    """A group that admits everything, from anywhere. Part of a network that has no filters."""
-    everything = Rule(id=new_ec2("sgr"), cidr="0.0.0.0/0")
-    wanted = Wanted(router=router, description="everything from anywhere", rules=(everything, anywhere()))
-    group = SecurityGroup(uuid=new_uuid(), project=project, name=name, wanted=wanted)
-    return tx.add(group)
 
 
 def create(
@@ -90,14 +66,6 @@ def create(
         return group
 
 
-def default_router(caller: Caller, tx: Reader) -> Router:
-    """The project's default VPC; NotFound when it was deleted."""
-    for router in tx.list(Router, project=caller.project):
-        if router.wanted.default and not router.wanted.gone:
-            return router
-    raise NotFound("This project has no default VPC; name one.", noun="router", reason="default")
-
-
 def listing(caller: Caller, core: Core, ids: Sequence[str] = (), names: Sequence[str] = ()) -> list[SecurityGroup]:
     """The project's groups, all or those named by EC2 id or by name (each must exist)."""
     with core.store.read() as tx:
@@ -112,38 +80,6 @@ def listing(caller: Caller, core: Core, ids: Sequence[str] = (), names: Sequence
     if ids or names:
         groups = [g for g in groups if g.ec2_id in ids or g.name in names]
     return groups
-
-
-def absent(name: str) -> NotFound:
-    """The error for a name that no group has."""
-    return NotFound(f"The security group '{name}' does not exist in default VPC", noun="securitygroup", ident=name)
-
-
-def within(groups: Iterable[SecurityGroup], router: str, where: str) -> None:
-    """Whether these groups are of the VPC of a subnet or an instance (`where`). Raises InvalidValue."""
-    for group in groups:
-        if group.wanted.router != router:
-            raise InvalidValue(
-                f"The security group '{group.ec2_id}' is not in the VPC of the {where}.",
-                noun="securitygroup",
-                ident=group.ec2_id,
-                reason="other-vpc",
-            )
-
-
-def one(caller: Caller, tx: Reader, ident: str = "", name: str = "") -> SecurityGroup:
-    """The living group with this EC2 id, or this name in the default VPC."""
-    if ident:
-        group = find.by_ec2(caller, tx, SecurityGroup, [ident])[0]
-    else:
-        holder = tx.claimed(f"securitygroup:{default_router(caller, tx).uuid}", name)
-        named_group = tx.get(SecurityGroup, holder[1]) if holder else None
-        if named_group is None:
-            raise absent(name)
-        group = named_group
-    if group.wanted.gone:
-        raise find.not_found(SecurityGroup, [ident or name])
-    return group
 
 
 def delete(caller: Caller, core: Core, ident: str = "", name: str = "") -> None:
@@ -250,11 +186,6 @@ def describe(
         _replace(caller, tx, group, after, "securitygroup.describe")
 
 
-def unknown_rule(rule_id: str) -> NotFound:
-    """The error for a rule id that names nothing here."""
-    return NotFound(f"The security group rule ID '{rule_id}' does not exist", noun="securitygrouprule", ident=rule_id)
-
-
 def _meant(group: SecurityGroup, rules: Sequence[Rule], rule_ids: Sequence[str]) -> list[str]:
     """The ids of the group's rules that are meant, by meaning or by id; NotFound when one is not there."""
     id_by_match = {rule.match(): rule.id for rule in group.wanted.rules}
@@ -302,12 +233,6 @@ def _replace(caller: Caller, tx: Writer, group: SecurityGroup, rules: tuple[Rule
     tx.record(caller, changed, verb, goal=changed.generation)
     tx.wake(changed)
     wake_members(tx, [group.uuid])
-
-
-def wake_members(tx: Writer, groups: Iterable[str]) -> None:
-    """Wake the instances whose ports are in these groups: their hosts listen for what the rules admit."""
-    ports = tx.referring(Port, groups)
-    tx.wake_all("instance", [port.wanted.instance for port in ports if port.wanted.instance])
 
 
 def _check(rule: Rule) -> None:

@@ -13,34 +13,24 @@ from pileus.model.instance import Instance, login_user
 from pileus.model.nouns import NOUNS
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.tag import check_key_prefix
-from pileus.verbs import find
+from pileus.rules import find
+from pileus.rules.tag import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pileus.model.caller import Caller
     from pileus.model.noun import Noun
+    from pileus.rules.core import Core
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
+
 
 TAGGED: dict[str, type[Noun]] = {cls.PREFIX: cls for cls in NOUNS.values() if cls.TAGGED}
 """The nouns that users tag, by the prefix of their ids."""
 
-ADDRESS = "aws:pileus:address"
-"""The system tag with an instance's address for plain ssh."""
-
-LOGIN = "aws:pileus:login"
-"""The system tag with the user to log in as."""
 
 Change = Callable[[dict[str, str]], dict[str, str]]
-
-
-def shown(instance: Instance, login_user: str) -> dict[str, str]:
-    """The user's tags of an instance, and its system tags while it is there."""
-    if instance.gone is not None or not instance.assigned.loopback:
-        return instance.tags
-    return {**instance.tags, ADDRESS: instance.assigned.loopback, LOGIN: login_user}
 
 
 def put(caller: Caller, core: Core, ids: Sequence[str], tags: Mapping[str, str]) -> None:

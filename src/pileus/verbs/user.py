@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from argon2 import PasswordHasher
-from argon2.exceptions import VerifyMismatchError
 
 from pileus.model import quota
 from pileus.model.errors import Duplicate, Forbidden, InvalidValue, NotFound
 from pileus.model.ids import new_uuid
 from pileus.model.project import Project
 from pileus.model.user import User, Wanted
+from pileus.rules import credential as credential_rules
+from pileus.rules import project as project_rules
 from pileus.verbs import credential, project
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pileus.model.caller import Caller
+    from pileus.rules.core import Core
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +90,7 @@ def _account(caller: Caller, core: Core, tx: Writer, user: User, home: Project, 
         canonical_id=home.wanted.canonical_id,
         access_key=access_key,
         secret_key=secret_key,
-        token=credential.add_token(caller, tx, user, home),
+        token=credential_rules.add_token(caller, tx, user, home),
     )
 
 
@@ -97,21 +98,6 @@ def listing(caller: Caller, core: Core) -> list[User]:
     """The users of the caller's project; every one for an admin."""
     with core.store.read() as tx:
         return [u for u in tx.list(User) if caller.admin or u.project == caller.project]
-
-
-def checked(core: Core, name: str, password: str) -> tuple[User, Project] | None:
-    """The user with this name and password, and its project; None when there is no such pair."""
-    with core.store.read() as tx:
-        holder = tx.claimed("user", name)
-        user = tx.get(User, holder[1]) if holder else None
-        home = tx.get(Project, user.wanted.home) if user else None
-    if user is None or home is None:
-        return None
-    try:
-        PasswordHasher().verify(user.wanted.password, password)
-    except VerifyMismatchError:
-        return None
-    return user, home
 
 
 def renew(caller: Caller, core: Core, name: str) -> Account:
@@ -136,7 +122,7 @@ def remake(caller: Caller, core: Core, name: str) -> Account:
         raise Forbidden("Only an administrator makes users anew.", noun="user")
     password, hashed = _password()
     with core.store.write(recovering=True) as tx:
-        uuid, home = _named(tx, name), project.remake(caller, tx, name)
+        uuid, home = _named(tx, name), project_rules.remake(caller, tx, name)
         user = tx.get(User, uuid)
         wanted = Wanted(password=hashed, admin=True, home=home.uuid)
         if user is None:

@@ -27,7 +27,7 @@ def _make(context: FaceContext) -> TypedFace:
     return face(context)
 
 
-def _address(settings: ToySettings, _pretended: bool) -> str:  # noqa: FBT001  (as the declaration calls it)
+def _address(settings: ToySettings) -> str:
     return settings.listen
 
 

@@ -36,9 +36,9 @@ from pileus.model.port import Port
 from pileus.model.user import User
 from pileus.model.user import Wanted as UserWanted
 from pileus.model.volume import Volume
+from pileus.rules.core import Core
+from pileus.rules.credential import Authority
 from pileus.verbs import credential, flavor, image, project
-from pileus.verbs.core import Core
-from pileus.verbs.credential import Authority
 from tests import databases
 
 if TYPE_CHECKING:

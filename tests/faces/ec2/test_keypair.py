@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ed25519, rsa
 
 from pileus.model.errors import InvalidValue
-from pileus.verbs import keypair
+from pileus.rules import keypair
 from tests.faces.ec2.cloud import Account, Cloud, filtered, refused
 
 

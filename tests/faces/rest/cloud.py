@@ -19,11 +19,11 @@ from pileus.loops.runner import Runner
 from pileus.model.caller import SYSTEM
 from pileus.model.image import Wanted as ImageWanted
 from pileus.providers.stub.provider import StubProvider
+from pileus.rules.core import Core
+from pileus.rules.credential import Authority
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, image, user
-from pileus.verbs.core import Core
-from pileus.verbs.credential import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from pileus.model.caller import Caller
 from pileus.model.errors import ERRORS, Conflict, Fault, Throttled
 
 if TYPE_CHECKING:
-    from pileus.verbs.core import Core
+    from pileus.rules.core import Core
 
 ANN = Caller(user="u", user_name="ann", project="p", request="request-1")
 FORMS = (media.JSON, media.xml("answer", "element", "urn:toy"))

@@ -9,6 +9,7 @@ from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.tag import shown, specified
 from pileus.model import addresses
 from pileus.model.errors import InvalidValue
+from pileus.rules import floatingip as floatingip_rules
 from pileus.verbs import floatingip as verbs
 
 _POOL, _DOMAIN = "amazon", "vpc"
@@ -83,7 +84,7 @@ def _either(args: dict[str, Any], first: str, second: str) -> None:
         raise InvalidValue(text, reason="combination")
 
 
-def _address(call: Call, view: verbs.AddressView) -> dict[str, Any]:
+def _address(call: Call, view: floatingip_rules.AddressView) -> dict[str, Any]:
     address_item: dict[str, Any] = {
         "PublicIp": view.floating.assigned.address,
         "AllocationId": view.floating.ec2_id,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pileus.model.caller import Caller
-from pileus.verbs.core import Core
+from pileus.rules.core import Core
 
 
 class Call(NamedTuple):

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
     from pileus.model.caller import Caller
     from pileus.model.errors import PileusError
-    from pileus.verbs.core import Core
-    from pileus.verbs.credential import Authority
+    from pileus.rules.core import Core
+    from pileus.rules.credential import Authority
 
 SERVICES = ("ec2", "sts")
 """The services that this face speaks for, by botocore's names; signatures are scoped to one of them."""

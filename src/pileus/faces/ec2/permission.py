@@ -13,7 +13,8 @@ from pileus.faces.ec2.call import Call
 from pileus.faces.ec2.names import ec2_id
 from pileus.model.errors import InvalidValue, NotFound
 from pileus.model.securitygroup import Protocol, Rule, SecurityGroup
-from pileus.verbs import find
+from pileus.rules import find
+from pileus.rules import securitygroup as securitygroup_rules
 from pileus.verbs import securitygroup as verbs
 
 Direction = Literal["ingress", "egress"]
@@ -168,7 +169,7 @@ def _range(text: str, form: re.Pattern[str], kind: type[ipaddress.IPv4Network | 
 def _peer_group(call: Call, group: SecurityGroup, pair: dict[str, Any]) -> SecurityGroup:
     ident, name = pair.get("GroupId", ""), pair.get("GroupName", "")
     if pair.get("UserId", call.caller.account_id) != call.caller.account_id:
-        raise verbs.absent(ident or name)
+        raise securitygroup_rules.absent(ident or name)
     if ident:
         peer = group_of(call, ident)
     elif name:

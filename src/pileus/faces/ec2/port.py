@@ -9,8 +9,8 @@ from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.instance.part import InstanceParts, chosen
 from pileus.faces.ec2.tag import shown
 from pileus.model.port import Port
+from pileus.rules.instance.view import InstanceView, NicView
 from pileus.verbs.instance import view as instances
-from pileus.verbs.instance.view import InstanceView, NicView
 
 
 @action("DescribeNetworkInterfaces")

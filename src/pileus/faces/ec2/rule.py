@@ -12,6 +12,7 @@ from pileus.faces.ec2.tag import shown, specified
 from pileus.model.errors import InvalidValue, Malformed
 from pileus.model.ids import is_ec2
 from pileus.model.securitygroup import Rule, SecurityGroup
+from pileus.rules import securitygroup as securitygroup_rules
 from pileus.verbs import securitygroup as verbs
 
 
@@ -139,7 +140,7 @@ def unknown_rule(ident: str) -> Exception:
     """The error for a rule id that names nothing here."""
     if not is_ec2("sgr", ident):
         return Malformed(f'Invalid id: "{ident}" (expecting "sgr-...")', noun="securitygrouprule", ident=ident)
-    return verbs.unknown_rule(ident)
+    return securitygroup_rules.unknown_rule(ident)
 
 
 def rendered(call: Call, group: SecurityGroup, rule: Rule) -> dict[str, Any]:

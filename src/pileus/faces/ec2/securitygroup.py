@@ -13,7 +13,7 @@ from pileus.faces.ec2.tag import shown, specified
 from pileus.model.errors import InvalidValue
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
-from pileus.verbs import find
+from pileus.rules import find
 from pileus.verbs import securitygroup as verbs
 
 _DESCRIPTION = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]*", re.ASCII)

@@ -11,9 +11,9 @@ from pileus.faces.ec2.names import ec2_id, zone_id
 from pileus.faces.ec2.tag import shown
 from pileus.model.image import Image, snapshot_id
 from pileus.model.volume import Volume
-from pileus.verbs.host import Heard
+from pileus.rules.host import Heard
+from pileus.rules.instance.view import InstanceView
 from pileus.verbs.instance import view as instances
-from pileus.verbs.instance.view import InstanceView
 
 _UNKNOWN = "insufficient-data"
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pileus.faces.mcc.settings import MccSettings
-    from pileus.verbs.core import Core
+    from pileus.rules.core import Core
 
 FACE = "mcc"
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from pileus.model.caller import Caller
     from pileus.model.image import Image
-    from pileus.verbs.core import Core
-    from pileus.verbs.instance.view import InstanceView
+    from pileus.rules.core import Core
+    from pileus.rules.instance.view import InstanceView
     from pileus.verbs.network import Flat
 
 NOTHING = "-"

@@ -16,20 +16,20 @@ from pileus.model.noun import Noun
 from pileus.model.nouns import NOUNS
 from pileus.model.statistics import Statistics
 from pileus.model.user import User
-from pileus.verbs import find
-from pileus.verbs.floatingip import views_of as views_of_addresses
-from pileus.verbs.host import Heard, HostView
-from pileus.verbs.host import views_of as views_of_hosts
+from pileus.rules import find
+from pileus.rules.floatingip import views_of as views_of_addresses
+from pileus.rules.host import Heard, HostView
+from pileus.rules.host import views_of as views_of_hosts
+from pileus.rules.instance.view import InstanceView, views_of
 from pileus.verbs.instance.stats import Use
-from pileus.verbs.instance.view import InstanceView, views_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pileus.model.caller import Caller
+    from pileus.rules.core import Core
+    from pileus.rules.floatingip import AddressView
     from pileus.store.reader import Reader
-    from pileus.verbs.core import Core
-    from pileus.verbs.floatingip import AddressView
 
 N = TypeVar("N", bound=Noun)
 

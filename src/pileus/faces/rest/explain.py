@@ -10,18 +10,17 @@ from pileus.faces.rest import documents
 from pileus.model import image as images
 from pileus.model.host import Host, alive, condition
 from pileus.model.image import Image, of_instance
-from pileus.model.instance import Instance, settled, state
+from pileus.model.instance import LAUNCH, Instance, settled, state
 from pileus.model.network import Seen as EngineSeen
 from pileus.model.port import Port
 from pileus.model.router import NO_WAY_OUT
-from pileus.verbs.host import REMOVED
-from pileus.verbs.instance.launch import VERB
+from pileus.rules.host import REMOVED
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.noun import Noun
+    from pileus.rules.core import Core
     from pileus.store.reader import JournalEntry, Reader
-    from pileus.verbs.core import Core
 
 LINES = 20
 """How many of the newest journal lines are shown."""
@@ -47,7 +46,7 @@ def explain(caller: Caller, core: Core, cls: type[Noun], ident: str) -> dict[str
 def _line(caller: Caller, entry: JournalEntry) -> dict[str, Any]:
     """A line of the journal; of what hosts there are, and how full, administrators alone are told."""
     shown: dict[str, Any] = msgspec.to_builtins(entry)
-    if not caller.admin and entry.verb == VERB and entry.outcome != "superseded":
+    if not caller.admin and entry.verb == LAUNCH and entry.outcome != "superseded":
         shown["detail"] = ""
     return shown
 

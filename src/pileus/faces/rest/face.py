@@ -17,8 +17,8 @@ from pileus.faces.wire.typed import OpenDocument, TypedDialect, TypedFace
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.objects import ObjectStore
-    from pileus.verbs.core import Core
-    from pileus.verbs.credential import Authority
+    from pileus.rules.core import Core
+    from pileus.rules.credential import Authority
 
 FACE = "rest"
 ROOT = "/v1/"

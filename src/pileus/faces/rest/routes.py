@@ -22,8 +22,9 @@ from pileus.model.host import Duty, Host, Overcommit
 from pileus.model.instance import Body, Instance
 from pileus.model.sizes import Ident, Name, PublicKey, Tags, Traits
 from pileus.model.spec import InstanceSpec
+from pileus.rules import floatingip as floatingip_rules
+from pileus.rules.core import Core
 from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, limit, user
-from pileus.verbs.core import Core
 from pileus.verbs.instance import console, launch, power, stats, view
 
 MOST = 1000
@@ -284,7 +285,7 @@ def _associate_address(request: TypedRequest) -> dict[str, Any]:
     if instance:
         with request.core.store.read() as tx:
             instance = documents.one(request.caller, tx, Instance, instance).ec2_id
-    meant = floatingip.meant(request.path["id"])
+    meant = floatingip_rules.meant(request.path["id"])
     floating = floatingip.associate(
         request.caller, request.core, *meant, instance=instance, port=to.port, reassociate=to.reassociate
     )
@@ -292,12 +293,12 @@ def _associate_address(request: TypedRequest) -> dict[str, Any]:
 
 
 def _disassociate_address(request: TypedRequest) -> dict[str, Any]:
-    floating = floatingip.disassociate(request.caller, request.core, "", *floatingip.meant(request.path["id"]))
+    floating = floatingip.disassociate(request.caller, request.core, "", *floatingip_rules.meant(request.path["id"]))
     return _address(request, floating)
 
 
 def _release_address(request: TypedRequest) -> dict[str, Any]:
-    floatingip.release(request.caller, request.core, *floatingip.meant(request.path["id"]))
+    floatingip.release(request.caller, request.core, *floatingip_rules.meant(request.path["id"]))
     return {}
 
 

@@ -11,6 +11,7 @@ import msgspec
 from pileus.faces.rest.documents import document
 from pileus.faces.wire.typed import Route
 from pileus.model.errors import InvalidValue
+from pileus.rules import image as image_rules
 from pileus.verbs import image, imageupload
 from pileus.verbs.imageupload import ImageUpload
 from pileus.verbs.instance import console
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.provider import Access
     from pileus.objects import ObjectStore
-    from pileus.verbs.core import Core
+    from pileus.rules.core import Core
 
 
 def read(query: Mapping[str, str]) -> ImageUpload:
@@ -64,7 +65,7 @@ class ImageSink:
         if self._received.size > self._largest:
             raise InvalidValue("The image is larger than this cloud takes.", reason="size")
         if self._room is not None and self._received.of_project > self._room:
-            raise image.full(self._room)
+            raise image_rules.full(self._room)
         self._incoming.write(part)
 
     def finish(self) -> Response:

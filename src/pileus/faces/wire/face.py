@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pileus.model.bounds import Bound
     from pileus.model.errors import PileusError
     from pileus.objects import ObjectStore
-    from pileus.verbs.core import Core
-    from pileus.verbs.credential import Authority
+    from pileus.rules.core import Core
+    from pileus.rules.credential import Authority
 
 GROUP = "pileus.faces"
 """The entry points of the faces that a cloud's process answers with."""

@@ -29,7 +29,7 @@ from pileus.model.errors import Fault, InvalidValue, NotFound, PileusError
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
-    from pileus.verbs.core import Core
+    from pileus.rules.core import Core
 
 T = TypeVar("T")
 

@@ -9,12 +9,12 @@ from pileus.bus.messages import Open
 from pileus.model.errors import Conflict, Unavailable
 from pileus.model.ids import new_uuid
 from pileus.model.instance import Instance
-from pileus.verbs import find
+from pileus.rules import find
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.provider import Access
-    from pileus.verbs.core import Core
+    from pileus.rules.core import Core
 
 LOG_LIMIT = 64 * 1024
 """Bytes of the console's end that are given, as EC2 gives."""

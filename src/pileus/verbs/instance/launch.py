@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -13,7 +11,7 @@ from pileus.model import addresses, bounds, quota, sizes, tag
 from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, TokenReused
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.image import Image, content, kind_of
-from pileus.model.instance import Assigned, Instance, Size, State, Wanted
+from pileus.model.instance import LAUNCH, Assigned, Instance, Size, State, Wanted
 from pileus.model.network import Network
 from pileus.model.placement import Decision, Need, explanation, host_vcpus
 from pileus.model.port import Assigned as PortAssigned
@@ -25,20 +23,29 @@ from pileus.model.sizes import Base64, Description, Ident, Idents, PublicKeys, T
 from pileus.model.subnet import Subnet
 from pileus.model.volume import DEFAULT_TYPE, Volume
 from pileus.model.volume import Wanted as VolumeWanted
+from pileus.rules import find, keypair, securitygroup
+from pileus.rules import flavor as flavor_rules
+from pileus.rules import image as image_rules
+from pileus.rules import network as network_rules
+from pileus.rules import placementgroup as placementgroup_rules
+from pileus.rules.instance import number as number_rules
+from pileus.rules.instance import place
+from pileus.rules.instance import view as view_rules
+from pileus.rules.instance.userdata import check_user_data
 from pileus.store.writer import digest
-from pileus.verbs import find, flavor, image, keypair, network, placementgroup, securitygroup
-from pileus.verbs.instance import number, place, view
+from pileus.verbs.instance import view
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.flavor import Flavor
     from pileus.model.placementgroup import PlacementGroup
+    from pileus.rules.core import Core
+    from pileus.rules.instance.view import InstanceView
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
-    from pileus.verbs.instance.view import InstanceView
 
-VERB = "instance.launch"
+
 """How often a launch is begun anew because others took the room that it had seen: each time one of them got it."""
+
 
 GIB = 1 << 30
 
@@ -127,14 +134,14 @@ def _tried(caller: Caller, core: Core, request: Launch) -> tuple[list[str], list
     try:
         return _launch(caller, core, request)
     except (place.Nowhere, place.Silent) as nowhere:
-        place.remember(caller, core, VERB, nowhere.why)
+        place.remember(caller, core, LAUNCH, nowhere.why)
         raise
 
 
 def _launch(caller: Caller, core: Core, request: Launch) -> tuple[list[str], list[InstanceView] | None]:
     with core.store.write() as tx:
         if request.token:
-            before = tx.repeated(caller.project, VERB, request.token, msgspec.to_builtins(request))
+            before = tx.repeated(caller.project, LAUNCH, request.token, msgspec.to_builtins(request))
             if before is not None:
                 return list(before), None
         plan = _resolve(caller, core, tx, request)
@@ -143,18 +150,8 @@ def _launch(caller: Caller, core: Core, request: Launch) -> tuple[list[str], lis
         views = _write(caller, core, tx, request, plan)
         uuids = [each.instance.uuid for each in views]
         if request.token:
-            tx.remember(caller.project, VERB, request.token, msgspec.to_builtins(request), uuids)
+            tx.remember(caller.project, LAUNCH, request.token, msgspec.to_builtins(request), uuids)
         return uuids, views
-
-
-def check_user_data(text: str) -> None:
-    """Whether `text` can be user data: base64 of at most 16 KiB. Raises InvalidValue."""
-    try:
-        size = len(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise InvalidValue("Invalid BASE64 encoding of user data.", reason="user-data") from error
-    if size > bounds.USER_DATA.most:
-        raise InvalidValue(f"User data is limited to {bounds.USER_DATA.most} bytes", reason="user-data-size")
 
 
 def _check(request: Launch) -> None:
@@ -176,7 +173,7 @@ def _check(request: Launch) -> None:
         text = f"The description of a network interface has at most {bounds.DESCRIPTION.most} characters."
         raise InvalidValue(text, noun="port", reason="description")
     if request.login_user:
-        image.check_login(request.login_user)
+        image_rules.check_login(request.login_user)
     for tags in (request.tags, request.volume_tags, request.port_tags, {"Name": request.name}):
         tag.check(tags)
     sizes.check(request)
@@ -192,8 +189,8 @@ def _check_keys(keys: tuple[str, ...]) -> None:
 
 
 def _resolve(caller: Caller, core: Core, tx: Writer, request: Launch) -> _Plan:
-    wanted_image = image.needed(caller, tx, request.image)
-    size = flavor.named(tx, request.flavor)
+    wanted_image = image_rules.needed(caller, tx, request.image)
+    size = flavor_rules.named(tx, request.flavor)
     disk = _disk(request, wanted_image, size)
     keys = request.public_keys
     if request.key_name:
@@ -203,16 +200,16 @@ def _resolve(caller: Caller, core: Core, tx: Writer, request: Launch) -> _Plan:
     if request.subnet:
         subnet = find.by_ec2(caller, tx, Subnet, [request.subnet])[0]
     else:
-        subnet = network.default_subnet(caller, tx, request.zone)
+        subnet = network_rules.default_subnet(caller, tx, request.zone)
     on = tx.need(Network, subnet.wanted.network)
-    together = placementgroup.named(caller, tx, request.placementgroup) if request.placementgroup else None
+    together = placementgroup_rules.named(caller, tx, request.placementgroup) if request.placementgroup else None
     need = _need(request, size, wanted_image, disk, together)
     plan = _Plan(size, wanted_image, disk, keys, subnet, on, (), together, need, Decision(), [])
     plan.groups = _groups(caller, tx, request, on)
     most = _within_quota(caller, tx, request, size, need)
-    member_counts = placementgroup.members(tx, together) if together else {}
+    member_counts = placementgroup_rules.members(tx, together) if together else {}
     plan.placed = place.choose(tx, core, need, request.least, most, size.name, member_counts)
-    plan.addresses = network.free_addresses(tx, subnet, request.least, len(plan.placed.hosts), request.address)
+    plan.addresses = network_rules.free_addresses(tx, subnet, request.least, len(plan.placed.hosts), request.address)
     plan.placed.hosts = plan.placed.hosts[: len(plan.addresses)]
     return plan
 
@@ -291,8 +288,8 @@ def _within_quota(caller: Caller, tx: Writer, request: Launch, size: Flavor, nee
 def _write(caller: Caller, core: Core, tx: Writer, request: Launch, plan: _Plan) -> list[InstanceView]:
     port_addresses = plan.addresses
     reservation = new_ec2("r")
-    loopbacks = network.free_loopbacks(tx, core.place.loopback_prefix, len(port_addresses))
-    numbers = number.free(tx, len(port_addresses)) if request.numbered else [0] * len(port_addresses)
+    loopbacks = network_rules.free_loopbacks(tx, core.place.loopback_prefix, len(port_addresses))
+    numbers = number_rules.free(tx, len(port_addresses)) if request.numbered else [0] * len(port_addresses)
     same = digest(msgspec.to_builtins(request)) if request.token else ""
     flavor, kind = plan.flavor.wanted, kind_of(plan.image.wanted.format)
     size = Size(vcpus=flavor.vcpus, memory=flavor.memory, disk=plan.disk, kind=kind)
@@ -315,9 +312,9 @@ def _write(caller: Caller, core: Core, tx: Writer, request: Launch, plan: _Plan)
     tx.insert(instances, ports, volumes, unclaimed=True)
     for host in dict.fromkeys(plan.placed.hosts):
         here = [instance for instance in instances if instance.assigned.host == host]
-        tx.record_all(caller, here, VERB, goal=1, detail=explanation(plan.placed, host))
+        tx.record_all(caller, here, LAUNCH, goal=1, detail=explanation(plan.placed, host))
     tx.wake_new([*instances, *ports])
-    return view.joined(tx, instances, ports, volumes)
+    return view_rules.joined(tx, instances, ports, volumes)
 
 
 def _hostname(address: str, number: int) -> str:

@@ -12,14 +12,14 @@ from pileus.model.instance import Instance, State, state
 from pileus.model.network import Network
 from pileus.model.port import Port
 from pileus.model.sizes import Base64, Ident, Idents
-from pileus.verbs import find, securitygroup
-from pileus.verbs.instance.launch import check_user_data
-from pileus.verbs.instance.resize import resized
+from pileus.rules import find, securitygroup
+from pileus.rules.instance.resize import resized
+from pileus.rules.instance.userdata import check_user_data
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
+    from pileus.rules.core import Core
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pileus.model.instance import Instance
-from pileus.verbs import find
+from pileus.rules import find
+from pileus.rules.instance.number import POOL, free
 from pileus.verbs.instance import view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pileus.model.caller import Caller
-    from pileus.store.reader import Reader
-    from pileus.verbs.core import Core
-    from pileus.verbs.instance.view import InstanceView
-
-POOL = "mcc"
-FIRST = 500
-
-
-def free(tx: Reader, count: int) -> list[int]:
-    """The `count` lowest numbers that nobody has."""
-    claimed_numbers = tx.taken(POOL)
-    return list(itertools.islice((n for n in itertools.count(FIRST) if str(n) not in claimed_numbers), count))
+    from pileus.rules.core import Core
+    from pileus.rules.instance.view import InstanceView
 
 
 def listing(caller: Caller, core: Core) -> list[InstanceView]:

@@ -8,19 +8,20 @@ import msgspec
 
 from pileus.model.errors import Conflict, DryRun
 from pileus.model.instance import Instance, Power, PowerState, State, state
-from pileus.model.port import Port
-from pileus.model.volume import Volume
-from pileus.verbs import find, floatingip
+from pileus.rules import find
+from pileus.rules.instance.power import terminated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pileus.model.caller import Caller
+    from pileus.rules.core import Core
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
+
 
 Change = tuple[Instance, State, State]
 """An instance after a verb, with the state before it and after it."""
+
 
 _DONE = {"instance.start": "started", "instance.stop": "stopped", "instance.reboot": "rebooted"}
 
@@ -92,45 +93,9 @@ def terminate(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool =
         for instance in instances:
             before = state(instance)
             if instance.gone is None and not instance.wanted.gone:
-                instance = _end(caller, tx, instance, "Client.UserInitiatedShutdown", "User initiated shutdown")  # noqa: PLW2901  (the row after the change)
+                instance = terminated(caller, tx, instance, "Client.UserInitiatedShutdown", "User initiated shutdown")  # noqa: PLW2901  (the row after the change)
             changes.append((instance, before, state(instance)))
         return changes
-
-
-def end(caller: Caller, core: Core, uuid: str, n: int, reason: str, message: str) -> bool:
-    """Terminate `uuid` for a reason of the cloud's own, if its power number is still `n`; False when it is not."""
-    with core.store.write() as tx:
-        instance = tx.get(Instance, uuid)
-        if instance is None or instance.gone is not None or instance.wanted.gone or instance.wanted.power.n != n:
-            return False
-        _end(caller, tx, instance, reason, message)
-        return True
-
-
-def _end(caller: Caller, tx: Writer, instance: Instance, reason: str, message: str) -> Instance:
-    wanted = msgspec.structs.replace(instance.wanted, gone=True, reason=reason, reason_message=message)
-    instance = tx.want(instance, wanted)
-    tx.record(caller, instance, "instance.terminate")
-    release(caller, tx, instance)
-    tx.wake(instance)
-    return instance
-
-
-def release(caller: Caller, tx: Writer, instance: Instance) -> None:
-    """Want the ports and volumes of a terminated instance gone, and its floating addresses nobody's. Safe to repeat.
-
-    It is repeated until the instance is buried: a row that could not be read at its termination was left out then.
-    """
-    for cls in (Port, Volume):
-        for noun in tx.referring(cls, [instance.uuid]):
-            if noun.wanted.instance != instance.uuid:
-                continue
-            if not noun.wanted.gone:
-                tx.want(noun, msgspec.structs.replace(noun.wanted, gone=True))
-    for port in tx.referring(Port, [instance.uuid]):
-        if port.wanted.instance == instance.uuid:
-            floatingip.leave(caller, tx, port)
-            tx.wake(port)
 
 
 def _living(caller: Caller, tx: Writer, ids: Sequence[str], verb: str) -> list[Instance]:

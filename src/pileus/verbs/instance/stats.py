@@ -14,15 +14,15 @@ from pileus.model.errors import Fault, PileusError, Unavailable
 from pileus.model.ids import new_uuid
 from pileus.model.instance import Instance, State, state
 from pileus.model.statistics import Statistics
-from pileus.verbs import find
-from pileus.verbs.host import Heard
+from pileus.rules import find
+from pileus.rules.host import Heard
 from pileus.verbs.instance import console
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pileus.model.caller import Caller
-    from pileus.verbs.core import Core
+    from pileus.rules.core import Core
 
 AT_ONCE = 16
 """Hosts that are asked at the same time."""

@@ -10,9 +10,9 @@ from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.instance import shape
 from pileus.faces.ec2.instance.part import InstanceParts, mapping
 from pileus.model.errors import InvalidValue, Unsupported
+from pileus.rules.instance.view import InstanceView
 from pileus.verbs.instance import modify as verb
 from pileus.verbs.instance import view as verbs
-from pileus.verbs.instance.view import InstanceView
 
 
 @action("DescribeInstanceAttribute")

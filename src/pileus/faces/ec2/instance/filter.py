@@ -16,8 +16,8 @@ from pileus.faces.ec2.names import ec2_id, zone_id
 from pileus.faces.wire.scalars import from_timestamp
 from pileus.model.image import Image
 from pileus.model.port import Port
-from pileus.verbs.core import Place
-from pileus.verbs.instance.view import InstanceView, NicView
+from pileus.rules.core import Place
+from pileus.rules.instance.view import InstanceView, NicView
 
 Filter = Values[InstanceView]
 

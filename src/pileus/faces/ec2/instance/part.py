@@ -14,9 +14,9 @@ from pileus.model.instance import State
 from pileus.model.noun import Noun
 from pileus.model.port import Port
 from pileus.model.volume import Volume
-from pileus.verbs import find
-from pileus.verbs.core import Place
-from pileus.verbs.instance.view import InstanceView, NicView
+from pileus.rules import find
+from pileus.rules.core import Place
+from pileus.rules.instance.view import InstanceView, NicView
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from pileus.faces.ec2.instance.part import STATES, InstanceParts, mapping, publi
 from pileus.faces.ec2.names import ec2_id
 from pileus.model.image import Image
 from pileus.model.instance import Instance, State
-from pileus.verbs import tag
-from pileus.verbs.core import Place
-from pileus.verbs.instance.view import InstanceView
+from pileus.rules import tag
+from pileus.rules.core import Place
+from pileus.rules.instance.view import InstanceView
 
 ROOT_DEVICE = "/dev/vda"
 

@@ -10,9 +10,9 @@ from pileus.faces.ec2.instance import shape
 from pileus.faces.ec2.instance.part import CODES, STATES
 from pileus.faces.ec2.names import zone_id
 from pileus.model.instance import State
-from pileus.verbs.host import Heard
+from pileus.rules.host import Heard
+from pileus.rules.instance.view import InstanceView
 from pileus.verbs.instance import view as verbs
-from pileus.verbs.instance.view import InstanceView
 
 UNKNOWN = "insufficient-data"
 """EC2's word for what nobody can say while the host is silent."""

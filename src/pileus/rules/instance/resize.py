@@ -11,13 +11,13 @@ from pileus.model.image import Image
 from pileus.model.instance import Instance, State, state
 from pileus.model.noun import host_scope
 from pileus.model.placement import RESOURCES
-from pileus.verbs import flavor
-from pileus.verbs.instance import place
+from pileus.rules import flavor as flavor_rules
+from pileus.rules.instance import place
 
 if TYPE_CHECKING:
     from pileus.model.flavor import Flavor
+    from pileus.rules.core import Core
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
 
 
 def resized(core: Core, tx: Writer, row: Instance, name: str) -> Instance:
@@ -26,7 +26,7 @@ def resized(core: Core, tx: Writer, row: Instance, name: str) -> Instance:
     A machine has to be stopped, as on EC2; a container follows while it runs. Raises InvalidValue, Conflict,
     QuotaExceeded, Nowhere.
     """
-    new = flavor.named(tx, name, Instance.KIND)
+    new = flavor_rules.named(tx, name, Instance.KIND)
     if new.uuid == row.wanted.flavor:
         return row
     old_size = row.assigned.size

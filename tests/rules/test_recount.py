@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model.port import Port
-from pileus.verbs import floatingip, recount, securitygroup
+from pileus.rules import recount, securitygroup
+from pileus.verbs import floatingip
 from pileus.verbs.instance import launch
 from pileus.verbs.instance.launch import Launch
 

@@ -17,7 +17,7 @@ from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
 from pileus.model.host import Wanted as HostWanted
 from pileus.model.image import Image, on_host
-from pileus.model.instance import Instance, merged
+from pileus.model.instance import LAUNCH, Instance, merged
 from pileus.model.network import Network
 from pileus.model.noun import SeenFault, only
 from pileus.model.nouns import ENGINE, NOUNS
@@ -27,10 +27,10 @@ from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import InstanceSpec
 from pileus.model.volume import Volume
+from pileus.rules import adopt, comparison, contest, recount, securitygroup
+from pileus.rules.instance import number as number_rules
+from pileus.rules.instance.replay import replayed
 from pileus.store.store import TOMBSTONE
-from pileus.verbs import adopt, comparison, contest, recount, securitygroup
-from pileus.verbs.instance import launch, number
-from pileus.verbs.instance.replay import replayed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -340,7 +340,7 @@ class _Merge:
         for (project, token), rows in launches.items():
             uuids = [row.uuid for row in sorted(rows, key=lambda row: row.wanted.launch_index)]
             digest, at = rows[0].wanted.asked, rows[0].created
-            self.tx.restore_token(project, launch.VERB, token, digest, uuids, at)
+            self.tx.restore_token(project, LAUNCH, token, digest, uuids, at)
 
     def _images(self) -> None:
         """Captures are as the hosts that have them say. A capture fetched in the lost time is not made anew."""
@@ -478,7 +478,7 @@ class _Merge:
         lost = recount.claims(tx) - recount.held(tx)
         losers = {uuid for _, _, uuid in lost}
         engine_uuids = {entry.uuid for entry in self.engine if not entry.gone}
-        changed = self._renumber({uuid for pool, _, uuid in lost if pool == number.POOL})
+        changed = self._renumber({uuid for pool, _, uuid in lost if pool == number_rules.POOL})
         for row, standing in contest.losers(tx, lambda row: self._standing(row, engine_uuids)):
             if standing == contest.NOTHING:
                 self._bury(row)

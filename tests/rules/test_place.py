@@ -16,8 +16,8 @@ from pileus.model.caller import Caller
 from pileus.model.errors import NoCapacity
 from pileus.model.host import Capacity, Host, Overcommit, room
 from pileus.model.placement import RESOURCES, Policy
+from pileus.rules import recount
 from pileus.store.tables import usage
-from pileus.verbs import recount
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch, launch
 from pileus.verbs.instance.modify import Change, modify

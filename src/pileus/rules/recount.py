@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from pileus.model.instance import Instance
 from pileus.model.nouns import NOUNS
-from pileus.verbs.host import JOINED, REMOVED
+from pileus.rules.host import JOINED, REMOVED
 
 if TYPE_CHECKING:
     from pileus.model.noun import Noun, Usage
+    from pileus.rules.core import Core
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
-    from pileus.verbs.core import Core
 
 MARKS = (REMOVED, JOINED)
 """The pools of claims that a verb takes by itself, and that rows do not tell of."""

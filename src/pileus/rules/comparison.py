@@ -10,7 +10,7 @@ import msgspec
 from pileus.model.instance import Instance, Unheard
 from pileus.model.noun import NEVER
 from pileus.model.port import Port
-from pileus.verbs.host import known
+from pileus.rules.host import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

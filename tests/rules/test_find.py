@@ -9,7 +9,7 @@ import pytest
 from pileus.model.errors import NotFound
 from pileus.model.instance import Instance
 from pileus.model.project import Project
-from pileus.verbs import find
+from pileus.rules import find
 from pileus.verbs.instance.launch import Launch
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pileus.model.caller import Caller
+    from pileus.rules.core import Core
     from pileus.store.reader import Reader
-    from pileus.verbs.core import Core
 
 
 class Nowhere(NoCapacity):

@@ -9,7 +9,7 @@ import pytest
 
 from pileus.model.ids import new_uuid
 from pileus.model.port import Port
-from pileus.verbs import contest, recount
+from pileus.rules import contest, recount
 from pileus.verbs.instance.launch import Launch
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from pileus.model.addresses import OUTSIDE
 from pileus.model.bounds import BOUNDS, Bound
 from pileus.model.placement import Policy
-from pileus.verbs.waits import HostWaits
+from pileus.rules.waits import HostWaits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

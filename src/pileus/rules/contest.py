@@ -15,7 +15,7 @@ from pileus.model.errors import NoCapacity
 from pileus.model.instance import Instance
 from pileus.model.port import Port
 from pileus.model.subnet import Subnet
-from pileus.verbs import network, recount
+from pileus.rules import network, recount
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,94 @@
+"""Security groups: their names, their defaults, and the ports that use them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pileus.model.errors import InvalidValue, NotFound
+from pileus.model.ids import new_ec2, new_uuid
+from pileus.model.port import Port
+from pileus.model.router import Router
+from pileus.model.securitygroup import Rule, SecurityGroup, Wanted
+from pileus.rules import find
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pileus.model.caller import Caller
+    from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
+
+
+def anywhere() -> Rule:
+    """The egress rule that every new group has: all traffic, to anywhere."""
+    return Rule(id=new_ec2("sgr"), direction="egress", cidr="0.0.0.0/0")
+
+
+def default(tx: Writer, project: str, router: str) -> SecurityGroup:
+    """The group that ports are in when none is named: its members reach each other. Part of a new project or VPC."""
+    uuid = new_uuid()
+    rules = (Rule(id=new_ec2("sgr"), group=uuid), anywhere())
+    wanted = Wanted(
+        router=router, description="default VPC security group", rules=rules, selectors=(uuid,), default=True
+    )
+    group = SecurityGroup(uuid=uuid, project=project, name="default", wanted=wanted)
+    return tx.add(group)
+
+
+def open_(tx: Writer, project: str, router: str, name: str) -> SecurityGroup:
+    """A group that admits everything, from anywhere. Part of a network that has no filters."""
+    everything = Rule(id=new_ec2("sgr"), cidr="0.0.0.0/0")
+    wanted = Wanted(router=router, description="everything from anywhere", rules=(everything, anywhere()))
+    group = SecurityGroup(uuid=new_uuid(), project=project, name=name, wanted=wanted)
+    return tx.add(group)
+
+
+def default_router(caller: Caller, tx: Reader) -> Router:
+    """The project's default VPC; NotFound when it was deleted."""
+    for router in tx.list(Router, project=caller.project):
+        if router.wanted.default and not router.wanted.gone:
+            return router
+    raise NotFound("This project has no default VPC; name one.", noun="router", reason="default")
+
+
+def absent(name: str) -> NotFound:
+    """The error for a name that no group has."""
+    return NotFound(f"The security group '{name}' does not exist in default VPC", noun="securitygroup", ident=name)
+
+
+def within(groups: Iterable[SecurityGroup], router: str, where: str) -> None:
+    """Whether these groups are of the VPC of a subnet or an instance (`where`). Raises InvalidValue."""
+    for group in groups:
+        if group.wanted.router != router:
+            raise InvalidValue(
+                f"The security group '{group.ec2_id}' is not in the VPC of the {where}.",
+                noun="securitygroup",
+                ident=group.ec2_id,
+                reason="other-vpc",
+            )
+
+
+def one(caller: Caller, tx: Reader, ident: str = "", name: str = "") -> SecurityGroup:
+    """The living group with this EC2 id, or this name in the default VPC."""
+    if ident:
+        group = find.by_ec2(caller, tx, SecurityGroup, [ident])[0]
+    else:
+        holder = tx.claimed(f"securitygroup:{default_router(caller, tx).uuid}", name)
+        named_group = tx.get(SecurityGroup, holder[1]) if holder else None
+        if named_group is None:
+            raise absent(name)
+        group = named_group
+    if group.wanted.gone:
+        raise find.not_found(SecurityGroup, [ident or name])
+    return group
+
+
+def unknown_rule(rule_id: str) -> NotFound:
+    """The error for a rule id that names nothing here."""
+    return NotFound(f"The security group rule ID '{rule_id}' does not exist", noun="securitygrouprule", ident=rule_id)
+
+
+def wake_members(tx: Writer, groups: Iterable[str]) -> None:
+    """Wake the instances whose ports are in these groups: their hosts listen for what the rules admit."""
+    ports = tx.referring(Port, groups)
+    tx.wake_all("instance", [port.wanted.instance for port in ports if port.wanted.instance])
