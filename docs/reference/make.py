@@ -153,7 +153,7 @@ def _settings() -> str:
     own = [
         f"## Of the provider {kit.name}\n\n{_settings_of(kit.settings)}"
         for kit in kits.every()
-        if kit.settings.__struct_fields__
+        if kit.settings is not None
     ]
     own += [
         f"## Of the face {face.name}\n\n{_settings_of(face.settings, face.name)}"

@@ -29,9 +29,9 @@ from pileus.host.view import read as read_book
 from pileus.model import agreement
 from pileus.model.errors import Fault, NotFound
 from pileus.model.finding import Finding
-from pileus.model.host import WITHIN_CLOUD
 from pileus.model.kit import Kit, Machine
 from pileus.model.views import BookView, Held, StoreView
+from pileus.model.within import WITHIN_CLOUD
 from pileus.objects.files import listed, place
 from pileus.posix.files import read_json
 from pileus.rules import doctor

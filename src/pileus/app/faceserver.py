@@ -73,7 +73,7 @@ def _up(state: StateDirectory, launch: ServerLaunch) -> None:
             )
         if not runs:
             write_json(kept, dict(launch.settings), 0o600)
-        if kit.builder() is not None:
+        if kits.builds_images(state):
             from pileus.app.build import BUILT, add_all  # noqa: PLC0415  (the stub has its own)
 
             add_all(state.root, _tell)

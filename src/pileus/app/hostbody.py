@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import ssl
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pileus.app.state import StateDirectory
 from pileus.host.agent import Agent
 from pileus.host.book import FileBook
 from pileus.host.runner import HostRunner
-from pileus.model.kit import HostBody, HostServices
+from pileus.model.kit import HostBody, HostServices, Respond
 from pileus.model.provider import Channels
 from pileus.posix.files import keep_once
 
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
 
 
 def services(state: StateDirectory, fetch: Callable[[str, Path], None], channels: Channels) -> HostServices:
-    """The services for a kit's body; the key that seals the tokens of guests outlives this process."""
-    secret = keep_once(state.host / "token.secret", lambda: secrets.token_bytes(32))
+    """The services for a kit's body."""
+    return HostServices(fetch, channels, functools.partial(_metadata, state))
+
+
+def _metadata(state: StateDirectory) -> Respond:
+    """The guest metadata service; the key that seals the tokens of guests outlives this process."""
     (guest_service,) = faces.guest_services()
-    return HostServices(fetch, channels, guest_service(secret))
+    respond: Respond = guest_service(keep_once(state.host / "token.secret", lambda: secrets.token_bytes(32)))
+    return respond
 
 
 class HostBodyRunner:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint
 
+import pileus
 from pileus.app import settings
 from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
@@ -28,10 +29,20 @@ THROWAWAY = "throwaway"
 """The entry point of the provider for clouds that are made for one command."""
 
 
+@functools.cache
+def _own() -> Mapping[str, EntryPoint]:
+    """The entry points of providers that come with this program, which nobody else's take the place of."""
+    try:
+        points = importlib.metadata.distribution(pileus.__name__).entry_points
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+    return {point.name: point for point in points if point.group == PROVIDERS}
+
+
 @functools.lru_cache(maxsize=4)
 def _points(_path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
     """The entry points of providers, by name; of packages on `_path`, which takes a look at each that is installed."""
-    return {point.name: point for point in importlib.metadata.entry_points(group=PROVIDERS)}
+    return {point.name: point for point in importlib.metadata.entry_points(group=PROVIDERS)} | dict(_own())
 
 
 def installed() -> tuple[str, ...]:
@@ -41,9 +52,10 @@ def installed() -> tuple[str, ...]:
 
 def load(name: str = "") -> Kit:
     """Return the kit of a provider, of the default one without a name. Raises Problem."""
-    point = _points(tuple(sys.path)).get(name or DEFAULT)
+    name = name or DEFAULT
+    point = _own().get(name) or _points(tuple(sys.path)).get(name)
     if point is None:
-        raise Problem(f"There is no provider '{name or DEFAULT}'; there are {' and '.join(installed()) or 'none'}.")
+        raise Problem(f"There is no provider '{name}'; there are {' and '.join(installed()) or 'none'}.")
     kit = point.load()
     if not isinstance(kit, Kit):
         raise Problem(f"The entry point '{point.name}' of {PROVIDERS}, {point.value}, is no kit of this version.")
@@ -61,6 +73,12 @@ def of(state: StateDirectory) -> Kit | None:
     """The kit of the cloud that was started in `state`; None where there was none. Raises Problem."""
     name = (read_json(state.started) or {}).get("provider")
     return load(str(name)) if name else None
+
+
+def builds_images(state: StateDirectory) -> bool:
+    """Whether the cloud in `state` is given the images that are built on this machine."""
+    kit = of(state)
+    return kit is not None and kit.builder() is not None
 
 
 def site(kit: Kit, state: StateDirectory, chosen: Settings | None = None) -> Site:

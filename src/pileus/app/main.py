@@ -76,7 +76,7 @@ def up(
     ] = None,
 ) -> None:
     """Start a cloud, or a host that joined one, or what of it does not run; returns when everything answers."""
-    from pileus.app.build import add_all  # noqa: PLC0415  (commands start quickly)
+    from pileus.app import kits  # noqa: PLC0415  (commands start quickly)
     from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
     from pileus.app.up import up as run_up  # noqa: PLC0415  (commands start quickly)
 
@@ -89,7 +89,10 @@ def up(
         typer.echo(member.up(where, provider, _say))
         return
     endpoints = run_up(where, provider, port, _say)
-    add_all(where.root, _say)
+    if kits.builds_images(where):
+        from pileus.app.build import add_all  # noqa: PLC0415  (commands start quickly)
+
+        add_all(where.root, _say)
     typer.echo("\n".join(f"{name}  {url}" for name, url in endpoints.items()))
 
 

@@ -226,9 +226,9 @@ def with_defaults(environment: Mapping[str, str], kit: Kit | None) -> Mapping[st
     return {**environment, **unset}
 
 
-def read_own(kit: Kit, environment: Mapping[str, str] = os.environ) -> msgspec.Struct:
-    """The kit's own settings, as `read` does."""
-    return _read(kit.settings, environment, _checks_itself)
+def read_own(kit: Kit, environment: Mapping[str, str] = os.environ) -> msgspec.Struct | None:
+    """The kit's own settings, as `read` does; None for one that has none."""
+    return None if kit.settings is None else _read(kit.settings, environment, _checks_itself)
 
 
 def read_face(kind: type[T], face: str, environment: Mapping[str, str] = os.environ) -> T:
@@ -252,19 +252,20 @@ def _read(kind: type[T], environment: Mapping[str, str], check: Callable[[T], No
 
 def misspelt(kits: Iterable[Kit], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Variables that look like settings and are none, each with the one that was meant, perhaps; else ""."""
-    valid_names = {*variables(kits), *OTHERS}
-    strange = {name for name in environment if name.startswith(PREFIX)} - valid_names
+    strange = {name for name in environment if name.startswith(PREFIX)} - {*variables(()), *OTHERS}
+    valid_names: set[str] = set()
     if strange:
         from pileus.app import faces  # noqa: PLC0415  (looking for faces is dear, and few settings are theirs)
 
-        valid_names |= faces.variables()
+        # The kits and faces are looked at where that may matter.
+        valid_names = {*variables(kits), *OTHERS, *faces.variables()}
     strange -= valid_names
     return {name: next(iter(difflib.get_close_matches(name, valid_names, 1, 0.8)), "") for name in sorted(strange)}
 
 
 def kinds(kits: Iterable[Kit]) -> tuple[type[msgspec.Struct], ...]:
     """The structs of all settings: the cloud's own, and those of the kits."""
-    return (Settings, *(kit.settings for kit in kits))
+    return (Settings, *(kit.settings for kit in kits if kit.settings is not None))
 
 
 def variables(kits: Iterable[Kit]) -> set[str]:

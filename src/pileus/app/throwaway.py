@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pileus.app import kits
-from pileus.app.build import add_all
 from pileus.app.state import StateDirectory
 from pileus.app.up import down, silent, up
 from pileus.cli import shells
@@ -36,7 +35,10 @@ def run(provider: str, command: Sequence[str], say: Callable[[str], None]) -> in
     quiet = say if kit.needs_root else silent
     try:
         up(state, kit.name, None, quiet)
-        add_all(root, quiet)
+        if kits.builds_images(state):
+            from pileus.app.build import add_all  # noqa: PLC0415  (few clouds are given images)
+
+            add_all(root, quiet)
         return _wait(command, state)
     finally:
         _remove(state, quiet)

@@ -30,9 +30,9 @@ from pileus.loops.recover import Recovery
 from pileus.loops.runner import Runner, spread_nudges
 from pileus.loops.standing import Awaited
 from pileus.model.errors import Fault, NotFound
-from pileus.model.host import WITHIN_CLOUD
 from pileus.model.kit import Kit, Site
 from pileus.model.provider import NetworkEngine
+from pileus.model.within import WITHIN_CLOUD
 from pileus.objects import ObjectStore
 from pileus.posix.files import keep_once, write_file
 from pileus.rules.core import Core, Place

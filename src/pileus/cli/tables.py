@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pileus.cli.mcc.plain import plain
-from pileus.model.host import WITHIN_CLOUD
+from pileus.model.within import WITHIN_CLOUD
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "instance": ("id", "name", "state", "flavor", "image", "address", "loopback", "login_user", "trouble"),

@@ -23,10 +23,6 @@ class ProviderLimits(Part, frozen=True, kw_only=True):
     captures: tuple[str, ...] = ()
 
 
-WITHIN_CLOUD = "stub"
-"""The name of the host that is no machine: its bodies are within the cloud's own process, of whatever provider."""
-
-
 class Capacity(Part, frozen=True, kw_only=True):
     """The capacity of a host for instances: processors, memory MiB, disk GiB; None is unbounded."""
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-import msgspec
-
 if TYPE_CHECKING:
+    import msgspec
+
     from pileus.model.finding import Finding
     from pileus.model.host import Capacity
     from pileus.model.provider import Channels, NetworkEngine, Provider
@@ -44,10 +44,6 @@ class ProcessDeclaration:
     stale: str = ""
     at: str = ""
     question: str = "\n"
-
-
-class NoSettings(msgspec.Struct, frozen=True):
-    """The settings of a kit that has none."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +86,14 @@ class Respond(Protocol):
 
 @dataclass(frozen=True)
 class HostServices:
-    """The services that a host's body is given: `fetch` brings an object to a file, by its digest."""
+    """The services that a host's body is given.
+
+    `fetch` brings an object to a file, by its digest; `metadata` makes the guest metadata service.
+    """
 
     fetch: Callable[[str, Path], None]
     channels: Channels
-    respond: Respond
+    metadata: Callable[[], Respond]
 
 
 def _nothing() -> None:
@@ -266,7 +265,7 @@ class Kit(ABC):
     own_process: ClassVar[bool] = False
     """Whether hosts are processes of their own; else the one body of a cloud is within the cloud process."""
 
-    settings: ClassVar[type[msgspec.Struct]] = NoSettings
+    settings: ClassVar[type[msgspec.Struct] | None] = None
     """Its settings, each with a description, read from PILEUS_NAME as the cloud's own; a ValueError says why not."""
 
     defaults: ClassVar[Mapping[str, str]] = {}

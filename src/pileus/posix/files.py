@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from pileus.posix import locks
 
@@ -55,8 +54,7 @@ def write_file(
 
 def write_json(path: Path, value: object, mode: int = 0o600, *, lasting: bool = True) -> None:
     """Replace a JSON file, of lines that people can read, as `write_file` does."""
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2)
-    write_file(path, text + b"\n", mode, lasting=lasting)
+    write_file(path, (json.dumps(value, indent=2) + "\n").encode(), mode, lasting=lasting)
 
 
 def keep_once(path: Path, make: Callable[[], bytes]) -> bytes:
@@ -118,9 +116,10 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None where `read_file` reads none, or it holds something else."""
     content = read_file(path)
     try:
-        return None if content is None else msgspec.json.decode(content, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        document = json.loads(content or b"")
+    except ValueError:
         return None
+    return document if isinstance(document, dict) else None
 
 
 def sync_file(path: Path) -> None:

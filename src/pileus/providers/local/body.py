@@ -17,7 +17,7 @@ def body_of(site: Site, services: HostServices) -> HostBody:
         layout,
         services.fetch,
         services.channels,
-        services.respond,
+        services.metadata(),
         functools.partial(host_servers, settings.resolv_conf),
         templates=settings.template_cache if settings.boot_restore else 0,
         cache_bytes=settings.image_cache,
