@@ -7,6 +7,7 @@ and says how the request goes on (see `faces.wire.streams`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import time
 import uuid
@@ -22,6 +23,7 @@ from pileus.app.answers import Receive, Scope, Send, respond
 from pileus.app.faces import FaceRouter, MountedFace
 from pileus.app.health import Health
 from pileus.app.metrics import Metrics
+from pileus.app.rates import site_of
 from pileus.app.requests import OFTEN, Requests
 from pileus.app.shares import Slots
 from pileus.app.uploads import Uploads
@@ -60,7 +62,7 @@ class Edge:
         self._router = FaceRouter(cloud.faces)
         self._largest = cloud.settings.largest_request
         self._requests = Requests(cloud)
-        self._uploads = Uploads(self._requests)
+        self._uploads = Uploads(self._requests, [face.declaration for face in cloud.faces])
         # Health and figures are nobody's requests: no tenant's load keeps them waiting.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="edge")
         # Parts of answers are taken here, which have been identified before.
@@ -127,11 +129,25 @@ class Edge:
             response = PLAIN.own("Internal", "Something is wrong here; the log tells what.", request_id)
         if response is None:  # the client has left
             return
-        note(self._cloud.metrics, response, time.perf_counter() - began, client)
-        if response.stream is None:
-            await respond(scope, send, response)
-        else:
-            await answers.stream(scope, receive, send, response, self._requests.waits, self._part)
+        with contextlib.ExitStack() as slots:
+            if response.stream is not None and response.stream.topics:
+                response = self._watched(slots, response, client)
+            note(self._cloud.metrics, response, time.perf_counter() - began, client)
+            if response.stream is None:
+                await respond(scope, send, response)
+            else:
+                await answers.stream(scope, receive, send, response, self._requests.waits, self._part)
+
+    def _watched(self, slots: contextlib.ExitStack, response: Response, client: str) -> Response:
+        """The answer in parts that waits for changes, with a slot as other waits have; else the answer without one."""
+        try:
+            slots.enter_context(self._requests.waits.slot(f"address {site_of(client)}"))
+        except Throttled as error:
+            if response.stream is not None:
+                response.stream.close()
+            refused = PLAIN.of(error, response.request or str(uuid.uuid4()))
+            return msgspec.structs.replace(refused, face=response.face, action=response.action)
+        return response
 
     async def _own(self, scope: Scope) -> Response:
         client = client_of(scope)
@@ -172,7 +188,7 @@ class Edge:
         if isinstance(identified, Response):
             return identified
         try:
-            response = await self._uploads.receive(identified, parts_of(receive))
+            response = await self._uploads.receive(face.declaration, identified, parts_of(receive))
         except PileusError as error:
             response = identified.refuse(error)
         response = msgspec.structs.replace(response, reads=False)

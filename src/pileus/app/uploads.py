@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Self
 
 from pileus.app.inspection import Inspections
 from pileus.app.shares import Slots
-from pileus.model import bounds
 
 if TYPE_CHECKING:
     from pileus.app.requests import Requests
+    from pileus.faces.wire.face import FaceDeclaration
     from pileus.faces.wire.http import Identified, Response
     from pileus.faces.wire.streams import BodySink
     from pileus.model.caller import Caller
@@ -56,26 +56,28 @@ class ReceivedBytes:
 
 
 class Uploads:
-    """The bodies in parts of one process: few at once, of which each project has a share."""
+    """The bodies in parts of one process: few of a face at once, of which each project has a share."""
 
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, requests: Requests, declared: Iterable[FaceDeclaration]) -> None:
         self._requests = requests
-        self._slots = Slots(bounds.PROJECT_UPLOADS, bounds.UPLOADS)
+        self._slots = {face.name: Slots(face.uploads.project, face.uploads.total) for face in declared}
         self._inspections = Inspections()
         self._of_projects: Counter[str] = Counter()
 
-    async def receive(self, identified: Identified, parts: AsyncIterator[bytes]) -> Response:
+    async def receive(self, face: FaceDeclaration, identified: Identified, parts: AsyncIterator[bytes]) -> Response:
         """Return the answer to a request whose body comes in `parts`. Raises PileusError, and as `parts` does."""
         caller, run = identified.caller, self._requests.run
         if identified.sink is None:
             return await run(caller, identified.now)
-        with self._slots.of(caller.project), ReceivedBytes(self._of_projects, caller.project) as received:
+        with self._slots[face.name].of(caller.project), ReceivedBytes(self._of_projects, caller.project) as received:
             sink = await run(caller, identified.sink, received)
             try:
                 async for part in gathered(parts):
                     received.more(len(part))
                     await run(caller, sink.write, part)
-                return await self._inspections.run(functools.partial(_finish, sink), caller)
+                if sink.inspects:
+                    return await self._inspections.run(functools.partial(_finish, sink), caller)
+                return await run(caller, sink.finish)
             finally:
                 sink.close()
 

@@ -70,6 +70,10 @@ class Waits:
                     return late
                 await self.pause(changed, end - loop.time(), waiting.topics)
 
+    def slot(self, key: str) -> contextlib.AbstractContextManager[None]:
+        """A slot for something else that waits for changes, inside the block. Raises Throttled in it."""
+        return self._slots.of(key)
+
     @contextlib.contextmanager
     def heard(self, topics: frozenset[str]) -> Iterator[asyncio.Event]:
         """Inside the block the event is set when something of the topics has changed."""

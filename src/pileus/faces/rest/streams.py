@@ -42,6 +42,8 @@ def read(query: Mapping[str, str]) -> ImageUpload:
 class ImageSink:
     """The receiver of an image's bytes. `answer` makes the answer of the image's document."""
 
+    inspects = True
+
     def __init__(
         self,
         caller: Caller,

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
+from pileus.model import bounds
+from pileus.model.bounds import Bound
+
 if TYPE_CHECKING:
     from pileus.faces.wire.http import Identified, Request, Response
-    from pileus.model.bounds import Bound
     from pileus.model.errors import PileusError
     from pileus.objects import ObjectStore
     from pileus.rules.core import Core
@@ -112,6 +114,13 @@ class FaceListener:
     calls: OpenCalls | None = None
 
 
+class UploadBounds(NamedTuple):
+    """How many bodies of a face are received in parts at once: for one project, and for all."""
+
+    project: Bound = bounds.PROJECT_UPLOADS
+    total: Bound = bounds.UPLOADS
+
+
 class ActionSummary(NamedTuple):
     """An action, as the reference lists it. `waits`: it waits for a host."""
 
@@ -127,12 +136,13 @@ ActionKey = tuple[str, str]
 class FaceDeclaration:
     """A face, as its entry point declares it.
 
-    `make` is the factory. `authentication` says in a sentence how requests are authenticated. Requests come to the
-    face by `paths`, or where `takes` says so of a head; those to its own `listener` all do, besides. `streams` tells
-    heads of requests whose bodies are received in parts. `settings` is a struct, whose fields are the variables
-    PILEUS_NAME_FIELD, with its meaning as a description; one that holds a secret ends in `token`, `password` or
-    `secret`. `endpoints` are paths by the names that they have in endpoints.json. `actions` and `errors` (code, status
-    by the core's code, noun and reason) load the face. `guide` is a path at which anybody reads what there is.
+    - `make` is the factory; `authentication` says in a sentence how requests are authenticated.
+    - Requests come to the face by `paths`, or where `takes` says so of a head; all those to its own `listener` do too.
+    - `streams` tells heads of requests whose bodies are received in parts, within the bounds of `uploads`.
+    - `settings` is a struct, whose fields are the variables PILEUS_NAME_FIELD, each with its meaning as a description;
+      one that holds a secret ends in `token`, `password` or `secret`.
+    - `endpoints` are paths by the names that they have in endpoints.json; at `guide` anybody reads what there is.
+    - `actions` and `errors` (code and status by the core's code, noun and reason) load the face.
     """
 
     name: str
@@ -141,6 +151,7 @@ class FaceDeclaration:
     paths: FacePaths = field(default_factory=FacePaths)
     takes: Callable[[RequestHead], bool] | None = None
     streams: Callable[[RequestHead], bool] | None = None
+    uploads: UploadBounds = field(default_factory=UploadBounds)
     settings: type[msgspec.Struct] | None = None
     listener: FaceListener | None = None
     endpoints: Mapping[str, str] = field(default_factory=dict)

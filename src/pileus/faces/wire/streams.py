@@ -30,14 +30,17 @@ class Received(Protocol):
 class BodySink(Protocol):
     """The receiver of a body in parts. All but `close` may block, and may raise PileusError: the answer is made of it.
 
-    The calls of one request come one after the other, in several threads.
+    The calls of one request come one after the other, in several threads. `inspects` says whether `finish` looks
+    through the whole body: it has a turn beside few others then.
     """
+
+    inspects: bool
 
     def write(self, part: bytes) -> None:
         """Take the next part, which `Received` counts already."""
 
     def finish(self) -> Response:
-        """Return the answer; all parts have come. Runs beside few others: it may look through the whole body."""
+        """Return the answer; all parts have come."""
 
     def close(self) -> None:
         """Give back what is held, after the answer or without any; never blocks for long."""
