@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from pileus.faces.rest.face import RestFace
 from pileus.faces.rest.routes import ROUTES
-from pileus.faces.wire import query, signing, sigv2, sigv4
+from pileus.faces.wire import query, restanswer, restrequest, signing, sigv2, sigv4
 from pileus.faces.wire.errors import WireError
 from pileus.faces.wire.http import Request
 from pileus.faces.wire.model import ServiceModel
@@ -185,6 +185,25 @@ def _rest_requests() -> Work:
     return work
 
 
+def _rest_model(name: str) -> Work:
+    """Requests of a REST protocol by its vendor's model; an error has an answer, which is a document."""
+    service = ServiceModel.load(name)
+
+    def work(data: bytes) -> None:
+        head, _, body = data.partition(b"\n")
+        method, _, target = head.decode("latin-1").partition(" ")
+        path, _, search = target.partition("?")
+        headers = {"x-amz-meta-a": "b", "x-amz-copy-source": path, "content-length": search}
+        try:
+            restrequest.parse(service, Request(method, path, search, headers, body))
+        except WireError as error:
+            answer = restanswer.error(service, error.code, error.message, "r", error.status, path)
+            assert 400 <= answer.status < 500
+            assert answer.body
+
+    return work
+
+
 def _xml_calls() -> Work:
     def work(data: bytes) -> None:
         with contextlib.suppress(xmlrpc.MalformedXmlRpc):
@@ -232,6 +251,27 @@ _XML = (
         b"<param><value><base64>AAAA</base64></value></param><param><value>a</value></param></params></methodCall>"
     ),
 )
+_S3 = (
+    b"PUT /bucket/a%2Fb?partNumber=1&uploadId=u\nbody",
+    b"GET /bucket?list-type=2&max-keys=3&encoding-type=url\n",
+    (
+        b"PUT /bucket?acl\n<AccessControlPolicy><AccessControlList><Grant><Grantee xmlns:xsi='x' xsi:type='Group'>"
+        b"<URI>u</URI></Grantee></Grant></AccessControlList></AccessControlPolicy>"
+    ),
+    (
+        b"POST /bucket?delete\n<Delete><Object><Key>a</Key><LastModifiedTime>2024-01-01T00:00:00Z</LastModifiedTime>"
+        b"</Object></Delete>"
+    ),
+    (
+        b"PUT /bucket?lifecycle\n<LifecycleConfiguration><Rule><Expiration><Days>1</Days></Expiration></Rule>"
+        b"</LifecycleConfiguration>"
+    ),
+)
+_LAMBDA = (
+    b'PUT /2015-03-31/functions/a/configuration\n{"Timeout":3,"Environment":{"Variables":{"a":"b"}},"Layers":["l"]}',
+    b'POST /2015-03-31/functions\n{"Code":{"ZipFile":"AAAA"},"FunctionName":"a","Role":"r"}',
+    b"GET /2015-03-31/functions?MaxItems=3\n",
+)
 _V4_TIME = ("AWS4-HMAC-SHA256", "x-amz-security-token", "X-Amz-Expires=", "x-amz-content-sha256", "UNSIGNED-PAYLOAD")
 
 TARGETS = {
@@ -240,6 +280,8 @@ TARGETS = {
     "signature-4": Target(make=_signature_4, seeds=(_V4_HEAD, _V4_QUERY), words=_V4_TIME),
     "signature-2": Target(make=_signature_2, seeds=(_V2_FORM,), words=("SignatureMethod", "HmacSHA1", "Expires")),
     "rest-requests": Target(make=_rest_requests, seeds=_REST_SEEDS, words=(*(route.path for route in ROUTES), *IDS)),
+    "s3-requests": Target(make=lambda: _rest_model("s3"), seeds=_S3, words=("versionId=", "<Grantee", "xsi:type")),
+    "lambda-requests": Target(make=lambda: _rest_model("lambda"), seeds=_LAMBDA, words=("Layers", "null", "1e999")),
     "xml-rpc": Target(
         make=_xml_calls, seeds=_XML, words=("<double>", "<i4>", "<nil/>", "<struct>", "<dateTime.iso8601>")
     ),
