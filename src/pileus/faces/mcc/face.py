@@ -9,10 +9,8 @@ import inspect
 import uuid
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from xml.etree.ElementTree import Element, ParseError
 
 import structlog
-from defusedxml import DefusedXmlException, ElementTree
 
 from pileus.faces.mcc.methods import METHODS, MethodCall
 from pileus.faces.wire.http import Request, Response
@@ -81,7 +79,7 @@ class MccFace:
         if refused is not None:
             return page(refused)
         try:
-            method, params = xmlrpc.read_call(_parsed(request.body))
+            method, params = xmlrpc.read_call(xmlrpc.parse(request.body))
         except xmlrpc.MalformedXmlRpc:
             return page(HTTPStatus.BAD_REQUEST)
         return self._answer(method, params)
@@ -147,14 +145,6 @@ def _shown(header: str) -> bytes:
         except (binascii.Error, ValueError):
             return b""
     return b""
-
-
-def _parsed(body: bytes) -> Element:
-    try:
-        root: Element = ElementTree.fromstring(body, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise xmlrpc.MalformedXmlRpc(str(error)) from error
-    return root
 
 
 def _fits(work: Callable[..., object], params: list[Any]) -> bool:
