@@ -6,11 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import libvirt
-
-from pileus.model.errors import Fault
 from pileus.model.finding import Finding
 from pileus.model.instance import Body
 from pileus.model.noun import Revision
@@ -20,14 +16,12 @@ from pileus.model.views import Held
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.doctor.folders import no_fetch
 from pileus.providers.local.layout import Layout
-from pileus.providers.local.machine.domain import NAMESPACE, read_mark
-from pileus.providers.local.machine.hypervisor import GONE, Hypervisor
-from pileus.providers.local.machine.provider import MachineProvider
+from pileus.providers.local.machine.hypervisor import GONE, Hypervisor, tolerating
+from pileus.providers.local.machine.provider import MachineProvider, mark_of
 from pileus.providers.local.machine.restore.freezer import is_template
 from pileus.providers.local.machine.wire import TapWire
 
 KIND = "instance"
-_METADATA = libvirt.VIR_DOMAIN_METADATA_ELEMENT
 _GUEST = re.compile(r"guest=([^,\0]+),")
 
 
@@ -47,11 +41,9 @@ def domains(layout: Layout) -> list[Domain]:
     all_domains = []
     try:
         for domain in hypervisor.call(hypervisor.connection().listAllDomains):
-            try:
-                all_domains.append(_domain(hypervisor, domain))
-            except Fault as fault:
-                if fault.code != GONE:
-                    raise
+            with tolerating(GONE):
+                mark, running = mark_of(hypervisor, domain), bool(hypervisor.call(domain.isActive))
+                all_domains.append(Domain(domain.UUIDString(), domain.name(), running, mark.spec if mark else None))
     finally:
         hypervisor.close()
     return all_domains
@@ -107,18 +99,6 @@ def _compare(expected: Expected, domain: Domain, spec: InstanceSpec) -> Iterator
     leaked = removed is not None and removed >= spec.revision
     detail = f"{domain.name} ({spec.name or 'no name'}) of project {spec.project} {state}"
     yield Finding(code="DomainLeaked" if leaked else "DomainUnknown", kind=KIND, ident=spec.uuid, detail=detail)
-
-
-def _domain(hypervisor: Hypervisor, domain: Any) -> Domain:
-    spec = None
-    try:
-        mark = read_mark(hypervisor.call(domain.metadata, _METADATA, NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_CONFIG))
-        spec = mark.spec if mark else None
-    except Fault as fault:
-        code = fault.__cause__.get_error_code() if isinstance(fault.__cause__, libvirt.libvirtError) else None
-        if code != libvirt.VIR_ERR_NO_DOMAIN_METADATA:
-            raise
-    return Domain(domain.UUIDString(), domain.name(), bool(hypervisor.call(domain.isActive)), spec)
 
 
 def held(domain: Domain) -> Held:

@@ -11,18 +11,10 @@ from typing import Any
 from pileus.model.finding import Finding
 from pileus.model.noun import NEVER, Revision
 from pileus.model.views import EngineRow, StoreView
-from pileus.providers.local.network import acl, floatingip, network, port, router, securitygroup
+from pileus.providers.local.network import acl, floatingip, port, router, securitygroup
 from pileus.providers.local.network.northbound import TABLES, Northbound
+from pileus.providers.local.network.provider import MAIN
 from pileus.providers.local.network.rows import KIND, UUID, derived, revision_of
-
-MAIN = {
-    "router": router.TABLE,
-    "network": network.TABLE,
-    "port": port.TABLE,
-    "securitygroup": securitygroup.TABLE,
-    "floatingip": floatingip.TABLE,
-}
-"""The table in which each kind of noun has its row."""
 
 OURS = frozenset({"outside", "drop", "removed"})
 """Marks of rows that belong to no noun, or outlive it on purpose."""

@@ -308,15 +308,7 @@ class MachineProvider:
         return bool(self._call(domain.isActive))
 
     def _mark(self, domain: Any) -> Mark | None:
-        """Our mark on a domain; None for one that is not ours. Raises Fault."""
-        try:
-            return read_mark(self._call(domain.metadata, _METADATA, NAMESPACE, _CONFIG))
-        except Fault as fault:
-            if isinstance(fault.__cause__, libvirt.libvirtError):
-                code = fault.__cause__.get_error_code()
-                if code == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
-                    return None
-            raise
+        return mark_of(self._hypervisor, domain)
 
     def _seen(self, domain: Any, uuid: str) -> SeenBody:
         mark = self._mark(domain)
@@ -347,3 +339,15 @@ class MachineProvider:
         except Fault:
             return None
         return mark.spec.uuid if mark is not None else None
+
+
+def mark_of(hypervisor: Hypervisor, domain: Any) -> Mark | None:
+    """Our mark on a domain; None for one that is not ours. Raises Fault."""
+    try:
+        return read_mark(hypervisor.call(domain.metadata, _METADATA, NAMESPACE, _CONFIG))
+    except Fault as fault:
+        if isinstance(fault.__cause__, libvirt.libvirtError):
+            code = fault.__cause__.get_error_code()
+            if code == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+                return None
+        raise

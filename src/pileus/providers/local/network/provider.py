@@ -32,21 +32,23 @@ _REMOVE = {
     SecurityGroupSpec.KIND: securitygroup.remove,
     FloatingIpSpec.KIND: floatingip.remove,
 }
-_TABLES = {
+MAIN = {
     RouterSpec.KIND: router.TABLE,
     NetworkSpec.KIND: network.TABLE,
     PortSpec.KIND: port.TABLE,
     SecurityGroupSpec.KIND: securitygroup.TABLE,
     FloatingIpSpec.KIND: floatingip.TABLE,
 }
-_STRANGERS = {table: kind for kind, table in _TABLES.items() if table != floatingip.TABLE}
+"""The table in which each kind of noun has its row."""
+
+_STRANGERS = {table: kind for kind, table in MAIN.items() if table != floatingip.TABLE}
 """The kind of a row that no mark of ours is on, by table."""
 _OWNERS = frozenset({RouterSpec.KIND, NetworkSpec.KIND, FloatingIpSpec.KIND})
 """Kinds with rows beside their main one, which may be left where that was removed by other hands."""
 
 _FORGET = 3600.0
 """Seconds between looks for removals that are too old to keep."""
-_KINDS = {table: kind for kind, table in _TABLES.items()} | {floatingip.TRANSLATION: FloatingIpSpec.KIND}
+_KINDS = {table: kind for kind, table in MAIN.items()} | {floatingip.TRANSLATION: FloatingIpSpec.KIND}
 
 
 class NetworkProvider:
@@ -84,7 +86,7 @@ class NetworkProvider:
                     revision=revision_of(row),
                     groups=tuple(sorted(memberships.get(row.uuid, ()))) if kind == PortSpec.KIND else (),
                 )
-                for kind, table in _TABLES.items()
+                for kind, table in MAIN.items()
                 for row in tables[table].rows.values()
                 if row.external_ids.get(KIND, _STRANGERS.get(table)) == kind
             ]
@@ -100,7 +102,7 @@ class NetworkProvider:
                     revision=revision_of(row),
                     record=row.external_ids.get(RECORD, ""),
                 )
-                for kind, table in _TABLES.items()
+                for kind, table in MAIN.items()
                 for row in tables[table].rows.values()
                 if row.external_ids.get(KIND) == kind and UUID in row.external_ids
             ]
@@ -114,7 +116,7 @@ class NetworkProvider:
         """
 
         def work(rows: NorthboundRows) -> None:
-            if rows.get(_TABLES[spec.KIND], uuids.UUID(spec.uuid)) is None:
+            if rows.get(MAIN[spec.KIND], uuids.UUID(spec.uuid)) is None:
                 removals.heed(rows, spec.uuid, spec.revision)
             _ENSURE[spec.KIND](rows, spec)
 
@@ -170,7 +172,7 @@ class NetworkProvider:
 
 def _find(tables: Any, ref: BodyRef) -> Any:
     """The row of `ref`, or None; one whose uuid is no uuid is a stranger's, known by its name."""
-    rows = tables[_TABLES[ref.kind]].rows
+    rows = tables[MAIN[ref.kind]].rows
     try:
         return rows.get(uuids.UUID(ref.uuid))
     except ValueError:
