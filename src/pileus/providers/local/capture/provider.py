@@ -211,9 +211,7 @@ class CaptureProvider:
 
     def _finish(self, spec: ImageSpec, part: Path, virtual_size: int) -> None:
         with part.open("rb") as file:
-            digest = hashlib.sha256()
-            while data := file.read(_CHUNK):
-                digest.update(data)
+            digest = hashlib.file_digest(file, "sha256")
         about = About(digest.hexdigest(), part.stat().st_size, virtual_size)
         self._shelf.keep(spec.uuid, about)
         log.info("capture made", image=spec.ec2_id, instance=spec.instance, bytes=about.size)

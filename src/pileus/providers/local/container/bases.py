@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 
 import msgspec
 import structlog
@@ -40,7 +40,6 @@ _MEMORY = 1 << 30
 _CPU_SECONDS = 900
 _WAIT = float(bounds.INSPECTION_SECONDS_IN_ALL.most)
 _TIDY = 3600.0
-_CHUNK = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LEFT = re.compile(r"\.(tar|part|gone)\b")
 _PACKERS = {
@@ -147,7 +146,7 @@ class Bases:
         try:
             self._with_room(lambda: self._fetch(digest, archive))
             with archive.open("rb") as file:
-                if (actual_digest := _sha256(file)) != digest:
+                if (actual_digest := hashlib.file_digest(file, "sha256").hexdigest()) != digest:
                     raise Fault("ImageCorrupt", f"image {digest} came as {actual_digest}", permanent=True)
                 tree = self._with_room(lambda: _unpack(file, part, _free_entries(self._folder)))
             (part / "about.json").write_bytes(msgspec.json.encode(tree))
@@ -329,10 +328,3 @@ def _sync_all(folder: Path) -> None:
             raise OSError(ctypes.get_errno(), f"{folder} cannot be synced")
     finally:
         os.close(descriptor)
-
-
-def _sha256(file: Any) -> str:
-    hasher = hashlib.sha256()
-    while part := file.read(_CHUNK):
-        hasher.update(part)
-    return hasher.hexdigest()

@@ -7,7 +7,7 @@ from pileus.providers.local.container import guests, order
 from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.container.nic import VethWire
 from pileus.providers.local.container.provider import ContainerProvider
-from pileus.providers.local.doctor.domains import KIND, Domain
+from pileus.providers.local.doctor.domains import Domain
 from pileus.providers.local.doctor.folders import no_fetch
 from pileus.providers.local.layout import Layout
 
@@ -37,8 +37,3 @@ def remove(layout: Layout, ref: BodyRef) -> bool:
     finally:
         provider.close()
     return True
-
-
-def remove_folder(layout: Layout, name: str) -> bool:
-    """Whether a container's folder is called so; it is removed. Raises Fault."""
-    return remove(layout, BodyRef(kind=KIND, uuid=name))

@@ -140,7 +140,7 @@ def repair(layout: Layout, finding: Finding, host: BookView, store: StoreView | 
             if not containers.remove(layout, ref):
                 domains.remove(layout, finding.ident, revision)
         return
-    if finding.code == "FolderLeaked" and containers.remove_folder(layout, finding.ident):
+    if finding.code == "FolderLeaked" and containers.remove(layout, BodyRef(kind=domains.KIND, uuid=finding.ident)):
         return
     _REMOVE[finding.code](layout, finding.ident)
 
@@ -150,6 +150,6 @@ _REMOVE: dict[str, Callable[[Layout, str], None]] = {
     "CaptureLeaked": captures.remove,
     "CacheLeaked": cache.remove,
     "TapLeaked": links.remove_tap,
-    "PlugLeaked": links.remove_plug,
+    "PlugLeaked": switch.detach,
     "NamespaceLeaked": namespaces.remove,
 }

@@ -63,8 +63,3 @@ def remove_tap(layout: Layout, name: str) -> None:
         # No TAP but one end of a pair.
         veth.remove(layout.netns, name)
     switch.detach(layout, name)
-
-
-def remove_plug(layout: Layout, name: str) -> None:
-    """Unplug an interface. Raises Fault."""
-    switch.detach(layout, name)

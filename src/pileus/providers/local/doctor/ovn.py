@@ -14,7 +14,7 @@ from pileus.model.views import EngineRow, StoreView
 from pileus.providers.local.network import acl, floatingip, port, router, securitygroup
 from pileus.providers.local.network.northbound import TABLES, Northbound
 from pileus.providers.local.network.provider import MAIN
-from pileus.providers.local.network.rows import KIND, UUID, derived, revision_of
+from pileus.providers.local.network.rows import KIND, UUID, AclRule, derived, meaning, meaning_of, revision_of
 
 OURS = frozenset({"outside", "drop", "removed"})
 """Marks of rows that belong to no noun, or outlive it on purpose."""
@@ -32,10 +32,6 @@ _OWNED = {
 """Marks of rows that belong to a noun, and its kind: a rule's owner is a network or a group."""
 
 
-Rule = tuple[str, int, str, str]
-"""The content of an access control list: direction, priority, match, action."""
-
-
 @dataclass(frozen=True)
 class Row:
     """One row: its table and uuid, what its marks say, for a port its groups, for a group its rules in order."""
@@ -47,7 +43,7 @@ class Row:
     uuid: str = ""
     revision: Revision = NEVER
     groups: tuple[str, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[AclRule, ...] = ()
 
 
 def rows(remote: str, timeout: float = 5.0) -> list[Row]:
@@ -130,12 +126,8 @@ def _needed(noun: EngineRow) -> Iterator[tuple[str, uuids.UUID]]:
             yield table, derived(noun.uuid, what)
 
 
-def _rules(noun: EngineRow) -> tuple[Rule, ...]:
-    return tuple(sorted({_rule(acl.rule(noun.uuid, rule)) for rule in noun.rules}))
-
-
-def _rule(columns: Mapping[str, Any]) -> Rule:
-    return columns["direction"], columns["priority"], columns["match"], columns["action"]
+def _rules(noun: EngineRow) -> tuple[AclRule, ...]:
+    return tuple(sorted({meaning(acl.rule(noun.uuid, rule)) for rule in noun.rules}))
 
 
 def _row(table: str, row: Any, groups: Iterable[str]) -> Row:
@@ -149,5 +141,5 @@ def _row(table: str, row: Any, groups: Iterable[str]) -> Row:
         uuid=marks.get(UUID, ""),
         revision=revision_of(row),
         groups=tuple(sorted(groups)),
-        rules=tuple(sorted((acl.direction, acl.priority, acl.match, acl.action) for acl in acls)),
+        rules=tuple(sorted(map(meaning_of, acls))),
     )

@@ -20,8 +20,6 @@ ImageName = Literal["tiny", "debian-12", "tiny-container", "debian-12-container"
 SUFFIXES: Mapping[str, str] = MappingProxyType({"qcow2": ".qcow2", "tar": ".tar.zst"})
 """Format of an image → how its file's name ends."""
 
-_HASH_CHUNK = 1 << 20
-
 
 class ImageBuildError(RuntimeError):
     """A step of building an image (or of the engine root) failed; the text carries the step's last output."""
@@ -108,9 +106,7 @@ def _files(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]
 def describe(recipe: ImageRecipe, image: Path, made_from: str) -> ImageDescription:
     """Measure the file `image` and join the result with its recipe, whose digest is `made_from`."""
     with image.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(_HASH_CHUNK):
-            digest.update(chunk)
+        digest = hashlib.file_digest(file, "sha256")
     return ImageDescription(
         sha256=digest.hexdigest(),
         size=image.stat().st_size,

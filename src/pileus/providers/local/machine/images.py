@@ -28,7 +28,6 @@ log = structlog.get_logger()
 _MEMORY = 1 << 30
 _CPU_SECONDS = 20
 _WAIT = 60.0
-_CHUNK = 1 << 20
 _YIELDS = ".yields"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -96,7 +95,7 @@ class ImageCache:
                 identity = _identity(file)
                 if self._verified.get(target.name) == identity:
                     return True
-                whole = _sha256(file) == target.name
+                whole = hashlib.file_digest(file, "sha256").hexdigest() == target.name
         except FileNotFoundError:
             return False
         if whole:
@@ -113,7 +112,7 @@ class ImageCache:
             while not self._fetched(digest, part):
                 pass
             with part.open("rb") as file:
-                if (actual_digest := _sha256(file)) != digest:
+                if (actual_digest := hashlib.file_digest(file, "sha256").hexdigest()) != digest:
                     raise Fault("ImageCorrupt", f"image {digest} came as {actual_digest}", permanent=True)
                 owner.give(part, 0, owner.group(), 0o440)
                 inspect(part, kind)
@@ -273,10 +272,3 @@ def inspect(path: Path, kind: str) -> int:
 def disk_fault(error: OSError, code: str, what: str) -> Fault:
     """The Fault for an OSError on this host's disk: HostDiskFull where that is what it says, else `code`."""
     return Fault("HostDiskFull" if disk.trouble(error) == disk.FULL else code, f"{what}: {error}")
-
-
-def _sha256(file: Any) -> str:
-    hasher = hashlib.sha256()
-    while part := file.read(_CHUNK):
-        hasher.update(part)
-    return hasher.hexdigest()

@@ -8,7 +8,7 @@ noun and order stand in its `external_ids`.
 from __future__ import annotations
 
 import uuid as uuids
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ovs.db import data as ovs_data
@@ -16,6 +16,9 @@ from ovs.db import types as ovs_types
 
 from pileus.model.noun import NEVER, Revision
 from pileus.model.spec import Spec
+
+AclRule = tuple[str, int, str, str]
+"""The content of an access control list: direction, priority, match, action."""
 
 UUID, KIND, REVISION, RECORD = "pileus-uuid", "pileus-kind", "pileus-revision", "pileus-record"
 
@@ -139,9 +142,9 @@ class NorthboundRows:
 
     def acls(self, owner: Any, wanted: Iterable[dict[str, Any]]) -> None:
         """Make the rules of `owner` (a switch or a group) exactly `wanted`; those that are right stay."""
-        missing = {_meaning(columns): columns for columns in wanted}
+        missing = {meaning(columns): columns for columns in wanted}
         for row in [] if owner._data is None else owner.acls:  # noqa: SLF001  (ovs offers no other way)
-            if missing.pop(_meaning_of(row), None) is None:
+            if missing.pop(meaning_of(row), None) is None:
                 owner.delvalue("acls", row.uuid)
         for columns in missing.values():
             owner.addvalue("acls", self.put("ACL", uuids.uuid4(), **columns).uuid)
@@ -165,9 +168,11 @@ def _verify(row: Any, column: str) -> None:
         setattr(row, column, getattr(row, column))
 
 
-def _meaning(columns: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(columns[name] for name in ("direction", "priority", "match", "action"))
+def meaning(columns: Mapping[str, Any]) -> AclRule:
+    """The content of a rule that is to be."""
+    return columns["direction"], columns["priority"], columns["match"], columns["action"]
 
 
-def _meaning_of(row: Any) -> tuple[Any, ...]:
-    return (row.direction, row.priority, row.match, row.action)
+def meaning_of(row: Any) -> AclRule:
+    """The content of a rule's row."""
+    return row.direction, row.priority, row.match, row.action
