@@ -128,8 +128,6 @@ def _said(tx: Writer, report: Report, old: HostSeen) -> HostSeen:
         epoch=report.epoch,
         sequence=report.sequence,
         known=report.sequence if not missed(report, old) else old.known if report.epoch == old.epoch else 0,
-        incarnation=report.incarnation,
-        highest=report.highest,
         heard=tx.now,
         capacity=report.capacity,
         limits=report.limits,

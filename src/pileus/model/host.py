@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pileus.model.noun import NEVER, Claim, Noun, Part, Revision
+from pileus.model.noun import Claim, Noun, Part
 
 LOST_AFTER = 30.0
 """Seconds of silence after which a host counts as lost."""
@@ -63,7 +63,7 @@ class Wanted(Part, frozen=True, kw_only=True):
 
 
 class Seen(Part, frozen=True, kw_only=True):
-    """The last report's order (epoch, sequence), the highest revision the host ever held, and when it was heard.
+    """The last report's order (epoch, sequence), and when it was heard.
 
     Up to `known` of its reports in this epoch nothing that it said was missed. `traits` are what it can do, in words
     that flavors and images may ask for (`kvm`, `cpu:avx2`); `lost` says that its silence was noticed, and is in the
@@ -73,8 +73,6 @@ class Seen(Part, frozen=True, kw_only=True):
     epoch: int = 0
     sequence: int = 0
     known: int = 0
-    incarnation: int = 0
-    highest: Revision = NEVER
     heard: float = 0.0
     capacity: Capacity = Capacity()
     limits: ProviderLimits = ProviderLimits()
