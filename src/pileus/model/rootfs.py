@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -138,3 +139,10 @@ class Member(tarfile.TarInfo):
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"the archive is damaged or cut short: {error}") from error
+
+
+def headers(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The headers of an archive that is read once, one after another: tarfile would remember all that there were."""
+    while (member := archive.next()) is not None:
+        yield member
+        archive.members.clear()  # type: ignore[attr-defined]  # missing in the stubs

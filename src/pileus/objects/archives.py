@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, cast
 
 from pileus.model import bounds
-from pileus.model.rootfs import Member, RefusedError, Tally
+from pileus.model.rootfs import Member, RefusedError, Tally, headers
 from pileus.objects.layers import Layers, plain
 
 _UNPACKERS = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2"}
@@ -82,10 +82,8 @@ def _look(upload: BinaryIO) -> tuple[Tally, set[str]]:
     """Return the totals of an archive, within its bounds, and the names at its top."""
     tally, tops = Tally(), set[str]()
     with _stream(upload) as archive:
-        while (member := archive.next()) is not None:
-            path = tally.entry(member).path
-            tops.update(path[:1])
-            archive.members.clear()  # type: ignore[attr-defined]  # missing in the stubs
+        for member in headers(archive):
+            tops.update(tally.entry(member).path[:1])
     if not tally.entries:
         raise RefusedError("is an archive with nothing in it")
     return tally, tops
@@ -95,7 +93,7 @@ def _strip(upload: BinaryIO, target: IO[bytes]) -> Tally:
     """The root file system of an LXC image whose files are below `rootfs`."""
     tally = Tally()
     with _stream(upload) as archive, _writing(target) as new_archive:
-        while (member := archive.next()) is not None:
+        for member in headers(archive):
             name = member.name.lstrip("./")
             if name.startswith(_PREFIX) and len(name) > len(_PREFIX):
                 header = plain(member, name.removeprefix(_PREFIX))
@@ -103,7 +101,6 @@ def _strip(upload: BinaryIO, target: IO[bytes]) -> Tally:
                     header.linkname = member.linkname.lstrip("./").removeprefix(_PREFIX)
                 if tally.entry(header).kind != "nothing":
                     new_archive.addfile(header, archive.extractfile(member) if member.isreg() else None)
-            archive.members.clear()  # type: ignore[attr-defined]  # missing in the stubs
             new_archive.members.clear()  # type: ignore[attr-defined]  # missing in the stubs
     return _bootable(tally)
 

@@ -11,7 +11,7 @@ import sys
 import tarfile
 from typing import IO
 
-from pileus.model.rootfs import Member, RefusedError, Tally
+from pileus.model.rootfs import Member, RefusedError, Tally, headers
 
 REFUSED = 3
 
@@ -32,9 +32,8 @@ def count(archive: IO[bytes]) -> Tally:
     """Return the size of the archive's content. Raises RefusedError and tarfile's errors."""
     tally = Tally()
     with tarfile.open(fileobj=archive, mode="r|", tarinfo=Member, encoding="utf-8") as tar:
-        while (member := tar.next()) is not None:
+        for member in headers(tar):
             tally.entry(member)
-            tar.members.clear()  # type: ignore[attr-defined]  # missing in the stubs
     return tally
 
 

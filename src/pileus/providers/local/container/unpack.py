@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from pileus.model import disk
-from pileus.model.rootfs import CAPABILITY, ArchiveEntry, Member, RefusedError, Tally
+from pileus.model.rootfs import CAPABILITY, ArchiveEntry, Member, RefusedError, Tally, headers
 
 REFUSED, FULL = 3, 4
 """Exit statuses: of an archive that is not taken, and of a disk without room. The last line of stderr says more."""
@@ -30,7 +30,6 @@ _CAPABILITIES = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 31
 _CAPABILITY_VERSION = 0x20080522
 _PR_SET_NO_NEW_PRIVS = 38
 _CHUNK = 1 << 20
-_FORGET = 1000
 _LATEST = 1 << 34
 _THEIRS = frozenset(
     {
@@ -81,15 +80,12 @@ def unpack(archive: IO[bytes], room: int) -> Tally:
     """
     tally, folders = Tally(), Folders()
     with tarfile.open(fileobj=archive, mode="r|", tarinfo=Member, encoding="utf-8") as tar:
-        while (member := tar.next()) is not None:
+        for member in headers(tar):
             entry = tally.entry(member)
             if tally.entries > room:
                 raise OSError(errno.ENOSPC, f"the disk has no room for more than {room} files")
             if entry.kind != "nothing":
                 _make(tar, member, entry, folders)
-            # tarfile would remember every header there was.
-            if tally.entries % _FORGET == 0:
-                tar.members.clear()  # type: ignore[attr-defined]  # missing in the stubs
     folders.finish()
     return tally
 
