@@ -169,13 +169,13 @@ class Monitor:
         """Have the container shut itself down, by the signal that its first process takes for that."""
         number = self.init()
         if number is not None:
-            _signal(number, _shutdown_signal(number))
+            processes.send(number, _shutdown_signal(number))
 
     def cut(self) -> None:
         """End every process of the container; the monitor sees it, and tidies up."""
         number = self.init()
         if number is not None:
-            _signal(number, signal.SIGKILL)
+            processes.send(number, signal.SIGKILL)
 
     def wait(self, seconds: float) -> bool:
         """Whether it has ended within `seconds`."""
@@ -281,12 +281,3 @@ def _shutdown_signal(number: int) -> int:
         if Path(f"/proc/{number}/exe").readlink().name == "busybox":
             return signal.SIGUSR2
     return signal.SIGPWR
-
-
-def _signal(number: int, what: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        descriptor = os.pidfd_open(number)
-        try:
-            signal.pidfd_send_signal(descriptor, what)
-        finally:
-            os.close(descriptor)
