@@ -9,7 +9,7 @@ from pileus.app import kits
 from tests.house import tree
 
 ROOMS = ("app", "cli")
-HEAVY = ("libvirt", "ovs", "ovsdbapp", "sqlalchemy", "starlette", "pileus.providers.local.provider")
+HEAVY = ("libvirt", "ovs", "ovsdbapp", "sqlalchemy", "pileus.providers.local.provider")
 
 
 def named(text: str, names: frozenset[str]) -> Iterator[tuple[int, str]]:
