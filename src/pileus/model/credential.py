@@ -28,6 +28,7 @@ class Credential(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "credential"
     PREFIX: ClassVar[str] = "crd"
+    SECRET: ClassVar[tuple[str, ...]] = ("sealed",)
     QUOTA: ClassVar[dict[str, int]] = {"credentials": 100}
     TAGGED: ClassVar[bool] = False
     wanted: Wanted

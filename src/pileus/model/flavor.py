@@ -35,6 +35,7 @@ class Flavor(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "flavor"
     PREFIX: ClassVar[str] = "flv"
+    SEEN_BY: ClassVar[Literal["project", "everybody", "administrators"]] = "everybody"
     TAGGED: ClassVar[bool] = False
     wanted: Wanted
     assigned: None = None

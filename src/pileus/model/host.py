@@ -87,6 +87,7 @@ class Host(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "host"
     PREFIX: ClassVar[str] = "h"
+    SEEN_BY: ClassVar[Literal["project", "everybody", "administrators"]] = "administrators"
     TAGGED: ClassVar[bool] = False
     wanted: Wanted = Wanted()
     assigned: None = None

@@ -98,6 +98,7 @@ class Image(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "image"
     PREFIX: ClassVar[str] = "ami"
+    SEEN_BY: ClassVar[Literal["project", "everybody", "administrators"]] = "everybody"
     QUOTA: ClassVar[dict[str, int]] = {"images": 50, "imagespace": 200}
     KEEPER: ClassVar[Keeper] = "host"
     DROPPED: ClassVar[dict[str, Any]] = {"description": "", "snapshot_tags": {}}

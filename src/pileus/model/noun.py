@@ -69,6 +69,12 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     without any."""
 
     KEEPER: ClassVar[Keeper] = ""
+    SEEN_BY: ClassVar[Literal["project", "everybody", "administrators"]] = "project"
+    """Whose lists have them; those for everybody may still be private to a project (`find.visible`)."""
+
+    SECRET: ClassVar[tuple[str, ...]] = ()
+    """Fields of `wanted` that no document shows."""
+
     TAGGED: ClassVar[bool] = True
     """Whether users tag them."""
 

@@ -21,6 +21,7 @@ class User(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "user"
     PREFIX: ClassVar[str] = "usr"
+    SECRET: ClassVar[tuple[str, ...]] = ("password",)
     TAGGED: ClassVar[bool] = False
     wanted: Wanted
     assigned: None = None

@@ -24,7 +24,7 @@ from pileus.rules.instance.view import InstanceView, views_of
 from pileus.verbs.instance.stats import Use
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from pileus.model.caller import Caller
     from pileus.rules.core import Core
@@ -36,20 +36,10 @@ N = TypeVar("N", bound=Noun)
 PLURALS: dict[str, type[Noun]] = {f"{kind}s": cls for kind, cls in NOUNS.items()}
 """The word for each noun in paths and lists."""
 
-SECRET: Mapping[str, frozenset[str]] = {
-    "user": frozenset({"password"}),
-    "credential": frozenset({"sealed"}),
-}
-"""Fields of `wanted`, by kind, that no document shows."""
-
 FIGURES = tuple(
     field for field in Statistics.__struct_fields__ if field not in ("uuid", "id", "project", "running", "fault")
 )
 """The figures in a document of an instance's use."""
-
-_FOR_ADMINS = frozenset({"host"})
-_UNOWNED = frozenset({"flavor", "host", "image"})
-"""Nouns that are listed by visibility; all others by project."""
 
 
 def kind_of(word: str) -> type[Noun]:
@@ -72,7 +62,7 @@ def whole(value: Any) -> Any:
 def document(noun: Noun) -> dict[str, Any]:
     """One noun: `id` is the public one, times are seconds since the epoch, `wanted` without secrets."""
     wanted = whole(noun.wanted)
-    for field in SECRET.get(noun.KIND, ()):
+    for field in noun.SECRET:
         wanted.pop(field, None)
     return {
         "kind": noun.KIND,
@@ -185,24 +175,30 @@ def credential_document(credential: Credential, user: User | None) -> dict[str, 
 
 def documents(core: Core, tx: Reader, nouns: Sequence[Noun]) -> list[dict[str, Any]]:
     """The documents of nouns of one kind, in order; one query per noun that they are shown with."""
-    instances = [noun for noun in nouns if isinstance(noun, Instance)]
-    if instances:
-        liveness = Heard(tx, core.store.now())
-        return [instance_document(view, liveness) for view in views_of(tx, instances)]
-    hosts = [noun for noun in nouns if isinstance(noun, Host)]
-    if hosts:
-        return [host_document(view) for view in views_of_hosts(tx, core, hosts)]
-    images = [noun for noun in nouns if isinstance(noun, Image)]
-    if images:
-        return [image_document(image) for image in images]
-    addresses = [noun for noun in nouns if isinstance(noun, FloatingIp)]
-    if addresses:
-        return [address_document(view) for view in views_of_addresses(tx, addresses)]
-    credentials = [noun for noun in nouns if isinstance(noun, Credential)]
-    if credentials:
-        users = tx.many(User, {each.wanted.user for each in credentials})
-        return [credential_document(each, users.get(each.wanted.user)) for each in credentials]
-    return [document(noun) for noun in nouns]
+    shown = _SHOWN.get(nouns[0].KIND) if nouns else None
+    return shown(core, tx, nouns) if shown else [document(noun) for noun in nouns]
+
+
+def _instances(core: Core, tx: Reader, nouns: Sequence[Instance]) -> list[dict[str, Any]]:
+    liveness = Heard(tx, core.store.now())
+    return [instance_document(view, liveness) for view in views_of(tx, nouns)]
+
+
+def _credentials(_core: Core, tx: Reader, credentials: Sequence[Credential]) -> list[dict[str, Any]]:
+    users = tx.many(User, {credential.wanted.user for credential in credentials})
+    return [credential_document(each, users.get(each.wanted.user)) for each in credentials]
+
+
+_SHOWN: dict[str, Callable[[Core, Reader, Sequence[Any]], list[dict[str, Any]]]] = {
+    Instance.KIND: _instances,
+    Host.KIND: lambda core, tx, hosts: [host_document(view) for view in views_of_hosts(tx, core, hosts)],
+    Image.KIND: lambda _core, _tx, images: [image_document(image) for image in images],
+    FloatingIp.KIND: lambda _core, tx, addresses: [
+        address_document(view) for view in views_of_addresses(tx, addresses)
+    ],
+    Credential.KIND: _credentials,
+}
+"""The kinds of nouns whose documents hold more than the noun."""
 
 
 def one(caller: Caller, tx: Reader, cls: type[N], ident: str) -> N:
@@ -220,7 +216,7 @@ def listed(
     caller: Caller, tx: Reader, cls: type[Noun], *, everywhere: bool, gone: bool, after: int, limit: int | None
 ) -> list[Noun]:
     """The nouns of one kind that the caller may see, oldest first: its project's, or (`everywhere`) all of them."""
-    across = cls.KIND in _UNOWNED or (everywhere and caller.admin)
+    across = cls.SEEN_BY != "project" or (everywhere and caller.admin)
     project = None if across else caller.project
     # What is filtered by visibility is cut after the filter.
     bound = None if across and not caller.admin else limit
@@ -230,4 +226,4 @@ def listed(
 
 
 def _shown(caller: Caller, noun: Noun) -> bool:
-    return find.visible(caller, noun) and (caller.admin or noun.KIND not in _FOR_ADMINS)
+    return find.visible(caller, noun) and (caller.admin or noun.SEEN_BY != "administrators")

@@ -10,13 +10,15 @@ from pileus.faces.rest import documents
 from pileus.model import image as images
 from pileus.model.host import Host, alive, condition
 from pileus.model.image import Image, of_instance
-from pileus.model.instance import LAUNCH, Instance, settled, state
+from pileus.model.instance import LAUNCH, Instance, settled
 from pileus.model.network import Seen as EngineSeen
 from pileus.model.port import Port
 from pileus.model.router import NO_WAY_OUT
 from pileus.rules.host import REMOVED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pileus.model.caller import Caller
     from pileus.model.noun import Noun
     from pileus.rules.core import Core
@@ -32,8 +34,6 @@ def explain(caller: Caller, core: Core, cls: type[Noun], ident: str) -> dict[str
         noun = documents.one(caller, tx, cls, ident)
         waits = waits_for(tx, noun, core.store.now())
         shown = documents.documents(core, tx, [noun])[0]
-        if isinstance(noun, Instance):
-            shown["state"] = str(state(noun))
         return {
             **shown,
             "settled": not waits,
@@ -55,14 +55,10 @@ def waits_for(tx: Reader, noun: Noun, now: float) -> list[str]:
     """Return the events that `noun` waits for to be as wanted, one sentence each; empty when it is so, or gone."""
     if noun.gone is not None:
         return []
-    if isinstance(noun, Instance):
-        return _instance(tx, noun, now)
-    if isinstance(noun, Host):
-        return [f"a report: it was last heard of {now - noun.seen.heard:.0f} s ago"] * (condition(noun, now) == "lost")
-    if isinstance(noun, Image):
-        return _image(tx, noun, now)
+    if noun.KIND in _WAITS:
+        return _WAITS[noun.KIND](tx, noun, now)
     waits: list[str] = []
-    if isinstance(noun.seen, EngineSeen):
+    if noun.KEEPER == "engine":
         waits += _engine(noun)
     if noun.wanted.gone:
         waits += [f"the {kind} {uuid}, which refers to it, to go" for kind, uuid, _ in tx.referrers(noun.uuid)]
@@ -150,6 +146,19 @@ def _host(tx: Reader, name: str, now: float) -> list[str]:
     if tx.claimed(REMOVED, name) is not None:
         return [f"host {name}, which was removed: it stays as it is until that host is let in again"]
     return [f"host {name}, which has never reported"]
+
+
+def _silent(_tx: Reader, host: Host, now: float) -> list[str]:
+    lost = condition(host, now) == "lost"
+    return [f"a report: it was last heard of {now - host.seen.heard:.0f} s ago"] if lost else []
+
+
+_WAITS: dict[str, Callable[[Reader, Any, float], list[str]]] = {
+    Instance.KIND: _instance,
+    Host.KIND: _silent,
+    Image.KIND: _image,
+}
+"""The kinds of nouns that wait for more than the network engine."""
 
 
 def _number(revision: tuple[int, int]) -> str:

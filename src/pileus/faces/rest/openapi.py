@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from pileus.faces.rest.documents import PLURALS, SECRET
+from pileus.faces.rest.documents import PLURALS
 from pileus.faces.rest.routes import MOST, ROUTES
 from pileus.faces.wire.typed import Route
 from pileus.model.noun import Noun
@@ -45,7 +45,7 @@ def openapi() -> dict[str, Any]:
         _add(paths, f"/v1/{plural}/{{id}}", "get", f"One {cls.KIND}, by id or name.", _answer(name))
         own = {part: ref.get(parts[plural, part], {"type": "null"}) for part in ("wanted", "assigned", "seen")}
         components[cls.__name__] = _noun(own)
-        _hide(components, own["wanted"], SECRET.get(cls.KIND, frozenset()))
+        _hide(components, own["wanted"], cls.SECRET)
     for route in ROUTES:
         if "{nouns}" not in route.path:
             _route(paths, route, ref)
@@ -81,7 +81,7 @@ def _noun(parts: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": sorted(properties)}
 
 
-def _hide(components: dict[str, Any], reference: dict[str, Any], secret: frozenset[str]) -> None:
+def _hide(components: dict[str, Any], reference: dict[str, Any], secret: tuple[str, ...]) -> None:
     shape = components[reference["$ref"].rpartition("/")[2]]
     for field in secret:
         del shape["properties"][field]
