@@ -106,7 +106,7 @@ def apart(work: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001  (handed to the caller, who waits below)
             errors.append(error)
 
-    once("container", run).join()
+    once("namespace", run).join()
     if errors:
         raise errors[0]
     return results[0]
@@ -117,17 +117,7 @@ def clone_mount(source: Path) -> int:
 
     See open_tree(2). Raises OSError.
     """
-    flags = ctypes.c_uint(_OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC)
-    tree = _check(_libc.syscall(_OPEN_TREE, _HERE, os.fsencode(source), flags), f"open_tree {source}")
-    wanted = struct.pack("QQQQ", _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV | _ATTR_NOEXEC, 0, 0, 0)
-    size = ctypes.c_size_t(len(wanted))
-    try:
-        done = _libc.syscall(_MOUNT_SETATTR, tree, b"", ctypes.c_uint(_EMPTY_PATH), wanted, size)
-        _check(done, f"mount_setattr {source}")
-    except OSError:
-        os.close(tree)
-        raise
-    return tree
+    return _cloned(source, _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV | _ATTR_NOEXEC)
 
 
 def attach_mount(tree: int, target: Path) -> None:
@@ -141,17 +131,25 @@ def mount_mapped(source: Path, target: Path, users: int) -> None:
 
     `users` is a descriptor (see mount_setattr(2), MOUNT_ATTR_IDMAP). Raises OSError.
     """
-    flags = ctypes.c_uint(_OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC)
-    tree = _check(_libc.syscall(_OPEN_TREE, _HERE, os.fsencode(source), flags), f"open_tree {source}")
+    tree = _cloned(source, _ATTR_IDMAP | _ATTR_RDONLY | _ATTR_NODEV, users)
     try:
-        wanted = struct.pack("QQQQ", _ATTR_IDMAP | _ATTR_RDONLY | _ATTR_NODEV, 0, 0, users)
-        size = ctypes.c_size_t(len(wanted))
-        done = _libc.syscall(_MOUNT_SETATTR, tree, b"", ctypes.c_uint(_EMPTY_PATH), wanted, size)
-        _check(done, f"mount_setattr {source}")
-        moved = _libc.syscall(_MOVE_MOUNT, tree, b"", _HERE, os.fsencode(target), ctypes.c_uint(_MOVE_EMPTY_PATH))
-        _check(moved, f"move_mount {target}")
+        attach_mount(tree, target)
     finally:
         os.close(tree)
+
+
+def _cloned(source: Path, attributes: int, users: int = 0) -> int:
+    flags = ctypes.c_uint(_OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC)
+    tree = _check(_libc.syscall(_OPEN_TREE, _HERE, os.fsencode(source), flags), f"open_tree {source}")
+    wanted = struct.pack("QQQQ", attributes, 0, 0, users)
+    size = ctypes.c_size_t(len(wanted))
+    try:
+        done = _libc.syscall(_MOUNT_SETATTR, tree, b"", ctypes.c_uint(_EMPTY_PATH), wanted, size)
+        _check(done, f"mount_setattr {source}")
+    except OSError:
+        os.close(tree)
+        raise
+    return tree
 
 
 def open_below(root: int, path: str, flags: int, mode: int = 0) -> int:

@@ -7,8 +7,6 @@ it and the network's ports on this host never leave the host.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
@@ -18,7 +16,7 @@ from typing import TypeVar
 from pileus.model.addresses import METADATA
 from pileus.model.errors import Fault
 from pileus.model.spec import NicSpec
-from pileus.model.threads import once
+from pileus.providers.local.container import kernel
 from pileus.providers.local.engine import switch
 from pileus.providers.local.layout import Layout, localport_name
 
@@ -37,8 +35,6 @@ Detach = Callable[[Layout, str], None]
 T = TypeVar("T")
 
 _TIMEOUT = 5.0
-_CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def ensure_network(layout: Layout, nic: NicSpec, *, attach: Attach = switch.attach) -> None:
@@ -124,20 +120,12 @@ def run_in(namespace: str, function: Callable[[], T]) -> T:
     goes wrong. A socket made so belongs to that namespace for life and may be used from any thread. Raises
     OSError (FileNotFoundError when there is no such namespace).
     """
-    results: list[T] = []
-    errors: list[BaseException] = []
 
-    def enter() -> None:
-        try:
-            _set_namespace(NETNS / namespace)
-            results.append(function())
-        except BaseException as error:  # noqa: BLE001  (handed to the caller, who waits below)
-            errors.append(error)
+    def work() -> T:
+        kernel.enter_network(NETNS / namespace)
+        return function()
 
-    once(f"in {namespace}", enter).join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    return kernel.apart(work)
 
 
 def open_socket(namespace: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
@@ -153,16 +141,6 @@ def identity(namespace: str) -> int | None:
         return None
     # Before it is bound to a namespace, and after a crash in between, the name is an ordinary empty file.
     return namespace_stat.st_ino if namespace_stat.st_dev == Path("/proc/self/ns/net").stat().st_dev else None
-
-
-def _set_namespace(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if _libc.setns(descriptor, _CLONE_NEWNET):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(path))
-    finally:
-        os.close(descriptor)
 
 
 def _complete(namespace: str, nic: NicSpec) -> bool:
