@@ -19,12 +19,7 @@ _PATIENCE = 10.0
 
 def running(layout: Layout) -> list[InstanceSpec]:
     """The containers that run now. Raises OSError."""
-    orders = (order.read(layout.containers / uuid) for uuid in order.folders(layout))
-    return [
-        container_order.spec
-        for container_order in orders
-        if container_order is not None and monitor(layout, container_order.spec).running()
-    ]
+    return [each.spec for each in order.orders(layout) if monitor(layout, each.spec).running()]
 
 
 def monitor(layout: Layout, spec: InstanceSpec) -> Monitor:

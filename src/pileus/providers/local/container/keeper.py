@@ -121,17 +121,16 @@ class Keeper:
     def _look(self) -> None:
         sizes: dict[str, int] = {}
         seen: dict[str, tuple[int, str]] = {}
-        for uuid in order.folders(self._layout):
-            container_order = order.read(self._layout.containers / uuid)
-            number = guests.monitor(self._layout, container_order.spec).init() if container_order is not None else None
-            if container_order is None or number is None:
+        for spec in (each.spec for each in order.orders(self._layout)):
+            number = guests.monitor(self._layout, spec).init()
+            if number is None:
                 continue
-            sizes[container_order.spec.ec2_id] = container_order.spec.vcpus
+            sizes[spec.ec2_id] = spec.vcpus
             if self._tree is not None:
-                seen[uuid] = (number, self._tree.device)
+                seen[spec.uuid] = (number, self._tree.device)
                 # Once: a container's own root may take them off again.
-                if self._mended.get(uuid) != seen[uuid]:
-                    self._mend(container_order.spec.ec2_id, number)
+                if self._mended.get(spec.uuid) != seen[spec.uuid]:
+                    self._mend(spec.ec2_id, number)
         self._mended = seen
         processors.balance(self._layout, sizes)
 

@@ -38,3 +38,8 @@ def folders(layout: Layout) -> list[str]:
     if not layout.containers.exists():
         return []
     return sorted(path.name for path in layout.containers.iterdir() if not path.name.startswith("."))
+
+
+def orders(layout: Layout) -> list[ContainerOrder]:
+    """The orders in all containers' folders. Raises OSError."""
+    return [order for uuid in folders(layout) if (order := read(layout.containers / uuid)) is not None]

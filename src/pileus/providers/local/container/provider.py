@@ -112,11 +112,10 @@ class ContainerProvider:
 
         self._exits.tell(ended)
         self._keeper.start()
-        for uuid in orders.folders(self._layout):
-            order = orders.read(self.folder(uuid))
-            number = guests.monitor(self._layout, order.spec).pid() if order is not None else None
+        for spec in (order.spec for order in orders.orders(self._layout)):
+            number = guests.monitor(self._layout, spec).pid()
             if number is not None:
-                self._exits.add(uuid, number)
+                self._exits.add(spec.uuid, number)
 
     def console_log(self, uuid: str) -> Path:
         """The file that all output of the console goes to, over all starts; absent before the first one."""

@@ -14,17 +14,8 @@ from pileus.providers.local.layout import Layout
 
 def containers(layout: Layout) -> list[Domain]:
     """Every container of this cloud; a folder that says of none is one of `folders`. Raises OSError."""
-    orders = [order.read(layout.containers / uuid) for uuid in order.folders(layout)]
-    return [_domain(layout, container_order) for container_order in orders if container_order is not None]
-
-
-def _domain(layout: Layout, container_order: order.ContainerOrder) -> Domain:
-    return Domain(
-        container_order.spec.uuid,
-        container_order.spec.ec2_id,
-        guests.monitor(layout, container_order.spec).running(),
-        container_order.spec,
-    )
+    specs = [each.spec for each in order.orders(layout)]
+    return [Domain(spec.uuid, spec.ec2_id, guests.monitor(layout, spec).running(), spec) for spec in specs]
 
 
 def remove(layout: Layout, ref: BodyRef) -> bool:
