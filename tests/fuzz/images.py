@@ -12,7 +12,7 @@ import tempfile
 
 from pileus.model import bounds, diskformat
 from pileus.model.errors import PileusError
-from pileus.model.rootfs import RefusedError, Tally
+from pileus.model.rootfs import ArchiveMeter, RefusedError
 from pileus.objects import archives
 from pileus.objects.layers import Layers
 from pileus.rules import keypair
@@ -50,9 +50,9 @@ def _check(made: bytes) -> None:
     """Whether an archive that the cloud made is one that hosts take."""
     if made:
         with tarfile.open(fileobj=io.BytesIO(made), encoding="utf-8") as archive:
-            tally = Tally()
+            meter = ArchiveMeter()
             for member in archive:
-                tally.entry(member)
+                meter.entry(member)
 
 
 _KINDS = {"f": tarfile.REGTYPE, "d": tarfile.DIRTYPE, "s": tarfile.SYMTYPE, "l": tarfile.LNKTYPE, "p": tarfile.FIFOTYPE}
@@ -77,7 +77,7 @@ def _layers() -> Work:
         files = [_layer(layer.split("\n")) for layer in text(data).split("\n\n")[:8]]
         stream = io.BytesIO()
         with contextlib.suppress(RefusedError):
-            layers = Layers(files, Tally())
+            layers = Layers(files, ArchiveMeter())
             with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8") as made:
                 layers.write(made)
             _check(stream.getvalue())

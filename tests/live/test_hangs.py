@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.app.pulse import PERIOD
+from pileus.app.probe import PERIOD
 from pileus.app.state import StateDirectory
 from pileus.app.up import running as parts_of
 from tests.live.cloud import PILEUS, until

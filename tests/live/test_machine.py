@@ -27,8 +27,8 @@ from pileus.model.errors import Fault
 from pileus.model.provider import BodyRef, SeenBody
 from pileus.model.spec import ImageSpec
 from pileus.providers.local import stopping
+from pileus.providers.local.capture.folders import CaptureFolders
 from pileus.providers.local.capture.provider import CaptureProvider, Locks
-from pileus.providers.local.capture.shelf import Shelf
 from pileus.providers.local.engine import chassis, switch
 from pileus.providers.local.guestnet import packetrate
 from pileus.providers.local.layout import SHARED, Layout
@@ -452,8 +452,8 @@ def test_two_clouds_libvirtds_do_not_meet(layout: Layout, body: Body) -> None:
 
 def captures_of(body: Body, channels: ChannelServer) -> CaptureProvider:
     """What a host process has for captures, as it begins."""
-    found = CaptureProvider(Shelf(body.layout.captures), {"machine": body.provider}, Locks(), channels)
-    body.provider.captures.desk = found
+    found = CaptureProvider(CaptureFolders(body.layout.captures), {"machine": body.provider}, Locks(), channels)
+    body.provider.captures.lookup = found
     return found
 
 
@@ -485,7 +485,7 @@ def test_a_guest_that_was_left_paused_for_a_capture_is_kept_as_it_was_and_goes_o
     following = captures_of(body, channels)
     if died == "begun":
         body.provider.captures._begin(body.domain(), image, body.spec)
-        following._shelf._fix(image.uuid, moment)
+        following._folders._fix(image.uuid, moment)
     # Asked for first, the capture waits: what its guest is about to do is not in it.
     following.ensure(image)
     assert following.moment(image.uuid) == moment

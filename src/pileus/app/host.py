@@ -107,9 +107,9 @@ def serve(state: StateDirectory, group: str, kit: Kit) -> None:
         Thread("certificate", functools.partial(joining.keep_renewed, state, cloud, ended, renewed), ended).start()
         Thread("refusal", functools.partial(joining.heed, state, cloud, ended, ways.refused), ended).start()
     # Where this machine's supervisor asks whether this process answers; a host that joined gives no channels there.
-    pulse = ChannelServer(state.channels) if cloud is not None else None
-    if pulse is not None:
-        pulse.start()
+    probe = ChannelServer(state.channels) if cloud is not None else None
+    if probe is not None:
+        probe.start()
     ways.channels.start()
     runner.start()
     memory.start()
@@ -119,8 +119,8 @@ def serve(state: StateDirectory, group: str, kit: Kit) -> None:
     runner.stop()
     ways.link.stop()
     ways.channels.stop()
-    if pulse is not None:
-        pulse.stop()
+    if probe is not None:
+        probe.stop()
 
 
 def _certified(kit: Kit, site: Site) -> None:

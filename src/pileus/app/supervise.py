@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pileus.app import processes
-from pileus.app.pulse import ProcessProbe
+from pileus.app.probe import ProcessProbe
 from pileus.app.state import StateDirectory
 from pileus.model.kit import ProcessDeclaration
 from pileus.posix import locks
@@ -67,10 +67,10 @@ class SupervisedProcess:
     start_at: float = 0.0
     starting: bool = False
     pause: Pause = field(default_factory=Pause)
-    pulse: ProcessProbe = field(init=False)
+    probe: ProcessProbe = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pulse = ProcessProbe(self.part.at, self.part.question)
+        self.probe = ProcessProbe(self.part.at, self.part.question)
 
     @property
     def alive(self) -> bool:
@@ -81,7 +81,7 @@ class SupervisedProcess:
         """Take `pid` for this part's process. ProcessLookupError when it has ended meanwhile, and was not our child."""
         self.handle = os.pidfd_open(pid)
         self.pid, self.since, self.starting = pid, now, starting
-        self.pulse.begin(now)
+        self.probe.begin(now)
 
     def lost(self, now: float) -> None:
         """Its process ended: reap it if it is ours, and set the time of the next start."""
@@ -89,7 +89,7 @@ class SupervisedProcess:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
         self.pid, self.handle, self.starting = 0, -1, False
-        self.pulse.begin(now)
+        self.probe.begin(now)
         self.start_at = now + self.pause.after(now - self.since)
 
 
@@ -168,9 +168,9 @@ class Supervisor:
                 signal.pidfd_send_signal(process.handle, signal.SIGKILL)
 
     def _ask(self, process: SupervisedProcess, now: float) -> None:
-        process.pulse.ask(now)
-        if process.pulse.hung:
-            _say(f"{process.part.name}, pid {process.pid}, left {process.pulse.missed} questions unanswered: killed")
+        process.probe.ask(now)
+        if process.probe.hung:
+            _say(f"{process.part.name}, pid {process.pid}, left {process.probe.missed} questions unanswered: killed")
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(process.handle, signal.SIGKILL)
 
@@ -178,9 +178,9 @@ class Supervisor:
         """Write down who is silent, and since when (seconds since the epoch), if that has changed."""
         before, now = self._silent or {}, time.time()
         silent = {
-            process.part.name: before.get(process.part.name, now - process.pulse.silent)
+            process.part.name: before.get(process.part.name, now - process.probe.silent)
             for process in self._watched
-            if process.alive and process.pulse.silent
+            if process.alive and process.probe.silent
         }
         if silent != self._silent:
             for name in silent.keys() - before:
@@ -203,10 +203,10 @@ class Supervisor:
                 if process.starting:
                     times.append(_POLL)
                 elif process.part.at:
-                    times.append(max(0.0, process.pulse.due - now))
-                if process.pulse.link is not None:
-                    by_handle[process.pulse.link.fileno()] = process
-                    poll.register(process.pulse.link, select.POLLIN)
+                    times.append(max(0.0, process.probe.due - now))
+                if process.probe.link is not None:
+                    by_handle[process.probe.link.fileno()] = process
+                    poll.register(process.probe.link, select.POLLIN)
             else:
                 times.append(max(process.start_at - now, _BUSY))
         ready = poll.poll(min(times) * 1000 if times else None)
@@ -220,7 +220,7 @@ class Supervisor:
                 _say(f"{process.part.name}, pid {process.pid}, ended")
                 process.lost(now)
             else:
-                process.pulse.hear()
+                process.probe.hear()
 
     def _hurry(self) -> None:
         os.read(self._wake, 4096)

@@ -58,7 +58,7 @@ class ArchiveEntry:
 
 
 @dataclass
-class Tally:
+class ArchiveMeter:
     """The bytes and entries of an archive so far, within its bounds; `bootable` once a first program was among them."""
 
     bytes: int = 0

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, cast
 
 from pileus.model import bounds
-from pileus.model.rootfs import Member, RefusedError, Tally, headers
+from pileus.model.rootfs import ArchiveMeter, Member, RefusedError, headers
 from pileus.objects.layers import Layers, plain
 
 _UNPACKERS = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2"}
@@ -47,13 +47,13 @@ _NO_INIT = (
 def main() -> int:
     """Look at what is on standard input; 0 if it is taken."""
     try:
-        tally = take(sys.stdin.buffer, sys.stdout.buffer, sys.argv[1])
+        meter = take(sys.stdin.buffer, sys.stdout.buffer, sys.argv[1])
     except RefusedError as error:
         answer: dict[str, Any] = {"refused": _cut(str(error))}
     except (tarfile.TarError, LookupError, AttributeError, *UNREADABLE) as error:
         answer = {"refused": f"cannot be read as an archive ({_cut(str(error) or type(error).__name__)})"}
     else:
-        answer = {"bytes": tally.bytes, "entries": tally.entries}
+        answer = {"bytes": meter.bytes, "entries": meter.entries}
     sys.stderr.write(json.dumps(answer) + "\n")
     return 0 if "bytes" in answer else 3
 
@@ -63,11 +63,11 @@ def _cut(text: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in text[:_LONGEST])
 
 
-def take(upload: BinaryIO, target: IO[bytes], folder: str) -> Tally:
+def take(upload: BinaryIO, target: IO[bytes], folder: str) -> ArchiveMeter:
     """Return the upload's unpacked size; `target` gets a plain archive where it is none. Raises RefusedError."""
-    tally, tops = _look(upload)
-    if tally.bootable:
-        return tally
+    meter, tops = _look(upload)
+    if meter.bootable:
+        return meter
     if {"oci-layout", "index.json"} <= tops or "manifest.json" in tops:
         with _plain_file(upload, folder) as file, tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as bundle:
             return _flatten(_Bundle(bundle, folder), target)
@@ -78,20 +78,20 @@ def take(upload: BinaryIO, target: IO[bytes], folder: str) -> Tally:
     raise RefusedError(_NO_INIT)
 
 
-def _look(upload: BinaryIO) -> tuple[Tally, set[str]]:
+def _look(upload: BinaryIO) -> tuple[ArchiveMeter, set[str]]:
     """Return the totals of an archive, within its bounds, and the names at its top."""
-    tally, tops = Tally(), set[str]()
+    meter, tops = ArchiveMeter(), set[str]()
     with _stream(upload) as archive:
         for member in headers(archive):
-            tops.update(tally.entry(member).path[:1])
-    if not tally.entries:
+            tops.update(meter.entry(member).path[:1])
+    if not meter.entries:
         raise RefusedError("is an archive with nothing in it")
-    return tally, tops
+    return meter, tops
 
 
-def _strip(upload: BinaryIO, target: IO[bytes]) -> Tally:
+def _strip(upload: BinaryIO, target: IO[bytes]) -> ArchiveMeter:
     """The root file system of an LXC image whose files are below `rootfs`."""
-    tally = Tally()
+    meter = ArchiveMeter()
     with _stream(upload) as archive, _writing(target) as new_archive:
         for member in headers(archive):
             name = member.name.lstrip("./")
@@ -99,16 +99,16 @@ def _strip(upload: BinaryIO, target: IO[bytes]) -> Tally:
                 header = plain(member, name.removeprefix(_PREFIX))
                 if header.islnk():
                     header.linkname = member.linkname.lstrip("./").removeprefix(_PREFIX)
-                if tally.entry(header).kind != "nothing":
+                if meter.entry(header).kind != "nothing":
                     new_archive.addfile(header, archive.extractfile(member) if member.isreg() else None)
             new_archive.members.clear()  # type: ignore[attr-defined]  # missing in the stubs
-    return _bootable(tally)
+    return _bootable(meter)
 
 
-def _bootable(tally: Tally) -> Tally:
-    if not tally.bootable:
+def _bootable(meter: ArchiveMeter) -> ArchiveMeter:
+    if not meter.bootable:
         raise RefusedError(_NO_INIT)
-    return tally
+    return meter
 
 
 class _Bundle:
@@ -164,7 +164,7 @@ class _Bundle:
         return file
 
 
-def _flatten(bundle: _Bundle, target: IO[bytes]) -> Tally:
+def _flatten(bundle: _Bundle, target: IO[bytes]) -> ArchiveMeter:
     names, config = _docker(bundle) if bundle.has("manifest.json") else _oci(bundle)
     architecture = str(bundle.document(config).get("architecture", ""))
     if architecture not in _ARCHITECTURES:
@@ -173,7 +173,7 @@ def _flatten(bundle: _Bundle, target: IO[bytes]) -> Tally:
         raise RefusedError(f"has {len(names)} layers; {_MOST_LAYERS} are taken")
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(bundle.layer(name)) for name in names]
-        layers = Layers(files, Tally())
+        layers = Layers(files, ArchiveMeter())
         with _writing(target) as new_archive:
             return _bootable(layers.write(new_archive))
 

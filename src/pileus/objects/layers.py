@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from pileus.model.rootfs import ATTRIBUTE, CAPABILITY, ArchiveEntry, Member, RefusedError, Tally
+from pileus.model.rootfs import ATTRIBUTE, CAPABILITY, ArchiveEntry, ArchiveMeter, Member, RefusedError
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -40,8 +40,8 @@ class _Node:
 class Layers:
     """The layers of an image, each a file with a plain tar archive that can be read from anywhere; lowest first."""
 
-    def __init__(self, files: Sequence[BinaryIO], tally: Tally) -> None:
-        self._tally = tally
+    def __init__(self, files: Sequence[BinaryIO], meter: ArchiveMeter) -> None:
+        self._meter = meter
         self._root = _Node()
         self._archives: list[tarfile.TarFile] = []
         for number, file in enumerate(files):
@@ -49,15 +49,15 @@ class Layers:
             self._archives.append(archive)
             self._add(number, archive)
 
-    def write(self, target: tarfile.TarFile) -> Tally:
+    def write(self, target: tarfile.TarFile) -> ArchiveMeter:
         """Write the root file system to an archive; what it has in all. Raises RefusedError, OSError, TarError."""
-        tally = Tally()
+        meter = ArchiveMeter()
         for path, node in _walk(self._root, ()):
             if node.file is None:
                 continue
             file, name = node.file, "/".join(path)
-            tally.entry(self._written(file, name, target))
-        return tally
+            meter.entry(self._written(file, name, target))
+        return meter
 
     def _written(self, file: _File, name: str, target: tarfile.TarFile) -> tarfile.TarInfo:
         member = plain(file.member, name)
@@ -74,7 +74,7 @@ class Layers:
     def _add(self, number: int, archive: tarfile.TarFile) -> None:
         members = []
         for member in archive:
-            entry = self._tally.entry(member)
+            entry = self._meter.entry(member)
             last = entry.path[-1] if entry.path else ""
             if last.startswith(_WHITEOUT):
                 # Below what is no folder there is nothing to hide.

@@ -11,7 +11,7 @@ from pymysql.constants import CR, ER
 from pileus.model import disk
 from pileus.model.errors import Unavailable
 from pileus.store.dialect import ANSWER, CONNECT, STOPPED, TURN
-from pileus.store.pulse import DatabaseProbe
+from pileus.store.probe import DatabaseProbe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ class Watched(_Connection):  # type: ignore[misc]  # the stubs lack the methods 
     PyMySQL reads packets, and a query's rows, by the methods that are taken over here; nobody else calls them.
     """
 
-    pulse: DatabaseProbe | None = None
+    probe: DatabaseProbe | None = None
     _waits = False
 
     def _read_packet(self, *arguments: Any, **named: Any) -> Any:
@@ -88,15 +88,15 @@ class Watched(_Connection):  # type: ignore[misc]  # the stubs lack the methods 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
         """Wait for the server, all rows being one wait. Raises OperationalError, and is closed, when that is silent."""
-        if self.pulse is None:
+        if self.probe is None:
             yield
             return
-        if self.pulse.silent:
+        if self.probe.silent:
             self._force_close()
             raise pymysql.OperationalError(CR.CR_SERVER_LOST, "the server does not answer")
         self._waits = True
         try:
-            with self.pulse.waiting(self._sock):
+            with self.probe.waiting(self._sock):
                 yield
         finally:
             self._waits = False
@@ -114,7 +114,7 @@ class Mariadb:
         self.sql = url.set(drivername="mariadb+pymysql")
         self._database = url.database
         self._parameters: dict[str, Any] = {}
-        self._pulse = DatabaseProbe(self._answers)
+        self._probe = DatabaseProbe(self._answers)
         self.options: dict[str, Any] = {
             "connect_args": {
                 "charset": "utf8mb4",
@@ -127,10 +127,10 @@ class Mariadb:
     def connect(self, **parameters: Any) -> Watched:
         """A new connection. Raises OperationalError, at once while the server is known to be silent."""
         self._parameters = parameters
-        if self._pulse.silent:
+        if self._probe.silent:
             raise pymysql.OperationalError(CR.CR_CONN_HOST_ERROR, "the server does not answer")
         connection = Watched(**parameters, defer_connect=True)
-        connection.pulse = self._pulse
+        connection.probe = self._probe
         connection.connect()
         return connection
 

@@ -9,7 +9,7 @@ import psycopg
 
 from pileus.model import disk
 from pileus.store.dialect import ANSWER, CONNECT, STOPPED, TURN, this_process
-from pileus.store.pulse import DatabaseProbe
+from pileus.store.probe import DatabaseProbe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,16 +53,16 @@ _SESSION = {
 class Watched(psycopg.Connection[Any]):
     """A connection on which nobody waits for a server that is silent."""
 
-    pulse: DatabaseProbe | None = None
+    probe: DatabaseProbe | None = None
 
     def wait(self, gen: Any, *arguments: Any, **named: Any) -> Any:
         """Wait for the server. Raises OperationalError, and is closed, when that is silent."""
-        if self.pulse is None:
+        if self.probe is None:
             return super().wait(gen, *arguments, **named)
-        if self.pulse.silent:
+        if self.probe.silent:
             self.pgconn.finish()
             raise psycopg.OperationalError("the server does not answer")
-        with self.pulse.waiting(self.pgconn.socket):
+        with self.probe.waiting(self.pgconn.socket):
             return super().wait(gen, *arguments, **named)
 
 
@@ -89,15 +89,15 @@ class Postgresql:
         arguments = {name: value for name, value in defaults.items() if name not in url.query}
         self.options = {"connect_args": {**arguments, "options": f"{settings} {url_options}".strip()}}
         self._parameters: dict[str, Any] = {}
-        self._pulse = DatabaseProbe(self._answers)
+        self._probe = DatabaseProbe(self._answers)
 
     def connect(self, **parameters: Any) -> psycopg.Connection[Any]:
         """A new connection. Raises OperationalError, at once while the server is known to be silent."""
         self._parameters = parameters
-        if self._pulse.silent:
+        if self._probe.silent:
             raise psycopg.OperationalError("the server does not answer")
         connection = Watched.connect(**parameters)
-        connection.pulse = self._pulse
+        connection.probe = self._probe
         return connection
 
     def _answers(self) -> bool:

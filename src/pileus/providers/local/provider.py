@@ -18,8 +18,8 @@ from pileus.model.host import Capacity, ProviderLimits
 from pileus.model.provider import BodyRef
 from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.model.threads import once
+from pileus.providers.local.capture.folders import CaptureFolders
 from pileus.providers.local.capture.provider import CaptureProvider, Locks, Source
-from pileus.providers.local.capture.shelf import Shelf
 from pileus.providers.local.container import monitor
 from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.container.nic import VethWire
@@ -76,14 +76,14 @@ class LocalProvider:
         self._container = ContainerProvider(layout, bases, VethWire(layout))
         sources: dict[str, Source] = {"machine": self._machine, "container": self._container}
         self._locks = Locks()
-        self._captures = CaptureProvider(Shelf(layout.captures), sources, self._locks, channels)
+        self._captures = CaptureProvider(CaptureFolders(layout.captures), sources, self._locks, channels)
         self._parts: dict[str, MachineProvider | ContainerProvider | CaptureProvider] = {
             ImageSpec.KIND: self._captures,
             "container": self._container,
             "machine": self._machine,
         }
         """The part that has the bodies of each backend."""
-        self._machine.captures.desk = self._container.captures.desk = self._captures
+        self._machine.captures.lookup = self._container.captures.lookup = self._captures
         self._specs: dict[str, InstanceSpec] = {}
         self._guestnet = GuestNet(layout, self._held, respond, servers=servers)
         self._started = False

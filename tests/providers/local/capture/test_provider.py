@@ -15,8 +15,8 @@ from pileus.bus.channels import ChannelServer
 from pileus.model.errors import Fault
 from pileus.model.provider import BodyRef
 from pileus.model.spec import ImageSpec
+from pileus.providers.local.capture.folders import CaptureFolders
 from pileus.providers.local.capture.provider import MOST, CaptureProvider, Locks
-from pileus.providers.local.capture.shelf import Shelf
 from pileus.providers.local.capture.work import CancellationToken
 from pileus.verbs.instance.console import read
 from tests.providers.contract import until
@@ -81,7 +81,7 @@ def provider(tmp_path: Path, source: Source) -> Iterator[CaptureProvider]:
     """Over an empty folder, with channels."""
     channels = ChannelServer(tmp_path / "c.sock")
     channels.start()
-    found = CaptureProvider(Shelf(tmp_path / "captures"), {"machine": source}, Locks(), channels)
+    found = CaptureProvider(CaptureFolders(tmp_path / "captures"), {"machine": source}, Locks(), channels)
     yield found
     found.close()
     channels.stop()
@@ -188,7 +188,7 @@ def test_a_new_process_makes_half_a_capture_anew(provider: CaptureProvider, sour
     provider.close()
     until("the old process has ended", lambda: not source.writing)
     source.go.set()
-    following = CaptureProvider(Shelf(tmp_path / "captures"), {"machine": source}, Locks(), provider._channels)
+    following = CaptureProvider(CaptureFolders(tmp_path / "captures"), {"machine": source}, Locks(), provider._channels)
     assert state(following, order) == "capturing"
     following.ensure(order)
     until("it is captured", lambda: state(following, order) == "captured")
@@ -225,7 +225,7 @@ def test_who_starts_an_instance_in_a_new_process_is_told_of_the_moment_that_lies
     assert seen.capture.moment
     provider.close()
     until("the old process has ended", lambda: not provider.reading(order.instance))
-    following = CaptureProvider(Shelf(tmp_path / "captures"), {"machine": source}, Locks(), provider._channels)
+    following = CaptureProvider(CaptureFolders(tmp_path / "captures"), {"machine": source}, Locks(), provider._channels)
     assert following.waiting(order.instance) == order
     # Another one of the same instance has to wait until this one is whole.
     views = source.views

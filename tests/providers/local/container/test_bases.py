@@ -173,15 +173,15 @@ def test_what_no_honest_archive_has_is_refused(tmp_path: Path, bad: tuple[tarfil
 
 
 def test_absurd_sizes_and_counts_are_refused(tmp_path: Path) -> None:
-    tally = rootfs.Tally(most_bytes=100, most_entries=3)
-    tally.entry(member("a", b"x" * 60)[0])
+    meter = rootfs.ArchiveMeter(most_bytes=100, most_entries=3)
+    meter.entry(member("a", b"x" * 60)[0])
     with pytest.raises(rootfs.RefusedError, match="more than 100 bytes"):
-        tally.entry(member("b", b"x" * 60)[0])
-    tally = rootfs.Tally(most_entries=3)
+        meter.entry(member("b", b"x" * 60)[0])
+    meter = rootfs.ArchiveMeter(most_entries=3)
     for name in "abc":
-        tally.entry(member(name)[0])
+        meter.entry(member(name)[0])
     with pytest.raises(rootfs.RefusedError, match="more than 3 entries"):
-        tally.entry(member("d")[0])
+        meter.entry(member("d")[0])
     sparse = tmp_path / "sparse"
     with sparse.open("wb") as file:
         file.truncate(65 << 30)

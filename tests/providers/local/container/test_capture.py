@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.providers.local.container import sparse, still, tally
+from pileus.providers.local.container import frozencopy, sparse, unpackedsize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def test_a_disk_is_copied_holes_as_holes(tmp_path: Path) -> None:
     disk, copy, marker = (tmp_path / name for name in ("disk", "copy", "still"))
     _disk(disk)
     copy.write_bytes(b"older" * MIB)
-    subprocess.run([sys.executable, "-I", "-m", still.__name__, marker, disk, copy], check=True)
+    subprocess.run([sys.executable, "-I", "-m", frozencopy.__name__, marker, disk, copy], check=True)
     assert copy.read_bytes() == disk.read_bytes()
     assert copy.stat().st_blocks * 512 <= 4 * MIB
     assert not marker.exists()
@@ -48,7 +48,7 @@ def test_a_copy_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
 
 def test_what_cannot_be_copied_is_said(tmp_path: Path) -> None:
     files = [str(tmp_path / name) for name in ("still", "none", "copy")]
-    words = [sys.executable, "-I", "-m", still.__name__, *files]
+    words = [sys.executable, "-I", "-m", frozencopy.__name__, *files]
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     assert done.returncode == 1
     assert "No such file" in done.stderr
@@ -66,14 +66,14 @@ def _tar(*members: tuple[str, int, int]) -> bytes:
     return found.getvalue()
 
 
-def _tally(data: bytes) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-I", "-m", tally.__name__]
+def _meter(data: bytes) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-I", "-m", unpackedsize.__name__]
     done = subprocess.run(words, input=data, check=False, capture_output=True)
     return subprocess.CompletedProcess(words, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_what_was_packed_is_counted() -> None:
-    done = _tally(_tar(("sbin/init", 10, 0), ("etc/passwd", 20, 0)))
+    done = _meter(_tar(("sbin/init", 10, 0), ("etc/passwd", 20, 0)))
     assert (done.returncode, done.stdout) == (0, '{"bytes": 30, "entries": 2}')
 
 
@@ -83,6 +83,6 @@ def test_what_was_packed_is_counted() -> None:
     ids=["user", "no", "cut"],
 )
 def test_what_no_launch_takes_is_refused(data: bytes) -> None:
-    done = _tally(data)
-    assert done.returncode == tally.REFUSED
+    done = _meter(data)
+    assert done.returncode == unpackedsize.REFUSED
     assert done.stderr

@@ -11,7 +11,7 @@ import msgspec
 from pileus.model.securitygroup import Rule
 from pileus.model.spec import ImageSpec, Ingress
 from pileus.model.views import BookView, EngineRow, StoreView
-from pileus.providers.local.capture.shelf import Shelf
+from pileus.providers.local.capture.folders import CaptureFolders
 from pileus.providers.local.doctor import cache, captures, domains, folders, links, listeners, namespaces, ovn
 from pileus.providers.local.doctor.domains import Domain
 from pileus.providers.local.doctor.expected import Expected
@@ -112,9 +112,9 @@ def test_a_folder_is_a_leak_only_if_its_instance_is_known_to_be_gone(machine: Ma
 
 
 def test_a_capture_is_a_leak_only_if_its_removal_is_known(machine: Machine) -> None:
-    shelf, wanted, gone, other = Shelf(machine.layout.captures), INSTANCE, VOLUME, PORT
+    folders, wanted, gone, other = CaptureFolders(machine.layout.captures), INSTANCE, VOLUME, PORT
     for uuid in (wanted, gone, other):
-        shelf.hold(ImageSpec(uuid=uuid, ec2_id="ami-1", instance=INSTANCE, disk=VOLUME))
+        folders.hold(ImageSpec(uuid=uuid, ec2_id="ami-1", instance=INSTANCE, disk=VOLUME))
     host = BookView(captures=(wanted,), removed={gone: (0, 8)})
 
     def found() -> list[tuple[str, str]]:

@@ -22,16 +22,16 @@ import structlog
 from pileus.model.errors import Fault
 from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.posix.locks import is_locked
-from pileus.providers.local.capture.desk import NOBODY, Desk
-from pileus.providers.local.capture.shelf import COPY
+from pileus.providers.local.capture.folders import COPY
+from pileus.providers.local.capture.lookup import NOBODY, CaptureLookup
 from pileus.providers.local.capture.work import GENTLY, CancellationToken, ProgramFault, need_room
-from pileus.providers.local.container import disk, guests, kernel, ranges, still, tally
+from pileus.providers.local.container import disk, frozencopy, guests, kernel, ranges, unpackedsize
 from pileus.providers.local.container.bases import Bases, decompressed
 from pileus.providers.local.container.idmap import Maps
 from pileus.providers.local.container.monitor import drop_mounts
 from pileus.providers.local.layout import Layout
 
-STILL = "still"
+FREEZE_MARKER = "still"
 """In the container's folder: its file system holds still, as long as some process has this file locked."""
 
 _TAR = (
@@ -51,14 +51,14 @@ log = structlog.get_logger()
 class ContainerCaptures:
     """The views of containers' disks. Called with the instance's lock held; all methods raise Fault and OSError.
 
-    `desk` says what is asked for.
+    `lookup` says what is asked for.
     """
 
     def __init__(self, layout: Layout, bases: Bases, maps: Maps) -> None:
         self._layout = layout
         self._bases = bases
         self._maps = maps
-        self.desk: Desk = NOBODY
+        self.lookup: CaptureLookup = NOBODY
         self._copying: set[str] = set()
         self._tried: set[str] = set()
 
@@ -70,16 +70,16 @@ class ContainerCaptures:
         root, folder = source.disks[0], self._layout.containers / source.uuid
         if root.uuid != image.disk:
             raise Fault("SourceMissing", f"the disk {image.disk} is not that of {source.ec2_id}")
-        if source.uuid in self._copying or is_locked(folder / STILL):
+        if source.uuid in self._copying or is_locked(folder / FREEZE_MARKER):
             return None
         there = self._copied(image.uuid)
         if not there:
             if guests.monitor(self._layout, source).running():
                 if image.reboot:
-                    self.desk.lose(image.uuid)
+                    self.lookup.lose(image.uuid)
                     return None
             else:
-                self.desk.rest(image.uuid)
+                self.lookup.rest(image.uuid)
             need_room(folder, (folder / disk.NAME).stat().st_blocks * 512)
         # It stays for as long as the capture's folder leans on it.
         below = self._bases.path(root.digest, self._layout.captures / image.uuid) if root.digest else None
@@ -88,25 +88,29 @@ class ContainerCaptures:
             self._copying.add(source.uuid)
         self._tried.add(image.uuid)
         callbacks = CaptureCallbacks(
-            lambda: self.desk.kept(image.uuid, _boot()), lambda: self._copying.discard(source.uuid)
+            lambda: self.lookup.kept(image.uuid, _boot()), lambda: self._copying.discard(source.uuid)
         )
         return CopyView(self._layout, source, below, base, self._maps.namespace(base), None if there else callbacks)
 
     def _copied(self, image: str) -> bool:
         """Whether there is a whole copy for this image: nothing has had it written through to the disk."""
-        moment = self.desk.moment(image)
+        moment = self.lookup.moment(image)
         moment_kept = moment is not None and moment.at == "kept" and moment.by == _boot()
         return moment_kept and (self._layout.captures / image / COPY).exists()
 
     def starting(self, source: InstanceSpec) -> bool:
         """Whether the container has to wait: its disk is being copied as it is, for a capture that it began after."""
-        if not self.desk.reading(source.uuid):
+        if not self.lookup.reading(source.uuid):
             self._copying.discard(source.uuid)
-        image = self.desk.waiting(source.uuid)
+        image = self.lookup.waiting(source.uuid)
         if image is None or source.uuid in self._copying or self._copied(image.uuid):
             return source.uuid in self._copying
-        moment = self.desk.moment(image.uuid)
-        if moment is not None and moment.at == "rest" and is_locked(self._layout.containers / source.uuid / STILL):
+        moment = self.lookup.moment(image.uuid)
+        if (
+            moment is not None
+            and moment.at == "rest"
+            and is_locked(self._layout.containers / source.uuid / FREEZE_MARKER)
+        ):
             # A process that has died began to copy it, for this or for what went before it: that ends by itself.
             return True
         if image.uuid not in self._tried:
@@ -114,24 +118,24 @@ class ContainerCaptures:
             try:
                 view = self.view(image, source)
                 if view is not None:
-                    self.desk.begin(image, view)
+                    self.lookup.begin(image, view)
                     return True
             except (Fault, OSError) as error:
                 # What the user wants comes first; the capture is of a later moment then.
                 self._copying.discard(source.uuid)
                 log.warning("not captured at start", instance=source.ec2_id, image=image.ec2_id, error=str(error))
-        self.desk.lose(image.uuid)
+        self.lookup.lose(image.uuid)
         return False
 
     def tidy(self, source: InstanceSpec) -> None:
         """A container whose file system was left holding still goes on."""
-        marker = self._layout.containers / source.uuid / STILL
+        marker = self._layout.containers / source.uuid / FREEZE_MARKER
         if not marker.exists() or is_locked(marker):
             return
         mounted = _mounted(self._layout, source)
         if mounted is not None:
             try:
-                still.thaw(mounted)
+                frozencopy.thaw(mounted)
             finally:
                 os.close(mounted)
             log.warning("a container's disk was left still, and goes on", instance=source.ec2_id)
@@ -176,7 +180,15 @@ class CopyView:
             mounted = self._at_rest(cancellation)
             descriptors = [] if mounted is None else [mounted]
             try:
-                words = [sys.executable, "-I", "-m", still.__name__, folder / STILL, folder / disk.NAME, target]
+                words = [
+                    sys.executable,
+                    "-I",
+                    "-m",
+                    frozencopy.__name__,
+                    folder / FREEZE_MARKER,
+                    folder / disk.NAME,
+                    target,
+                ]
                 # To its end, whatever becomes of this process: it has the container go on.
                 cancellation.run([*words, *descriptors], pass_fds=descriptors, start_new_session=True, stays=True)
             finally:
@@ -219,12 +231,12 @@ class CopyView:
 
     def _size(self, part: Path, cancellation: CancellationToken) -> int:
         """The bytes of the files, once it is known that a launch would take the archive."""
-        words = [*GENTLY, "prlimit", f"--as={1 << 30}", "--core=0", sys.executable, "-I", "-m", tally.__name__]
+        words = [*GENTLY, "prlimit", f"--as={1 << 30}", "--core=0", sys.executable, "-I", "-m", unpackedsize.__name__]
         with part.open("rb") as file, decompressed(file) as plain:
             try:
                 tally_json = cancellation.run(words, stdin=plain, env={"LC_ALL": "C.UTF-8"})
             except ProgramFault as fault:
-                if fault.status == tally.REFUSED:
+                if fault.status == unpackedsize.REFUSED:
                     message = f"no container could be launched from it: {fault.message}"
                     raise Fault("CaptureFailed", message, permanent=True) from fault
                 raise

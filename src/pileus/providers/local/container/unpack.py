@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from pileus.model import disk
-from pileus.model.rootfs import CAPABILITY, ArchiveEntry, Member, RefusedError, Tally, headers
+from pileus.model.rootfs import CAPABILITY, ArchiveEntry, ArchiveMeter, Member, RefusedError, headers
 
 REFUSED, FULL = 3, 4
 """Exit statuses: of an archive that is not taken, and of a disk without room. The last line of stderr says more."""
@@ -47,7 +47,7 @@ def main() -> int:
     except OSError as error:
         return _end(1, str(error))
     try:
-        tally = unpack(sys.stdin.buffer, int(sys.argv[2]))
+        meter = unpack(sys.stdin.buffer, int(sys.argv[2]))
     except RefusedError as error:
         return _end(REFUSED, str(error))
     except (tarfile.TarError, UnicodeError, MemoryError, OverflowError, ValueError) as error:
@@ -56,7 +56,7 @@ def main() -> int:
         if error.errno in _THEIRS:
             return _end(REFUSED, f"{ascii(error.filename)[1:-1][-100:]} cannot be made: {error.strerror}")
         return _end(FULL if disk.trouble(error) == disk.FULL else 1, str(error))
-    json.dump({"bytes": tally.bytes, "entries": tally.entries}, sys.stdout)
+    json.dump({"bytes": meter.bytes, "entries": meter.entries}, sys.stdout)
     return 0
 
 
@@ -73,21 +73,21 @@ def confine(folder: str) -> None:
         raise OSError(ctypes.get_errno(), "the rights to more than unpacking cannot be given up")
 
 
-def unpack(archive: IO[bytes], room: int) -> Tally:
+def unpack(archive: IO[bytes], room: int) -> ArchiveMeter:
     """Make what the archive holds, at most `room` entries, below the root folder.
 
     Raises RefusedError, OSError and what tarfile raises.
     """
-    tally, folders = Tally(), Folders()
+    meter, folders = ArchiveMeter(), Folders()
     with tarfile.open(fileobj=archive, mode="r|", tarinfo=Member, encoding="utf-8") as tar:
         for member in headers(tar):
-            entry = tally.entry(member)
-            if tally.entries > room:
+            entry = meter.entry(member)
+            if meter.entries > room:
                 raise OSError(errno.ENOSPC, f"the disk has no room for more than {room} files")
             if entry.kind != "nothing":
                 _make(tar, member, entry, folders)
     folders.finish()
-    return tally
+    return meter
 
 
 class Folders:

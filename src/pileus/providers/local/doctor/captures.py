@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pileus.model.finding import Finding
-from pileus.providers.local.capture.shelf import Shelf
+from pileus.providers.local.capture.folders import CaptureFolders
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.layout import Layout
 
 
 def captures(layout: Layout) -> list[str]:
     """The uuids of all captures that there is something of. Raises OSError."""
-    return Shelf(layout.captures).uuids()
+    return CaptureFolders(layout.captures).uuids()
 
 
 def compare(expected: Expected, layout: Layout, uuids: Iterable[str]) -> Iterator[Finding]:
@@ -25,4 +25,4 @@ def compare(expected: Expected, layout: Layout, uuids: Iterable[str]) -> Iterato
 
 def remove(layout: Layout, uuid: str) -> None:
     """Remove one whose removal is known. Raises OSError."""
-    Shelf(layout.captures).drop(uuid)
+    CaptureFolders(layout.captures).drop(uuid)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from pileus.model.rootfs import Member, Tally
+from pileus.model.rootfs import ArchiveMeter, Member
 
 ImageName = Literal["tiny", "debian-12", "tiny-container", "debian-12-container"]
 
@@ -123,14 +123,14 @@ def _virtual_size(disk: Path) -> int:
 
 def _unpacked_size(archive: Path) -> int:
     """Return the bytes of all files of a root file system. Raises RefusedError for entries that no cloud takes."""
-    tally = Tally()
+    meter = ArchiveMeter()
     with (
         subprocess.Popen(["zstd", "-dcq", str(archive)], stdout=subprocess.PIPE) as packed,
         tarfile.open(fileobj=packed.stdout, mode="r|", tarinfo=Member, encoding="utf-8") as tar,
     ):
         for member in tar:
-            tally.entry(member)
-    return tally.bytes
+            meter.entry(member)
+    return meter.bytes
 
 
 def write_description(description: ImageDescription, path: Path) -> None:

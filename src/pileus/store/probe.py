@@ -46,7 +46,7 @@ class DatabaseProbe:
             self._waiting[this] = time.monotonic(), link
             if self._thread is None or self._process != os.getpid():
                 self._process = os.getpid()
-                self._thread = Thread("pulse", self._watch, threading.Event())
+                self._thread = Thread("probe", self._watch, threading.Event())
                 self._thread.start()
         try:
             yield

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from pileus.model.spec import ImageSpec
-from pileus.providers.local.capture.shelf import Moment
+from pileus.providers.local.capture.folders import Moment
 from pileus.providers.local.capture.work import View, Work
 
 
-class Desk(Protocol):
+class CaptureLookup(Protocol):
     """The source of orders for captures; uuids are those of images, where nothing else is said."""
 
     def waiting(self, instance: str) -> ImageSpec | None:
@@ -38,7 +38,7 @@ class Desk(Protocol):
 
 
 class _Nobody:
-    """The desk that orders no captures."""
+    """The lookup that orders no captures."""
 
     def waiting(self, instance: str) -> ImageSpec | None:
         return None
@@ -65,5 +65,5 @@ class _Nobody:
         """Nothing is lost."""
 
 
-NOBODY: Desk = _Nobody()
+NOBODY: CaptureLookup = _Nobody()
 """Where no captures are made."""

@@ -1,9 +1,9 @@
 """Copies a container's disk while its file system holds still: a program of its own, which ends what it began.
 
-`python -m pileus.providers.local.container.still MARKER SOURCE TARGET [MOUNTED]`: MARKER is made before anything holds
-still, locked by this process, and removed once all goes on; SOURCE and TARGET are files, MOUNTED the descriptor of a
-folder of the file system in SOURCE, of a container that runs. Its caller may die meanwhile. Writes to the file
-system wait until it is copied.
+`python -m pileus.providers.local.container.frozencopy MARKER SOURCE TARGET [MOUNTED]`. MARKER is made before the file
+system is frozen, locked by this process, and removed once the file system goes on. SOURCE and TARGET are files. MOUNTED
+is the descriptor of a folder of the file system in SOURCE, of a container that runs. The caller may die meanwhile.
+Writes to the file system wait until it is copied.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Moment(msgspec.Struct, frozen=True):
     by: str = ""
 
 
-class Shelf:
+class CaptureFolders:
     """The captures in `folder`, by the uuids of their images. Raises OSError."""
 
     def __init__(self, folder: Path) -> None:

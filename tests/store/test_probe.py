@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.app.processes import until
-from pileus.store import pulse
-from pileus.store.pulse import DatabaseProbe
+from pileus.store import probe
+from pileus.store.probe import DatabaseProbe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.loopback
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulse, "PATIENCE", 0.2)
-    monkeypatch.setattr(pulse, "LOOK", 0.05)
+    monkeypatch.setattr(probe, "PATIENCE", 0.2)
+    monkeypatch.setattr(probe, "LOOK", 0.05)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_who_waits_for_its_turn_is_not(link: socket.socket, monkeypatch: pytest.
         before = looks[0]
         assert until(lambda: looks[0] >= before + times, 30)
 
-    monkeypatch.setattr(pulse, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+    monkeypatch.setattr(probe, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
     made = DatabaseProbe(answers)
     with made.waiting(link.fileno()):
         assert until(lambda: len(asked) >= 2, 30)
