@@ -193,7 +193,7 @@ class Promises:
             damaged = self._world.damage.row(NOUNS[ref.kind], ref.uuid)
             if damaged is not None and not damaged.wanted.gone:
                 self.broken(UNKNOWN, f"the {ref.kind} {ref.uuid} was destroyed, and its row is damaged")
-        for port in recall(spec.record) if isinstance(spec, PortSpec) else []:
+        for port in recall(spec.record, "engine") if isinstance(spec, PortSpec) else []:
             uuid = (port.wanted.instance or "") if isinstance(port, Port) else ""
             self._let_go.add(uuid)
             row = self._row(uuid)

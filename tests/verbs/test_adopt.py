@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
 from pileus.bus.messages import Ask
+from pileus.model.caller import SYSTEM
+from pileus.model.credential import Credential
+from pileus.model.credential import Wanted as CredentialWanted
 from pileus.model.errors import Conflict, InvalidValue, NotFound
+from pileus.model.host import Host
+from pileus.model.host import Wanted as HostWanted
+from pileus.model.ids import new_uuid
 from pileus.model.instance import Instance, State, state
 from pileus.model.keypair import KeyPair
 from pileus.model.network import Network
 from pileus.model.port import Port
+from pileus.model.record import record
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import InstanceSpec
 from pileus.model.subnet import Subnet
+from pileus.model.user import User
+from pileus.model.user import Wanted as UserWanted
 from pileus.model.volume import Volume
 from pileus.rules import recount
 from pileus.store import tables
@@ -179,3 +189,20 @@ def test_an_instance_of_a_network_that_is_gone_is_not_adopted(site: Site, ann: C
         adopt.adopt(ann, site.core, spec, "h1", body)
     with site.store.read() as tx:
         assert tx.get(Instance, row.uuid) is None
+
+
+def test_a_host_is_believed_nothing_but_what_its_records_carry(site: Site, row: Instance) -> None:
+    """A host that somebody has taken over names a user, a credential and a host in the record of an order."""
+    spec, body = held(site, row.uuid)
+    forget(site, row.uuid)
+    user = User(uuid=new_uuid(), name="mallory", wanted=UserWanted(admin=True))
+    credential = Credential(uuid=new_uuid(), wanted=CredentialWanted(user=user.uuid, type="token", key="0" * 64))
+    stranger = Host(uuid=new_uuid(), name="elsewhere", wanted=HostWanted())
+    more = json.loads(record([user, credential, stranger]))
+    spec = msgspec.structs.replace(spec, record=json.dumps([*json.loads(spec.record), *more]))
+    adopt.adopt(SYSTEM, site.core, spec, "h1", body)
+    with site.store.read() as tx:
+        assert tx.get(Instance, row.uuid) is not None
+        assert not tx.many(User, [user.uuid])
+        assert not tx.many(Credential, [credential.uuid])
+        assert not tx.many(Host, [stranger.uuid])

@@ -88,7 +88,7 @@ def test_a_host_keeps_the_number_with_the_order(site: Site, ann: Caller, tiny: I
     site.settle()
     spec = site.agents["h1"].book.entries[row.uuid].spec
     assert spec is not None
-    instances = [noun for noun in recall(spec.record) if isinstance(noun, Instance)]
+    instances = [noun for noun in recall(spec.record, "host") if isinstance(noun, Instance)]
     assert [noun.assigned.number for noun in instances] == [500]
 
 

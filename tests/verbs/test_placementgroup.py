@@ -99,7 +99,7 @@ def test_a_group_goes_along_with_its_instances_order(site: Site, ann: Caller, ti
     group = verbs.create(ann, site.core, "g", Wanted(), {"k": "v"})
     row = site.launch(ann, Launch(image=tiny.ec2_id, placementgroup="g"))[0]
     with site.store.read() as tx:
-        nouns = recall(resolve.instance(tx, row, site.core.place).record)
+        nouns = recall(resolve.instance(tx, row, site.core.place).record, "host")
     assert [(noun.uuid, noun.name) for noun in nouns if isinstance(noun, PlacementGroup)] == [(group.uuid, "g")]
 
 

@@ -36,6 +36,7 @@ class Network(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "network"
     PREFIX: ClassVar[str] = "net"
+    CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("host",)
     QUOTA: ClassVar[dict[str, int]] = {"networks": 20}
     KEEPER: ClassVar[Keeper] = "engine"
     wanted: Wanted

@@ -69,6 +69,9 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     without any."""
 
     KEEPER: ClassVar[Keeper] = ""
+    CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ()
+    """The keepers whose orders' records carry it, beside its own keeper: a keeper is believed nothing else."""
+
     SEEN_BY: ClassVar[Literal["project", "everybody", "administrators"]] = "project"
     """Whose lists have them; those for everybody may still be private to a project (`find.visible`)."""
 
@@ -123,6 +126,11 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
         if hasattr(self.assigned, "content"):
             return msgspec.structs.replace(self, assigned=msgspec.structs.replace(self.assigned, content=""))
         return self
+
+    @classmethod
+    def is_recorded_by(cls, keeper: Keeper) -> bool:
+        """Whether the records of orders of this keeper carry nouns of this kind."""
+        return keeper in (cls.KEEPER, *cls.CONTEXT_OF)
 
     def as_context(self) -> Noun:
         """The noun as records of others have it, which refer to it: each change of it would be an order for them."""

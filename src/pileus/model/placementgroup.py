@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pileus.model.noun import Claim, Noun, Part
+from pileus.model.noun import Claim, Keeper, Noun, Part
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -19,6 +19,7 @@ class PlacementGroup(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "placementgroup"
     PREFIX: ClassVar[str] = "pg"
+    CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("host",)
     QUOTA: ClassVar[dict[str, int]] = {"placementgroups": 50}
     wanted: Wanted = Wanted()
     assigned: None = None

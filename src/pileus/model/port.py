@@ -45,6 +45,7 @@ class Port(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "port"
     PREFIX: ClassVar[str] = "eni"
+    CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("host",)
     QUOTA: ClassVar[dict[str, int]] = {"ports": 100}
     KEEPER: ClassVar[Keeper] = "engine"
     DROPPED: ClassVar[dict[str, Any]] = {"description": ""}

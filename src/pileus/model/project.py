@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pileus.model.noun import Claim, Noun, Part
+from pileus.model.noun import Claim, Keeper, Noun, Part
 
 UNLIMITED = -1
 """The limit of a resource of which a project may use any amount."""
@@ -27,6 +27,7 @@ class Project(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "project"
     PREFIX: ClassVar[str] = "prj"
+    CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("host", "engine")
     TAGGED: ClassVar[bool] = False
     wanted: Wanted
     assigned: None = None

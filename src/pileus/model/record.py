@@ -15,7 +15,7 @@ from pileus.model.nouns import NOUNS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pileus.model.noun import Noun
+    from pileus.model.noun import Keeper, Noun
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _DECODER = msgspec.json.Decoder(list[dict[str, Any]])
@@ -26,12 +26,16 @@ def record(nouns: Iterable[Noun]) -> str:
     return _ENCODER.encode([_kept(noun.recorded()) for noun in nouns]).decode()
 
 
-def recall(text: str) -> list[Noun]:
-    """The nouns in a record, as new ones; none for an empty text. Raises ValueError for one that is not ours."""
+def recall(text: str, keeper: Keeper) -> list[Noun]:
+    """The nouns in the record of an order of `keeper`, as new ones; none for an empty text.
+
+    Kinds of nouns that its records do not carry are left out. Raises ValueError for a text that is no record.
+    """
     if not text:
         return []
     try:
-        return [msgspec.convert(fields, NOUNS[fields["kind"]]) for fields in _DECODER.decode(text)]
+        nouns = [msgspec.convert(fields, NOUNS[fields["kind"]]) for fields in _DECODER.decode(text)]
+        return [noun for noun in nouns if noun.is_recorded_by(keeper)]
     except (KeyError, msgspec.MsgspecError) as error:
         raise ValueError(f"no record: {error}") from error
 

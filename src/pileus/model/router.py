@@ -48,6 +48,7 @@ class Router(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "router"
     PREFIX: ClassVar[str] = "vpc"
+    CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("host",)
     QUOTA: ClassVar[dict[str, int]] = {"routers": 5}
     KEEPER: ClassVar[Keeper] = "engine"
     wanted: Wanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from pileus.model import addresses
-from pileus.model.noun import Noun, Part, Ref
+from pileus.model.noun import Keeper, Noun, Part, Ref
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -30,6 +30,7 @@ class Subnet(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "subnet"
     PREFIX: ClassVar[str] = "subnet"
+    CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("host", "engine")
     QUOTA: ClassVar[dict[str, int]] = {"subnets": 20}
     wanted: Wanted
     assigned: None = None

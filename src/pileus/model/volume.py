@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pileus.model.noun import Noun, Part, Ref
+from pileus.model.noun import Keeper, Noun, Part, Ref
 
 DEFAULT_TYPE = "standard"
 """EC2's type of the disk of a launch that names none."""
@@ -33,6 +33,7 @@ class Volume(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "volume"
     PREFIX: ClassVar[str] = "vol"
+    CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("host",)
     QUOTA: ClassVar[dict[str, int]] = {"volumes": 100, "disk": 400}
     wanted: Wanted
     assigned: None = None

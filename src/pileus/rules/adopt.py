@@ -10,7 +10,7 @@ from pileus.model.errors import InvalidValue
 from pileus.model.flavor import Flavor
 from pileus.model.instance import Assigned, Instance, Seen, Size
 from pileus.model.network import Network
-from pileus.model.noun import Noun, only
+from pileus.model.noun import Keeper, Noun, only
 from pileus.model.nouns import NOUNS
 from pileus.model.port import Port
 from pileus.model.record import recall
@@ -33,7 +33,7 @@ def make(tx: Writer, spec: InstanceSpec, host: str, body: BodyReport) -> Instanc
     Claims and usage are not touched (`recount.set_right` does); a loop is woken, whose next order is above `spec`.
     Raises InvalidValue for an order without a record.
     """
-    nouns = recalled(spec.record)
+    nouns = recalled(spec.record, "host")
     named = next((noun for noun in only(Instance, nouns) if noun.uuid == spec.uuid), None)
     if named is None:
         raise InvalidValue(f"The order of '{spec.ec2_id}' does not say what it was made from.", ident=spec.ec2_id)
@@ -58,10 +58,10 @@ def make(tx: Writer, spec: InstanceSpec, host: str, body: BodyReport) -> Instanc
     return row
 
 
-def recalled(text: str) -> list[Noun]:
-    """The nouns of a record; none when it is not one of ours."""
+def recalled(text: str, keeper: Keeper) -> list[Noun]:
+    """The nouns of the record of an order of `keeper`; none when it is not one of ours."""
     try:
-        return recall(text)
+        return recall(text, keeper)
     except ValueError:
         return []
 

@@ -66,7 +66,7 @@ def recover(tx: Writer, answers: Mapping[str, Report], engine: Iterable[Recalled
 
 def placed(engine: Iterable[Recalled]) -> set[str]:
     """The hosts that have instances by what the engine recalls of their ports."""
-    ports = (port for entry in engine if not entry.gone for port in only(Port, adopt.recalled(entry.record)))
+    ports = (port for entry in engine if not entry.gone for port in only(Port, adopt.recalled(entry.record, "engine")))
     return {port.assigned.host for port in ports} - {""}
 
 
@@ -128,7 +128,7 @@ class _Merge:
         nouns = [
             (noun, entry)
             for entry in sorted(self.engine, key=lambda entry: entry.revision)
-            for noun in ([] if entry.gone or entry.uuid in gone else adopt.recalled(entry.record))
+            for noun in ([] if entry.gone or entry.uuid in gone else adopt.recalled(entry.record, "engine"))
         ]
         kinds = [kind for kind in NOUNS if kind != Port.KIND]
         for kind in kinds:
@@ -176,7 +176,7 @@ class _Merge:
         gone = {entry.uuid for entry in self.engine if entry.gone}
         for entry in self.engine:
             if entry.uuid not in gone:
-                for port in only(Port, adopt.recalled(entry.record)):
+                for port in only(Port, adopt.recalled(entry.record, "engine")):
                     self._port(port, entry)
         self._let_go()
         for uuid in self._unreadable(gone, Router, Network, SecurityGroup, FloatingIp):
@@ -349,7 +349,7 @@ class _Merge:
             order, host = max(orders, key=lambda pair: (pair[0].spec is not None, pair[0].revision))
             if order.spec is None and order.why == "gone":
                 self.ended.add(uuid)
-            for noun in only(Image, adopt.recalled(order.spec.record) if order.spec is not None else []):
+            for noun in only(Image, adopt.recalled(order.spec.record, "host") if order.spec is not None else []):
                 is_known = tx.get(Image, uuid) is not None or uuid in self.ended
                 if not is_known and tx.get(Project, noun.project) is not None:
                     assigned = images.Assigned(host=host)
