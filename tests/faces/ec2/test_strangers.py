@@ -10,9 +10,12 @@ import pytest
 
 from pileus.faces.ec2.call import ACTIONS
 from pileus.faces.ec2.listed import EMPTY
+from pileus.faces.wire.model import ServiceModel
 from tests.faces.ec2.cloud import code_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pileus.faces.wire.http import Response
     from tests.faces.ec2.cloud import Account, Cloud
 
@@ -48,6 +51,37 @@ Attempt = tuple[str, dict[str, str], str]
 """Action, parameters (words in braces stand for the other project's, `my_` ones for the caller's own), code."""
 
 
+NAMED = {
+    "AllocationIds": ("allocation", NO_ALLOCATION),
+    "ImageIds": ("image", "InvalidAMIID.NotFound"),
+    "InstanceIds": ("instance", NO_INSTANCE),
+    "InternetGatewayIds": ("gateway", "InvalidInternetGatewayID.NotFound"),
+    "KeyNames": ("key", NO_KEY),
+    "KeyPairIds": ("key_id", NO_KEY),
+    "NetworkAclIds": ("acl", "InvalidNetworkAclID.NotFound"),
+    "NetworkInterfaceIds": ("port", NO_PORT),
+    "PublicIps": ("address", NO_ADDRESS),
+    "RouteTableIds": ("table", "InvalidRouteTableID.NotFound"),
+    "SecurityGroupRuleIds": ("rule", NO_RULE),
+    "SnapshotIds": ("snapshot", "InvalidSnapshot.NotFound"),
+    "SubnetIds": ("subnet", "InvalidSubnetID.NotFound"),
+    "VolumeIds": ("volume", "InvalidVolume.NotFound"),
+    "VpcIds": ("vpc", NO_VPC),
+}
+"""The members by which Describe actions name what they list: the word for it, and the code for an unknown one."""
+
+
+def lists_by_name() -> Iterator[Attempt]:
+    """Attempts of each Describe action, by each member of its model that NAMED has."""
+    service = ServiceModel.load("ec2")
+    for name in sorted(name for _, name in ACTIONS if name.startswith("Describe") and name not in EMPTY):
+        reference = service.operation(name).input
+        members = service.shapes[reference.shape].members if reference else {}
+        for member in sorted(members.keys() & NAMED.keys()):
+            word, code = NAMED[member]
+            yield name, {f"{service.input_name(member, members[member])}.1": f"{{{word}}}"}, code
+
+
 def changed(rule: str, **other: str) -> dict[str, str]:
     """A rule to be written anew, with this other side."""
     fields = {"IpProtocol": "tcp", "FromPort": "22", "ToPort": "22", **other}
@@ -56,12 +90,11 @@ def changed(rule: str, **other: str) -> dict[str, str]:
 
 
 ATTEMPTS: list[Attempt] = [
+    *lists_by_name(),
     ("StartInstances", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
     ("StopInstances", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
     ("RebootInstances", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
     ("TerminateInstances", {"InstanceId.1": "{my_instance}", "InstanceId.2": "{instance}"}, NO_INSTANCE),
-    ("DescribeInstances", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
-    ("DescribeInstanceStatus", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
     ("GetConsoleOutput", {"InstanceId": "{instance}"}, NO_INSTANCE),
     ("DescribeInstanceAttribute", {"InstanceId": "{instance}", "Attribute": "userData"}, NO_INSTANCE),
     ("ModifyInstanceAttribute", {"InstanceId": "{instance}", "DisableApiTermination.Value": "true"}, NO_INSTANCE),
@@ -73,14 +106,11 @@ ATTEMPTS: list[Attempt] = [
     ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "SubnetId": "{subnet}"}, "InvalidSubnetID.NotFound"),
     ("CreateImage", {"InstanceId": "{instance}", "Name": "taken over"}, NO_INSTANCE),
     ("DeregisterImage", {"ImageId": "{image}"}, "InvalidAMIID.NotFound"),
-    ("DescribeImages", {"ImageId.1": "{image}"}, "InvalidAMIID.NotFound"),
     ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "Placement.GroupName": "{together}"}, NO_TOGETHER),
     ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "Placement.GroupId": "{together_id}"}, NO_TOGETHER),
     ("DescribePlacementGroups", {"GroupName.1": "{together}"}, NO_TOGETHER),
     ("DescribePlacementGroups", {"GroupId.1": "{together_id}"}, NO_TOGETHER),
     ("DeletePlacementGroup", {"GroupName": "{together}"}, NO_TOGETHER),
-    ("DescribeKeyPairs", {"KeyName.1": "{key}"}, NO_KEY),
-    ("DescribeKeyPairs", {"KeyPairId.1": "{key_id}"}, NO_KEY),
     ("DescribeSecurityGroups", {"GroupId.1": "{group}"}, NO_GROUP),
     ("DescribeSecurityGroups", {"GroupName.1": "{group_name}"}, NO_GROUP),
     ("CreateSecurityGroup", {"GroupName": "mine", "GroupDescription": "d", "VpcId": "{vpc}"}, NO_VPC),
@@ -119,21 +149,8 @@ ATTEMPTS: list[Attempt] = [
         for way, rule in (("Ingress", "rule"), ("Egress", "egress"))
         for group, code in (("group", NO_GROUP), ("my_group", NO_RULE))
     ),
-    ("DescribeSecurityGroupRules", {"SecurityGroupRuleId.1": "{rule}"}, NO_RULE),
-    ("DescribeVpcs", {"VpcId.1": "{vpc}"}, NO_VPC),
     ("DescribeVpcAttribute", {"VpcId": "{vpc}", "Attribute": "enableDnsSupport"}, NO_VPC),
-    ("DescribeSnapshots", {"SnapshotId.1": "{snapshot}"}, "InvalidSnapshot.NotFound"),
-    ("DescribeInternetGateways", {"InternetGatewayId.1": "{gateway}"}, "InvalidInternetGatewayID.NotFound"),
-    ("DescribeRouteTables", {"RouteTableId.1": "{table}"}, "InvalidRouteTableID.NotFound"),
-    ("DescribeNetworkAcls", {"NetworkAclId.1": "{acl}"}, "InvalidNetworkAclID.NotFound"),
-    ("DescribeSubnets", {"SubnetId.1": "{subnet}"}, "InvalidSubnetID.NotFound"),
-    ("DescribeVolumes", {"VolumeId.1": "{volume}"}, "InvalidVolume.NotFound"),
-    ("DescribeVolumeStatus", {"VolumeId.1": "{volume}"}, "InvalidVolume.NotFound"),
-    ("DescribeInstanceCreditSpecifications", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
     ("DescribeStaleSecurityGroups", {"VpcId": "{vpc}"}, NO_VPC),
-    ("DescribeVpcClassicLink", {"VpcId.1": "{vpc}"}, NO_VPC),
-    ("DescribeVpcClassicLinkDnsSupport", {"VpcIds.1": "{vpc}"}, NO_VPC),
-    ("DescribeNetworkInterfaces", {"NetworkInterfaceId.1": "{port}"}, NO_PORT),
     ("AssociateAddress", {"AllocationId": "{allocation}", "InstanceId": "{my_instance}"}, NO_ALLOCATION),
     ("AssociateAddress", {"PublicIp": "{address}", "InstanceId": "{my_instance}"}, NO_ADDRESS),
     ("AssociateAddress", {"AllocationId": "{my_allocation}", "InstanceId": "{instance}"}, NO_INSTANCE),
@@ -142,8 +159,6 @@ ATTEMPTS: list[Attempt] = [
     ("DisassociateAddress", {"PublicIp": "{address}"}, NO_ADDRESS),
     ("ReleaseAddress", {"AllocationId": "{allocation}"}, NO_ALLOCATION),
     ("ReleaseAddress", {"PublicIp": "{address}"}, NO_ADDRESS),
-    ("DescribeAddresses", {"AllocationId.1": "{allocation}"}, NO_ALLOCATION),
-    ("DescribeAddresses", {"PublicIp.1": "{address}"}, NO_ADDRESS),
     *(
         (action, {"ResourceId.1": "{my_instance}", "ResourceId.2": f"{{{word}}}", "Tag.1.Key": "owned"}, code)
         for action in ("CreateTags", "DeleteTags")
