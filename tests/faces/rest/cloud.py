@@ -24,6 +24,7 @@ from pileus.rules.credential import Authority
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.verbs import flavor, image, user
+from tests import nouns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +71,13 @@ class Cloud:
     def account(self, *, admin: bool = False) -> Account:
         """A new user in a new project."""
         return user.create(SYSTEM, self.core, f"user{next(_NAMES)}", admin=admin)
+
+    def furnish(self, account: Account, name: str) -> None:
+        """Make a noun of each kind in `tests.nouns`, of this name, in the project of `account`."""
+        caller = self.authority.by_token(account.token, "test")
+        assert caller is not None
+        for make in nouns.MAKE.values():
+            make(caller, self.core, name, {})
 
     def image(self) -> str:
         """The name of a public image."""

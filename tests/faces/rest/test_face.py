@@ -13,8 +13,6 @@ from pileus.faces.rest.documents import PLURALS
 from pileus.faces.rest.openapi import openapi
 from pileus.faces.rest.routes import ROUTES
 from pileus.model import bounds
-from pileus.model.placementgroup import Wanted
-from pileus.verbs import floatingip, placementgroup
 
 if TYPE_CHECKING:
     from pileus.verbs.user import Account
@@ -68,16 +66,9 @@ def test_the_document_describes_every_path(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("plural", sorted(PLURALS))
 def test_every_noun_is_listed_and_shown(cloud: Cloud, plural: str) -> None:
-    cloud.post(cloud.admin, "keypairs", {"name": f"for-{plural}"})
-    cloud.post(cloud.admin, "instances", {"image": cloud.image()})
-    if plural == "floatingips":
-        caller = cloud.authority.by_token(cloud.admin.token, "test")
-        assert caller is not None
-        floatingip.allocate(caller, cloud.core)
-    if plural == "placementgroups":
-        caller = cloud.authority.by_token(cloud.admin.token, "test")
-        assert caller is not None
-        placementgroup.create(caller, cloud.core, "together", Wanted())
+    account = cloud.account(admin=True)
+    cloud.furnish(account, f"for-{plural}")
+    cloud.post(account, "instances", {"image": cloud.image()})
     found = cloud.get(cloud.admin, plural, all="1")[plural]
     assert found
     shown = cloud.get(cloud.admin, f"{plural}/{found[0]['id']}")

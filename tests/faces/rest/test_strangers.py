@@ -9,8 +9,6 @@ import pytest
 
 from pileus.faces.rest.documents import PLURALS
 from pileus.faces.rest.routes import ROUTES
-from pileus.model.placementgroup import Wanted
-from pileus.verbs import floatingip, placementgroup
 
 if TYPE_CHECKING:
     from pileus.verbs.user import Account
@@ -25,12 +23,8 @@ NO_NAME = "no-such-thing"
 def furnish(cloud: Cloud, account: Account) -> None:
     """Give `account` one of every noun that projects have, an image apart."""
     name = f"of-{account.user}"
-    cloud.post(account, "keypairs", {"name": name})
+    cloud.furnish(account, name)
     cloud.post(account, "instances", {"image": cloud.image(), "flavor": "m1.tiny", "name": name})
-    caller = cloud.authority.by_token(account.token, "test")
-    assert caller is not None
-    floatingip.allocate(caller, cloud.core)
-    placementgroup.create(caller, cloud.core, name, Wanted())
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,25 @@
+"""The nouns that a verb makes one by one for a project: a way to make each, for tests of what holds for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from pileus.model.caller import Caller
+from pileus.model.placementgroup import Wanted as GroupWanted
+from pileus.rules.core import Core
+from pileus.verbs import floatingip, keypair, placementgroup, securitygroup
+
+Make = Callable[[Caller, Core, str, Mapping[str, str]], object]
+"""Makes a noun of this name with these tags."""
+
+MAKE: Final[dict[str, Make]] = {
+    "floatingip": lambda caller, core, _, tags: floatingip.allocate(caller, core, tags),
+    "keypair": lambda caller, core, name, tags: keypair.create(caller, core, name, tags=tags),
+    "placementgroup": lambda caller, core, name, tags: placementgroup.create(caller, core, name, GroupWanted(), tags),
+    "securitygroup": lambda caller, core, name, tags: securitygroup.create(caller, core, name, "d", tags=tags),
+}
+"""By the kind of the noun. A kind of noun with a quota belongs here, or to OTHERWISE."""
+
+OTHERWISE: Final = {"credential", "image", "instance", "network", "port", "router", "subnet", "volume"}
+"""The kinds of nouns with a quota that tests make in other ways: of a user, of bytes, or together with others."""
