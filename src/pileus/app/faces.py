@@ -6,11 +6,13 @@ import functools
 import importlib.metadata
 import os
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
-from pileus.app import settings
+from pileus.app import entrypoints, settings
+from pileus.cli.problem import Problem
 from pileus.faces.wire.face import GROUP, GUESTS, FaceContext, FaceDeclaration, RequestHead
 from pileus.model.errors import DamagedRow
 from pileus.model.kit import Kit
@@ -33,23 +35,26 @@ class MountedFace(NamedTuple):
 
 @functools.cache
 def declared() -> tuple[FaceDeclaration, ...]:
-    """Return the declarations of all faces that are installed, by name. Raises ValueError where two are in conflict."""
-    points = importlib.metadata.entry_points(group=GROUP)
-    declarations = tuple(point.load() for point in sorted(points, key=lambda point: point.name))
-    names = [declaration.name for declaration in declarations]
-    exact = [path for declaration in declarations for path in declaration.paths.exact]
-    prefixes = [prefix for declaration in declarations for prefix in declaration.paths.prefixes]
-    endpoints = [name for declaration in declarations for name in declaration.endpoints]
-    for stated in (names, exact, prefixes, endpoints):
-        repeated = {each for each in stated if stated.count(each) > 1}
-        if repeated:
-            raise ValueError(f"several faces have {', '.join(sorted(repeated))}")
+    """Return the declarations of all installed faces, by name. Raises Problem for one of no use, and for a conflict."""
+    points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name)
+    declarations: tuple[FaceDeclaration, ...] = tuple(entrypoints.load(point, FaceDeclaration) for point in points)
+    holders: dict[tuple[str, str], FaceDeclaration] = {}
+    for face in declarations:
+        paths = [("path", path) for path in (*face.paths.exact, *face.paths.prefixes)]
+        for what in [("name", face.name), *paths, *(("endpoint", name) for name in face.endpoints)]:
+            holder = holders.setdefault(what, face)
+            if holder is not face:
+                raise Problem(f"The faces '{holder.name}' and '{face.name}' have the same {what[0]} '{what[1]}'.")
     return declarations
 
 
-def guest_services() -> tuple[Callable[[bytes], Any], ...]:
-    """Return the services of hosts inside guests' networks: functions of a secret that return what answers."""
-    return tuple(point.load() for point in importlib.metadata.entry_points(group=GUESTS))
+def guest_service() -> Callable[[bytes], Any]:
+    """Return the service of hosts inside guests' networks: a function of a secret. Raises Problem."""
+    points = sorted(importlib.metadata.entry_points(group=GUESTS), key=lambda point: point.name)
+    if len(points) != 1:
+        raise Problem(f"{GUESTS} has {' and '.join(point.name for point in points) or 'nothing'}: hosts need one.")
+    service: Callable[[bytes], Any] = entrypoints.load(points[0], FunctionType)
+    return service
 
 
 def chosen(environment: Mapping[str, str] = os.environ, kit: Kit | None = None) -> dict[str, Any]:

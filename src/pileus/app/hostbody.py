@@ -30,8 +30,7 @@ def services(state: StateDirectory, fetch: Callable[[str, Path], None], channels
 
 def _metadata(state: StateDirectory) -> Respond:
     """The guest metadata service; the key that seals the tokens of guests outlives this process."""
-    (guest_service,) = faces.guest_services()
-    respond: Respond = guest_service(keep_once(state.host / "token.secret", lambda: secrets.token_bytes(32)))
+    respond: Respond = faces.guest_service()(keep_once(state.host / "token.secret", lambda: secrets.token_bytes(32)))
     return respond
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint
 
 import pileus
-from pileus.app import settings
+from pileus.app import entrypoints, settings
 from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
 from pileus.cli.problem import Problem
@@ -56,16 +56,14 @@ def load(name: str = "") -> Kit:
     point = _own().get(name) or _points(tuple(sys.path)).get(name)
     if point is None:
         raise Problem(f"There is no provider '{name}'; there are {' and '.join(installed()) or 'none'}.")
-    kit = point.load()
-    if not isinstance(kit, Kit):
-        raise Problem(f"The entry point '{point.name}' of {PROVIDERS}, {point.value}, is no kit of this version.")
+    kit: Kit = entrypoints.load(point, Kit)
     return kit
 
 
 def every() -> Iterator[Kit]:
     """Every kit that is installed; one that cannot be loaded is passed over."""
     for name in installed():
-        with contextlib.suppress(ImportError, AttributeError, Problem):
+        with contextlib.suppress(Problem):
             yield load(name)
 
 
