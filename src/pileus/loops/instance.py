@@ -10,14 +10,13 @@ import structlog
 from pileus.bus.messages import Order
 from pileus.loops import overtaken, resolve, router, silence
 from pileus.model.caller import SYSTEM
-from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
-from pileus.model.image import kind_of, of_instance
-from pileus.model.instance import Instance, Seen, Size, settled
+from pileus.model.image import of_instance
+from pileus.model.instance import Instance, Seen, settled
 from pileus.model.port import Port
 from pileus.model.spec import InstanceSpec, content
 from pileus.model.volume import Volume
-from pileus.rules.instance import power
+from pileus.rules.instance import power, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +81,7 @@ def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]]
 
     Nothing while its host was not heard since a recovery: an order made of an older row must not outrank what it holds.
     """
-    row = _sized(tx, overtaken.instance(tx, row))
+    row = size.known(tx, overtaken.instance(tx, row))
     if row.assigned.unheard is not None:
         return [], row
     if row.wanted.gone and row.assigned.host is not None:
@@ -106,21 +105,6 @@ def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]]
             order = Order(uuid=row.uuid, revision=row.revision, spec=with_revision(spec, row))
             orders.append((host, order))
     return orders, row
-
-
-def _sized(tx: Writer, row: Instance) -> Instance:
-    """The row with its size. A process of an earlier version writes none, and has charged for it nevertheless."""
-    flavor = tx.get(Flavor, row.wanted.flavor) if row.assigned.size == Size() else None
-    if flavor is None:
-        return row
-    disks = [volume.wanted for volume in tx.referring(Volume, [row.uuid])]
-    kind = kind_of(disks[0].format) if disks else flavor.wanted.kind
-    disk = sum(wanted.size for wanted in disks)
-    size = Size(vcpus=flavor.wanted.vcpus, memory=flavor.wanted.memory, disk=disk, kind=kind)
-    sized = tx.assign(row, msgspec.structs.replace(row.assigned, size=size))
-    charged = row.uses()
-    tx.count({key: charged.get(key, 0) - amount for key, amount in sized.uses().items()})
-    return sized
 
 
 def with_revision(spec: InstanceSpec, row: Instance) -> InstanceSpec:
@@ -161,6 +145,7 @@ def _let_go(port: Port) -> bool:
 
 def cleared(tx: Writer, row: Instance, host: str) -> Instance:
     """A host confirmed that it holds nothing of `row`: what was used there is free."""
+    row = size.known(tx, row)
     clear = {name: revision for name, revision in row.assigned.clear.items() if name != host}
     return tx.assign(row, msgspec.structs.replace(row.assigned, clear=clear))
 

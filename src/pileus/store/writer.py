@@ -144,12 +144,16 @@ class Writer(Reader):
             self._refer([changed])
         return changed
 
-    def assign(self, noun: N, assigned: Part) -> N:
-        """Write where it is (verbs and placement do). Raises Duplicate, QuotaExceeded."""
+    def assign(self, noun: N, assigned: Part, *, counted: bool = False) -> N:
+        """Write where it is (verbs and placement do). With `counted`, the usage of the new part is counted already.
+
+        Raises Duplicate, QuotaExceeded.
+        """
         changed = msgspec.structs.replace(noun, assigned=assigned)
         self._update(noun, {"assigned": encode(assigned)})
         self._claim([(noun, changed)])
-        self._use([(noun, changed)])
+        if not counted:
+            self._use([(noun, changed)])
         return changed
 
     def see(self, noun: N, seen: Part) -> N:

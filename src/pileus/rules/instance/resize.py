@@ -13,6 +13,7 @@ from pileus.model.noun import host_scope
 from pileus.model.placement import RESOURCES
 from pileus.rules import flavor as flavor_rules
 from pileus.rules.instance import place
+from pileus.rules.instance.size import known
 
 if TYPE_CHECKING:
     from pileus.model.flavor import Flavor
@@ -29,6 +30,7 @@ def resized(core: Core, tx: Writer, row: Instance, name: str) -> Instance:
     new = flavor_rules.named(tx, name, Instance.KIND)
     if new.uuid == row.wanted.flavor:
         return row
+    row = known(tx, row)
     old_size = row.assigned.size
     if old_size.kind == "machine" and state(row) is not State.STOPPED:
         raise Conflict(
