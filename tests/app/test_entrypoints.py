@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.app import faces, kits
+from pileus.app import faceports, faces, kits
+from pileus.app.state import StateDirectory
 from pileus.cli.problem import Problem
+from pileus.faces.wire.face import FaceDeclaration, FaceListener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,3 +87,10 @@ def test_hosts_have_one_guest_service(tmp_path: Path, monkeypatch: pytest.Monkey
     _install(tmp_path, monkeypatch, module, points)
     with pytest.raises(Problem, match=r"pileus\.guestfaces has broken and metadata"):
         faces.guest_service()
+
+
+@pytest.mark.parametrize("where", ["127.0.0.1:99999", "nonsense"])
+def test_an_address_of_no_use_is_said(where: str, tmp_path: Path) -> None:
+    face = FaceDeclaration("toy", lambda _: None, "", listener=FaceListener(lambda _: where))
+    with pytest.raises(Problem, match=f"face toy cannot listen at '{where}'"):
+        faceports.listen(StateDirectory(tmp_path), face, None)

@@ -36,6 +36,9 @@ def test_each_kind_is_read_from_its_text() -> None:
         ("PILEUS_LOG_LEVEL", "loud", "'loud'"),
         ("PILEUS_FLOATING_CIDR", "10.0.0.0/8", "a prefix of 16 to 28 bits"),
         ("PILEUS_FLOATING_CIDR", "ten", "'ten'"),
+        ("PILEUS_INTERNAL", "10.0.0.1:65536", "an address of this machine and a port"),
+        ("PILEUS_CHANNELS", "here:1", "an address of this machine and a port"),
+        ("PILEUS_HOST_METRICS", "300.0.0.1:1", "an address of this machine and a port"),
     ],
 )
 def test_what_cannot_be_used_is_said_in_one_line(variable: str, value: str, why: str) -> None:

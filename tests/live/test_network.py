@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import ipaddress
 import itertools
 import os
 import signal
@@ -99,7 +100,7 @@ class Cloud:
             network=network.uuid,
             subnet=subnet.uuid,
             mac=addresses.new_mac(),
-            address=addresses.nth(subnet.cidr, next(self._host)),
+            address=str(ipaddress.IPv4Network(subnet.cidr)[next(self._host)]),
             groups=groups,
             hostname=hostname,
             bandwidth=bandwidth,

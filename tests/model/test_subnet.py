@@ -55,9 +55,8 @@ def test_guests_never_get_what_the_network_needs(low: int, count: int) -> None:
     cidr, gateway, localport = addresses.around(first, last)
     wanted = Wanted(network="n", cidr=cidr, pool=f"{first}-{last}", gateway=gateway, localport=localport)
     offsets = subnet.usable(wanted)
-    given_away = (addresses.nth(cidr, offsets[0]), addresses.nth(cidr, offsets[-1]), len(offsets))
-    assert given_away == (first, last, count)
     net = ipaddress.IPv4Network(cidr)
+    assert (str(net[offsets[0]]), str(net[offsets[-1]]), len(offsets)) == (first, last, count)
     own = {addresses.offset(cidr, subnet.gateway(wanted)), addresses.offset(cidr, subnet.localport(wanted))}
     assert len(own) == 2
     assert not (own | {0, net.num_addresses - 1}) & set(offsets)
@@ -67,3 +66,12 @@ def test_what_says_nothing_is_as_on_ec2() -> None:
     wanted = Wanted(network="n", cidr="172.31.0.0/20")
     assert (subnet.gateway(wanted), subnet.localport(wanted)) == ("172.31.0.1", "172.31.0.2")
     assert subnet.usable(wanted) == range(4, 4095)
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [("127.0.0.1:0", True), ("[::1]:65535", True), ("127.0.0.1:65536", False), ("::1:80", False), ("here:80", False)]
+    + [(text, False) for text in ("", "127.0.0.1", "[127.0.0.1]:80", "127.0.0.1:", "127.0.0.1:٣", "256.0.0.1:80")],
+)
+def test_a_listening_address_is_numeric_with_a_port(text: str, good: bool) -> None:  # noqa: FBT001  (of a table)
+    assert addresses.is_socket_address(text) is good

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pileus.app import faces, ports, tls
 from pileus.cli.problem import Problem
+from pileus.model import addresses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,8 @@ def listen(state: StateDirectory, face: FaceDeclaration, own: Any) -> socket.soc
     where = face.listener.address(own) if face.listener is not None else "off"
     if where == "off":
         return None
+    if not addresses.is_socket_address(where):
+        raise Problem(f"The face {face.name} cannot listen at '{where}': give ADDRESS:PORT.")
     address, _, number = where.rpartition(":")
     # A cloud that is started again is where it was, if nobody else is there.
     kept = state.face_port(face.name)

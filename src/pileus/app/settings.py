@@ -16,6 +16,7 @@ from msgspec import Meta
 from pileus.app import origins
 from pileus.app.processes import holds_secret
 from pileus.cli.problem import Problem
+from pileus.model import addresses
 from pileus.model.addresses import OUTSIDE
 from pileus.model.bounds import BOUNDS, Bound
 from pileus.model.host import Overcommit
@@ -289,10 +290,9 @@ def _checks_itself(_settings: msgspec.Struct) -> None:
 def _check(settings: Settings) -> None:
     if not 16 <= ipaddress.IPv4Network(settings.floating_cidr).prefixlen <= 28:
         raise ValueError("the outside network has a prefix of 16 to 28 bits")
-    if settings.internal and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}", settings.internal):
-        raise ValueError("internal is an address of this machine and a port: 10.0.0.1:8774")
-    if settings.host_metrics and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}", settings.host_metrics):
-        raise ValueError("host_metrics is an address of this machine and a port: 127.0.0.1:9464")
+    for name in ("internal", "channels", "host_metrics"):
+        if (where := getattr(settings, name)) and not addresses.is_socket_address(where):
+            raise ValueError(f"{name} is an address of this machine and a port: 10.0.0.1:8774")
     origins.ranges(settings.metrics_allow)
     if settings.tls not in ("", "own") and not re.fullmatch(r"/[^:]+:/[^:]+", settings.tls):
         raise ValueError("tls is 'own', or the absolute paths of a certificate and its key: CERT.pem:KEY.pem")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import itertools
+import re
 import secrets
 
 METADATA = "169.254.169.254"
@@ -28,16 +29,8 @@ def usable(cidr: str) -> range:
     return range(4, ipaddress.IPv4Network(cidr).num_addresses - 1)
 
 
-def nth(cidr: str, offset: int) -> str:
-    """The address `offset` places into the range; ValueError outside it."""
-    try:
-        return str(ipaddress.IPv4Network(cidr)[offset])
-    except IndexError as error:
-        raise ValueError(f"{cidr} has no address number {offset}") from error
-
-
 def offset(cidr: str, address: str) -> int:
-    """The inverse of `nth`; ValueError when `address` is not in the range."""
+    """The place of `address` in the range, from 0; ValueError when it is not in the range."""
     net = ipaddress.IPv4Network(cidr)
     ip = ipaddress.IPv4Address(address)
     if ip not in net:
@@ -52,6 +45,17 @@ def valid(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_socket_address(text: str) -> bool:
+    """Whether `text` is ADDRESS:PORT; the address is numeric, and an IPv6 one in brackets."""
+    address, _, port = text.rpartition(":")
+    bracketed = address.startswith("[") and address.endswith("]")
+    try:
+        (ipaddress.IPv6Address if bracketed else ipaddress.IPv4Address)(address.strip("[]"))
+    except ValueError:
+        return False
+    return re.fullmatch("[0-9]{1,5}", port) is not None and int(port) < 1 << 16
 
 
 def pool(text: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ served to it as to a real one.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import socket
 import subprocess
 import time
@@ -155,7 +156,7 @@ def routed(layout: Layout, provider: NetworkProvider, number: int) -> Cloud:
     """A router with a way to the outside, for networks to be made on."""
     cloud = Cloud(layout, provider)
     outside = addresses.OUTSIDE
-    own = addresses.nth(outside, number)
+    own = str(ipaddress.IPv4Network(outside)[number])
     cloud.write(
         msgspec.structs.replace(
             cloud.router, cidr="10.41.0.0/16", address=own, outside=outside, revision=cloud.revision()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from typing import Annotated
 
 import msgspec
@@ -43,7 +42,7 @@ class MccSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse values of no use. Raises ValueError."""
-        if self.listen not in ("", "off") and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}", self.listen):
+        if self.listen not in ("", "off") and not addresses.is_socket_address(self.listen):
             raise ValueError("listen is 'off', or an address of this machine and a port: 127.0.0.1:8080")
         addresses.around(*addresses.pool(self.range))
         for part in filter(None, map(str.strip, self.allow.split(","))):

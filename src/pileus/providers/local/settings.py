@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+
+from pileus.model import addresses
 
 
 def _says(text: str) -> Meta:
@@ -68,7 +69,8 @@ class LocalSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raise ValueError for what cannot be used."""
-        if self.southbound_listen and not re.fullmatch(r"[0-9.]+:[0-9]{1,5}", self.southbound_listen):
+        where = self.southbound_listen
+        if where and (where.startswith("[") or not addresses.is_socket_address(where)):
             raise ValueError("southbound_listen is an IPv4 address of this machine and a port: 10.0.0.1:6642")
         if self.tunnels:
             name, _, address = self.tunnels.partition("=")
