@@ -16,10 +16,10 @@ import pytest
 
 from pileus.app import streams
 from pileus.bus import channels, tlschannels
+from pileus.bus.channels import read_all
 from pileus.bus.tlschannels import ListenAddress, TlsChannelServer
 from pileus.model.errors import Unavailable
 from pileus.model.provider import Access
-from pileus.verbs.instance.console import read
 from tests.bus.waiting import until
 from tests.services.authority import Authority
 
@@ -67,16 +67,16 @@ def test_many_bytes_pass(server: TlsChannelServer, authority: Authority) -> None
     sent = bytes(range(256)) * 20_000
     offered = known(server.offer(lambda link: link.sendall(sent)), authority)
     assert offered.address == f"tcp://127.0.0.1:{server.port}"
-    assert read(offered) == sent
+    assert read_all(offered) == sent
     with pytest.raises(Unavailable):
-        read(msgspec.structs.replace(offered, address="tcp://127.0.0.1:1"))
+        read_all(msgspec.structs.replace(offered, address="tcp://127.0.0.1:1"))
 
 
 def test_a_ticket_opens_once(server: TlsChannelServer, authority: Authority) -> None:
     one = known(server.offer(lambda link: link.sendall(b"one")), authority)
-    assert read(one) == b"one"
-    assert read(one) == b""
-    assert read(msgspec.structs.replace(one, ticket="wrong")) == b""
+    assert read_all(one) == b"one"
+    assert read_all(one) == b""
+    assert read_all(msgspec.structs.replace(one, ticket="wrong")) == b""
 
 
 def test_both_ways_at_once(server: TlsChannelServer, authority: Authority) -> None:
@@ -132,7 +132,7 @@ def test_only_the_hosts_own_certificate_is_believed(authority: Authority, tmp_pa
         with serving(tls) as server:
             offered = known(server.offer(lambda link: link.sendall(b"secret")), authority)
             with pytest.raises(Unavailable, match=r"(?i)certificate"):
-                read(offered)
+                read_all(offered)
             with pytest.raises(Unavailable, match=r"(?i)certificate"):
                 asyncio.run(said_hello(offered))
 
@@ -148,7 +148,7 @@ def test_strangers_are_bounded_and_sent_away(
             assert link.recv(1) == b""
     until(lambda: server._strangers == 0)
     monkeypatch.undo()  # who is no stranger may be slow
-    assert read(known(server.offer(lambda link: link.sendall(b"still here")), authority)) == b"still here"
+    assert read_all(known(server.offer(lambda link: link.sendall(b"still here")), authority)) == b"still here"
 
 
 def test_a_stopped_server_takes_nobody_in(authority: Authority) -> None:
@@ -161,4 +161,4 @@ def test_a_stopped_server_takes_nobody_in(authority: Authority) -> None:
         except (ConnectionResetError, ssl.SSLError):
             """Cut off in the middle is as good."""
     with pytest.raises(Unavailable):
-        read(offered)
+        read_all(offered)

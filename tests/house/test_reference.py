@@ -51,6 +51,15 @@ def test_every_verb_is_named_and_explained() -> None:
         assert ast.get_docstring(node), f"{module}.{node.name} has no docstring"
 
 
+def test_the_verbs_room_holds_verbs_alone() -> None:
+    others = [
+        (module, node.name)
+        for module, node in generator().verbs()
+        if not {parameter.arg for parameter in node.args.args} & {"caller", "core"}
+    ]
+    assert others == []
+
+
 def test_every_setting_is_named_and_explained() -> None:
     rows = [line for line in page("settings.md").splitlines() if line.startswith("| `")]
     explained = {row.split("|")[2].strip(" `") for row in rows if row.split("|")[5].strip()}

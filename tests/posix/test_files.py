@@ -16,7 +16,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pileus.posix import files, locks
 from pileus.posix.files import keep_once, put_in_place, read_file, read_json, write_file, write_json, write_link
 
 _WRITER = """
@@ -218,19 +217,3 @@ def test_links_pipes_and_what_is_no_object_are_not_read(tmp_path: Path) -> None:
     assert [read_json(tmp_path / name) for name in ("list", "torn", "link", "pipe", "none")] == [None] * 5
     assert read_file(tmp_path / "link") is None
     assert read_file(tmp_path / "list", 2) == b"[1"
-
-
-def test_a_file_goes_to_its_owner_before_others_may_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[str] = []
-    monkeypatch.setattr(os, "fchown", lambda _descriptor, user, group: steps.append(f"owner {user}:{group}"))
-    fchmod = os.fchmod
-
-    def changed(descriptor: int, mode: int) -> None:
-        steps.append(f"mode {mode:o}")
-        fchmod(descriptor, mode)
-
-    monkeypatch.setattr(os, "fchmod", changed)
-    write_file(tmp_path / "file", b"x", 0o640, owner=(7, 8))
-    assert steps == ["owner 7:8", "mode 640"]
-    assert files.read_file(tmp_path / "file") == b"x"
-    assert not locks.is_locked(tmp_path / "file")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pileus.bus.channels import read_all
 from pileus.bus.memory import MemoryBus
 from pileus.bus.messages import BodyReport, Open, Order, Removed, Report
 from pileus.host.agent import Agent
@@ -32,7 +33,6 @@ from pileus.model.spec import (
     SecurityGroupSpec,
     SubnetSpec,
 )
-from pileus.verbs.instance.console import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -119,7 +119,7 @@ class Rig:
 
     def bytes_of(self, image: str) -> bytes:
         """What was captured, through a channel."""
-        return read(self.bus.open("rig", Open(call=str(uuid.uuid4()), uuid=image, channel="bytes", kind="image")))
+        return read_all(self.bus.open("rig", Open(call=str(uuid.uuid4()), uuid=image, channel="bytes", kind="image")))
 
     def forget(self, image: str, revision: Revision) -> None:
         """Order the removal of a capture, and wait for its end."""
@@ -202,7 +202,7 @@ class InstanceContract:
         rig.reported(ident, (1, 30), running=True)
 
         def said() -> bytes:
-            return read(rig.bus.open("rig", Open(call=str(uuid.uuid4()), uuid=ident, channel="log")))
+            return read_all(rig.bus.open("rig", Open(call=str(uuid.uuid4()), uuid=ident, channel="log")))
 
         assert until("something is said", said)
         rig.remove(ident, (1, 31))
@@ -216,7 +216,7 @@ class InstanceContract:
 
         def measured(named: str = ident) -> Statistics:
             access = rig.bus.open("rig", Open(call=str(uuid.uuid4()), uuid=named, channel="stats"))
-            (found,) = (one for one in statistics.decode(read(access)) if one.uuid == ident)
+            (found,) = (one for one in statistics.decode(read_all(access)) if one.uuid == ident)
             assert found.fault == ""
             return found
 
@@ -235,7 +235,7 @@ class InstanceContract:
         rig.remove(ident, (1, 42))
         rig.gone(ident, (1, 42))
         access = rig.bus.open("rig", Open(call=str(uuid.uuid4()), uuid=ident, channel="stats"))
-        assert statistics.decode(read(access)) == ()
+        assert statistics.decode(read_all(access)) == ()
 
 
 class CaptureContract:

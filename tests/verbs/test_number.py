@@ -41,8 +41,14 @@ def one(site: Site, caller: Caller, image: Image, flat: Flat) -> tuple[int, str]
     return row.assigned.number, port.assigned.address
 
 
+def numbered(site: Site, caller: Caller, wanted: int) -> Instance | None:
+    with site.store.read() as tx:
+        instances = tx.list(Instance, project=caller.project)
+    return next((instance for instance in instances if instance.assigned.number == wanted), None)
+
+
 def ident(site: Site, caller: Caller, wanted: int) -> str:
-    instance = number.numbered(caller, site.core, wanted)
+    instance = numbered(site, caller, wanted)
     assert instance is not None
     return instance.ec2_id
 
@@ -56,7 +62,7 @@ def test_the_lowest_free_ones_are_given_and_given_again(site: Site, ann: Caller,
     power.terminate(ann, site.core, [ident(site, ann, 501)])
     assert one(site, ann, tiny, flat) == (503, "10.0.0.113"), "what goes still has its own"
     site.settle()
-    assert number.numbered(ann, site.core, 501) is None
+    assert numbered(site, ann, 501) is None
     assert one(site, ann, tiny, flat) == (501, "10.0.0.111")
     with site.store.read() as tx:
         assert recount.differences(tx) == []
@@ -75,7 +81,7 @@ def test_those_of_other_faces_get_numbers_at_the_first_look(site: Site, ann: Cal
     assert [row.assigned.number for row in site.rows([row.uuid for row in rows])] == [0, 0]
     seen = [(view.instance.assigned.number, view.instance.uuid) for view in number.listing(ann, site.core)]
     assert seen[1:] == [(501, rows[0].uuid), (502, rows[1].uuid)]
-    assert number.numbered(other, site.core, 501) is None, "another project's"
+    assert numbered(site, other, 501) is None, "another project's"
     assert [view.instance.assigned.number for view in number.listing(other, site.core)] == [503]
     with site.store.read() as tx:
         assert recount.differences(tx) == []
@@ -106,7 +112,7 @@ def test_sixty_four_at_once_have_sixty_four_numbers_and_addresses(site: Site, ti
 def test_of_two_with_one_number_the_younger_gets_another(site: Site, ann: Caller, tiny: Image, flat: Flat) -> None:
     for _ in range(2):
         one(site, ann, tiny, flat)
-    young = number.numbered(ann, site.core, 501)
+    young = numbered(site, ann, 501)
     assert young is not None
     with site.store.write() as tx:
         tx.limited = False

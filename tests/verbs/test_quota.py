@@ -93,7 +93,8 @@ def test_rules_that_are_revoked_are_given_back(site: Site, ann: Caller) -> None:
     before = used(site, ann)
     rule = _rules(site, ann, 22)[0]
     assert used(site, ann)["rules"] == before["rules"] + 1
-    securitygroup.revoke(ann, site.core, rule_ids=[rule.id], name="default")
+    (default,) = securitygroup.listing(ann, site.core, names=["default"])
+    securitygroup.revoke(ann, site.core, rule_ids=[rule.id], ident=default.ec2_id)
     assert used(site, ann) == before
 
 
@@ -168,5 +169,6 @@ def test_a_description_that_is_too_long_makes_nothing(site: Site, ann: Caller) -
     with pytest.raises(InvalidValue, match="description"):
         securitygroup.create(ann, site.core, "s", "d" * 256)
     rule = Rule(id="", cidr="10.0.0.0/8", description="d" * 256)
+    (default,) = securitygroup.listing(ann, site.core, names=["default"])
     with pytest.raises(InvalidValue, match="description"):
-        securitygroup.authorize(ann, site.core, [rule], name="default")
+        securitygroup.authorize(ann, site.core, [rule], default.ec2_id)

@@ -90,7 +90,7 @@ def test_rules_come_and_go_and_reach_the_engine(site: Site, ann: Caller, web: Se
     assert all(added_rule.id.startswith("sgr-") for added_rule in added)
     site.work()
     assert in_engine(site, web) == rules(site, web)
-    securitygroup.revoke(ann, site.core, [rule(22)], rule_ids=[added[1].id], name="web")
+    securitygroup.revoke(ann, site.core, [rule(22)], rule_ids=[added[1].id], ident=web.ec2_id)
     site.work()
     assert in_engine(site, web) == rules(site, web)
     assert len(rules(site, web)) == 1
@@ -235,8 +235,9 @@ def test_a_deleted_group_is_not_there_even_before_it_is_gone(site: Site, ann: Ca
         securitygroup.delete(ann, site.core, web.ec2_id)
     with pytest.raises(NotFound):
         securitygroup.listing(ann, site.core, [web.ec2_id])
+    (default,) = securitygroup.listing(ann, site.core, names=["default"])
     with pytest.raises(NotFound):
-        securitygroup.authorize(ann, site.core, [rule(cidr="", group=web.uuid)], name="default")
+        securitygroup.authorize(ann, site.core, [rule(cidr="", group=web.uuid)], default.ec2_id)
 
 
 def test_the_members_hosts_learn_of_new_rules(site: Site, ann: Caller, tiny: Image, web: SecurityGroup) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pileus.model import threads
+from pileus.model.errors import Unavailable
 from pileus.model.provider import Access
 
 if TYPE_CHECKING:
@@ -145,3 +146,15 @@ def dial(access: Access, timeout: float) -> socket.socket:
         link.close()
         raise
     return link
+
+
+def read_all(access: Access, timeout: float = 10.0) -> bytes:
+    """All bytes of a channel, to its end; Unavailable when the host stops answering."""
+    try:
+        with dial(access, timeout) as link:
+            parts = []
+            while part := link.recv(65536):
+                parts.append(part)
+            return b"".join(parts)
+    except OSError as error:
+        raise Unavailable(f"The host does not give its bytes now: {error}", noun="host") from error

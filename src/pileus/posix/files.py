@@ -19,25 +19,21 @@ from typing import Any
 from pileus.posix import locks
 
 
-def write_file(
-    path: Path, content: bytes, mode: int = 0o600, *, owner: tuple[int, int] | None = None, lasting: bool = True
-) -> None:
+def write_file(path: Path, content: bytes, mode: int = 0o600, *, lasting: bool = True) -> None:
     """Replace the file `path`; when this returns, the new content survives a power cut. Raises OSError.
 
-    `owner` is a user's and a group's id, by default those of this process. A link at `path` is replaced, not followed.
+    The file is this process's user's. A link at `path` is replaced, not followed.
     With `lasting` False a power cut may leave the old file, or one that is empty or in part: for what is not needed
     after it. A file that holds `content` already is left alone: what starts again needs no room on a full disk.
     """
     aside = _aside(path)
-    if _holds(path, content, mode, owner):
+    if _holds(path, content, mode):
         _settle(path, aside, lasting=lasting)
         return
     with locks.begin(aside, wait=True) as file:
         try:
             file.write(content)
             file.flush()
-            if owner is not None:
-                os.fchown(file.fileno(), *owner)
             # Not before it is whole: nobody may keep the lock of a file that was left.
             os.fchmod(file.fileno(), mode)
             if lasting:
@@ -52,9 +48,9 @@ def write_file(
         sync_folder(path.parent)
 
 
-def write_json(path: Path, value: object, mode: int = 0o600, *, lasting: bool = True) -> None:
+def write_json(path: Path, value: object, mode: int = 0o600) -> None:
     """Replace a JSON file, of lines that people can read, as `write_file` does."""
-    write_file(path, (json.dumps(value, indent=2) + "\n").encode(), mode, lasting=lasting)
+    write_file(path, (json.dumps(value, indent=2) + "\n").encode(), mode)
 
 
 def keep_once(path: Path, make: Callable[[], bytes]) -> bytes:
@@ -144,15 +140,15 @@ def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.new")
 
 
-def _holds(path: Path, content: bytes, mode: int, owner: tuple[int, int] | None) -> bool:
-    """Whether `path` is a regular file with just this content, mode and owner."""
+def _holds(path: Path, content: bytes, mode: int) -> bool:
+    """Whether `path` is a regular file of this process's user with just this content and mode."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
-        owned = status.st_uid == os.geteuid() if owner is None else (status.st_uid, status.st_gid) == owner
+        owned = status.st_uid == os.geteuid()
         if not (stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == mode and owned):
             return False
         return file.read(len(content) + 1) == content

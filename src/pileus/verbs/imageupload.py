@@ -61,7 +61,7 @@ def finish(caller: Caller, core: Core, objects: ObjectStore, incoming: Incoming,
         incoming.check()
         with plain(objects, incoming) as (archive, size):
             return _keep(caller, core, archive, upload, Disk("tar", size))
-    return _keep(caller, core, incoming, upload, inspect(incoming.path))
+    return _keep(caller, core, incoming, upload, _inspect(incoming.path))
 
 
 def _keep(caller: Caller, core: Core, incoming: Incoming, upload: ImageUpload, disk: Disk) -> Image:
@@ -92,7 +92,7 @@ def register(caller: Caller, core: Core, upload: ImageUpload, disk: Disk, digest
     return image.register(caller, core, upload.name, wanted)
 
 
-def inspect(path: Path) -> Disk:
+def _inspect(path: Path) -> Disk:
     """The format and size of an untrusted file's disk, by its header alone: no program opens the file.
 
     InvalidValue for formats other than qcow2 and raw, and for qcow2 that hosts do not take.

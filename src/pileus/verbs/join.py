@@ -61,7 +61,7 @@ def invite(caller: Caller, core: Core, host: str = "", valid: float = 3600.0) ->
     if not 0 < valid <= LONGEST:
         raise InvalidValue(f"A token is good for a week at most, and for more than no time; not {valid:g} s.")
     if host:
-        checked(host)
+        _checked(host)
     token = f"pileus_join_{secrets.token_urlsafe(32)}.{core.place.fingerprint}"
     with core.store.write() as tx:
         _forget(tx)
@@ -77,7 +77,7 @@ def redeem(core: Core, token: str, name: str, zone: str, issue: Issue) -> tuple[
     Raises Forbidden for a token that is unknown, used or expired or for another name, Conflict for a name that is
     taken, InvalidValue for one that is none.
     """
-    checked(name)
+    _checked(name)
     with core.store.write() as tx:
         credential = tx.get(Credential, _uuid(token))
         if credential is None or credential.wanted.type != "join" or credential.wanted.key != _digest(token):
@@ -144,7 +144,7 @@ def objects(core: Core, host: str) -> frozenset[str]:
         return frozenset(volume.wanted.digest for volume in tx.referring(Volume, placed)) - {""}
 
 
-def checked(name: str) -> str:
+def _checked(name: str) -> str:
     """A host's name; InvalidValue for what is none, or could be taken for an address."""
     if not _NAME.fullmatch(name) or _LIKE_AN_ADDRESS.fullmatch(name) or len(name) > 64 or name == "localhost":
         text = f"'{name}' is no host's name: letters, digits, '-' and '.', at most 64, and no address."

@@ -112,14 +112,13 @@ def authorize(
     caller: Caller,
     core: Core,
     rules: Sequence[Rule],
-    ident: str = "",
-    name: str = "",
+    ident: str,
     tags: Mapping[str, str] | None = None,
 ) -> list[Rule]:
     """Add rules (their ids are made here), with `tags`; Duplicate when one is there already: then none is added."""
     _once(rules)
     with core.store.write() as tx:
-        group = one(caller, tx, ident, name)
+        group = one(caller, tx, ident)
         have = {rule.match() for rule in group.wanted.rules}
         added = []
         for rule in rules:
@@ -136,12 +135,11 @@ def revoke(
     rules: Sequence[Rule] = (),
     rule_ids: Sequence[str] = (),
     ident: str = "",
-    name: str = "",
 ) -> None:
     """Take rules away, by meaning or by id; NotFound when one is not there, and then none is taken."""
     _once(rules)
     with core.store.write() as tx:
-        group = one(caller, tx, ident, name)
+        group = one(caller, tx, ident)
         rules_by_id = {rule.id: rule for rule in group.wanted.rules}
         for rule_id in _meant(group, rules, rule_ids):
             rules_by_id.pop(rule_id, None)
@@ -170,12 +168,11 @@ def describe(
     rules: Sequence[Rule] = (),
     descriptions: Mapping[str, str] | None = None,
     ident: str = "",
-    name: str = "",
 ) -> None:
     """Give rules the descriptions that these have, found by meaning, or those that go with their ids; all or none."""
     _once(rules)
     with core.store.write() as tx:
-        group = one(caller, tx, ident, name)
+        group = one(caller, tx, ident)
         texts = dict(descriptions or {})
         _meant(group, (), tuple(texts))
         texts |= {_meant(group, [rule], ())[0]: rule.description for rule in rules}

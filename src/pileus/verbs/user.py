@@ -94,12 +94,6 @@ def _account(caller: Caller, core: Core, tx: Writer, user: User, home: Project, 
     )
 
 
-def listing(caller: Caller, core: Core) -> list[User]:
-    """The users of the caller's project; every one for an admin."""
-    with core.store.read() as tx:
-        return [u for u in tx.list(User) if caller.admin or u.project == caller.project]
-
-
 def renew(caller: Caller, core: Core, name: str) -> Account:
     """New secrets for a user that has lost its own: another password, access key and token; the old keys stay good."""
     if not caller.admin:

@@ -5,7 +5,7 @@ Whole tools work against a list that is empty, or has the one default, where a r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pileus.faces.ec2 import filters, paging
@@ -29,9 +29,6 @@ class Listed(NamedTuple):
     ids: str
     absent: str
     filters: str = "Filters"
-
-
-Items = Callable[[Call], list[dict[str, Any]]]
 
 
 EMPTY = {

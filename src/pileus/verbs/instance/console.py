@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pileus.bus import channels
 from pileus.bus.messages import Open
-from pileus.model.errors import Conflict, Unavailable
+from pileus.model.errors import Conflict
 from pileus.model.ids import new_uuid
 from pileus.model.instance import Instance
 from pileus.rules import find
@@ -27,7 +27,7 @@ def output(caller: Caller, core: Core, ident: str) -> tuple[Instance, bytes]:
         return instance, b""
     with core.waits.on(instance.assigned.host):
         access = core.hosts.open(instance.assigned.host, Open(call=new_uuid(), uuid=instance.uuid, channel="log"))
-        return instance, read(access)[-LOG_LIMIT:]
+        return instance, channels.read_all(access)[-LOG_LIMIT:]
 
 
 def connect(caller: Caller, core: Core, ident: str, port: int) -> Access:
@@ -45,15 +45,3 @@ def _instance(caller: Caller, core: Core, ident: str) -> Instance:
         if ident.startswith("i-"):
             return find.by_ec2(caller, tx, Instance, [ident], dead=True)[0]
         return find.by_any(caller, tx, Instance, ident)
-
-
-def read(access: Access, timeout: float = 10.0) -> bytes:
-    """All bytes of a channel, to its end; Unavailable when the host stops answering."""
-    try:
-        with channels.dial(access, timeout) as link:
-            parts = []
-            while part := link.recv(65536):
-                parts.append(part)
-            return b"".join(parts)
-    except OSError as error:
-        raise Unavailable(f"The host does not give its bytes now: {error}", noun="host") from error

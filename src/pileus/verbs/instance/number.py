@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model.instance import Instance
-from pileus.rules import find
-from pileus.rules.instance.number import POOL, free
+from pileus.rules.instance.number import free
 from pileus.verbs.instance import view
 
 if TYPE_CHECKING:
@@ -27,14 +26,6 @@ def listing(caller: Caller, core: Core) -> list[InstanceView]:
         views, _ = view.listing(caller, core)
     numbered_views = [view for view in views if view.instance.gone is None and view.instance.assigned.number]
     return sorted(numbered_views, key=lambda view: view.instance.assigned.number)
-
-
-def numbered(caller: Caller, core: Core, number: int) -> Instance | None:
-    """The caller's living instance that has this number."""
-    with core.store.read() as tx:
-        holder = tx.claimed(POOL, str(number))
-        instance = tx.get(Instance, holder[1]) if holder else None
-    return instance if instance is not None and instance.gone is None and find.visible(caller, instance) else None
 
 
 def _number(caller: Caller, core: Core) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pileus.bus import channels
 from pileus.bus.messages import Open
 from pileus.model import listing as pages
 from pileus.model import statistics
@@ -16,7 +17,6 @@ from pileus.model.instance import Instance, State, state
 from pileus.model.statistics import Statistics
 from pileus.rules import find
 from pileus.rules.host import Heard
-from pileus.verbs.instance import console
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -106,7 +106,7 @@ def _asked(core: Core, host: str, uuid: str = "") -> dict[str, Statistics]:
     try:
         with core.waits.on(host):
             access = core.hosts.open(host, Open(call=new_uuid(), uuid=uuid, channel="stats"))
-            return {measurement.uuid: measurement for measurement in statistics.decode(console.read(access))}
+            return {measurement.uuid: measurement for measurement in statistics.decode(channels.read_all(access))}
     except msgspec.DecodeError as error:
         raise Unavailable(f"The host's figures came incomplete: {error}", noun="host") from error
 

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from pileus.bus.channels import ChannelServer
+from pileus.bus.channels import ChannelServer, read_all
 from pileus.model.errors import Fault
 from pileus.model.provider import BodyRef
 from pileus.model.spec import ImageSpec
 from pileus.providers.local.capture.folders import CaptureFolders
 from pileus.providers.local.capture.provider import MOST, CaptureProvider, Locks
 from pileus.providers.local.capture.work import CancellationToken
-from pileus.verbs.instance.console import read
 from tests.providers.contract import until
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ def test_it_is_made_once_and_can_be_read(provider: CaptureProvider, source: Sour
     expected = (hashlib.sha256(DISK).hexdigest(), len(DISK), 1 << 30)
     assert (seen.capture.digest, seen.capture.size, seen.capture.virtual_size) == expected
     for _ in range(2):
-        assert read(provider.open(ref(order), "bytes")) == DISK
+        assert read_all(provider.open(ref(order), "bytes")) == DISK
     provider.ensure(spec(counter=2))
     assert source.views == 1
     assert order.uuid in source.released
@@ -192,7 +191,7 @@ def test_a_new_process_makes_half_a_capture_anew(provider: CaptureProvider, sour
     assert state(following, order) == "capturing"
     following.ensure(order)
     until("it is captured", lambda: state(following, order) == "captured")
-    assert read(following.open(ref(order), "bytes")) == DISK
+    assert read_all(following.open(ref(order), "bytes")) == DISK
 
 
 def test_who_starts_an_instance_is_told_what_waits_for_its_disk(provider: CaptureProvider, source: Source) -> None:

@@ -152,12 +152,12 @@ def _cloned(source: Path, attributes: int, users: int = 0) -> int:
     return tree
 
 
-def open_below(root: int, path: str, flags: int, mode: int = 0) -> int:
+def open_below(root: int, path: str, flags: int) -> int:
     """Open `path` as if the folder with the descriptor `root` were `/`: no link and no `..` leads out of it.
 
     See openat2(2), RESOLVE_IN_ROOT. Raises OSError.
     """
-    how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    how = struct.pack("QQQ", flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
     return _check(_libc.syscall(_OPENAT2, root, os.fsencode(path), how, ctypes.c_size_t(len(how))), f"open {path}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pileus.model.finding import Finding
@@ -38,11 +38,6 @@ def remove(layout: Layout, name: str) -> None:
     with locks.free(_lock(layout.cache, name)) as mine:
         if mine:
             (layout.cache / name).unlink(missing_ok=True)
-
-
-def names(file_names: Iterable[str]) -> list[str]:
-    """Return the names of images, which are their digests."""
-    return [name for name in file_names if not name.startswith(".")]
 
 
 def _fetching(cache: Path, name: str) -> bool:

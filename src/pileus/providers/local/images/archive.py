@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pileus.providers.local.images.recipe import ImageBuildError
-
-Progress = Callable[[str], None]
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 """Keys of the Debian archive, from the package `debian-archive-keyring`."""
