@@ -92,6 +92,21 @@ def test_it_is_late_after_its_time_and_nothing_stays() -> None:
     asyncio.run(asyncio.wait_for(test(), 30))
 
 
+def test_the_late_answer_is_made_in_a_thread() -> None:
+    """It may ask the store: the event loop does not stand still meanwhile."""
+    threads: list[str] = []
+
+    def late() -> Response:
+        threads.append(threading.current_thread().name)
+        return LATE
+
+    async def test() -> None:
+        assert await Waits(shared=False).until(Waiting(lambda: None, late, frozenset(), 0), "p", run) == LATE
+
+    asyncio.run(asyncio.wait_for(test(), 30))
+    assert threads != [threading.main_thread().name]
+
+
 def test_what_other_processes_change_is_looked_for_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waits, "LOOK_AGAIN", 0.1)
     fact = Fact()

@@ -62,12 +62,11 @@ class Waits:
         with self._slots.of(project), self.heard(waiting.topics) as changed:
             while True:
                 changed.clear()
-                response: Response | None = await self._look(project, waiting.look, run)
+                response = await self._look(project, waiting.look, run)
+                if response is None and loop.time() >= end:
+                    response = await self._look(project, waiting.late, run)
                 if response is not None:
                     return response
-                if loop.time() >= end:
-                    late: Response = waiting.late()
-                    return late
                 await self.pause(changed, end - loop.time(), waiting.topics)
 
     def slot(self, key: str) -> contextlib.AbstractContextManager[None]:

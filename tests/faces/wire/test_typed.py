@@ -54,6 +54,7 @@ ROUTES = (
     Route("POST", "servers", lambda request: msgspec.to_builtins(request.read(NewServer)), "Make.", NewServer, 202),
     Route("GET", "fail/{how}", failing, "Fail."),
     Route("GET", "later", lambda _: Waiting(lambda: None, lambda: {"late": True}, frozenset(), 1.0), "Wait."),
+    Route("GET", "never/{how}", lambda asked: Waiting(lambda: None, lambda: failing(asked), frozenset(), 1.0), "Wait."),
 )
 
 
@@ -169,6 +170,12 @@ def test_an_answer_that_is_waited_for_is_a_document_too() -> None:
     assert waiting.look() is None
     late = waiting.late()
     assert (late.body, late.action) == (b'{"late":true}', "GET /toy/later")
+
+
+def test_an_answer_that_comes_late_may_be_a_refusal() -> None:
+    given = face().identify(Request("GET", "/toy/never/conflict", "", {"x-auth-token": "good"}, b""))
+    assert isinstance(given, Identified)
+    assert given.now().code == "Conflict"
 
 
 def test_an_event_has_its_lines() -> None:

@@ -80,11 +80,6 @@ class RequestHead(NamedTuple):
     path: str
     headers: Mapping[str, str]
 
-    @property
-    def host(self) -> str:
-        """Return the name or address by which the client calls the server, without its port."""
-        return self.headers.get("host", "").rpartition(":")[0] or self.headers.get("host", "")
-
 
 class OpenCalls(NamedTuple):
     """The bounds of a face without credentials: the addresses of its clients take turns at `threads` threads.

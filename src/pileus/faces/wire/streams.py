@@ -65,8 +65,8 @@ class BodyStream(NamedTuple):
 class Waiting(NamedTuple):
     """An answer that is not there yet, and holds no thread until it is.
 
-    `look` returns it, or None; it blocks while verbs do, and is called again when a noun of the kinds in `topics` has
-    changed. After `seconds` the answer is that of `late`. In typed dialects both return documents.
+    `look` returns the answer, or None, and is called again when a noun of the kinds in `topics` has changed. After
+    `seconds` the answer is that of `late`. Both block while verbs do. In typed dialects they return documents.
     """
 
     look: Callable[[], Any]

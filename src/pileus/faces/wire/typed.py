@@ -230,21 +230,20 @@ class TypedFace:
             if isinstance(result, Waiting):
                 return result._replace(
                     look=functools.partial(self._looked, route, caller, form, result.look),
-                    late=functools.partial(self._replied, route, caller, form, result.late),
+                    late=functools.partial(self._looked, route, caller, form, result.late, last=True),
                 )
             return self._reply(route, caller, form, result)
         except (PileusError, Fault) as error:
             return self._refuse(route, caller, form, error)
 
-    def _looked(self, route: Route, caller: Caller, form: Media, look: Callable[[], Any]) -> Response | None:
+    def _looked(
+        self, route: Route, caller: Caller, form: Media, look: Callable[[], Any], *, last: bool = False
+    ) -> Response | None:
         try:
             result = look()
         except (PileusError, Fault) as error:
             return self._refuse(route, caller, form, error)
-        return None if result is None else self._reply(route, caller, form, result)
-
-    def _replied(self, route: Route, caller: Caller, form: Media, late: Callable[[], Any]) -> Response:
-        return self._reply(route, caller, form, late())
+        return None if result is None and not last else self._reply(route, caller, form, result)
 
     def _reply(self, route: Route, caller: Caller, form: Media, result: Any) -> Response:
         if isinstance(result, BodyStream):
