@@ -11,7 +11,6 @@ from pileus.loops import image as captures
 from pileus.loops import instance as loop
 from pileus.loops import silence
 from pileus.model.caller import SYSTEM
-from pileus.model.errors import Unavailable
 from pileus.model.host import Host, Wanted
 from pileus.model.host import Seen as HostSeen
 from pileus.model.ids import new_uuid
@@ -239,10 +238,7 @@ def _confirm(tx: Writer, report: Report, rows: dict[str, Instance]) -> None:
             continue
         if removed.satisfied > row.seen.satisfied:
             row = tx.see(row, msgspec.structs.replace(row.seen, satisfied=removed.satisfied))
-        try:
-            rows[uuid] = row = loop.cleared(tx, row, report.host)
-        except Unavailable:
-            continue  # the order is sent again, and so confirmed again, when its rows can be read
+        rows[uuid] = row = loop.cleared(tx, row, report.host)
         tx.wake(row)
 
 

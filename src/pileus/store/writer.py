@@ -132,12 +132,9 @@ class Writer(Reader):
         )
         if self.limited:
             changed.check(noun)
-        if wanted is not None:
-            self._use([(noun, changed)])
         values = {"wanted": encode(changed.wanted), "generation": changed.generation}
         values |= {key: encode(value) if key == "tags" else value for key, value in other.items()}
-        self._update(noun, values)
-        self._claim([(noun, changed)])
+        self._change(noun, changed, values, counted=wanted is None)
         fields = SHAPES[type(noun)].references
         if fields and referred(noun, fields) != referred(changed, fields):
             self.sql.execute(statements.DROP_REFERENCES, {"key": noun.uuid})
@@ -150,18 +147,11 @@ class Writer(Reader):
         Raises Duplicate, QuotaExceeded.
         """
         changed = msgspec.structs.replace(noun, assigned=assigned)
-        self._update(noun, {"assigned": encode(assigned)})
-        self._claim([(noun, changed)])
-        if not counted:
-            self._use([(noun, changed)])
-        return changed
+        return self._change(noun, changed, {"assigned": encode(assigned)}, counted=counted)
 
     def see(self, noun: N, seen: Part) -> N:
         """Write what was observed."""
-        changed = msgspec.structs.replace(noun, seen=seen)
-        self._update(noun, {"seen": encode(seen)})
-        self._claim([(noun, changed)])
-        return changed
+        return self._change(noun, msgspec.structs.replace(noun, seen=seen), {"seen": encode(seen)}, counted=True)
 
     def see_all(self, seen: Iterable[tuple[Noun, Part]]) -> None:
         """Write what was observed of many nouns of one kind."""
@@ -176,15 +166,19 @@ class Writer(Reader):
     def revise(self, noun: N, assigned: Part | None = None) -> N:
         """Give the noun a new revision from the store-wide sequence; with `assigned`, write that as well."""
         revision = self.bump()
+        changed = msgspec.structs.replace(
+            noun, revision=revision, assigned=noun.assigned if assigned is None else assigned
+        )
         values: dict[str, Any] = {"incarnation": revision[0], "counter": revision[1]}
-        if assigned is None:
-            assigned = noun.assigned
-        else:
+        if assigned is not None:
             values["assigned"] = encode(assigned)
+        return self._change(noun, changed, values, counted=assigned is None)
+
+    def _change(self, noun: Noun, changed: N, values: dict[str, Any], *, counted: bool) -> N:
+        """Write `values`, and the difference of claims; that of usage too, unless that is `counted` already."""
         self._update(noun, values)
-        changed = msgspec.structs.replace(noun, revision=revision, assigned=assigned)
         self._claim([(noun, changed)])
-        if assigned is not noun.assigned:
+        if not counted:
             self._use([(noun, changed)])
         return changed
 
