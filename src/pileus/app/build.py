@@ -25,7 +25,7 @@ def build(name: str, state: Path, say: Callable[[str], None], *, if_changed: boo
     if builder is None:
         recipes = ", ".join(recipe for builder in builders for recipe in builder.recipes)
         raise Problem(f"There is no recipe '{name}'; there are {recipes or 'none'}.")
-    with kits.told():
+    with kits.as_problems():
         if if_changed and builder.current(name, BUILT):
             return
         if os.geteuid() != 0:

@@ -25,14 +25,14 @@ def serve(state: StateDirectory, provider: str = "") -> None:
         folder.mkdir(mode=0o755 if folder == state.root else 0o700, parents=True, exist_ok=True)
     if processes.hold(state.pidfile("central")) is None:
         raise Problem(f"Another central runs on {state.root}.")
-    with kits.told():
+    with kits.as_problems():
         central = kit.central(kits.site(kit, state))
     if central is None:
         raise Problem(f"The network engine of '{kit.name}' has no databases of its own.")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     signal.signal(signal.SIGHUP, lambda *_: None)
-    with kits.told():
+    with kits.as_problems():
         try:
             central.begin(_say)
             print(f"ready: {central.address}", flush=True)  # noqa: T201  (it is its log)

@@ -1,4 +1,4 @@
-"""The faces of a cloud: found by their entry points, put together with their settings, and told by their requests."""
+"""The faces of a cloud: found by their entry points, made with their settings, and chosen for each request."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def open_all(mounted: Sequence[MountedFace], served: Callable[[MountedFace], boo
 
 
 class FaceRouter:
-    """The faces of the port that they share, told by heads of requests; open ones are on their own ports alone."""
+    """Chooses the face of a request at the port that faces share, by its head; open faces have ports of their own."""
 
     def __init__(self, mounted: Sequence[MountedFace]) -> None:
         shared = [face for face in mounted if not (face.declaration.listener and face.declaration.listener.calls)]

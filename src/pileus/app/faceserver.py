@@ -20,7 +20,7 @@ from pileus.posix.files import read_json, write_json
 
 
 def run() -> None:
-    """The executable: the program is told by its own name."""
+    """The executable: its name says which program of the entry points it is."""
     programs = importlib.metadata.entry_points(group=GROUP, name=_program())
     for program in programs:
         sys.exit(program.load()(_serve))

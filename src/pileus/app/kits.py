@@ -1,4 +1,4 @@
-"""The installed providers' kits: found by their entry points, and told of a cloud on this machine."""
+"""The installed providers' kits: found by their entry points, and given a cloud on this machine."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ PROVIDERS = "pileus.providers"
 """The entry points' group."""
 
 DEFAULT = "default"
-"""The entry point of the provider for those who name none; it is another's beside that of its own name."""
-
+"""The entry point of the provider that is used where none is named; it has another of its own name."""
 
 THROWAWAY = "throwaway"
 """The entry point of the provider for clouds that are made for one command."""
@@ -31,7 +30,7 @@ THROWAWAY = "throwaway"
 
 @functools.cache
 def _own() -> Mapping[str, EntryPoint]:
-    """The entry points of providers that come with this program, which nobody else's take the place of."""
+    """The entry points of this package's own providers, which those of other packages cannot replace."""
     try:
         points = importlib.metadata.distribution(pileus.__name__).entry_points
     except importlib.metadata.PackageNotFoundError:
@@ -41,7 +40,7 @@ def _own() -> Mapping[str, EntryPoint]:
 
 @functools.lru_cache(maxsize=4)
 def _points(_path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
-    """The entry points of providers, by name; of packages on `_path`, which takes a look at each that is installed."""
+    """The entry points of all providers on `_path`, by name; slow, for it reads every installed package's metadata."""
     return {point.name: point for point in importlib.metadata.entry_points(group=PROVIDERS)} | dict(_own())
 
 
@@ -99,8 +98,8 @@ def machine(kit: Kit, state: StateDirectory) -> Machine:
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Within the block, what a kit cannot do is said as a Problem."""
+def as_problems() -> Iterator[None]:
+    """Raise Problem in place of the errors of a kit, inside the block."""
     try:
         yield
     except Fault as fault:

@@ -24,7 +24,7 @@ def up(state: StateDirectory, provider: str, say: Say) -> str:
     if kit.needs_root and os.geteuid() != 0:
         raise Problem("Running machines needs root: use sudo.")
     state.prepare()
-    with kits.told():
+    with kits.as_problems():
         kept = kit.kept(kits.site(kit, state))
     with locked(state.run / "up.lock"):
         write_json(state.started, {"provider": kit.name, **kept}, 0o644)

@@ -37,7 +37,7 @@ def purge(state: StateDirectory, *, yes: bool, say: Say) -> None:
             raise Problem(f"The {running[0]} runs again: nothing was removed.")
         kit = kits.of(state)
         machine = kits.machine(kit, state) if kit is not None else None
-        with kits.told():
+        with kits.as_problems():
             if machine is not None:
                 machine.release()
             say(f"removing {state.root}")

@@ -87,7 +87,7 @@ def begin(kit: Kit, state: StateDirectory, say: Say) -> None:
     """Give the cloud's user its folder, where it is not this one, and start what the kit has on this machine."""
     if kit.needs_root:
         _give_folders(state)
-    with kits.told():
+    with kits.as_problems():
         kits.machine(kit, state).begin(say)
 
 
@@ -119,7 +119,7 @@ def _host_command(kit: Kit, state: StateDirectory) -> list[str]:
 
 def supervised_parts(kit: Kit, state: StateDirectory) -> list[ProcessDeclaration]:
     """Return what is supervised beside the cloud process, in the order of starting."""
-    with kits.told():
+    with kits.as_problems():
         declarations = [*kits.machine(kit, state).processes()]
     if kit.own_process:
         command = tuple(_host_command(kit, state))
@@ -346,7 +346,7 @@ def down(state: StateDirectory, *, instances: bool = False, say: Say = silent) -
         with contextlib.suppress(OSError):
             state.endpoints.unlink(missing_ok=True)
             supervise.forget(state)
-        with kits.told():
+        with kits.as_problems():
             kits.machine(kit, state).end(say, instances=instances)
 
 
@@ -368,5 +368,5 @@ def running(state: StateDirectory) -> dict[str, int | None]:
     names += [] if state.joined.exists() else ["cloud"]
     names += ["host"] if kit.own_process else []
     pids = {name: processes.owner(state.pidfile(name)) for name in names}
-    with kits.told():
+    with kits.as_problems():
         return pids | dict(kits.machine(kit, state).running())

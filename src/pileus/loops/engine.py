@@ -31,12 +31,14 @@ KINDS: dict[str, EngineKind[Any]] = {
 """The nouns that the network engine keeps, by kind."""
 
 AGAIN = 2.0
+"""Seconds after which an order is repeated."""
+
 LONGEST = 10.0
-"""Seconds for which an engine is told of several: one that hangs is not to outlast their leases."""
+"""Seconds after which `steps` gives the engine no further order: a slow engine must not outlast the rows' leases."""
 
 
 def step(core: Core, kind: str, uuid: str) -> float | None:
-    """One step: write down what is to be, tell the engine, read back what it holds. Raises Fault as the engine does."""
+    """One step: write the order down, apply it, read back what the engine holds. Raises Fault as the engine does."""
     outcome = steps(core, [(kind, uuid)])[kind, uuid]
     if isinstance(outcome, Fault):
         raise outcome
@@ -44,7 +46,7 @@ def step(core: Core, kind: str, uuid: str) -> float | None:
 
 
 def steps(core: Core, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float | Fault | None]:
-    """The same for many (kind, uuid), written and read back together, told one after the other."""
+    """The same for many (kind, uuid): written and read back together, applied one after the other."""
     outcomes: dict[tuple[str, str], float | Fault | None] = dict.fromkeys(keys)
     orders: list[tuple[Noun, Spec | None]] = []
     with core.store.write() as tx:
@@ -53,7 +55,7 @@ def steps(core: Core, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], 
         if new > 1:
             tx.reserve(new)
         for key, row in rows.items():
-            if row.wanted.gone and _held(tx, row):
+            if row.wanted.gone and _is_referred(tx, row):
                 outcomes[key] = core.store.now() + AGAIN
             else:
                 orders.append(_order(core, tx, row))
@@ -61,11 +63,11 @@ def steps(core: Core, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], 
     began = time.monotonic()
     for row, spec in orders:
         if time.monotonic() - began < LONGEST:
-            sightings[row.KIND, row.uuid] = (row, _told(core, row, spec))
+            sightings[row.KIND, row.uuid] = (row, _apply(core, row, spec))
         else:
             outcomes[row.KIND, row.uuid] = core.store.now()
     if sightings:
-        # Lost, it is done once more: the engine was told.
+        # A loss repeats the step, which is idempotent.
         with core.store.write(lasting=False) as tx:
             rows = _rows(tx, sightings)
             lines: dict[str, list[JournalEntry]] = {}
@@ -76,7 +78,7 @@ def steps(core: Core, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], 
                 if isinstance(seen, Fault):
                     outcomes[key] = seen
                     if current is not None:
-                        shown = _shown(tx, seen)
+                        shown = _seen_fault(tx, seen)
                         tx.see(current, msgspec.structs.replace(current.seen, fault=shown))
                 elif current is None or current.revision != row.revision:
                     # It has moved on meanwhile: another wake is due anyway.
@@ -111,7 +113,7 @@ def _order(core: Core, tx: Writer, row: Noun) -> tuple[Noun, Spec | None]:
     return row, spec
 
 
-def _held(tx: Writer, row: Noun) -> bool:
+def _is_referred(tx: Writer, row: Noun) -> bool:
     """Whether something that lives still refers to it."""
     return any(uuid != row.uuid for _, uuid, _ in tx.referrers(row.uuid))
 
@@ -120,7 +122,7 @@ def _content(tx: Writer, row: Noun, digest: str) -> Noun:
     return tx.assign(row, msgspec.structs.replace(row.assigned, content=digest))
 
 
-def _told(core: Core, row: Noun, spec: Spec | None) -> Seen | Fault:
+def _apply(core: Core, row: Noun, spec: Spec | None) -> Seen | Fault:
     """Order the engine to hold `spec` or to remove the row; return its state, or the Fault that stopped it."""
     ref = BodyRef(kind=row.KIND, uuid=row.uuid, revision=row.revision)
     try:
@@ -134,7 +136,7 @@ def _told(core: Core, row: Noun, spec: Spec | None) -> Seen | Fault:
     return Seen(revision=body.revision, present=True) if body else Seen(revision=row.revision, present=False)
 
 
-def _shown(tx: Writer, fault: Fault) -> SeenFault:
+def _seen_fault(tx: Writer, fault: Fault) -> SeenFault:
     return SeenFault(code=fault.code, message=fault.message, permanent=fault.permanent, at=tx.now)
 
 

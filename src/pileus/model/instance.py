@@ -137,7 +137,7 @@ class Instance(Noun, frozen=True, kw_only=True):
         assigned = msgspec.structs.replace(self.assigned, host=None, clear={}, last=None, size=Size(), content="")
         return msgspec.structs.replace(self, assigned=assigned)
 
-    def over(self, row: Noun) -> Assigned:
+    def assigned_over(self, row: Noun) -> Assigned:
         """With the place of `row`."""
         here = row.assigned
         return msgspec.structs.replace(self.assigned, host=here.host, clear=here.clear, last=here.last)

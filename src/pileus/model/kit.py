@@ -1,7 +1,7 @@
 """A provider's kit: one object that says and does all that the processes of a cloud need of its provider.
 
 The entry point of a provider (group `pileus.providers`) loads its kit. The module that has it imports nothing heavy:
-commands that need no provider look at it too. All that a kit need not have does nothing by default.
+commands that need no provider look at it too. Methods that a kit does not override do nothing.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 
 Say = Callable[[str], None]
-"""Says to a person what goes on."""
+"""Shows a line of progress to the operator."""
 
 
 @dataclass(frozen=True)
 class ProcessDeclaration:
     """One process or daemon to supervise: `argv` runs it in the foreground, and it keeps `pidfile` locked for life.
 
-    Its output goes to the end of `log`; `listens` says that it inherits the listening socket; `stale` is a file
-    that speaks of the process before it, and goes before it starts. At the unix socket `at` it answers `question`
-    (text of Latin-1 characters, one for each byte), or ends the connection.
+    Its output is appended to `log`; `listens`: it inherits the listening socket; `stale` is a file of its predecessor,
+    removed before it starts. At the unix socket `at` it answers `question` (text of Latin-1 characters, one for each
+    byte), or ends the connection.
     """
 
     name: str
@@ -48,7 +48,7 @@ class ProcessDeclaration:
 
 @dataclass(frozen=True)
 class Membership:
-    """The cloud that a machine joined, as it said then, and the files with which this machine proves itself to it.
+    """The cloud that a machine joined, as it was at that time, and the files that authenticate the machine there.
 
     `southbound` is where the network controllers of its hosts find their database; `own` holds key and certificate.
     """
@@ -102,9 +102,9 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class HostBody:
-    """The provider of a host's instances, and what the host says of itself. `measure` tells what instances use.
+    """The provider of a host's instances, and the host's facts. `measure` returns the statistics of its instances.
 
-    `start` comes after `on_specs` was told the specs that are held, and before the first order; `stop` last of all.
+    `on_specs` is called with the specs of the host's book, then `start`, then come orders; `stop` is called last.
     """
 
     provider: Provider
@@ -131,16 +131,16 @@ class HostRegister(Protocol):
 
     @property
     def admits(self) -> bool:
-        """Whether hosts have to be added; else they come by themselves."""
+        """Whether hosts have to be added; otherwise they register by themselves."""
 
     def hosts(self) -> set[str]:
         """Return the names of the admitted hosts."""
 
     def add(self, host: str) -> None:
-        """Let it in; again is no harm."""
+        """Admit a host; safe to repeat."""
 
     def remove(self, host: str) -> None:
-        """Forget it, and part from it; again is no harm."""
+        """Remove a host, and disconnect it; safe to repeat."""
 
     def close(self) -> None:
         """Disconnect."""
@@ -148,7 +148,7 @@ class HostRegister(Protocol):
 
 @dataclass(frozen=True)
 class StockImage:
-    """An image that every cloud of a kit has from its start on, for everybody."""
+    """An image that every cloud of a kit has from its start on, public."""
 
     name: str
     kind: Literal["machine", "container"]
@@ -174,11 +174,11 @@ class ImageBuilder(Protocol):
 
 
 class Sight(Protocol):
-    """One look at all bodies of a cloud, taken before orders and rows are read."""
+    """A snapshot of all bodies of a cloud, taken before orders and rows are read."""
 
     @property
     def unchecked(self) -> Mapping[str, str]:
-        """The reasons, by name, for what could not be looked at."""
+        """The parts that could not be examined, each with the reason."""
 
     def compare(self, host: BookView, store: StoreView | None) -> Iterator[Finding]:
         """Every disagreement of bodies with orders, and with rows where the store can be asked."""
@@ -187,7 +187,7 @@ class Sight(Protocol):
         """Every disagreement of the network engine with rows."""
 
     def strays(self) -> Mapping[str, Held]:
-        """Every guest by its instance's uuid, as an order would have it: for one that no order names."""
+        """Every guest by its instance's uuid, in the form of an order: doctor shows those that no order names."""
 
 
 class Machine:
@@ -200,10 +200,10 @@ class Machine:
         self.site = site
 
     def begin(self, say: Say) -> None:
-        """Start the daemons that do not run; safe to repeat."""
+        """Start the daemons that do not run yet; safe to repeat."""
 
     def end(self, say: Say, *, instances: bool) -> None:
-        """Once the cloud's processes ended: end the guests if asked to; without guests, the daemons too."""
+        """End the guests if `instances`, after the cloud's processes; where no guest runs, end the daemons too."""
 
     def processes(self) -> Sequence[ProcessDeclaration]:
         """The daemons to supervise, in the order of starting."""
@@ -214,43 +214,43 @@ class Machine:
         return {}
 
     def silent(self) -> Sequence[str]:
-        """The daemons that run, perhaps, and do not answer."""
+        """The daemons that do not answer."""
         return ()
 
     def certified(self) -> None:
-        """The certificate with which this machine proves itself was renewed."""
+        """Use this machine's certificate, which was renewed."""
 
     def names(self) -> set[str]:
-        """The names that it gives at the top of the state directory: purge removes them."""
+        """The names of its files and folders in the state directory: purge removes them."""
         return set()
 
     def release(self) -> None:
-        """Before the state directory is removed: give up what this cloud holds of the machine."""
+        """Give up what this cloud holds of the machine, before the state directory is removed."""
 
     def forget(self) -> None:
-        """After it was removed: remove what this cloud alone used of what all share."""
+        """Remove shared files that this cloud alone used, after the state directory was removed."""
 
     def facts(self) -> Mapping[str, str]:
-        """The facts of the machine in words, by name."""
+        """The facts of the machine that doctor shows, by name."""
         return {}
 
     def look(self, host: int | None) -> Sight | None:
-        """See every body; `host` is the host process, None where it does not run. None where doctor has no need."""
+        """Take a snapshot of all bodies; `host` is the host process's pid, or None. None: nothing to examine."""
         return None
 
     def look_at_engine(self) -> Sight | None:
-        """The same on the cloud's side of several machines: the network engine alone. None: its place is not told."""
+        """Take a snapshot of the network engine alone, for a cloud with hosts elsewhere; None: no address is set."""
         return None
 
     def repair(self, finding: Finding, host: BookView, store: StoreView | None) -> None:
-        """Mend what this machine's part can of a finding whose meaning says that it is mended. Raises OSError too."""
+        """Repair a finding whose meaning says that it can be repaired. Raises OSError too."""
 
 
 class Central(Machine):
     """The network engine's databases, for hosts on machines of their own: `pileus central`."""
 
     address: str = ""
-    """Where the cloud's processes find them."""
+    """The address at which the cloud's processes find the databases."""
 
 
 class Kit(ABC):

@@ -73,7 +73,7 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     """The keepers whose orders' records carry it, beside its own keeper: a keeper is believed nothing else."""
 
     SEEN_BY: ClassVar[Literal["project", "everybody", "administrators"]] = "project"
-    """Whose lists have them; those for everybody may still be private to a project (`find.visible`)."""
+    """Whose lists contain them; a noun for everybody may still be private to a project (`find.visible`)."""
 
     SECRET: ClassVar[tuple[str, ...]] = ()
     """Fields of `wanted` that no document shows."""
@@ -82,7 +82,7 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     """Whether users tag them."""
 
     DROPPED: ClassVar[dict[str, Any]] = {}
-    """Fields of `wanted` with long values of users', which nobody needs once it has ended, and their values then."""
+    """Fields of `wanted` that hold long values of users, and the short values that replace them in a tombstone."""
 
     id: int = 0
     uuid: str
@@ -114,7 +114,7 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
             tag.check(self.tags)
 
     def as_tombstone(self) -> Noun:
-        """The noun as it is kept once it has ended: a small row."""
+        """The small row that stays when the noun has ended."""
         return msgspec.structs.replace(self, tags={}, wanted=msgspec.structs.replace(self.wanted, **self.DROPPED))
 
     def carriers(self) -> tuple[tuple[str, str], ...]:
@@ -122,7 +122,7 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
         return ((self.KIND, self.uuid),) if self.KEEPER else ()
 
     def recorded(self) -> Noun:
-        """The noun as the record of its keeper's order has it: without the parts that another placement changes."""
+        """The noun as it stands in the record of its order: without the fields that change with its placement."""
         if hasattr(self.assigned, "content"):
             return msgspec.structs.replace(self, assigned=msgspec.structs.replace(self.assigned, content=""))
         return self
@@ -133,11 +133,11 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
         return keeper in (cls.KEEPER, *cls.CONTEXT_OF)
 
     def as_context(self) -> Noun:
-        """The noun as records of others have it, which refer to it: each change of it would be an order for them."""
+        """The noun as it stands in records of nouns that refer to it: without tags, whose changes need no new order."""
         return msgspec.structs.replace(self, tags={})
 
-    def over(self, row: Noun) -> Any:
-        """The assigned part of a recorded noun, for its present `row`, whose placement stays."""
+    def assigned_over(self, row: Noun) -> Any:
+        """The assigned part of this noun, read from a record, with the placement of its present `row`."""
         return row.assigned if self.assigned is None else self.assigned
 
     def owner(self, kind: str) -> str:
@@ -146,11 +146,11 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
         return next(owners, "")
 
     def yields(self) -> bool:
-        """Whether it leaves values to others that have a right to them too, because it can do with other ones."""
+        """Whether it gives a value up that another noun claims too, because any other value will do."""
         return False
 
     def unheard(self) -> str:
-        """The host of which the latest recovery did not hear whether it has the noun; empty where all is known."""
+        """The host that may have the noun and has not reported since the latest recovery; empty for none."""
         return ""
 
     def claims(self) -> tuple[Claim, ...]:

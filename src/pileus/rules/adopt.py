@@ -30,7 +30,7 @@ N = TypeVar("N", bound=Noun)
 def make(tx: Writer, spec: InstanceSpec, host: str, body: BodyReport) -> Instance:
     """The rows of an instance on `host` as `spec` says, made or overwritten, and what is missing around them.
 
-    Claims and usage are not touched (`recount.set_right` does); a loop is woken, whose next order is above `spec`.
+    Claims that others hold are left to `recount.set_right`. A loop is woken, whose next order is above `spec`.
     Raises InvalidValue for an order without a record.
     """
     nouns = recalled(spec.record, "host")
@@ -73,7 +73,7 @@ def put(tx: Writer, noun: N) -> N:
         return tx.add(noun)
     if (row.wanted, row.name, row.tags) != (noun.wanted, noun.name, noun.tags):
         row = tx.want(row, noun.wanted, name=noun.name, tags=noun.tags)
-    assigned = noun.over(row)
+    assigned = noun.assigned_over(row)
     return row if assigned == row.assigned else tx.assign(row, assigned)
 
 
