@@ -88,7 +88,7 @@ class Site:
     def plain_host(self, name: str, sequence: int = 1, **more: object) -> None:
         """A host that is known from a report alone."""
         given: dict[str, object] = {"zone": "us-east-1a", "limits": ProviderLimits(), **more}
-        report.absorb(self.core, Report(host=name, epoch=1, sequence=sequence, **given))  # type: ignore[arg-type]
+        report.absorb_all(self.core, [Report(host=name, epoch=1, sequence=sequence, **given)])  # type: ignore[arg-type]
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
@@ -115,7 +115,7 @@ class Site:
 
     def hear(self, name: str, *, full: bool = True) -> None:
         """A host's report is taken in."""
-        report.absorb(self.core, self.agents[name].report(full=full))
+        report.absorb_all(self.core, [self.agents[name].report(full=full)])
 
     def settle(self, turns: int = 8) -> None:
         """Let some seconds pass in which everything is delivered, done and said."""

@@ -65,7 +65,7 @@ def _absorbed() -> Work:
         if message.host == _HOST:  # each is news
             message = msgspec.structs.replace(message, epoch=2, sequence=inputs)
         with contextlib.suppress(PileusError):
-            report.absorb(site.core, message)
+            report.absorb_all(site.core, [message])
         site.work()
         site.sent.clear()
         site.asked.clear()

@@ -20,6 +20,7 @@ from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from tests.loops.test_recover import Process, copied, replaced
 from tests.loops.test_recover_shared import Shared
+from tests.store.wakes import finish_wake
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -137,7 +138,7 @@ def test_the_engine_is_not_asked_before_steps_that_were_decided_in_the_lost_time
     process.hear("h1")
     process.recovery.tick()
     assert "steps" in process.recovery.missing()
-    site.store.finish_wake(held, None)
+    finish_wake(site.store, held, None)
     process.recovery.tick()
     assert process.recovery.missing() == {}
     assert process.recovery.outcome is not None

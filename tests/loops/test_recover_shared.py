@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from pileus.loops import recover, standing
-from pileus.loops.report import absorb
+from pileus.loops.report import absorb_all
 from pileus.model.errors import Unavailable
 from pileus.verbs.instance.launch import Launch
 from tests.loops.test_recover import Process, empty, replaced
@@ -160,7 +160,7 @@ def test_a_report_that_was_taken_in_by_one_process_is_old_for_the_other(site: Si
     first, second = Shared(site).opened(), Shared(site)
     second.opened()
     report = site.agents["h1"].report(full=True)
-    absorb(first.core, report)
+    absorb_all(first.core, [report])
     before = meta(site, "counter")
     second.recovery.heard(report)
     assert meta(site, "counter") == before

@@ -40,7 +40,7 @@ def body(row: Instance, **more: object) -> BodyReport:
 
 def say(site: Site, sequence: int, host: str = "h1", **more: object) -> None:
     fields: dict[str, object] = {"zone": "us-east-1a", "epoch": 5, **more}
-    report.absorb(site.core, Report(host=host, sequence=sequence, **fields))  # type: ignore[arg-type]
+    report.absorb_all(site.core, [Report(host=host, sequence=sequence, **fields)])  # type: ignore[arg-type]
 
 
 def host(site: Site, name: str = "h1") -> Host:

@@ -18,6 +18,7 @@ from pileus.store.store import Store
 from pileus.verbs import flavor, project
 from pileus.verbs.instance.launch import Launch
 from tests.bus.waiting import until
+from tests.store.wakes import claim_wake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +74,7 @@ def test_who_stops_holds_no_wake(url: Callable[[str], str]) -> None:
     project.ensure(SYSTEM, core, "blue")
     try:
         assert work(core, stop=lambda: True)
-        wakes = [store.claim_wake(), store.claim_wake()]
+        wakes = [claim_wake(store), claim_wake(store)]
         assert wakes[0] is not None, "the first one was done, the others are anybody's"
         assert wakes[1] is not None
     finally:

@@ -207,7 +207,7 @@ class World:
                 if self.restoring is not None:
                     self.restoring.heard(message)
                 else:
-                    report.absorb(self.core, message)
+                    report.absorb_all(self.core, [message])
             except (StoreDown, Unavailable) as error:
                 if not is_down(error):
                     raise
@@ -354,7 +354,7 @@ class World:
     def _begin(self) -> None:
         for node in self.nodes.values():
             zone = self.core.place.zone
-            report.absorb(self.core, messages.Report(host=node.name, epoch=0, sequence=1, zone=zone))
+            report.absorb_all(self.core, [messages.Report(host=node.name, epoch=0, sequence=1, zone=zone)])
             if self.temper.history:
                 node.book.recall(HISTORY)
             node.boot()

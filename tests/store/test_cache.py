@@ -14,6 +14,7 @@ from pileus.store.migrate import migrate
 from pileus.store.store import TOMBSTONE, Store
 from tests.statements import executed
 from tests.store.clock import Clock, flavor, instance
+from tests.store.wakes import claim_wake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,6 +125,6 @@ def test_new_nouns_are_woken_and_can_be_woken_again(store: Store, clock: Clock) 
         assert tx.woken
     with store.read() as tx:
         assert [tx.due("instance", noun.uuid) for noun in made] == [clock.now - 5, clock.now]
-    held = store.claim_wake()
+    held = claim_wake(store)
     assert held is not None
     assert (held.uuid, held.wakes) == (made[0].uuid, 2)

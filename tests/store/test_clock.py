@@ -10,6 +10,7 @@ from pileus.store.clock import Clock
 from pileus.store.migrate import migrate
 from pileus.store.store import HASTE, TOMBSTONE, Store
 from tests.store.clock import flavor, instance
+from tests.store.wakes import claim_wake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +96,7 @@ def test_nothing_waits_for_a_clock_that_was_set_back(timed: Store, machine: Mach
         tx.wake(rows[0])
         tx.wake(rows[1], tx.now + 5)
         tx.wake(rows[2], tx.now - 1)
-    held = timed.claim_wake()
+    held = claim_wake(timed)
     assert held is not None
     machine.passes(1)
     machine.wall -= 100
@@ -109,4 +110,4 @@ def test_a_process_that_begins_after_the_clock_was_set_back_waits_for_nothing(ti
     machine.wall -= 3600
     timed.now = Clock(lambda: machine.wall, lambda: machine.steady)
     timed.release_wakes()
-    assert timed.claim_wake() is not None
+    assert claim_wake(timed) is not None

@@ -17,6 +17,7 @@ from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from tests.bus.waiting import until
 from tests.store.clock import flavor
+from tests.store.wakes import claim_wake, finish_wake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,19 +79,19 @@ def test_a_wake_that_could_not_be_given_back_does_not_wait_for_its_leases_end(fi
     made = flavor("late")
     with file_store.write() as tx:
         tx.wake(tx.add(made))
-    held = file_store.claim_wake()
+    held = claim_wake(file_store)
     assert held is not None
     say(file_store, "query_only=ON")
     with pytest.raises(Unavailable):
-        file_store.finish_wake(held, file_store.now(), failed=True)
+        finish_wake(file_store, held, file_store.now(), failed=True)
     with pytest.raises(Unavailable):
-        file_store.claim_wake()
+        claim_wake(file_store)
     say(file_store, "query_only=OFF")
-    again = file_store.claim_wake()
+    again = claim_wake(file_store)
     assert again is not None
     assert (again.uuid, again.tries) == (made.uuid, 1)
-    file_store.finish_wake(again, None)
-    assert file_store.claim_wake() is None
+    finish_wake(file_store, again, None)
+    assert claim_wake(file_store) is None
 
 
 def test_what_was_to_be_stored_is_no_part_of_the_error(file_store: Store) -> None:

@@ -15,6 +15,7 @@ from pileus.model.flavor import Flavor
 from pileus.store import store as stores
 from pileus.store.store import LEASE, Store
 from tests.store.clock import Clock, flavor, instance
+from tests.store.wakes import claim_wake, finish_wake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,12 +37,12 @@ def due(store: Store, row: Instance) -> float | None:
 
 
 def test_a_wake_is_one_workers(store: Store, row: Instance, clock: Clock) -> None:
-    held = store.claim_wake()
+    held = claim_wake(store)
     assert held is not None
     assert (held.kind, held.uuid, held.until) == ("instance", row.uuid, clock.now + LEASE)
-    assert store.claim_wake() is None
-    store.finish_wake(held, None)
-    assert store.claim_wake() is None
+    assert claim_wake(store) is None
+    finish_wake(store, held, None)
+    assert claim_wake(store) is None
     assert due(store, row) is None
 
 
@@ -60,56 +61,56 @@ def test_a_claim_that_was_not_committed_is_no_step(
     with monkeypatch.context() as patched:
         patched.setattr(store.engine, "write", failing)
         with pytest.raises(Unavailable):
-            store.claim_wake()
+            claim_wake(store)
         assert not store.has_steps()
-    held = store.claim_wake()
+    held = claim_wake(store)
     assert held is not None
     assert store.has_steps()
-    store.finish_wake(held, None)
+    finish_wake(store, held, None)
     assert not store.has_steps()
 
 
 def test_a_finished_wake_is_due_when_it_says(store: Store, row: Instance, clock: Clock) -> None:
-    held = store.claim_wake()
+    held = claim_wake(store)
     assert held is not None
-    store.finish_wake(held, clock.now + 5)
-    assert store.claim_wake() is None
+    finish_wake(store, held, clock.now + 5)
+    assert claim_wake(store) is None
     clock.now += 5
-    assert store.claim_wake() is not None
+    assert claim_wake(store) is not None
 
 
 def test_who_dies_loses_nothing(store: Store, row: Instance, clock: Clock) -> None:
-    assert store.claim_wake() is not None
+    assert claim_wake(store) is not None
     clock.now += LEASE - 0.1
-    assert store.claim_wake() is None
+    assert claim_wake(store) is None
     clock.now += 0.1
-    assert store.claim_wake() is not None
+    assert claim_wake(store) is not None
 
 
 def test_a_wake_during_the_work_is_due_at_once(store: Store, row: Instance, clock: Clock) -> None:
-    held = store.claim_wake()
+    held = claim_wake(store)
     assert held is not None
     with store.write() as tx:
         tx.wake(row)
-    assert store.claim_wake() is None  # not while the first worker is at it
-    store.finish_wake(held, None)
-    again = store.claim_wake()
+    assert claim_wake(store) is None  # not while the first worker is at it
+    finish_wake(store, held, None)
+    again = claim_wake(store)
     assert again is not None
-    store.finish_wake(again, None)
+    finish_wake(store, again, None)
     assert due(store, row) is None
 
 
 def test_who_comes_late_clears_nothing(store: Store, row: Instance, clock: Clock) -> None:
-    slow = store.claim_wake()
+    slow = claim_wake(store)
     clock.now += LEASE
-    other = store.claim_wake()
+    other = claim_wake(store)
     assert slow is not None
     assert other is not None
-    store.finish_wake(slow, None)
+    finish_wake(store, slow, None)
     assert due(store, row) == other.until
-    assert store.claim_wake() is None
-    store.finish_wake(other, None)
-    store.finish_wake(slow, clock.now)
+    assert claim_wake(store) is None
+    finish_wake(store, other, None)
+    finish_wake(store, slow, clock.now)
     assert due(store, row) is None
 
 
@@ -122,13 +123,13 @@ def test_the_earlier_due_time_stays(store: Store, row: Instance, clock: Clock) -
 
 def test_tries_count_failures_until_somebody_wakes(store: Store, row: Instance, clock: Clock) -> None:
     for tries in range(3):
-        held = store.claim_wake()
+        held = claim_wake(store)
         assert held is not None
         assert held.tries == tries
-        store.finish_wake(held, clock.now, failed=True)
+        finish_wake(store, held, clock.now, failed=True)
     with store.write() as tx:
         tx.wake(row)
-    held = store.claim_wake()
+    held = claim_wake(store)
     assert held is not None
     assert held.tries == 0
 
@@ -139,7 +140,7 @@ def test_what_waited_longest_comes_first(store: Store, clock: Clock) -> None:
         rows = tx.add_all([instance(of) for _ in range(3)])
         for wait, one in zip((2, 9, 5), rows, strict=True):
             tx.wake(one, clock.now - wait)
-    order = [held.uuid for held in iter(store.claim_wake, None)]
+    order = [held.uuid for held in iter(lambda: claim_wake(store), None)]
     assert order == [rows[1].uuid, rows[2].uuid, rows[0].uuid]
 
 
@@ -148,12 +149,12 @@ def test_the_scan_wakes_what_lives_and_has_a_loop(store: Store, row: Instance) -
         dead = tx.add(instance(tx.list(Flavor)[0]))
         tx.wake(dead)
         tx.bury(dead)
-    held = store.claim_wake()
+    held = claim_wake(store)
     while held is not None:
-        store.finish_wake(held, None)
-        held = store.claim_wake()
+        finish_wake(store, held, None)
+        held = claim_wake(store)
     store.wake_everything(KINDS)
-    assert [held.uuid for held in iter(store.claim_wake, None)] == [row.uuid]
+    assert [held.uuid for held in iter(lambda: claim_wake(store), None)] == [row.uuid]
 
 
 def test_nothing_is_woken_by_what_was_rolled_back(store: Store, row: Instance) -> None:
@@ -177,7 +178,7 @@ def test_many_workers_share_the_work(filed: Store) -> None:
     taken: list[str] = []
 
     def work() -> None:
-        while (held := filed.claim_wake()) is not None:
+        while (held := claim_wake(filed)) is not None:
             taken.append(held.uuid)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -192,13 +193,13 @@ def test_giving_one_back_takes_the_next(store: Store, row: Instance) -> None:
     with store.write() as tx:
         other = tx.add(flavor("other"))
         tx.wake(other)
-    held = store.claim_wake()
+    held = claim_wake(store)
     assert held is not None
-    following = store.finish_wake(held, None, claim=True)
+    following = finish_wake(store, held, None, claim=True)
     assert following is not None
     assert {held.uuid, following.uuid} == {row.uuid, other.uuid}
-    assert store.finish_wake(following, None, claim=True) is None
-    assert store.claim_wake() is None
+    assert finish_wake(store, following, None, claim=True) is None
+    assert claim_wake(store) is None
 
 
 def test_a_wake_names_the_last_request_that_asked_for_it(store: Store, row: Instance) -> None:
@@ -208,7 +209,7 @@ def test_a_wake_names_the_last_request_that_asked_for_it(store: Store, row: Inst
         tx.wake(row)
     with store.write() as tx:
         tx.wake(row)  # as a report does, for nobody's sake
-    held = store.claim_wake()
+    held = claim_wake(store)
     assert held is not None
     assert held.request == "first"
 
@@ -221,19 +222,19 @@ def test_a_clock_that_jumps_delays_nothing_beyond_the_next_scan(
     with store.write() as tx:
         other = tx.add(instance(tx.add(flavor("other"))))
         tx.wake(other, clock.now + 5)
-    assert store.claim_wake() is not None
+    assert claim_wake(store) is not None
     clock.now += hours * 3600
     store.wake_everything(KINDS)
-    found = {held.uuid for held in (store.claim_wake(), store.claim_wake()) if held is not None}
+    found = {held.uuid for held in (claim_wake(store), claim_wake(store)) if held is not None}
     assert found == {row.uuid, other.uuid}
 
 
 def test_a_lease_that_is_good_is_nobody_elses_after_a_scan(store: Store, row: Instance, clock: Clock) -> None:
-    assert store.claim_wake() is not None
+    assert claim_wake(store) is not None
     clock.now -= 1  # as clocks are set by the second every day
     store.wake_everything(KINDS)
     clock.now += 1
-    assert store.claim_wake() is None
+    assert claim_wake(store) is None
 
 
 def test_a_scan_looks_at_some_and_the_next_one_at_others(

@@ -47,7 +47,7 @@ def crowded(store: Store, hosts: int, memory: int) -> tuple[Core, Caller, Image]
         host_report = Report(
             host=f"h{number}", epoch=1, sequence=1, capacity=Capacity(memory=memory), limits=ProviderLimits()
         )
-        report.absorb(core, host_report)
+        report.absorb_all(core, [host_report])
     return core, ann, tiny
 
 

@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
 
 
-def absorb(core: Core, report: Report) -> None:
-    """Take one report in, in one transaction; an older one than was seen last is dropped."""
-    absorb_all(core, [report])
-
-
 def absorb_all(core: Core, reports: Sequence[Report]) -> None:
     """Take many in, at most one of each host, in one transaction.
 

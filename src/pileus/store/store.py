@@ -160,12 +160,8 @@ class Store:
         with self.write() as tx:
             tx.keep_meta(PROVED, int(tx.now))
 
-    def claim_wake(self) -> Claimed | None:
-        """Take the wake that has been due for longest and is nobody's; None when there is none."""
-        return next(iter(self.claim_wakes(1)), None)
-
     def claim_wakes(self, most: int) -> list[Claimed]:
-        """Take up to `most` of those wakes."""
+        """Take up to `most` wakes that are due and nobody's, those that have been due for longest."""
         if self.closed:
             return []
         self._set_back = self._set_back or (isinstance(self.now, Clock) and self.now.was_set_back())
@@ -182,18 +178,10 @@ class Store:
         self._held.update(claimed)
         return claimed
 
-    def finish_wake(
-        self, wake: Claimed, due: float | None, *, failed: bool = False, claim: bool = False
-    ) -> Claimed | None:
-        """Give a wake back, due at `due` (None: when woken or scanned); at once if it was woken meanwhile.
-
-        With `claim`, take the next one in the same transaction.
-        """
-        return next(iter(self.finish_wakes([(wake, due, failed)], claim=int(claim))), None)
-
     def finish_wakes(self, done: Sequence[tuple[Claimed, float | None, bool]], *, claim: int = 0) -> list[Claimed]:
-        """Give many back, each with when it is due and whether it failed; and take up to `claim` others.
+        """Give wakes back, each with when it is due (None: when woken or scanned) and whether it failed.
 
+        One that was woken meanwhile is due at once. With `claim`, take up to that many others in the same transaction.
         A wake that cannot be given back now, perhaps because the disk is full, is given back before this process claims
         another one: it would wait for its lease's end.
         """
