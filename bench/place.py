@@ -40,9 +40,8 @@ def run(seconds: float) -> None:
         tiny = image.register(ann, core, "tiny", Wanted(digest="0" * 64, size=1, virtual_size=1))
         has = Capacity(vcpus=64, memory=1 << 18, disk=1 << 14)
         for number in range(HOSTS):
-            report.absorb(
-                core, Report(host=f"h{number}", epoch=1, sequence=1, capacity=has, traits=("kvm", "cpu:avx2"))
-            )
+            traits = ("kvm", "cpu:avx2")
+            report.absorb_all(core, [Report(host=f"h{number}", epoch=1, sequence=1, capacity=has, traits=traits)])
         for size in (1, 50):
             asked = Launch(image=tiny.ec2_id, flavor="m1.tiny", least=size, most=size)
             rate, cpu = _rate(seconds, lambda asked=asked: launch(ann, core, asked))  # type: ignore[misc]
