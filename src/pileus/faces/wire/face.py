@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from pileus.rules.credential import Authority
 
 GROUP = "pileus.faces"
-"""The entry points of the faces that a cloud's process answers with."""
+"""The entry points of the faces that a process of the cloud serves."""
 
 GUESTS = "pileus.guestfaces"
-"""The entry points of the faces that hosts serve inside guests' networks: functions (secret) → the answering one."""
+"""The entry point of the service that hosts give inside guests' networks: a function of a secret, which makes it."""
 
 
 class FaceContext(NamedTuple):
