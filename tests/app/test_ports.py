@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,23 @@ def test_no_client_is_given_one(tmp_path: Path) -> None:
     assert listener is not None
     with listener:
         assert listener.getsockname()[1] < begin
+
+
+def test_a_face_has_its_port_again_on_a_disk_that_takes_nothing(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path)
+    state.prepare()
+    numbers = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for most in (soft, 0):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+        try:
+            listener = faceports.listen(state, FACE, MccSettings(listen="127.0.0.1:0"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert listener is not None
+        with listener:
+            numbers.append(listener.getsockname()[1])
+    assert numbers == [int(state.face_port(FACE.name).read_text())] * 2
 
 
 def test_where_nobody_says_which_those_are_any_is_as_good(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pileus.app import faces, ports, tls
 from pileus.cli.problem import Problem
 from pileus.model import addresses
+from pileus.posix.files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +54,7 @@ def listen(state: StateDirectory, face: FaceDeclaration, own: Any) -> socket.soc
             if port == wanted[-1]:
                 raise Problem(f"{face.name}: {where} cannot be listened at: {error.strerror}.") from error
         else:
-            kept.write_text(f"{listener.getsockname()[1]}\n")
+            write_file(kept, f"{listener.getsockname()[1]}\n".encode())
             return listener
     raise AssertionError
 
