@@ -143,7 +143,7 @@ def test_a_gibibyte_comes_and_goes_in_flat_memory(toy: ToyStub) -> None:
 
 
 def _whole(link: Any) -> bytes:
-    """What comes on a connection until a document ends."""
+    """The bytes that a connection receives until a document ends."""
     answer = b""
     while not answer.endswith(b"}"):
         part: bytes = link.recv(65536)

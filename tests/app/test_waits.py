@@ -37,7 +37,7 @@ class Fact:
             self.looks += 1
             self._now += 1
             self.most = max(self.most, self._now)
-        time.sleep(0.001)
+        time.sleep(0.001)  # the work of a look: others would begin beside it
         with self._lock:
             self._now -= 1
         return THERE if self.true else None

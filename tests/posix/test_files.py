@@ -70,7 +70,7 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new_one_and_the_next_one_tid
             was = read_file(path)
             while read_file(path) == was:
                 assert writer.poll() is None
-                time.sleep(0.001)
+                time.sleep(0.001)  # between looks at the condition above
             end = time.monotonic() + drawn.uniform(0.0, 0.05)
             while time.monotonic() < end:
                 check_whole(path)

@@ -38,38 +38,38 @@ async def stream(
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
     if body.length is not None:
         headers.append((b"content-length", str(body.length).encode()))
-    left = asyncio.create_task(until_left(receive))
+    client_left = asyncio.create_task(until_left(receive))
     try:
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         if scope["method"] != "HEAD":
-            async with contextlib.aclosing(parts(body, waits, run, left)) as taken:
-                async for part in taken:
+            async with contextlib.aclosing(parts(body, waits, run, client_left)) as body_parts:
+                async for part in body_parts:
                     await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:
-        left.cancel()
+        client_left.cancel()
         body.close()
 
 
-async def parts(body: BodyStream, waits: Waits, run: Run[bytes | None], left: asyncio.Task[None]) -> Any:
-    """The parts of a stream as they come, until its end, or until its client has `left`."""
+async def parts(body: BodyStream, waits: Waits, run: Run[bytes | None], client_left: asyncio.Task[None]) -> Any:
+    """The parts of a stream as they come, until its end, or until its client has left."""
     with waits.heard(body.topics) as changed:
-        while not left.done():
+        while not client_left.done():
             changed.clear()
             part = await run(body.take)
             if part == END:
                 return
             if part is not None:
                 yield part
-            elif not await _changes(waits, changed, body, left) and body.idle:
+            elif not await _changes(waits, changed, body, client_left) and body.idle:
                 yield body.idle
 
 
-async def _changes(waits: Waits, changed: asyncio.Event, body: BodyStream, left: asyncio.Task[None]) -> bool:
+async def _changes(waits: Waits, changed: asyncio.Event, body: BodyStream, client_left: asyncio.Task[None]) -> bool:
     """Wait for a change, as long as the stream pauses; whether there was one. Returns when the client leaves."""
     pause = asyncio.create_task(waits.pause(changed, body.pause, body.topics))
     try:
-        await asyncio.wait((pause, left), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((pause, client_left), return_when=asyncio.FIRST_COMPLETED)
         return not pause.done() or pause.result()
     finally:
         pause.cancel()

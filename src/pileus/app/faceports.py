@@ -44,8 +44,8 @@ def listen(state: StateDirectory, face: FaceDeclaration, own: Any) -> socket.soc
         raise Problem(f"The face {face.name} cannot listen at '{where}': give ADDRESS:PORT.")
     address, _, number = where.rpartition(":")
     # A cloud that is started again is where it was, if nobody else is there.
-    kept = state.face_port(face.name)
-    wanted = [int(number)] if number != "0" else [*_before(kept), *ports.choices()]
+    port_file = state.face_port(face.name)
+    wanted = [int(number)] if number != "0" else [*_before(port_file), *ports.choices()]
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     for port in wanted:
         try:
@@ -54,7 +54,7 @@ def listen(state: StateDirectory, face: FaceDeclaration, own: Any) -> socket.soc
             if port == wanted[-1]:
                 raise Problem(f"{face.name}: {where} cannot be listened at: {error.strerror}.") from error
         else:
-            write_file(kept, f"{listener.getsockname()[1]}\n".encode())
+            write_file(port_file, f"{listener.getsockname()[1]}\n".encode())
             return listener
     raise AssertionError
 
@@ -70,9 +70,9 @@ def url(settings: Settings, listener: socket.socket, identity: ListenerIdentity 
     return f"{scheme}://{f'[{address}]' if ':' in address else address}:{port}"
 
 
-def _before(kept: Path) -> list[int]:
+def _before(port_file: Path) -> list[int]:
     try:
-        text = kept.read_text().strip()
+        text = port_file.read_text().strip()
     except OSError:
         return []
     return [int(text)] if text.isdecimal() and 0 < int(text) < 65536 else []

@@ -58,9 +58,9 @@ def _up(state: StateDirectory, launch: ServerLaunch) -> None:
     from pileus.app.up import up  # noqa: PLC0415  (dear, and --help is to be quick)
 
     # How the server was started that runs, among what is said of its processes.
-    kept = state.run / f"{launch.face}.json"
+    settings_file = state.run / f"{launch.face}.json"
     runs = any(processes.owner(state.pidfile(name)) for name in ("supervisor", "cloud"))
-    before = read_json(kept) if runs else None
+    before = read_json(settings_file) if runs else None
     if before not in (None, launch.settings):
         described = launch.described.format_map(before)
         raise Problem(f"A server runs in {state.root} already, {described}: {_program()} --stop first.")
@@ -72,7 +72,7 @@ def _up(state: StateDirectory, launch: ServerLaunch) -> None:
                 f"A cloud runs in {state.root} already, with another door, or none: {_program()} --stop first."
             )
         if not runs:
-            write_json(kept, dict(launch.settings), 0o600)
+            write_json(settings_file, dict(launch.settings), 0o600)
         if kits.builds_images(state):
             from pileus.app.build import BUILT, add_all  # noqa: PLC0415  (the stub has its own)
 
@@ -111,7 +111,7 @@ def _follow(state: StateDirectory, log: IO[bytes]) -> None:
             sys.stdout.buffer.flush()
         if last or (read_json(state.endpoints) is None and not ended):
             return
-        time.sleep(0.2)
+        time.sleep(0.2)  # a log is followed by looking
 
 
 def _state(launch: ServerLaunch) -> StateDirectory:

@@ -171,8 +171,8 @@ class Edge:
             response = await self._requests.refuse(running, request_of(scope, b"", headers), client, error)
             response.headers["connection"] = "close"
             return response
-        left = functools.partial(answers.until_left, receive)
-        answer = await self._requests.answer(running, request, client, left)
+        client_left = functools.partial(answers.until_left, receive)
+        answer = await self._requests.answer(running, request, client, client_left)
         # What was changed is answered in any case.
         if answer is not None and not scope["hold_answer"](len(answer.body)) and answer.reads:
             refused: Response = running.refused(Throttled(UNREAD))

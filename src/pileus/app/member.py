@@ -25,9 +25,9 @@ def up(state: StateDirectory, provider: str, say: Say) -> str:
         raise Problem("Running machines needs root: use sudo.")
     state.prepare()
     with kits.as_problems():
-        kept = kit.kept(kits.site(kit, state))
+        kept_options = kit.kept(kits.site(kit, state))
     with locked(state.run / "up.lock"):
-        write_json(state.started, {"provider": kit.name, **kept}, 0o644)
+        write_json(state.started, {"provider": kit.name, **kept_options}, 0o644)
         begin(kit, state, say)
         start_host(kit, state, say)
         if processes.owner(state.pidfile("supervisor")) is None:

@@ -62,9 +62,9 @@ class Requests:
         self._host_threads.shutdown(wait=True, cancel_futures=True)
 
     async def answer(
-        self, face: RunningFace, request: Request, client: str, left: Callable[[], Awaitable[None]] = _stays
+        self, face: RunningFace, request: Request, client: str, client_left: Callable[[], Awaitable[None]] = _stays
     ) -> Response | None:
-        """The answer to a request from the address `client`; None where the client `left` before it was there.
+        """The answer to a request from the address `client`; None where the client left before it was there.
 
         Raises what a verb of ours should not.
         """
@@ -73,7 +73,7 @@ class Requests:
             if isinstance(answered, Identified):
                 answered = await self._from_host(answered, client)
             if isinstance(answered, _Postponed):
-                return await self._later(answered, client, left)
+                return await self._later(answered, client, client_left)
             return await answered.answer() if isinstance(answered, _Refused) else answered
         except (Throttled, Unavailable) as error:
             late = isinstance(error, Throttled)
@@ -144,12 +144,14 @@ class Requests:
         except Throttled as error:
             return self._refuse(identified, client, error)
 
-    async def _later(self, postponed: _Postponed, client: str, left: Callable[[], Awaitable[None]]) -> Response | None:
+    async def _later(
+        self, postponed: _Postponed, client: str, client_left: Callable[[], Awaitable[None]]
+    ) -> Response | None:
         """The answer that is waited for, in no thread; None where the client left before."""
         identified = postponed.identified
         run = functools.partial(self.run, identified.caller)
         waiting = asyncio.ensure_future(self.waits.until(postponed.waiting, identified.caller.project, run))
-        leaving = asyncio.ensure_future(left())
+        leaving = asyncio.ensure_future(client_left())
         try:
             await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():

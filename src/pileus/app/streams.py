@@ -115,8 +115,8 @@ async def _reply(conversation: Conversation, receive: Receive, send: Send, run: 
             await send({"type": "websocket.send", "bytes": answer})
 
 
-async def _push(pushed: BodyStream, send: Send, waits: Waits, run: Run, left: asyncio.Task[None]) -> None:
-    async for part in answers.parts(pushed, waits, run, left):
+async def _push(pushed: BodyStream, send: Send, waits: Waits, run: Run, client_left: asyncio.Task[None]) -> None:
+    async for part in answers.parts(pushed, waits, run, client_left):
         await send({"type": "websocket.send", "bytes": part})
 
 

@@ -91,7 +91,7 @@ def _finish(sink: BodySink, _caller: Caller) -> Response:
 
 
 async def gathered(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in fewer parts, of PART bytes and more, but for the last one."""
+    """Join parts until each has PART bytes or more; the last part may have fewer."""
     waiting: list[bytes] = []
     size = 0
     async for part in parts:

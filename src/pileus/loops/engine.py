@@ -46,7 +46,7 @@ def step(core: Core, kind: str, uuid: str) -> float | None:
 
 
 def steps(core: Core, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float | Fault | None]:
-    """The same for many (kind, uuid): written and read back together, applied one after the other."""
+    """Do one step for each (kind, uuid): write all orders, apply them one after the other, read all back."""
     outcomes: dict[tuple[str, str], float | Fault | None] = dict.fromkeys(keys)
     orders: list[tuple[Noun, Spec | None]] = []
     with core.store.write() as tx:

@@ -24,7 +24,7 @@ class EngineKind(Generic[N]):
 
     def spec(self, tx: Reader, row: N, place: Place) -> Spec:
         """The order for `row`, without its revision. Raises Unavailable where it needs a row that cannot be read."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind has its own
 
     def prepare(self, core: Core, tx: Writer, row: N) -> N:
         """The row as it is to be ordered; a kind may decide about it first."""

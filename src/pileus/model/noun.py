@@ -73,7 +73,7 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     """The keepers whose orders' records carry it, beside its own keeper: a keeper is believed nothing else."""
 
     SEEN_BY: ClassVar[Literal["project", "everybody", "administrators"]] = "project"
-    """Whose lists contain them; a noun for everybody may still be private to a project (`find.visible`)."""
+    """The audience of their lists; a noun for everybody may still be private to a project (`find.visible`)."""
 
     SECRET: ClassVar[tuple[str, ...]] = ()
     """Fields of `wanted` that no document shows."""

@@ -30,7 +30,7 @@ LATE = 60.0
 
 
 def view(tx: Reader, now: float) -> StoreView:
-    """The same of one snapshot, for whoever opens the database itself; `now` in seconds."""
+    """Return the store's wanted state, and its contradictions with itself, in one snapshot; `now` in seconds."""
     subnets: dict[str, list[str]] = {}
     for subnet in tx.list(Subnet):
         subnets.setdefault(subnet.wanted.network, []).append(subnet.uuid)

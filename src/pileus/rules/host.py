@@ -38,7 +38,7 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def let_in(tx: Writer, name: str) -> bool:
-    """The same in a transaction of the caller's, as for a host that joins; False when it was not removed."""
+    """Let the removed host `name` in again, within this transaction; False when it was not removed."""
     removed = tx.claimed(REMOVED, name)
     if removed is not None:
         tx.unclaim(REMOVED, name, removed[1])

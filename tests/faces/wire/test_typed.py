@@ -37,7 +37,7 @@ def document(refusal: Refusal) -> object:
 
 
 def shown(request: TypedRequest) -> Any:
-    """What came."""
+    """The fields of a request."""
     return {**request.path, **request.query, "flag": request.flag("flag"), "next": request.next_page("m 1")}
 
 

@@ -72,8 +72,8 @@ class ImageSink:
 
     def finish(self) -> Response:
         """Inspect, keep and register the image."""
-        made = imageupload.finish(self._caller, self._core, self._objects, self._incoming, self._upload)
-        return self._answer(document(made))
+        image = imageupload.finish(self._caller, self._core, self._objects, self._incoming, self._upload)
+        return self._answer(document(image))
 
     def close(self) -> None:
         """Remove what came in, unless it was kept."""

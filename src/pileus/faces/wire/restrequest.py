@@ -45,9 +45,9 @@ def match(service: ServiceModel, request: Request) -> MatchedAction:
         if labels is None or any(query.get(name, [None])[0] != value for name, value in binding.constants.items()):
             continue
         there = sum(name in (query if place == "querystring" else request.headers) for place, name in binding.required)
-        missing, told = len(binding.required) - there, len(binding.constants) + there
+        missing, matches = len(binding.required) - there, len(binding.constants) + there
         # Of two that are told by the same, an older one is deprecated, and a rarer one has the longer name.
-        rank = -missing, told, -binding.operation.deprecated, -len(binding.operation.name)
+        rank = -missing, matches, -binding.operation.deprecated, -len(binding.operation.name)
         if best is None or rank > best[0]:
             words = {name: unquote(word) for name, word in labels.groupdict().items()}
             best = rank, MatchedAction(binding.operation, words)
@@ -64,7 +64,7 @@ def parse(service: ServiceModel, request: Request, *, in_parts: bool = False) ->
         return operation.name, arguments
     shape = service.shapes[operation.input.shape]
     query = parameters(request)
-    known = {
+    bound_keys = {
         each.location_name or member for member, each in shape.members.items() if each.location == "querystring"
     } | _constants(operation).keys()
     for member, reference in shape.members.items():
@@ -73,7 +73,7 @@ def parse(service: ServiceModel, request: Request, *, in_parts: bool = False) ->
         if reference.location == "uri":
             value = restvalues.from_text(service, reference, labels.get(name), name)
         elif reference.location == "querystring":
-            value = _from_query(service, reference, query, name, known)
+            value = _from_query(service, reference, query, name, bound_keys)
         elif reference.location == "header":
             value = _from_header(service, reference, request.headers, name)
         elif reference.location == "headers":
@@ -99,13 +99,13 @@ def parameters(request: Request) -> dict[str, list[str]]:
 
 
 def _from_query(
-    service: ServiceModel, reference: Reference, query: Mapping[str, list[str]], name: str, known: set[str]
+    service: ServiceModel, reference: Reference, query: Mapping[str, list[str]], name: str, bound_keys: set[str]
 ) -> Any:
     shape = service.shapes[reference.shape]
     if shape.type == "map" and shape.value is not None:
         inner = service.shapes[shape.value.shape]
         # All but the parameters that have members of their own.
-        rest = {key: texts for key, texts in query.items() if key not in known}
+        rest = {key: texts for key, texts in query.items() if key not in bound_keys}
         return {key: texts if inner.type == "list" else texts[0] for key, texts in rest.items()} or None
     texts = query.get(name)
     if texts is None:

@@ -176,18 +176,18 @@ def _members(service: ServiceModel, shape: Shape, element: Element, path: str) -
             if value is not None:
                 result[name] = from_text(service, reference, value, f"{path}.{name}")
             continue
-        found = children.get(tag)
-        if found is None:
+        elements = children.get(tag)
+        if elements is None:
             continue
         place = f"{path}.{name}" if path else name
         if flattened(reference, inner):
             if inner.type == "map":
-                result[name] = _map(service, inner, found, place)
+                result[name] = _map(service, inner, elements, place)
             else:
                 member = _given(inner.member)
-                result[name] = [_from_xml(service, member, child, place) for child in found]
+                result[name] = [_from_xml(service, member, child, place) for child in elements]
         else:
-            result[name] = _from_xml(service, reference, found[0], place)
+            result[name] = _from_xml(service, reference, elements[0], place)
     return result
 
 
@@ -195,8 +195,11 @@ def _map(service: ServiceModel, shape: Shape, entries: Iterable[Element], path: 
     key, value = _given(shape.key), _given(shape.value)
     result = {}
     for entry in entries:
-        found = {_local(child.tag): child for child in entry}
-        key_element, value_element = found.get(key.location_name or "key"), found.get(value.location_name or "value")
+        children = {_local(child.tag): child for child in entry}
+        key_element, value_element = (
+            children.get(key.location_name or "key"),
+            children.get(value.location_name or "value"),
+        )
         if key_element is None or value_element is None:
             raise service.faults.missing(f"{path}.{value.location_name or 'value'}")
         result[_from_xml(service, key, key_element, path)] = _from_xml(service, value, value_element, path)

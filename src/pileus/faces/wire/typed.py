@@ -203,7 +203,7 @@ class TypedFace:
 
     def _identified(self, chosen: _Matched, caller: Caller, request: Request, form: Media) -> Identified:
         route = chosen.route
-        asked = functools.partial(self._asked, chosen, caller, request)
+        typed_request = functools.partial(self._asked, chosen, caller, request)
         return Identified(
             caller,
             functools.partial(self._answer, chosen, caller, request, form),
@@ -211,8 +211,8 @@ class TypedFace:
             reads=route.method == "GET" and route.kind != "socket",
             waits=route.waits,
             launches=route.launches(request.body) if route.launches is not None else 0,
-            sink=functools.partial(self._sink, asked, route, caller, form) if route.kind == "parts" else None,
-            socket=(lambda: route.handle(asked())) if route.kind == "socket" else None,
+            sink=functools.partial(self._sink, typed_request, route, caller, form) if route.kind == "parts" else None,
+            socket=(lambda: route.handle(typed_request())) if route.kind == "socket" else None,
             action=self._action(route),
         )
 
@@ -253,9 +253,9 @@ class TypedFace:
         return self._routed(route, _written(form, route.status, result, caller.request))
 
     def _sink(
-        self, asked: Callable[[], TypedRequest], route: Route, caller: Caller, form: Media, received: Received
+        self, typed_request: Callable[[], TypedRequest], route: Route, caller: Caller, form: Media, received: Received
     ) -> BodySink:
-        sink: BodySink = route.handle(asked(), received, functools.partial(self._reply, route, caller, form))
+        sink: BodySink = route.handle(typed_request(), received, functools.partial(self._reply, route, caller, form))
         return sink
 
     def _refuse(self, route: Route | None, caller: Caller, form: Media, error: PileusError | Fault) -> Response:
@@ -300,12 +300,12 @@ def actions(routes: Sequence[Route]) -> Mapping[ActionKey, ActionSummary]:
     return {("", f"{route.method} {route.path}"): ActionSummary(route.says, route.waits) for route in routes}
 
 
-def versions(request: Request, known: Mapping[str, str], root: str = "/") -> dict[str, Any]:
-    """Return a document of an API's versions: `known` are their states ("CURRENT") by their ids, newest first."""
+def versions(request: Request, states: Mapping[str, str], root: str = "/") -> dict[str, Any]:
+    """Return a document of an API's versions: `states` maps ids to states ("CURRENT"), newest first."""
     host = request.headers.get("host", "localhost")
     listed = [
         {"id": ident, "status": state, "links": [link("self", f"{request.scheme}://{host}{root}{ident}/")]}
-        for ident, state in known.items()
+        for ident, state in states.items()
     ]
     return {"versions": listed}
 

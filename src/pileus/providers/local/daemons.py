@@ -110,7 +110,7 @@ class LocalMachine(Machine):
             if time.monotonic() > until:
                 text = "is still in use: processes of this cloud run; try again."
                 raise Conflict(f"The cgroup of {self._layout.netns} {text}")
-            time.sleep(0.05)
+            time.sleep(0.05)  # the kernel tells nobody when it has let go of a group
             cgroups.remove(self._layout)
         prefix.free(self._layout)
         ranges.free(self._layout)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def known(tx: Writer, row: Instance) -> Instance:
     """The row with its size. A process of an earlier version writes none, and has charged for it nevertheless.
 
-    Whatever changes the usage of an instance asks for this first.
+    Callers ask for the size before they change the usage of an instance.
     """
     flavor = tx.get(Flavor, row.wanted.flavor) if row.assigned.size == Size() else None
     if flavor is None:
