@@ -22,11 +22,11 @@ from pileus.app.registers import registers
 from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
 from pileus.bus.memory import MemoryBus
-from pileus.loops.admission import Admission
 from pileus.loops.collect import Collector
 from pileus.loops.fetch import Fetcher
 from pileus.loops.gate import Gate
 from pileus.loops.recover import Recovery
+from pileus.loops.registers import RegisterReconciler
 from pileus.loops.runner import Runner, spread_nudges
 from pileus.loops.standing import Awaited
 from pileus.model.errors import Fault, NotFound
@@ -135,8 +135,8 @@ def build(
     host_registers = registers(settings, kit, site, loops=role.loops)
     if host_registers:
         # Where there are loops, each report touches a host: what verbs did is then found by looking.
-        admission = Admission(cloud.core, host_registers, prompt=not role.loops)
-        cloud.parts.append((admission.start, admission.stop))
+        reconciler = RegisterReconciler(cloud.core, host_registers, prompt=not role.loops)
+        cloud.parts.append((reconciler.start, reconciler.stop))
     return cloud
 
 

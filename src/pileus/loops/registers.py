@@ -1,4 +1,4 @@
-"""Where else hosts are known than in the store (the broker's accounts, the engine's chassis): kept as the rows say."""
+"""Keep the registers of hosts (the broker's accounts, the engine's chassis) in agreement with the rows of hosts."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from pileus.model.kit import HostRegister
     from pileus.rules.core import Core
 
-LOOK = 20.0
-"""Seconds between looks: what was missed, or lost by whoever keeps it, is mended so much later at most."""
+INTERVAL = 20.0
+"""Seconds between two passes: a missed change, or one that a register lost, is repaired after that time at most."""
 
-APART = 1.0
-"""Seconds between two looks that were asked for."""
+LEAST_INTERVAL = 1.0
+"""Least seconds between two passes."""
 
 _jitter = random.SystemRandom()
 
 log = structlog.get_logger()
 
 
-def settle(core: Core, registers: Sequence[HostRegister]) -> None:
-    """Add hosts that joined, remove hosts that were removed. Unknown hosts are left alone.
+def reconcile(core: Core, registers: Sequence[HostRegister]) -> None:
+    """Add hosts that joined to the registers, and remove hosts that were removed. Unknown hosts are left alone.
 
-    Nothing while the store is closed. Raises Unavailable when it does not answer.
+    Do nothing while the store is closed. Raises Unavailable when the store does not answer.
     """
     if core.store.closed:
         return
@@ -42,14 +42,14 @@ def settle(core: Core, registers: Sequence[HostRegister]) -> None:
         removed = tx.taken(REMOVED)
     for register in registers:
         if removed or (register.admits and joined):
-            _settle(core, register, joined, removed)
+            _reconcile(core, register, joined, removed)
 
 
-def _settle(core: Core, register: HostRegister, joined: set[str], removed: set[str]) -> None:
+def _reconcile(core: Core, register: HostRegister, joined: set[str], removed: set[str]) -> None:
     try:
         registered_hosts = register.hosts()
     except (PileusError, Fault) as error:
-        log.warning("hosts not compared", register=type(register).__name__, reason=error.message)
+        log.warning("register not compared", register=type(register).__name__, reason=error.message)
         return
     for host in sorted((joined - registered_hosts if register.admits else set()) | (removed & registered_hosts)):
         with core.store.read() as tx:
@@ -60,20 +60,20 @@ def _settle(core: Core, register: HostRegister, joined: set[str], removed: set[s
             elif host not in registered_hosts:
                 register.add(host)
         except (PileusError, Fault) as error:
-            log.warning("host not settled", host=host, register=type(register).__name__, reason=error.message)
+            log.warning("host not reconciled", host=host, register=type(register).__name__, reason=error.message)
         else:
             log.info("host removed" if gone else "host added", host=host, register=type(register).__name__)
 
 
-class Admission:
-    """A thread that settles, now and then, and if `prompt` soon after each commit that touched a host."""
+class RegisterReconciler:
+    """A thread that reconciles at intervals, and with `prompt` soon after each commit that touched a host."""
 
     def __init__(self, core: Core, registers: Sequence[HostRegister], *, prompt: bool) -> None:
         self._core = core
         self._registers = registers
         self._asked = threading.Event()
         self._ended = threading.Event()
-        self._thread = Thread("admission", self._look, self._ended)
+        self._thread = Thread("registers", self._pass, self._ended)
         if prompt:
             core.store.listen(self._committed)
 
@@ -93,8 +93,8 @@ class Admission:
         if Host.KIND in touched:
             self._asked.set()
 
-    def _look(self) -> None:
-        settle(self._core, self._registers)
-        if not self._ended.wait(APART):
-            self._asked.wait(LOOK * _jitter.uniform(0.8, 1.2))
+    def _pass(self) -> None:
+        reconcile(self._core, self._registers)
+        if not self._ended.wait(LEAST_INTERVAL):
+            self._asked.wait(INTERVAL * _jitter.uniform(0.8, 1.2))
             self._asked.clear()

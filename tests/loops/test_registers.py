@@ -1,4 +1,4 @@
-"""Broker and engine know the hosts that the store knows, whatever they missed; who is unknown is left alone."""
+"""Broker and engine know the hosts that the store knows, whatever they missed; unknown hosts are left alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.loops.admission import settle
+from pileus.loops.registers import reconcile
 from pileus.model.caller import SYSTEM
 from pileus.model.errors import Unavailable
 from pileus.verbs import host, join
@@ -58,25 +58,25 @@ def test_who_joined_is_added_and_who_was_removed_is_removed(core: Core) -> None:
     accounts, chassis = Memory(), Memory(admits=False, known={"alpha", "beta", "elsewhere"})
     for name in ("alpha", "beta"):
         joined(core, name)
-    settle(core, [accounts, chassis])
+    reconcile(core, [accounts, chassis])
     # One on the cloud's own machine has no certificate, and needs no account.
     assert accounts.known == {"alpha", "beta"}
     host.remove(SYSTEM, core, "alpha")
     accounts.known.add("elsewhere")
     for _ in range(2):
-        settle(core, [accounts, chassis])
+        reconcile(core, [accounts, chassis])
     assert accounts.known == chassis.known == {"beta", "elsewhere"}
     host.admit(SYSTEM, core, "alpha")
-    settle(core, [accounts, chassis])
+    reconcile(core, [accounts, chassis])
     assert accounts.known == {"alpha", "beta", "elsewhere"}
 
 
 def test_a_register_that_lost_what_it_had_gets_it_again(core: Core) -> None:
     accounts = Memory()
     joined(core, "alpha")
-    settle(core, [accounts])
+    reconcile(core, [accounts])
     accounts.known.clear()
-    settle(core, [accounts])
+    reconcile(core, [accounts])
     assert accounts.known == {"alpha"}
 
 
@@ -84,7 +84,7 @@ def test_one_that_does_not_answer_holds_up_no_other(core: Core) -> None:
     silent, wary, well = Memory(refuses="all"), Memory(refuses="alpha"), Memory()
     for name in ("alpha", "beta"):
         joined(core, name)
-    settle(core, [silent, wary, well])
+    reconcile(core, [silent, wary, well])
     assert (silent.known, wary.known, well.known) == (set(), {"beta"}, {"alpha", "beta"})
 
 
@@ -99,7 +99,7 @@ def test_a_host_that_joins_anew_while_it_is_looked_at_keeps_its_account(core: Co
     joined_host = joined(core, "alpha")
     host.remove(SYSTEM, core, joined_host.name)
     accounts = Late(known={"alpha"})
-    settle(core, [accounts])
+    reconcile(core, [accounts])
     assert accounts.known == {"alpha"}
 
 
@@ -107,5 +107,5 @@ def test_nothing_is_done_while_the_store_is_closed(core: Core, monkeypatch: pyte
     accounts = Memory()
     joined(core, "alpha")
     monkeypatch.setattr(core.store, "closed", True)
-    settle(core, [accounts])
+    reconcile(core, [accounts])
     assert accounts.known == set()
