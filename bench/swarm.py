@@ -15,10 +15,10 @@ from typing import Any
 
 from pileus.bus import messages
 from pileus.bus.rabbitmq import topology
-from pileus.bus.rabbitmq.session import Broker, beat, drain
+from pileus.bus.rabbitmq.session import Broker, check_heartbeat, drain
 from pileus.host.agent import Agent
 from pileus.host.book import Book
-from pileus.host.runner import BEAT, GATHER, REPEAT
+from pileus.host.runner import GATHER, REPEAT, REPORT_INTERVAL
 from pileus.model.host import Capacity
 from pileus.model.noun import NEVER
 from pileus.providers.stub.provider import StubProvider
@@ -56,11 +56,11 @@ class Swarm:
             queue(channel).declare()
             channel.basic_consume(queue=str(queue.name), callback=partial(self._arrived, host))
             # A thousand machines are not switched on in one moment.
-            self._speak(host, began + BEAT * number / len(names))
+            self._speak(host, began + REPORT_INTERVAL * number / len(names))
 
     def rest(self) -> float:
         """Seconds until some host has something to say."""
-        return max(0.0, self._due[0][0] - time.monotonic()) if self._due else BEAT
+        return max(0.0, self._due[0][0] - time.monotonic()) if self._due else REPORT_INTERVAL
 
     def speak(self) -> None:
         """Have all that are due report."""
@@ -73,7 +73,7 @@ class Swarm:
             full = host.full or (not host.agent.news and now - host.told >= REPEAT)
             host.told, host.full = (now if full else host.told), False
             self._send(host, topology.report_key(name), host.agent.report(full=full))
-            self._speak(host, now + BEAT)
+            self._speak(host, now + REPORT_INTERVAL)
 
     def _speak(self, host: Host, when: float) -> None:
         host.speaks = when
@@ -126,7 +126,7 @@ def main() -> None:
         swarm.speak()
         if time.monotonic() - looked > 1.0:
             looked = time.monotonic()
-            beat(connection)
+            check_heartbeat(connection)
 
 
 if __name__ == "__main__":

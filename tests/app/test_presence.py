@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def test_two_processes_see_each_other_and_outlive_a_store_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "BEAT", 0.01)
+    monkeypatch.setattr(presence, "INTERVAL", 0.01)
     store = Store(f"sqlite:///{tmp_path}/pileus.db")
     migrate(store.engine)
     first, second = Presence(store), Presence(store)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pileus.model.noun import Revision
     from tests.loops.world import World
 
-BEAT, SURVEY = 10.0, 10.0
+REPORT_INTERVAL, SURVEY = 10.0, 10.0
 
 
 class Mortal(Book):
@@ -165,7 +165,7 @@ class Node:
         self._again: set[str] = set()
         self._tries: dict[str, int] = {}
         self._reporting = False
-        self._said = self._beats = 0
+        self._said = self._report_turns = 0
         self.pages = 0
         """Pages of the longest answer."""
 
@@ -198,7 +198,7 @@ class Node:
         self._reporting = False
         for uuid in list(self.book.entries):
             self.wake(uuid)
-        self._alive(life, BEAT, self.beat)
+        self._alive(life, REPORT_INTERVAL, self.report_due)
         self._alive(life, SURVEY * self.world.random.random(), self.survey)
         self.report(full=True)
 
@@ -276,10 +276,10 @@ class Node:
 
             self.world.after(self.world.random.uniform(0.03, 0.3), go)
 
-    def beat(self) -> None:
+    def report_due(self) -> None:
         """A report, whether or not anything happened; one in `REPEAT` seconds is a full one."""
-        self._beats += 1
-        self.report(full=self._beats % round(REPEAT / BEAT) == 0)
+        self._report_turns += 1
+        self.report(full=self._report_turns % round(REPEAT / REPORT_INTERVAL) == 0)
 
     def report(self, *, full: bool) -> None:
         """Say what is to be said."""

@@ -14,7 +14,7 @@ from pileus.model.errors import Unavailable
 from pileus.model.instance import State, state
 from pileus.model.user import User
 from pileus.rules import comparison
-from pileus.store.presence import Beats
+from pileus.store.presence import Heartbeats
 from pileus.verbs import user
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
@@ -88,7 +88,7 @@ def test_a_process_without_loops_notices_an_older_copy_and_counts_on_from_it_no_
     api = standing.Awaited(core)
     assert not api.missing()
     instance, older_copy = stopped_after_copy(site, ann, core, tiny)
-    Beats(core.store, "api").beat()
+    Heartbeats(core.store, "api").send()
     replaced(site, older_copy)
     with pytest.raises(Unavailable), core.store.write() as tx:
         tx.reserve(1000)

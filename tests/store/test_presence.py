@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.store.presence import LIVING, Beats
+from pileus.store.presence import LIVING, Heartbeats
 from tests.store.clock import Clock
 
 if TYPE_CHECKING:
@@ -13,37 +13,37 @@ if TYPE_CHECKING:
 
 def test_processes_count_while_they_speak(store: Store) -> None:
     steady = Clock()
-    first, second = Beats(store, "a", steady), Beats(store, "b", steady)
-    assert [first.beat(), second.beat(), first.beat()] == [1, 2, 2]
+    first, second = Heartbeats(store, "a", steady), Heartbeats(store, "b", steady)
+    assert [first.send(), second.send(), first.send()] == [1, 2, 2]
     steady.now += LIVING
-    assert second.beat() == 2, "it sees the first one's second beat"
+    assert second.send() == 2, "it sees the first one's second heartbeat"
     steady.now += LIVING
-    assert second.beat() == 2
+    assert second.send() == 2
     steady.now += 1
-    assert second.beat() == 1
-    assert first.beat() == 2, "it was stopped for a while"
+    assert second.send() == 1
+    assert first.send() == 2, "it was stopped for a while"
 
 
 def test_processes_whose_clocks_differ_count_each_other(store: Store, clock: Clock) -> None:
     early, late = Clock(), Clock()
     late.now += 10_000
-    first, second = Beats(store, "a", early), Beats(store, "b", late)
-    first.beat()
+    first, second = Heartbeats(store, "a", early), Heartbeats(store, "b", late)
+    first.send()
     for _ in range(10):
         # Both write by their own wall clock, which is wrong by an hour in one of them.
         clock.now += 3600
-        assert second.beat() == 2
+        assert second.send() == 2
         clock.now -= 3600
-        assert first.beat() == 2
+        assert first.send() == 2
         for passing in (clock, early, late):
             passing.now += 10
 
 
 def test_what_a_process_left_that_died_before_this_one_began_is_forgotten(store: Store, clock: Clock) -> None:
-    Beats(store, "dead").beat()
+    Heartbeats(store, "dead").send()
     clock.now -= 10_000
     steady = Clock()
-    living = Beats(store, "living", steady)
-    assert living.beat() == 2, "it may live"
+    living = Heartbeats(store, "living", steady)
+    assert living.send() == 2, "it may live"
     steady.now += LIVING + 1
-    assert [living.beat(), living.beat()] == [1, 1]
+    assert [living.send(), living.send()] == [1, 1]

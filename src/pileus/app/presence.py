@@ -7,23 +7,23 @@ import threading
 from typing import TYPE_CHECKING
 
 from pileus.model.threads import Thread
-from pileus.store.presence import Beats
+from pileus.store.presence import Heartbeats
 
 if TYPE_CHECKING:
     from pileus.store.store import Store
 
-BEAT = 10.0
-"""Seconds between two signs of life of a process."""
+INTERVAL = 10.0
+"""Seconds between two heartbeats of a process."""
 
 
 class Presence:
     """Counts the processes, from time to time, in a thread of its own."""
 
     def __init__(self, store: Store) -> None:
-        self._beats = Beats(store, secrets.token_hex(8))
+        self._heartbeats = Heartbeats(store, secrets.token_hex(8))
         self._count = 1
         self._ends = threading.Event()
-        self._thread = Thread("presence", self._beat, self._ends)
+        self._thread = Thread("presence", self._send_heartbeat, self._ends)
 
     def start(self) -> None:
         """Begin."""
@@ -35,9 +35,9 @@ class Presence:
         self._thread.join()
 
     def count(self) -> int:
-        """Return the number of processes at the last beat, this one included."""
+        """Return the number of processes at the last heartbeat, this one included."""
         return self._count
 
-    def _beat(self) -> None:
-        self._count = self._beats.beat()
-        self._ends.wait(BEAT)
+    def _send_heartbeat(self) -> None:
+        self._count = self._heartbeats.send()
+        self._ends.wait(INTERVAL)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SURVEY = 10.0
 """Seconds between looks at every body, named or not."""
 
-BEAT = 5.0
+REPORT_INTERVAL = 5.0
 """Seconds between reports when nothing happens."""
 
 REPEAT = 30.0
@@ -339,7 +339,7 @@ class HostRunner:
 
     def _report(self) -> None:
         """Send one report: at once the first time, then with news, or when the next one is due."""
-        has_news = self._repeated >= 0 and self._news.wait(BEAT)
+        has_news = self._repeated >= 0 and self._news.wait(REPORT_INTERVAL)
         if has_news:
             self._news.clear()
             self._stopping.wait(GATHER)

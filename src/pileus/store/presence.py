@@ -1,4 +1,4 @@
-"""Which processes answer requests now: each counts its beats under a name of its own, and the others watch it do so."""
+"""The API processes that live: each counts its heartbeats under its own name, and the others watch the number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pileus.store.store import Store
 
 LIVING = 30
-"""Seconds after its last beat from which on a process counts no longer."""
+"""Seconds after its last heartbeat from which on a process counts no longer."""
 
 _PREFIX = "api:"
 _meta = tables.meta
@@ -23,8 +23,8 @@ _ALL = select(_meta).where(_meta.c.name.startswith(_PREFIX))
 _DROP = delete(_meta).where(_meta.c.name.in_(bindparam("names", expanding=True)))
 
 
-class Beats:
-    """The beats of the process `name` (28 characters at most), and those of others as it sees them.
+class Heartbeats:
+    """The heartbeats of the process `name` (28 characters at most), and of the other processes as it sees them.
 
     No time is compared with another process's: their clocks may differ. A process lives while its number changes, by
     the `steady` clock, in seconds, of the one that looks. A number that is seen for the first time counts as changed.
@@ -34,15 +34,15 @@ class Beats:
         self._store = store
         self._name = f"{_PREFIX}{name}"
         self._steady = steady
-        self._beats = 0
+        self._count = 0
         self._seen: dict[str, tuple[int, float]] = {}
         """The number of each process, and when this one saw it change, by name."""
 
-    def beat(self) -> int:
-        """Say that this process lives; return how many live, this one included. Raises Unavailable."""
-        self._beats += 1
+    def send(self) -> int:
+        """Raise the number of this process; return how many processes live, this one included. Raises Unavailable."""
+        self._count += 1
         with self._store.write(lasting=False) as tx:
-            tx.keep_meta(self._name, self._beats)
+            tx.keep_meta(self._name, self._count)
             numbers = {row.name: row.value for row in tx.sql.execute(_ALL).all()}
             now, before = self._steady(), self._seen
             self._seen = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from pileus.bus.rabbitmq.session import BEAT, Broker, BrokerSession, beat, drain
+from pileus.bus.rabbitmq.session import CHECK_INTERVAL, Broker, BrokerSession, check_heartbeat, drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -88,10 +88,10 @@ class Consumer:
             while not self.session.stopping.is_set():
                 if self._consumed != self._names:
                     self._consume_further(channel)
-                drain(connection, BEAT)
-                if time.monotonic() - looked > BEAT / 2:
+                drain(connection, CHECK_INTERVAL)
+                if time.monotonic() - looked > CHECK_INTERVAL / 2:
                     looked = time.monotonic()
-                    beat(connection)
+                    check_heartbeat(connection)
                     while self._late:
                         channel.basic_ack(self._late.pop())
         finally:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pileus.bus.rabbitmq.session import BEAT, Broker, BrokerSession, beat, drain
+from pileus.bus.rabbitmq.session import CHECK_INTERVAL, Broker, BrokerSession, check_heartbeat, drain
 from pileus.bus.rabbitmq.topology import TTL, WAKES
 from pileus.model import bounds
 
@@ -91,20 +91,20 @@ class Publisher:
             while not self.session.stopping.is_set():
                 idle = not self._turn(channel)
                 now = time.monotonic()
-                if idle or now - looked > BEAT:
+                if idle or now - looked > CHECK_INTERVAL:
                     looked = now
                     while drain(connection, 0.001):
                         """An objection of the broker ends the connection here."""
-                    beat(connection)
+                    check_heartbeat(connection)
         finally:
             self.connected = False
 
     def _turn(self, channel: Any) -> bool:
         """Publish what comes next, waiting a moment for it; False when there was nothing."""
-        due = self._last + NUDGES - time.monotonic() if self._nudged else BEAT
+        due = self._last + NUDGES - time.monotonic() if self._nudged else CHECK_INTERVAL
         parcel = None
         with contextlib.suppress(queue.Empty):
-            parcel = self._queue.get(timeout=min(BEAT, max(0.0, due)))
+            parcel = self._queue.get(timeout=min(CHECK_INTERVAL, max(0.0, due)))
         if parcel is not None and parcel is not _NUDGE and time.monotonic() - parcel.made < TTL:
             self._before(channel, parcel)
             self._publish(channel, parcel)

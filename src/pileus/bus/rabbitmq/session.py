@@ -27,8 +27,8 @@ HEARTBEAT = 10
 PATIENCE = 10.0
 """Seconds for which the broker may keep a thread waiting: to connect, to declare, to take what is sent."""
 
-BEAT = 1.0
-"""Seconds between looks at the heartbeat."""
+CHECK_INTERVAL = 1.0
+"""Seconds between two checks of the heartbeat."""
 
 SOONEST, LATEST = 0.2, 5.0
 """Seconds before a broken connection is made again: doubling, with jitter."""
@@ -112,7 +112,7 @@ class BrokerSession:
     def stop(self) -> None:
         """End; a thread that a hung broker keeps waiting ends by itself."""
         self.stopping.set()
-        self._thread.join(2 * BEAT)
+        self._thread.join(2 * CHECK_INTERVAL)
 
     def works(self) -> None:
         """Note that the connection does its work again."""
@@ -158,8 +158,8 @@ def _abandon(transport: Any) -> None:
         transport.close()
 
 
-def beat(connection: Connection) -> None:
-    """Show that this side is alive, and look whether the other one is; to be called about once a second."""
+def check_heartbeat(connection: Connection) -> None:
+    """Send the heartbeat that is due, and check that of the broker; to be called about once a second."""
     connection.heartbeat_check()
 
 
