@@ -351,7 +351,7 @@ def forget(cloud: LiveCloud, ident: str, *, order: bool) -> tuple[str, str]:
             row = tx.by_ec2(Instance, [ident])[ident]
             port = tx.referring(Port, [row.uuid])[0]
             for noun in (row, port, *tx.referring(Volume, [row.uuid])):
-                tx.bury(noun)
+                tx.make_tombstone(noun)
                 table = tables.nouns[noun.KIND]
                 tx.sql.execute(table.delete().where(table.c.uuid == noun.uuid))
                 tx.unwake(noun.KIND, noun.uuid)

@@ -172,7 +172,7 @@ class Promises:
         bodies = self._world.net.bodies
         return not self._world.behind or any(("port", nic.uuid) in bodies for nic in spec.nics)
 
-    def buried(self, uuid: str) -> None:
+    def removal_finished(self, uuid: str) -> None:
         """A row becomes a tombstone, as everybody confirmed that there is nothing left."""
         if self._old or self._world.behind:
             return

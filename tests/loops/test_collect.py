@@ -93,7 +93,7 @@ def test_what_a_database_has_never_known_stays(site: Site, ann: Caller, kept: Ke
         with site.store.write() as tx:
             tx.keep_meta("incarnation", tx.meta("incarnation") + 1)
             (row,) = tx.list(Image)
-            tx.bury(row)
+            tx.make_tombstone(row)
     kept.later(DAY)
     kept.collector = Collector(other.core, kept.store, 7)
     assert kept.look() == []

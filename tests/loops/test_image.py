@@ -214,7 +214,7 @@ def test_a_source_that_is_gone_was_not_captured(site: Site, ann: Caller, source:
     uuid = captured(site, ann, source)
     with site.store.write() as tx:
         gone = tx.need(Instance, source.uuid)
-        tx.bury(tx.want(gone, msgspec.structs.replace(gone.wanted, gone=True)))
+        tx.make_tombstone(tx.want(gone, msgspec.structs.replace(gone.wanted, gone=True)))
     site.work()
     image_row = row_only(site, uuid)
     assert (state(image_row), image_row.seen.fault.code if image_row.seen and image_row.seen.fault else "") == (

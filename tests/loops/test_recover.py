@@ -579,7 +579,7 @@ def test_a_database_that_fails_while_an_answer_is_taken_in_leaves_its_host_waiti
     assert site.row(row.uuid).seen.running
 
 
-def test_what_a_host_remembers_as_gone_is_buried_when_the_engine_refuses_its_ports(
+def test_what_a_host_remembers_as_gone_becomes_a_tombstone_when_the_engine_refuses_its_ports(
     site: Site, ann: Caller, tiny: Image
 ) -> None:
     """It never heard of this one: a worker that sleeps since before the recovery may still order it."""

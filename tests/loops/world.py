@@ -58,7 +58,7 @@ HISTORY, SMALL_PAGE = 300, 2_500
 MANY_PAGES, SCARCE = 10, 10
 """Pages of one answer, and failures for want of a descriptor, that show a sample of worlds to have the trouble."""
 
-_bury = instances.bury
+_finish_removal = instances.finish_removal
 
 
 class _Log:
@@ -375,11 +375,11 @@ class World:
         if self.temper.replaced:
             FileLoss(self, self.temper.replaced)
 
-    def _bury(self, tx: Writer, row: Instance) -> Instance:
-        buried = _bury(tx, row)
-        if buried.gone is not None:
-            self.promises.buried(row.uuid)
-        return buried
+    def _finish_removal(self, tx: Writer, row: Instance) -> Instance:
+        row_after = _finish_removal(tx, row)
+        if row_after.gone is not None:
+            self.promises.removal_finished(row.uuid)
+        return row_after
 
     def run(self) -> str | None:
         """Run the seed."""
@@ -390,7 +390,7 @@ class World:
             (runner, "log", log),
             (agents, "log", log),
             (agents, "MOST", HISTORY if self.temper.history else REMOVALS),
-            (instances, "bury", self._bury),
+            (instances, "finish_removal", self._finish_removal),
             (pages, "LARGEST", SMALL_PAGE if self.temper.history else PAGE),
             (backoff, "_jitter", self.random),
         ]

@@ -94,7 +94,7 @@ def _agree(stores: list[Store], steps: list[tuple[int, int, bool]]) -> None:
 def test_a_tombstone_that_was_erased_is_forgotten(filed: Store, clock: Clock) -> None:
     with filed.write() as tx:
         row = tx.add(flavor())
-        tx.bury(row)
+        tx.make_tombstone(row)
     with filed.read() as tx:
         assert tx.get(Flavor, row.uuid) is not None
     clock.now += TOMBSTONE + 1

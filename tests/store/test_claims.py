@@ -103,7 +103,7 @@ def test_a_quota_holds_and_a_refusal_takes_nothing(store: Store) -> None:
     with store.write() as tx:
         row = tx.want(tx.need(Volume, row.uuid), sized(row, 8))
         assert tx.usage() == {(f"project:{owner.uuid}", "disk"): 8, (f"project:{owner.uuid}", "volumes"): 1}
-        tx.bury(row)
+        tx.make_tombstone(row)
         assert tx.usage() == {}
 
 
@@ -118,7 +118,7 @@ def test_where_an_instance_is_its_host_is_charged_until_it_is_cleared(store: Sto
         assert tx.usage() == {**owned, **there}
         row = tx.revise(row, Assigned(size=size))
         assert tx.usage() == owned
-        tx.bury(row)
+        tx.make_tombstone(row)
         assert tx.usage() == {}
 
 
@@ -150,7 +150,7 @@ def test_usage_is_the_sum_of_what_was_granted(wishes: list[tuple[int, int]], lim
                 elif size:
                     rows[which] = tx.want(row, sized(row, size))
                 else:
-                    tx.bury(row)
+                    tx.make_tombstone(row)
                 assert left is None or more <= max(left, 0)
             except QuotaExceeded:
                 assert left is not None

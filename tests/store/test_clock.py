@@ -54,7 +54,7 @@ def ended(store: Store) -> str:
     """A noun that ended just now, and a token that was given."""
     with store.write() as tx:
         made = tx.add(flavor())
-        tx.bury(made)
+        tx.make_tombstone(made)
         tx.remember("p", "launch", made.uuid, {}, ["i-1"])
     return made.uuid
 

@@ -126,7 +126,7 @@ def test_instances_of_an_older_database_get_their_size(url: Callable[[str], str]
             for row in (machine, container, gone)
         ]
         tx.insert(rows, [volume(machine, 4, "qcow2"), volume(container, 2, "tar")])
-        tx.bury(rows[2])
+        tx.make_tombstone(rows[2])
     for _ in range(2):
         with store.engine.write() as connection:
             connection.execute(

@@ -87,7 +87,7 @@ def test_lists_are_in_the_order_of_making_and_go_on_where_they_ended(store: Stor
     with store.write() as tx:
         of = tx.add(flavor())
         made = tx.add_all([instance(of, "p" if i % 3 else "q") for i in range(20)])
-        tx.bury(made[4])
+        tx.make_tombstone(made[4])
     mine = [noun for noun in made if noun.project == "p"]
     with store.read() as tx:
         got: list[Instance] = []
@@ -102,7 +102,7 @@ def test_lists_are_in_the_order_of_making_and_go_on_where_they_ended(store: Stor
 def test_ids_are_never_used_again(store: Store, clock: Clock) -> None:
     with store.write() as tx:
         first = tx.add(flavor())
-        tx.bury(first)
+        tx.make_tombstone(first)
     clock.now += TOMBSTONE + 1
     store.forget_tombstones()
     with store.write() as tx:
@@ -130,7 +130,7 @@ def test_references_follow_the_wish_and_end_with_the_noun(store: Store) -> None:
         row = tx.want(row, msgspec.structs.replace(row.wanted, flavor=other.uuid))
         assert tx.referrers(one.uuid) == []
         assert tx.referring(Instance, [one.uuid, other.uuid]) == [row]
-        tx.bury(row)
+        tx.make_tombstone(row)
         assert tx.referrers(other.uuid) == []
         assert tx.referring(Instance, [other.uuid]) == []
 
@@ -140,7 +140,7 @@ def test_a_tombstone_answers_for_a_day_and_holds_nothing(store: Store, clock: Cl
         row = tx.add(instance(tx.add(flavor())))
         tx.claim("mac", "02:50", row)
         tx.wake(row)
-        tx.bury(row)
+        tx.make_tombstone(row)
         assert tx.claims(uuid=row.uuid) == []
     store.wake_everything(KINDS)
     with store.read() as tx:

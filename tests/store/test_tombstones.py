@@ -50,7 +50,7 @@ def ended(store: Store, clock: Clock, project: str, count: int) -> list[str]:
         with store.write() as tx:
             made = tx.add(key(project))
             tx.record(SYSTEM, made, "keypair.delete", outcome="done")
-            tx.bury(made)
+            tx.make_tombstone(made)
             uuids.append(made.uuid)
     return uuids
 
@@ -109,7 +109,7 @@ def test_rows_of_administrators_stay_their_day(store: Store, clock: Clock) -> No
     """What ended may still refer to a flavor."""
     with store.write() as tx:
         rows = tx.add_all([flavor(f"f{number}") for number in range(5 * FEW)])
-        tx.bury(*rows)
+        tx.make_tombstone(*rows)
     store.forget_tombstones()
     with store.read() as tx:
         assert len(tx.list(type(rows[0]), dead=True)) == 5 * FEW
@@ -141,7 +141,7 @@ def test_a_tombstone_is_small(store: Store) -> None:
             Image(uuid=new_uuid(), project="p", tags=tags, wanted=ImageWanted(digest="d", snapshot_tags=tags)),
         ]
         for noun in nouns:
-            tx.bury(tx.add(noun))
+            tx.make_tombstone(tx.add(noun))
     with store.read() as tx:
         rows = [tx.get(type(noun), noun.uuid) for noun in nouns]
         tags_left = [row.tags for row in rows if row is not None]

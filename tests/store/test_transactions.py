@@ -64,11 +64,11 @@ def test_what_is_kept_decoded_is_what_every_process_sees(url: Callable[[str], st
             with store.read() as reading:
                 assert reading.need(Flavor, made.uuid).name == name
     with one.write() as tx:
-        tx.bury(made)
+        tx.make_tombstone(made)
     with other.read() as reading:
-        buried = reading.get(Flavor, made.uuid)
-        assert buried is not None
-        assert buried.gone is not None
+        tombstone = reading.get(Flavor, made.uuid)
+        assert tombstone is not None
+        assert tombstone.gone is not None
     one.close()
     other.close()
 

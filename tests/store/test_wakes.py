@@ -148,7 +148,7 @@ def test_the_scan_wakes_what_lives_and_has_a_loop(store: Store, row: Instance) -
     with store.write() as tx:
         dead = tx.add(instance(tx.list(Flavor)[0]))
         tx.wake(dead)
-        tx.bury(dead)
+        tx.make_tombstone(dead)
     held = claim_wake(store)
     while held is not None:
         finish_wake(store, held, None)

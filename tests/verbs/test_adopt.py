@@ -46,7 +46,7 @@ Held = tuple["InstanceSpec", "BodyReport"]
 
 def erase(tx: Writer, noun: Noun) -> None:
     """Take a row out of the store without a tombstone."""
-    tx.bury(noun)
+    tx.make_tombstone(noun)
     table = tables.nouns[noun.KIND]
     tx.sql.execute(table.delete().where(table.c.uuid == noun.uuid))
 
@@ -184,7 +184,7 @@ def test_an_instance_of_a_network_that_is_gone_is_not_adopted(site: Site, ann: C
     forget(site, row.uuid)
     with site.store.write() as tx:
         erase(tx, tx.list(Subnet)[0])
-        tx.bury(tx.list(Network)[0])
+        tx.make_tombstone(tx.list(Network)[0])
     with pytest.raises(NotFound, match="network"):
         adopt.adopt(ann, site.core, spec, "h1", body)
     with site.store.read() as tx:

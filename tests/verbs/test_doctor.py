@@ -149,7 +149,7 @@ def test_an_instance_that_no_row_names_is_taken_in_and_goes_on(
     assert isinstance(book_entry.spec, InstanceSpec)
     with site.store.write() as tx:
         for noun in (row, *tx.referring(Port, [row.uuid]), *tx.referring(Volume, [row.uuid])):
-            tx.bury(noun)
+            tx.make_tombstone(noun)
             tx.sql.execute(tables.nouns[noun.KIND].delete().where(tables.nouns[noun.KIND].c.uuid == noun.uuid))
             tx.unwake(noun.KIND, noun.uuid)
     doctor.mend(admin, site.core)

@@ -28,7 +28,7 @@ def three(site: Site) -> None:
     for name in ("a", "b", "c"):
         site.host(name, Capacity(memory=1024))
     with site.store.write() as tx:
-        tx.bury(*(host for host in tx.list(Host) if host.name == "h1"))
+        tx.make_tombstone(*(host for host in tx.list(Host) if host.name == "h1"))
 
 
 @pytest.mark.parametrize(

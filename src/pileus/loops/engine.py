@@ -150,7 +150,7 @@ def _save(
     if row.wanted.gone:
         if seen.present:
             return core.store.now() + AGAIN
-        _end(tx, row)
+        _finish_removal(tx, row)
         return None
     if not seen.present or seen.revision != row.revision:
         return core.store.now() + AGAIN
@@ -158,8 +158,8 @@ def _save(
     return None
 
 
-def _end(tx: Writer, row: Noun) -> None:
-    """The engine holds nothing of it any more: a port of an instance waits for the instance, all else is over."""
+def _finish_removal(tx: Writer, row: Noun) -> None:
+    """Make a row of which the engine holds nothing a tombstone; a port of an instance waits for the instance."""
     if KINDS[row.KIND].ended(tx, row):
-        tx.bury(row)
+        tx.make_tombstone(row)
         tx.settle([entry.id for entry in tx.journal(row.uuid, open_only=True, limit=None)], "done")

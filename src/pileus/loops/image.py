@@ -14,7 +14,7 @@ from pileus.model.image import Assigned, Image, Seen, State, on_host, settled, s
 from pileus.model.instance import Instance
 from pileus.model.noun import NEVER, SeenFault
 from pileus.model.spec import content
-from pileus.rules.image import bury, source
+from pileus.rules.image import finish_removal, source
 
 if TYPE_CHECKING:
     from pileus.bus.messages import BodyReport, Removed
@@ -72,7 +72,7 @@ def plan(tx: Writer, row: Image) -> tuple[Orders, Image]:
     why = "gone" if row.wanted.gone else "moved"
     orders = [(name, _removal(row, revision, why)) for name, revision in assigned.clear.items()]
     if row.wanted.gone and not assigned.clear:
-        return orders, bury(tx, row)
+        return orders, finish_removal(tx, row)
     if host is None or host in assigned.clear or _heard(row):
         return orders, row
     spec = resolve.capture(tx, row)

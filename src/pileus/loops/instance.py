@@ -93,7 +93,7 @@ def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]]
     orders = [(host, Order(uuid=row.uuid, revision=revision, why=why)) for host, revision in row.assigned.clear.items()]
     if row.wanted.gone:
         if not row.assigned.clear:
-            row = bury(tx, row)
+            row = finish_removal(tx, row)
         return orders, row
     host = row.assigned.host
     if host is not None:
@@ -122,8 +122,8 @@ def _leave(tx: Writer, row: Instance) -> Instance:
     return tx.see(row, Seen(satisfied=row.seen.satisfied, ever=row.seen.ever, since=tx.now))
 
 
-def bury(tx: Writer, row: Instance) -> Instance:
-    """Make it a tombstone with all it owns, and free what they held; not before the engine let go of its ports."""
+def finish_removal(tx: Writer, row: Instance) -> Instance:
+    """Make the row and all that it owns tombstones, once the engine has confirmed that it holds none of its ports."""
     ports, volumes = tx.referring(Port, [row.uuid]), tx.referring(Volume, [row.uuid])
     if tx.unreadable and any(source in tx.unreadable for _, source, _ in tx.referrers(row.uuid)):
         return row  # nobody knows whether the engine let go of that port
@@ -132,9 +132,9 @@ def bury(tx: Writer, row: Instance) -> Instance:
         if has_floating_ip or not all(port.wanted.gone for port in ports):
             power.release(SYSTEM, tx, row)
         return row
-    tx.bury(*ports, *volumes, row)
+    tx.make_tombstone(*ports, *volumes, row)
     router.wake_idle(tx, ports)
-    settle(tx, row, buried=True)
+    settle(tx, row, removed=True)
     return msgspec.structs.replace(row, gone=tx.now)
 
 
@@ -150,17 +150,17 @@ def cleared(tx: Writer, row: Instance, host: str) -> Instance:
     return tx.assign(row, msgspec.structs.replace(row.assigned, clear=clear))
 
 
-def settle(tx: Writer, row: Instance, *, buried: bool = False) -> None:
+def settle(tx: Writer, row: Instance, *, removed: bool = False) -> None:
     """Write into the journal which of the things asked of `row` have come about, or never will."""
-    settle_all(tx, {row.uuid: row}, buried=buried)
+    settle_all(tx, {row.uuid: row}, removed=removed)
 
 
-def settle_all(tx: Writer, rows: Mapping[str, Instance], *, buried: bool = False) -> None:
+def settle_all(tx: Writer, rows: Mapping[str, Instance], *, removed: bool = False) -> None:
     """The same for many rows, by uuid."""
     ended: dict[tuple[str, str], list[int]] = {}
     for entry in tx.unsettled(rows):
         row = rows[entry.uuid]
-        outcome = _outcome(entry, row, buried=buried)
+        outcome = _outcome(entry, row, removed=removed)
         if outcome is not None:
             why = row.wanted.reason_message if row.wanted.gone and not outcome else ""
             ended.setdefault(("done" if outcome else "superseded", why), []).append(entry.id)
@@ -168,7 +168,7 @@ def settle_all(tx: Writer, rows: Mapping[str, Instance], *, buried: bool = False
         tx.settle(lines, how, why)
 
 
-def _outcome(entry: JournalEntry, row: Instance, *, buried: bool) -> bool | None:
+def _outcome(entry: JournalEntry, row: Instance, *, removed: bool) -> bool | None:
     """True: done. False: superseded. None: still open."""
     wanted, seen = row.wanted, row.seen
     if entry.verb in POWER:
@@ -178,7 +178,7 @@ def _outcome(entry: JournalEntry, row: Instance, *, buried: bool) -> bool | None
         ended = not seen.running and seen.satisfied == entry.goal
         return True if reached or ended else None
     if entry.verb == "instance.terminate":
-        return True if buried else None
+        return True if removed else None
     if entry.verb == "instance.reboot":
         if seen.reboot >= entry.goal:
             return True

@@ -48,9 +48,9 @@ def source(tx: Writer, image: Image) -> None:
         tx.wake(instance)
 
 
-def bury(tx: Writer, image: Image) -> Image:
-    """No host holds anything of an image that is to go: a tombstone, and what was asked of it is over."""
-    tx.bury(image)
+def finish_removal(tx: Writer, image: Image) -> Image:
+    """Make the row of an image that no host holds any more a tombstone, and settle its journal lines."""
+    tx.make_tombstone(image)
     for line in tx.unsettled([image.uuid]):
         tx.settle([line.id], "done" if line.verb == "image.deregister" else "superseded")
     return msgspec.structs.replace(image, gone=tx.now)

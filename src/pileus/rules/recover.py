@@ -145,7 +145,7 @@ class _Merge:
         for row in tx.many(FloatingIp, gone).values():
             if row.gone is None:
                 # Its address may be another's by now.
-                tx.bury(row)
+                tx.make_tombstone(row)
                 self._settle(row.uuid)
 
     def _network(self, noun: Noun, entry: Recalled) -> None:
@@ -224,7 +224,7 @@ class _Merge:
                 row = tx.want(row, msgspec.structs.replace(row.wanted, gone=True))
                 self.done.removed.append(row.ec2_id)
             for port in ports:
-                tx.bury(port)
+                tx.make_tombstone(port)
             for volume in tx.referring(Volume, [uuid]):
                 if not volume.wanted.gone:
                     tx.want(volume, msgspec.structs.replace(volume.wanted, gone=True))
@@ -393,16 +393,16 @@ class _Merge:
         # Of a port that the engine never heard of, an order may be under way still: it has to be told to refuse that.
         refused = all(port.uuid in let_go for port in ports)
         if row.uuid not in self.held and not self._silent(row) and refused:
-            self._bury(row)
+            self._finish_removal(row)
 
-    def _bury(self, row: Instance) -> None:
+    def _finish_removal(self, row: Instance) -> None:
         """The row and all it owns become tombstones; usage is counted anew afterwards."""
         tx = self.tx
         if not row.wanted.gone:
             row = tx.want(row, msgspec.structs.replace(row.wanted, gone=True))
         row = tx.assign(row, msgspec.structs.replace(row.assigned, host=None, clear={}))
         for noun in (*tx.referring(Port, [row.uuid]), *tx.referring(Volume, [row.uuid]), row):
-            tx.bury(noun)
+            tx.make_tombstone(noun)
         self._settle(row.uuid)
 
     def _settle(self, uuid: str) -> None:
@@ -425,7 +425,7 @@ class _Merge:
             hosts = {pool.partition(":")[2] for pool, _, _ in tx.claims(uuid=uuid) if pool.startswith("host:")}
             if hosts - self.answers.keys():
                 continue
-            tx.bury(*tx.referring(Volume, [uuid]))
+            tx.make_tombstone(*tx.referring(Volume, [uuid]))
             tx.referring(Port, [uuid])  # what the engine has of these is made anew, and removed
             for owned in self._unreadable({source for _, source, _ in tx.referrers(uuid)}, Port, Volume):
                 tx.drop(owned)
@@ -481,7 +481,7 @@ class _Merge:
         changed = self._renumber({uuid for pool, _, uuid in lost if pool == number_rules.POOL})
         for row, standing in contest.losers(tx, lambda row: self._standing(row, engine_uuids)):
             if standing == contest.NOTHING:
-                self._bury(row)
+                self._finish_removal(row)
                 self.done.removed.append(row.ec2_id)
             else:
                 contest.move(tx, row)
@@ -491,7 +491,7 @@ class _Merge:
                 contest.leave(tx, port)
                 changed = True
         for floating in tx.many(FloatingIp, losers - engine_uuids).values():
-            tx.bury(floating)
+            tx.make_tombstone(floating)
             self.done.removed.append(floating.ec2_id)
             changed = True
         for group in tx.many(SecurityGroup, losers).values():

@@ -182,8 +182,8 @@ class Writer(Reader):
             self._use([(noun, changed)])
         return changed
 
-    def bury(self, *nouns: Noun) -> None:
-        """Make these rows tombstones: their claims are free, their references gone, and what they used given back.
+    def make_tombstone(self, *nouns: Noun) -> None:
+        """Make these rows tombstones: free their claims, drop their references, and give back their usage.
 
         Values that no one needs any more are dropped, so that a tombstone is a small row.
         """

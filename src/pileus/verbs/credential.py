@@ -80,5 +80,5 @@ def revoke(caller: Caller, core: Core, ident: str) -> None:
         ):
             raise NotFound("There is no such credential.", noun="credential")
         tx.want(credential, msgspec.structs.replace(credential.wanted, gone=True))
-        tx.bury(credential)
+        tx.make_tombstone(credential)
         tx.record(caller, credential, "credential.revoke", outcome="done")

@@ -102,7 +102,7 @@ def remove(caller: Caller, core: Core, ident: str, *, forget: bool = False) -> H
                 reason="in-use",
             )
         host = tx.want(host, msgspec.structs.replace(host.wanted, gone=True))
-        tx.bury(host)
+        tx.make_tombstone(host)
         tx.claim(REMOVED, host.name, host)
         tx.record(
             caller,

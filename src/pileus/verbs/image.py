@@ -18,7 +18,7 @@ from pileus.model.project import Project
 from pileus.model.sizes import Description, Ident, Name, Tags
 from pileus.model.volume import Volume
 from pileus.rules import find
-from pileus.rules.image import allow, bury, check_login, check_name, known, source
+from pileus.rules.image import allow, check_login, check_name, finish_removal, known, source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -181,7 +181,7 @@ def deregister(caller: Caller, core: Core, ident: str) -> None:
         if image.wanted.instance:
             source(tx, image)
         if image.assigned is None or (image.assigned.host is None and not image.assigned.clear):
-            bury(tx, image)
+            finish_removal(tx, image)
         else:
             tx.wake(image)
 

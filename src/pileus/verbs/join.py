@@ -98,7 +98,7 @@ def redeem(core: Core, token: str, name: str, zone: str, issue: Issue) -> tuple[
         except Duplicate as error:
             raise _refused("token-used", "This token was used already: each lets one host in, once.") from error
         tx.want(credential, msgspec.structs.replace(credential.wanted, gone=True))
-        tx.bury(credential)
+        tx.make_tombstone(credential)
         tx.record(SYSTEM, host, "host.join", outcome="done", detail=f"certificate {serial}")
     return host, certificate
 
@@ -167,11 +167,11 @@ def _good(host: Host | None, serial: str) -> bool:
 
 
 def _forget(tx: Writer) -> None:
-    """Bury the tokens that nobody used in time."""
+    """Make the tokens that nobody used in time tombstones."""
     for credential in tx.list(Credential):
         if credential.wanted.type == "join" and credential.wanted.until <= tx.now:
             tx.want(credential, msgspec.structs.replace(credential.wanted, gone=True))
-            tx.bury(credential)
+            tx.make_tombstone(credential)
 
 
 def _refused(reason: str, text: str) -> Forbidden:

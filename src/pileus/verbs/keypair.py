@@ -95,7 +95,7 @@ def delete(caller: Caller, core: Core, *, name: str = "", ident: str = "") -> Ke
         if key is None:
             return None
         tx.want(key, msgspec.structs.replace(key.wanted, gone=True))
-        tx.bury(key)
+        tx.make_tombstone(key)
         tx.record(caller, key, "keypair.delete", outcome="done")
         return key
 

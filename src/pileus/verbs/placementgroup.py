@@ -44,7 +44,7 @@ def delete(caller: Caller, core: Core, name: str) -> None:
             text = f"The placement group '{name}' is in use and may not be deleted."
             raise Conflict(text, noun="placementgroup", ident=name, reason="in-use")
         tx.want(group, msgspec.structs.replace(group.wanted, gone=True))
-        tx.bury(group)
+        tx.make_tombstone(group)
         tx.record(caller, group, "placementgroup.delete", outcome="done")
 
 

@@ -301,9 +301,9 @@ class Cloud:
         with self.core.store.write() as tx:
             instance = tx.by_ec2(Instance, [ident])[ident]
             for noun in (*tx.referring(Port, [instance.uuid]), *tx.referring(Volume, [instance.uuid])):
-                tx.bury(noun)
+                tx.make_tombstone(noun)
             tx.want(instance, msgspec.structs.replace(instance.wanted, gone=True))
-            tx.bury(instance)
+            tx.make_tombstone(instance)
 
 
 class _Raw(io.BytesIO):

@@ -40,7 +40,7 @@ def terminated(caller: Caller, tx: Writer, instance: Instance, reason: str, mess
 def release(caller: Caller, tx: Writer, instance: Instance) -> None:
     """Want the ports and volumes of a terminated instance gone, and its floating addresses nobody's. Safe to repeat.
 
-    It is repeated until the instance is buried: a row that could not be read at its termination was left out then.
+    It is repeated until the instance is a tombstone: a row that could not be read at its termination was left out then.
     """
     for cls in (Port, Volume):
         for noun in tx.referring(cls, [instance.uuid]):
