@@ -37,7 +37,7 @@ BATCH = 50
 
 SETTLED = 10.0
 QUIET = 15.0
-"""Seconds between the last launch and the look at a cloud at rest, and of that look."""
+"""Seconds between the last launch and the look at a converged cloud, and of that look."""
 
 LISTS = 3
 

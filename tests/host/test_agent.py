@@ -80,7 +80,7 @@ class Host:
         for _ in range(10):
             if self.agent.step("u") is None:
                 return
-        pytest.fail("never at rest")
+        pytest.fail("the body never converged")
 
     def fall(self) -> None:
         """The body goes down, and nobody knows why."""

@@ -1,4 +1,4 @@
-"""What the world's users ask of floating addresses, and what they have a right to find at rest."""
+"""What the world's users ask of floating addresses, and what they have a right to find once all has converged."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model.errors import Fault
-from pileus.model.image import Image, State, content, settled, state
+from pileus.model.image import Image, State, content, converged, state
 from pileus.verbs import image
 from tests.loops.descriptors import CLOUD
 from tests.loops.fibers import give_way
@@ -115,7 +115,7 @@ class Captures:
             capture.digest = content(row).digest if state(row) is State.AVAILABLE else ""
 
     def complaints(self, tx: Reader) -> Iterator[str]:
-        """What is not as it was asked for, now that all is at rest."""
+        """What is not as it was asked for, now that all has converged."""
         world = self._world
         rows = tx.many(Image, self.kept)
         for uuid, capture in self.kept.items():
@@ -127,8 +127,8 @@ class Captures:
                 if row.gone is None:
                     yield f"{uuid} was deregistered, and is {row}"
                 continue
-            if not settled(row):
-                yield f"{uuid} is not at rest: {row}"
+            if not converged(row):
+                yield f"{uuid} has not converged: {row}"
             what = state(row)
             if capture.digest and (what is not State.AVAILABLE or content(row).digest != capture.digest):
                 yield f"{uuid} was available as {capture.digest}, and is {row}"

@@ -16,7 +16,7 @@ from pileus.host.agent import Agent
 from pileus.host.book import Book
 from pileus.loops import instance, report, runner
 from pileus.model import spec
-from pileus.model.instance import Instance, Power, Seen, State, Step, settled, state
+from pileus.model.instance import Instance, Power, Seen, State, Step, converged, state
 from pileus.model.provider import BodyRef
 from pileus.rules.instance import power as power_rules
 from pileus.store import store as stores
@@ -241,7 +241,7 @@ def _send_first(core: Core, uuid: str, request: str = "") -> float | None:
         orders, row = instance.plan(core, tx, row)
         for host, order in orders:
             core.hosts.send(host, order)
-    return None if row.gone is not None or settled(row) else core.store.now() + instance.AGAIN
+    return None if row.gone is not None or converged(row) else core.store.now() + instance.AGAIN
 
 
 _content = spec.content

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pileus.model import image as images
 from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image
-from pileus.model.instance import Instance, State, settled, state
+from pileus.model.instance import Instance, State, converged, state
 from pileus.model.network import Network
 from pileus.model.nouns import NOUNS
 from pileus.model.port import Port
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from tests.loops.nodes import Node
     from tests.loops.world import World
 
-POWER, TWO, GONE, UNKNOWN, COUNTS, STALE, BACK, TOKEN, REST, ADDRESS, PLACE, IMAGE, KEPT = range(1, 14)
+POWER, TWO, GONE, UNKNOWN, COUNTS, STALE, BACK, TOKEN, CONVERGENCE, ADDRESS, PLACE, IMAGE, KEPT = range(1, 14)
 """The promises by number: the last power wish holds (1), never two live bodies (2), what was confirmed gone stays gone
 (3), the unknown is never destroyed (4), claims and usage equal a recount and no address is used twice (5), stale orders
-and reports change nothing (6), guests come back after a host's reboot (7), one token, one set of instances (8), rest is
-reached and the journal tells the truth (9), a floating address leads to whom it was given last and nobody else (10), a
+and reports change nothing (6), guests come back after a host's reboot (7), one token, one set of instances (8), rows
+converge and the journal tells the truth (9), a floating address leads to whom it was given last and nobody else (10), a
 host that is drained or was removed is given nothing new (11), an image that was available keeps its bytes, one that was
 deregistered leaves nothing on any host, and the guest of a capture with a reboot is down all the while (12), what is
 acknowledged is in the database's file (13)."""
@@ -333,13 +333,13 @@ class Promises:
         if not self._answers:
             self._heard[host] = max(number, self._heard.get(host, 0))
 
-    # -- at rest -------------------------------------------------------------------------------------------------
+    # -- after convergence ----------------------------------------------------------------------------------------
 
-    def counts(self, *, at_rest: bool = False) -> None:
+    def counts(self, *, final: bool = False) -> None:
         """Claims and usage are at any time what the rows say; usage is not lowered while rows cannot be read."""
         with self._world.store.truth() as tx:
             differences = recount.differences(tx)
-            if tx.meta(recount.WITHHELD) and not at_rest:
+            if tx.meta(recount.WITHHELD) and not final:
                 differences = [what for what in differences if not what.startswith("usage of")]
         if differences:
             self.broken(COUNTS, "; ".join(differences))
@@ -347,7 +347,7 @@ class Promises:
     def judge(self) -> None:
         """Judge everything."""
         world = self._world
-        self.counts(at_rest=True)
+        self.counts(final=True)
         with world.store.truth() as tx:
             rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
             for token, uuids in world.users.tokens.items():
@@ -376,16 +376,16 @@ class Promises:
         world = self._world
         if tx.next_due() is not None:
             due = [tuple(row) for row in tx.sql.execute(tables.wake.select()) if row.due is not None]
-            self.broken(REST, f"still due: {due}")
+            self.broken(CONVERGENCE, f"still due: {due}")
         for entry in tx.journal(limit=1000):
             if entry.outcome == "open" and str(entry.id) in world.damage.lines:
                 continue
             if entry.outcome == "open":
-                self.broken(REST, f"open in the journal: {entry}")
+                self.broken(CONVERGENCE, f"open in the journal: {entry}")
             if entry.uuid not in rows and world.temper.damaged:
                 continue  # its row was damaged when the database was recovered, and it was gone
             if entry.kind == "instance" and not self._true(entry, rows[entry.uuid]):
-                self.broken(REST, f"not true in the journal: {entry} of {rows[entry.uuid]}")
+                self.broken(CONVERGENCE, f"not true in the journal: {entry} of {rows[entry.uuid]}")
 
     def _true(self, entry: JournalEntry, row: Instance) -> bool:
         uuid, verb = entry.uuid, entry.verb
@@ -423,11 +423,11 @@ class Promises:
         if running != wish.running and not (wish.running and wish.ended):
             self.broken(BACK if wish.running else POWER, f"{uuid}: wish {wish}, runs: {running}, row {row}")
         if spec.revision != row.revision or (spec.tags, spec.reboot) != (row.tags, row.wanted.reboot):
-            self.broken(REST, f"{uuid} is as {spec}, not as {row}")
-        if not settled(row) or row.seen.running != running:
-            self.broken(REST, f"{uuid} runs: {running}, not settled: {row}")
+            self.broken(CONVERGENCE, f"{uuid} is as {spec}, not as {row}")
+        if not converged(row) or row.seen.running != running:
+            self.broken(CONVERGENCE, f"{uuid} runs: {running}, not converged: {row}")
         if state(row) != (State.RUNNING if running else State.STOPPED):
-            self.broken(REST, f"{uuid} runs: {running}, shown as {state(row)}")
+            self.broken(CONVERGENCE, f"{uuid} runs: {running}, shown as {state(row)}")
 
     def _bodies(self, rows: dict[str, Instance]) -> None:
         for node in self._world.nodes.values():
@@ -449,10 +449,10 @@ class Promises:
         for key, row in living.items():
             spec, body = net.specs.get(key), net.bodies.get(key)
             if body is None or body.revision != row.revision or row.wanted.gone:
-                self.broken(REST, f"engine: {row} is {body}")
+                self.broken(CONVERGENCE, f"engine: {row} is {body}")
             if isinstance(row, Port) and isinstance(spec, PortSpec):
                 if body is not None and set(body.groups) != {*row.wanted.groups, "drop"}:
-                    self.broken(REST, f"port {row.uuid} is in {body.groups}, not in {row.wanted.groups}")
+                    self.broken(CONVERGENCE, f"port {row.uuid} is in {body.groups}, not in {row.wanted.groups}")
                 if (spec.address, spec.mac) != (row.assigned.address, row.assigned.mac):
                     self.broken(COUNTS, f"port {row.uuid} has {spec.address}, not {row.assigned.address}")
             if (
@@ -460,7 +460,7 @@ class Promises:
                 and isinstance(spec, SecurityGroupSpec)
                 and spec.rules != row.wanted.rules
             ):
-                self.broken(REST, f"group {row.uuid} has {spec.rules}, not {row.wanted.rules}")
+                self.broken(CONVERGENCE, f"group {row.uuid} has {spec.rules}, not {row.wanted.rules}")
 
 
 def _addresses(spec: InstanceSpec) -> set[str]:

@@ -11,7 +11,7 @@ import pytest
 from pileus.faces.rest.explain import waits_for
 from pileus.host.book import Book
 from pileus.model.errors import Conflict, Fault, NotFound
-from pileus.model.image import Image, State, content, settled, state
+from pileus.model.image import Image, State, content, converged, state
 from pileus.model.instance import Instance
 from pileus.model.instance import State as Power
 from pileus.model.instance import state as power_of
@@ -93,7 +93,11 @@ def test_captured_fetched_and_forgotten_by_its_host(
     assert state(row(site, uuid)) is State.PENDING
     site.settle()
     image_row = row(site, uuid)
-    assert (state(image_row), settled(image_row), inbox.fetched) == (State.AVAILABLE, True, [content(image_row).digest])
+    assert (state(image_row), converged(image_row), inbox.fetched) == (
+        State.AVAILABLE,
+        True,
+        [content(image_row).digest],
+    )
     assert stub_of(site).captures == {}
     assert uuid not in site.agents["h1"].book.entries
     assert power_of(site.row(source.uuid)) is Power.RUNNING
@@ -132,7 +136,7 @@ def test_a_fault_ends_the_capture_and_not_the_wait(site: Site, ann: Caller, sour
         "Broken",
     )
     assert outcomes(site, uuid) == {"image.capture": "failed"}
-    assert settled(image_row)
+    assert converged(image_row)
 
 
 def _broken(call: str, uuid: str) -> None:

@@ -18,8 +18,8 @@ from pileus.model.instance import (
     State,
     Step,
     Wanted,
+    converged,
     next_step,
-    settled,
     state,
 )
 
@@ -162,10 +162,10 @@ def test_the_state_is_that_of_the_table() -> None:
     assert used == set(range(len(TABLE)))
 
 
-def test_what_is_settled_is_at_rest_and_shows_it() -> None:
+def test_a_converged_instance_has_no_step_left_and_shows_it() -> None:
     seen_states = set()
     for instance in instances():
-        if not settled(instance):
+        if not converged(instance):
             continue
         seen_states.add(state(instance))
         if instance.gone is None:
@@ -192,7 +192,7 @@ def test_what_is_settled_is_at_rest_and_shows_it() -> None:
     ],
     ids=str,
 )
-def test_any_single_lag_unsettles(change: dict[str, object]) -> None:
+def test_a_row_with_any_single_lag_has_not_converged(change: dict[str, object]) -> None:
     instance = Instance(
         uuid="00000000-0000-4000-8000-000000000001",
         revision=(1, 7),
@@ -200,15 +200,15 @@ def test_any_single_lag_unsettles(change: dict[str, object]) -> None:
         assigned=Assigned(host="h"),
         seen=Seen(revision=(1, 7), running=True, n=1, reboot=1),
     )
-    assert settled(instance)
+    assert converged(instance)
     for part, value in change.items():
         new = value if part == "revision" else msgspec.structs.replace(getattr(instance, part), **value)  # type: ignore[arg-type]
         instance = msgspec.structs.replace(instance, **{part: new})
-    assert not settled(instance)
+    assert not converged(instance)
 
 
 def test_a_start_of_what_runs_does_not_make_it_pending() -> None:
     wanted = Wanted(flavor="f", image="i", power=Power(state="running", n=2), power_since=1)
     instance = Instance(uuid="u", wanted=wanted, assigned=Assigned(host="h"), seen=Seen(running=True, n=1))
     assert state(instance) is State.RUNNING
-    assert not settled(instance)
+    assert not converged(instance)

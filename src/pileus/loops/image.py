@@ -10,7 +10,7 @@ import structlog
 from pileus.bus.messages import FORGOTTEN, Order
 from pileus.loops import overtaken, resolve, silence
 from pileus.model.errors import Fault
-from pileus.model.image import Assigned, Image, Seen, State, on_host, settled, state, waiting
+from pileus.model.image import Assigned, Image, Seen, State, converged, on_host, state, waiting
 from pileus.model.instance import Instance
 from pileus.model.noun import NEVER, SeenFault
 from pileus.model.spec import content
@@ -37,11 +37,11 @@ def step(core: Core, uuid: str, request: str = "") -> float | None:
     """One step towards bytes that are kept; when to look again, None for when woken. Raises Fault."""
     with core.store.read() as tx:
         image_row = tx.get(Image, uuid)
-    if image_row is None or settled(image_row):
+    if image_row is None or converged(image_row):
         return None
     with core.store.write() as tx:
         row = tx.get(Image, uuid)
-        if row is None or settled(row):
+        if row is None or converged(row):
             return None
         before = row.revision
         orders, row = plan(tx, row)
@@ -51,7 +51,7 @@ def step(core: Core, uuid: str, request: str = "") -> float | None:
     for host, order in orders:
         core.hosts.send(host, msgspec.structs.replace(order, request=request, opening=opening))
         log.debug("order sent", image=row.ec2_id, host=host, revision=order.revision, remove=order.spec is None)
-    if row.gone is not None or settled(row):
+    if row.gone is not None or converged(row):
         return None
     if _fetchable(row):
         return core.store.now() + (0.0 if _fetch(core, row) else SOON)

@@ -12,7 +12,7 @@ from pileus.loops import overtaken, resolve, router, silence
 from pileus.model.caller import SYSTEM
 from pileus.model.floatingip import FloatingIp
 from pileus.model.image import of_instance
-from pileus.model.instance import Instance, Seen, settled
+from pileus.model.instance import Instance, Seen, converged
 from pileus.model.port import Port
 from pileus.model.spec import InstanceSpec, content
 from pileus.model.volume import Volume
@@ -49,7 +49,7 @@ def steps(core: Core, requests: Mapping[str, str]) -> dict[str, float | None]:
     with core.store.write() as tx:
         rows = tx.many(Instance, requests)
         if len(rows) > 1:
-            tx.reserve(sum(not settled(row) for row in rows.values()) or 1)
+            tx.reserve(sum(not converged(row) for row in rows.values()) or 1)
         for uuid, row in rows.items():
             if row.gone is None:
                 planned[uuid] = (row, *plan(core, tx, row))
@@ -61,7 +61,7 @@ def steps(core: Core, requests: Mapping[str, str]) -> dict[str, float | None]:
     for uuid, (before, orders, row) in planned.items():
         sent = [(host, msgspec.structs.replace(each, request=requests[uuid], opening=opening)) for host, each in orders]
         _send(core, sent, row, changed=row.revision != before.revision)
-        if row.gone is None and not settled(row) and row.assigned.unheard is None:
+        if row.gone is None and not converged(row) and row.assigned.unheard is None:
             waits = orders and all(host in silent for host, _ in orders)
             due[uuid] = now + (silence.LATER if waits else AGAIN)
     return due
@@ -101,7 +101,7 @@ def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]]
         digest = content(spec)
         if digest != row.assigned.content:
             row = tx.revise(row, msgspec.structs.replace(row.assigned, content=digest))
-        if not settled(row):
+        if not converged(row):
             order = Order(uuid=row.uuid, revision=row.revision, spec=with_revision(spec, row))
             orders.append((host, order))
     return orders, row

@@ -15,7 +15,7 @@ from pileus.model.host import Host, Wanted
 from pileus.model.host import Seen as HostSeen
 from pileus.model.ids import new_uuid
 from pileus.model.image import Image
-from pileus.model.instance import Instance, Seen, settled
+from pileus.model.instance import Instance, Seen, converged
 from pileus.model.noun import NEVER
 from pileus.rules import comparison
 from pileus.rules.host import REMOVED
@@ -172,10 +172,10 @@ def _carry_on(tx: Writer, changed: dict[str, Instance]) -> None:
     if not changed:
         return
     loop.settle_all(tx, changed)
-    at_rest = [uuid for uuid, row in changed.items() if settled(row)]
-    tx.rest(Instance.KIND, at_rest)
-    if len(at_rest) < len(changed):
-        tx.wake_all(Instance.KIND, [uuid for uuid in changed if uuid not in at_rest], tx.now + loop.AGAIN)
+    converged_uuids = [uuid for uuid, row in changed.items() if converged(row)]
+    tx.cancel_later_wakes(Instance.KIND, converged_uuids)
+    if len(converged_uuids) < len(changed):
+        tx.wake_all(Instance.KIND, [uuid for uuid in changed if uuid not in converged_uuids], tx.now + loop.AGAIN)
 
 
 def _ending(row: Instance) -> list[tuple[str, int, str, str]]:

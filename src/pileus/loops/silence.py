@@ -10,8 +10,8 @@ import structlog
 from pileus.model.caller import SYSTEM
 from pileus.model.host import Host, alive, heard_lately
 from pileus.model.image import Image, on_host
-from pileus.model.image import settled as kept
-from pileus.model.instance import Instance, settled
+from pileus.model.image import converged as image_converged
+from pileus.model.instance import Instance, converged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,9 +69,9 @@ def returned(host: Host, now: float) -> bool:
 def wake_waiting(tx: Writer, host: str) -> None:
     """Have loops look at what waits for this host, which is heard again."""
     instances = tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")])
-    tx.wake_all(Instance.KIND, [uuid for uuid, row in instances.items() if row.gone is None and not settled(row)])
+    tx.wake_all(Instance.KIND, [uuid for uuid, row in instances.items() if row.gone is None and not converged(row)])
     images = tx.many(Image, [uuid for _, uuid, _ in tx.claims(pool=on_host(host))])
-    tx.wake_all(Image.KIND, [uuid for uuid, row in images.items() if row.gone is None and not kept(row)])
+    tx.wake_all(Image.KIND, [uuid for uuid, row in images.items() if row.gone is None and not image_converged(row)])
 
 
 def back(tx: Writer, host: Host) -> None:

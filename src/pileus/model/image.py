@@ -163,8 +163,8 @@ def waiting(image: Image) -> bool:
     return state(image) is State.PENDING and seen is not None and not seen.captured
 
 
-def settled(image: Image) -> bool:
-    """Whether nothing is left to do: it has its bytes, or never will, and no host holds anything of it."""
+def converged(image: Image) -> bool:
+    """Whether no step is left: the image has its bytes, or never will, and no host holds anything of it."""
     assigned = image.assigned
     if image.gone is not None or assigned is None:
         return True

@@ -211,8 +211,8 @@ def login_user(instance: Instance, image: Image | None) -> str:
     return instance.wanted.login_user or (image.wanted.login_user if image else "root")
 
 
-def settled(instance: Instance) -> bool:
-    """Whether nothing is left to do: the body is as wanted, at the revision given last."""
+def converged(instance: Instance) -> bool:
+    """Whether no step is left: the body is as wanted, at the latest revision."""
     seen, wanted = instance.seen, instance.wanted
     if instance.gone is not None:
         return True

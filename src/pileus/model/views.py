@@ -12,7 +12,7 @@ from pileus.model.spec import InstanceSpec
 
 
 class InstanceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An instance as the store has it. `settled`: nothing is on its way. `gone`: a tombstone."""
+    """An instance as the store has it. `settled`: it has converged. `gone`: a tombstone."""
 
     uuid: str
     ec2_id: str

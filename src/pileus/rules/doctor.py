@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pileus.model.finding import Finding
 from pileus.model.host import Host, condition
 from pileus.model.image import Image, content
-from pileus.model.instance import Instance, settled
+from pileus.model.instance import Instance, converged
 from pileus.model.noun import Noun
 from pileus.model.nouns import ENGINE, NOUNS
 from pileus.model.subnet import Subnet
@@ -60,7 +60,7 @@ def _instance(row: Instance) -> InstanceRow:
         host=row.assigned.host,
         clear=tuple(row.assigned.clear),
         revision=row.revision,
-        settled=row.gone is None and settled(row),
+        settled=row.gone is None and converged(row),
         gone=row.gone is not None,
     )
 

@@ -454,7 +454,7 @@ class _Merge:
         for image in tx.list(Image):
             capture_hosts = {host for _, host in self.captures.get(image.uuid, ())}
             assigned = image.assigned
-            if assigned is not None and (capture_hosts or not images.settled(image)):
+            if assigned is not None and (capture_hosts or not images.converged(image)):
                 image = tx.revise(image)  # noqa: PLW2901  (the row after the change)
                 clear = dict.fromkeys(sorted({*assigned.clear, *capture_hosts} - {assigned.host}), image.revision)
                 tx.wake(tx.assign(image, msgspec.structs.replace(assigned, content="", clear=clear)))

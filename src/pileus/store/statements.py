@@ -137,7 +137,7 @@ END_LEASES: Final[Update] = update(_wake).where(_wake.c.until > bindparam("beyon
 BRING_FORWARD: Final[Update] = (
     update(_wake).where(_wake.c.due > bindparam("beyond", type_=Double)).values(due=bindparam("at", type_=Double))
 )
-REST: Final[Update] = (
+CANCEL_LATER_WAKES: Final[Update] = (
     update(_wake).where(_THESE, _wake.c.due > bindparam("at", type_=Double), _wake.c.until == 0.0).values(due=None)
 )
 GIVE_WAKE: Final[Update] = update(_wake).where(_HELD, _wake.c.wakes == bindparam("seen")).values(until=0.0)

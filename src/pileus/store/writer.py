@@ -354,10 +354,10 @@ class Writer(Reader):
                 self.sql.execute(statements.ADD_WAKE, new)
         self.woken = True
 
-    def rest(self, kind: str, uuids: Iterable[str]) -> None:
-        """Call off later looks at these, for nothing is left to do; one that is due, or under way, stays."""
+    def cancel_later_wakes(self, kind: str, uuids: Iterable[str]) -> None:
+        """Cancel the later wakes of these nouns, which have converged; a wake that is due, or under way, stays."""
         for part in chunks(uuids):
-            self.sql.execute(statements.REST, {"of_kind": kind, "uuids": part, "at": self.now})
+            self.sql.execute(statements.CANCEL_LATER_WAKES, {"of_kind": kind, "uuids": part, "at": self.now})
 
     def unwake(self, kind: str, uuid: str) -> None:
         """Forget the wake of a noun that does not exist."""

@@ -10,7 +10,7 @@ from pileus.faces.rest import documents
 from pileus.model import image as images
 from pileus.model.host import Host, alive, condition
 from pileus.model.image import Image, of_instance
-from pileus.model.instance import LAUNCH, Instance, settled
+from pileus.model.instance import LAUNCH, Instance, converged
 from pileus.model.network import Seen as EngineSeen
 from pileus.model.port import Port
 from pileus.model.router import NO_WAY_OUT
@@ -104,7 +104,7 @@ def _instance(tx: Reader, instance: Instance, now: float) -> list[str]:
     # It may run long before the network knows its ports.
     ports = [port for port in tx.referring(Port, [instance.uuid]) if port.wanted.instance == instance.uuid]
     waits += [f"port {port.ec2_id}: {why}" for port in ports for why in _engine(port)]
-    if settled(instance):
+    if converged(instance):
         return waits
     if seen.revision != instance.revision:
         applied_revision = _number(seen.revision)

@@ -77,7 +77,7 @@ def compare(expected: Expected, domains: Iterable[Domain], running: dict[str, in
         else:
             seen_uuids.add(domain.spec.uuid)
             yield from _compare(expected, domain, domain.spec)
-    for uuid, order in expected.settled.items():
+    for uuid, order in expected.converged.items():
         if order.body.exists and uuid not in seen_uuids and order.spec is not None:
             yield Finding(code="DomainMissing", kind=KIND, ident=uuid, detail=order.spec.ec2_id)
     for name, pid in running.items():
@@ -88,7 +88,7 @@ def compare(expected: Expected, domains: Iterable[Domain], running: dict[str, in
 def _compare(expected: Expected, domain: Domain, spec: InstanceSpec) -> Iterator[Finding]:
     state = "runs" if domain.running else "is off"
     if spec.uuid in expected.host.orders:
-        order = expected.settled.get(spec.uuid)
+        order = expected.converged.get(spec.uuid)
         if order is not None and order.body.running != domain.running:
             detail = f"{domain.name} {state}, and its host says that it {'runs' if order.body.running else 'is off'}"
             yield Finding(code="DomainPower", kind=KIND, ident=spec.uuid, detail=detail)

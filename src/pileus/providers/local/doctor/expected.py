@@ -30,8 +30,8 @@ class Expected:
         return {spec.uuid: spec for spec in self.marks} | ordered
 
     @cached_property
-    def settled(self) -> dict[str, Held]:
-        """The orders with nothing on their way: applied, and no row says more."""
+    def converged(self) -> dict[str, Held]:
+        """The orders that are applied, unless the row of their instance has not converged."""
         rows = {row.uuid: row for row in self.store.instances} if self.store else {}
         return {
             uuid: order

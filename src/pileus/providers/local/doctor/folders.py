@@ -32,7 +32,7 @@ def compare(expected: Expected, layout: Layout, names: Iterable[str]) -> Iterato
         removed = expected.removed(name) is not None
         path = layout.containers / name if (layout.containers / name).exists() else layout.instances / name
         yield Finding(code="FolderLeaked" if removed else "FolderUnknown", kind="folder", ident=name, detail=str(path))
-    for uuid, host_order in expected.settled.items():
+    for uuid, host_order in expected.converged.items():
         for volume, path, base in _files(layout, host_order.spec) if host_order.spec is not None else ():
             if not path.exists():
                 yield Finding(code="DiskMissing", kind=KIND, ident=uuid, detail=f"volume {volume}: {path}")

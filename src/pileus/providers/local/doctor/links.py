@@ -43,7 +43,7 @@ def compare(
             if _OURS.fullmatch(name) and name not in ours and name not in there:
                 yield Finding(code="PlugLeaked", kind=KIND, ident=name, detail=f"as logical port {port}")
     running = {domain.spec.uuid for domain in guests if domain.spec is not None and domain.running}
-    for uuid, order in expected.settled.items():
+    for uuid, order in expected.converged.items():
         for nic in order.spec.nics if order.spec is not None and uuid in running else ():
             name = layout.tap(nic.uuid)
             detail = f"{name}, port {nic.ec2_id}"

@@ -49,9 +49,9 @@ def compare(expected: Expected, accepting: Accepting) -> Iterator[Finding]:
         if order.spec is not None and order.spec.loopback
     }
     admitted = {spec.loopback: ingress.admitted(spec) for spec in specs.values()}
-    settled = {specs[uuid].loopback for uuid in specs.keys() & expected.settled.keys()}
+    converged_addresses = {specs[uuid].loopback for uuid in specs.keys() & expected.converged.keys()}
     wanted = admitted if accepting.by_program else _bounded(specs.values(), accepting.process)
-    for address in sorted(settled):
+    for address in sorted(converged_addresses):
         for ports in _without(wanted.get(address, ()), accepting.ports.get(address, ())):
             yield Finding(code="ListenerMissing", kind=KIND, ident=f"{address}:{ports}")
         for ports in _without(admitted[address], wanted.get(address, ())):
