@@ -40,7 +40,7 @@ _log = structlog.get_logger()
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One line. `-` stands for what is not known; `key` is an access key's id, as the request claims it.
+    """One line. `-` stands for what is not known; `key` is an access key's id, as the request presents it.
 
     A summary line has the number of calls in `suppressed`, and `suppressed` as the code of refused ones.
     """

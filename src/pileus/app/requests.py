@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from pileus.app.rates import DELAY, Rates
 from pileus.app.shares import Answering, Slots, Workers
 from pileus.app.waits import Waits
-from pileus.faces.wire import claims
+from pileus.faces.wire import presented
 from pileus.faces.wire.face import RunningFace
 from pileus.faces.wire.http import Identified, Request, Response
 from pileus.faces.wire.refusals import PLAIN
@@ -96,8 +96,8 @@ class Requests:
     async def caller(self, request: Request, client: str) -> Caller | Response:
         """The caller of a request that no face answers, by its token; the answer where it is refused."""
         try:
-            turn, proven = self._rates.turn(client, claims.credential(request))
-            identify = functools.partial(self._by_token, claims.token(request))
+            turn, proven = self._rates.turn(client, presented.credential(request))
+            identify = functools.partial(self._by_token, presented.token(request))
             identified: Caller | None = await self._workers.identify(turn, identify, proven=proven)
             if identified is not None:
                 self._rates.take(identified, reads=False)
@@ -134,7 +134,7 @@ class Requests:
             return await asyncio.get_running_loop().run_in_executor(self._host_threads, work)
 
     async def _identified(self, face: RunningFace, request: Request, client: str, *, answers: bool) -> Any:
-        turn, proven = self._rates.turn(client, claims.credential(request))
+        turn, proven = self._rates.turn(client, presented.credential(request))
         identify = functools.partial(self._identify, face, request, client, answers=answers)
         return await self._workers.identify(turn, identify, proven=proven)
 
@@ -179,7 +179,7 @@ class Requests:
                     return identified
                 return self._unproven(face.refused(Throttled(OFTEN, reason="rate")), request, client, late=True)
             return self._unproven(identified, request, client, late=self._refused(request, client))
-        self._rates.proved(client, identified.caller.key or claims.credential(request))
+        self._rates.proved(client, identified.caller.key or presented.credential(request))
         try:
             self._rates.take(identified.caller, reads=identified.reads and answers, launches=identified.launches)
         except Throttled as error:
@@ -190,7 +190,7 @@ class Requests:
         return Answering(identified.caller.project, answer, functools.partial(self._refuse, identified, client))
 
     def _refused(self, request: Request, client: str) -> bool:
-        return self._rates.refused(client, claims.credential(request))
+        return self._rates.refused(client, presented.credential(request))
 
     def _answer(self, identified: Identified, client: str) -> Response | _Postponed:
         response = identified.answer()
@@ -205,7 +205,7 @@ class Requests:
         return _Refused(response, late=True)
 
     def _unproven(self, response: Response, request: Request, client: str, *, late: bool) -> _Refused:
-        self._audit.record(client, response, key=claims.access_key(request))
+        self._audit.record(client, response, key=presented.access_key(request))
         return _Refused(response, late)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pileus.faces.wire import claims, media
+from pileus.faces.wire import media, presented
 from pileus.faces.wire.streams import END, BodyStream, Conversation, Waiting, event
 from pileus.faces.wire.typed import OpenDocument, Route, TypedDialect, TypedFace, TypedRequest, versions
 from pileus.model.errors import InvalidValue
@@ -108,7 +108,7 @@ def face(context: FaceContext) -> TypedFace:
     """Put it together."""
 
     def proven(request: Request) -> Caller | None:
-        token = claims.token(request)
+        token = presented.token(request)
         return context.authority.by_token(token, "toy") if token else None
 
     def wait(request: TypedRequest) -> Waiting:

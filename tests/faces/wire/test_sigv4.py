@@ -146,8 +146,8 @@ def test_accepts_a_date_header_instead(date: str) -> None:
     canonical = canonical_request(request, "ec2", "date;host", "", payload)
     assert canonical is not None
     signature = signature_of(EC2.secret, "20231114", "r", "ec2", "20231114T221320Z", canonical)
-    claim = f"Credential={KEY}/20231114/r/ec2/aws4_request, SignedHeaders=date;host, Signature={signature}"
-    headers = {**request.headers, "authorization": f"AWS4-HMAC-SHA256 {claim}"}
+    authorization = f"Credential={KEY}/20231114/r/ec2/aws4_request, SignedHeaders=date;host, Signature={signature}"
+    headers = {**request.headers, "authorization": f"AWS4-HMAC-SHA256 {authorization}"}
     assert verifier().verify(request._replace(headers=headers)).region == "r"
 
 
@@ -322,7 +322,7 @@ _SCOPE = f"{KEY}/20231114/r/ec2/aws4_request"
 
 @settings(max_examples=200, deadline=None)
 @given(
-    claimed=st.lists(st.one_of(_LATIN, st.just(f"Credential={_SCOPE}"), st.just("SignedHeaders=host")), max_size=4),
+    presented=st.lists(st.one_of(_LATIN, st.just(f"Credential={_SCOPE}"), st.just("SignedHeaders=host")), max_size=4),
     signature=st.one_of(_LATIN, st.just("0" * 64)),
     queried=st.one_of(
         _LATIN, st.just(""), st.just("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=1&X-Amz-Signature=0")
@@ -331,9 +331,9 @@ _SCOPE = f"{KEY}/20231114/r/ec2/aws4_request"
     path=_LATIN,
 )
 def test_arbitrary_requests_raise_nothing_but_wire_errors(
-    claimed: list[str], signature: str, queried: str, date: str, path: str
+    presented: list[str], signature: str, queried: str, date: str, path: str
 ) -> None:
-    text = f"AWS4-HMAC-SHA256 {', '.join([*claimed, f'Signature={signature}'])}"
+    text = f"AWS4-HMAC-SHA256 {', '.join([*presented, f'Signature={signature}'])}"
     for headers in ({"authorization": text, "host": "h"}, {"host": "h"}):
         refused(RawRequest("GET", path, queried, {**headers, "date": date}))
         refused(RawRequest("GET", path, queried, {**headers, "x-amz-date": date}))

@@ -10,7 +10,7 @@ import msgspec
 from pileus.faces.rest import errors, streams
 from pileus.faces.rest.openapi import openapi
 from pileus.faces.rest.routes import ROUTES
-from pileus.faces.wire import claims
+from pileus.faces.wire import presented
 from pileus.faces.wire.http import Request
 from pileus.faces.wire.typed import OpenDocument, TypedDialect, TypedFace
 
@@ -50,5 +50,5 @@ def _description() -> msgspec.Raw:
 
 def _caller(authority: Authority, request: Request) -> Caller | None:
     """Return the caller by bearer token (or X-Auth-Token); None when the request proves nobody."""
-    token = claims.token(request)
+    token = presented.token(request)
     return authority.by_token(token, FACE) if token else None

@@ -55,15 +55,15 @@ def sign(request: RawRequest, credential: SigningCredential, now: float) -> dict
     names = ";".join(sorted(headers))
     canonical = canonical_request(request._replace(headers=headers), credential.service, names, request.query, digest)
     signature = _sign(credential, stamp, canonical)
-    claimed = f"Credential={_credential(credential, stamp)}, SignedHeaders={names}, Signature={signature}"
-    return {**headers, "authorization": f"{ALGORITHM} {claimed}"}
+    authorization = f"Credential={_credential(credential, stamp)}, SignedHeaders={names}, Signature={signature}"
+    return {**headers, "authorization": f"{ALGORITHM} {authorization}"}
 
 
 def presign(request: RawRequest, credential: SigningCredential, now: float, lifetime: int) -> str:
     """Return the query that makes the request's URL good by itself for `lifetime` seconds from `now`."""
     stamp = stamp_of(now)
     names = ";".join(sorted(request.headers))
-    claimed = {
+    signature_parameters = {
         "X-Amz-Algorithm": ALGORITHM,
         "X-Amz-Credential": _credential(credential, stamp),
         "X-Amz-Date": stamp,
@@ -71,7 +71,7 @@ def presign(request: RawRequest, credential: SigningCredential, now: float, life
         "X-Amz-SignedHeaders": names,
     }
     pairs = [request.query] if request.query else []
-    query = "&".join([*pairs, *(f"{name}={quote(value, safe='')}" for name, value in claimed.items())])
+    query = "&".join([*pairs, *(f"{name}={quote(value, safe='')}" for name, value in signature_parameters.items())])
     digest = UNSIGNED if credential.service == "s3" else sha256(request.body or b"").hexdigest()
     canonical = canonical_request(request, credential.service, names, query, digest)
     return f"{query}&X-Amz-Signature={_sign(credential, stamp, canonical)}"

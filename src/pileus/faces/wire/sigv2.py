@@ -28,7 +28,7 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-
 
 
 def present(params: Mapping[str, str]) -> bool:
-    """Whether these parameters claim to be signed in this way."""
+    """Whether these parameters present a signature of this kind."""
     return "Signature" in params or "SignatureVersion" in params
 
 
@@ -58,13 +58,13 @@ class SigV2Verifier:
         digest = _DIGESTS.get(_needed(params, "SignatureMethod"))
         if digest is None:
             raise _invalid(params, "SignatureMethod")
-        access_key, claimed = _needed(params, "AWSAccessKeyId"), _needed(params, "Signature").encode()
+        access_key, presented_signature = _needed(params, "AWSAccessKeyId"), _needed(params, "Signature").encode()
         self._check_time(params, codes)
         secret = self._lookup(access_key)
         if secret is None:
             raise WireError(*codes.unknown)
         texts = [_text(request, host, params) for host in _hosts(request)]
-        if not any([hmac.compare_digest(_signature(secret, text, digest), claimed) for text in texts]):  # noqa: C419  (all, in equal time)
+        if not any([hmac.compare_digest(_signature(secret, text, digest), presented_signature) for text in texts]):  # noqa: C419  (all, in equal time)
             raise WireError(*codes.mismatch)
         return access_key
 

@@ -95,8 +95,8 @@ def codes_of(service: str) -> Codes:
     return _SERVICES.get(service, _OTHERS)
 
 
-class _Claim(NamedTuple):
-    """A request's claim about its own signature. `lifetime` in seconds, None outside presigned URLs."""
+class _PresentedSignature(NamedTuple):
+    """The signature that a request presents. `lifetime` in seconds, None outside presigned URLs."""
 
     access_key: str
     date: str
@@ -110,7 +110,7 @@ class _Claim(NamedTuple):
 
 
 def present(request: RawRequest) -> bool:
-    """Whether a request claims to be signed in this way."""
+    """Whether a request presents a signature of this kind."""
     return "authorization" in request.headers or "X-Amz-Algorithm=" in request.query
 
 
@@ -132,37 +132,37 @@ class SigV4Verifier:
         Codes: MissingAuthenticationToken, IncompleteSignature; AuthFailure and RequestExpired (EC2);
         InvalidClientTokenId and SignatureDoesNotMatch (STS, IAM); S3's own.
         """
-        claim = _claim(request)
-        codes = codes_of(claim.service)
-        self._check_time(claim, codes)
-        secret = self._lookup(claim.access_key)
+        presented = _presented(request)
+        codes = codes_of(presented.service)
+        self._check_time(presented, codes)
+        secret = self._lookup(presented.access_key)
         if secret is None:
             raise WireError(*codes.unknown)
-        payload = _payload(request, claim, codes)
-        canonical = canonical_request(request, claim.service, claim.headers, claim.query, payload)
+        payload = _payload(request, presented, codes)
+        canonical = canonical_request(request, presented.service, presented.headers, presented.query, payload)
         if canonical is None:
             raise WireError(*codes.mismatch)
-        expected = signature_of(secret, claim.date, claim.region, claim.service, claim.stamp, canonical)
-        if not hmac.compare_digest(expected, claim.signature):
+        expected = signature_of(secret, presented.date, presented.region, presented.service, presented.stamp, canonical)
+        if not hmac.compare_digest(expected, presented.signature):
             raise WireError(*codes.mismatch)
-        return Signed(claim.access_key, claim.service, claim.region, payload)
+        return Signed(presented.access_key, presented.service, presented.region, payload)
 
-    def _check_time(self, claim: _Claim, codes: Codes) -> None:
+    def _check_time(self, presented: _PresentedSignature, codes: Codes) -> None:
         now = self._now()
-        signed = _seconds(claim.stamp)
-        if claim.lifetime is not None:
-            last, code = signed + claim.lifetime, codes.expired
+        signed = _seconds(presented.stamp)
+        if presented.lifetime is not None:
+            last, code = signed + presented.lifetime, codes.expired
         else:
             last, code = signed + SKEW, codes.skewed
         if now > last:
-            text = f"Signature expired: {claim.stamp} is good until {stamp_of(last)}"
+            text = f"Signature expired: {presented.stamp} is good until {stamp_of(last)}"
             raise WireError(code[0], f"{text}; the time here is {stamp_of(now)}.", code[1])
         if now < signed - SKEW:
-            text = f"Signature not yet current: {claim.stamp}; the time here is {stamp_of(now)}."
+            text = f"Signature not yet current: {presented.stamp}; the time here is {stamp_of(now)}."
             raise WireError(codes.skewed[0], text, codes.skewed[1])
 
 
-def _claim(request: RawRequest) -> _Claim:
+def _presented(request: RawRequest) -> _PresentedSignature:
     authorization = request.headers.get("authorization")
     presigned = bool(request.query) and "&X-Amz-Signature=" in f"&{request.query}"
     if authorization is None and not presigned:
@@ -170,11 +170,11 @@ def _claim(request: RawRequest) -> _Claim:
     if authorization is not None and presigned:
         raise _incomplete("Only one signature is allowed: in the Authorization header or in the query.")
     if authorization is not None:
-        return _claim_of_header(request, authorization)
-    return _claim_of_query(request)
+        return _presented_in_header(request, authorization)
+    return _presented_in_query(request)
 
 
-def _claim_of_header(request: RawRequest, authorization: str) -> _Claim:
+def _presented_in_header(request: RawRequest, authorization: str) -> _PresentedSignature:
     algorithm, _, rest = authorization.partition(" ")
     if algorithm != ALGORITHM:
         raise _incomplete(f"The Authorization header's algorithm is not {ALGORITHM}.")
@@ -189,7 +189,7 @@ def _claim_of_header(request: RawRequest, authorization: str) -> _Claim:
     return _checked(credential, stamp, headers, signature, request.query, None)
 
 
-def _claim_of_query(request: RawRequest) -> _Claim:
+def _presented_in_query(request: RawRequest) -> _PresentedSignature:
     fields: dict[str, str] = {}
     rest: list[str] = []
     for pair in request.query.split("&"):
@@ -210,7 +210,9 @@ def _claim_of_query(request: RawRequest) -> _Claim:
     return _checked(credential, stamp, headers, signature, "&".join(rest), int(lifetime))
 
 
-def _checked(credential: str, stamp: str, headers: str, signature: str, query: str, lifetime: int | None) -> _Claim:
+def _checked(
+    credential: str, stamp: str, headers: str, signature: str, query: str, lifetime: int | None
+) -> _PresentedSignature:
     parts = credential.rsplit("/", 4)
     if len(parts) != 5 or not all(parts) or parts[4] != "aws4_request" or len(credential) > 512:
         raise _incomplete("Credential must be KEY/YYYYMMDD/REGION/SERVICE/aws4_request.")
@@ -227,7 +229,7 @@ def _checked(credential: str, stamp: str, headers: str, signature: str, query: s
         # Each mention of a header puts its whole value into the text that is signed.
         raise _incomplete("SignedHeaders names a header more than once.")
     access_key, date, region, service, _ = parts
-    return _Claim(access_key, date, region, service, stamp, headers, signature, query, lifetime)
+    return _PresentedSignature(access_key, date, region, service, stamp, headers, signature, query, lifetime)
 
 
 def _field(fields: Mapping[str, str], name: str) -> str:
@@ -241,11 +243,11 @@ def _incomplete(message: str) -> WireError:
     return WireError("IncompleteSignature", message)
 
 
-def _payload(request: RawRequest, claim: _Claim, codes: Codes) -> str:
-    """Return the SHA-256 that the body has, or S3's word instead; raises WireError if another is claimed."""
+def _payload(request: RawRequest, presented: _PresentedSignature, codes: Codes) -> str:
+    """Return the SHA-256 that the body has, or S3's word instead; raises WireError if the request names another."""
     content_sha256 = request.headers.get("x-amz-content-sha256")
-    if claim.service == "s3":
-        if content_sha256 is None and claim.lifetime is not None:
+    if presented.service == "s3":
+        if content_sha256 is None and presented.lifetime is not None:
             content_sha256 = UNSIGNED
         if content_sha256 is not None and (
             request.body is None or content_sha256 == UNSIGNED or content_sha256.startswith("STREAMING-")

@@ -1,14 +1,14 @@
-"""The credential that a request names, before anything is verified."""
+"""The credential that a request presents, before anything is verified."""
 
 from __future__ import annotations
 
-from pileus.faces.wire import claims
+from pileus.faces.wire import presented
 from pileus.faces.wire.http import Request
 
 
 def credential(**headers: str) -> str:
     """The credential of a request with these headers."""
-    return claims.credential(
+    return presented.credential(
         Request("GET", "/v1/instances", "", {k.replace("_", "-"): v for k, v in headers.items()}, b"")
     )
 

@@ -1,4 +1,4 @@
-"""The credential that a request names, in any of the dialects' ways. Nothing is verified here."""
+"""The credential that a request presents, in any of the dialects' ways. Nothing is verified here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOOKED = 4096
 
 
 def access_key(request: Request) -> str:
-    """The id of the access key that signed, as the request says; empty where it names none that could be."""
+    """The id of the access key that the request presents; empty where it presents none that could exist."""
     match = _HEADER.search(request.headers.get("authorization", "")[:_LOOKED])
     match = match or _QUERY.search(request.query[:_LOOKED])
     match = match or _QUERY.search(request.body[:_LOOKED].decode("latin-1"))
@@ -27,18 +27,18 @@ def access_key(request: Request) -> str:
 
 
 def credential(request: Request) -> str:
-    """The access key's id, or the digest of the token, that the request shows; empty for neither."""
+    """The access key's id, or the digest of the token, that the request presents; empty for neither."""
     key = access_key(request)
     if key:
         return key
-    shown = token(request)
-    return sha256(shown.encode("latin-1", "replace")).hexdigest() if shown else ""
+    presented_token = token(request)
+    return sha256(presented_token.encode("latin-1", "replace")).hexdigest() if presented_token else ""
 
 
 def token(request: Request) -> str:
-    """The bearer's token (or X-Auth-Token) that the request shows, and by which it is verified; empty for none.
+    """The bearer's token (or X-Auth-Token) that the request presents, and by which it is verified; empty for none.
 
-    Others beside it would make many credentials of one.
+    A second token beside it would make many credentials of one.
     """
     scheme, _, bearer_token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
