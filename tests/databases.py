@@ -104,7 +104,7 @@ def forget(store: Store) -> None:
     """Have the store know nothing of what its database was."""
     store._cache = Cache()
     store.reached, store.guarded = NEVER, False
-    store._held.clear()
+    store._leased.clear()
 
 
 def replace(store: Store, image: Image) -> None:

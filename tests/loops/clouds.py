@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 START = 1_800_000_000.0
 _WAKE = tables.wake.c
 NEXT = select(func.min(case((_WAKE.until > _WAKE.due, _WAKE.until), else_=_WAKE.due)))
-"""When the next wake can be claimed."""
+"""When the next wake can be leased."""
 
 
 class TracedStore(Store):
@@ -86,17 +86,17 @@ class TracedStore(Store):
             self.depth -= 1
 
     def finish_wakes(
-        self, done: Sequence[tuple[stores.Claimed, float | None, bool]], *, claim: int = 0
-    ) -> list[stores.Claimed]:
+        self, done: Sequence[tuple[stores.LeasedWake, float | None, bool]], *, lease: int = 0
+    ) -> list[stores.LeasedWake]:
         """Give way, then give the wakes back."""
         give_way()
         self.dirty = True
-        return super().finish_wakes(done, claim=claim)
+        return super().finish_wakes(done, lease=lease)
 
-    def claim_wakes(self, most: int) -> list[stores.Claimed]:
+    def lease_wakes(self, most: int) -> list[stores.LeasedWake]:
         """Claim."""
         self.dirty = True
-        return super().claim_wakes(most)
+        return super().lease_wakes(most)
 
 
 def drawn_uuids(seed: int | str) -> SimpleNamespace:
@@ -139,7 +139,7 @@ class Cloud:
         self._image = databases.copy(self.store)
 
     def next_due(self) -> float | None:
-        """When the next wake can be claimed."""
+        """When the next wake can be leased."""
         with self.store.truth() as tx:
             (due,) = tx.sql.execute(NEXT).first()
         return None if due is None else float(due)

@@ -179,9 +179,9 @@ def _no_keep(machine: machines.Machine, spec: Any) -> None:
 
 
 def _finish_always(
-    store: Store, done: Sequence[tuple[stores.Claimed, float | None, bool]], *, claim: int = 0
-) -> list[stores.Claimed]:
-    del claim  # the next ones are claimed in another transaction: this switch is about giving back alone
+    store: Store, done: Sequence[tuple[stores.LeasedWake, float | None, bool]], *, lease: int = 0
+) -> list[stores.LeasedWake]:
+    del lease  # the next ones are leased in another transaction: this switch is about giving back alone
     table = tables.wake
     with store.engine.write() as connection:
         for wake, due, failed in done:
@@ -200,11 +200,11 @@ def _no_scan(core: Core) -> None:
     core.store.forget_tombstones()
 
 
-_claim = Store.claim_wakes
+_lease = Store.lease_wakes
 
 
-def _claim_clears(store: Store, most: int) -> list[stores.Claimed]:
-    wakes = _claim(store, most)
+def _lease_clears(store: Store, most: int) -> list[stores.LeasedWake]:
+    wakes = _lease(store, most)
     table = tables.wake
     for wake in wakes:
         here = (table.c.kind == wake.kind) & (table.c.uuid == wake.uuid)
@@ -215,7 +215,7 @@ def _claim_clears(store: Store, most: int) -> list[stores.Claimed]:
 
 @contextmanager
 def _lost_with_the_worker() -> Iterator[None]:
-    with mock.patch.object(Store, "claim_wakes", _claim_clears), mock.patch.object(runner, "scan", _no_scan):
+    with mock.patch.object(Store, "lease_wakes", _lease_clears), mock.patch.object(runner, "scan", _no_scan):
         yield
 
 
@@ -457,9 +457,9 @@ LINES: dict[str, Line] = {
         Temper(verbs=("rules",), mishaps=("crash",), odds={"worker pauses": 0.2, "worker dies": 0.0, "fault": 0.0}),
         seed=1,
     ),
-    "a claim ends": Line(
+    "a lease ends": Line(
         3,
-        "a claimed wake is due again when its lease ends (without the scan)",
+        "a leased wake is due again when its lease ends (without the scan)",
         _lost_with_the_worker,
         Temper(odds={"worker dies": 0.05}),
         seed=1,

@@ -21,7 +21,7 @@ from pileus.model.spec import InstanceSpec
 from pileus.providers.stub.provider import StubProvider
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
-from tests.store.wakes import claim_wake
+from tests.store.wakes import lease_wake
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -70,7 +70,7 @@ def test_what_was_asked_before_a_jump_comes_about_after_the_next_scan(
     power.stop(ann, site.core, [first.ec2_id])
     power.terminate(ann, site.core, [second.ec2_id])
     # A worker that takes one and dies.
-    assert claim_wake(site.store) is not None
+    assert lease_wake(site.store) is not None
     site.now += hours * 3600
     site.hear("h1")
     scan(site.core)

@@ -130,7 +130,7 @@ def test_the_engine_is_not_asked_before_steps_that_were_decided_in_the_lost_time
     process = Process(site).opened()
     instance, older_copy = stopped_after_copy(site, ann, process.core, tiny)
     power.start(ann, process.core, [instance.ec2_id])
-    (held,) = site.store.claim_wakes(1)
+    (leased,) = site.store.lease_wakes(1)
     replaced(site, older_copy)
     with pytest.raises(Unavailable), site.store.write():
         pass
@@ -138,7 +138,7 @@ def test_the_engine_is_not_asked_before_steps_that_were_decided_in_the_lost_time
     process.hear("h1")
     process.recovery.tick()
     assert "steps" in process.recovery.missing()
-    finish_wake(site.store, held, None)
+    finish_wake(site.store, leased, None)
     process.recovery.tick()
     assert process.recovery.missing() == {}
     assert process.recovery.outcome is not None

@@ -18,7 +18,7 @@ from pileus.store.store import Store
 from pileus.verbs import flavor, project
 from pileus.verbs.instance.launch import Launch
 from tests.bus.waiting import until
-from tests.store.wakes import claim_wake
+from tests.store.wakes import lease_wake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pileus.model.image import Image
     from pileus.model.instance import Instance
     from pileus.model.spec import Spec
-    from pileus.store.store import Claimed
+    from pileus.store.store import LeasedWake
     from pileus.store.writer import Writer
     from tests.site import Site
 
@@ -50,7 +50,7 @@ def test_steps_are_done_though_requests_never_cease(url: Callable[[str], str]) -
     flavor.seed(SYSTEM, core)
     stepped = threading.Event()
 
-    def watch(wake: Claimed, seconds: float, *, failed: bool) -> None:
+    def watch(wake: LeasedWake, seconds: float, *, failed: bool) -> None:
         stepped.set()
 
     runner = Runner(core, observer=watch)
@@ -74,7 +74,7 @@ def test_who_stops_holds_no_wake(url: Callable[[str], str]) -> None:
     project.ensure(SYSTEM, core, "blue")
     try:
         assert work(core, stop=lambda: True)
-        wakes = [claim_wake(store), claim_wake(store)]
+        wakes = [lease_wake(store), lease_wake(store)]
         assert wakes[0] is not None, "the first one was done, the others are anybody's"
         assert wakes[1] is not None
     finally:
@@ -96,7 +96,7 @@ def test_what_fails_of_several_keeps_no_other_from_being_done(
     monkeypatch.setattr(loop, "plan", failing)
     tried: dict[str, bool] = {}
 
-    def watch(wake: Claimed, seconds: float, *, failed: bool) -> None:
+    def watch(wake: LeasedWake, seconds: float, *, failed: bool) -> None:
         tried[wake.uuid] = failed
 
     assert work(site.core, watch)

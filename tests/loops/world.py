@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pileus.bus.messages import Order, ToCloud
     from pileus.model.instance import Instance
     from pileus.model.noun import Noun
-    from pileus.store.store import Claimed
+    from pileus.store.store import LeasedWake
     from pileus.store.writer import Writer
 
 STORM, CALM = 32.0, 66.0
@@ -109,8 +109,8 @@ class World:
         self.surprises: list[str] = []
         self._parked = 4
         self._fibers: list[Fiber] = []
-        self._steps: dict[Fiber, set[Claimed]] = {}
-        """The wakes that each worker has claimed, given back or not."""
+        self._steps: dict[Fiber, set[LeasedWake]] = {}
+        """The wakes that each worker has leased, given back or not."""
         self.restoring: Restored | None = None
         self._kick: float | None = None
         self.began = START
@@ -248,10 +248,10 @@ class World:
             fiber.kill()
             self._fibers.remove(fiber)
             # As of a process of its own: what it was at is known to nobody.
-            self.store._held -= self._steps.pop(fiber, set())
+            self.store._leased -= self._steps.pop(fiber, set())
             self.after(self.soon(4), self._park)
             return
-        wakes_before = self.store._held.copy()
+        wakes_before = self.store._leased.copy()
         try:
             done = fiber.resume()
         except (StoreDown, Unavailable) as error:
@@ -259,7 +259,7 @@ class World:
                 raise
             self.log("worker's transaction failed")
             done = True
-        self._steps.setdefault(fiber, set()).update(self.store._held - wakes_before)
+        self._steps.setdefault(fiber, set()).update(self.store._leased - wakes_before)
         if not done:
             self.after(self._pause(), lambda: self._go_on(fiber))
             return

@@ -14,7 +14,7 @@ from pileus.store.migrate import migrate
 from pileus.store.store import TOMBSTONE, Store
 from tests.statements import executed
 from tests.store.clock import Clock, flavor, instance
-from tests.store.wakes import claim_wake
+from tests.store.wakes import lease_wake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,9 +80,9 @@ def _agree(stores: list[Store], steps: list[tuple[int, int, bool]]) -> None:
     for who, wanted, kept in steps:
         try:
             with stores[who].write() as tx:
-                held = tx.need(Flavor, row.uuid)
-                assert held.wanted.memory == expected
-                tx.want(held, raised(held, wanted))
+                flavor_row = tx.need(Flavor, row.uuid)
+                assert flavor_row.wanted.memory == expected
+                tx.want(flavor_row, raised(flavor_row, wanted))
                 if not kept:
                     raise _Abandoned
             expected = wanted
@@ -125,6 +125,6 @@ def test_new_nouns_are_woken_and_can_be_woken_again(store: Store, clock: Clock) 
         assert tx.woken
     with store.read() as tx:
         assert [tx.due("instance", noun.uuid) for noun in made] == [clock.now - 5, clock.now]
-    held = claim_wake(store)
-    assert held is not None
-    assert (held.uuid, held.wakes) == (made[0].uuid, 2)
+    leased = lease_wake(store)
+    assert leased is not None
+    assert (leased.uuid, leased.wakes) == (made[0].uuid, 2)

@@ -10,7 +10,7 @@ from pileus.store.clock import Clock
 from pileus.store.migrate import migrate
 from pileus.store.store import HASTE, TOMBSTONE, Store
 from tests.store.clock import flavor, instance
-from tests.store.wakes import claim_wake
+from tests.store.wakes import lease_wake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,11 +96,11 @@ def test_nothing_waits_for_a_clock_that_was_set_back(timed: Store, machine: Mach
         tx.wake(rows[0])
         tx.wake(rows[1], tx.now + 5)
         tx.wake(rows[2], tx.now - 1)
-    held = claim_wake(timed)
-    assert held is not None
+    leased = lease_wake(timed)
+    assert leased is not None
     machine.passes(1)
     machine.wall -= 100
-    due = {wake.uuid for wake in timed.claim_wakes(10)}
+    due = {wake.uuid for wake in timed.lease_wakes(10)}
     assert due == {row.uuid for row in rows}, "the lease that was given before would last longer than any"
 
 
@@ -110,4 +110,4 @@ def test_a_process_that_begins_after_the_clock_was_set_back_waits_for_nothing(ti
     machine.wall -= 3600
     timed.now = Clock(lambda: machine.wall, lambda: machine.steady)
     timed.release_wakes()
-    assert claim_wake(timed) is not None
+    assert lease_wake(timed) is not None

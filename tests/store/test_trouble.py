@@ -17,7 +17,7 @@ from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from tests.bus.waiting import until
 from tests.store.clock import flavor
-from tests.store.wakes import claim_wake, finish_wake
+from tests.store.wakes import finish_wake, lease_wake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,19 +79,19 @@ def test_a_wake_that_could_not_be_given_back_does_not_wait_for_its_leases_end(fi
     made = flavor("late")
     with file_store.write() as tx:
         tx.wake(tx.add(made))
-    held = claim_wake(file_store)
-    assert held is not None
+    leased = lease_wake(file_store)
+    assert leased is not None
     say(file_store, "query_only=ON")
     with pytest.raises(Unavailable):
-        finish_wake(file_store, held, file_store.now(), failed=True)
+        finish_wake(file_store, leased, file_store.now(), failed=True)
     with pytest.raises(Unavailable):
-        claim_wake(file_store)
+        lease_wake(file_store)
     say(file_store, "query_only=OFF")
-    again = claim_wake(file_store)
+    again = lease_wake(file_store)
     assert again is not None
     assert (again.uuid, again.tries) == (made.uuid, 1)
     finish_wake(file_store, again, None)
-    assert claim_wake(file_store) is None
+    assert lease_wake(file_store) is None
 
 
 def test_what_was_to_be_stored_is_no_part_of_the_error(file_store: Store) -> None:

@@ -1,4 +1,4 @@
-"""The queue: a wake is claimed by one, comes back when its holder dies, and is never lost or cleared by the late."""
+"""The queue: a wake is leased to one worker, comes back when that worker dies, and is never lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pileus.model.flavor import Flavor
 from pileus.store import store as stores
 from pileus.store.store import LEASE, Store
 from tests.store.clock import Clock, flavor, instance
-from tests.store.wakes import claim_wake, finish_wake
+from tests.store.wakes import finish_wake, lease_wake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +37,12 @@ def due(store: Store, row: Instance) -> float | None:
 
 
 def test_a_wake_is_one_workers(store: Store, row: Instance, clock: Clock) -> None:
-    held = claim_wake(store)
-    assert held is not None
-    assert (held.kind, held.uuid, held.until) == ("instance", row.uuid, clock.now + LEASE)
-    assert claim_wake(store) is None
-    finish_wake(store, held, None)
-    assert claim_wake(store) is None
+    leased = lease_wake(store)
+    assert leased is not None
+    assert (leased.kind, leased.uuid, leased.until) == ("instance", row.uuid, clock.now + LEASE)
+    assert lease_wake(store) is None
+    finish_wake(store, leased, None)
+    assert lease_wake(store) is None
     assert due(store, row) is None
 
 
@@ -61,54 +61,54 @@ def test_a_claim_that_was_not_committed_is_no_step(
     with monkeypatch.context() as patched:
         patched.setattr(store.engine, "write", failing)
         with pytest.raises(Unavailable):
-            claim_wake(store)
+            lease_wake(store)
         assert not store.has_steps()
-    held = claim_wake(store)
-    assert held is not None
+    leased = lease_wake(store)
+    assert leased is not None
     assert store.has_steps()
-    finish_wake(store, held, None)
+    finish_wake(store, leased, None)
     assert not store.has_steps()
 
 
 def test_a_finished_wake_is_due_when_it_says(store: Store, row: Instance, clock: Clock) -> None:
-    held = claim_wake(store)
-    assert held is not None
-    finish_wake(store, held, clock.now + 5)
-    assert claim_wake(store) is None
+    leased = lease_wake(store)
+    assert leased is not None
+    finish_wake(store, leased, clock.now + 5)
+    assert lease_wake(store) is None
     clock.now += 5
-    assert claim_wake(store) is not None
+    assert lease_wake(store) is not None
 
 
 def test_who_dies_loses_nothing(store: Store, row: Instance, clock: Clock) -> None:
-    assert claim_wake(store) is not None
+    assert lease_wake(store) is not None
     clock.now += LEASE - 0.1
-    assert claim_wake(store) is None
+    assert lease_wake(store) is None
     clock.now += 0.1
-    assert claim_wake(store) is not None
+    assert lease_wake(store) is not None
 
 
 def test_a_wake_during_the_work_is_due_at_once(store: Store, row: Instance, clock: Clock) -> None:
-    held = claim_wake(store)
-    assert held is not None
+    leased = lease_wake(store)
+    assert leased is not None
     with store.write() as tx:
         tx.wake(row)
-    assert claim_wake(store) is None  # not while the first worker is at it
-    finish_wake(store, held, None)
-    again = claim_wake(store)
+    assert lease_wake(store) is None  # not while the first worker is at it
+    finish_wake(store, leased, None)
+    again = lease_wake(store)
     assert again is not None
     finish_wake(store, again, None)
     assert due(store, row) is None
 
 
 def test_who_comes_late_clears_nothing(store: Store, row: Instance, clock: Clock) -> None:
-    slow = claim_wake(store)
+    slow = lease_wake(store)
     clock.now += LEASE
-    other = claim_wake(store)
+    other = lease_wake(store)
     assert slow is not None
     assert other is not None
     finish_wake(store, slow, None)
     assert due(store, row) == other.until
-    assert claim_wake(store) is None
+    assert lease_wake(store) is None
     finish_wake(store, other, None)
     finish_wake(store, slow, clock.now)
     assert due(store, row) is None
@@ -123,15 +123,15 @@ def test_the_earlier_due_time_stays(store: Store, row: Instance, clock: Clock) -
 
 def test_tries_count_failures_until_somebody_wakes(store: Store, row: Instance, clock: Clock) -> None:
     for tries in range(3):
-        held = claim_wake(store)
-        assert held is not None
-        assert held.tries == tries
-        finish_wake(store, held, clock.now, failed=True)
+        leased = lease_wake(store)
+        assert leased is not None
+        assert leased.tries == tries
+        finish_wake(store, leased, clock.now, failed=True)
     with store.write() as tx:
         tx.wake(row)
-    held = claim_wake(store)
-    assert held is not None
-    assert held.tries == 0
+    leased = lease_wake(store)
+    assert leased is not None
+    assert leased.tries == 0
 
 
 def test_what_waited_longest_comes_first(store: Store, clock: Clock) -> None:
@@ -140,7 +140,7 @@ def test_what_waited_longest_comes_first(store: Store, clock: Clock) -> None:
         rows = tx.add_all([instance(of) for _ in range(3)])
         for wait, one in zip((2, 9, 5), rows, strict=True):
             tx.wake(one, clock.now - wait)
-    order = [held.uuid for held in iter(lambda: claim_wake(store), None)]
+    order = [leased.uuid for leased in iter(lambda: lease_wake(store), None)]
     assert order == [rows[1].uuid, rows[2].uuid, rows[0].uuid]
 
 
@@ -149,12 +149,12 @@ def test_the_scan_wakes_what_lives_and_has_a_loop(store: Store, row: Instance) -
         dead = tx.add(instance(tx.list(Flavor)[0]))
         tx.wake(dead)
         tx.make_tombstone(dead)
-    held = claim_wake(store)
-    while held is not None:
-        finish_wake(store, held, None)
-        held = claim_wake(store)
+    leased = lease_wake(store)
+    while leased is not None:
+        finish_wake(store, leased, None)
+        leased = lease_wake(store)
     store.wake_everything(KINDS)
-    assert [held.uuid for held in iter(lambda: claim_wake(store), None)] == [row.uuid]
+    assert [leased.uuid for leased in iter(lambda: lease_wake(store), None)] == [row.uuid]
 
 
 def test_nothing_is_woken_by_what_was_rolled_back(store: Store, row: Instance) -> None:
@@ -178,8 +178,8 @@ def test_many_workers_share_the_work(filed: Store) -> None:
     taken: list[str] = []
 
     def work() -> None:
-        while (held := claim_wake(filed)) is not None:
-            taken.append(held.uuid)
+        while (leased := lease_wake(filed)) is not None:
+            taken.append(leased.uuid)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -193,13 +193,13 @@ def test_giving_one_back_takes_the_next(store: Store, row: Instance) -> None:
     with store.write() as tx:
         other = tx.add(flavor("other"))
         tx.wake(other)
-    held = claim_wake(store)
-    assert held is not None
-    following = finish_wake(store, held, None, claim=True)
+    leased = lease_wake(store)
+    assert leased is not None
+    following = finish_wake(store, leased, None, lease=True)
     assert following is not None
-    assert {held.uuid, following.uuid} == {row.uuid, other.uuid}
-    assert finish_wake(store, following, None, claim=True) is None
-    assert claim_wake(store) is None
+    assert {leased.uuid, following.uuid} == {row.uuid, other.uuid}
+    assert finish_wake(store, following, None, lease=True) is None
+    assert lease_wake(store) is None
 
 
 def test_a_wake_names_the_last_request_that_asked_for_it(store: Store, row: Instance) -> None:
@@ -209,32 +209,32 @@ def test_a_wake_names_the_last_request_that_asked_for_it(store: Store, row: Inst
         tx.wake(row)
     with store.write() as tx:
         tx.wake(row)  # as a report does, for nobody's sake
-    held = claim_wake(store)
-    assert held is not None
-    assert held.request == "first"
+    leased = lease_wake(store)
+    assert leased is not None
+    assert leased.request == "first"
 
 
 @pytest.mark.parametrize("hours", [-25, -1, 1, 25])
 def test_a_clock_that_jumps_delays_nothing_beyond_the_next_scan(
     store: Store, row: Instance, clock: Clock, hours: int
 ) -> None:
-    """Neither what is due later, nor what a worker held that died before the jump."""
+    """Neither what is due later, nor what a worker leased that died before the jump."""
     with store.write() as tx:
         other = tx.add(instance(tx.add(flavor("other"))))
         tx.wake(other, clock.now + 5)
-    assert claim_wake(store) is not None
+    assert lease_wake(store) is not None
     clock.now += hours * 3600
     store.wake_everything(KINDS)
-    found = {held.uuid for held in (claim_wake(store), claim_wake(store)) if held is not None}
+    found = {leased.uuid for leased in (lease_wake(store), lease_wake(store)) if leased is not None}
     assert found == {row.uuid, other.uuid}
 
 
 def test_a_lease_that_is_good_is_nobody_elses_after_a_scan(store: Store, row: Instance, clock: Clock) -> None:
-    assert claim_wake(store) is not None
+    assert lease_wake(store) is not None
     clock.now -= 1  # as clocks are set by the second every day
     store.wake_everything(KINDS)
     clock.now += 1
-    assert claim_wake(store) is None
+    assert lease_wake(store) is None
 
 
 def test_a_scan_looks_at_some_and_the_next_one_at_others(
@@ -257,10 +257,10 @@ def test_a_scan_looks_at_some_and_the_next_one_at_others(
 
 def done(store: Store) -> list[str]:
     """What was due, given back."""
-    found = store.claim_wakes(100)
+    found = store.lease_wakes(100)
     if found:
-        store.finish_wakes([(held, None, False) for held in found])
-    return [held.uuid for held in found]
+        store.finish_wakes([(leased, None, False) for leased in found])
+    return [leased.uuid for leased in found]
 
 
 def test_several_are_taken_and_given_back_together(store: Store, row: Instance, clock: Clock) -> None:
@@ -268,15 +268,17 @@ def test_several_are_taken_and_given_back_together(store: Store, row: Instance, 
         of = tx.add(flavor())
         others = tx.add_all([instance(of) for _ in range(3)])
         tx.wake_all("instance", [one.uuid for one in others])
-    held = store.claim_wakes(3)
-    assert len(held) == 3
-    left = store.claim_wakes(3)
-    assert len(left) == 1, "what is held is nobody else's"
+    leased = store.lease_wakes(3)
+    assert len(leased) == 3
+    left = store.lease_wakes(3)
+    assert len(left) == 1, "a leased wake is not leased again"
     with store.write() as tx:
-        tx.wake_all("instance", [held[0].uuid])
-    following = store.finish_wakes([(held[0], None, False), (held[1], clock.now + 5, True), (held[2], None, False)])
+        tx.wake_all("instance", [leased[0].uuid])
+    following = store.finish_wakes(
+        [(leased[0], None, False), (leased[1], clock.now + 5, True), (leased[2], None, False)]
+    )
     assert following == []
-    assert [one.uuid for one in store.claim_wakes(3)] == [held[0].uuid], "it was woken while it was held"
+    assert [one.uuid for one in store.lease_wakes(3)] == [leased[0].uuid], "it was woken while it was leased"
     clock.now += 6
-    again = store.claim_wakes(3)
-    assert [(one.uuid, one.tries) for one in again] == [(held[1].uuid, 1)]
+    again = store.lease_wakes(3)
+    assert [(one.uuid, one.tries) for one in again] == [(leased[1].uuid, 1)]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pileus.store.store import Claimed, Store
+    from pileus.store.store import LeasedWake, Store
 
 
-def claim_wake(store: Store) -> Claimed | None:
-    """Take the wake that has been due for longest and is nobody's; None when there is none."""
-    return next(iter(store.claim_wakes(1)), None)
+def lease_wake(store: Store) -> LeasedWake | None:
+    """Lease the wake that has been due for longest and is nobody's; None when there is none."""
+    return next(iter(store.lease_wakes(1)), None)
 
 
 def finish_wake(
-    store: Store, wake: Claimed, due: float | None, *, failed: bool = False, claim: bool = False
-) -> Claimed | None:
-    """Give a wake back; with `claim`, take the next one."""
-    return next(iter(store.finish_wakes([(wake, due, failed)], claim=int(claim))), None)
+    store: Store, wake: LeasedWake, due: float | None, *, failed: bool = False, lease: bool = False
+) -> LeasedWake | None:
+    """Give a wake back; with `lease`, lease the next one."""
+    return next(iter(store.finish_wakes([(wake, due, failed)], lease=int(lease))), None)

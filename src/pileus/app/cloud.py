@@ -55,7 +55,7 @@ def serve(state: StateDirectory, kit: Kit, listener: socket.socket) -> None:
     cloud_doors = doors.prepare(state, chosen, listener, faceports.listen_all(state, kit))
     cloud = build(state, chosen, kit, join=cloud_doors.join, fingerprint=cloud_doors.fingerprint)
     try:
-        # Whoever held wakes before is dead: this process has the pid file.
+        # The process that leased wakes before is dead: this process has the pid file.
         cloud.core.store.release_wakes()
         before = heard(cloud.core.store)
         cloud.start()

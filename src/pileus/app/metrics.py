@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from pileus.store.store import Claimed, Store
+    from pileus.store.store import LeasedWake, Store
 
 _REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _LAG = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
@@ -67,7 +67,7 @@ class Metrics:
         """A request was answered."""
         self._requests.labels(response.face, response.action, response.code or "ok").observe(seconds)
 
-    def step(self, wake: Claimed, seconds: float, *, failed: bool) -> None:
+    def step(self, wake: LeasedWake, seconds: float, *, failed: bool) -> None:
         """A loop did a step."""
         self._lag.labels(wake.kind).observe(max(0.0, wake.lag))
         self._steps.labels(wake.kind).observe(seconds)

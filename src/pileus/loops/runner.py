@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pileus.bus.messages import Report
     from pileus.loops.recover import Recovery
     from pileus.rules.core import Core
-    from pileus.store.store import Claimed
+    from pileus.store.store import LeasedWake
 
 SCAN = 20.0
 """Seconds between slow scans, which find what every wake and message missed."""
@@ -54,13 +54,13 @@ log = structlog.get_logger()
 class StepObserver(Protocol):
     """The callback for each step: the wake, the seconds that it took, whether it failed."""
 
-    def __call__(self, wake: Claimed, seconds: float, *, failed: bool) -> None:
+    def __call__(self, wake: LeasedWake, seconds: float, *, failed: bool) -> None:
         """Take note."""
 
 
 def once(core: Core, observer: StepObserver | None = None) -> bool:
     """Take one due wake and do its step; False when nothing was due."""
-    wakes = core.store.claim_wakes(1)
+    wakes = core.store.lease_wakes(1)
     if wakes:
         _turn(core, wakes, observer)
     return bool(wakes)
@@ -72,21 +72,21 @@ def work(core: Core, observer: StepObserver | None = None, *, stop: Callable[[],
     Steps are taken one at a time while little is due, for workers share it; then more and more of them together.
     """
     size = 1
-    wakes = core.store.claim_wakes(size)
+    wakes = core.store.lease_wakes(size)
     busy = bool(wakes)
     while wakes:
         size = min(2 * size, LARGEST) if len(wakes) == size else 1
-        wakes = _turn(core, wakes, observer, claim=0 if stop() else size)
+        wakes = _turn(core, wakes, observer, lease=0 if stop() else size)
     return busy
 
 
 def _turn(
-    core: Core, wakes: Sequence[Claimed], observer: StepObserver | None = None, *, claim: int = 0
-) -> list[Claimed]:
-    """Do the steps of wakes that are held, and give these back; up to `claim` others are taken with that."""
+    core: Core, wakes: Sequence[LeasedWake], observer: StepObserver | None = None, *, lease: int = 0
+) -> list[LeasedWake]:
+    """Do the steps of leased wakes, and give these back; lease up to `lease` others in the same transaction."""
     began = time.perf_counter()
     outcomes = _steps(core, wakes)
-    done: list[tuple[Claimed, float | None, bool]] = []
+    done: list[tuple[LeasedWake, float | None, bool]] = []
     for wake in wakes:
         outcome = outcomes[wake]
         failed = isinstance(outcome, Exception)
@@ -98,7 +98,7 @@ def _turn(
             done.append((wake, core.store.now() + backoff(wake.tries), failed))
         else:
             done.append((wake, outcome, failed))
-    following = core.store.finish_wakes(done, claim=claim)
+    following = core.store.finish_wakes(done, lease=lease)
     if observer is not None:
         seconds = (time.perf_counter() - began) / len(wakes)
         for wake, _, failed in done:
@@ -106,9 +106,9 @@ def _turn(
     return following
 
 
-def _steps(core: Core, wakes: Sequence[Claimed]) -> dict[Claimed, float | Exception | None]:
+def _steps(core: Core, wakes: Sequence[LeasedWake]) -> dict[LeasedWake, float | Exception | None]:
     """When each is due again, or why its step failed: those of a kind together, if that can be done."""
-    outcomes: dict[Claimed, float | Exception | None] = {}
+    outcomes: dict[LeasedWake, float | Exception | None] = {}
     instances = [wake for wake in wakes if wake.kind == Instance.KIND]
     engine_wakes = [wake for wake in wakes if wake.kind in engine.KINDS]
     # What is wrong with one of several is found out one by one.
@@ -130,7 +130,7 @@ def _steps(core: Core, wakes: Sequence[Claimed]) -> dict[Claimed, float | Except
     return outcomes
 
 
-def _step(core: Core, wake: Claimed) -> float | None:
+def _step(core: Core, wake: LeasedWake) -> float | None:
     if wake.kind == Instance.KIND:
         return instance.step(core, wake.uuid, wake.request)
     if wake.kind == Image.KIND:

@@ -131,8 +131,8 @@ NEXT_WAKE: Final[Select[Any]] = (
     .limit(bindparam("most"))
 )
 _THIS = (_wake.c.kind == bindparam("of_kind")) & (_wake.c.uuid == bindparam("key"))
-HOLD_WAKE: Final[Update] = update(_wake).where(_THIS)
-_HELD = _THIS & (_wake.c.until == bindparam("held"))
+LEASE_WAKE: Final[Update] = update(_wake).where(_THIS)
+_LEASED = _THIS & (_wake.c.until == bindparam("leased_until"))
 END_LEASES: Final[Update] = update(_wake).where(_wake.c.until > bindparam("beyond", type_=Double)).values(until=0.0)
 BRING_FORWARD: Final[Update] = (
     update(_wake).where(_wake.c.due > bindparam("beyond", type_=Double)).values(due=bindparam("at", type_=Double))
@@ -140,5 +140,5 @@ BRING_FORWARD: Final[Update] = (
 CANCEL_LATER_WAKES: Final[Update] = (
     update(_wake).where(_THESE, _wake.c.due > bindparam("at", type_=Double), _wake.c.until == 0.0).values(due=None)
 )
-GIVE_WAKE: Final[Update] = update(_wake).where(_HELD, _wake.c.wakes == bindparam("seen")).values(until=0.0)
-GIVE_WAKE_AT_ONCE: Final[Update] = update(_wake).where(_HELD, _wake.c.wakes != bindparam("seen")).values(until=0.0)
+GIVE_WAKE: Final[Update] = update(_wake).where(_LEASED, _wake.c.wakes == bindparam("seen")).values(until=0.0)
+GIVE_WAKE_AT_ONCE: Final[Update] = update(_wake).where(_LEASED, _wake.c.wakes != bindparam("seen")).values(until=0.0)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pileus.store.direct import StatementExecutor
 
 LEASE = 60.0
-"""Seconds for which a claimed wake is nobody else's."""
+"""Seconds for which a leased wake belongs to one worker."""
 
 SCANNED = 200
 """Nouns of a kind that one slow scan looks at: ten a second of each, for it comes every twenty seconds."""
@@ -52,8 +52,8 @@ HASTE = 2
 log = structlog.get_logger()
 
 
-class Claimed(msgspec.Struct, frozen=True):
-    """A wake that a worker holds: which noun, how often it had been woken, and how often it was tried in vain.
+class LeasedWake(msgspec.Struct, frozen=True):
+    """A wake that a worker has leased: which noun, how often it had been woken, and how often it was tried in vain.
 
     `request` is the last one that asked for it, `lag` the seconds for which it had been due.
     """
@@ -92,9 +92,9 @@ class Store:
         self._scanned: dict[str, str] = {}
         """Up to which uuid the last slow scan came, by kind."""
         self._sweep = JournalSweep()
-        self._held: set[Claimed] = set()
-        """The wakes that this process has claimed and not given back."""
-        self._owed: dict[Claimed, tuple[float | None, bool]] = {}
+        self._leased: set[LeasedWake] = set()
+        """The wakes that this process has leased and not given back."""
+        self._owed: dict[LeasedWake, tuple[float | None, bool]] = {}
         self._on_commit: list[Callable[[bool, set[str]], None]] = []
 
     @property
@@ -160,8 +160,8 @@ class Store:
         with self.write() as tx:
             tx.keep_meta(PROVED, int(tx.now))
 
-    def claim_wakes(self, most: int) -> list[Claimed]:
-        """Take up to `most` wakes that are due and nobody's, those that have been due for longest."""
+    def lease_wakes(self, most: int) -> list[LeasedWake]:
+        """Lease up to `most` wakes that are due and nobody's, those that have been due for longest."""
         if self.closed:
             return []
         self._set_back = self._set_back or (isinstance(self.now, Clock) and self.now.was_set_back())
@@ -174,32 +174,34 @@ class Store:
             if self.engine.direct(connection).execute(statements.NEXT_WAKE, {"at": now, "most": 1}).first() is None:
                 return []
         with self.engine.write(lasting=False) as connection:
-            claimed = self._next(self.engine.direct(connection), now, most)
-        self._held.update(claimed)
-        return claimed
+            leased_wakes = self._next(self.engine.direct(connection), now, most)
+        self._leased.update(leased_wakes)
+        return leased_wakes
 
-    def finish_wakes(self, done: Sequence[tuple[Claimed, float | None, bool]], *, claim: int = 0) -> list[Claimed]:
+    def finish_wakes(
+        self, done: Sequence[tuple[LeasedWake, float | None, bool]], *, lease: int = 0
+    ) -> list[LeasedWake]:
         """Give wakes back, each with when it is due (None: when woken or scanned) and whether it failed.
 
-        One that was woken meanwhile is due at once. With `claim`, take up to that many others in the same transaction.
-        A wake that cannot be given back now, perhaps because the disk is full, is given back before this process claims
+        One that was woken meanwhile is due at once. With `lease`, lease up to that many others in the same transaction.
+        A wake that cannot be given back now, perhaps because the disk is full, is given back before this process leases
         another one: it would wait for its lease's end.
         """
-        self._held.difference_update(wake for wake, _, _ in done)
+        self._leased.difference_update(wake for wake, _, _ in done)
         try:
             with self.engine.write(lasting=False) as connection:
                 session = self.engine.direct(connection)
                 self._give(session, done)
-                claimed = self._next(session, self.now(), claim) if claim else []
+                leased_wakes = self._next(session, self.now(), lease) if lease else []
         except Unavailable:
             self._owed.update({wake: (due, failed) for wake, due, failed in done})
             raise
-        self._held.update(claimed)
-        return claimed
+        self._leased.update(leased_wakes)
+        return leased_wakes
 
     def has_steps(self) -> bool:
         """Whether a worker of this process is at a step."""
-        return bool(self._held)
+        return bool(self._leased)
 
     def _give_owed(self) -> None:
         owed = self._owed.copy()
@@ -210,13 +212,13 @@ class Store:
         for wake in owed:
             self._owed.pop(wake, None)
 
-    def _give(self, session: StatementExecutor, done: Iterable[tuple[Claimed, float | None, bool]]) -> None:
-        # A failure of a wake that nobody has touched since: the number of tries in the row is the one claimed.
+    def _give(self, session: StatementExecutor, done: Iterable[tuple[LeasedWake, float | None, bool]]) -> None:
+        # A failure of a wake that nobody has touched since: the number of tries in the row is the one leased.
         rows = [
             {
                 "of_kind": wake.kind,
                 "key": wake.uuid,
-                "held": wake.until,
+                "leased_until": wake.until,
                 "seen": wake.wakes,
                 "due": due,
                 "tries": wake.tries + 1 if failed else 0,
@@ -227,7 +229,7 @@ class Store:
             woken = [{key: value for key, value in row.items() if key != "tries"} for row in rows]
             session.execute(statements.GIVE_WAKE_AT_ONCE, [{**row, "due": self.now()} for row in woken])
 
-    def _next(self, session: StatementExecutor, now: float, most: int) -> list[Claimed]:
+    def _next(self, session: StatementExecutor, now: float, most: int) -> list[LeasedWake]:
         if self.closed:
             return []
         rows = session.execute(statements.NEXT_WAKE, {"at": now, "most": most}).all()
@@ -235,11 +237,11 @@ class Store:
         if rows:
             # Due again when the lease ends: a worker that dies has not lost the wake.
             leases = [{"of_kind": row.kind, "key": row.uuid, "until": until, "due": until} for row in rows]
-            session.execute(statements.HOLD_WAKE, leases)
-        return [Claimed(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due) for row in rows]
+            session.execute(statements.LEASE_WAKE, leases)
+        return [LeasedWake(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due) for row in rows]
 
     def release_wakes(self) -> None:
-        """Give back every wake that is held; for a process that knows it is the only one, as it starts.
+        """Give back every leased wake; for a process that knows it is the only one, as it starts.
 
         A wake that is due later is due now: its time may be of a clock that was set back since.
         """
@@ -337,4 +339,4 @@ def _compared() -> Unavailable:
     return Unavailable(f"{text}; try again shortly.", noun="store", reason="recovering")
 
 
-__all__ = ["LEASE", "OPENING", "RECOVERING", "TOMBSTONE", "Claimed", "Store"]
+__all__ = ["LEASE", "OPENING", "RECOVERING", "TOMBSTONE", "LeasedWake", "Store"]
