@@ -244,11 +244,11 @@ def _send_first(core: Core, uuid: str, request: str = "") -> float | None:
     return None if row.gone is not None or converged(row) else core.store.now() + instance.AGAIN
 
 
-_content = spec.content
+_content_digest = spec.content_digest
 
 
 def _power_alone(whole: Any) -> str:
-    return _content(msgspec.structs.replace(whole, tags={}, nics=(), record=""))
+    return _content_digest(msgspec.structs.replace(whole, tags={}, nics=(), record=""))
 
 
 _instance_step = instance.step
@@ -474,7 +474,7 @@ LINES: dict[str, Line] = {
     "the revision covers all": Line(
         4,
         "whatever changes in the spec gives it a new revision",
-        replaced(instance, "content", _power_alone),
+        replaced(instance, "content_digest", _power_alone),
         Temper(verbs=("tag",), mishaps=("guest",)),
         seed=1,
     ),

@@ -115,7 +115,7 @@ def test_the_order_of_an_instance_names_its_public_address(site: Site, ann: Call
             return resolve.instance(tx, row, site.core.place).nics[0].public
 
     def ordered(ident: str) -> str:
-        """The content of the order that was given last."""
+        """Return the content digest of the latest order."""
         with site.store.read() as tx:
             return tx.by_ec2(Instance, [ident])[ident].assigned.content
 

@@ -11,7 +11,7 @@ from pileus.model.host import Capacity, ProviderLimits
 from pileus.model.image import Image
 from pileus.model.instance import Instance
 from pileus.model.port import Port
-from pileus.model.spec import InstanceSpec, PortSpec, content
+from pileus.model.spec import InstanceSpec, PortSpec, content_digest
 from pileus.rules import recount
 from pileus.verbs import securitygroup
 from pileus.verbs.instance.launch import Launch, launch
@@ -89,7 +89,7 @@ def test_a_stopped_machine_gets_another_size_on_its_host_and_in_its_quota(
         order = engine.KINDS[Port.KIND].spec(tx, port, site.core.place)
     assert isinstance(order, PortSpec)
     assert order.bandwidth == 2000
-    assert port.assigned.content == content(order), "the engine was told"
+    assert port.assigned.content == content_digest(order), "the engine was told"
     with site.store.read() as tx:
         assert recount.differences(tx) == []
 

@@ -13,7 +13,7 @@ from pileus.model.network import Seen
 from pileus.model.noun import SeenFault
 from pileus.model.nouns import ENGINE
 from pileus.model.provider import BodyRef
-from pileus.model.spec import content
+from pileus.model.spec import content_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -106,7 +106,7 @@ def _order(core: Core, tx: Writer, row: Noun) -> tuple[Noun, Spec | None]:
     kind = KINDS[row.KIND]
     row = kind.prepare(core, tx, row)
     spec = kind.spec(tx, row, core.place)
-    digest = content(spec)
+    digest = content_digest(spec)
     if digest != row.assigned.content:
         kind.changed(tx, row)
         row = tx.revise(row, msgspec.structs.replace(row.assigned, content=digest))

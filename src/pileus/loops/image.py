@@ -13,7 +13,7 @@ from pileus.model.errors import Fault
 from pileus.model.image import Assigned, Image, Seen, State, converged, on_host, state, waiting
 from pileus.model.instance import Instance
 from pileus.model.noun import NEVER, SeenFault
-from pileus.model.spec import content
+from pileus.model.spec import content_digest
 from pileus.rules.image import finish_removal, source
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def plan(tx: Writer, row: Image) -> tuple[Orders, Image]:
     if host is None or host in assigned.clear or _heard(row):
         return orders, row
     spec = resolve.capture(tx, row)
-    digest = content(spec)
+    digest = content_digest(spec)
     if (assigned.host, assigned.content) != (host, digest):
         row = tx.revise(row, msgspec.structs.replace(assigned, host=host, content=digest))
     spec = msgspec.structs.replace(spec, revision=row.revision)

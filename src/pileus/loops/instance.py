@@ -14,7 +14,7 @@ from pileus.model.floatingip import FloatingIp
 from pileus.model.image import of_instance
 from pileus.model.instance import Instance, Seen, converged
 from pileus.model.port import Port
-from pileus.model.spec import InstanceSpec, content
+from pileus.model.spec import InstanceSpec, content_digest
 from pileus.model.volume import Volume
 from pileus.rules.instance import power, size
 
@@ -98,7 +98,7 @@ def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]]
     host = row.assigned.host
     if host is not None:
         spec = resolve.instance(tx, row, core.place)
-        digest = content(spec)
+        digest = content_digest(spec)
         if digest != row.assigned.content:
             row = tx.revise(row, msgspec.structs.replace(row.assigned, content=digest))
         if not converged(row):

@@ -20,7 +20,7 @@ VERSION = 1
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """The fields of all specs. `revision` orders the specs of one uuid; it is not part of the content.
+    """The fields of all specs. `revision` orders the specs of one uuid; it is not part of the content digest.
 
     `record` holds the rows that it was made from (`pileus.model.record`): no body needs it, a lost store does.
     """
@@ -227,8 +227,8 @@ HostSpec = InstanceSpec | ImageSpec
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
-def content(spec: Spec) -> str:
-    """The digest of what the spec says, revision left out: equal digests are equal orders."""
+def content_digest(spec: Spec) -> str:
+    """Return the digest of the spec without its revision: orders with equal digests are equal."""
     return hashlib.sha256(_ENCODER.encode(msgspec.structs.replace(spec, revision=NEVER))).hexdigest()
 
 
