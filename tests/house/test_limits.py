@@ -29,7 +29,7 @@ DEFAULTS = {
 }
 
 ADMINISTRATORS = {"project", "user", "flavor", "host"}
-"""Nouns that administrators alone make, or that hosts make which an administrator let in."""
+"""Nouns that administrators alone make, or that hosts make which an administrator admitted."""
 
 ORDERS = (Adoption,)
 """Bodies that administrators alone send, made of an order that a host has: the body's size bounds them."""

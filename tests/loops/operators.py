@@ -1,4 +1,4 @@
-"""The operators of the world: they drain hosts, take them out, forget those that are lost, and let them in again.
+"""The operators of the world: they drain hosts, take them out, forget those that are lost, and readmit them.
 
 Their chance is their own: worlds without them are the same whether or not there could be some.
 """
@@ -81,7 +81,7 @@ class Operators:
         verbs.remove(self._caller, self._world.core, name, forget=True)
 
     def _mend(self) -> None:
-        """All is let in and active again; what fails for a fault of the storm is done a little later."""
+        """All hosts are readmitted and active again; what fails for a fault of the storm is done a little later."""
         world = self._world
         for name, node in world.nodes.items():
             node.cut = min(node.cut, world.now)

@@ -33,7 +33,7 @@ class Temper(msgspec.Struct, frozen=True):
 
     `restored`: amid the storm the database is replaced by an old copy, or is gone, or is replaced by a copy twice, the
     second time under the running process. `operators`: hosts are drained,
-    removed, forgotten while they are lost, and let in again. `silent`: one of two hosts falls silent when the database
+    removed, forgotten while they are lost, and readmitted. `silent`: one of two hosts falls silent when the database
     is replaced, for longer than is waited for it. `captures`: users have images made of their instances. `old`: hosts
     die, and start again with a copy of their book from before. `mute`: as `silent`, but that host goes on reporting,
     and answers nothing, or has a disk on which nothing can be written. `clock`: the cloud's wall clock is set, by

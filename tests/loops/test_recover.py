@@ -472,7 +472,7 @@ def test_a_copy_from_before_a_host_came_is_recovered_when_that_reports(
         assert recount.differences(tx) == []
 
 
-def test_a_host_that_was_removed_and_let_in_again_is_no_stranger(site: Site, ann: Caller, tiny: Image) -> None:
+def test_a_host_that_was_removed_and_readmitted_is_no_stranger(site: Site, ann: Caller, tiny: Image) -> None:
     root = site.caller("admin", admin=True)
     site.host("h2")
     with moved_to(site, "h2"):

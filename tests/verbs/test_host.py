@@ -108,9 +108,7 @@ def test_only_a_host_that_holds_nothing_is_removed(site: Site, ann: Caller, tiny
     well(site)
 
 
-def test_a_removed_host_that_is_let_in_again_is_as_any_other(
-    site: Site, ann: Caller, tiny: Image, root: Caller
-) -> None:
+def test_a_removed_host_that_is_readmitted_is_as_any_other(site: Site, ann: Caller, tiny: Image, root: Caller) -> None:
     verbs.remove(root, site.core, "h1")
     verbs.admit(root, site.core, "h1")
     site.settle()

@@ -1,4 +1,4 @@
-"""Hosts are let in once by a token, and known by the certificate that they were given last."""
+"""Hosts are admitted once by a token, and known by the certificate that they were given last."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_removed_host_is_nobody_until_it_joins_again(core: Core) -> None:
     assert join.recognize(core, "alpha", again.wanted.certificates[0]).uuid == again.uuid
 
 
-def test_a_host_that_is_let_in_again_is_so_by_the_certificates_that_it_has(site: Site, core: Core) -> None:
+def test_a_host_that_is_readmitted_is_so_by_the_certificates_that_it_has(site: Site, core: Core) -> None:
     host = redeem(core, join.invite(SYSTEM, core).token)
     (serial,) = host.wanted.certificates
     verbs.turn(SYSTEM, core, "alpha", "drained")

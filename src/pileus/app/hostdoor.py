@@ -53,7 +53,7 @@ log = structlog.get_logger()
 
 
 class Joining(msgspec.Struct, frozen=True, kw_only=True):
-    """A host's request to be let in: `request` is a certificate request (PEM)."""
+    """A host's request to join: `request` is a certificate request (PEM)."""
 
     token: str
     request: str

@@ -19,7 +19,7 @@ def registers(settings: Settings, kit: Kit, site: Site, *, loops: bool) -> list[
 
 
 def accounts_of(settings: Settings) -> Accounts | None:
-    """Where hosts are let in at the broker, by their certificates alone; None: the operator does that."""
+    """Return the broker's accounts, by which hosts log in with their certificates; None: the operator keeps them."""
     if not settings.broker_admin:
         return None
     from pileus.bus.rabbitmq import Accounts  # noqa: PLC0415  (dear, and most clouds have no broker)

@@ -88,7 +88,7 @@ def remove(
 
 @hosts.command()
 def admit(host: Annotated[str, typer.Argument(metavar="HOST")], *, state: StateOption = None) -> None:
-    """Let a removed host in again, with the instances that it has."""
+    """Readmit a removed host, with the instances that it has."""
     connect(state_of(state)).post("hosts", host, "admit")
 
 

@@ -49,7 +49,7 @@ Condition = Literal["active", "drained", "maintenance", "lost", "removed"]
 class Wanted(Part, frozen=True, kw_only=True):
     """`active` takes new instances; `drained` keeps what it has, and so does `maintenance`, whose silence is no news.
 
-    `gone` is said of a host that was removed: what it says is not listened to until it is let in again. `certificates`
+    `gone` is said of a host that was removed: what it says is not listened to until it is readmitted. `certificates`
     are the serial numbers (hex) of those that it may show: the one that it has, and after it the one that it was given
     last, if it has not shown that yet. `traits` are those that operators gave it; what it can do by itself is seen.
     """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 JOINED = "joined"
-"""The pool of the tokens that let a host in: of two that come at the same moment one host gets it."""
+"""The pool of the tokens by which hosts joined: of two hosts that show a token at the same moment one gets it."""
 
 
 REMOVED = "removed"
@@ -37,22 +37,22 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     room: dict[str, int | None]
 
 
-def let_in(tx: Writer, name: str) -> bool:
-    """Let the removed host `name` in again, within this transaction; False when it was not removed."""
+def readmit(tx: Writer, name: str) -> bool:
+    """Readmit the removed host `name` within this transaction; False when it was not removed."""
     removed = tx.claimed(REMOVED, name)
     if removed is not None:
         tx.unclaim(REMOVED, name, removed[1])
         # Until it reports, perhaps long after its tombstone has gone, nothing else tells that it was here.
-        tx.keep_meta(_let_in(name), 1)
+        tx.keep_meta(_readmitted(name), 1)
     return removed is not None
 
 
 def known(tx: Reader, name: str) -> bool:
     """Whether the store knows a host, or has known one that it may hear of again."""
-    return bool(tx.claimed("host", name) or tx.claimed(REMOVED, name) or tx.meta(_let_in(name)))
+    return bool(tx.claimed("host", name) or tx.claimed(REMOVED, name) or tx.meta(_readmitted(name)))
 
 
-def _let_in(name: str) -> str:
+def _readmitted(name: str) -> str:
     return f"in {hashlib.sha256(name.encode()).hexdigest()[:24]}"
 
 

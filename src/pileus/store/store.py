@@ -281,7 +281,7 @@ class Store:
 
         A project's tombstones beyond `bounds.TOMBSTONES` go before their time.
 
-        Removed hosts are kept: whoever lets one in again finds its certificates.
+        Removed hosts are kept: a host that is readmitted has its certificates.
         """
         with self.write() as tx:
             before = self._erasable(tx)

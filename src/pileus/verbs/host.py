@@ -1,4 +1,4 @@
-"""Hosts, as their operators have them: drained, in maintenance, removed, let in again; and how each is now."""
+"""Hosts, as their operators have them: drained, in maintenance, removed, readmitted; and how each is now."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pileus.model.image import on_host
 from pileus.model.placement import RESOURCES
 from pileus.model.traits import given
 from pileus.rules import find
-from pileus.rules.host import REMOVED, let_in
+from pileus.rules.host import REMOVED, readmit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,7 +76,7 @@ def remove(caller: Caller, core: Core, ident: str, *, forget: bool = False) -> H
     """Take a host that holds nothing out of the cloud; what it says from then on is not listened to.
 
     With `forget` one that is lost, whatever it holds: its instances keep their rows, addresses and place, for their
-    bodies may still run there. They are faulted until the host is let in again, and are made nowhere else.
+    bodies may still run there. They are faulted until the host is readmitted, and are made nowhere else.
     Raises Forbidden, NotFound, Conflict.
     """
     with core.store.write() as tx:
@@ -115,7 +115,7 @@ def remove(caller: Caller, core: Core, ident: str, *, forget: bool = False) -> H
 
 
 def admit(caller: Caller, core: Core, name: str) -> None:
-    """Let a removed host in again, as it was when it was removed: its instances are as it says in its next report.
+    """Readmit a removed host as it was when it was removed: its instances are as it says in its next report.
 
     Its certificates are good again. One that has none, on the cloud's own machine, is known from its next report on.
     Raises Forbidden, NotFound when no host of that name was removed.
@@ -123,7 +123,7 @@ def admit(caller: Caller, core: Core, name: str) -> None:
     _administrator(caller)
     with core.store.write() as tx:
         holder = tx.claimed(REMOVED, name)
-        if holder is None or not let_in(tx, name):
+        if holder is None or not readmit(tx, name):
             raise NotFound(f"No host '{name}' was removed.", noun="host", ident=name)
         removed = tx.get(Host, holder[1])
         if removed is not None and removed.wanted.certificates:

@@ -1,4 +1,4 @@
-"""Hosts that join: let in once by a token, known from then on by a certificate, until they are removed."""
+"""Hosts that join: admitted once by a token, known from then on by a certificate, until they are removed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pileus.model.host import Host
 from pileus.model.host import Wanted as HostWanted
 from pileus.model.ids import new_uuid
 from pileus.model.volume import Volume
-from pileus.rules.host import JOINED, REMOVED, let_in
+from pileus.rules.host import JOINED, REMOVED, readmit
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -158,7 +158,7 @@ def _admit(tx: Writer, host: Host) -> Host:
     except Duplicate as error:
         text = f"There is a host '{host.name}' already: remove it first, or join under another name (--name)."
         raise Conflict(text, noun="host", ident=host.name, reason="name") from error
-    let_in(tx, host.name)
+    readmit(tx, host.name)
     return host
 
 
@@ -182,7 +182,7 @@ def _stranger(tx: Reader, name: str) -> Forbidden:
     if tx.claimed(REMOVED, name) is not None:
         text = (
             f"The host '{name}' was removed from this cloud, which listens to it no more. What it runs goes on. "
-            f"An administrator lets it in again by 'pileus host admit {name}'."
+            f"An administrator readmits it by 'pileus host admit {name}'."
         )
         return Forbidden(text, noun="host", ident=name, reason=REMOVED)
     text = f"This is not the certificate that the host '{name}' was given last."

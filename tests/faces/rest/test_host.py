@@ -102,5 +102,5 @@ def test_a_lost_host_is_shown_with_its_instances(hostless: Cloud) -> None:
     hostless.post(hostless.admin, "hosts/stub/remove", {"forget": True})
     assert hostless.get(hostless.admin, f"instances/{one['id']}")["trouble"] == "host removed"
     waits = hostless.get(hostless.admin, f"explain/instance/{one['id']}")["waits_for"]
-    assert "host stub, which was removed: it stays as it is until that host is let in again" in waits
+    assert "host stub, which was removed: it stays as it is until that host is readmitted" in waits
     assert hostless.post(hostless.admin, "hosts/stub/admit") == {}

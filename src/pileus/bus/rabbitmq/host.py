@@ -65,7 +65,7 @@ class HostEnd:
 
     @property
     def refused(self) -> bool:
-        """Whether the broker answers, and does not let this host in."""
+        """Whether the broker answers, and refuses this host's login."""
         return any(_REFUSED in part.session.trouble for part in (self._publisher, self._consumer))
 
     def _own(self, _channel: Any) -> str:

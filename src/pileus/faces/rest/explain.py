@@ -144,7 +144,7 @@ def _host(tx: Reader, name: str, now: float) -> list[str]:
             return [f"host {name}, which was last heard of {now - host.seen.heard:.0f} s ago"]
         return []
     if tx.claimed(REMOVED, name) is not None:
-        return [f"host {name}, which was removed: it stays as it is until that host is let in again"]
+        return [f"host {name}, which was removed: it stays as it is until that host is readmitted"]
     return [f"host {name}, which has never reported"]
 
 

@@ -380,7 +380,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "hosts/{id}/overcommit", _give_host, "Give it its own ratios of overcommit.", Overcommit),
     Route("POST", "hosts/{id}/traits", _mark_host, "Give it traits, or take them from it.", NewTraits),
     Route("POST", "hosts/{id}/remove", _remove_host, "Take it out of the cloud.", Removal),
-    Route("POST", "hosts/{id}/admit", _admit_host, "Let a removed host in again."),
+    Route("POST", "hosts/{id}/admit", _admit_host, "Readmit a removed host."),
     Route("POST", "hosttokens", _invite, "Make a token by which one host may join, once.", NewToken, 201),
     Route("GET", "limits", _limits, "What the project (`project`: another one) may use and uses, and all bounds."),
     Route("POST", "projects/{id}/limits", _change_limits, "Give a project other limits.", NewLimits),
