@@ -101,9 +101,7 @@ def _users(process: Process) -> set[str]:
         return {user.name for user in tx.list(User)}
 
 
-def test_what_was_kept_decoded_of_a_lost_time_is_not_shown_for_what_came_instead(
-    site: Site, ann: Caller, tiny: Image
-) -> None:
+def test_rows_cached_in_a_lost_time_are_not_shown_for_what_came_instead(site: Site, ann: Caller, tiny: Image) -> None:
     """The number of a kind's versions is soon what it was in the lost time."""
     process = Process(site).opened()
     (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))

@@ -27,7 +27,7 @@ Claims = set[tuple[str, str, str]]
 def claims(tx: Reader) -> Claims:
     """Every claim that a living row has a right to, as (pool, value, uuid); none of a row that was met unreadable."""
     rights = {(*claim, noun.uuid) for cls in NOUNS.values() for noun in tx.list(cls) for claim in noun.claims()}
-    # Kinds that are kept decoded may have been read before one of their rows was damaged, and again since.
+    # Cached kinds may have been read before one of their rows was damaged, and again since.
     return {claim for claim in rights if claim[2] not in tx.unreadable} if tx.unreadable else rights
 
 

@@ -1,6 +1,6 @@
-"""Nouns that change seldom, kept decoded: every snapshot knows which version of them it sees.
+"""The cache of kinds that change seldom: every snapshot knows which version of them it sees.
 
-A write that touches such a kind raises the kind's version in the same transaction. A snapshot uses what was kept under
+A write that touches such a kind raises the kind's version in the same transaction. A snapshot uses the cached rows of
 its own version alone, so this holds for any number of processes, and no snapshot sees what another one does not. A
 version is of an incarnation: a store that was recovered counts on from an older copy, to versions that were before.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 KINDS = frozenset({"flavor", "image", "project", "user", "credential", "router", "network", "subnet", "securitygroup"})
 MOST = 20_000
-"""Nouns kept of one kind: a bound for memory, not for what works."""
+"""Cached nouns of one kind: a bound for memory, not for what works."""
 
 
 def version_name(kind: str) -> str:
@@ -42,7 +42,7 @@ class Unreadable(msgspec.Struct, frozen=True):
     name: str
 
 
-class Kept:
+class CachedKind:
     """Nouns of one kind by uuid and by EC2 id, and the living ones of a project, or of all."""
 
     def __init__(self) -> None:
@@ -53,21 +53,21 @@ class Kept:
 
 
 class Cache:
-    """The rows that one process keeps in memory. Only the newest version of each kind is kept."""
+    """The decoded rows that one process caches: the newest version of each kind alone."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[Version, Kept]] = {}
+        self._cached: dict[str, tuple[Version, CachedKind]] = {}
         self._lock = threading.Lock()
         self.logged: set[str] = set()
         """The uuids of unreadable rows, and `journal ID` of unreadable lines, that the log names already."""
 
-    def at(self, kind: str, versions: Mapping[str, int]) -> Kept | None:
-        """Return the kept rows of a kind for a snapshot with these `versions`; None when that snapshot is old."""
+    def at(self, kind: str, versions: Mapping[str, int]) -> CachedKind | None:
+        """Return the cached rows of a kind for a snapshot with these `versions`; None when that snapshot is old."""
         version = versions.get("incarnation", 0), versions.get(_NAMES[kind], 0)
-        entry = self._kept.get(kind)
+        entry = self._cached.get(kind)
         if entry is None or entry[0] < version or len(entry[1].nouns) > MOST:
             with self._lock:
-                entry = self._kept.get(kind)
+                entry = self._cached.get(kind)
                 if entry is None or entry[0] < version or len(entry[1].nouns) > MOST:
-                    entry = self._kept[kind] = (version, Kept())
+                    entry = self._cached[kind] = (version, CachedKind())
         return entry[1] if entry[0] == version else None

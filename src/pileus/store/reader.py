@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import CompoundSelect, Select
 
-    from pileus.store.cache import Cache, Kept
+    from pileus.store.cache import Cache, CachedKind
     from pileus.store.direct import StatementExecutor
 
 N = TypeVar("N", bound=Noun)
@@ -164,7 +164,7 @@ class Reader:
         """The nouns with these uuids, by uuid; those that do not exist, or cannot be read, are left out."""
         return self._by(cls, "uuid", uuids)
 
-    def _kept(self, kind: str) -> Kept | None:
+    def _cached(self, kind: str) -> CachedKind | None:
         """Return the process's cache of a kind that changes seldom, as of this snapshot; None: ask the database."""
         if self._cache is None or kind not in KINDS:
             return None
@@ -202,7 +202,7 @@ class Reader:
         return self._by(cls, "ec2_id", ids)
 
     def _by(self, cls: type[N], key: Literal["uuid", "ec2_id"], values: Iterable[str]) -> dict[str, N]:
-        cached = self._kept(cls.KIND)
+        cached = self._cached(cls.KIND)
         if cached is None:
             return {getattr(noun, key): noun for noun in self._where_in(cls, key, values)}
         nouns, wanted = cached.nouns if key == "uuid" else cached.ec2, list(values)
@@ -230,7 +230,7 @@ class Reader:
         limit: int | None = None,
     ) -> _List[N]:
         """Nouns in the order of their making, from behind the id `after`; tombstones only with `dead`."""
-        cached = None if dead or after or limit is not None or name is not None else self._kept(cls.KIND)
+        cached = None if dead or after or limit is not None or name is not None else self._cached(cls.KIND)
         if cached is None:
             return self._listed(cls, project, name, dead=dead, after=after, limit=limit)
         if project not in cached.living:

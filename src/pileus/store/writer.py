@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Delete
 
     from pileus.model.caller import Caller
-    from pileus.store.cache import Cache, Kept
+    from pileus.store.cache import Cache, CachedKind
     from pileus.store.direct import StatementExecutor
 
 N = TypeVar("N", bound=Noun)
@@ -47,9 +47,9 @@ class Writer(Reader):
         self._reserved: list[Revision] = []
         self.touched: set[str] = set()
 
-    def _kept(self, kind: str) -> Kept | None:
+    def _cached(self, kind: str) -> CachedKind | None:
         """As for every reader, until this transaction itself has written nouns of the kind."""
-        return None if kind in self.touched else super()._kept(kind)
+        return None if kind in self.touched else super()._cached(kind)
 
     # -- nouns ---------------------------------------------------------------------------------------------------
 
@@ -222,7 +222,7 @@ class Writer(Reader):
         self.sql.execute(statements.change_noun(noun.KIND), {"key": noun.uuid, **values})
 
     def count_versions(self) -> None:
-        """Tell later snapshots, of every process, which of the kinds that are kept decoded have changed."""
+        """Tell later snapshots, of every process, which of the cached kinds have changed."""
         for kind in sorted(self.touched & KINDS):
             self._step(version_name(kind))
 
