@@ -46,12 +46,12 @@ def write(root: Path, spec: InstanceSpec, base: int) -> None:
                 other_lines = [line for line in hosts.rstrip().split("\n") if not line.startswith(_OWN)]
                 inside.write("/etc/hosts", "\n".join([*other_lines, f"{_OWN}{qualified}", ""]))
         with _tolerating():
-            _let_in(inside, spec)
+            _authorize_login(inside, spec)
     finally:
         os.close(descriptor)
 
 
-def _let_in(inside: _Inside, spec: InstanceSpec) -> None:
+def _authorize_login(inside: _Inside, spec: InstanceSpec) -> None:
     keys = "".join(f"{key.strip()}\n" for key in spec.public_keys)
     lines = (line.split(":") for line in inside.read("/etc/passwd").splitlines())
     account = next((line for line in lines if line[0] == spec.login_user and len(line) > 5), None)
