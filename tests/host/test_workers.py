@@ -11,7 +11,7 @@ from pileus.bus.memory import MemoryBus
 from pileus.host import runner
 from pileus.host.agent import Agent
 from pileus.host.book import Book, FileBook
-from pileus.host.runner import HostRunner, _Lane
+from pileus.host.runner import HostRunner, _WorkerPool
 from pileus.model import bounds
 from pileus.providers.stub.provider import StubProvider
 from tests.bus.waiting import until
@@ -89,18 +89,18 @@ def test_slow_steps_of_a_project_leave_workers_to_the_others(host: Hanging) -> N
 
 
 def test_a_body_that_waits_for_its_projects_share_is_never_forgotten() -> None:
-    lane = _Lane(threading.Lock(), 1, [])
+    pool = _WorkerPool(threading.Lock(), 1, [])
     times = {"b": 5.0, "c": 6.0}
-    with lane.changed:
-        assert lane.begin("p", "a")
-        assert not lane.begin("p", "gone")
-        assert not lane.begin("p", "b")
-        assert not lane.begin("p", "c")
-        lane.end("p", times)
-        assert lane.due == [(5.0, "b")], "what is not to be looked at any more keeps nobody waiting"
-        assert lane.begin("p", "b")
-        lane.end("p", times)
-        assert lane.due == [(5.0, "b"), (6.0, "c")]
+    with pool.changed:
+        assert pool.begin("p", "a")
+        assert not pool.begin("p", "gone")
+        assert not pool.begin("p", "b")
+        assert not pool.begin("p", "c")
+        pool.end("p", times)
+        assert pool.due == [(5.0, "b")], "what is not to be looked at any more keeps nobody waiting"
+        assert pool.begin("p", "b")
+        pool.end("p", times)
+        assert pool.due == [(5.0, "b"), (6.0, "c")]
 
 
 def test_a_machine_without_a_free_thread_loses_no_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,8 +58,8 @@ class Link(Protocol):
         """Send, at once or not at all. Never blocks, never raises."""
 
 
-class _Lane:
-    """The bodies of one backend that are due, and the workers for them.
+class _WorkerPool:
+    """The workers for the bodies of one backend, and the queue of the bodies that are due.
 
     A backend that hangs holds its own workers: the workers of another backend go on. A project of which `share` bodies
     are worked at waits, whatever takes so long: the workers beyond the share are for the other projects. All is done
@@ -137,7 +137,7 @@ class HostRunner:
         self._now = now
         self._workers = workers
         self._share = share
-        self._lanes: dict[str, _Lane] = {}
+        self._worker_pools: dict[str, _WorkerPool] = {}
         self._when: dict[str, float] = {}
         self._tries: dict[str, int] = {}
         self._busy: set[str] = set()
@@ -165,8 +165,8 @@ class HostRunner:
             self._started = True
             for thread in self._threads:
                 thread.start()
-            for lane in self._lanes.values():
-                self._begin_workers(lane)
+            for pool in self._worker_pools.values():
+                self._begin_workers(pool)
 
     def stop(self) -> None:
         """End, after the steps that are under way; bodies stay as they are."""
@@ -174,9 +174,9 @@ class HostRunner:
         self._news.set()
         self._inbox.close()
         with self._lock:
-            for lane in self._lanes.values():
-                lane.changed.notify_all()
-        for thread in [*self._threads, *(worker for lane in self._lanes.values() for worker in lane.workers)]:
+            for pool in self._worker_pools.values():
+                pool.changed.notify_all()
+        for thread in [*self._threads, *(worker for pool in self._worker_pools.values() for worker in pool.workers)]:
             thread.join(timeout=10)
 
     def wake(self, uuid: str, after: float = 0.0) -> None:
@@ -187,23 +187,23 @@ class HostRunner:
                 return
             self._when[uuid] = when
             entry = self.agent.book.entries.get(uuid)
-            self._lane(entry.backend if entry is not None else "").add(when, uuid)
+            self._worker_pool(entry.backend if entry is not None else "").add(when, uuid)
 
-    def _lane(self, backend: str) -> _Lane:
-        """The lane of a backend, which gets its workers when there is something to do for it."""
-        lane = self._lanes.get(backend)
-        if lane is None:
-            lane = self._lanes[backend] = _Lane(self._lock, self._share, [])
+    def _worker_pool(self, backend: str) -> _WorkerPool:
+        """The worker pool of a backend, which gets its workers when there is something to do for it."""
+        pool = self._worker_pools.get(backend)
+        if pool is None:
+            pool = self._worker_pools[backend] = _WorkerPool(self._lock, self._share, [])
             for number in range(self._workers):
                 name = f"host-{backend or 'removal'}-{number}"
-                lane.workers.append(Thread(name, functools.partial(self._work, lane), self._stopping))
-            self._begin_workers(lane)
-        return lane
+                pool.workers.append(Thread(name, functools.partial(self._work, pool), self._stopping))
+            self._begin_workers(pool)
+        return pool
 
-    def _begin_workers(self, lane: _Lane) -> None:
+    def _begin_workers(self, pool: _WorkerPool) -> None:
         if self._started and not self._stopping.is_set():
             try:
-                lane.begin_workers()
+                pool.begin_workers()
             except RuntimeError as error:
                 log.warning("workers not started", reason=str(error))
 
@@ -276,8 +276,8 @@ class HostRunner:
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
-    def _work(self, lane: _Lane) -> None:
-        step = self._next(lane)
+    def _work(self, pool: _WorkerPool) -> None:
+        step = self._next(pool)
         if step is None:
             return
         uuid, project = step
@@ -286,7 +286,7 @@ class HostRunner:
             after = self._step(uuid)
         finally:
             with self._lock:
-                lane.end(project, self._when)
+                pool.end(project, self._when)
                 self._busy.discard(uuid)
                 again = uuid in self._again
                 self._again.discard(uuid)
@@ -297,12 +297,12 @@ class HostRunner:
             if self.agent.news:
                 self._news.set()
 
-    def _next(self, lane: _Lane) -> tuple[str, str] | None:
+    def _next(self, pool: _WorkerPool) -> tuple[str, str] | None:
         """The next body that is due and that no other worker is at, and its project; None after a rest."""
         with self._lock:
             now = self._now()
-            while lane.due and lane.due[0][0] <= now:
-                when, uuid = heapq.heappop(lane.due)
+            while pool.due and pool.due[0][0] <= now:
+                when, uuid = heapq.heappop(pool.due)
                 if self._when.get(uuid) != when:
                     continue
                 if uuid in self._busy:
@@ -311,14 +311,14 @@ class HostRunner:
                     continue
                 entry = self.agent.book.entries.get(uuid)
                 project = entry.project if entry is not None else ""
-                if not lane.begin(project, uuid):
+                if not pool.begin(project, uuid):
                     continue
                 del self._when[uuid]
                 self._busy.add(uuid)
                 return uuid, project
-            pause = min(REST, lane.due[0][0] - now) if lane.due else REST
+            pause = min(REST, pool.due[0][0] - now) if pool.due else REST
             if not self._stopping.is_set():
-                lane.changed.wait(max(pause, 0.001))
+                pool.changed.wait(max(pause, 0.001))
             return None
 
     def _step(self, uuid: str) -> float | None:
@@ -358,8 +358,8 @@ class HostRunner:
         for uuid in self.agent.survey():
             self.wake(uuid)
         with self._lock:
-            for lane in self._lanes.values():
-                self._begin_workers(lane)
+            for pool in self._worker_pools.values():
+                self._begin_workers(pool)
         if self.agent.news:
             self._news.set()
         self._stopping.wait(SURVEY)
