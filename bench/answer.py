@@ -37,7 +37,7 @@ _SSH = (
 )
 
 
-class Door(msgspec.Struct, frozen=True):
+class SshEndpoint(msgspec.Struct, frozen=True):
     """How to reach one guest: its user by a key's file, at an address, out of a network namespace from `source`."""
 
     user: str
@@ -61,65 +61,65 @@ class Door(msgspec.Struct, frozen=True):
         return [*enter, *_SSH, *bind, "-i", self.key, f"{self.user}@{self.address}", words]
 
 
-def answered(doors: Sequence[Door]) -> list[float]:
+def answered(endpoints: Sequence[SshEndpoint]) -> list[float]:
     """As `arrivals`; raises TimeoutError with what ssh said last, when one of them does not answer in time."""
     said: dict[str, str] = {}
-    found = [moment for moment in arrivals(doors, said) if moment is not None]
-    if len(found) < len(doors):
+    found = [moment for moment in arrivals(endpoints, said) if moment is not None]
+    if len(found) < len(endpoints):
         raise TimeoutError(f"not everybody answers; ssh: {said}")
     return found
 
 
-def arrivals(doors: Sequence[Door], said: dict[str, str]) -> list[float | None]:
+def arrivals(endpoints: Sequence[SshEndpoint], said: dict[str, str]) -> list[float | None]:
     """When (monotonic seconds) each guest had run a command over ssh, begun as soon as its sshd said a first word.
 
     None for one that did not within `PATIENCE`, and `EACH_FURTHER` for every other; `said` gets what ssh said last.
     """
-    return asyncio.run(_all(doors, said))
+    return asyncio.run(_all(endpoints, said))
 
 
-async def _all(doors: Sequence[Door], said: dict[str, str]) -> list[float | None]:
-    every = EVERY * len(doors)
-    limit = PATIENCE + EACH_FURTHER * (len(doors) - 1)
+async def _all(endpoints: Sequence[SshEndpoint], said: dict[str, str]) -> list[float | None]:
+    every = EVERY * len(endpoints)
+    limit = PATIENCE + EACH_FURTHER * (len(endpoints) - 1)
 
-    async def one(door: Door) -> float | None:
+    async def one(endpoint: SshEndpoint) -> float | None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
-                return await _answered(door, every, said)
+                return await _answered(endpoint, every, said)
         return None
 
-    return await asyncio.gather(*map(one, doors))
+    return await asyncio.gather(*map(one, endpoints))
 
 
-async def _answered(door: Door, every: float, said: dict[str, str]) -> float:
-    await _speaks(door, every)
+async def _answered(endpoint: SshEndpoint, every: float, said: dict[str, str]) -> float:
+    await _speaks(endpoint, every)
     # A guest that shares its processors with nine others may take longer than ssh waits.
-    while (words := await _runs(door)) is not None:
-        said[door.address] = words
+    while (words := await _runs(endpoint)) is not None:
+        said[endpoint.address] = words
     return time.monotonic()
 
 
-async def _speaks(door: Door, every: float) -> None:
+async def _speaks(endpoint: SshEndpoint, every: float) -> None:
     """Until sshd says something: one connection at a time, for daemons turn away who comes with many."""
-    while not await _attempt(door):  # noqa: ASYNC110  (a guest tells nobody)
+    while not await _attempt(endpoint):  # noqa: ASYNC110  (a guest tells nobody)
         await asyncio.sleep(every)
 
 
-async def _attempt(door: Door) -> bool:
+async def _attempt(endpoint: SshEndpoint) -> bool:
     loop = asyncio.get_running_loop()
-    with contextlib.suppress(OSError), door.socket() as link:
+    with contextlib.suppress(OSError), endpoint.socket() as link:
         async with asyncio.timeout(LIFE):
-            await loop.sock_connect(link, (door.address, _PORT))
+            await loop.sock_connect(link, (endpoint.address, _PORT))
         async with asyncio.timeout(HEAR):
             return bool(await loop.sock_recv(link, 4))
     return False
 
 
-async def _runs(door: Door) -> str | None:
+async def _runs(endpoint: SshEndpoint) -> str | None:
     """None once a command ran; else why not. Ends ssh when it is cancelled."""
     quiet, pipe = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *door.command("echo ANSWERED"), stdin=quiet, stdout=pipe, stderr=pipe
+        *endpoint.command("echo ANSWERED"), stdin=quiet, stdout=pipe, stderr=pipe
     )
     try:
         said, wrong = await process.communicate()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench import cloud, idle
-from bench.answer import Door, arrivals
+from bench.answer import SshEndpoint, arrivals
 from bench.byhand import Twin, started
 from bench.idle import pss
 from pileus.providers.local.machine.restore.template import ABOUT
@@ -102,8 +102,8 @@ def template_made(ours: cloud.LocalCloud) -> None:
 
 def restores(ours: cloud.LocalCloud, image: str) -> bool:
     """Whether a guest that is launched now comes out of a file of memory."""
-    with launching(ours, image) as [(ident, door)]:
-        ours.answered([(ident, door)])
+    with launching(ours, image) as [(ident, endpoint)]:
+        ours.answered([(ident, endpoint)])
         return b"memory-backend-file" in Path(f"/proc/{ours.qemu(ident)}/cmdline").read_bytes()
 
 
@@ -132,7 +132,7 @@ def sample(begun: float, found: Sequence[float | None], processes: list[int]) ->
 
 
 @contextlib.contextmanager
-def launching(ours: cloud.LocalCloud, image: str, count: int = 1) -> Iterator[list[tuple[str, Door]]]:
+def launching(ours: cloud.LocalCloud, image: str, count: int = 1) -> Iterator[list[tuple[str, SshEndpoint]]]:
     """`count` instances, asked for at once, and terminated at the end."""
     made = ours.launch(image, count)
     try:
@@ -152,7 +152,7 @@ def by_hand(ours: cloud.LocalCloud, image: str, count: int) -> Iterator[Callable
 
 def _started(twins: Sequence[Twin]) -> Sample:
     with started(twins) as begun:
-        found = arrivals([twin.door for twin in twins], {})
+        found = arrivals([twin.endpoint for twin in twins], {})
         for twin, moment in zip(twins, found, strict=True):
             if moment is None:
                 print("late by hand:", twin.said(), file=sys.stderr)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench.answer import Door
+from bench.answer import SshEndpoint
 from bench.cloud import tail
 from pileus.host.book import BookEntry
 from pileus.model.spec import InstanceSpec
@@ -70,7 +70,9 @@ class Twin:
             raise TypeError(f"{uuid} is on its way out")
         self.spec = entry.spec
         nic, disk = self.spec.nics[0], self.spec.disks[0]
-        self.door = Door(self.spec.login_user, key, nic.address, layout.network_netns(nic.network), nic.localport)
+        self.endpoint = SshEndpoint(
+            self.spec.login_user, key, nic.address, layout.network_netns(nic.network), nic.localport
+        )
         self._layout = layout
         self._folder = folder / uuid
         self._folder.mkdir()

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.answer import Door, answered, arrivals
+from bench.answer import SshEndpoint, answered, arrivals
 from bench.load import Client, Target
 from pileus.faces.wire.signing import SigningCredential
 from pileus.providers.local.layout import Layout
@@ -72,7 +72,7 @@ class LocalCloud:
             self._images[name] = re.findall(r"<imageId>(.+?)<", found)[0]
         return self._images[name]
 
-    def launch(self, image: str, count: int = 1) -> list[tuple[str, Door]]:
+    def launch(self, image: str, count: int = 1) -> list[tuple[str, SshEndpoint]]:
         """RunInstances: the id of each, and where it answers."""
         flavor = {**FLAVORS, **CONTAINERS}[image]
         found = self.ask(
@@ -81,19 +81,19 @@ class LocalCloud:
         )
         addresses = re.findall(r"<ipAddress>(.+?)<", found)
         ids = re.findall(r"<instanceId>(i-.+?)<", found)
-        return [(ident, Door(USERS[image], self.key, at)) for ident, at in zip(ids, addresses, strict=True)]
+        return [(ident, SshEndpoint(USERS[image], self.key, at)) for ident, at in zip(ids, addresses, strict=True)]
 
-    def answered(self, made: Sequence[tuple[str, Door]]) -> list[float]:
+    def answered(self, made: Sequence[tuple[str, SshEndpoint]]) -> list[float]:
         """When each of these instances answered (see `answer.answered`); what their consoles say if one does not."""
         try:
-            return answered([door for _, door in made])
+            return answered([endpoint for _, endpoint in made])
         except TimeoutError as error:
             consoles = [self.folder(ident) / "console.log" for ident, _ in made]
             raise RuntimeError("\n".join([str(error), *map(tail, consoles)])) from error
 
-    def arrivals(self, made: Sequence[tuple[str, Door]]) -> list[float | None]:
+    def arrivals(self, made: Sequence[tuple[str, SshEndpoint]]) -> list[float | None]:
         """As `answered`, but None for one that did not; its console's words go to stderr."""
-        found = arrivals([door for _, door in made], {})
+        found = arrivals([endpoint for _, endpoint in made], {})
         for (ident, _), moment in zip(made, found, strict=True):
             if moment is None:
                 print("late:", tail(self.folder(ident) / "console.log"), file=sys.stderr)

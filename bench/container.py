@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bench import cloud
-from bench.answer import Door, answered
+from bench.answer import SshEndpoint, answered
 from pileus.host.book import BookEntry
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.container import disk, identity, kernel, ranges
@@ -94,7 +94,7 @@ def together(ours: cloud.LocalCloud, count: int) -> None:
 
 
 @contextlib.contextmanager
-def launching(ours: cloud.LocalCloud, image: str, count: int) -> Iterator[list[tuple[str, Door]]]:
+def launching(ours: cloud.LocalCloud, image: str, count: int) -> Iterator[list[tuple[str, SshEndpoint]]]:
     """`count` instances, asked for at once, and terminated at the end."""
     made = ours.launch(image, count)
     try:
@@ -114,7 +114,9 @@ class Hand:
             raise TypeError(f"{ident} is on its way out")
         self._layout, self._spec, self._folder = ours.layout, spec, folder
         nic = spec.nics[0]
-        self._door = Door(spec.login_user, ours.key, nic.address, ours.layout.network_netns(nic.network), nic.localport)
+        self._endpoint = SshEndpoint(
+            spec.login_user, ours.key, nic.address, ours.layout.network_netns(nic.network), nic.localport
+        )
         self._config = (ours.folder(ident) / "config").read_text().replace(str(ours.folder(ident)), str(folder))
         self._base = ranges.base(ours.layout, spec.project)
         self._maps = Maps()
@@ -138,7 +140,7 @@ class Hand:
         monitor = Monitor(self._folder, self._spec.ec2_id)
         monitor.start(self._layout.netns, mount, [self._folder, image, stage.at], stage.at)
         try:
-            return answered([self._door])[0] - begun[0]
+            return answered([self._endpoint])[0] - begun[0]
         finally:
             monitor.cut()
             if not monitor.wait(10):

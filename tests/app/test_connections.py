@@ -493,7 +493,7 @@ def test_connections_leave_descriptors_for_the_rest(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
     limits = connections.faces(Settings(**wanted))
     assert (limits.connections, limits.address_connections) == expected
-    assert limits.connections + 2 * connections.door(Settings()).connections < descriptors
+    assert limits.connections + 2 * connections.secondary_listener(Settings()).connections < descriptors
 
 
 def test_connections_that_ended_are_not_kept_until_a_collection() -> None:

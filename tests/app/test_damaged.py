@@ -48,7 +48,7 @@ def test_a_cloud_starts_with_a_new_row_for_its_administrators(ended: Stub, table
 
 
 @pytest.mark.parametrize("table", ["network", "securitygroup"])
-def test_a_cloud_starts_without_its_mcc_door_while_a_row_behind_it_is_damaged(ended: Stub, table: str) -> None:
+def test_a_cloud_starts_without_its_mcc_listener_while_a_row_behind_it_is_damaged(ended: Stub, table: str) -> None:
     with damaged(ended, table, "name = 'mcc'") as ident:
         urls = ended.up()
         link = http.client.HTTPConnection(urls["mcc"].removeprefix("http://"), timeout=10)

@@ -212,7 +212,7 @@ def test_a_host_fetches_what_its_instances_start_from_and_nothing_else(
     assert not (tmp_path / "stolen").exists()
 
 
-def test_an_expired_certificate_opens_no_door(
+def test_an_expired_certificate_is_refused(
     cloud: Stub,
     machine: StateDirectory,
     joined: Callable[[], socket.socket],
@@ -250,7 +250,7 @@ def test_a_host_renews_its_certificate_over_the_one_it_has(
     assert joining.renew(machine, joined_cloud)
 
 
-def test_the_door_speaks_tls_of_its_own_authority_alone(cloud: Stub) -> None:
+def test_the_listener_for_hosts_speaks_tls_of_its_own_authority_alone(cloud: Stub) -> None:
     url, token = invited(cloud)
     context = ssl.create_default_context(cadata=certificates.authority(cloud.state.cloud).pem.decode())
     with joining._Link(url, context) as link:

@@ -1,4 +1,4 @@
-"""MiniCloud's tools against a cloud over the stub, as their users have them, and the door that they come in by."""
+"""MiniCloud's tools against a cloud over the stub, as their users have them, and the listener that they connect to."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TEXT = {"content-type": "text/xml"}
 
 
 def place(stub: Stub) -> str:
-    """HOST:PORT of the door."""
+    """HOST:PORT of the listener."""
     return stub.endpoints["mcc"].removeprefix("http://")
 
 

@@ -43,8 +43,8 @@ def listen(state: StateDirectory, provider: str, chosen: str = "") -> socket.soc
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[OpenApplication]:
-    """A door with a face behind it."""
+def application(tmp_path: Path) -> Iterator[OpenApplication]:
+    """The application of an open face's listener."""
     site = Site()
     ann = site.caller()
     face = MccFace(site.core, MccSettings())
@@ -95,23 +95,23 @@ def test_the_port_is_opened_where_somebody_asked_for_it_and_stays(tmp_path: Path
         *((name, 421) for name in ("[::1", "a@b", "::1]", ":80", "[evil.example]")),
     ],
 )
-def test_a_page_of_another_name_gets_no_answer(door: OpenApplication, host: str, status: int) -> None:
-    assert asyncio.run(called(door, host=host)) == status
+def test_a_page_of_another_name_gets_no_answer(application: OpenApplication, host: str, status: int) -> None:
+    assert asyncio.run(called(application, host=host)) == status
 
 
-def test_refusals_beyond_the_rate_of_an_address_are_answered_later(door: OpenApplication) -> None:
+def test_refusals_beyond_the_rate_of_an_address_are_answered_later(application: OpenApplication) -> None:
     async def test() -> None:
         for _ in range(3):
-            assert await called(door, host="evil.example") == 421
+            assert await called(application, host="evil.example") == 421
         began = time.monotonic()
-        assert await called(door, host="evil.example") == 421
+        assert await called(application, host="evil.example") == 421
         assert time.monotonic() - began >= DELAY
-        assert await called(door) == 200
+        assert await called(application) == 200
 
     asyncio.run(test())
 
 
-def test_calls_leave_the_faces_most_of_the_processor(door: OpenApplication) -> None:
+def test_calls_leave_the_faces_most_of_the_processor(application: OpenApplication) -> None:
     running, most, lock = [0], [0], threading.Lock()
 
     def handle(_request: Request) -> Response:
@@ -126,14 +126,14 @@ def test_calls_leave_the_faces_most_of_the_processor(door: OpenApplication) -> N
     async def test() -> None:
         addresses = ["192.0.2.1"] * 20, [f"192.0.2.{number}" for number in range(20)]
         for callers in addresses:
-            assert set(await asyncio.gather(*(called(door, address) for address in callers))) == {200}
+            assert set(await asyncio.gather(*(called(application, address) for address in callers))) == {200}
 
-    door._face.handle = handle  # type: ignore[assignment]  # all that it calls
+    application._face.handle = handle  # type: ignore[assignment]  # all that it calls
     asyncio.run(asyncio.wait_for(test(), 30))
     assert most[0] <= 2
 
 
-def test_calls_of_other_addresses_take_turns_with_those_of_the_busiest(door: OpenApplication) -> None:
+def test_calls_of_other_addresses_take_turns_with_those_of_the_busiest(application: OpenApplication) -> None:
     may_end, order = threading.Event(), []
 
     def handle(_request: Request) -> Response:
@@ -141,7 +141,7 @@ def test_calls_of_other_addresses_take_turns_with_those_of_the_busiest(door: Ope
         return Response(200, {}, b"")
 
     async def note(address: str) -> int:
-        status = await called(door, address)
+        status = await called(application, address)
         order.append(address)
         return status
 
@@ -158,11 +158,11 @@ def test_calls_of_other_addresses_take_turns_with_those_of_the_busiest(door: Ope
         refused = len(calls) - answered
         assert order.index("198.51.100.7") < refused + 50
 
-    door._face.handle = handle  # type: ignore[assignment]  # all that it calls
+    application._face.handle = handle  # type: ignore[assignment]  # all that it calls
     asyncio.run(asyncio.wait_for(test(), 30))
 
 
-async def called(door: OpenApplication, address: str = "127.0.0.1", host: str = "localhost") -> int:
+async def called(application: OpenApplication, address: str = "127.0.0.1", host: str = "localhost") -> int:
     """The status of the answer to a call from `address`."""
     answers: list[Any] = []
 
@@ -176,6 +176,6 @@ async def called(door: OpenApplication, address: str = "127.0.0.1", host: str = 
     headers += [(b"host", host.encode())] if host else []
     scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
     scope |= {"hold": lambda _: True, "client": (address, 1)}
-    await door(scope, receive, send)
+    await application(scope, receive, send)
     status: int = answers[0]["status"]
     return status

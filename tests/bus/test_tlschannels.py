@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pileus.model.provider import Stream
 
 pytestmark = pytest.mark.loopback
-DOOR = ListenAddress(address="127.0.0.1", port=0, name="127.0.0.1")
+ADDRESS = ListenAddress(address="127.0.0.1", port=0, name="127.0.0.1")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def server(authority: Authority) -> Iterator[TlsChannelServer]:
 
 @contextlib.contextmanager
 def serving(tls: TlsFiles) -> Iterator[TlsChannelServer]:
-    made = TlsChannelServer(DOOR, tls)
+    made = TlsChannelServer(ADDRESS, tls)
     made.start()
     yield made
     made.stop()

@@ -29,7 +29,7 @@ def test_a_shell_reads_exactly_what_is_meant(state: Path) -> None:
     assert said == "a'b $c\"d|http://127.0.0.1:1|none"
 
 
-def test_the_mcc_tools_are_told_where_their_door_is(state: Path) -> None:
+def test_the_mcc_tools_are_told_where_their_listener_is(state: Path) -> None:
     assert "MCC_SERVER" not in shells.environment(state)
     urls = {"ec2": "http://127.0.0.1:1", "rest": "http://127.0.0.1:1/v1", "mcc": "http://127.0.0.1:2"}
     (state / "endpoints.json").write_text(json.dumps(urls))

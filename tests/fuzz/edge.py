@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from pileus.app import certificates, streams
-from pileus.app.hostdoor import HostDoor
+from pileus.app.hostlistener import HostApplication
 from pileus.app.settings import Settings
 from pileus.faces.rest import streams as rest_streams
 from pileus.faces.rest.face import RestFace
@@ -70,15 +70,15 @@ def _stream_paths() -> Work:
 # -- hosts that join ---------------------------------------------------------------------------------------------------
 
 
-def _door(folder: Path) -> tuple[Site, HostDoor]:
+def _application(folder: Path) -> tuple[Site, HostApplication]:
     site = Site()
     cloud: Any = SimpleNamespace(core=site.core, settings=Settings(), processes=lambda: 1)
-    return site, HostDoor(cloud, certificates.authority(folder))
+    return site, HostApplication(cloud, certificates.authority(folder))
 
 
 def _joins() -> Work:
     folder = Path(tempfile.mkdtemp(prefix="pileus-fuzz-"))
-    site, door = _door(folder)
+    site, application = _application(folder)
     request = json.dumps(certificates.new_request("h1")[1].decode()).encode()
     undone = Undone(site.store)
 
@@ -87,7 +87,7 @@ def _joins() -> Work:
         method, _, path = text(line).partition(" ")
         scope = {"method": method, "path": f"/internal/{path}", "host": ("h1", "1") if b"~h~" in body else None}
         with contextlib.suppress(PileusError):
-            door._answer(scope, body.replace(b"~r~", request))
+            application._answer(scope, body.replace(b"~r~", request))
         undone.count()
 
     return work

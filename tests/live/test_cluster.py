@@ -191,7 +191,7 @@ def _impaired(guests: Guests, idents: list[str]) -> set[str]:
 
 @pytest.mark.cost(150)
 def test_a_removed_host_is_nobody_until_it_is_readmitted(cluster: Cluster) -> None:
-    """Neither at the door nor at the broker nor in the network engine; and it is told so when it comes back."""
+    """It is unknown to the listener for hosts, the broker and the network engine, and is told so when it comes back."""
     assert cluster.broker
     accounts = Accounts(cluster.broker.management, "admin", cluster.broker.password)
     chassis = Chassis(Layout(cluster.root / "x").northbound)

@@ -43,7 +43,7 @@ def test_an_image_that_rotted_ends_the_launch_and_leaves_nothing(cloud: LiveClou
 
 @pytest.mark.cost(5)
 def test_a_file_that_is_no_disk_is_no_image(cloud: LiveCloud, tmp_path: Path) -> None:
-    """Refused at the door, with a text that says what to do, and without a trace in the list."""
+    """Refused at once, with a text that says what to do, and without a trace in the list."""
     backed = tmp_path / "backed.qcow2"
     subprocess.run(
         ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/etc/shadow", str(backed), "1G"], check=True

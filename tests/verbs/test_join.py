@@ -76,7 +76,7 @@ def test_a_token_ends(site: Site, core: Core) -> None:
             join.invite(SYSTEM, core, valid=valid)
 
 
-def test_a_token_is_no_bearer_token_and_none_without_a_door(site: Site, core: Core) -> None:
+def test_a_token_is_no_bearer_token_and_none_without_a_listener(site: Site, core: Core) -> None:
     invitation = join.invite(SYSTEM, core)
     assert Authority(core).by_token(invitation.token, "rest") is None
     with pytest.raises(Unsupported, match="PILEUS_INTERNAL"):

@@ -17,10 +17,10 @@ import msgspec
 import structlog
 import uvloop
 
-from pileus.app import doors, faceports, faces, logs, settings, stockimages
-from pileus.app.doors import Doors
+from pileus.app import faceports, faces, listeners, logs, settings, stockimages
 from pileus.app.http import Edge
 from pileus.app.internal import ObjectServer
+from pileus.app.listeners import Listeners
 from pileus.app.state import ACCOUNT_KEYS, StateDirectory
 from pileus.app.wiring import Cloud, build
 from pileus.model.caller import SYSTEM, Caller
@@ -52,8 +52,8 @@ def serve(state: StateDirectory, kit: Kit, listener: socket.socket) -> None:
     sys.setswitchinterval(0.0001)
     chosen = settings.read(kit=kit)
     logs.configure(chosen.log_level)
-    cloud_doors = doors.prepare(state, chosen, listener, faceports.listen_all(state, kit))
-    cloud = build(state, chosen, kit, join=cloud_doors.join, fingerprint=cloud_doors.fingerprint)
+    cloud_listeners = listeners.prepare(state, chosen, listener, faceports.listen_all(state, kit))
+    cloud = build(state, chosen, kit, join=cloud_listeners.join, fingerprint=cloud_listeners.fingerprint)
     try:
         # The process that leased wakes before is dead: this process has the pid file.
         cloud.core.store.release_wakes()
@@ -64,8 +64,8 @@ def serve(state: StateDirectory, kit: Kit, listener: socket.socket) -> None:
             contextlib.closing(Edge(cloud)) as edge,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            is_open = functools.partial(_open, cloud, state, kit, before, frozenset(cloud_doors.own))
-            runner.run(_serve(edge, cloud, state, cloud_doors, is_open))
+            is_open = functools.partial(_open, cloud, state, kit, before, frozenset(cloud_listeners.own))
+            runner.run(_serve(edge, cloud, state, cloud_listeners, is_open))
     finally:
         state.ready.unlink(missing_ok=True)
         cloud.stop()
@@ -129,18 +129,18 @@ def _renewed(cloud: Cloud) -> tuple[user.Account, bool]:
 
 
 async def _serve(
-    edge: Edge, cloud: Cloud, state: StateDirectory, cloud_doors: Doors, is_open: Callable[[], bool]
+    edge: Edge, cloud: Cloud, state: StateDirectory, cloud_listeners: Listeners, is_open: Callable[[], bool]
 ) -> None:
     objects = ObjectServer(cloud.objects, state.internal)
     await objects.start()
     try:
-        async with cloud_doors.serving(edge, cloud) as ended, _ending_when_replaced(cloud.core.store):
+        async with cloud_listeners.serving(edge, cloud) as ended, _ending_when_replaced(cloud.core.store):
             while not ended.done() and not await asyncio.to_thread(is_open):  # noqa: ASYNC110  (once, at the start)
                 await asyncio.sleep(0.02)
             if not ended.done():
-                urls = cloud_doors.endpoints(cloud.settings, faces.declared())
+                urls = cloud_listeners.endpoints(cloud.settings, faces.declared())
                 write_json(state.ready, urls)
-                log.info("ready", url=cloud_doors.root(cloud.settings))
+                log.info("ready", url=cloud_listeners.root(cloud.settings))
             await asyncio.wait([ended])
     finally:
         await objects.stop()

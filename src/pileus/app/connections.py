@@ -56,10 +56,12 @@ def faces(settings: Settings) -> ConnectionLimits:
     return ConnectionLimits(most, min(settings.address_connections, most // 2), settings.request_patience)
 
 
-def door(settings: Settings) -> ConnectionLimits:
+def secondary_listener(settings: Settings) -> ConnectionLimits:
     """The limits of a listener for joined hosts, or for the mcc tools."""
-    most = min(bounds.DOOR_CONNECTIONS.most, _room() // 4)
-    return ConnectionLimits(most, min(bounds.ADDRESS_DOOR_CONNECTIONS.most, most // 2), settings.request_patience)
+    most = min(bounds.SECONDARY_LISTENER_CONNECTIONS.most, _room() // 4)
+    return ConnectionLimits(
+        most, min(bounds.ADDRESS_SECONDARY_LISTENER_CONNECTIONS.most, most // 2), settings.request_patience
+    )
 
 
 def _room() -> int:

@@ -69,7 +69,7 @@ def _up(state: StateDirectory, launch: ServerLaunch) -> None:
         endpoints = up(state, kit.name, None, _tell)
         if endpoints.get(launch.face, "").rpartition(":")[2] != launch.listen.rpartition(":")[2]:
             raise Problem(
-                f"A cloud runs in {state.root} already, with another door, or none: {_program()} --stop first."
+                f"A cloud runs in {state.root} already, with another listener, or none: {_program()} --stop first."
             )
         if not runs:
             write_json(settings_file, dict(launch.settings), 0o600)

@@ -16,10 +16,10 @@ from collections.abc import Callable
 import structlog
 import uvloop
 
-from pileus.app import doors, faces, logs, settings, stockimages
+from pileus.app import faces, listeners, logs, settings, stockimages
 from pileus.app.cloud import begin
-from pileus.app.doors import Doors
 from pileus.app.http import Edge
+from pileus.app.listeners import Listeners
 from pileus.app.state import ACCOUNT_KEYS, StateDirectory
 from pileus.app.wiring import Cloud, Role, build
 from pileus.cli.problem import Problem
@@ -45,28 +45,28 @@ def serve(state: StateDirectory, kit: Kit, role: Role, listen: str) -> None:
         raise Problem("A cloud of several processes needs PILEUS_BUS, a broker between them and the hosts.")
     state.prepare()
     listener = _listen(listen)
-    cloud_doors = doors.prepare(state, chosen, listener) if role.faces else Doors(listener, None, None, {})
-    cloud = build(state, chosen, kit, role, join=cloud_doors.join, fingerprint=cloud_doors.fingerprint)
+    cloud_listeners = listeners.prepare(state, chosen, listener) if role.faces else Listeners(listener, None, None, {})
+    cloud = build(state, chosen, kit, role, join=cloud_listeners.join, fingerprint=cloud_listeners.fingerprint)
     try:
         cloud.start()
         with (
             contextlib.closing(Edge(cloud)) as edge,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            ready = functools.partial(_ready, cloud, state, kit, role, cloud_doors)
-            runner.run(_serve(edge, cloud, cloud_doors, ready))
+            ready = functools.partial(_ready, cloud, state, kit, role, cloud_listeners)
+            runner.run(_serve(edge, cloud, cloud_listeners, ready))
     finally:
         cloud.stop()
 
 
-async def _serve(edge: Edge, cloud: Cloud, cloud_doors: Doors, ready: Callable[[], bool]) -> None:
-    async with cloud_doors.serving(edge, cloud) as ended:
+async def _serve(edge: Edge, cloud: Cloud, cloud_listeners: Listeners, ready: Callable[[], bool]) -> None:
+    async with cloud_listeners.serving(edge, cloud) as ended:
         while not ended.done() and not await asyncio.to_thread(ready):
             await asyncio.wait([ended], timeout=LOOK)
         await asyncio.wait([ended])
 
 
-def _ready(cloud: Cloud, state: StateDirectory, kit: Kit, role: Role, cloud_doors: Doors) -> bool:
+def _ready(cloud: Cloud, state: StateDirectory, kit: Kit, role: Role, cloud_listeners: Listeners) -> bool:
     """Whether the store is open; then what every cloud has is made, and told."""
     try:
         if cloud.recovery.missing():
@@ -80,10 +80,10 @@ def _ready(cloud: Cloud, state: StateDirectory, kit: Kit, role: Role, cloud_door
         return False
     if role.loops:
         state.recover.unlink(missing_ok=True)
-    urls = cloud_doors.endpoints(cloud.settings, faces.declared())
+    urls = cloud_listeners.endpoints(cloud.settings, faces.declared())
     if role.faces:
         _tell(state, urls)
-    log.info("ready", url=cloud_doors.root(cloud.settings))
+    log.info("ready", url=cloud_listeners.root(cloud.settings))
     return True
 
 

@@ -107,13 +107,13 @@ ADDRESS_CONNECTIONS: Final = Bound(
     setting="address_connections",
     answer="the waiting connection of that address that was silent longest is closed; where none waits: 503",
 )
-DOOR_CONNECTIONS: Final = Bound(
+SECONDARY_LISTENER_CONNECTIONS: Final = Bound(
     what="connections of joined hosts, and connections of the mcc tools",
     per="process",
     most=1000,
     answer="the waiting connection that was silent longest is closed; where none waits: 503",
 )
-ADDRESS_DOOR_CONNECTIONS: Final = Bound(
+ADDRESS_SECONDARY_LISTENER_CONNECTIONS: Final = Bound(
     what="connections of joined hosts, and connections of the mcc tools",
     per="address",
     most=400,

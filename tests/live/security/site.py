@@ -126,7 +126,7 @@ class Site:
 
     @contextlib.contextmanager
     def unguarded(self) -> Iterator[None]:
-        """Take the attacker's port security away for a while: what an attempt would do were the door open."""
+        """Take the attacker's port security away for a while: what an attempt would do without it."""
         self._guard()
         try:
             yield

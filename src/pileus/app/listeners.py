@@ -1,4 +1,4 @@
-"""Where a cloud's process is reached: the faces' port, and the one for hosts of other machines."""
+"""The listeners of a cloud's process: the port of the faces, the port for other hosts, and ports of single faces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pileus.app import certificates, connections, faceports, hostdoor, serving, tls
+from pileus.app import certificates, connections, faceports, hostlistener, serving, tls
 from pileus.app.certificates import CertificateAuthority
 from pileus.app.connections import Connections
 from pileus.app.http import Edge
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Inner:
-    """The door for hosts of other machines, and the URL by which they find it."""
+class HostListener:
+    """The listener for hosts of other machines, and the URL by which they find it."""
 
     listener: socket.socket
     identity: ListenerIdentity
@@ -37,7 +37,7 @@ class Inner:
 
 
 @dataclass(frozen=True)
-class Doors:
+class Listeners:
     """The listening sockets of one process, and what it proves itself with there. No identity: plain HTTP.
 
     `own` are those of faces that have one of their own, by the faces' names.
@@ -45,18 +45,18 @@ class Doors:
 
     listener: socket.socket
     identity: ListenerIdentity | None
-    inner: Inner | None
+    for_hosts: HostListener | None
     own: Mapping[str, socket.socket]
 
     @property
     def join(self) -> str:
         """Where hosts join; empty: nowhere."""
-        return self.inner.url if self.inner else ""
+        return self.for_hosts.url if self.for_hosts else ""
 
     @property
     def fingerprint(self) -> str:
         """By which they know the cloud."""
-        return self.inner.authority.fingerprint if self.inner else ""
+        return self.for_hosts.authority.fingerprint if self.for_hosts else ""
 
     def root(self, settings: Settings) -> str:
         """The URL of the faces' port."""
@@ -82,13 +82,15 @@ class Doors:
     async def serving(self, edge: Edge, cloud: Cloud) -> AsyncIterator[Ended]:
         """Serve at all of them inside the block; its value is the task of the faces, which signals end."""
         context = self.identity.context if self.identity else None
-        limits = connections.door(cloud.settings)
+        limits = connections.secondary_listener(cloud.settings)
         async with contextlib.AsyncExitStack() as open_:
-            if self.inner is not None:
-                inner = self.inner
-                application = open_.enter_context(contextlib.closing(hostdoor.HostDoor(cloud, inner.authority)))
-                server = serving.server(application, Connections(limits, inner.identity.context))
-                await open_.enter_async_context(serving.serving(server, inner.listener, inner.identity))
+            if self.for_hosts is not None:
+                for_hosts = self.for_hosts
+                application = open_.enter_context(
+                    contextlib.closing(hostlistener.HostApplication(cloud, for_hosts.authority))
+                )
+                server = serving.server(application, Connections(limits, for_hosts.identity.context))
+                await open_.enter_async_context(serving.serving(server, for_hosts.listener, for_hosts.identity))
             for face in cloud.faces:
                 own = self.own.get(face.declaration.name)
                 if own is not None:
@@ -103,11 +105,11 @@ class Doors:
 
 def prepare(
     state: StateDirectory, settings: Settings, listener: socket.socket, own: Mapping[str, socket.socket] | None = None
-) -> Doors:
-    """The doors as the settings have them; clients are left what they need to check them. Raises Problem."""
+) -> Listeners:
+    """Return the listeners that the settings ask for; write the anchor that clients check them by. Raises Problem."""
     if not settings.tls and not settings.internal:
         state.anchor.unlink(missing_ok=True)
-        return Doors(listener, None, None, own or {})
+        return Listeners(listener, None, None, own or {})
     authority = certificates.authority(state.cloud)
     names = dict.fromkeys([*settings.server_names, str(listener.getsockname()[0])])
     identity = tls.faces(settings.tls, authority, state.cloud, list(names))
@@ -116,7 +118,9 @@ def prepare(
         write_file(state.anchor, anchor)
     else:
         state.anchor.unlink(missing_ok=True)
-    return Doors(listener, identity, _inner(state, settings, authority) if settings.internal else None, own or {})
+    return Listeners(
+        listener, identity, _host_listener(state, settings, authority) if settings.internal else None, own or {}
+    )
 
 
 def _application(
@@ -129,10 +133,10 @@ def _application(
     return closing.enter_context(contextlib.closing(OpenApplication(cloud, face, listener.calls)))
 
 
-def _inner(state: StateDirectory, settings: Settings, authority: CertificateAuthority) -> Inner:
+def _host_listener(state: StateDirectory, settings: Settings, authority: CertificateAuthority) -> HostListener:
     try:
-        listener = hostdoor.listen(settings.internal)
+        listener = hostlistener.listen(settings.internal)
     except OSError as error:
         raise Problem(f"PILEUS_INTERNAL: {settings.internal} cannot be listened at: {error.strerror}.") from error
-    identity = hostdoor.prove(state, settings, authority, listener)
-    return Inner(listener, identity, authority, hostdoor.url(settings, listener))
+    identity = hostlistener.prove(state, settings, authority, listener)
+    return HostListener(listener, identity, authority, hostlistener.url(settings, listener))

@@ -1,4 +1,4 @@
-"""The door for hosts of other machines: TLS by the cloud's own authority, and a certificate of theirs once they joined.
+"""The listener for hosts of other machines: TLS by the cloud's own authority, and certificates of hosts that joined.
 
 GET  /internal/ca               the authority's certificate, for everybody; whoever joins compares its fingerprint
 POST /internal/join             a token and a certificate request; answered by what a host needs
@@ -70,8 +70,8 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True):
 class Joined(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of a host in a cloud: PEM certificates of its own and of the authority, and the cloud's addresses.
 
-    `cloud` is the URL of this door, `bus` the broker's, at which the certificate is the credential, `southbound` OVN's
-    database for its controller. The last three may be empty: then they are set on the host itself.
+    `cloud` is the URL of this listener, `bus` the broker's, at which the certificate is the credential, `southbound`
+    OVN's database for its controller. The last three may be empty: then they are set on the host itself.
     """
 
     name: str
@@ -102,18 +102,18 @@ def url(settings: Settings, listener: socket.socket) -> str:
 def prove(
     state: StateDirectory, settings: Settings, authority: CertificateAuthority, listener: socket.socket
 ) -> ListenerIdentity:
-    """Return the door's identity; it asks callers for certificates of the same authority, and does without."""
+    """Return the listener's identity; it asks callers for certificates of the same authority, and does without."""
     names = dict.fromkeys([*settings.server_names, str(listener.getsockname()[0])])
     return tls.own(authority, state.cloud / "internal.pem", list(names), callers=authority.pem)
 
 
-class HostDoor:
-    """The ASGI application behind the door."""
+class HostApplication:
+    """The ASGI application behind the listener for hosts."""
 
     def __init__(self, cloud: Cloud, authority: CertificateAuthority) -> None:
         self._cloud = cloud
         self._authority = authority
-        self._threads = ThreadPoolExecutor(4, thread_name_prefix="host-door")
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="host-listener")
         self._strangers = Buckets(cloud.settings.rate_refusals, cloud.processes)
 
     def close(self) -> None:

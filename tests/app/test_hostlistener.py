@@ -1,4 +1,4 @@
-"""The door of joined hosts, in this process: how often it is asked without a certificate."""
+"""The listener for joined hosts, in this process: how often it is asked without a certificate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from pileus.app import certificates
 from pileus.app.audit import Audit, Journal
-from pileus.app.hostdoor import HostDoor
+from pileus.app.hostlistener import HostApplication
 from pileus.app.rates import BURST, DELAY
 from pileus.app.settings import Settings
 from tests.site import Site
@@ -24,21 +24,21 @@ def test_requests_without_a_certificate_have_a_rate_by_address(tmp_path: Path) -
     settings = msgspec.structs.replace(Settings(), rate_refusals=3 / BURST)
     audit = Audit(Journal(tmp_path / "audit.log", 1 << 20, 2))
     parts: Any = SimpleNamespace(core=Site().core, settings=settings, processes=lambda: 1, audit=audit)
-    door = HostDoor(parts, certificates.authority(tmp_path))
+    application = HostApplication(parts, certificates.authority(tmp_path))
     shown = {"subject": ((("commonName", "h1"),),), "serialNumber": "01"}
     try:
-        assert [asked(door, "192.0.2.7") for _ in range(4)] == [200, 200, 200, 429]
+        assert [asked(application, "192.0.2.7") for _ in range(4)] == [200, 200, 200, 429]
         began = time.monotonic()
-        assert asked(door, "192.0.2.7") == 429
+        assert asked(application, "192.0.2.7") == 429
         assert time.monotonic() - began >= DELAY
-        assert asked(door, "192.0.2.8") == 200
-        assert asked(door, "192.0.2.7", shown) == 200
+        assert asked(application, "192.0.2.8") == 200
+        assert asked(application, "192.0.2.7", shown) == 200
     finally:
-        door.close()
+        application.close()
         audit.close()
 
 
-def asked(door: HostDoor, address: str, certificate: object = None) -> int:
+def asked(application: HostApplication, address: str, certificate: object = None) -> int:
     """The status of the answer to a request for the authority's certificate."""
     answers: list[Any] = []
 
@@ -56,6 +56,6 @@ def asked(door: HostDoor, address: str, certificate: object = None) -> int:
         "headers": [],
     }
     scope |= {"hold": lambda _: True, "client": (address, 1), "peercert": certificate}
-    asyncio.run(door(scope, receive, send))
+    asyncio.run(application(scope, receive, send))
     status: int = answers[0]["status"]
     return status
