@@ -68,7 +68,7 @@ def differing(cloud: Cloud, users: storm.Users) -> dict[str, tuple[str, str]]:
     }
 
 
-def at_rest(cloud: Cloud, users: storm.Users) -> None:
+def assert_converged(cloud: Cloud, users: storm.Users) -> None:
     """Wait until every wish holds and the books agree."""
     assert until(lambda: whole(cloud), 180, 0.5), cloud.why()
     assert until(lambda: not differing(cloud, users), 180, 0.5), (differing(cloud, users), cloud.why())
@@ -80,7 +80,7 @@ def clear(cloud: Cloud, users: storm.Users) -> None:
     for ident in users.living():
         insist([partial(cloud.client("api-1").delete, "instances", ident)])
         users.wishes[ident] = "terminated"
-    at_rest(cloud, users)
+    assert_converged(cloud, users)
 
 
 def repeat(cloud: Cloud, users: storm.Users) -> None:
@@ -118,13 +118,13 @@ def test_every_acknowledged_wish_holds_after_a_squall(
             troubles.rage(RAGES * 2 / 3)
         finally:
             users.finish()
-        at_rest(stormy, users)
+        assert_converged(stormy, users)
         # All that was acknowledged since the copy has reached a host: an older database learns it from the hosts.
         troubles.roll_back(copy)
         shutil.rmtree(copy)
-        at_rest(stormy, users)
+        assert_converged(stormy, users)
         repeat(stormy, users)
-        at_rest(stormy, users)
+        assert_converged(stormy, users)
         wrong = [str(each) for each in differing(stormy, users).items()] + supervisor.silent
     finally:
         kills.keep_storm(

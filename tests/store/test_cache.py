@@ -1,4 +1,4 @@
-"""What is kept decoded, seen from transactions: their own writes at once, those of others once they are committed."""
+"""Cached kinds, seen from transactions: their own writes at once, those of others once they are committed."""
 
 from __future__ import annotations
 
