@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from pileus.faces.ec2 import filters
 from pileus.model.errors import InvalidValue
 
-KNOWN = {
-    **filters.of_members(name="Name", is_good="Good"),
-    "part.size": filters.member("Parts.Inner.Size"),
-    "nothing": filters.none,
-}
+KNOWN = filters.of_members(
+    *("Name", "Owner.OnCall"),
+    others={"is-good": "Good", "part.size": "Parts.Inner.Size"},
+    absent=("nothing",),
+)
 ITEM: dict[str, Any] = {
     "Name": "web-1",
     "Good": True,
+    "Owner": {"OnCall": "ada"},
     "Parts": [{"Inner": {"Size": 3}}, {"Inner": {"Size": 40}}, {}],
     "Tags": [{"Key": "role", "Value": "front"}, {"Key": "empty", "Value": ""}],
 }
@@ -44,6 +45,7 @@ def fits(**asked: str | list[str]) -> bool:
         ("name", ["*"], True),
         ("name", ["web-1*"], True),
         ("name", ["web-\\*"], False),
+        ("owner.on-call", ["ada"], True),
         ("is-good", ["true"], True),
         ("is-good", ["false"], False),
         ("part.size", ["40"], True),

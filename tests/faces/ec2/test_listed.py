@@ -17,9 +17,9 @@ def test_a_list_is_empty_and_no_id_is_in_it(account: Account, name: str) -> None
     assert operation.output is not None
     assert listed.member in service.shapes[operation.output.shape].members
     members = service.shapes[operation.input.shape].members
-    ids, filters = (service.input_name(member, members[member]) for member in (listed.ids, listed.filters))
+    ids = service.input_name(listed.ids, members[listed.ids])
     assert account.post(params={"Action": name}).status == 200
-    filtered = {f"{filters}.1.Name": "state", f"{filters}.1.Value.1": "x"}
+    filtered = {"Filter.1.Name": "state", "Filter.1.Value.1": "x"}
     assert account.post(params={"Action": name, **filtered}).status == 200
     assert code_of(account.post(params={"Action": name, f"{ids}.1": "x-" + "0" * 17})) == listed.absent
 

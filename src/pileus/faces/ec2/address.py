@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.faces.ec2 import filters
+from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.tag import shown, specified
 from pileus.model import addresses
@@ -72,9 +72,7 @@ def describe(call: Call) -> dict[str, Any]:
             text = f"Value ({address[:40]}) for parameter publicIp is invalid: an IPv4 address has four numbers."
             raise InvalidValue(text, ident=address[:40], reason="address")
     views = verbs.listing(call.caller, call.core, args.get("AllocationIds", ()), args.get("PublicIps", ()))
-    address_items = [_address(call, view) for view in views]
-    keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
-    return {"Addresses": [item for item in address_items if keep is None or keep(item)]}
+    return paging.listed(args, "Addresses", [_address(call, view) for view in views], _FILTERS)
 
 
 def _either(args: dict[str, Any], first: str, second: str) -> None:
@@ -106,13 +104,6 @@ def _address(call: Call, view: floatingip_rules.AddressView) -> dict[str, Any]:
 
 
 _FILTERS = filters.of_members(
-    allocation_id="AllocationId",
-    association_id="AssociationId",
-    domain="Domain",
-    instance_id="InstanceId",
-    network_border_group="NetworkBorderGroup",
-    network_interface_id="NetworkInterfaceId",
-    network_interface_owner_id="NetworkInterfaceOwnerId",
-    private_ip_address="PrivateIpAddress",
-    public_ip="PublicIp",
+    *("AllocationId", "AssociationId", "Domain", "InstanceId", "NetworkBorderGroup", "NetworkInterfaceId"),
+    *("NetworkInterfaceOwnerId", "PrivateIpAddress", "PublicIp"),
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pileus.model.caller import Caller
+from pileus.model.errors import InvalidValue
 from pileus.rules.core import Core
 
 
@@ -38,6 +39,11 @@ class Action(NamedTuple):
         """The first paragraph of what is written about it, or about its module."""
         written = inspect.getdoc(self.run) or inspect.getdoc(inspect.getmodule(self.run)) or ""
         return " ".join(written.split("\n\n")[0].split())
+
+
+def missing(name: str) -> InvalidValue:
+    """Return the error for a request without the parameter `name`."""
+    return InvalidValue(f"The request must contain the parameter {name}", reason="missing")
 
 
 ACTIONS: dict[tuple[str, str], Action] = {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pileus.model import listing
@@ -14,6 +16,8 @@ Values = Callable[[T], Iterable[str]]
 """A function from an item to the texts under a filter's name: none, one or several."""
 
 Keep = Callable[[T], bool]
+
+_WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def none(_: object) -> Iterable[str]:
@@ -75,16 +79,19 @@ def _values(name: str, supported_filters: Mapping[str, Values[T]], tags: Callabl
     raise InvalidValue(f"The filter '{name or 'null'}' is invalid", ident=name, reason="filter")
 
 
-def of_members(**members: str) -> dict[str, Values[dict[str, Any]]]:
-    """Filters of rendered items, by name with _ for -: each looks at the member it names, a path with dots.
+def of_members(
+    *members: str, others: Mapping[str, str] = MappingProxyType({}), absent: Iterable[str] = ()
+) -> dict[str, Values[dict[str, Any]]]:
+    """Filters of rendered items: each looks at a member, a path with dots; a list on the way means any of its elements.
 
-    A list on the way means any of its elements.
+    `EbsInfo.NvmeSupport` has the filter `ebs-info.nvme-support`; `others` are members by other filters' names. The
+    filters `absent` are for what no item here ever has.
     """
-    return {name.replace("_", "-"): member(path) for name, path in members.items()}
+    paths = {_WORD_START.sub("-", path).lower(): path for path in members} | dict(others)
+    return {**{name: _member(path) for name, path in paths.items()}, **dict.fromkeys(absent, none)}
 
 
-def member(path: str) -> Values[dict[str, Any]]:
-    """A filter that looks at the member `path` of rendered items, as in `of_members`."""
+def _member(path: str) -> Values[dict[str, Any]]:
     parts = path.split(".")
 
     def values(item: dict[str, Any]) -> Iterable[str]:

@@ -21,9 +21,7 @@ def describe_instance_types(call: Call) -> dict[str, Any]:
     if unknown:
         raise NotFound(f"The following supplied instance types do not exist: [{', '.join(unknown)}]", noun="flavor")
     type_items = [_type(flavor) for flavor in flavors if not names or flavor.name in names]
-    keep = filters.compiled(call.args.get("Filters"), _TYPE_FILTERS, filters.tags_of)
-    page, more = paging.paged(call.args, [item for item in type_items if keep is None or keep(item)])
-    return {"InstanceTypes": page, **more}
+    return paging.listed(call.args, "InstanceTypes", type_items, _TYPE_FILTERS)
 
 
 def _type(flavor: Flavor) -> dict[str, Any]:
@@ -90,49 +88,26 @@ def describe_instance_type_offerings(call: Call) -> dict[str, Any]:
         for flavor in verbs.listing(call.caller, call.core)
         if location is not None
     ]
-    keep = filters.compiled(call.args.get("Filters"), _OFFERING_FILTERS, filters.tags_of)
-    page, more = paging.paged(call.args, [item for item in offering_items if keep is None or keep(item)])
-    return {"InstanceTypeOfferings": page, **more}
+    return paging.listed(call.args, "InstanceTypeOfferings", offering_items, _OFFERING_FILTERS)
 
 
-_OFFERING_FILTERS = filters.of_members(location="Location", instance_type="InstanceType")
-_TYPE_FILTERS = {
-    **filters.of_members(
-        auto_recovery_supported="AutoRecoverySupported",
-        bare_metal="BareMetal",
-        burstable_performance_supported="BurstablePerformanceSupported",
-        current_generation="CurrentGeneration",
-        dedicated_hosts_supported="DedicatedHostsSupported",
-        free_tier_eligible="FreeTierEligible",
-        hibernation_supported="HibernationSupported",
-        hypervisor="Hypervisor",
-        instance_storage_supported="InstanceStorageSupported",
-        instance_type="InstanceType",
-        nitro_enclaves_support="NitroEnclavesSupport",
-        nitro_tpm_support="NitroTpmSupport",
-        supported_boot_mode="SupportedBootModes",
-        supported_root_device_type="SupportedRootDeviceTypes",
-        supported_usage_class="SupportedUsageClasses",
-        supported_virtualization_type="SupportedVirtualizationTypes",
-    ),
-    "ebs-info.ebs-optimized-support": filters.member("EbsInfo.EbsOptimizedSupport"),
-    "ebs-info.encryption-support": filters.member("EbsInfo.EncryptionSupport"),
-    "ebs-info.nvme-support": filters.member("EbsInfo.NvmeSupport"),
-    "memory-info.size-in-mib": filters.member("MemoryInfo.SizeInMiB"),
-    "network-info.efa-supported": filters.member("NetworkInfo.EfaSupported"),
-    "network-info.ena-support": filters.member("NetworkInfo.EnaSupport"),
-    "network-info.ipv4-addresses-per-interface": filters.member("NetworkInfo.Ipv4AddressesPerInterface"),
-    "network-info.ipv6-addresses-per-interface": filters.member("NetworkInfo.Ipv6AddressesPerInterface"),
-    "network-info.ipv6-supported": filters.member("NetworkInfo.Ipv6Supported"),
-    "network-info.network-performance": filters.member("NetworkInfo.NetworkPerformance"),
-    "network-info.maximum-network-cards": filters.member("NetworkInfo.MaximumNetworkCards"),
-    "network-info.maximum-network-interfaces": filters.member("NetworkInfo.MaximumNetworkInterfaces"),
-    "processor-info.supported-architecture": filters.member("ProcessorInfo.SupportedArchitectures"),
-    "processor-info.supported-features": filters.none,
-    "processor-info.sustained-clock-speed-in-ghz": filters.none,
-    "vcpu-info.default-cores": filters.member("VCpuInfo.DefaultCores"),
-    "vcpu-info.default-threads-per-core": filters.member("VCpuInfo.DefaultThreadsPerCore"),
-    "vcpu-info.default-vcpus": filters.member("VCpuInfo.DefaultVCpus"),
-    "vcpu-info.valid-cores": filters.member("VCpuInfo.ValidCores"),
-    "vcpu-info.valid-threads-per-core": filters.member("VCpuInfo.ValidThreadsPerCore"),
-}
+_OFFERING_FILTERS = filters.of_members("InstanceType", "Location")
+_TYPE_FILTERS = filters.of_members(
+    *("AutoRecoverySupported", "BareMetal", "BurstablePerformanceSupported", "CurrentGeneration"),
+    *("DedicatedHostsSupported", "EbsInfo.EbsOptimizedSupport", "EbsInfo.EncryptionSupport", "EbsInfo.NvmeSupport"),
+    *("FreeTierEligible", "HibernationSupported", "Hypervisor", "InstanceStorageSupported", "InstanceType"),
+    *("NetworkInfo.EfaSupported", "NetworkInfo.EnaSupport", "NetworkInfo.Ipv4AddressesPerInterface"),
+    *("NetworkInfo.Ipv6AddressesPerInterface", "NetworkInfo.Ipv6Supported", "NetworkInfo.MaximumNetworkCards"),
+    *("NetworkInfo.MaximumNetworkInterfaces", "NetworkInfo.NetworkPerformance", "NitroEnclavesSupport"),
+    *("NitroTpmSupport", "VCpuInfo.DefaultCores", "VCpuInfo.DefaultThreadsPerCore", "VCpuInfo.DefaultVCpus"),
+    *("VCpuInfo.ValidCores", "VCpuInfo.ValidThreadsPerCore"),
+    others={
+        "memory-info.size-in-mib": "MemoryInfo.SizeInMiB",
+        "processor-info.supported-architecture": "ProcessorInfo.SupportedArchitectures",
+        "supported-boot-mode": "SupportedBootModes",
+        "supported-root-device-type": "SupportedRootDeviceTypes",
+        "supported-usage-class": "SupportedUsageClasses",
+        "supported-virtualization-type": "SupportedVirtualizationTypes",
+    },
+    absent=("processor-info.supported-features", "processor-info.sustained-clock-speed-in-ghz"),
+)

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from pileus.faces.ec2 import filters, paging
-from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.instance.launch import ROOT_DEVICES
 from pileus.faces.ec2.instance.shape import ROOT_DEVICE
-from pileus.faces.ec2.names import ec2_id
+from pileus.faces.ec2.names import check_id, ec2_id
 from pileus.faces.ec2.tag import shown, specified
 from pileus.faces.wire.scalars import from_timestamp
 from pileus.model.caller import SYSTEM
-from pileus.model.errors import InvalidValue, Malformed, Unsupported
-from pileus.model.ids import is_ec2
+from pileus.model.errors import Malformed, Unsupported
 from pileus.model.image import Image, State, content, snapshot_id, state
 from pileus.model.instance import Instance
 from pileus.verbs import image as verbs
@@ -34,16 +33,14 @@ def describe(call: Call) -> dict[str, Any]:
     """List the images that the caller may start from, by id, by owner, or all."""
     args = call.args
     images = verbs.listing(call.caller, call.core, args.get("ImageIds", ()))
-    items = _rendered(call, images)
+    items = [_image(image, account) for image, account in with_owners(call, images)]
     if owners := args.get("Owners"):
         items = of_owners(call, items, owners, "ImageOwnerAlias")
     if users := args.get("ExecutableUsers"):
         check_accounts(users, ("self", "all"))
         # Images are for everybody or for their project alone: there are no lists of accounts.
         items = [item for item in items if "all" in users and item["Public"]]
-    keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
-    page, more = paging.paged(args, [item for item in items if keep is None or keep(item)])
-    return {"Images": page, **more}
+    return paging.listed(args, "Images", items, _FILTERS)
 
 
 def of_owners(call: Call, items: list[dict[str, Any]], names: list[str], alias: str) -> list[dict[str, Any]]:
@@ -73,10 +70,9 @@ def create(call: Call) -> dict[str, Any]:
     args = call.args
     for name in ("InstanceId", "Name"):
         if not args.get(name):
-            raise InvalidValue(f"The request must contain the parameter {name}", reason="missing")
+            raise missing(name)
     source = args["InstanceId"]
-    if not is_ec2(Instance.PREFIX, source):
-        raise Malformed(f'Invalid id: "{source}" (expecting "i-...")', noun=Instance.KIND, ident=source)
+    check_id(Instance.PREFIX, Instance.KIND, source)
     if args.get("SnapshotLocation", "regional") != "regional" or args.get("BootModeOverride"):
         raise Unsupported("This cloud supports neither SnapshotLocation=local nor BootModeOverride.", noun="image")
     for mapping in args.get("BlockDeviceMappings", ()):
@@ -109,7 +105,7 @@ def deregister(call: Call) -> dict[str, Any]:
     """Forget an image, or give up one that is pending; what was launched from it keeps its disk."""
     ident = call.args.get("ImageId", "")
     if not ident:
-        raise InvalidValue("The request must contain the parameter ImageId", reason="missing")
+        raise missing("ImageId")
     verbs.listing(call.caller, call.core, [ident])  # by EC2 id alone, with EC2's words for what is none
     verbs.deregister(call.caller, call.core, ident)
     return {"Return": True}
@@ -121,18 +117,13 @@ def size(image: Image) -> int:
     return max(wanted.min_disk, -(-wanted.virtual_size // GIB))
 
 
-def owners(call: Call, images: Sequence[Image]) -> dict[str, str]:
-    """The accounts of the images' projects, by project; NOBODY's for the cloud's own images."""
+def with_owners(call: Call, images: Sequence[Image]) -> list[tuple[Image, str]]:
+    """Each image with the account of its project; with NOBODY for the cloud's own images."""
     accounts = {"": NOBODY, call.caller.project: call.caller.account_id}
     if any(image.project not in accounts for image in images):
         # Whose a public image is, is public: the caller need not see that project otherwise.
         accounts |= {each.uuid: each.wanted.account_id for each in project.listing(SYSTEM, call.core)}
-    return accounts
-
-
-def _rendered(call: Call, images: Sequence[Image]) -> list[dict[str, Any]]:
-    accounts = owners(call, images)
-    return [_image(image, accounts.get(image.project, NOBODY)) for image in images]
+    return [(image, accounts.get(image.project, NOBODY)) for image in images]
 
 
 def _image(image: Image, account: str) -> dict[str, Any]:
@@ -184,51 +175,25 @@ def _source(image: Image) -> dict[str, Any]:
     return source_members
 
 
-_FILTERS = {
-    **filters.of_members(
-        architecture="Architecture",
-        boot_mode="BootMode",
-        creation_date="CreationDate",
-        description="Description",
-        ena_support="EnaSupport",
-        hypervisor="Hypervisor",
-        image_id="ImageId",
-        image_type="ImageType",
-        is_public="Public",
-        manifest_location="ImageLocation",
-        name="Name",
-        owner_alias="ImageOwnerAlias",
-        owner_id="OwnerId",
-        platform_details="PlatformDetails",
-        root_device_name="RootDeviceName",
-        root_device_type="RootDeviceType",
-        source_instance_id="SourceInstanceId",
-        state="State",
-        usage_operation="UsageOperation",
-        virtualization_type="VirtualizationType",
+_FILTERS = filters.of_members(
+    *("Architecture", "BootMode", "CreationDate", "Description", "EnaSupport", "Hypervisor", "ImageId", "ImageType"),
+    *("Name", "OwnerId", "PlatformDetails", "RootDeviceName", "RootDeviceType", "SourceInstanceId", "State"),
+    *("UsageOperation", "VirtualizationType"),
+    others={
+        "block-device-mapping.delete-on-termination": "BlockDeviceMappings.Ebs.DeleteOnTermination",
+        "block-device-mapping.device-name": "BlockDeviceMappings.DeviceName",
+        "block-device-mapping.encrypted": "BlockDeviceMappings.Ebs.Encrypted",
+        "block-device-mapping.snapshot-id": "BlockDeviceMappings.Ebs.SnapshotId",
+        "block-device-mapping.volume-size": "BlockDeviceMappings.Ebs.VolumeSize",
+        "block-device-mapping.volume-type": "BlockDeviceMappings.Ebs.VolumeType",
+        "is-public": "Public",
+        "manifest-location": "ImageLocation",
+        "owner-alias": "ImageOwnerAlias",
+        "state-reason-code": "StateReason.Code",
+        "state-reason-message": "StateReason.Message",
+    },
+    absent=(
+        *("free-tier-eligible", "image-allowed", "kernel-id", "platform", "product-code", "product-code.type"),
+        *("ramdisk-id", "source-image-id", "source-image-region", "sriov-net-support", "tpm-support"),
     ),
-    "state-reason-code": filters.member("StateReason.Code"),
-    "state-reason-message": filters.member("StateReason.Message"),
-    "block-device-mapping.delete-on-termination": filters.member("BlockDeviceMappings.Ebs.DeleteOnTermination"),
-    "block-device-mapping.device-name": filters.member("BlockDeviceMappings.DeviceName"),
-    "block-device-mapping.encrypted": filters.member("BlockDeviceMappings.Ebs.Encrypted"),
-    "block-device-mapping.snapshot-id": filters.member("BlockDeviceMappings.Ebs.SnapshotId"),
-    "block-device-mapping.volume-size": filters.member("BlockDeviceMappings.Ebs.VolumeSize"),
-    "block-device-mapping.volume-type": filters.member("BlockDeviceMappings.Ebs.VolumeType"),
-    **dict.fromkeys(
-        (
-            "free-tier-eligible",
-            "image-allowed",
-            "kernel-id",
-            "platform",
-            "product-code",
-            "product-code.type",
-            "ramdisk-id",
-            "source-image-id",
-            "source-image-region",
-            "sriov-net-support",
-            "tpm-support",
-        ),
-        filters.none,
-    ),
-}
+)

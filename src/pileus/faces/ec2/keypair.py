@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.faces.ec2 import filters
-from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.tag import shown, specified
-from pileus.model.errors import InvalidValue, Unsupported
+from pileus.model.errors import Unsupported
 from pileus.model.keypair import KeyPair
 from pileus.verbs import keypair as verbs
 
@@ -49,8 +49,7 @@ def describe(call: Call) -> dict[str, Any]:
     if args.get("IncludePublicKey"):
         for item, key in zip(key_items, keys, strict=True):
             item["PublicKey"] = f"{key.wanted.public_key} {key.name}"
-    keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
-    return {"KeyPairs": [item for item in key_items if keep is None or keep(item)]}
+    return paging.listed(args, "KeyPairs", key_items, _FILTERS)
 
 
 @action("DeleteKeyPair")
@@ -58,9 +57,9 @@ def delete(call: Call) -> dict[str, Any]:
     """Delete by name or id; a key pair that does not exist is deleted already."""
     name, ident = call.args.get("KeyName", ""), call.args.get("KeyPairId", "")
     if not name and not ident:
-        raise InvalidValue("The request must contain the parameter KeyName or KeyPairId", reason="missing")
+        raise missing("KeyName or KeyPairId")
     key = verbs.delete(call.caller, call.core, name=name, ident=ident)
     return {"Return": True, "KeyPairId": key.ec2_id} if key else {"Return": True}
 
 
-_FILTERS = filters.of_members(key_pair_id="KeyPairId", fingerprint="KeyFingerprint", key_name="KeyName")
+_FILTERS = filters.of_members("KeyName", "KeyPairId", others={"fingerprint": "KeyFingerprint"})

@@ -23,12 +23,11 @@ _LAST_RULE = 32767
 
 
 class Listed(NamedTuple):
-    """One list: the answer's member, the request's members for ids and filters, and the code for an unknown id."""
+    """One list: the answer's member, the request's member for ids, and the code for an unknown id."""
 
     member: str
     ids: str
     absent: str
-    filters: str = "Filters"
 
 
 EMPTY = {
@@ -41,14 +40,14 @@ EMPTY = {
         "EgressOnlyInternetGateways", "EgressOnlyInternetGatewayIds", "InvalidEgressOnlyInternetGatewayId.NotFound"
     ),
     "DescribeFleets": Listed("Fleets", "FleetIds", "InvalidFleetId.NotFound"),
-    "DescribeFlowLogs": Listed("FlowLogs", "FlowLogIds", "InvalidFlowLogId.NotFound", "Filter"),
-    "DescribeHosts": Listed("Hosts", "HostIds", "InvalidHostID.NotFound", "Filter"),
+    "DescribeFlowLogs": Listed("FlowLogs", "FlowLogIds", "InvalidFlowLogId.NotFound"),
+    "DescribeHosts": Listed("Hosts", "HostIds", "InvalidHostID.NotFound"),
     "DescribeIamInstanceProfileAssociations": Listed(
         "IamInstanceProfileAssociations", "AssociationIds", "InvalidAssociationID.NotFound"
     ),
     "DescribeLaunchTemplates": Listed("LaunchTemplates", "LaunchTemplateIds", "InvalidLaunchTemplateId.NotFound"),
     "DescribeManagedPrefixLists": Listed("PrefixLists", "PrefixListIds", "InvalidPrefixListID.NotFound"),
-    "DescribeNatGateways": Listed("NatGateways", "NatGatewayIds", "NatGatewayNotFound", "Filter"),
+    "DescribeNatGateways": Listed("NatGateways", "NatGatewayIds", "NatGatewayNotFound"),
     "DescribePrefixLists": Listed("PrefixLists", "PrefixListIds", "InvalidPrefixListID.NotFound"),
     "DescribeReservedInstances": Listed(
         "ReservedInstances", "ReservedInstancesIds", "InvalidReservedInstancesId.NotFound"
@@ -102,10 +101,8 @@ def _listing(
     for ident in requested_ids:
         if ident not in by_id:
             raise _absent(listed, ident)
-    keep = filters.compiled(call.args.get(listed.filters), supported_filters, filters.tags_of)
     chosen = [by_id[ident] for ident in requested_ids] if requested_ids else items
-    page, more = paging.paged(call.args, [item for item in chosen if keep is None or keep(item)])
-    return {listed.member: page, **more}
+    return paging.listed(call.args, listed.member, chosen, supported_filters)
 
 
 def _gateway(router: Router) -> str:
@@ -218,9 +215,7 @@ def credit_specifications(call: Call) -> dict[str, Any]:
     paging.alone(call.args, "InstanceIds", "instancesSet")
     views = instances.listing(call.caller, call.core, ids)[0] if ids else []
     items = [{"InstanceId": view.instance.ec2_id, "CpuCredits": "standard"} for view in views]
-    keep = filters.compiled(call.args.get("Filters"), _CREDIT_FILTERS, filters.tags_of)
-    page, more = paging.paged(call.args, [item for item in items if keep is None or keep(item)])
-    return {"InstanceCreditSpecifications": page, **more}
+    return paging.listed(call.args, "InstanceCreditSpecifications", items, _CREDIT_FILTERS)
 
 
 @action("DescribeStaleSecurityGroups")
@@ -250,53 +245,45 @@ def classic_link_dns(call: Call) -> dict[str, Any]:
 
 
 _CLASSIC = Listed("Vpcs", "VpcIds", "InvalidVpcID.NotFound")
-_CLASSIC_FILTERS = filters.of_members(is_classic_link_enabled="ClassicLinkEnabled")
-_CREDIT_FILTERS = filters.of_members(instance_id="InstanceId")
-_GATEWAY_FILTERS = {
-    **filters.of_members(internet_gateway_id="InternetGatewayId", owner_id="OwnerId"),
-    "attachment.state": filters.member("Attachments.State"),
-    "attachment.vpc-id": filters.member("Attachments.VpcId"),
-}
-_TABLE_FILTERS = {
-    **filters.of_members(owner_id="OwnerId", route_table_id="RouteTableId", vpc_id="VpcId"),
-    "association.main": filters.member("Associations.Main"),
-    "association.route-table-association-id": filters.member("Associations.RouteTableAssociationId"),
-    "association.route-table-id": filters.member("Associations.RouteTableId"),
-    "route.destination-cidr-block": filters.member("Routes.DestinationCidrBlock"),
-    "route.gateway-id": filters.member("Routes.GatewayId"),
-    "route.origin": filters.member("Routes.Origin"),
-    "route.state": filters.member("Routes.State"),
-    **dict.fromkeys(
-        (
-            "association.gateway-id",
-            "association.subnet-id",
-            "route.destination-ipv6-cidr-block",
-            "route.destination-prefix-list-id",
-            "route.egress-only-internet-gateway-id",
-            "route.instance-id",
-            "route.nat-gateway-id",
-            "route.transit-gateway-id",
-            "route.vpc-peering-connection-id",
-        ),
-        filters.none,
+_CLASSIC_FILTERS = filters.of_members(others={"is-classic-link-enabled": "ClassicLinkEnabled"})
+_CREDIT_FILTERS = filters.of_members("InstanceId")
+_GATEWAY_FILTERS = filters.of_members(
+    *("InternetGatewayId", "OwnerId"),
+    others={"attachment.state": "Attachments.State", "attachment.vpc-id": "Attachments.VpcId"},
+)
+_TABLE_FILTERS = filters.of_members(
+    *("OwnerId", "RouteTableId", "VpcId"),
+    others={
+        "association.main": "Associations.Main",
+        "association.route-table-association-id": "Associations.RouteTableAssociationId",
+        "association.route-table-id": "Associations.RouteTableId",
+        "route.destination-cidr-block": "Routes.DestinationCidrBlock",
+        "route.gateway-id": "Routes.GatewayId",
+        "route.origin": "Routes.Origin",
+        "route.state": "Routes.State",
+    },
+    absent=(
+        *("association.gateway-id", "association.subnet-id", "route.destination-ipv6-cidr-block"),
+        *("route.destination-prefix-list-id", "route.egress-only-internet-gateway-id", "route.instance-id"),
+        *("route.nat-gateway-id", "route.transit-gateway-id", "route.vpc-peering-connection-id"),
     ),
-}
-_ACL_FILTERS = {
-    **filters.of_members(default="IsDefault", network_acl_id="NetworkAclId", owner_id="OwnerId", vpc_id="VpcId"),
-    "association.association-id": filters.member("Associations.NetworkAclAssociationId"),
-    "association.network-acl-id": filters.member("Associations.NetworkAclId"),
-    "association.subnet-id": filters.member("Associations.SubnetId"),
-    "entry.cidr": filters.member("Entries.CidrBlock"),
-    "entry.egress": filters.member("Entries.Egress"),
-    "entry.protocol": filters.member("Entries.Protocol"),
-    "entry.rule-action": filters.member("Entries.RuleAction"),
-    "entry.rule-number": filters.member("Entries.RuleNumber"),
-    **dict.fromkeys(
-        ("entry.icmp.code", "entry.icmp.type", "entry.ipv6-cidr", "entry.port-range.from", "entry.port-range.to"),
-        filters.none,
-    ),
-}
-_DHCP_FILTERS = {
-    **filters.of_members(dhcp_options_id="DhcpOptionsId", key="DhcpConfigurations.Key", owner_id="OwnerId"),
-    "value": filters.member("DhcpConfigurations.Values.Value"),
-}
+)
+_ACL_FILTERS = filters.of_members(
+    *("NetworkAclId", "OwnerId", "VpcId"),
+    others={
+        "association.association-id": "Associations.NetworkAclAssociationId",
+        "association.network-acl-id": "Associations.NetworkAclId",
+        "association.subnet-id": "Associations.SubnetId",
+        "default": "IsDefault",
+        "entry.cidr": "Entries.CidrBlock",
+        "entry.egress": "Entries.Egress",
+        "entry.protocol": "Entries.Protocol",
+        "entry.rule-action": "Entries.RuleAction",
+        "entry.rule-number": "Entries.RuleNumber",
+    },
+    absent=("entry.icmp.code", "entry.icmp.type", "entry.ipv6-cidr", "entry.port-range.from", "entry.port-range.to"),
+)
+_DHCP_FILTERS = filters.of_members(
+    *("DhcpOptionsId", "OwnerId"),
+    others={"key": "DhcpConfigurations.Key", "value": "DhcpConfigurations.Values.Value"},
+)

@@ -17,10 +17,7 @@ from pileus.verbs.network import SubnetView
 def describe_vpcs(call: Call) -> dict[str, Any]:
     """List VPCs, by id or all."""
     routers = verbs.routers(call.caller, call.core, call.args.get("VpcIds", ()))
-    keep = filters.compiled(call.args.get("Filters"), _VPC_FILTERS, filters.tags_of)
-    vpc_items = [_vpc(router, call.caller.account_id) for router in routers]
-    page, more = paging.paged(call.args, [item for item in vpc_items if keep is None or keep(item)])
-    return {"Vpcs": page, **more}
+    return paging.listed(call.args, "Vpcs", [_vpc(router, call.caller.account_id) for router in routers], _VPC_FILTERS)
 
 
 def _vpc(router: Router, account: str) -> dict[str, Any]:
@@ -59,10 +56,7 @@ def describe_vpc_attribute(call: Call) -> dict[str, Any]:
 def describe_subnets(call: Call) -> dict[str, Any]:
     """List subnets, by id or all."""
     views = verbs.subnets(call.caller, call.core, call.args.get("SubnetIds", ()))
-    keep = filters.compiled(call.args.get("Filters"), _SUBNET_FILTERS, filters.tags_of)
-    subnet_items = [_subnet(call, view) for view in views]
-    page, more = paging.paged(call.args, [item for item in subnet_items if keep is None or keep(item)])
-    return {"Subnets": page, **more}
+    return paging.listed(call.args, "Subnets", [_subnet(call, view) for view in views], _SUBNET_FILTERS)
 
 
 def _subnet(call: Call, view: SubnetView) -> dict[str, Any]:
@@ -89,52 +83,35 @@ def _subnet(call: Call, view: SubnetView) -> dict[str, Any]:
     }
 
 
-_VPC_FILTERS = {
-    **filters.of_members(
-        cidr="CidrBlock",
-        cidr_block="CidrBlock",
-        cidrBlock="CidrBlock",
-        dhcpOptionsId="DhcpOptionsId",
-        dhcp_options_id="DhcpOptionsId",
-        is_default="IsDefault",
-        owner_id="OwnerId",
-        state="State",
-        vpc_id="VpcId",
+_VPC_FILTERS = filters.of_members(
+    *("CidrBlock", "DhcpOptionsId", "IsDefault", "OwnerId", "State", "VpcId"),
+    others={
+        "cidr": "CidrBlock",
+        "cidr-block-association.association-id": "CidrBlockAssociationSet.AssociationId",
+        "cidr-block-association.cidr-block": "CidrBlockAssociationSet.CidrBlock",
+        "cidr-block-association.state": "CidrBlockAssociationSet.CidrBlockState.State",
+        "cidrBlock": "CidrBlock",
+        "dhcpOptionsId": "DhcpOptionsId",
+        "isDefault": "IsDefault",
+    },
+    absent=(
+        *("ipv6-cidr-block-association.association-id", "ipv6-cidr-block-association.ipv6-cidr-block"),
+        *("ipv6-cidr-block-association.ipv6-pool", "ipv6-cidr-block-association.state"),
     ),
-    **filters.of_members(isDefault="IsDefault"),
-    "cidr-block-association.association-id": filters.member("CidrBlockAssociationSet.AssociationId"),
-    "cidr-block-association.cidr-block": filters.member("CidrBlockAssociationSet.CidrBlock"),
-    "cidr-block-association.state": filters.member("CidrBlockAssociationSet.CidrBlockState.State"),
-    "ipv6-cidr-block-association.association-id": filters.none,
-    "ipv6-cidr-block-association.ipv6-cidr-block": filters.none,
-    "ipv6-cidr-block-association.ipv6-pool": filters.none,
-    "ipv6-cidr-block-association.state": filters.none,
-}
-_SUBNET_FILTERS = {
-    **filters.of_members(
-        availability_zone="AvailabilityZone",
-        availabilityZone="AvailabilityZone",
-        availability_zone_id="AvailabilityZoneId",
-        availabilityZoneId="AvailabilityZoneId",
-        available_ip_address_count="AvailableIpAddressCount",
-        cidr_block="CidrBlock",
-        cidr="CidrBlock",
-        cidrBlock="CidrBlock",
-        default_for_az="DefaultForAz",
-        defaultForAz="DefaultForAz",
-        enable_dns64="EnableDns64",
-        ipv6_native="Ipv6Native",
-        map_customer_owned_ip_on_launch="MapCustomerOwnedIpOnLaunch",
-        map_public_ip_on_launch="MapPublicIpOnLaunch",
-        owner_id="OwnerId",
-        state="State",
-        subnet_arn="SubnetArn",
-        subnet_id="SubnetId",
-        vpc_id="VpcId",
+)
+_SUBNET_FILTERS = filters.of_members(
+    *("AvailabilityZone", "AvailabilityZoneId", "AvailableIpAddressCount", "CidrBlock", "DefaultForAz"),
+    *("EnableDns64", "Ipv6Native", "MapCustomerOwnedIpOnLaunch", "MapPublicIpOnLaunch", "OwnerId", "State"),
+    *("SubnetArn", "SubnetId", "VpcId"),
+    others={
+        "availabilityZone": "AvailabilityZone",
+        "availabilityZoneId": "AvailabilityZoneId",
+        "cidr": "CidrBlock",
+        "cidrBlock": "CidrBlock",
+        "defaultForAz": "DefaultForAz",
+    },
+    absent=(
+        *("customer-owned-ipv4-pool", "ipv6-cidr-block-association.association-id"),
+        *("ipv6-cidr-block-association.ipv6-cidr-block", "ipv6-cidr-block-association.state", "outpost-arn"),
     ),
-    "customer-owned-ipv4-pool": filters.none,
-    "ipv6-cidr-block-association.association-id": filters.none,
-    "ipv6-cidr-block-association.ipv6-cidr-block": filters.none,
-    "ipv6-cidr-block-association.state": filters.none,
-    "outpost-arn": filters.none,
-}
+)

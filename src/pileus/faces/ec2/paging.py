@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from pileus.faces.ec2 import filters
 from pileus.model import listing
 from pileus.model.errors import InvalidValue
 
 T = TypeVar("T")
+Item = dict[str, Any]
 
 
 def limit(args: dict[str, Any], least: int = 5, most: int = 1000) -> int | None:
@@ -35,3 +37,16 @@ def paged(args: dict[str, Any], items: Sequence[T]) -> tuple[list[T], dict[str, 
     numbered = list(enumerate(items, 1))
     page, token = listing.page(numbered, lambda pair: pair[0], listing.after(args.get("NextToken")), limit(args))
     return [item for _, item in page], {"NextToken": token} if token else {}
+
+
+def listed(
+    args: dict[str, Any],
+    member: str,
+    items: Iterable[Item],
+    supported_filters: Mapping[str, filters.Values[Item]],
+    tags: Callable[[Item], Mapping[str, str]] = filters.tags_of,
+) -> dict[str, Any]:
+    """The answer of a list: as `member` those of the rendered `items` that fit the request's filters, by pages."""
+    keep = filters.compiled(args.get("Filters"), supported_filters, tags)
+    page, more = paged(args, [item for item in items if keep is None or keep(item)])
+    return {member: page, **more}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from pileus.faces.ec2.call import Call
+from pileus.faces.ec2.call import Call, missing
 from pileus.faces.ec2.names import ec2_id
 from pileus.model.errors import InvalidValue, NotFound
 from pileus.model.securitygroup import Protocol, Rule, SecurityGroup
@@ -220,11 +220,6 @@ def described(each: dict[str, Any]) -> str:
             reason="description",
         )
     return text
-
-
-def missing(what: str) -> InvalidValue:
-    """The error for a request without `what`."""
-    return InvalidValue(f"The request must contain the parameter {what}", reason="missing")
 
 
 def permissions(call: Call, rules: Sequence[Rule], direction: Direction) -> list[dict[str, Any]]:

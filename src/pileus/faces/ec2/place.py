@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.faces.ec2 import filters
+from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.names import zone_id
 from pileus.model.errors import InvalidValue
@@ -18,8 +18,7 @@ def describe_regions(call: Call) -> dict[str, Any]:
     if unknown:
         raise InvalidValue(f"Invalid region names: [{', '.join(unknown)}]", reason="region")
     region_items = [{"RegionName": region, "Endpoint": call.host, "OptInStatus": "opt-in-not-required"}]
-    keep = filters.compiled(call.args.get("Filters"), _REGION_FILTERS, filters.tags_of)
-    return {"Regions": [item for item in region_items if keep is None or keep(item)]}
+    return paging.listed(call.args, "Regions", region_items, _REGION_FILTERS)
 
 
 @action("DescribeAvailabilityZones")
@@ -44,21 +43,12 @@ def describe_availability_zones(call: Call) -> dict[str, Any]:
             "ZoneType": "availability-zone",
         }
     ]
-    keep = filters.compiled(call.args.get("Filters"), _ZONE_FILTERS, filters.tags_of)
-    return {"AvailabilityZones": [item for item in zone_items if keep is None or keep(item)]}
+    return paging.listed(call.args, "AvailabilityZones", zone_items, _ZONE_FILTERS)
 
 
-_REGION_FILTERS = filters.of_members(endpoint="Endpoint", opt_in_status="OptInStatus", region_name="RegionName")
+_REGION_FILTERS = filters.of_members("Endpoint", "OptInStatus", "RegionName")
 _ZONE_FILTERS = filters.of_members(
-    group_long_name="GroupLongName",
-    group_name="GroupName",
-    message="Messages.Message",
-    opt_in_status="OptInStatus",
-    parent_zone_id="ParentZoneId",
-    parent_zone_name="ParentZoneName",
-    region_name="RegionName",
-    state="State",
-    zone_id="ZoneId",
-    zone_name="ZoneName",
-    zone_type="ZoneType",
+    *("GroupLongName", "GroupName", "OptInStatus", "ParentZoneId", "ParentZoneName", "RegionName", "State", "ZoneId"),
+    *("ZoneName", "ZoneType"),
+    others={"message": "Messages.Message"},
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.faces.ec2 import filters
-from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.tag import shown, specified
 from pileus.model.errors import InvalidValue, Unsupported
 from pileus.model.placementgroup import PlacementGroup, Wanted
@@ -44,7 +44,7 @@ def create(call: Call) -> dict[str, Any]:
     """Make a group of the strategy `cluster` (by default) or `spread`."""
     args = call.args
     if not args.get("GroupName"):
-        raise InvalidValue("The request must contain the parameter GroupName", reason="missing")
+        raise missing("GroupName")
     strategy = args.get("Strategy", "cluster")
     if strategy == "partition" or args.get("PartitionCount") or args.get("LinkedGroupId"):
         raise Unsupported("This cloud has placement groups of the strategies cluster and spread.", noun="instance")
@@ -61,9 +61,7 @@ def describe(call: Call) -> dict[str, Any]:
     """List groups, by name, by id, or all."""
     args = call.args
     groups = verbs.listing(call.caller, call.core, args.get("GroupNames", ()), args.get("GroupIds", ()))
-    group_items = [rendered(group, call) for group in groups]
-    keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
-    return {"PlacementGroups": [item for item in group_items if keep is None or keep(item)]}
+    return paging.listed(args, "PlacementGroups", [rendered(group, call) for group in groups], _FILTERS)
 
 
 @action("DeletePlacementGroup")
@@ -73,6 +71,4 @@ def delete(call: Call) -> dict[str, Any]:
     return {}
 
 
-_FILTERS = filters.of_members(
-    group_arn="GroupArn", group_name="GroupName", spread_level="SpreadLevel", state="State", strategy="Strategy"
-)
+_FILTERS = filters.of_members("GroupArn", "GroupName", "SpreadLevel", "State", "Strategy")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from typing import Any
 
 from pileus.faces.ec2 import filters, paging
-from pileus.faces.ec2.call import Call, action
-from pileus.faces.ec2.names import ec2_id
-from pileus.faces.ec2.permission import Direction, described, group_of, missing, parsed, protocol, replacement
+from pileus.faces.ec2.call import Call, action, missing
+from pileus.faces.ec2.names import check_id, ec2_id
+from pileus.faces.ec2.permission import Direction, described, group_of, parsed, protocol, replacement
 from pileus.faces.ec2.tag import shown, specified
-from pileus.model.errors import InvalidValue, Malformed
-from pileus.model.ids import is_ec2
+from pileus.model.errors import InvalidValue
 from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.rules import securitygroup as securitygroup_rules
 from pileus.verbs import securitygroup as verbs
@@ -57,9 +57,7 @@ def _revoke(call: Call, direction: Direction) -> dict[str, Any]:
     if not rules and not ids:
         raise missing("IpPermissions or SecurityGroupRuleId")
     group_rules = [rule for rule in group.wanted.rules if rule.direction == direction]
-    for ident in ids:
-        if ident not in {rule.id for rule in group_rules}:
-            raise unknown_rule(ident)
+    _check_rules(ids, {rule.id for rule in group_rules})
     verbs.revoke(call.caller, call.core, rules, ids, group.ec2_id)
     meant = {rule.match() for rule in rules}
     revoked = [rule for rule in group_rules if rule.id in ids or rule.match() in meant]
@@ -74,8 +72,7 @@ def modify(call: Call) -> dict[str, Any]:
     changed: dict[str, Rule] = {}
     for update in call.args["SecurityGroupRules"]:
         ident = update.get("SecurityGroupRuleId", "")
-        if ident not in rules_by_id:
-            raise unknown_rule(ident)
+        _check_rules([ident], rules_by_id)
         if ident in changed:
             raise InvalidValue(f"The rule '{ident}' must not appear multiple times", ident=ident, reason="rule")
         changed[ident] = replacement(call, group, rules_by_id[ident], update.get("SecurityGroupRule", {}))
@@ -104,8 +101,7 @@ def _redescribe(call: Call, direction: Direction) -> dict[str, Any]:
     by_id: dict[str, str] = {}
     for each in texts:
         ident = each.get("SecurityGroupRuleId", "")
-        if ident not in rule_ids:
-            raise unknown_rule(ident)
+        _check_rules([ident], rule_ids)
         by_id[ident] = described(each)
     verbs.describe(call.caller, call.core, rules, by_id, group.ec2_id)
     return {"Return": True}
@@ -126,21 +122,17 @@ def describe(call: Call) -> dict[str, Any]:
     groups = verbs.listing(call.caller, call.core)
     rule_items = [rendered(call, group, rule) for group in groups for rule in group.wanted.rules]
     if ids:
-        rule_ids = {item["SecurityGroupRuleId"] for item in rule_items}
-        for ident in ids:
-            if ident not in rule_ids:
-                raise unknown_rule(ident)
+        _check_rules(ids, {item["SecurityGroupRuleId"] for item in rule_items})
         rule_items = [item for item in rule_items if item["SecurityGroupRuleId"] in ids]
-    keep = filters.compiled(call.args.get("Filters"), _FILTERS, filters.tags_of)
-    page, more = paging.paged(call.args, [item for item in rule_items if keep is None or keep(item)])
-    return {"SecurityGroupRules": page, **more}
+    return paging.listed(call.args, "SecurityGroupRules", rule_items, _FILTERS)
 
 
-def unknown_rule(ident: str) -> Exception:
-    """The error for a rule id that names nothing here."""
-    if not is_ec2("sgr", ident):
-        return Malformed(f'Invalid id: "{ident}" (expecting "sgr-...")', noun="securitygrouprule", ident=ident)
-    return securitygroup_rules.unknown_rule(ident)
+def _check_rules(ids: Iterable[str], known_ids: Container[str]) -> None:
+    """Raise Malformed or NotFound for the first id of a rule that is not among `known_ids`."""
+    for ident in ids:
+        if ident not in known_ids:
+            check_id("sgr", "securitygrouprule", ident)
+            raise securitygroup_rules.unknown_rule(ident)
 
 
 def rendered(call: Call, group: SecurityGroup, rule: Rule) -> dict[str, Any]:
@@ -176,4 +168,4 @@ def target(call: Call) -> SecurityGroup:
     return verbs.listing(call.caller, call.core, names=[name])[0]
 
 
-_FILTERS = filters.of_members(group_id="GroupId", security_group_rule_id="SecurityGroupRuleId")
+_FILTERS = filters.of_members("GroupId", "SecurityGroupRuleId")

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from pileus.faces.ec2 import filters, paging
-from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.permission import permissions
 from pileus.faces.ec2.tag import shown, specified
@@ -44,10 +44,7 @@ def describe(call: Call) -> dict[str, Any]:
     missing = sorted(set(ids) - {group.ec2_id for group in groups})
     if missing:
         raise find.not_found(SecurityGroup, missing)
-    keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
-    group_items = [_group(call, group) for group in groups]
-    page, more = paging.paged(args, [item for item in group_items if keep is None or keep(item)])
-    return {"SecurityGroups": page, **more}
+    return paging.listed(args, "SecurityGroups", [_group(call, group) for group in groups], _FILTERS)
 
 
 def _group(call: Call, group: SecurityGroup) -> dict[str, Any]:
@@ -73,33 +70,27 @@ def delete(call: Call) -> dict[str, Any]:
     """Delete a group that nothing uses, by id, or by name in the default VPC."""
     ident, name = call.args.get("GroupId", ""), call.args.get("GroupName", "")
     if not ident and not name:
-        raise InvalidValue("The request must contain the parameter GroupName or GroupId", reason="missing")
+        raise missing("GroupName or GroupId")
     verbs.delete(call.caller, call.core, ident, "" if ident else name)
     return {"Return": True}
 
 
-def _permission_filters(prefix: str, member: str) -> dict[str, filters.Values[dict[str, Any]]]:
-    names = {
-        "cidr": "IpRanges.CidrIp",
-        "ipv6-cidr": "Ipv6Ranges.CidrIpv6",
-        "from-port": "FromPort",
-        "group-id": "UserIdGroupPairs.GroupId",
-        "protocol": "IpProtocol",
-        "to-port": "ToPort",
-        "user-id": "UserIdGroupPairs.UserId",
-    }
-    member_filters = {f"{prefix}.{name}": filters.member(f"{member}.{path}") for name, path in names.items()}
-    return {**member_filters, **dict.fromkeys((f"{prefix}.prefix-list-id", f"{prefix}.group-name"), filters.none)}
-
-
-_FILTERS = {
-    **filters.of_members(
-        description="Description",
-        group_id="GroupId",
-        group_name="GroupName",
-        owner_id="OwnerId",
-        vpc_id="VpcId",
-    ),
-    **_permission_filters("ip-permission", "IpPermissions"),
-    **_permission_filters("egress.ip-permission", "IpPermissionsEgress"),
+_PERMISSION_MEMBERS = {
+    "cidr": "IpRanges.CidrIp",
+    "ipv6-cidr": "Ipv6Ranges.CidrIpv6",
+    "from-port": "FromPort",
+    "group-id": "UserIdGroupPairs.GroupId",
+    "protocol": "IpProtocol",
+    "to-port": "ToPort",
+    "user-id": "UserIdGroupPairs.UserId",
 }
+_DIRECTIONS = {"ip-permission": "IpPermissions", "egress.ip-permission": "IpPermissionsEgress"}
+_FILTERS = filters.of_members(
+    *("Description", "GroupId", "GroupName", "OwnerId", "VpcId"),
+    others={
+        f"{prefix}.{name}": f"{member}.{path}"
+        for prefix, member in _DIRECTIONS.items()
+        for name, path in _PERMISSION_MEMBERS.items()
+    },
+    absent=[f"{prefix}.{name}" for prefix in _DIRECTIONS for name in ("prefix-list-id", "group-name")],
+)

@@ -6,12 +6,11 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action
-from pileus.faces.ec2.image import NOBODY, check_accounts, of_owners, owners, size
-from pileus.faces.ec2.names import ec2_id
+from pileus.faces.ec2.image import check_accounts, of_owners, size, with_owners
+from pileus.faces.ec2.names import check_id, ec2_id
 from pileus.faces.ec2.tag import shown
 from pileus.faces.wire.scalars import from_timestamp
-from pileus.model.errors import Malformed, NotFound
-from pileus.model.ids import is_ec2
+from pileus.model.errors import NotFound
 from pileus.model.image import Image, State, snapshot_id, state
 from pileus.model.instance import Instance
 from pileus.verbs import image as verbs
@@ -27,8 +26,7 @@ def describe(call: Call) -> dict[str, Any]:
     """Lists only: the snapshot behind each image that the caller may start from, by id, by owner, or all."""
     args = call.args
     images = verbs.listing(call.caller, call.core)
-    accounts = owners(call, images)
-    snapshots = [_snapshot(image, accounts.get(image.project, NOBODY)) for image in images]
+    snapshots = [_snapshot(image, account) for image, account in with_owners(call, images)]
     if idents := args.get("SnapshotIds"):
         snapshots = _chosen(snapshots, idents)
     if owner_ids := args.get("OwnerIds"):
@@ -36,17 +34,13 @@ def describe(call: Call) -> dict[str, Any]:
     if user_ids := args.get("RestorableByUserIds"):
         check_accounts(user_ids, ("self", "all"))
         snapshots = [item for item in snapshots if "all" in user_ids and item.get("OwnerAlias")]
-    keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
-    page, more = paging.paged(args, [item for item in snapshots if keep is None or keep(item)])
-    return {"Snapshots": page, **more}
+    return paging.listed(args, "Snapshots", snapshots, _FILTERS)
 
 
 def _chosen(items: list[dict[str, Any]], ids: list[str]) -> list[dict[str, Any]]:
     by_id = {item["SnapshotId"]: item for item in items}
     for ident in ids:
-        if not is_ec2("snap", ident):
-            text = f'Invalid id: "{ident[:40]}" (expecting "snap-...")'
-            raise Malformed(text, noun="snapshot", ident=ident[:40])
+        check_id("snap", "snapshot", ident)
         if ident not in by_id:
             raise NotFound(f"The snapshot '{ident}' does not exist.", noun="snapshot", ident=ident)
     return [by_id[ident] for ident in dict.fromkeys(ids)]
@@ -72,19 +66,9 @@ def _snapshot(image: Image, account: str) -> dict[str, Any]:
     }
 
 
-_FILTERS = {
-    **filters.of_members(
-        description="Description",
-        encrypted="Encrypted",
-        owner_alias="OwnerAlias",
-        owner_id="OwnerId",
-        progress="Progress",
-        snapshot_id="SnapshotId",
-        status="State",
-        storage_tier="StorageTier",
-        volume_id="VolumeId",
-        volume_size="VolumeSize",
-    ),
-    "start-time": lambda item: (from_timestamp(item["StartTime"]),),
-    "transfer-type": filters.none,
-}
+_FILTERS = filters.of_members(
+    *("Description", "Encrypted", "OwnerAlias", "OwnerId", "Progress", "SnapshotId", "StorageTier", "VolumeId"),
+    *("VolumeSize",),
+    others={"status": "State"},
+    absent=("transfer-type",),
+) | {"start-time": lambda item: (from_timestamp(item["StartTime"]),)}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pileus.faces.ec2 import filters, paging
-from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.call import Call, action, missing
 from pileus.model.errors import InvalidValue
 from pileus.verbs import tag as verbs
 
@@ -48,7 +48,7 @@ def _pairs(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
     for each in tags:
         key = each.get("Key")
         if key is None:
-            raise InvalidValue("The request must contain the parameter Tag.Key", reason="missing")
+            raise missing("Tag.Key")
         if key in tag_values:
             raise _twice(key)
         tag_values[key] = each.get("Value", "")
@@ -82,9 +82,7 @@ def describe(call: Call) -> dict[str, Any]:
         {"ResourceId": ident, "ResourceType": _TYPES.get(kind, kind), "Key": key, "Value": value}
         for ident, kind, key, value in verbs.listing(call.caller, call.core)
     ]
-    keep = filters.compiled(call.args.get("Filters"), _FILTERS, lambda item: {item["Key"]: item["Value"]})
-    page, more = paging.paged(call.args, [item for item in tag_items if keep is None or keep(item)])
-    return {"Tags": page, **more}
+    return paging.listed(call.args, "Tags", tag_items, _FILTERS, lambda item: {item["Key"]: item["Value"]})
 
 
-_FILTERS = filters.of_members(key="Key", resource_id="ResourceId", resource_type="ResourceType", value="Value")
+_FILTERS = filters.of_members("Key", "ResourceId", "ResourceType", "Value")

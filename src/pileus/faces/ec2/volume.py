@@ -21,14 +21,15 @@ _UNKNOWN = "insufficient-data"
 @action("DescribeVolumes")
 def describe(call: Call) -> dict[str, Any]:
     """List volumes, by id or all."""
-    args = call.args
-    paging.alone(args, "VolumeIds", "volumeSet")
+    return paging.listed(call.args, "Volumes", [_volume(call, view, volume) for view, volume in _asked(call)], _FILTERS)
+
+
+def _asked(call: Call) -> list[tuple[InstanceView, Volume]]:
+    """The volumes that a request names, or all, each with its instance. Raises InvalidValue, Malformed, NotFound."""
+    paging.alone(call.args, "VolumeIds", "volumeSet")
     views, _ = instances.listing(call.caller, call.core)
     volumes = {volume.ec2_id: (view, volume) for view in views for volume in view.volumes}
-    volume_items = [_volume(call, view, volume) for view, volume in chosen(Volume, volumes, args.get("VolumeIds", ()))]
-    keep = filters.compiled(args.get("Filters"), _FILTERS, filters.tags_of)
-    page, more = paging.paged(args, [item for item in volume_items if keep is None or keep(item)])
-    return {"Volumes": page, **more}
+    return chosen(Volume, volumes, call.args.get("VolumeIds", ()))
 
 
 def _volume(call: Call, view: InstanceView, volume: Volume) -> dict[str, Any]:
@@ -58,18 +59,10 @@ def _volume(call: Call, view: InstanceView, volume: Volume) -> dict[str, Any]:
 @action("DescribeVolumeStatus")
 def describe_status(call: Call) -> dict[str, Any]:
     """List how volumes do, by id or all: `ok`, or `insufficient-data` while the instance's host is silent."""
-    args = call.args
-    paging.alone(args, "VolumeIds", "volumeSet")
     with call.core.store.read() as tx:
         liveness = Heard(tx, call.core.store.now())
-    views, _ = instances.listing(call.caller, call.core)
-    volumes = {volume.ec2_id: (view, volume) for view in views for volume in view.volumes}
-    items = [
-        _status(call, view, volume, liveness) for view, volume in chosen(Volume, volumes, args.get("VolumeIds", ()))
-    ]
-    keep = filters.compiled(args.get("Filters"), _STATUS_FILTERS, filters.tags_of)
-    page, more = paging.paged(args, [item for item in items if keep is None or keep(item)])
-    return {"VolumeStatuses": page, **more}
+    items = [_status(call, view, volume, liveness) for view, volume in _asked(call)]
+    return paging.listed(call.args, "VolumeStatuses", items, _STATUS_FILTERS)
 
 
 def _status(call: Call, view: InstanceView, volume: Volume, liveness: Heard) -> dict[str, Any]:
@@ -90,43 +83,27 @@ def _status(call: Call, view: InstanceView, volume: Volume, liveness: Heard) -> 
     }
 
 
-_FILTERS = {
-    **filters.of_members(
-        availability_zone="AvailabilityZone",
-        encrypted="Encrypted",
-        multi_attach_enabled="MultiAttachEnabled",
-        size="Size",
-        snapshot_id="SnapshotId",
-        status="State",
-        volume_id="VolumeId",
-        volume_type="VolumeType",
+_FILTERS = filters.of_members(
+    *("AvailabilityZone", "Encrypted", "MultiAttachEnabled", "Size", "SnapshotId", "VolumeId", "VolumeType"),
+    others={
+        "attachment.delete-on-termination": "Attachments.DeleteOnTermination",
+        "attachment.device": "Attachments.Device",
+        "attachment.instance-id": "Attachments.InstanceId",
+        "attachment.status": "Attachments.State",
+        "status": "State",
+    },
+    absent=("attachment.attach-time", "create-time", "fast-restored"),
+)
+_STATUS_FILTERS = filters.of_members(
+    *("AvailabilityZone", "VolumeStatus.Status"),
+    others={
+        "attachment-status.instance-id": "AttachmentStatuses.InstanceId",
+        "attachment-status.io-performance": "AttachmentStatuses.IoPerformance",
+        "volume-status.details-name": "VolumeStatus.Details.Name",
+        "volume-status.details-status": "VolumeStatus.Details.Status",
+    },
+    absent=(
+        *("action.code", "action.description", "action.event-id", "event.description", "event.event-id"),
+        *("event.event-type", "event.not-after", "event.not-before"),
     ),
-    "attachment.delete-on-termination": filters.member("Attachments.DeleteOnTermination"),
-    "attachment.device": filters.member("Attachments.Device"),
-    "attachment.instance-id": filters.member("Attachments.InstanceId"),
-    "attachment.status": filters.member("Attachments.State"),
-    "attachment.attach-time": filters.none,
-    "create-time": filters.none,
-    "fast-restored": filters.none,
-}
-_STATUS_FILTERS = {
-    "availability-zone": filters.member("AvailabilityZone"),
-    "attachment-status.instance-id": filters.member("AttachmentStatuses.InstanceId"),
-    "attachment-status.io-performance": filters.member("AttachmentStatuses.IoPerformance"),
-    "volume-status.details-name": filters.member("VolumeStatus.Details.Name"),
-    "volume-status.details-status": filters.member("VolumeStatus.Details.Status"),
-    "volume-status.status": filters.member("VolumeStatus.Status"),
-    **dict.fromkeys(
-        (
-            "action.code",
-            "action.description",
-            "action.event-id",
-            "event.description",
-            "event.event-id",
-            "event.event-type",
-            "event.not-after",
-            "event.not-before",
-        ),
-        filters.none,
-    ),
-}
+)

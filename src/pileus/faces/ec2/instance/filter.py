@@ -16,6 +16,7 @@ from pileus.faces.ec2.names import ec2_id, zone_id
 from pileus.faces.wire.scalars import from_timestamp
 from pileus.model.image import Image
 from pileus.model.port import Port
+from pileus.model.volume import Volume
 from pileus.rules.core import Place
 from pileus.rules.instance.view import InstanceView, NicView
 
@@ -42,6 +43,10 @@ def _one(get: Callable[[InstanceView], str]) -> Filter:
 
 def _nic(get: Callable[[NicView], str]) -> Filter:
     return lambda view: [get(nic) for nic in view.nics]
+
+
+def _disk(get: Callable[[Volume], str]) -> Filter:
+    return lambda view: [get(disk) for disk in view.volumes]
 
 
 def _group_ids(view: InstanceView) -> Iterable[str]:
@@ -127,15 +132,11 @@ def _of_place(place: Place) -> dict[str, Filter]:
 
 
 _DISKS: dict[str, Filter] = {
-    "block-device-mapping.attach-time": lambda view: [from_timestamp(disk.created) for disk in view.volumes],
-    "block-device-mapping.delete-on-termination": lambda view: [
-        flag(value=disk.wanted.delete_on_termination) for disk in view.volumes
-    ],
-    "block-device-mapping.device-name": lambda view: [disk.wanted.device for disk in view.volumes],
-    "block-device-mapping.status": lambda view: [
-        "detaching" if disk.wanted.gone else "attached" for disk in view.volumes
-    ],
-    "block-device-mapping.volume-id": lambda view: [disk.ec2_id for disk in view.volumes],
+    "block-device-mapping.attach-time": _disk(lambda disk: from_timestamp(disk.created)),
+    "block-device-mapping.delete-on-termination": _disk(lambda disk: flag(value=disk.wanted.delete_on_termination)),
+    "block-device-mapping.device-name": _disk(lambda disk: disk.wanted.device),
+    "block-device-mapping.status": _disk(lambda disk: "detaching" if disk.wanted.gone else "attached"),
+    "block-device-mapping.volume-id": _disk(lambda disk: disk.ec2_id),
 }
 
 _NICS: dict[str, Filter] = {
@@ -203,54 +204,27 @@ _CONSTANTS: dict[str, Filter] = {
 
 _ABSENT: dict[str, Filter] = dict.fromkeys(
     (
-        "affinity",
-        "block-device-mapping.card-index",
-        "capacity-reservation-id",
-        "capacity-reservation-specification.capacity-reservation-preference",
-        "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id",
-        "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-resource-group-arn",
-        "host-id",
-        "iam-instance-profile.arn",
-        "iam-instance-profile.id",
-        "iam-instance-profile.name",
-        "instance-lifecycle",
-        "ipv6-address",
-        "kernel-id",
-        "network-interface.addresses.association.allocation-id",
-        "network-interface.addresses.association.association-id",
-        "network-interface.addresses.association.carrier-ip",
-        "network-interface.addresses.association.customer-owned-ip",
-        "network-interface.association.allocation-id",
-        "network-interface.association.association-id",
-        "network-interface.association.carrier-ip",
-        "network-interface.association.customer-owned-ip",
-        "network-interface.deny-all-igw-traffic",
-        "network-interface.ipv4-prefixes.ipv4-prefix",
-        "network-interface.ipv6-address",
-        "network-interface.ipv6-addresses.ipv6-address",
-        "network-interface.ipv6-addresses.is-primary-ipv6",
-        "network-interface.ipv6-native",
-        "network-interface.ipv6-prefixes.ipv6-prefix",
-        "network-interface.outpost-arn",
-        "network-interface.requester-id",
-        "network-interface.tag-key",
-        "network-interface.tag-value",
-        "maintenance-options.auto-recovery",
-        "network-performance-options.bandwidth-weighting",
-        "operator.managed",
-        "operator.principal",
-        "outpost-arn",
-        "placement-partition-number",
-        "platform",
-        "private-dns-name-options.enable-resource-name-dns-a-record",
-        "private-dns-name-options.enable-resource-name-dns-aaaa-record",
-        "private-dns-name-options.hostname-type",
-        "product-code",
-        "product-code.type",
-        "ramdisk-id",
-        "requester-id",
-        "spot-instance-request-id",
-        "tpm-support",
+        *("affinity", "block-device-mapping.card-index", "capacity-reservation-id"),
+        *("capacity-reservation-specification.capacity-reservation-preference",),
+        *("capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id",),
+        *("capacity-reservation-specification.capacity-reservation-target.capacity-reservation-resource-group-arn",),
+        *("host-id", "iam-instance-profile.arn", "iam-instance-profile.id", "iam-instance-profile.name"),
+        *("instance-lifecycle", "ipv6-address", "kernel-id", "network-interface.addresses.association.allocation-id"),
+        *("network-interface.addresses.association.association-id",),
+        *("network-interface.addresses.association.carrier-ip",),
+        *("network-interface.addresses.association.customer-owned-ip", "network-interface.association.allocation-id"),
+        *("network-interface.association.association-id", "network-interface.association.carrier-ip"),
+        *("network-interface.association.customer-owned-ip", "network-interface.deny-all-igw-traffic"),
+        *("network-interface.ipv4-prefixes.ipv4-prefix", "network-interface.ipv6-address"),
+        *("network-interface.ipv6-addresses.ipv6-address", "network-interface.ipv6-addresses.is-primary-ipv6"),
+        *("network-interface.ipv6-native", "network-interface.ipv6-prefixes.ipv6-prefix"),
+        *("network-interface.outpost-arn", "network-interface.requester-id", "network-interface.tag-key"),
+        *("network-interface.tag-value", "maintenance-options.auto-recovery"),
+        *("network-performance-options.bandwidth-weighting", "operator.managed", "operator.principal", "outpost-arn"),
+        *("placement-partition-number", "platform", "private-dns-name-options.enable-resource-name-dns-a-record"),
+        *("private-dns-name-options.enable-resource-name-dns-aaaa-record", "private-dns-name-options.hostname-type"),
+        *("product-code", "product-code.type", "ramdisk-id", "requester-id", "spot-instance-request-id"),
+        *("tpm-support",),
     ),
     none,
 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.instance import shape
+from pileus.faces.ec2.names import check_id
 from pileus.faces.ec2.tag import specified
-from pileus.model.errors import InvalidValue, Malformed, NotFound, Unsupported
+from pileus.model.errors import InvalidValue, NotFound, Unsupported
 from pileus.model.flavor import DEFAULT
-from pileus.model.ids import is_ec2
 from pileus.model.image import snapshot_id
 from pileus.model.volume import DEFAULT_TYPE
 from pileus.verbs.instance import launch as verbs
@@ -31,9 +31,8 @@ def asked(args: dict[str, Any]) -> Launch:
     """The launch that a request asks; raises InvalidValue, Malformed or Unsupported."""
     image = args.get("ImageId")
     if not image:
-        raise _missing("ImageId")
-    if not is_ec2("ami", image):
-        raise Malformed(f'Invalid id: "{image}" (expecting "ami-...")', noun="image", ident=image)
+        raise missing("ImageId")
+    check_id("ami", "image", image)
     tags = specified(args, "instance", "volume", "network-interface")
     return Launch(
         image=image,
@@ -57,10 +56,6 @@ def asked(args: dict[str, Any]) -> Launch:
     )
 
 
-def _missing(name: str) -> InvalidValue:
-    return InvalidValue(f"The request must contain the parameter {name}", reason="missing")
-
-
 def _placement(args: dict[str, Any]) -> dict[str, Any]:
     """Zone and placement group, which may be named in either way; there are no dedicated hosts."""
     placement = args.get("Placement", {})
@@ -79,9 +74,8 @@ def _placement(args: dict[str, Any]) -> dict[str, Any]:
     name, ident = placement.get("GroupName", ""), placement.get("GroupId", "")
     if name and ident:
         raise InvalidValue("Specify GroupName or GroupId, but not both.", reason="combination")
-    if ident and not is_ec2("pg", ident):
-        text = f'Invalid id: "{ident}" (expecting "pg-...")'
-        raise Malformed(text, noun="placementgroup", ident=ident)
+    if ident:
+        check_id("pg", "placementgroup", ident)
     return {"zone": placement.get("AvailabilityZone", ""), "placementgroup": name or ident}
 
 
@@ -103,7 +97,7 @@ def _disk(args: dict[str, Any]) -> dict[str, Any]:
     for each in args.get("BlockDeviceMappings", ()):
         name, disk = each.get("DeviceName", ""), each.get("Ebs", {})
         if not name:
-            raise _missing("BlockDeviceMapping.DeviceName")
+            raise missing("BlockDeviceMapping.DeviceName")
         if name not in ROOT_DEVICES or "NoDevice" in each or "VirtualName" in each:
             raise Unsupported(
                 f"This cloud launches instances with a root disk ({ROOT_DEVICES[0]}) only, not with '{name[:40]}'.",

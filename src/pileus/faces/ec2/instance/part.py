@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from pileus.faces.ec2.names import ec2_id
+from pileus.faces.ec2.names import check_id, ec2_id
 from pileus.model import addresses
-from pileus.model.errors import Malformed
 from pileus.model.flavor import Flavor
-from pileus.model.ids import is_ec2
 from pileus.model.instance import State
 from pileus.model.noun import Noun
 from pileus.model.port import Port
@@ -38,8 +36,7 @@ def chosen(cls: type[Noun], items: Mapping[str, T], ids: Iterable[str]) -> list[
     """Return the `items` (by EC2 id) with these ids, all if there are none. Raises Malformed or NotFound."""
     requested_ids = list(dict.fromkeys(ids))
     for ident in requested_ids:
-        if not is_ec2(cls.PREFIX, ident):
-            raise Malformed(f'Invalid id: "{ident}" (expecting "{cls.PREFIX}-...")', noun=cls.KIND, ident=ident)
+        check_id(cls.PREFIX, cls.KIND, ident)
     missing = [ident for ident in requested_ids if ident not in items]
     if missing:
         raise find.not_found(cls, missing)

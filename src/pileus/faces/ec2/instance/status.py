@@ -99,15 +99,9 @@ _FILTERS: dict[str, filters.Values[InstanceView]] = {
     "instance-status.status": lambda view: (health(view)[0],),
     **dict.fromkeys(
         (
-            "attached-ebs-status.status",
-            "event.code",
-            "event.description",
-            "event.instance-event-id",
-            "event.not-after",
-            "event.not-before",
-            "event.not-before-deadline",
-            "operator.managed",
-            "operator.principal",
+            *("attached-ebs-status.status", "event.code", "event.description", "event.instance-event-id"),
+            *("event.not-after", "event.not-before", "event.not-before-deadline", "operator.managed"),
+            *("operator.principal",),
         ),
         filters.none,
     ),
