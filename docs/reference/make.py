@@ -20,6 +20,7 @@ from pileus.faces.ec2 import errors as ec2_errors
 from pileus.faces.ec2.face import registered
 from pileus.faces.rest import errors as rest_errors
 from pileus.faces.rest.openapi import openapi
+from pileus.faces.wire.errors import FAULTS as PROTOCOLS
 from pileus.faces.wire.sigv4 import codes_of
 from pileus.model import quota
 from pileus.model.bounds import BOUNDS
@@ -266,12 +267,12 @@ def _wire() -> list[Row]:
     for path in sorted([*SOURCE.glob("faces/wire/*.py"), *SOURCE.glob("faces/ec2/**/*.py")]):
         if path.name.startswith("rest"):
             continue
-        module = ast.parse(path.read_text())
-        # The words of the REST protocols, which EC2 and STS do not speak.
-        others = {id(part) for each in module.body if _is_rest(each) for part in ast.walk(each)}
-        for function in ast.walk(module):
-            if isinstance(function, ast.FunctionDef) and id(function) not in others:
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.FunctionDef):
                 found |= set(_refusals(function))
+    for protocol in ("ec2", "query"):
+        for code, text, *own_status in PROTOCOLS[protocol].words.values():
+            found.add((f"`{code}`", str(*own_status or [400]), re.sub(r"{\w+}", "…", text)))
     for service in ("ec2", "sts"):
         codes = codes_of(service)
         for code, text, status in (codes.unknown, codes.mismatch):
@@ -279,10 +280,6 @@ def _wire() -> list[Row]:
         for code, status in (codes.skewed, codes.expired):
             found.add((f"`{code}`", str(status), "The request's time, or that of its signature, is over."))
     return sorted(found)
-
-
-def _is_rest(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.ClassDef) and statement.name.startswith("Rest")
 
 
 def _refusals(function: ast.FunctionDef) -> Iterator[Row]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pileus.faces.wire import scalars
+from pileus.faces.wire.xml import DECLARATION
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 _QUALITY = re.compile(r"\s*q\s*=\s*0(?:\.0{0,3})?\s*", re.ASCII)
@@ -37,7 +38,7 @@ def xml(root: str = "response", item: str = "item", namespace: str = "") -> Medi
 def _encode(root: str, item: str, namespace: str, document: object) -> bytes:
     inner = _element(msgspec.to_builtins(document), item)
     attribute = f' xmlns="{scalars.from_string(namespace)}"' if namespace else ""
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}{attribute}>{inner}</{root}>'.encode()
+    return f"{DECLARATION}<{root}{attribute}>{inner}</{root}>".encode()
 
 
 def _element(value: object, item: str) -> str:

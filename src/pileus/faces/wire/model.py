@@ -9,13 +9,12 @@ from __future__ import annotations
 import functools
 import gzip
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from pileus.faces.wire.errors import Ec2Faults, Faults, QueryFaults, RestJsonFaults, RestXmlFaults, WireError
+from pileus.faces.wire.errors import FAULTS, WireError
 
 _Composite = Literal["structure", "list", "map"]
 _Scalar = Literal["string", "boolean", "integer", "long", "float", "double", "timestamp", "blob"]
@@ -71,6 +70,13 @@ class Shape(msgspec.Struct, frozen=True, rename="camel"):
     timestamp_format: str | None = None
 
 
+def given(reference: Reference | None) -> Reference:
+    """Return the type of a list's elements, or of a map's keys or values; ValueError where the model lacks it."""
+    if reference is None:
+        raise ValueError("the model has a list or map without the type of its elements")
+    return reference
+
+
 class HttpBinding(msgspec.Struct, frozen=True, rename="camel"):
     """The place of an action of the REST protocols, and the status of its answer."""
 
@@ -122,7 +128,7 @@ class ServiceModel:
         self.namespace = f"{namespace}/" if namespace else ""
         if name == "s3":  # its model has the namespace at some of its shapes alone
             self.namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
-        self.faults: Faults = _FAULTS[self.protocol]()
+        self.faults = FAULTS[self.protocol]
 
     @staticmethod
     def load(name: str) -> ServiceModel:
@@ -173,14 +179,6 @@ class ServiceModel:
         """Return the name of a flattened list's elements, which is the list's own then."""
         element = self.shapes[reference.shape].member
         return element.location_name if element is not None and self.flattened(reference) else None
-
-
-_FAULTS: dict[str, Callable[[], Faults]] = {
-    "ec2": Ec2Faults,
-    "query": QueryFaults,
-    "rest-xml": RestXmlFaults,
-    "rest-json": RestJsonFaults,
-}
 
 
 @functools.cache

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
@@ -15,16 +14,7 @@ from defusedxml import DefusedXmlException, ElementTree
 
 from pileus.faces.wire import scalars
 from pileus.faces.wire.errors import WireError
-from pileus.faces.wire.model import Reference, ServiceModel, Shape
-
-_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "boolean": (scalars.to_boolean, "true or false"),
-    "integer": (scalars.to_integer, "an integer"),
-    "long": (scalars.to_integer, "an integer"),
-    "float": (scalars.to_float, "a number"),
-    "double": (scalars.to_float, "a number"),
-    "blob": (scalars.to_blob, "base64"),
-}
+from pileus.faces.wire.model import Reference, ServiceModel, Shape, given
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -48,7 +38,7 @@ def from_text(service: ServiceModel, reference: Reference, text: str | None, pat
         return text
     if shape.type == "timestamp":
         return _time(service, reference, shape, text, path, default="rfc822" if header else "iso8601")
-    convert, wanted = _READERS[shape.type]
+    convert, wanted = scalars.READERS[shape.type]
     try:
         return convert(text)
     except ValueError:
@@ -121,7 +111,7 @@ def _from_json(service: ServiceModel, reference: Reference, value: Any, path: st
         if not isinstance(value, dict):
             raise service.faults.ill_typed(path, str(value), "an object")
         if shape.type == "map":
-            inner = _given(shape.value)
+            inner = given(shape.value)
             return {key: _from_json(service, inner, item, f"{path}.{key}") for key, item in value.items()}
         names = {member.location_name or name: (name, member) for name, member in shape.members.items()}
         members = [(names[key], item) for key, item in value.items() if key in names and item is not None]
@@ -134,7 +124,7 @@ def _from_json(service: ServiceModel, reference: Reference, value: Any, path: st
     if shape.type == "list":
         if not isinstance(value, list):
             raise service.faults.ill_typed(path, str(value), "a list")
-        inner = _given(shape.member)
+        inner = given(shape.member)
         return [_from_json(service, inner, item, f"{path}.{number}") for number, item in enumerate(value, 1)]
     if shape.type == "timestamp" and isinstance(value, int | float) and not isinstance(value, bool):
         return _time(service, reference, shape, str(value), path, default="unixTimestamp")
@@ -152,7 +142,7 @@ def _from_xml(service: ServiceModel, reference: Reference, element: Element, pat
         case "structure":
             return _checked(service, shape, _members(service, shape, element, path), path)
         case "list":
-            member = _given(shape.member)
+            member = given(shape.member)
             tag = member.location_name or "member"
             inner = (child for child in element if _local(child.tag) == tag)
             return [_from_xml(service, member, child, f"{path}.{number}") for number, child in enumerate(inner, 1)]
@@ -170,7 +160,7 @@ def _members(service: ServiceModel, shape: Shape, element: Element, path: str) -
     attributes = {_local(name): value for name, value in element.attrib.items()}
     for name, reference in shape.members.items():
         inner = service.shapes[reference.shape]
-        tag = wire_name(service, name, reference)
+        tag = service.output_name(name, reference)
         if reference.xml_attribute:
             value = attributes.get(tag.rpartition(":")[2])
             if value is not None:
@@ -180,11 +170,11 @@ def _members(service: ServiceModel, shape: Shape, element: Element, path: str) -
         if elements is None:
             continue
         place = f"{path}.{name}" if path else name
-        if flattened(reference, inner):
+        if service.flattened(reference):
             if inner.type == "map":
                 result[name] = _map(service, inner, elements, place)
             else:
-                member = _given(inner.member)
+                member = given(inner.member)
                 result[name] = [_from_xml(service, member, child, place) for child in elements]
         else:
             result[name] = _from_xml(service, reference, elements[0], place)
@@ -192,7 +182,7 @@ def _members(service: ServiceModel, shape: Shape, element: Element, path: str) -
 
 
 def _map(service: ServiceModel, shape: Shape, entries: Iterable[Element], path: str) -> dict[Any, Any]:
-    key, value = _given(shape.key), _given(shape.value)
+    key, value = given(shape.key), given(shape.value)
     result = {}
     for entry in entries:
         children = {_local(child.tag): child for child in entry}
@@ -228,15 +218,15 @@ def to_json(service: ServiceModel, reference: Reference, value: Any) -> Any:
                 if item is not None
             }
         case "list":
-            member = _given(shape.member)
+            member = given(shape.member)
             return [to_json(service, member, item) for item in value]
         case "map":
-            inner = _given(shape.value)
+            inner = given(shape.value)
             return {key: to_json(service, inner, item) for key, item in value.items()}
         case "timestamp":
             return _stamp(reference, shape, value, default="unixTimestamp")
         case "blob":
-            return base64.b64encode(value).decode("ascii")
+            return scalars.from_blob(value)
         case _:
             return value
 
@@ -254,7 +244,7 @@ def _attributes(service: ServiceModel, shape: Shape, value: Mapping[str, Any]) -
     for name, reference in shape.members.items():
         if not reference.xml_attribute or value.get(name) is None:
             continue
-        attribute = wire_name(service, name, reference)
+        attribute = service.output_name(name, reference)
         space = next((each.xml_namespace for each in (reference, shape) if each.xml_namespace), None)
         if space is not None and space.prefix:
             yield f' xmlns:{space.prefix}="{space.uri}"'
@@ -266,7 +256,7 @@ def _content(service: ServiceModel, reference: Reference, shape: Shape, value: A
         case "structure":
             return "".join(_elements(service, shape, value))
         case "list":
-            member = _given(shape.member)
+            member = given(shape.member)
             return "".join(to_xml(service, member, item, member.location_name or "member") for item in value)
         case "map":
             return "".join(f"<entry>{_entry(service, shape, *item)}</entry>" for item in value.items())
@@ -283,42 +273,23 @@ def _elements(service: ServiceModel, shape: Shape, value: Mapping[str, Any]) -> 
             raise ValueError(f"there is no member {name}")
         if item is None or reference.xml_attribute or reference.location is not None:
             continue
-        inner, tag = service.shapes[reference.shape], wire_name(service, name, reference)
-        if not flattened(reference, inner):
+        inner, tag = service.shapes[reference.shape], service.output_name(name, reference)
+        if not service.flattened(reference):
             yield to_xml(service, reference, item, tag)
         elif inner.type == "map":
             yield from (f"<{tag}>{_entry(service, inner, *entry)}</{tag}>" for entry in item.items())
         else:
-            member = _given(inner.member)
+            member = given(inner.member)
             yield from (to_xml(service, member, each, tag) for each in item)
 
 
 def _entry(service: ServiceModel, shape: Shape, key: Any, value: Any) -> str:
-    keys, values = _given(shape.key), _given(shape.value)
+    keys, values = given(shape.key), given(shape.value)
     return to_xml(service, keys, key, keys.location_name or "key") + to_xml(
         service, values, value, values.location_name or "value"
     )
 
 
-def flattened(reference: Reference, shape: Shape) -> bool:
-    """Whether the elements of a list or map stand beside the other members, without an element around them."""
-    return shape.type in ("list", "map") and (reference.flattened or shape.flattened)
-
-
-def wire_name(service: ServiceModel, name: str, reference: Reference) -> str:
-    """Return the name of a member in a document; of a flattened list it is that of its elements, if they have one."""
-    shape = service.shapes[reference.shape]
-    if flattened(reference, shape) and shape.member is not None and shape.member.location_name:
-        return shape.member.location_name
-    return reference.location_name or name
-
-
 @functools.cache
 def _local(tag: str) -> str:
     return tag.rpartition("}")[2].rpartition(":")[2]
-
-
-def _given(reference: Reference | None) -> Reference:
-    if reference is None:
-        raise ValueError("the model has a list or map without the type of its elements")
-    return reference

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 ILLEGAL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """The characters that no XML 1.0 document can carry, escaped or not."""
@@ -64,6 +64,18 @@ def to_blob(text: str) -> bytes:
         return base64.b64decode("".join(text.split()), validate=True)
     except binascii.Error:
         raise ValueError("no base64") from None
+
+
+READERS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
+    "boolean": (to_boolean, "true or false"),
+    "integer": (to_integer, "an integer"),
+    "long": (to_integer, "an integer"),
+    "float": (to_float, "a number"),
+    "double": (to_float, "a number"),
+    "timestamp": (to_timestamp, "an ISO 8601 time"),
+    "blob": (to_blob, "base64"),
+}
+"""The functions that read the types of a model, each with the words for what it reads."""
 
 
 def from_string(text: str) -> str:

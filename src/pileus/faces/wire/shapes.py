@@ -12,13 +12,14 @@ Where AWS is more lenient than its model, or its clients differ from each other,
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable
 from typing import Any, Final
 
 from pileus.faces.wire import scalars
 from pileus.faces.wire.errors import malformed
-from pileus.faces.wire.model import Reference, ServiceModel, Shape
+from pileus.faces.wire.model import Reference, ServiceModel, Shape, given
 from pileus.model import bounds
 
 OPEN_ENUMS: Final = frozenset({"InstanceType", "AccountAttributeName"})
@@ -33,18 +34,8 @@ Reader = Callable[[Tree, str], Any]
 
 _INDEX = re.compile(r"[0-9]{1,9}", re.ASCII)
 
-_NUMBERS: dict[str, tuple[Callable[[str], float], str, float]] = {
-    "integer": (scalars.to_integer, "an integer", 2**31),
-    "long": (scalars.to_integer, "an integer", 2**63),
-    "float": (scalars.to_float, "a number", float("inf")),
-    "double": (scalars.to_float, "a number", float("inf")),
-}
-
-_CONVERSIONS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "boolean": (scalars.to_boolean, "true or false"),
-    "timestamp": (scalars.to_timestamp, "an ISO 8601 time"),
-    "blob": (scalars.to_blob, "base64"),
-}
+_BOUNDS: dict[str, float] = {"integer": 2**31, "long": 2**63}
+"""The numbers that a type of integers ends before, and that its negatives end with."""
 
 
 @functools.cache
@@ -111,7 +102,7 @@ def _structure(service: ServiceModel, shape: Shape) -> Reader:
 
 def _list(service: ServiceModel, shape: Shape, *, flat: bool) -> Reader:
     faults = service.faults
-    member = _reference(shape.member)
+    member = given(shape.member)
     reader = _reader(service, member)
     bare = service.protocol == "ec2"
     label = None if bare or flat else member.location_name or "member"
@@ -136,7 +127,7 @@ def _list(service: ServiceModel, shape: Shape, *, flat: bool) -> Reader:
 
 
 def _map(service: ServiceModel, shape: Shape, *, flat: bool) -> Reader:
-    key, value = _reference(shape.key), _reference(shape.value)
+    key, value = given(shape.key), given(shape.value)
     key_name, value_name = key.location_name or "key", value.location_name or "value"
     read_key, read_value = _reader(service, key), _reader(service, value)
     faults = service.faults
@@ -184,13 +175,14 @@ def _string(service: ServiceModel, name: str, shape: Shape) -> Reader:
 
 def _number(service: ServiceModel, shape: Shape) -> Reader:
     faults = service.faults
-    convert, wanted, bound = _NUMBERS[shape.type]
+    convert, wanted = scalars.READERS[shape.type]
+    bound = _BOUNDS.get(shape.type, math.inf)
     least, most = shape.min, shape.max
 
     def read(tree: Tree, path: str) -> float:
         text = _leaf(service, tree, path)
         try:
-            number = convert(text)
+            number: float = convert(text)
         except ValueError:
             raise faults.ill_typed(path, text, wanted) from None
         if not -bound <= number < bound:
@@ -206,7 +198,7 @@ def _number(service: ServiceModel, shape: Shape) -> Reader:
 
 def _converted(service: ServiceModel, shape: Shape) -> Reader:
     faults = service.faults
-    convert, wanted = _CONVERSIONS[shape.type]
+    convert, wanted = scalars.READERS[shape.type]
 
     def read(tree: Tree, path: str) -> Any:
         text = _leaf(service, tree, path)
@@ -265,12 +257,6 @@ def _indexes(service: ServiceModel, tree: dict[str, Any], path: str) -> dict[int
             raise malformed(f"The list {path} has the element {number} twice.")
         indexes[number] = part
     return indexes
-
-
-def _reference(reference: Reference | None) -> Reference:
-    if reference is None:
-        raise ValueError("the model has a list or map without the type of its elements")
-    return reference
 
 
 def _join(path: str, name: str) -> str:

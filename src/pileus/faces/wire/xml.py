@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from pileus.faces.wire import scalars
-from pileus.faces.wire.model import Reference, ServiceModel, Shape
+from pileus.faces.wire.model import Reference, ServiceModel, Shape, given
 
 Writer = Callable[[Any], str]
 """Turns a value into the XML inside its element; raises TypeError, KeyError or ValueError for a wrong one."""
@@ -31,7 +31,7 @@ _SCALARS: dict[str, Writer] = {
     "blob": scalars.from_blob,
 }
 
-_DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
+DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _TRUE: Final = "<return>true</return>"
 _RETURNING: Final = frozenset({"AssociateAddress", "CreatePlacementGroup", "CreateSecurityGroup"})
 """Actions whose answers have `<return>` in EC2's reference, and no such member in the vendor's model."""
@@ -60,14 +60,14 @@ def error(service: ServiceModel, code: str, message: str, request_id: str, statu
             f'<ErrorResponse xmlns="{service.namespace}"><Error><Type>{kind}</Type>{inner}</Error>'
             f"<RequestId>{safe(request_id)}</RequestId></ErrorResponse>"
         )
-    return f"{_DECLARATION}{text}".encode()
+    return f"{DECLARATION}{text}".encode()
 
 
 @functools.cache
 def _answer(service: ServiceModel, action: str) -> Callable[[Mapping[str, Any], str], str]:
     output = service.operation(action).output
     body = _structure(service, action, Shape("structure")) if output is None else _writer(service, output)
-    head = f'{_DECLARATION}<{action}Response xmlns="{service.namespace}">'
+    head = f'{DECLARATION}<{action}Response xmlns="{service.namespace}">'
     tail = f"</{action}Response>"
     members = service.shapes[output.shape].members if output is not None else {}
     returns = output is None or "Return" in members or action in _RETURNING
@@ -136,11 +136,10 @@ def _structure(service: ServiceModel, name: str, shape: Shape) -> Writer:
 
 
 def _list(service: ServiceModel, shape: Shape) -> Writer:
-    if shape.member is None:
-        raise ValueError("the model has a list without the type of its elements")
-    tag = "item" if service.protocol == "ec2" else shape.member.location_name or "member"
+    element = given(shape.member)
+    tag = "item" if service.protocol == "ec2" else element.location_name or "member"
     head, between, tail = f"<{tag}>", f"</{tag}><{tag}>", f"</{tag}>"
-    writer = _writer(service, shape.member)
+    writer = _writer(service, element)
 
     def write(value: Iterable[Any]) -> str:
         inner = between.join(map(writer, value))
@@ -163,10 +162,9 @@ def _flattened(service: ServiceModel, reference: Reference, tag: str) -> Writer:
 
 
 def _map(service: ServiceModel, shape: Shape) -> Writer:
-    if shape.key is None or shape.value is None:
-        raise ValueError("the model has a map without the types of its keys and values")
-    key_tag, value_tag = shape.key.location_name or "key", shape.value.location_name or "value"
-    write_key, write_value = _writer(service, shape.key), _writer(service, shape.value)
+    key, value = given(shape.key), given(shape.value)
+    key_tag, value_tag = key.location_name or "key", value.location_name or "value"
+    write_key, write_value = _writer(service, key), _writer(service, value)
 
     def write(value: Mapping[Any, Any]) -> str:
         return "".join(
