@@ -18,8 +18,8 @@ from pileus.app.settings import Settings
 from pileus.cli.commands import cli
 from pileus.faces.ec2 import errors as ec2_errors
 from pileus.faces.ec2.face import registered
-from pileus.faces.rest import errors as rest_errors
 from pileus.faces.rest.openapi import openapi
+from pileus.faces.wire import refusals
 from pileus.faces.wire.errors import FAULTS as PROTOCOLS
 from pileus.faces.wire.sigv4 import codes_of
 from pileus.model import quota
@@ -200,7 +200,7 @@ def _errors() -> str:
             (
                 f"`{error.code}`",
                 _paragraph(error.__doc__),
-                str(rest_errors.STATUS[error.code]),
+                str(refusals.STATUS[error.code]),
                 ", ".join(f"`{code}`" for code in amazon),
             )
         )
@@ -208,7 +208,7 @@ def _errors() -> str:
         (f"`{code}`", noun or "any", f"`{reason}`" if reason else "any", f"`{told}`", str(status))
         for (code, noun, reason), (told, status) in ec2_errors.TABLE.items()
     ]
-    own = [(f"`{code}`", str(status)) for code, status in rest_errors.OWN.items()]
+    own = [(f"`{code}`", str(status)) for code, status in refusals.OWN.items()]
     faults = [(f"`{code}`", FAULTS.get(code, "")) for code in sorted(fault_codes(), key=str.lower)]
     return _page(
         "Errors",

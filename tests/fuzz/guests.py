@@ -6,7 +6,6 @@ import base64
 import contextlib
 
 from pileus.faces.metadata import bind
-from pileus.faces.metadata.service import MetadataRequest, respond
 from pileus.model.errors import PileusError
 from pileus.model.instance import Power
 from pileus.model.spec import InstanceSpec
@@ -52,6 +51,8 @@ def _metadata() -> Work:
 
 
 def _user_data() -> Work:
+    answer_to = bind(_SECRET, lambda: 1.7e9)
+
     def work(data: bytes) -> None:
         try:
             check_user_data(text(data))
@@ -60,7 +61,7 @@ def _user_data() -> Work:
         spec = InstanceSpec(
             uuid=_SPEC.uuid, project="p", power=Power(), vcpus=1, memory=512, ec2_id="i-1", user_data=text(data)
         )
-        answer = respond(spec, MetadataRequest("GET", "/latest/user-data"), _SECRET, 1.7e9)
+        answer = answer_to(spec, "GET", "/latest/user-data", {}, "10.0.0.5")
         plain = base64.b64decode(data)
         assert answer.body == plain if plain else answer.status == 404
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pileus.app import faces, kits, settings
 from pileus.faces.ec2 import errors as ec2_errors
-from pileus.faces.rest import errors as rest_errors
+from pileus.faces.wire import refusals
 from pileus.model.errors import ERRORS
 from pileus.model.faults import FAULTS
 from pileus.model.finding import MEANINGS
@@ -67,7 +67,7 @@ def test_every_setting_is_named_and_explained() -> None:
 
 
 def test_every_error_code_is_named_and_every_fault_has_one_meaning() -> None:
-    codes = {error.code for error in ERRORS} | set(rest_errors.OWN)
+    codes = {error.code for error in ERRORS} | set(refusals.OWN)
     codes |= {code for code, _ in ec2_errors.TABLE.values()}
     faults = generator().fault_codes()
     assert faults == set(FAULTS), "every code of a Fault has its meaning in pileus.model.faults, and no other"

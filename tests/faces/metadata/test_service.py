@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.faces.metadata import MetadataRequest, MetadataResponse, bind, respond, tree
+from pileus.faces.metadata import MetadataResponse, bind, tree
 from pileus.faces.metadata.tree import VERSIONS
 from pileus.model import bounds
 from pileus.model.instance import Power
@@ -83,7 +83,7 @@ def ask(
     spec: InstanceSpec | None = SPEC,
     now: float = NOW,
 ) -> MetadataResponse:
-    return respond(spec, MetadataRequest(method, path, headers or {}, "10.0.0.5"), SECRET, now)
+    return bind(SECRET, lambda: now)(spec, method, path, headers or {}, "10.0.0.5")
 
 
 def get(path: str, spec: InstanceSpec = SPEC) -> str:

@@ -6,18 +6,18 @@ import json
 
 import pytest
 
-from pileus.faces.rest import errors
+from pileus.faces.wire import refusals
 from pileus.model.errors import ERRORS, PileusError
 
 
 def test_the_table_has_every_code_of_the_core_and_no_other() -> None:
-    assert sorted(errors.STATUS) == sorted(error.code for error in ERRORS)
-    assert not errors.OWN.keys() & errors.STATUS.keys()
+    assert sorted(refusals.STATUS) == sorted(error.code for error in ERRORS)
+    assert not refusals.OWN.keys() & refusals.STATUS.keys()
 
 
 @pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.code)
 def test_an_error_says_its_code_what_it_is_about_and_the_request(cls: type[PileusError]) -> None:
-    answer = errors.of(cls("Because.", noun="instance", ident="i-1", reason="state"), "request-1")
+    answer = refusals.PLAIN.of(cls("Because.", noun="instance", ident="i-1", reason="state"), "request-1")
     assert 400 <= answer.status < 600
     assert answer.headers["x-request-id"] == "request-1"
     assert json.loads(answer.body)["error"] == {

@@ -91,7 +91,7 @@ class Ec2Face:
                 text = f"The requested HTTP verb is not supported: {request.method[:16]}"
                 raise WireError("UnsupportedHttpVerb", text)
             params, whole = _params(request)
-            service = self._by_version(params)
+            service = self._by_versions.get(params.get("Version", ""), self._ec2)
             caller, scope = self._authenticate(request, service.name)
             request_id = caller.request
             service = self._services.get(scope, service)
@@ -124,9 +124,6 @@ class Ec2Face:
             return _response(200, xml.serialize(service, action, result, caller.request), caller.request, action)
         except Exception as error:  # noqa: BLE001  (whatever it is, the client gets an answer in its dialect)
             return _refusal(service, error, caller.request, action)
-
-    def _by_version(self, params: Mapping[str, str]) -> ServiceModel:
-        return self._by_versions.get(params.get("Version", ""), self._ec2)
 
     def _authenticate(self, request: Request, service: str) -> tuple[Caller, str]:
         """Return the caller, and the service that the signature is for: `service` where the signature names none.

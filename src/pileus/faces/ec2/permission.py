@@ -27,7 +27,9 @@ Traffic = tuple[Protocol, int | None, int | None, int | None]
 _NUMBERS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
 _CIDR = re.compile(r"[0-9.]+/[0-9]{1,2}", re.ASCII)
 _CIDR6 = re.compile(r"[0-9a-fA-F:.]+/[0-9]{1,3}", re.ASCII)
-_DESCRIPTION = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]*", re.ASCII)
+DESCRIPTION = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]*", re.ASCII)
+"""A description of a group or of a rule, but for its length."""
+
 _OTHER_SIDES = {
     "CidrIpv4": ("IpRanges", "CidrIp"),
     "CidrIpv6": ("Ipv6Ranges", "CidrIpv6"),
@@ -129,35 +131,23 @@ def _icmp(name: Protocol, kind: int, code: int) -> Traffic:
 
 def _peers(call: Call, group: SecurityGroup, permission: dict[str, Any]) -> Iterator[Peer]:
     for each in permission.get("PrefixListIds", ()):
-        raise _no_prefix_list(each.get("PrefixListId", ""))
+        # This cloud has no prefix lists.
+        ident = each.get("PrefixListId", "")
+        raise NotFound(f"The prefix list ID '{ident}' does not exist", noun="prefixlist", ident=ident)
     members = ("IpRanges", "Ipv6Ranges", "UserIdGroupPairs")
     ranges, wide, pairs = (permission.get(member, ()) for member in members)
     if not ranges and not wide and not pairs:
         raise missing("CidrIp, CidrIpv6 or GroupId of the rule's other side")
     for each in ranges:
-        yield _cidr(each.get("CidrIp", "")), "", described(each)
+        yield _range(each.get("CidrIp", ""), _CIDR, ipaddress.IPv4Network), "", described(each)
     for each in wide:
-        yield _cidr6(each.get("CidrIpv6", "")), "", described(each)
+        yield _range(each.get("CidrIpv6", ""), _CIDR6, ipaddress.IPv6Network), "", described(each)
     for each in pairs:
         yield "", _peer_group(call, group, each).uuid, described(each)
 
 
-def _no_prefix_list(ident: str) -> NotFound:
-    """This cloud has no prefix lists; so whichever is named does not exist."""
-    return NotFound(f"The prefix list ID '{ident}' does not exist", noun="prefixlist", ident=ident)
-
-
-def _cidr(text: str) -> str:
-    """The range with the bits behind its prefix cleared, as EC2 stores it."""
-    return _range(text, _CIDR, ipaddress.IPv4Network)
-
-
-def _cidr6(text: str) -> str:
-    """The same for IPv6, in its shortest form."""
-    return _range(text, _CIDR6, ipaddress.IPv6Network)
-
-
 def _range(text: str, form: re.Pattern[str], kind: type[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> str:
+    """The range with the bits behind its prefix cleared, as EC2 stores it; of IPv6 in its shortest form."""
     if form.fullmatch(text):
         try:
             return str(kind(text, strict=False))
@@ -213,7 +203,7 @@ def replacement(call: Call, group: SecurityGroup, old: Rule, request: dict[str, 
 def described(each: dict[str, Any]) -> str:
     """The description that goes with a rule's other side, or with its id."""
     text: str = each.get("Description", "")
-    if len(text) > 255 or not _DESCRIPTION.fullmatch(text):
+    if len(text) > 255 or not DESCRIPTION.fullmatch(text):
         raise InvalidValue(
             "Invalid rule description. Valid descriptions are strings less than 256 characters from the following"
             " set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*",

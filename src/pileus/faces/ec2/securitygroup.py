@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.names import ec2_id
-from pileus.faces.ec2.permission import permissions
+from pileus.faces.ec2.permission import DESCRIPTION, permissions
 from pileus.faces.ec2.tag import shown, specified
 from pileus.model.errors import InvalidValue
 from pileus.model.router import Router
@@ -16,15 +15,13 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.rules import find
 from pileus.verbs import securitygroup as verbs
 
-_DESCRIPTION = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]*", re.ASCII)
-
 
 @action("CreateSecurityGroup")
 def create(call: Call) -> dict[str, Any]:
     """Make a group, in the default VPC unless another is named."""
     args = call.args
     text = args["Description"]
-    if not 1 <= len(text) <= 255 or not _DESCRIPTION.fullmatch(text):
+    if not 1 <= len(text) <= 255 or not DESCRIPTION.fullmatch(text):
         raise InvalidValue(
             f"Value ({text[:40]}) for parameter GroupDescription is invalid. Expecting 1 to 255 of the characters"
             " a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*",

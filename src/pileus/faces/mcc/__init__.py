@@ -24,14 +24,6 @@ def _make(context: FaceContext) -> MccFace:
     return MccFace(context.core, context.settings)
 
 
-def _address(settings: MccSettings) -> str:
-    return settings.listen or "off"
-
-
-def _allowed(settings: MccSettings) -> str:
-    return settings.allow
-
-
 def _actions() -> Mapping[ActionKey, ActionSummary]:
     from pileus.faces.mcc.methods import METHODS  # noqa: PLC0415  (a declaration is light)
 
@@ -47,14 +39,14 @@ FACE = FaceDeclaration(
     settings=MccSettings,
     # Two threads: Python computes in one thread at a time, and each more slows the other faces down.
     listener=FaceListener(
-        _address,
+        lambda settings: settings.listen or "off",
         OpenCalls(
             threads=2,
             share=1,
             waiting=bounds.ADDRESS_MCC_CALLS,
             total=bounds.MCC_CALLS,
             body=bounds.MCC_BODY,
-            allowed=_allowed,
+            allowed=lambda settings: settings.allow,
         ),
     ),
     endpoints={"mcc": ""},

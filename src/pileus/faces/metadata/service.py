@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import unquote
 
@@ -37,16 +37,6 @@ _ERROR_PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
 
 
 @dataclass(frozen=True)
-class MetadataRequest:
-    """One request: `path` with its query, `headers` by lower-case name, `source` an IPv4 address."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    source: str = ""
-
-
-@dataclass(frozen=True)
 class MetadataResponse:
     """The response to send. Adding Content-Length, and leaving out the body for HEAD, is the server's part."""
 
@@ -58,80 +48,70 @@ class MetadataResponse:
 Respond = Callable[[InstanceSpec | None, str, str, Mapping[str, str], str], MetadataResponse]
 """(the caller's spec or None, method, path, headers by lower-case name, source address) → MetadataResponse."""
 
-Root = Callable[[InstanceSpec], tree.Directory]
-"""The tree of an instance."""
-
 
 def bind(secret: bytes, clock: Callable[[], float] = time.time) -> Respond:
-    """`respond` with its secret, clock and trees fixed, and the request in plain values: what a server is given."""
-    trees = tree.Trees()
+    """Return the service's function. `secret` seals tokens and must outlive them; `clock` returns Unix seconds."""
+    return _Service(secret, clock).respond
 
-    def answer(
-        spec: InstanceSpec | None, method: str, path: str, headers: Mapping[str, str], source: str
+
+class _Service:
+    def __init__(self, secret: bytes, clock: Callable[[], float]) -> None:
+        self._secret = secret
+        self._clock = clock
+        self._trees = tree.Trees()
+
+    def respond(
+        self, spec: InstanceSpec | None, method: str, path: str, headers: Mapping[str, str], source: str
     ) -> MetadataResponse:
-        return respond(spec, MetadataRequest(method, path, headers, source), secret, clock(), trees.root)
-
-    return answer
-
-
-def respond(
-    spec: InstanceSpec | None, request: MetadataRequest, secret: bytes, now: float, root: Root = tree.root
-) -> MetadataResponse:
-    """Answer `request` of the guest whose spec is `spec`, or of nobody we know (None, which finds nothing).
-
-    `secret` seals tokens and must outlive them; `now` is seconds since the epoch; `root` makes or remembers the
-    instance's tree. Never raises.
-    """
-    if spec is None:
-        return _error(HTTPStatus.NOT_FOUND)
-    segments = _segments(request.path)
-    if segments == _TOKEN_PATH:
-        return _new_token(spec, request, secret, now)
-    if request.method not in _READ:
-        return _error(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(_READ)})
-    headers: dict[str, str] = {}
-    token = request.headers.get(TOKEN_HEADER)
-    if token is not None:
-        seconds_left = tokens.remaining(secret, spec.uuid, token.strip(), now)
-        if seconds_left is None:
+        """Answer the guest whose spec is `spec`, or nobody we know (None, which finds nothing). Never raises."""
+        if spec is None:
+            return _error(HTTPStatus.NOT_FOUND)
+        segments = _segments(path)
+        if segments == _TOKEN_PATH:
+            return self._new_token(spec, method, headers)
+        if method not in _READ:
+            return _error(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(_READ)})
+        answer_headers: dict[str, str] = {}
+        token = headers.get(TOKEN_HEADER)
+        if token is not None:
+            seconds_left = tokens.remaining(self._secret, spec.uuid, token.strip(), self._clock())
+            if seconds_left is None:
+                return _error(HTTPStatus.UNAUTHORIZED)
+            answer_headers[TTL_HEADER] = str(seconds_left)
+        elif spec.metadata_v2_only:
             return _error(HTTPStatus.UNAUTHORIZED)
-        headers[TTL_HEADER] = str(seconds_left)
-    elif spec.metadata_v2_only:
-        return _error(HTTPStatus.UNAUTHORIZED)
-    return _read(root, spec, segments, headers)
+        return self._read(spec, segments, answer_headers)
+
+    def _new_token(self, spec: InstanceSpec, method: str, headers: Mapping[str, str]) -> MetadataResponse:
+        if method != "PUT":
+            return _error(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "PUT"})
+        # A proxy inside the guest must not hand tokens to outsiders.
+        if "x-forwarded-for" in headers:
+            return _error(HTTPStatus.FORBIDDEN)
+        ttl = headers.get(TTL_HEADER, "").strip()
+        if not re.fullmatch(r"[0-9]{1,5}", ttl) or not 1 <= int(ttl) <= tokens.LONGEST:
+            return _error(HTTPStatus.BAD_REQUEST)
+        token = tokens.issue(self._secret, spec.uuid, int(ttl), self._clock())
+        return _text(token.encode("ascii"), {TTL_HEADER: str(int(ttl))})
+
+    def _read(self, spec: InstanceSpec, segments: tuple[str, ...], headers: Mapping[str, str]) -> MetadataResponse:
+        if not segments:
+            return _text("\n".join(tree.VERSIONS).encode(), headers)
+        if segments[0] not in tree.VERSIONS:
+            return _error(HTTPStatus.NOT_FOUND)
+        node = tree.find(self._trees.root(spec), segments[1:])
+        if node is None:
+            return _error(HTTPStatus.NOT_FOUND)
+        if isinstance(node, bytes):
+            return MetadataResponse(HTTPStatus.OK, {"Content-Type": "application/octet-stream", **headers}, node)
+        text = node.text() if isinstance(node, tree.Directory) else node
+        return _text(text.encode("utf-8", errors="replace"), headers)
 
 
 def _segments(path: str) -> tuple[str, ...]:
     """The path's parts: query dropped, doubled and closing slashes meaning nothing, as old clients expect."""
     parts = path.partition("?")[0].split("/")
     return tuple(unquote(part, errors="replace") for part in parts if part)
-
-
-def _new_token(spec: InstanceSpec, request: MetadataRequest, secret: bytes, now: float) -> MetadataResponse:
-    if request.method != "PUT":
-        return _error(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "PUT"})
-    # A proxy inside the guest must not hand tokens to outsiders.
-    if "x-forwarded-for" in request.headers:
-        return _error(HTTPStatus.FORBIDDEN)
-    ttl = request.headers.get(TTL_HEADER, "").strip()
-    if not re.fullmatch(r"[0-9]{1,5}", ttl) or not 1 <= int(ttl) <= tokens.LONGEST:
-        return _error(HTTPStatus.BAD_REQUEST)
-    token = tokens.issue(secret, spec.uuid, int(ttl), now)
-    return _text(token.encode("ascii"), {TTL_HEADER: str(int(ttl))})
-
-
-def _read(root: Root, spec: InstanceSpec, segments: tuple[str, ...], headers: Mapping[str, str]) -> MetadataResponse:
-    if not segments:
-        return _text("\n".join(tree.VERSIONS).encode(), headers)
-    if segments[0] not in tree.VERSIONS:
-        return _error(HTTPStatus.NOT_FOUND)
-    node = tree.find(root(spec), segments[1:])
-    if node is None:
-        return _error(HTTPStatus.NOT_FOUND)
-    if isinstance(node, bytes):
-        return MetadataResponse(HTTPStatus.OK, {"Content-Type": "application/octet-stream", **headers}, node)
-    text = node.text() if isinstance(node, tree.Directory) else node
-    return _text(text.encode("utf-8", errors="replace"), headers)
 
 
 def _text(body: bytes, headers: Mapping[str, str]) -> MetadataResponse:

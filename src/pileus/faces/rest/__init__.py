@@ -31,7 +31,7 @@ def _actions() -> Mapping[ActionKey, ActionSummary]:
 
 
 def _errors() -> Mapping[tuple[str, str, str], tuple[str, int]]:
-    from pileus.faces.rest.errors import STATUS  # noqa: PLC0415  (a declaration is light)
+    from pileus.faces.wire.refusals import STATUS  # noqa: PLC0415  (a declaration is light)
 
     return {(code, "", ""): (code, status) for code, status in STATUS.items()}
 

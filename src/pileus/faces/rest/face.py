@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.faces.rest import errors, streams
+from pileus.faces.rest import streams
 from pileus.faces.rest.openapi import openapi
 from pileus.faces.rest.routes import ROUTES
 from pileus.faces.wire import presented
@@ -35,8 +35,7 @@ class RestFace(TypedFace):
             (*ROUTES, *streams.routes(objects)),
             functools.partial(_caller, authority),
             UNPROVEN,
-            errors.TABLE,
-            (OpenDocument("openapi.json", lambda _: _description()),),
+            documents=(OpenDocument("openapi.json", lambda _: _description()),),
             see=f"{ROOT}openapi.json",
         )
         super().__init__(core, dialect)

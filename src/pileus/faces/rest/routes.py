@@ -17,9 +17,9 @@ from pileus.model.allowance import Allowance
 from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
 from pileus.model.flavor import Wanted as FlavorWanted
-from pileus.model.floatingip import FloatingIp
-from pileus.model.host import Duty, Host, Overcommit
+from pileus.model.host import Duty, Overcommit
 from pileus.model.instance import Body, Instance
+from pileus.model.noun import Noun
 from pileus.model.sizes import Ident, Name, PublicKey, Tags, Traits
 from pileus.model.spec import InstanceSpec
 from pileus.rules import floatingip as floatingip_rules
@@ -140,6 +140,21 @@ def _limit(text: str | None) -> int:
     return min(int(text), MOST)
 
 
+def _document(request: TypedRequest, noun: Noun) -> dict[str, Any]:
+    with request.core.store.read() as tx:
+        return documents.documents(request.core, tx, [noun])[0]
+
+
+def _done(verb: Callable[[Caller, Core, str], object]) -> Callable[[TypedRequest], dict[str, Any]]:
+    """Return the handler of a verb on the noun that the path names, with nothing to tell."""
+
+    def handle(request: TypedRequest) -> dict[str, Any]:
+        verb(request.caller, request.core, request.path["id"])
+        return {}
+
+    return handle
+
+
 def _show(request: TypedRequest) -> dict[str, Any]:
     cls = documents.kind_of(request.path["nouns"])
     with request.core.store.read() as tx:
@@ -160,11 +175,6 @@ def _create_credential(request: TypedRequest) -> credential.Made:
     return credential.create(request.caller, request.core, new.type, new.user)
 
 
-def _revoke_credential(request: TypedRequest) -> dict[str, Any]:
-    credential.revoke(request.caller, request.core, request.path["id"])
-    return {}
-
-
 def _create_keypair(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewKeyPair)
     if new.public_key:
@@ -175,8 +185,7 @@ def _create_keypair(request: TypedRequest) -> dict[str, Any]:
 
 def _create_flavor(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewFlavor)
-    size = {name: getattr(new, name) for name in ("vcpus", "memory", "disk", "kind", "traits", "allowance")}
-    wanted = FlavorWanted(**size)
+    wanted = msgspec.convert(new, FlavorWanted, from_attributes=True)
     return documents.document(flavor.create(request.caller, request.core, new.name, wanted))
 
 
@@ -193,11 +202,6 @@ def _offered(*, retired: bool) -> Callable[[TypedRequest], dict[str, Any]]:
 
 def _capture_image(request: TypedRequest) -> dict[str, Any]:
     return documents.image_document(image.capture(request.caller, request.core, request.read(image.CaptureRequest)))
-
-
-def _delete_image(request: TypedRequest) -> dict[str, Any]:
-    image.deregister(request.caller, request.core, request.path["id"])
-    return {}
 
 
 def _launch(request: TypedRequest) -> dict[str, Any]:
@@ -276,7 +280,7 @@ def _powered(verb: Callable[[Caller, Core, list[str]], object]) -> Callable[[Typ
 
 def _allocate_address(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewAddress)
-    return _address(request, floatingip.allocate(request.caller, request.core, new.tags, new.address))
+    return _document(request, floatingip.allocate(request.caller, request.core, new.tags, new.address))
 
 
 def _associate_address(request: TypedRequest) -> dict[str, Any]:
@@ -289,12 +293,12 @@ def _associate_address(request: TypedRequest) -> dict[str, Any]:
     floating = floatingip.associate(
         request.caller, request.core, *meant, instance=instance, port=to.port, reassociate=to.reassociate
     )
-    return _address(request, floating)
+    return _document(request, floating)
 
 
 def _disassociate_address(request: TypedRequest) -> dict[str, Any]:
     floating = floatingip.disassociate(request.caller, request.core, "", *floatingip_rules.meant(request.path["id"]))
-    return _address(request, floating)
+    return _document(request, floating)
 
 
 def _release_address(request: TypedRequest) -> dict[str, Any]:
@@ -302,37 +306,22 @@ def _release_address(request: TypedRequest) -> dict[str, Any]:
     return {}
 
 
-def _address(request: TypedRequest, floating: FloatingIp) -> dict[str, Any]:
-    with request.core.store.read() as tx:
-        return documents.documents(request.core, tx, [floating])[0]
-
-
 def _turned(state: Duty) -> Callable[[TypedRequest], dict[str, Any]]:
-    return lambda request: _host(request, host.turn(request.caller, request.core, request.path["id"], state))
+    return lambda request: _document(request, host.turn(request.caller, request.core, request.path["id"], state))
 
 
 def _give_host(request: TypedRequest) -> dict[str, Any]:
-    return _host(request, host.give(request.caller, request.core, request.path["id"], request.read(Overcommit)))
+    return _document(request, host.give(request.caller, request.core, request.path["id"], request.read(Overcommit)))
 
 
 def _mark_host(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewTraits)
-    return _host(request, host.mark(request.caller, request.core, request.path["id"], new.add, new.remove))
+    return _document(request, host.mark(request.caller, request.core, request.path["id"], new.add, new.remove))
 
 
 def _remove_host(request: TypedRequest) -> dict[str, Any]:
     forget = request.read(Removal).forget
-    return _host(request, host.remove(request.caller, request.core, request.path["id"], forget=forget))
-
-
-def _admit_host(request: TypedRequest) -> dict[str, Any]:
-    host.admit(request.caller, request.core, request.path["id"])
-    return {}
-
-
-def _host(request: TypedRequest, shown: Host) -> dict[str, Any]:
-    with request.core.store.read() as tx:
-        return documents.documents(request.core, tx, [shown])[0]
+    return _document(request, host.remove(request.caller, request.core, request.path["id"], forget=forget))
 
 
 def _invite(request: TypedRequest) -> join.Invitation:
@@ -343,12 +332,12 @@ def _invite(request: TypedRequest) -> join.Invitation:
 ROUTES: tuple[Route, ...] = (
     Route("POST", "users", _create_user, "Make a user, and its project if that is missing.", NewUser, 201),
     Route("POST", "credentials", _create_credential, "Make an access key or a token.", NewCredential, 201),
-    Route("DELETE", "credentials/{id}", _revoke_credential, "Make it worthless, from now on."),
+    Route("DELETE", "credentials/{id}", _done(credential.revoke), "Make it worthless, from now on."),
     Route("POST", "keypairs", _create_keypair, "Make or import a key pair.", NewKeyPair, 201),
     Route(
         "POST", "images/capture", _capture_image, "Make an image of an instance's root disk.", image.CaptureRequest, 201
     ),
-    Route("DELETE", "images/{id}", _delete_image, "Forget an image."),
+    Route("DELETE", "images/{id}", _done(image.deregister), "Forget an image."),
     Route("POST", "flavors", _create_flavor, "Make a flavor.", NewFlavor, 201),
     Route("POST", "flavors/{id}/traits", _demand, "Change what it demands of hosts.", NewTraits),
     Route("POST", "flavors/{id}/retire", _offered(retired=True), "Launch nothing in it any more."),
@@ -380,7 +369,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "hosts/{id}/overcommit", _give_host, "Give it its own ratios of overcommit.", Overcommit),
     Route("POST", "hosts/{id}/traits", _mark_host, "Give it traits, or take them from it.", NewTraits),
     Route("POST", "hosts/{id}/remove", _remove_host, "Take it out of the cloud.", Removal),
-    Route("POST", "hosts/{id}/admit", _admit_host, "Readmit a removed host."),
+    Route("POST", "hosts/{id}/admit", _done(host.admit), "Readmit a removed host."),
     Route("POST", "hosttokens", _invite, "Make a token by which one host may join, once.", NewToken, 201),
     Route("GET", "limits", _limits, "What the project (`project`: another one) may use and uses, and all bounds."),
     Route("POST", "projects/{id}/limits", _change_limits, "Give a project other limits.", NewLimits),

@@ -266,11 +266,8 @@ def _payload(request: RawRequest, presented: _PresentedSignature, codes: Codes) 
 
 
 def _seconds(stamp: str) -> float:
-    year, month, day, hour, minute, second = (
-        int(digits) for digits in (stamp[:4], stamp[4:6], stamp[6:8], stamp[9:11], stamp[11:13], stamp[13:15])
-    )
     try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+        return datetime.fromisoformat(stamp).timestamp()
     except ValueError:
         raise _incomplete("X-Amz-Date must be a time as 20060102T150405Z.") from None
 
