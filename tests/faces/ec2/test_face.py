@@ -181,7 +181,7 @@ def test_dry_runs_do_nothing(account: Account) -> None:
 
 
 def test_actions_are_amazons_and_registered_once() -> None:
-    known = {(service, name) for service in SERVICES for name in ServiceModel.load(service).actions}
+    known = {(service, name) for service in SERVICES for name in ServiceModel.load(service).operations}
     assert ACTIONS.keys() <= known
     with pytest.raises(ValueError, match="twice"):
         action("RunInstances")(lambda _: {})

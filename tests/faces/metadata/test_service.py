@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.faces.metadata import MetadataResponse, bind, tree
+from pileus.faces.metadata import bind, tree
 from pileus.faces.metadata.tree import VERSIONS
+from pileus.faces.wire.http import Response
 from pileus.model import bounds
 from pileus.model.instance import Power
 from pileus.model.spec import DiskSpec, InstanceSpec, NicSpec
@@ -82,7 +83,7 @@ def ask(
     *,
     spec: InstanceSpec | None = SPEC,
     now: float = NOW,
-) -> MetadataResponse:
+) -> Response:
     return bind(SECRET, lambda: now)(spec, method, path, headers or {}, "10.0.0.5")
 
 

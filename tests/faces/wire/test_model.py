@@ -12,7 +12,7 @@ from tests.faces.wire import generated
 @pytest.mark.parametrize("name", ["ec2", "sts", "iam"])
 def test_agrees_with_botocore(name: str) -> None:
     ours, theirs = ServiceModel.load(name), generated.service(name)
-    assert ours.actions == set(theirs.operation_names)
+    assert ours.operations.keys() == set(theirs.operation_names)
     assert ours.version == theirs.api_version
     assert ours.protocol == theirs.protocol
     assert ours.namespace.rstrip("/") == theirs.metadata["xmlNamespace"].rstrip("/")

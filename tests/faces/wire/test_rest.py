@@ -104,7 +104,7 @@ def test_every_action_is_told_and_its_parameters_are_read(name: str) -> None:
 def test_every_answer_is_what_a_client_reads(name: str) -> None:
     service = ServiceModel.load(name)
     parser = parsers.create_parser(generated.service(name).metadata["protocol"])
-    for action in sorted(service.actions - EVENTS - TWOFOLD):
+    for action in sorted(service.operations.keys() - EVENTS - TWOFOLD):
         shape: Any = generated.operation(name, action).output_shape
         if shape is None:
             continue

@@ -116,17 +116,14 @@ def _traffic(permission: dict[str, Any]) -> Traffic:
             )
         return ("tcp" if text == "tcp" else "udp"), None, low, high
     if text in ("icmp", "icmpv6"):
-        return _icmp("icmp" if text == "icmp" else "icmpv6", -1 if low is None else low, -1 if high is None else high)
+        kind, code = -1 if low is None else low, -1 if high is None else high
+        if kind == -1 and code != -1:
+            raise InvalidValue("Invalid value for ICMP: a code needs a type, and -1 means all types.", reason="ports")
+        return ("icmp" if text == "icmp" else "icmpv6"), None, kind, code
     if number is None or number > 255:
         raise InvalidValue(f"Invalid value '{text[:40]}' for IP protocol. Unknown protocol.", reason="protocol")
     # Protocols without ports: whatever is said of ports means nothing, as on EC2.
     return "all", number, None, None
-
-
-def _icmp(name: Protocol, kind: int, code: int) -> Traffic:
-    if kind == -1 and code != -1:
-        raise InvalidValue("Invalid value for ICMP: a code needs a type, and -1 means all types.", reason="ports")
-    return name, None, kind, code
 
 
 def _peers(call: Call, group: SecurityGroup, permission: dict[str, Any]) -> Iterator[Peer]:

@@ -70,23 +70,34 @@ class MccFace:
         return None if self._home else self.page(HTTPStatus.SERVICE_UNAVAILABLE)
 
     def page(self, status: int, text: str = "") -> Response:
-        """Return the answer to what is no call."""
-        return page(HTTPStatus(status), text)
+        """Return the answer to what is no call: a page for people, as such servers give."""
+        title = HTTPStatus(status).phrase
+        body = (
+            '<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.0//EN">\n'
+            f"<HTML>\n  <HEAD><TITLE>{title}</TITLE></HEAD>\n  <BODY>\n    <H1>{title}</H1>\n    {text}\n  </BODY>\n"
+            "</HTML>\n"
+        )
+        headers = {"content-type": "text/html; charset=utf-8", "connection": "close"}
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["allow"] = "POST"
+        if status == HTTPStatus.UNAUTHORIZED:
+            headers["www-authenticate"] = 'Basic realm="mcc"'
+        return Response(status, headers, body.encode(), face=FACE, code=title)
 
     def handle(self, request: Request) -> Response:
         """Answer; refusals are answers too."""
         refused = _refused(request)
         if refused is not None:
-            return page(refused)
+            return self.page(refused)
         try:
             method, params = xmlrpc.read_call(xmlrpc.parse(request.body))
         except xmlrpc.MalformedXmlRpc:
-            return page(HTTPStatus.BAD_REQUEST)
+            return self.page(HTTPStatus.BAD_REQUEST)
         return self._answer(method, params)
 
     def _answer(self, method: str, params: list[Any]) -> Response:
         if self._home is None:
-            return page(HTTPStatus.SERVICE_UNAVAILABLE)
+            return self.page(HTTPStatus.SERVICE_UNAVAILABLE)
         work = METHODS.get(method)
         if work is None or not _fits(work, params):
             text = f"Method {method} missing or wrong number of parameters!"
@@ -103,22 +114,6 @@ class MccFace:
             log.exception("request failed", method=method, request=caller.request)
             body, code = _uncaught(method, f"something is wrong here; the log tells of {caller.request}"), "Internal"
         return _response(body, action=method, code=code, request=caller.request)
-
-
-def page(status: HTTPStatus, why: str = "") -> Response:
-    """The answer to what is no call: a page for people, as such servers give."""
-    title = status.phrase
-    body = (
-        '<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.0//EN">\n'
-        f"<HTML>\n  <HEAD><TITLE>{title}</TITLE></HEAD>\n  <BODY>\n    <H1>{title}</H1>\n    {why}\n  </BODY>\n"
-        "</HTML>\n"
-    )
-    headers = {"content-type": "text/html; charset=utf-8", "connection": "close"}
-    if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["allow"] = "POST"
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers["www-authenticate"] = 'Basic realm="mcc"'
-    return Response(status.value, headers, body.encode(), face=FACE, code=title)
 
 
 def _refused(request: Request) -> HTTPStatus | None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import unquote
 
 from pileus.faces.metadata import tokens, tree
+from pileus.faces.wire.http import Response
 from pileus.model.spec import InstanceSpec
 
 TOKEN_HEADER = "x-aws-ec2-metadata-token"  # noqa: S105  (a header's name)
@@ -36,17 +36,8 @@ _ERROR_PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
 """
 
 
-@dataclass(frozen=True)
-class MetadataResponse:
-    """The response to send. Adding Content-Length, and leaving out the body for HEAD, is the server's part."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-Respond = Callable[[InstanceSpec | None, str, str, Mapping[str, str], str], MetadataResponse]
-"""(the caller's spec or None, method, path, headers by lower-case name, source address) → MetadataResponse."""
+Respond = Callable[[InstanceSpec | None, str, str, Mapping[str, str], str], Response]
+"""(the caller's spec or None, method, path, headers by lower-case name, source address) → Response."""
 
 
 def bind(secret: bytes, clock: Callable[[], float] = time.time) -> Respond:
@@ -62,7 +53,7 @@ class _Service:
 
     def respond(
         self, spec: InstanceSpec | None, method: str, path: str, headers: Mapping[str, str], source: str
-    ) -> MetadataResponse:
+    ) -> Response:
         """Answer the guest whose spec is `spec`, or nobody we know (None, which finds nothing). Never raises."""
         if spec is None:
             return _error(HTTPStatus.NOT_FOUND)
@@ -82,7 +73,7 @@ class _Service:
             return _error(HTTPStatus.UNAUTHORIZED)
         return self._read(spec, segments, answer_headers)
 
-    def _new_token(self, spec: InstanceSpec, method: str, headers: Mapping[str, str]) -> MetadataResponse:
+    def _new_token(self, spec: InstanceSpec, method: str, headers: Mapping[str, str]) -> Response:
         if method != "PUT":
             return _error(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "PUT"})
         # A proxy inside the guest must not hand tokens to outsiders.
@@ -94,7 +85,7 @@ class _Service:
         token = tokens.issue(self._secret, spec.uuid, int(ttl), self._clock())
         return _text(token.encode("ascii"), {TTL_HEADER: str(int(ttl))})
 
-    def _read(self, spec: InstanceSpec, segments: tuple[str, ...], headers: Mapping[str, str]) -> MetadataResponse:
+    def _read(self, spec: InstanceSpec, segments: tuple[str, ...], headers: Mapping[str, str]) -> Response:
         if not segments:
             return _text("\n".join(tree.VERSIONS).encode(), headers)
         if segments[0] not in tree.VERSIONS:
@@ -103,7 +94,7 @@ class _Service:
         if node is None:
             return _error(HTTPStatus.NOT_FOUND)
         if isinstance(node, bytes):
-            return MetadataResponse(HTTPStatus.OK, {"Content-Type": "application/octet-stream", **headers}, node)
+            return Response(HTTPStatus.OK, {"Content-Type": "application/octet-stream", **headers}, node)
         text = node.text() if isinstance(node, tree.Directory) else node
         return _text(text.encode("utf-8", errors="replace"), headers)
 
@@ -114,11 +105,11 @@ def _segments(path: str) -> tuple[str, ...]:
     return tuple(unquote(part, errors="replace") for part in parts if part)
 
 
-def _text(body: bytes, headers: Mapping[str, str]) -> MetadataResponse:
-    return MetadataResponse(HTTPStatus.OK, {"Content-Type": "text/plain", **headers}, body)
+def _text(body: bytes, headers: Mapping[str, str]) -> Response:
+    return Response(HTTPStatus.OK, {"Content-Type": "text/plain", **headers}, body)
 
 
-def _error(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> MetadataResponse:
+def _error(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Response:
     """EC2's error page; `headers` beside its content type."""
     page = _ERROR_PAGE.format(title=f"{status.value} - {status.phrase}")
-    return MetadataResponse(status, {"Content-Type": "text/html", **(headers or {})}, page.encode("ascii"))
+    return Response(status, {"Content-Type": "text/html", **(headers or {})}, page.encode("ascii"))

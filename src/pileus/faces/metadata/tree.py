@@ -51,7 +51,11 @@ Node = Directory | str | bytes
 
 def root(spec: InstanceSpec) -> Directory:
     """Return the directory below a version, such as `/latest`."""
-    children: dict[str, Node] = {"dynamic": _dynamic(spec), "meta-data": _metadata(spec)}
+    identity = _directory({"document": _identity(spec)})
+    children: dict[str, Node] = {
+        "dynamic": _directory({"instance-identity": identity}),
+        "meta-data": _metadata(spec),
+    }
     data = user_data(spec)
     if data is not None:
         children["user-data"] = data
@@ -183,10 +187,6 @@ def _can_be_listed(key: str) -> bool:
     # Clients read a line `0=name` as a public key.
     before, equals, _ = key.partition("=")
     return not (equals and re.fullmatch(r"[+-]?[0-9_]+", before))
-
-
-def _dynamic(spec: InstanceSpec) -> Directory:
-    return _directory({"instance-identity": _directory({"document": _identity(spec)})})
 
 
 def _identity(spec: InstanceSpec) -> str:

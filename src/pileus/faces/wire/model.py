@@ -131,18 +131,25 @@ class ServiceModel:
         self.faults = FAULTS[self.protocol]
 
     @staticmethod
+    @functools.cache
     def load(name: str) -> ServiceModel:
         """Return the service of this name, reading it at the first call.
 
         Raises LookupError when botocore has no such service, msgspec.ValidationError when its protocol or
         one of its types is none that this package speaks.
         """
-        return _load(name)
-
-    @property
-    def actions(self) -> frozenset[str]:
-        """The names of all actions the service has, those this cloud lacks included."""
-        return frozenset(self.operations)
+        spec = importlib.util.find_spec("botocore")
+        if spec is None or spec.origin is None:
+            raise LookupError("botocore, which carries the service models, is not installed")
+        files = sorted((Path(spec.origin).parent / "data" / name).glob("*/service-2.json*"))
+        if not files:
+            raise LookupError(f"botocore has no service {name!r}")
+        newest = files[-1]
+        raw = newest.read_bytes()
+        if newest.suffix == ".gz":
+            raw = gzip.decompress(raw)
+        description = msgspec.json.decode(raw, type=_Description)
+        return ServiceModel(name, tuple(file.parent.name for file in files), description)
 
     def operation(self, action: str) -> Operation:
         """Return the action's description; raises WireError (`InvalidAction`) when there is none."""
@@ -179,19 +186,3 @@ class ServiceModel:
         """Return the name of a flattened list's elements, which is the list's own then."""
         element = self.shapes[reference.shape].member
         return element.location_name if element is not None and self.flattened(reference) else None
-
-
-@functools.cache
-def _load(name: str) -> ServiceModel:
-    spec = importlib.util.find_spec("botocore")
-    if spec is None or spec.origin is None:
-        raise LookupError("botocore, which carries the service models, is not installed")
-    files = sorted((Path(spec.origin).parent / "data" / name).glob("*/service-2.json*"))
-    if not files:
-        raise LookupError(f"botocore has no service {name!r}")
-    newest = files[-1]
-    raw = newest.read_bytes()
-    if newest.suffix == ".gz":
-        raw = gzip.decompress(raw)
-    description = msgspec.json.decode(raw, type=_Description)
-    return ServiceModel(name, tuple(file.parent.name for file in files), description)

@@ -143,12 +143,10 @@ def _from_body(service: ServiceModel, reference: Reference, shape: Shape, body: 
 
 @functools.cache
 def _bindings(service: ServiceModel) -> tuple[_Binding, ...]:
-    return tuple(_binding(service, operation) for operation in service.operations.values())
-
-
-def _binding(service: ServiceModel, operation: Operation) -> _Binding:
-    path = operation.http.request_uri.partition("?")[0]
-    return _Binding(operation, _path_pattern(path), _constants(operation), _required(service, operation))
+    return tuple(
+        _Binding(operation, _path_pattern(operation), _constants(operation), _required(service, operation))
+        for operation in service.operations.values()
+    )
 
 
 def _constants(operation: Operation) -> dict[str, str]:
@@ -157,8 +155,8 @@ def _constants(operation: Operation) -> dict[str, str]:
     return {name: value for name, value in parse_qsl(query, keep_blank_values=True) if name != "x-id"}
 
 
-def _path_pattern(path: str) -> re.Pattern[str]:
-    text, end = "", 0
+def _path_pattern(operation: Operation) -> re.Pattern[str]:
+    path, text, end = operation.http.request_uri.partition("?")[0], "", 0
     for label in _LABEL.finditer(path):
         # A greedy label has slashes in it, and at least one character.
         text += re.escape(path[end : label.start()]) + f"(?P<{label[1]}>{'.+' if label[2] else '[^/]+'})"

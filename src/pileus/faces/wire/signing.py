@@ -104,7 +104,7 @@ def _canonical_path(path: str, service: str) -> str:
         return "/"
     if service == "s3":
         # Each part by itself: a %2F is a slash of the name, and stays encoded in what clients sign.
-        return "/".join(_encoded_path_part(part) for part in path.split("/"))
+        return "/".join(quote(unquote_to_bytes(part), safe="") for part in path.split("/"))
     segments: list[str] = []
     for part in path.split("/"):
         if part == "..":
@@ -113,10 +113,6 @@ def _canonical_path(path: str, service: str) -> str:
             segments.append(part)
     end = "/" if segments and path.endswith(("/", "/.", "/..")) else ""
     return quote("/" + "/".join(segments) + end, safe="/~")
-
-
-def _encoded_path_part(part: str) -> str:
-    return quote(unquote_to_bytes(part), safe="")
 
 
 def _canonical_query(query: str) -> str:

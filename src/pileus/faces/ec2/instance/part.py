@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from pileus.faces.ec2.names import check_id, ec2_id
 from pileus.model import addresses
-from pileus.model.flavor import Flavor
 from pileus.model.instance import State
 from pileus.model.noun import Noun
 from pileus.model.port import Port
@@ -61,8 +60,6 @@ class InstanceParts:
         self._place = place
         self._groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
         self._placements: dict[tuple[str, str], dict[str, str]] = {}
-        self._cpus: dict[str, dict[str, int]] = {}
-        self._on: dict[str, tuple[str, str]] = {}
 
     def zone(self, view: InstanceView) -> str:
         """The zone's name."""
@@ -79,13 +76,6 @@ class InstanceParts:
             self._placements[zone, group.uuid if group else ""] = placement
         return placement
 
-    def cpus(self, flavor: Flavor) -> dict[str, int]:
-        """The flavor's processors, as `CpuOptions`."""
-        cpu_options = self._cpus.get(flavor.uuid)
-        if cpu_options is None:
-            cpu_options = self._cpus[flavor.uuid] = {"CoreCount": flavor.wanted.vcpus, "ThreadsPerCore": 1}
-        return cpu_options
-
     def groups(self, nic: NicView) -> list[dict[str, str]]:
         """The groups that the port is in, as `Groups` and `SecurityGroups`."""
         key = nic.port.wanted.groups
@@ -94,13 +84,6 @@ class InstanceParts:
             group_items = [{"GroupId": group.ec2_id, "GroupName": group.name} for group in nic.groups]
             self._groups[key] = group_items
         return group_items
-
-    def on(self, nic: NicView) -> tuple[str, str]:
-        """The EC2 ids of the subnet and the VPC that the port is on."""
-        subnet_and_vpc = self._on.get(nic.subnet.uuid)
-        if subnet_and_vpc is None:
-            subnet_and_vpc = self._on[nic.subnet.uuid] = nic.subnet.ec2_id, nic.router.ec2_id
-        return subnet_and_vpc
 
     def private_name(self, view: InstanceView) -> str:
         """The name that the guest has inside the cloud."""
@@ -115,7 +98,6 @@ class InstanceParts:
         """A port, as a member of `NetworkInterfaces`."""
         port = nic.port
         address, name, public = port.assigned.address, self.private_name(view), public_address(view, nic)
-        subnet, vpc = self.on(nic)
         status = "detaching" if port.wanted.gone else "attached"
         ours: dict[str, Any] = {"Primary": True, "PrivateDnsName": name, "PrivateIpAddress": address}
         interface_item: dict[str, Any] = {
@@ -138,8 +120,8 @@ class InstanceParts:
             "PrivateIpAddresses": [ours],
             "SourceDestCheck": True,
             "Status": "in-use",
-            "SubnetId": subnet,
-            "VpcId": vpc,
+            "SubnetId": nic.subnet.ec2_id,
+            "VpcId": nic.router.ec2_id,
             "InterfaceType": "interface",
         }
         if public:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 from pileus.faces.ec2.call import Call, action
@@ -17,8 +17,7 @@ OF_INSTANCES = frozenset({"StartInstances", "StopInstances", "RebootInstances", 
 @action("StartInstances", dry=True)
 def start(call: Call) -> dict[str, Any]:
     """Start instances."""
-    changes = verbs.start(call.caller, call.core, call.args["InstanceIds"], dry_run=_dry(call))
-    return {"StartingInstances": _changes(changes)}
+    return {"StartingInstances": _changed(call, verbs.start)}
 
 
 @action("StopInstances", dry=True)
@@ -26,8 +25,7 @@ def stop(call: Call) -> dict[str, Any]:
     """Stop instances. With or without `Force` the guest is asked first, and made to stop when it does not."""
     if call.args.get("Hibernate"):
         raise Unsupported("This cloud does not hibernate instances.", noun="instance")
-    changes = verbs.stop(call.caller, call.core, call.args["InstanceIds"], dry_run=_dry(call))
-    return {"StoppingInstances": _changes(changes)}
+    return {"StoppingInstances": _changed(call, verbs.stop)}
 
 
 @action("RebootInstances", dry=True)
@@ -40,15 +38,15 @@ def reboot(call: Call) -> dict[str, Any]:
 @action("TerminateInstances", dry=True)
 def terminate(call: Call) -> dict[str, Any]:
     """End instances, with their disks and network interfaces."""
-    changes = verbs.terminate(call.caller, call.core, call.args["InstanceIds"], dry_run=_dry(call))
-    return {"TerminatingInstances": _changes(changes)}
+    return {"TerminatingInstances": _changed(call, verbs.terminate)}
 
 
 def _dry(call: Call) -> bool:
     return bool(call.args.get("DryRun"))
 
 
-def _changes(changes: Iterable[verbs.Change]) -> list[dict[str, Any]]:
+def _changed(call: Call, verb: Callable[..., list[verbs.Change]]) -> list[dict[str, Any]]:
+    changes = verb(call.caller, call.core, call.args["InstanceIds"], dry_run=_dry(call))
     return [
         {"InstanceId": instance.ec2_id, "CurrentState": STATES[after], "PreviousState": STATES[before]}
         for instance, before, after in changes

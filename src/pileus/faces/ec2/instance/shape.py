@@ -40,13 +40,8 @@ def reservations(views: Iterable[InstanceView], place: Place) -> list[dict[str, 
         ident = view.instance.wanted.reservation
         group = reservation_items.get(ident)
         if group is None:
-            account = view.project.wanted.account_id
-            group = reservation_items[ident] = {
-                "ReservationId": ident,
-                "OwnerId": account,
-                "Groups": [],
-                "Instances": [],
-            }
+            owner = {"ReservationId": ident, "OwnerId": view.project.wanted.account_id}
+            group = reservation_items[ident] = {**owner, "Groups": [], "Instances": []}
         group["Instances"].append(rendered(view, parts))
     return list(reservation_items.values())
 
@@ -56,7 +51,7 @@ def rendered(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
     instance = view.instance
     wanted = instance.wanted
     image = view.image.ec2_id if view.image else ec2_id(Image, wanted.image)
-    instance_item: dict[str, Any] = {
+    return {
         "AmiLaunchIndex": wanted.launch_index,
         "ImageId": image,
         "InstanceId": instance.ec2_id,
@@ -80,7 +75,7 @@ def rendered(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
         "BlockDeviceMappings": [mapping(volume) for volume in view.volumes],
         "NetworkInterfaces": [parts.interface(view, nic) for nic in view.nics],
         "SourceDestCheck": True,
-        "CpuOptions": parts.cpus(view.flavor),
+        "CpuOptions": {"CoreCount": view.flavor.wanted.vcpus, "ThreadsPerCore": 1},
         "HibernationOptions": _HIBERNATION,
         "MetadataOptions": _METADATA["required" if wanted.metadata_v2_only else "optional"],
         "EnclaveOptions": _ENCLAVE,
@@ -89,9 +84,8 @@ def rendered(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
         "PlatformDetails": "Linux/UNIX",
         "UsageOperation": "RunInstances",
         "Tags": [{"Key": key, "Value": value} for key, value in tags(view).items()],
+        **_network(view, parts),
     }
-    instance_item |= _network(view, parts)
-    return instance_item
 
 
 def _network(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
@@ -99,16 +93,14 @@ def _network(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
     if not view.nics:
         return {"PrivateDnsName": "", "PublicDnsName": "", "SecurityGroups": []}
     nic = view.nics[0]
-    subnet, vpc = parts.on(nic)
-    public = public_address(view, nic)
     return {
         "PrivateDnsName": parts.private_name(view),
         "PrivateIpAddress": nic.port.assigned.address,
         "PublicDnsName": parts.public_name(view, nic),
-        "PublicIpAddress": public or None,
+        "PublicIpAddress": public_address(view, nic) or None,
         "SecurityGroups": parts.groups(nic),
-        "SubnetId": subnet,
-        "VpcId": vpc,
+        "SubnetId": nic.subnet.ec2_id,
+        "VpcId": nic.router.ec2_id,
     }
 
 
