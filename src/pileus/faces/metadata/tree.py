@@ -129,7 +129,8 @@ def _metadata(spec: InstanceSpec) -> Directory:
         }
     if spec.public_keys:
         children["public-keys"] = _public_keys(spec)
-    tags = _tags(spec)
+    # EC2 refuses the tags whose keys cannot stand in a path.
+    tags: dict[str, Node] = {key: value for key, value in spec.tags.items() if _can_be_listed(key)}
     if tags:
         children["tags"] = _directory({"instance": Directory(tags, tuple(sorted(tags)))})
     return _directory(children)
@@ -174,11 +175,6 @@ def _public_keys(spec: InstanceSpec) -> Directory:
     }
     names = (first if number == "0" else f"{first}-{number}" for number in keys)
     return Directory(keys, tuple(f"{number}={name}" for number, name in zip(keys, names, strict=True)))
-
-
-def _tags(spec: InstanceSpec) -> dict[str, Node]:
-    """The tags whose keys can stand in a path: EC2 refuses the others in metadata."""
-    return {key: value for key, value in spec.tags.items() if _can_be_listed(key)}
 
 
 def _can_be_listed(key: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.faces.wire.face import ActionKey, ActionSummary, FaceContext, FaceDeclaration, FacePaths, RequestHead
+from pileus.faces.wire.face import ActionKey, ActionSummary, FaceContext, FaceDeclaration, FacePaths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,10 +16,6 @@ def _make(context: FaceContext) -> RestFace:
     from pileus.faces.rest.face import RestFace  # noqa: PLC0415  (a declaration is light)
 
     return RestFace(context.core, context.authority, context.objects)
-
-
-def _streams(head: RequestHead) -> bool:
-    return head.method == "POST" and head.path.rstrip("/") == "/v1/images"
 
 
 def _actions() -> Mapping[ActionKey, ActionSummary]:
@@ -41,7 +37,7 @@ FACE = FaceDeclaration(
     make=_make,
     authentication="A token, as `Authorization: Bearer TOKEN` or `X-Auth-Token: TOKEN`.",
     paths=FacePaths(prefixes=("/v1/",)),
-    streams=_streams,
+    streams=lambda head: head.method == "POST" and head.path.rstrip("/") == "/v1/images",
     endpoints={"rest": "/v1"},
     guide="/v1/openapi.json",
     actions=_actions,

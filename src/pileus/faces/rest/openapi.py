@@ -10,7 +10,6 @@ import msgspec
 from pileus.faces.rest.documents import PLURALS
 from pileus.faces.rest.routes import MOST, ROUTES
 from pileus.faces.wire.typed import Route
-from pileus.model.noun import Noun
 from pileus.verbs.user import Account
 
 _REF = "#/components/schemas/{name}"
@@ -35,7 +34,11 @@ def openapi() -> dict[str, Any]:
     """OpenAPI 3.1 of everything under /v1."""
     paths: dict[str, dict[str, Any]] = {}
     shapes = [route.body for route in ROUTES if route.body]
-    parts = {(kind, part): _hint(cls, part) for kind, cls in PLURALS.items() for part in ("wanted", "assigned", "seen")}
+    parts = {
+        (kind, part): get_type_hints(cls)[part]
+        for kind, cls in PLURALS.items()
+        for part in ("wanted", "assigned", "seen")
+    }
     types = [*shapes, Account, *(hint for hint in parts.values() if hint is not type(None))]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     ref = dict(zip(types, schemas, strict=True))
@@ -61,10 +64,6 @@ def openapi() -> dict[str, Any]:
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
-
-
-def _hint(cls: type[Noun], part: str) -> Any:
-    return get_type_hints(cls)[part]
 
 
 def _noun(parts: dict[str, Any]) -> dict[str, Any]:

@@ -115,12 +115,8 @@ def _from_json(service: ServiceModel, reference: Reference, value: Any, path: st
             return {key: _from_json(service, inner, item, f"{path}.{key}") for key, item in value.items()}
         names = {member.location_name or name: (name, member) for name, member in shape.members.items()}
         members = [(names[key], item) for key, item in value.items() if key in names and item is not None]
-        return _checked(
-            service,
-            shape,
-            {name: _from_json(service, member, item, f"{path}.{name}") for (name, member), item in members},
-            path,
-        )
+        values = {name: _from_json(service, member, item, f"{path}.{name}") for (name, member), item in members}
+        return _checked(service, shape, values, path)
     if shape.type == "list":
         if not isinstance(value, list):
             raise service.faults.ill_typed(path, str(value), "a list")
@@ -186,10 +182,8 @@ def _map(service: ServiceModel, shape: Shape, entries: Iterable[Element], path: 
     result = {}
     for entry in entries:
         children = {_local(child.tag): child for child in entry}
-        key_element, value_element = (
-            children.get(key.location_name or "key"),
-            children.get(value.location_name or "value"),
-        )
+        key_element = children.get(key.location_name or "key")
+        value_element = children.get(value.location_name or "value")
         if key_element is None or value_element is None:
             raise service.faults.missing(f"{path}.{value.location_name or 'value'}")
         result[_from_xml(service, key, key_element, path)] = _from_xml(service, value, value_element, path)
@@ -285,9 +279,8 @@ def _elements(service: ServiceModel, shape: Shape, value: Mapping[str, Any]) -> 
 
 def _entry(service: ServiceModel, shape: Shape, key: Any, value: Any) -> str:
     keys, values = given(shape.key), given(shape.value)
-    return to_xml(service, keys, key, keys.location_name or "key") + to_xml(
-        service, values, value, values.location_name or "value"
-    )
+    key_element = to_xml(service, keys, key, keys.location_name or "key")
+    return key_element + to_xml(service, values, value, values.location_name or "value")
 
 
 @functools.cache

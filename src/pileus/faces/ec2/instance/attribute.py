@@ -69,27 +69,18 @@ _CHANGES: dict[str, Callable[[Any], verb.Change]] = {
 }
 
 
-def _groups(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
-    return {"Groups": [group for nic in view.nics for group in parts.groups(nic)]}
-
-
-def _devices(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
-    del parts
-    return {"BlockDeviceMappings": [mapping(volume) for volume in view.volumes]}
-
-
 def _value(member: str, get: Callable[[InstanceView], Any]) -> Callable[[InstanceView, InstanceParts], dict[str, Any]]:
     return lambda view, _: {member: {"Value": get(view)}}
 
 
 _ATTRIBUTES: dict[str, Callable[[InstanceView, InstanceParts], dict[str, Any]]] = {
-    "blockDeviceMapping": _devices,
+    "blockDeviceMapping": lambda view, _: {"BlockDeviceMappings": [mapping(volume) for volume in view.volumes]},
     "disableApiStop": _value("DisableApiStop", lambda _: False),
     "disableApiTermination": _value("DisableApiTermination", lambda view: view.instance.wanted.protected),
     "ebsOptimized": _value("EbsOptimized", lambda _: False),
     "enaSupport": _value("EnaSupport", lambda _: False),
     "enclaveOptions": lambda _view, _parts: {"EnclaveOptions": {"Enabled": False}},
-    "groupSet": _groups,
+    "groupSet": lambda view, parts: {"Groups": [group for nic in view.nics for group in parts.groups(nic)]},
     "instanceInitiatedShutdownBehavior": _value(
         "InstanceInitiatedShutdownBehavior", lambda view: view.instance.wanted.on_shutdown
     ),
