@@ -21,7 +21,6 @@ import libvirt_qemu
 import msgspec
 import pytest
 
-from pileus.bus.channels import ChannelServer
 from pileus.model.allowance import Allowance
 from pileus.model.errors import Fault
 from pileus.model.provider import BodyRef, SeenBody
@@ -450,9 +449,9 @@ def test_two_clouds_libvirtds_do_not_meet(layout: Layout, body: Body) -> None:
     assert body.seen().running
 
 
-def captures_of(body: Body, channels: ChannelServer) -> CaptureProvider:
+def captures_of(body: Body) -> CaptureProvider:
     """What a host process has for captures, as it begins."""
-    found = CaptureProvider(CaptureFolders(body.layout.captures), {"machine": body.provider}, Locks(), channels)
+    found = CaptureProvider(CaptureFolders(body.layout.captures), {"machine": body.provider}, Locks())
     body.provider.captures.lookup = found
     return found
 
@@ -463,34 +462,32 @@ def test_a_guest_that_was_left_paused_for_a_capture_is_kept_as_it_was_and_goes_o
     layout: Layout, body: Body, died: str
 ) -> None:
     """The process died between the start of QEMU and the guest's first instruction; its job had begun, or not yet."""
-    channels = ChannelServer(layout.state / "c.sock")
-    channels.start()
     body.ensure("running")
     body.wait_ready()
     body.ensure("stopped")
     until("off", body.off)
-    captures = captures_of(body, channels)
+    captures = captures_of(body)
     image = ImageSpec(
         uuid=body.spec.uuid.replace("1111", "2222"), revision=(1, 1), ec2_id="ami-1",
         instance=body.spec.uuid, disk=body.spec.disks[0].uuid, reboot=True,
     )  # fmt: skip
     captures.ensure(image)
-    moment = captures.moment(image.uuid)
+    moment = captures.folders.moment(image.uuid)
     assert moment is not None
     assert moment.at == "rest"
     captures.close()
     until("nobody reads", lambda: not captures.reading(body.spec.uuid))
     body.provider._stopping.started(body.spec.uuid)
     body.domain().createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
-    following = captures_of(body, channels)
+    following = captures_of(body)
     if died == "begun":
         body.provider.captures._begin(body.domain(), image, body.spec)
-        following._folders._fix(image.uuid, moment)
+        following.folders._fix(image.uuid, moment)
     # Asked for first, the capture waits: what its guest is about to do is not in it.
     following.ensure(image)
-    assert following.moment(image.uuid) == moment
+    assert following.folders.moment(image.uuid) == moment
     body.ensure("running")
-    assert following.moment(image.uuid) == msgspec.structs.replace(moment, at="kept")
+    assert following.folders.moment(image.uuid) == msgspec.structs.replace(moment, at="kept")
     assert body.domain().state()[0] == libvirt.VIR_DOMAIN_RUNNING
     body.wait_ready(2)
 
@@ -502,4 +499,3 @@ def test_a_guest_that_was_left_paused_for_a_capture_is_kept_as_it_was_and_goes_o
     until("it is captured", made)
     following.remove(BodyRef(kind="image", uuid=image.uuid))
     assert body.provider.captures.of(body.spec.uuid) == ""
-    channels.stop()

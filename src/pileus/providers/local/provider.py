@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pileus.providers.local.layout import Layout
 
 LOG_LIMIT = 64 * 1024
+_CHUNK = 1 << 20
 HOST_SHARE = 1024
 """MiB of memory that are never given to guests."""
 
@@ -76,7 +77,7 @@ class LocalProvider:
         self._container = ContainerProvider(layout, bases, VethWire(layout))
         sources: dict[str, Source] = {"machine": self._machine, "container": self._container}
         self._locks = Locks()
-        self._captures = CaptureProvider(CaptureFolders(layout.captures), sources, self._locks, channels)
+        self._captures = CaptureProvider(CaptureFolders(layout.captures), sources, self._locks)
         self._parts: dict[str, MachineProvider | ContainerProvider | CaptureProvider] = {
             ImageSpec.KIND: self._captures,
             "container": self._container,
@@ -157,9 +158,10 @@ class LocalProvider:
         if channel == "stats":
             data = statistics.encode(self.statistics(ref.uuid))
             return self._channels.offer(lambda link: link.sendall(data))
-        if ref.kind == ImageSpec.KIND:
-            return self._captures.open(ref, channel)
-        if channel == "log":
+        if channel == "bytes" and ref.kind == ImageSpec.KIND:
+            file = self._captures.file(ref.uuid)
+            return self._channels.offer(lambda link: _send(file, link))
+        if channel == "log" and ref.kind != ImageSpec.KIND:
             path = self._holder(ref.uuid).console_log(ref.uuid)
             return self._channels.offer(lambda link: link.sendall(tail(path)))
         spec = self._specs.get(ref.uuid)
@@ -188,6 +190,12 @@ def tail(path: Path) -> bytes:
             return file.read(LOG_LIMIT)
     except FileNotFoundError:
         return b""
+
+
+def _send(path: Path, link: Stream) -> None:
+    with path.open("rb") as file:
+        while data := file.read(_CHUNK):
+            link.sendall(data)
 
 
 def _splice(link: Stream, guest: socket.socket) -> None:

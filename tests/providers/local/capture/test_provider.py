@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from pileus.bus.channels import ChannelServer, read_all
 from pileus.model.errors import Fault
 from pileus.model.provider import BodyRef
 from pileus.model.spec import ImageSpec
@@ -77,13 +76,10 @@ def source() -> Source:
 
 @pytest.fixture
 def provider(tmp_path: Path, source: Source) -> Iterator[CaptureProvider]:
-    """Over an empty folder, with channels."""
-    channels = ChannelServer(tmp_path / "c.sock")
-    channels.start()
-    found = CaptureProvider(CaptureFolders(tmp_path / "captures"), {"machine": source}, Locks(), channels)
+    """Over an empty folder."""
+    found = CaptureProvider(CaptureFolders(tmp_path / "captures"), {"machine": source}, Locks())
     yield found
     found.close()
-    channels.stop()
 
 
 def spec(number: int = 0, counter: int = 1) -> ImageSpec:
@@ -109,7 +105,7 @@ def test_it_is_made_once_and_can_be_read(provider: CaptureProvider, source: Sour
         provider.ensure(order)
         assert state(provider, order) == "capturing"
     with pytest.raises(Fault, match="CaptureMissing"):
-        provider.open(ref(order), "bytes")
+        provider.file(order.uuid)
     source.go.set()
     until("it is captured", lambda: state(provider, order) == "captured")
     provider.ensure(order)
@@ -120,7 +116,7 @@ def test_it_is_made_once_and_can_be_read(provider: CaptureProvider, source: Sour
     expected = (hashlib.sha256(DISK).hexdigest(), len(DISK), 1 << 30)
     assert (seen.capture.digest, seen.capture.size, seen.capture.virtual_size) == expected
     for _ in range(2):
-        assert read_all(provider.open(ref(order), "bytes")) == DISK
+        assert provider.file(order.uuid).read_bytes() == DISK
     provider.ensure(spec(counter=2))
     assert source.views == 1
     assert order.uuid in source.released
@@ -187,11 +183,11 @@ def test_a_new_process_makes_half_a_capture_anew(provider: CaptureProvider, sour
     provider.close()
     until("the old process has ended", lambda: not source.writing)
     source.go.set()
-    following = CaptureProvider(CaptureFolders(tmp_path / "captures"), {"machine": source}, Locks(), provider._channels)
+    following = CaptureProvider(CaptureFolders(tmp_path / "captures"), {"machine": source}, Locks())
     assert state(following, order) == "capturing"
     following.ensure(order)
     until("it is captured", lambda: state(following, order) == "captured")
-    assert read_all(following.open(ref(order), "bytes")) == DISK
+    assert following.file(order.uuid).read_bytes() == DISK
 
 
 def test_who_starts_an_instance_is_told_what_waits_for_its_disk(provider: CaptureProvider, source: Source) -> None:
@@ -217,14 +213,14 @@ def test_who_starts_an_instance_in_a_new_process_is_told_of_the_moment_that_lies
     order, other = spec(), msgspec.structs.replace(spec(1), instance=spec().instance)
     provider.ensure(order)
     until("it is being written", lambda: source.writing)
-    provider.rest(order.uuid)
+    provider.folders.rest(order.uuid)
     seen = provider.observe(ref(order))
     assert seen is not None
     assert seen.capture is not None
     assert seen.capture.moment
     provider.close()
     until("the old process has ended", lambda: not provider.reading(order.instance))
-    following = CaptureProvider(CaptureFolders(tmp_path / "captures"), {"machine": source}, Locks(), provider._channels)
+    following = CaptureProvider(CaptureFolders(tmp_path / "captures"), {"machine": source}, Locks())
     assert following.waiting(order.instance) == order
     # Another one of the same instance has to wait until this one is whole.
     views = source.views
@@ -242,5 +238,3 @@ def test_only_images_are_captured(provider: CaptureProvider) -> None:
     container = msgspec.structs.replace(spec(), machine="container", format="tar")
     with pytest.raises(Fault, match="Unsupported"):
         provider.ensure(container)
-    with pytest.raises(Fault, match="Unsupported"):
-        provider.open(ref(spec()), "log")

@@ -20,9 +20,9 @@ import structlog
 
 from pileus.model.errors import Fault
 from pileus.model.noun import NEVER
-from pileus.model.provider import Access, BodyRef, Capture, Channel, Channels, SeenBody, Stream
+from pileus.model.provider import BodyRef, Capture, SeenBody
 from pileus.model.spec import ImageSpec
-from pileus.providers.local.capture.folders import About, CaptureFolders, Moment
+from pileus.providers.local.capture.folders import About, CaptureFolders
 from pileus.providers.local.capture.work import View, Work, need_room
 from pileus.providers.local.machine.images import disk_fault
 
@@ -33,8 +33,6 @@ MOST = 2
 
 LATELY, LONG = 10.0, 120.0
 """Seconds since a capture was asked for last: it still is, and it is no longer."""
-
-_CHUNK = 1 << 20
 
 log = structlog.get_logger()
 
@@ -65,11 +63,10 @@ class Locks:
 class CaptureProvider:
     """Captures on `folders` of what `sources` have, by kind of instance; see the Provider protocol."""
 
-    def __init__(self, folders: CaptureFolders, sources: dict[str, Source], locks: Locks, channels: Channels) -> None:
-        self._folders = folders
+    def __init__(self, folders: CaptureFolders, sources: dict[str, Source], locks: Locks) -> None:
+        self.folders = folders
         self._sources = sources
         self._locks = locks
-        self._channels = channels
         self._works: dict[str, Work] = {}
         self._asked: dict[str, float] = {}
         self._born = time.monotonic()
@@ -79,19 +76,19 @@ class CaptureProvider:
 
     def observe(self, ref: BodyRef) -> SeenBody | None:
         """A capture as it is now; a folder without an order is one too, half made or half removed."""
-        if not self._folders.holds(ref.uuid):
+        if not self.folders.holds(ref.uuid):
             return None
-        spec, about = self._folders.spec(ref.uuid), self._folders.about(ref.uuid)
-        moment = self._folders.moment(ref.uuid)
+        spec, about = self.folders.spec(ref.uuid), self.folders.about(ref.uuid)
+        moment = self.folders.moment(ref.uuid)
         capture = Capture(state="capturing", moment=moment.name if moment is not None else "")
-        if about is not None and self._folders.bytes(ref.uuid).exists():
+        if about is not None and self.folders.bytes(ref.uuid).exists():
             capture = Capture(state="captured", digest=about.digest, size=about.size, virtual_size=about.virtual_size)
             self._settle(ref.uuid)
         return SeenBody(kind=KIND, uuid=ref.uuid, revision=spec.revision if spec else NEVER, capture=capture)
 
     def _settle(self, uuid: str) -> None:
         """Let go of everything kept for a capture that has become whole, unless its instance's lock is held now."""
-        spec = self._folders.spec(uuid) if uuid in self._works else None
+        spec = self.folders.spec(uuid) if uuid in self._works else None
         if spec is None or not self._locks.of(spec.instance).acquire(blocking=False):
             return
         try:
@@ -104,54 +101,32 @@ class CaptureProvider:
 
     def scan(self) -> Iterable[SeenBody]:
         """Every capture's folder."""
-        return [seen for uuid in self._folders.uuids() if (seen := self.observe(BodyRef(kind=KIND, uuid=uuid)))]
+        return [seen for uuid in self.folders.uuids() if (seen := self.observe(BodyRef(kind=KIND, uuid=uuid)))]
 
     def waiting(self, instance: str) -> ImageSpec | None:
         """A capture of the instance whose moment its disk at rest is, else one that is asked for and not whole."""
-        now, specs = time.monotonic(), self._folders.waiting(instance)
+        now, specs = time.monotonic(), self.folders.waiting(instance)
         for spec in specs:
-            moment = self._folders.moment(spec.uuid)
+            moment = self.folders.moment(spec.uuid)
             if moment is not None and moment.at == "rest":
                 return spec
         return next((spec for spec in specs if now - self._asked.get(spec.uuid, -math.inf) < LATELY), None)
 
-    def moment(self, uuid: str) -> Moment | None:
-        """The moment of a capture."""
-        return self._folders.moment(uuid)
-
-    def rest(self, uuid: str) -> None:
-        """Its instance is off, and waits with every start until `kept` or `lose` is called."""
-        self._folders.rest(uuid)
-
-    def kept(self, uuid: str, by: str = "") -> None:
-        """Somebody shows the disk as it was."""
-        self._folders.kept(uuid, by)
-
-    def lose(self, uuid: str) -> None:
-        """Nobody does."""
-        self._folders.lose(uuid)
-
     def wanted(self, uuid: str) -> bool:
         """Whether the capture may still be asked for, and is not whole."""
         asked_at = max(self._born, self._asked.get(uuid, 0.0))
-        return time.monotonic() - asked_at < LONG and self._folders.holds(uuid) and self._folders.about(uuid) is None
+        return time.monotonic() - asked_at < LONG and self.folders.holds(uuid) and self.folders.about(uuid) is None
 
     def reading(self, instance: str) -> list[Work]:
         """Return the captures that read the instance's disk now."""
         return [work for work in list(self._works.values()) if work.instance == instance and not work.ended]
 
-    def open(self, ref: BodyRef, channel: Channel) -> Access:
+    def file(self, uuid: str) -> Path:
         """The bytes of a whole capture. Raises Fault."""
-        if channel != "bytes":
-            raise Fault("Unsupported", f"captures have no channel '{channel}'")
-        try:
-            if self._folders.about(ref.uuid) is None:
-                raise Fault("CaptureMissing", f"this host has not captured {ref.uuid}")
-            file = self._folders.bytes(ref.uuid).open("rb")
-        except FileNotFoundError as error:
-            raise Fault("CaptureMissing", f"this host has not captured {ref.uuid}") from error
-        file.close()
-        return self._channels.offer(lambda link: _send(self._folders.bytes(ref.uuid), link))
+        path = self.folders.bytes(uuid)
+        if self.folders.about(uuid) is None or not path.exists():
+            raise Fault("CaptureMissing", f"this host has not captured {uuid}")
+        return path
 
     def close(self) -> None:
         """Give up what is being made; the next process makes it anew."""
@@ -171,14 +146,14 @@ class CaptureProvider:
             raise disk_fault(error, "HostDiskFailed", "this host's disk") from error
 
     def _ensure(self, spec: ImageSpec) -> None:
-        stored_spec = self._folders.spec(spec.uuid)
+        stored_spec = self.folders.spec(spec.uuid)
         if stored_spec is not None and spec.revision < stored_spec.revision:
             return
         if stored_spec != spec:
-            self._folders.hold(spec)
+            self.folders.hold(spec)
         source = self._sources[spec.machine]
         self._asked[spec.uuid] = time.monotonic()
-        if self._folders.about(spec.uuid) is not None:
+        if self.folders.about(spec.uuid) is not None:
             self._works.pop(spec.uuid, None)
             source.done(spec)
             return
@@ -187,23 +162,23 @@ class CaptureProvider:
             return
         self._works.pop(spec.uuid, None)
         if work is not None and work.fault is not None:
-            self._folders.give_up(spec.uuid)
+            self.folders.give_up(spec.uuid)
             source.done(spec)
             raise work.fault
         if sum(not other_work.ended for other_work in self._works.values()) < MOST and not self._another(spec):
-            need_room(self._folders.folder(spec.uuid))
+            need_room(self.folders.folder(spec.uuid))
             view = source.view(spec)
             if view is not None:
                 self.begin(spec, view)
 
     def _another(self, spec: ImageSpec) -> bool:
         """Whether another capture of the same instance has its moment, and is still wanted: one after the other."""
-        others = (other.uuid for other in self._folders.waiting(spec.instance) if other.uuid != spec.uuid)
-        return any(self._folders.moment(uuid) is not None and self.wanted(uuid) for uuid in others)
+        others = (other.uuid for other in self.folders.waiting(spec.instance) if other.uuid != spec.uuid)
+        return any(self.folders.moment(uuid) is not None and self.wanted(uuid) for uuid in others)
 
     def begin(self, spec: ImageSpec, view: View) -> None:
         """Begin to write what `view` shows. Raises OSError."""
-        part = self._folders.begin(spec.uuid)
+        part = self.folders.begin(spec.uuid)
         self._works[spec.uuid] = Work(
             spec.instance, view, part, self._slots, lambda size: self._finish(spec, part, size)
         )
@@ -213,15 +188,15 @@ class CaptureProvider:
         with part.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
         about = About(digest.hexdigest(), part.stat().st_size, virtual_size)
-        self._folders.keep(spec.uuid, about)
+        self.folders.keep(spec.uuid, about)
         log.info("capture made", image=spec.ec2_id, instance=spec.instance, bytes=about.size)
 
     def remove(self, ref: BodyRef) -> None:
         """Give it up, and remove what there is of it; nothing for an order older than its own. Raises Fault."""
         try:
-            spec = self._folders.spec(ref.uuid)
+            spec = self.folders.spec(ref.uuid)
             if spec is None:
-                self._folders.drop(ref.uuid)
+                self.folders.drop(ref.uuid)
                 return
             with self._locks.of(spec.instance):
                 if ref.revision != NEVER and ref.revision < spec.revision:
@@ -233,12 +208,6 @@ class CaptureProvider:
                 self._asked.pop(ref.uuid, None)
                 if (source := self._sources.get(spec.machine)) is not None:
                     source.done(spec)
-                self._folders.drop(ref.uuid)
+                self.folders.drop(ref.uuid)
         except OSError as error:
             raise Fault("DiskFailed", f"the capture {ref.uuid} cannot be removed: {error}") from error
-
-
-def _send(path: Path, link: Stream) -> None:
-    with path.open("rb") as file:
-        while data := file.read(_CHUNK):
-            link.sendall(data)

@@ -22,8 +22,8 @@ import structlog
 from pileus.model.errors import Fault
 from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.posix.locks import is_locked
-from pileus.providers.local.capture.folders import COPY
-from pileus.providers.local.capture.lookup import NOBODY, CaptureLookup
+from pileus.providers.local.capture.folders import COPY, CaptureFolders
+from pileus.providers.local.capture.provider import CaptureProvider, Locks
 from pileus.providers.local.capture.work import GENTLY, CancellationToken, ProgramFault, need_room
 from pileus.providers.local.container import disk, frozencopy, guests, kernel, ranges, unpackedsize
 from pileus.providers.local.container.bases import Bases, decompressed
@@ -51,14 +51,14 @@ log = structlog.get_logger()
 class ContainerCaptures:
     """The views of containers' disks. Called with the instance's lock held; all methods raise Fault and OSError.
 
-    `lookup` says what is asked for.
+    `lookup` says what is asked for: at first nothing.
     """
 
     def __init__(self, layout: Layout, bases: Bases, maps: Maps) -> None:
         self._layout = layout
         self._bases = bases
         self._maps = maps
-        self.lookup: CaptureLookup = NOBODY
+        self.lookup = CaptureProvider(CaptureFolders(layout.captures), {}, Locks())
         self._copying: set[str] = set()
         self._tried: set[str] = set()
 
@@ -76,10 +76,10 @@ class ContainerCaptures:
         if not there:
             if guests.monitor(self._layout, source).running():
                 if image.reboot:
-                    self.lookup.lose(image.uuid)
+                    self.lookup.folders.lose(image.uuid)
                     return None
             else:
-                self.lookup.rest(image.uuid)
+                self.lookup.folders.rest(image.uuid)
             need_room(folder, (folder / disk.NAME).stat().st_blocks * 512)
         # It stays for as long as the capture's folder leans on it.
         below = self._bases.path(root.digest, self._layout.captures / image.uuid) if root.digest else None
@@ -88,13 +88,13 @@ class ContainerCaptures:
             self._copying.add(source.uuid)
         self._tried.add(image.uuid)
         callbacks = CaptureCallbacks(
-            lambda: self.lookup.kept(image.uuid, _boot()), lambda: self._copying.discard(source.uuid)
+            lambda: self.lookup.folders.kept(image.uuid, _boot()), lambda: self._copying.discard(source.uuid)
         )
         return CopyView(self._layout, source, below, base, self._maps.namespace(base), None if there else callbacks)
 
     def _copied(self, image: str) -> bool:
         """Whether there is a whole copy for this image: nothing has had it written through to the disk."""
-        moment = self.lookup.moment(image)
+        moment = self.lookup.folders.moment(image)
         moment_kept = moment is not None and moment.at == "kept" and moment.by == _boot()
         return moment_kept and (self._layout.captures / image / COPY).exists()
 
@@ -105,7 +105,7 @@ class ContainerCaptures:
         image = self.lookup.waiting(source.uuid)
         if image is None or source.uuid in self._copying or self._copied(image.uuid):
             return source.uuid in self._copying
-        moment = self.lookup.moment(image.uuid)
+        moment = self.lookup.folders.moment(image.uuid)
         if (
             moment is not None
             and moment.at == "rest"
@@ -124,7 +124,7 @@ class ContainerCaptures:
                 # What the user wants comes first; the capture is of a later moment then.
                 self._copying.discard(source.uuid)
                 log.warning("not captured at start", instance=source.ec2_id, image=image.ec2_id, error=str(error))
-        self.lookup.lose(image.uuid)
+        self.lookup.folders.lose(image.uuid)
         return False
 
     def tidy(self, source: InstanceSpec) -> None:

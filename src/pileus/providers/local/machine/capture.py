@@ -30,8 +30,10 @@ import structlog
 
 from pileus.model.errors import Fault
 from pileus.model.spec import ImageSpec, InstanceSpec
-from pileus.providers.local.capture.lookup import NOBODY, CaptureLookup
+from pileus.providers.local.capture.folders import CaptureFolders
+from pileus.providers.local.capture.provider import CaptureProvider, Locks
 from pileus.providers.local.capture.work import GENTLY, CancellationToken, CancelledError, need_room
+from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import owner
 from pileus.providers.local.machine.disk import Disks, qemu_img
 from pileus.providers.local.machine.domain import DiskFile
@@ -60,13 +62,13 @@ log = structlog.get_logger()
 class MachineCaptures:
     """The views of machines' disks. Called with the instance's lock held; all methods raise Fault and OSError.
 
-    `lookup` says what is asked for.
+    `lookup` says what is asked for: at first nothing.
     """
 
-    def __init__(self, hypervisor: Hypervisor, disks: Disks) -> None:
+    def __init__(self, layout: Layout, hypervisor: Hypervisor, disks: Disks) -> None:
         self._hypervisor = hypervisor
         self._disks = disks
-        self.lookup: CaptureLookup = NOBODY
+        self.lookup = CaptureProvider(CaptureFolders(layout.captures), {}, Locks())
         self._ended: dict[str, float] = {}
 
     def view(self, image: ImageSpec, source: InstanceSpec, domain: Any) -> LiveView | FileView | None:
@@ -78,7 +80,7 @@ class MachineCaptures:
             raise Fault("SourceMissing", f"the disk {image.disk} is not the root disk of {source.ec2_id}")
         if not self._call(domain.isActive):
             self._clear(source.uuid)
-            self.lookup.rest(image.uuid)
+            self.lookup.folders.rest(image.uuid)
             return FileView(source, self._disks.files(source)[image.disk])
         if not self._job(domain):
             state, reason = self._call(domain.state)
@@ -87,7 +89,7 @@ class MachineCaptures:
                     raise Fault("HostDiskFull", "the guest stands still, for its host's disk is full")
                 return None
             if image.reboot:
-                self.lookup.lose(image.uuid)
+                self.lookup.folders.lose(image.uuid)
                 return None
             with self._still(domain, source.uuid):
                 self._begin(domain, image, source)
@@ -96,9 +98,9 @@ class MachineCaptures:
                 # Left by an earlier one; it takes a moment to end.
                 self.end(domain, source.uuid)
             return None
-        elif self.lookup.moment(image.uuid) is None:
+        elif self.lookup.folders.moment(image.uuid) is None:
             # Begun by a process that died then.
-            self.lookup.kept(image.uuid)
+            self.lookup.folders.kept(image.uuid)
         return LiveView(source, self._folder(source.uuid))
 
     def start(self, domain: Any, spec: InstanceSpec) -> None:
@@ -121,7 +123,7 @@ class MachineCaptures:
     def resume(self, domain: Any, spec: InstanceSpec) -> None:
         """Have a guest that is paused go on; one that has not run yet since its start, as `start` would have."""
         image = self.lookup.waiting(spec.uuid)
-        moment = self.lookup.moment(image.uuid) if image is not None else None
+        moment = self.lookup.folders.moment(image.uuid) if image is not None else None
         if image is not None and moment is not None and moment.at == "rest":
             self._keep(domain, image, spec)
         self._call(domain.resume)
@@ -130,13 +132,13 @@ class MachineCaptures:
         """A job shows the disk of a guest that is yet to run as it is."""
         try:
             if self.of(spec.uuid) == image.uuid and self._job(domain):
-                self.lookup.kept(image.uuid)
+                self.lookup.folders.kept(image.uuid)
             else:
                 self._begin(domain, image, spec)
         except (Fault, OSError) as error:
             # What the user wants comes first; the capture is of a later moment then.
             log.warning("not captured at start", instance=spec.ec2_id, image=image.ec2_id, error=str(error))
-            self.lookup.lose(image.uuid)
+            self.lookup.folders.lose(image.uuid)
 
     def tidy(self, domain: Any, uuid: str) -> None:
         """A guest that may hold its file systems still goes on, and a job whose image is not wanted any more ends."""
@@ -201,7 +203,7 @@ class MachineCaptures:
         try:
             self._call(domain.backupBegin, _job_xml(device, folder / _SOCKET, scratch), None, _REUSE)
             self._ended.pop(source.uuid, None)
-            self.lookup.kept(image.uuid)
+            self.lookup.folders.kept(image.uuid)
         except Fault:
             self._clear(source.uuid)
             raise

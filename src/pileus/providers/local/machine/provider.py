@@ -83,7 +83,7 @@ class MachineProvider:
         self._disks = Disks(layout, cache)
         self._hypervisor = Hypervisor(layout)
         self._restores = Restores(layout, self._hypervisor, cache, self._disks, templates)
-        self.captures = MachineCaptures(self._hypervisor, self._disks)
+        self.captures = MachineCaptures(layout, self._hypervisor, self._disks)
         self._instances: dict[str, str] = {}
         self._stopping = Stopping(self._disks.folder)
 
