@@ -343,7 +343,7 @@ def test_a_libvirtd_that_hangs_is_a_fault_in_time_and_forgiven(layout: Layout, b
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
-        assert not daemon.answers(layout, 0.5)
+        assert not daemon.answers(layout)
         for attempt in range(2):  # on the connection that was there, then for a new one
             with pytest.raises(Fault) as caught:
                 body.seen()

@@ -59,6 +59,14 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def alone(folder: Path, name: str = "", mode: int = 0o700) -> Iterator[None]:
+    """Hold the lock on `folder`, or on the file `name` in it; a missing folder is made with `mode`. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=mode)
+    with locked(folder / name):
+        yield
+
+
+@contextlib.contextmanager
 def free(path: Path) -> Iterator[bool]:
     """Whether nobody else holds the lock at `path`; if so it is held here. Raises OSError."""
     descriptor = take_at_once(path)

@@ -14,7 +14,7 @@ from pileus.providers.local import prefix
 from pileus.providers.local.container import guests as containers
 from pileus.providers.local.container import lxcfs, monitor, ranges
 from pileus.providers.local.container.bases import Bases
-from pileus.providers.local.engine import chassis, control
+from pileus.providers.local.engine import chassis
 from pileus.providers.local.engine.daemons import daemons
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import cgroups, daemon
@@ -65,13 +65,9 @@ class LocalMachine(Machine):
     def processes(self) -> Sequence[ProcessDeclaration]:
         """The network engine's daemons, libvirtd and lxcfs."""
         layout = self._layout
-        declarations = [
-            process.declaration for process in (*daemons(layout, fabric=fabric_of(self.site)), libvirtd(layout))
-        ]
-        if _shows_figures():
-            pidfile, output = lxcfs.pidfile(layout), lxcfs.output(layout)
-            declarations.append(ProcessDeclaration(lxcfs.NAME, lxcfs.argv(layout), str(pidfile), str(output)))
-        return declarations
+        figures = [lxcfs.daemon(layout)] if _shows_figures() else []
+        processes = [*daemons(layout, fabric_of(self.site)), libvirtd(layout), *figures]
+        return [process.declaration for process in processes]
 
     def running(self) -> Mapping[str, int | None]:
         """The daemons' pids."""
@@ -81,13 +77,9 @@ class LocalMachine(Machine):
 
     def silent(self) -> Sequence[str]:
         """The network engine's daemons, and libvirtd, as far as they do not answer."""
-        layout = self._layout
-        silent_names = [
-            process.name
-            for process in daemons(layout, fabric=fabric_of(self.site))
-            if not control.answers(layout, process.name)
-        ]
-        return silent_names if daemon.answers(layout) else [*silent_names, "libvirtd"]
+        engine = daemons(self._layout, fabric_of(self.site))
+        silent_names = [process.name for process in engine if not process.answers()]
+        return silent_names if daemon.answers(self._layout) else [*silent_names, "libvirtd"]
 
     def certified(self) -> None:
         """Let the network controller have the new certificate, which it takes as soon as it changes."""

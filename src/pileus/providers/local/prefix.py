@@ -7,17 +7,15 @@ state directory that was moved or copied, leaves nothing that needs mending.
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from pileus.model.errors import Fault
 from pileus.posix.files import read_file, write_file, write_link
-from pileus.posix.locks import locked
+from pileus.posix.locks import alone
 from pileus.providers.local.layout import Layout
 
 _FIRST, _COUNT = 2, 253
@@ -40,7 +38,7 @@ def take(layout: Layout) -> int:
 
     Raises Fault PrefixesExhausted.
     """
-    with _alone(layout.prefixes):
+    with alone(layout.prefixes):  # who may open it could keep the lock
         holders, own = _holders(layout.prefixes), str(layout.state)
         stored_number = _kept(layout.prefix_file)
         number = stored_number or next((held_number for held_number, state in holders.items() if state == own), 0)
@@ -56,7 +54,7 @@ def take(layout: Layout) -> int:
 def free(layout: Layout) -> None:
     """Give up what this cloud holds. Idempotent."""
     if layout.prefixes.is_dir():
-        with _alone(layout.prefixes):
+        with alone(layout.prefixes):
             for number, state in _holders(layout.prefixes).items():
                 if state == str(layout.state):
                     (layout.prefixes / str(number)).unlink()
@@ -100,11 +98,3 @@ def _kept(file: Path) -> int:
     except msgspec.DecodeError:
         return 0
     return number if number in range(_FIRST, _FIRST + _COUNT) else 0
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """While no other process is here."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # who may open it could keep the lock
-    with locked(folder):
-        yield

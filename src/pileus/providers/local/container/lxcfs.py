@@ -7,13 +7,13 @@ whoever has the old one mounted reads ENOTCONN until that is replaced (`views`).
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from pileus.posix import processes
 from pileus.posix.locks import locked
 from pileus.providers.local.container import kernel
+from pileus.providers.local.engine.daemons import Daemon
 from pileus.providers.local.engine.root import ROOT
 from pileus.providers.local.layout import Layout
 
@@ -25,7 +25,6 @@ TYPE = "fuse.lxcfs"
 _SCRIPT = Path(__file__).with_name("lxcfs.sh")
 _FUSE = Path("/dev/fuse")
 _READY = 10.0
-_POLL = 0.005
 
 
 @dataclass(frozen=True)
@@ -37,30 +36,26 @@ class LxcfsMount:
     place: Path
 
 
-def available(root: Path = ROOT) -> bool:
+def available() -> bool:
     """Whether this machine can run it: the kernel has FUSE, and the engine's root has lxcfs."""
-    return _FUSE.exists() and (root / "usr" / "bin" / "lxcfs").exists()
+    return _FUSE.exists() and (ROOT / "usr" / "bin" / "lxcfs").exists()
 
 
-def argv(layout: Layout, root: Path = ROOT) -> tuple[str, ...]:
-    """The command that runs it in the foreground; needs root, and `prepare` before."""
+def daemon(layout: Layout) -> Daemon:
+    """The daemon; its command needs root, and the folders that `up` makes."""
     unshared = ("unshare", "--mount", "--propagation=private")
-    return (*unshared, "/bin/sh", str(_SCRIPT), str(root), str(layout.lxcfs))
-
-
-def pidfile(layout: Layout) -> Path:
-    """The file that lxcfs keeps locked for life."""
-    return layout.lxcfs / "pid"
-
-
-def output(layout: Layout) -> Path:
-    """Where it says what it has to say."""
-    return layout.lxcfs / "lxcfs.out"
+    return Daemon(
+        name=NAME,
+        argv=(*unshared, "/bin/sh", str(_SCRIPT), str(ROOT), str(layout.lxcfs)),
+        ready=lambda: tree(layout) is not None,
+        pidfile=layout.lxcfs / "pid",
+        output=layout.lxcfs / "lxcfs.out",
+    )
 
 
 def pid(layout: Layout) -> int | None:
     """The running lxcfs's process, or None."""
-    return processes.owner(pidfile(layout))
+    return processes.owner(daemon(layout).pidfile)
 
 
 def up(layout: Layout) -> str:
@@ -70,19 +65,7 @@ def up(layout: Layout) -> str:
     if not available():
         return "this machine has no /dev/fuse" if not _FUSE.exists() else f"there is none in {ROOT}"
     with locked(layout.lxcfs / "lock"):
-        child: int | None = None
-        until = time.monotonic() + _READY
-        while tree(layout) is None:
-            if pid(layout) is None:
-                if child is None:
-                    # None runs, or the one that was found was about to end.
-                    child = processes.spawn(list(argv(layout)), output(layout))
-                elif processes.ended(child):
-                    return f"it ends at once, see {output(layout)}"
-            if time.monotonic() > until:
-                return f"it is not ready in {_READY:.0f} s, see {output(layout)}"
-            time.sleep(_POLL)
-    return ""
+        return daemon(layout).start(_READY)
 
 
 def down(layout: Layout) -> None:

@@ -8,14 +8,12 @@ that needs mending (as in `pileus.providers.local.prefix`).
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from pileus.model.errors import Fault
 from pileus.posix.files import read_file, write_file, write_link
-from pileus.posix.locks import locked
+from pileus.posix.locks import alone
 from pileus.providers.local.layout import Layout
 
 SIZE = 65536
@@ -31,7 +29,7 @@ def base(layout: Layout, project: str) -> int:
     stored_number = _kept(file)
     if stored_number is not None and _leads(layout.ranges / str(stored_number), file):
         return FIRST + stored_number * SIZE
-    with _alone(layout.ranges):
+    with alone(layout.ranges, mode=0o755):
         # Another cloud may hold the number by now, where this state directory is a copy.
         number = (
             stored_number
@@ -46,7 +44,7 @@ def base(layout: Layout, project: str) -> int:
 def free(layout: Layout) -> None:
     """Give up what this cloud holds. Idempotent."""
     if layout.ranges.is_dir():
-        with _alone(layout.ranges):
+        with alone(layout.ranges, mode=0o755):
             for link in layout.ranges.iterdir():
                 if link.is_symlink() and link.readlink().is_relative_to(layout.containers):
                     link.unlink()
@@ -86,10 +84,3 @@ def _kept(file: Path) -> int | None:
 def _keep(file: Path, number: int) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_file(file, f"{number}\n".encode())
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-    with locked(folder):
-        yield

@@ -8,15 +8,12 @@ import os
 import shutil
 import subprocess
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from pileus.model.errors import Fault
-from pileus.posix import processes
+from pileus.posix import locks, processes
 from pileus.posix.files import write_file
-from pileus.posix.locks import locked
-from pileus.providers.local.engine.daemons import Daemon, daemons, enter
+from pileus.providers.local.engine.daemons import daemons, enter
 from pileus.providers.local.engine.fabric import Fabric, alone
 from pileus.providers.local.engine.root import ROOT
 from pileus.providers.local.layout import Layout
@@ -27,24 +24,24 @@ CLOUD_GROUP = "pileus"
 _NAMESPACES = Path("/run/netns")
 _READY = 20.0
 _STOP = 5.0
-_POLL = 0.004
 
 
-def up(layout: Layout, root: Path = ROOT, fabric: Fabric | None = None) -> None:
+def up(layout: Layout, fabric: Fabric | None = None) -> None:
     """Start what does not run, and return when all of it serves. Raises Fault; needs root.
 
     Idempotent: a daemon that runs is left alone, and what a killed one left behind is no obstacle. `fabric` is this
     machine's part in the cloud's networks; without it the machine has all of them to itself.
     """
-    if not (root / "usr/bin/ovn-northd").exists():
-        raise Fault("NetworkEngineMissing", f"{root} holds no OVN; bin/setup makes it", permanent=True)
+    if not (ROOT / "usr/bin/ovn-northd").exists():
+        raise Fault("NetworkEngineMissing", f"{ROOT} holds no OVN; bin/setup makes it", permanent=True)
     fabric = fabric or alone(layout)
     prepare(layout, fabric)
     with _alone(layout):
-        for daemon in daemons(layout, root, fabric):
-            _serving(daemon)
+        for daemon in daemons(layout, fabric):
+            if why := daemon.start(_READY):
+                raise Fault("NetworkEngineFailed", why)
             if daemon.name == "southbound" and fabric.listen:
-                _listen(layout, root, fabric.listen)
+                _listen(layout, fabric.listen)
 
 
 def prepare(layout: Layout, fabric: Fabric | None = None) -> None:
@@ -101,20 +98,13 @@ def _has(layout: Layout, interface: str) -> bool:
     return completed.returncode == 0
 
 
-def _listen(layout: Layout, root: Path, address: str) -> None:
+def _listen(layout: Layout, address: str) -> None:
     """Have the southbound database heard at `address`, by controllers that may write what is their own alone."""
     command = ("ovn-sbctl", "--db=unix:/srv/run/ovnsb_db.sock", "--timeout=10", "--inactivity-probe=20000")
     rows = ("set-connection", "role=ovn-controller", address)
-    done = subprocess.run(
-        enter(layout, *command, *rows, root=root), capture_output=True, text=True, check=False, timeout=20
-    )
+    done = subprocess.run(enter(layout, *command, *rows), capture_output=True, text=True, check=False, timeout=20)
     if done.returncode:
         raise Fault("NetworkEngineFailed", f"the southbound database does not listen: {done.stderr.strip()}")
-
-
-def start(daemon: Daemon) -> int:
-    """Start `daemon`, which must not run; its pid. Does not wait for it to be ready."""
-    return processes.spawn(list(daemon.argv), daemon.output)
 
 
 def status(layout: Layout, fabric: Fabric | None = None) -> dict[str, int | None]:
@@ -143,34 +133,8 @@ def down(layout: Layout, *, purge: bool = False, fabric: Fabric | None = None) -
         shutil.rmtree(layout.engine, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _alone(layout: Layout) -> Iterator[None]:
-    run = layout.engine / "run"
-    run.mkdir(mode=0o700, exist_ok=True)
-    with locked(run / "chassis.lock"):
-        yield
-
-
-def _serving(daemon: Daemon) -> None:
-    """Start it unless it runs, and return when it serves. Raises Fault."""
-    child: int | None = None
-    until = time.monotonic() + _READY
-    # A killed daemon lets go of its pid file moments before its socket: the answer must be the new one's.
-    while (running := processes.owner(daemon.pidfile)) is None or not daemon.ready():
-        if running is None and child is None:
-            # Or it ran when it was looked for first, and was about to end.
-            child = start(daemon)
-        elif running is None and child is not None and processes.ended(child):
-            raise Fault("NetworkEngineFailed", f"{daemon.name} ended while starting: {_tail(daemon)}")
-        if time.monotonic() > until:
-            raise Fault("NetworkEngineFailed", f"{daemon.name} is not ready in time: {_tail(daemon)}")
-        time.sleep(_POLL)
-
-
-def _tail(daemon: Daemon) -> str:
-    log_paths = [path for path in (daemon.output, daemon.output.with_suffix(".log")) if path.exists()]
-    lines = [line for path in log_paths for line in path.read_text(errors="replace").splitlines()[-3:]]
-    return " | ".join(lines) or "it said nothing"
+def _alone(layout: Layout) -> contextlib.AbstractContextManager[None]:
+    return locks.alone(layout.engine / "run", "chassis.lock")
 
 
 def _ip(*arguments: str) -> None:

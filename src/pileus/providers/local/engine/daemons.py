@@ -9,13 +9,16 @@ same command.
 from __future__ import annotations
 
 import ipaddress
+import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pileus.model import addresses
 from pileus.model.kit import ProcessDeclaration
-from pileus.providers.local.engine import control, unixsocket
+from pileus.posix import processes
+from pileus.providers.local.engine import unixsocket
 from pileus.providers.local.engine.fabric import Fabric, alone
 from pileus.providers.local.engine.root import ROOT
 from pileus.providers.local.layout import Layout
@@ -31,6 +34,14 @@ TUNNELS = "br-tunnels"
 
 PHYSICAL = "outside"
 """OVN's name for the network behind that bridge."""
+
+_VERSION = json.dumps({"id": 0, "method": "version", "params": []})
+"""A question that every daemon's main loop answers at its control socket: JSON-RPC as ovs-appctl(8) speaks it."""
+
+_PATIENCE = 2.0
+"""Seconds that a daemon has to answer."""
+
+_POLL = 0.005
 
 _ENTER = Path(__file__).with_name("enter.sh")
 _KERNEL = Path("/sys/module/openvswitch")
@@ -94,7 +105,7 @@ class Daemon:
     """One daemon: `argv` runs it in the foreground, `ready` says whether it serves.
 
     It keeps `pidfile` locked for life; `output` takes what it prints before its own log is open. As long as it does its
-    work it answers `question` (text of Latin-1 characters, one for each byte) at the unix socket `at`.
+    work it answers `question` (text of Latin-1 characters, one for each byte) at the unix socket `at`, if it has one.
     """
 
     name: str
@@ -102,15 +113,40 @@ class Daemon:
     ready: Callable[[], bool]
     pidfile: Path
     output: Path
-    at: Path
-    question: str
+    at: Path | None = None
+    question: str = "\n"
 
     @property
     def declaration(self) -> ProcessDeclaration:
         """The daemon as its supervisor is told of it."""
         return ProcessDeclaration(
-            self.name, self.argv, str(self.pidfile), str(self.output), at=str(self.at), question=self.question
+            self.name, self.argv, str(self.pidfile), str(self.output), at=str(self.at or ""), question=self.question
         )
+
+    def answers(self) -> bool:
+        """Whether it answers its question in time."""
+        return self.at is not None and unixsocket.answers(self.at, self.question.encode("latin-1"), _PATIENCE)
+
+    def start(self, patience: float) -> str:
+        """Start it unless it runs; "" once it serves, else why it does not within `patience` seconds."""
+        child: int | None = None
+        until = time.monotonic() + patience
+        # A killed daemon lets go of its pid file moments before its socket: the answer must be the new one's.
+        while (running := processes.owner(self.pidfile)) is None or not self.ready():
+            if running is None and child is None:
+                # Or it ran when it was looked for first, and was about to end.
+                child = processes.spawn(list(self.argv), self.output)
+            elif running is None and child is not None and processes.ended(child):
+                return f"{self.name} ended while starting: {self._last_lines()}"
+            if time.monotonic() > until:
+                return f"{self.name} is not ready in {patience:.0f} s: {self._last_lines()}"
+            time.sleep(_POLL)
+        return ""
+
+    def _last_lines(self) -> str:
+        log_paths = [path for path in (self.output, self.output.with_suffix(".log")) if path.exists()]
+        lines = [line for path in log_paths for line in path.read_text(errors="replace").splitlines()[-3:]]
+        return " | ".join(lines) or "it said nothing"
 
 
 def datapath() -> str:
@@ -118,7 +154,7 @@ def datapath() -> str:
     return "system" if _KERNEL.exists() else "netdev"
 
 
-def enter(layout: Layout, *command: str, root: Path = ROOT, here: bool = False) -> tuple[str, ...]:
+def enter(layout: Layout, *command: str, here: bool = False) -> tuple[str, ...]:
     """The command that runs `command` as the daemons run: in their namespace and root, `layout.engine` at /srv.
 
     With `here` it keeps the network that it is called in: who speaks with other machines. Needs root.
@@ -131,39 +167,37 @@ def enter(layout: Layout, *command: str, root: Path = ROOT, here: bool = False) 
         "--propagation=private",
         "/bin/sh",
         str(_ENTER),
-        str(root),
+        str(ROOT),
         str(layout.engine),
         *command,
     )
 
 
-def daemons(layout: Layout, root: Path = ROOT, fabric: Fabric | None = None) -> list[Daemon]:
+def daemons(layout: Layout, fabric: Fabric | None = None) -> list[Daemon]:
     """The daemons in the order in which they start; each needs those before it to be ready.
 
     `fabric` is this machine's part in the networks; without it the machine has all of them to itself.
     """
     fabric = fabric or alone(layout)
-    central = _central(layout, root, fabric) if fabric.central else []
-    switches = _switches(layout, root, fabric) if fabric.switches else []
+    central = _central(layout, fabric) if fabric.central else []
+    switches = _switches(layout, fabric) if fabric.switches else []
     # The switch's database first, as it starts quickest.
     return [*switches[:1], *central, *switches[1:]]
 
 
-def _central(layout: Layout, root: Path, fabric: Fabric) -> list[Daemon]:
+def _central(layout: Layout, fabric: Fabric) -> list[Daemon]:
     """OVN's two databases, and what translates the one into the other."""
     run, share = layout.engine / "run", "/usr/share/ovn"
     listening = ("--remote=db:OVN_Southbound,SB_Global,connections",) if fabric.listen else ()
     return [
         _daemon(
             layout,
-            root,
             "northbound",
             layout.engine / "nb" / "ovnnb_db.sock",
             *_database("ovnnb", f"{share}/ovn-nb.ovsschema", "/srv/nb/ovnnb_db.sock"),
         ),
         _daemon(
             layout,
-            root,
             "southbound",
             run / "ovnsb_db.sock",
             *_database("ovnsb", f"{share}/ovn-sb.ovsschema", "/srv/run/ovnsb_db.sock"),
@@ -174,7 +208,6 @@ def _central(layout: Layout, root: Path, fabric: Fabric) -> list[Daemon]:
         ),
         _daemon(
             layout,
-            root,
             "northd",
             run / "northd.ctl",
             "ovn-northd",
@@ -184,14 +217,13 @@ def _central(layout: Layout, root: Path, fabric: Fabric) -> list[Daemon]:
     ]
 
 
-def _switches(layout: Layout, root: Path, fabric: Fabric) -> list[Daemon]:
+def _switches(layout: Layout, fabric: Fabric) -> list[Daemon]:
     """The switch, its database, and what programs it."""
     run = layout.engine / "run"
     remote = fabric.southbound
     return [
         _daemon(
             layout,
-            root,
             "switch-db",
             run / "db.sock",
             *_database("conf", "/usr/share/openvswitch/vswitch.ovsschema", "/srv/run/db.sock"),
@@ -199,7 +231,6 @@ def _switches(layout: Layout, root: Path, fabric: Fabric) -> list[Daemon]:
         # The bridge's management socket appears once the switch has made the bridge.
         _daemon(
             layout,
-            root,
             "switch",
             run / f"{BRIDGE}.mgmt",
             *_shell(_SWITCH, *_switch_arguments(fabric), "unix:/srv/run/db.sock"),
@@ -207,7 +238,6 @@ def _switches(layout: Layout, root: Path, fabric: Fabric) -> list[Daemon]:
         ),
         _daemon(
             layout,
-            root,
             "controller",
             run / "controller.ctl",
             "ovn-controller",
@@ -249,23 +279,17 @@ def _addresses(fabric: Fabric) -> list[str]:
 
 
 def _daemon(
-    layout: Layout,
-    root: Path,
-    name: str,
-    socket: Path,
-    *command: str,
-    first: tuple[str, ...] = (),
-    here: bool = False,
+    layout: Layout, name: str, socket: Path, *command: str, first: tuple[str, ...] = (), here: bool = False
 ) -> Daemon:
     run = layout.engine / "run"
     return Daemon(
         name=name,
-        argv=first + enter(layout, *command, *_common(name), root=root, here=here),
+        argv=first + enter(layout, *command, *_common(name), here=here),
         ready=lambda: unixsocket.answers(socket),
         pidfile=run / f"{name}.pid",
         output=layout.engine / "log" / f"{name}.out",
         at=run / f"{name}.ctl",
-        question=control.VERSION,
+        question=_VERSION,
     )
 
 

@@ -25,10 +25,14 @@ def connect(path: Path, timeout: float) -> socket.socket:
     return stream
 
 
-def answers(path: Path) -> bool:
-    """Whether somebody listens at `path` now; a socket file that a killed process left does not count."""
+def answers(path: Path, question: bytes = b"", patience: float = 1.0) -> bool:
+    """Whether somebody listens at `path`, and answers `question`, if there is one, within `patience` seconds.
+
+    A socket file that a killed process left does not count, and one that hangs only accepts connections.
+    """
     try:
-        connect(path, 1.0).close()
+        with connect(path, patience) as stream:
+            stream.sendall(question)
+            return not question or len(stream.recv(1)) > 0
     except OSError:
         return False
-    return True

@@ -11,15 +11,13 @@ import os
 import shutil
 import stat
 import struct
-import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pileus.model.errors import Fault
 from pileus.posix import processes
-from pileus.posix.locks import locked
+from pileus.posix.locks import alone
 from pileus.providers.local.engine import unixsocket
 from pileus.providers.local.engine.daemons import Daemon
 from pileus.providers.local.layout import SHARED, Layout
@@ -35,7 +33,7 @@ _FOLDERS = {"etc": 0o700, "var": 0o711, "run": 0o700, "log": 0o700, "sock": 0o70
 
 _READY = 60.0
 _STOP = 5.0
-_POLL = 0.01
+_PATIENCE = 2.0
 LONGEST = 107 - len("/instances//agent.sock") - 36
 """Bytes of a state directory's path: the sockets of an instance must fit into a unix address (unix(7))."""
 
@@ -150,19 +148,8 @@ def up(layout: Layout) -> None:
     """Start libvirtd unless it runs, and return when it answers. Raises Fault; needs root and the namespace."""
     with _alone(layout):
         prepare(layout)
-        daemon = libvirtd(layout)
-        child: int | None = None
-        until = time.monotonic() + _READY
-        while not daemon.ready():
-            if processes.owner(daemon.pidfile) is None:
-                if child is None:
-                    # None runs, or the one that was found was about to end.
-                    child = processes.spawn(list(daemon.argv), daemon.output)
-                elif processes.ended(child):
-                    raise Fault("HypervisorFailed", f"libvirtd ended while starting: {_said(layout)}")
-            if time.monotonic() > until:
-                raise Fault("HypervisorFailed", f"libvirtd is not ready in time: {_said(layout)}")
-            time.sleep(_POLL)
+        if why := libvirtd(layout).start(_READY):
+            raise Fault("HypervisorFailed", why)
 
 
 def down(layout: Layout, *, purge: bool = False) -> None:
@@ -204,14 +191,9 @@ def end_guests(layout: Layout) -> None:
             list(pool.map(lambda number: processes.stop(number, _STOP), pids.values()))
 
 
-def answers(layout: Layout, patience: float = 2.0) -> bool:
-    """Whether libvirtd answers a request within `patience` seconds; one that hangs only accepts connections."""
-    try:
-        with unixsocket.connect(_socket(layout), patience) as stream:
-            stream.sendall(_HELLO)
-            return len(stream.recv(28)) > 0
-    except OSError:
-        return False
+def answers(layout: Layout) -> bool:
+    """Whether libvirtd answers a request in time; one that hangs only accepts connections."""
+    return unixsocket.answers(_socket(layout), _HELLO, _PATIENCE)
 
 
 def _socket(layout: Layout) -> Path:
@@ -234,17 +216,8 @@ def _processes(layout: Layout) -> dict[str, int]:
     return pids
 
 
-@contextlib.contextmanager
-def _alone(layout: Layout) -> Iterator[None]:
-    layout.libvirt.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with locked(layout.libvirt / "daemon.lock"):
-        yield
-
-
-def _said(layout: Layout) -> str:
-    log_paths = [path for path in (layout.libvirt / "libvirtd.out", layout.libvirt / "libvirtd.log") if path.exists()]
-    lines = [line for path in log_paths for line in path.read_text(errors="replace").splitlines()[-3:]]
-    return " | ".join(lines) or "it said nothing"
+def _alone(layout: Layout) -> contextlib.AbstractContextManager[None]:
+    return alone(layout.libvirt, "daemon.lock")
 
 
 def _with_line(path: str, line: str) -> str:

@@ -12,14 +12,13 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from pileus.model.errors import Fault
 from pileus.posix.files import sync_file, sync_folder
-from pileus.posix.locks import locked
+from pileus.posix.locks import alone
 from pileus.providers.local.machine import owner
 from pileus.providers.local.machine.restore.identity import Findings
 
@@ -126,12 +125,9 @@ class Templates:
         """Bytes on disk of all templates."""
         return sum(_allocated(folder) for folder in self._folders())
 
-    @contextlib.contextmanager
-    def making(self) -> Iterator[None]:
+    def making(self) -> contextlib.AbstractContextManager[None]:
         """One template is made at a time on this machine; waits for another."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with locked(self._folder / ".making"):
-            yield
+        return alone(self._folder, ".making")
 
     def _make_room(self, needed: int, key: str) -> None:
         others = sorted((folder for folder in self._folders() if folder.name != key), key=_last_used)
