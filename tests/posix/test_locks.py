@@ -78,6 +78,15 @@ def test_a_lock_counts_only_while_its_file_has_its_name(tmp_path: Path) -> None:
     assert path.exists(), "the second made it anew"
 
 
+def test_the_lock_on_a_folder_makes_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    for name in ("", "lock"):
+        with locks.alone(folder, name):
+            assert locks.is_locked(folder / name)
+        assert not locks.is_locked(folder / name)
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
 def test_what_a_writer_has_begun_stays_until_it_ends(tmp_path: Path) -> None:
     path = tmp_path / "part"
     with holder("begin", path) as other:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -30,7 +31,7 @@ from pileus.providers.local.machine.provider import MachineProvider
 from pileus.providers.local.machine.wire import TapWire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from pileus.model.provider import Access, Channel, Channels, SeenBody, Stream
     from pileus.model.spec import Spec
@@ -86,7 +87,7 @@ class LocalProvider:
         """The part that has the bodies of each backend."""
         self._machine.captures.lookup = self._container.captures.lookup = self._captures
         self._specs: dict[str, InstanceSpec] = {}
-        self._guestnet = GuestNet(layout, self._held, respond, servers=servers)
+        self._guestnet = GuestNet(layout, lambda: self._specs, respond, servers=servers)
         self._started = False
 
     @property
@@ -112,9 +113,6 @@ class LocalProvider:
         self._specs = {spec.uuid: spec for spec in specs}
         if self._started:
             self._guestnet.sync(self._specs.values())
-
-    def _held(self) -> Mapping[str, InstanceSpec]:
-        return self._specs
 
     def observe(self, ref: BodyRef) -> SeenBody | None:
         """The domain, container or capture as it is now."""
@@ -214,14 +212,8 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
     except OSError:
         for side in (source, sink):
-            _cut(side)
-
-
-def _cut(side: socket.socket) -> None:
-    try:
-        side.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return
+            with contextlib.suppress(OSError):
+                side.shutdown(socket.SHUT_RDWR)
 
 
 def capacity(layout: Layout) -> Capacity:

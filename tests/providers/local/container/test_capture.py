@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.providers.local.container import frozencopy, sparse, unpackedsize
+from pileus.providers.local.container import frozencopy, sparse, unpack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def _tar(*members: tuple[str, int, int]) -> bytes:
 
 
 def _meter(data: bytes) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-I", "-m", unpackedsize.__name__]
+    words = [sys.executable, "-I", "-m", unpack.__name__]
     done = subprocess.run(words, input=data, check=False, capture_output=True)
     return subprocess.CompletedProcess(words, done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -84,5 +84,5 @@ def test_what_was_packed_is_counted() -> None:
 )
 def test_what_no_launch_takes_is_refused(data: bytes) -> None:
     done = _meter(data)
-    assert done.returncode == unpackedsize.REFUSED
+    assert done.returncode == unpack.REFUSED
     assert done.stderr

@@ -25,7 +25,7 @@ from pileus.posix.locks import is_locked
 from pileus.providers.local.capture.folders import COPY, CaptureFolders
 from pileus.providers.local.capture.provider import CaptureProvider, Locks
 from pileus.providers.local.capture.work import GENTLY, CancellationToken, ProgramFault, need_room
-from pileus.providers.local.container import disk, frozencopy, guests, kernel, ranges, unpackedsize
+from pileus.providers.local.container import disk, frozencopy, guests, kernel, ranges, unpack
 from pileus.providers.local.container.bases import Bases, decompressed
 from pileus.providers.local.container.idmap import Maps
 from pileus.providers.local.container.monitor import drop_mounts
@@ -231,12 +231,12 @@ class CopyView:
 
     def _size(self, part: Path, cancellation: CancellationToken) -> int:
         """The bytes of the files, once it is known that a launch would take the archive."""
-        words = [*GENTLY, "prlimit", f"--as={1 << 30}", "--core=0", sys.executable, "-I", "-m", unpackedsize.__name__]
+        words = [*GENTLY, "prlimit", f"--as={1 << 30}", "--core=0", sys.executable, "-I", "-m", unpack.__name__]
         with part.open("rb") as file, decompressed(file) as plain:
             try:
                 tally_json = cancellation.run(words, stdin=plain, env={"LC_ALL": "C.UTF-8"})
             except ProgramFault as fault:
-                if fault.status == unpackedsize.REFUSED:
+                if fault.status == unpack.REFUSED:
                     message = f"no container could be launched from it: {fault.message}"
                     raise Fault("CaptureFailed", message, permanent=True) from fault
                 raise

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pileus.model.errors import Fault
 from pileus.posix.files import put_in_place, sync_file, sync_folder
 from pileus.providers.local.container import kernel, sparse
 from pileus.providers.local.container.ranges import SIZE
+from pileus.providers.local.machine.disk import run_disk_program
 
 GIB = 1 << 30
 
@@ -41,31 +41,16 @@ class Stage:
     """Where a monitor's mounts are: the image as the container sees it, the disk, and both in one."""
 
     at: Path = STAGE
-
-    @property
-    def base(self) -> Path:
-        """The image, read-only, with the container's users."""
-        return self.at / "base"
-
-    @property
-    def disk(self) -> Path:
-        """The container's own file system."""
-        return self.at / "disk"
-
-    @property
-    def figures(self) -> Path:
-        """lxcfs's file system, if there is one."""
-        return self.at / "figures"
-
-    @property
-    def empty(self) -> Path:
-        """A file without content, to cover others."""
-        return self.at / "empty" / "file"
-
-    @property
-    def root(self) -> Path:
-        """The container's root."""
-        return self.at / "root"
+    base: Path = STAGE / "base"
+    """The image, read-only, with the container's users."""
+    disk: Path = STAGE / "disk"
+    """The container's own file system."""
+    figures: Path = STAGE / "figures"
+    """lxcfs's file system, if there is one."""
+    empty: Path = STAGE / "empty" / "file"
+    """A file without content, to cover others."""
+    root: Path = STAGE / "root"
+    """The container's root."""
 
 
 def make(path: Path, size: int, blanks: Path) -> None:
@@ -99,14 +84,7 @@ def _format(path: Path, size: int) -> None:
     try:
         os.truncate(descriptor, size * GIB)
         command = ["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-J", "size=16"]
-        command += ["-i", _BYTES_PER_INODE, "-E", _FEATURES, name]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=_WAIT)
-        except subprocess.TimeoutExpired as error:
-            raise Fault("DiskFailed", f"mke2fs takes longer than {_WAIT:.0f} s") from error
-        if done.returncode:
-            full = "No space left" in done.stderr
-            raise Fault("HostDiskFull" if full else "DiskFailed", f"mke2fs: {done.stderr.strip()}")
+        run_disk_program(*command, "-i", _BYTES_PER_INODE, "-E", _FEATURES, name)
         put_in_place(part, path)
     finally:
         os.close(descriptor)

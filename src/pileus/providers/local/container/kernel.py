@@ -17,7 +17,7 @@ from pileus.model.threads import once
 
 T = TypeVar("T")
 
-NODEV, REMOUNT, BIND, REC, PRIVATE = 0x4, 0x20, 0x1000, 0x4000, 0x40000
+NODEV, BIND, REC, PRIVATE = 0x4, 0x1000, 0x4000, 0x40000
 """Flags of mount(2)."""
 
 CLONE_FS, CLONE_NEWNS, CLONE_NEWNET = 0x200, 0x20000, 0x40000000

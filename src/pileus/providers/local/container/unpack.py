@@ -3,7 +3,8 @@
 `python -m pileus.providers.local.container.unpack FOLDER ROOM`, a tar archive on its standard input, as root. Whatever
 the archive says, no path leads out of FOLDER, which is this process's root; no device is made, for it has no capability
 to; and whoever started it has bounded its memory, time and files. An archive of more than ROOM entries is one that the
-disk has no room for. It prints a `rootfs.UnpackedSize` as JSON.
+disk has no room for. Without words it makes nothing, and only reads the archive as one that is to be unpacked. It
+prints a `rootfs.UnpackedSize` as JSON.
 """
 
 from __future__ import annotations
@@ -41,13 +42,14 @@ _THEIRS = frozenset(
 
 
 def main() -> int:
-    """Fill the folder that the command line names; an exit status."""
+    """Fill the folder that the command line names, or measure the archive where it names none; an exit status."""
     try:
-        confine(sys.argv[1])
+        if sys.argv[1:]:
+            confine(sys.argv[1])
     except OSError as error:
         return _end(1, str(error))
     try:
-        meter = unpack(sys.stdin.buffer, int(sys.argv[2]))
+        meter = unpack(sys.stdin.buffer, int(sys.argv[2])) if sys.argv[1:] else measure(sys.stdin.buffer)
     except RefusedError as error:
         return _end(REFUSED, str(error))
     except (tarfile.TarError, UnicodeError, MemoryError, OverflowError, ValueError) as error:
@@ -87,6 +89,15 @@ def unpack(archive: IO[bytes], room: int) -> ArchiveMeter:
             if entry.kind != "nothing":
                 _make(tar, member, entry, folders)
     folders.finish()
+    return meter
+
+
+def measure(archive: IO[bytes]) -> ArchiveMeter:
+    """Return the size of the archive's content. Raises RefusedError and what tarfile raises."""
+    meter = ArchiveMeter()
+    with tarfile.open(fileobj=archive, mode="r|", tarinfo=Member, encoding="utf-8") as tar:
+        for member in headers(tar):
+            meter.entry(member)
     return meter
 
 

@@ -25,6 +25,7 @@ from pileus.providers.local.doctor import (
 )
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.engine import switch
+from pileus.providers.local.guestnet.namespaces import remove_network
 from pileus.providers.local.layout import Layout
 
 T = TypeVar("T")
@@ -151,5 +152,5 @@ _REMOVE: dict[str, Callable[[Layout, str], None]] = {
     "CacheLeaked": cache.remove,
     "TapLeaked": links.remove_tap,
     "PlugLeaked": switch.detach,
-    "NamespaceLeaked": namespaces.remove,
+    "NamespaceLeaked": remove_network,
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from pileus.model.finding import Finding
 from pileus.providers.local.doctor.expected import Expected
-from pileus.providers.local.guestnet.namespaces import NETNS, identity, outside, remove_network
+from pileus.providers.local.guestnet.namespaces import NETNS, identity, outside
 from pileus.providers.local.layout import Layout
 
 KIND = "network"
@@ -32,8 +32,3 @@ def compare(expected: Expected, names: Iterable[str], links: Iterable[str], *, s
     for network in sorted(expected.served):
         if serves and network[:8] not in there:
             yield Finding(code="NamespaceMissing", kind=KIND, ident=network[:8], detail=network)
-
-
-def remove(layout: Layout, short: str) -> None:
-    """Remove what is left of a network here. Raises Fault."""
-    remove_network(layout, short)

@@ -19,7 +19,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from pileus.providers.local.capture.provider import CaptureProvider, Locks
 from pileus.providers.local.capture.work import GENTLY, CancellationToken, CancelledError, need_room
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import owner
-from pileus.providers.local.machine.disk import Disks, qemu_img
+from pileus.providers.local.machine.disk import Disks, run_disk_program
 from pileus.providers.local.machine.domain import DiskFile
 from pileus.providers.local.machine.hypervisor import INVALID, Hypervisor, tolerating
 from pileus.providers.local.machine.images import inspect
@@ -66,7 +66,7 @@ class MachineCaptures:
     """
 
     def __init__(self, layout: Layout, hypervisor: Hypervisor, disks: Disks) -> None:
-        self._hypervisor = hypervisor
+        self._call = hypervisor.call
         self._disks = disks
         self.lookup = CaptureProvider(CaptureFolders(layout.captures), {}, Locks())
         self._ended: dict[str, float] = {}
@@ -168,9 +168,6 @@ class MachineCaptures:
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
-    def _call(self, function: Callable[..., Any], *arguments: Any, seconds: float = 60.0) -> Any:
-        return self._hypervisor.call(function, *arguments, seconds=seconds)
-
     def _folder(self, uuid: str) -> Path:
         return self._disks.folder(uuid) / FOLDER
 
@@ -196,7 +193,7 @@ class MachineCaptures:
         device = Path(source.disks[0].device).name
         size = self._call(domain.blockInfo, device)[0]
         (self._disks.folder(source.uuid) / OF).write_text(image.uuid)
-        qemu_img("create", "-q", "-f", "qcow2", str(scratch), str(size))
+        run_disk_program("qemu-img", "create", "-q", "-f", "qcow2", str(scratch), str(size))
         owner.give(scratch, user, group, 0o600)
         folder.mkdir(mode=0o700)
         owner.give(folder, user, group, 0o700)

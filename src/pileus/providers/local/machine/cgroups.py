@@ -200,9 +200,7 @@ def group(layout: Layout) -> str:
 
 
 def _folders(layout: Layout) -> Iterator[Path]:
-    if unified():
-        yield _ROOT / group(layout)
-        return
+    """The group's folder in each hierarchy of version 1 that libvirt uses."""
     seen = set()
     for controller in _CONTROLLERS:
         mounted = _ROOT / controller

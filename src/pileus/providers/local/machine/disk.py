@@ -102,7 +102,7 @@ def make(disk: DiskSpec, file: DiskFile, start: Path | None = None) -> None:
         if start is not None:
             shutil.copyfile(start, part)
         else:
-            qemu_img("create", "-q", "-f", "qcow2", *base, str(part), str(size))
+            run_disk_program("qemu-img", "create", "-q", "-f", "qcow2", *base, str(part), str(size))
         put_in_place(part, file.path)
     finally:
         part.unlink(missing_ok=True)
@@ -117,14 +117,12 @@ def _size(image: Path, kind: str) -> int:
         return int.from_bytes(file.read(32)[24:32], "big")
 
 
-def qemu_img(*arguments: str) -> None:
-    """Run a subcommand of qemu-img that is over soon. Raises Fault (HostDiskFull, DiskFailed)."""
+def run_disk_program(*command: str) -> None:
+    """Run a program that makes a disk, and is over soon. Raises Fault (HostDiskFull, DiskFailed)."""
     try:
-        done = subprocess.run(
-            ["qemu-img", *arguments], capture_output=True, text=True, errors="replace", check=False, timeout=_WAIT
-        )
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=_WAIT)
     except subprocess.TimeoutExpired as error:
-        raise Fault("DiskFailed", f"qemu-img {arguments[0]} takes longer than {_WAIT:.0f} s") from error
+        raise Fault("DiskFailed", f"{command[0]} takes longer than {_WAIT:.0f} s") from error
     if done.returncode:
         full = "No space left" in done.stderr
-        raise Fault("HostDiskFull" if full else "DiskFailed", f"qemu-img {arguments[0]}: {done.stderr.strip()}")
+        raise Fault("HostDiskFull" if full else "DiskFailed", f"{command[0]}: {done.stderr.strip()}")

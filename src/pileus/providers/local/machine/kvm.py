@@ -73,13 +73,17 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 def accelerator(cache: Path = CACHE) -> Accelerator:
     """Return the accelerator for guests: `kvm` only when `settle` saw a guest run on it since the machine booted."""
-    verdict = _kept(cache, _boot())
+    verdict = kept(cache)
     return "kvm" if verdict is not None and verdict.works else "tcg"
 
 
 def kept(cache: Path = CACHE) -> Verdict | None:
     """The verdict of this boot; None before the first `settle`."""
-    return _kept(cache, _boot())
+    try:
+        verdict = msgspec.json.decode(cache.read_bytes(), type=Verdict)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return verdict if (verdict.boot, verdict.probe) == (_boot(), PROBE) else None
 
 
 def settle(cache: Path = CACHE) -> Verdict:
@@ -87,8 +91,7 @@ def settle(cache: Path = CACHE) -> Verdict:
 
     Without QEMU there is nothing to keep. Raises OSError when `cache` cannot be written.
     """
-    boot = _boot()
-    verdict = _kept(cache, boot)
+    boot, verdict = _boot(), kept(cache)
     if verdict is not None:
         return verdict
     if not _DEVICE.exists():
@@ -99,7 +102,9 @@ def settle(cache: Path = CACHE) -> Verdict:
         except FileNotFoundError:
             return Verdict(boot=boot, probe=PROBE, works=False, why=f"{_EMULATOR} is not installed")
         verdict = Verdict(boot=boot, probe=PROBE, works=works, why=why)
-    _keep(cache, verdict)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    # Of this boot, and tried again after the next: it need not survive a power cut.
+    write_file(cache, msgspec.json.encode(verdict), 0o644, lasting=False)
     return verdict
 
 
@@ -150,21 +155,6 @@ def run_guest(on: Accelerator, patience: float = PATIENCE) -> tuple[int | None, 
 def boot_disk() -> bytes:
     """A disk whose first sector is a whole guest: it tells QEMU to exit once it has come to long mode."""
     return (_CODE.ljust(510, b"\0") + b"\x55\xaa").ljust(_DISK, b"\0")
-
-
-def _kept(cache: Path, boot: str) -> Verdict | None:
-    """The verdict in `cache` if it is of this boot; None for anything else."""
-    try:
-        verdict = msgspec.json.decode(cache.read_bytes(), type=Verdict)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    return verdict if (verdict.boot, verdict.probe) == (boot, PROBE) else None
-
-
-def _keep(cache: Path, verdict: Verdict) -> None:
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    # Of this boot, and tried again after the next: it need not survive a power cut.
-    write_file(cache, msgspec.json.encode(verdict), 0o644, lasting=False)
 
 
 def _boot() -> str:

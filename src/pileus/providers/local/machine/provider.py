@@ -82,6 +82,7 @@ class MachineProvider:
         cache = ImageCache(layout.cache, fetch, cache_bytes)
         self._disks = Disks(layout, cache)
         self._hypervisor = Hypervisor(layout)
+        self._call = self._hypervisor.call
         self._restores = Restores(layout, self._hypervisor, cache, self._disks, templates)
         self.captures = MachineCaptures(layout, self._hypervisor, self._disks)
         self._instances: dict[str, str] = {}
@@ -300,9 +301,6 @@ class MachineProvider:
             self.captures.end(self._hypervisor.domain(domain_uuid(image.instance)), image.instance)
 
     # -- domains -------------------------------------------------------------------------------------------------
-
-    def _call(self, function: Callable[..., Any], *arguments: Any, seconds: float = 60.0) -> Any:
-        return self._hypervisor.call(function, *arguments, seconds=seconds)
 
     def _active(self, domain: Any) -> bool:
         return bool(self._call(domain.isActive))

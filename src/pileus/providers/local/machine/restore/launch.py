@@ -7,6 +7,7 @@ nothing of the machine is worth keeping, and boots it from its image instead.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -107,15 +108,7 @@ class Restores:
         """Start the marked instance as a copy of `template`. Raises Fault and OSError; see `failed`."""
         clone = Clone(self._layout, self._hypervisor, template, spec, paths.folder / _FOLDER)
         clone.prepare()
-        copied = MachinePaths(
-            folder=paths.folder,
-            disks=paths.disks,
-            taps=paths.taps,
-            owner=paths.owner,
-            partition=paths.partition,
-            accelerator=paths.accelerator,
-            memory=MemoryFile(clone.memory, shared=False),
-        )
+        copied = dataclasses.replace(paths, memory=MemoryFile(clone.memory, shared=False))
         clone.load(domain_xml(spec, copied, made_volumes))
         clone.become()
         self._settle(spec.uuid)
