@@ -26,10 +26,10 @@ from botocore.config import Config
 from pileus.app.state import StateDirectory
 from pileus.app.up import running
 from pileus.posix.processes import owner
-from pileus.providers.local.engine.fabric import SOUTHBOUND_PORT
 from pileus.providers.local.layout import Layout
 from tests.cluster.wires import OUTSIDE, RANGES, TUNNELS, Machine, Wires
 from tests.live.cloud import until
+from tests.live.daemons import SOUTHBOUND_PORT
 from tests.services.postgresql import Postgresql
 from tests.services.rabbitmq import RabbitMq
 

@@ -16,6 +16,7 @@ from pileus.providers.local.engine import chassis
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
 from tests.live import veth
+from tests.live.daemons import purge_engine
 from tests.live.test_network import ANY, OUT, Cloud
 from tests.live.veth import Guest, eventually
 
@@ -37,7 +38,7 @@ def cloud(tmp_path: Path) -> Iterator[Cloud]:
         made.close()
         provider.close()
     finally:
-        chassis.down(layout, purge=True)
+        purge_engine(layout)
 
 
 def flood(sender: Guest, receiver: Guest, seconds: float = 2.0) -> float:

@@ -23,6 +23,7 @@ from pileus.providers.local.machine import cgroups, daemon
 from pileus.providers.local.network.provider import NetworkProvider
 from pileus.providers.local.provider import LocalProvider
 from tests.live.cloud import under
+from tests.live.daemons import purge_engine, purge_libvirtd
 from tests.providers.contract import CaptureContract, InstanceContract, NetworkContract, Rig, until
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def layout() -> Iterator[Layout]:
     daemon.up(layout)
     yield layout
     daemon.end_guests(layout)
-    daemon.down(layout, purge=True)
-    chassis.down(layout, purge=True)
+    purge_libvirtd(layout)
+    purge_engine(layout)
     shutil.rmtree(folder)
 
 

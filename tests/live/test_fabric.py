@@ -17,11 +17,12 @@ from pileus.model.spec import FloatingIpSpec, PortSpec
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.engine.daemons import OUTSIDE as OUTSIDE_BRIDGE
 from pileus.providers.local.engine.daemons import enter
-from pileus.providers.local.engine.fabric import SOUTHBOUND_PORT, Fabric, OvnTlsFiles, Tunnels
+from pileus.providers.local.engine.fabric import Fabric, OvnTlsFiles, Tunnels
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
 from tests.cluster.wires import OUTSIDE, RANGES, TUNNELS, Machine, Wires
 from tests.live import veth
+from tests.live.daemons import SOUTHBOUND_PORT, purge_engine
 from tests.live.test_network import ANY, Cloud, new
 from tests.live.veth import Guest, eventually
 from tests.services.authority import Authority
@@ -51,7 +52,7 @@ class Site:
         """Stop everything."""
         for name, layout in (*self.hosts.items(), ("cloud", self.central)):
             fabric = self.fabrics[name]
-            self.wires.machines[name].run(lambda la=layout, fa=fabric: chassis.down(la, purge=True, fabric=fa))  # type: ignore[misc]
+            self.wires.machines[name].run(lambda la=layout, fa=fabric: purge_engine(la, fa))  # type: ignore[misc]
 
     def sbctl(self, *command: str) -> str:
         """What `ovn-sbctl` prints on the machine with the databases."""

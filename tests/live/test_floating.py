@@ -22,6 +22,7 @@ from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
 from tests.live import veth
 from tests.live.cloud import SSH, until
+from tests.live.daemons import purge_engine
 from tests.live.test_network import OUT, Cloud, new
 from tests.live.veth import eventually
 
@@ -124,7 +125,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
         chassis.up(layout)
         yield layout
     finally:
-        chassis.down(layout, purge=True)
+        purge_engine(layout)
 
 
 @pytest.fixture

@@ -268,7 +268,7 @@ def test_guests_of_two_networks_with_the_same_address_are_told_apart(stage: Stag
 
 def test_bytes_reach_the_guest_from_the_localport_and_come_back(stage: Stage) -> None:
     spec = spec_of(1, PORT)
-    net = stage.net(spec)
+    stage.net(spec)
     guest = bridged(stage, spec)
     stage.serve(guest, echo)
     with call(spec.loopback) as caller:
@@ -278,7 +278,7 @@ def test_bytes_reach_the_guest_from_the_localport_and_come_back(stage: Stage) ->
         while data := caller.recv(65536):
             got += data
     assert got == b"10.77.0.2|" + b"x" * 1_000_000
-    for dialled in (dial(stage.layout, spec.nics[0], PORT), net.dial(spec.nics[0], PORT, 20)):
+    for dialled in (dial(stage.layout, spec.nics[0], PORT), dial(stage.layout, spec.nics[0], PORT, 20)):
         with dialled:
             dialled.shutdown(socket.SHUT_WR)
             assert dialled.recv(100) == b"10.77.0.2|"
@@ -299,16 +299,16 @@ def test_an_address_that_changes_hands_leads_to_its_new_guest_at_once(stage: Sta
 
 def test_a_guest_that_refuses_ends_the_call(stage: Stage) -> None:
     spec = spec_of(1, PORT)
-    net = stage.net(spec)
+    stage.net(spec)
     bridged(stage, spec)
     # The end may come before the caller has seen the beginning.
     with contextlib.suppress(ConnectionResetError):
         assert broke(call(spec.loopback))
     with pytest.raises(ConnectionRefusedError):
-        net.dial(spec.nics[0], PORT)
+        dial(stage.layout, spec.nics[0], PORT)
     absent = msgspec.structs.replace(spec.nics[0], network=NETWORKS[1])
     with pytest.raises(FileNotFoundError):
-        net.dial(absent, PORT)
+        dial(stage.layout, absent, PORT)
 
 
 def test_rules_open_close_and_cut_at_once_and_nothing_else(stage: Stage) -> None:

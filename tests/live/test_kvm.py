@@ -11,6 +11,7 @@ import pytest
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import daemon, kvm
+from tests.live.daemons import purge_engine, purge_libvirtd
 
 pytestmark = pytest.mark.cost(5)
 
@@ -24,8 +25,8 @@ def layout() -> Iterator[Layout]:
         try:
             yield layout
         finally:
-            daemon.down(layout, purge=True)
-            chassis.down(layout, purge=True)
+            purge_libvirtd(layout)
+            purge_engine(layout)
 
 
 def test_the_guest_runs_when_it_is_emulated() -> None:

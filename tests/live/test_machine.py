@@ -28,15 +28,16 @@ from pileus.model.spec import ImageSpec
 from pileus.providers.local import stopping
 from pileus.providers.local.capture.folders import CaptureFolders
 from pileus.providers.local.capture.provider import CaptureProvider, Locks
+from pileus.providers.local.container import veth
 from pileus.providers.local.engine import chassis, switch
-from pileus.providers.local.guestnet import packetrate
 from pileus.providers.local.layout import SHARED, Layout
-from pileus.providers.local.machine import cgroups, daemon, tap
+from pileus.providers.local.machine import cgroups, daemon
 from pileus.providers.local.machine import provider as machine_provider
 from pileus.providers.local.machine.domain import domain_uuid
 from pileus.providers.local.machine.provider import MachineProvider
 from pileus.providers.local.machine.wire import TapWire
 from tests.live.cloud import under, until
+from tests.live.daemons import packet_rate, purge_engine, purge_libvirtd
 from tests.providers.local.machine import specs
 
 if TYPE_CHECKING:
@@ -128,8 +129,8 @@ def layout() -> Iterator[Layout]:
             yield found
         finally:
             daemon.end_guests(found)
-            daemon.down(found, purge=True)
-            chassis.down(found, purge=True)
+            purge_libvirtd(found)
+            purge_engine(found)
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ def traces(body: Body) -> list[str]:
     groups = [str(path) for path in Path("/sys/fs/cgroup/cpu").glob(f"{body.layout.netns}.partition/*/")]
     found += [name for name in state + groups if body.spec.uuid in name or body.spec.ec2_id in name]
     names = [body.layout.tap(nic.uuid) for nic in body.spec.nics]
-    found += [name for name in names if tap.exists(body.layout.netns, name) or name in switch.ports(body.layout)]
+    found += [name for name in names if name in veth.names(body.layout.netns) or name in switch.ports(body.layout)]
     return found
 
 
@@ -312,18 +313,18 @@ def test_a_nic_is_plugged_before_the_start_and_leaves_with_its_instance(layout: 
     first = specs.nic(uuid=next(UUIDS))
     second = specs.nic(uuid=next(UUIDS), mac="02:00:00:00:00:06", index=1)
     body.ensure("stopped", nics=(first, second), allowance=Allowance(packets=3000))
-    assert packetrate.limited(layout.netns, layout.tap(second.uuid)) == 3000
+    assert packet_rate(layout.netns, layout.tap(second.uuid)) == 3000
     assert set(switch.ports(layout).values()) >= {first.uuid, second.uuid}
     third = specs.nic(uuid=next(UUIDS), mac="02:00:00:00:00:07", index=1)
     body.ensure("running", nics=(first, third))
     assert switch.ports(layout)[layout.tap(third.uuid)] == third.uuid
-    assert not tap.exists(layout.netns, layout.tap(second.uuid))
+    assert layout.tap(second.uuid) not in veth.names(layout.netns)
     assert layout.tap(second.uuid) not in switch.ports(layout)
     assert (Path(f"/proc/{body.pid()}/ns/net")).stat().st_ino == Path(f"/run/netns/{layout.netns}").stat().st_ino
     # A running guest's packets are bounded at once, and by another flavor's rate, and not any more.
     for packets in (2000, 500, 0):
         body.ensure("running", allowance=Allowance(packets=packets))
-        rates = [packetrate.limited(layout.netns, layout.tap(nic.uuid)) for nic in (first, third)]
+        rates = [packet_rate(layout.netns, layout.tap(nic.uuid)) for nic in (first, third)]
         assert rates == [packets, packets]
     assert f"{cgroups.partition(layout)}/" in Path(f"/proc/{body.pid()}/cgroup").read_text().replace(".partition", "")
     # An order older than the body's own moves nothing.
@@ -440,8 +441,8 @@ def test_two_clouds_libvirtds_do_not_meet(layout: Layout, body: Body) -> None:
             assert "netns" not in mounts
             daemon.end_guests(other)
         finally:
-            daemon.down(other, purge=True)
-            chassis.down(other, purge=True)
+            purge_libvirtd(other)
+            purge_engine(other)
         left = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout
         assert other.netns not in left
         assert list(Path("/sys/fs/cgroup").glob(f"*/{other.netns}*")) == []

@@ -32,6 +32,7 @@ from pileus.providers.local.engine.daemons import daemons, enter
 from pileus.providers.local.layout import Layout, localport_name
 from pileus.providers.local.network import NetworkProvider
 from tests.live import veth
+from tests.live.daemons import purge_engine
 from tests.live.veth import Guest, eventually
 
 pytestmark = [
@@ -147,7 +148,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
         chassis.up(layout)
         yield layout
     finally:
-        chassis.down(layout, purge=True)
+        purge_engine(layout)
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ def test_engine_up_and_down_leaves_nothing(tmp_path: Path) -> None:
         chassis.up(layout)
         assert chassis.status(layout) == first
     finally:
-        chassis.down(layout, purge=True)
+        purge_engine(layout)
     assert not any(chassis.status(layout).values())
     assert not list(Path("/run/netns").glob(f"{layout.netns}*"))
     assert not layout.engine.exists()
@@ -208,7 +209,7 @@ def test_the_clouds_group_reaches_the_northbound_database_and_nothing_else(monke
             assert closed
             assert all(path.stat().st_mode & 0o077 == 0 for path in closed)
         finally:
-            chassis.down(layout, purge=True)
+            purge_engine(layout)
 
 
 def test_guests_of_one_group_reach_each_other_while_its_rule_stands(cloud: Cloud) -> None:

@@ -23,6 +23,7 @@ from pileus.providers.local.container import veth as pair
 from pileus.providers.local.guestnet import bpf, packetrate
 from pileus.providers.local.machine import tap
 from tests.live.cloud import KINDS, LiveCloud, running, until
+from tests.live.daemons import packet_rate
 from tests.live.veth import frame, ip, ping, within
 
 if TYPE_CHECKING:
@@ -120,15 +121,15 @@ def test_a_bound_is_set_once_replaced_and_outlives_its_process(namespace: str) -
     pair.make(namespace, HOSTS_END, GUESTS_END, "02:00:00:00:00:01", 1442)
     code = "import sys; from pileus.providers.local.guestnet import packetrate; packetrate.limit(*sys.argv[1:3], 5000)"
     subprocess.run([sys.executable, "-c", code, namespace, HOSTS_END], check=True)
-    assert packetrate.limited(namespace, HOSTS_END) == 5000
+    assert packet_rate(namespace, HOSTS_END) == 5000
     first = _program(namespace)
     packetrate.limit(namespace, HOSTS_END, 5000)
     assert _program(namespace) == first, "the bucket is as it was"
     packetrate.limit(namespace, HOSTS_END, RATE)
-    assert packetrate.limited(namespace, HOSTS_END) == RATE
+    assert packet_rate(namespace, HOSTS_END) == RATE
     for _ in range(2):
         packetrate.limit(namespace, HOSTS_END, 0)
-        assert packetrate.limited(namespace, HOSTS_END) == 0
+        assert packet_rate(namespace, HOSTS_END) == 0
     packetrate.limit(namespace, "absent", RATE)
     packetrate.limit("absent", HOSTS_END, RATE)
 
@@ -249,7 +250,7 @@ def test_a_flood_of_small_packets_is_held_to_the_flavor_and_others_are_answered(
         _, interface = _in(cloud, greedy)
         until(
             "another flavor's packets hold at once",
-            lambda: packetrate.limited(cloud.layout.netns, interface) == RATE // 4,
+            lambda: packet_rate(cloud.layout.netns, interface) == RATE // 4,
         )
         _, reached, _ = _flood(cloud, greedy, address, victim)
         assert 0.1 * RATE < reached < 0.3 * RATE

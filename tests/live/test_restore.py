@@ -31,6 +31,7 @@ from pileus.providers.local.machine.restore import clone, identity, launch
 from pileus.providers.local.machine.restore.template import ABOUT, Templates
 from pileus.providers.local.machine.wire import TapWire
 from tests.live.cloud import LiveCloud, running, until
+from tests.live.daemons import purge_engine, purge_libvirtd
 from tests.live.test_machine import Body
 from tests.providers.local.machine import specs
 
@@ -295,8 +296,8 @@ def layout() -> Iterator[Layout]:
             yield found
         finally:
             daemon.end_guests(found)
-            daemon.down(found, purge=True)
-            chassis.down(found, purge=True)
+            purge_libvirtd(found)
+            purge_engine(found)
 
 
 def make_template(layout: Layout) -> None:

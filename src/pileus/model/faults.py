@@ -24,7 +24,6 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "DomainBusy": "libvirt holds the guest in a state that forbids the step.",
         "DomainGone": "libvirt no longer knows the guest.",
         "GuestFalls": "The guest went down several times soon after its start; it is started again after a pause.",
-        "GuestsRunning": "What guests need cannot be removed while some run.",
         "HostDiskFailed": "The host's file system failed.",
         "HostDiskFull": "The host's file system is full.",
         "HostRefused": "The cloud does not accept the host's certificate: the host was removed, or joined again.",

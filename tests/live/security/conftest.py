@@ -9,6 +9,7 @@ import pytest
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
+from tests.live.daemons import purge_engine
 from tests.live.security.site import Site
 
 if TYPE_CHECKING:
@@ -27,4 +28,4 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made.close()
         provider.close()
     finally:
-        chassis.down(layout, purge=True)
+        purge_engine(layout)

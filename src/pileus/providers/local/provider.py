@@ -25,6 +25,7 @@ from pileus.providers.local.container import monitor
 from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.container.nic import VethWire
 from pileus.providers.local.container.provider import ContainerProvider
+from pileus.providers.local.guestnet import stream
 from pileus.providers.local.guestnet.server import GuestNet
 from pileus.providers.local.machine.kvm import accelerator
 from pileus.providers.local.machine.provider import MachineProvider
@@ -165,7 +166,7 @@ class LocalProvider:
         spec = self._specs.get(ref.uuid)
         if channel == "connect" and spec is not None and spec.nics:
             try:
-                guest = self._guestnet.dial(spec.nics[0], port)
+                guest = stream.dial(self._layout, spec.nics[0], port)
             except OSError as error:
                 raise Fault("NotReachable", f"The guest does not answer on port {port}: {error}") from error
             return self._channels.offer(lambda link: _splice(link, guest))

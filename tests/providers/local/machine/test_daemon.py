@@ -26,7 +26,7 @@ def test_nothing_that_was_never_started_answers_or_runs(tmp_path: Path) -> None:
     assert daemon.guests(layout) == []
     assert not daemon.answers(layout)
     daemon.end_guests(layout)
-    daemon.down(layout, purge=True)
+    daemon.down(layout)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ ORDER, WHOLE, PART, ABOUT, MOMENT = "order.json", "image", "part", "about.json",
 COPY = "copy"
 """Beside the bytes: what a source keeps of the disk as it was at the moment."""
 
+_T = TypeVar("_T")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -71,22 +72,19 @@ class CaptureFolders:
 
     def spec(self, uuid: str) -> ImageSpec | None:
         """Its order; None where there is none that can be read: half made or half removed."""
-        try:
-            return msgspec.json.decode((self.folder(uuid) / ORDER).read_bytes(), type=ImageSpec)
-        except (FileNotFoundError, msgspec.MsgspecError):
-            return None
+        return self._read(uuid, ORDER, ImageSpec)
 
     def about(self, uuid: str) -> About | None:
         """Return the description of a whole capture; None for a capture that is not whole."""
-        try:
-            return msgspec.json.decode((self.folder(uuid) / ABOUT).read_bytes(), type=About)
-        except (FileNotFoundError, msgspec.MsgspecError):
-            return None
+        return self._read(uuid, ABOUT, About)
 
     def moment(self, uuid: str) -> Moment | None:
         """The moment of a capture; None where there is none yet, or none that can be read."""
+        return self._read(uuid, MOMENT, Moment)
+
+    def _read(self, uuid: str, name: str, kind: type[_T]) -> _T | None:
         try:
-            return msgspec.json.decode((self.folder(uuid) / MOMENT).read_bytes(), type=Moment)
+            return msgspec.json.decode((self.folder(uuid) / name).read_bytes(), type=kind)
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
 

@@ -30,6 +30,7 @@ from pileus.providers.local.container.bases import Bases, decompressed
 from pileus.providers.local.container.idmap import Maps
 from pileus.providers.local.container.monitor import drop_mounts
 from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine.kvm import boot_id
 
 FREEZE_MARKER = "still"
 """In the container's folder: its file system holds still, as long as some process has this file locked."""
@@ -88,14 +89,14 @@ class ContainerCaptures:
             self._copying.add(source.uuid)
         self._tried.add(image.uuid)
         callbacks = CaptureCallbacks(
-            lambda: self.lookup.folders.kept(image.uuid, _boot()), lambda: self._copying.discard(source.uuid)
+            lambda: self.lookup.folders.kept(image.uuid, boot_id()), lambda: self._copying.discard(source.uuid)
         )
         return CopyView(self._layout, source, below, base, self._maps.namespace(base), None if there else callbacks)
 
     def _copied(self, image: str) -> bool:
-        """Whether there is a whole copy for this image: nothing has had it written through to the disk."""
+        """Whether there is a whole copy for this image, made since the machine booted: it is not synced to the disk."""
         moment = self.lookup.folders.moment(image)
-        moment_kept = moment is not None and moment.at == "kept" and moment.by == _boot()
+        moment_kept = moment is not None and moment.at == "kept" and moment.by == boot_id()
         return moment_kept and (self._layout.captures / image / COPY).exists()
 
     def starting(self, source: InstanceSpec) -> bool:
@@ -266,8 +267,3 @@ def _backing(device: int) -> str:
         return path.read_text().rstrip("\n")
     except OSError:
         return ""
-
-
-def _boot() -> str:
-    """The life of this machine: what was not written through to a disk ends with it."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -51,23 +51,12 @@ class Monitor:
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
         self._name = name
+        self._init, self._alive, self._life = folder / "init", folder / "alive", folder / "life"
 
     @property
     def hook(self) -> str:
         """The value of `lxc.hook.start-host` in LXC's configuration."""
         return shlex.join(["/bin/sh", str(_HOOK), str(self._folder)])
-
-    @property
-    def _init(self) -> Path:
-        return self._folder / "init"
-
-    @property
-    def _alive(self) -> Path:
-        return self._folder / "alive"
-
-    @property
-    def _life(self) -> Path:
-        return self._folder / "life"
 
     # -- what is -------------------------------------------------------------------------------------------------
 

@@ -36,8 +36,11 @@ def base(layout: Layout, project: str) -> int:
             if stored_number is not None and not _taken(layout.ranges / str(stored_number), stored_number)
             else _free(layout.ranges)
         )
-        _keep(file, number)
-        _link(layout.ranges / str(number), file)
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_file(file, f"{number}\n".encode())
+        link = layout.ranges / str(number)
+        if not _leads(link, file):
+            write_link(link, file)
         return FIRST + number * SIZE
 
 
@@ -67,11 +70,6 @@ def _leads(link: Path, file: Path) -> bool:
     return link.is_symlink() and link.readlink() == file
 
 
-def _link(link: Path, file: Path) -> None:
-    if not _leads(link, file):
-        write_link(link, file)
-
-
 def _kept(file: Path) -> int | None:
     """The number in `file`; None where there is none. It may be anybody's by now: no link, no pipe."""
     try:
@@ -79,8 +77,3 @@ def _kept(file: Path) -> int | None:
     except ValueError:
         return None
     return number if number in range(COUNT) else None
-
-
-def _keep(file: Path, number: int) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_file(file, f"{number}\n".encode())

@@ -26,7 +26,7 @@ def files(layout: Layout) -> dict[str, int]:
 def compare(layout: Layout, sizes: Mapping[str, int], images: Mapping[str, int]) -> Iterator[Finding]:
     """Yield faults of the files in `sizes`; `images` maps digests to bytes as registered. Other clouds' are theirs."""
     for name, size in sizes.items():
-        if name.endswith(".part") and not _fetching(layout.cache, name):
+        if name.endswith(".part") and not locks.is_locked(_lock(layout.cache, name)):
             yield Finding(code="CacheLeaked", kind=KIND, ident=name, detail=f"{size} bytes")
         if size != images.get(name, size):
             detail = f"{size} bytes of {images[name]}"
@@ -38,10 +38,6 @@ def remove(layout: Layout, name: str) -> None:
     with locks.free(_lock(layout.cache, name)) as mine:
         if mine:
             (layout.cache / name).unlink(missing_ok=True)
-
-
-def _fetching(cache: Path, name: str) -> bool:
-    return locks.is_locked(_lock(cache, name))
 
 
 def _lock(cache: Path, name: str) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import grp
 import os
-import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -112,8 +111,8 @@ def status(layout: Layout, fabric: Fabric | None = None) -> dict[str, int | None
     return {daemon.name: processes.owner(daemon.pidfile) for daemon in daemons(layout, fabric=fabric)}
 
 
-def down(layout: Layout, *, purge: bool = False, fabric: Fabric | None = None) -> None:
-    """Stop all daemons, remove every network namespace of this cloud; with `purge` the databases too.
+def down(layout: Layout, fabric: Fabric | None = None) -> None:
+    """Stop all daemons, remove every network namespace of this cloud; the databases stay.
 
     The interfaces that `fabric` gave to the switch come back.
     """
@@ -129,8 +128,6 @@ def down(layout: Layout, *, purge: bool = False, fabric: Fabric | None = None) -
                 _ip("-n", layout.netns, "link", "set", interface, "netns", str(threading.get_native_id()))
         for namespace in sorted(_NAMESPACES.glob(f"{layout.netns}*")):
             _ip("netns", "delete", namespace.name)
-    if purge:
-        shutil.rmtree(layout.engine, ignore_errors=True)
 
 
 def _alone(layout: Layout) -> contextlib.AbstractContextManager[None]:

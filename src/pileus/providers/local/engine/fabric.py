@@ -9,9 +9,6 @@ from pathlib import Path
 from pileus.model import addresses
 from pileus.providers.local.layout import Layout
 
-SOUTHBOUND_PORT = 6642
-"""Where controllers reach OVN's southbound database (IANA's ovsdb-sb)."""
-
 
 @dataclass(frozen=True)
 class OvnTlsFiles:

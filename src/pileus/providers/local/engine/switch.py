@@ -18,6 +18,7 @@ from pileus.providers.local.layout import Layout
 _TIMEOUT = 5.0
 _POLL = 0.005
 _BY_UUID = "_uuid"
+_INTERFACE = ["named-uuid", "interface"]
 
 
 def attach(layout: Layout, interface: str, port: str) -> None:
@@ -33,24 +34,9 @@ def attach(layout: Layout, interface: str, port: str) -> None:
         return
     _transact(
         layout,
-        {
-            "op": "insert",
-            "table": "Interface",
-            "uuid-name": "interface",
-            "row": {"name": interface, **row},
-        },
-        {
-            "op": "insert",
-            "table": "Port",
-            "uuid-name": "port",
-            "row": {"name": interface, "interfaces": ["named-uuid", "interface"]},
-        },
-        {
-            "op": "mutate",
-            "table": "Bridge",
-            "where": [["name", "==", BRIDGE]],
-            "mutations": [["ports", "insert", ["named-uuid", "port"]]],
-        },
+        {"op": "insert", "table": "Interface", "uuid-name": "interface", "row": {"name": interface, **row}},
+        {"op": "insert", "table": "Port", "uuid-name": "port", "row": {"name": interface, "interfaces": _INTERFACE}},
+        _bridge("insert", ["named-uuid", "port"]),
         _changed(),
     )
 
@@ -61,16 +47,7 @@ def detach(layout: Layout, interface: str) -> None:
         layout, {"op": "select", "table": "Port", "where": [["name", "==", interface]], "columns": [_BY_UUID]}
     )
     for row in reply[0]["rows"]:
-        _transact(
-            layout,
-            {
-                "op": "mutate",
-                "table": "Bridge",
-                "where": [["name", "==", BRIDGE]],
-                "mutations": [["ports", "delete", row[_BY_UUID]]],
-            },
-            _changed(),
-        )
+        _transact(layout, _bridge("delete", row[_BY_UUID]), _changed())
 
 
 def settle(layout: Layout, patience: float = 5.0) -> None:
@@ -89,6 +66,12 @@ def ports(layout: Layout) -> dict[str, str]:
     reply = _transact(layout, {"op": "select", "table": "Interface", "where": [], "columns": ["name", "external_ids"]})
     named = {row["name"]: dict(row["external_ids"][1]) for row in reply[0]["rows"]}
     return {name: ids["iface-id"] for name, ids in named.items() if "iface-id" in ids}
+
+
+def _bridge(mutator: str, port: list[str]) -> dict[str, Any]:
+    """Insert a port into the bridge's, or delete it from them."""
+    where = [["name", "==", BRIDGE]]
+    return {"op": "mutate", "table": "Bridge", "where": where, "mutations": [["ports", mutator, port]]}
 
 
 def _changed() -> dict[str, Any]:

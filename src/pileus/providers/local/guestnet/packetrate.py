@@ -60,12 +60,6 @@ def limit(namespace: str, interface: str, rate: int) -> None:
             raise Fault("TapFailed", f"{interface} in {namespace} cannot be bounded: {error}") from error
 
 
-def limited(namespace: str, interface: str) -> int:
-    """The packets a second that `interface` passes on at most; 0: all. Raises OSError."""
-    name = run_in(namespace, lambda: _attached(interface))
-    return int(name.removeprefix(_NAME)) if name.startswith(_NAME) else 0
-
-
 def refusal() -> str:
     """The kernel's words when it refuses such programs; empty when it takes them. As root."""
     try:
@@ -113,7 +107,7 @@ def program(table: int, rate: int) -> bytes:
 
 def _limit(interface: str, rate: int) -> None:
     wanted = f"{_NAME}{rate}" if rate else ""
-    if _attached(interface) == wanted:
+    if attached(interface) == wanted:
         return
     descriptor = _load(rate) if rate else -1
     try:
@@ -134,7 +128,7 @@ def _load(rate: int) -> int:
         os.close(table)
 
 
-def _attached(interface: str) -> str:
+def attached(interface: str) -> str:
     """The name of the program at the interface, or nothing. Raises OSError."""
     link = netlink.ask(netlink.GETLINK, netlink.text(netlink.NAME, interface))
     number = netlink.parse(link.get(_XDP, b"")).get(_XDP_GENERIC_ID)

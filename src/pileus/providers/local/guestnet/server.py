@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +24,7 @@ from pileus.providers.local.guestnet.arrivals import Arrivals
 from pileus.providers.local.guestnet.loopback import Loopback
 from pileus.providers.local.guestnet.metadata import Metadata, Respond
 from pileus.providers.local.guestnet.resolver import Resolver
-from pileus.providers.local.guestnet.stream import CONNECT_TIMEOUT, call, dial
+from pileus.providers.local.guestnet.stream import call
 from pileus.providers.local.guestnet.upstream import Servers
 from pileus.providers.local.layout import Layout
 
@@ -51,7 +50,7 @@ class GuestNet:
 
     `specs` gives all of them by uuid whenever it is called (from a thread of ours; it may block); `respond`
     answers metadata requests; `servers` are asked for names that are no guest's. `interval` is in seconds. `sync`
-    and `dial` may be called from any thread.
+    may be called from any thread.
     """
 
     def __init__(
@@ -135,10 +134,6 @@ class GuestNet:
             self._orders += 1
             self._loop.call_soon_threadsafe(self._take, order, done)
         return done
-
-    def dial(self, nic: NicSpec, port: int, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
-        """Connect to TCP `port` of the guest behind `nic`, as `stream.dial` does. Needs no running thread."""
-        return dial(self._layout, nic, port, timeout)
 
     def up(self, spec: InstanceSpec) -> bool:
         """Whether a guest that runs has come up; it is called from now on if it has not. From any thread."""

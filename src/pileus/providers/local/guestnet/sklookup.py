@@ -58,7 +58,8 @@ class PortTable:
             self._table = _owned(opened, bpf.new_map(bpf.LPM_TRIE, _KEY.size, 1, _MOST_KEYS, _NO_PREALLOC))
             sockets = _owned(opened, bpf.new_map(bpf.SOCKET_MAP, 4, 8, 1))
             bpf.update(sockets, struct.pack("=I", 0), struct.pack("=Q", listener.fileno()))
-            program = _owned(opened, _load(self._table, sockets))
+            code = _program(self._table, sockets)
+            program = _owned(opened, bpf.load(bpf.SK_LOOKUP, "pileus_ports", code, attached=_ATTACH_SK_LOOKUP))
             namespace = _owned(opened, os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
             _owned(opened, bpf.link(program, namespace, _ATTACH_SK_LOOKUP))
             self._descriptors = opened.pop_all()
@@ -157,10 +158,6 @@ def _key(address: str, port: int = 0, bits: int = 0) -> bytes:
 def _owned(opened: contextlib.ExitStack, descriptor: int) -> int:
     opened.callback(os.close, descriptor)
     return descriptor
-
-
-def _load(table: int, sockets: int) -> int:
-    return bpf.load(bpf.SK_LOOKUP, "pileus_ports", _program(table, sockets), attached=_ATTACH_SK_LOOKUP)
 
 
 def _program(table: int, sockets: int) -> bytes:

@@ -17,7 +17,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.providers.local.capture.folders import CaptureFolders
 from pileus.providers.local.capture.provider import CaptureProvider, Locks
 from pileus.providers.local.capture.work import GENTLY, CancellationToken, CancelledError, need_room
+from pileus.providers.local.engine import unixsocket
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import owner
 from pileus.providers.local.machine.disk import Disks, run_disk_program
@@ -264,7 +264,7 @@ class LiveView:
             try:
                 return _convert(self.source, ["--image-opts", options], [folder], part, cancellation)
             except Fault as fault:
-                if fault.code == "CaptureFailed" and not _answers(place):
+                if fault.code == "CaptureFailed" and not unixsocket.answers(Path(place)):
                     # The guest has ended: its disk is read from its files.
                     raise CancelledError from fault
                 raise
@@ -326,15 +326,6 @@ def _job_xml(device: str, server: Path, scratch: Path) -> str:
         f"<disk name={quoteattr(device)} backup='yes' type='file' exportname='{_EXPORT}'>"
         f"<driver type='qcow2'/><scratch file={quoteattr(str(scratch))}/></disk></disks></domainbackup>"
     )
-
-
-def _answers(place: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as link:
-        try:
-            link.connect(place)
-        except OSError:
-            return False
-    return True
 
 
 def _unheard(fault: Fault) -> bool:

@@ -152,11 +152,8 @@ def up(layout: Layout) -> None:
             raise Fault("HypervisorFailed", why)
 
 
-def down(layout: Layout, *, purge: bool = False) -> None:
-    """Stop libvirtd; guests run on, and the next one finds them. With `purge`, once no guest runs, its folders too.
-
-    Raises Fault for a purge under running guests.
-    """
+def down(layout: Layout) -> None:
+    """Stop libvirtd; guests run on, and the next one finds them. Without guests their cgroup goes, too."""
     if not layout.libvirt.exists():
         return
     with _alone(layout):
@@ -164,13 +161,8 @@ def down(layout: Layout, *, purge: bool = False) -> None:
         if daemon_pid is not None:
             # Guests do not need it: one that hangs is ended the hard way.
             processes.stop(daemon_pid, _STOP)
-    if guests(layout):
-        if purge:
-            raise Fault("GuestsRunning", f"{len(guests(layout))} guests still run")
-        return
-    cgroups.remove(layout)
-    if purge:
-        shutil.rmtree(layout.libvirt, ignore_errors=True)
+    if not guests(layout):
+        cgroups.remove(layout)
 
 
 def pid(layout: Layout) -> int | None:

@@ -83,7 +83,7 @@ def kept(cache: Path = CACHE) -> Verdict | None:
         verdict = msgspec.json.decode(cache.read_bytes(), type=Verdict)
     except (OSError, msgspec.MsgspecError):
         return None
-    return verdict if (verdict.boot, verdict.probe) == (_boot(), PROBE) else None
+    return verdict if (verdict.boot, verdict.probe) == (boot_id(), PROBE) else None
 
 
 def settle(cache: Path = CACHE) -> Verdict:
@@ -91,7 +91,7 @@ def settle(cache: Path = CACHE) -> Verdict:
 
     Without QEMU there is nothing to keep. Raises OSError when `cache` cannot be written.
     """
-    boot, verdict = _boot(), kept(cache)
+    boot, verdict = boot_id(), kept(cache)
     if verdict is not None:
         return verdict
     if not _DEVICE.exists():
@@ -157,5 +157,6 @@ def boot_disk() -> bytes:
     return (_CODE.ljust(510, b"\0") + b"\x55\xaa").ljust(_DISK, b"\0")
 
 
-def _boot() -> str:
+def boot_id() -> str:
+    """The id of the machine's life since it booted last."""
     return _BOOT.read_text().strip()

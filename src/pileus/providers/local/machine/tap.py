@@ -36,14 +36,6 @@ def remove(namespace: str, name: str) -> None:
     _attempt(namespace, name, lambda: _remove(name))
 
 
-def exists(namespace: str, name: str) -> bool:
-    """Whether an interface called `name` is in `namespace`; False where there is no such namespace."""
-    try:
-        return run_in(namespace, lambda: _exists(name))
-    except FileNotFoundError:
-        return False
-
-
 def _make(name: str, mtu: int) -> None:
     if not _exists(name):
         _persist(name, 1)

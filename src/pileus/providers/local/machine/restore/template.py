@@ -121,10 +121,6 @@ class Templates:
         """Remove a template; guests have copies. Idempotent."""
         shutil.rmtree(self._folder / key, ignore_errors=True)
 
-    def used(self) -> int:
-        """Bytes on disk of all templates."""
-        return sum(_allocated(folder) for folder in self._folders())
-
     def making(self) -> contextlib.AbstractContextManager[None]:
         """One template is made at a time on this machine; waits for another."""
         return alone(self._folder, ".making")
