@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -62,7 +63,8 @@ def free(layout: Layout) -> None:
 
 def _free(wish: int, holders: dict[int, str]) -> int:
     """The first N from `wish` on that nobody has; of those whose holder is gone, only when there is no other."""
-    listening_numbers = listening(_TCP.read_text())
+    # Of a cloud that is in no folder of ours, perhaps.
+    listening_numbers = {address.packed[1] for address, *_ in listening(_TCP.read_text()) if address.is_loopback}
     order = [_FIRST + (wish - _FIRST + step) % _COUNT for step in range(_COUNT)]
     quiet = [number for number in order if number not in listening_numbers]
     for number in sorted(quiet, key=lambda number: number in holders):
@@ -79,16 +81,14 @@ def _holds(state: str, number: int) -> bool:
     return _kept(Layout(Path(state)).prefix_file) == number
 
 
-def listening(table: str) -> set[int]:
-    """Every N with a listener, by the text of /proc/net/tcp: of a cloud that is in no folder of ours, perhaps."""
-    numbers = set()
+def listening(table: str) -> Iterator[tuple[ipaddress.IPv4Address, int, str]]:
+    """The address, port and inode of each listening socket, by the text of /proc/net/tcp."""
     for line in table.splitlines()[1:]:
-        _, local, _, state, *_ = line.split()
-        # The kernel prints the four bytes as one number of this machine's order.
-        octets = ipaddress.IPv4Address(int.from_bytes(bytes.fromhex(local[:8]), "little")).packed
-        if state == _LISTENING and octets[0] == 127:
-            numbers.add(octets[1])
-    return numbers
+        words = line.split()
+        if words[3] == _LISTENING:
+            address, _, port = words[1].partition(":")
+            # The kernel prints the four bytes as one number of this machine's order.
+            yield ipaddress.IPv4Address(int.from_bytes(bytes.fromhex(address), "little")), int(port, 16), words[9]
 
 
 def _kept(file: Path) -> int:

@@ -88,10 +88,11 @@ class ContainerCaptures:
         if not there:
             self._copying.add(source.uuid)
         self._tried.add(image.uuid)
-        callbacks = CaptureCallbacks(
-            lambda: self.lookup.folders.kept(image.uuid, boot_id()), lambda: self._copying.discard(source.uuid)
+        copied = None if there else lambda: self.lookup.folders.kept(image.uuid, boot_id())
+        namespace = self._maps.namespace(base)
+        return CopyView(
+            self._layout, source, below, base, namespace, copied, lambda: self._copying.discard(source.uuid)
         )
-        return CopyView(self._layout, source, below, base, self._maps.namespace(base), None if there else callbacks)
 
     def _copied(self, image: str) -> bool:
         """Whether there is a whole copy for this image, made since the machine booted: it is not synced to the disk."""
@@ -148,20 +149,13 @@ class ContainerCaptures:
         self._bases.release(self._layout.captures / image.uuid)
 
 
-@dataclass(frozen=True)
-class CaptureCallbacks:
-    """The callbacks: `copied` when the disk is copied, `over` when the container may write again, in any case."""
-
-    copied: Callable[[], None]
-    over: Callable[[], None]
-
-
 @dataclass(frozen=True, eq=False)
 class CopyView:
     """The disk of `source`, which lies over the image `below`.
 
-    `base` is the machine's user that is the container's root, `users` the user namespace in which that is so. Without
-    `told` the disk is copied already.
+    `base` is the machine's user that is the container's root, `users` the user namespace in which that is so.
+    `copied` is called when the disk is copied (None: it is already), `over` when the container may write again, in
+    any case.
     """
 
     layout: Layout
@@ -169,11 +163,12 @@ class CopyView:
     below: Path | None
     base: int
     users: int
-    told: CaptureCallbacks | None
+    copied: Callable[[], None] | None
+    over: Callable[[], None]
 
     def take(self, part: Path, cancellation: CancellationToken) -> None:
         """See View: the disk is copied."""
-        if self.told is None:
+        if self.copied is None:
             return
         folder, target = self.layout.containers / self.source.uuid, part.with_name(COPY)
         try:
@@ -195,9 +190,9 @@ class CopyView:
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)
-            self.told.copied()
+            self.copied()
         finally:
-            self.told.over()
+            self.over()
 
     def _at_rest(self, cancellation: CancellationToken) -> int | None:
         """A descriptor of a folder on the disk that some mount shows; None once none does, and all is written."""

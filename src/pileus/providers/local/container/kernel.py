@@ -10,6 +10,7 @@ import os
 import stat
 import struct
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
@@ -97,19 +98,16 @@ def enter_mounts(namespace: Path) -> None:
 
 def apart(work: Callable[[], T]) -> T:
     """Return the result of `work`, or raise its error, from a thread of its own: `work` leaves namespaces for good."""
-    results: list[T] = []
-    errors: list[BaseException] = []
+    result: Future[T] = Future()
 
     def run() -> None:
         try:
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001  (handed to the caller, who waits below)
-            errors.append(error)
+            result.set_result(work())
+        except BaseException as error:  # noqa: BLE001  (raised by `result` below)
+            result.set_exception(error)
 
     once("namespace", run).join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    return result.result()
 
 
 def clone_mount(source: Path) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -11,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pileus.model.finding import Finding
-from pileus.model.spec import InstanceSpec
+from pileus.providers.local import prefix
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.guestnet import ingress, portlisteners, sklookup
 from pileus.providers.local.guestnet.ingress import Ranges
 
 KIND = "listener"
-_LISTEN = "0A"
-"""The state of a listening socket (the kernel's include/net/tcp_states.h)."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,9 @@ def compare(expected: Expected, accepting: Accepting) -> Iterator[Finding]:
     }
     admitted = {spec.loopback: ingress.admitted(spec) for spec in specs.values()}
     converged_addresses = {specs[uuid].loopback for uuid in specs.keys() & expected.converged.keys()}
-    wanted = admitted if accepting.by_program else _bounded(specs.values(), accepting.process)
+    # Where each port needs a listener, their number is bounded.
+    places = portlisteners.places(specs.values(), accepting.process)
+    wanted = admitted if accepting.by_program else _single(places)
     for address in sorted(converged_addresses):
         for ports in _without(wanted.get(address, ()), accepting.ports.get(address, ())):
             yield Finding(code="ListenerMissing", kind=KIND, ident=f"{address}:{ports}")
@@ -70,20 +69,10 @@ def _listeners(process: int) -> dict[str, Ranges]:
         with contextlib.suppress(OSError):
             own.add(os.readlink(entry.path))  # noqa: PTH115  (a link to no path)
     ports = []
-    for line in Path(f"/proc/{process}/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-        words = line.split()
-        if words[3] == _LISTEN and f"socket:[{words[9]}]" in own:
-            address, _, port = words[1].partition(":")
-            # The kernel prints the four bytes as one number of this machine's order.
-            host = ipaddress.IPv4Address(int.from_bytes(bytes.fromhex(address), "little"))
-            if host.is_loopback:
-                ports.append((str(host), int(port, 16)))
+    for address, port, inode in prefix.listening(Path(f"/proc/{process}/net/tcp").read_text(encoding="ascii")):
+        if address.is_loopback and f"socket:[{inode}]" in own:
+            ports.append((str(address), port))
     return _single(ports)
-
-
-def _bounded(specs: Iterable[InstanceSpec], process: int) -> dict[str, Ranges]:
-    """The ports that have listeners where each needs one."""
-    return _single(portlisteners.places(specs, process))
 
 
 def _single(places: Iterable[portlisteners.Place]) -> dict[str, Ranges]:

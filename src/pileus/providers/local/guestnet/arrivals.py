@@ -17,15 +17,6 @@ from pileus.model.spec import NicSpec
 
 PORT = 22
 
-PAUSE = 0.5
-"""Seconds between two calls to one guest."""
-
-REFUSING = 30.0
-"""Seconds after its first refusal after which a guest counts as up: it has an address, and may have no ssh server."""
-
-SILENT = 180.0
-"""Seconds after the first call after which a guest that never answered counts as up: it may drop all packets."""
-
 Call = Callable[[NicSpec, int], Awaitable[object]]
 """Connects to a TCP port of a guest once, and hangs up. Raises OSError when the guest refuses or does not answer."""
 
@@ -34,11 +25,14 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class ArrivalTimeouts:
-    """The seconds above; tests have shorter ones."""
+    """Seconds; tests have shorter ones."""
 
-    pause: float = PAUSE
-    refusing: float = REFUSING
-    silent: float = SILENT
+    pause: float = 0.5
+    """Between two calls to one guest."""
+    refusing: float = 30.0
+    """From its first refusal until a guest counts as up: it has an address, and may have no ssh server."""
+    silent: float = 180.0
+    """From the first call until a guest that never answered counts as up: it may drop all packets."""
 
 
 class Arrivals:
