@@ -109,7 +109,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Storm(msgspec.Struct, frozen=True):
-    """One squall: requests of users, troubles by kind, and instances that were not as their users last wished."""
+    """One squall: requests of users, troubles by kind, and instances that were not as their users last requested."""
 
     seed: str
     acknowledged: int

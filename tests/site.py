@@ -117,9 +117,9 @@ class Site:
         """A host's report is taken in."""
         report.absorb_all(self.core, [self.agents[name].report(full=full)])
 
-    def settle(self, turns: int = 8) -> None:
+    def settle(self, rounds: int = 8) -> None:
         """Let some seconds pass in which everything is delivered, done and said."""
-        for _ in range(turns):
+        for _ in range(rounds):
             self.work()
             orders, self.sent = self.sent, []
             for host, order in orders:

@@ -80,10 +80,10 @@ def test_a_process_that_is_asked_nothing_while_it_is_not_well_finds_out_by_itsel
 def test_a_thread_that_fails_is_named(tmp_path: Path) -> None:
     store, stopping = Store(f"sqlite:///{tmp_path}/pileus.db"), threading.Event()
 
-    def turn() -> None:
+    def iterate() -> None:
         raise OSError(24, "Too many open files")
 
-    thread = Thread("bus-accept", turn, stopping)
+    thread = Thread("bus-accept", iterate, stopping)
     try:
         migrate(store.engine)
         with store.write() as tx:

@@ -105,7 +105,7 @@ def test_a_host_that_was_removed_is_told_so_and_joins_anew_with_what_it_has(
 def _renewed(machine: StateDirectory, cloud: joining.JoinedCloud) -> None:
     """Ask for another certificate, due or not."""
     _, request = certificates.new_request(cloud.name)
-    joining._ask(cloud.url, joining.papers(machine), "/internal/renew", {"request": request.decode()})
+    joining._ask(cloud.url, joining.host_identity(machine), "/internal/renew", {"request": request.decode()})
 
 
 def test_a_token_lets_one_host_in_once(cloud: Stub, tmp_path: Path) -> None:

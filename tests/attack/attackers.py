@@ -68,8 +68,8 @@ class Target(msgspec.Struct, frozen=True):
         parts = urlsplit(self.ec2)
         return parts.hostname or "", parts.port or 80
 
-    def turns(self, pause: float = 0.0) -> Iterator[int]:
-        """Count until the deadline, with a pause in seconds after each turn."""
+    def iterations(self, pause: float = 0.0) -> Iterator[int]:
+        """Count until the deadline, with a pause in seconds after each iteration."""
         number = 0
         while time.monotonic() < self.until:
             yield number
@@ -156,7 +156,7 @@ def waiting(links: list[socket.socket]) -> list[socket.socket]:
 def endless_headers(target: Target) -> None:
     """Send headers without an end on one connection after the other."""
     block = b"".join(b"x-%06d: %s\r\n" % (number, b"a" * 100) for number in range(600))
-    for _ in target.turns(0.05):
+    for _ in target.iterations(0.05):
         with contextlib.suppress(OSError), socket.create_connection(target.place, timeout=5) as link:
             with contextlib.suppress(OSError):
                 link.sendall(b"GET / HTTP/1.1\r\n")
@@ -168,10 +168,10 @@ def endless_headers(target: Target) -> None:
 def half_heads(target: Target) -> None:
     """Hold connections with half a head each."""
     links: list[socket.socket] = []
-    for turn in target.turns(0.01):
+    for iteration in target.iterations(0.01):
         if len(links) < LINKS and (link := opened(target, b"GET / HTTP/1.1\r\nhost: a\r\n")):
             links.append(link)
-        if turn % 100 == 0:
+        if iteration % 100 == 0:
             links = waiting(links)
     ANSWERS["open at the end"] = len(waiting(links))
 
@@ -180,12 +180,12 @@ def slow_bodies(target: Target) -> None:
     """Send bodies byte by byte on many connections."""
     links: list[socket.socket] = []
     head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n"
-    for turn in target.turns(0.01):
+    for iteration in target.iterations(0.01):
         if len(links) < LINKS // 3 and (link := opened(target, head)):
             links.append(link)
         with contextlib.suppress(OSError):
-            links[turn % len(links)].send(b"a")
-        if turn % 100 == 0:
+            links[iteration % len(links)].send(b"a")
+        if iteration % 100 == 0:
             links = waiting(links)
     ANSWERS["open at the end"] = len(waiting(links))
 
@@ -194,7 +194,7 @@ def forged_signatures(target: Target) -> None:
     """Send requests that are signed by a wrong key."""
     account = {**target.account, "secret_key": "wrong"}
     client = msgspec.structs.replace(target, account=account).client()
-    for _ in target.turns(0.005):
+    for _ in target.iterations(0.005):
         tried(client.describe_instances)
 
 
@@ -202,13 +202,13 @@ def malformed_requests(target: Target) -> None:
     """Send bytes that are no HTTP, bodies that are no UTF-8, and JSON of 3,000 levels."""
     draw = random.Random(1)
     with target.http() as http:
-        for turn in target.turns(0.01):
-            if turn % 2:
+        for iteration in target.iterations(0.01):
+            if iteration % 2:
                 with contextlib.suppress(OSError), socket.create_connection(target.place, timeout=2) as link:
                     link.sendall(draw.randbytes(600) + b"\r\n\r\n")
                     heard(link)
             else:
-                body = b'{"name": "\xff"}' if turn % 4 else b'{"a":' * 3000
+                body = b'{"name": "\xff"}' if iteration % 4 else b'{"a":' * 3000
                 tried(http.post, "/instances", content=body)
 
 
@@ -244,11 +244,11 @@ def many_rules(target: Target) -> None:
     )
     links: list[socket.socket] = []
     addresses: list[str] = []
-    for turn in target.turns(0.01):
-        if turn % 100 == 0:
+    for iteration in target.iterations(0.01):
+        if iteration % 100 == 0:
             addresses = _addresses(client)
         if addresses and len(links) < LINKS:
-            place = msgspec.structs.replace(target, ec2=f"http://{addresses[turn % len(addresses)]}:22")
+            place = msgspec.structs.replace(target, ec2=f"http://{addresses[iteration % len(addresses)]}:22")
             if link := opened(place, b""):
                 links.append(link)
     ANSWERS["open at the end"] = len(waiting(links))
@@ -264,10 +264,10 @@ def huge_values(target: Target) -> None:
     """Send tags and filters of 1.6 MB, tags beyond the largest body, and launches with 300,000 public keys."""
     client = target.client()
     with target.http() as http:
-        for turn in target.turns(0.05):
+        for iteration in target.iterations(0.05):
             for size in (1_600_000, 3_000_000):
                 tags = [{"ResourceType": "security-group", "Tags": [{"Key": "a", "Value": "x" * size}]}]
-                tried(client.create_security_group, GroupName=f"t{turn}", Description="a", TagSpecifications=tags)
+                tried(client.create_security_group, GroupName=f"t{iteration}", Description="a", TagSpecifications=tags)
             tried(client.describe_instances, Filters=[{"Name": "tag:a", "Values": ["*a" * 400_000]}])
             tried(http.post, "/instances", json={"image": target.container, "public_keys": ["a"] * 300_000})
             tried(client.describe_instances, MaxResults=5, NextToken="cGlsZXVzLzk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5")
@@ -276,10 +276,10 @@ def huge_values(target: Target) -> None:
 def many_nouns(target: Target) -> None:
     """Make placement groups, key pairs, groups and addresses without an end."""
     client = target.client()
-    for turn in target.turns(0.002):
-        tried(client.create_placement_group, GroupName=f"p{turn}", Strategy="spread")
-        tried(client.create_key_pair, KeyName=f"k{turn}", KeyType="ed25519")
-        tried(client.create_security_group, GroupName=f"s{turn}", Description="a")
+    for iteration in target.iterations(0.002):
+        tried(client.create_placement_group, GroupName=f"p{iteration}", Strategy="spread")
+        tried(client.create_key_pair, KeyName=f"k{iteration}", KeyType="ed25519")
+        tried(client.create_security_group, GroupName=f"s{iteration}", Description="a")
         tried(client.allocate_address)
 
 
@@ -307,13 +307,13 @@ def heavy_images(target: Target) -> None:
     with tempfile.TemporaryDirectory(prefix="pileus-attack-") as folder:
         noisy = bundle(Path(folder, "noisy.tar"), [LOWER], architecture="x\n" * 500_000).read_bytes()
     with target.http() as http:
-        for turn in target.turns(0.2):
-            tried(http.post, "/images", params={"name": f"bad{turn}"}, content=garbage, timeout=120)
-            tried(http.post, "/images", params={"name": f"noisy{turn}"}, content=noisy, timeout=120)
-            if turn < BIG_IMAGES:
+        for iteration in target.iterations(0.2):
+            tried(http.post, "/images", params={"name": f"bad{iteration}"}, content=garbage, timeout=120)
+            tried(http.post, "/images", params={"name": f"noisy{iteration}"}, content=noisy, timeout=120)
+            if iteration < BIG_IMAGES:
                 # Each has other bytes: nothing of it is in a cache.
-                body = big + archive([f"turn{turn}"], ends=True)
-                answer = tried(http.post, "/images", params={"name": f"big{turn}"}, content=body, timeout=120)
+                body = big + archive([f"iteration{iteration}"], ends=True)
+                answer = tried(http.post, "/images", params={"name": f"big{iteration}"}, content=body, timeout=120)
                 if answer is not None and answer.status_code == 201:
                     tried(http.post, "/instances", json={"image": answer.json()["id"], "flavor": "light"})
 
@@ -323,7 +323,7 @@ def many_reads(target: Target) -> None:
 
     def read(_: int) -> None:
         with target.http() as http:
-            for _turn in target.turns():
+            for _iteration in target.iterations():
                 tried(http.get, "/instances")
 
     with ThreadPoolExecutor(16) as pool:
@@ -344,7 +344,7 @@ def host_calls(target: Target) -> None:
     def ask(_: int) -> None:
         links: list[socket.socket] = []
         with target.http() as http:
-            for _turn in target.turns(0.01):
+            for _iteration in target.iterations(0.01):
                 tried(http.get, f"/instances/{ident}/console")
                 if link := opened(target, head):
                     links.append(link)
@@ -398,7 +398,7 @@ def _take_all(target: Target, key: Path) -> None:
     if launched is None:
         return
     output = ""
-    for _ in target.turns(0.5):
+    for _ in target.iterations(0.5):
         for address in _addresses(client):
             words = [*SSH, "-i", str(key), f"root@{address}", GREED]
             left = max(1.0, target.until - time.monotonic())

@@ -83,7 +83,7 @@ def test_a_broker_that_is_not_there_keeps_nobody_waiting() -> None:
         cloud.send("h1", Order(uuid="u", revision=(1, number), why="gone"))
         host.send(Report(host="h1", epoch=1, sequence=number))
     cloud.send("h1", Ask())
-    cloud.nudge()
+    cloud.notify()
     with pytest.raises(Unavailable):
         cloud.open("h1", Open(call="c", uuid="u", channel="log"))
     assert not cloud.connected

@@ -45,31 +45,31 @@ class Machine:
 class Wires:
     """The wires, which are bridges in a namespace of their own, and the machines on them."""
 
-    mark: str = field(default_factory=lambda: f"w{secrets.token_hex(3)}")
+    namespace: str = field(default_factory=lambda: f"w{secrets.token_hex(3)}")
     machines: dict[str, Machine] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Make the wires, and the outside's gateway."""
-        ip("netns", "add", self.mark)
+        ip("netns", "add", self.namespace)
         for wire in RANGES:
-            ip("-n", self.mark, "link", "add", wire, "type", "bridge")
-            ip("-n", self.mark, "link", "set", wire, "addrgenmode", "none", "up")
+            ip("-n", self.namespace, "link", "add", wire, "type", "bridge")
+            ip("-n", self.namespace, "link", "set", wire, "addrgenmode", "none", "up")
         self.machine("world", number=1)
         world = self.machines["world"].namespace
         ip("-n", world, "address", "add", f"{RANGES[OUTSIDE]}.1/24", "dev", OUTSIDE)
 
     def machine(self, name: str, number: int = 0) -> Machine:
         """A new machine; on the wire of the processes it can be reached at once."""
-        made = Machine(name, f"{self.mark}-{name}", number or 10 + len(self.machines))
+        made = Machine(name, f"{self.namespace}-{name}", number or 10 + len(self.machines))
         ip("netns", "add", made.namespace)
         ip("-n", made.namespace, "link", "set", "lo", "up")
         for wire in RANGES:
             end = _end(wire, made)
             ip(
-                *("-n", self.mark, "link", "add", end, "type", "veth"),
+                *("-n", self.namespace, "link", "add", end, "type", "veth"),
                 *("peer", "name", wire, "netns", made.namespace),
             )
-            ip("-n", self.mark, "link", "set", end, "master", wire, "addrgenmode", "none", "up")
+            ip("-n", self.namespace, "link", "set", end, "master", wire, "addrgenmode", "none", "up")
             ip("-n", made.namespace, "link", "set", wire, "addrgenmode", "none", "up")
         ip("-n", made.namespace, "address", "add", f"{made.address()}/24", "dev", MANAGEMENT)
         self.machines[name] = made
@@ -88,12 +88,12 @@ class Wires:
     def cut(self, name: str, *wires: str) -> None:
         """Part a machine from everybody else on `wires`, or on all: nothing is refused, nothing arrives."""
         for wire in _named(wires):
-            ip("-n", self.mark, "link", "set", _end(wire, self.known(name)), "nomaster")
+            ip("-n", self.namespace, "link", "set", _end(wire, self.known(name)), "nomaster")
 
     def mend(self, name: str, *wires: str) -> None:
         """Undo `cut`."""
         for wire in _named(wires):
-            ip("-n", self.mark, "link", "set", _end(wire, self.known(name)), "master", wire)
+            ip("-n", self.namespace, "link", "set", _end(wire, self.known(name)), "master", wire)
 
     @contextlib.contextmanager
     def parted(self, name: str, *wires: str) -> Iterator[None]:
@@ -107,16 +107,18 @@ class Wires:
     def slow(self, name: str, kilobits: int) -> None:
         """Let what a machine's processes are sent come at `kilobits` a second at most; 0 for no bound."""
         end = _end(MANAGEMENT, self.known(name))
-        subprocess.run(["tc", "-n", self.mark, "qdisc", "delete", "dev", end, "root"], check=False, capture_output=True)
+        subprocess.run(
+            ["tc", "-n", self.namespace, "qdisc", "delete", "dev", end, "root"], check=False, capture_output=True
+        )
         if kilobits:
             rate = ("tbf", "rate", f"{kilobits}kbit", "burst", "4kb", "latency", "400ms")
             subprocess.run(
-                ["tc", "-n", self.mark, "qdisc", "add", "dev", end, "root", *rate], check=True, capture_output=True
+                ["tc", "-n", self.namespace, "qdisc", "add", "dev", end, "root", *rate], check=True, capture_output=True
             )
 
     def end(self) -> None:
         """Take everything down."""
-        for namespace in (*(machine.namespace for machine in self.machines.values()), self.mark):
+        for namespace in (*(machine.namespace for machine in self.machines.values()), self.namespace):
             subprocess.run(["ip", "netns", "delete", namespace], check=False, capture_output=True)
 
 

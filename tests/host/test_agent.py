@@ -278,7 +278,7 @@ def test_a_reboot_stops_and_starts_once(host: Host) -> None:
     assert host.agent.report(full=True).bodies["u"].reboot == 1
 
 
-def test_a_stop_that_we_asked_for_is_not_the_guests_wish(host: Host) -> None:
+def test_a_stop_that_we_asked_for_is_not_the_guests_own(host: Host) -> None:
     host.order(1)
     host.settle()
     host.order(2, reboot=1)
@@ -465,7 +465,7 @@ def test_a_removal_is_confirmed_only_once_it_is_written_down(host: Host) -> None
 
 
 def test_what_keeps_on_falling_is_started_after_longer_and_longer_pauses() -> None:
-    """The first time at once; a calm life, or a new wish, makes it the first time again."""
+    """The first time at once; a calm life, or a new request, makes it the first time again."""
     host = Host()
     host.order(1)
     host.settle()

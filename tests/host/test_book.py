@@ -13,7 +13,7 @@ import pytest
 
 from pileus.bus.messages import Removed
 from pileus.host import view
-from pileus.host.book import DAMAGED, MARK, Book, BookEntry, FileBook, placed
+from pileus.host.book import DAMAGED, HIGHEST_SUFFIX, Book, BookEntry, FileBook, placed
 from pileus.model.instance import Body, Power
 from pileus.model.spec import InstanceSpec
 
@@ -33,8 +33,8 @@ def same(one: Book, other: Book) -> bool:
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     book = FileBook(tmp_path, lambda: 0.0)
     book.begin()
-    book.witness((3, 7))
-    book.witness((2, 9))
+    book.raise_highest((3, 7))
+    book.raise_highest((2, 9))
     book.keep(entry("a", 1))
     book.keep(entry("a", 2, satisfied=2))
     book.keep(entry("b", 3))
@@ -188,7 +188,7 @@ def test_a_full_disk_leaves_the_order_that_was_held(tmp_path: Path) -> None:
     with full_after(tmp_path, 12), pytest.raises(OSError, match="large"):
         book.keep(entry("a", 2))
     assert book.entries == FileBook(tmp_path).entries == {"a": entry("a", 1)}
-    assert {path.suffix for path in (tmp_path / "orders").iterdir()} == {".json", MARK}
+    assert {path.suffix for path in (tmp_path / "orders").iterdir()} == {".json", HIGHEST_SUFFIX}
 
 
 @contextlib.contextmanager
@@ -207,13 +207,13 @@ def full_after(folder: Path, more: int) -> Iterator[None]:
 def test_orders_and_removals_show_the_highest_revision(tmp_path: Path) -> None:
     book = FileBook(tmp_path, lambda: 0.0)
     book.begin()
-    book.witness((1, 1))
+    book.raise_highest((1, 1))
     began = (tmp_path / "start.json").read_bytes()
-    book.witness((1, 4))
+    book.raise_highest((1, 4))
     book.keep(entry("a", 4))
     assert (tmp_path / "start.json").read_bytes() == began, "one file is written for an order"
     assert same(book, FileBook(tmp_path))
-    book.witness((1, 6))
+    book.raise_highest((1, 6))
     book.remember("a", Removed(revision=(1, 6), why="gone"))
     assert same(book, FileBook(tmp_path))
     assert FileBook(tmp_path).start.highest == (1, 6)
@@ -222,7 +222,7 @@ def test_orders_and_removals_show_the_highest_revision(tmp_path: Path) -> None:
 def test_the_highest_revision_outlives_an_order_that_cannot_be_read(tmp_path: Path) -> None:
     book = FileBook(tmp_path, lambda: 0.0)
     book.begin()
-    book.witness((1, 4))
+    book.raise_highest((1, 4))
     book.keep(entry("a", 4))
     book.note()
     (tmp_path / "orders" / "a.json").write_bytes(b"")
@@ -234,19 +234,19 @@ def test_the_highest_revision_needs_no_file_that_can_be_read(tmp_path: Path) -> 
     book = FileBook(tmp_path, lambda: 0.0)
     book.begin()
     for counter in (4, 9, 11):
-        book.witness((1, counter))
+        book.raise_highest((1, counter))
         book.keep(entry("a", counter))
     spoil(tmp_path)
     again = FileBook(tmp_path, lambda: 0.0)
     assert (again.entries, again.start.highest) == ({}, (1, 11))
     assert view.read(tmp_path).highest == (1, 11)
-    again.witness((1, 15))
+    again.raise_highest((1, 15))
     again.remember("b", Removed(revision=(1, 15), why="gone"))
     again.keep(entry("c", 12))
     spoil(tmp_path)
     last = FileBook(tmp_path, lambda: 0.0)
     assert (last.entries, last.removed, last.start.highest) == ({}, {}, (1, 15))
-    assert [path.name for path in (tmp_path / "orders").glob(f"*{MARK}")] == [f"1.15{MARK}"]
+    assert [path.name for path in (tmp_path / "orders").glob(f"*{HIGHEST_SUFFIX}")] == [f"1.15{HIGHEST_SUFFIX}"]
 
 
 def spoil(folder: Path) -> None:
@@ -259,6 +259,6 @@ def spoil(folder: Path) -> None:
 def test_names_that_show_no_revision_are_passed_over(tmp_path: Path) -> None:
     book = FileBook(tmp_path, lambda: 0.0)
     book.keep(entry("a", 4))
-    for name in (f"x{MARK}", f"1.x{MARK}", f"{MARK}", f"2{MARK}"):
+    for name in (f"x{HIGHEST_SUFFIX}", f"1.x{HIGHEST_SUFFIX}", f"{HIGHEST_SUFFIX}", f"2{HIGHEST_SUFFIX}"):
         (tmp_path / "orders" / name).touch()
     assert FileBook(tmp_path).start.highest == (1, 4)

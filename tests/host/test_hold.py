@@ -53,9 +53,9 @@ class Host:
     """An agent with one instance, `u`, that runs."""
 
     def __init__(self) -> None:
-        self.stub, self.book, self.counter, self.stirred = Slow(), Book(), 0, list[str]()
+        self.stub, self.book, self.counter, self.woken = Slow(), Book(), 0, list[str]()
         self.agent = Agent("h", self.stub, self.book, now=lambda: 5.0)
-        self.agent.stir = self.stirred.append
+        self.agent.wake = self.woken.append
         self.power("running", 1)
 
     def power(self, state: PowerState, n: int) -> None:
@@ -111,10 +111,10 @@ def test_the_guest_runs_again_as_soon_as_the_moment_is_there(host: Host) -> None
     assert not host.running()
     assert host.stub.asked
     assert not any(running for _, running in host.stub.asked)
-    host.stirred.clear()
+    host.woken.clear()
     host.given("a", moment("m1"))
     host.agent.step("a")
-    assert host.stirred == ["u"]
+    assert host.woken == ["u"]
     host.steps("u", "a")
     assert host.running()
     assert host.seen("a") == moment("m1")

@@ -23,7 +23,7 @@ def test_a_book_is_read_without_a_trace(tmp_path: Path) -> None:
     assert view.read(tmp_path / "nowhere") == BookView()
     book = FileBook(tmp_path, lambda: 0.0)
     book.begin()
-    book.witness((0, 9))
+    book.raise_highest((0, 9))
     book.note()
     spec = InstanceSpec(uuid="a", revision=(0, 5), power=Power(), vcpus=1, memory=64, ec2_id="i-0")
     book.keep(BookEntry(uuid="a", revision=(0, 5), spec=spec, body=Body(exists=True), applied=(0, 5), since=12.5))

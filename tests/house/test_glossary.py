@@ -51,7 +51,7 @@ ELSEWHERE = frozenset({"reached", "until"})
 NUMBER_CALLS = frozenset({"keep_meta", "meta", "sequence"})
 """The methods of transactions that are given the name of a number."""
 
-VARIABLES = {"mark": None, "name": None, "self._name": "api:…"}
+VARIABLES = {"left_name": None, "name": None, "self._name": "api:…"}
 """Arguments of these calls that are variables, and the number's name where no other call tells it."""
 
 _REFERENCE = re.compile(r"`((?:[a-z]+\.)+\w+(?:\.\w+)*)`")

@@ -63,18 +63,18 @@ class Ends:
 
 
 class Cloud:
-    """A cloud's process: what it hears, how often it is nudged."""
+    """A cloud's process: what it hears, how often it is notified."""
 
     def __init__(self, end: CloudEnd) -> None:
         self.end = end
         self.heard: list[Report] = []
-        self.nudges = 0
+        self.notifications = 0
         end.listen(self.heard.append)
-        end.on_nudge(self._nudged)
+        end.on_notification(self._notified)
         end.start()
 
-    def _nudged(self) -> None:
-        self.nudges += 1
+    def _notified(self) -> None:
+        self.notifications += 1
 
     def last(self, host: str) -> int:
         """The highest number that a host reported."""

@@ -1,4 +1,4 @@
-"""A storm over a cloud of several processes: users whose acknowledged wishes are kept, and troubles from a seed."""
+"""A storm over a cloud of several processes: users whose acknowledged requests are kept, and troubles from a seed."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ AGAIN = 150.0
 class Users(threading.Thread):
     """Launch, stop, start and terminate instances until `finish`; each request is repeated until it is acknowledged.
 
-    `wishes` maps the id of each instance to the state that was acknowledged last. `launches` maps tokens to ids.
+    `last_states` maps the id of each instance to the state that was acknowledged last. `launches` maps tokens to ids.
     """
 
     def __init__(self, cloud: Cloud, seed: str) -> None:
         super().__init__(name="users")
-        self.wishes: dict[str, str] = {}
+        self.last_states: dict[str, str] = {}
         self.launches: dict[str, list[str]] = {}
         self.acknowledged = self.repeated = 0
         self.trouble: BaseException | None = None
@@ -66,7 +66,7 @@ class Users(threading.Thread):
 
     def living(self) -> list[str]:
         """Return the ids of all instances that are not to be terminated."""
-        return [ident for ident, state in self.wishes.items() if state != "terminated"]
+        return [ident for ident, state in self.last_states.items() if state != "terminated"]
 
     def _act(self) -> None:
         living = self.living()
@@ -77,13 +77,13 @@ class Users(threading.Thread):
         if verb != "launch":
             ident = self._draw.choice(living)
             self._ask(partial(self._change, verb, ident))
-            self.wishes[ident] = {"stop": "stopped", "start": "running", "terminate": "terminated"}[verb]
+            self.last_states[ident] = {"stop": "stopped", "start": "running", "terminate": "terminated"}[verb]
 
     def _launch(self, count: int) -> None:
         client_token = token()
         idents = self._ask(lambda at: self._cloud.launched(at, count, client_token))
         self.launches[client_token] = idents
-        self.wishes.update(dict.fromkeys(idents, "running"))
+        self.last_states.update(dict.fromkeys(idents, "running"))
 
     def _change(self, verb: str, ident: str, at: str) -> None:
         client = self._cloud.client(at)

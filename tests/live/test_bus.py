@@ -111,14 +111,14 @@ def test_what_a_host_cannot_open_is_its_fault(ends: Ends) -> None:
         cloud.end.open("h1", Open(call="c", uuid="u", channel="log"))
 
 
-def test_nudges_reach_the_other_processes_and_are_few(ends: Ends) -> None:
+def test_notifications_reach_the_other_processes_and_are_few(ends: Ends) -> None:
     one, two, three = ends.cloud(), ends.cloud(), ends.cloud()
     for _ in range(1000):
-        one.end.nudge()
-    until(lambda: two.nudges and three.nudges)
-    assert two.nudges < 200
-    two.end.nudge()
-    until(lambda: one.nudges)
+        one.end.notify()
+    until(lambda: two.notifications and three.notifications)
+    assert two.notifications < 200
+    two.end.notify()
+    until(lambda: one.notifications)
 
 
 def test_what_is_of_a_later_version_is_passed_over(ends: Ends) -> None:
@@ -173,7 +173,7 @@ FORBIDDEN: dict[str, Callable[[Any], object]] = {
     "another's answer": lambda c: c.basic_publish(_message(c), exchange="pileus.cloud", routing_key="answer.0a.h2"),
     "any key": lambda c: c.basic_publish(_message(c), exchange="pileus.cloud", routing_key="x"),
     "an order": lambda c: c.basic_publish(_message(c), exchange="pileus.hosts", routing_key="h2"),
-    "a nudge": lambda c: c.basic_publish(_message(c), exchange="pileus.wakes", routing_key=""),
+    "a notification": lambda c: c.basic_publish(_message(c), exchange="pileus.wakes", routing_key=""),
     "past the exchange": lambda c: c.basic_publish(_message(c), exchange="", routing_key="pileus.reports.h2"),
     "a queue": lambda c: c.queue_declare(queue="mine"),
     "a queue without a name": lambda c: c.queue_declare(queue="", exclusive=True),
@@ -383,7 +383,7 @@ def test_killed_for_a_while(ends: Ends) -> None:
         time.sleep(0.1)
     for number in range(WAITING + 2000):  # more than may wait
         clouds[0].end.send("h1", order(1000 + number))
-    clouds[0].end.nudge()
+    clouds[0].end.notify()
     with pytest.raises(Unavailable):
         clouds[0].end.open("h1", Open(call="c", uuid="u", channel="log"))
     assert not ends.broker.runs  # all of that returned while it was down

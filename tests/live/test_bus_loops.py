@@ -77,7 +77,7 @@ class RoughCloud:
         self._end = end
         self._weather = weather
         self._held: list[tuple[str, Order | Ask]] = []
-        self.listen, self.nudge, self.on_nudge = end.listen, end.nudge, end.on_nudge
+        self.listen, self.notify, self.on_notification = end.listen, end.notify, end.on_notification
 
     def send(self, host: str, message: Order | Ask) -> None:
         """Send, perhaps."""

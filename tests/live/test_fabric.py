@@ -60,19 +60,19 @@ class Site:
         return subprocess.run(whole, check=True, capture_output=True, text=True).stdout
 
 
-def _fabric(machine: Machine, central: Machine, papers: OvnTlsFiles) -> Fabric:
+def _fabric(machine: Machine, central: Machine, tls: OvnTlsFiles) -> Fabric:
     return Fabric(
         chassis=machine.name,
         central=False,
         southbound=f"ssl:{central.address()}:{SOUTHBOUND_PORT}",
-        tls=papers,
+        tls=tls,
         tunnels=Tunnels(TUNNELS, f"{machine.address(TUNNELS)}/24"),
         outside=f"{RANGES[OUTSIDE]}.0/24",
         outside_interface=OUTSIDE,
     )
 
 
-def papers(office: Authority, name: str) -> OvnTlsFiles:
+def tls_files(office: Authority, name: str) -> OvnTlsFiles:
     """What an authority issues to a machine, as the engine takes it."""
     issued = office.issue(name)
     assert issued.key is not None
@@ -84,13 +84,13 @@ def papers(office: Authority, name: str) -> OvnTlsFiles:
 def site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="fabric", dir="/tmp") as folder:
         root, wires = Path(folder), Wires()
-        office = Authority(root / "papers")
+        office = Authority(root / "authority")
         wires.begin()
         central = wires.machine("cloud")
         listen = f"pssl:{SOUTHBOUND_PORT}:{central.address()}"
-        fabrics = {"cloud": Fabric(chassis="cloud", switches=False, listen=listen, tls=papers(office, "cloud"))}
+        fabrics = {"cloud": Fabric(chassis="cloud", switches=False, listen=listen, tls=tls_files(office, "cloud"))}
         for name in ("host1", "host2"):
-            fabrics[name] = _fabric(wires.machine(name), central, papers(office, name))
+            fabrics[name] = _fabric(wires.machine(name), central, tls_files(office, name))
         hosts = {name: Layout(root / name) for name in ("host1", "host2")}
         found = Site(wires, Layout(root / "cloud"), hosts, fabrics, office)
         try:
@@ -206,20 +206,20 @@ def test_a_machine_that_is_cut_off_keeps_its_guests_connected(
 def test_a_controller_may_write_what_is_its_own_alone(site: Site) -> None:
     listed = site.sbctl("--format=csv", "--columns=name", "list", "Chassis")
     assert {"host1", "host2"} <= set(listed.split())
-    stranger = papers(Authority(site.central.state / "other"), "host1")
-    assert _asks(site, stranger) != 0, "papers of another office are worth nothing here"
-    own = papers(site.office, "host1")
+    stranger = tls_files(Authority(site.central.state / "other"), "host1")
+    assert _asks(site, stranger) != 0, "a certificate of another authority is refused"
+    own = tls_files(site.office, "host1")
     assert _asks(site, own) == 0
     denied = ("--", "set", "Chassis", "host2", "external_ids:taken=yes")
     assert _asks(site, own, *denied) != 0
     assert "taken" not in site.sbctl("list", "Chassis", "host2")
 
 
-def _asks(site: Site, papers: OvnTlsFiles, *more: str) -> int:
-    """How ovn-sbctl ends on the first host, with these papers."""
+def _asks(site: Site, tls: OvnTlsFiles, *more: str) -> int:
+    """How ovn-sbctl ends on the first host, with these TLS files."""
     folder = site.hosts["host1"].engine / "tls-asking"
     folder.mkdir(exist_ok=True)
-    for name, path in (("key", papers.key), ("certificate", papers.certificate), ("ca", papers.ca)):
+    for name, path in (("key", tls.key), ("certificate", tls.certificate), ("ca", tls.ca)):
         (folder / name).write_bytes(path.read_bytes())
     at = f"ssl:{site.wires.machines['cloud'].address()}:{SOUTHBOUND_PORT}"
     options = [f"--db={at}", "--timeout=5", "-p", "/srv/tls-asking/key", "-c", "/srv/tls-asking/certificate"]

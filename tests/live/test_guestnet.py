@@ -98,7 +98,7 @@ class Stage:
 
     def guest(self, spec: InstanceSpec, plug: Callable[[str], None]) -> str:
         """Make a namespace that stands for `spec`'s guest, `plug` its link into the switch; its name."""
-        nic, name = spec.nics[0], f"guest-{self.layout.mark}-{len(self.guests)}"
+        nic, name = spec.nics[0], f"guest-{self.layout.digest}-{len(self.guests)}"
         device = f"guest{len(self.guests)}"
         self.guests.append(name)
         ip("netns", "add", name)

@@ -278,7 +278,7 @@ def test_a_shutdown_through_the_agent_is_the_guests_own(body: Body) -> None:
 
 
 @pytest.mark.cost(40)
-def test_what_ends_qemu_from_outside_is_not_the_guests_wish(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_ends_qemu_from_outside_is_not_the_guests_shutdown(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
     told = threading.Event()
     body.provider.watch(lambda ref: told.set() if ref.uuid == body.spec.uuid else None)
     body.ensure("running")

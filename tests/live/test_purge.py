@@ -33,18 +33,18 @@ def test_purge_leaves_nothing() -> None:
             "Instances"
         ][0]["InstanceId"]
         cloud.wait(ident, "running")
-        mark, state, prefixes = cloud.layout.mark, cloud.state, cloud.layout.prefixes
+        digest, state, prefixes = cloud.layout.digest, cloud.state, cloud.layout.prefixes
         [number] = [link.name for link in prefixes.iterdir() if link.readlink() == state]
         assert cloud.instance(ident)["PublicIpAddress"].startswith(f"127.{number}.")
         assert any("qemu" in line for line in processes_of(str(state)))
-        assert list(Path("/run/netns").glob(f"pileus-{mark}*"))
+        assert list(Path("/run/netns").glob(f"pileus-{digest}*"))
         cloud.pileus("purge", "--yes")
         assert list(state.parent.iterdir()) == []
         assert state not in [link.readlink() for link in prefixes.iterdir()]
-        assert processes_of(str(state), mark) == []
-        assert list(Path("/run/netns").glob(f"*{mark}*")) == []
-        assert list(Path("/sys/fs/cgroup").glob(f"*/*{mark}*")) == []
-        assert [path for path in Path("/sys/class/net").iterdir() if mark in path.name] == []
+        assert processes_of(str(state), digest) == []
+        assert list(Path("/run/netns").glob(f"*{digest}*")) == []
+        assert list(Path("/sys/fs/cgroup").glob(f"*/*{digest}*")) == []
+        assert [path for path in Path("/sys/class/net").iterdir() if digest in path.name] == []
         assert [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(state) in line] == []
 
 

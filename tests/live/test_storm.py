@@ -1,7 +1,7 @@
 """A storm: kills, pauses, partitions and a rolled-back database, over two `api`, two `loops` and three joined hosts.
 
-Every wish that was acknowledged holds afterwards, once; a token's launch that is repeated makes nothing. Each result is
-kept for `make reliability`.
+Every request that was acknowledged holds afterwards, once; a token's launch that is repeated makes nothing. Each result
+is kept for `make reliability`.
 """
 
 from __future__ import annotations
@@ -59,17 +59,17 @@ def whole(cloud: Cloud) -> bool:
 
 
 def differing(cloud: Cloud, users: storm.Users) -> dict[str, tuple[str, str]]:
-    """Return the instances that are not in the state of their last wish: (wish, state) by id."""
+    """Return the instances that are not in the state of their last request: (requested, state) by id."""
     states = cloud.states("api-1")
-    shown = {ident: (wish, states.get(ident, "terminated")) for ident, wish in users.wishes.items()}
-    strangers = {ident: ("", state) for ident, state in states.items() if ident not in users.wishes}
+    shown = {ident: (requested, states.get(ident, "terminated")) for ident, requested in users.last_states.items()}
+    strangers = {ident: ("", state) for ident, state in states.items() if ident not in users.last_states}
     return {
         ident: pair for ident, pair in (shown | strangers).items() if pair[0] != pair[1] and pair != ("", "terminated")
     }
 
 
 def assert_converged(cloud: Cloud, users: storm.Users) -> None:
-    """Wait until every wish holds and the books agree."""
+    """Wait until every request holds and the books agree."""
     assert until(lambda: whole(cloud), 180, 0.5), cloud.why()
     assert until(lambda: not differing(cloud, users), 180, 0.5), (differing(cloud, users), cloud.why())
     assert cloud.settles(120) == []
@@ -79,7 +79,7 @@ def clear(cloud: Cloud, users: storm.Users) -> None:
     """Terminate what is left."""
     for ident in users.living():
         insist([partial(cloud.client("api-1").delete, "instances", ident)])
-        users.wishes[ident] = "terminated"
+        users.last_states[ident] = "terminated"
     assert_converged(cloud, users)
 
 
@@ -95,7 +95,7 @@ def repeat(cloud: Cloud, users: storm.Users) -> None:
 @pytest.mark.cost(180)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("squall", range(SQUALLS))
-def test_every_acknowledged_wish_holds_after_a_squall(
+def test_every_acknowledged_request_holds_after_a_squall(
     stormy: Cloud, relays: dict[str, Relay], squall: int, request: pytest.FixtureRequest
 ) -> None:
     seed = f"{request.config.getoption('randomly_seed')} {squall}"
@@ -132,7 +132,7 @@ def test_every_acknowledged_wish_holds_after_a_squall(
                 seed=seed,
                 acknowledged=users.acknowledged,
                 repeated=users.repeated,
-                instances=len(users.wishes),
+                instances=len(users.last_states),
                 troubles=dict(troubles.counts),
                 took=round(time.monotonic() - began, 1),
                 wrong=len(wrong),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pileus.store.reader import Reader
-    from tests.loops.users import Wish
+    from tests.loops.users import Expectation
     from tests.loops.world import World
 
 
@@ -38,7 +38,7 @@ class Addresses:
         self._attempt = attempt
         self.kept: dict[str, Kept] = {}
 
-    def ask(self, living: list[Wish]) -> None:
+    def ask(self, living: list[Expectation]) -> None:
         """One request, of a kind that is possible now."""
         random = self._world.random
         mine = [floating for floating in self.kept.values() if not floating.released]
@@ -81,11 +81,11 @@ class Addresses:
             row = rows[-1]
             self.kept[row.uuid] = Kept(row.uuid, row.ec2_id, row.assigned.address)
 
-    def _associate(self, floating: Kept, wish: Wish) -> None:
+    def _associate(self, floating: Kept, expectation: Expectation) -> None:
         caller, core = self._world.cloud.caller, self._world.core
-        if self._attempt(lambda: floatingip.associate(caller, core, floating.ec2_id, instance=wish.ec2_id)):
-            self.left(wish.uuid)
-            floating.instance = wish.uuid
+        if self._attempt(lambda: floatingip.associate(caller, core, floating.ec2_id, instance=expectation.ec2_id)):
+            self.left(expectation.uuid)
+            floating.instance = expectation.uuid
 
     def _disassociate(self, floating: Kept) -> None:
         caller, core = self._world.cloud.caller, self._world.core

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pileus.store.reader import Reader
-    from tests.loops.users import Wish
+    from tests.loops.users import Expectation
     from tests.loops.world import World
 
 
@@ -66,7 +66,7 @@ class Captures:
         self._count = 0
         self.seen: set[State] = set()
 
-    def ask(self, living: list[Wish]) -> None:
+    def ask(self, living: list[Expectation]) -> None:
         """One request, of a kind that is possible now."""
         random = self._world.random
         mine = [capture for capture in self.kept.values() if not capture.deregistered]
@@ -79,16 +79,16 @@ class Captures:
         elif mine:
             self._deregister(random.choice(mine))
 
-    def _capture(self, wish: Wish) -> None:
+    def _capture(self, expectation: Expectation) -> None:
         world = self._world
         self._count += 1
         request = image.CaptureRequest(
-            instance=wish.ec2_id, name=f"capture-{self._count}", reboot=world.random.random() < 0.5
+            instance=expectation.ec2_id, name=f"capture-{self._count}", reboot=world.random.random() < 0.5
         )
-        world.log("user: capture", wish.uuid, request.name, "with a reboot" if request.reboot else "")
+        world.log("user: capture", expectation.uuid, request.name, "with a reboot" if request.reboot else "")
         images: list[Image] = []
         if self._attempt(lambda: images.append(image.capture(world.cloud.caller, world.core, request))):
-            self.kept[images[0].uuid] = Kept(images[0].uuid, images[0].ec2_id, wish.uuid, request.reboot)
+            self.kept[images[0].uuid] = Kept(images[0].uuid, images[0].ec2_id, expectation.uuid, request.reboot)
 
     def _deregister(self, capture: Kept) -> None:
         world = self._world
@@ -134,8 +134,8 @@ class Captures:
                 yield f"{uuid} was available as {capture.digest}, and is {row}"
             if what is State.AVAILABLE and content(row).digest not in world.objects.kept:
                 yield f"{uuid} is available, and its bytes are nowhere"
-            wish = world.users.wishes.get(capture.instance)
-            excused = capture.reboot or wish is None or wish.gone or wish.ended or world.behind
+            expectation = world.users.expectations.get(capture.instance)
+            excused = capture.reboot or expectation is None or expectation.gone or expectation.ended or world.behind
             if what is State.FAILED and not excused:
                 yield f"{uuid} failed, and its instance lives: {row}"
         for node in world.nodes.values():

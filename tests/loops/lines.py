@@ -107,12 +107,14 @@ def _loop_writes_wanted(tx: Writer, row: Instance, body: BodyReport) -> Instance
 _power = power._power
 
 
-def _lazy_start(caller: Caller, core: Core, ids: Sequence[str], wish: Any, *, dry_run: bool) -> list[power.Change]:
+def _lazy_start(
+    caller: Caller, core: Core, ids: Sequence[str], wanted_state: Any, *, dry_run: bool
+) -> list[power.Change]:
     with core.store.read() as tx:
         rows = list(tx.by_ec2(Instance, ids).values())
-    if any(row.wanted.power.state == wish == "running" and state(row) != State.STOPPED for row in rows):
+    if any(row.wanted.power.state == wanted_state == "running" and state(row) != State.STOPPED for row in rows):
         return []
-    return _power(caller, core, ids, wish, dry_run=dry_run)
+    return _power(caller, core, ids, wanted_state, dry_run=dry_run)
 
 
 # -- 2: power ------------------------------------------------------------------------------------------------------
@@ -149,23 +151,23 @@ def _forgets_stops(book: Book) -> None:
     _begin(book)
 
 
-def _next_step(wish: Power, reboot: int, body: Body, *, ever: bool, local: bool) -> Step:
+def _next_step(wanted_power: Power, reboot: int, body: Body, *, ever: bool, local: bool) -> Step:
     if not body.exists:
         return Step.MAKE
-    if wish.state == "stopped":
+    if wanted_power.state == "stopped":
         return Step.STOP if body.running else Step.NONE
     if not body.running:
-        ended = body.satisfied > 0 if ever else body.satisfied == wish.n
-        return Step.NONE if ended or (local and body.n == wish.n) else Step.START
+        ended = body.satisfied > 0 if ever else body.satisfied == wanted_power.n
+        return Step.NONE if ended or (local and body.n == wanted_power.n) else Step.START
     return Step.STOP if body.reboot < reboot or body.ordered_stop else Step.NONE
 
 
-def _satisfied_for_ever(wish: Power, reboot: int, body: Body) -> Step:
-    return _next_step(wish, reboot, body, ever=True, local=False)
+def _satisfied_for_ever(wanted_power: Power, reboot: int, body: Body) -> Step:
+    return _next_step(wanted_power, reboot, body, ever=True, local=False)
 
 
-def _never_restarted(wish: Power, reboot: int, body: Body) -> Step:
-    return _next_step(wish, reboot, body, ever=False, local=True)
+def _never_restarted(wanted_power: Power, reboot: int, body: Body) -> Step:
+    return _next_step(wanted_power, reboot, body, ever=False, local=True)
 
 
 _ensure = machines.Machine.ensure
@@ -192,11 +194,11 @@ def _finish_always(
 
 @contextmanager
 def _forgotten_wakes() -> Iterator[None]:
-    with mock.patch.object(Store, "finish_wakes", _finish_always), mock.patch.object(runner, "scan", _no_scan):
+    with mock.patch.object(Store, "finish_wakes", _finish_always), mock.patch.object(runner, "resync", _no_resync):
         yield
 
 
-def _no_scan(core: Core) -> None:
+def _no_resync(core: Core) -> None:
     core.store.forget_tombstones()
 
 
@@ -215,7 +217,7 @@ def _lease_clears(store: Store, most: int) -> list[stores.LeasedWake]:
 
 @contextmanager
 def _lost_with_the_worker() -> Iterator[None]:
-    with mock.patch.object(Store, "lease_wakes", _lease_clears), mock.patch.object(runner, "scan", _no_scan):
+    with mock.patch.object(Store, "lease_wakes", _lease_clears), mock.patch.object(runner, "resync", _no_resync):
         yield
 
 
@@ -259,8 +261,13 @@ def _reply_is_result(core: Core, uuid: str, request: str = "") -> float | None:
     with core.store.write() as tx:
         row = tx.get(Instance, uuid)
         if row is not None and row.gone is None and not row.wanted.gone:
-            wish = row.wanted.power
-            done = Seen(revision=row.revision, running=wish.state == "running", n=wish.n, reboot=row.wanted.reboot)
+            wanted_power = row.wanted.power
+            done = Seen(
+                revision=row.revision,
+                running=wanted_power.state == "running",
+                n=wanted_power.n,
+                reboot=row.wanted.reboot,
+            )
             row = tx.see(row, msgspec.structs.replace(done, satisfied=row.seen.satisfied, ever=True))
             instance.settle(tx, row)
     return due
@@ -400,13 +407,13 @@ LINES: dict[str, Line] = {
         "an address is free when its last holder is gone, not when it is asked to go",
         replaced(power, "terminated", _free_at_terminate),
     ),
-    "loops write no wish": Line(
+    "loops do not write wanted": Line(
         1,
         "nothing but a verb writes `wanted`",
         replaced(report, "_see", _loop_writes_wanted),
         Temper(verbs=("reboot", "tag"), mishaps=("crash",)),
     ),
-    "a start is a new wish": Line(
+    "a start is a new request": Line(
         2,
         "every start raises n, that of what runs already too",
         replaced(power, "_power", _lazy_start),
@@ -452,14 +459,14 @@ LINES: dict[str, Line] = {
     ),
     "finish heeds wakes": Line(
         3,
-        "finishing clears a wake only if nobody woke it since (without the scan)",
+        "finishing clears a wake only if nobody woke it since (without the resync)",
         _forgotten_wakes,
         Temper(verbs=("rules",), mishaps=("crash",), odds={"worker pauses": 0.2, "worker dies": 0.0, "fault": 0.0}),
         seed=1,
     ),
     "a lease ends": Line(
         3,
-        "a leased wake is due again when its lease ends (without the scan)",
+        "a leased wake is due again when its lease ends (without the resync)",
         _lost_with_the_worker,
         Temper(odds={"worker dies": 0.05}),
         seed=1,

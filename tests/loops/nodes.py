@@ -59,9 +59,9 @@ class Mortal(Book):
         if self.world.happens("death at the book"):
             raise Killed
 
-    def witness(self, revision: Revision) -> None:
+    def raise_highest(self, revision: Revision) -> None:
         self._perhaps()
-        super().witness(revision)
+        super().raise_highest(revision)
 
     def keep(self, entry: BookEntry) -> None:
         self._perhaps()

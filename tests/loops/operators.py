@@ -39,7 +39,7 @@ class Operators:
     def begin(self) -> None:
         """Begin; in some worlds a host is cut off for as long as makes it lost, and is forgotten."""
         world = self._world
-        world.after(self._random.uniform(0, 3), self._turn)
+        world.after(self._random.uniform(0, 3), self._change_host)
         if self._random.random() < 0.7:
             world.after(self._random.uniform(0, 3), self._lose)
         world.after(LATE, self._mend)
@@ -54,7 +54,7 @@ class Operators:
             if row.assigned.host and not row.wanted.gone and (host is None or host.wanted.state != "active"):
                 self._world.promises.broken(PLACE, f"{row.uuid} was placed on {host or row.assigned.host}")
 
-    def _turn(self) -> None:
+    def _change_host(self) -> None:
         world = self._world
         if world.now > self._end - 4:
             return
@@ -65,8 +65,8 @@ class Operators:
         elif what == "admit":
             self._try(what, lambda: verbs.admit(self._caller, world.core, name))
         else:
-            self._try(what, lambda: verbs.turn(self._caller, world.core, name, what))  # type: ignore[arg-type]
-        world.after(self._random.expovariate(1 / 3), self._turn)
+            self._try(what, lambda: verbs.set_duty(self._caller, world.core, name, what))  # type: ignore[arg-type]
+        world.after(self._random.expovariate(1 / 3), self._change_host)
 
     def _lose(self) -> None:
         world = self._world
@@ -86,7 +86,7 @@ class Operators:
         for name, node in world.nodes.items():
             node.cut = min(node.cut, world.now)
             self._try("admit", lambda name=name: verbs.admit(self._caller, world.core, name))  # type: ignore[misc]
-            self._try("active", lambda name=name: verbs.turn(self._caller, world.core, name, "active"))  # type: ignore[misc]
+            self._try("active", lambda name=name: verbs.set_duty(self._caller, world.core, name, "active"))  # type: ignore[misc]
         if world.now < self._end + 12:
             world.after(3.0, self._mend)
 

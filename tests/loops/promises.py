@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from tests.loops.world import World
 
 POWER, TWO, GONE, UNKNOWN, COUNTS, STALE, BACK, TOKEN, CONVERGENCE, ADDRESS, PLACE, IMAGE, KEPT = range(1, 14)
-"""The promises by number: the last power wish holds (1), never two live bodies (2), what was confirmed gone stays gone
-(3), the unknown is never destroyed (4), claims and usage equal a recount and no address is used twice (5), stale orders
-and reports change nothing (6), guests come back after a host's reboot (7), one token, one set of instances (8), rows
-converge and the journal tells the truth (9), a floating address leads to whom it was given last and nobody else (10), a
-host that is drained or was removed is given nothing new (11), an image that was available keeps its bytes, one that was
-deregistered leaves nothing on any host, and the guest of a capture with a reboot is down all the while (12), what is
-acknowledged is in the database's file (13)."""
+"""The promises by number: the last power request holds (1), never two live bodies (2), what was confirmed gone stays
+gone (3), the unknown is never destroyed (4), claims and usage equal a recount and no address is used twice (5), stale
+orders and reports change nothing (6), guests come back after a host's reboot (7), one token, one set of instances (8),
+rows converge and the journal tells the truth (9), a floating address leads to whom it was given last and nobody else
+(10), a host that is drained or was removed is given nothing new (11), an image that was available keeps its bytes, one
+that was deregistered leaves nothing on any host, and the guest of a capture with a reboot is down all the while (12),
+what is acknowledged is in the database's file (13)."""
 
 
 PENDING = images.State.PENDING
@@ -207,15 +207,15 @@ class Promises:
                     self.broken(UNKNOWN, f"the port of {uuid} was destroyed, which {node.name} holds")
 
     def guest_ends(self, node: Node, uuid: str, *, by_itself: bool) -> None:
-        """A guest shuts itself down, or dies; when the host can know the cause, its wish binds."""
-        machine, wish = node.machine, self._world.users.wishes.get(uuid)
+        """A guest shuts itself down, or dies; when the host can know the cause, its shutdown binds."""
+        machine, expectation = node.machine, self._world.users.expectations.get(uuid)
         entry, row = node.book.entries.get(uuid), self._row(uuid)
-        if by_itself and wish is not None and entry is not None and uuid not in machine.stopping:
-            wish.ended_n = entry.body.n
-        if by_itself and wish is not None and row is None and uuid not in machine.stopping:
-            wish.ended = True  # while the store is recovered
-        if by_itself and wish is not None and row is not None and uuid not in machine.stopping:
-            wish.ended = True
+        if by_itself and expectation is not None and entry is not None and uuid not in machine.stopping:
+            expectation.ended_n = entry.body.n
+        if by_itself and expectation is not None and row is None and uuid not in machine.stopping:
+            expectation.ended = True  # while the store is recovered
+        if by_itself and expectation is not None and row is not None and uuid not in machine.stopping:
+            expectation.ended = True
             self._selfended[uuid] = row.wanted.power.n
             read = entry is not None and uuid not in node.book.torn
             cause_known = (
@@ -225,7 +225,7 @@ class Promises:
                 and entry.body.running
                 and not entry.body.ordered_stop
             )
-            if cause_known and entry is not None and entry.body.n == row.wanted.power.n and wish.running:
+            if cause_known and entry is not None and entry.body.n == row.wanted.power.n and expectation.running:
                 self._binding[uuid] = entry.body.n
         self._world.log("guest ends" if by_itself else "guest dies", uuid, "binding" if uuid in self._binding else "")
         machine.stopping.discard(uuid)
@@ -368,8 +368,8 @@ class Promises:
 
     def _forgotten(self, uuid: str) -> bool:
         """Whether an instance may have no row any more."""
-        wish = self._world.users.wishes.get(uuid)
-        ended = wish is None or wish.gone or (wish.terminate_on_shutdown and wish.ended)
+        expectation = self._world.users.expectations.get(uuid)
+        ended = expectation is None or expectation.gone or (expectation.terminate_on_shutdown and expectation.ended)
         return self._world.temper.forgetful and ended
 
     def _rest(self, tx: Reader, rows: dict[str, Instance]) -> None:
@@ -402,14 +402,14 @@ class Promises:
         return verb.startswith("tag.") or verb == "instance.recover"
 
     def _instance(self, uuid: str, row: Instance) -> None:
-        wish = self._world.users.wishes.get(uuid)
-        if wish is None:
-            return  # launched, but the answer never came: nobody has a wish
+        expectation = self._world.users.expectations.get(uuid)
+        if expectation is None:
+            return  # launched, but the answer never came: nobody expects it
         holders = [n.machine for n in self._world.nodes.values() if ("instance", uuid) in n.machine.bodies]
-        if row.gone is not None or wish.gone:
+        if row.gone is not None or expectation.gone:
             if row.gone is None:
                 self.broken(GONE, f"{uuid} was terminated and is still {state(row)}")
-            if not wish.gone and not (wish.terminate_on_shutdown and wish.ended):
+            if not expectation.gone and not (expectation.terminate_on_shutdown and expectation.ended):
                 self.broken(POWER, f"{uuid} is gone, and nobody wanted that")
             if holders:
                 self.broken(GONE, f"{uuid} is gone and has a body on {holders[0].name}")
@@ -418,10 +418,12 @@ class Promises:
             self.broken(TWO, f"{uuid} of {row.assigned.host} has bodies on {[m.name for m in holders]}")
         running, spec = holders[0].running(uuid), holders[0].applied[uuid]
         binding = self._binding.get(uuid) == row.wanted.power.n
-        if binding and wish.running and wish.ended and (running or wish.terminate_on_shutdown):
+        if binding and expectation.running and expectation.ended and (running or expectation.terminate_on_shutdown):
             self.broken(POWER, f"{uuid} was shut down by its guest, and {'runs' if running else 'was not terminated'}")
-        if running != wish.running and not (wish.running and wish.ended):
-            self.broken(BACK if wish.running else POWER, f"{uuid}: wish {wish}, runs: {running}, row {row}")
+        if running != expectation.running and not (expectation.running and expectation.ended):
+            self.broken(
+                BACK if expectation.running else POWER, f"{uuid}: expected {expectation}, runs: {running}, row {row}"
+            )
         if spec.revision != row.revision or (spec.tags, spec.reboot) != (row.tags, row.wanted.reboot):
             self.broken(CONVERGENCE, f"{uuid} is as {spec}, not as {row}")
         if not converged(row) or row.seen.running != running:

@@ -13,7 +13,7 @@ from pileus.bus.messages import Order
 from pileus.host.agent import Agent
 from pileus.host.book import Book
 from pileus.host.runner import HostRunner
-from pileus.loops.runner import scan
+from pileus.loops.runner import resync
 from pileus.model.errors import Fault
 from pileus.model.host import LOST_AFTER, Host, alive
 from pileus.model.instance import Power, State, state
@@ -62,7 +62,7 @@ def test_a_host_tries_again_as_soon_as_it_would_have(hours: int) -> None:
 
 
 @JUMPS
-def test_what_was_asked_before_a_jump_comes_about_after_the_next_scan(
+def test_what_was_asked_before_a_jump_comes_about_after_the_next_resync(
     site: Site, ann: Caller, tiny: Image, hours: int
 ) -> None:
     first, second = site.launch(ann, Launch(image=tiny.ec2_id, least=2, most=2))
@@ -73,7 +73,7 @@ def test_what_was_asked_before_a_jump_comes_about_after_the_next_scan(
     assert lease_wake(site.store) is not None
     site.now += hours * 3600
     site.hear("h1")
-    scan(site.core)
+    resync(site.core)
     site.settle()
     assert state(site.row(first.uuid)) is State.STOPPED
     assert site.row(second.uuid).gone is not None

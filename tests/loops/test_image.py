@@ -1,4 +1,4 @@
-"""The image loop: what becomes of captures when their host, their source, the bytes or the wish for them go away."""
+"""The image loop: what becomes of captures when their host, their source, the bytes or the request for them go away."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class TestOrders:
 
     def test_what_is_as_wanted_is_not_sent(self, site: Site, row: Instance) -> None:
         site.settle()
-        runner.scan(site.core)
+        runner.resync(site.core)
         site.work()
         assert site.sent == []
         with site.store.read() as tx:
@@ -122,7 +122,7 @@ class TestOrders:
         site.work()
         assert (site.row(row.uuid), site.sent) == (gone, [])
         site.now += TOMBSTONE + 1
-        runner.scan(site.core)
+        runner.resync(site.core)
         with site.store.read() as tx:
             assert tx.get(type(gone), gone.uuid) is None
 
@@ -141,7 +141,7 @@ class TestEngine:
     def test_what_other_hands_removed_comes_back(self, site: Site, row: Instance) -> None:
         (key,) = (key for key in site.engine.bodies if key[0] == "port")
         del site.engine.bodies[key]
-        runner.scan(site.core)
+        runner.resync(site.core)
         site.work()
         assert key in site.engine.bodies
 
@@ -283,13 +283,13 @@ def test_it_all_runs_in_threads(url: Callable[[str], str]) -> None:
         cloud.stop()
 
 
-def test_the_scan_finds_every_kind_that_has_a_loop(site: Site, ann: Caller, tiny: Image) -> None:
+def test_the_resync_finds_every_kind_that_has_a_loop(site: Site, ann: Caller, tiny: Image) -> None:
     """What lost its wake is looked at again, whichever kind it is: a new noun cannot be forgotten here."""
     site.launch(ann, Launch(image=tiny.ec2_id))
     floatingip.allocate(ann, site.core)
     with site.store.write() as tx:
         tx.sql.execute(delete(tables.wake))
-    runner.scan(site.core)
+    runner.resync(site.core)
     with site.store.read() as tx:
         woken = {row.kind for row in tx.sql.execute(select(tables.wake.c.kind).where(tables.wake.c.due.is_not(None)))}
     assert woken == set(runner.KINDS)

@@ -103,7 +103,7 @@ def empty() -> databases.Image:
 
 
 def kept(site: Site) -> dict[str, object]:
-    """What rows say of names, tags, wishes and places, by uuid."""
+    """What rows say of names, tags, power and places, by uuid."""
     facts: dict[str, object] = {}
     classes: tuple[type[Noun], ...] = (Router, Network, Subnet, SecurityGroup, Instance, Port, Volume, FloatingIp)
     with site.store.read() as tx:

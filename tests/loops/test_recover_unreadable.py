@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.loops.runner import scan
+from pileus.loops.runner import resync
 from pileus.model.flavor import Flavor
 from pileus.model.host import LOST_AFTER
 from pileus.model.instance import Instance, State, state
@@ -117,11 +117,11 @@ def test_usage_is_lowered_once_every_row_can_be_read_again(site: Site, ann: Call
     process.recovery._asked = True
     process.opened()
     site.settle()
-    scan(site.core)
+    resync(site.core)
     with site.store.read() as tx:
         assert tx.usage()[used] == right + 3, "nobody can tell that it was not the unreadable row's"
     put_back(site, Flavor, spare.uuid, spare.wanted)
-    scan(site.core)
+    resync(site.core)
     with site.store.read() as tx:
         assert recount.differences(tx) == []
         assert tx.usage()[used] == right
@@ -192,7 +192,7 @@ def test_an_instance_that_was_unreadable_in_the_recovery_is_ordered_in_its_incar
     process.recovery._asked = True
     process.opened()
     put_back(site, Instance, row.uuid, row.wanted)
-    scan(site.core)
+    resync(site.core)
     site.settle()
     assert state(site.row(row.uuid)) is State.RUNNING
     with site.store.read() as tx:
@@ -219,7 +219,7 @@ def test_an_instance_that_was_unreadable_waits_for_a_host_that_the_store_was_rec
     process.recovery.tick()
     assert process.recovery.opened, process.recovery.missing()
     put_back(site, Instance, row.uuid, row.wanted)
-    scan(site.core)
+    resync(site.core)
     site.work()
     assert site.row(row.uuid).assigned.unheard is not None
     process.silent.clear()
@@ -265,7 +265,7 @@ def test_an_instance_that_was_unreadable_when_its_host_was_heard_waits_no_longer
     process.recovery.tick()
     process.hear("h1")
     put_back(site, Instance, row.uuid, wanted)
-    scan(site.core)
+    resync(site.core)
     site.settle()
     assert site.row(row.uuid).gone is not None
 

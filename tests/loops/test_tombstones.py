@@ -31,11 +31,11 @@ def test_a_token_of_instances_that_are_forgotten_makes_nothing_anew(
     site.settle()
     terminate(ann, site.core, [site.row(first[0]).ec2_id])
     site.settle()
-    runner.scan(site.core)
+    runner.resync(site.core)
     assert [view.instance.uuid for view in shown(ann, site.core, request)] == first[1:]
     terminate(ann, site.core, [site.row(first[1]).ec2_id])
     site.settle()
-    runner.scan(site.core)
+    runner.resync(site.core)
     with site.store.read() as tx:
         assert tx.list(Instance, dead=True) == []
     assert launch(ann, site.core, request) == first

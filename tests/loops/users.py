@@ -31,7 +31,7 @@ def is_down(error: Exception) -> bool:
     return isinstance(error, StoreDown) or (isinstance(error, Unavailable) and error.noun == "store")
 
 
-class Wish(msgspec.Struct):
+class Expectation(msgspec.Struct):
     """What was asked last of one instance, `asked` since the last recovery.
 
     `unsure`: the answer was that it may have been done, or not.
@@ -55,7 +55,7 @@ class Users:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.wishes: dict[str, Wish] = {}
+        self.expectations: dict[str, Expectation] = {}
         self.tokens: dict[str, list[str]] = {}
         self.forgotten: set[str] = set()
         self.remembered: dict[str, set[str]] = {}
@@ -71,18 +71,18 @@ class Users:
 
         What they asked since an earlier recovery holds. `away` are those that hosts hold which are silent.
         """
-        for uuid, wish in list(self.wishes.items()):
-            row, asked_since = rows.get(uuid), wish.asked and self._recovered
-            wish.asked = False
+        for uuid, expectation in list(self.expectations.items()):
+            row, asked_since = rows.get(uuid), expectation.asked and self._recovered
+            expectation.asked = False
             if row is None:
                 if uuid not in away:
-                    del self.wishes[uuid]
+                    del self.expectations[uuid]
                 continue
             gone = row.wanted.gone or row.gone is not None
             if not asked_since or gone:  # terminated in the time that was lost, which nobody saw when asking
-                wish.running, wish.gone = row.wanted.power.state == "running", gone
+                expectation.running, expectation.gone = row.wanted.power.state == "running", gone
             # A later start may be lost with the database; its host may not have noticed yet that the guest ended.
-            wish.ended = wish.ended or row.wanted.power.n in (row.seen.satisfied, wish.ended_n)
+            expectation.ended = expectation.ended or row.wanted.power.n in (row.seen.satisfied, expectation.ended_n)
         self._recovered = True
         self.remembered.clear()
         for row in rows.values():
@@ -97,16 +97,19 @@ class Users:
 
     def lose(self) -> None:
         """The database is replaced: what was asked until now may be lost with it."""
-        for wish in self.wishes.values():
-            wish.asked = False
+        for expectation in self.expectations.values():
+            expectation.asked = False
 
     def look(self, rows: Mapping[str, Instance]) -> None:
         """Look what became of that which was answered with "it may be done, or not"."""
-        for wish in self.wishes.values():
-            if wish.unsure:
-                row = rows[wish.uuid]
-                wish.running, wish.gone = row.wanted.power.state == "running", row.wanted.gone or row.gone is not None
-                wish.unsure = False
+        for expectation in self.expectations.values():
+            if expectation.unsure:
+                row = rows[expectation.uuid]
+                expectation.running, expectation.gone = (
+                    row.wanted.power.state == "running",
+                    row.wanted.gone or row.gone is not None,
+                )
+                expectation.unsure = False
         if self._unsure:
             self.addresses.relearn()
             self.captures.relearn()
@@ -138,7 +141,7 @@ class Users:
 
     def _ask(self, verb: str) -> None:
         world, random = self._world, self._world.random
-        living = [wish for wish in self.wishes.values() if not wish.gone]
+        living = [expectation for expectation in self.expectations.values() if not expectation.gone]
         if verb == "launch":
             self._launch()
         elif verb == "group":
@@ -150,7 +153,7 @@ class Users:
         elif verb == "capture":
             self.captures.ask(living)
         elif verb == "terminate-again":
-            dead = [wish for wish in self.wishes.values() if wish.gone]
+            dead = [expectation for expectation in self.expectations.values() if expectation.gone]
             if dead:
                 self._try(lambda: power.terminate(world.cloud.caller, world.core, [random.choice(dead).ec2_id]))
         elif living:
@@ -158,24 +161,24 @@ class Users:
         if random.random() < 0.25:
             self._world.promises.counts()
 
-    def _change(self, verb: str, wish: Wish) -> None:
+    def _change(self, verb: str, expectation: Expectation) -> None:
         caller, core = self._world.cloud.caller, self._world.core
-        self._world.log("user:", verb, wish.uuid)
+        self._world.log("user:", verb, expectation.uuid)
         if verb == "start":
-            if self._try(lambda: power.start(caller, core, [wish.ec2_id])):
-                wish.running, wish.ended, wish.asked = True, False, True
+            if self._try(lambda: power.start(caller, core, [expectation.ec2_id])):
+                expectation.running, expectation.ended, expectation.asked = True, False, True
         elif verb == "stop":
-            if self._try(lambda: power.stop(caller, core, [wish.ec2_id])):
-                wish.running, wish.asked = False, True
+            if self._try(lambda: power.stop(caller, core, [expectation.ec2_id])):
+                expectation.running, expectation.asked = False, True
         elif verb == "reboot":
-            self._try(lambda: power.reboot(caller, core, [wish.ec2_id]))
+            self._try(lambda: power.reboot(caller, core, [expectation.ec2_id]))
         elif verb == "terminate":
-            if self._try(lambda: power.terminate(caller, core, [wish.ec2_id])):
-                wish.gone = wish.asked = True
-                self.addresses.left(wish.uuid)
+            if self._try(lambda: power.terminate(caller, core, [expectation.ec2_id])):
+                expectation.gone = expectation.asked = True
+                self.addresses.left(expectation.uuid)
         elif verb == "tag":
-            self._try(lambda: tag.put(caller, core, [wish.ec2_id], {"n": str(self._world.random.random())}))
-        wish.unsure = wish.unsure or self._unknown
+            self._try(lambda: tag.put(caller, core, [expectation.ec2_id], {"n": str(self._world.random.random())}))
+        expectation.unsure = expectation.unsure or self._unknown
 
     def _launch(self) -> None:
         random = self._world.random
@@ -208,7 +211,7 @@ class Users:
         rows = self._world.promises.instances(uuids)
         for row in rows:
             terminate = request.on_shutdown == "terminate"
-            self.wishes.setdefault(row.uuid, Wish(row.uuid, row.ec2_id, terminate))
+            self.expectations.setdefault(row.uuid, Expectation(row.uuid, row.ec2_id, terminate))
         if request.token not in answered | self.remembered.keys():
             self._world.operators.placed(rows)
 

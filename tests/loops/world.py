@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 STORM, CALM = 32.0, 66.0
 LEASE = 8.0
-SCAN = 40.0
+RESYNC = 40.0
 REMOVALS, PAGE = 1, 20_000
 """Removals that a host remembers, and bytes of a page of an answer: histories are long, and answers large, at once."""
 HISTORY, SMALL_PAGE = 300, 2_500
@@ -279,14 +279,14 @@ class World:
         self._parked += 1
         self.store.dirty = True
 
-    def _scan(self) -> None:
+    def _resync(self) -> None:
         try:
-            runner.scan(self.core)
+            runner.resync(self.core)
         except (StoreDown, Fault, Unavailable):
-            self.log("scan failed")
-        late = self.now > self.calm + CALM - 1.4 * SCAN  # none is under way at the end
+            self.log("resync failed")
+        late = self.now > self.calm + CALM - 1.4 * RESYNC  # none is under way at the end
         if not late:
-            self.after(SCAN * self.random.uniform(0.8, 1.2), self._scan)
+            self.after(RESYNC * self.random.uniform(0.8, 1.2), self._resync)
 
     def restart(self, database: databases.Image) -> None:
         """The cloud's process ends, and begins again on another database."""
@@ -359,7 +359,7 @@ class World:
                 node.book.recall(HISTORY)
             node.boot()
         self.odds = self.temper.odds
-        self.after(self.random.uniform(5, SCAN), self._scan)
+        self.after(self.random.uniform(5, RESYNC), self._resync)
         self.after(self.random.uniform(0, 4), self._mishap)
         self.users.begin()
         if self.temper.operators:

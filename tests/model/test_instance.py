@@ -40,27 +40,27 @@ def bodies() -> Iterator[Body]:
             yield Body(exists=exists, running=running, n=n, reboot=reboot, satisfied=satisfied, ordered_stop=ordered)
 
 
-def after(step: Step, wish: Power, reboot: int, body: Body) -> Body:
+def after(step: Step, power: Power, reboot: int, body: Body) -> Body:
     """The body after its host has done `step`, the guest having obeyed."""
     if step is Step.STOP:
         return msgspec.structs.replace(body, running=False, ordered_stop=False)
-    if step is Step.START or (step is Step.MAKE and wish.state == "running" and body.satisfied != wish.n):
-        return msgspec.structs.replace(body, exists=True, running=True, ordered_stop=False, n=wish.n, reboot=reboot)
+    if step is Step.START or (step is Step.MAKE and power.state == "running" and body.satisfied != power.n):
+        return msgspec.structs.replace(body, exists=True, running=True, ordered_stop=False, n=power.n, reboot=reboot)
     if step is Step.MAKE:
         return msgspec.structs.replace(body, exists=True)
-    return msgspec.structs.replace(body, n=wish.n, reboot=reboot)
+    return msgspec.structs.replace(body, n=power.n, reboot=reboot)
 
 
-@pytest.mark.parametrize("wish", [Power(state=s, n=n) for s in STATES for n in (1, 2)])
-def test_steps_end_where_the_wish_is(wish: Power) -> None:
+@pytest.mark.parametrize("power", [Power(state=s, n=n) for s in STATES for n in (1, 2)])
+def test_steps_end_at_the_wanted_power(power: Power) -> None:
     for body, reboot in itertools.product(bodies(), (0, 1)):
         now, steps = body, []
-        while (step := next_step(wish, reboot, now)) is not Step.NONE:
+        while (step := next_step(power, reboot, now)) is not Step.NONE:
             steps.append(step)
-            now = after(step, wish, reboot, now)
+            now = after(step, power, reboot, now)
             assert len(steps) <= 3, (body, steps)
-        ended = body.satisfied == wish.n
-        if wish.state == "stopped":
+        ended = body.satisfied == power.n
+        if power.state == "stopped":
             assert not now.running
         elif not now.running:
             assert ended
@@ -97,10 +97,10 @@ def test_a_reboot_that_is_done_is_not_done_again() -> None:
 
 def instances() -> Iterator[Instance]:
     """Every combination of the fields that the state and settlement depend on."""
-    for wish, n, since, tombstone, gone, host, clear in itertools.product(
+    for power_state, n, since, tombstone, gone, host, clear in itertools.product(
         STATES, (1, 2), (1, 2), (None, 5.0), BOOLS, (None, "h"), BOOLS
     ):
-        if since > n or (wish == "stopped" and since != n) or (tombstone and not gone):
+        if since > n or (power_state == "stopped" and since != n) or (tombstone and not gone):
             continue  # a number is at most the last one; every stop is news; only what was to go is gone
         for running, seen_n, satisfied, reboot, current in itertools.product(
             BOOLS, (0, 1, 2), (0, 1, 2), (0, 1), BOOLS
@@ -112,7 +112,7 @@ def instances() -> Iterator[Instance]:
                 wanted=Wanted(
                     flavor="f",
                     image="i",
-                    power=Power(state=wish, n=n),
+                    power=Power(state=power_state, n=n),
                     power_since=since,
                     reboot=1,
                     gone=gone,
@@ -128,7 +128,7 @@ def instances() -> Iterator[Instance]:
             )
 
 
-# What a user sees: the first line that fits. gone, going, wish, runs, has reached the wish, its guest ended it.
+# What a user sees: the first line that fits. gone, going, wanted power, runs, has reached that, its guest ended it.
 TABLE: list[tuple[bool | None, bool | None, str | None, bool | None, bool | None, bool | None, State]] = [
     (True, None, None, None, None, None, State.TERMINATED),
     (False, True, None, None, None, None, State.SHUTTING_DOWN),

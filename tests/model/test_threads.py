@@ -1,4 +1,4 @@
-"""A thread outlives the errors of its turns, and says which it fails with."""
+"""A thread outlives the errors of its iterations, and says which it fails with."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def run(name: str, turn: Callable[[], object]) -> Iterator[None]:
+def run(name: str, iterate: Callable[[], object]) -> Iterator[None]:
     stopping = threading.Event()
-    thread = Thread(name, turn, stopping)
+    thread = Thread(name, iterate, stopping)
     thread.start()
     try:
         yield
@@ -28,41 +28,41 @@ def run(name: str, turn: Callable[[], object]) -> Iterator[None]:
         thread.join(10)
 
 
-def test_a_thread_goes_on_after_an_error_and_is_failing_until_a_turn_succeeds() -> None:
-    broken, turns = threading.Event(), threading.Event()
+def test_a_thread_goes_on_after_an_error_and_is_failing_until_an_iteration_succeeds() -> None:
+    broken, iterated = threading.Event(), threading.Event()
     broken.set()
 
-    def turn() -> None:
+    def iterate() -> None:
         if broken.is_set():
             raise OSError(24, "Too many open files")
-        turns.set()
-        turns.wait(0.01)
+        iterated.set()
+        iterated.wait(0.01)
 
-    with run("accept-of-a-test", turn):
+    with run("accept-of-a-test", iterate):
         until(lambda: "accept-of-a-test" in failing())
         assert "Too many open files" in failing()["accept-of-a-test"]
         broken.clear()
-        assert turns.wait(20)
+        assert iterated.wait(20)
         until(lambda: "accept-of-a-test" not in failing())
 
 
 def test_trouble_of_something_else_is_no_failing_thread() -> None:
     tried = threading.Event()
 
-    def turn() -> None:
+    def iterate() -> None:
         tried.set()
         raise Unavailable("The store is away.", noun="store")
 
-    with run("loop-of-a-test", turn):
+    with run("loop-of-a-test", iterate):
         assert tried.wait(20)
         assert "loop-of-a-test" not in failing()
 
 
 def test_a_stopped_thread_fails_no_more() -> None:
-    def turn() -> None:
+    def iterate() -> None:
         raise ValueError("again")
 
-    with run("stopped-in-a-test", turn):
+    with run("stopped-in-a-test", iterate):
         until(lambda: "stopped-in-a-test" in failing())
     assert "stopped-in-a-test" not in failing()
 

@@ -264,7 +264,7 @@ class CaptureContract:
         rig.gone(ident, (1, 45))
 
     def test_with_a_reboot_the_guest_is_down_meanwhile(self, rig: Rig) -> None:
-        """It comes back under the same power number; its shutdown was not its own wish."""
+        """It comes back under the same power number; the guest did not shut itself down."""
         ident, image = str(uuid.uuid4()), str(uuid.uuid4())
         rig.order(ident, (1, 50))
         rig.reported(ident, (1, 50), running=True)

@@ -35,7 +35,7 @@ def _addresses(tx: Writer, row: Instance) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("standing", "who"),
+    ("evidence", "who"),
     [
         ((contest.WHOLE, contest.PART), ["second"]),
         ((contest.PART, contest.WHOLE), ["first"]),
@@ -45,13 +45,13 @@ def _addresses(tx: Writer, row: Instance) -> tuple[str, str]:
         ((contest.WHOLE, contest.WHOLE), []),
     ],
 )
-def test_the_one_of_which_there_is_less_yields(
-    site: Site, ann: Caller, tiny: Image, standing: tuple[int, int], who: list[str]
+def test_the_instance_with_less_evidence_yields(
+    site: Site, ann: Caller, tiny: Image, evidence: tuple[int, int], who: list[str]
 ) -> None:
     first, second = site.launch(ann, Launch(image=tiny.ec2_id, most=2))
     names, weights = (
         {first.uuid: "first", second.uuid: "second"},
-        dict(zip((first.uuid, second.uuid), standing, strict=True)),
+        dict(zip((first.uuid, second.uuid), evidence, strict=True)),
     )
     with site.store.write() as tx:
         _share(tx, first, second)

@@ -31,7 +31,7 @@ FLAVORS = {"m1.tiny": (1, 128, 1), "m1.small": (1, 512, 4), "m1.large": (2, 2048
 
 launches = some.tuples(some.just("launch"), some.sampled_from(sorted(FLAVORS)), some.integers(1, 4))
 ends = some.tuples(some.just("terminate"), some.integers(0, 20), some.booleans())
-turns = some.tuples(some.just("state"), some.integers(0, 3), some.sampled_from(("active", "drained", "maintenance")))
+duties = some.tuples(some.just("state"), some.integers(0, 3), some.sampled_from(("active", "drained", "maintenance")))
 sizes = some.tuples(some.integers(0, 3), some.integers(0, 5000), some.integers(0, 40))
 policies = some.builds(
     Policy,
@@ -80,7 +80,7 @@ def sized(hosts: list[tuple[int, int, int]], policy: Policy) -> Site:
     return site
 
 
-def turn(site: Site, name: str, state: str) -> None:
+def set_duty(site: Site, name: str, state: str) -> None:
     with site.store.write() as tx:
         (host,) = tx.list(Host, name=name)
         tx.want(host, msgspec.structs.replace(host.wanted, state=state))
@@ -90,7 +90,7 @@ def turn(site: Site, name: str, state: str) -> None:
 @hypothesis.given(
     hosts=some.lists(sizes, min_size=1, max_size=4),
     policy=policies,
-    deeds=some.lists(launches | ends | turns, max_size=12),
+    deeds=some.lists(launches | ends | duties, max_size=12),
 )
 def test_no_host_is_given_more_than_it_has(
     hosts: list[tuple[int, int, int]], policy: Policy, deeds: list[tuple[str, object, object]]
@@ -114,7 +114,7 @@ def test_no_host_is_given_more_than_it_has(
             if second:
                 site.settle(3)
         elif what == "state":
-            turn(site, f"h{int(str(first)) % len(hosts)}", str(second))
+            set_duty(site, f"h{int(str(first)) % len(hosts)}", str(second))
         check(site, policy)
 
 

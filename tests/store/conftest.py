@@ -37,7 +37,7 @@ def store(clock: Clock) -> Iterator[Store]:
     made.closed = False
     made._on_commit.clear()
     made._owed.clear()
-    made._scanned.clear()
+    made._resynced.clear()
 
 
 @pytest.fixture

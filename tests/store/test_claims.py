@@ -130,13 +130,13 @@ def test_a_container_takes_no_processors_of_its_host(store: Store) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6)), max_size=20), st.none() | st.integers(0, 12))
-def test_usage_is_the_sum_of_what_was_granted(wishes: list[tuple[int, int]], limit: int | None) -> None:
-    """Each wish gives one of four volumes another size, makes it, or (0) ends it."""
+def test_usage_is_the_sum_of_what_was_granted(requests: list[tuple[int, int]], limit: int | None) -> None:
+    """Each request gives one of four volumes another size, makes it, or (0) ends it."""
     store = _shared()
     rows: dict[int, Volume] = {}
     with store.write() as tx:
         owner = tx.add(project(disk=-1 if limit is None else limit))
-        for which, size in wishes:
+        for which, size in requests:
             row = rows.pop(which, None)
             more = size - (row.wanted.size if row else 0)
             left = (

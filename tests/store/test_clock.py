@@ -23,11 +23,11 @@ class Machine:
 
     def __init__(self) -> None:
         self.wall = 1_000_000_000.0
-        self.steady = 500.0
+        self.monotonic = 500.0
 
     def passes(self, seconds: float) -> None:
         self.wall += seconds
-        self.steady += seconds
+        self.monotonic += seconds
 
     def sweeps(self, store: Store, seconds: float, every: int = 20) -> None:
         """Time passes, with a sweep every twenty seconds, as a process makes them, or fewer."""
@@ -43,7 +43,7 @@ def machine() -> Machine:
 
 @pytest.fixture
 def timed(machine: Machine) -> Iterator[Store]:
-    made = Store("sqlite://", now=Clock(lambda: machine.wall, lambda: machine.steady))
+    made = Store("sqlite://", now=Clock(lambda: machine.wall, lambda: machine.monotonic))
     migrate(made.engine)
     made.forget_tombstones()
     yield made
@@ -108,6 +108,6 @@ def test_a_process_that_begins_after_the_clock_was_set_back_waits_for_nothing(ti
     with timed.write() as tx:
         tx.wake(tx.add(instance(tx.add(flavor()))), tx.now + 30)
     machine.wall -= 3600
-    timed.now = Clock(lambda: machine.wall, lambda: machine.steady)
+    timed.now = Clock(lambda: machine.wall, lambda: machine.monotonic)
     timed.release_wakes()
     assert lease_wake(timed) is not None

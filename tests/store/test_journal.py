@@ -22,9 +22,9 @@ def test_the_newest_lines_of_a_noun_are_kept(store: Store) -> None:
     with store.write() as tx:
         busy, quiet = tx.add_all([flavor("busy"), flavor("quiet")])
         for number in range(KEPT + 50):
-            tx.record(SYSTEM, busy, f"verb{number}", outcome="done")
+            tx.add_journal_line(SYSTEM, busy, f"verb{number}", outcome="done")
         for _ in range(3):
-            tx.record(SYSTEM, quiet, "verb", outcome="done")
+            tx.add_journal_line(SYSTEM, quiet, "verb", outcome="done")
     assert store.shorten_journal() == 50
     assert store.shorten_journal() == 0
     with store.read() as tx:
@@ -42,7 +42,7 @@ def test_one_sweep_keeps_up_with_whatever_was_written_since_the_last(
     for _ in range(4):
         with store.write() as tx:
             for _ in range(KEPT):
-                tx.record_all(SYSTEM, nouns, "tag", outcome="done")
+                tx.add_journal_lines(SYSTEM, nouns, "tag", outcome="done")
         store.shorten_journal()
         with store.read() as tx:
             assert {len(tx.journal(noun.uuid, limit=None)) for noun in nouns} == {KEPT}
@@ -54,16 +54,16 @@ def test_a_sweep_ends_in_time_and_the_next_goes_on(store: Store, monkeypatch: py
     with store.write() as tx:
         noun = tx.add(flavor())
         for _ in range(KEPT + 100):
-            tx.record(SYSTEM, noun, "old", outcome="done")
+            tx.add_journal_line(SYSTEM, noun, "old", outcome="done")
     assert [store.shorten_journal() for _ in range(5)] == [30, 30, 30, 10, 0]
 
 
 def test_a_line_that_is_open_stays_however_much_is_asked_afterwards(store: Store) -> None:
     with store.write() as tx:
         noun = tx.add(flavor())
-        tx.record(SYSTEM, noun, "waits")
+        tx.add_journal_line(SYSTEM, noun, "waits")
         for _ in range(3 * KEPT):
-            tx.record(SYSTEM, noun, "done", outcome="done")
+            tx.add_journal_line(SYSTEM, noun, "done", outcome="done")
     assert store.shorten_journal() == 2 * KEPT
     with store.read() as tx:
         assert [line.verb for line in tx.journal(noun.uuid, limit=None)] == ["waits", *["done"] * KEPT]
@@ -74,7 +74,7 @@ def test_of_what_nobody_can_do_the_newest_lines_wait(store: Store) -> None:
     with store.write() as tx:
         noun = tx.add(flavor())
         for number in range(OPEN + 50):
-            tx.record(SYSTEM, noun, "reboot", goal=number)
+            tx.add_journal_line(SYSTEM, noun, "reboot", goal=number)
     assert store.shorten_journal() == 50
     with store.read() as tx:
         assert [line.goal for line in tx.unsettled([noun.uuid])] == list(range(50, OPEN + 50))
@@ -90,5 +90,5 @@ def test_times_count_for_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(store, "now", lambda ahead=ahead: now() + ahead)
         with store.write() as tx:
             for _ in range(KEPT):
-                tx.record(SYSTEM, noun, "tag", outcome="done")
+                tx.add_journal_line(SYSTEM, noun, "tag", outcome="done")
     assert store.shorten_journal() == 2 * KEPT

@@ -110,7 +110,7 @@ def test_ids_are_never_used_again(store: Store, clock: Clock) -> None:
         assert tx.add(flavor()).id > first.id
 
 
-def test_only_a_wish_counts_in_the_generation(store: Store) -> None:
+def test_only_wanted_counts_in_the_generation(store: Store) -> None:
     with store.write() as tx:
         row = tx.add(instance(tx.add(flavor())))
         row = tx.see(row, Seen(running=True))
@@ -122,7 +122,7 @@ def test_only_a_wish_counts_in_the_generation(store: Store) -> None:
         assert tx.get(Instance, row.uuid) == row
 
 
-def test_references_follow_the_wish_and_end_with_the_noun(store: Store) -> None:
+def test_references_follow_wanted_and_end_with_the_noun(store: Store) -> None:
     with store.write() as tx:
         one, other = tx.add(flavor("one")), tx.add(flavor("other"))
         row = tx.add(instance(one))

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def test_processes_count_while_they_speak(store: Store) -> None:
-    steady = Clock()
-    first, second = Heartbeats(store, "a", steady), Heartbeats(store, "b", steady)
+    monotonic = Clock()
+    first, second = Heartbeats(store, "a", monotonic), Heartbeats(store, "b", monotonic)
     assert [first.send(), second.send(), first.send()] == [1, 2, 2]
-    steady.now += LIVING
+    monotonic.now += LIVING
     assert second.send() == 2, "it sees the first one's second heartbeat"
-    steady.now += LIVING
+    monotonic.now += LIVING
     assert second.send() == 2
-    steady.now += 1
+    monotonic.now += 1
     assert second.send() == 1
     assert first.send() == 2, "it was stopped for a while"
 
@@ -42,8 +42,8 @@ def test_processes_whose_clocks_differ_count_each_other(store: Store, clock: Clo
 def test_what_a_process_left_that_died_before_this_one_began_is_forgotten(store: Store, clock: Clock) -> None:
     Heartbeats(store, "dead").send()
     clock.now -= 10_000
-    steady = Clock()
-    living = Heartbeats(store, "living", steady)
+    monotonic = Clock()
+    living = Heartbeats(store, "living", monotonic)
     assert living.send() == 2, "it may live"
-    steady.now += LIVING + 1
+    monotonic.now += LIVING + 1
     assert [living.send(), living.send()] == [1, 1]

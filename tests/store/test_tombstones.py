@@ -49,7 +49,7 @@ def ended(store: Store, clock: Clock, project: str, count: int) -> list[str]:
         clock.now += 1
         with store.write() as tx:
             made = tx.add(key(project))
-            tx.record(SYSTEM, made, "keypair.delete", outcome="done")
+            tx.add_journal_line(SYSTEM, made, "keypair.delete", outcome="done")
             tx.make_tombstone(made)
             uuids.append(made.uuid)
     return uuids

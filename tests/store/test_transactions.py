@@ -27,7 +27,7 @@ def test_all_or_nothing(store: Store) -> None:
         kept = tx.add(made)
         tx.claim("a", "b", kept)
         tx.count({("s", "r"): 1})
-        tx.record(SYSTEM, kept, "flavor.create")
+        tx.add_journal_line(SYSTEM, kept, "flavor.create")
         tx.revise(kept)
         raise ZeroDivisionError
     with store.read() as tx:
@@ -121,8 +121,8 @@ def test_the_journal_tells_the_newest_oldest_first(store: Store) -> None:
     with store.write() as tx:
         one, other = tx.add(flavor("one")), tx.add(flavor("other"))
         for goal in range(60):
-            tx.record(SYSTEM, one, "a", goal=goal)
-        tx.record(SYSTEM, other, "b", outcome="done")
+            tx.add_journal_line(SYSTEM, one, "a", goal=goal)
+        tx.add_journal_line(SYSTEM, other, "b", outcome="done")
         lines = tx.journal(one.uuid)
         assert [line.goal for line in lines] == list(range(10, 60))
         assert {line.outcome for line in lines} == {"open"}

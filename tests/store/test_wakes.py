@@ -144,7 +144,7 @@ def test_what_waited_longest_comes_first(store: Store, clock: Clock) -> None:
     assert order == [rows[1].uuid, rows[2].uuid, rows[0].uuid]
 
 
-def test_the_scan_wakes_what_lives_and_has_a_loop(store: Store, row: Instance) -> None:
+def test_the_resync_wakes_what_lives_and_has_a_loop(store: Store, row: Instance) -> None:
     with store.write() as tx:
         dead = tx.add(instance(tx.list(Flavor)[0]))
         tx.wake(dead)
@@ -205,7 +205,7 @@ def test_giving_one_back_takes_the_next(store: Store, row: Instance) -> None:
 def test_a_wake_names_the_last_request_that_asked_for_it(store: Store, row: Instance) -> None:
     caller = Caller(user="u", user_name="ann", project="p", request="first")
     with store.write() as tx:
-        tx.record(caller, row, "instance.stop")
+        tx.add_journal_line(caller, row, "instance.stop")
         tx.wake(row)
     with store.write() as tx:
         tx.wake(row)  # as a report does, for nobody's sake
@@ -215,7 +215,7 @@ def test_a_wake_names_the_last_request_that_asked_for_it(store: Store, row: Inst
 
 
 @pytest.mark.parametrize("hours", [-25, -1, 1, 25])
-def test_a_clock_that_jumps_delays_nothing_beyond_the_next_scan(
+def test_a_clock_that_jumps_delays_nothing_beyond_the_next_resync(
     store: Store, row: Instance, clock: Clock, hours: int
 ) -> None:
     """Neither what is due later, nor what a worker leased that died before the jump."""
@@ -229,7 +229,7 @@ def test_a_clock_that_jumps_delays_nothing_beyond_the_next_scan(
     assert found == {row.uuid, other.uuid}
 
 
-def test_a_lease_that_is_good_is_nobody_elses_after_a_scan(store: Store, row: Instance, clock: Clock) -> None:
+def test_a_lease_that_is_good_is_nobody_elses_after_a_resync(store: Store, row: Instance, clock: Clock) -> None:
     assert lease_wake(store) is not None
     clock.now -= 1  # as clocks are set by the second every day
     store.wake_everything(KINDS)
@@ -237,14 +237,14 @@ def test_a_lease_that_is_good_is_nobody_elses_after_a_scan(store: Store, row: In
     assert lease_wake(store) is None
 
 
-def test_a_scan_looks_at_some_and_the_next_one_at_others(
+def test_a_resync_looks_at_some_and_the_next_one_at_others(
     store: Store, row: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "SCANNED", 2)
+    monkeypatch.setattr(stores, "RESYNCED", 2)
     with store.write() as tx:
         of = tx.add(flavor())
         rows = [row, *tx.add_all([instance(of) for _ in range(4)])]
-    store._scanned.clear()
+    store._resynced.clear()
     done(store)
     seen: list[str] = []
     for _ in range(3):

@@ -94,27 +94,27 @@ def test_after_a_drain_was_acknowledged_no_launch_lands_there(
         thread.start()
     for number in range(10):
         over.wait(draw.uniform(0.0, 0.02))
-        operators.turn(root, core, "h0", draw.choice(["drained", "maintenance"]))
+        operators.set_duty(root, core, "h0", draw.choice(["drained", "maintenance"]))
         if number == 0:
             # Once at least somebody launches meanwhile: of so many launches one is a user's second, begun after it.
             so_many = len(launched) + len(threads) + 1
             until(lambda: len(launched) >= so_many, 60)  # noqa: B023  (it ends within the loop)
         over.wait(draw.uniform(0.0, 0.02))
-        operators.turn(root, core, "h0", "active")
+        operators.set_duty(root, core, "h0", "active")
     over.set()
     for thread in threads:
         thread.join()
     with core.store.read() as tx:
         host = next(candidate for candidate in tx.list(Host) if candidate.name == "h0")
-        turns = [(line.id, line.verb == "host.activate") for line in tx.journal(host.uuid, limit=None)]
+        duties = [(line.id, line.verb == "host.activate") for line in tx.journal(host.uuid, limit=None)]
         placed = {row.uuid: row.assigned.host for row in tx.list(Instance)}
         lines = [line for line in tx.journal(limit=None) if line.uuid in placed and line.verb == "instance.launch"]
         assert recount.differences(tx) == []
-    assert len(turns) == 20
+    assert len(duties) == 20
     assert {line.uuid for line in lines} == set(placed)
     meanwhile = 0
     for line in lines:
-        takes = next((active for ident, active in reversed(turns) if ident < line.id), True)
+        takes = next((active for ident, active in reversed(duties) if ident < line.id), True)
         meanwhile += not takes
         assert takes or placed[line.uuid] != "h0"
     assert meanwhile

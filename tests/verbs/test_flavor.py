@@ -34,7 +34,7 @@ def root(site: Site) -> Caller:
 def fast(site: Site, root: Caller) -> str:
     """The name of a flavor that demands `ssd`, which h2 alone is said to have."""
     site.host("h2")
-    hosts.mark(root, site.core, "h2", ["ssd", "rack:3"])
+    hosts.change_traits(root, site.core, "h2", ["ssd", "rack:3"])
     return verbs.create(root, site.core, "fast", SMALL).name
 
 
@@ -54,7 +54,7 @@ def test_a_flavor_goes_where_its_traits_are_and_nowhere_else(
 ) -> None:
     request = Launch(image=tiny.ec2_id, flavor=fast)
     assert {site.launch(ann, request)[0].assigned.host for _ in range(3)} == {"h2"}
-    hosts.mark(root, site.core, "h2", remove=["ssd"])
+    hosts.change_traits(root, site.core, "h2", remove=["ssd"])
     with pytest.raises(NoCapacity) as caught:
         launch(ann, site.core, request)
     assert "ssd" not in caught.value.message  # what hosts have is no tenant's business
@@ -62,7 +62,7 @@ def test_a_flavor_goes_where_its_traits_are_and_nowhere_else(
         why = tx.journal(ann.project, limit=1)[0].detail
     assert "refused 2 by traits" in why
     assert "h2: without ssd" in why
-    hosts.mark(root, site.core, "h1", ["ssd"])
+    hosts.change_traits(root, site.core, "h1", ["ssd"])
     assert site.launch(ann, request)[0].assigned.host == "h1"
     verbs.demand(root, site.core, fast, ["gpu:a100"], ["ssd"])
     with pytest.raises(NoCapacity):
@@ -74,7 +74,7 @@ def test_a_flavor_goes_where_its_traits_are_and_nowhere_else(
 def test_what_runs_runs_on_without_the_trait(site: Site, ann: Caller, tiny: Image, root: Caller, fast: str) -> None:
     row = site.launch(ann, Launch(image=tiny.ec2_id, flavor=fast))[0]
     site.settle()
-    hosts.mark(root, site.core, "h2", remove=["ssd"])
+    hosts.change_traits(root, site.core, "h2", remove=["ssd"])
     for verb in (stop, start):
         verb(ann, site.core, [row.ec2_id])
         site.settle()
@@ -83,7 +83,7 @@ def test_what_runs_runs_on_without_the_trait(site: Site, ann: Caller, tiny: Imag
     # Its order says what it was made from, and is given anew; its guest notices nothing.
     verbs.demand(root, site.core, fast, ["gpu"])
     verbs.offer(root, site.core, fast, retired=True)
-    runner.scan(site.core)
+    runner.resync(site.core)
     site.settle()
     after = site.row(row.uuid)
     assert after.seen.revision == after.revision > before.revision
@@ -93,14 +93,14 @@ def test_what_runs_runs_on_without_the_trait(site: Site, ann: Caller, tiny: Imag
 def test_a_host_without_the_trait_does_not_take_the_flavor_by_another_way(
     site: Site, ann: Caller, tiny: Image, root: Caller, fast: str
 ) -> None:
-    hosts.turn(root, site.core, "h2", "drained")
+    hosts.set_duty(root, site.core, "h2", "drained")
     row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
     site.settle()
     stop(ann, site.core, [row.ec2_id])
     site.settle()
     with pytest.raises(NoCapacity):
         modify(ann, site.core, row.ec2_id, Change(flavor=fast))
-    hosts.mark(root, site.core, "h1", ["ssd"])
+    hosts.change_traits(root, site.core, "h1", ["ssd"])
     modify(ann, site.core, row.ec2_id, Change(flavor=fast))
     wanted = site.row(row.uuid).wanted
     with site.store.read() as tx:
@@ -109,21 +109,21 @@ def test_a_host_without_the_trait_does_not_take_the_flavor_by_another_way(
 
 
 def test_a_hosts_traits_outlive_its_reports(site: Site, root: Caller) -> None:
-    hosts.mark(root, site.core, "h1", ["ssd", "ssd"])
-    marked = hosts.mark(root, site.core, "h1", ["ssd"])  # no news
-    assert marked.wanted.traits == ("ssd",)
+    hosts.change_traits(root, site.core, "h1", ["ssd", "ssd"])
+    changed = hosts.change_traits(root, site.core, "h1", ["ssd"])  # no news
+    assert changed.wanted.traits == ("ssd",)
     site.settle()
     with site.store.read() as tx:
-        assert tx.need(type(marked), marked.uuid).wanted.traits == ("ssd",)
-        assert [line.verb for line in tx.journal(marked.uuid)] == ["host.traits"]
+        assert tx.need(type(changed), changed.uuid).wanted.traits == ("ssd",)
+        assert [line.verb for line in tx.journal(changed.uuid)] == ["host.traits"]
 
 
 @pytest.mark.parametrize("word", ["", "SSD", "a b", "-x", "kvm", "tcg", "cpu:avx2", "arch:arm64", "x" * 65])
 def test_what_hosts_find_out_and_what_is_no_word_is_not_given(site: Site, root: Caller, word: str) -> None:
     with pytest.raises(InvalidValue):
-        hosts.mark(root, site.core, "h1", [word])
+        hosts.change_traits(root, site.core, "h1", [word])
     with pytest.raises(InvalidValue):
-        hosts.mark(root, site.core, "h1", [f"x{number}" for number in range(65)])
+        hosts.change_traits(root, site.core, "h1", [f"x{number}" for number in range(65)])
 
 
 def test_a_flavor_may_demand_what_hosts_find_out(site: Site, ann: Caller, tiny: Image, root: Caller) -> None:
@@ -158,7 +158,7 @@ def test_only_an_administrator_makes_flavors_and_marks_hosts(site: Site, ann: Ca
     with pytest.raises(Forbidden):
         verbs.offer(ann, site.core, fast, retired=True)
     with pytest.raises(Forbidden):
-        hosts.mark(ann, site.core, "h1", ["ssd"])
+        hosts.change_traits(ann, site.core, "h1", ["ssd"])
     with pytest.raises(NotFound):
         verbs.demand(root, site.core, "nothing", ["ssd"])
 

@@ -49,14 +49,14 @@ def test_a_host_that_is_drained_keeps_what_it_has_and_gets_nothing_new(
     row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
     site.settle()
     for _ in range(2):
-        assert verbs.turn(root, site.core, "h1", duty).wanted.state == duty
+        assert verbs.set_duty(root, site.core, "h1", duty).wanted.state == duty
     with pytest.raises(NoCapacity):
         launch(ann, site.core, Launch(image=tiny.ec2_id))
     power.reboot(ann, site.core, [row.ec2_id])
     site.settle()
     assert state(site.row(row.uuid)) is State.RUNNING
     assert site.row(row.uuid).seen.reboot == 1
-    verbs.turn(root, site.core, "h1", "active")
+    verbs.set_duty(root, site.core, "h1", "active")
     assert site.launch(ann, Launch(image=tiny.ec2_id))
     word = {"drained": "host.drain", "maintenance": "host.maintenance"}[duty]
     assert lines(site, known(site)["h1"].uuid) == [word, "host.activate"]
@@ -83,7 +83,7 @@ def test_a_silent_host_is_lost_once_and_comes_back_without_a_quarrel(site: Site,
 
 
 def test_a_host_in_maintenance_may_be_silent(site: Site, root: Caller) -> None:
-    verbs.turn(root, site.core, "h1", "maintenance")
+    verbs.set_duty(root, site.core, "h1", "maintenance")
     site.now += LOST_AFTER + 1
     assert condition(known(site)["h1"], site.now) == "maintenance"
 
@@ -147,7 +147,7 @@ def test_a_forgotten_host_keeps_its_instances_and_nobody_else_gets_them(
 
 def test_a_removed_host_has_no_usage_left(site: Site, ann: Caller, tiny: Image, root: Caller) -> None:
     site.host("h2")
-    verbs.turn(root, site.core, "h2", "drained")
+    verbs.set_duty(root, site.core, "h2", "drained")
     (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
     site.settle()
     assert row.assigned.host == "h1"
@@ -159,7 +159,7 @@ def test_a_removed_host_has_no_usage_left(site: Site, ann: Caller, tiny: Image, 
 
 
 def test_a_host_may_have_ratios_of_its_own(site: Site, ann: Caller, tiny: Image, root: Caller) -> None:
-    verbs.turn(root, site.core, "h1", "drained")
+    verbs.set_duty(root, site.core, "h1", "drained")
     site.host("h2", Capacity(vcpus=1))
     assert len(site.launch(ann, Launch(image=tiny.ec2_id, most=9))) == 1
     verbs.give(root, site.core, "h2", Overcommit(vcpus=3.0))
@@ -172,7 +172,7 @@ def test_a_host_may_have_ratios_of_its_own(site: Site, ann: Caller, tiny: Image,
 
 def test_only_administrators_look_after_hosts(site: Site, ann: Caller) -> None:
     for verb in (
-        lambda: verbs.turn(ann, site.core, "h1", "drained"),
+        lambda: verbs.set_duty(ann, site.core, "h1", "drained"),
         lambda: verbs.remove(ann, site.core, "h1"),
         lambda: verbs.admit(ann, site.core, "h1"),
         lambda: verbs.give(ann, site.core, "h1", Overcommit()),

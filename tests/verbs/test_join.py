@@ -120,7 +120,7 @@ def test_a_removed_host_is_nobody_until_it_joins_again(core: Core) -> None:
 def test_a_host_that_is_readmitted_is_so_by_the_certificates_that_it_has(site: Site, core: Core) -> None:
     host = redeem(core, join.invite(SYSTEM, core).token)
     (serial,) = host.wanted.certificates
-    verbs.turn(SYSTEM, core, "alpha", "drained")
+    verbs.set_duty(SYSTEM, core, "alpha", "drained")
     verbs.remove(SYSTEM, core, "alpha")
     site.now += 90 * 24 * 3600.0
     core.store.forget_tombstones()

@@ -1,4 +1,4 @@
-"""Start, stop, reboot and terminate: wishes, their numbers, and who may have them."""
+"""Start, stop, reboot and terminate: requests, their numbers, and who may make them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_life(site: Site, ann: Caller, row: Instance) -> None:
         assert tx.usage(f"host:{row.assigned.host}") == {}
 
 
-def test_a_start_of_what_runs_is_a_new_wish_that_nobody_notices(site: Site, ann: Caller, row: Instance) -> None:
+def test_a_start_of_what_runs_is_a_new_request_that_nobody_notices(site: Site, ann: Caller, row: Instance) -> None:
     assert [c[1:] for c in power.start(ann, site.core, [row.ec2_id])] == [(State.RUNNING, State.RUNNING)]
     assert site.row(row.uuid).wanted.power.n == 2
     assert shown(site, row) is State.RUNNING
@@ -96,7 +96,7 @@ def test_a_stop_of_what_is_stopped_is_nothing(site: Site, ann: Caller, row: Inst
     assert site.row(row.uuid) == before
 
 
-def test_a_later_wish_supersedes_an_earlier_one(site: Site, ann: Caller, row: Instance) -> None:
+def test_a_later_request_supersedes_an_earlier_one(site: Site, ann: Caller, row: Instance) -> None:
     power.stop(ann, site.core, [row.ec2_id])
     power.start(ann, site.core, [row.ec2_id])
     site.settle()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import literal_column, update
 
-from pileus.loops.runner import scan
+from pileus.loops.runner import resync
 from pileus.model.errors import DamagedRow, NotFound, Unavailable
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
@@ -67,7 +67,7 @@ def test_its_project_its_host_and_the_others_go_on(site: Site, ann: Caller, rows
         page = tx.list(Instance, project=ann.project, limit=2)
         assert [row.uuid for row in page] == [first.uuid, other.uuid], "a page is whole"
     power.stop(ann, site.core, [first.ec2_id])
-    scan(site.core)
+    resync(site.core)
     site.settle()
     assert state(site.row(first.uuid)) is State.STOPPED, "its host's reports are taken in"
     with pytest.raises(Unavailable, match="damaged") as caught:
@@ -182,11 +182,11 @@ def test_a_host_is_given_no_order_that_lacks_what_a_damaged_row_describes(
         bad = tx.need(cls, named.get(cls) or tx.referring(cls, [instance.uuid])[0].uuid)
     damage(site, cls, bad.uuid, "wanted")
     power.stop(ann, site.core, [instance.ec2_id])
-    scan(site.core)
+    resync(site.core)
     site.settle()
     assert site.agents["h1"].book.entries[instance.uuid].spec == before
     put_back(site, cls, bad.uuid, bad.wanted)
-    scan(site.core)
+    resync(site.core)
     site.settle()
     assert state(site.row(instance.uuid)) is State.STOPPED
 
@@ -196,7 +196,7 @@ def test_a_network_keeps_the_subnet_whose_row_is_damaged(site: Site, ann: Caller
         (bad,) = tx.list(Subnet, project=ann.project)
     (before,) = [spec for spec in site.engine.specs.values() if isinstance(spec, NetworkSpec)]
     damage(site, Subnet, bad.uuid, "wanted")
-    scan(site.core)
+    resync(site.core)
     site.settle()
     assert [spec for spec in site.engine.specs.values() if isinstance(spec, NetworkSpec)] == [before]
 
@@ -208,7 +208,7 @@ def test_a_router_keeps_its_address_while_its_networks_row_is_damaged(
         (network,), (router,) = tx.list(Network, project=ann.project), tx.list(Router, project=ann.project)
     assert router.assigned.address
     damage(site, Network, network.uuid, "wanted")
-    scan(site.core)
+    resync(site.core)
     site.settle()
     with site.store.read() as tx:
         assert tx.need(Router, router.uuid).assigned.address == router.assigned.address
@@ -253,7 +253,7 @@ def test_a_column_of_another_type_is_a_damaged_row(
     with site.store.read() as tx:
         bad = tx.list(cls)[0]
     put(site, tables.nouns[cls.KIND], bad.id, column)
-    scan(site.core)
+    resync(site.core)
     with site.store.read() as tx:
         assert bad.uuid not in {row.uuid for row in tx.list(cls)}
     assert ("RowUnreadable", bad.uuid) in {
@@ -300,7 +300,7 @@ def test_a_text_that_is_none_in_utf8_is_a_damaged_row(
     with site.store.read() as tx:
         bad = next(row for row in tx.list(cls) if row.uuid != instance.wanted.flavor)
     put(site, tables.nouns[cls.KIND], bad.id, column, "CAST(x'7b22ff' AS TEXT)")
-    scan(site.core)
+    resync(site.core)
     with site.store.read() as tx:
         assert bad.uuid not in {row.uuid for row in tx.list(cls)}
     assert ("RowUnreadable", bad.uuid) in {

@@ -55,7 +55,7 @@ def test_the_login_user_outlives_the_image(site: Site, ann: Caller) -> None:
     site.now += 25 * 3600
     for name in site.agents:
         site.hear(name)
-    runner.scan(site.core)
+    runner.resync(site.core)
     site.settle()
     (shown,), _ = view.listing(ann, site.core)
     assert (shown.image, shown.login_user) == (None, "admin")

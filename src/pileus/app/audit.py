@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from pileus.app.rates import Buckets, site_of
+from pileus.app.rates import Buckets, client_network
 from pileus.faces.wire.http import Response
 from pileus.model import bounds
 from pileus.model.caller import Caller
@@ -199,7 +199,7 @@ class Audit:
         """Whether there is room for the line of one more refusal."""
         if caller is not None:
             return self._refusals_by_caller.take(f"{caller.user} {caller.project}")
-        return self._refusals_by_caller.take(site_of(client)) and self._refusals_of_strangers.take("")
+        return self._refusals_by_caller.take(client_network(client)) and self._refusals_of_strangers.take("")
 
     def _suppress(self, summary: _Summary) -> None:
         with self._lock:

@@ -59,7 +59,7 @@ def _here(state: StateDirectory, settings: Settings, group: str) -> _Ways:
     from pileus.bus.rabbitmq import HostEnd as BrokerEnd  # noqa: PLC0415  (dear, and most hosts have no broker)
     from pileus.bus.tls import TlsFiles  # noqa: PLC0415  (dear, and most hosts have no broker)
 
-    # By the cloud's own papers, on the cloud's own machine; it leaves them when it starts.
+    # With the cloud's own certificate, on the cloud's own machine: the cloud writes it when it starts.
     tls = (
         TlsFiles(state.authority, state.bus_identity, state.bus_identity) if settings.bus.startswith("amqps:") else None
     )
@@ -73,8 +73,8 @@ def _joined(state: StateDirectory, settings: Settings, cloud: joining.JoinedClou
     from pileus.bus.tls import TlsFiles  # noqa: PLC0415  (dear, and most hosts have no broker)
     from pileus.bus.tlschannels import ListenAddress, TlsChannelServer  # noqa: PLC0415  (dear, and most hosts have no broker)
 
-    own = joining.papers(state)
-    tls = TlsFiles(own.authority, own.own, own.own)
+    identity = joining.host_identity(state)
+    tls = TlsFiles(identity.authority, identity.key_and_certificate, identity.key_and_certificate)
     link = BrokerEnd(Broker(settings.bus or cloud.bus, tls), cloud.name)
     address, _, port = (settings.channels or f"{cloud.address}:0").rpartition(":")
     address = address.strip("[]")

@@ -25,7 +25,7 @@ import structlog
 from pileus.app import http, tls
 from pileus.app.answers import respond
 from pileus.app.certificates import CertificateAuthority
-from pileus.app.rates import DELAY, Buckets, site_of
+from pileus.app.rates import DELAY, Buckets, client_network
 from pileus.app.registers import accounts_of
 from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
@@ -126,7 +126,7 @@ class HostApplication:
             return
         request = new_uuid()
         try:
-            if not scope["peercert"] and not self._strangers.take(site_of(http.client_of(scope))):
+            if not scope["peercert"] and not self._strangers.take(client_network(http.client_of(scope))):
                 await asyncio.sleep(DELAY)
                 raise Throttled("Too many requests without a certificate come from this address.", reason="rate")
             match = _OBJECT.fullmatch(scope["path"])

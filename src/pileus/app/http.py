@@ -23,7 +23,7 @@ from pileus.app.answers import Receive, Scope, Send, respond
 from pileus.app.faces import FaceRouter, MountedFace
 from pileus.app.health import Health
 from pileus.app.metrics import Metrics
-from pileus.app.rates import site_of
+from pileus.app.rates import client_network
 from pileus.app.requests import OFTEN, Requests
 from pileus.app.shares import Slots
 from pileus.app.uploads import Uploads
@@ -141,7 +141,7 @@ class Edge:
     def _watched(self, slots: contextlib.ExitStack, response: Response, client: str) -> Response:
         """The answer in parts that waits for changes, with a slot as other waits have; else the answer without one."""
         try:
-            slots.enter_context(self._requests.waits.slot(f"address {site_of(client)}"))
+            slots.enter_context(self._requests.waits.slot(f"address {client_network(client)}"))
         except Throttled as error:
             if response.stream is not None:
                 response.stream.close()

@@ -57,14 +57,14 @@ class JoinedCloud:
 
 
 @dataclass(frozen=True)
-class Papers:
-    """Where a machine keeps what it proves itself with (mode 0600). Key and certificate change together: one file."""
+class HostIdentity:
+    """The files of a joined machine's TLS identity (mode 0600). Key and certificate change together: one file."""
 
     folder: Path
 
     @property
-    def own(self) -> Path:
-        """Its key and certificate."""
+    def key_and_certificate(self) -> Path:
+        """The file of the key and the certificate."""
         return self.folder / "host.pem"
 
     @property
@@ -76,8 +76,8 @@ class Papers:
         """For connections to the cloud: it has to be the cloud, and is shown who this is."""
         tls_context = ssl.create_default_context(cafile=self.authority)
         tls_context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if self.own.exists():
-            tls_context.load_cert_chain(self.own)
+        if self.key_and_certificate.exists():
+            tls_context.load_cert_chain(self.key_and_certificate)
         return tls_context
 
 
@@ -91,9 +91,9 @@ def joined(state: StateDirectory) -> JoinedCloud | None:
     )
 
 
-def papers(state: StateDirectory) -> Papers:
-    """Where they are."""
-    return Papers(state.identity)
+def host_identity(state: StateDirectory) -> HostIdentity:
+    """Where the files of this machine's identity are."""
+    return HostIdentity(state.identity)
 
 
 def join(state: StateDirectory, url: str, token: str, name: str, zone: str, say: Callable[[str], None]) -> JoinedCloud:
@@ -106,26 +106,26 @@ def join(state: StateDirectory, url: str, token: str, name: str, zone: str, say:
         raise Problem(f"This is no whole token. {HINT}")
     if urlsplit(url).scheme != "https" or not urlsplit(url).hostname:
         raise Problem(f"'{url}' is no https:// URL; 'pileus host token' prints it with the token.")
-    own = papers(state)
-    before = _may_join(state, own, match[1], name)
+    identity = host_identity(state)
+    before = _may_join(state, identity, match[1], name)
     state.prepare()
     state.identity.mkdir(mode=0o700, exist_ok=True)
     say("verifying the cloud")
     authority = _verified(url, match[1])
     if before is None:
-        write_file(own.authority, authority, 0o600)
+        write_file(identity.authority, authority, 0o600)
     key, request = certificates.new_request(name[:64])
     body = {"token": token, "request": request.decode(), "name": name, "zone": zone}
     say(f"joining as '{name}'")
-    answer, address = _ask(url, own, "/internal/join", body)
-    write_file(own.own, key + str(answer["certificate"]).encode(), 0o600)
+    answer, address = _ask(url, identity, "/internal/join", body)
+    write_file(identity.key_and_certificate, key + str(answer["certificate"]).encode(), 0o600)
     cloud_fields = {**answer, "url": answer["cloud"], "address": address}
     cloud = JoinedCloud(**{field: str(cloud_fields.get(field, "")) for field in JoinedCloud.__dataclass_fields__})
     write_json(state.joined, {field: getattr(cloud, field) for field in JoinedCloud.__dataclass_fields__}, 0o600)
     return cloud
 
 
-def _may_join(state: StateDirectory, own: Papers, fingerprint: str, name: str) -> JoinedCloud | None:
+def _may_join(state: StateDirectory, identity: HostIdentity, fingerprint: str, name: str) -> JoinedCloud | None:
     """The cloud that it belongs to, if it is to join the same anew under the same name. Raises Problem."""
     before = joined(state)
     if before is None:
@@ -133,7 +133,7 @@ def _may_join(state: StateDirectory, own: Papers, fingerprint: str, name: str) -
             raise Problem(f"{state.root} holds a cloud of its own: choose another --state, or remove it.")
         return None
     authority_der = (
-        ssl.PEM_cert_to_DER_cert(own.authority.read_text(encoding="ascii")) if own.authority.exists() else b""
+        ssl.PEM_cert_to_DER_cert(identity.authority.read_text(encoding="ascii")) if identity.authority.exists() else b""
     )
     if name != before.name or not hmac.compare_digest(hashlib.sha256(authority_der).hexdigest(), fingerprint):
         text = f"{state.root} belongs to the cloud at {before.url}, as '{before.name}'"
@@ -143,7 +143,7 @@ def _may_join(state: StateDirectory, own: Papers, fingerprint: str, name: str) -
 
 def refusal(state: StateDirectory, cloud: JoinedCloud, patience: float = 5.0) -> str:
     """Why the cloud knows this host no more, in its words; empty while it does. Raises Problem when it does not say."""
-    with _Link(cloud.url, papers(state).context(), patience) as link:
+    with _Link(cloud.url, host_identity(state).context(), patience) as link:
         status, answer_body = link.ask("GET", "/internal/host", None)
     if status != http.client.FORBIDDEN:
         return ""
@@ -171,12 +171,12 @@ def heed(state: StateDirectory, cloud: JoinedCloud, ended: threading.Event, refu
 
 def renew(state: StateDirectory, cloud: JoinedCloud) -> bool:
     """Get another certificate if that is due; False when it is not. Raises Problem."""
-    own = papers(state)
-    if not certificates.due(x509.load_pem_x509_certificate(own.own.read_bytes())):
+    identity = host_identity(state)
+    if not certificates.due(x509.load_pem_x509_certificate(identity.key_and_certificate.read_bytes())):
         return False
     key, request = certificates.new_request(cloud.name)
-    answer, _ = _ask(cloud.url, own, "/internal/renew", {"request": request.decode()})
-    write_file(own.own, key + str(answer["certificate"]).encode(), 0o600)
+    answer, _ = _ask(cloud.url, identity, "/internal/renew", {"request": request.decode()})
+    write_file(identity.key_and_certificate, key + str(answer["certificate"]).encode(), 0o600)
     log.info("certificate renewed")
     return True
 
@@ -199,7 +199,7 @@ def dial(state: StateDirectory, cloud: JoinedCloud) -> socket.socket:
     to = urlsplit(cloud.url)
     link = socket.create_connection((to.hostname or "", to.port or 443), timeout=_PATIENCE)
     try:
-        return papers(state).context().wrap_socket(link, server_hostname=to.hostname)
+        return host_identity(state).context().wrap_socket(link, server_hostname=to.hostname)
     except (OSError, ValueError):
         link.close()
         raise
@@ -223,9 +223,9 @@ def _verified(url: str, fingerprint: str) -> bytes:
     return ssl.DER_cert_to_PEM_cert(authority_der).encode()
 
 
-def _ask(url: str, own: Papers, path: str, body: dict[str, str]) -> tuple[dict[str, Any], str]:
+def _ask(url: str, identity: HostIdentity, path: str, body: dict[str, str]) -> tuple[dict[str, Any], str]:
     """The answer, and this machine's address on the way there."""
-    with _Link(url, own.context()) as link:
+    with _Link(url, identity.context()) as link:
         status, answer_body = link.ask("POST", path, msgspec.json.encode(body))
         address = link.address
     try:

@@ -114,5 +114,7 @@ def _membership(state: StateDirectory) -> Membership:
     cloud = joining.joined(state)
     if cloud is None:
         raise Problem(f"{state.joined} does not say which cloud this machine belongs to: have it join anew.")
-    own = joining.papers(state)
-    return Membership(cloud.name, cloud.southbound, cloud.floating_cidr, own.own, own.authority)
+    identity = joining.host_identity(state)
+    return Membership(
+        cloud.name, cloud.southbound, cloud.floating_cidr, identity.key_and_certificate, identity.authority
+    )

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from pileus.app.rates import Buckets, site_of
+from pileus.app.rates import Buckets, client_network
 from pileus.model import bounds
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
@@ -88,7 +88,7 @@ def _cause(event: Any) -> str:
     """By what a line counts; empty: it is never left out."""
     trouble = event["level"] in ("warning", "error", "critical")
     if event.get("client"):
-        return site_of(event["client"]) if trouble or event.get("status", 0) >= 400 else ""
+        return client_network(event["client"]) if trouble or event.get("status", 0) >= 400 else ""
     if event.get("logger"):
         return str(event["logger"])
     return str(event["event"]) if trouble and event["level"] != "warning" else ""

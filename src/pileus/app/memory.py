@@ -34,7 +34,7 @@ class Memory:
         if self._trim is not None:
             library.mallopt(_M_ARENA_MAX, ARENAS)
             library.mallopt(_M_MMAP_THRESHOLD, LARGE)
-        self._thread = Thread("memory", self._turn, self._ended)
+        self._thread = Thread("memory", self._iterate, self._ended)
 
     def start(self) -> None:
         """Begin."""
@@ -51,6 +51,6 @@ class Memory:
         if self._trim is not None:
             self._trim(0)
 
-    def _turn(self) -> None:
+    def _iterate(self) -> None:
         if not self._ended.wait(PERIOD):
             self.give_back()

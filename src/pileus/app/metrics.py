@@ -85,7 +85,7 @@ class Failing:
     def collect(self) -> Iterator[Metric]:
         """One gauge, with a sample for each of them."""
         family = GaugeMetricFamily(
-            "pileus_thread_failing", "1 for a thread whose last turns failed unexpectedly.", labels=["thread"]
+            "pileus_thread_failing", "1 for a thread whose last iterations failed unexpectedly.", labels=["thread"]
         )
         for name in sorted(threads.failing()):
             family.add_metric([name], 1.0)

@@ -19,7 +19,7 @@ import structlog
 
 from pileus.app import http, origins
 from pileus.app.answers import respond
-from pileus.app.rates import DELAY, Buckets, site_of
+from pileus.app.rates import DELAY, Buckets, client_network
 from pileus.app.shares import Workers
 from pileus.model.errors import Throttled, TooLarge, Unavailable
 
@@ -70,7 +70,7 @@ class OpenApplication:
             number = str(uuid.uuid4())
             log.exception("request failed", path=scope["path"], request=number)
             response = page(HTTPStatus.INTERNAL_SERVER_ERROR, number)
-        if response.status >= HTTPStatus.BAD_REQUEST and not self._refusals.take(site_of(client)):
+        if response.status >= HTTPStatus.BAD_REQUEST and not self._refusals.take(client_network(client)):
             await asyncio.sleep(DELAY)
         http.note(self._cloud.metrics, response, time.perf_counter() - began, client)
         self._cloud.audit.record(client, response)
@@ -88,7 +88,7 @@ class OpenApplication:
             return refused
         whole = http.request_of(scope, await http.body_of(scope, receive, self._largest), headers)
         response: Response = await self._workers.run(
-            site_of(http.client_of(scope)), functools.partial(self._face.handle, whole)
+            client_network(http.client_of(scope)), functools.partial(self._face.handle, whole)
         )
         return response
 

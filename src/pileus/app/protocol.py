@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from pileus.app.connections import Connections
-from pileus.app.rates import site_of
+from pileus.app.rates import client_network
 from pileus.app.websocket import Websocket
 from pileus.model import bounds
 
@@ -121,7 +121,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     async def begin(self, link: socket.socket, peer: object) -> None:
         """Take a place among the others for an accepted connection, and shake hands; or refuse it, and close."""
-        self.address = site_of(str(peer[0])) if isinstance(peer, tuple) else ""
+        self.address = client_network(str(peer[0])) if isinstance(peer, tuple) else ""
         self._enter(Phase.HANDSHAKE)
         self._beginning = asyncio.current_task()
         with contextlib.ExitStack() as closing:

@@ -27,7 +27,7 @@ DELAY = 0.5
 """Seconds for which the answer to a request that was refused for its rate is held back."""
 
 PREFIX = 64
-"""Bits of an IPv6 address that one site has: addresses that agree in them count as one."""
+"""Bits of the network of an IPv6 client: addresses that agree in them count as one."""
 
 
 class Buckets:
@@ -102,35 +102,35 @@ class Rates:
         Raises Throttled.
         A `credential` that was good there before has turns of its own, and is looked at however much is refused there.
         """
-        site = site_of(address)
-        own = f"{site} {credential}"
+        network = client_network(address)
+        own = f"{network} {credential}"
         if own in self._proven:
             return own, True
-        if self._refusals.empty(site):
+        if self._refusals.empty(network):
             raise Throttled("Too many requests of this address were refused.", reason="rate")
-        return site, False
+        return network, False
 
     def refused(self, address: str, credential: str = "") -> bool:
         """Count a request that was refused for want of a good credential; whether that was one too many.
 
         A `credential` that was good there before, and is refused too often, has turns of its own no more.
         """
-        site = site_of(address)
-        own = f"{site} {credential}"
+        network = client_network(address)
+        own = f"{network} {credential}"
         if own in self._proven and not self._refusals.take(own):
             with self._lock:
                 self._proven.pop(own, None)
-        return not self._refusals.take(site)
+        return not self._refusals.take(network)
 
     def admit(self, address: str) -> bool:
         """Count a request that needs no credential; whether it is within the rate of its address."""
-        return self._open.take(site_of(address))
+        return self._open.take(client_network(address))
 
     def proved(self, address: str, credential: str) -> None:
         """Remember that `credential` was good, at this address."""
         if not credential:
             return
-        own = f"{site_of(address)} {credential}"
+        own = f"{client_network(address)} {credential}"
         with self._lock:
             self._proven[own] = None
             self._proven.move_to_end(own)
@@ -138,8 +138,8 @@ class Rates:
                 self._proven.popitem(last=False)
 
 
-def site_of(address: str) -> str:
-    """The key by which an address counts: for IPv6 its network's, of which one site has every address."""
+def client_network(address: str) -> str:
+    """The key by which an address counts: for IPv6 its /64 network, of which one client has every address."""
     if ":" not in address:
         return address
     number = IPv6Address(address.partition("%")[0])

@@ -223,7 +223,7 @@ def _listen(port: int | None, before: object) -> socket.socket:
 
 
 def _start(state: StateDirectory) -> tuple[int, int] | None:
-    """Return a mark of the start that made the cloud ready: its file's inode and time, in ns; None before it is."""
+    """Identify the start that made the cloud ready: its file's inode and time, in ns; None before it is."""
     try:
         status = state.ready.stat()
     except FileNotFoundError:
@@ -236,7 +236,7 @@ def _await(
 ) -> dict[str, str]:
     """Wait until the cloud serves; return its endpoints. Ended processes start again where all are `supervised`.
 
-    `before` marks the start that had made the cloud ready; a later start may be over at the first look.
+    `before` is the identity of the start that had made the cloud ready; a later start may be over at the first look.
     """
     names = ("cloud", "host") if kit.own_process else ("cloud",)
     end = time.monotonic() + READY

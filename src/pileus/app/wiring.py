@@ -27,7 +27,7 @@ from pileus.loops.fetch import Fetcher
 from pileus.loops.gate import Gate
 from pileus.loops.recover import Recovery
 from pileus.loops.registers import RegisterReconciler
-from pileus.loops.runner import Runner, spread_nudges
+from pileus.loops.runner import Runner, spread_notifications
 from pileus.loops.standing import Awaited
 from pileus.model.errors import Fault, NotFound
 from pileus.model.kit import Kit, Site
@@ -217,7 +217,7 @@ def _cloud(
         parts += [(runner.start, runner.stop), (collector.start, collector.stop)]
     else:
         opening = Awaited(core)
-        spread_nudges(core)
+        spread_notifications(core)
     presence = Presence(core.store)
     if role.faces and not role.alone:
         parts.append((presence.start, presence.stop))

@@ -89,7 +89,7 @@ class TlsChannelServer:
             for task in ending:
                 task.cancel()
             _, ending = self._loop.run_until_complete(asyncio.wait(ending, timeout=FAREWELL))
-        # What was closed just now is let go of in the loop's next turns.
+        # What was closed just now is let go of in the loop's next iterations.
         self._loop.run_until_complete(asyncio.sleep(0.01))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()

@@ -71,15 +71,15 @@ def stats(
     state: StateOption = None,
 ) -> None:
     """Show what instances use now: processors, memory, disks, network."""
-    from pileus.cli import use  # noqa: PLC0415  (commands start quickly)
+    from pileus.cli import statistics  # noqa: PLC0415  (commands start quickly)
 
     client = connect(state_of(state))
     if instance:
-        instance_use = client.get("instances", instance, "stats")
-        print(json.dumps(instance_use, indent=2) if as_json else use.sheet(instance_use))
+        figures = client.get("instances", instance, "stats")
+        print(json.dumps(figures, indent=2) if as_json else statistics.sheet(figures))
         return
-    uses = client.all("stats", **({"all": "1"} if everything else {}))
-    print(json.dumps(uses, indent=2) if as_json else use.table(uses))
+    all_figures = client.all("stats", **({"all": "1"} if everything else {}))
+    print(json.dumps(all_figures, indent=2) if as_json else statistics.table(all_figures))
 
 
 @cli.command()

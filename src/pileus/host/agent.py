@@ -90,7 +90,7 @@ class Agent:
             InstanceSpec.KIND: _Kind(_carried, self._step_instance),
             ImageSpec.KIND: _Kind(self._captures.take, self._step_capture),
         }
-        self.stir: Callable[[str], None] = lambda _uuid: None
+        self.wake: Callable[[str], None] = lambda _uuid: None
         """Has a body looked at, for whose step another body's waits."""
         self._begin()
 
@@ -129,7 +129,7 @@ class Agent:
         return has_work
 
     def _keep(self, order: Order) -> bool:
-        self.book.witness(order.revision)
+        self.book.raise_highest(order.revision)
         entry = self.book.entries.get(order.uuid)
         if entry is None:
             # A removal of what was never here is done, and remembered, all the same: its order may still be on the way,
@@ -211,12 +211,12 @@ class Agent:
         return self._kinds[entry.spec.KIND].step(entry, entry.spec)
 
     def _step_capture(self, entry: BookEntry, spec: ImageSpec) -> tuple[BookEntry, float | None]:
-        done, after = self._captures.step(entry, spec, self.stir)
+        done, after = self._captures.step(entry, spec, self.wake)
         if spec.reboot and done.capture != entry.capture:
             # Its instance may be waiting for just this.
             with self._lock:
                 self._save(entry.uuid, done)
-            self.stir(spec.instance)
+            self.wake(spec.instance)
         return done, after
 
     def _step_instance(self, entry: BookEntry, spec: InstanceSpec) -> tuple[BookEntry, float | None]:
@@ -229,10 +229,10 @@ class Agent:
                 entry = _with_body(entry, held=True)
                 with self._lock:
                     self._save(entry.uuid, entry)
-                self.stir(holding)
+                self.wake(holding)
             return entry, SOON
         if step is Step.STOP:
-            # Written before the guest is asked: whatever dies now, its going down is not the guest's own wish.
+            # Written before the guest is asked: whatever dies now, this is not a shutdown by the guest.
             entry = _with_body(entry, ordered_stop=True, held=False)
             with self._lock:
                 self._save(entry.uuid, entry)
@@ -375,7 +375,7 @@ class Agent:
                 return False
             log.warning("the book is older than the cloud's database", epoch=self.book.start.epoch, heard=ask.epoch)
             try:
-                self.book.outrank(ask.epoch)
+                self.book.begin_later_epoch(ask.epoch)
             except OSError as error:
                 log.warning("epoch not begun", error=str(error))
                 return False
@@ -490,7 +490,7 @@ def _carried(entry: BookEntry, spec: InstanceSpec) -> BookEntry:
 
 
 def fell(entry: BookEntry, spec: InstanceSpec) -> bool:
-    """Whether a body that is down had been brought up for the present wish: what ended it nobody had asked for."""
+    """Whether a body that is down had been brought up for the present power number: nobody had asked for its end."""
     return entry.body.n == spec.power.n and entry.body.reboot >= spec.reboot
 
 
@@ -500,7 +500,7 @@ def pause(falls: int) -> float:
 
 
 def _power(spec: InstanceSpec, state: PowerState, *, keep: bool = False) -> InstanceSpec:
-    """The spec with the power that the next step is to have, which a reboot or a guest's wish may make another."""
+    """The spec with the power that the next step is to have, which a reboot or a guest's shutdown may make another."""
     return msgspec.structs.replace(spec, power=Power(state=state, n=spec.power.n, keep=keep))
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DAMAGED = "damaged"
 """The folder, in that of a book, of files that could not be read: kept for whoever looks for the cause."""
 
-MARK = ".highest"
+HIGHEST_SUFFIX = ".highest"
 """How the name of the file ends that shows the highest revision, beside the orders: `INCARNATION.COUNTER.highest`."""
 
 REMOVALS = "removed.jsonl"
@@ -109,12 +109,12 @@ class Book:
         """Count a start of the agent."""
         self._set_start(msgspec.structs.replace(self.start, epoch=self.start.epoch + 1))
 
-    def outrank(self, epoch: int) -> None:
-        """Be in an epoch above this one: the book is an old copy, and the cloud has heard of later starts."""
+    def begin_later_epoch(self, epoch: int) -> None:
+        """Begin an epoch above this one: the book is an old copy, and the cloud has heard of later starts."""
         self._set_start(msgspec.structs.replace(self.start, epoch=max(epoch, self.start.epoch) + 1))
 
-    def witness(self, revision: Revision) -> None:
-        """Remember the greatest revision and incarnation that were ever seen.
+    def raise_highest(self, revision: Revision) -> None:
+        """Raise the highest revision and incarnation that were ever seen to those of `revision`.
 
         An incarnation at once. A revision is in the order, or the removal, that is kept next, and in the name of a file
         beside it; see `note` for the rest.
@@ -215,10 +215,10 @@ class FileBook(Book):
             else:
                 self.entries[entry.uuid] = entry
         self._load_removed()
-        self._marked = max(marks(self._orders), default=NEVER)
+        self._highest_named = max(named_revisions(self._orders), default=NEVER)
         # Perhaps an older start was lost: epochs go on above all of its, or the cloud would take reports for old.
         self._written = begun or Start(epoch=int(now()))
-        self.start = _raised(self._recalled(self._written), self._marked)
+        self.start = _raised(self._recalled(self._written), self._highest_named)
 
     def _begun(self, path: Path, now: int) -> Start | None:
         """How it began last; None for a new book, and where that cannot be read any more."""
@@ -264,27 +264,27 @@ class FileBook(Book):
             write_file(self._folder / "start.json", msgspec.json.encode(start))
             self._written = start
 
-    def _mark(self, revision: Revision) -> None:
+    def _name_highest(self, revision: Revision) -> None:
         """Show a revision by a name in the orders' folder, which is lasting as soon as the folder is synced."""
-        if revision > self._marked:
+        if revision > self._highest_named:
             # A disk that is too full for a name may have room for what is more important.
             with contextlib.suppress(OSError):
-                new = self._orders / "{}.{}{}".format(*revision, MARK)
+                new = self._orders / "{}.{}{}".format(*revision, HIGHEST_SUFFIX)
                 try:
-                    (self._orders / "{}.{}{}".format(*self._marked, MARK)).rename(new)
+                    (self._orders / "{}.{}{}".format(*self._highest_named, HIGHEST_SUFFIX)).rename(new)
                 except FileNotFoundError:
                     new.touch(mode=0o600)
-                self._marked = revision
+                self._highest_named = revision
 
     def _write_entry(self, entry: BookEntry) -> None:
-        self._mark(entry.revision)
+        self._name_highest(entry.revision)
         write_file(self._orders / f"{entry.uuid}.json", msgspec.json.encode(entry))
 
     def _erase_entry(self, uuid: str) -> None:
         (self._orders / f"{uuid}.json").unlink(missing_ok=True)
 
     def _write_removed(self, uuid: str, removed: Removed) -> None:
-        self._mark(removed.revision)
+        self._name_highest(removed.revision)
         with (self._folder / REMOVALS).open("ab+") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - 1))
@@ -295,7 +295,7 @@ class FileBook(Book):
             os.fdatasync(file.fileno())
 
     def _write_kept(self, forgotten: Revision, removals: dict[str, Removed]) -> None:
-        self._mark(forgotten)
+        self._name_highest(forgotten)
         lines = [("", Removed(revision=forgotten, why=FORGOTTEN)), *removals.items()]
         write_file(self._folder / REMOVALS, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
@@ -306,11 +306,11 @@ def _raise_scarce(error: Exception) -> None:
         raise error
 
 
-def marks(orders: Path) -> list[Revision]:
+def named_revisions(orders: Path) -> list[Revision]:
     """The highest revision as the names in its folder show it; none, or several, where somebody else was at work."""
     revisions = []
-    for path in orders.glob(f"*{MARK}"):
-        incarnation, _, counter = path.name.removesuffix(MARK).partition(".")
+    for path in orders.glob(f"*{HIGHEST_SUFFIX}"):
+        incarnation, _, counter = path.name.removesuffix(HIGHEST_SUFFIX).partition(".")
         if incarnation.isdecimal() and counter.isdecimal():
             revisions.append((int(incarnation), int(counter)))
     return revisions

@@ -23,7 +23,7 @@ SOON = 0.25
 
 
 class HostCaptures:
-    """The captures that a book orders. `stir` has a body looked at."""
+    """The captures that a book orders. `wake` has a body looked at."""
 
     def __init__(self, provider: Provider, book: Book, now: Callable[[], float]) -> None:
         self._provider = provider
@@ -54,12 +54,12 @@ class HostCaptures:
                     pending_capture = uuid
         return pending_capture
 
-    def step(self, entry: BookEntry, spec: ImageSpec, stir: Callable[[str], None]) -> tuple[BookEntry, float | None]:
+    def step(self, entry: BookEntry, spec: ImageSpec, wake: Callable[[str], None]) -> tuple[BookEntry, float | None]:
         """One step towards a capture. Raises Fault; a permanent one is the capture's end, whatever is ordered later."""
         if entry.capture is not None and entry.capture.state == "failed":
             return msgspec.structs.replace(entry, fault=entry.capture.fault), None
         try:
-            return self._step(entry, spec, stir)
+            return self._step(entry, spec, wake)
         except Fault as fault:
             if not fault.permanent:
                 raise
@@ -67,7 +67,7 @@ class HostCaptures:
             failed = Capture(state="failed", fault=shown)
             return msgspec.structs.replace(entry, capture=failed, fault=shown), None
 
-    def _step(self, entry: BookEntry, spec: ImageSpec, stir: Callable[[str], None]) -> tuple[BookEntry, float | None]:
+    def _step(self, entry: BookEntry, spec: ImageSpec, wake: Callable[[str], None]) -> tuple[BookEntry, float | None]:
         ref = BodyRef(kind=spec.KIND, uuid=entry.uuid, revision=entry.revision)
         seen = self._provider.observe(ref)
         capture = seen.capture if seen is not None else None
@@ -82,13 +82,13 @@ class HostCaptures:
         if source is None or instance is None:
             raise Fault("SourceMissing", f"This host was not ordered the instance {spec.instance}.")
         if spec.reboot and not _moment(entry) and not source.body.held:
-            stir(spec.instance)
+            wake(spec.instance)
             return entry, SOON
         try:
             capture = self._made(spec, ref)
             if spec.reboot and _lost(entry, capture):
                 if self._unseen(source):
-                    stir(spec.instance)
+                    wake(spec.instance)
                     return entry, SOON
                 _excuse(source, instance.power.n, capture)
         except Fault as fault:

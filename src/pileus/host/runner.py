@@ -148,14 +148,14 @@ class HostRunner:
         self._stopping = threading.Event()
         self._inbox = Inbox(agent.project_of)
         self._taking = threading.Lock()
-        turns = {"host-orders": self._take_orders, "host-reports": self._report, "host-survey": self._survey}
-        self._threads = [Thread(name, turn, self._stopping) for name, turn in turns.items()]
+        thread_functions = {"host-orders": self._take_orders, "host-reports": self._report, "host-survey": self._survey}
+        self._threads = [Thread(name, iterate, self._stopping) for name, iterate in thread_functions.items()]
         self._started = False
         self._repeated = -REPEAT
 
     def start(self) -> None:
         """Begin: what the book holds is made true, whether or not the cloud answers."""
-        self.agent.stir = self.wake
+        self.agent.wake = self.wake
         self.agent.provider.watch(lambda ref: self.wake(ref.uuid))
         self._link.listen(self._message)
         self._specs_changed()
@@ -223,7 +223,7 @@ class HostRunner:
     def _take_next(self) -> bool:
         """Take the next order that waits; False where none does, and no other thread is at one.
 
-        An error of an order ends neither the thread nor the turns of other orders: it is logged, and the cloud sends
+        An error of an order ends neither the thread nor the taking of other orders: it is logged, and the cloud sends
         that order again.
         """
         with self._taking:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from pileus.bus.messages import Removed
-from pileus.host.book import DAMAGED, BookEntry, Start, marks, read_entry, specs_of
+from pileus.host.book import DAMAGED, BookEntry, Start, named_revisions, read_entry, specs_of
 from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.model.views import BookView, Held
 
@@ -23,7 +23,7 @@ def read(folder: Path) -> BookView:
         start = msgspec.json.decode((folder / "start.json").read_bytes(), type=Start)
     entries, removed = _entries(folder / "orders"), _removed(folder / "removed.jsonl")
     specs = specs_of(InstanceSpec, entries)
-    shown = [start.highest, *marks(folder / "orders")]
+    shown = [start.highest, *named_revisions(folder / "orders")]
     shown += [*(entry.revision for entry in entries), *(removal.revision for _, removal in removed)]
     return BookView(
         orders={

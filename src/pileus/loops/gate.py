@@ -53,14 +53,14 @@ class Gate:
         if attend is not None:
             attend(hosts)
 
-    def nudge(self) -> None:
+    def notify(self) -> None:
         """Tell the cloud's other processes that something was woken, where there may be some."""
-        nudge = getattr(self.bus, "nudge", None)
-        if nudge is not None:
-            nudge()
+        notify = getattr(self.bus, "notify", None)
+        if notify is not None:
+            notify()
 
-    def on_nudge(self, callback: Callable[[], None]) -> None:
+    def on_notification(self, callback: Callable[[], None]) -> None:
         """Call back when another process of the cloud woke something, where there may be some."""
-        listen = getattr(self.bus, "on_nudge", None)
+        listen = getattr(self.bus, "on_notification", None)
         if listen is not None:
             listen(callback)

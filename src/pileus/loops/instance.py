@@ -79,7 +79,7 @@ def _send(core: Core, orders: list[tuple[str, Order]], row: Instance, *, changed
 def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]], Instance]:
     """Decide what each host is to be told, and write it down: the row is locked, nothing is sent yet.
 
-    Nothing while its host was not heard since a recovery: an order made of an older row must not outrank what it holds.
+    Nothing while its host was not heard since a recovery: an order made of an older row supersedes nothing there.
     """
     row = size.known(tx, overtaken.instance(tx, row))
     if row.assigned.unheard is not None:

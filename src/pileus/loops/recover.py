@@ -82,7 +82,7 @@ class Recovery:
 
     def _begin(self) -> None:
         """Begin to compare: only answers to what is asked from now on count."""
-        self._inquiry = Inquiry(self._store.steady)
+        self._inquiry = Inquiry(self._store.monotonic)
         self._highest: Revision | None = None
         self._opening: int | None = None
 
@@ -106,7 +106,7 @@ class Recovery:
 
         `last_revision` is what the store had given after all were told.
         """
-        self._heard[report.host] = self._store.steady()
+        self._heard[report.host] = self._store.monotonic()
         self._refused.pop(report.host, None)
         if not self._credible(report, last_revision):
             self._refuse(report.host, "It reports an incarnation, opening or revision that no store can have given.")
@@ -158,7 +158,7 @@ class Recovery:
 
         One that reported more than it could answer then, because its disk was full, may close it with its answer.
         """
-        now = self._store.steady()
+        now = self._store.monotonic()
         compared = self._compared.barred(report.host, last_revision[0], now)
         if not compared and not self._told.barred(report.host, last_revision[0], now):
             return False
@@ -195,7 +195,7 @@ class Recovery:
 
     def waiting(self) -> list[str]:
         """The hosts whose answers are waited for."""
-        now = self._store.steady()
+        now = self._store.monotonic()
         with self._store.read() as tx:
             known_hosts = {host.name for host in tx.list(Host)}
             patience = GRACE
@@ -232,7 +232,7 @@ class Recovery:
             return {}
         with self._store.read() as tx:
             known_hosts = {host.name for host in tx.list(Host)} | self._placed
-        now = self._store.steady()
+        now = self._store.monotonic()
         reporting = {host for host, at in dict(self._heard).items() if now - at < LOST_AFTER}
         silent = (self._mute() - self._gate.admitted) | set(self._refused)
         return {f"host {host}": self._why(host) for host in sorted(silent & known_hosts & reporting)}
@@ -323,7 +323,7 @@ class Recovery:
 
     def _has_steps(self) -> bool:
         """Whether steps of a lost time are still under way: what they tell the engine is to be merged too."""
-        return self._store.has_steps() and self._store.steady() - self._inquiry.began < LONGEST
+        return self._store.has_steps() and self._store.monotonic() - self._inquiry.began < LONGEST
 
     def _enough(self) -> bool:
         """Whether an opening can do with the hosts that have answered."""
@@ -334,7 +334,7 @@ class Recovery:
 
         Had it lost the rows of some, these would have said something by now; if they do later, it is closed then.
         """
-        if not self._shared or self._heard or self._store.steady() - self._inquiry.began < NOBODY:
+        if not self._shared or self._heard or self._store.monotonic() - self._inquiry.began < NOBODY:
             return False
         with self._store.read() as tx:
             return not any(host.seen.heard for host in tx.list(Host))
@@ -344,7 +344,7 @@ class Recovery:
         with self._store.read() as tx:
             has_rows = any(True for _ in tx.list(Host))
         exist = has_rows or bool(self._placed) or bool(self._heard)
-        return exist and self._store.steady() - self._inquiry.began >= LOST_AFTER
+        return exist and self._store.monotonic() - self._inquiry.began >= LOST_AFTER
 
     def _open(self) -> None:
         self._store.closed = False
@@ -447,7 +447,7 @@ class Recovery:
         """Note the hosts because of which the store is closed, and how long an answer of each may take next time."""
         with self._store.read() as tx:
             recovering = bool(tx.meta(RECOVERING))
-        culprits, now = self._differing(last_revision, recovering=recovering), self._store.steady()
+        culprits, now = self._differing(last_revision, recovering=recovering), self._store.monotonic()
         self._told.closed(culprits, incarnation, now)
         answers = [answer for host, answer in self._inquiry.answers.items() if host in culprits]
         compared = [answer for answer in answers if answer.answer == self._inquiry.call]

@@ -58,7 +58,7 @@ class RouterKind(EngineKind[Router]):
         address = floatingip.free(tx, core.place) if leads_out else ""
         if leads_out and not address and not _cut_off(row.seen):
             detail = f"{NO_WAY_OUT.code}: {NO_WAY_OUT.message}"
-            tx.record(SYSTEM, row, "router.address", outcome="failed", detail=detail)
+            tx.add_journal_line(SYSTEM, row, "router.address", outcome="failed", detail=detail)
         if address == row.assigned.address:
             return row
         return tx.assign(row, msgspec.structs.replace(row.assigned, address=address))

@@ -1,4 +1,4 @@
-"""The runner: workers that take due wakes, the slow scan, and the way of reports into the store."""
+"""The runner: workers that take due wakes, the resync, and the way of reports into the store."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pileus.rules.core import Core
     from pileus.store.store import LeasedWake
 
-SCAN = 20.0
-"""Seconds between slow scans, which find what every wake and message missed."""
+RESYNC = 20.0
+"""Seconds between resyncs, which find what every wake and message missed."""
 
 ASK = 0.5
 """Seconds between questions to hosts that have not answered yet, when the store was opened."""
@@ -62,7 +62,7 @@ def once(core: Core, observer: StepObserver | None = None) -> bool:
     """Take one due wake and do its step; False when nothing was due."""
     wakes = core.store.lease_wakes(1)
     if wakes:
-        _turn(core, wakes, observer)
+        _do_steps(core, wakes, observer)
     return bool(wakes)
 
 
@@ -76,11 +76,11 @@ def work(core: Core, observer: StepObserver | None = None, *, stop: Callable[[],
     busy = bool(wakes)
     while wakes:
         size = min(2 * size, LARGEST) if len(wakes) == size else 1
-        wakes = _turn(core, wakes, observer, lease=0 if stop() else size)
+        wakes = _do_steps(core, wakes, observer, lease=0 if stop() else size)
     return busy
 
 
-def _turn(
+def _do_steps(
     core: Core, wakes: Sequence[LeasedWake], observer: StepObserver | None = None, *, lease: int = 0
 ) -> list[LeasedWake]:
     """Do the steps of leased wakes, and give these back; lease up to `lease` others in the same transaction."""
@@ -140,8 +140,8 @@ def _step(core: Core, wake: LeasedWake) -> float | None:
     return None
 
 
-def scan(core: Core) -> None:
-    """The slow scan: wake all that lives, forget what ended long ago, lower usage that was withheld.
+def resync(core: Core) -> None:
+    """The resync: wake all that lives, forget what ended long ago, lower usage that was withheld.
 
     Nothing while the store is closed.
     """
@@ -153,11 +153,11 @@ def scan(core: Core) -> None:
     recount.catch_up(core)
 
 
-def spread_nudges(core: Core) -> None:
+def spread_notifications(core: Core) -> None:
     """From now on tell the cloud's other processes after each commit that woke something; a Runner does so itself."""
-    nudge = getattr(core.hosts, "nudge", None)
-    if nudge is not None:
-        core.store.listen(lambda woken, _touched: nudge() if woken else None)
+    notify = getattr(core.hosts, "notify", None)
+    if notify is not None:
+        core.store.listen(lambda woken, _touched: notify() if woken else None)
 
 
 class Runner:
@@ -175,20 +175,20 @@ class Runner:
         self._inside = threading.local()
         """`now`: whether this thread does the loops' own work, and no request's."""
         self._stopping = threading.Event()
-        turns = {f"loop-{number}": self._work for number in range(workers)}
-        turns |= {"scan": self._scan, "hosts": self._watch_hosts, "tidy": self._tidy}
+        thread_functions = {f"loop-{number}": self._work for number in range(workers)}
+        thread_functions |= {"resync": self._resync, "hosts": self._watch_hosts, "tidy": self._tidy}
         if recovery is not None:
-            turns["recovery"] = functools.partial(self._compare, recovery)
-        self._threads = [Thread(name, turn, self._stopping) for name, turn in turns.items()]
+            thread_functions["recovery"] = functools.partial(self._compare, recovery)
+        self._threads = [Thread(name, iterate, self._stopping) for name, iterate in thread_functions.items()]
         core.store.listen(self._committed)
         self._intake = Intake(self._reports)
         listen = getattr(core.hosts, "listen", None)
         if listen is not None:
             listen(self._intake.put)
-        spread_nudges(core)
-        on_nudge = getattr(core.hosts, "on_nudge", None)
-        if on_nudge is not None:
-            on_nudge(self._nudged)
+        spread_notifications(core)
+        on_notification = getattr(core.hosts, "on_notification", None)
+        if on_notification is not None:
+            on_notification(self._notified)
 
     def start(self) -> None:
         """Begin."""
@@ -206,7 +206,7 @@ class Runner:
             thread.join(timeout=10)
         self._intake.stop()
 
-    def _nudged(self) -> None:
+    def _notified(self) -> None:
         """Another process woke something: look at the queue now."""
         with self._woken:
             self._pending += 1
@@ -215,7 +215,7 @@ class Runner:
     def _committed(self, woken: bool, _touched: set[str]) -> None:  # noqa: FBT001  (the store calls its listeners)
         if not woken:
             return
-        self._nudged()
+        self._notified()
         if not getattr(self._inside, "now", False):
             self._asked = time.monotonic()
             self._waiting = self._waiting or self._asked
@@ -245,7 +245,7 @@ class Runner:
             self._stopping.wait(remaining)
 
     def _rest(self, seen: int) -> None:
-        """Wait for a wake, or for the next stored due time; other processes nudge, or are noticed in a second."""
+        """Wait for a wake, or for the next stored due time; other processes notify it, or are noticed in a second."""
         with self._core.store.read() as tx:
             due = tx.next_due()
         now = self._core.store.now()
@@ -254,9 +254,9 @@ class Runner:
             if self._pending == seen and not self._stopping.is_set():
                 self._woken.wait(pause)
 
-    def _scan(self) -> None:
-        if not self._stopping.wait(SCAN * _jitter.uniform(0.8, 1.2)):
-            scan(self._core)
+    def _resync(self) -> None:
+        if not self._stopping.wait(RESYNC * _jitter.uniform(0.8, 1.2)):
+            resync(self._core)
 
     def _tidy(self) -> None:
         engine = self._core.store.engine

@@ -48,7 +48,7 @@ def watch(core: Core) -> None:
             if host.gone is None and _news(host, tx.now):
                 silent = tx.now - host.seen.heard
                 tx.see(host, msgspec.structs.replace(host.seen, lost=True))
-                tx.record(SYSTEM, host, LOST, outcome="done", detail=f"last heard of {silent:.0f} s ago")
+                tx.add_journal_line(SYSTEM, host, LOST, outcome="done", detail=f"last heard of {silent:.0f} s ago")
                 log.warning("host lost", host=host.name, silent=round(silent))
 
 
@@ -77,7 +77,7 @@ def wake_waiting(tx: Writer, host: str) -> None:
 def back(tx: Writer, host: Host) -> None:
     """A lost host has reported."""
     silent = tx.now - host.seen.heard
-    tx.record(SYSTEM, host, BACK, outcome="done", detail=f"after {silent:.0f} s")
+    tx.add_journal_line(SYSTEM, host, BACK, outcome="done", detail=f"after {silent:.0f} s")
     log.info("host back", host=host.name, silent=round(silent))
 
 

@@ -20,7 +20,7 @@ LAUNCH = "instance.launch"
 
 
 class Power(Part, frozen=True, kw_only=True):
-    """A power wish and its number: every start or stop of a user raises `n`, a guest's own shutdown satisfies it.
+    """The wanted power and its number: every start or stop of a user raises `n`, a guest's own shutdown satisfies it.
 
     `keep` is for providers alone: whatever the body's power is now, leave it (its guest may just be ending itself).
     """
@@ -227,7 +227,7 @@ def converged(instance: Instance) -> bool:
 def merged(row: Instance, host_copy: Instance) -> Instance:
     """`host_copy`, as its host has it, with what `row` wants otherwise than when the store was recovered without it.
 
-    Counters go on from where the host's are: what was asked for since is the newer wish.
+    Counters go on from where the host's are: what was asked for since is the newer request.
     """
     before = row.assigned.unheard
     if before is None:
@@ -292,6 +292,6 @@ def next_step(power: Power, reboot: int, body: Body) -> Step:
     if not body.running:
         return Step.NONE if body.satisfied == power.n else Step.START
     if body.reboot < reboot or body.ordered_stop:
-        # A stop that was signalled under an older wish cannot be taken back: let it end, then start.
+        # A stop that was signalled under an older number cannot be taken back: let it end, then start.
         return Step.STOP
     return Step.NONE

@@ -195,9 +195,9 @@ def references(cls: type[Noun]) -> dict[str, Ref]:
     hints = get_type_hints(wanted, include_extras=True)
     refs = {}
     for field, hint in hints.items():
-        for mark in get_args(hint) if get_origin(hint) is Annotated else ():
-            if isinstance(mark, Ref):
-                refs[field] = mark
+        for annotation in get_args(hint) if get_origin(hint) is Annotated else ():
+            if isinstance(annotation, Ref):
+                refs[field] = annotation
     return refs
 
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHORTEST, LONGEST = 0.1, 2.0
-"""Seconds between a turn that failed and the next one: doubling, with jitter."""
+"""Seconds between an iteration that failed and the next one: doubling, with jitter."""
 
 RECENT = 30.0
-"""Seconds for which a thread counts as failing after its last failure, if no turn of it has succeeded since."""
+"""Seconds for which a thread counts as failing after its last failure, if no iteration of it has succeeded since."""
 
 _failures: dict[Thread, tuple[float, str]] = {}
 
@@ -31,16 +31,16 @@ log = structlog.get_logger()
 
 
 class Thread:
-    """A daemon thread that calls `turn` again and again until `stopping` is set.
+    """A daemon thread that calls `iterate` again and again until `stopping` is set.
 
-    `turn` waits for one piece of work, and does it. An error that it raises is logged, and after a pause it is called
-    again.
+    `iterate` waits for one piece of work, and does it. An error that it raises is logged, and after a pause it is
+    called again.
     PileusError and Fault are trouble of something else, which is shown elsewhere: only other errors make it failing.
     """
 
-    def __init__(self, name: str, turn: Callable[[], object], stopping: threading.Event) -> None:
+    def __init__(self, name: str, iterate: Callable[[], object], stopping: threading.Event) -> None:
         self.name = name
-        self._turn = turn
+        self._iterate = iterate
         self._stopping = stopping
         self._tries = 0
         self._text = ""
@@ -66,7 +66,7 @@ class Thread:
         try:
             while not self._stopping.is_set():
                 try:
-                    self._turn()
+                    self._iterate()
                 except Exception as error:  # noqa: BLE001  (it is logged, and the thread goes on)
                     if not self._stopping.is_set():
                         self._note(error)
@@ -79,7 +79,7 @@ class Thread:
 
     def _note(self, error: Exception) -> None:
         now = time.monotonic()
-        # A turn may wait for hours: a failure long ago says nothing about this one.
+        # An iteration may wait for hours: a failure long ago says nothing about this one.
         self._tries = self._tries + 1 if now - self._failed < RECENT else 1
         self._failed = now
         expected = isinstance(error, PileusError | Fault)
@@ -117,7 +117,7 @@ def once(name: str, run: Callable[[], object]) -> threading.Thread:
 
 
 def failing() -> dict[str, str]:
-    """The threads of this process whose last turns failed unexpectedly, by name, with the error in words."""
+    """The threads of this process whose last iterations failed unexpectedly, by name, with the error in words."""
     now = time.monotonic()
     return {thread.name: text for thread, (when, text) in _failures.copy().items() if now - when < RECENT}
 

@@ -48,9 +48,9 @@ def missed(tx: Reader, report: Report) -> bool:
 
 def without(tx: Writer, host: str) -> None:
     """Note that the store, which nobody knows to be behind, is opened without this host: rows placed there wait."""
-    mark = _left(host)
-    if not tx.meta(mark):
-        tx.keep_meta(mark, tx.meta("counter") + 1)
+    left_name = _left(host)
+    if not tx.meta(left_name):
+        tx.keep_meta(left_name, tx.meta("counter") + 1)
     for row in tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")]).values():
         wait(tx, row)
 
@@ -61,9 +61,9 @@ def ahead(tx: Reader, report: Report) -> bool:
     The store gave nothing to a host that it has never known: where such a host holds orders of the store's incarnation,
     this store is an old copy of the one that gave them, however far it has counted since.
     """
-    mark, incarnation = tx.meta(_left(report.host)), tx.meta("incarnation")
-    if mark > 0:
-        return report.highest >= (incarnation, mark)
+    left_at, incarnation = tx.meta(_left(report.host)), tx.meta("incarnation")
+    if left_at > 0:
+        return report.highest >= (incarnation, left_at)
     return report.highest != NEVER and report.highest[0] == incarnation and not known(tx, report.host)
 
 
@@ -74,8 +74,8 @@ def late(tx: Reader, host: str) -> bool:
 
 def late_among(tx: Reader, hosts: Iterable[str]) -> set[str]:
     """Return the hosts that are late, of these hosts."""
-    marks = tx.marks(_LEFT)
-    return {host for host in hosts if _left(host) in marks} if marks else set()
+    names = tx.meta_names(_LEFT)
+    return {host for host in hosts if _left(host) in names} if names else set()
 
 
 def caught_up(tx: Writer, host: str) -> None:

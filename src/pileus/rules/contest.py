@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
 
-Standing = int
-"""How much of an instance there is: nothing anywhere (0), a body or a port (1), both (2), or nobody knows (3)."""
+Evidence = int
+"""How much of an instance was found: nothing (0), a body or a port (1), both (2), or a silent host may hold it (3)."""
 
 NOTHING, PART, WHOLE, UNHEARD = range(4)
 
@@ -40,20 +40,20 @@ def contested(tx: Reader) -> Contested:
     return {key: uuids for key, uuids in rights.items() if len(uuids) > 1}
 
 
-def losers(tx: Reader, standing: Callable[[Instance], Standing]) -> list[tuple[Instance, Standing]]:
+def losers(tx: Reader, evidence: Callable[[Instance], Evidence]) -> list[tuple[Instance, Evidence]]:
     """The instances that have to yield: those of which there is less, then those that do not run, then the younger.
 
     Nobody has reached an instance of which there is but a body or a port. One that is whole never yields.
     """
-    by_uuid: dict[str, tuple[Instance, Standing]] = {}
+    by_uuid: dict[str, tuple[Instance, Evidence]] = {}
     for uuids in contested(tx).values():
         holders = {**dict.fromkeys(uuids, ""), **{p.uuid: p.wanted.instance for p in tx.many(Port, uuids).values()}}
         rows = tx.many(Instance, [instance or uuid for uuid, instance in holders.items()])
-        standings = [(row, standing(row)) for row in rows.values() if row.gone is None]
-        standings.sort(key=lambda pair: (-pair[1], not pair[0].seen.running, pair[0].created, pair[0].id))
+        evidence_of_rows = [(row, evidence(row)) for row in rows.values() if row.gone is None]
+        evidence_of_rows.sort(key=lambda pair: (-pair[1], not pair[0].seen.running, pair[0].created, pair[0].id))
         # A port whose instance no row has is that of a host that was not heard: it keeps what it has.
-        first = 1 if len(standings) == len(uuids) else 0
-        by_uuid.update({row.uuid: (row, weight) for row, weight in standings[first:] if weight < WHOLE})
+        first = 1 if len(evidence_of_rows) == len(uuids) else 0
+        by_uuid.update({row.uuid: (row, amount) for row, amount in evidence_of_rows[first:] if amount < WHOLE})
     return list(by_uuid.values())
 
 

@@ -33,7 +33,7 @@ def add_token(caller: Caller, tx: Writer, user: User, project: Project) -> str:
     token = "pileus_" + secrets.token_urlsafe(32)
     wanted = Wanted(type="token", key=token_digest(token), user=user.uuid)
     noun = Credential(uuid=new_uuid(), project=project.uuid, wanted=wanted)
-    tx.record(caller, tx.add(noun), "credential.create", outcome="done")
+    tx.add_journal_line(caller, tx.add(noun), "credential.create", outcome="done")
     return token
 
 

@@ -78,7 +78,7 @@ def disassociated(caller: Caller, tx: Writer, floating: FloatingIp) -> FloatingI
     if floating.wanted.port:
         wake_holder(tx, floating.wanted.port)
     floating = tx.want(floating, msgspec.structs.replace(floating.wanted, port=None, association=""))
-    record_change(caller, tx, floating, "disassociate")
+    journal_change(caller, tx, floating, "disassociate")
     return floating
 
 
@@ -89,7 +89,7 @@ def wake_holder(tx: Writer, port: str) -> None:
         tx.wake_all(Instance.KIND, [row.wanted.instance])
 
 
-def record_change(caller: Caller, tx: Writer, floating: FloatingIp, verb: str) -> None:
+def journal_change(caller: Caller, tx: Writer, floating: FloatingIp, verb: str) -> None:
     """Write a change of a floating address into the journal, and wake its loop."""
-    tx.record(caller, floating, f"floatingip.{verb}", goal=floating.generation)
+    tx.add_journal_line(caller, floating, f"floatingip.{verb}", goal=floating.generation)
     tx.wake(floating)

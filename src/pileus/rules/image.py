@@ -42,7 +42,7 @@ _LOGIN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}", re.ASCII)
 
 def source(tx: Writer, image: Image) -> None:
     """A capture needs its source no more: an instance that waited for it goes on."""
-    # One that cannot be read is found by the slow scan when it can.
+    # One that cannot be read is found by the resync when it can.
     instance = tx.many(Instance, [image.wanted.instance]).get(image.wanted.instance)
     if instance is not None and instance.gone is None and instance.wanted.gone:
         tx.wake(instance)

@@ -26,7 +26,7 @@ def remake(caller: Caller, tx: Writer, name: str) -> Project:
         return project
     account = next(value for pool, value, _ in tx.claims(uuid=uuid) if pool == "account")
     project = tx.add(Project(uuid=uuid, project=uuid, name=name, wanted=new_wanted(uuid, account, {})))
-    tx.record(caller, project, "project.remake", outcome="done")
+    tx.add_journal_line(caller, project, "project.remake", outcome="done")
     return project
 
 

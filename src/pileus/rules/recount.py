@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
 
-MARKS = (REMOVED, JOINED)
+POOLS_OF_VERBS = (REMOVED, JOINED)
 """The pools of claims that a verb takes by itself, and that rows do not tell of."""
 
 WITHHELD = "usage withheld"
@@ -33,7 +33,7 @@ def claims(tx: Reader) -> Claims:
 
 def held(tx: Reader) -> Claims:
     """Every claim that the store has for rows, as (pool, value, uuid), without those of unreadable rows."""
-    return {claim for claim in tx.claims() if claim[0] not in MARKS and claim[2] not in tx.unreadable}
+    return {claim for claim in tx.claims() if claim[0] not in POOLS_OF_VERBS and claim[2] not in tx.unreadable}
 
 
 def usage(tx: Reader) -> Usage:
@@ -71,7 +71,7 @@ def set_right(tx: Writer) -> list[str]:
     should = claims(tx)
     rights = Counter((pool, value) for pool, value, _ in should)
     for pool, value, uuid in tx.claims():
-        if uuid in tx.unreadable or pool in MARKS:
+        if uuid in tx.unreadable or pool in POOLS_OF_VERBS:
             continue
         if (pool, value, uuid) not in should or rights[pool, value] > 1:
             tx.unclaim(pool, value, uuid)

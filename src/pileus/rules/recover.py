@@ -155,14 +155,14 @@ class _Merge:
         if row is None:
             if not noun.wanted.gone:
                 new_noun = tx.add(noun)
-                tx.record(SYSTEM, new_noun, f"{new_noun.KIND}.recover", outcome="done")
+                tx.add_journal_line(SYSTEM, new_noun, f"{new_noun.KIND}.recover", outcome="done")
                 self.done.adopted.append(new_noun.ec2_id)
             return
         # A noun that neither has the order nor belongs to that only came along.
         own = entry.uuid in (noun.uuid, noun.owner(entry.kind))
         if row.gone is None and not row.wanted.gone and own and entry.revision > self._revision(entry):
             adopt.put(tx, noun)
-            tx.record(SYSTEM, row, f"{row.KIND}.recover", outcome="done")
+            tx.add_journal_line(SYSTEM, row, f"{row.KIND}.recover", outcome="done")
             self.done.advanced.append(row.ec2_id)
 
     def _revision(self, entry: Recalled) -> tuple[int, int]:
@@ -244,8 +244,8 @@ class _Merge:
         """The hosts that may have a body of it and did not answer."""
         return {host for host in (row.assigned.host, *row.assigned.clear) if host} - self.answers.keys()
 
-    def _standing(self, row: Instance, engine_uuids: set[str]) -> contest.Standing:
-        """How much there is of an instance, `engine_uuids` being what the engine has."""
+    def _evidence(self, row: Instance, engine_uuids: set[str]) -> contest.Evidence:
+        """How much of an instance was found, `engine_uuids` being the ports and other nouns that the engine has."""
         if self._silent(row):
             return contest.UNHEARD
         return (row.uuid in self.held) + any(port.uuid in engine_uuids for port in self.tx.referring(Port, [row.uuid]))
@@ -316,7 +316,7 @@ class _Merge:
                 return
             if row is not None:
                 self._since(row, instance)
-            self.tx.record(SYSTEM, instance, "instance.recover", outcome="done")
+            self.tx.add_journal_line(SYSTEM, instance, "instance.recover", outcome="done")
             (self.done.adopted if row is None else self.done.advanced).append(instance.ec2_id)
             if row is None:
                 self.made.append(instance)
@@ -354,7 +354,7 @@ class _Merge:
                 if not is_known and tx.get(Project, noun.project) is not None:
                     assigned = images.Assigned(host=host)
                     image = tx.add(msgspec.structs.replace(noun, assigned=assigned, seen=images.Seen()))
-                    tx.record(SYSTEM, image, "image.recover", outcome="done")
+                    tx.add_journal_line(SYSTEM, image, "image.recover", outcome="done")
                     self.done.adopted.append(image.ec2_id)
         images_met = tx.many(Image, self.ended | self.fetched)
         for uuid in self._unreadable(self.ended, Image):
@@ -372,7 +372,7 @@ class _Merge:
                 tx.settle([line.id for line in tx.unsettled([row.uuid])], "failed", f"{lost.code}: {lost.message}")
 
     def _since(self, row: Instance, instance: Instance) -> None:
-        """Apply the changes that were asked for since the store was recovered without the host: the newer wish wins."""
+        """Apply the changes that were asked for since the store was recovered without the host: the newer one wins."""
         new = merged(row, instance)
         if new != instance:
             self.tx.want(instance, new.wanted, name=new.name, tags=new.tags)
@@ -479,8 +479,8 @@ class _Merge:
         losers = {uuid for _, _, uuid in lost}
         engine_uuids = {entry.uuid for entry in self.engine if not entry.gone}
         changed = self._renumber({uuid for pool, _, uuid in lost if pool == number_rules.POOL})
-        for row, standing in contest.losers(tx, lambda row: self._standing(row, engine_uuids)):
-            if standing == contest.NOTHING:
+        for row, evidence in contest.losers(tx, lambda row: self._evidence(row, engine_uuids)):
+            if evidence == contest.NOTHING:
                 self._finish_removal(row)
                 self.done.removed.append(row.ec2_id)
             else:

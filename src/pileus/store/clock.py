@@ -9,16 +9,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STEP = 1.0
-"""Seconds that the wall clock has to go back, beside the steady one, to count as set back."""
+"""Seconds that the wall clock has to go back, beside the monotonic one, to count as set back."""
 
 
 class Clock:
-    """Called, it returns seconds since the epoch. `steady` is a clock that nobody sets, in seconds since whenever."""
+    """Called, it returns seconds since the epoch. `monotonic` is the monotonic clock, which nobody can set."""
 
-    def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._wall = wall
-        self.steady = steady
-        self._ahead = wall() - steady()
+        self.monotonic = monotonic
+        self._ahead = wall() - monotonic()
 
     def __call__(self) -> float:
         """Seconds since the epoch."""
@@ -26,5 +26,5 @@ class Clock:
 
     def was_set_back(self) -> bool:
         """Whether the wall clock was set back since this was asked last."""
-        before, self._ahead = self._ahead, self._wall() - self.steady()
+        before, self._ahead = self._ahead, self._wall() - self.monotonic()
         return self._ahead < before - STEP

@@ -30,7 +30,7 @@ class DatabaseFiles:
     def __init__(self, path: str) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._keeper: sqlite3.Connection | None = None
+        self._connection: sqlite3.Connection | None = None
         self._opened: tuple[FileIdentity, ...] = ()
         """The identities of the files when they were opened; empty while they are not watched."""
 
@@ -39,10 +39,10 @@ class DatabaseFiles:
         with self._lock:
             if self._opened:
                 return
-            keeper = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None, check_same_thread=False)
             # The first question opens the log, and creates it where there is none.
-            keeper.execute("PRAGMA journal_mode=WAL").close()
-            self._keeper, self._opened = keeper, self._identities()
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            self._connection, self._opened = connection, self._identities()
 
     def loss(self) -> Loss:
         """Return what is not the file that was opened."""
@@ -61,8 +61,8 @@ class DatabaseFiles:
         Nor is anything copied while the log itself is in place: the next process to open the database reads it.
         """
         with self._lock:
-            keeper, log = self._keeper, f"{self.path}-wal"
-            if keeper is None or _identity(self.path) != self._opened[0]:
+            connection, log = self._connection, f"{self.path}-wal"
+            if connection is None or _identity(self.path) != self._opened[0]:
                 return False
             if _identity(log) == self._opened[1]:
                 return True
@@ -70,7 +70,7 @@ class DatabaseFiles:
                 if os.stat(log).st_size:  # noqa: PTH116  (as below)
                     return False
             try:
-                return _copied(keeper, "FULL") or _copied(keeper, "PASSIVE")
+                return _copied(connection, "FULL") or _copied(connection, "PASSIVE")
             except sqlite3.Error:
                 return False
 
@@ -87,9 +87,9 @@ class DatabaseFiles:
     def close(self) -> None:
         """Watch the files no longer. Every other connection is to be closed before."""
         with self._lock:
-            keeper, self._keeper, self._opened = self._keeper, None, ()
-        if keeper is not None:
-            keeper.close()
+            connection, self._connection, self._opened = self._connection, None, ()
+        if connection is not None:
+            connection.close()
 
     def _identities(self) -> tuple[FileIdentity, ...]:
         return tuple([_identity(self.path + suffix) for suffix in _SUFFIXES])

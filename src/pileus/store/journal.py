@@ -61,7 +61,7 @@ class JournalSweep:
 
         Returns how many. Raises Unavailable.
         """
-        until, erased = store.steady() + LONGEST, 0
+        until, erased = store.monotonic() + LONGEST, 0
         with store.read() as tx:
             if (tx.sql.execute(_NEWEST).scalar() or 0) < self._after:
                 # The database is an older copy than the one before.
@@ -78,7 +78,7 @@ class JournalSweep:
                     tx.sql.execute(_DROP, {"ids": surplus[start : start + PAGE]})
             erased += len(surplus)
             self._after = page[-1].id if page else self._after
-            if len(page) < PAGE or store.steady() >= until:
+            if len(page) < PAGE or store.monotonic() >= until:
                 return erased
 
 

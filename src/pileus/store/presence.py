@@ -27,13 +27,13 @@ class Heartbeats:
     """The heartbeats of the process `name` (28 characters at most), and of the other processes as it sees them.
 
     No time is compared with another process's: their clocks may differ. A process lives while its number changes, by
-    the `steady` clock, in seconds, of the one that looks. A number that is seen for the first time counts as changed.
+    the monotonic clock, in seconds, of the one that looks. A number that is seen for the first time counts as changed.
     """
 
-    def __init__(self, store: Store, name: str, steady: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: Store, name: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._name = f"{_PREFIX}{name}"
-        self._steady = steady
+        self._monotonic = monotonic
         self._count = 0
         self._seen: dict[str, tuple[int, float]] = {}
         """The number of each process, and when this one saw it change, by name."""
@@ -44,7 +44,7 @@ class Heartbeats:
         with self._store.write(lasting=False) as tx:
             tx.keep_meta(self._name, self._count)
             numbers = {row.name: row.value for row in tx.sql.execute(_ALL).all()}
-            now, before = self._steady(), self._seen
+            now, before = self._monotonic(), self._seen
             self._seen = {
                 name: before[name] if name in before and before[name][0] == number else (number, now)
                 for name, number in numbers.items()

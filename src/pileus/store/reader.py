@@ -355,9 +355,9 @@ class Reader:
                 uuids += self.sql.execute(oldest, parameters).scalars()
         return uuids
 
-    def marks(self, prefix: str) -> set[str]:
+    def meta_names(self, prefix: str) -> set[str]:
         """The names with this beginning of numbers above 0 that the store keeps about itself."""
-        return set(self.sql.execute(_MARKS, {"prefix": f"{prefix}%"}).scalars())
+        return set(self.sql.execute(_META_NAMES, {"prefix": f"{prefix}%"}).scalars())
 
     def meta(self, name: str) -> int:
         """A number that the store keeps about itself: `incarnation`, `counter`."""
@@ -365,7 +365,7 @@ class Reader:
         return int(row.value) if row else 0
 
     def texts(self, cls: type[Noun]) -> _List[Any]:
-        """Every living row of a kind as (uuid, name, wanted, seen), parts as JSON: for who reads many at each turn."""
+        """Every living row of a kind as (uuid, name, wanted, seen), parts as JSON: for callers that read many often."""
         return [*self.sql.execute(_texts(cls)).all()]
 
     def usage_by_scope(self, prefix: str, resources: tuple[str, ...]) -> dict[str, _List[int]]:
@@ -386,7 +386,7 @@ class Reader:
         return [(row.kind, row.uuid, row.due) for row in rows]
 
     def due(self, kind: str, uuid: str) -> float | None:
-        """When a loop looks at this noun next, without being woken; None: at the next scan."""
+        """When a loop looks at this noun next, without being woken; None: at the next resync."""
         table = tables.wake
         row = self.sql.execute(select(table.c.due).where(table.c.kind == kind, table.c.uuid == uuid)).first()
         return row.due if row else None
@@ -499,7 +499,7 @@ _USAGE = select(tables.usage)
 _USAGE_OF = _USAGE.where(tables.usage.c.scope == bindparam("scope"))
 _LAST_LINE = select(func.max(tables.journal.c.id))
 _META = select(tables.meta.c.value).where(tables.meta.c.name == bindparam("name"))
-_MARKS = select(tables.meta.c.name).where(tables.meta.c.name.like(bindparam("prefix")), tables.meta.c.value > 0)
+_META_NAMES = select(tables.meta.c.name).where(tables.meta.c.name.like(bindparam("prefix")), tables.meta.c.value > 0)
 _TAKEN = select(tables.claim.c.value).where(tables.claim.c.pool == bindparam("pool"))
 _NUMBERS = [RECOVERING, OPENING, "incarnation", "counter", "loopback", *(version_name(kind) for kind in sorted(KINDS))]
 _VERSIONS = select(tables.meta).where(tables.meta.c.name.in_(_NUMBERS))

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 LEASE = 60.0
 """Seconds for which a leased wake belongs to one worker."""
 
-SCANNED = 200
-"""Nouns of a kind that one slow scan looks at: ten a second of each, for it comes every twenty seconds."""
+RESYNCED = 200
+"""Nouns of a kind that one resync looks at: ten a second of each, for it comes every twenty seconds."""
 
 PROVED = "proved"
 """The number in `meta` that says when it was last found out that the database can be written, in seconds."""
@@ -46,7 +46,7 @@ TOGETHER = 100
 """Tombstones beyond a project's bound that one transaction erases."""
 
 HASTE = 2
-"""Seconds by which `ERASED` moves at most in a second of a steady clock: so long does a jump of the time take."""
+"""Seconds by which `ERASED` moves at most in a second of a monotonic clock: so long does a jump of the time take."""
 
 
 log = structlog.get_logger()
@@ -76,8 +76,8 @@ class Store:
     def __init__(self, url: str, *, sync: str = "normal", now: Callable[[], float] | None = None) -> None:
         self.engine = Database(url, sync=sync)
         self.now = now or Clock()
-        self._swept = int(self.now() - TOMBSTONE), self.steady()
-        """`ERASED` as this process saw it last, and when that was by the steady clock."""
+        self._swept = int(self.now() - TOMBSTONE), self.monotonic()
+        """`ERASED` as this process saw it last, and when that was by the monotonic clock."""
         self._cache = Cache()
         self.closed = False
         """Whether nothing may be written but what recovers it, and no wake be had."""
@@ -89,8 +89,8 @@ class Store:
         """The highest revision that the store was seen to have given, where it is guarded."""
         self._set_back = False
         """Whether the clock was set back, and due times are still those of before."""
-        self._scanned: dict[str, str] = {}
-        """Up to which uuid the last slow scan came, by kind."""
+        self._resynced: dict[str, str] = {}
+        """Up to which uuid the last resync came, by kind."""
         self._sweep = JournalSweep()
         self._leased: set[LeasedWake] = set()
         """The wakes that this process has leased and not given back."""
@@ -181,7 +181,7 @@ class Store:
     def finish_wakes(
         self, done: Sequence[tuple[LeasedWake, float | None, bool]], *, lease: int = 0
     ) -> list[LeasedWake]:
-        """Give wakes back, each with when it is due (None: when woken or scanned) and whether it failed.
+        """Give wakes back, each with when it is due (None: when woken or resynced) and whether it failed.
 
         One that was woken meanwhile is due at once. With `lease`, lease up to that many others in the same transaction.
         A wake that cannot be given back now, perhaps because the disk is full, is given back before this process leases
@@ -259,9 +259,9 @@ class Store:
             connection.execute(statements.BRING_FORWARD, {"beyond": now, "at": now})
 
     def wake_everything(self, kinds: Iterable[str]) -> None:
-        """The slow scan: living nouns of these kinds are due, and wakes of what ended are dropped.
+        """The resync: living nouns of these kinds are due, and wakes of what ended are dropped.
 
-        Of a kind with more than `SCANNED` nouns it takes so many, and goes on from there the next time: what is not at
+        Of a kind with more than `RESYNCED` nouns it takes so many, and goes on from there the next time: what is not at
         rest has a wake of its own. A lease, or a due time, that is later than any could be was given before the clock
         was set back: it has come.
         """
@@ -270,9 +270,9 @@ class Store:
             tx.sql.execute(statements.BRING_FORWARD, {"beyond": self.now() + 2 * LEASE, "at": self.now()})
             for kind in kinds:
                 living, drop_dead = statements.living(kind)
-                after = self._scanned.get(kind, "")
-                uuids = [row.uuid for row in tx.sql.execute(living, {"after": after, "most": SCANNED})]
-                self._scanned[kind] = uuids[-1] if len(uuids) == SCANNED else ""
+                after = self._resynced.get(kind, "")
+                uuids = [row.uuid for row in tx.sql.execute(living, {"after": after, "most": RESYNCED})]
+                self._resynced[kind] = uuids[-1] if len(uuids) == RESYNCED else ""
                 tx.wake_all(kind, uuids)
                 tx.sql.execute(drop_dead)
 
@@ -305,13 +305,13 @@ class Store:
                 tx.erase_these(cls, surplus[start : start + TOGETHER])
 
     def _erasable(self, tx: Writer) -> int:
-        """The time before which rows may be erased: a day ago, but never further ahead than steady time has passed.
+        """The time before which rows may be erased: a day ago, but never further ahead than monotonic time has passed.
 
         It is never above a day before the time that rows are given now. So a row is erased only after it has moved by
         a day, which takes half a day of some process's life, whatever becomes of the wall clock meanwhile. An exception
         is a row that ended while the clock was more than a day behind, if no sweep met it before the clock was right.
         """
-        before, stored, now = int(self.now() - TOMBSTONE), tx.meta(ERASED), self.steady()
+        before, stored, now = int(self.now() - TOMBSTONE), tx.meta(ERASED), self.monotonic()
         erased, at = self._swept
         # Of several processes that sweep, only the one that moved it last goes on.
         passed = now - at if stored in (0, erased) else 0.0
@@ -321,9 +321,9 @@ class Store:
         self._swept = before, now
         return before
 
-    def steady(self) -> float:
-        """Seconds of a clock that nobody sets: how long something takes is measured by it, never by `now`."""
-        return self.now.steady() if isinstance(self.now, Clock) else self.now()
+    def monotonic(self) -> float:
+        """Seconds of the monotonic clock: how long something takes is measured by it, never by `now`."""
+        return self.now.monotonic() if isinstance(self.now, Clock) else self.now()
 
     def shorten_journal(self) -> int:
         """Erase lines of the journal beyond `bounds.JOURNAL` and `bounds.OPEN_JOURNAL` of a noun; how many."""

@@ -371,13 +371,13 @@ class Writer(Reader):
             self.sql.execute(statements.ADD_WAKE, rows)
         self.woken = True
 
-    def record(
+    def add_journal_line(
         self, caller: Caller, noun: Noun, verb: str, *, goal: int = 0, outcome: str = "open", detail: str = ""
     ) -> None:
         """Write into the journal that `caller` asked for `verb`; `goal` is the counter that it waits for."""
-        self.record_all(caller, [noun], verb, goal=goal, outcome=outcome, detail=detail)
+        self.add_journal_lines(caller, [noun], verb, goal=goal, outcome=outcome, detail=detail)
 
-    def record_all(
+    def add_journal_lines(
         self,
         caller: Caller,
         nouns: Iterable[Noun],

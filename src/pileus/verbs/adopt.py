@@ -45,7 +45,7 @@ def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: BodyR
         before = set(recount.differences(tx))
         row = make(tx, spec, host, body)
         _whole(tx, row)
-        tx.record(caller, row, "instance.adopt", outcome="done")
+        tx.add_journal_line(caller, row, "instance.adopt", outcome="done")
         clashes = [what for what in recount.set_right(tx) if what not in before]
         if clashes:
             raise Conflict(

@@ -28,7 +28,7 @@ def add_aws(caller: Caller, core: Core, tx: Writer, user: User, project: Project
     sealed = cipher(core).encrypt(secret.encode()).decode()
     wanted = Wanted(type="aws", key=access_key, sealed=sealed, user=user.uuid)
     noun = Credential(uuid=new_uuid(), project=project.uuid, wanted=wanted)
-    tx.record(caller, tx.add(noun), "credential.create", outcome="done")
+    tx.add_journal_line(caller, tx.add(noun), "credential.create", outcome="done")
     return access_key, secret
 
 
@@ -81,4 +81,4 @@ def revoke(caller: Caller, core: Core, ident: str) -> None:
             raise NotFound("There is no such credential.", noun="credential")
         tx.want(credential, msgspec.structs.replace(credential.wanted, gone=True))
         tx.make_tombstone(credential)
-        tx.record(caller, credential, "credential.revoke", outcome="done")
+        tx.add_journal_line(caller, credential, "credential.revoke", outcome="done")

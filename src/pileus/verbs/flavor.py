@@ -65,7 +65,9 @@ def demand(caller: Caller, core: Core, ident: str, add: Iterable[str] = (), remo
         if traits == flavor.wanted.traits:
             return flavor
         flavor = tx.want(flavor, msgspec.structs.replace(flavor.wanted, traits=traits))
-        tx.record(caller, flavor, "flavor.traits", goal=flavor.generation, outcome="done", detail=" ".join(traits))
+        tx.add_journal_line(
+            caller, flavor, "flavor.traits", goal=flavor.generation, outcome="done", detail=" ".join(traits)
+        )
         return flavor
 
 
@@ -80,7 +82,7 @@ def offer(caller: Caller, core: Core, ident: str, *, retired: bool = False) -> F
             return flavor
         flavor = tx.want(flavor, msgspec.structs.replace(flavor.wanted, retired=retired))
         verb = "flavor.retire" if retired else "flavor.offer"
-        tx.record(caller, flavor, verb, goal=flavor.generation, outcome="done")
+        tx.add_journal_line(caller, flavor, verb, goal=flavor.generation, outcome="done")
         return flavor
 
 
@@ -117,7 +119,7 @@ def _add(caller: Caller, tx: Writer, name: str, wanted: model.Wanted) -> Flavor:
         flavor = tx.add(flavor)
     except Duplicate as error:
         raise Duplicate(f"The flavor '{name}' exists already.", noun="flavor", ident=name) from error
-    tx.record(caller, flavor, "flavor.create", outcome="done")
+    tx.add_journal_line(caller, flavor, "flavor.create", outcome="done")
     return flavor
 
 

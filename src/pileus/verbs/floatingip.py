@@ -18,8 +18,8 @@ from pileus.rules.floatingip import (
     AddressView,
     disassociated,
     free,
+    journal_change,
     leave,
-    record_change,
     views_of,
     wake_holder,
     within,
@@ -52,7 +52,7 @@ def allocate(
             assigned=Assigned(address=address),
         )
         floating = tx.add(floating)
-        record_change(caller, tx, floating, "allocate")
+        journal_change(caller, tx, floating, "allocate")
         return floating
 
 
@@ -98,7 +98,7 @@ def associate(
         if floating.wanted.port:
             wake_holder(tx, floating.wanted.port)
         floating = tx.want(floating, wanted)
-        record_change(caller, tx, floating, "associate")
+        journal_change(caller, tx, floating, "associate")
         wake_holder(tx, target.uuid)
         return floating
 
@@ -150,7 +150,7 @@ def release(caller: Caller, core: Core, ident: str = "", address: str = "") -> N
                 reason="in-use",
             )
         floating = tx.want(floating, msgspec.structs.replace(floating.wanted, gone=True))
-        tx.record(caller, floating, "floatingip.release")
+        tx.add_journal_line(caller, floating, "floatingip.release")
         tx.wake(floating)
 
 

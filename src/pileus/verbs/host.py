@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from pileus.store.reader import Reader
 
 
-_TURNS: dict[Duty, str] = {"active": "host.activate", "drained": "host.drain", "maintenance": "host.maintenance"}
+_JOURNAL_VERBS: dict[Duty, str] = {
+    "active": "host.activate",
+    "drained": "host.drain",
+    "maintenance": "host.maintenance",
+}
 
 
-def turn(caller: Caller, core: Core, ident: str, state: Duty) -> Host:
+def set_duty(caller: Caller, core: Core, ident: str, state: Duty) -> Host:
     """Have a host take new instances, or none; those that it has run on. The same state again changes nothing.
 
     Instances are not moved away: their disks are their host's own. Raises Forbidden, NotFound.
@@ -37,7 +41,7 @@ def turn(caller: Caller, core: Core, ident: str, state: Duty) -> Host:
         if host.wanted.state == state:
             return host
         host = tx.want(host, msgspec.structs.replace(host.wanted, state=state))
-        tx.record(caller, host, _TURNS[state], goal=host.generation, outcome="done")
+        tx.add_journal_line(caller, host, _JOURNAL_VERBS[state], goal=host.generation, outcome="done")
         return host
 
 
@@ -53,11 +57,11 @@ def give(caller: Caller, core: Core, ident: str, ratios: Overcommit) -> Host:
     with core.store.write() as tx:
         host = _one(caller, tx, ident)
         host = tx.want(host, msgspec.structs.replace(host.wanted, overcommit=ratios))
-        tx.record(caller, host, "host.overcommit", goal=host.generation, outcome="done")
+        tx.add_journal_line(caller, host, "host.overcommit", goal=host.generation, outcome="done")
         return host
 
 
-def mark(caller: Caller, core: Core, ident: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Host:
+def change_traits(caller: Caller, core: Core, ident: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Host:
     """Give a host traits, or take them from it: where flavors that demand them go from now on. Instances run on.
 
     Raises Forbidden, NotFound, InvalidValue for words that are no traits, or that hosts alone can say of themselves.
@@ -68,7 +72,7 @@ def mark(caller: Caller, core: Core, ident: str, add: Iterable[str] = (), remove
         if traits == host.wanted.traits:
             return host
         host = tx.want(host, msgspec.structs.replace(host.wanted, traits=traits))
-        tx.record(caller, host, "host.traits", goal=host.generation, outcome="done", detail=" ".join(traits))
+        tx.add_journal_line(caller, host, "host.traits", goal=host.generation, outcome="done", detail=" ".join(traits))
         return host
 
 
@@ -104,7 +108,7 @@ def remove(caller: Caller, core: Core, ident: str, *, forget: bool = False) -> H
         host = tx.want(host, msgspec.structs.replace(host.wanted, gone=True))
         tx.make_tombstone(host)
         tx.claim(REMOVED, host.name, host)
-        tx.record(
+        tx.add_journal_line(
             caller,
             host,
             "host.remove",
@@ -129,7 +133,7 @@ def admit(caller: Caller, core: Core, name: str) -> None:
         if removed is not None and removed.wanted.certificates:
             wanted = msgspec.structs.replace(removed.wanted, gone=False)
             host = tx.add(Host(uuid=new_uuid(), name=name, wanted=wanted))
-            tx.record(caller, host, "host.admit", goal=host.generation, outcome="done")
+            tx.add_journal_line(caller, host, "host.admit", goal=host.generation, outcome="done")
 
 
 def _one(caller: Caller, tx: Reader, ident: str) -> Host:

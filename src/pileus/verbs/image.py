@@ -41,7 +41,7 @@ def register(caller: Caller, core: Core, name: str, wanted: Wanted) -> Image:
             if image.wanted == wanted:
                 return image
         image = tx.add(Image(uuid=new_uuid(), project=caller.project, name=name, wanted=wanted))
-        tx.record(caller, image, "image.register", outcome="done")
+        tx.add_journal_line(caller, image, "image.register", outcome="done")
         return image
 
 
@@ -83,7 +83,7 @@ def capture(caller: Caller, core: Core, request: CaptureRequest) -> Image:
             seen=Seen(),
         )
         image = tx.add(image)
-        tx.record(caller, image, "image.capture", goal=image.generation)
+        tx.add_journal_line(caller, image, "image.capture", goal=image.generation)
         tx.wake(image)
         return image
 
@@ -177,7 +177,7 @@ def deregister(caller: Caller, core: Core, ident: str) -> None:
         if image.wanted.gone or (image.project != caller.project and not caller.admin):
             raise find.not_found(Image, [ident])
         image = tx.want(image, msgspec.structs.replace(image.wanted, gone=True))
-        tx.record(caller, image, "image.deregister", goal=image.generation)
+        tx.add_journal_line(caller, image, "image.deregister", goal=image.generation)
         if image.wanted.instance:
             source(tx, image)
         if image.assigned is None or (image.assigned.host is None and not image.assigned.clear):

@@ -67,7 +67,7 @@ def invite(caller: Caller, core: Core, host: str = "", valid: float = 3600.0) ->
         _forget(tx)
         wanted = Wanted(type="join", key=_digest(token), user=caller.user, host=host, until=tx.now + valid)
         credential = tx.add(Credential(uuid=_uuid(token), project=caller.project, name=host, wanted=wanted))
-        tx.record(caller, credential, "host.invite", outcome="done", detail=host)
+        tx.add_journal_line(caller, credential, "host.invite", outcome="done", detail=host)
     return Invitation(token=token, url=core.place.join, host=host, until=wanted.until)
 
 
@@ -99,7 +99,7 @@ def redeem(core: Core, token: str, name: str, zone: str, issue: Issue) -> tuple[
             raise _refused("token-used", "This token was used already: each lets one host in, once.") from error
         tx.want(credential, msgspec.structs.replace(credential.wanted, gone=True))
         tx.make_tombstone(credential)
-        tx.record(SYSTEM, host, "host.join", outcome="done", detail=f"certificate {serial}")
+        tx.add_journal_line(SYSTEM, host, "host.join", outcome="done", detail=f"certificate {serial}")
     return host, certificate
 
 
@@ -115,7 +115,9 @@ def renew(core: Core, name: str, serial: str, issue: Issue) -> bytes:
             raise _stranger(tx, name)
         certificate, new = issue(name)
         host = tx.want(host, msgspec.structs.replace(host.wanted, certificates=(serial, new)))
-        tx.record(SYSTEM, host, "host.renew", goal=host.generation, outcome="done", detail=f"certificate {new}")
+        tx.add_journal_line(
+            SYSTEM, host, "host.renew", goal=host.generation, outcome="done", detail=f"certificate {new}"
+        )
     return certificate
 
 

@@ -79,7 +79,7 @@ def _add(caller: Caller, core: Core, name: str, wanted: Wanted, tags: Mapping[st
             raise Duplicate(
                 f"The keypair '{name}' already exists.", noun="keypair", ident=name, reason="name"
             ) from error
-        tx.record(caller, key, verb, outcome="done")
+        tx.add_journal_line(caller, key, verb, outcome="done")
         return key
 
 
@@ -96,7 +96,7 @@ def delete(caller: Caller, core: Core, *, name: str = "", ident: str = "") -> Ke
             return None
         tx.want(key, msgspec.structs.replace(key.wanted, gone=True))
         tx.make_tombstone(key)
-        tx.record(caller, key, "keypair.delete", outcome="done")
+        tx.add_journal_line(caller, key, "keypair.delete", outcome="done")
         return key
 
 

@@ -72,7 +72,7 @@ def change(caller: Caller, core: Core, name: str, limits: Mapping[str, int | Non
         new = {resource: UNLIMITED if limit is None else limit for resource, limit in limits.items()}
         project = tx.want(project, msgspec.structs.replace(project.wanted, quota={**old_quota, **new}))
         words = " ".join(f"{resource}={limit}" for resource, limit in sorted(new.items()))
-        tx.record(caller, project, "project.limit", goal=project.generation, outcome="done", detail=words)
+        tx.add_journal_line(caller, project, "project.limit", goal=project.generation, outcome="done", detail=words)
     return show(caller, core, name)
 
 

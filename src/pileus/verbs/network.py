@@ -113,9 +113,9 @@ def flat(caller: Caller, core: Core, pool: str) -> Flat:
         ]
         subnet = tx.add(Subnet(uuid=new_uuid(), project=caller.project, name=FLAT, wanted=wanted))
         for noun in new_nouns:
-            tx.record(caller, noun, f"{noun.KIND}.create")
+            tx.add_journal_line(caller, noun, f"{noun.KIND}.create")
             tx.wake(noun)
-        tx.record(caller, subnet, "subnet.create", outcome="done")
+        tx.add_journal_line(caller, subnet, "subnet.create", outcome="done")
         return Flat(subnet=subnet.ec2_id, group=new_nouns[-1].ec2_id)
 
 
@@ -136,7 +136,7 @@ def _repooled(caller: Caller, tx: Writer, subnet: Subnet, first: str, last: str)
                 reason="pool",
             )
         subnet = tx.want(subnet, msgspec.structs.replace(wanted, pool=pool))
-        tx.record(caller, subnet, "subnet.modify", outcome="done")
+        tx.add_journal_line(caller, subnet, "subnet.modify", outcome="done")
         network = tx.need(Network, wanted.network)
         # The engine's record of the network has its subnets.
         tx.wake(network)
@@ -144,7 +144,7 @@ def _repooled(caller: Caller, tx: Writer, subnet: Subnet, first: str, last: str)
     holder = tx.claimed(f"securitygroup:{router}", FLAT)
     if holder is None:
         group = securitygroup.open_(tx, caller.project, router, FLAT)
-        tx.record(caller, group, "securitygroup.create")
+        tx.add_journal_line(caller, group, "securitygroup.create")
         tx.wake(group)
         return Flat(subnet=subnet.ec2_id, group=group.ec2_id)
     return Flat(subnet=subnet.ec2_id, group=tx.need(SecurityGroup, holder[1]).ec2_id)

@@ -31,7 +31,7 @@ def create(
             text = f"The placement group '{name}' already exists."
             raise Duplicate(text, noun="placementgroup", ident=name)
         group = tx.add(group)
-        tx.record(caller, group, "placementgroup.create", outcome="done")
+        tx.add_journal_line(caller, group, "placementgroup.create", outcome="done")
         return group
 
 
@@ -45,7 +45,7 @@ def delete(caller: Caller, core: Core, name: str) -> None:
             raise Conflict(text, noun="placementgroup", ident=name, reason="in-use")
         tx.want(group, msgspec.structs.replace(group.wanted, gone=True))
         tx.make_tombstone(group)
-        tx.record(caller, group, "placementgroup.delete", outcome="done")
+        tx.add_journal_line(caller, group, "placementgroup.delete", outcome="done")
 
 
 def listing(caller: Caller, core: Core, names: Sequence[str] = (), ids: Sequence[str] = ()) -> list[PlacementGroup]:

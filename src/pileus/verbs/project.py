@@ -47,7 +47,7 @@ def _create(caller: Caller, core: Core, tx: Writer, name: str, limits: Mapping[s
         project = tx.add(project)
     except Duplicate as error:
         raise Duplicate(f"The project '{name}' exists already.", noun="project", ident=name) from error
-    tx.record(caller, project, "project.create", outcome="done")
+    tx.add_journal_line(caller, project, "project.create", outcome="done")
     _default_network(caller, core, tx, project)
     return project
 
@@ -74,7 +74,7 @@ def _default_network(caller: Caller, core: Core, tx: Writer, project: Project) -
     )
     group = securitygroup.default(tx, project.uuid, router.uuid)
     for noun in (router, network, subnet, group):
-        tx.record(caller, noun, f"{noun.KIND}.create", outcome="done" if noun is subnet else "open")
+        tx.add_journal_line(caller, noun, f"{noun.KIND}.create", outcome="done" if noun is subnet else "open")
         if noun is not subnet:
             tx.wake(noun)
 

@@ -61,7 +61,7 @@ def create(
                 ident=name,
                 reason="name",
             ) from error
-        tx.record(caller, group, "securitygroup.create", goal=group.generation)
+        tx.add_journal_line(caller, group, "securitygroup.create", goal=group.generation)
         tx.wake(group)
         return group
 
@@ -104,7 +104,7 @@ def delete(caller: Caller, core: Core, ident: str = "", name: str = "") -> None:
                 reason="in-use",
             )
         tx.want(group, msgspec.structs.replace(group.wanted, gone=True))
-        tx.record(caller, group, "securitygroup.delete")
+        tx.add_journal_line(caller, group, "securitygroup.delete")
         tx.wake(group)
 
 
@@ -227,7 +227,7 @@ def _fits(caller: Caller, tx: Reader, group: SecurityGroup, rule: Rule, have: se
 def _replace(caller: Caller, tx: Writer, group: SecurityGroup, rules: tuple[Rule, ...], verb: str) -> None:
     selectors = tuple(dict.fromkeys(rule.group for rule in rules if rule.group))
     changed = tx.want(group, msgspec.structs.replace(group.wanted, rules=rules, selectors=selectors))
-    tx.record(caller, changed, verb, goal=changed.generation)
+    tx.add_journal_line(caller, changed, verb, goal=changed.generation)
     tx.wake(changed)
     wake_members(tx, [group.uuid])
 

@@ -63,7 +63,7 @@ def _change(caller: Caller, core: Core, ids: Sequence[str], change: Change, verb
             if tags == noun.tags:
                 continue
             changed = tx.want(noun, tags=tags)
-            tx.record(caller, changed, verb, goal=changed.generation, outcome="done")
+            tx.add_journal_line(caller, changed, verb, goal=changed.generation, outcome="done")
             for kind, uuid in changed.carriers():
                 tx.wake_all(kind, [uuid])
         _change_rules(caller, tx, rules, change, verb)
@@ -80,7 +80,7 @@ def _change_rules(caller: Caller, tx: Writer, ids: set[str], change: Change, ver
         missing_ids -= {rule.id for rule in group.wanted.rules}
         if tuple(changed) != group.wanted.rules:
             written = tx.want(group, msgspec.structs.replace(group.wanted, rules=tuple(changed)))
-            tx.record(caller, written, verb, goal=written.generation, outcome="done")
+            tx.add_journal_line(caller, written, verb, goal=written.generation, outcome="done")
             tx.wake(written)
     if missing_ids:
         ident = min(missing_ids)

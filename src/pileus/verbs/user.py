@@ -74,7 +74,7 @@ def create(
             user = tx.add(user)
         except Duplicate as error:
             raise Duplicate(f"The user '{name}' exists already.", noun="user", ident=name) from error
-        tx.record(caller, user, "user.create", outcome="done")
+        tx.add_journal_line(caller, user, "user.create", outcome="done")
         return _account(caller, core, tx, user, home, password)
 
 
@@ -103,7 +103,7 @@ def renew(caller: Caller, core: Core, name: str) -> Account:
         user = tx.need(User, _named(tx, name))
         home = tx.need(Project, user.wanted.home)
         user = tx.want(user, msgspec.structs.replace(user.wanted, password=hashed))
-        tx.record(caller, user, "user.renew", outcome="done")
+        tx.add_journal_line(caller, user, "user.renew", outcome="done")
         return _account(caller, core, tx, user, home, password)
 
 
@@ -123,7 +123,7 @@ def remake(caller: Caller, core: Core, name: str) -> Account:
             user = tx.add(User(uuid=uuid, project=home.uuid, name=name, wanted=wanted))
         else:
             user = tx.want(user, wanted)
-        tx.record(caller, user, "user.remake", outcome="done")
+        tx.add_journal_line(caller, user, "user.remake", outcome="done")
         return _account(caller, core, tx, user, home, password)
 
 

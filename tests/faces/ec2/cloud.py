@@ -286,7 +286,7 @@ class Cloud:
         return found
 
     def observe(self, ident: str, **seen: Any) -> Instance:
-        """Have the instance with this EC2 id seen so; the power wish counts as reached unless told otherwise."""
+        """Have the instance with this EC2 id seen so; the power number counts as reached unless told otherwise."""
         with self.core.store.write() as tx:
             instance = tx.by_ec2(Instance, [ident])[ident]
             told = Seen(**{"running": True, "n": instance.wanted.power.n, "ever": True, "since": 1.7e9, **seen})

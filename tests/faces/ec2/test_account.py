@@ -25,4 +25,4 @@ def test_the_documented_attributes_can_be_asked_for_though_the_model_lists_fewer
     found = account.ec2.describe_account_attributes(AttributeNames=["max-elastic-ips"])  # type: ignore[list-item]
     assert [a["AttributeName"] for a in found["AccountAttributes"]] == ["max-elastic-ips"]
     with refused("InvalidParameterValue", 400):
-        account.ec2.describe_account_attributes(AttributeNames=["max-wishes"])  # type: ignore[list-item]
+        account.ec2.describe_account_attributes(AttributeNames=["max-unicorns"])  # type: ignore[list-item]

@@ -47,9 +47,9 @@ def alike(folder: Path, count: int) -> list[Layout]:
 
 def test_two_clouds_that_would_like_the_same_prefix_get_two_and_keep_them(tmp_path: Path) -> None:
     one, other = alike(tmp_path, 2)
-    wish = prefix.of(one)
+    preferred = prefix.of(one)
     taken = [prefix.take(one), prefix.take(other)]
-    assert taken[0] == wish != taken[1]
+    assert taken[0] == preferred != taken[1]
     assert set(taken) <= set(ALL)
     assert [prefix.take(one), prefix.take(other)] == taken
     assert [prefix.of(one), prefix.of(other)] == taken
@@ -83,13 +83,13 @@ def test_what_is_remembered_outlives_the_folder_of_all_clouds(tmp_path: Path) ->
 
 def test_a_start_that_died_half_way_is_repeated_or_leaves_nothing(tmp_path: Path) -> None:
     one, other = alike(tmp_path, 2)
-    wish = prefix.take(one)
+    number = prefix.take(one)
     one.prefix_file.unlink()
-    assert prefix.take(one) == wish
-    (one.prefixes / str(wish)).unlink()
+    assert prefix.take(one) == number
+    (one.prefixes / str(number)).unlink()
     # Another one was quicker than the repetition.
-    assert prefix.take(other) == wish
-    assert prefix.take(one) != wish
+    assert prefix.take(other) == number
+    assert prefix.take(one) != number
 
 
 def test_a_copied_cloud_gets_another_one_and_a_moved_one_keeps_its_own(tmp_path: Path) -> None:
@@ -114,11 +114,11 @@ def test_the_prefix_of_a_directory_that_is_gone_is_the_last_to_be_given_again(tm
 
 def test_an_address_on_which_somebody_listens_is_left_alone(tmp_path: Path) -> None:
     one = cloud(tmp_path, "one")
-    wish = prefix.of(one)
+    preferred = prefix.of(one)
     line = "   0: 0100{:02X}7F:0016 00000000:0000 {} 00000000:00000000 00:00000000 00000000  0  0 22 1 0\n"
-    (tmp_path / "tcp").write_text(HEAD + line.format(wish, "0A") + line.format(wish + 1, "01"))
+    (tmp_path / "tcp").write_text(HEAD + line.format(preferred, "0A") + line.format(preferred + 1, "01"))
     taken = prefix.take(one)
-    assert taken != wish
+    assert taken != preferred
     # Its own host listens on it now.
     (tmp_path / "tcp").write_text(HEAD + line.format(taken, "0A"))
     assert prefix.take(one) == taken

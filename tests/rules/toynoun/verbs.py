@@ -22,7 +22,7 @@ def create(caller: Caller, core: Core, name: str, wanted: Wanted) -> Reminder:
     """Make a reminder. Raises Duplicate when the project has one of this name, QuotaExceeded."""
     with core.store.write() as tx:
         row = tx.add(Reminder(uuid=new_uuid(), project=caller.project, name=name, wanted=wanted))
-        tx.record(caller, row, "reminder.create", goal=row.generation)
+        tx.add_journal_line(caller, row, "reminder.create", goal=row.generation)
         tx.wake(row)
         return row
 
@@ -32,7 +32,7 @@ def delete(caller: Caller, core: Core, ident: str) -> None:
     with core.store.write() as tx:
         row = find.by_any(caller, tx, Reminder, ident)
         row = tx.want(row, msgspec.structs.replace(row.wanted, gone=True))
-        tx.record(caller, row, "reminder.delete", goal=row.generation)
+        tx.add_journal_line(caller, row, "reminder.delete", goal=row.generation)
         tx.wake(row)
 
 

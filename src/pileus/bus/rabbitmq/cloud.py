@@ -46,7 +46,7 @@ class CloudEnd:
         self._process = ""
         self._declared: dict[str, float] = {}
         self._on_report: Callable[[Report], object] | None = None
-        self._on_nudge: Callable[[], None] = _nobody
+        self._on_notification: Callable[[], None] = _nobody
         self._publisher = Publisher(broker, self._renew, self._declare)
         self._answers = Consumer("answers", broker, self._own, self._answered)
         self._reports = Consumer("reports", broker, self._strangers, self._reported, further=self._reports_of)
@@ -60,9 +60,9 @@ class CloudEnd:
         """
         self._on_report = on_report
 
-    def on_nudge(self, callback: Callable[[], None]) -> None:
+    def on_notification(self, callback: Callable[[], None]) -> None:
         """Call back when another process woke something."""
-        self._on_nudge = callback
+        self._on_notification = callback
 
     def start(self) -> None:
         """Begin to connect."""
@@ -108,9 +108,9 @@ class CloudEnd:
             raise Unavailable("The host offers no channel that another machine can reach.", noun="host")
         return access
 
-    def nudge(self) -> None:
+    def notify(self) -> None:
         """Tell the other processes that something was woken; they look at once. Never blocks; losing it is no harm."""
-        self._publisher.nudge()
+        self._publisher.notify()
 
     def _send(self, host: str, message: Order | Ask | Open) -> None:
         self.attend([host])
@@ -170,7 +170,7 @@ class CloudEnd:
     def _answered(self, letter: Letter) -> None:
         if not letter.key:
             if letter.sender != self._process:
-                self._on_nudge()
+                self._on_notification()
             return
         message = messages.decode_to_cloud(letter.body)
         if isinstance(message, messages.Report):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 WAITING = bounds.MESSAGE_QUEUE.most
 """Messages that may wait for the broker; more are dropped, for they will be sent again."""
 
-NUDGES = 0.05
-"""Seconds between two nudges at least."""
+NOTIFICATION_INTERVAL = 0.05
+"""Seconds between two notifications at least."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Parcel:
     made: float = field(default_factory=time.monotonic)
 
 
-_NUDGE = Parcel(exchange=WAKES.name, key="", made=float("inf"))
+_NOTIFICATION = Parcel(exchange=WAKES.name, key="", made=float("inf"))
 
 
 class Publisher:
@@ -48,11 +48,11 @@ class Publisher:
         before: Callable[[Any, Parcel], None] = lambda _channel, _parcel: None,
     ) -> None:
         self.sender = ""
-        """Which process's nudges these are."""
+        """Which process's notifications these are."""
         self._prepare = prepare
         self._before = before
         self._queue: queue.Queue[Parcel] = queue.Queue(WAITING)
-        self._nudged = False
+        self._notification_due = False
         self._last = 0.0
         self.session = BrokerSession("publish", broker, self._use)
         self.connected = False
@@ -64,18 +64,18 @@ class Publisher:
     def stop(self) -> None:
         """End; what still waits is dropped."""
         self.session.stopping.set()
-        self._put(_NUDGE)
+        self._put(_NOTIFICATION)
         self.session.stop()
 
     def send(self, parcel: Parcel) -> None:
         """Have a message published soon, or not at all. Never blocks, never raises."""
         self._put(parcel)
 
-    def nudge(self) -> None:
-        """Have a nudge published soon; several within a moment are one."""
-        if not self._nudged:
-            self._nudged = True
-            self._put(_NUDGE)
+    def notify(self) -> None:
+        """Have a notification published soon; several within a moment are one."""
+        if not self._notification_due:
+            self._notification_due = True
+            self._put(_NOTIFICATION)
 
     def _put(self, parcel: Parcel) -> None:
         with contextlib.suppress(queue.Full):
@@ -89,7 +89,7 @@ class Publisher:
         looked = 0.0
         try:
             while not self.session.stopping.is_set():
-                idle = not self._turn(channel)
+                idle = not self._publish_next(channel)
                 now = time.monotonic()
                 if idle or now - looked > CHECK_INTERVAL:
                     looked = now
@@ -99,19 +99,19 @@ class Publisher:
         finally:
             self.connected = False
 
-    def _turn(self, channel: Any) -> bool:
+    def _publish_next(self, channel: Any) -> bool:
         """Publish what comes next, waiting a moment for it; False when there was nothing."""
-        due = self._last + NUDGES - time.monotonic() if self._nudged else CHECK_INTERVAL
+        due = self._last + NOTIFICATION_INTERVAL - time.monotonic() if self._notification_due else CHECK_INTERVAL
         parcel = None
         with contextlib.suppress(queue.Empty):
             parcel = self._queue.get(timeout=min(CHECK_INTERVAL, max(0.0, due)))
-        if parcel is not None and parcel is not _NUDGE and time.monotonic() - parcel.made < TTL:
+        if parcel is not None and parcel is not _NOTIFICATION and time.monotonic() - parcel.made < TTL:
             self._before(channel, parcel)
             self._publish(channel, parcel)
-        if self._nudged and time.monotonic() - self._last >= NUDGES:
-            # Before it is sent: who nudges from now on may mean a commit that this one is too early for.
-            self._nudged, self._last = False, time.monotonic()
-            self._publish(channel, _NUDGE)
+        if self._notification_due and time.monotonic() - self._last >= NOTIFICATION_INTERVAL:
+            # Before it is sent: a notification from now on may be of a commit that this one is too early for.
+            self._notification_due, self._last = False, time.monotonic()
+            self._publish(channel, _NOTIFICATION)
         return parcel is not None
 
     def _publish(self, channel: Any, parcel: Parcel) -> None:

@@ -81,7 +81,7 @@ def of_host(host: str) -> Queue:
 
 
 def of_process(process: str) -> Queue:
-    """Answers to one process's own questions, and the nudges of all; gone when its connection is."""
+    """Answers to one process's own questions, and the notifications of all; gone when its connection is."""
     bindings = [binding(CLOUD, routing_key=f"answer.{process}.#"), binding(WAKES)]
     return _queue(f"pileus.process.{process}", bindings=bindings, durable=False, exclusive=True, auto_delete=True)
 

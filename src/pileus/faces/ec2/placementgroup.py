@@ -15,7 +15,7 @@ POLICIES = {
     "cluster": Wanted(policy="soft-affinity"),
     "spread": Wanted(policy="anti-affinity"),
 }
-"""Amazon's strategies. Its clusters are near each other, not on one machine: that is wished for, and not required."""
+"""Amazon's strategies. Its clusters are near each other, not on one machine: that is preferred, and not required."""
 
 STRATEGIES = {
     "affinity": "cluster",

@@ -21,7 +21,7 @@ from pileus.rules.floatingip import views_of as views_of_addresses
 from pileus.rules.host import Heard, HostView
 from pileus.rules.host import views_of as views_of_hosts
 from pileus.rules.instance.view import InstanceView, views_of
-from pileus.verbs.instance.stats import Use
+from pileus.verbs.instance.stats import InstanceStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,23 +107,23 @@ def _trouble(instance: Instance, liveness: Heard) -> str:
     return instance.seen.fault.code if instance.seen.fault else ""
 
 
-def use_document(use: Use) -> dict[str, Any]:
-    """Return the document of an instance's use: seconds, bytes and packets; null where its host cannot measure now.
+def statistics_document(measured: InstanceStatistics) -> dict[str, Any]:
+    """Return the document of an instance's statistics: seconds, bytes, packets; null where its host cannot measure now.
 
     `uptime` is 0 and counters are unless it runs; `trouble` is "" unless nothing is known.
     """
-    statistics = use.statistics
+    statistics = measured.statistics
     return {
         "kind": "stats",
-        "id": use.instance.ec2_id,
-        "name": use.instance.name,
-        "project": use.instance.project,
-        "host": use.instance.assigned.host,
-        "state": str(use.state),
-        "since": use.since or None,
-        "uptime": max(0.0, use.asked - use.since) if use.since else 0.0,
+        "id": measured.instance.ec2_id,
+        "name": measured.instance.name,
+        "project": measured.instance.project,
+        "host": measured.instance.assigned.host,
+        "state": str(measured.state),
+        "since": measured.since or None,
+        "uptime": max(0.0, measured.asked - measured.since) if measured.since else 0.0,
         **{field: whole(getattr(statistics, field)) for field in FIGURES},
-        "trouble": use.trouble,
+        "trouble": measured.trouble,
     }
 
 

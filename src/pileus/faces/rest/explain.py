@@ -29,7 +29,7 @@ LINES = 20
 
 
 def explain(caller: Caller, core: Core, cls: type[Noun], ident: str) -> dict[str, Any]:
-    """The whole of one noun. `due` is when a loop looks at it next (None: when woken or scanned)."""
+    """The whole of one noun. `due` is when a loop looks at it next (None: when woken or resynced)."""
     with core.store.read() as tx:
         noun = documents.one(caller, tx, cls, ident)
         waits = waits_for(tx, noun, core.store.now())
@@ -113,7 +113,7 @@ def _instance(tx: Reader, instance: Instance, now: float) -> list[str]:
         )
     if seen.running != (wanted.power.state == "running") or seen.n < wanted.power.n:
         waits.append(
-            f"host {assigned.host} to have it {wanted.power.state} (wish {wanted.power.n}; it has seen to {seen.n})"
+            f"host {assigned.host} to have it {wanted.power.state} (request {wanted.power.n}; it has reached {seen.n})"
         )
     if seen.reboot < wanted.reboot:
         waits.append(f"host {assigned.host} to reboot it (reboot {wanted.reboot}; it has done {seen.reboot})")

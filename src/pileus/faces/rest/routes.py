@@ -232,12 +232,14 @@ def _console(request: TypedRequest) -> dict[str, Any]:
 
 def _stats(request: TypedRequest) -> dict[str, Any]:
     start, limit = pages.after(request.query.get("after")), _limit(request.query.get("limit"))
-    uses, rest = stats.of_all(request.caller, request.core, everywhere=request.flag("all"), after=start, limit=limit)
-    return {"stats": [documents.use_document(use) for use in uses], "next": rest}
+    all_measured, rest = stats.of_all(
+        request.caller, request.core, everywhere=request.flag("all"), after=start, limit=limit
+    )
+    return {"stats": [documents.statistics_document(measured) for measured in all_measured], "next": rest}
 
 
 def _stats_of_one(request: TypedRequest) -> dict[str, Any]:
-    return documents.use_document(stats.of_one(request.caller, request.core, request.path["id"]))
+    return documents.statistics_document(stats.of_one(request.caller, request.core, request.path["id"]))
 
 
 def _limits(request: TypedRequest) -> Any:
@@ -307,7 +309,7 @@ def _release_address(request: TypedRequest) -> dict[str, Any]:
 
 
 def _turned(state: Duty) -> Callable[[TypedRequest], dict[str, Any]]:
-    return lambda request: _document(request, host.turn(request.caller, request.core, request.path["id"], state))
+    return lambda request: _document(request, host.set_duty(request.caller, request.core, request.path["id"], state))
 
 
 def _give_host(request: TypedRequest) -> dict[str, Any]:
@@ -316,7 +318,7 @@ def _give_host(request: TypedRequest) -> dict[str, Any]:
 
 def _mark_host(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewTraits)
-    return _document(request, host.mark(request.caller, request.core, request.path["id"], new.add, new.remove))
+    return _document(request, host.change_traits(request.caller, request.core, request.path["id"], new.add, new.remove))
 
 
 def _remove_host(request: TypedRequest) -> dict[str, Any]:

@@ -25,18 +25,18 @@ class Layout:
     cache: Path = SHARED / "cache"
 
     @property
-    def mark(self) -> str:
+    def digest(self) -> str:
         """Eight hex digits that tell this cloud's machine-wide names from others'."""
         return hashlib.sha256(str(self.state).encode()).hexdigest()[:8]
 
     @property
     def netns(self) -> str:
         """The namespace in which switch, guests' QEMU and libvirtd live."""
-        return f"pileus-{self.mark}"
+        return f"pileus-{self.digest}"
 
     def network_netns(self, network: str) -> str:
         """The namespace of one network's localport, by the network's uuid."""
-        return f"pileus-{self.mark}-{network[:8]}"
+        return f"pileus-{self.digest}-{network[:8]}"
 
     def tap(self, port: str) -> str:
         """The TAP of a port, by the port's uuid (at most 15 characters); private to this cloud's namespace."""

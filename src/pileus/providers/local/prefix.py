@@ -31,7 +31,7 @@ class _Kept(msgspec.Struct, frozen=True):
 
 def of(layout: Layout) -> int:
     """The N that this cloud has taken; before that, the one it would like to have."""
-    return _kept(layout.prefix_file) or _FIRST + int(layout.mark, 16) % _COUNT
+    return _kept(layout.prefix_file) or _FIRST + int(layout.digest, 16) % _COUNT
 
 
 def take(layout: Layout) -> int:
@@ -61,11 +61,11 @@ def free(layout: Layout) -> None:
                     (layout.prefixes / str(number)).unlink()
 
 
-def _free(wish: int, holders: dict[int, str]) -> int:
-    """The first N from `wish` on that nobody has; of those whose holder is gone, only when there is no other."""
+def _free(preferred: int, holders: dict[int, str]) -> int:
+    """The first N from `preferred` on that nobody has; of those whose holder is gone, only when there is no other."""
     # Of a cloud that is in no folder of ours, perhaps.
     listening_numbers = {address.packed[1] for address, *_ in listening(_TCP.read_text()) if address.is_loopback}
-    order = [_FIRST + (wish - _FIRST + step) % _COUNT for step in range(_COUNT)]
+    order = [_FIRST + (preferred - _FIRST + step) % _COUNT for step in range(_COUNT)]
     quiet = [number for number in order if number not in listening_numbers]
     for number in sorted(quiet, key=lambda number: number in holders):
         if number not in holders or not _holds(holders[number], number):

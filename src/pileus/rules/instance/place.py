@@ -74,7 +74,7 @@ def remember(caller: Caller, core: Core, verb: str, why: str) -> None:
     with core.store.write() as tx:
         last = tx.journal(caller.project, limit=1)
         if not last or (last[0].verb, last[0].detail) != (verb, why):
-            tx.record(caller, tx.need(Project, caller.project), verb, outcome="failed", detail=why)
+            tx.add_journal_line(caller, tx.need(Project, caller.project), verb, outcome="failed", detail=why)
 
 
 # -- the snapshot ------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def terminated(caller: Caller, tx: Writer, instance: Instance, reason: str, mess
     """Want an instance gone, with its ports and volumes, and return it as it is then."""
     wanted = msgspec.structs.replace(instance.wanted, gone=True, reason=reason, reason_message=message)
     instance = tx.want(instance, wanted)
-    tx.record(caller, instance, "instance.terminate")
+    tx.add_journal_line(caller, instance, "instance.terminate")
     release(caller, tx, instance)
     tx.wake(instance)
     return instance

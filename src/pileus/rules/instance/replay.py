@@ -1,4 +1,4 @@
-"""The wishes for an instance whose row cannot be read, taken from the journal."""
+"""The requests for an instance whose row cannot be read, taken from the journal."""
 
 from __future__ import annotations
 

@@ -312,7 +312,7 @@ def _write(caller: Caller, core: Core, tx: Writer, request: Launch, plan: _Plan)
     tx.insert(instances, ports, volumes, unclaimed=True)
     for host in dict.fromkeys(plan.placed.hosts):
         here = [instance for instance in instances if instance.assigned.host == host]
-        tx.record_all(caller, here, LAUNCH, goal=1, detail=explanation(plan.placed, host))
+        tx.add_journal_lines(caller, here, LAUNCH, goal=1, detail=explanation(plan.placed, host))
     tx.wake_new([*instances, *ports])
     return view_rules.joined(tx, instances, ports, volumes)
 

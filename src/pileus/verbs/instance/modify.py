@@ -62,7 +62,7 @@ def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
         fields = {name: getattr(change, name) for name in ("protected", "on_shutdown", "user_data")}
         wanted = msgspec.structs.replace(row.wanted, **{k: v for k, v in fields.items() if v is not None})
         row = tx.want(row, wanted)
-        tx.record(caller, row, "instance.modify", outcome="done")
+        tx.add_journal_line(caller, row, "instance.modify", outcome="done")
         tx.wake(row)
         return row
 
@@ -85,5 +85,5 @@ def _regroup(caller: Caller, tx: Writer, row: Instance, ids: tuple[str, ...]) ->
     groups = [securitygroup.one(caller, tx, ident) for ident in dict.fromkeys(ids)]
     securitygroup.within(groups, router or "", "instance")
     changed = tx.want(port, msgspec.structs.replace(port.wanted, groups=tuple(group.uuid for group in groups)))
-    tx.record(caller, changed, "port.modify", goal=changed.generation)
+    tx.add_journal_line(caller, changed, "port.modify", goal=changed.generation)
     tx.wake(changed)

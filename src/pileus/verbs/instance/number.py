@@ -34,7 +34,7 @@ def _number(caller: Caller, core: Core) -> None:
         new = _without(tx.list(Instance, project=caller.project))
         for row, number in zip(new, free(tx, len(new)), strict=True):
             numbered_row = tx.assign(row, msgspec.structs.replace(row.assigned, number=number))
-            tx.record(caller, numbered_row, "instance.number", outcome="done")
+            tx.add_journal_line(caller, numbered_row, "instance.number", outcome="done")
             # Its host keeps the number too: it is in the order's record.
             tx.wake(numbered_row)
 

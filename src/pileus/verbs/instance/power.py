@@ -39,23 +39,23 @@ def stop(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool = Fals
     return _power(caller, core, ids, "stopped", dry_run=dry_run)
 
 
-def _power(caller: Caller, core: Core, ids: Sequence[str], wish: PowerState, *, dry_run: bool) -> list[Change]:
-    verb = "instance.start" if wish == "running" else "instance.stop"
+def _power(caller: Caller, core: Core, ids: Sequence[str], wanted_state: PowerState, *, dry_run: bool) -> list[Change]:
+    verb = "instance.start" if wanted_state == "running" else "instance.stop"
     with core.store.write() as tx:
         changes: list[Change] = []
         for instance in _living(caller, tx, ids, verb):
             before, power = state(instance), instance.wanted.power
-            # A guest may have ended itself, reported or not: a start is a new wish although it is wanted running.
-            again = power.state == wish
-            # What its host, not heard yet, holds may be newer than the row: a stop is a new wish against that.
-            if not dry_run and (wish == "running" or not again or instance.assigned.unheard is not None):
+            # A guest may have ended itself, reported or not: a start is a new request although it is wanted running.
+            again = power.state == wanted_state
+            # What its host, not heard yet, holds may be newer than the row: a stop is a new request against that.
+            if not dry_run and (wanted_state == "running" or not again or instance.assigned.unheard is not None):
                 wanted = msgspec.structs.replace(
                     instance.wanted,
-                    power=Power(state=wish, n=power.n + 1),
+                    power=Power(state=wanted_state, n=power.n + 1),
                     power_since=instance.wanted.power_since if again else power.n + 1,
                 )
                 instance = tx.want(instance, wanted)  # noqa: PLW2901  (the row after the change)
-                tx.record(caller, instance, verb, goal=power.n + 1)
+                tx.add_journal_line(caller, instance, verb, goal=power.n + 1)
                 tx.wake(instance)
             changes.append((instance, before, state(instance)))
         _dry(dry_run=dry_run)
@@ -70,7 +70,7 @@ def reboot(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool = Fa
                 continue
             count = instance.wanted.reboot + 1
             changed = tx.want(instance, msgspec.structs.replace(instance.wanted, reboot=count))
-            tx.record(caller, changed, "instance.reboot", goal=count)
+            tx.add_journal_line(caller, changed, "instance.reboot", goal=count)
             tx.wake(changed)
         _dry(dry_run=dry_run)
 

@@ -31,8 +31,8 @@ PATIENCE = 20.0
 """Seconds that all of them have together to answer, for one page."""
 
 
-class Use(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance and what it uses; `trouble` says why that is not known, else it is empty.
+class InstanceStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance and the statistics of its use; `trouble` says why that is not known, else it is empty.
 
     `since` is when it was seen to start (seconds since the epoch), 0 unless it runs; `asked` is the store's clock.
     """
@@ -45,22 +45,25 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str = ""
 
 
-def of_one(caller: Caller, core: Core, ident: str) -> Use:
-    """Return the use of the instance that `ident` (EC2 id, uuid or name) names. Raises NotFound, Unavailable, Fault."""
+def of_one(caller: Caller, core: Core, ident: str) -> InstanceStatistics:
+    """Return the statistics of the instance that `ident` (EC2 id, uuid or name) names.
+
+    Raises NotFound, Unavailable, Fault.
+    """
     with core.store.read() as tx:
         instance = find.by_any(caller, tx, Instance, ident)
     host = instance.assigned.host
     measurements = _asked(core, host, instance.uuid) if host is not None else {}
-    use = _use(instance, measurements, core.store.now())
-    if use.trouble:
-        raise Unavailable(f"The host cannot say what {instance.ec2_id} uses: {use.trouble}", noun="host")
-    return use
+    measured = _with_instance(instance, measurements, core.store.now())
+    if measured.trouble:
+        raise Unavailable(f"The host cannot say what {instance.ec2_id} uses: {measured.trouble}", noun="host")
+    return measured
 
 
 def of_all(
     caller: Caller, core: Core, *, everywhere: bool = False, after: int = 0, limit: int = 1000
-) -> tuple[list[Use], str | None]:
-    """Return the use of the project's instances, oldest first, and the token to continue, None at the end.
+) -> tuple[list[InstanceStatistics], str | None]:
+    """Return the statistics of the project's instances, oldest first, and the token to continue, None at the end.
 
     `everywhere` gives an administrator the instances of all projects. Hosts are asked side by side, and lost
     hosts not at all: their instances say so.
@@ -75,11 +78,11 @@ def of_all(
     measurements, silent = _answers(core, hosts - lost)
     silent |= {host: "host removed" if liveness.since(host) is None else "host lost" for host in lost}
     now = core.store.now()
-    uses = []
+    all_measured = []
     for instance in shown:
         host = instance.assigned.host or ""
-        uses.append(_use(instance, measurements.get(host, {}), now, silent.get(host, "")))
-    return uses, rest
+        all_measured.append(_with_instance(instance, measurements.get(host, {}), now, silent.get(host, "")))
+    return all_measured, rest
 
 
 def _answers(core: Core, hosts: Iterable[str]) -> tuple[dict[str, dict[str, Statistics]], dict[str, str]]:
@@ -111,10 +114,12 @@ def _asked(core: Core, host: str, uuid: str = "") -> dict[str, Statistics]:
         raise Unavailable(f"The host's figures came incomplete: {error}", noun="host") from error
 
 
-def _use(instance: Instance, measurements: dict[str, Statistics], now: float, trouble: str = "") -> Use:
+def _with_instance(
+    instance: Instance, measurements: dict[str, Statistics], now: float, trouble: str = ""
+) -> InstanceStatistics:
     none = Statistics(uuid=instance.uuid, id=instance.ec2_id, project=instance.project)
     figures = measurements.get(instance.uuid, none)
-    return Use(
+    return InstanceStatistics(
         instance=instance,
         state=state(instance),
         statistics=figures,

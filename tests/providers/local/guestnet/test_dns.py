@@ -140,7 +140,7 @@ def test_two_networks_with_the_same_addresses_know_nothing_of_each_other() -> No
     ("name", "kind"),
     [("example.com.", "A"), (".", "NS"), ("secret.", "A"), ("1.0.0.10.in-addr.arpa.", "PTR"), ("arpa.", "PTR")],
 )
-def test_the_rest_is_asked_elsewhere_if_that_is_wished(name: str, kind: str) -> None:
+def test_the_rest_is_asked_elsewhere_if_that_is_requested(name: str, kind: str) -> None:
     query = asked(name, kind)
     assert resolver.answer(query, ZONE) is None
     assert said(asked(name, kind, flags=0)).rcode() == dns.rcode.REFUSED

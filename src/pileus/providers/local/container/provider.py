@@ -37,8 +37,8 @@ from pileus.providers.local.container import (
 from pileus.providers.local.container import order as orders
 from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.container.capture import ContainerCaptures
+from pileus.providers.local.container.housekeeping import Housekeeping
 from pileus.providers.local.container.idmap import Maps
-from pileus.providers.local.container.keeper import Keeper
 from pileus.providers.local.container.monitor import ExitWatcher, Monitor
 from pileus.providers.local.container.order import ContainerOrder
 from pileus.providers.local.layout import Layout
@@ -70,7 +70,7 @@ class ContainerProvider:
         self._maps = Maps()
         self.captures = ContainerCaptures(layout, bases, self._maps)
         self._exits = ExitWatcher()
-        self._keeper = Keeper(layout, bases.tidy)
+        self._housekeeping = Housekeeping(layout, bases.tidy)
         self._stopping = Stopping(self.folder)
 
     # -- what there is -------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ class ContainerProvider:
 
     def scan(self) -> Iterable[SeenBody]:
         """Every container's folder."""
-        self._keeper.wake()
+        self._housekeeping.wake()
         return [seen for uuid in orders.folders(self._layout) if (seen := self.observe(BodyRef(kind=KIND, uuid=uuid)))]
 
     def watch(self, report: Callable[[BodyRef], None]) -> None:
@@ -108,10 +108,10 @@ class ContainerProvider:
 
         def ended(uuid: str) -> None:
             report(BodyRef(kind=KIND, uuid=uuid))
-            self._keeper.wake()
+            self._housekeeping.wake()
 
         self._exits.tell(ended)
-        self._keeper.start()
+        self._housekeeping.start()
         for spec in (order.spec for order in orders.orders(self._layout)):
             number = guests.monitor(self._layout, spec).pid()
             if number is not None:
@@ -127,7 +127,7 @@ class ContainerProvider:
 
     def close(self) -> None:
         """Watch no more; containers run on."""
-        self._keeper.stop()
+        self._housekeeping.stop()
         self._exits.stop()
         self._maps.close()
 
@@ -168,7 +168,7 @@ class ContainerProvider:
             self._wire.bound(nic, spec.allowance.packets)
         if order != (now := ContainerOrder(spec, self._settled(spec, order.made))):
             orders.write(self.folder(spec.uuid), now)
-            self._keeper.wake()
+            self._housekeeping.wake()
 
     def _ensure_off(self, spec: InstanceSpec, order: ContainerOrder | None) -> None:
         made_volumes = order.made if order is not None else ()
@@ -238,7 +238,7 @@ class ContainerProvider:
         keep = [folder, stage.at, *([image] if image is not None else [])]
         number = monitor.start(self._layout.netns, mount, keep, stage.at)
         self._exits.add(spec.uuid, number)
-        self._keeper.wake()
+        self._housekeeping.wake()
         log.info("container started", instance=spec.ec2_id)
 
     def remove(self, ref: BodyRef) -> None:

@@ -19,7 +19,7 @@ KEPT = 86400.0
 """Seconds: longer than any worker can be paused."""
 
 _BEGUN = time.time() - time.monotonic()
-"""By how much the wall clock was ahead of the steady one when this process began."""
+"""By how much the wall clock was ahead of the monotonic one when this process began."""
 
 _REMOVED, _AT = "removed", "pileus-at"
 

@@ -145,7 +145,7 @@ class Rig:
         found = key_of(self.spec, hook.VERSION, "tcg", emulator())
         assert found is not None
         templates = Templates(self.layout.templates, 1 << 30)
-        aside = templates.aside(found, "mark")
+        aside = templates.aside(found, "cloud")
         self.disks.ensure(specs.instance(uuid=MODEL, disks=self.spec.disks), frozenset())
         (self.disks.folder(MODEL) / "disk.qcow2").rename(aside / "disk")
         with (aside / "disk").open("ab") as file:

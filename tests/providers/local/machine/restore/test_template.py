@@ -17,7 +17,7 @@ SIZE = 1 << 20
 
 
 def publish(templates: Templates, key: str, used: float = 0.0) -> Template:
-    aside = templates.aside(key, "mark")
+    aside = templates.aside(key, "cloud")
     (aside / "ram").write_bytes(b"r" * SIZE)
     (aside / "state").write_bytes(b"s" * 100)
     (aside / "disk").write_bytes(b"d" * 100)
@@ -93,9 +93,9 @@ def test_one_larger_than_all_may_be_is_refused(tmp_path: Path) -> None:
 
 def test_what_a_crash_left_is_cleared_by_the_next(tmp_path: Path) -> None:
     templates = Templates(tmp_path, 10 * SIZE)
-    (templates.aside("a", "mark") / "ram").write_bytes(b"half")
+    (templates.aside("a", "cloud") / "ram").write_bytes(b"half")
     old = templates.aside("b", "gone")
     os.utime(old, (1000, 1000))
-    assert list(templates.aside("a", "mark").iterdir()) == []
+    assert list(templates.aside("a", "cloud").iterdir()) == []
     assert not old.exists()
     assert templates.find("a") is None

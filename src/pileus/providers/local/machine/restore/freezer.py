@@ -111,7 +111,7 @@ class Freezer:
             if self._templates.find(key) is not None:
                 return
             began = time.monotonic()
-            aside = self._templates.aside(key, self._layout.mark)
+            aside = self._templates.aside(key, self._layout.digest)
             shape = model(spec, secrets.token_hex(6))
             try:
                 state = self._boot(shape, aside)

@@ -81,12 +81,12 @@ class Templates:
         self.discard(key)
         return None
 
-    def aside(self, key: str, mark: str) -> Path:
-        """A new, empty folder in which the cloud `mark` makes the template; what it left there before is removed."""
+    def aside(self, key: str, cloud: str) -> Path:
+        """A new, empty folder in which `cloud` (its digest) makes the template; what was left there is removed."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # The template's own QEMU passes through.
         owner.give(self._folder, 0, owner.group(), 0o710)
-        aside = self._folder / f".{key}.{mark}"
+        aside = self._folder / f".{key}.{cloud}"
         shutil.rmtree(aside, ignore_errors=True)
         for other in self._folder.glob(".*.*"):
             # Of a cloud that is no more: none takes that long.

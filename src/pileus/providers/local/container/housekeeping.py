@@ -1,6 +1,6 @@
-"""Looks after containers that run: that they see their own figures, and are spread over the processors.
+"""The housekeeping of containers that run: that they see their own figures, and are spread over the processors.
 
-Woken when one starts, ends or gets another size, when lxcfs ends, and by each scan.
+Woken when one starts, ends or gets another size, when lxcfs ends, and by each `scan` of the provider.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _HANGS = 15.0
 log = structlog.get_logger()
 
 
-class Keeper:
+class Housekeeping:
     """One thread for all containers of `layout`, which calls `tidy`, too, whenever it looks after them."""
 
     def __init__(self, layout: Layout, tidy: Callable[[], object] = lambda: None) -> None:
@@ -51,7 +51,7 @@ class Keeper:
     def start(self) -> None:
         """Begin."""
         if self._thread is None:
-            self._thread = Thread("keeper", self._run, self._stopped)
+            self._thread = Thread("housekeeping", self._run, self._stopped)
             self._thread.start()
             self.wake()
 

@@ -1,4 +1,4 @@
-"""The use of instances for a person: sizes in powers of 1,024, times in hours, minutes and seconds."""
+"""The statistics of instances for a person: sizes in powers of 1,024, times in hours, minutes and seconds."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ _UNITS = ("", "K", "M", "G", "T", "P")
 _STEP = 1024
 
 
-def table(uses: Sequence[Mapping[str, Any]]) -> str:
+def table(all_figures: Sequence[Mapping[str, Any]]) -> str:
     """A line an instance, under a heading; the network's figures are of all its ports together."""
-    return lined([_HEADING, *(_row(use) for use in uses)])
+    return lined([_HEADING, *(_row(figures) for figures in all_figures)])
 
 
-def _row(use: Mapping[str, Any]) -> tuple[str, ...]:
-    if use["trouble"]:
-        return (use["id"], use["name"] or "-", use["state"], *("-" * 11), use["trouble"])
+def _row(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    if figures["trouble"]:
+        return (figures["id"], figures["name"] or "-", figures["state"], *("-" * 11), figures["trouble"])
     return (
-        use["id"],
-        use["name"] or "-",
-        use["state"],
-        duration(use["uptime"]),
-        str(use["vcpus"]),
-        f"{use['cpu_seconds']:.1f}s",
-        *(size(use[f"{what}_bytes"]) for what in ("memory", "memory_limit", "disk_allocated", "disk_size")),
-        *(size(use[f"disk_{what}_bytes"]) for what in ("read", "written")),
-        *(size(sum(nic[f"{what}_bytes"] for nic in use["nics"])) for what in ("received", "sent")),
+        figures["id"],
+        figures["name"] or "-",
+        figures["state"],
+        duration(figures["uptime"]),
+        str(figures["vcpus"]),
+        f"{figures['cpu_seconds']:.1f}s",
+        *(size(figures[f"{what}_bytes"]) for what in ("memory", "memory_limit", "disk_allocated", "disk_size")),
+        *(size(figures[f"disk_{what}_bytes"]) for what in ("read", "written")),
+        *(size(sum(nic[f"{what}_bytes"] for nic in figures["nics"])) for what in ("received", "sent")),
         "-",
     )
 
 
-def sheet(use: Mapping[str, Any]) -> str:
+def sheet(figures: Mapping[str, Any]) -> str:
     """One instance: a figure a line, then a line a port."""
     lines = [
-        f"{use['id']}" + (f" ({use['name']})" if use["name"] else "") + f", {use['state']}",
-        f"uptime   {duration(use['uptime'])}",
-        f"cpu      {use['cpu_seconds']:.1f} s of {use['vcpus']} vcpus",
-        f"memory   {size(use['memory_bytes'])} of {size(use['memory_limit_bytes'])}",
-        f"disk     {size(use['disk_allocated_bytes'])} of {size(use['disk_size_bytes'])} allocated",
-        f"         {size(use['disk_read_bytes'])} read, {size(use['disk_written_bytes'])} written",
+        f"{figures['id']}" + (f" ({figures['name']})" if figures["name"] else "") + f", {figures['state']}",
+        f"uptime   {duration(figures['uptime'])}",
+        f"cpu      {figures['cpu_seconds']:.1f} s of {figures['vcpus']} vcpus",
+        f"memory   {size(figures['memory_bytes'])} of {size(figures['memory_limit_bytes'])}",
+        f"disk     {size(figures['disk_allocated_bytes'])} of {size(figures['disk_size_bytes'])} allocated",
+        f"         {size(figures['disk_read_bytes'])} read, {size(figures['disk_written_bytes'])} written",
     ]
     lines += [
         f"network  {nic['id']}: {size(nic['received_bytes'])} in {nic['received_packets']} packets received, "
         f"{size(nic['sent_bytes'])} in {nic['sent_packets']} sent"
-        for nic in use["nics"]
+        for nic in figures["nics"]
     ]
     return "\n".join(lines)
 
