@@ -168,14 +168,9 @@ _TO_HOST: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToHost)
 _TO_CLOUD: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToCloud)
 
 
-def encode(message: ToHost | ToCloud) -> bytes:
-    """A message as bytes."""
+def encode(message: ToHost | ToCloud | Removed) -> bytes:
+    """A message, or a part of one, as bytes."""
     return _ENCODER.encode(message)
-
-
-def encoded(part: Order | Removed) -> bytes:
-    """A part of a message as bytes, to know how large it is."""
-    return _ENCODER.encode(part)
 
 
 def decode_to_host(data: bytes) -> ToHost | None:
@@ -199,21 +194,14 @@ def _numbers(report: Report) -> Iterator[float]:
         yield from (fault.at for fault in faults if fault is not None)
 
 
-def _decode_any(data: bytes) -> None:
-    """Whether `data` is a message of any version. Raises msgspec.DecodeError."""
-    try:
-        _ANY.decode(data)
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise msgspec.DecodeError(str(error)) from error
-
-
 def _known(decoder: msgspec.msgpack.Decoder[Any], data: bytes) -> Any:
     """Decode `data`, None for a message of another version; unknown fields are passed over. Raises DecodeError."""
     try:
-        return decoder.decode(data)
+        try:
+            return decoder.decode(data)
+        except msgspec.ValidationError as error:
+            _ANY.decode(data)
+            log.warning("message of another version passed over", reason=str(error))
+            return None
     except (UnicodeDecodeError, RecursionError) as error:
         raise msgspec.DecodeError(str(error)) from error
-    except msgspec.ValidationError as error:
-        _decode_any(data)
-        log.warning("message of another version passed over", reason=str(error))
-        return None

@@ -11,7 +11,7 @@ from pileus.bus.messages import Report
 from pileus.model import bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from pileus.bus.messages import Order, Removed
 
@@ -21,39 +21,28 @@ LARGEST = bounds.ANSWER_PAGE.most
 
 def split(report: Report, orders: Mapping[str, Order], removed: Mapping[str, Removed]) -> list[Report]:
     """The pages of the answer `report` that has these orders and removals: at least one."""
-    pages = list(_pages(report, orders, removed)) or [report]
-    return [msgspec.structs.replace(page, page=index, pages=len(pages)) for index, page in enumerate(pages)]
-
-
-def _pages(report: Report, orders: Mapping[str, Order], removed: Mapping[str, Removed]) -> Iterator[Report]:
-    page, size = _Page(), 0
-    first = report
+    batches: list[list[tuple[str, Order | Removed]]] = [[]]
     items: list[tuple[str, Order | Removed]] = [*orders.items(), *removed.items()]
+    size = 0
     for uuid, item in items:
-        length = len(messages.encoded(item)) + len(uuid)
+        length = len(messages.encode(item)) + len(uuid)
         if size and size + length > LARGEST:
-            yield page.of(first)
-            # Bodies and the host itself are described once.
-            first = msgspec.structs.replace(report, bodies={}, unknown=())
-            page, size = _Page(), 0
-        page.add(uuid, item)
+            batches.append([])
+            size = 0
+        batches[-1].append((uuid, item))
         size += length
-    yield page.of(first)
-
-
-class _Page:
-    def __init__(self) -> None:
-        self._orders: dict[str, Order] = {}
-        self._removed: dict[str, Removed] = {}
-
-    def add(self, uuid: str, item: Order | Removed) -> None:
-        if isinstance(item, messages.Order):
-            self._orders[uuid] = item
-        else:
-            self._removed[uuid] = item
-
-    def of(self, report: Report) -> Report:
-        return msgspec.structs.replace(report, orders=self._orders, removed=self._removed)
+    # Bodies and the host itself are described once.
+    later = msgspec.structs.replace(report, bodies={}, unknown=())
+    return [
+        msgspec.structs.replace(
+            later if index else report,
+            orders={uuid: item for uuid, item in batch if isinstance(item, messages.Order)},
+            removed={uuid: item for uuid, item in batch if isinstance(item, messages.Removed)},
+            page=index,
+            pages=len(batches),
+        )
+        for index, batch in enumerate(batches)
+    ]
 
 
 class Pages:
