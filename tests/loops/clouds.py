@@ -17,10 +17,10 @@ from pileus.model.caller import SYSTEM, Caller
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.provider import SeenBody
 from pileus.rules.core import Core
-from pileus.store import store as stores
 from pileus.store import tables
 from pileus.store.migrate import migrate
-from pileus.store.store import Store
+from pileus.store.reader import OPENING
+from pileus.store.store import LeasedWake, Store
 from pileus.verbs import flavor, image, project, securitygroup
 from tests import databases
 from tests.loops.fibers import give_way
@@ -86,14 +86,14 @@ class TracedStore(Store):
             self.depth -= 1
 
     def finish_wakes(
-        self, done: Sequence[tuple[stores.LeasedWake, float | None, bool]], *, lease: int = 0
-    ) -> list[stores.LeasedWake]:
+        self, done: Sequence[tuple[LeasedWake, float | None, bool]], *, lease: int = 0
+    ) -> list[LeasedWake]:
         """Give way, then give the wakes back."""
         give_way()
         self.dirty = True
         return super().finish_wakes(done, lease=lease)
 
-    def lease_wakes(self, most: int) -> list[stores.LeasedWake]:
+    def lease_wakes(self, most: int) -> list[LeasedWake]:
         """Claim."""
         self.dirty = True
         return super().lease_wakes(most)
@@ -133,7 +133,7 @@ class Cloud:
         while runner.once(core):
             pass
         with self.store.write() as tx:
-            tx.keep_meta(stores.OPENING, 1)
+            tx.keep_meta(OPENING, 1)
         self.bodies, self.specs = dict(net.bodies), dict(net.specs)
         self.bodies[("port", ALIEN)] = SeenBody(kind="port", uuid=ALIEN)
         self._image = databases.copy(self.store)

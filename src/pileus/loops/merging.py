@@ -8,7 +8,7 @@ import structlog
 
 from pileus.model.errors import Unavailable
 from pileus.rules import recover as verb
-from pileus.store.store import RECOVERING
+from pileus.store.reader import RECOVERING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -23,7 +23,7 @@ from pileus.model.host import LOST_AFTER, Host
 from pileus.model.noun import NEVER, Revision
 from pileus.rules import comparison
 from pileus.rules import recover as verb
-from pileus.store.store import OPENING, RECOVERING
+from pileus.store.reader import OPENING, RECOVERING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.store.store import RECOVERING
+from pileus.store.reader import RECOVERING
 
 if TYPE_CHECKING:
     from pileus.rules.core import Core

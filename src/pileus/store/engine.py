@@ -94,7 +94,7 @@ class Database:
         if not loss and not self.replaced:
             return
         first, self.replaced = not self.replaced, True
-        self.trouble = trouble.replaced()
+        self.trouble = trouble.unavailable("replaced")
         if self._files is not None and loss == "log":
             if first:
                 self._files.rescue()
@@ -212,9 +212,9 @@ class Database:
                 if waiting_since and now - waiting_since > BRIEF:
                     behind = behind or self._behind.acquire(blocking=False)
                     if not behind or now - began > PATIENCE:
-                        raise trouble.locked()
+                        raise trouble.unavailable("locked")
                 if now - began > 2 * TURN:
-                    raise trouble.waited()
+                    raise trouble.unavailable("busy")  # too long behind others of this process
         finally:
             if behind:
                 self._behind.release()

@@ -88,10 +88,7 @@ class Reader:
 
     def get(self, cls: type[N], uuid: str) -> N | None:
         """The noun with this uuid, tombstones included; None when there is none. Raises Unavailable if unreadable."""
-        if self._cache is not None and cls.KIND in KINDS:
-            noun = self.many(cls, [uuid]).get(uuid)
-        else:
-            noun = next(iter(self._decoded(cls, self.sql.execute(_by_uuid(cls), {"uuid": uuid}).all())), None)
+        noun = self.many(cls, [uuid]).get(uuid)
         if noun is None and uuid in self.unreadable and not self.replacing:
             raise self.refusal(self.unreadable[uuid])
         return noun
@@ -407,12 +404,6 @@ class Reader:
 
 
 # Statements are made once: building one costs more than running it.
-
-
-@cache
-def _by_uuid(cls: type[Noun]) -> Select[Any]:
-    table = tables.nouns[cls.KIND]
-    return select(table).where(table.c.uuid == bindparam("uuid"))
 
 
 @cache

@@ -38,22 +38,7 @@ class NounSchema:
 
     def noun(self, row: Any) -> Any:
         """The noun in `row`, whose columns are those of the table in order. Raises `UNDECODABLE`."""
-        (
-            ident,
-            uuid,
-            _,
-            project,
-            name,
-            tags,
-            generation,
-            created,
-            gone,
-            inc,
-            counter,
-            wanted,
-            assigned,
-            seen,
-        ) = row
+        ident, uuid, _, project, name, tags, generation, created, gone, inc, counter, wanted, assigned, seen = row
         # One look-up of a tuple: this is done for every row that is read.
         types = (
             ident.__class__,

@@ -14,7 +14,7 @@ from pileus.model import bounds
 from pileus.store import tables
 
 if TYPE_CHECKING:
-    from sqlalchemy import Delete, Insert, Select, Update
+    from sqlalchemy import ColumnElement, Delete, Insert, Select, Table, Update
 
 _wake, _usage, _meta, _claim = tables.wake, tables.usage, tables.meta, tables.claim
 
@@ -51,19 +51,20 @@ def old(kind: str) -> tuple[Select[Any], Delete, Delete, Delete]:
     """One tombstone from `before`; and, of all of them, the wakes, the journal's lines, and the rows themselves."""
     table = tables.nouns[kind]
     here = table.c.gone < bindparam("before", type_=Double)
-    uuids = select(table.c.uuid).where(here)
-    wakes, lines = (delete(other).where(other.c.uuid.in_(uuids)) for other in (_wake, tables.journal))
-    return uuids.limit(1), wakes, lines, delete(table).where(here)
+    return select(table.c.uuid).where(here).limit(1), *_forgotten(table, here)
 
 
 @cache
 def ended(kind: str) -> tuple[Delete, Delete, Delete]:
     """Of the tombstones among the nouns `uuids`: the wakes, the journal's lines, and the rows themselves."""
     table = tables.nouns[kind]
-    here = table.c.uuid.in_(bindparam("uuids", expanding=True)), table.c.gone.is_not(None)
-    uuids = select(table.c.uuid).where(*here)
+    return _forgotten(table, table.c.uuid.in_(bindparam("uuids", expanding=True)) & table.c.gone.is_not(None))
+
+
+def _forgotten(table: Table, here: ColumnElement[bool]) -> tuple[Delete, Delete, Delete]:
+    uuids = select(table.c.uuid).where(here)
     wakes, lines = (delete(other).where(other.c.uuid.in_(uuids)) for other in (_wake, tables.journal))
-    return wakes, lines, delete(table).where(*here)
+    return wakes, lines, delete(table).where(here)
 
 
 @cache

@@ -18,7 +18,7 @@ from pileus.store.cache import Cache
 from pileus.store.clock import Clock
 from pileus.store.engine import Database
 from pileus.store.journal import JournalSweep
-from pileus.store.reader import OPENING, RECOVERING, Reader
+from pileus.store.reader import Reader
 from pileus.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -337,6 +337,3 @@ class Store:
 def _compared() -> Unavailable:
     text = "The cloud compares its database with what its hosts hold, and takes no changes until that is done"
     return Unavailable(f"{text}; try again shortly.", noun="store", reason="recovering")
-
-
-__all__ = ["LEASE", "OPENING", "RECOVERING", "TOMBSTONE", "LeasedWake", "Store"]

@@ -41,32 +41,17 @@ def told(error: Exception, dialect: Dialect, *, committing: bool = False) -> Pil
     While `committing`, a server that went away may have kept what it was given.
     """
     if isinstance(error, PoolTimeoutError):
-        return _unavailable("busy")
+        return unavailable("busy")
     cause = error.orig if isinstance(error, DBAPIError) else error
     reason = dialect.reason(cause) if isinstance(cause, dialect.errors) else ""
     if reason in ("unreachable", "slow") and committing:
         return unknown()
     if reason:
-        return _unavailable(reason)
+        return unavailable(reason)
     if isinstance(error, DataError):
         # PostgreSQL and MariaDB hold a text to its column's length, and PostgreSQL takes no NUL.
         return InvalidValue("A text is too long, or has a character that cannot be stored.", reason="text")
     return None
-
-
-def waited() -> Unavailable:
-    """For who waited too long behind others of this process."""
-    return _unavailable("busy")
-
-
-def locked() -> Unavailable:
-    """For who would wait behind a writer that another program's lock holds up."""
-    return _unavailable("locked")
-
-
-def replaced() -> Unavailable:
-    """For a database whose file, or whose log, is not the one that was opened."""
-    return _unavailable("replaced")
 
 
 def unknown() -> Unavailable:
@@ -83,6 +68,7 @@ def undurable(sync: str) -> Unavailable:
     return Unavailable(text, noun="store", reason="not-durable")
 
 
-def _unavailable(reason: str) -> Unavailable:
+def unavailable(reason: str) -> Unavailable:
+    """The error for a database that cannot be used now, `reason` being a slug of `_WORDS`."""
     text = f"The cloud's database cannot be used now: {_WORDS[reason]}. Nothing was changed; ask again later."
     return Unavailable(text, noun="store", reason=reason)
