@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from pileus.store.store import Store
 
 
+def one_step(core: Core) -> bool:
+    """Take one due wake and do its step; False when nothing was due."""
+    return runner.work(core, stop=lambda: True)
+
+
 class Site:
     """Has flavors, and whatever a test makes. One at a time.
 
@@ -109,7 +114,7 @@ class Site:
     def work(self) -> int:
         """Do all that is due; how much it was."""
         done = 0
-        while runner.once(self.core):
+        while one_step(self.core):
             done += 1
         return done
 

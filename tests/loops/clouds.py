@@ -11,7 +11,6 @@ from unittest import mock
 
 from sqlalchemy import case, func, select
 
-from pileus.loops import runner
 from pileus.model import ids
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.image import Wanted as ImageWanted
@@ -27,6 +26,7 @@ from tests.loops.fibers import give_way
 from tests.loops.machines import ALIEN, Net
 from tests.loops.promises import KEPT
 from tests.loops.users import StoreDown
+from tests.site import one_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -130,7 +130,7 @@ class Cloud:
         wanted = ImageWanted(digest="0" * 64, size=1, virtual_size=1)
         self.image = image.register(self.caller, core, "tiny", wanted)
         self.groups = [securitygroup.create(self.caller, core, name, "") for name in ("web", "db")]
-        while runner.once(core):
+        while one_step(core):
             pass
         with self.store.write() as tx:
             tx.keep_meta(OPENING, 1)

@@ -34,6 +34,7 @@ from pileus.verbs import host as hosts
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from tests import databases
+from tests.site import one_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +142,7 @@ def test_nothing_changes_and_nothing_goes_out_before(site: Site, ann: Caller, ro
     process = Process(site)
     with pytest.raises(Unavailable, match="try again shortly"):
         power.stop(ann, process.core, [row.ec2_id])
-    assert not runner.once(process.core)
+    assert not runner.work(process.core)
     process.gate.send("h1", Order(uuid=row.uuid, revision=(9, 9)))
     assert process.orders == []
     assert list(process.recovery.missing()) == ["host h1", "network engine"]
@@ -513,7 +514,7 @@ def test_what_the_store_that_was_had_decided_is_refused_however_late_it_comes(
     Process(site).opened()
     old = copied(site)
     tag.put(ann, site.core, [row.ec2_id], {"colour": "red"})
-    runner.once(site.core)
+    one_step(site.core)
     late = [order for _, order in site.sent if order.uuid == row.uuid]
     site.sent.clear()
     site.now += 1
@@ -544,7 +545,7 @@ def test_a_copy_from_before_the_last_opening_is_found_though_it_has_counted_on(
     site.store.reached = NEVER
     for name in ("a", "b", "c"):
         securitygroup.create(ann, process.core, name, "")
-        while runner.once(process.core):
+        while one_step(process.core):
             pass
     with site.store.read() as tx:
         assert site.agents["h1"].book.start.highest <= (tx.meta("incarnation"), tx.meta("counter"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.loops import runner
 from pileus.model.host import LOST_AFTER
 from pileus.model.instance import State, state
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
+from tests.site import one_step
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -21,7 +21,7 @@ def steps_in(site: Site, seconds: int) -> int:
     done = 0
     for _ in range(seconds):
         site.now += 1
-        while runner.once(site.core):
+        while one_step(site.core):
             done += 1
     return done
 

@@ -8,13 +8,15 @@ from unittest.mock import ANY
 
 import msgspec
 import pytest
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
 
 from pileus.bus.memory import MemoryBus
 from pileus.model.caller import SYSTEM
 from pileus.model.errors import Duplicate, Forbidden, NotFound
 from pileus.model.project import Project
+from pileus.model.user import User
 from pileus.providers.stub.provider import StubProvider
-from pileus.rules import user as user_rules
 from pileus.rules.core import Core
 from pileus.rules.credential import FRESH, Authority
 from pileus.store.migrate import migrate
@@ -36,10 +38,13 @@ def test_renewed_secrets_work_beside_the_old_ones(site: Site) -> None:
     first = user.create(SYSTEM, site.core, "eve")
     second = user.renew(SYSTEM, site.core, "eve")
     assert first.access_key != second.access_key
-    assert user_rules.checked(site.core, "eve", first.password) is None
-    login = user_rules.checked(site.core, "eve", second.password)
-    assert login is not None
-    assert login[0].uuid == first.user_id
+    with site.core.store.read() as tx:
+        row = tx.named(User, "eve")
+    assert row is not None
+    assert row.uuid == first.user_id
+    assert PasswordHasher().verify(row.wanted.password, second.password)
+    with pytest.raises(VerifyMismatchError):
+        PasswordHasher().verify(row.wanted.password, first.password)
 
 
 def test_a_credential_that_another_process_revokes_opens_nothing_a_second_later(

@@ -58,14 +58,6 @@ class StepObserver(Protocol):
         """Take note."""
 
 
-def once(core: Core, observer: StepObserver | None = None) -> bool:
-    """Take one due wake and do its step; False when nothing was due."""
-    wakes = core.store.lease_wakes(1)
-    if wakes:
-        _do_steps(core, wakes, observer)
-    return bool(wakes)
-
-
 def work(core: Core, observer: StepObserver | None = None, *, stop: Callable[[], bool] = lambda: False) -> bool:
     """Do the steps of all that is due, or until `stop()`, holding nothing then; False when nothing was due.
 
@@ -76,13 +68,11 @@ def work(core: Core, observer: StepObserver | None = None, *, stop: Callable[[],
     busy = bool(wakes)
     while wakes:
         size = min(2 * size, LARGEST) if len(wakes) == size else 1
-        wakes = _do_steps(core, wakes, observer, lease=0 if stop() else size)
+        wakes = _do_steps(core, wakes, observer, 0 if stop() else size)
     return busy
 
 
-def _do_steps(
-    core: Core, wakes: Sequence[LeasedWake], observer: StepObserver | None = None, *, lease: int = 0
-) -> list[LeasedWake]:
+def _do_steps(core: Core, wakes: Sequence[LeasedWake], observer: StepObserver | None, lease: int) -> list[LeasedWake]:
     """Do the steps of leased wakes, and give these back; lease up to `lease` others in the same transaction."""
     began = time.perf_counter()
     outcomes = _steps(core, wakes)
