@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pileus.model.errors import Forbidden
+
 if TYPE_CHECKING:
     from pileus.model.project import Project
     from pileus.model.user import User
@@ -27,6 +29,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     face: str = ""
     request: str = ""
     key: str = ""
+
+    def require_admin(self, deed: str, noun: str = "") -> None:
+        """Raise Forbidden unless the caller is an administrator: nobody else does this `deed`."""
+        if not self.admin:
+            raise Forbidden(f"Only an administrator {deed}.", noun=noun)
 
 
 def calling(user: User, project: Project, face: str, key: str = "") -> Caller:

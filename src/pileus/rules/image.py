@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.model.errors import Conflict, Forbidden, InvalidValue, NotFound, QuotaExceeded
+from pileus.model.errors import Conflict, InvalidValue, NotFound, QuotaExceeded
 from pileus.model.image import Image, State, content, state
 from pileus.model.instance import Instance
 from pileus.model.volume import Volume
@@ -58,8 +58,8 @@ def finish_removal(tx: Writer, image: Image) -> Image:
 
 def allow(caller: Caller, *, public: bool) -> None:
     """Whether the caller may register such an image; asked again before its bytes are taken in. Raises Forbidden."""
-    if public and not caller.admin:
-        raise Forbidden("Only an administrator makes an image public.", noun="image")
+    if public:
+        caller.require_admin("makes an image public", "image")
 
 
 def full(room: int) -> QuotaExceeded:

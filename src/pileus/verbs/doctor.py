@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pileus.bus.messages import BodyReport, Order
-from pileus.model.errors import Forbidden, NotFound
+from pileus.model.errors import NotFound
 from pileus.model.finding import Finding
 from pileus.model.host import Host
 from pileus.model.instance import Instance
@@ -75,5 +75,4 @@ def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: Body)
 
 
 def _administrator(caller: Caller) -> None:
-    if not caller.admin:
-        raise Forbidden("Only an administrator examines a cloud.")
+    caller.require_admin("examines a cloud")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model import flavor as model
-from pileus.model.errors import Duplicate, Forbidden, InvalidValue
+from pileus.model.errors import Duplicate, InvalidValue
 from pileus.model.flavor import Flavor
 from pileus.model.ids import new_uuid
 from pileus.model.traits import changed
@@ -37,7 +37,7 @@ def create(caller: Caller, core: Core, name: str, wanted: model.Wanted) -> Flavo
 
     Raises Forbidden, InvalidValue, Duplicate.
     """
-    _administrator(caller)
+    caller.require_admin("looks after flavors", "flavor")
     if not _NAME.fullmatch(name):
         text = f"'{name}' is no flavor name: lower-case letters, digits, - and . only, at most 64."
         raise InvalidValue(text, noun="flavor", ident=name, reason="name")
@@ -109,7 +109,7 @@ def listing(caller: Caller, core: Core) -> list[Flavor]:
 
 
 def _one(caller: Caller, tx: Reader, ident: str) -> Flavor:
-    _administrator(caller)
+    caller.require_admin("looks after flavors", "flavor")
     return find.by_any(caller, tx, Flavor, ident)
 
 
@@ -121,8 +121,3 @@ def _add(caller: Caller, tx: Writer, name: str, wanted: model.Wanted) -> Flavor:
         raise Duplicate(f"The flavor '{name}' exists already.", noun="flavor", ident=name) from error
     tx.add_journal_line(caller, flavor, "flavor.create", outcome="done")
     return flavor
-
-
-def _administrator(caller: Caller) -> None:
-    if not caller.admin:
-        raise Forbidden("Only an administrator looks after flavors.", noun="flavor")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.model.errors import Conflict, Forbidden, InvalidValue, NotFound
+from pileus.model.errors import Conflict, InvalidValue, NotFound
 from pileus.model.host import Host, alive
 from pileus.model.ids import new_uuid
 from pileus.model.image import on_host
@@ -124,7 +124,7 @@ def admit(caller: Caller, core: Core, name: str) -> None:
     Its certificates are good again. One that has none, on the cloud's own machine, is known from its next report on.
     Raises Forbidden, NotFound when no host of that name was removed.
     """
-    _administrator(caller)
+    caller.require_admin("looks after hosts", "host")
     with core.store.write() as tx:
         holder = tx.claimed(REMOVED, name)
         if holder is None or not readmit(tx, name):
@@ -137,10 +137,5 @@ def admit(caller: Caller, core: Core, name: str) -> None:
 
 
 def _one(caller: Caller, tx: Reader, ident: str) -> Host:
-    _administrator(caller)
+    caller.require_admin("looks after hosts", "host")
     return find.by_any(caller, tx, Host, ident)
-
-
-def _administrator(caller: Caller) -> None:
-    if not caller.admin:
-        raise Forbidden("Only an administrator looks after hosts.", noun="host")

@@ -8,7 +8,7 @@ import msgspec
 
 from pileus.model import quota
 from pileus.model.bounds import Bound
-from pileus.model.errors import Forbidden, InvalidValue
+from pileus.model.errors import InvalidValue
 from pileus.model.noun import project_scope
 from pileus.model.project import UNLIMITED, Project
 from pileus.rules import find
@@ -57,8 +57,7 @@ def change(caller: Caller, core: Core, name: str, limits: Mapping[str, int | Non
 
     Raises Forbidden, NotFound, InvalidValue for what is no resource or no amount.
     """
-    if not caller.admin:
-        raise Forbidden("Only an administrator changes limits.", noun="project")
+    caller.require_admin("changes limits", "project")
     for resource, limit in limits.items():
         if resource not in quota.DEFAULTS:
             text = f"'{resource[:40]}' is no resource; there are: {', '.join(sorted(quota.DEFAULTS))}."

@@ -9,7 +9,7 @@ import msgspec
 from argon2 import PasswordHasher
 
 from pileus.model import quota
-from pileus.model.errors import Duplicate, Forbidden, InvalidValue, NotFound
+from pileus.model.errors import Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_uuid
 from pileus.model.project import Project
 from pileus.model.user import User, Wanted
@@ -60,8 +60,7 @@ def create(
     limits: Mapping[str, int] | None = None,
 ) -> Account:
     """Make a user, its project if that is missing, an access key and a token that does not expire."""
-    if not caller.admin:
-        raise Forbidden("Only an administrator makes users.", noun="user")
+    caller.require_admin("makes users", "user")
     if not name or len(name) > 64 or not all(c.isalnum() or c in "-_.@" for c in name):
         raise InvalidValue(f"'{name}' is no user name: letters, digits, - _ . @ only, at most 64.", ident=name)
     password, hashed = _password()
@@ -96,8 +95,7 @@ def _account(caller: Caller, core: Core, tx: Writer, user: User, home: Project, 
 
 def renew(caller: Caller, core: Core, name: str) -> Account:
     """New secrets for a user that has lost its own: another password, access key and token; the old keys stay good."""
-    if not caller.admin:
-        raise Forbidden("Only an administrator renews a user's secrets.", noun="user")
+    caller.require_admin("renews a user's secrets", "user")
     password, hashed = _password()
     with core.store.write() as tx:
         user = tx.need(User, _named(tx, name))
@@ -112,8 +110,7 @@ def remake(caller: Caller, core: Core, name: str) -> Account:
 
     Both keep their ids. A project made anew has no limits. Raises NotFound.
     """
-    if not caller.admin:
-        raise Forbidden("Only an administrator makes users anew.", noun="user")
+    caller.require_admin("makes users anew", "user")
     password, hashed = _password()
     with core.store.write(recovering=True) as tx:
         uuid, home = _named(tx, name), project_rules.remake(caller, tx, name)

@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
 
 
-"""How often a launch is begun anew because others took the room that it had seen: each time one of them got it."""
-
-
 GIB = 1 << 30
 
 
