@@ -35,7 +35,8 @@ def test_a_value_has_one_holder(store: Store) -> None:
         assert caught.value.ident == "a"
         assert tx.claimed("mac", "a") == ("flavor", one.uuid)
         assert sorted(tx.claims()) == [("address", "a", other.uuid), ("mac", "a", one.uuid)]
-        assert tx.claims(pool="mac") == tx.claims(uuid=one.uuid) == [("mac", "a", one.uuid)]
+        assert tx.claims(one.uuid) == [("mac", "a", one.uuid)]
+        assert tx.taken("mac") == {"a"}
         tx.free(one.uuid)
         tx.claim("mac", "a", other)
         tx.unclaim("address", "a", one.uuid)

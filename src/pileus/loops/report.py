@@ -72,7 +72,7 @@ def _vouch(core: Core, report: Report) -> None:
     never gave it.
     """
     with core.store.write() as tx:
-        placed = tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{report.host}")])
+        placed = tx.many(Instance, tx.taken(f"host:{report.host}"))
         here = {uuid for uuid, row in placed.items() if row.assigned.host == report.host}
         if not (here | captures.ordered(tx, report.host)) <= report.bodies.keys():
             return
@@ -247,8 +247,7 @@ def _above(tx: Writer, row: Instance, host: str, forgotten: Removed) -> Instance
 
 def _absent(tx: Writer, report: Report) -> None:
     """Bodies that this host should have and does not even mention: their orders never arrived, or it lost them."""
-    placed = [value for _, value, _ in tx.claims(pool=f"host:{report.host}")]
-    missing = [uuid for uuid in placed if uuid not in report.bodies]
+    missing = tx.taken(f"host:{report.host}") - report.bodies.keys()
     for row in tx.many(Instance, missing).values():
         if row.assigned.host == report.host and (row.seen.running or row.seen.revision != NEVER):
             lost = tx.see(row, msgspec.structs.replace(row.seen, running=False, revision=NEVER))

@@ -68,9 +68,9 @@ def returned(host: Host, now: float) -> bool:
 
 def wake_waiting(tx: Writer, host: str) -> None:
     """Have loops look at what waits for this host, which is heard again."""
-    instances = tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")])
+    instances = tx.many(Instance, tx.taken(f"host:{host}"))
     tx.wake_all(Instance.KIND, [uuid for uuid, row in instances.items() if row.gone is None and not converged(row)])
-    images = tx.many(Image, [uuid for _, uuid, _ in tx.claims(pool=on_host(host))])
+    images = tx.many(Image, tx.taken(on_host(host)))
     tx.wake_all(Image.KIND, [uuid for uuid, row in images.items() if row.gone is None and not image_converged(row)])
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pileus.model import allowance
 from pileus.model.allowance import Allowance
-from pileus.model.noun import Claim, Keeper, Noun, Part
+from pileus.model.noun import Keeper, Noun, Part
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -35,16 +35,13 @@ class Flavor(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "flavor"
     PREFIX: ClassVar[str] = "flv"
+    NAMES: ClassVar[Literal["", "project", "cloud"]] = "cloud"
     CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("host",)
     SEEN_BY: ClassVar[Literal["project", "everybody", "administrators"]] = "everybody"
     TAGGED: ClassVar[bool] = False
     wanted: Wanted
     assigned: None = None
     seen: None = None
-
-    def claims(self) -> tuple[Claim, ...]:
-        """Its name."""
-        return (("flavor", self.name),)
 
 
 DEFAULT = "m1.small"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pileus.model.noun import Claim, Noun, Part
+from pileus.model.noun import Noun, Part
 
 LOST_AFTER = 30.0
 """Seconds of silence after which a host counts as lost."""
@@ -87,15 +87,12 @@ class Host(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "host"
     PREFIX: ClassVar[str] = "h"
+    NAMES: ClassVar[Literal["", "project", "cloud"]] = "cloud"
     SEEN_BY: ClassVar[Literal["project", "everybody", "administrators"]] = "administrators"
     TAGGED: ClassVar[bool] = False
     wanted: Wanted = Wanted()
     assigned: None = None
     seen: Seen = Seen()
-
-    def claims(self) -> tuple[Claim, ...]:
-        """Its name."""
-        return (("host", self.name),)
 
 
 def alive(host: Host, now: float) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pileus.model.noun import Claim, Noun, Part
+from pileus.model.noun import Noun, Part
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -21,12 +21,9 @@ class KeyPair(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "keypair"
     PREFIX: ClassVar[str] = "key"
+    NAMES: ClassVar[Literal["", "project", "cloud"]] = "project"
     QUOTA: ClassVar[dict[str, int]] = {"keypairs": 100}
     DROPPED: ClassVar[dict[str, Any]] = {"public_key": ""}
     wanted: Wanted
     assigned: None = None
     seen: None = None
-
-    def claims(self) -> tuple[Claim, ...]:
-        """Its name in its project."""
-        return ((f"keypair:{self.project}", self.name),)

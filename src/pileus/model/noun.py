@@ -75,6 +75,9 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     SEEN_BY: ClassVar[Literal["project", "everybody", "administrators"]] = "project"
     """The audience of their lists; a noun for everybody may still be private to a project (`find.visible`)."""
 
+    NAMES: ClassVar[Literal["", "project", "cloud"]] = ""
+    """Where a name belongs to one noun of the kind alone: in its project, in the whole cloud, or nowhere."""
+
     SECRET: ClassVar[tuple[str, ...]] = ()
     """Fields of `wanted` that no document shows."""
 
@@ -158,7 +161,12 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
 
         The store takes and gives back the difference whenever a row changes.
         """
-        return ()
+        return ((self.names(self.project), self.name),) if self.NAMES else ()
+
+    @classmethod
+    def names(cls, project: str = "") -> str:
+        """The pool of the unique names, of nouns of this project where the kind has its names by project."""
+        return f"{cls.KIND}:{project}" if cls.NAMES == "project" else cls.KIND
 
     def amounts(self) -> dict[str, int]:
         """The amounts that a living noun takes of its project's quota, by resource."""

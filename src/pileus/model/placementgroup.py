@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pileus.model.noun import Claim, Keeper, Noun, Part
+from pileus.model.noun import Keeper, Noun, Part
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -19,12 +19,9 @@ class PlacementGroup(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "placementgroup"
     PREFIX: ClassVar[str] = "pg"
+    NAMES: ClassVar[Literal["", "project", "cloud"]] = "project"
     CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("host",)
     QUOTA: ClassVar[dict[str, int]] = {"placementgroups": 50}
     wanted: Wanted = Wanted()
     assigned: None = None
     seen: None = None
-
-    def claims(self) -> tuple[Claim, ...]:
-        """Its name in its project."""
-        return ((f"placementgroup:{self.project}", self.name),)

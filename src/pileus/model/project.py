@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pileus.model.noun import Claim, Keeper, Noun, Part
 
@@ -27,6 +27,7 @@ class Project(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "project"
     PREFIX: ClassVar[str] = "prj"
+    NAMES: ClassVar[Literal["", "project", "cloud"]] = "cloud"
     CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("host", "engine")
     TAGGED: ClassVar[bool] = False
     wanted: Wanted
@@ -35,4 +36,4 @@ class Project(Noun, frozen=True, kw_only=True):
 
     def claims(self) -> tuple[Claim, ...]:
         """Its name, and the number of its account."""
-        return (("project", self.name), ("account", self.wanted.account_id))
+        return (*super().claims(), ("account", self.wanted.account_id))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from pileus.model.noun import Claim, Noun, Part, Ref
+from pileus.model.noun import Noun, Part, Ref
 
 
 class Wanted(Part, frozen=True, kw_only=True):
@@ -21,12 +21,9 @@ class User(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "user"
     PREFIX: ClassVar[str] = "usr"
+    NAMES: ClassVar[Literal["", "project", "cloud"]] = "cloud"
     SECRET: ClassVar[tuple[str, ...]] = ("password",)
     TAGGED: ClassVar[bool] = False
     wanted: Wanted
     assigned: None = None
     seen: None = None
-
-    def claims(self) -> tuple[Claim, ...]:
-        """Its name."""
-        return (("user", self.name),)

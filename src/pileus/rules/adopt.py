@@ -9,6 +9,7 @@ import msgspec
 from pileus.model.errors import InvalidValue
 from pileus.model.flavor import Flavor
 from pileus.model.instance import Assigned, Instance, Seen, Size
+from pileus.model.keypair import KeyPair
 from pileus.model.network import Network
 from pileus.model.noun import Keeper, Noun, only
 from pileus.model.nouns import NOUNS
@@ -97,7 +98,7 @@ def _sized(noun: Instance, spec: InstanceSpec, host: str) -> Instance:
 
 def _with_flavor(tx: Writer, noun: Instance, name: str) -> Instance:
     """The instance with the flavor that has that name here, should its own not have been kept."""
-    holder = tx.claimed("flavor", name)
+    holder = tx.claimed(Flavor.names(), name)
     if holder is None or tx.get(Flavor, noun.wanted.flavor) is not None:
         return noun
     return msgspec.structs.replace(noun, wanted=msgspec.structs.replace(noun.wanted, flavor=holder[1]))
@@ -116,7 +117,7 @@ def _groups(tx: Writer, spec: InstanceSpec, nouns: list[Noun]) -> None:
 
 def _key(tx: Writer, spec: InstanceSpec) -> None:
     """The public half of the key that the instance was launched with, unless its project has one of that name."""
-    pool = f"keypair:{spec.project}"
+    pool = KeyPair.names(spec.project)
     if spec.key_name and spec.public_keys and tx.claimed(pool, spec.key_name) is None:
         tx.add(keypair.known(spec.project, spec.key_name, spec.public_keys[0]))
 

@@ -51,7 +51,7 @@ def without(tx: Writer, host: str) -> None:
     left_name = _left(host)
     if not tx.meta(left_name):
         tx.keep_meta(left_name, tx.meta("counter") + 1)
-    for row in tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")]).values():
+    for row in tx.many(Instance, tx.taken(f"host:{host}")).values():
         wait(tx, row)
 
 
@@ -82,7 +82,7 @@ def caught_up(tx: Writer, host: str) -> None:
     """Note that a host, without which the store was opened, holds nothing newer: the rows that waited go on."""
     tx.keep_meta(_left(host), 0)
     tx.keep_meta(_heard(host), tx.incarnation)
-    for row in tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")]).values():
+    for row in tx.many(Instance, tx.taken(f"host:{host}")).values():
         tx.assign(row, msgspec.structs.replace(row.assigned, unheard=None))
         tx.wake(row)
 
@@ -138,7 +138,7 @@ def _heard(host: str) -> str:
 
 
 def _awaited(tx: Reader, host: str) -> bool:
-    instances = tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")])
+    instances = tx.many(Instance, tx.taken(f"host:{host}"))
     return any(row.assigned.unheard is not None for row in instances.values()) or any(
         port.assigned.host == host and tx.get(Instance, port.wanted.instance or "") is None for port in tx.list(Port)
     )

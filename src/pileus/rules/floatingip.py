@@ -35,7 +35,7 @@ class AddressView(msgspec.Struct, frozen=True, kw_only=True):
 
 def free(tx: Reader, place: Place) -> str:
     """The lowest address of the outside network that nobody has; "" when there is none."""
-    claimed_addresses = {value for _, value, _ in tx.claims(pool=POOL)}
+    claimed_addresses = tx.taken(POOL)
     base = ipaddress.IPv4Network(place.floating_cidr).network_address
     every = (str(base + offset) for offset in addresses.floating(place.floating_cidr))
     return next((address for address in every if address not in claimed_addresses), "")

@@ -109,7 +109,7 @@ def sha256_fingerprint(line: str) -> str:
 
 def named(caller: Caller, tx: Reader, name: str) -> KeyPair:
     """The caller's key pair with this name; NotFound otherwise."""
-    key = by_name(caller, tx, name)
+    key = tx.named(KeyPair, name, caller.project)
     if key is None:
         raise absent(name)
     return key
@@ -118,9 +118,3 @@ def named(caller: Caller, tx: Reader, name: str) -> KeyPair:
 def absent(name: str) -> NotFound:
     """The error for a name that no key pair has."""
     return NotFound(f"The key pair '{name}' does not exist", noun="keypair", ident=name, reason="name")
-
-
-def by_name(caller: Caller, tx: Reader, name: str) -> KeyPair | None:
-    """Return the key pair of this name in the caller's project; None for no such one."""
-    holder = tx.claimed(f"keypair:{caller.project}", name)
-    return tx.get(KeyPair, holder[1]) if holder else None

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 def named(caller: Caller, tx: Reader, name: str) -> PlacementGroup:
     """The caller's group with this name, or this id; NotFound otherwise."""
-    holder = tx.claimed(names_pool(caller), name)
-    group = tx.get(PlacementGroup, holder[1]) if holder else tx.by_ec2(PlacementGroup, [name]).get(name)
+    group = tx.named(PlacementGroup, name, caller.project) or tx.by_ec2(PlacementGroup, [name]).get(name)
     if group is None or group.gone is not None or group.project != caller.project:
         raise unknown(name)
     return group
@@ -39,8 +38,3 @@ def members(tx: Writer, group: PlacementGroup) -> dict[str, int]:
 def unknown(name: str) -> NotFound:
     """The error for a name that no group has."""
     return NotFound(f"The placement group '{name}' is unknown.", noun="placementgroup", ident=name)
-
-
-def names_pool(caller: Caller) -> str:
-    """Return the pool of the names of placement groups in the caller's project."""
-    return f"placementgroup:{caller.project}"

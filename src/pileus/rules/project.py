@@ -24,7 +24,7 @@ def remake(caller: Caller, tx: Writer, name: str) -> Project:
     project = tx.get(Project, uuid)
     if project is not None:
         return project
-    account = next(value for pool, value, _ in tx.claims(uuid=uuid) if pool == "account")
+    account = next(value for pool, value, _ in tx.claims(uuid) if pool == "account")
     project = tx.add(Project(uuid=uuid, project=uuid, name=name, wanted=new_wanted(uuid, account, {})))
     tx.add_journal_line(caller, project, "project.remake", outcome="done")
     return project

@@ -280,7 +280,7 @@ class _Merge:
             if comparison.forgotten(tx, report):
                 continue
             there = {*self.held, *self.captures, *report.unknown}
-            placed = tx.many(Instance, [uuid for _, uuid, _ in tx.claims(pool=f"host:{host}")]).values()
+            placed = tx.many(Instance, tx.taken(f"host:{host}")).values()
             self.ended |= {row.uuid for row in placed if row.assigned.host == host} - there
             captured = tx.many(Image, tx.taken(on_host(host))).values()
             self.fetched |= {row.uuid for row in captured if row.assigned and row.assigned.host == host} - there
@@ -422,7 +422,7 @@ class _Merge:
         """
         tx = self.tx
         for uuid in self._unreadable(self.ended, Instance):
-            hosts = {pool.partition(":")[2] for pool, _, _ in tx.claims(uuid=uuid) if pool.startswith("host:")}
+            hosts = {pool.partition(":")[2] for pool, _, _ in tx.claims(uuid) if pool.startswith("host:")}
             if hosts - self.answers.keys():
                 continue
             tx.make_tombstone(*tx.referring(Volume, [uuid]))

@@ -287,12 +287,15 @@ class Reader:
             )
         return holder_uuids
 
-    def claims(self, *, pool: str | None = None, uuid: str | None = None) -> _List[tuple[str, str, str]]:
-        """Claims as (pool, value, uuid), of one pool or one holder or all."""
-        parameters = {key: value for key, value in (("pool", pool), ("uuid", uuid)) if value is not None}
-        return [
-            (row.pool, row.value, row.uuid) for row in self.sql.execute(_claims(tuple(parameters)), parameters).all()
-        ]
+    def named(self, cls: type[N], name: str, project: str = "") -> N | None:
+        """The noun that holds this name; None where none does. Raises Unavailable if its row is unreadable."""
+        holder = self.claimed(cls.names(project), name)
+        return self.get(cls, holder[1]) if holder else None
+
+    def claims(self, uuid: str | None = None) -> _List[tuple[str, str, str]]:
+        """Claims as (pool, value, uuid), of one holder or all."""
+        statement, parameters = (_CLAIMS, {}) if uuid is None else (_CLAIMS_OF, {"uuid": uuid})
+        return [(row.pool, row.value, row.uuid) for row in self.sql.execute(statement, parameters).all()]
 
     def taken(self, pool: str) -> set[str]:
         """Every value of a pool that somebody holds."""
@@ -453,15 +456,6 @@ def _tombstones(cls: type[Noun]) -> tuple[Select[Any], Select[Any]]:
 
 
 @cache
-def _claims(names: tuple[str, ...]) -> Select[Any]:
-    table = tables.claim
-    statement = select(table.c.pool, table.c.value, table.c.uuid)
-    for key in names:
-        statement = statement.where(table.c[key] == bindparam(key))
-    return statement
-
-
-@cache
 def _journal(names: tuple[str, ...], open_only: bool) -> Select[Any]:  # noqa: FBT001  (a key of the cache)
     table = tables.journal
     statement = select(table).order_by(table.c.id.desc())
@@ -494,6 +488,8 @@ _META_NAMES = select(tables.meta.c.name).where(tables.meta.c.name.like(bindparam
 _TAKEN = select(tables.claim.c.value).where(tables.claim.c.pool == bindparam("pool"))
 _NUMBERS = [RECOVERING, OPENING, "incarnation", "counter", "loopback", *(version_name(kind) for kind in sorted(KINDS))]
 _VERSIONS = select(tables.meta).where(tables.meta.c.name.in_(_NUMBERS))
+_CLAIMS = select(tables.claim.c.pool, tables.claim.c.value, tables.claim.c.uuid)
+_CLAIMS_OF = _CLAIMS.where(tables.claim.c.uuid == bindparam("uuid"))
 _CLAIMED = select(tables.claim.c.kind, tables.claim.c.uuid).where(
     tables.claim.c.pool == bindparam("pool"), tables.claim.c.value == bindparam("value")
 )

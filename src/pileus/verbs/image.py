@@ -114,8 +114,7 @@ def _captured(tx: Reader, row: Instance, request: CaptureRequest) -> Wanted:
         raise Unsupported(text, noun="instance", ident=row.ec2_id)
     root, own = disks[0], tx.get(Image, row.wanted.image)
     kind = kind_of(root.wanted.format)
-    holder = tx.claimed("host", row.assigned.host or "")
-    host = tx.get(Host, holder[1]) if holder else None
+    host = tx.named(Host, row.assigned.host or "")
     if host is None or kind not in host.seen.limits.captures:
         text = f"The host of '{row.ec2_id}' makes no images of a {kind}'s disk."
         raise Unsupported(text, noun="instance", ident=row.ec2_id)

@@ -52,8 +52,7 @@ def invite(caller: Caller, core: Core, host: str = "", valid: float = 3600.0) ->
 
     It carries the fingerprint by which whoever joins knows the cloud. Raises Forbidden, InvalidValue, Unsupported.
     """
-    if not caller.admin:
-        raise Forbidden("Only an administrator lets hosts join.", noun="host")
+    caller.require_admin("lets hosts join", "host")
     if not core.place.join:
         raise Unsupported(
             "Hosts cannot join this cloud: PILEUS_INTERNAL says at which address they could.", noun="host"
@@ -109,8 +108,7 @@ def renew(core: Core, name: str, serial: str, issue: Issue) -> bytes:
     Raises Forbidden when this one is not, or no longer, the host's.
     """
     with core.store.write() as tx:
-        holder = tx.claimed("host", name)
-        host = tx.get(Host, holder[1]) if holder else None
+        host = tx.named(Host, name)
         if not _good(host, serial) or host is None:
             raise _stranger(tx, name)
         certificate, new = issue(name)
@@ -127,8 +125,7 @@ def recognize(core: Core, name: str, serial: str) -> Host:
     A newer one, once it is shown, makes those before it worthless.
     """
     with core.store.read() as tx:
-        holder = tx.claimed("host", name)
-        host = tx.get(Host, holder[1]) if holder else None
+        host = tx.named(Host, name)
         if not _good(host, serial) or host is None:
             raise _stranger(tx, name)
     if host.wanted.certificates[-1] == serial != host.wanted.certificates[0]:
@@ -142,7 +139,7 @@ def recognize(core: Core, name: str, serial: str) -> Host:
 def objects(core: Core, host: str) -> frozenset[str]:
     """The digests of what a host may fetch: of the images that its instances' disks begin as."""
     with core.store.read() as tx:
-        placed = [value for _, value, _ in tx.claims(pool=f"host:{host}")]
+        placed = tx.taken(f"host:{host}")
         return frozenset(volume.wanted.digest for volume in tx.referring(Volume, placed)) - {""}
 
 

@@ -13,7 +13,7 @@ from pileus.model.errors import Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_uuid
 from pileus.model.keypair import KeyPair, Wanted
 from pileus.rules import find
-from pileus.rules.keypair import absent, by_name, one_line, parse, sha256_fingerprint, with_colons
+from pileus.rules.keypair import absent, one_line, parse, sha256_fingerprint, with_colons
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,7 +86,7 @@ def _add(caller: Caller, core: Core, name: str, wanted: Wanted, tags: Mapping[st
 def delete(caller: Caller, core: Core, *, name: str = "", ident: str = "") -> KeyPair | None:
     """Delete by name or id; None when there was none (EC2 then says yes all the same)."""
     with core.store.write() as tx:
-        key = by_name(caller, tx, name) if name else None
+        key = tx.named(KeyPair, name, caller.project) if name else None
         if ident:
             try:
                 key = find.by_ec2(caller, tx, KeyPair, [ident])[0]

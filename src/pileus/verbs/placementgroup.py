@@ -10,7 +10,7 @@ from pileus.model.errors import Conflict, Duplicate, InvalidValue
 from pileus.model.ids import new_uuid
 from pileus.model.placementgroup import PlacementGroup, Wanted
 from pileus.rules import find
-from pileus.rules.placementgroup import named, names_pool, unknown
+from pileus.rules.placementgroup import named, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ def create(
         raise InvalidValue("A group's name has 1 to 255 ASCII characters.", noun="placementgroup", reason="name")
     with core.store.write() as tx:
         group = PlacementGroup(uuid=new_uuid(), project=caller.project, name=name, tags=dict(tags or {}), wanted=wanted)
-        if tx.claimed(names_pool(caller), name) is not None:
+        if tx.claimed(PlacementGroup.names(caller.project), name) is not None:
             text = f"The placement group '{name}' already exists."
             raise Duplicate(text, noun="placementgroup", ident=name)
         group = tx.add(group)

@@ -33,8 +33,7 @@ def ensure(caller: Caller, core: Core, name: str, limits: Mapping[str, int] | No
 
 def ensure_in(caller: Caller, core: Core, tx: Writer, name: str, limits: Mapping[str, int]) -> Project:
     """The same as a part of another verb's transaction."""
-    holder = tx.claimed("project", name)
-    return tx.need(Project, holder[1]) if holder else _create(caller, core, tx, name, limits)
+    return tx.named(Project, name) or _create(caller, core, tx, name, limits)
 
 
 def _create(caller: Caller, core: Core, tx: Writer, name: str, limits: Mapping[str, int]) -> Project:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pileus.model.network import Assigned, Seen
-from pileus.model.noun import Claim, Keeper, Noun, Part
+from pileus.model.noun import Keeper, Noun, Part
 from pileus.model.spec import Spec
 
 
@@ -22,15 +22,12 @@ class Reminder(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "reminder"
     PREFIX: ClassVar[str] = "rem"
+    NAMES: ClassVar[Literal["", "project", "cloud"]] = "project"
     KEEPER: ClassVar[Keeper] = "engine"
     QUOTA: ClassVar[dict[str, int]] = {"reminders": 2}
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
-
-    def claims(self) -> tuple[Claim, ...]:
-        """Its name in its project."""
-        return ((f"reminder:{self.project}", self.name),)
 
 
 class ReminderSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="reminder"):
