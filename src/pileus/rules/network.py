@@ -54,12 +54,8 @@ def free_addresses(tx: Reader, subnet: Subnet, least: int, most: int, requested_
                 return free
     if len(free) >= least:
         return free
-    raise NoCapacity(
-        f"The subnet '{subnet.ec2_id}' has {len(free)} free addresses left, {least} are needed.",
-        noun="subnet",
-        ident=subnet.ec2_id,
-        reason="addresses",
-    )
+    text = f"The subnet '{subnet.ec2_id}' has {len(free)} free addresses left, {least} are needed."
+    raise NoCapacity(text, noun="subnet", ident=subnet.ec2_id, reason="addresses")
 
 
 def _addresses(wanted: Wanted) -> Iterable[tuple[str, ...]]:
@@ -96,12 +92,8 @@ def _asked(subnet: Subnet, claimed_addresses: set[str], address: str) -> str:
     except ValueError:
         inside = False
     if not inside:
-        raise InvalidValue(
-            f"Address {address} does not fall within the subnet's address range",
-            noun="port",
-            ident=address,
-            reason="address",
-        )
+        text = f"Address {address} does not fall within the subnet's address range"
+        raise InvalidValue(text, noun="port", ident=address, reason="address")
     if address in claimed_addresses:
         raise InvalidValue(f"Address {address} is in use.", noun="port", ident=address, reason="address-in-use")
     return address

@@ -6,7 +6,7 @@ good is gone; what no order names is left alone. It may be done again at any tim
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -19,7 +19,7 @@ from pileus.model.host import Wanted as HostWanted
 from pileus.model.image import Image, on_host
 from pileus.model.instance import LAUNCH, Instance, merged
 from pileus.model.network import Network
-from pileus.model.noun import SeenFault, only
+from pileus.model.noun import Noun, SeenFault, only
 from pileus.model.nouns import ENGINE, NOUNS
 from pileus.model.port import Port
 from pileus.model.project import Project
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pileus.bus.messages import Order, Report
-    from pileus.model.noun import Noun
     from pileus.model.provider import Recalled
     from pileus.store.writer import Writer
+
+N = TypeVar("N", bound=Noun)
 
 ENDS = {"instance.terminate", "image.deregister", "securitygroup.delete", "floatingip.release"}
 """The verbs that are done when a row is gone."""
@@ -137,11 +138,8 @@ class _Merge:
                     self._network(noun, entry)
         for cls in (cls for cls in ENGINE if cls.KIND in kinds):
             for row in tx.many(cls, gone).values():
-                if row.gone is not None:
-                    continue
-                if not row.wanted.gone:
-                    row = tx.want(row, msgspec.structs.replace(row.wanted, gone=True))  # noqa: PLW2901  (the row after the change)
-                    self.done.removed.append(row.ec2_id)
+                if row.gone is None:
+                    self._end(row)
         for row in tx.many(FloatingIp, gone).values():
             if row.gone is None:
                 # Its address may be another's by now.
@@ -184,7 +182,7 @@ class _Merge:
                 self._drop(uuid)
         for port in tx.list(Port):
             if self._orphan(port):
-                tx.want(port, msgspec.structs.replace(port.wanted, gone=True))
+                tx.want_gone(port)
 
     def _port(self, noun: Port, entry: Recalled) -> None:
         """Make a port that the engine has, or bring one up to it whose instance's host knows less, or is silent."""
@@ -220,14 +218,10 @@ class _Merge:
                 continue
             for port_uuid in owned.intersection(unreadable):
                 tx.drop(port_uuid)
-            if not row.wanted.gone:
-                row = tx.want(row, msgspec.structs.replace(row.wanted, gone=True))
-                self.done.removed.append(row.ec2_id)
-            for port in ports:
-                tx.make_tombstone(port)
+            row = self._end(row)
+            tx.make_tombstone(*ports)
             for volume in tx.referring(Volume, [uuid]):
-                if not volume.wanted.gone:
-                    tx.want(volume, msgspec.structs.replace(volume.wanted, gone=True))
+                tx.want_gone(volume)
             tx.assign(row, msgspec.structs.replace(row.assigned, loopback=""))
 
     def _orphan(self, port: Port) -> bool:
@@ -363,8 +357,7 @@ class _Merge:
             if row.gone is not None or row.wanted.gone or row.assigned is None:
                 continue
             if row.uuid in self.ended:
-                tx.want(row, msgspec.structs.replace(row.wanted, gone=True))
-                self.done.removed.append(row.ec2_id)
+                self._end(row)
             elif images.state(row) is images.State.PENDING and row.uuid not in self.captures:
                 text = "The cloud had it, and forgot that when its database was restored."
                 lost = SeenFault(code="CaptureLost", message=text, permanent=True, at=tx.now)
@@ -382,24 +375,25 @@ class _Merge:
         tx = self.tx
         ports = tx.referring(Port, [row.uuid])
         owned = [*ports, *tx.referring(Volume, [row.uuid])]
-        wanted = msgspec.structs.replace(row.wanted, gone=True)
-        if not row.wanted.gone:
-            row = tx.want(row, wanted)
-            self.done.removed.append(row.ec2_id)
+        row = self._end(row)
         for noun in owned:
-            if not noun.wanted.gone:
-                tx.want(noun, msgspec.structs.replace(noun.wanted, gone=True))
+            tx.want_gone(noun)
         let_go = {entry.uuid for entry in self.engine if entry.gone}
         # Of a port that the engine never heard of, an order may be under way still: it has to be told to refuse that.
         refused = all(port.uuid in let_go for port in ports)
         if row.uuid not in self.held and not self._silent(row) and refused:
             self._finish_removal(row)
 
+    def _end(self, row: N) -> N:
+        """Want a row gone, which is a removal unless it was to go already."""
+        if not row.wanted.gone:
+            self.done.removed.append(row.ec2_id)
+        return self.tx.want_gone(row)
+
     def _finish_removal(self, row: Instance) -> None:
         """The row and all it owns become tombstones; usage is counted anew afterwards."""
         tx = self.tx
-        if not row.wanted.gone:
-            row = tx.want(row, msgspec.structs.replace(row.wanted, gone=True))
+        row = tx.want_gone(row)
         row = tx.assign(row, msgspec.structs.replace(row.assigned, host=None, clear={}))
         for noun in (*tx.referring(Port, [row.uuid]), *tx.referring(Volume, [row.uuid]), row):
             tx.make_tombstone(noun)

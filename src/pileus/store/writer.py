@@ -141,6 +141,10 @@ class Writer(Reader):
             self._refer([changed])
         return changed
 
+    def want_gone(self, noun: N) -> N:
+        """Want a noun gone (verbs alone do); one that is to go already stays as it is."""
+        return noun if noun.wanted.gone else self.want(noun, msgspec.structs.replace(noun.wanted, gone=True))
+
     def assign(self, noun: N, assigned: Part, *, counted: bool = False) -> N:
         """Write where it is (verbs and placement do). With `counted`, the usage of the new part is counted already.
 
@@ -258,11 +262,8 @@ class Writer(Reader):
             limit = quota.limit(owner, resource) if owner else None
             in_use = used.get((scope, resource), 0)
             if limit is not None and in_use + amount > limit:
-                raise QuotaExceeded(
-                    f"{resource}: {in_use} in use and {amount} more asked for, of at most {limit}.",
-                    ident=scope,
-                    reason=resource,
-                )
+                text = f"{resource}: {in_use} in use and {amount} more asked for, of at most {limit}."
+                raise QuotaExceeded(text, ident=scope, reason=resource)
 
     def count(self, amounts: Mapping[tuple[str, str], int]) -> None:
         """Add to what is used, by (scope, resource), whatever the limits; negative amounts are given back."""

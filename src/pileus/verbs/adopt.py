@@ -36,12 +36,8 @@ def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: BodyR
         if tx.get(Instance, spec.uuid) is not None:
             raise Conflict(f"The instance '{spec.ec2_id}' is known already.", noun="instance", ident=spec.ec2_id)
         if spec.revision > (tx.meta("incarnation"), tx.meta("counter")):
-            raise Conflict(
-                f"The order of '{spec.ec2_id}' is newer than any that this store gave: pileus recover.",
-                noun="instance",
-                ident=spec.ec2_id,
-                reason="newer",
-            )
+            text = f"The order of '{spec.ec2_id}' is newer than any that this store gave: pileus recover."
+            raise Conflict(text, noun="instance", ident=spec.ec2_id, reason="newer")
         before = set(recount.differences(tx))
         row = make(tx, spec, host, body)
         _whole(tx, row)

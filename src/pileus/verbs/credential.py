@@ -79,6 +79,6 @@ def revoke(caller: Caller, core: Core, ident: str) -> None:
             or not (caller.admin or credential.wanted.user == caller.user)
         ):
             raise NotFound("There is no such credential.", noun="credential")
-        tx.want(credential, msgspec.structs.replace(credential.wanted, gone=True))
+        tx.want_gone(credential)
         tx.make_tombstone(credential)
         tx.add_journal_line(caller, credential, "credential.revoke", outcome="done")

@@ -87,12 +87,8 @@ def associate(
         if floating.wanted.port == target.uuid:
             return floating
         if floating.wanted.port and not reassociate:
-            raise Conflict(
-                f"resource {floating.ec2_id} is already associated with associate-id {floating.wanted.association}",
-                noun=FloatingIp.KIND,
-                ident=floating.ec2_id,
-                reason="associated",
-            )
+            text = f"resource {floating.ec2_id} is already associated with associate-id {floating.wanted.association}"
+            raise Conflict(text, noun=FloatingIp.KIND, ident=floating.ec2_id, reason="associated")
         leave(caller, tx, target)
         wanted = msgspec.structs.replace(floating.wanted, port=target.uuid, association=new_ec2("eipassoc"))
         if floating.wanted.port:
@@ -126,12 +122,8 @@ def disassociate(caller: Caller, core: Core, association: str = "", ident: str =
         if association:
             matches = [candidate for candidate in _all(caller, tx) if candidate.wanted.association == association]
             if not matches:
-                raise NotFound(
-                    f"The association ID '{association}' does not exist",
-                    noun=FloatingIp.KIND,
-                    ident=association,
-                    reason="association",
-                )
+                text = f"The association ID '{association}' does not exist"
+                raise NotFound(text, noun=FloatingIp.KIND, ident=association, reason="association")
             floating = matches[0]
         else:
             floating = _one(caller, tx, ident, address)
@@ -143,13 +135,9 @@ def release(caller: Caller, core: Core, ident: str = "", address: str = "") -> N
     with core.store.write() as tx:
         floating = _one(caller, tx, ident, address)
         if floating.wanted.port:
-            raise Conflict(
-                f"Address {floating.assigned.address} is in use.",
-                noun=FloatingIp.KIND,
-                ident=floating.ec2_id,
-                reason="in-use",
-            )
-        floating = tx.want(floating, msgspec.structs.replace(floating.wanted, gone=True))
+            text = f"Address {floating.assigned.address} is in use."
+            raise Conflict(text, noun=FloatingIp.KIND, ident=floating.ec2_id, reason="in-use")
+        floating = tx.want_gone(floating)
         tx.add_journal_line(caller, floating, "floatingip.release")
         tx.wake(floating)
 

@@ -105,7 +105,7 @@ def remove(caller: Caller, core: Core, ident: str, *, forget: bool = False) -> H
                 ident=host.name,
                 reason="in-use",
             )
-        host = tx.want(host, msgspec.structs.replace(host.wanted, gone=True))
+        host = tx.want_gone(host)
         tx.make_tombstone(host)
         tx.claim(REMOVED, host.name, host)
         tx.add_journal_line(

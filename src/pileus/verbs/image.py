@@ -175,7 +175,7 @@ def deregister(caller: Caller, core: Core, ident: str) -> None:
         image = find.by_any(caller, tx, Image, ident)
         if image.wanted.gone or (image.project != caller.project and not caller.admin):
             raise find.not_found(Image, [ident])
-        image = tx.want(image, msgspec.structs.replace(image.wanted, gone=True))
+        image = tx.want_gone(image)
         tx.add_journal_line(caller, image, "image.deregister", goal=image.generation)
         if image.wanted.instance:
             source(tx, image)

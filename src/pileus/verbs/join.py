@@ -96,7 +96,7 @@ def redeem(core: Core, token: str, name: str, zone: str, issue: Issue) -> tuple[
             tx.claim(JOINED, credential.uuid, host)
         except Duplicate as error:
             raise _refused("token-used", "This token was used already: each lets one host in, once.") from error
-        tx.want(credential, msgspec.structs.replace(credential.wanted, gone=True))
+        tx.want_gone(credential)
         tx.make_tombstone(credential)
         tx.add_journal_line(SYSTEM, host, "host.join", outcome="done", detail=f"certificate {serial}")
     return host, certificate
@@ -169,7 +169,7 @@ def _forget(tx: Writer) -> None:
     """Make the tokens that nobody used in time tombstones."""
     for credential in tx.list(Credential):
         if credential.wanted.type == "join" and credential.wanted.until <= tx.now:
-            tx.want(credential, msgspec.structs.replace(credential.wanted, gone=True))
+            tx.want_gone(credential)
             tx.make_tombstone(credential)
 
 

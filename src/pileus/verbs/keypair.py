@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
@@ -65,12 +64,8 @@ def import_(caller: Caller, core: Core, name: str, material: bytes, tags: Mappin
 
 def _add(caller: Caller, core: Core, name: str, wanted: Wanted, tags: Mapping[str, str], verb: str) -> KeyPair:
     if not name or len(name) > 255 or not name.isprintable():
-        raise InvalidValue(
-            f"Value ({name}) for parameter KeyName is invalid: 1 to 255 printable characters.",
-            noun="keypair",
-            ident=name,
-            reason="name",
-        )
+        text = f"Value ({name}) for parameter KeyName is invalid: 1 to 255 printable characters."
+        raise InvalidValue(text, noun="keypair", ident=name, reason="name")
     with core.store.write() as tx:
         key = KeyPair(uuid=new_uuid(), project=caller.project, name=name, tags=dict(tags), wanted=wanted)
         try:
@@ -94,7 +89,7 @@ def delete(caller: Caller, core: Core, *, name: str = "", ident: str = "") -> Ke
                 return None
         if key is None:
             return None
-        tx.want(key, msgspec.structs.replace(key.wanted, gone=True))
+        tx.want_gone(key)
         tx.make_tombstone(key)
         tx.add_journal_line(caller, key, "keypair.delete", outcome="done")
         return key

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pileus.model.errors import Conflict, Duplicate, InvalidValue
 from pileus.model.ids import new_uuid
 from pileus.model.placementgroup import PlacementGroup, Wanted
@@ -43,7 +41,7 @@ def delete(caller: Caller, core: Core, name: str) -> None:
         if tx.referrers(group.uuid):
             text = f"The placement group '{name}' is in use and may not be deleted."
             raise Conflict(text, noun="placementgroup", ident=name, reason="in-use")
-        tx.want(group, msgspec.structs.replace(group.wanted, gone=True))
+        tx.want_gone(group)
         tx.make_tombstone(group)
         tx.add_journal_line(caller, group, "placementgroup.delete", outcome="done")
 

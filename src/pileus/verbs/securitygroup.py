@@ -33,12 +33,8 @@ def create(
 ) -> SecurityGroup:
     """Make a group in the VPC with EC2 id `vpc`, or in the project's default one."""
     if not name or len(name) > 255 or name.startswith("sg-") or not name.isascii() or not name.isprintable():
-        raise InvalidValue(
-            f"Invalid security group name '{name}': 1 to 255 ASCII characters, not starting with sg-.",
-            noun="securitygroup",
-            ident=name,
-            reason="name",
-        )
+        text = f"Invalid security group name '{name}': 1 to 255 ASCII characters, not starting with sg-."
+        raise InvalidValue(text, noun="securitygroup", ident=name, reason="name")
     if name == "default":
         raise Duplicate(
             f"Cannot use reserved security group name: {name}", noun="securitygroup", ident=name, reason="reserved"
@@ -55,12 +51,8 @@ def create(
         try:
             group = tx.add(group)
         except Duplicate as error:
-            raise Duplicate(
-                f"The security group '{name}' already exists for VPC '{router.ec2_id}'",
-                noun="securitygroup",
-                ident=name,
-                reason="name",
-            ) from error
+            text = f"The security group '{name}' already exists for VPC '{router.ec2_id}'"
+            raise Duplicate(text, noun="securitygroup", ident=name, reason="name") from error
         tx.add_journal_line(caller, group, "securitygroup.create", goal=group.generation)
         tx.wake(group)
         return group
@@ -87,23 +79,15 @@ def delete(caller: Caller, core: Core, ident: str = "", name: str = "") -> None:
     with core.store.write() as tx:
         group = one(caller, tx, ident, name)
         if group.wanted.default:
-            raise Conflict(
-                f'the specified group: "{group.ec2_id}" name: "default" cannot be deleted by a user',
-                noun="securitygroup",
-                ident=group.ec2_id,
-                reason="default",
-            )
+            text = f'the specified group: "{group.ec2_id}" name: "default" cannot be deleted by a user'
+            raise Conflict(text, noun="securitygroup", ident=group.ec2_id, reason="default")
         users = [uuid for _, uuid, use in tx.referrers(group.uuid) if use == "uses" and uuid != group.uuid]
         # A group that is deleted itself names this one only until the engine has forgotten it.
         going = {uuid for uuid, each in tx.many(SecurityGroup, users).items() if each.wanted.gone}
         if set(users) - going:
-            raise Conflict(
-                f"resource {group.ec2_id} has a dependent object",
-                noun="securitygroup",
-                ident=group.ec2_id,
-                reason="in-use",
-            )
-        tx.want(group, msgspec.structs.replace(group.wanted, gone=True))
+            text = f"resource {group.ec2_id} has a dependent object"
+            raise Conflict(text, noun="securitygroup", ident=group.ec2_id, reason="in-use")
+        tx.want_gone(group)
         tx.add_journal_line(caller, group, "securitygroup.delete")
         tx.wake(group)
 
@@ -191,12 +175,8 @@ def _meant(group: SecurityGroup, rules: Sequence[Rule], rule_ids: Sequence[str])
             raise unknown_rule(rule_id)
     for rule in rules:
         if rule.match() not in id_by_match:
-            raise NotFound(
-                "The specified rule does not exist in this security group.",
-                noun="securitygrouprule",
-                ident=group.ec2_id,
-                reason="rule",
-            )
+            text = "The specified rule does not exist in this security group."
+            raise NotFound(text, noun="securitygrouprule", ident=group.ec2_id, reason="rule")
     return [id_by_match[rule.match()] for rule in rules] + list(rule_ids)
 
 

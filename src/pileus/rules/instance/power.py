@@ -44,10 +44,8 @@ def release(caller: Caller, tx: Writer, instance: Instance) -> None:
     """
     for cls in (Port, Volume):
         for noun in tx.referring(cls, [instance.uuid]):
-            if noun.wanted.instance != instance.uuid:
-                continue
-            if not noun.wanted.gone:
-                tx.want(noun, msgspec.structs.replace(noun.wanted, gone=True))
+            if noun.wanted.instance == instance.uuid:
+                tx.want_gone(noun)
     for port in tx.referring(Port, [instance.uuid]):
         if port.wanted.instance == instance.uuid:
             floatingip.leave(caller, tx, port)

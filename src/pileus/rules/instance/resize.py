@@ -33,12 +33,8 @@ def resized(core: Core, tx: Writer, row: Instance, name: str) -> Instance:
     row = known(tx, row)
     old_size = row.assigned.size
     if old_size.kind == "machine" and state(row) is not State.STOPPED:
-        raise Conflict(
-            f"The instance '{row.ec2_id}' is {state(row)}; stop it before its type is changed.",
-            noun="instance",
-            ident=row.ec2_id,
-            reason="state",
-        )
+        text = f"The instance '{row.ec2_id}' is {state(row)}; stop it before its type is changed."
+        raise Conflict(text, noun="instance", ident=row.ec2_id, reason="state")
     image = tx.get(Image, row.wanted.image)
     if image is not None and image.wanted.min_memory > new.wanted.memory:
         raise InvalidValue(

@@ -153,10 +153,8 @@ def _launch(caller: Caller, core: Core, request: Launch) -> tuple[list[str], lis
 
 def _check(request: Launch) -> None:
     if not 1 <= request.least <= request.most:
-        raise InvalidValue(
-            f"Invalid value '{request.least}' for MinCount: it must be from 1 to MaxCount ({request.most}).",
-            reason="count",
-        )
+        text = f"Invalid value '{request.least}' for MinCount: it must be from 1 to MaxCount ({request.most})."
+        raise InvalidValue(text, reason="count")
     if request.most > bounds.LAUNCHES.most:
         text = f"Invalid value '{request.most}' for MaxCount: at most {bounds.LAUNCHES.most}."
         raise InvalidValue(text, reason="count")
@@ -214,10 +212,8 @@ def _resolve(caller: Caller, core: Core, tx: Writer, request: Launch) -> _Plan:
 def _disk(request: Launch, wanted: Image, size: Flavor) -> int:
     needed = max(wanted.wanted.min_disk, -(-content(wanted).virtual_size // GIB))
     if request.disk and request.disk < needed:
-        raise InvalidValue(
-            f"Volume of size {request.disk}GB is smaller than snapshot of the image, expect size>= {needed}GB",
-            reason="disk",
-        )
+        text = f"Volume of size {request.disk}GB is smaller than snapshot of the image, expect size>= {needed}GB"
+        raise InvalidValue(text, reason="disk")
     if wanted.wanted.min_memory > size.wanted.memory:
         raise InvalidValue(
             f"The image '{wanted.ec2_id}' needs {wanted.wanted.min_memory} MiB of memory, "

@@ -68,12 +68,8 @@ def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
 
 
 def _wrong_state(row: Instance, now: State) -> Conflict:
-    return Conflict(
-        f"The instance '{row.ec2_id}' is not in a state in which this may be changed (it is {now}).",
-        noun="instance",
-        ident=row.ec2_id,
-        reason="state",
-    )
+    text = f"The instance '{row.ec2_id}' is not in a state in which this may be changed (it is {now})."
+    return Conflict(text, noun="instance", ident=row.ec2_id, reason="state")
 
 
 def _regroup(caller: Caller, tx: Writer, row: Instance, ids: tuple[str, ...]) -> None:
