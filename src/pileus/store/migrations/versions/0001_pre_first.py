@@ -1,21 +1,13 @@
 """The first schema: a table per noun, and the protocol's own."""
 
-from typing import Any
-
 from alembic import op
-from sqlalchemy import BigInteger, Column, Double, Integer, String, Text
-from sqlalchemy.dialects.mysql import LONGTEXT
+from sqlalchemy import BigInteger, Column, Double, Integer, String
+
+from pileus.store.migrations.nounshape import ID, OPTIONS, TEXT, create_noun
 
 revision = "0001_pre_first"
 down_revision = None
 
-ID = BigInteger().with_variant(Integer, "sqlite")
-TEXT = Text().with_variant(LONGTEXT(), "mariadb")
-OPTIONS: dict[str, Any] = {
-    "mariadb_engine": "InnoDB",
-    "mariadb_charset": "utf8mb4",
-    "mariadb_collate": "utf8mb4_nopad_bin",
-}
 KINDS = (
     "project",
     "user",
@@ -32,30 +24,6 @@ KINDS = (
     "port",
     "host",
 )
-
-
-def _noun(kind: str) -> None:
-    op.create_table(
-        kind,
-        Column("id", ID, primary_key=True, autoincrement=True),
-        Column("uuid", String(36), nullable=False, unique=True),
-        Column("ec2_id", String(32), nullable=False, unique=True),
-        Column("project", String(36), nullable=False),
-        Column("name", String(255), nullable=False),
-        Column("tags", TEXT, nullable=False),
-        Column("generation", BigInteger, nullable=False),
-        Column("created", Double, nullable=False),
-        Column("gone", Double),
-        Column("incarnation", BigInteger, nullable=False),
-        Column("counter", BigInteger, nullable=False),
-        Column("wanted", TEXT, nullable=False),
-        Column("assigned", TEXT, nullable=False),
-        Column("seen", TEXT, nullable=False),
-        sqlite_autoincrement=True,
-        **OPTIONS,
-    )
-    op.create_index(f"ix_{kind}_project", kind, ["project", "id"])
-    op.create_index(f"ix_{kind}_gone", kind, ["gone"])
 
 
 def _claims() -> None:
@@ -149,7 +117,7 @@ def _numbers() -> None:
 def upgrade() -> None:
     """Make every table."""
     for kind in KINDS:
-        _noun(kind)
+        create_noun(kind)
     _claims()
     _queue()
     _numbers()
