@@ -24,7 +24,7 @@ from pileus.model.caller import SYSTEM
 from pileus.model.host import Host
 from pileus.providers.stub.provider import StubProvider
 from pileus.rules.core import Core, Place
-from pileus.store.dialects import dialect_of
+from pileus.store.dialect import dialect_of
 from pileus.store.store import Store
 from pileus.verbs import project
 from tests.services.postgresql import Postgresql

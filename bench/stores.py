@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, text
 from pileus.model.flavor import Flavor
 from pileus.model.flavor import Wanted as FlavorWanted
 from pileus.model.ids import new_uuid
-from pileus.store.dialects import dialect_of
+from pileus.store.dialect import dialect_of
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from tests.services.mariadb import Mariadb

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, func, insert, select, text
 
 from pileus.model.noun import NEVER
 from pileus.store.cache import Cache
-from pileus.store.dialects import dialect_of
+from pileus.store.dialect import dialect_of
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from pileus.store.tables import metadata

@@ -8,9 +8,9 @@ import contextlib
 from pileus.faces.metadata import bind
 from pileus.model.errors import PileusError
 from pileus.model.instance import Power
+from pileus.model.sizes import check_user_data
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.guestnet import dns, http
-from pileus.rules.instance.userdata import check_user_data
 from tests.fuzz.target import Target, Work, text
 from tests.providers.local.guestnet.test_dns import ONE, SPECS, asked
 

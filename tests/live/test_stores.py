@@ -20,8 +20,7 @@ from pileus.model.errors import Duplicate, Unavailable
 from pileus.model.flavor import Flavor
 from pileus.model.user import User
 from pileus.store import mariadb, postgresql
-from pileus.store.dialect import STOPPED, TURN
-from pileus.store.dialects import dialect_of
+from pileus.store.dialect import STOPPED, TURN, dialect_of
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 from tests.services.mariadb import Mariadb

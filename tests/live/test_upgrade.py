@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from pileus.app.processes import until
-from pileus.store.dialects import dialect_of
+from pileus.store.dialect import dialect_of
 from pileus.store.migrate import newest
 from tests.live import processes
 from tests.live.processes import Cloud

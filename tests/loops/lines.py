@@ -269,7 +269,7 @@ def _reply_is_result(core: Core, uuid: str, request: str = "") -> float | None:
                 reboot=row.wanted.reboot,
             )
             row = tx.see(row, msgspec.structs.replace(done, satisfied=row.seen.satisfied, ever=True))
-            instance.settle(tx, row)
+            instance.settle_all(tx, {row.uuid: row})
     return due
 
 

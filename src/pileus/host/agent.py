@@ -348,7 +348,7 @@ class Agent:
             self._changed.add(uuid)
 
     def _shown(self, fault: Fault) -> SeenFault:
-        return SeenFault(code=fault.code, message=fault.message, permanent=fault.permanent, at=self.now())
+        return SeenFault.of(fault, self.now())
 
     # -- reports -------------------------------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ class HostCaptures:
         except Fault as fault:
             if not fault.permanent:
                 raise
-            shown = SeenFault(code=fault.code, message=fault.message, permanent=True, at=self._now())
+            shown = SeenFault.of(fault, self._now())
             failed = Capture(state="failed", fault=shown)
             return msgspec.structs.replace(entry, capture=failed, fault=shown), None
 

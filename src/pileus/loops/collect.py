@@ -94,7 +94,7 @@ class Collector:
 
     def _database(self) -> tuple[int, int]:
         with self._core.store.read() as tx:
-            return tx.meta("incarnation"), tx.last_line()
+            return tx.incarnation, tx.last_line()
 
     def relieve(self) -> list[Stored]:
         """Have projects lose their oldest unneeded objects, where these and their images are more than their quota.

@@ -78,7 +78,7 @@ def steps(core: Core, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], 
                 if isinstance(seen, Fault):
                     outcomes[key] = seen
                     if current is not None:
-                        shown = _seen_fault(tx, seen)
+                        shown = SeenFault.of(seen, tx.now)
                         tx.see(current, msgspec.structs.replace(current.seen, fault=shown))
                 elif current is None or current.revision != row.revision:
                     # It has moved on meanwhile: another wake is due anyway.
@@ -102,7 +102,7 @@ def _order(core: Core, tx: Writer, row: Noun) -> tuple[Noun, Spec | None]:
     if row.wanted.gone:
         # Above every order given before, so that none of those can bring it back.
         row = tx.revise(row) if row.assigned.content else row
-        return _content(tx, row, ""), None
+        return tx.assign(row, msgspec.structs.replace(row.assigned, content="")), None
     kind = KINDS[row.KIND]
     row = kind.prepare(core, tx, row)
     spec = kind.spec(tx, row, core.place)
@@ -118,10 +118,6 @@ def _is_referred(tx: Writer, row: Noun) -> bool:
     return any(uuid != row.uuid for _, uuid, _ in tx.referrers(row.uuid))
 
 
-def _content(tx: Writer, row: Noun, digest: str) -> Noun:
-    return tx.assign(row, msgspec.structs.replace(row.assigned, content=digest))
-
-
 def _apply(core: Core, row: Noun, spec: Spec | None) -> Seen | Fault:
     """Order the engine to hold `spec` or to remove the row; return its state, or the Fault that stopped it."""
     ref = BodyRef(kind=row.KIND, uuid=row.uuid, revision=row.revision)
@@ -134,10 +130,6 @@ def _apply(core: Core, row: Noun, spec: Spec | None) -> Seen | Fault:
     except Fault as fault:
         return fault
     return Seen(revision=body.revision, present=True) if body else Seen(revision=row.revision, present=False)
-
-
-def _seen_fault(tx: Writer, fault: Fault) -> SeenFault:
-    return SeenFault(code=fault.code, message=fault.message, permanent=fault.permanent, at=tx.now)
 
 
 def _save(

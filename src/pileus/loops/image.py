@@ -114,15 +114,11 @@ def _doomed(tx: Writer, row: Image, instance: Instance | None) -> Image:
         return noted(tx, row, _failed(seen, seen.fault)) if seen.fault is not None and lost else row
     if instance is None or instance.gone is not None:
         text = f"{row.wanted.instance} was gone before it was captured"
-        return noted(tx, row, _failed(seen, _shown(Fault("SourceGone", text), tx.now)))
+        return noted(tx, row, _failed(seen, SeenFault.of(Fault("SourceGone", text), tx.now)))
     if seen.fault is not None or instance.assigned.host is None:
-        why = seen.fault or _shown(Fault("SourceGone", "It was terminated before it was captured."), tx.now)
+        why = seen.fault or SeenFault.of(Fault("SourceGone", "It was terminated before it was captured."), tx.now)
         return noted(tx, row, _failed(seen, why))
     return row
-
-
-def _shown(fault: Fault, now: float) -> SeenFault:
-    return SeenFault(code=fault.code, message=fault.message, at=now)
 
 
 def _failed(seen: Seen, fault: SeenFault) -> Seen:
@@ -148,7 +144,7 @@ def _fetch(core: Core, row: Image) -> bool:
         if not core.captures.fetch(host, row.uuid, seen.digest, seen.size, row.project):
             return False
     except Fault as fault:
-        _see(core, row, msgspec.structs.replace(seen, fault=_shown(fault, core.store.now())))
+        _see(core, row, msgspec.structs.replace(seen, fault=SeenFault.of(fault, core.store.now())))
         raise
     _see(core, row, msgspec.structs.replace(seen, stored=True, fault=None))
     return True

@@ -14,7 +14,7 @@ from pileus.model.floatingip import FloatingIp
 from pileus.model.image import of_instance
 from pileus.model.instance import Instance, Seen, converged
 from pileus.model.port import Port
-from pileus.model.spec import InstanceSpec, content_digest
+from pileus.model.spec import content_digest
 from pileus.model.volume import Volume
 from pileus.rules.instance import power, size
 
@@ -102,14 +102,9 @@ def plan(core: Core, tx: Writer, row: Instance) -> tuple[list[tuple[str, Order]]
         if digest != row.assigned.content:
             row = tx.revise(row, msgspec.structs.replace(row.assigned, content=digest))
         if not converged(row):
-            order = Order(uuid=row.uuid, revision=row.revision, spec=with_revision(spec, row))
-            orders.append((host, order))
+            spec = msgspec.structs.replace(spec, revision=row.revision)
+            orders.append((host, Order(uuid=row.uuid, revision=row.revision, spec=spec)))
     return orders, row
-
-
-def with_revision(spec: InstanceSpec, row: Instance) -> InstanceSpec:
-    """The spec as it is sent."""
-    return msgspec.structs.replace(spec, revision=row.revision)
 
 
 def _leave(tx: Writer, row: Instance) -> Instance:
@@ -134,7 +129,7 @@ def finish_removal(tx: Writer, row: Instance) -> Instance:
         return row
     tx.make_tombstone(*ports, *volumes, row)
     router.wake_idle(tx, ports)
-    settle(tx, row, removed=True)
+    settle_all(tx, {row.uuid: row}, removed=True)
     return msgspec.structs.replace(row, gone=tx.now)
 
 
@@ -150,13 +145,8 @@ def cleared(tx: Writer, row: Instance, host: str) -> Instance:
     return tx.assign(row, msgspec.structs.replace(row.assigned, clear=clear))
 
 
-def settle(tx: Writer, row: Instance, *, removed: bool = False) -> None:
-    """Write into the journal which of the things asked of `row` have come about, or never will."""
-    settle_all(tx, {row.uuid: row}, removed=removed)
-
-
 def settle_all(tx: Writer, rows: Mapping[str, Instance], *, removed: bool = False) -> None:
-    """The same for many rows, by uuid."""
+    """Write into the journal which of the things asked of these rows, by uuid, have come about, or never will."""
     ended: dict[tuple[str, str], list[int]] = {}
     for entry in tx.unsettled(rows):
         row = rows[entry.uuid]

@@ -30,7 +30,7 @@ def merge(store: Store, answers: Mapping[str, Report], recalled: Sequence[Recall
     Raises what the merge raises, and Unavailable while the database cannot be written.
     """
     with store.write(recovering=True) as tx:
-        if not tx.meta(RECOVERING):
+        if not tx.recovering:
             return None
         outcome = verb.recover(tx, answers, recalled)
         tx.keep_meta(RECOVERING, 0)

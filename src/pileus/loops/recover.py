@@ -14,7 +14,6 @@ import structlog
 from pileus.bus.messages import Ask
 from pileus.loops import report as intake
 from pileus.loops.closings import Closings
-from pileus.loops.credible import credible
 from pileus.loops.inquiry import Inquiry
 from pileus.loops.merging import merge, unmergeable
 from pileus.loops.standing import OPEN, OPEN_UNTIL, STANDING, stands
@@ -23,7 +22,7 @@ from pileus.model.host import LOST_AFTER, Host
 from pileus.model.noun import NEVER, Revision
 from pileus.rules import comparison
 from pileus.rules import recover as verb
-from pileus.store.reader import OPENING, RECOVERING
+from pileus.store.reader import OPENING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +141,7 @@ class Recovery:
 
     def _credible(self, report: Report, last_revision: Revision) -> bool:
         newest = max(last_revision[0], (self._highest or NEVER)[0])
-        return credible(report, newest, max(self._latest, int(self._store.now() * 1000)))
+        return comparison.credible(report, newest, max(self._latest, int(self._store.now() * 1000)))
 
     def _refuse(self, host: str, why: str) -> None:
         """Leave a host out, and only that one, until it says something else."""
@@ -163,7 +162,7 @@ class Recovery:
         if not compared and not self._told.barred(report.host, last_revision[0], now):
             return False
         with self._store.read() as tx:
-            recovering = bool(tx.meta(RECOVERING))
+            recovering = tx.recovering
             if self._shows_more(report, last_revision, recovering=recovering):
                 return True
             answers = self._inquiry.answers_to(report)
@@ -174,7 +173,7 @@ class Recovery:
     def _reached(self, tx: Reader) -> Revision:
         """The highest revision that the store has given; beside that, note the latest opening that it had."""
         self._latest = tx.opening
-        return tx.meta("incarnation"), tx.meta("counter")
+        return tx.reached
 
     def tick(self) -> None:
         """Look at the engine, ask again those who have not answered, and go on without those who are away."""
@@ -199,7 +198,7 @@ class Recovery:
         with self._store.read() as tx:
             known_hosts = {host.name for host in tx.list(Host)}
             patience = GRACE
-            if tx.meta(RECOVERING):
+            if tx.recovering:
                 # A lost store knows no host; the engine knows whose the ports are.
                 known_hosts |= self._placed
                 patience = LOST_AFTER
@@ -252,7 +251,7 @@ class Recovery:
         if self.opened:
             return {}
         with self._store.read() as tx:
-            recovering = bool(tx.meta(RECOVERING))
+            recovering = tx.recovering
         behind = "The database is older than what this cloud's hosts hold: it is recovered from them."
         reasons = {"recovery": behind} if recovering else {}
         if recovering and self._has_steps():
@@ -288,8 +287,8 @@ class Recovery:
         if self._opening is None:
             self._draw()
         with self._store.read() as tx:
-            recovering = bool(tx.meta(RECOVERING))
-            incarnation = tx.meta("incarnation")
+            recovering = tx.recovering
+            incarnation = tx.incarnation
             rows = tx.many(Host, tx.holders("host", [host]).values())
             row = next(iter(rows.values()), None)
         ask = Ask(
@@ -306,7 +305,7 @@ class Recovery:
 
     def _advance(self) -> None:
         with self._store.read() as tx:
-            last_revision, recovering = self._reached(tx), bool(tx.meta(RECOVERING))
+            last_revision, recovering = self._reached(tx), tx.recovering
         if self._behind(last_revision, recovering=recovering):
             self._close(last_revision)
             return
@@ -358,7 +357,7 @@ class Recovery:
         late: loops that go on from a copy give higher revisions than hosts have seen.
         """
         with self._store.read() as tx:
-            recovering, standing = bool(tx.meta(RECOVERING)), stands(tx, self._store.now())
+            recovering, standing = tx.recovering, stands(tx, self._store.now())
             remaining = tx.meta(OPEN_UNTIL) - self._store.now()
             # An older copy that no revision tells apart may be one that was opened without them.
             self._gate.admitted -= comparison.late_among(tx, self._gate.admitted)
@@ -372,7 +371,7 @@ class Recovery:
             return
         elif self.opened and (not standing or remaining < STANDING / 2):
             with self._store.write() as tx:
-                tx.keep_meta(OPEN, tx.meta("incarnation"))
+                tx.keep_meta(OPEN, tx.incarnation)
                 tx.keep_meta(OPEN_UNTIL, int(self._store.now()) + STANDING)
         elif standing and not self.opened and not self._asked:
             self._store.closed = False
@@ -433,7 +432,7 @@ class Recovery:
         self.opened = False
         with self._store.write(recovering=True) as tx:
             # Another process may have begun, or even ended, a recovery since that was read.
-            if tx.meta("incarnation") == last_revision[0]:
+            if tx.incarnation == last_revision[0]:
                 tx.begin_recovery(incarnation)
         log.warning("older than what its hosts hold: recovering", given=last_revision, incarnation=incarnation)
         self._asked = False
@@ -446,7 +445,7 @@ class Recovery:
     def _blame(self, last_revision: Revision, incarnation: int) -> None:
         """Note the hosts because of which the store is closed, and how long an answer of each may take next time."""
         with self._store.read() as tx:
-            recovering = bool(tx.meta(RECOVERING))
+            recovering = tx.recovering
         culprits, now = self._differing(last_revision, recovering=recovering), self._store.monotonic()
         self._told.closed(culprits, incarnation, now)
         answers = [answer for host, answer in self._inquiry.answers.items() if host in culprits]

@@ -67,8 +67,8 @@ class RouterKind(EngineKind[Router]):
         """With a fault while it needs an address and has none."""
         if row.wanted.gone or row.assigned.address or not network.leads_out(tx, row.uuid):
             return seen
-        fault = SeenFault(code=NO_WAY_OUT.code, message=NO_WAY_OUT.message, permanent=NO_WAY_OUT.permanent, at=tx.now)
-        return msgspec.structs.replace(seen, fault=row.seen.fault if _cut_off(row.seen) else fault)
+        fault = row.seen.fault if _cut_off(row.seen) else SeenFault.of(NO_WAY_OUT, tx.now)
+        return msgspec.structs.replace(seen, fault=fault)
 
 
 ENGINE_KIND = RouterKind(Router)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.store.reader import RECOVERING
-
 if TYPE_CHECKING:
     from pileus.rules.core import Core
     from pileus.store.reader import Reader
@@ -25,7 +23,7 @@ def stands(tx: Reader, now: float) -> bool:
     until = tx.meta(OPEN_UNTIL)
     # A clock that was set back leaves a time that nobody could have written.
     lately = now < until <= now + 2 * STANDING
-    return lately and tx.meta(OPEN) == tx.meta("incarnation") and not tx.meta(RECOVERING)
+    return lately and tx.meta(OPEN) == tx.incarnation and not tx.recovering
 
 
 class Awaited:
@@ -50,7 +48,7 @@ class Awaited:
     def missing(self) -> dict[str, str]:
         """Return the reasons why the store stays closed, by missing part. Opens it where there are none."""
         with self._store.read() as tx:
-            recovering, standing = bool(tx.meta(RECOVERING)), stands(tx, self._store.now())
+            recovering, standing = tx.recovering, stands(tx, self._store.now())
         if recovering:
             return {"recovery": "The database is older than what this cloud's hosts hold: it is recovered from them."}
         if not standing and not self.opened:

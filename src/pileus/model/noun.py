@@ -12,6 +12,8 @@ from pileus.model import bounds, tag
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pileus.model.errors import Fault
+
 N = TypeVar("N")
 
 Revision = tuple[int, int]
@@ -53,6 +55,11 @@ class SeenFault(Part, frozen=True, kw_only=True):
     message: str
     permanent: bool = False
     at: float = 0.0
+
+    @classmethod
+    def of(cls, fault: Fault, at: float) -> SeenFault:
+        """The fault that a provider raised at this time."""
+        return cls(code=fault.code, message=fault.message, permanent=fault.permanent, at=at)
 
 
 class Noun(msgspec.Struct, frozen=True, kw_only=True):

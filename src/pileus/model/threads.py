@@ -70,7 +70,7 @@ class Thread:
                 except Exception as error:  # noqa: BLE001  (it is logged, and the thread goes on)
                     if not self._stopping.is_set():
                         self._note(error)
-                        self._stopping.wait(_pause(self._tries))
+                        self._stopping.wait(backoff(self._tries - 1, SHORTEST, LONGEST))
                 else:
                     self._tries = 0
                     _failures.pop(self, None)
@@ -120,7 +120,3 @@ def failing() -> dict[str, str]:
     """The threads of this process whose last iterations failed unexpectedly, by name, with the error in words."""
     now = time.monotonic()
     return {thread.name: text for thread, (when, text) in _failures.copy().items() if now - when < RECENT}
-
-
-def _pause(tries: int) -> float:
-    return backoff(tries - 1, SHORTEST, LONGEST)

@@ -35,12 +35,33 @@ Without it a single host could use up all of them in one report.
 """
 
 
+OPENING_LEAP = 1 << 42
+"""Milliseconds by which a host may have seen a later opening than the store and its clock know of: 139 years."""
+
+OPENINGS = 1 << 62
+"""The last opening that a host may have seen: the store stores later ones in 63 bits."""
+
+
+def credible(report: Report, incarnation: int, opening: int) -> bool:
+    """Whether a store may have given what a host has seen. `incarnation` and `opening` are the latest ones known.
+
+    A recovered store goes above all that hosts have seen: a number that nothing can follow would close it for ever.
+    """
+    incarnations = (report.incarnation, report.highest[0], report.forgotten[0])
+    counters = (report.highest[1], report.forgotten[1])
+    return (
+        all(0 <= number <= min(incarnation + LEAP, INCARNATIONS) for number in incarnations)
+        and all(0 <= number < 1 << COUNTER for number in counters)
+        and 0 <= report.opening <= min(opening + OPENING_LEAP, OPENINGS)
+    )
+
+
 def missed(tx: Reader, report: Report) -> bool:
     """Whether the store was recovered without a host that holds something, or of which it has something.
 
     The host may have been asked in the store's incarnation, and its answer was lost.
     """
-    incarnation = tx.meta("incarnation")
+    incarnation = tx.incarnation
     if report.highest[0] >= incarnation or tx.meta(_heard(report.host)) >= incarnation:
         return False
     return report.highest != NEVER or _awaited(tx, report.host)
@@ -61,7 +82,7 @@ def ahead(tx: Reader, report: Report) -> bool:
     The store gave nothing to a host that it has never known: where such a host holds orders of the store's incarnation,
     this store is an old copy of the one that gave them, however far it has counted since.
     """
-    left_at, incarnation = tx.meta(_left(report.host)), tx.meta("incarnation")
+    left_at, incarnation = tx.meta(_left(report.host)), tx.incarnation
     if left_at > 0:
         return report.highest >= (incarnation, left_at)
     return report.highest != NEVER and report.highest[0] == incarnation and not known(tx, report.host)
@@ -102,7 +123,7 @@ def wait(tx: Writer, row: Instance) -> Instance:
 
 def merged(tx: Writer, report: Report) -> None:
     """Note that a recovery has merged what this host holds."""
-    tx.keep_meta(_heard(report.host), tx.meta("incarnation"))
+    tx.keep_meta(_heard(report.host), tx.incarnation)
     tx.keep_meta(_left(report.host), 0)
     tx.keep_meta(_vouched(report.host), _number(report.forgotten))
 

@@ -37,7 +37,7 @@ def view(tx: Reader, now: float) -> StoreView:
     return StoreView(
         now=now,
         newest=_newest(tx),
-        highest=(tx.meta("incarnation"), tx.meta("counter")),
+        highest=tx.reached,
         instances=tuple(_instance(row) for row in tx.list(Instance, dead=True)),
         engine=tuple(_engine(row, subnets.get(row.uuid, ())) for cls in ENGINE for row in tx.list(cls, dead=True)),
         images={what.digest: what.size for what in map(content, tx.list(Image)) if what.digest},

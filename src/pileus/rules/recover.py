@@ -6,7 +6,7 @@ good is gone; what no order names is left alone. It may be done again at any tim
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -17,7 +17,7 @@ from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
 from pileus.model.host import Wanted as HostWanted
 from pileus.model.image import Image, on_host
-from pileus.model.instance import LAUNCH, Instance, merged
+from pileus.model.instance import LAUNCH, Instance, Power, merged
 from pileus.model.network import Network
 from pileus.model.noun import Noun, SeenFault, only
 from pileus.model.nouns import ENGINE, NOUNS
@@ -29,20 +29,24 @@ from pileus.model.spec import InstanceSpec
 from pileus.model.volume import Volume
 from pileus.rules import adopt, comparison, contest, recount, securitygroup
 from pileus.rules.instance import number as number_rules
-from pileus.rules.instance.replay import replayed
 from pileus.store.store import TOMBSTONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pileus.bus.messages import Order, Report
+    from pileus.model.instance import PowerState, Wanted
     from pileus.model.provider import Recalled
+    from pileus.store.reader import Reader
     from pileus.store.writer import Writer
 
 N = TypeVar("N", bound=Noun)
 
 ENDS = {"instance.terminate", "image.deregister", "securitygroup.delete", "floatingip.release"}
 """The verbs that are done when a row is gone."""
+
+
+_POWER: Final[dict[str, PowerState]] = {"instance.start": "running", "instance.stop": "stopped"}
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -319,7 +323,7 @@ class _Merge:
 
     def _replay(self, row: Instance) -> None:
         """The copy may have been ahead of the host: what was asked before the copy was made is in its journal."""
-        wanted = replayed(self.tx, row)
+        wanted = _replayed(self.tx, row)
         if wanted != row.wanted:
             row = self.tx.want(row, wanted)
         if wanted.gone:
@@ -495,3 +499,21 @@ class _Merge:
             tx.assign(router, msgspec.structs.replace(router.assigned, address=""))
             changed = True
         return changed
+
+
+def _replayed(tx: Reader, row: Instance) -> Wanted:
+    """The `wanted` of a row that was made of its host's order, brought up to the journal: power, reboots, its end.
+
+    Tags and attributes that were changed after that order are not in the journal.
+    """
+    wanted = row.wanted
+    for line in tx.journal(row.uuid, limit=None):
+        if line.verb in _POWER and line.goal > wanted.power.n:
+            state = _POWER[line.verb]
+            since = wanted.power_since if state == wanted.power.state else line.goal
+            wanted = msgspec.structs.replace(wanted, power=Power(state=state, n=line.goal), power_since=since)
+        elif line.verb == "instance.reboot":
+            wanted = msgspec.structs.replace(wanted, reboot=max(wanted.reboot, line.goal))
+        elif line.verb == "instance.terminate":
+            wanted = msgspec.structs.replace(wanted, gone=True)
+    return wanted

@@ -14,8 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from pileus.model import bounds
 from pileus.model.errors import Unavailable
 from pileus.store import trouble
-from pileus.store.dialect import TURN
-from pileus.store.dialects import dialect_of
+from pileus.store.dialect import TURN, dialect_of
 from pileus.store.direct import Direct, StatementExecutor, Texts
 from pileus.store.files import DatabaseFiles
 

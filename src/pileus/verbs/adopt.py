@@ -35,7 +35,7 @@ def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: BodyR
         tx.limited = False
         if tx.get(Instance, spec.uuid) is not None:
             raise Conflict(f"The instance '{spec.ec2_id}' is known already.", noun="instance", ident=spec.ec2_id)
-        if spec.revision > (tx.meta("incarnation"), tx.meta("counter")):
+        if spec.revision > tx.reached:
             text = f"The order of '{spec.ec2_id}' is newer than any that this store gave: pileus recover."
             raise Conflict(text, noun="instance", ident=spec.ec2_id, reason="newer")
         before = set(recount.differences(tx))

@@ -31,7 +31,6 @@ from pileus.rules import placementgroup as placementgroup_rules
 from pileus.rules.instance import number as number_rules
 from pileus.rules.instance import place
 from pileus.rules.instance import view as view_rules
-from pileus.rules.instance.userdata import check_user_data
 from pileus.store.writer import digest
 from pileus.verbs.instance import view
 
@@ -163,7 +162,7 @@ def _check(request: Launch) -> None:
     if len(request.token) > bounds.TOKEN.most:
         text = f"ClientToken exceeds the maximum length of {bounds.TOKEN.most} characters."
         raise InvalidValue(text, reason="token")
-    check_user_data(request.user_data)
+    sizes.check_user_data(request.user_data)
     if len(request.port_description) > bounds.DESCRIPTION.most:
         text = f"The description of a network interface has at most {bounds.DESCRIPTION.most} characters."
         raise InvalidValue(text, noun="port", reason="description")

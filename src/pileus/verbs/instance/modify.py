@@ -14,7 +14,6 @@ from pileus.model.port import Port
 from pileus.model.sizes import Base64, Ident, Idents
 from pileus.rules import find, securitygroup
 from pileus.rules.instance.resize import resized
-from pileus.rules.instance.userdata import check_user_data
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -41,7 +40,7 @@ def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
     So is a machine's flavor. Raises InvalidValue, NotFound, Conflict, QuotaExceeded, Nowhere.
     """
     if change.user_data is not None:
-        check_user_data(change.user_data)
+        sizes.check_user_data(change.user_data)
     sizes.check(change)
     with core.store.write() as tx:
         row = find.by_ec2(caller, tx, Instance, [ident], dead=True)[0]
