@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 PATIENCE = 30.0
 """Seconds for which a ticket is good."""
 
-
 TCP = "tcp://"
 """How the address of a channel on another machine begins."""
 

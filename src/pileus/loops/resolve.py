@@ -18,13 +18,7 @@ from pileus.model.project import Project
 from pileus.model.record import record
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
-from pileus.model.spec import (
-    DiskSpec,
-    ImageSpec,
-    Ingress,
-    InstanceSpec,
-    NicSpec,
-)
+from pileus.model.spec import DiskSpec, ImageSpec, Ingress, InstanceSpec, NicSpec
 from pileus.model.subnet import Subnet, gateway, localport
 from pileus.model.volume import Volume
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-
 _DIGITS = 19
 """An id with fewer decimal digits than these fits into 63 bits."""
 

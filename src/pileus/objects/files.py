@@ -297,9 +297,8 @@ class Incoming:
         """The digest of what was written, as `finish`. InvalidValue when it is another than was said."""
         digest = self.finish()
         if self._expected and digest != self._expected:
-            raise InvalidValue(
-                f"The bytes have the sha256 {digest}, not {self._expected}.", ident=self._expected, reason="digest"
-            )
+            text = f"The bytes have the sha256 {digest}, not {self._expected}."
+            raise InvalidValue(text, ident=self._expected, reason="digest")
         return digest
 
     def keep(self) -> Stored:

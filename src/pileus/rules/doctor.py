@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PATIENCE = 600.0
 """Seconds after which a request that has not come about is a finding."""
 
-
 LATE = 60.0
 """Seconds that a wake may be overdue: as long as a lease."""
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 JOINED = "joined"
 """The pool of the tokens by which hosts joined: of two hosts that show a token at the same moment one gets it."""
 
-
 REMOVED = "removed"
 """The pool of the names of hosts that were removed: nothing that they say is listened to."""
 

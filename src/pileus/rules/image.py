@@ -36,7 +36,6 @@ def check_login(user: str) -> None:
 LONGEST_NAME = 128
 """Characters, as in EC2."""
 
-
 _LOGIN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}", re.ASCII)
 
 

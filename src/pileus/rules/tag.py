@@ -7,7 +7,6 @@ from pileus.model.instance import Instance
 ADDRESS = "aws:pileus:address"
 """The system tag with an instance's address for plain ssh."""
 
-
 LOGIN = "aws:pileus:login"
 """The system tag with the user to log in as."""
 

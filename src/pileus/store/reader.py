@@ -32,7 +32,6 @@ _List = list  # `Reader.list` hides the builtin's name inside the class
 _CHUNK = 500
 """How many values one IN list holds: engines bound it, and a longer list is two statements."""
 
-
 RECOVERING = "recovering"
 """The number in `meta` that says that a recovery has begun and not ended."""
 

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 
-
 _MOST = {"vcpus": 1024, "memory": 1 << 24, "disk": 1 << 16}
-
 
 _MOST_ALLOWED = 4_000_000
 

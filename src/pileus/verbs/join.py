@@ -54,9 +54,8 @@ def invite(caller: Caller, core: Core, host: str = "", valid: float = 3600.0) ->
     """
     caller.require_admin("lets hosts join", "host")
     if not core.place.join:
-        raise Unsupported(
-            "Hosts cannot join this cloud: PILEUS_INTERNAL says at which address they could.", noun="host"
-        )
+        text = "Hosts cannot join this cloud: PILEUS_INTERNAL says at which address they could."
+        raise Unsupported(text, noun="host")
     if not 0 < valid <= LONGEST:
         raise InvalidValue(f"A token is good for a week at most, and for more than no time; not {valid:g} s.")
     if host:

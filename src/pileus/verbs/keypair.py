@@ -71,9 +71,8 @@ def _add(caller: Caller, core: Core, name: str, wanted: Wanted, tags: Mapping[st
         try:
             key = tx.add(key)
         except Duplicate as error:
-            raise Duplicate(
-                f"The keypair '{name}' already exists.", noun="keypair", ident=name, reason="name"
-            ) from error
+            text = f"The keypair '{name}' already exists."
+            raise Duplicate(text, noun="keypair", ident=name, reason="name") from error
         tx.add_journal_line(caller, key, verb, outcome="done")
         return key
 

@@ -36,9 +36,8 @@ def create(
         text = f"Invalid security group name '{name}': 1 to 255 ASCII characters, not starting with sg-."
         raise InvalidValue(text, noun="securitygroup", ident=name, reason="name")
     if name == "default":
-        raise Duplicate(
-            f"Cannot use reserved security group name: {name}", noun="securitygroup", ident=name, reason="reserved"
-        )
+        text = f"Cannot use reserved security group name: {name}"
+        raise Duplicate(text, noun="securitygroup", ident=name, reason="reserved")
     with core.store.write() as tx:
         router = find.by_ec2(caller, tx, Router, [vpc])[0] if vpc else default_router(caller, tx)
         group = SecurityGroup(

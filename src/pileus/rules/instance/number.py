@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 POOL = "mcc"
 
-
 FIRST = 500
 
 
