@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FACE = """
+import msgspec
 from pileus.faces.wire.face import FaceDeclaration, FacePaths
 FACE = FaceDeclaration(name={name!r}, make=lambda context: None, authentication="", {stated})
 """
@@ -80,6 +81,27 @@ def test_two_faces_that_conflict_are_named(
     _install(tmp_path, monkeypatch, module, "[pileus.faces]\nbroken = broken:FACE\n")
     with pytest.raises(Problem, match=f"'{name}'.* {what}"):
         faces.declared()
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "message"),
+    [
+        ("other", "paths=FacePaths(prefixes=('/other',))", "'other' has the prefix '/other', .* with a slash"),
+        ("log", "settings=msgspec.defstruct('Own', [('level', str, '')])", "'log' has a setting PILEUS_LOG_LEVEL"),
+        (
+            "boot",
+            "settings=msgspec.defstruct('Own', [('restore', str, '')])",
+            "'boot' has a setting PILEUS_BOOT_RESTORE",
+        ),
+    ],
+)
+def test_a_face_that_hides_paths_or_settings_is_refused(
+    name: str, stated: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = FACE.format(name=name, stated=stated)
+    _install(tmp_path, monkeypatch, module, "[pileus.faces]\nbroken = broken:FACE\n")
+    with pytest.raises(Problem, match=message):
+        faces.chosen({}, kits.load("local"))
 
 
 def test_hosts_have_one_guest_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,7 +177,7 @@ def test_silent_callers_are_hung_up_on(metrics: HostMetrics, monkeypatch: pytest
 def test_a_host_that_joined_speaks_tls(provider: StubProvider, tmp_path: Path) -> None:
     ca = authority(tmp_path)
     identity = own(ca, tmp_path / "own.pem", ["127.0.0.1"])
-    host_metrics = HostMetrics(HERE, lambda: b"figures", lambda: identity.context)
+    host_metrics = HostMetrics(HERE, lambda: b"figures", lambda: identity.context.current)
     host_metrics.start()
     try:
         trusting = ssl.create_default_context(cadata=ca.pem.decode())

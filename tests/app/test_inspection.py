@@ -11,17 +11,12 @@ import pytest
 
 from pileus.app.inspection import Inspections
 from pileus.model import bounds
-from pileus.model.caller import Caller
 from pileus.model.errors import Throttled
 from pileus.objects import ObjectStore, inspection
 from tests.app.test_archives import LOWER, bundle, upload
 
 if TYPE_CHECKING:
     from tests.app.stub import Stub
-
-
-def caller(project: str) -> Caller:
-    return Caller(user="u", user_name="ada", project=project)
 
 
 def test_a_message_longer_than_a_pipe_is_read_and_cut(stub: Stub, tmp_path: Path) -> None:
@@ -57,7 +52,7 @@ def test_the_time_of_an_inspection_follows_the_size_of_the_upload_and_ends() -> 
 def test_a_project_that_fills_its_share_keeps_no_other_from_inspecting() -> None:
     end, running = threading.Event(), threading.Semaphore(0)
 
-    def blocked(_caller: Caller) -> None:
+    def blocked() -> None:
         running.release()
         assert end.wait(30)
 
@@ -65,19 +60,18 @@ def test_a_project_that_fills_its_share_keeps_no_other_from_inspecting() -> None
         inspections = Inspections()
         try:
             share = [
-                asyncio.create_task(inspections.run(blocked, caller("greedy")))
-                for _ in range(bounds.WAITING_INSPECTIONS.most)
+                asyncio.create_task(inspections.run("greedy", blocked)) for _ in range(bounds.WAITING_INSPECTIONS.most)
             ]
             for _ in range(bounds.PROJECT_INSPECTIONS.most):
                 assert await asyncio.to_thread(running.acquire, timeout=30)
             with pytest.raises(Throttled):
-                await inspections.run(blocked, caller("greedy"))
-            assert await inspections.run(lambda requester: requester.project, caller("modest")) == "modest"
+                await inspections.run("greedy", blocked)
+            assert await inspections.run("modest", lambda: "modest") == "modest"
             assert not running.acquire(blocking=False)
             end.set()
             await asyncio.gather(*share)
             # The share is free again.
-            await inspections.run(blocked, caller("greedy"))
+            await inspections.run("greedy", blocked)
         finally:
             end.set()
             inspections.close()

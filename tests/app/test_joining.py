@@ -105,7 +105,7 @@ def test_a_host_that_was_removed_is_told_so_and_joins_anew_with_what_it_has(
 def _renewed(machine: StateDirectory, cloud: joining.JoinedCloud) -> None:
     """Ask for another certificate, due or not."""
     _, request = certificates.new_request(cloud.name)
-    joining._ask(cloud.url, joining.host_identity(machine), "/internal/renew", {"request": request.decode()})
+    joining._ask(cloud.url, machine, "/internal/renew", {"request": request.decode()})
 
 
 def test_a_token_lets_one_host_in_once(cloud: Stub, tmp_path: Path) -> None:
@@ -253,12 +253,12 @@ def test_a_host_renews_its_certificate_over_the_one_it_has(
 def test_the_listener_for_hosts_speaks_tls_of_its_own_authority_alone(cloud: Stub) -> None:
     url, token = invited(cloud)
     context = ssl.create_default_context(cadata=certificates.authority(cloud.state.cloud).pem.decode())
-    with joining._Link(url, context) as link:
-        assert link.ask("GET", "/internal/nothing", None)[0] == 404
-        for body in (b"[]", b'{"token": "\xff"}', b'{"token":' * 3000):
-            assert link.ask("POST", "/internal/join", body)[0] == 400
-        assert link.ask("POST", "/internal/join", b"x" * 100_000)[0] == 413
-        assert link.ask("POST", "/internal/renew", b'{"request": ""}')[0] == 403
+    ask = functools.partial(joining._exchange, url, context)
+    assert ask("GET", "/internal/nothing").status == 404
+    for body in (b"[]", b'{"token": "\xff"}', b'{"token":' * 3000):
+        assert ask("POST", "/internal/join", body).status == 400
+    assert ask("POST", "/internal/join", b"x" * 100_000).status == 413
+    assert ask("POST", "/internal/renew", b'{"request": ""}').status == 403
     assert token
 
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
-import msgspec
 import pytest
 
 from pileus.cli import findings
+from pileus.cli.findings import Diagnosis
 from pileus.model.finding import MEANINGS, Finding
 
 TAPS = tuple(Finding(code="TapLeaked", kind="interface", ident=f"tap{number}") for number in (1, 2))
 LOST = Finding(code="DiskMissing", kind="instance", ident="u1", detail="volume [v]: /x/disk.qcow2")
 
 
-def facts() -> dict[str, str]:
-    return {"KVM": "used: a guest ran", "datapath": "the kernel's"}
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    facts: dict[str, str] = msgspec.field(default_factory=facts)
-    findings: tuple[Finding, ...] = ()
-    mended: tuple[Finding, ...] = ()
-    unchecked: dict[str, str] = {}
+Report = functools.partial(Diagnosis, findings=(), facts={"KVM": "used: a guest ran", "datapath": "the kernel's"})
 
 
 def test_a_well_cloud_is_said_to_be_well_and_what_was_not_seen_is_said() -> None:

@@ -21,11 +21,15 @@ Run = Callable[[Callable[[], T]], Awaitable[T]]
 
 async def respond(scope: Scope, send: Send, response: Response) -> None:
     """Send a whole answer."""
-    body = response.body
+    await send(_head(response, len(response.body)))
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})
+
+
+def _head(response: Response, length: int | None) -> Message:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
-    headers.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+    if length is not None:
+        headers.append((b"content-length", str(length).encode()))
+    return {"type": "http.response.start", "status": response.status, "headers": headers}
 
 
 async def stream(
@@ -35,12 +39,9 @@ async def stream(
     body = response.stream
     if body is None:
         raise ValueError("an answer without parts")
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
-    if body.length is not None:
-        headers.append((b"content-length", str(body.length).encode()))
     client_left = asyncio.create_task(until_left(receive))
     try:
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send(_head(response, body.length))
         if scope["method"] != "HEAD":
             async with contextlib.aclosing(parts(body, waits, run, client_left)) as body_parts:
                 async for part in body_parts:
@@ -73,6 +74,11 @@ async def _changes(waits: Waits, changed: asyncio.Event, body: BodyStream, clien
         return not pause.done() or pause.result()
     finally:
         pause.cancel()
+
+
+async def never() -> None:
+    """Wait for ever."""
+    await asyncio.Event().wait()
 
 
 async def until_left(receive: Receive) -> None:

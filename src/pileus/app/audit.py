@@ -13,7 +13,6 @@ import threading
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -42,11 +41,12 @@ _log = structlog.get_logger()
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One line. `-` stands for what is not known; `key` is an access key's id, as the request presents it.
 
-    A summary line has the number of calls in `suppressed`, and `suppressed` as the code of refused ones.
+    A summary line has the number of calls in `suppressed`, and `suppressed` as the code of refused ones. The time is
+    set when the line is written.
     """
 
-    time: str
-    client: str
+    time: str = ""
+    client: str = "-"
     user: str = "-"
     project: str = "-"
     key: str = "-"
@@ -56,17 +56,6 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     code: str = "-"
     request: str = "-"
     suppressed: int = 0
-
-
-class _Summary(NamedTuple):
-    """The fields that all calls of one summary line have in common."""
-
-    client: str = "-"
-    user: str = "-"
-    project: str = "-"
-    key: str = "-"
-    action: str = "-"
-    code: str = "-"
 
 
 class Journal:
@@ -154,7 +143,7 @@ class Audit:
         self._refusals_of_strangers = Buckets(bounds.AUDITED_STRANGERS.most)
         self._changes_by_project = Buckets(bounds.AUDITED_CHANGES.most / 60, burst=CHANGES_BURST)
         self._lock = threading.Lock()
-        self._suppressed: Counter[_Summary] = Counter()
+        self._suppressed: Counter[Line] = Counter()
         self._summary: threading.Timer | None = None
 
     def record(self, client: str, response: Response, caller: Caller | None = None, key: str = "") -> None:
@@ -167,15 +156,13 @@ class Audit:
         key = (caller.key if caller is not None else key) or "-"
         action = response.action or "-"
         if refused and not self._may_refuse(client, caller):
-            self._suppress(_Summary(client=client, user=user, code=REFUSED))
+            self._suppress(Line(client=client, user=user, code=REFUSED))
             return
-        if not refused and not self._changes_by_project.take(
-            caller.project if caller is not None else f"face {response.face}"
-        ):
-            self._suppress(_Summary(client=client, user=user, project=project, key=key, action=action))
+        rate_key = caller.project if caller is not None else f"face {response.face}"
+        if not refused and not self._changes_by_project.take(rate_key):
+            self._suppress(Line(client=client, user=user, project=project, key=key, action=action))
             return
         line = Line(
-            time=_now(),
             client=client,
             user=user,
             project=project,
@@ -201,10 +188,10 @@ class Audit:
             return self._refusals_by_caller.take(f"{caller.user} {caller.project}")
         return self._refusals_by_caller.take(client_network(client)) and self._refusals_of_strangers.take("")
 
-    def _suppress(self, summary: _Summary) -> None:
+    def _suppress(self, summary: Line) -> None:
         with self._lock:
             if summary not in self._suppressed and len(self._suppressed) >= COUNTED:
-                summary = _Summary(code=summary.code)
+                summary = Line(code=summary.code)
             self._suppressed[summary] += 1
             if self._summary is None:
                 timer = threading.Timer(SUMMARY, self._summarize)
@@ -218,14 +205,11 @@ class Audit:
         with self._lock:
             suppressed, self._suppressed, self._summary = self._suppressed, Counter(), None
         for summary, count in suppressed.items():
-            self._write(Line(time=_now(), suppressed=count, **summary._asdict()))
+            self._write(msgspec.structs.replace(summary, suppressed=count))
 
     def _write(self, line: Line) -> None:
         before = self._journal.lost
-        self._journal.append(msgspec.json.encode(line) + b"\n")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._journal.append(msgspec.json.encode(msgspec.structs.replace(line, time=now)) + b"\n")
         if before == 0 and self._journal.lost:
             _log.warning("the audit log cannot be written", lost=self._journal.lost)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

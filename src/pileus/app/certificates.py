@@ -91,21 +91,12 @@ class CertificateAuthority:
     def _issue(
         self, name: str, public: ec.EllipticCurvePublicKey, names: list[str], usages: list[x509.ObjectIdentifier]
     ) -> x509.Certificate:
-        now = dt.datetime.now(dt.UTC)
-        ends = min(now + dt.timedelta(days=DAYS), self.certificate.not_valid_after_utc)
+        ends = min(dt.datetime.now(dt.UTC) + dt.timedelta(days=DAYS), self.certificate.not_valid_after_utc)
         return (
-            x509.CertificateBuilder()
-            .subject_name(_named(name))
-            .issuer_name(self.certificate.subject)
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _SKEW)
-            .not_valid_after(ends)
+            _builder(_named(name), self.certificate.subject, public, ends, signs=True)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(signs=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(x509.SubjectAlternativeName([_general(alt_name) for alt_name in names]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
             .sign(self.key, hashes.SHA256())
         )
@@ -122,23 +113,32 @@ def authority(folder: Path) -> CertificateAuthority:
 
 def _new_authority() -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
-    now = dt.datetime.now(dt.UTC)
     # Clients tell authorities apart by their names: each has one of its own.
     name = _named(f"Pileus {x509.random_serial_number():x}"[:23])
+    ends = dt.datetime.now(dt.UTC) + dt.timedelta(days=AUTHORITY_DAYS)
     certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
-        .not_valid_after(now + dt.timedelta(days=AUTHORITY_DAYS))
+        _builder(name, name, key.public_key(), ends, signs=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs=False), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     return key_pem(key) + certificate.public_bytes(PEM)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, ends: dt.datetime, *, signs: bool
+) -> x509.CertificateBuilder:
+    """The part that all certificates have; see `_usage` for `signs`."""
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(dt.datetime.now(dt.UTC) - _SKEW)
+        .not_valid_after(ends)
+        .add_extension(_usage(signs=signs), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
 
 
 def new_request(name: str) -> tuple[bytes, bytes]:

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 import uvloop
 
-from pileus.app import faceports, faces, listeners, logs, settings, stockimages
+from pileus.app import faceports, faces, listeners, logs, settings
 from pileus.app.http import Edge
 from pileus.app.internal import ObjectServer
 from pileus.app.listeners import Listeners
@@ -31,6 +31,7 @@ from pileus.posix.files import read_json, write_json
 from pileus.store.reader import Reader
 from pileus.store.store import Store
 from pileus.verbs import flavor, user
+from pileus.verbs.imageupload import Disk, ImageUpload, register
 
 ADMIN = "admin"
 Heard = dict[str, tuple[int, int]]
@@ -60,10 +61,7 @@ def serve(state: StateDirectory, kit: Kit, listener: socket.socket) -> None:
         before = heard(cloud.core.store)
         cloud.start()
         _tune_collector()
-        with (
-            contextlib.closing(Edge(cloud)) as edge,
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
+        with contextlib.closing(Edge(cloud)) as edge, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             is_open = functools.partial(_open, cloud, state, kit, before, frozenset(cloud_listeners.own))
             runner.run(_serve(edge, cloud, state, cloud_listeners, is_open))
     finally:
@@ -84,18 +82,29 @@ def _tune_collector() -> None:
 Credentials = Literal["kept", "renewed", "new"]
 
 
-def begin(cloud: Cloud, state: StateDirectory) -> tuple[Caller, Credentials]:
-    """Make what every cloud has from its first start on: flavors, and an administrator.
+def begin(cloud: Cloud, state: StateDirectory, kit: Kit) -> Credentials:
+    """Make what every cloud has from its first start on: flavors, an administrator, and the kit's public images.
 
-    Returns its caller, and what became of its credentials: kept, renewed for those that the store does not know (any
-    more), or new with a user that had been lost with its store.
+    Returns what became of the administrator's credentials: kept, renewed for those that the store does not know (any
+    more), or new with a user that had been lost with its store. Safe to repeat.
     """
     flavor.seed(SYSTEM, cloud.core)
+    admin, credentials = _administrator(cloud, state)
+    for image in kit.images():
+        stored = cloud.objects.put([image.content])
+        upload = ImageUpload(
+            name=image.name, kind=image.kind, login_user=image.login_user, public=True, description=image.description
+        )
+        register(admin, cloud.core, upload, Disk(image.format, image.virtual_size), stored.digest, stored.size)
+    return credentials
+
+
+def _administrator(cloud: Cloud, state: StateDirectory) -> tuple[Caller, Credentials]:
     account = read_json(state.account)
     caller = _known(cloud, str(account.get("token"))) if account else None
     if caller is not None:
         return caller, "kept"
-    new_account, existed = _administrator(cloud)
+    new_account, existed = _account(cloud)
     write_json(state.account, new_account, 0o600)
     caller = cloud.authority.by_token(new_account["token"], "app")
     if caller is None:
@@ -111,8 +120,11 @@ def _known(cloud: Cloud, token: str) -> Caller | None:
         return None
 
 
-def _administrator(cloud: Cloud) -> tuple[dict[str, str], bool]:
-    """Its account, made now, and whether it had one: its token was revoked, or a start ended before it could say it."""
+def _account(cloud: Cloud) -> tuple[dict[str, str], bool]:
+    """The administrator's account, made now, and whether it had one.
+
+    Its token was revoked, or a start ended before it could say it.
+    """
     try:
         account, existed = _renewed(cloud)
     except DamagedRow as error:
@@ -207,8 +219,7 @@ def _open(
         # A store that was opened without any host is served without one.
         if not (cloud.recovery.deserted or _is_heard(cloud.core.store, before)):
             return False
-        admin, credentials = begin(cloud, state)
-        stockimages.register_all(admin, cloud, kit)
+        credentials = begin(cloud, state, kit)
         faces.open_all(
             cloud.faces, lambda face: face.declaration.listener is None or face.declaration.name in listening
         )

@@ -23,6 +23,7 @@ from pileus.app import kits, processes, settings
 from pileus.app.condition import condition, described
 from pileus.app.state import StateDirectory
 from pileus.cli.client import connect
+from pileus.cli.findings import Diagnosis
 from pileus.cli.problem import Problem
 from pileus.host.book import DAMAGED
 from pileus.host.view import read as read_book
@@ -45,15 +46,6 @@ _OF_TOMBSTONES = frozenset({"OvnLeaked", "OrderLeaked"})
 """The codes of what the cloud has others forget, once it finds that they are gone."""
 
 Say = Callable[[str], None]
-
-
-class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """The doctor's report: facts of the machine, findings, mended findings, and the reasons for unchecked parts."""
-
-    facts: dict[str, str]
-    findings: tuple[Finding, ...]
-    mended: tuple[Finding, ...] = ()
-    unchecked: dict[str, str] = {}
 
 
 class _Look(msgspec.Struct):
@@ -98,11 +90,7 @@ def repair(state: StateDirectory, say: Say, *, pause: float) -> Diagnosis:
                 _machine(state).repair(finding, look.host, look.store)
         except (Problem, Fault, OSError) as error:
             say(f"{finding.code} {finding.ident} is not mended: {getattr(error, 'message', error)}")
-    after, _ = _examine(state, pause)
-    remaining_keys = {finding.key for finding in after.findings}
-    return msgspec.structs.replace(
-        after, mended=tuple(finding for finding in wanted if finding.key not in remaining_keys)
-    )
+    return _examined_again(state, wanted, pause)
 
 
 def adopt(state: StateDirectory, ident: str, *, pause: float) -> Diagnosis:
@@ -119,11 +107,15 @@ def adopt(state: StateDirectory, ident: str, *, pause: float) -> Diagnosis:
     stray = matching_strays[wanted[0].ident]
     body = {"spec": stray.spec, "host": _host(state), "body": stray.body}
     connect(state.root).post("doctor", "adopt", body=msgspec.to_builtins(body))
+    return _examined_again(state, wanted, pause)
+
+
+def _examined_again(state: StateDirectory, wanted: list[Finding], pause: float) -> Diagnosis:
+    """Examine, and report those findings as mended that are not there any more."""
     after, _ = _examine(state, pause)
     remaining_keys = {finding.key for finding in after.findings}
-    return msgspec.structs.replace(
-        after, mended=tuple(finding for finding in wanted if finding.key not in remaining_keys)
-    )
+    mended = tuple(finding for finding in wanted if finding.key not in remaining_keys)
+    return msgspec.structs.replace(after, mended=mended)
 
 
 def _examine(state: StateDirectory, pause: float) -> tuple[Diagnosis, _Look]:

@@ -42,27 +42,22 @@ def listen(state: StateDirectory, face: FaceDeclaration, own: Any) -> socket.soc
         return None
     if not addresses.is_socket_address(where):
         raise Problem(f"The face {face.name} cannot listen at '{where}': give ADDRESS:PORT.")
-    address, _, number = where.rpartition(":")
+    address, number = addresses.split_socket_address(where)
     # A cloud that is started again is where it was, if nobody else is there.
     port_file = state.face_port(face.name)
-    wanted = [int(number)] if number != "0" else [*_before(port_file), *ports.choices()]
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    for port in wanted:
-        try:
-            listener = socket.create_server((address.strip("[]"), port), family=family, backlog=512)
-        except OSError as error:
-            if port == wanted[-1]:
-                raise Problem(f"{face.name}: {where} cannot be listened at: {error.strerror}.") from error
-        else:
-            write_file(port_file, f"{listener.getsockname()[1]}\n".encode())
-            return listener
-    raise AssertionError
+    wanted = [number] if number else [*_before(port_file), *ports.choices()]
+    try:
+        listener = ports.listen(address, wanted, backlog=512)
+    except OSError as error:
+        raise Problem(f"{face.name}: {where} cannot be listened at: {error.strerror}.") from error
+    write_file(port_file, f"{listener.getsockname()[1]}\n".encode())
+    return listener
 
 
-def url(settings: Settings, listener: socket.socket, identity: ListenerIdentity | None) -> str:
-    """How clients of this machine reach it."""
+def url(settings: Settings, listener: socket.socket, identity: ListenerIdentity | None, *, named: bool) -> str:
+    """How clients reach it: by the cloud's name where it is `named`, or has no address of its own."""
     address, port = listener.getsockname()[:2]
-    if (settings.names and identity is not None) or address in ("0.0.0.0", "::"):  # noqa: S104  (compared, not listened at)
+    if named or address in ("0.0.0.0", "::"):  # noqa: S104  (compared, not listened at)
         address = settings.server_names[0]
     if identity is not None:
         address = tls.shown(identity, address)

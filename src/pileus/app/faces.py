@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import os
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
@@ -36,12 +35,18 @@ class MountedFace(NamedTuple):
 @functools.cache
 def declared() -> tuple[FaceDeclaration, ...]:
     """Return the declarations of all installed faces, by name. Raises Problem for one of no use, and for a conflict."""
-    points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name)
-    declarations: tuple[FaceDeclaration, ...] = tuple(entrypoints.load(point, FaceDeclaration) for point in points)
+    declarations: tuple[FaceDeclaration, ...] = tuple(
+        entrypoints.load(point, FaceDeclaration) for point in entrypoints.of(GROUP)
+    )
     holders: dict[tuple[str, str], FaceDeclaration] = {}
     for face in declarations:
-        paths = [("path", path) for path in (*face.paths.exact, *face.paths.prefixes)]
-        for what in [("name", face.name), *paths, *(("endpoint", name) for name in face.endpoints)]:
+        for prefix in face.paths.prefixes:
+            if not prefix.endswith("/"):
+                raise Problem(f"The face '{face.name}' has the prefix '{prefix}', which does not end with a slash.")
+        keys = [("name", face.name), *(("path", path) for path in (*face.paths.exact, *face.paths.prefixes))]
+        keys += [("endpoint", name) for name in face.endpoints]
+        keys += [("setting", name) for name in _variables_of(face)]
+        for what in keys:
             holder = holders.setdefault(what, face)
             if holder is not face:
                 raise Problem(f"The faces '{holder.name}' and '{face.name}' have the same {what[0]} '{what[1]}'.")
@@ -50,7 +55,7 @@ def declared() -> tuple[FaceDeclaration, ...]:
 
 def guest_service() -> Callable[[bytes], Any]:
     """Return the service of hosts inside guests' networks: a function of a secret. Raises Problem."""
-    points = sorted(importlib.metadata.entry_points(group=GUESTS), key=lambda point: point.name)
+    points = entrypoints.of(GUESTS)
     if len(points) != 1:
         raise Problem(f"{GUESTS} has {' and '.join(point.name for point in points) or 'nothing'}: hosts need one.")
     service: Callable[[bytes], Any] = entrypoints.load(points[0], FunctionType)
@@ -63,21 +68,24 @@ def chosen(environment: Mapping[str, str] = os.environ, kit: Kit | None = None) 
     A `kit` may have other defaults for those that are not there, or empty.
     """
     values = settings.with_defaults(environment, kit)
-    return {
-        face.name: settings.read_face(face.settings, face.name, values)
-        for face in declared()
-        if face.settings is not None
-    }
+    of_the_cloud = {*settings.variables([kit] if kit is not None else []), *settings.OTHERS}
+    own_settings = {}
+    for face in declared():
+        if face.settings is not None:
+            for name in sorted(of_the_cloud.intersection(_variables_of(face))):
+                raise Problem(f"The face '{face.name}' has a setting {name}, and so has the cloud.")
+            own_settings[face.name] = settings.read_face(face.settings, face.name, values)
+    return own_settings
 
 
 def variables() -> set[str]:
     """Return the variables of all settings of faces."""
-    return {
-        settings.variable(field, face.name)
-        for face in declared()
-        if face.settings is not None
-        for field in face.settings.__struct_fields__
-    }
+    return {name for face in declared() for name in _variables_of(face)}
+
+
+def _variables_of(face: FaceDeclaration) -> list[str]:
+    fields = face.settings.__struct_fields__ if face.settings is not None else ()
+    return [settings.variable(field, face.name) for field in fields]
 
 
 def mount(core: Core, authority: Authority, objects: ObjectStore, kit: Kit) -> tuple[MountedFace, ...]:

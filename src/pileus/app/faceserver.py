@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import signal
 import sys
@@ -11,7 +10,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from pileus.app import processes
+from pileus.app import entrypoints, processes
 from pileus.app.settings import variable
 from pileus.app.state import StateDirectory, opened
 from pileus.cli.problem import Problem, words
@@ -21,9 +20,9 @@ from pileus.posix.files import read_json, write_json
 
 def run() -> None:
     """The executable: its name says which program of the entry points it is."""
-    programs = importlib.metadata.entry_points(group=GROUP, name=_program())
-    for program in programs:
-        sys.exit(program.load()(_serve))
+    for program in entrypoints.of(GROUP):
+        if program.name == _program():
+            sys.exit(program.load()(_serve))
     sys.exit(f"{_program()}: there is no such server")
 
 

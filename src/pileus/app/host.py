@@ -22,6 +22,7 @@ from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
 from pileus.bus.channels import ChannelServer
 from pileus.bus.unix import HostEnd
+from pileus.model import addresses
 from pileus.model.kit import Kit, Site
 from pileus.model.threads import Thread
 
@@ -73,14 +74,12 @@ def _joined(state: StateDirectory, settings: Settings, cloud: joining.JoinedClou
     from pileus.bus.tls import TlsFiles  # noqa: PLC0415  (dear, and most hosts have no broker)
     from pileus.bus.tlschannels import ListenAddress, TlsChannelServer  # noqa: PLC0415  (dear, and most hosts have no broker)
 
-    identity = joining.host_identity(state)
-    tls = TlsFiles(identity.authority, identity.key_and_certificate, identity.key_and_certificate)
+    tls = TlsFiles(state.host_authority, state.host_identity, state.host_identity)
     link = BrokerEnd(Broker(settings.bus or cloud.bus, tls), cloud.name)
-    address, _, port = (settings.channels or f"{cloud.address}:0").rpartition(":")
-    address = address.strip("[]")
+    address, port = addresses.split_socket_address(settings.channels or f"{cloud.address}:0")
     # Whoever listens at every address is called at the one that the cloud has seen.
     own_name = cloud.address if address in ("0.0.0.0", "::") else address  # noqa: S104  (compared, not listened at)
-    channels = TlsChannelServer(ListenAddress(address, int(port), own_name), tls)
+    channels = TlsChannelServer(ListenAddress(address, port, own_name), tls)
     fetch = functools.partial(internal.fetch, functools.partial(joining.dial, state, cloud))
     return _Ways(cloud.name, cloud.zone or settings.zone, link, fetch, channels, lambda: link.refused, tls.server)
 

@@ -22,13 +22,12 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 import structlog
 
-from pileus.app import http, tls
+from pileus.app import http
 from pileus.app.answers import respond
 from pileus.app.certificates import CertificateAuthority
 from pileus.app.rates import DELAY, Buckets, client_network
 from pileus.app.registers import accounts_of
 from pileus.app.settings import Settings
-from pileus.app.state import StateDirectory
 from pileus.faces.wire.body import decoded
 from pileus.faces.wire.http import Response
 from pileus.faces.wire.refusals import PLAIN
@@ -38,7 +37,6 @@ from pileus.model.ids import new_uuid
 from pileus.verbs import join
 
 if TYPE_CHECKING:
-    from pileus.app.tls import ListenerIdentity
     from pileus.app.wiring import Cloud
 
 LARGEST = bounds.HOST_BODY.most
@@ -85,26 +83,11 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
     floating_cidr: str = ""
 
 
-def listen(setting: str) -> socket.socket:
-    """The socket at the address of the setting `internal`. Raises OSError."""
-    address, _, port = setting.rpartition(":")
-    family = socket.AF_INET6 if address.startswith("[") else socket.AF_INET
-    return socket.create_server((address.strip("[]"), int(port)), family=family, backlog=128, reuse_port=True)
-
-
 def url(settings: Settings, listener: socket.socket) -> str:
     """How hosts reach it."""
     address, port = listener.getsockname()[:2]
     name = settings.server_names[0] if settings.names else address
     return f"https://{f'[{name}]' if ':' in name else name}:{port}"
-
-
-def prove(
-    state: StateDirectory, settings: Settings, authority: CertificateAuthority, listener: socket.socket
-) -> ListenerIdentity:
-    """Return the listener's identity; it asks callers for certificates of the same authority, and does without."""
-    names = dict.fromkeys([*settings.server_names, str(listener.getsockname()[0])])
-    return tls.own(authority, state.cloud / "internal.pem", list(names), callers=authority.pem)
 
 
 class HostApplication:

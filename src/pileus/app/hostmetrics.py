@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from pileus.model import addresses
 from pileus.model.statistics import Statistics
 from pileus.model.threads import Thread
 
@@ -105,9 +106,9 @@ class HostMetrics:
         """Begin to answer. Where that is not possible the log says so: guests matter more."""
         if not self._where:
             return
-        address, _, port = self._where.rpartition(":")
+        address, port = addresses.split_socket_address(self._where)
         try:
-            self._server = _Server(address.strip("[]"), int(port), self._page, self._tls)
+            self._server = _Server(address, port, self._page, self._tls)
         except (OSError, OverflowError) as error:
             log.warning("no metrics", listen=self._where, reason=str(error))
             return

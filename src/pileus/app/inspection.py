@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pileus.model import bounds
-from pileus.model.caller import Caller
 from pileus.model.errors import Throttled
 
 T = TypeVar("T")
@@ -33,20 +32,20 @@ class Inspections:
         self._threads = ThreadPoolExecutor(bounds.INSPECTIONS.most, thread_name_prefix="inspection")
         self._shares: dict[str, _Share] = {}
 
-    async def run(self, work: Callable[..., T], caller: Caller, *arguments: object) -> T:
-        """Return `work(caller, *arguments)`. Raises Throttled at once where too many of the project wait already."""
-        share = self._shares.setdefault(caller.project, _Share())
+    async def run(self, project: str, work: Callable[[], T]) -> T:
+        """Return the result of `work`. Raises Throttled at once where too many of the project wait already."""
+        share = self._shares.setdefault(project, _Share())
         if share.count >= bounds.WAITING_INSPECTIONS.most:
             text = f"{share.count} images of this project are being inspected; upload this one once they are done."
             raise Throttled(text, noun="image", reason="inspections")
         share.count += 1
         try:
             async with share.turns:
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work, caller, *arguments)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             share.count -= 1
             if not share.count:
-                del self._shares[caller.project]
+                del self._shares[project]
 
     def close(self) -> None:
         """End the threads, after the inspections that are under way."""

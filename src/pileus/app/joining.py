@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import http.client
@@ -11,9 +12,8 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import asdict, dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,6 +22,7 @@ from cryptography import x509
 
 from pileus.app import certificates
 from pileus.app.state import StateDirectory
+from pileus.cli.client import HttpReply, exchange
 from pileus.cli.problem import Problem
 from pileus.posix.files import read_json, write_file, write_json
 from pileus.verbs.join import HINT
@@ -56,44 +57,14 @@ class JoinedCloud:
     address: str
 
 
-@dataclass(frozen=True)
-class HostIdentity:
-    """The files of a joined machine's TLS identity (mode 0600). Key and certificate change together: one file."""
-
-    folder: Path
-
-    @property
-    def key_and_certificate(self) -> Path:
-        """The file of the key and the certificate."""
-        return self.folder / "host.pem"
-
-    @property
-    def authority(self) -> Path:
-        """The certificate of the cloud's authority."""
-        return self.folder / "ca.pem"
-
-    def context(self) -> ssl.SSLContext:
-        """For connections to the cloud: it has to be the cloud, and is shown who this is."""
-        tls_context = ssl.create_default_context(cafile=self.authority)
-        tls_context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if self.key_and_certificate.exists():
-            tls_context.load_cert_chain(self.key_and_certificate)
-        return tls_context
-
-
 def joined(state: StateDirectory) -> JoinedCloud | None:
     """The cloud that the machine of this state directory belongs to; None when it is not another machine's."""
     cloud_fields = read_json(state.joined)
-    return (
-        JoinedCloud(**{key: str(cloud_fields.get(key, "")) for key in JoinedCloud.__dataclass_fields__})
-        if cloud_fields
-        else None
-    )
+    return _joined_cloud(cloud_fields) if cloud_fields else None
 
 
-def host_identity(state: StateDirectory) -> HostIdentity:
-    """Where the files of this machine's identity are."""
-    return HostIdentity(state.identity)
+def _joined_cloud(cloud_fields: dict[str, Any]) -> JoinedCloud:
+    return JoinedCloud(**{field: str(cloud_fields.get(field, "")) for field in JoinedCloud.__dataclass_fields__})
 
 
 def join(state: StateDirectory, url: str, token: str, name: str, zone: str, say: Callable[[str], None]) -> JoinedCloud:
@@ -106,35 +77,32 @@ def join(state: StateDirectory, url: str, token: str, name: str, zone: str, say:
         raise Problem(f"This is no whole token. {HINT}")
     if urlsplit(url).scheme != "https" or not urlsplit(url).hostname:
         raise Problem(f"'{url}' is no https:// URL; 'pileus host token' prints it with the token.")
-    identity = host_identity(state)
-    before = _may_join(state, identity, match[1], name)
+    before = _may_join(state, match[1], name)
     state.prepare()
     state.identity.mkdir(mode=0o700, exist_ok=True)
     say("verifying the cloud")
     authority = _verified(url, match[1])
     if before is None:
-        write_file(identity.authority, authority, 0o600)
+        write_file(state.host_authority, authority, 0o600)
     key, request = certificates.new_request(name[:64])
     body = {"token": token, "request": request.decode(), "name": name, "zone": zone}
     say(f"joining as '{name}'")
-    answer, address = _ask(url, identity, "/internal/join", body)
-    write_file(identity.key_and_certificate, key + str(answer["certificate"]).encode(), 0o600)
-    cloud_fields = {**answer, "url": answer["cloud"], "address": address}
-    cloud = JoinedCloud(**{field: str(cloud_fields.get(field, "")) for field in JoinedCloud.__dataclass_fields__})
-    write_json(state.joined, {field: getattr(cloud, field) for field in JoinedCloud.__dataclass_fields__}, 0o600)
+    answer, address = _ask(url, state, "/internal/join", body)
+    write_file(state.host_identity, key + str(answer["certificate"]).encode(), 0o600)
+    cloud = _joined_cloud({**answer, "url": answer["cloud"], "address": address})
+    write_json(state.joined, asdict(cloud), 0o600)
     return cloud
 
 
-def _may_join(state: StateDirectory, identity: HostIdentity, fingerprint: str, name: str) -> JoinedCloud | None:
+def _may_join(state: StateDirectory, fingerprint: str, name: str) -> JoinedCloud | None:
     """The cloud that it belongs to, if it is to join the same anew under the same name. Raises Problem."""
     before = joined(state)
     if before is None:
         if state.started.exists():
             raise Problem(f"{state.root} holds a cloud of its own: choose another --state, or remove it.")
         return None
-    authority_der = (
-        ssl.PEM_cert_to_DER_cert(identity.authority.read_text(encoding="ascii")) if identity.authority.exists() else b""
-    )
+    kept = state.host_authority
+    authority_der = ssl.PEM_cert_to_DER_cert(kept.read_text(encoding="ascii")) if kept.exists() else b""
     if name != before.name or not hmac.compare_digest(hashlib.sha256(authority_der).hexdigest(), fingerprint):
         text = f"{state.root} belongs to the cloud at {before.url}, as '{before.name}'"
         raise Problem(f"{text}: join that under this name again, choose another --state, or remove it.")
@@ -143,12 +111,11 @@ def _may_join(state: StateDirectory, identity: HostIdentity, fingerprint: str, n
 
 def refusal(state: StateDirectory, cloud: JoinedCloud, patience: float = 5.0) -> str:
     """Why the cloud knows this host no more, in its words; empty while it does. Raises Problem when it does not say."""
-    with _Link(cloud.url, host_identity(state).context(), patience) as link:
-        status, answer_body = link.ask("GET", "/internal/host", None)
-    if status != http.client.FORBIDDEN:
+    reply = _exchange(cloud.url, _context(state), "GET", "/internal/host", patience=patience)
+    if reply.status != http.client.FORBIDDEN:
         return ""
     try:
-        return str(msgspec.json.decode(answer_body)["error"]["message"])
+        return str(msgspec.json.decode(reply.body)["error"]["message"])
     except (msgspec.DecodeError, KeyError, TypeError):
         return f"The cloud at {cloud.url} refuses this host."
 
@@ -171,12 +138,11 @@ def heed(state: StateDirectory, cloud: JoinedCloud, ended: threading.Event, refu
 
 def renew(state: StateDirectory, cloud: JoinedCloud) -> bool:
     """Get another certificate if that is due; False when it is not. Raises Problem."""
-    identity = host_identity(state)
-    if not certificates.due(x509.load_pem_x509_certificate(identity.key_and_certificate.read_bytes())):
+    if not certificates.due(x509.load_pem_x509_certificate(state.host_identity.read_bytes())):
         return False
     key, request = certificates.new_request(cloud.name)
-    answer, _ = _ask(cloud.url, identity, "/internal/renew", {"request": request.decode()})
-    write_file(identity.key_and_certificate, key + str(answer["certificate"]).encode(), 0o600)
+    answer, _ = _ask(cloud.url, state, "/internal/renew", {"request": request.decode()})
+    write_file(state.host_identity, key + str(answer["certificate"]).encode(), 0o600)
     log.info("certificate renewed")
     return True
 
@@ -199,7 +165,7 @@ def dial(state: StateDirectory, cloud: JoinedCloud) -> socket.socket:
     to = urlsplit(cloud.url)
     link = socket.create_connection((to.hostname or "", to.port or 443), timeout=_PATIENCE)
     try:
-        return host_identity(state).context().wrap_socket(link, server_hostname=to.hostname)
+        return _context(state).wrap_socket(link, server_hostname=to.hostname)
     except (OSError, ValueError):
         link.close()
         raise
@@ -210,66 +176,44 @@ def _verified(url: str, fingerprint: str) -> bytes:
     unproven = ssl.create_default_context()
     unproven.check_hostname = False
     unproven.verify_mode = ssl.CERT_NONE  # what comes is compared below, and nothing is said
-    with _Link(url, unproven) as link:
-        status, answer_body = link.ask("GET", "/internal/ca", None)
-    try:
-        authority_der = (
-            ssl.PEM_cert_to_DER_cert(answer_body.decode("ascii").strip()) if status == http.client.OK else b""
-        )
-    except ValueError:
-        authority_der = b""
+    reply = _exchange(url, unproven, "GET", "/internal/ca")
+    authority_der = b""
+    if reply.status == http.client.OK:
+        with contextlib.suppress(ValueError):
+            authority_der = ssl.PEM_cert_to_DER_cert(reply.body.decode("ascii").strip())
     if not hmac.compare_digest(hashlib.sha256(authority_der).hexdigest(), fingerprint):
         raise Problem(f"What answers at {url} is not the cloud that the token is of; it was told nothing.")
     return ssl.DER_cert_to_PEM_cert(authority_der).encode()
 
 
-def _ask(url: str, identity: HostIdentity, path: str, body: dict[str, str]) -> tuple[dict[str, Any], str]:
+def _context(state: StateDirectory) -> ssl.SSLContext:
+    """For connections to the cloud: it has to be the cloud, and is shown which host this is."""
+    tls_context = ssl.create_default_context(cafile=state.host_authority)
+    tls_context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if state.host_identity.exists():
+        tls_context.load_cert_chain(state.host_identity)
+    return tls_context
+
+
+def _ask(url: str, state: StateDirectory, path: str, body: dict[str, str]) -> tuple[dict[str, Any], str]:
     """The answer, and this machine's address on the way there."""
-    with _Link(url, identity.context()) as link:
-        status, answer_body = link.ask("POST", path, msgspec.json.encode(body))
-        address = link.address
+    reply = _exchange(url, _context(state), "POST", path, msgspec.json.encode(body))
     try:
-        answer = msgspec.json.decode(answer_body, type=dict[str, Any])
+        answer = msgspec.json.decode(reply.body, type=dict[str, Any])
     except msgspec.DecodeError as error:
-        raise Problem(f"The cloud at {url} answered {status}, which this version does not understand.") from error
-    if status != http.client.CREATED:
+        raise Problem(f"The cloud at {url} answered {reply.status}, which this version does not understand.") from error
+    if reply.status != http.client.CREATED:
         cloud_error = answer.get("error", {})
-        raise Problem(
-            f"{cloud_error.get('message', f'The cloud answered {status}.')} ({cloud_error.get('reason') or status})"
-        )
-    return answer, address
+        words = cloud_error.get("message", f"The cloud answered {reply.status}.")
+        raise Problem(f"{words} ({cloud_error.get('reason') or reply.status})")
+    return answer, reply.address
 
 
-class _Link:
-    """One connection for one request. Raises Problem when the cloud does not answer, or is another."""
-
-    def __init__(self, url: str, context: ssl.SSLContext, patience: float = _PATIENCE) -> None:
-        to = urlsplit(url)
-        self._url = url
-        self._link = http.client.HTTPSConnection(to.hostname or "", to.port, timeout=patience, context=context)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._link.close()
-
-    @property
-    def address(self) -> str:
-        """This side's."""
-        return str(self._link.sock.getsockname()[0]) if self._link.sock else ""
-
-    def ask(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        """Status and body of the answer."""
-        try:
-            self._link.request(method, path, body, {"content-type": "application/json"})
-            answer = self._link.getresponse()
-            return answer.status, answer.read(_LARGEST)
-        except ssl.SSLCertVerificationError as error:
-            raise Problem(f"What answers at {self._url} is not the cloud: {error.verify_message}.") from error
-        except (OSError, http.client.HTTPException) as error:
-            reason = str(error) or type(error).__name__
-            raise Problem(f"The cloud at {self._url} does not answer ({reason}).") from error
+def _exchange(
+    url: str, context: ssl.SSLContext, method: str, path: str, body: bytes | None = None, patience: float = _PATIENCE
+) -> HttpReply:
+    headers = {"content-type": "application/json"}
+    return exchange(url, method, path, body, headers, context=context, timeout=patience, largest=_LARGEST)
 
 
 def hostname() -> str:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib.metadata
-import sys
-from collections.abc import Iterator, Mapping
-from importlib.metadata import EntryPoint
+from collections.abc import Iterator
 
-import pileus
 from pileus.app import entrypoints, settings
+from pileus.app.entrypoints import EntryPoint
 from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
 from pileus.cli.problem import Problem
@@ -28,31 +24,20 @@ THROWAWAY = "throwaway"
 """The entry point of the provider for clouds that are made for one command."""
 
 
-@functools.cache
-def _own() -> Mapping[str, EntryPoint]:
-    """The entry points of this package's own providers, which those of other packages cannot replace."""
-    try:
-        points = importlib.metadata.distribution(pileus.__name__).entry_points
-    except importlib.metadata.PackageNotFoundError:
-        return {}
-    return {point.name: point for point in points if point.group == PROVIDERS}
-
-
-@functools.lru_cache(maxsize=4)
-def _points(_path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
-    """The entry points of all providers on `_path`, by name; slow, for it reads every installed package's metadata."""
-    return {point.name: point for point in importlib.metadata.entry_points(group=PROVIDERS)} | dict(_own())
+def _points() -> dict[str, EntryPoint]:
+    """The entry points of all providers, by name; other packages cannot replace this one's."""
+    return {point.name: point for point in entrypoints.of(PROVIDERS)}
 
 
 def installed() -> tuple[str, ...]:
     """The names of the installed providers, in alphabetical order."""
-    return tuple(sorted(_points(tuple(sys.path)).keys() - {DEFAULT, THROWAWAY}))
+    return tuple(name for name in _points() if name not in (DEFAULT, THROWAWAY))
 
 
 def load(name: str = "") -> Kit:
     """Return the kit of a provider, of the default one without a name. Raises Problem."""
     name = name or DEFAULT
-    point = _own().get(name) or _points(tuple(sys.path)).get(name)
+    point = _points().get(name)
     if point is None:
         raise Problem(f"There is no provider '{name}'; there are {' and '.join(installed()) or 'none'}.")
     kit: Kit = entrypoints.load(point, Kit)
@@ -114,7 +99,4 @@ def _membership(state: StateDirectory) -> Membership:
     cloud = joining.joined(state)
     if cloud is None:
         raise Problem(f"{state.joined} does not say which cloud this machine belongs to: have it join anew.")
-    identity = joining.host_identity(state)
-    return Membership(
-        cloud.name, cloud.southbound, cloud.floating_cidr, identity.key_and_certificate, identity.authority
-    )
+    return Membership(cloud.name, cloud.southbound, cloud.floating_cidr, state.host_identity, state.host_authority)

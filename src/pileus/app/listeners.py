@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pileus.app import certificates, connections, faceports, hostlistener, serving, tls
+from pileus.app import certificates, connections, faceports, hostlistener, ports, serving, tls
 from pileus.app.certificates import CertificateAuthority
 from pileus.app.connections import Connections
 from pileus.app.http import Edge
@@ -18,6 +18,7 @@ from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
 from pileus.app.tls import ListenerIdentity
 from pileus.cli.problem import Problem
+from pileus.model import addresses
 from pileus.posix.files import write_file
 
 if TYPE_CHECKING:
@@ -60,21 +61,17 @@ class Listeners:
 
     def root(self, settings: Settings) -> str:
         """The URL of the faces' port."""
-        host, port = self.listener.getsockname()[:2]
-        if settings.names or host in ("0.0.0.0", "::"):  # noqa: S104  (compared, not listened at)
-            host = settings.server_names[0]
-        host = tls.shown(self.identity, host) if self.identity else host
-        scheme = "https" if self.identity else "http"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        return faceports.url(settings, self.listener, self.identity, named=bool(settings.names))
 
     def endpoints(self, settings: Settings, declared: Sequence[FaceDeclaration]) -> dict[str, str]:
         """The URL of every face that is served, and of the figures."""
         root = self.root(settings)
+        named = bool(settings.names) and self.identity is not None
         urls: dict[str, str] = {}
         for face in declared:
             own = self.own.get(face.name)
             if face.listener is None or own is not None:
-                face_root = root if own is None else faceports.url(settings, own, self.identity)
+                face_root = root if own is None else faceports.url(settings, own, self.identity, named=named)
                 urls |= {name: f"{face_root}{path}" for name, path in face.endpoints.items()}
         return {**urls, "metrics": f"{root}/metrics"}
 
@@ -111,8 +108,7 @@ def prepare(
         state.anchor.unlink(missing_ok=True)
         return Listeners(listener, None, None, own or {})
     authority = certificates.authority(state.cloud)
-    names = dict.fromkeys([*settings.server_names, str(listener.getsockname()[0])])
-    identity = tls.faces(settings.tls, authority, state.cloud, list(names))
+    identity = tls.faces(settings.tls, authority, state.cloud, _names(settings, listener))
     anchor = tls.anchor(identity) if identity is not None else None
     if anchor is not None:
         write_file(state.anchor, anchor)
@@ -135,8 +131,16 @@ def _application(
 
 def _host_listener(state: StateDirectory, settings: Settings, authority: CertificateAuthority) -> HostListener:
     try:
-        listener = hostlistener.listen(settings.internal)
+        address, port = addresses.split_socket_address(settings.internal)
+        listener = ports.listen(address, [port], backlog=128, shared=True)
     except OSError as error:
         raise Problem(f"PILEUS_INTERNAL: {settings.internal} cannot be listened at: {error.strerror}.") from error
-    identity = hostlistener.prove(state, settings, authority, listener)
+    # It asks callers for certificates of the same authority, and does without.
+    names = _names(settings, listener)
+    identity = tls.own(authority, state.cloud / "internal.pem", names, callers=authority.pem)
     return HostListener(listener, identity, authority, hostlistener.url(settings, listener))
+
+
+def _names(settings: Settings, listener: socket.socket) -> list[str]:
+    """The names and the address by which clients reach a listener."""
+    return list(dict.fromkeys([*settings.server_names, str(listener.getsockname()[0])]))

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Optional
 import typer
 from typer.core import TyperCommand, TyperOption
 
+from pileus.app.state import StateDirectory, opened
 from pileus.cli.commands import cli, images
 from pileus.cli.hosts import hosts
-from pileus.cli.options import StateOption, state_of
+from pileus.cli.options import Json, StateOption, state_of
 from pileus.cli.problem import Problem, spoken
 
 cli.add_typer(hosts, name="host")
@@ -77,7 +78,6 @@ def up(
 ) -> None:
     """Start a cloud, or a host that joined one, or what of it does not run; returns when everything answers."""
     from pileus.app import kits  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
     from pileus.app.up import up as run_up  # noqa: PLC0415  (commands start quickly)
 
     where = opened(state_of(state))
@@ -105,7 +105,6 @@ def down(
     state: StateOption = None,
 ) -> None:
     """End a cloud's processes; its instances run on."""
-    from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
     from pileus.app.up import down as run_down  # noqa: PLC0415  (commands start quickly)
 
     run_down(opened(state_of(state)), instances=instances, say=_say)
@@ -114,7 +113,6 @@ def down(
 @cli.command()
 def recover(*, state: StateOption = None) -> None:
     """Bring the database up to what the hosts hold, and start the cloud; up does it by itself when it is needed."""
-    from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
     from pileus.app.up import recover as run_recover  # noqa: PLC0415  (commands start quickly)
 
     run_recover(opened(state_of(state)), _say)
@@ -122,13 +120,10 @@ def recover(*, state: StateOption = None) -> None:
 
 @cli.command()
 def purge(
-    *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    state: StateOption = None,
+    *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, state: StateOption = None
 ) -> None:
     """End a cloud with its instances, and remove its state directory."""
     from pileus.app.purge import purge as run_purge  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.state import StateDirectory  # noqa: PLC0415  (commands start quickly)
 
     run_purge(StateDirectory(state_of(state)), yes=yes, say=_say)
 
@@ -136,7 +131,6 @@ def purge(
 @cli.command()
 def status(*, state: StateOption = None) -> None:
     """Show which processes run, and where the faces are; status 1 when something does not run or answer."""
-    from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
     from pileus.app.supervise import restarts, silent  # noqa: PLC0415  (commands start quickly)
     from pileus.app.up import running  # noqa: PLC0415  (commands start quickly)
     from pileus.posix.files import read_json  # noqa: PLC0415  (commands start quickly)
@@ -161,13 +155,12 @@ def doctor(
     *,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended safely.")] = False,
     adopt: Annotated[str, typer.Option("--adopt", metavar="ID", help="Take in a guest that no row names.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
     pause: Annotated[float, typer.Option(help="Seconds between two looks: what is on its way is no finding.")] = 3.0,
     state: StateOption = None,
 ) -> None:
     """Examine the machine, and whether store, host, libvirt, OVN and disk agree; status 1 with findings."""
     from pileus.app import doctor as doctors  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
     from pileus.cli import findings  # noqa: PLC0415  (commands start quickly)
 
     where = opened(state_of(state))
@@ -185,11 +178,7 @@ def doctor(
 
 
 @cli.command("run", cls=_ProviderCommand, context_settings={"allow_interspersed_args": False})
-def run_(
-    command: Annotated[list[str], typer.Argument(metavar="-- CMD...")],
-    *,
-    provider: ProviderOption = "",
-) -> None:
+def run_(command: Annotated[list[str], typer.Argument(metavar="-- CMD...")], *, provider: ProviderOption = "") -> None:
     """Run a command against a throwaway cloud; its exit status is passed on."""
     from pileus.app.throwaway import run as run_throwaway  # noqa: PLC0415  (commands start quickly)
 
@@ -253,7 +242,6 @@ def loops(
 def central(*, state: StateOption = None) -> None:
     """OVN's databases for hosts on machines of their own; PILEUS_SOUTHBOUND_LISTEN says where they find them."""
     from pileus.app import central as databases  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.state import StateDirectory  # noqa: PLC0415  (commands start quickly)
 
     databases.serve(StateDirectory(state_of(state)))
 
@@ -282,7 +270,6 @@ def certificate(
 ) -> None:
     """Print a new key and its certificate, by the cloud's authority, for a server of the cloud's: a broker, OVN's."""
     from pileus.app import certificates  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.state import StateDirectory  # noqa: PLC0415  (commands start quickly)
     from pileus.model.errors import InvalidValue  # noqa: PLC0415  (commands start quickly)
 
     where = StateDirectory(state_of(state)).cloud
@@ -310,7 +297,6 @@ def host_join(
 ) -> None:
     """Make this machine one of a cloud's hosts."""
     from pileus.app import joining  # noqa: PLC0415  (commands start quickly)
-    from pileus.app.state import opened  # noqa: PLC0415  (commands start quickly)
 
     where = opened(state_of(state))
     cloud = joining.join(where, url, token, name or joining.hostname(), zone, _say)

@@ -1,8 +1,11 @@
-"""Ports for listeners that were asked for none in particular, and that are to have the same one after a restart."""
+"""Listening sockets, and ports for those that were asked for none in particular, to be the same after a restart."""
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 TRIES = 16
@@ -23,3 +26,15 @@ def choices() -> list[int]:
         return [0]
     room = min(_CHOICE, end - 1024)
     return [*(end - 1 - secrets.randbelow(room) for _ in range(TRIES if room > 0 else 0)), 0]
+
+
+def listen(address: str, ports: Sequence[int], *, backlog: int = 2048, shared: bool = False) -> socket.socket:
+    """A listening socket at the first of the `ports` that is free. Raises OSError where the last one is not either.
+
+    Where it is `shared`, other processes of this user may listen there too; the kernel shares out who connects.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    for port in ports[:-1]:
+        with contextlib.suppress(OSError):
+            return socket.create_server((address, port), family=family, backlog=backlog, reuse_port=shared)
+    return socket.create_server((address, ports[-1]), family=family, backlog=backlog, reuse_port=shared)

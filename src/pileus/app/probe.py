@@ -21,13 +21,14 @@ class ProcessProbe:
 
     Unanswered questions are counted, not the time since the last answer: a machine that was suspended learns nothing
     from that time. A process that has not answered yet is not judged: it may be long in starting. A connection that
-    the process keeps open is used again: libvirtd logs every connection that ends.
+    the process keeps open is used again: libvirtd logs every connection that ends. Once `link`, the connection if there
+    is one, is readable, `hear` is to be called.
     """
 
     def __init__(self, path: str, question: str) -> None:
         self._path = path
         self._question = question.encode("latin-1")
-        self._link: socket.socket | None = None
+        self.link: socket.socket | None = None
         self._waiting = False
         self._answered = False
         self.missed = 0
@@ -42,11 +43,6 @@ class ProcessProbe:
     def silent(self) -> float:
         """For how many seconds it has not answered; 0 while it may still be starting."""
         return self.missed * PERIOD if self._answered or self.missed >= SLOW else 0.0
-
-    @property
-    def link(self) -> socket.socket | None:
-        """The connection, if there is one; once it is readable, `hear` is to be called."""
-        return self._link
 
     def begin(self, now: float) -> None:
         """Begin anew, with another process, which is left in peace for the first `PERIOD`."""
@@ -67,11 +63,11 @@ class ProcessProbe:
 
     def hear(self) -> None:
         """Take what came: an answer, or the end of the connection, which takes a process that is awake."""
-        if self._link is None:
+        if self.link is None:
             return
         answer = b""
         with contextlib.suppress(OSError):
-            answer = self._link.recv(4096)
+            answer = self.link.recv(4096)
         if self._waiting:
             self._waiting, self._answered, self.missed = False, True, 0
         if not answer:
@@ -84,14 +80,14 @@ class ProcessProbe:
         except OSError:
             link.close()
             return False
-        self._link = link
+        self.link = link
         return True
 
     def _send(self) -> bool:
-        if self._link is None:
+        if self.link is None:
             return False
         try:
-            self._link.send(self._question)
+            self.link.send(self._question)
         except OSError:
             self._close()
             return False
@@ -99,6 +95,6 @@ class ProcessProbe:
 
     def _close(self) -> None:
         self._waiting = False
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        if self.link is not None:
+            self.link.close()
+            self.link = None

@@ -6,27 +6,13 @@ import ctypes
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pileus.cli.problem import Problem
-from pileus.posix.processes import hold, owner, send, stop
+from pileus.posix.processes import hold, owner, send, stop, until
 
-__all__ = [
-    "await_held",
-    "environment",
-    "execute",
-    "hold",
-    "inherited",
-    "module",
-    "owner",
-    "pileus",
-    "send",
-    "stop",
-    "tail",
-    "until",
-]
+__all__ = ["hold", "owner", "send", "stop", "until"]  # for those who use this module too
 
 _PIDFD_GETFD = 438
 """The system call of pidfd_getfd(2), the same number on every architecture."""
@@ -112,16 +98,6 @@ def environment(*, database: bool = False) -> dict[str, str]:
             secrets &= {STORE, *faces.variables()}
         variables = {name: value for name, value in variables.items() if name not in secrets}
     return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", **variables}
-
-
-def until(true: Callable[[], bool], seconds: float, pause: float = 0.01) -> bool:
-    """Whether `true` becomes true within `seconds`."""
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            return False
-        time.sleep(pause)
-    return True
 
 
 def tail(log: Path, lines: int = 5) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from pileus.app import kits, processes
-from pileus.app.state import StateDirectory
+from pileus.app.state import StateDirectory, StatePath
 from pileus.app.up import down
 from pileus.cli.problem import Problem
 from pileus.posix.locks import locked
@@ -90,13 +90,9 @@ def _ask(state: StateDirectory) -> None:
 
 
 def _names(state: StateDirectory) -> set[str]:
-    """Return the names that a cloud's processes give at the top of its directory: the first word of each path."""
-    top_names = {state.log("cloud").parent.name}
-    for name, value in vars(StateDirectory).items():
-        path = getattr(state, name) if isinstance(value, property) else None
-        if isinstance(path, Path) and path.is_relative_to(state.root):
-            top_names.add(path.relative_to(state.root).parts[0])
-    return top_names
+    """Return the names that a cloud's processes give at the top of its directory."""
+    paths = [path for path in vars(StateDirectory).values() if isinstance(path, StatePath)]
+    return {state.log("cloud").parent.name, *(path.parts[0] for path in paths)}
 
 
 def _remove(state: StateDirectory, names: set[str]) -> None:

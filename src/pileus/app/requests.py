@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from pileus.app.answers import never
 from pileus.app.rates import DELAY, Rates
 from pileus.app.shares import Answering, Slots, Workers
 from pileus.app.waits import Waits
@@ -35,11 +36,6 @@ FACE = "app"
 UNPROVEN = "Send 'Authorization: Bearer TOKEN' with a token of this cloud (admin.json has the administrator's)."
 
 
-async def _stays() -> None:
-    """Wait for ever: a client of whom nobody hears that it leaves."""
-    await asyncio.Event().wait()
-
-
 class Requests:
     """Answers the requests of one process.
 
@@ -62,7 +58,7 @@ class Requests:
         self._host_threads.shutdown(wait=True, cancel_futures=True)
 
     async def answer(
-        self, face: RunningFace, request: Request, client: str, client_left: Callable[[], Awaitable[None]] = _stays
+        self, face: RunningFace, request: Request, client: str, client_left: Callable[[], Awaitable[None]] = never
     ) -> Response | None:
         """The answer to a request from the address `client`; None where the client left before it was there.
 
@@ -76,16 +72,14 @@ class Requests:
                 return await self._later(answered, client, client_left)
             return await answered.answer() if isinstance(answered, _Refused) else answered
         except (Throttled, Unavailable) as error:
-            late = isinstance(error, Throttled)
-            return await self._unproven(face.refused(error), request, client, late=late).answer()
+            return await self._not_now(face.refused(error), request, client, error).answer()
 
     async def identify(self, face: RunningFace, request: Request, client: str) -> Identified | Response:
         """The request with its caller, counted as one that changes something; the answer where it is refused."""
         try:
             identified = await self._identified(face, request, client, answers=False)
         except (Throttled, Unavailable) as error:
-            late = isinstance(error, Throttled)
-            identified = self._unproven(face.refused(error), request, client, late=late)
+            identified = self._not_now(face.refused(error), request, client, error)
         return await identified.answer() if isinstance(identified, _Refused) else identified
 
     async def refuse(self, face: RunningFace, request: Request, client: str, error: PileusError) -> Response:
@@ -105,8 +99,7 @@ class Requests:
             answer = PLAIN.own("Unauthorized", UNPROVEN, str(uuid.uuid4()))
             refused = self._unproven(answer, request, client, late=self._refused(request, client))
         except PileusError as error:
-            late = isinstance(error, Throttled)
-            refused = self._unproven(PLAIN.of(error, str(uuid.uuid4())), request, client, late=late)
+            refused = self._not_now(PLAIN.of(error, str(uuid.uuid4())), request, client, error)
         return await refused.answer()
 
     def _by_token(self, token: str) -> Caller | None:
@@ -203,6 +196,9 @@ class Requests:
         response = identified.refuse(error)
         self._audit.record(client, response, identified.caller)
         return _Refused(response, late=True)
+
+    def _not_now(self, response: Response, request: Request, client: str, error: PileusError) -> _Refused:
+        return self._unproven(response, request, client, late=isinstance(error, Throttled))
 
     def _unproven(self, response: Response, request: Request, client: str, *, late: bool) -> _Refused:
         self._audit.record(client, response, key=presented.access_key(request))

@@ -16,13 +16,14 @@ from collections.abc import Callable
 import structlog
 import uvloop
 
-from pileus.app import faces, listeners, logs, settings, stockimages
+from pileus.app import faces, listeners, logs, ports, settings
 from pileus.app.cloud import begin
 from pileus.app.http import Edge
 from pileus.app.listeners import Listeners
 from pileus.app.state import ACCOUNT_KEYS, StateDirectory
 from pileus.app.wiring import Cloud, Role, build
 from pileus.cli.problem import Problem
+from pileus.model import addresses
 from pileus.model.errors import Unavailable
 from pileus.model.kit import Kit
 from pileus.posix.files import read_json, write_file, write_json
@@ -49,10 +50,7 @@ def serve(state: StateDirectory, kit: Kit, role: Role, listen: str) -> None:
     cloud = build(state, chosen, kit, role, join=cloud_listeners.join, fingerprint=cloud_listeners.fingerprint)
     try:
         cloud.start()
-        with (
-            contextlib.closing(Edge(cloud)) as edge,
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
+        with contextlib.closing(Edge(cloud)) as edge, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             ready = functools.partial(_ready, cloud, state, kit, role, cloud_listeners)
             runner.run(_serve(edge, cloud, cloud_listeners, ready))
     finally:
@@ -72,8 +70,7 @@ def _ready(cloud: Cloud, state: StateDirectory, kit: Kit, role: Role, cloud_list
         if cloud.recovery.missing():
             return False
         if role.faces:
-            admin, _ = begin(cloud, state)
-            stockimages.register_all(admin, cloud, kit)
+            begin(cloud, state, kit)
             faces.open_all(cloud.faces, lambda face: face.declaration.listener is None)
     except Unavailable as error:
         log.warning("the store does not answer", reason=error.message)
@@ -99,9 +96,8 @@ def _tell(state: StateDirectory, urls: dict[str, str]) -> None:
 
 
 def _listen(where: str) -> socket.socket:
-    address, _, port = where.rpartition(":")
     try:
-        family = socket.AF_INET6 if address.startswith("[") else socket.AF_INET
-        return socket.create_server((address.strip("[]"), int(port)), family=family, backlog=2048, reuse_port=True)
+        address, port = addresses.split_socket_address(where)
+        return ports.listen(address, [port], shared=True)
     except (OSError, ValueError, OverflowError) as error:
         raise Problem(f"'{where}' cannot be listened at: {error}. Give ADDRESS:PORT.") from error

@@ -6,7 +6,7 @@ import difflib
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -183,6 +183,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _says("what the processes log; debug: requests that change nothing, too"),
     ] = "info"
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what cannot be used."""
+        if not 16 <= ipaddress.IPv4Network(self.floating_cidr).prefixlen <= 28:
+            raise ValueError("the outside network has a prefix of 16 to 28 bits")
+        for name in ("internal", "channels", "host_metrics"):
+            if (where := getattr(self, name)) and not addresses.is_socket_address(where):
+                raise ValueError(f"{name} is an address of this machine and a port: 10.0.0.1:8774")
+        origins.ranges(self.metrics_allow)
+        if self.tls not in ("", "own") and not re.fullmatch(r"/[^:]+:/[^:]+", self.tls):
+            raise ValueError("tls is 'own', or the absolute paths of a certificate and its key: CERT.pem:KEY.pem")
+
     def __repr__(self) -> str:
         """Nothing of what is set: some of it is secret."""
         return "Settings(…)"
@@ -217,7 +228,7 @@ def read(environment: Mapping[str, str] = os.environ, kit: Kit | None = None) ->
 
     A `kit` may have other defaults for those that are not there, or empty.
     """
-    return _read(Settings, with_defaults(environment, kit), _check)
+    return _read(Settings, with_defaults(environment, kit))
 
 
 def with_defaults(environment: Mapping[str, str], kit: Kit | None) -> Mapping[str, str]:
@@ -229,20 +240,20 @@ def with_defaults(environment: Mapping[str, str], kit: Kit | None) -> Mapping[st
 
 def read_own(kit: Kit, environment: Mapping[str, str] = os.environ) -> msgspec.Struct | None:
     """The kit's own settings, as `read` does; None for one that has none."""
-    return None if kit.settings is None else _read(kit.settings, environment, _checks_itself)
+    return None if kit.settings is None else _read(kit.settings, environment)
 
 
 def read_face(kind: type[T], face: str, environment: Mapping[str, str] = os.environ) -> T:
     """The settings of a face, as `read` does; its name is in those of its variables."""
-    return _read(kind, environment, _checks_itself, face)
+    return _read(kind, environment, face)
 
 
-def _read(kind: type[T], environment: Mapping[str, str], check: Callable[[T], None], owner: str = "") -> T:
+def _read(kind: type[T], environment: Mapping[str, str], owner: str = "") -> T:
     names = {name: variable(name, owner) for name in kind.__struct_fields__}
     raw_settings = {name: environment[names[name]] for name in names if names[name] in environment}
     for name, value in raw_settings.items():
         try:
-            check(msgspec.convert({name: value}, kind, strict=False, dec_hook=_path))
+            msgspec.convert({name: value}, kind, strict=False, dec_hook=_path)
         except (msgspec.ValidationError, ValueError) as error:
             # What msgspec adds to its words is where the value stood: the variable says it better.
             why = str(error).partition(" - at ")[0]
@@ -281,18 +292,3 @@ def variable(name: str, owner: str = "") -> str:
 
 def _path(_type: type, value: object) -> Path:
     return Path(str(value))
-
-
-def _checks_itself(_settings: msgspec.Struct) -> None:
-    """A kit's settings look at themselves when they are made."""
-
-
-def _check(settings: Settings) -> None:
-    if not 16 <= ipaddress.IPv4Network(settings.floating_cidr).prefixlen <= 28:
-        raise ValueError("the outside network has a prefix of 16 to 28 bits")
-    for name in ("internal", "channels", "host_metrics"):
-        if (where := getattr(settings, name)) and not addresses.is_socket_address(where):
-            raise ValueError(f"{name} is an address of this machine and a port: 10.0.0.1:8774")
-    origins.ranges(settings.metrics_allow)
-    if settings.tls not in ("", "own") and not re.fullmatch(r"/[^:]+:/[^:]+", settings.tls):
-        raise ValueError("tls is 'own', or the absolute paths of a certificate and its key: CERT.pem:KEY.pem")

@@ -12,17 +12,19 @@ from pileus.cli.problem import Problem
 LONGEST = 80
 """Bytes that a state directory's path may have: the kernel takes 107 for a socket below it (unix(7))."""
 
-ACCOUNT_KEYS = (
-    "user",
-    "password",
-    "project",
-    "account_id",
-    "canonical_id",
-    "access_key",
-    "secret_key",
-    "token",
-)
+ACCOUNT_KEYS = ("user", "password", "project", "account_id", "canonical_id", "access_key", "secret_key", "token")
 """The keys of admin.json."""
+
+
+class StatePath:
+    """An attribute of a state directory: the path that `parts` make below its root."""
+
+    def __init__(self, *parts: str) -> None:
+        self.parts = parts
+
+    def __get__(self, state: StateDirectory, _owner: type) -> Path:
+        """Return the path."""
+        return state.root.joinpath(*self.parts)
 
 
 @dataclass(frozen=True)
@@ -31,120 +33,82 @@ class StateDirectory:
 
     root: Path
 
-    @property
-    def endpoints(self) -> Path:
-        """URL of every face, there while the cloud serves."""
-        return self.root / "endpoints.json"
+    endpoints = StatePath("endpoints.json")
+    """URL of every face, there while the cloud serves."""
 
-    @property
-    def admin(self) -> Path:
-        """The administrator's credentials, mode 0600."""
-        return self.root / "admin.json"
+    admin = StatePath("admin.json")
+    """The administrator's credentials, mode 0600."""
 
-    @property
-    def started(self) -> Path:
-        """The provider and port of the cloud's last start."""
-        return self.root / "started.json"
+    started = StatePath("started.json")
+    """The provider and port of the cloud's last start."""
 
-    @property
-    def cloud(self) -> Path:
-        """All that the cloud process owns; nobody else but root enters."""
-        return self.root / "cloud"
+    cloud = StatePath("cloud")
+    """All that the cloud process owns; nobody else but root enters."""
 
     @property
     def database(self) -> str:
         """The store's URL."""
         return f"sqlite:///{self.cloud}/pileus.db"
 
-    @property
-    def key(self) -> Path:
-        """32 bytes that seal the secrets in the store."""
-        return self.cloud / "secret.key"
+    key = StatePath("cloud", "secret.key")
+    """32 bytes that seal the secrets in the store."""
 
-    @property
-    def audit(self) -> Path:
-        """The audit log, mode 0600; older files of it are beside it."""
-        return self.cloud / "audit.log"
+    audit = StatePath("cloud", "audit.log")
+    """The audit log, mode 0600; older files of it are beside it."""
 
-    @property
-    def objects(self) -> Path:
-        """The object store."""
-        return self.cloud / "objects"
+    objects = StatePath("cloud", "objects")
+    """The object store."""
 
-    @property
-    def ca(self) -> Path:
-        """The certificate by which clients know the cloud, for everybody; not there when it is none of its own."""
-        return self.root / "ca.pem"
+    ca = StatePath("ca.pem")
+    """The certificate by which clients know the cloud, for everybody; not there when it is none of its own."""
 
-    @property
-    def anchor(self) -> Path:
-        """The cloud's own copy of it."""
-        return self.cloud / "ca.pem"
+    anchor = StatePath("cloud", "ca.pem")
+    """The cloud's own copy of it."""
 
-    @property
-    def authority(self) -> Path:
-        """The certificate of the cloud's authority, by which broker and hosts are known."""
-        return self.cloud / "authority.pem"
+    authority = StatePath("cloud", "authority.pem")
+    """The certificate of the cloud's authority, by which broker and hosts are known."""
 
-    @property
-    def bus_identity(self) -> Path:
-        """Key and certificate that the cloud's processes show the broker."""
-        return self.cloud / "bus.pem"
+    bus_identity = StatePath("cloud", "bus.pem")
+    """Key and certificate that the cloud's processes show the broker."""
 
-    @property
-    def bus(self) -> Path:
-        """The socket at which the cloud hears its host."""
-        return self.cloud / "bus.sock"
+    bus = StatePath("cloud", "bus.sock")
+    """The socket at which the cloud hears its host."""
 
-    @property
-    def internal(self) -> Path:
-        """The socket at which a host fetches objects."""
-        return self.cloud / "http.sock"
+    internal = StatePath("cloud", "http.sock")
+    """The socket at which a host fetches objects."""
 
-    @property
-    def ready(self) -> Path:
-        """The cloud's own copy of the endpoints, written last of all when it serves."""
-        return self.cloud / "endpoints.json"
+    ready = StatePath("cloud", "endpoints.json")
+    """The cloud's own copy of the endpoints, written last of all when it serves."""
 
-    @property
-    def account(self) -> Path:
-        """The cloud's own copy of the administrator's credentials."""
-        return self.cloud / "admin.json"
+    account = StatePath("cloud", "admin.json")
+    """The cloud's own copy of the administrator's credentials."""
 
-    @property
-    def recovery(self) -> Path:
-        """The progress or result of the recovery at this start, absent without one."""
-        return self.cloud / "recovery.json"
+    recovery = StatePath("cloud", "recovery.json")
+    """The progress or result of the recovery at this start, absent without one."""
 
-    @property
-    def recover(self) -> Path:
-        """There while somebody wants the store recovered whether or not it is behind its hosts."""
-        return self.cloud / "recover.asked"
+    recover = StatePath("cloud", "recover.asked")
+    """There while somebody wants the store recovered whether or not it is behind its hosts."""
 
-    @property
-    def joined(self) -> Path:
-        """The cloud that this machine joined, mode 0600; not there where the cloud is on this machine."""
-        return self.root / "joined.json"
+    joined = StatePath("joined.json")
+    """The cloud that this machine joined, mode 0600; not there where the cloud is on this machine."""
 
-    @property
-    def identity(self) -> Path:
-        """The folder of the certificate and key of a machine that joined; root's alone."""
-        return self.root / "identity"
+    identity = StatePath("identity")
+    """The folder of the certificates and key of a machine that joined; root's alone."""
 
-    @property
-    def run(self) -> Path:
-        """Pid files and locks of the processes."""
-        return self.root / "run"
+    host_identity = StatePath("identity", "host.pem")
+    """Its key and certificate, mode 0600. They change together: one file."""
 
-    @property
-    def host(self) -> Path:
-        """The host's book of orders."""
-        return self.root / "host"
+    host_authority = StatePath("identity", "ca.pem")
+    """The certificate of its cloud's authority, mode 0600."""
 
-    @property
-    def channels(self) -> Path:
-        """The socket at which the host gives the bytes of channels; the cloud's group may pass its folder."""
-        return self.root / "channels" / "channels.sock"
+    run = StatePath("run")
+    """Pid files and locks of the processes."""
+
+    host = StatePath("host")
+    """The host's book of orders."""
+
+    channels = StatePath("channels", "channels.sock")
+    """The socket at which the host gives the bytes of channels; the cloud's group may pass its folder."""
 
     def face_port(self, face: str) -> Path:
         """The port of the last listening socket of a face that has its own."""

@@ -68,7 +68,7 @@ async def converse(conversation: Conversation, receive: Receive, send: Send, wai
     """Answer the messages of a client, and send it those that are pushed, until either side ends."""
     up = asyncio.create_task(_reply(conversation, receive, send, run))
     pushed = conversation.pushed
-    down = asyncio.create_task(_push(pushed, send, waits, run, up) if pushed is not None else _never())
+    down = asyncio.create_task(_push(pushed, send, waits, run, up) if pushed is not None else answers.never())
     try:
         await _both(down, up, send)
     finally:
@@ -118,7 +118,3 @@ async def _reply(conversation: Conversation, receive: Receive, send: Send, run: 
 async def _push(pushed: BodyStream, send: Send, waits: Waits, run: Run, client_left: asyncio.Task[None]) -> None:
     async for part in answers.parts(pushed, waits, run, client_left):
         await send({"type": "websocket.send", "bytes": part})
-
-
-async def _never() -> None:
-    await asyncio.Event().wait()

@@ -75,10 +75,6 @@ class _Serving(ssl.SSLContext):
         """As the current one does."""
         return self.current.wrap_bio(*positional, **named)
 
-    def wrap_socket(self, *positional: Any, **named: Any) -> ssl.SSLSocket:
-        """As the current one does."""
-        return self.current.wrap_socket(*positional, **named)
-
 
 class ListenerIdentity:
     """The identity of a listener: `context` serves new connections with the files that `refresh` loaded last.

@@ -207,19 +207,11 @@ def _cloud_part(state: StateDirectory, kit: Kit, listener: socket.socket) -> Pro
 def _listen(port: int | None, before: object) -> socket.socket:
     """On the port that is asked for, else on the one that it had before if that is free, else on a free one."""
     wanted = [port] if port else [*([before] if isinstance(before, int) else []), *ports.choices()]
-    for number in wanted:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", number))
-            listener.listen(2048)
-        except OSError as error:
-            listener.close()
-            if number == wanted[-1]:
-                raise Problem(f"Port {number} cannot be used: {error.strerror}; choose another --port.") from error
-        else:
-            return listener
-    raise AssertionError
+    try:
+        return ports.listen("127.0.0.1", wanted)
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise Problem(f"Port {wanted[-1]} cannot be used: {why}; choose another --port.") from error
 
 
 def _start(state: StateDirectory) -> tuple[int, int] | None:
@@ -317,10 +309,7 @@ def _recovered(state: StateDirectory, announced_missing: list[str] | None, say: 
 
 def recover(state: StateDirectory, say: Say = silent) -> None:
     """Recover the store of the cloud of `state` from its hosts, be it behind them or not; the cloud runs afterwards."""
-    kit = kits.of(state)
-    if kit is None:
-        raise Problem(f"There is no cloud in {state.root}.")
-    _check_user(kit)
+    _kit(state)
     state.recover.touch()
     pid = processes.owner(state.pidfile("cloud"))
     if pid is not None:
@@ -331,10 +320,7 @@ def recover(state: StateDirectory, say: Say = silent) -> None:
 
 def down(state: StateDirectory, *, instances: bool = False, say: Say = silent) -> None:
     """End the processes of the cloud of `state`; guests go on, unless `instances`. Safe to repeat."""
-    kit = kits.of(state)
-    if kit is None:
-        raise Problem(f"There is no cloud in {state.root}.")
-    _check_user(kit)
+    kit = _kit(state)
     with locked(state.run / "up.lock"):
         # The supervisor first: it would start the others again.
         for name in ("supervisor", "cloud", "host"):
@@ -348,6 +334,15 @@ def down(state: StateDirectory, *, instances: bool = False, say: Say = silent) -
             supervise.forget(state)
         with kits.as_problems():
             kits.machine(kit, state).end(say, instances=instances)
+
+
+def _kit(state: StateDirectory) -> Kit:
+    """The kit of the cloud of `state`, which this user may run. Raises Problem."""
+    kit = kits.of(state)
+    if kit is None:
+        raise Problem(f"There is no cloud in {state.root}.")
+    _check_user(kit)
+    return kit
 
 
 def _check_user(kit: Kit) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Self
@@ -14,20 +13,21 @@ if TYPE_CHECKING:
     from pileus.app.requests import Requests
     from pileus.faces.wire.face import FaceDeclaration
     from pileus.faces.wire.http import Identified, Response
-    from pileus.faces.wire.streams import BodySink
-    from pileus.model.caller import Caller
 
 PART = 1 << 18
 """Bytes that are gathered before they are written: each write costs a hand-over to a thread."""
 
 
 class ReceivedBytes:
-    """The bytes of one body under way, counted in `of_projects` inside the block, beside others of its project."""
+    """The bytes of one body under way, counted in `of_projects` inside the block, beside others of its project.
+
+    `size` are those that came.
+    """
 
     def __init__(self, of_projects: Counter[str], project: str) -> None:
         self._of_projects = of_projects
         self._project = project
-        self._size = 0
+        self.size = 0
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -35,19 +35,14 @@ class ReceivedBytes:
 
     def __exit__(self, *_: object) -> None:
         """Count its bytes no more."""
-        self._of_projects[self._project] -= self._size
+        self._of_projects[self._project] -= self.size
         if not self._of_projects[self._project]:
             del self._of_projects[self._project]
 
     def more(self, size: int) -> None:
         """Count `size` more bytes."""
-        self._size += size
+        self.size += size
         self._of_projects[self._project] += size
-
-    @property
-    def size(self) -> int:
-        """The bytes that came."""
-        return self._size
 
     @property
     def of_project(self) -> int:
@@ -76,7 +71,7 @@ class Uploads:
                     received.more(len(part))
                     await run(caller, sink.write, part)
                 if sink.inspects:
-                    return await self._inspections.run(functools.partial(_finish, sink), caller)
+                    return await self._inspections.run(caller.project, sink.finish)
                 return await run(caller, sink.finish)
             finally:
                 sink.close()
@@ -84,10 +79,6 @@ class Uploads:
     def close(self) -> None:
         """End the threads, after what is under way."""
         self._inspections.close()
-
-
-def _finish(sink: BodySink, _caller: Caller) -> Response:
-    return sink.finish()
 
 
 async def gathered(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

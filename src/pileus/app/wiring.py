@@ -95,13 +95,7 @@ class Cloud:
 
 
 def build(
-    state: StateDirectory,
-    settings: Settings,
-    kit: Kit,
-    role: Role = CLOUD,
-    *,
-    join: str = "",
-    fingerprint: str = "",
+    state: StateDirectory, settings: Settings, kit: Kit, role: Role = CLOUD, *, join: str = "", fingerprint: str = ""
 ) -> Cloud:
     """The cloud of a state directory over the provider of `kit`; nothing is started.
 
@@ -190,13 +184,7 @@ def _nothing() -> None:
 
 
 def _cloud(
-    state: StateDirectory,
-    settings: Settings,
-    core: Core,
-    gate: Gate,
-    kit: Kit,
-    engine: NetworkEngine,
-    role: Role,
+    state: StateDirectory, settings: Settings, core: Core, gate: Gate, kit: Kit, engine: NetworkEngine, role: Role
 ) -> Cloud:
     objects = ObjectStore(state.objects)
     if role.loops:
@@ -206,10 +194,7 @@ def _cloud(
     audit = Audit(Journal(state.audit, settings.audit_size, settings.audit_files))
     opening: Recovery | Awaited
     memory = Memory()
-    parts: list[Part] = [
-        (_nothing, audit.close),
-        (memory.start, memory.stop),
-    ]
+    parts: list[Part] = [(_nothing, audit.close), (memory.start, memory.stop)]
     if role.loops:
         opening = Recovery(core, gate, engine, requested=state.recover.exists(), shared=not role.alone)
         runner = Runner(core, workers=settings.loop_workers, observer=metrics.step, recovery=opening)

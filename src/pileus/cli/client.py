@@ -8,7 +8,7 @@ import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 from pileus.cli.problem import Problem
@@ -82,24 +82,52 @@ class Client:
         headers: dict[str, str] | None = None,
         timeout: float = _TIMEOUT,
     ) -> dict[str, Any]:
-        to = urlsplit(self.url)
-        path = "/".join([to.path, *(quote(word, safe="") for word in words)])
-        context = self.tls()
-        if context is None:
-            link = http.client.HTTPConnection(to.hostname or "", to.port, timeout=timeout)
-        else:
-            link = http.client.HTTPSConnection(to.hostname or "", to.port, timeout=timeout, context=context)
-        try:
-            target = f"{path}?{urlencode(query)}" if query else path
-            link.request(method, target, body, {"authorization": f"Bearer {self.token}", **(headers or {})})
-            answer = link.getresponse()
-            return _read(answer.status, answer.read())
-        except ssl.SSLCertVerificationError as error:
-            raise Problem(f"What answers at {self.url} is not the cloud: {error.verify_message}.") from error
-        except (OSError, http.client.HTTPException) as error:
-            raise Problem(f"The cloud at {self.url} does not answer ({str(error) or type(error).__name__}).") from error
-        finally:
-            link.close()
+        path = "/".join([urlsplit(self.url).path, *(quote(word, safe="") for word in words)])
+        target = f"{path}?{urlencode(query)}" if query else path
+        headers = {"authorization": f"Bearer {self.token}", **(headers or {})}
+        reply = exchange(self.url, method, target, body, headers, context=self.tls(), timeout=timeout)
+        return _read(reply.status, reply.body)
+
+
+class HttpReply(NamedTuple):
+    """The answer to a request; `address` is this machine's, on the way to the server."""
+
+    status: int
+    body: bytes
+    address: str
+
+
+def exchange(
+    url: str,
+    method: str,
+    target: str,
+    body: Any,
+    headers: dict[str, str],
+    *,
+    context: ssl.SSLContext | None,
+    timeout: float,
+    largest: int | None = None,
+) -> HttpReply:
+    """Send one request to the server of `url`, over TLS where there is a `context`.
+
+    At most the first `largest` bytes of the answer are taken. Raises Problem where the cloud does not answer.
+    """
+    to = urlsplit(url)
+    if context is None:
+        link = http.client.HTTPConnection(to.hostname or "", to.port, timeout=timeout)
+    else:
+        link = http.client.HTTPSConnection(to.hostname or "", to.port, timeout=timeout, context=context)
+    try:
+        link.request(method, target, body, headers)
+        address = str(link.sock.getsockname()[0])
+        answer = link.getresponse()
+        return HttpReply(answer.status, answer.read(largest), address)
+    except ssl.SSLCertVerificationError as error:
+        raise Problem(f"What answers at {url} is not the cloud: {error.verify_message}.") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Problem(f"The cloud at {url} does not answer ({str(error) or type(error).__name__}).") from error
+    finally:
+        link.close()
 
 
 def _read(status: int, body: bytes) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pileus.cli.credentials import credentials
 from pileus.cli.flavors import flavors
 from pileus.cli.hosts import hosts
 from pileus.cli.limits import limits
-from pileus.cli.options import StateOption, show, state_of
+from pileus.cli.options import Everything, Json, StateOption, show, show_explanation, show_list, state_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 users = typer.Typer(help="Users.", no_args_is_help=True)
@@ -39,7 +39,7 @@ def user_create(
     project: Annotated[str, typer.Option(help="Its project, made when missing; by default one of its name.")] = "",
     *,
     admin: Annotated[bool, typer.Option("--admin", help="May act on every project.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
     state: StateOption = None,
 ) -> None:
     """Make a user with an access key and a token; they are shown once."""
@@ -51,23 +51,20 @@ def user_create(
 def list_(
     noun: Annotated[str, typer.Argument(help="instances, images, keypairs, hosts …")] = "instances",
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Of every project.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    everything: Everything = False,
+    as_json: Json = False,
     state: StateOption = None,
 ) -> None:
     """List the nouns of one kind."""
-    from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
-
-    documents = connect(state_of(state)).all(noun, **({"all": "1"} if everything else {}))
-    print(json.dumps(documents, indent=2) if as_json else tables.table(noun.removesuffix("s"), documents))
+    show_list(noun, state, everything=everything, as_json=as_json)
 
 
 @cli.command()
 def stats(
     instance: Annotated[str, typer.Argument(help="An id or a name; by default all of the project's.")] = "",
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Of every project.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    everything: Everything = False,
+    as_json: Json = False,
     state: StateOption = None,
 ) -> None:
     """Show what instances use now: processors, memory, disks, network."""
@@ -87,15 +84,12 @@ def explain(
     noun: Annotated[str, typer.Argument(help="instance, which may be left out, image, project, host …")],
     ident: Annotated[str, typer.Argument(metavar="ID", help="An id or a name.")] = "",
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
     state: StateOption = None,
 ) -> None:
     """Show what is wanted, assigned and seen of one noun, its journal, what it waits for, and why it is where it is."""
-    from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
-
-    meant = (noun, ident) if ident else ("instance", noun)
-    document = connect(state_of(state)).get("explain", *meant)
-    print(json.dumps(document, indent=2) if as_json else tables.explanation(document))
+    kind, ident = (noun, ident) if ident else ("instance", noun)
+    show_explanation(kind, ident, state, as_json=as_json)
 
 
 @cli.command()
@@ -199,13 +193,13 @@ def image_create(
 @images.command("list")
 def image_list(*, state: StateOption = None) -> None:
     """List the images."""
-    list_("images", state=state)
+    show_list("images", state)
 
 
 @addresses.command("list")
 def address_list(*, state: StateOption = None) -> None:
     """List the project's addresses, and what has them."""
-    list_("floatingips", state=state)
+    show_list("floatingips", state)
 
 
 @addresses.command("allocate")

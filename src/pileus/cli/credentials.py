@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from pileus.cli.client import connect
-from pileus.cli.options import StateOption, show, state_of
+from pileus.cli.options import Everything, Json, StateOption, show, show_list, state_of
 
 credentials = typer.Typer(help="Access keys and tokens.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 @credentials.command("list")
-def list_(
-    *,
-    everything: Annotated[bool, typer.Option("--all", help="Of every project.")] = False,
-    as_json: Json = False,
-    state: StateOption = None,
-) -> None:
+def list_(*, everything: Everything = False, as_json: Json = False, state: StateOption = None) -> None:
     """List access keys and tokens, and whose they are; what proves them is not kept."""
-    from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
-
-    documents = connect(state_of(state)).all("credentials", **({"all": "1"} if everything else {}))
-    print(json.dumps(documents, indent=2) if as_json else tables.table("credential", documents))
+    show_list("credentials", state, everything=everything, as_json=as_json)
 
 
 @credentials.command()

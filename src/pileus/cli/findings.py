@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -14,27 +13,16 @@ from pileus.model.finding import MEANINGS, Finding
 _INDENT = "    "
 
 
-class ShownDiagnosis(Protocol):
-    """See `pileus.app.doctor.Diagnosis`."""
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """The doctor's report: facts of the machine, findings, mended findings, and the reasons for unchecked parts."""
 
-    @property
-    def facts(self) -> Mapping[str, str]:
-        """The facts of the machine and the cloud, by name."""
-
-    @property
-    def findings(self) -> Sequence[Finding]:
-        """The disagreements that were found."""
-
-    @property
-    def mended(self) -> Sequence[Finding]:
-        """The findings that were mended."""
-
-    @property
-    def unchecked(self) -> Mapping[str, str]:
-        """The parts that could not be checked, with the reason."""
+    facts: dict[str, str]
+    findings: tuple[Finding, ...]
+    mended: tuple[Finding, ...] = ()
+    unchecked: dict[str, str] = {}
 
 
-def show(report: ShownDiagnosis, *, as_json: bool) -> None:
+def show(report: Diagnosis, *, as_json: bool) -> None:
     """Print it."""
     if as_json:
         print(json.dumps(document(report), indent=2))
@@ -46,7 +34,7 @@ def show(report: ShownDiagnosis, *, as_json: bool) -> None:
         console.print(line, markup=False, style=_STYLES.get(line.partition("  ")[0].strip(), ""))
 
 
-def document(report: ShownDiagnosis) -> dict[str, Any]:
+def document(report: Diagnosis) -> dict[str, Any]:
     """The report with what each code means beside it."""
     return {
         "well": not report.findings,
@@ -57,7 +45,7 @@ def document(report: ShownDiagnosis) -> dict[str, Any]:
     }
 
 
-def lines(report: ShownDiagnosis) -> list[str]:
+def lines(report: Diagnosis) -> list[str]:
     """Return the lines of the report: facts, unchecked parts, then each code's findings with the remedy."""
     width = max(map(len, report.facts), default=0)
     rows = [f"{name.ljust(width)}  {says}" for name, says in report.facts.items()]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Optional
 
 import typer
 
 from pileus.cli.client import connect
-from pileus.cli.options import Add, Remove, StateOption, state_of
+from pileus.cli.options import Add, Json, Remove, StateOption, show_list, state_of
 
 flavors = typer.Typer(help="Flavors, the sizes of instances.", no_args_is_help=True)
 
@@ -16,14 +15,9 @@ Name = Annotated[str, typer.Argument(metavar="FLAVOR", help="Its name, or its id
 
 
 @flavors.command("list")
-def list_(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False, state: StateOption = None
-) -> None:
+def list_(*, as_json: Json = False, state: StateOption = None) -> None:
     """List the flavors: their processors, MiB of memory, GiB of disk, and the traits that they demand of hosts."""
-    from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
-
-    documents = connect(state_of(state)).all("flavors")
-    print(json.dumps(documents, indent=2) if as_json else tables.table("flavor", documents))
+    show_list("flavors", state, as_json=as_json)
 
 
 @flavors.command()

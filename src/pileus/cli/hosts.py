@@ -11,13 +11,12 @@ from typing import Annotated, Any, Optional
 import typer
 
 from pileus.cli.client import connect
-from pileus.cli.options import Add, Remove, StateOption, state_of
+from pileus.cli.options import Add, Json, Remove, StateOption, show_explanation, show_list, state_of
 from pileus.cli.problem import Problem
 
 hosts = typer.Typer(help="Hosts, the machines that run instances.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="HOST", help="Its name, or its id.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 Ratio = Annotated[Optional[float], typer.Option(help="How many times over; left out: as the cloud's setting is.")]  # noqa: UP045  (typer reads it)
 
@@ -25,19 +24,13 @@ Ratio = Annotated[Optional[float], typer.Option(help="How many times over; left 
 @hosts.command("list")
 def list_(*, as_json: Json = False, state: StateOption = None) -> None:
     """List the hosts: their state, when they were heard last, and what is used of what they have."""
-    from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
-
-    documents = connect(state_of(state)).all("hosts")
-    print(json.dumps(documents, indent=2) if as_json else tables.table("host", documents))
+    show_list("hosts", state, as_json=as_json)
 
 
 @hosts.command()
 def show(host: Name, *, as_json: Json = False, state: StateOption = None) -> None:
     """Show one host, its journal, and why it is as it is."""
-    from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
-
-    document = connect(state_of(state)).get("explain", "host", host)
-    print(json.dumps(document, indent=2) if as_json else tables.explanation(document))
+    show_explanation("host", host, state, as_json=as_json)
 
 
 @hosts.command()

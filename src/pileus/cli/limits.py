@@ -8,12 +8,10 @@ from typing import Annotated
 import typer
 
 from pileus.cli.client import connect
-from pileus.cli.options import StateOption, state_of
+from pileus.cli.options import Json, StateOption, state_of
 from pileus.cli.problem import Problem
 
 limits = typer.Typer(help="Quotas and bounds.", invoke_without_command=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @limits.callback()

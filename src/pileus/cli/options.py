@@ -10,12 +10,15 @@ from typing import Annotated, Optional
 
 import typer
 
-from pileus.cli.client import default_state
+from pileus.cli.client import connect, default_state
 
 StateOption = Annotated[
     Optional[Path],  # noqa: UP045  (typer reads it)
     typer.Option("--state", help="State directory of the cloud.", show_default=False),
 ]
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Everything = Annotated[bool, typer.Option("--all", help="Of every project.")]
 
 Add = Annotated[
     Optional[list[str]],  # noqa: UP045  (typer reads it)
@@ -37,3 +40,19 @@ def show(fields: Mapping[str, str], *, as_json: bool) -> None:
     width = max(map(len, fields))
     lines = [f"{key.ljust(width)}  {value}" for key, value in fields.items()]
     print(json.dumps(fields, indent=2) if as_json else "\n".join(lines))
+
+
+def show_list(nouns: str, state: Path | None, *, everything: bool = False, as_json: bool = False) -> None:
+    """Print all nouns of one kind, as a table or as JSON; with `everything` those of every project."""
+    from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
+
+    documents = connect(state_of(state)).all(nouns, **({"all": "1"} if everything else {}))
+    print(json.dumps(documents, indent=2) if as_json else tables.table(nouns.removesuffix("s"), documents))
+
+
+def show_explanation(kind: str, ident: str, state: Path | None, *, as_json: bool) -> None:
+    """Print a noun, its journal and what it waits for, in words or as JSON."""
+    from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
+
+    document = connect(state_of(state)).get("explain", kind, ident)
+    print(json.dumps(document, indent=2) if as_json else tables.explanation(document))

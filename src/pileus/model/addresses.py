@@ -58,6 +58,12 @@ def is_socket_address(text: str) -> bool:
     return re.fullmatch("[0-9]{1,5}", port) is not None and int(port) < 1 << 16
 
 
+def split_socket_address(text: str) -> tuple[str, int]:
+    """The address, without brackets, and the port of ADDRESS:PORT. ValueError where the port is no number."""
+    address, _, port = text.rpartition(":")
+    return address.strip("[]"), int(port)
+
+
 def pool(text: str) -> tuple[str, str]:
     """First and last address of FIRST-LAST, both included; ValueError for what is no range that guests can have."""
     words = text.split("-")

@@ -8,7 +8,8 @@ import os
 import select
 import signal
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _FLOCK = "hhqqi"
@@ -102,6 +103,16 @@ def stop(pid: int, patience: float) -> None:
                     break
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
+
+
+def until(true: Callable[[], bool], seconds: float, pause: float = 0.01) -> bool:
+    """Whether `true` becomes true within `seconds`; looks every `pause` seconds, and at once."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(pause)
+    return True
 
 
 @contextlib.contextmanager

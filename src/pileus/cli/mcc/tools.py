@@ -27,46 +27,6 @@ class _Ended(Exception):
         self.status = status
 
 
-def list_images() -> int:
-    """`mcc-list-images`."""
-    return tool(usage.LIST_IMAGES, (), _list_images)
-
-
-def list_instance_types() -> int:
-    """`mcc-list-instance-types`."""
-    return tool(usage.LIST_TYPES, (), _list_instance_types)
-
-
-def list_keys() -> int:
-    """`mcc-list-keys`."""
-    return tool(usage.LIST_KEYS, (), _list_keys)
-
-
-def add_key() -> int:
-    """`mcc-add-key`."""
-    return tool(usage.ADD_KEY, ("name", "public-key"), _add_key)
-
-
-def destroy_key() -> int:
-    """`mcc-destroy-key`."""
-    return tool(usage.DESTROY_KEY, ("name",), _destroy_key)
-
-
-def run_instances() -> int:
-    """`mcc-run-instances`."""
-    return tool(usage.RUN, ("image", "instance-type", "public-key"), _run_instances)
-
-
-def list_instances() -> int:
-    """`mcc-list-instances`."""
-    return tool(usage.LIST_INSTANCES, (), _list_instances)
-
-
-def destroy_instance() -> int:
-    """`mcc-destroy-instance`."""
-    return tool(usage.DESTROY_INSTANCE, ("instance",), _destroy_instance)
-
-
 def given(about: Usage, needed: Sequence[str]) -> Given:
     """The options on the command line. --help, and what cannot be read, end the program as Ruby's library has it."""
     try:
@@ -115,6 +75,11 @@ def tool(about: Usage, needed: Sequence[str], work: Callable[[Given], int]) -> i
     return 1
 
 
+def _program(about: Usage, *needed: str) -> Callable[[Callable[[Given], int]], Callable[[], int]]:
+    """Make a program of a function of its options, of which it needs some."""
+    return lambda work: lambda: tool(about, needed, work)
+
+
 def _server() -> Server:
     if SERVER not in os.environ:
         say(f"{SERVER} environment variable is not defined.")
@@ -135,19 +100,27 @@ def _rows(options: Given, names: list[str], head: str) -> int:
     return 0
 
 
-def _list_images(options: Given) -> int:
+@_program(usage.LIST_IMAGES)
+def list_images(options: Given) -> int:
+    """`mcc-list-images`."""
     return _rows(options, _server().images(), "IMAGE ")
 
 
-def _list_instance_types(options: Given) -> int:
+@_program(usage.LIST_TYPES)
+def list_instance_types(options: Given) -> int:
+    """`mcc-list-instance-types`."""
     return _rows(options, _server().instance_types(), "INST_TYPE")
 
 
-def _list_keys(options: Given) -> int:
+@_program(usage.LIST_KEYS)
+def list_keys(options: Given) -> int:
+    """`mcc-list-keys`."""
     return _rows(options, Keys().names(), "KEY")
 
 
-def _add_key(options: Given) -> int:
+@_program(usage.ADD_KEY, "name", "public-key")
+def add_key(options: Given) -> int:
+    """`mcc-add-key`."""
     try:
         Keys().add(options["name"], options["public-key"])
     except FileExistsError as error:
@@ -155,7 +128,9 @@ def _add_key(options: Given) -> int:
     return 0
 
 
-def _destroy_key(options: Given) -> int:
+@_program(usage.DESTROY_KEY, "name")
+def destroy_key(options: Given) -> int:
+    """`mcc-destroy-key`."""
     try:
         Keys().remove(options["name"])
     except OSError as error:
@@ -168,7 +143,9 @@ def _destroy_key(options: Given) -> int:
     return 1 if "strict" in options else 0
 
 
-def _run_instances(options: Given) -> int:
+@_program(usage.RUN, "image", "instance-type", "public-key")
+def run_instances(options: Given) -> int:
+    """`mcc-run-instances`."""
     server, name = _server(), options["public-key"]
     try:
         key = Keys().text(name)
@@ -182,7 +159,9 @@ def _run_instances(options: Given) -> int:
     return 0
 
 
-def _list_instances(options: Given) -> int:
+@_program(usage.LIST_INSTANCES)
+def list_instances(options: Given) -> int:
+    """`mcc-list-instances`."""
     instances = _server().instances(options.get("instance"), all="all" in options)
     if "json" in options:
         return _json([each._asdict() for each in instances])
@@ -195,7 +174,9 @@ def _list_instances(options: Given) -> int:
     return 0
 
 
-def _destroy_instance(options: Given) -> int:
+@_program(usage.DESTROY_INSTANCE, "instance")
+def destroy_instance(options: Given) -> int:
+    """`mcc-destroy-instance`."""
     try:
         _server().destroy(options["instance"])
     except XmlRpcFault:

@@ -48,12 +48,7 @@ RUN = _usage(
 LIST_INSTANCES = _usage(
     "mcc-list-instances [OPTIONS]",
     "List instances: those that run",
-    (
-        Option("a", "all", "", "And those that do not"),
-        ONLY,
-        HELP,
-        JSON,
-    ),
+    (Option("a", "all", "", "And those that do not"), ONLY, HELP, JSON),
 )
 DESTROY_INSTANCE = _usage(
     "mcc-destroy-instance -i INSTANCE",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pileus.model.errors import Conflict
 from pileus.model.finding import Finding
 from pileus.model.kit import Machine, ProcessDeclaration, Say, Sight, Site
 from pileus.model.views import BookView, StoreView
+from pileus.posix.processes import until
 from pileus.providers.local import prefix
 from pileus.providers.local.container import guests as containers
 from pileus.providers.local.container import lxcfs, monitor, ranges
@@ -96,16 +96,17 @@ class LocalMachine(Machine):
 
     def release(self) -> None:
         """Have the guests' cgroup gone, which the kernel empties a little late; give up addresses and user ids."""
-        until = time.monotonic() + PATIENCE
-        cgroups.remove(self._layout)
-        while cgroups.partition(self._layout) is not None:
-            if time.monotonic() > until:
-                text = "is still in use: processes of this cloud run; try again."
-                raise Conflict(f"The cgroup of {self._layout.netns} {text}")
-            time.sleep(0.05)  # the kernel tells nobody when it has let go of a group
-            cgroups.remove(self._layout)
+        # The kernel tells nobody when it has let go of a group.
+        if not until(self._cgroup_is_gone, PATIENCE, 0.05):
+            text = "is still in use: processes of this cloud run; try again."
+            raise Conflict(f"The cgroup of {self._layout.netns} {text}")
         prefix.free(self._layout)
         ranges.free(self._layout)
+
+    def _cgroup_is_gone(self) -> bool:
+        """Remove the guests' cgroup, unless the kernel still holds it."""
+        cgroups.remove(self._layout)
+        return cgroups.partition(self._layout) is None
 
     def forget(self) -> None:
         """Remove the unpacked images that this cloud alone used."""
