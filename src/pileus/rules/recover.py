@@ -181,6 +181,7 @@ class _Merge:
                 for port in only(Port, adopt.recalled(entry.record, "engine")):
                     self._port(port, entry)
         self._let_go()
+        self._drop_ended()
         for uuid in self._unreadable(gone, Router, Network, SecurityGroup, FloatingIp):
             if not tx.referrers(uuid):
                 self._drop(uuid)
@@ -218,6 +219,8 @@ class _Merge:
             row = tx.get(Instance, uuid)
             ports = tx.referring(Port, [uuid])
             owned = {source for kind, source, _ in tx.referrers(uuid) if kind == Port.KIND}
+            if owned <= gone and row is None and uuid in tx.unreadable and uuid not in self.held:
+                self.ended.add(uuid)
             if row is None or row.gone is not None or not owned <= gone:
                 continue
             for port_uuid in owned.intersection(unreadable):
